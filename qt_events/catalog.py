@@ -1,0 +1,233 @@
+"""Quantum Trader's six events, as its reference names them, and their enums."""
+
+from enum import StrEnum
+from typing import Any, Self
+
+from qt_events.events import Event, Payload
+
+
+class RiskMode(StrEnum):
+    """How much risk MSC AI allows."""
+
+    AGGRESSIVE = "AGGRESSIVE"
+    NORMAL = "NORMAL"
+    DEFENSIVE = "DEFENSIVE"
+
+
+class Stage(StrEnum):
+    """Where a strategy stands in its life."""
+
+    BACKTEST = "BACKTEST"
+    SHADOW = "SHADOW"
+    LIVE = "LIVE"
+    RETIRED = "RETIRED"
+
+
+class HealthStatus(StrEnum):
+    """How the system is."""
+
+    HEALTHY = "HEALTHY"
+    DEGRADED = "DEGRADED"
+    CRITICAL = "CRITICAL"
+
+
+class Side(StrEnum):
+    """Which way an order goes."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class PolicyUpdated(Payload):
+    """Payload of `policy.updated`."""
+
+    risk_mode: RiskMode
+    allowed_strategies: list[str]  #: ids of the enabled strategies
+    global_min_confidence: float  #: share, 0 to 1
+    max_risk_per_trade: float  #: share of equity, 0 to 1
+    max_positions: int
+
+
+class StrategyPromoted(Payload):
+    """Payload of `strategy.promoted`."""
+
+    strategy_id: str
+    from_stage: Stage
+    to_stage: Stage
+    reason: str
+    metrics: dict[str, Any]
+
+
+class ModelPromoted(Payload):
+    """Payload of `model.promoted`."""
+
+    model_name: str  #: XGBoost, LightGBM, N-HiTS or PatchTST
+    old_version: str | None
+    new_version: str
+    metrics: dict[str, Any]  #: from validation
+    shadow_performance: dict[str, Any]
+
+
+class HealthStatusChanged(Payload):
+    """Payload of `health.status_changed`."""
+
+    old_status: HealthStatus
+    new_status: HealthStatus
+    component: str
+    reason: str
+    metrics: dict[str, Any]
+
+
+class OpportunitiesUpdated(Payload):
+    """Payload of `opportunities.updated`."""
+
+    top_symbols: list[str]  #: best first
+    scores: dict[str, float]
+    criteria: dict[str, Any]
+    excluded_count: int
+
+
+class TradeExecuted(Payload):
+    """Payload of `trade.executed`."""
+
+    order_id: str
+    symbol: str
+    side: Side
+    size: float  #: units of the symbol
+    price: float  #: a unit's, in the account's currency
+    strategy_id: str
+    model: str
+    pnl: float | None = None  #: in the account's currency, for closing trades
+
+
+class PolicyUpdatedEvent(Event[PolicyUpdated], type="policy.updated", source="msc_ai"):
+    """MSC AI changed the policy; Orchestrator, Risk Guard and Portfolio Balancer listen."""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        risk_mode: RiskMode | str,
+        allowed_strategies: list[str],
+        global_min_confidence: float,
+        max_risk_per_trade: float,
+        max_positions: int,
+    ) -> Self:
+        """See `PolicyUpdated` for the fields."""
+        return super().create(
+            risk_mode=risk_mode,
+            allowed_strategies=allowed_strategies,
+            global_min_confidence=global_min_confidence,
+            max_risk_per_trade=max_risk_per_trade,
+            max_positions=max_positions,
+        )
+
+
+class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", source="sg_ai"):
+    """SG AI moved a strategy on; Strategy Runtime Engine, Analytics and Logger listen."""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        strategy_id: str,
+        from_stage: Stage | str,
+        to_stage: Stage | str,
+        reason: str = "",
+        metrics: dict[str, Any] | None = None,
+    ) -> Self:
+        """See `StrategyPromoted` for the fields."""
+        return super().create(
+            strategy_id=strategy_id, from_stage=from_stage, to_stage=to_stage, reason=reason, metrics=metrics or {}
+        )
+
+
+class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="clm"):
+    """CLM put a new model version to work; Ensemble Manager and Analytics listen."""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        model_name: str,
+        old_version: str | None,
+        new_version: str,
+        metrics: dict[str, Any] | None = None,
+        shadow_performance: dict[str, Any] | None = None,
+    ) -> Self:
+        """See `ModelPromoted` for the fields."""
+        return super().create(
+            model_name=model_name,
+            old_version=old_version,
+            new_version=new_version,
+            metrics=metrics or {},
+            shadow_performance=shadow_performance or {},
+        )
+
+
+class HealthStatusChangedEvent(
+    Event[HealthStatusChanged], type="health.status_changed", source="system_health_monitor"
+):
+    """System Health Monitor saw the status change; Discord Notifier, Safety Governor and Logger listen."""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        old_status: HealthStatus | str,
+        new_status: HealthStatus | str,
+        component: str,
+        reason: str,
+        metrics: dict[str, Any] | None = None,
+    ) -> Self:
+        """See `HealthStatusChanged` for the fields."""
+        return super().create(
+            old_status=old_status, new_status=new_status, component=component, reason=reason, metrics=metrics or {}
+        )
+
+
+class OpportunitiesUpdatedEvent(Event[OpportunitiesUpdated], type="opportunities.updated", source="opprank"):
+    """OppRank ranked the symbols anew; Strategy Runtime Engine and Executor listen."""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        top_symbols: list[str],
+        scores: dict[str, float],
+        criteria: dict[str, Any] | None = None,
+        excluded_count: int = 0,
+    ) -> Self:
+        """See `OpportunitiesUpdated` for the fields."""
+        return super().create(
+            top_symbols=top_symbols, scores=scores, criteria=criteria or {}, excluded_count=excluded_count
+        )
+
+
+class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="executor"):
+    """Executor had an order filled; Analytics, Metrics Logger and Performance Tracker listen."""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        order_id: str,
+        symbol: str,
+        side: Side | str,
+        size: float,
+        price: float,
+        strategy_id: str,
+        model: str,
+        pnl: float | None = None,
+    ) -> Self:
+        """See `TradeExecuted` for the fields."""
+        return super().create(
+            order_id=order_id,
+            symbol=symbol,
+            side=side,
+            size=size,
+            price=price,
+            strategy_id=strategy_id,
+            model=model,
+            pnl=pnl,
+        )

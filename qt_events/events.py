@@ -1,0 +1,497 @@
+"""Event and Payload: what happened, typed, validated, immutable; and the registry from type and version to class.
+
+A user's own event is three lines::
+
+    class PriceAlert(Payload):
+        price: float
+    class PriceAlertEvent(Event[PriceAlert], type="price.alert"): ...
+"""
+
+import builtins
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context, ContextVar, copy_context
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from types import UnionType
+from typing import Any, ClassVar, Generic, NoReturn, Self, Union, cast, get_args, get_origin
+from uuid import UUID
+
+import uuid_utils
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import TypeVar
+
+from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
+from qt_events.routing import MAX_BYTES, validate_routing_key
+
+os.register_at_fork(after_in_child=uuid_utils.reseed_rng)  # else every prefork child draws the same ids
+
+DEFAULT_SOURCE = "qt_events"
+MAX_INT_BITS = 14_000  # Python and pydantic read integers of up to 4300 digits
+MAX_DEPTH = 100  # levels of a payload; JSON readers, pydantic's and others', refuse at 200 and some earlier
+_TYPED_SCALARS = (str, int, bool, type(None), Enum, datetime, date, timedelta, Decimal, UUID)  # pydantic carries them
+
+
+# What JSON carries, frozen
+
+
+def _refuse(self: object, *_: object, **__: object) -> NoReturn:
+    message = f"a payload is immutable: copy it first, e.g. {'dict' if isinstance(self, dict) else 'list'}(value)"
+    raise TypeError(message)
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that json, == and isinstance take for one, and that nobody can change."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+
+class FrozenList(list[Any]):
+    """A list that json, == and isinstance take for one, and that nobody can change."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenList, (list(self),)
+
+
+def _not_json(path: str, value: object) -> InvalidPayloadError:
+    return InvalidPayloadError(
+        f"{path} is {value!r} ({type(value).__name__}), which JSON cannot carry: "
+        "use str, int, finite float, bool, None, list or dict with str keys"
+    )
+
+
+def _too_deep(path: str) -> InvalidPayloadError:
+    return InvalidPayloadError(f"{path:.80}... nests deeper than {MAX_DEPTH} levels, or contains itself: flatten it")
+
+
+def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
+    """A deep, immutable copy of a JSON value; InvalidPayloadError names the path of what JSON cannot carry."""
+    if depth > MAX_DEPTH:
+        raise _too_deep(path)
+    match value:
+        case Enum():
+            return freeze(value.value, path, depth)
+        case float() if not math.isfinite(value):
+            raise _not_json(path, value)
+        case int() if value.bit_length() > MAX_INT_BITS:
+            raise InvalidPayloadError(
+                f"{path} is an int of {value.bit_length()} bits, which JSON readers refuse: use a str"
+            )
+        case str() if not value.isascii():
+            return _unicode(value, path)
+        case None | str() | int() | float():
+            return value
+        case Mapping():
+            return FrozenDict({_key(k, path): freeze(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()})
+        case list() | tuple():
+            return FrozenList([freeze(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)])
+    raise _not_json(path, value)
+
+
+def _unicode(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        raise _not_json(path, value) from None
+    return value
+
+
+def _key(key: object, path: str) -> str:
+    if not isinstance(key, str):
+        raise _not_json(f"a key of {path}", key)
+    return _unicode(key, path)
+
+
+def _freeze_field(value: Any, path: str) -> Any:
+    """Freeze the containers of a validated field; the leaves may be whatever pydantic reads back from JSON."""
+    match value:
+        case dict():
+            return FrozenDict({k: _freeze_field(v, f"{path}[{k!r}]") for k, v in value.items()})
+        case list():
+            return FrozenList([_freeze_field(v, f"{path}[{i}]") for i, v in enumerate(value)])
+        case tuple():
+            return tuple(_freeze_field(v, f"{path}[{i}]") for i, v in enumerate(value))
+        case set() | frozenset():
+            return frozenset(_freeze_field(v, path) for v in value)
+    return _leaf(value, path)
+
+
+def _leaf(value: Any, path: str) -> Any:
+    if isinstance(value, str):
+        return _unicode(value, path)
+    if isinstance(value, (*_TYPED_SCALARS, BaseModel)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise _not_json(path, value)
+
+
+# Payload
+
+
+class Payload(BaseModel, Mapping[str, Any]):
+    """Base of an event's payload: a frozen pydantic model that also reads as a mapping.
+
+    `payload.price` and `payload["price"]` are the same value. Unknown fields are ignored, so that
+    a producer may add one before its consumers know it; a missing or mistyped one is an error.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=())
+
+    _containers: ClassVar[tuple[str, ...]] = ()  # fields that may hold something mutable
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls._containers = tuple(name for name, field in cls.model_fields.items() if not _is_scalar(field.annotation))
+
+    def model_post_init(self, _context: Any, /) -> None:
+        for name in self._containers:
+            self.__dict__[name] = _freeze_field(self.__dict__[name], f"payload.{name}")
+
+    def __getitem__(self, name: str) -> Any:
+        if name in type(self).model_fields:
+            return getattr(self, name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # pydantic yields pairs; a Mapping yields keys
+        return iter(type(self).model_fields)
+
+    def __len__(self) -> int:
+        return len(type(self).model_fields)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Payload):
+            return type(self) is type(other) and self.__dict__ == other.__dict__
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it may hold lists and dicts
+
+
+def _is_scalar(annotation: Any) -> bool:
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return all(isinstance(option, type) and issubclass(option, (*_TYPED_SCALARS, float)) for option in options)
+
+
+# Event
+
+P = TypeVar("P", bound=Mapping[str, Any], default=Any)
+
+
+class Event(Generic[P]):
+    """What happened: a type to route by, a time, a payload; and where it came from.
+
+    Args:
+        type: words separated by dots, e.g. ``policy.updated``; at most 255 bytes, no wildcards.
+        timestamp: when it happened; a naive time is read as UTC; now if left out.
+        payload: a mapping that JSON can carry. Where a class is registered for the type, its model validates it,
+            and the event is made an instance of that class.
+        id: unique per source; a UUIDv7 if left out. Publish the same event again to repeat safely: the id stays.
+        source: who says so (CloudEvents `source`).
+        correlation_id: the id of the event that everything began with; its own id if left out.
+        causation_id: the id of the event whose handler made this one.
+        data_version: version of the payload's shape; the newest registered one (else 1) if left out.
+        traceparent: W3C trace context, carried along untouched.
+
+    Raises:
+        InvalidEventError, InvalidPayloadError, InvalidPatternError: here, where the mistake was made.
+
+    `correlation_id` and `causation_id` of what a handler publishes are set by the bus when they were left out.
+    """
+
+    __slots__ = (
+        "_correlation_id",
+        "causation_id",
+        "data_version",
+        "id",
+        "payload",
+        "source",
+        "timestamp",
+        "traceparent",
+        "type",
+    )
+
+    event_type: ClassVar[str] = ""  #: the type that a subclass is registered for
+    event_version: ClassVar[int] = 1
+    event_source: ClassVar[str] = DEFAULT_SOURCE
+    payload_model: ClassVar["builtins.type[Payload] | None"] = None
+
+    type: str
+    timestamp: datetime
+    payload: P
+    id: str
+    source: str
+    _correlation_id: str | None
+    causation_id: str | None
+    data_version: int
+    traceparent: str | None
+
+    def __init_subclass__(cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.payload_model = _declared_payload_model(cls) or cls.payload_model
+        cls.event_source = source or cls.event_source
+        if type:
+            cls.event_type, cls.event_version = validate_routing_key(type), version
+            _register(cls)
+
+    def __new__(cls, type: object = "", *_: Any, data_version: int | None = None, **__: Any) -> Self:
+        made = event_class(type, data_version) if cls is Event and isinstance(type, str) else None
+        return super().__new__(cast("builtins.type[Self]", made) if made else cls)
+
+    def __init__(
+        self,
+        type: str,
+        timestamp: datetime | None = None,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,
+        source: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        data_version: int | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "type", self._checked_type(type))
+        put(self, "timestamp", _utc(timestamp))
+        put(self, "payload", self._checked_payload(payload))
+        put(self, "id", new_id() if id is None else _text("id", id))
+        put(self, "source", self.event_source if source is None else _text("source", source))
+        put(
+            self,
+            "_correlation_id",
+            None if correlation_id in (None, self.id) else _text("correlation_id", correlation_id),
+        )
+        put(self, "causation_id", None if causation_id is None else _text("causation_id", causation_id))
+        put(self, "data_version", self.event_version if data_version is None else _version(data_version))
+        put(self, "traceparent", None if traceparent is None else _text("traceparent", traceparent))
+
+    @classmethod
+    def create(cls, *args: Any, **payload: Any) -> Self:
+        """The event with this payload, now. InvalidPayloadError names each wrong field."""
+        if args or not cls.event_type:
+            message = f"{cls.__name__}.create() takes the payload's fields by name, on a class with a type"
+            raise InvalidEventError(message)
+        return cls(cls.event_type, None, payload)
+
+    @property
+    def correlation_id(self) -> str:
+        """The id of the event that everything began with: its own where nothing caused it."""
+        return self._correlation_id or self.id
+
+    @property
+    def is_root(self) -> bool:
+        """Nobody has said what caused it."""
+        return self._correlation_id is None and self.causation_id is None
+
+    def caused_by(self, cause: "Event[Any]") -> Self:
+        """This event, same id, as a consequence of `cause`."""
+        return self.replace(correlation_id=cause.correlation_id, causation_id=cause.id)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other envelope attributes, checked as when an event is made; type and payload stay as they are."""
+        copy = object.__new__(builtins.type(self))
+        for name in Event.__slots__:
+            object.__setattr__(copy, name, getattr(self, name))
+        for name, value in changes.items():
+            if name not in _ENVELOPE:
+                message = f"replace() changes the envelope, not {name!r}: {', '.join(_ENVELOPE)}"
+                raise InvalidEventError(message)
+            object.__setattr__(copy, f"_{name}" if name == "correlation_id" else name, _ENVELOPE[name](value))
+        return copy
+
+    def _checked_type(self, type: object) -> str:
+        expected = self.event_type
+        if expected and type != expected:
+            message = f"{builtins.type(self).__name__} is the event {expected!r}, not {type!r}: use .create(...)"
+            raise InvalidEventError(message)
+        return expected or validate_routing_key(type)
+
+    def _checked_payload(self, payload: object) -> Any:
+        model = self.payload_model
+        if model is not None:
+            return _validated(model, {} if payload is None else payload, builtins.type(self).__name__)
+        if payload is not None and not isinstance(payload, Mapping):
+            message = f"the payload of {self.type!r} is a {builtins.type(payload).__name__}: it must be a mapping"
+            raise InvalidPayloadError(message)
+        return freeze(payload or {})
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        message = f"an event is immutable: {name} of {self.type!r} cannot change; make a copy with replace()"
+        raise AttributeError(message)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        self.__setattr__(name, None)
+
+    def _state(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in Event.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Event) and self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        kind, time = builtins.type(self).__name__, self.timestamp.isoformat()
+        return f"{kind}({self.type!r}, {time}, {self.payload!r}, id={self.id!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (builtins.type(self), self._state())
+
+
+def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...]) -> Event[Any]:
+    event = object.__new__(cls)
+    for name, value in zip(Event.__slots__, state, strict=True):
+        object.__setattr__(event, name, value)
+    return event
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): unique, and sorted by time of making."""
+    return str(uuid_utils.uuid7())
+
+
+def _utc(timestamp: object) -> datetime:
+    if timestamp is None:
+        return datetime.now(UTC)
+    if not isinstance(timestamp, datetime):
+        message = f"timestamp is {timestamp!r} ({type(timestamp).__name__}): it must be a datetime (naive means UTC)"
+        raise InvalidEventError(message)
+    if timestamp.tzinfo is UTC:
+        return timestamp
+    return timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)
+
+
+def _text(name: str, value: object) -> str:
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value.encode(errors="replace")) <= MAX_BYTES
+        or not value.isprintable()
+    ):
+        message = f"{name} is {value!r}: it must be a printable str of 1 to {MAX_BYTES} bytes, as AMQP carries it"
+        raise InvalidEventError(message)
+    return value
+
+
+def _version(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:  # a CloudEvents Integer
+        message = f"data version is {value!r:.80}: it must be an int from 1 to 2147483647"
+        raise InvalidEventError(message)
+    return value
+
+
+def _optional_text(name: str) -> Callable[[object], str | None]:
+    return lambda value: None if value is None else _text(name, value)
+
+
+_ENVELOPE: dict[str, Callable[[object], object]] = {  # what replace() may change, and its check
+    "timestamp": _utc,
+    "id": partial(_text, "id"),
+    "source": partial(_text, "source"),
+    "correlation_id": _optional_text("correlation_id"),
+    "causation_id": _optional_text("causation_id"),
+    "data_version": _version,
+    "traceparent": _optional_text("traceparent"),
+}
+
+
+def _validated(model: type[Payload], payload: Any, event_name: str) -> Payload:
+    if isinstance(payload, model):
+        return payload
+    try:
+        return model.model_validate(dict(payload) if isinstance(payload, Mapping) else payload)
+    except ValidationError as error:
+        raise InvalidPayloadError(f"{event_name}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Each wrong field on a line of text: where, what is wrong, what it was (cut to 80 characters)."""
+    return "; ".join(
+        f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {e['input']!r:.80}" for e in error.errors()
+    )
+
+
+# The registry: type and version -> class
+
+_classes: dict[str, dict[int, type[Event[Any]]]] = {}
+
+
+def _declared_payload_model(cls: type) -> type[Payload] | None:
+    for base in getattr(cls, "__orig_bases__", ()):
+        for argument in get_args(base):
+            if isinstance(argument, type) and issubclass(argument, Payload):
+                return argument
+    return None
+
+
+def _register(cls: type[Event[Any]]) -> None:
+    versions = _classes.setdefault(cls.event_type, {})
+    taken = versions.get(_version(cls.event_version))
+    if taken and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):  # else a module reload
+        message = (
+            f"{cls.__module__}.{cls.__qualname__}: {cls.event_type!r} version {cls.event_version} is already "
+            f"{taken.__module__}.{taken.__qualname__}; use that class, or another type or version"
+        )
+        raise DuplicateEventError(message)
+    versions[cls.event_version] = cls
+
+
+def event_class(event_type: str, version: int | None = None) -> type[Event[Any]] | None:
+    """The class registered for a type and version (the newest if None); None for a type without classes.
+
+    Raises:
+        InvalidEventError: the type is known, the version is not.
+    """
+    versions = _classes.get(event_type)
+    if not versions:
+        return None
+    if version is None:
+        return versions[max(versions)]
+    if version not in versions:
+        known = ", ".join(map(str, sorted(versions)))
+        message = f"{event_type!r} has no class for data version {version!r}; known: {known}"
+        raise InvalidEventError(message)
+    return versions[version]
+
+
+# What is being handled
+
+_current: ContextVar[Event[Any] | None] = ContextVar("qt_events.current_event", default=None)
+
+
+def current_event() -> Event[Any] | None:
+    """The event whose handler is running here; None outside of handlers."""
+    return _current.get()
+
+
+def handled(event: Event[Any]) -> Context:
+    """A copy of this context in which `event` is the one being handled: what is published there is caused by it."""
+    context = copy_context()
+    context.run(_current.set, event)
+    return context
+
+
+def correlated(event: Event[Any]) -> Event[Any]:
+    """`event`, as caused by the one being handled here, unless it says itself what caused it."""
+    cause = _current.get()
+    if cause is None or not event.is_root or event.id == cause.id:  # a handler may pass its own event on
+        return event
+    return event.caused_by(cause)
+
+
+def checked_event(event: object) -> Event[Any]:
+    """What publish() takes, with its cause. InvalidEventError for what is no event."""
+    if not isinstance(event, Event):
+        message = f"publish() takes an Event, not {event!r}: make one with Event(type, timestamp, payload) or .create()"
+        raise InvalidEventError(message)
+    return correlated(event)
