@@ -1,0 +1,158 @@
+"""qt_events: a typed event bus on Celery and RabbitMQ, and in memory.
+
+The life of an event, and where to read about each part of it:
+
+    events.py         Event, Payload: typed, validated, immutable; the registry of event classes
+    catalog.py        Quantum Trader's six events
+    codec.py          an event as CloudEvents JSON and AMQP properties, and back
+    routing.py        topic patterns: match, and an index over many
+    subscription.py   who wants which events
+    retry.py          again, when, or never
+    delivery.py       deliver(): the one place that calls a handler
+    lane.py           what waits for one subscription in this process
+    dead_letters.py   what failed for good
+    stats.py          the counters behind get_stats()
+    clock.py          when a retry is due
+    limits.py         the numbers a user sets, checked
+    errors.py         every error, by whose fault it is
+    bus.py            the EventBus Protocol
+    backends.py       create_event_bus(url)
+    memory.py         InMemoryEventBus
+    rabbitmq/         CeleryEventBus; the only room that imports celery
+    cli/              the command `qt-events`
+    testing/          contract suite, brokers and clocks for tests
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from qt_events.backends import create_event_bus
+from qt_events.bus import EventBus
+from qt_events.catalog import (
+    HealthStatus,
+    HealthStatusChanged,
+    HealthStatusChangedEvent,
+    ModelPromoted,
+    ModelPromotedEvent,
+    OpportunitiesUpdated,
+    OpportunitiesUpdatedEvent,
+    PolicyUpdated,
+    PolicyUpdatedEvent,
+    RiskMode,
+    Side,
+    Stage,
+    StrategyPromoted,
+    StrategyPromotedEvent,
+    TradeExecuted,
+    TradeExecutedEvent,
+)
+from qt_events.dead_letters import DeadLetterRecord
+from qt_events.errors import (
+    BackpressureError,
+    BrokerBlockedError,
+    BrokerError,
+    BrokerUnreachableError,
+    BusStateError,
+    BusyError,
+    DecodeError,
+    DuplicateEventError,
+    DuplicateSubscriptionError,
+    ExpiredError,
+    ForeignConsumersError,
+    InvalidEventError,
+    InvalidHandlerError,
+    InvalidPatternError,
+    InvalidPayloadError,
+    InvalidPolicyError,
+    InvalidUrlError,
+    MessageError,
+    NotSupportedError,
+    PoisonError,
+    PublishRefusedError,
+    PublishTimeoutError,
+    QtEventsError,
+    TopologyError,
+    TypeMismatchError,
+    UnknownSubscriptionError,
+    UnroutableError,
+    UsageError,
+)
+from qt_events.events import Event, Payload, current_event
+from qt_events.memory import InMemoryEventBus
+from qt_events.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
+from qt_events.subscription import EventHandler, Subscription
+
+if TYPE_CHECKING:
+    from qt_events.rabbitmq.bus import CeleryEventBus
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NO_RETRY",
+    "BackpressureError",
+    "BrokerBlockedError",
+    "BrokerError",
+    "BrokerUnreachableError",
+    "BusStateError",
+    "BusyError",
+    "CeleryEventBus",
+    "DeadLetterRecord",
+    "DecodeError",
+    "DuplicateEventError",
+    "DuplicateSubscriptionError",
+    "Event",
+    "EventBus",
+    "EventHandler",
+    "ExpiredError",
+    "ForeignConsumersError",
+    "HealthStatus",
+    "HealthStatusChanged",
+    "HealthStatusChangedEvent",
+    "InMemoryEventBus",
+    "InvalidEventError",
+    "InvalidHandlerError",
+    "InvalidPatternError",
+    "InvalidPayloadError",
+    "InvalidPolicyError",
+    "InvalidUrlError",
+    "MessageError",
+    "ModelPromoted",
+    "ModelPromotedEvent",
+    "NotSupportedError",
+    "OpportunitiesUpdated",
+    "OpportunitiesUpdatedEvent",
+    "Payload",
+    "PoisonError",
+    "PolicyUpdated",
+    "PolicyUpdatedEvent",
+    "PublishRefusedError",
+    "PublishTimeoutError",
+    "QtEventsError",
+    "Reject",
+    "RetryLater",
+    "RetryPolicy",
+    "RiskMode",
+    "Side",
+    "Stage",
+    "StrategyPromoted",
+    "StrategyPromotedEvent",
+    "Subscription",
+    "TopologyError",
+    "TradeExecuted",
+    "TradeExecutedEvent",
+    "TypeMismatchError",
+    "UnknownSubscriptionError",
+    "UnroutableError",
+    "UsageError",
+    "create_event_bus",
+    "current_event",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """CeleryEventBus, imported when asked for: celery is heavy, and the in-memory bus does without it."""
+    if name == "CeleryEventBus":
+        from qt_events.rabbitmq.bus import CeleryEventBus
+
+        return CeleryEventBus
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,120 @@
+"""The EventBus Protocol: what every backend does, whoever carries the events."""
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+from qt_events.errors import BusStateError
+from qt_events.events import Event, current_event
+from qt_events.subscription import EventHandler, Predicate, Subscription
+
+if TYPE_CHECKING:
+    from qt_events.dead_letters import DeadLetters
+    from qt_events.retry import RetryPolicy
+
+
+@runtime_checkable
+class EventBus(Protocol):
+    """Publish typed events without knowing who listens; subscribe without knowing who publishes.
+
+    Delivery is at least once to every subscription made before the publish: make handlers idempotent.
+    A failing, slow or retrying subscription holds up no other.
+    """
+
+    @property
+    def dead_letters(self) -> "DeadLetters":
+        """What failed for good."""
+
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+        """Hand the event to every subscription whose pattern matches its type.
+
+        When it returns, the backend has the event safely. Inside a handler the event inherits the
+        handled one's correlation id and is caused by it. `mandatory` makes an event that nobody is
+        subscribed to an error.
+
+        Raises:
+            InvalidEventError: that was no event.
+            BackpressureError: the bus stayed full for `publish_timeout` seconds.
+            BrokerError: it is unknown whether the event was taken; publish the same event again.
+            UnroutableError: nobody is subscribed, and `mandatory` was given.
+        """
+
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+        """`publish` for plain threads, sync handlers among them; blocks. Errors as there.
+
+        Raises:
+            BusStateError: called on an event loop's thread, which it would block.
+        """
+
+    def subscribe(
+        self,
+        event_type: str | type[Event[Any]],
+        handler: EventHandler,
+        *,
+        name: str | None = None,
+        when: Predicate | None = None,
+        retry: "RetryPolicy | None" = None,
+        concurrency: int | None = None,
+        broadcast: bool | None = None,
+    ) -> Subscription:
+        """Call `handler` with each event whose type matches: a type, a topic pattern (`*`, `#`), or an event class.
+
+        The same handler (or name) again adds a pattern to its subscription.
+
+        Args:
+            event_type: what to hear.
+            handler: any callable that takes the event; sync ones run in threads.
+            name: identity of the subscription, on RabbitMQ its queue; made from the handler if left out.
+            when: handle only events for which this is true.
+            retry: RetryPolicy() if left out: 5 attempts, first delay 1 s, doubling.
+            concurrency: events of this subscription handled at a time in one process; 1 keeps their order.
+            broadcast: each process gets each event, instead of one process of all that serve the name.
+
+        Raises:
+            InvalidPatternError, InvalidHandlerError, InvalidPolicyError, DuplicateSubscriptionError: see their texts.
+        """
+
+    def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
+        """End what `subscribe` began. UnknownSubscriptionError if it never did."""
+
+    async def run_forever(self) -> None:
+        """Deliver events until stop() or cancellation. BusStateError if it runs already."""
+
+    async def join(self, timeout: float | None = None) -> None:
+        """Return when all that this process published, with retries and consequences, has an outcome.
+
+        Raises:
+            TimeoutError: not so within `timeout` seconds.
+            ForeignConsumersError: other processes serve the same subscriptions, so nobody here can know.
+        """
+
+    def stop(self) -> None:
+        """Ask run_forever to finish what it holds, within the grace period, and return."""
+
+    def get_stats(self) -> dict[str, Any]:
+        """Counters; see `qt_events.stats.Stats.snapshot`."""
+
+    async def __aenter__(self) -> Self:
+        """Start delivering in the background."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Drain and stop."""
+
+
+def refuse_on_event_loop() -> None:
+    """BusStateError where publish_sync would block an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    message = "publish_sync() would block this event loop: write `await bus.publish(event)`"
+    raise BusStateError(message)
+
+
+def refuse_in_handler() -> None:
+    """BusStateError where join would wait for the handler that calls it."""
+    if current_event() is not None:
+        message = "join() inside a handler would wait for that handler: call it from outside"
+        raise BusStateError(message)

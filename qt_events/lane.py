@@ -1,0 +1,96 @@
+"""Lane: the events that wait for one subscription in this process, and the few being handled at a time."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import Context
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_BURST = 64  # items a worker takes before it lets the rest of the loop run, if no handler has waited
+
+
+class Lane(Generic[T]):
+    """Processes what is pushed, in order, `concurrency` at a time, on one event loop; idle lanes cost nothing.
+
+    `process` must not raise anything but CancelledError; an item whose processing was cancelled goes
+    back to the head of the lane.
+    """
+
+    def __init__(self, concurrency: int, process: Callable[[T], Awaitable[None]]) -> None:
+        self.concurrency = concurrency
+        self._process = process
+        self._waiting: deque[T] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._context = Context()
+
+    def __len__(self) -> int:
+        """How many wait, those being handled not counted."""
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._waiting)
+
+    @property
+    def busy(self) -> int:
+        """How many are being handled."""
+        return len(self._workers)
+
+    def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        """Begin to process, on this loop; handlers see this context's variables."""
+        self._loop, self._context = loop, context
+        for _ in self._waiting:
+            self._hire()
+
+    def pause(self) -> None:
+        """Take up nothing new; what is being handled goes on."""
+        self._loop = None
+
+    def push(self, item: T) -> None:
+        """Append an item. Only from the loop's own thread once started."""
+        self._waiting.append(item)
+        self._hire()
+
+    def clear(self) -> list[T]:
+        """Take away and return what waits."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
+
+    async def cancel(self) -> None:
+        """Cancel what is being handled and wait for its end; it goes back to the head."""
+        self.pause()
+        for worker in tuple(self._workers):
+            worker.cancel()
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Return when nothing is being handled."""
+        while self._workers:
+            await asyncio.wait(tuple(self._workers))
+
+    def _hire(self) -> None:
+        if self._loop is not None and len(self._workers) < self.concurrency:
+            worker = self._loop.create_task(self._work(), context=self._context.copy())
+            self._workers.add(worker)
+            worker.add_done_callback(self._dismiss)
+
+    def _dismiss(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        if self._waiting:  # a handler cancelled the task it ran in: somebody must take over
+            self._hire()
+
+    async def _work(self) -> None:
+        done = 0
+        while self._waiting and self._loop is not None:
+            item = self._waiting.popleft()
+            try:
+                await self._process(item)
+            except asyncio.CancelledError:
+                self._waiting.appendleft(item)
+                raise
+            done += 1
+            if done % _BURST == 0:
+                await asyncio.sleep(0)
