@@ -1,0 +1,47 @@
+# Everything needs only python3 (3.11 or later, with venv), git and make; each target may be the first one called.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check clean
+
+help:  ## list the targets
+	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+.venv: .venv/.installed-dev  ## make .venv with everything a developer needs, again when the dependencies change
+
+run: .venv/.installed-run  ## replay the market: make run ARGS="--days 30 --json"
+	@$(BIN)/qt-events run $(ARGS)
+
+test: .venv/.installed-dev  ## all tests, with a RabbitMQ of their own: make test ARGS="tests/unit -x"
+	@$(BIN)/python -m qt_events.testing.provision --ensure
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed-dev  ## style, types, who imports whom
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict
+	@$(BIN)/lint-imports
+
+clean:  ## remove .venv and what tools left behind
+	@rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp for each, so that `make run` never waits for developers' tools, and an install that broke off is done again.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "qt-events needs Python 3.11 or later with venv (Debian: apt-get install python3 python3-venv), or make PYTHON=..." >&2; exit 1; }
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed-run: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing qt-events"
+	@$(PIP) -e .
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing qt-events and the tools for its tests"
+	@$(PIP) -e '.[dev,flower]'
+	@touch .venv/.installed-run $@

@@ -1,0 +1,74 @@
+"""ManualClock: time that passes when a test says so."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+_TURNS = 20  # turns of the loop that a callback's consequences get before time goes on
+
+
+class ManualTimer:
+    """A callback of a ManualClock."""
+
+    def __init__(self, due: float, callback: Callable[[], None]) -> None:
+        self.due = due
+        self._callback: Callable[[], None] | None = callback
+
+    @property
+    def waits(self) -> bool:
+        """Neither run nor cancelled."""
+        return self._callback is not None
+
+    def cancel(self) -> None:
+        """See qt_events.clock.Timer."""
+        self._callback = None
+
+    def run(self) -> None:
+        """Call it, once."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+
+class ManualClock:
+    """A qt_events.clock.Clock that stands still until `advance`. Not safe between threads."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._timers: list[tuple[float, int, ManualTimer]] = []
+        self._number = count()
+
+    def time(self) -> float:
+        """See Clock; 0 at first."""
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> ManualTimer:
+        """See Clock."""
+        timer = ManualTimer(self._now + delay, callback)
+        heapq.heappush(self._timers, (timer.due, next(self._number), timer))
+        return timer
+
+    @property
+    def due(self) -> list[float]:
+        """When what waits is due, soonest first."""
+        return sorted(timer.due for _, _, timer in self._timers if timer.waits)
+
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` pass: run what falls due, in order, each at its own time.
+
+        After each callback the event loop gets some turns, so that a handler that fails at once is due
+        again within the same `advance`. What takes longer (a handler that waits, a thread) sees the time
+        at its end: then advance in steps, and wait for what happens in between.
+        """
+        end = self._now + seconds
+        while self._timers and self._timers[0][0] <= end:
+            self._now, _, timer = heapq.heappop(self._timers)
+            timer.run()
+            await _let_the_loop_run()
+        self._now = end
+
+
+async def _let_the_loop_run() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)

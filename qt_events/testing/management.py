@@ -1,0 +1,125 @@
+"""Management: what a test needs of RabbitMQ's HTTP API."""
+
+import base64
+import http.client
+import json
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from qt_events.errors import BrokerError
+
+_TIMEOUT = 30.0
+
+
+class Management:
+    """The management API of one broker; every call is one blocking HTTP request of its own, a few milliseconds long.
+
+    Safe to use from any thread. Names of exchanges, queues and vhosts are given as they are, not quoted. A request that
+    the broker refuses, or does not answer within 30 s, is a BrokerError with the broker's own words.
+    Counters (`messages`, rates) lag behind by the broker's statistics interval, a second on a PrivateBroker; what
+    exists (exchanges, queues, bindings) is current.
+    """
+
+    def __init__(self, url: str, amqp_url: str) -> None:
+        """`url` like `http://guest:guest@127.0.0.1:15672`, `amqp_url` that of the same broker."""
+        self._url = urlsplit(url)
+        self._amqp = urlsplit(amqp_url)
+
+    def create_vhost(self, name: str) -> str:
+        """Make a vhost that the same user may use fully; its AMQP URL."""
+        self._request("PUT", f"/vhosts/{_quoted(name)}")
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        user = unquote(self._url.username or "guest")
+        self._request("PUT", f"/permissions/{_quoted(name)}/{_quoted(user)}", everything)
+        return self.vhost_url(name)
+
+    def vhost_url(self, name: str) -> str:
+        """The AMQP URL of a vhost, whether it exists or not."""
+        return self._amqp._replace(path=f"/{_quoted(name)}").geturl()
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a vhost with all that is in it; its connections are closed by the broker."""
+        self._request("DELETE", f"/vhosts/{_quoted(name)}")
+
+    def exchanges(self, vhost: str) -> list[dict[str, Any]]:
+        """Every exchange, the built-in ones (`""`, `amq.*`) included."""
+        return self._listed(f"/exchanges/{_quoted(vhost)}")
+
+    def queues(self, vhost: str) -> list[dict[str, Any]]:
+        """Every queue with its `name`, `arguments`, `durable`, `messages`, `consumers`, ..."""
+        return self._listed(f"/queues/{_quoted(vhost)}")
+
+    def bindings(self, vhost: str) -> list[dict[str, Any]]:
+        """Every binding, that of each queue to the default exchange (`source` is `""`) included."""
+        return self._listed(f"/bindings/{_quoted(vhost)}")
+
+    def connections(self, vhost: str | None = None) -> list[dict[str, Any]]:
+        """The open client connections, of one vhost or of all; a new one shows up some milliseconds after it opened."""
+        return self._listed("/connections" if vhost is None else f"/vhosts/{_quoted(vhost)}/connections")
+
+    def close_connections(self, vhost: str | None = None) -> int:
+        """Close them from the broker's side, as an operator or a failing network would; how many there were."""
+        found = self.connections(vhost)
+        for connection in found:
+            # One that has just gone by itself is a 404: what was wanted.
+            self._request("DELETE", f"/connections/{_quoted(connection['name'])}", missing_ok=True)
+        return len(found)
+
+    def is_ready(self, amqp_port: int) -> bool:
+        """Whether the broker listens on `amqp_port`, its vhosts are up and it is not on its way down."""
+        return self.check(f"port-listener/{amqp_port}") and self.check("virtual-hosts")
+
+    def is_alarmed(self) -> bool:
+        """Whether an alarm for memory or disk is on, which blocks every connection that publishes."""
+        return not self.check("local-alarms")
+
+    def check(self, name: str) -> bool:
+        """One of RabbitMQ's health checks (`/api/health/checks/<name>`); False as well when nobody answers."""
+        try:
+            status, _ = self._answer("GET", f"/health/checks/{name}", None)
+        except OSError:
+            return False
+        return status == http.client.OK
+
+    def _listed(self, path: str) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = json.loads(self._request("GET", path))
+        return listed
+
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, missing_ok: bool = False
+    ) -> bytes:
+        try:
+            status, answer = self._answer(method, path, body)
+        except OSError as error:
+            raise BrokerError(f"RabbitMQ's management API does not answer at {self._place}: {error}") from error
+        if status >= http.client.BAD_REQUEST and not (missing_ok and status == http.client.NOT_FOUND):
+            raise BrokerError(f"{method} {path} at {self._place}: {status} {answer.decode(errors='replace')}")
+        return answer
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
+        https = self._url.scheme == "https"
+        connect = http.client.HTTPSConnection if https else http.client.HTTPConnection
+        connection = connect(self._url.hostname or "127.0.0.1", self._url.port, timeout=_TIMEOUT)
+        try:
+            connection.request(method, f"/api{path}", None if body is None else json.dumps(body), self._headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as error:
+            # A node on its way up or down hangs up in the middle of an answer.
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
+
+    @property
+    def _place(self) -> str:
+        return f"{self._url.hostname}:{self._url.port}"
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        user, password = unquote(self._url.username or "guest"), unquote(self._url.password or "guest")
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")

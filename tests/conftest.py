@@ -1,0 +1,38 @@
+"""A RabbitMQ for the tests that need one: one broker a test run, one vhost a test."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from qt_events.testing.broker import Broker
+from qt_events.testing.management import Management
+from qt_events.testing.provision import open_broker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """The broker that all tests share. A test that harms it (kill, block, ...) takes a PrivateBroker of its own."""
+    with open_broker() as opened:
+        yield opened
+
+
+@pytest.fixture
+def management(broker: Broker) -> Management:
+    """The shared broker's HTTP API."""
+    return broker.management
+
+
+@pytest.fixture
+def vhost(management: Management) -> Iterator[str]:
+    """The name of a vhost that only this test uses; deleted, with whatever is in it and connected to it, afterwards."""
+    name = f"qt-test-{uuid.uuid4().hex}"
+    management.create_vhost(name)
+    yield name
+    management.delete_vhost(name)
+
+
+@pytest.fixture
+def amqp_url(management: Management, vhost: str) -> str:
+    """The AMQP URL of this test's own vhost."""
+    return management.vhost_url(vhost)

@@ -1,0 +1,174 @@
+"""A private RabbitMQ node comes up by itself, can be harmed in every way that tests need, and leaves nothing behind."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import amqp
+import pytest
+
+from qt_events.errors import BrokerError, BusStateError
+from qt_events.testing.broker import Broker, PrivateBroker
+from qt_events.testing.management import Management
+
+QUORUM = {"x-queue-type": "quorum"}
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[PrivateBroker]:
+    """One node that the tests of this module may harm; each leaves it running and unblocked."""
+    with PrivateBroker() as node:
+        yield node
+
+
+@contextlib.contextmanager
+def opened(url: str, **options: object) -> Iterator[amqp.Channel]:
+    """A channel on a connection of its own; an abrupt end when the broker is not there any more to say goodbye to."""
+    parts = urlsplit(url)
+    connection = amqp.Connection(f"{parts.hostname}:{parts.port}", virtual_host=parts.path[1:], **options)
+    connection.connect()
+    try:
+        yield connection.channel()
+        connection.close()
+    finally:
+        connection.collect()
+
+
+def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it has not become true in time"
+        time.sleep(0.02)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The commands of all living processes that were told of `folder`: node, epmd, keeper, and what they started."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
+            if os.fsencode(folder) in environment + command:
+                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_vhost_of_its_own_is_ready_to_use(amqp_url: str, vhost: str, management: Management) -> None:
+    with opened(amqp_url) as channel:
+        channel.exchange_declare("qt.events", "topic", durable=True, auto_delete=False)
+        channel.queue_declare("a queue/with a slash", durable=True, auto_delete=False, arguments=QUORUM)
+        channel.queue_bind("a queue/with a slash", "qt.events", "policy.#")
+        assert "qt.events" in {exchange["name"] for exchange in management.exchanges(vhost)}
+        assert [queue["name"] for queue in management.queues(vhost)] == ["a queue/with a slash"]
+        assert ("qt.events", "policy.#") in {(b["source"], b["routing_key"]) for b in management.bindings(vhost)}
+
+
+def test_connections_are_closed_from_the_brokers_side(amqp_url: str, vhost: str, management: Management) -> None:
+    with opened(amqp_url) as channel:
+        until(lambda: len(management.connections(vhost)) == 1)
+        assert management.close_connections(vhost) == 1
+        with pytest.raises(amqp.ConnectionForced):
+            channel.connection.drain_events(timeout=10)
+
+
+def test_a_refused_request_says_why(management: Management) -> None:
+    with pytest.raises(BrokerError, match="404"):
+        management.delete_vhost("no such vhost")
+
+
+def test_a_killed_node_keeps_a_quorum_queues_message(node: PrivateBroker) -> None:
+    with opened(node.url, confirm_publish=True) as channel:
+        channel.queue_declare("kept", durable=True, auto_delete=False, arguments=QUORUM)
+        channel.basic_publish_confirm(amqp.Message("still here", delivery_mode=2), routing_key="kept")
+    node.settle()
+    node.kill()
+    assert not listens(urlsplit(node.url).port or 0)
+    node.restart()
+    with opened(node.url) as channel:
+        assert channel.basic_get("kept", no_ack=True).body == "still here"
+
+
+def test_a_suspended_node_is_silent_until_it_is_resumed(node: PrivateBroker) -> None:
+    with opened(node.url, read_timeout=0.5) as channel:
+        node.suspend()
+        try:
+            with pytest.raises(TimeoutError):
+                channel.queue_declare("silent", exclusive=True)
+        finally:
+            node.resume()
+        channel.connection.drain_events(timeout=10)
+
+
+def test_a_blocked_node_says_so_to_a_connection_that_publishes(node: PrivateBroker) -> None:
+    told: list[str] = []
+    hooks = {"on_blocked": lambda reason: told.append("blocked"), "on_unblocked": lambda: told.append("unblocked")}
+    with opened(node.url, **hooks) as channel:
+        node.block()
+        channel.basic_publish(amqp.Message("held up"), routing_key="nowhere")
+        until(lambda: _drained(channel) and told == ["blocked"])
+        node.unblock()
+        until(lambda: _drained(channel) and told == ["blocked", "unblocked"])
+
+
+def _drained(channel: amqp.Channel) -> bool:
+    with contextlib.suppress(TimeoutError):
+        channel.connection.drain_events(timeout=0.1)
+    return True
+
+
+def test_two_nodes_stand_side_by_side(node: PrivateBroker) -> None:
+    with PrivateBroker() as other:
+        other.management.create_vhost("only there")
+        assert "only there" in other.rabbitmqctl("list_vhosts")
+        assert "only there" not in node.rabbitmqctl("list_vhosts")
+    assert node.management.check("virtual-hosts")
+
+
+def test_a_stopped_node_leaves_nothing_behind() -> None:
+    with PrivateBroker() as node:
+        folder = node.folder
+        running = "\n".join(processes_of(folder))
+        assert "beam" in running
+        assert "epmd" in running
+        node.suspend()
+    assert not folder.exists()
+    until(lambda: not processes_of(folder))
+
+
+def test_a_node_does_not_outlive_a_killed_parent() -> None:
+    program = (
+        "import sys, time; from qt_events.testing.broker import PrivateBroker\n"
+        "node = PrivateBroker(); node.start(); print(node.folder, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        folder = Path(parent.stdout.readline().strip())
+        assert processes_of(folder)
+        parent.send_signal(signal.SIGKILL)
+    until(lambda: not folder.exists() and not processes_of(folder))
+
+
+def test_a_node_that_cannot_start_shows_the_end_of_its_log() -> None:
+    node = PrivateBroker(startup_timeout=30)
+    with (
+        socket.create_server(("127.0.0.1", urlsplit(node.url).port or 0)),
+        pytest.raises(BrokerError, match="eaddrinuse"),
+    ):
+        node.start()
+    with pytest.raises(BusStateError, match="start"):
+        _ = node.folder
+
+
+def test_the_shared_broker_is_one_for_the_whole_run(broker: Broker, management: Management) -> None:
+    assert broker.management is management
