@@ -1,0 +1,120 @@
+"""`qt-events run` as a user runs it: a process of its own, in memory and over RabbitMQ."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qt_events import CeleryEventBus, Event, EventBus, InMemoryEventBus
+from qt_events.testing.management import Management
+from workers.market import read_market
+from workers.replay import Replay
+
+QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
+SIX = {
+    "policy.updated",
+    "strategy.promoted",
+    "model.promoted",
+    "health.status_changed",
+    "opportunities.updated",
+    "trade.executed",
+}
+
+
+def finished(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([QT_EVENTS, "run", *args], check=False, capture_output=True, text=True, timeout=100)
+
+
+def run(*args: str) -> dict[str, Any]:
+    process = finished("--json", *args)
+    assert process.returncode == 0, process.stderr
+    summary: dict[str, Any] = json.loads(process.stdout)
+    return summary
+
+
+@pytest.fixture
+def left_on_broker(management: Management, vhost: str) -> Callable[[], list[str]]:
+    """What a vhost holds beside RabbitMQ's own exchanges."""
+
+    def names() -> list[str]:
+        queues = [queue["name"] for queue in management.queues(vhost)]
+        exchanges = [exchange["name"] for exchange in management.exchanges(vhost)]
+        return queues + [name for name in exchanges if name and not name.startswith("amq.")]
+
+    return names
+
+
+def test_four_years_in_memory_under_a_minute() -> None:
+    """All days, all six event types, nothing lost, in the time that was asked for."""
+    started = time.monotonic()
+    summary = run()
+    assert time.monotonic() - started < 60
+    assert summary["days"] == 1008
+    assert summary["events"].keys() >= SIX
+    assert (summary["retries"], summary["dead_letters"]) == (0, 0)
+
+
+def test_rabbitmq_ends_where_memory_ends(amqp_url: str, left_on_broker: Callable[[], list[str]]) -> None:
+    """The same events, deliveries, trades and equity to the cent; and nothing is left on the broker."""
+    assert run("--days", "60", "--broker", amqp_url) == run("--days", "60")
+    assert left_on_broker() == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_on_the_broker(
+    amqp_url: str, left_on_broker: Callable[[], list[str]], ending: signal.Signals
+) -> None:
+    """Ctrl-C, or a supervisor's wish, ends the run with 130 and deletes what it declared."""
+    command = [QT_EVENTS, "run", "--broker", amqp_url]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert "day 100/" in process.stdout.readline()
+            process.send_signal(ending)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, "Traceback" in errors) == (130, False)
+    assert left_on_broker() == []
+
+
+def test_a_broker_that_is_not_there_is_named() -> None:
+    """Which address nobody answers at; the last line is the error, and there is no traceback."""
+    process = finished("--days", "1", "--broker", "amqp://guest:guest@127.0.0.1:1//")
+    assert (process.returncode, process.stdout) == (1, "")
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("qt-events: ")
+    assert "127.0.0.1:1" in last
+    assert "Traceback" not in process.stderr
+
+
+async def test_rabbitmq_carries_the_very_events_of_memory(amqp_url: str) -> None:
+    """Each event of each type, with its payload to the last digit; ids and times apart."""
+    in_memory = await published(InMemoryEventBus())
+    rabbitmq = CeleryEventBus(amqp_url)
+    try:
+        assert await published(rabbitmq) == in_memory
+    finally:
+        await rabbitmq.delete_topology()
+        rabbitmq.close()
+
+
+async def published(bus: EventBus) -> dict[str, list[str]]:
+    """Payloads by type: within one type their order is the same everywhere, between types it need not be."""
+    events: dict[str, list[str]] = {}
+
+    async def record(event: Event[Any]) -> None:
+        events.setdefault(event.type, []).append(repr(event.payload))
+
+    bus.subscribe("#", record, name="record")
+    await Replay(bus, read_market()[:60]).run()
+    return events

@@ -1,0 +1,29 @@
+"""Strategies: which symbols of a ranking each would hold. Pure: SG AI tries them on paper, Executor trades them."""
+
+from collections.abc import Callable, Sequence
+
+from qt_events import Stage
+
+Pick = Callable[[Sequence[str]], list[str]]
+
+
+def momentum(ranking: Sequence[str]) -> list[str]:
+    """The strongest first."""
+    return list(ranking)
+
+
+def mean_reversion(ranking: Sequence[str]) -> list[str]:
+    """The weakest first."""
+    return list(reversed(ranking))
+
+
+def core(ranking: Sequence[str]) -> list[str]:
+    """The middle of the field first."""
+    middle = (len(ranking) - 1) / 2
+    return sorted(ranking, key=lambda symbol: abs(ranking.index(symbol) - middle))
+
+
+STRATEGIES: dict[str, Pick] = {"momentum": momentum, "mean_reversion": mean_reversion, "core": core}
+
+#: Where each stands on the first day.
+FIRST_STAGES = {"momentum": Stage.LIVE, "mean_reversion": Stage.SHADOW, "core": Stage.SHADOW}
