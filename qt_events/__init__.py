@@ -2,7 +2,9 @@
 
 The life of an event, and where to read about each part of it:
 
-    events.py         Event, Payload: typed, validated, immutable; the registry of event classes
+    events.py         Event: typed, validated, immutable; the registry of event classes
+    payload.py        Payload: an event's own data
+    frozen.py         what JSON carries, and nobody can change
     catalog.py        Quantum Trader's six events
     codec.py          an event as CloudEvents JSON and AMQP properties, and back
     routing.py        topic patterns: match, and an index over many
@@ -76,8 +78,9 @@ from qt_events.errors import (
     UnroutableError,
     UsageError,
 )
-from qt_events.events import Event, Payload, current_event
+from qt_events.events import Event, current_event
 from qt_events.memory import InMemoryEventBus
+from qt_events.payload import Payload
 from qt_events.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.subscription import EventHandler, Subscription
 

@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Any, Self
 
-from qt_events.events import Event, Payload
+from qt_events.events import Event
+from qt_events.payload import Payload
 
 
 class RiskMode(StrEnum):

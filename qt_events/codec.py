@@ -67,6 +67,7 @@ def _properties(event: Event[Any]) -> dict[str, Any]:
         "correlation_id": event.correlation_id,
         "content_type": CONTENT_TYPE,
         "delivery_mode": _PERSISTENT,
+        "priority": 0,
     }
 
 

@@ -113,8 +113,8 @@ class DeadLetterStore:
     async def retry(self, id: str) -> None:
         """See DeadLetters."""
         _, event, subscription = self._found(id)
-        del self._kept[id]
         await self._redeliver(event, subscription)
+        self._kept.pop(id, None)  # only now: where it cannot go back, it stays
 
     async def retry_all(self, subscription: str) -> int:
         """See DeadLetters."""

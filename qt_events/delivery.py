@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from qt_events.events import Event, handled
 from qt_events.retry import GiveUp, RetryAfter
-from qt_events.subscription import Subscription
+from qt_events.subscription import EventHandler, Subscription
 
 logger = logging.getLogger("qt_events")
 
@@ -40,7 +40,14 @@ class Failure:
         """The failure that this exception means."""
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        return cls(name, str(error), "".join(traceback.format_exception(error)))
+        return cls(name, _text(error), "".join(traceback.format_exception(error)))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as unprintable:  # noqa: BLE001  # a handler's own exception class may break here too
+        return f"(its text cannot be read: {type(unprintable).__name__})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,9 @@ async def deliver(
         if _is_being_cancelled():
             raise
         return _decide(subscription, attempt, error)  # the handler raised it by itself
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # one that breaks never stops the bus
+    except (KeyboardInterrupt, GeneratorExit):
+        raise  # meant for the whole program, or for this coroutine
+    except BaseException as error:  # noqa: BLE001  # one that breaks never stops the bus
         return _decide(subscription, attempt, error)
     finally:
         seconds = monotonic() - started
@@ -135,7 +144,19 @@ async def _call(subscription: Subscription, event: Event[Any], context: Context,
     """What the handler returns; a plain function may return a coroutine too: a lambda, a decorated handler."""
     if subscription.is_async or executor is None:
         return context.run(subscription.handler, event)
-    return await asyncio.get_running_loop().run_in_executor(executor, context.run, subscription.handler, event)
+    loop = asyncio.get_running_loop()
+    result, error = await loop.run_in_executor(executor, context.run, _ended, subscription.handler, event)
+    if error is not None:
+        raise error
+    return result
+
+
+def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseException | None]:
+    """How the call ended, as a value: a future does not carry StopIteration, and would never be done."""
+    try:
+        return handler(event), None
+    except BaseException as error:  # noqa: BLE001  # raised again where it is awaited
+        return None, error
 
 
 def _is_being_cancelled() -> bool:
@@ -157,7 +178,15 @@ def _decide(subscription: Subscription, attempt: int, error: BaseException) -> O
 def _log_failure(subscription: Subscription, attempt: int, error: BaseException, outcome: Outcome) -> None:
     if isinstance(outcome, Retry):
         then = f"again in {outcome.delay:.3g} s"
-        logger.warning("%s: attempt %d failed with %r; %s", subscription.name, attempt, error, then)
+        failure = outcome.failure
+        logger.warning(
+            "%s: attempt %d failed with %s: %s; %s",
+            subscription.name,
+            attempt,
+            failure.exception_type,
+            failure.message,
+            then,
+        )
     else:
         logger.error("%s: attempt %d failed, dead letter", subscription.name, attempt, exc_info=error)
 

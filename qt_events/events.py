@@ -1,4 +1,4 @@
-"""Event and Payload: what happened, typed, validated, immutable; and the registry from type and version to class.
+"""Event: what happened, typed, validated, immutable; and the registry from type and version to class.
 
 A user's own event is three lines::
 
@@ -8,181 +8,24 @@ A user's own event is three lines::
 """
 
 import builtins
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar, copy_context
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from enum import Enum
+from datetime import UTC, datetime
 from functools import partial
-from types import UnionType
-from typing import Any, ClassVar, Generic, NoReturn, Self, Union, cast, get_args, get_origin
-from uuid import UUID
+from typing import Any, ClassVar, Generic, NoReturn, Self, cast, get_args
 
 import uuid_utils
-from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypeVar
 
 from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
+from qt_events.frozen import freeze
+from qt_events.payload import Payload, validated
 from qt_events.routing import MAX_BYTES, validate_routing_key
 
 os.register_at_fork(after_in_child=uuid_utils.reseed_rng)  # else every prefork child draws the same ids
 
 DEFAULT_SOURCE = "qt_events"
-MAX_INT_BITS = 14_000  # Python and pydantic read integers of up to 4300 digits
-MAX_DEPTH = 100  # levels of a payload; JSON readers, pydantic's and others', refuse at 200 and some earlier
-_TYPED_SCALARS = (str, int, bool, type(None), Enum, datetime, date, timedelta, Decimal, UUID)  # pydantic carries them
-
-
-# What JSON carries, frozen
-
-
-def _refuse(self: object, *_: object, **__: object) -> NoReturn:
-    message = f"a payload is immutable: copy it first, e.g. {'dict' if isinstance(self, dict) else 'list'}(value)"
-    raise TypeError(message)
-
-
-class FrozenDict(dict[str, Any]):
-    """A dict that json, == and isinstance take for one, and that nobody can change."""
-
-    __slots__ = ()
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FrozenDict, (dict(self),)
-
-
-class FrozenList(list[Any]):
-    """A list that json, == and isinstance take for one, and that nobody can change."""
-
-    __slots__ = ()
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FrozenList, (list(self),)
-
-
-def _not_json(path: str, value: object) -> InvalidPayloadError:
-    return InvalidPayloadError(
-        f"{path} is {value!r} ({type(value).__name__}), which JSON cannot carry: "
-        "use str, int, finite float, bool, None, list or dict with str keys"
-    )
-
-
-def _too_deep(path: str) -> InvalidPayloadError:
-    return InvalidPayloadError(f"{path:.80}... nests deeper than {MAX_DEPTH} levels, or contains itself: flatten it")
-
-
-def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
-    """A deep, immutable copy of a JSON value; InvalidPayloadError names the path of what JSON cannot carry."""
-    if depth > MAX_DEPTH:
-        raise _too_deep(path)
-    match value:
-        case Enum():
-            return freeze(value.value, path, depth)
-        case float() if not math.isfinite(value):
-            raise _not_json(path, value)
-        case int() if value.bit_length() > MAX_INT_BITS:
-            raise InvalidPayloadError(
-                f"{path} is an int of {value.bit_length()} bits, which JSON readers refuse: use a str"
-            )
-        case str() if not value.isascii():
-            return _unicode(value, path)
-        case None | str() | int() | float():
-            return value
-        case Mapping():
-            return FrozenDict({_key(k, path): freeze(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()})
-        case list() | tuple():
-            return FrozenList([freeze(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)])
-    raise _not_json(path, value)
-
-
-def _unicode(value: str, path: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        raise _not_json(path, value) from None
-    return value
-
-
-def _key(key: object, path: str) -> str:
-    if not isinstance(key, str):
-        raise _not_json(f"a key of {path}", key)
-    return _unicode(key, path)
-
-
-def _freeze_field(value: Any, path: str) -> Any:
-    """Freeze the containers of a validated field; the leaves may be whatever pydantic reads back from JSON."""
-    match value:
-        case dict():
-            return FrozenDict({k: _freeze_field(v, f"{path}[{k!r}]") for k, v in value.items()})
-        case list():
-            return FrozenList([_freeze_field(v, f"{path}[{i}]") for i, v in enumerate(value)])
-        case tuple():
-            return tuple(_freeze_field(v, f"{path}[{i}]") for i, v in enumerate(value))
-        case set() | frozenset():
-            return frozenset(_freeze_field(v, path) for v in value)
-    return _leaf(value, path)
-
-
-def _leaf(value: Any, path: str) -> Any:
-    if isinstance(value, str):
-        return _unicode(value, path)
-    if isinstance(value, (*_TYPED_SCALARS, BaseModel)) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise _not_json(path, value)
-
-
-# Payload
-
-
-class Payload(BaseModel, Mapping[str, Any]):
-    """Base of an event's payload: a frozen pydantic model that also reads as a mapping.
-
-    `payload.price` and `payload["price"]` are the same value. Unknown fields are ignored, so that
-    a producer may add one before its consumers know it; a missing or mistyped one is an error.
-    """
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=())
-
-    _containers: ClassVar[tuple[str, ...]] = ()  # fields that may hold something mutable
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        cls._containers = tuple(name for name, field in cls.model_fields.items() if not _is_scalar(field.annotation))
-
-    def model_post_init(self, _context: Any, /) -> None:
-        for name in self._containers:
-            self.__dict__[name] = _freeze_field(self.__dict__[name], f"payload.{name}")
-
-    def __getitem__(self, name: str) -> Any:
-        if name in type(self).model_fields:
-            return getattr(self, name)
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # pydantic yields pairs; a Mapping yields keys
-        return iter(type(self).model_fields)
-
-    def __len__(self) -> int:
-        return len(type(self).model_fields)
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Payload):
-            return type(self) is type(other) and self.__dict__ == other.__dict__
-        return isinstance(other, Mapping) and dict(self) == dict(other)
-
-    __hash__ = None  # type: ignore[assignment]  # it may hold lists and dicts
-
-
-def _is_scalar(annotation: Any) -> bool:
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return all(isinstance(option, type) and issubclass(option, (*_TYPED_SCALARS, float)) for option in options)
-
-
-# Event
 
 P = TypeVar("P", bound=Mapping[str, Any], default=Any)
 
@@ -298,7 +141,7 @@ class Event(Generic[P]):
         return self.replace(correlation_id=cause.correlation_id, causation_id=cause.id)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with other envelope attributes, checked as when an event is made; type and payload stay as they are."""
+        """A copy with other envelope attributes, checked as when one is made; type and payload stay as they are."""
         copy = object.__new__(builtins.type(self))
         for name in Event.__slots__:
             object.__setattr__(copy, name, getattr(self, name))
@@ -319,7 +162,7 @@ class Event(Generic[P]):
     def _checked_payload(self, payload: object) -> Any:
         model = self.payload_model
         if model is not None:
-            return _validated(model, {} if payload is None else payload, builtins.type(self).__name__)
+            return validated(model, {} if payload is None else payload, builtins.type(self).__name__)
         if payload is not None and not isinstance(payload, Mapping):
             message = f"the payload of {self.type!r} is a {builtins.type(payload).__name__}: it must be a mapping"
             raise InvalidPayloadError(message)
@@ -403,22 +246,6 @@ _ENVELOPE: dict[str, Callable[[object], object]] = {  # what replace() may chang
     "data_version": _version,
     "traceparent": _optional_text("traceparent"),
 }
-
-
-def _validated(model: type[Payload], payload: Any, event_name: str) -> Payload:
-    if isinstance(payload, model):
-        return payload
-    try:
-        return model.model_validate(dict(payload) if isinstance(payload, Mapping) else payload)
-    except ValidationError as error:
-        raise InvalidPayloadError(f"{event_name}: {describe(error)}") from None
-
-
-def describe(error: ValidationError) -> str:
-    """Each wrong field on a line of text: where, what is wrong, what it was (cut to 80 characters)."""
-    return "; ".join(
-        f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {e['input']!r:.80}" for e in error.errors()
-    )
 
 
 # The registry: type and version -> class

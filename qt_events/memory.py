@@ -90,8 +90,9 @@ class InMemoryEventBus:
         self._held = 0  # events
         self._queued = 0  # deliveries in lanes or being handled; the others of `_held` wait for their retry
         self._waiting_retries: dict[_Delivery, tuple[float, Timer | None]] = {}  # due time by the clock
-        self._room: deque[asyncio.Future[None]] = deque()
-        self._idle: list[asyncio.Future[None]] = []
+        self._promised = 0  # places that publishers were promised who have not taken them yet
+        self._room: deque[asyncio.Future[bool]] = deque()
+        self._idle: list[asyncio.Future[bool]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._stop_wanted = asyncio.Event()
@@ -122,21 +123,38 @@ class InMemoryEventBus:
             raise self._backpressure("the bus is full and not running")
 
     async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
-        if self._held >= self.max_queue_size and current_event() is None:
+        if self._held + self._promised >= self.max_queue_size and current_event() is None:
             await self._wait_for_room()
-        self._route(event, mandatory=mandatory)
+        try:
+            self._route(event, mandatory=mandatory)
+        finally:
+            self._give_room()  # an unroutable event has not taken what it was promised
 
     async def _wait_for_room(self) -> None:
-        room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        room: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._room.append(room)
+        admitted = False
         try:
             async with asyncio.timeout(self.publish_timeout):
-                await room
+                admitted = await room
         except TimeoutError:
             raise self._backpressure(f"no room for {self.publish_timeout:g} s") from None
         finally:
-            if room in self._room:
-                self._room.remove(room)
+            self._leave_line(room, admitted=admitted)
+
+    def _leave_line(self, room: asyncio.Future[bool], *, admitted: bool) -> None:
+        if room in self._room:
+            self._room.remove(room)
+            return
+        self._promised -= 1
+        if not admitted:
+            self._give_room()
+
+    def _give_room(self) -> None:
+        """Promise what is free to those who wait, first come, first served: nobody may overtake them."""
+        while self._room and self._held + self._promised < self.max_queue_size:
+            self._promised += 1
+            _wake(self._room.popleft(), value=True)
 
     def _backpressure(self, why: str) -> BackpressureError:
         slowest = max(self._lanes, key=lambda name: len(self._lanes[name]) + self._lanes[name].busy, default="")
@@ -164,8 +182,8 @@ class InMemoryEventBus:
             self._enqueue(_Delivery(held, subscription))
 
     async def redeliver(self, event: Event[Any], subscription: Subscription) -> None:
-        """Queue an event for one subscription only, as a first attempt: what sending a dead letter back means."""
-        self._hold(event, (subscription,))
+        """Queue an event for whoever has the subscription's name now, and nobody else, as a first attempt."""
+        self._hold(event, (self._subscriptions.served(subscription.name),))
 
     def _enqueue(self, delivery: _Delivery) -> None:
         self._queued += 1
@@ -190,7 +208,9 @@ class InMemoryEventBus:
         options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
         subscription = self._subscriptions.add(pattern, handler, name, **options)
         self._index.add(pattern, subscription)
-        if name not in self._lanes:
+        if name in self._lanes:
+            self._lanes[name].concurrency = subscription.concurrency  # the name may have been another's before
+        else:
             self._open_lane(subscription)
         return subscription
 
@@ -260,6 +280,7 @@ class InMemoryEventBus:
         assert self._executor is not None  # noqa: S101
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._loop = self._executor = None
+        self._end_joins(finished=False)
 
     async def _process(self, delivery: _Delivery) -> None:
         event, subscription = delivery.held.event, delivery.subscription
@@ -309,11 +330,13 @@ class InMemoryEventBus:
             return
         self.stats.dispatched[held.event.type] += 1
         self._held -= 1
-        if self._room and self._held < self.max_queue_size:
-            _wake(self._room.popleft())
+        self._give_room()
         if not self._held:
-            while self._idle:
-                _wake(self._idle.pop())
+            self._end_joins(finished=True)
+
+    def _end_joins(self, *, finished: bool) -> None:
+        while self._idle:
+            _wake(self._idle.pop(), value=finished)
 
     # Join and stop
 
@@ -326,15 +349,18 @@ class InMemoryEventBus:
         if self._loop is None:
             message = f"join() on a bus that does not run: {self._held} events wait for run_forever()"
             raise BusStateError(message)
-        idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        idle: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._idle.append(idle)
         try:
             async with asyncio.timeout(timeout):
-                await idle
+                finished = await idle
         except TimeoutError:
             waiting = len(self._waiting_retries)
             message = f"after {timeout:g} s {self._held} events have no outcome; {waiting} wait for a retry"
             raise TimeoutError(message) from None
+        if not finished:
+            message = f"the bus stopped while join() waited: {self._held} events have no outcome yet; run it again"
+            raise BusStateError(message)
 
     def stop(self) -> None:
         """See EventBus. Nothing happens on a bus that does not run. Safe from any thread."""
@@ -355,7 +381,7 @@ class InMemoryEventBus:
         try:
             if error is None and not self._runner.done():
                 await self.join(self.grace)
-        except TimeoutError as late:
+        except (TimeoutError, BusStateError) as late:
             logger.warning("left the bus with work unfinished: %s", late)
         finally:
             self.stop()
@@ -369,11 +395,11 @@ class InMemoryEventBus:
         )
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _wake(waiter: asyncio.Future[bool], *, value: bool) -> None:
     if not waiter.done():
-        waiter.get_loop().call_soon_threadsafe(_finish, waiter)
+        waiter.get_loop().call_soon_threadsafe(_finish, waiter, value)
 
 
-def _finish(waiter: asyncio.Future[None]) -> None:
+def _finish(waiter: asyncio.Future[bool], value: bool) -> None:  # noqa: FBT001  # call_soon passes no names
     if not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(value)

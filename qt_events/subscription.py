@@ -7,7 +7,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from qt_events.errors import DuplicateSubscriptionError, InvalidHandlerError, InvalidPatternError, InvalidPolicyError
+from qt_events.errors import (
+    DuplicateSubscriptionError,
+    InvalidHandlerError,
+    InvalidPatternError,
+    InvalidPolicyError,
+    UnknownSubscriptionError,
+)
 from qt_events.events import Event
 from qt_events.retry import RetryPolicy
 from qt_events.routing import matches, validate_pattern
@@ -40,18 +46,29 @@ class Subscription:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             message = f"{self.name!r} is no subscription name: use 1 to 200 letters, digits, '_', '.', ':' or '-'"
             raise InvalidHandlerError(message)
-        if self.when is not None and not callable(self.when):
-            message = f"subscription {self.name!r}: when={self.when!r} must be a callable that takes the event"
-            raise InvalidHandlerError(message)
+        if self.when is not None:
+            _validate_predicate(self.name, self.when)
         if not isinstance(self.retry, RetryPolicy):
             message = f"subscription {self.name!r}: retry={self.retry!r} must be a RetryPolicy"
             raise InvalidPolicyError(message)
         _validate_concurrency(self.name, self.concurrency)
+        if not isinstance(self.broadcast, bool):
+            message = f"subscription {self.name!r}: broadcast={self.broadcast!r} must be True or False"
+            raise InvalidPolicyError(message)
         self.is_async = is_async(self.handler)
 
     def wants(self, event_type: str) -> bool:
         """Whether one of its patterns matches."""
         return any(matches(pattern, event_type) for pattern in self.patterns)
+
+
+def _validate_predicate(name: str, when: object) -> None:
+    if not callable(when) or is_async(when) or not _takes_one_event(when):
+        message = (
+            f"subscription {name!r}: when={when!r} must be a plain callable that takes the event, such as "
+            "lambda event: event.payload.price > 3; an async one would be true for every event"
+        )
+        raise InvalidHandlerError(message)
 
 
 def _validate_concurrency(name: str, value: object) -> None:
@@ -91,6 +108,14 @@ class Subscriptions:
         if pattern not in subscription.patterns:
             subscription.patterns += (pattern,)
         self._by_name[name] = subscription
+        return subscription
+
+    def served(self, name: str) -> Subscription:
+        """The subscription of that name. UnknownSubscriptionError if there is none (any more)."""
+        subscription = self._by_name.get(name)
+        if subscription is None:
+            message = f"nobody serves the subscription {name!r} here: subscribe it first, then send back"
+            raise UnknownSubscriptionError(message)
         return subscription
 
     def of(self, handler: EventHandler) -> Subscription | None:
@@ -177,10 +202,16 @@ def validate_handler(handler: object) -> None:
     if not callable(handler):
         message = f"{handler!r} is no handler: it must be a callable that takes one event"
         raise InvalidHandlerError(message)
+    if not _takes_one_event(handler):
+        message = f"{handler!r} cannot be called with one event; write def handler(event)"
+        raise InvalidHandlerError(message)
+
+
+def _takes_one_event(function: Callable[..., object]) -> bool:
     try:
-        inspect.signature(handler).bind(object())
-    except TypeError as error:
-        message = f"{handler!r} cannot be called with one event: {error}; write def handler(event)"
-        raise InvalidHandlerError(message) from None
+        inspect.signature(function).bind(object())
+    except TypeError:
+        return False
     except ValueError:
-        return  # a builtin without a signature: it shows when it is called
+        return True  # a builtin without a signature: it shows when it is called
+    return True

@@ -1,0 +1,78 @@
+"""Payload: an event's own data, a frozen pydantic model that also reads as a mapping."""
+
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qt_events.errors import InvalidPayloadError
+from qt_events.frozen import TYPED_SCALARS, freeze_field, shown
+
+_MAPPING_METHODS = {"get", "items", "keys", "values"}
+
+
+class Payload(BaseModel, Mapping[str, Any]):
+    """Base of an event's payload: a frozen pydantic model that also reads as a mapping.
+
+    `payload.price` and `payload["price"]` are the same value. Unknown fields are ignored, so that
+    a producer may add one before its consumers know it; a missing or mistyped one is an error.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=())
+
+    _containers: ClassVar[tuple[str, ...]] = ()  # fields that may hold something mutable
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        hidden = _MAPPING_METHODS & cls.model_fields.keys()
+        if hidden:
+            message = (
+                f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: name it otherwise"
+            )
+            raise InvalidPayloadError(message)
+        cls._containers = tuple(name for name, field in cls.model_fields.items() if not _is_scalar(field.annotation))
+
+    def model_post_init(self, _context: Any, /) -> None:
+        for name in self._containers:
+            self.__dict__[name] = freeze_field(self.__dict__[name], f"payload.{name}")
+
+    def __getitem__(self, name: str) -> Any:
+        if name in type(self).model_fields:
+            return getattr(self, name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # pydantic yields pairs; a Mapping yields keys
+        return iter(type(self).model_fields)
+
+    def __len__(self) -> int:
+        return len(type(self).model_fields)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Payload):
+            return type(self) is type(other) and self.__dict__ == other.__dict__
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it may hold lists and dicts
+
+
+def _is_scalar(annotation: Any) -> bool:
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return all(isinstance(option, type) and issubclass(option, (*TYPED_SCALARS, float)) for option in options)
+
+
+def validated(model: type[Payload], payload: Any, event_name: str) -> Payload:
+    if isinstance(payload, model):
+        return payload
+    try:
+        return model.model_validate(dict(payload) if isinstance(payload, Mapping) else payload)
+    except ValidationError as error:
+        raise InvalidPayloadError(f"{event_name}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Each wrong field on a line of text: where, what is wrong, what it was (cut to 80 characters)."""
+    return "; ".join(
+        f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {shown(e['input'])}"
+        for e in error.errors()
+    )

@@ -1,0 +1,95 @@
+"""`matches` and `RoutingIndex` give the answers that RabbitMQ's own topic exchange gives."""
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote, urlsplit
+
+import amqp
+import pytest
+
+from qt_events.routing import RoutingIndex, matches
+
+EXCHANGE = "routing.test"
+END = "end"  # the content type of the last message of each queue
+KEY_WORDS = ("a", "b", "", "*", "#")
+PATTERN_WORDS = ("a", "b", "", "*", "#", "a*")
+
+
+def short(words: Iterable[str]) -> list[str]:
+    """Every text of none to three of these words."""
+    choices = itertools.chain.from_iterable(itertools.product(words, repeat=count) for count in range(4))
+    return list(dict.fromkeys(".".join(choice) for choice in choices))
+
+
+def longer(words: tuple[str, ...]) -> list[str]:
+    """A hundred longer texts, the same in every run."""
+    choose = random.Random(7)
+    return list(dict.fromkeys(".".join(choose.choices(words, k=choose.randint(4, 8))) for _ in range(100)))
+
+
+KEYS = [*short(KEY_WORDS), *longer(KEY_WORDS), "prix.modifié", "a" * 255]
+PATTERNS = [*short(PATTERN_WORDS), *longer(PATTERN_WORDS), "prix.*", "*.modifié", "a" * 255]
+
+
+@pytest.fixture
+def channel(amqp_url: str) -> Iterator[amqp.Channel]:
+    """A channel in a vhost of its own, with a topic exchange in it."""
+    parts = urlsplit(amqp_url)
+    with amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid=unquote(parts.username or "guest"),
+        password=unquote(parts.password or "guest"),
+        virtual_host=unquote(parts.path[1:]),
+    ) as connection:
+        channel = connection.channel()
+        channel.exchange_declare(EXCHANGE, "topic", auto_delete=False)
+        yield channel
+
+
+def bound_queue(channel: amqp.Channel, *patterns: str) -> str:
+    queue = str(channel.queue_declare("", exclusive=True).queue)
+    for pattern in patterns:
+        channel.queue_bind(queue, EXCHANGE, pattern)
+    return queue
+
+
+def routed(channel: amqp.Channel, queues: list[str], keys: list[str]) -> dict[str, list[str]]:
+    """Publish a message with each key; which of the keys have reached which queue."""
+    for key in keys:
+        channel.basic_publish(amqp.Message(""), EXCHANGE, key)
+    reached: dict[str, list[str]] = {queue: [] for queue in queues}
+    open_ends = set(queues)
+
+    def receive(message: amqp.Message) -> None:
+        queue = message.delivery_info["consumer_tag"]
+        if message.properties.get("content_type") == END:
+            open_ends.remove(queue)
+        else:
+            reached[queue].append(message.delivery_info["routing_key"])
+
+    for queue in queues:
+        channel.basic_publish(amqp.Message("", content_type=END), "", queue)
+        channel.basic_consume(queue, consumer_tag=queue, no_ack=True, callback=receive)
+    while open_ends:
+        channel.connection.drain_events(timeout=30)
+    return reached
+
+
+def test_every_pattern_matches_the_keys_that_rabbitmq_routes_by_it(channel: amqp.Channel) -> None:
+    """Over all short and some long patterns and keys, empty words and stray wildcards included, nobody differs."""
+    queues = {pattern: bound_queue(channel, pattern) for pattern in PATTERNS}
+    reached = routed(channel, list(queues.values()), KEYS)
+    by_rabbitmq = {(pattern, key) for pattern, queue in queues.items() for key in reached[queue]}
+
+    index: RoutingIndex[str] = RoutingIndex()
+    for pattern in PATTERNS:
+        index.add(pattern, pattern)
+    assert by_rabbitmq == {(pattern, key) for pattern in PATTERNS for key in KEYS if matches(pattern, key)}
+    assert by_rabbitmq == {(pattern, key) for key in KEYS for pattern in index.match(key)}
+
+
+def test_a_queue_with_several_matching_bindings_gets_a_message_once(channel: amqp.Channel) -> None:
+    """As a value of the index comes once: an event is delivered once to a subscription."""
+    queue = bound_queue(channel, "policy.updated", "policy.*", "#")
+    assert routed(channel, [queue], ["policy.updated"]) == {queue: ["policy.updated"]}

@@ -1,0 +1,368 @@
+"""Event <-> CloudEvents bytes and AMQP properties."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings.amqp import AMQPMessage, from_structured_event, to_structured_event
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qt_events.catalog import PolicyUpdatedEvent
+from qt_events.codec import CONTENT_TYPE, MAX_BODY, Message, decode, encode
+from qt_events.errors import DecodeError, MessageError, TypeMismatchError
+from qt_events.events import Event
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def an_event(**changes: Any) -> Event[Any]:
+    attributes: dict[str, Any] = {
+        "id": "id-1",
+        "source": "unit",
+        "correlation_id": "story",
+        "causation_id": "cause",
+        "data_version": 3,
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    }
+    return Event("unit.codec", MOMENT, {"a": [1, None, "ä"]}, **{**attributes, **changes})
+
+
+def read_back(event: Event[Any]) -> Event[Any]:
+    message = encode(event)
+    return decode(message.body, message.properties, event.type)
+
+
+def cloud_event(**changes: Any) -> bytes:
+    document = {"specversion": "1.0", "id": "i", "source": "s", "type": "unit.codec", "data": {}}
+    return json.dumps({k: v for k, v in {**document, **changes}.items() if v is not ...}).encode()
+
+
+CLOUD = {"content_type": CONTENT_TYPE}
+PLAIN = {"content_type": "application/json"}
+
+
+# What is sent
+
+
+def test_the_body_is_a_cloud_event() -> None:
+    """The body is CloudEvents 1.0 in JSON structured mode, with our four extensions."""
+    assert json.loads(encode(an_event()).body) == {
+        "specversion": "1.0",
+        "id": "id-1",
+        "source": "unit",
+        "type": "unit.codec",
+        "time": "2026-01-02T03:04:05.678901Z",
+        "datacontenttype": "application/json",
+        "correlationid": "story",
+        "causationid": "cause",
+        "dataversion": 3,
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "data": {"a": [1, None, "ä"]},
+    }
+
+
+def test_what_an_event_does_not_say_is_left_out() -> None:
+    """Without a cause or a trace there is no such attribute: CloudEvents has no null."""
+    document = json.loads(encode(Event("unit.codec")).body)
+    assert set(document) == {
+        "specversion", "id", "source", "type", "time", "datacontenttype", "correlationid", "dataversion", "data"
+    }  # fmt: skip
+
+
+def test_the_properties_repeat_what_tools_show() -> None:
+    """AMQP properties carry id, type, whole seconds, source, correlation id, content type, persistence."""
+    message = encode(an_event())
+    assert message.properties == {
+        "message_id": "id-1",
+        "type": "unit.codec",
+        "timestamp": int(MOMENT.timestamp()),
+        "app_id": "unit",
+        "correlation_id": "story",
+        "content_type": "application/cloudevents+json",
+        "delivery_mode": 2,
+        "priority": 0,
+    }
+    assert message.headers == {}
+
+
+def test_round_trip() -> None:
+    """What is encoded is decoded to an equal event of the same class."""
+    typed = PolicyUpdatedEvent.create(
+        risk_mode="NORMAL", allowed_strategies=[], global_min_confidence=0, max_risk_per_trade=0, max_positions=1
+    )
+    for event in (an_event(), typed, Event("unit.codec")):
+        assert read_back(event) == event
+        assert type(read_back(event)) is type(event)
+
+
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max, datetime(1969, 12, 31, 23, 59, 59, 999999), MOMENT])
+def test_any_time_round_trips_to_the_microsecond(moment: datetime) -> None:
+    """The earliest, the latest and times before 1970 survive."""
+    event = Event("unit.codec", moment)
+    assert read_back(event).timestamp == event.timestamp
+
+
+# Against the CloudEvents SDK
+
+
+def test_the_sdk_reads_what_is_sent() -> None:
+    """The CloudEvents SDK parses our body in structured mode and sees every attribute."""
+    event = an_event()
+    message = encode(event)
+    read = from_structured_event(AMQPMessage({"content-type": CONTENT_TYPE}, {}, message.body))
+    assert read.get_id() == event.id
+    assert read.get_source() == event.source
+    assert read.get_type() == event.type
+    assert read.get_time() == event.timestamp
+    assert read.get_specversion() == "1.0"
+    assert read.get_datacontenttype() == "application/json"
+    assert read.get_data() == event.payload
+    assert {name: read.get_extension(name) for name in ("correlationid", "causationid", "dataversion")} == {
+        "correlationid": "story",
+        "causationid": "cause",
+        "dataversion": 3,
+    }
+
+
+def test_what_the_sdk_writes_is_read() -> None:
+    """A structured CloudEvent from the SDK becomes our event."""
+    attributes = {
+        "id": "sdk-1",
+        "source": "/elsewhere",
+        "type": "unit.codec",
+        "specversion": "1.0",
+        "time": MOMENT,
+        "datacontenttype": "application/json",
+        "correlationid": "story",
+        "dataversion": "2",
+    }
+    sent = to_structured_event(CloudEvent(attributes=attributes, data={"a": 1}))
+    event = decode(sent.application_data, {"content_type": sent.properties["content-type"]}, "unit.codec")
+    assert event == Event(
+        "unit.codec", MOMENT, {"a": 1}, id="sdk-1", source="/elsewhere", correlation_id="story", data_version=2
+    )
+
+
+def test_the_sdk_reads_every_event_that_can_be_made() -> None:
+    """Our envelope holds for payloads and times of all kinds."""
+    for moment in (None, datetime(1970, 1, 1), datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))):
+        event = Event("unit.codec", moment, {"ü": {"deep": [1.5, True]}})
+        read = from_structured_event(AMQPMessage({"content-type": CONTENT_TYPE}, {}, encode(event).body))
+        assert (read.get_time(), read.get_data()) == (event.timestamp, event.payload)
+
+
+# Liberal
+
+
+def test_a_cloud_event_may_leave_out_what_the_specification_does_not_require() -> None:
+    """Without time, data and extensions the event is of now, empty, the first of its story."""
+    before = datetime.now(UTC)
+    event = decode(cloud_event(data=...), CLOUD, "unit.codec")
+    assert before <= event.timestamp <= datetime.now(UTC)
+    assert (event.payload, event.correlation_id, event.data_version) == ({}, "i", 1)
+
+
+def test_unknown_extensions_are_ignored() -> None:
+    """A CloudEvent with attributes of others is read."""
+    assert decode(cloud_event(partitionkey="x", subject="y"), CLOUD, "unit.codec").id == "i"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/cloudevents+json; charset=utf-8", "Application/CloudEvents+JSON", "application/cloudevents+json "],
+)
+def test_a_content_type_may_have_parameters_and_capitals(content_type: str) -> None:
+    """Content types are compared as media types are."""
+    assert decode(cloud_event(), {"content_type": content_type}, "unit.codec").id == "i"
+
+
+def test_plain_json_is_a_payload() -> None:
+    """A JSON object from any producer is a payload; the properties fill the envelope."""
+    properties = {**PLAIN, "message_id": "m", "timestamp": 1_700_000_000, "app_id": "go", "correlation_id": "c"}
+    event = decode(b'{"a": 1}', properties, "unit.codec")
+    assert event == Event(
+        "unit.codec", datetime.fromtimestamp(1_700_000_000, UTC), {"a": 1}, id="m", source="go", correlation_id="c"
+    )
+
+
+@pytest.mark.parametrize("properties", [{}, {"content_type": None}, {"content_type": ""}, PLAIN])
+def test_plain_json_needs_no_properties_at_all(properties: dict[str, Any]) -> None:
+    """Without properties a JSON object is read; its id comes from key, timestamp and body, so repeats have the same."""
+    first, again = (decode(b'{"a": 1}', properties, "unit.codec") for _ in range(2))
+    assert (first.payload, first.source) == ({"a": 1}, "qt_events")
+    assert first.id == again.id
+    assert decode(b'{"a": 2}', properties, "unit.codec").id != first.id
+    assert decode(b'{"a": 1}', properties, "unit.other").id != first.id
+    assert decode(b'{"a": 1}', {**properties, "timestamp": 1}, "unit.codec").id != first.id
+
+
+def test_a_plain_payload_of_a_registered_type_is_typed() -> None:
+    """Plain JSON too is validated by its class."""
+    body = {
+        "risk_mode": "NORMAL",
+        "allowed_strategies": [],
+        "global_min_confidence": 0.5,
+        "max_risk_per_trade": 0.1,
+        "max_positions": 1,
+    }
+    assert type(decode(json.dumps(body).encode(), PLAIN, "policy.updated")) is PolicyUpdatedEvent
+
+
+def test_amqp_libraries_may_give_the_timestamp_as_a_datetime() -> None:
+    """The timestamp property is read as seconds or as a datetime."""
+    assert decode(b"{}", {**PLAIN, "timestamp": MOMENT}, "unit.codec").timestamp == MOMENT
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"a": NaN}', "not JSON"),
+        (b'{"a": Infinity}', "not JSON"),
+        (b"[1]", "list, not an object"),
+        (b'"text"', "str, not an object"),
+        (b"null", "NoneType, not an object"),
+        (b"[" * 1000, "not JSON"),
+        (cloud_event(specversion="0.3"), "specversion is '0.3'"),
+        (cloud_event(specversion=...), "specversion is None"),
+        (cloud_event(id=...), "'id' is None"),
+        (cloud_event(id=5), "'id' is 5"),
+        (cloud_event(id=""), "id is ''"),
+        (cloud_event(source=...), "'source' is None"),
+        (cloud_event(source=""), "source is ''"),
+        (cloud_event(type=...), "'type' is None"),
+        (cloud_event(data=[1]), "data is a list"),
+        (cloud_event(data="text"), "data is a str"),
+        (cloud_event(data_base64="AAAA"), "data_base64"),
+        (cloud_event(time="yesterday"), "time is 'yesterday'"),
+        (cloud_event(time=5), "time is 5"),
+        (cloud_event(correlationid=5), "correlation_id is 5"),
+        (cloud_event(causationid=[1]), "causation_id is"),
+        (cloud_event(traceparent={}), "traceparent is"),
+        (cloud_event(dataversion="new"), "dataversion is 'new'"),
+        (cloud_event(dataversion=1.5), "dataversion is 1.5"),
+        (cloud_event(dataversion=True), "dataversion is True"),
+        (cloud_event(dataversion=0), "version is 0"),
+        (cloud_event(dataversion="9" * 5000), "dataversion"),
+    ],
+)
+def test_a_body_that_is_no_event_is_refused_with_its_reason(body: bytes, why: str) -> None:
+    """A CloudEvent that breaks the specification, or that no event can be made of, is a DecodeError that says why."""
+    with pytest.raises(DecodeError, match=re.escape(why)):
+        decode(body, CLOUD, "unit.codec")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-python-serialize", "application/cloudevents+avro"]
+)
+def test_another_content_type_is_refused(content_type: str) -> None:
+    """What is no JSON is not even looked at."""
+    with pytest.raises(DecodeError, match="content type"):
+        decode(b"{}", {"content_type": content_type}, "unit.codec")
+
+
+def test_a_body_over_the_limit_is_not_parsed() -> None:
+    """A body of more than MAX_BODY bytes is refused by its size."""
+    with pytest.raises(DecodeError, match="bytes"):
+        decode(b" " * (MAX_BODY + 1), PLAIN, "unit.codec")
+
+
+@pytest.mark.parametrize("timestamp", ["soon", 1e20, -(10**20), [1], float("nan"), float("inf")])
+def test_a_timestamp_property_that_is_no_time_is_refused(timestamp: Any) -> None:
+    """A plain message whose timestamp means nothing is a DecodeError."""
+    with pytest.raises(DecodeError, match="timestamp"):
+        decode(b"{}", {**PLAIN, "timestamp": timestamp}, "unit.codec")
+
+
+def test_a_type_other_than_the_routing_key_is_refused() -> None:
+    """Whoever may publish one type cannot forge another."""
+    with pytest.raises(TypeMismatchError, match=r"'unit\.codec'.*'unit\.other'"):
+        decode(cloud_event(), CLOUD, "unit.other")
+
+
+@pytest.mark.parametrize("key", ["", "a..b", "a.*", "#"])
+def test_a_key_that_is_no_type_is_refused(key: str) -> None:
+    """Other programs may publish under keys that no event type can be."""
+    with pytest.raises(DecodeError):
+        decode(b"{}", PLAIN, key)
+
+
+def test_a_payload_that_does_not_fit_its_class_is_refused() -> None:
+    """The error names the field."""
+    with pytest.raises(DecodeError, match=r"payload\.risk_mode"):
+        decode(cloud_event(type="policy.updated", data={"risk_mode": "WILD"}), CLOUD, "policy.updated")
+
+
+def test_an_unknown_version_of_a_known_type_is_refused() -> None:
+    """A newer producer's version that this process has no class for is not guessed at."""
+    with pytest.raises(DecodeError, match="version"):
+        decode(cloud_event(type="policy.updated", dataversion=99), CLOUD, "policy.updated")
+
+
+# Whatever comes
+
+
+json_documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+attributes = st.sampled_from(
+    [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "data",
+        "correlationid",
+        "causationid",
+        "dataversion",
+        "traceparent",
+    ]
+)
+almost_events = st.dictionaries(attributes, json_documents | st.just("unit.codec") | st.just("1.0")).map(
+    lambda changes: json.dumps({**json.loads(cloud_event()), **changes}).encode()
+)
+bodies = st.binary() | json_documents.map(lambda document: json.dumps(document).encode()) | almost_events
+any_property = st.none() | st.text() | st.integers() | st.floats() | st.binary() | st.lists(st.integers(), max_size=2)
+names = st.sampled_from(["message_id", "timestamp", "app_id", "correlation_id", "type"])
+properties = st.dictionaries(names, any_property)
+content_types = st.sampled_from([CONTENT_TYPE, "application/json", None]) | any_property
+
+
+@given(bodies, properties, content_types, st.just("unit.codec") | st.just("policy.updated") | st.text())
+def test_only_message_errors_come_out_of_decode(
+    body: bytes, given_: dict[str, Any], content_type: Any, key: str
+) -> None:
+    """Whatever a message holds, decode gives an event of the routing key's type or a MessageError."""
+    try:
+        event = decode(body, {**given_, "content_type": content_type}, key)
+    except MessageError:
+        return
+    assert event.type == key
+    assert encode(event).body
+
+
+@given(bodies)
+def test_what_is_decoded_can_be_sent_on(body: bytes) -> None:
+    """An event that was read can be written and read again, equal."""
+    try:
+        event = decode(body, CLOUD, "unit.codec")
+    except MessageError:
+        return
+    assert read_back(event) == event
+
+
+def test_a_message_is_body_properties_headers() -> None:
+    """Headers are ours alone: none where nothing was added."""
+    assert Message(b"", {}).headers == {}

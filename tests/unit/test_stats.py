@@ -1,0 +1,59 @@
+"""Stats: the counters behind get_stats()."""
+
+from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.stats import Stats
+
+FAILURE = Failure("OSError", "away")
+
+
+def counted(*outcomes: Outcome) -> Stats:
+    stats = Stats()
+    for outcome in outcomes:
+        stats.outcome("sub", "a.b", outcome)
+    return stats
+
+
+def test_each_outcome_is_counted_once_under_its_name() -> None:
+    """Handled, filtered, retried and dead-lettered attempts are counted apart; the last two are errors too."""
+    stats = counted(Done(), Done(), Done(handled=False), Retry(1.0, FAILURE), DeadLetter("exhausted", FAILURE))
+    assert stats.delivered == {"sub": 2}
+    assert stats.filtered == {"sub": 1}
+    assert stats.retried == {"sub": 1}
+    assert stats.dead_lettered == {"sub": 1}
+    assert stats.errors == {"sub": 2}
+    assert stats.failed == {"a.b": 2}
+
+
+def test_a_snapshot_has_the_six_keys_of_the_specification_first() -> None:
+    """SPEC.md names six keys; all are ints."""
+    snapshot = Stats().snapshot(queue_size=3, handler_types=6, total_handlers=12)
+    six = ["published", "dispatched", "errors", "queue_size", "handler_types", "total_handlers"]
+    assert list(snapshot)[:6] == six
+    assert [snapshot[key] for key in six] == [0, 0, 0, 3, 6, 12]
+
+
+def test_totals_are_the_sums_of_the_tables() -> None:
+    """Every total is the sum of its column by type or by subscription."""
+    stats = counted(Done(), Retry(1.0, FAILURE), DeadLetter("gave_up", FAILURE))
+    stats.outcome("other", "c", Done(handled=False))
+    stats.published.update({"a.b": 3, "c": 1})
+    stats.dispatched.update({"a.b": 2})
+    stats.unroutable.update({"d": 5})
+    stats.slow["sub"] += 2
+    stats.blocked["other"] += 1
+    snapshot = stats.snapshot(queue_size=0, handler_types=1, total_handlers=2)
+    for key in ("published", "dispatched", "errors", "unroutable"):
+        assert snapshot[key] == sum(row[key] for row in snapshot["by_type"].values()), key
+    for key in ("delivered", "filtered", "errors", "retries", "dead_letters", "slow", "blocked"):
+        assert snapshot[key] == sum(row[key] for row in snapshot["by_subscription"].values()), key
+    assert list(snapshot["by_type"]) == ["a.b", "c", "d"]
+    assert list(snapshot["by_subscription"]) == ["other", "sub"]
+
+
+def test_a_snapshot_is_a_copy() -> None:
+    """Changing a snapshot changes no counter, and asking for what was never counted adds no row."""
+    stats = counted(Done())
+    snapshot = stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)
+    snapshot["by_subscription"]["sub"]["delivered"] = 99
+    assert stats.delivered["sub"] == 1
+    assert list(stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)["by_type"]) == []
