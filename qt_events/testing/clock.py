@@ -57,11 +57,12 @@ class ManualClock:
     async def advance(self, seconds: float) -> None:
         """Let `seconds` pass: run what falls due, in order, each at its own time.
 
-        After each callback the event loop gets some turns, so that a handler that fails at once is due
-        again within the same `advance`. What takes longer (a handler that waits, a thread) sees the time
+        First and after each callback the event loop gets some turns, so that a handler that fails at once
+        is due again within the same `advance`. What takes longer (a handler that waits, a thread) sees the time
         at its end: then advance in steps, and wait for what happens in between.
         """
         end = self._now + seconds
+        await _let_the_loop_run()
         while self._timers and self._timers[0][0] <= end:
             self._now, _, timer = heapq.heappop(self._timers)
             timer.run()

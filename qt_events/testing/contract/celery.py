@@ -1,0 +1,204 @@
+"""The three ways of CeleryEventBus: its run_forever(), `celery worker` as a process, eager mode."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from celery import Celery
+
+from qt_events.bus import EventBus
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.contract.assignment import Assignment
+from qt_events.testing.contract.backend import Backend, Member
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import Recorder
+from qt_events.testing.contract.scenario import Options, Scenario
+from qt_events.testing.keeper import Keeper
+
+_STARTUP = 60.0  # seconds a worker process may take to get ready
+_SHUTDOWN = 60.0  # seconds its warm shutdown may take
+_POLL = 0.02  # seconds
+
+
+class CeleryBackend(Backend):
+    """CeleryEventBus with run_forever() in the test's own process. `url` is of a vhost that nobody else uses."""
+
+    name = "celery"
+    features = Feature.BACKGROUND | Feature.LOCAL | Feature.HOSTED | Feature.RESTART | Feature.FLEET
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: list[CeleryEventBus] = []
+
+    def bus(self, options: Options) -> EventBus:
+        """See Backend."""
+        bus = CeleryEventBus(self._url, **options.arguments())
+        self._opened.append(bus)
+        return bus
+
+    async def close(self, bus: EventBus) -> None:  # noqa: ARG002
+        """See Backend; the other members' buses too."""
+        for opened in self._opened:
+            await asyncio.to_thread(opened.close)
+
+    async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:
+        """See Backend."""
+        members = await super().members(scenario, bus)
+        for opened in self._opened:
+            await opened.declarations.made()  # publish waits for the queues of its own bus, not for another member's
+        return members
+
+
+class EagerBackend(Backend):
+    """CeleryEventBus under task_always_eager: publish runs the handlers, without a broker."""
+
+    name = "eager"
+    features = Feature.LOCAL | Feature.HOSTED
+
+    def bus(self, options: Options) -> EventBus:
+        """See Backend."""
+        app = Celery("qt_events_contract", set_as_current=False)
+        app.conf.task_always_eager = True
+        return CeleryEventBus(app=app, **options.arguments())
+
+
+class WorkerBackend(Backend):
+    """`celery worker` in processes of its own; the test only publishes.
+
+    Scenarios that may share a process do: it is started for the first of them and lives until `end`.
+    The others get a prefix and processes of their own. Open it with `with`.
+    """
+
+    name = "worker"
+    features = Feature.BACKGROUND | Feature.RESTART | Feature.FLEET
+
+    def __init__(self, url: str, folder: Path, scenarios: Sequence[type[Scenario]]) -> None:
+        """`url` is of a vhost that nobody else uses, `folder` empty, `scenarios` all that will be run."""
+        self._url, self._folder = url, folder
+        self._shared = [scenario.path() for scenario in scenarios if self.shares(scenario)]
+        self._keeper = Keeper("qt-events-contract-")
+        self._number = count(1)
+        self._shared_member: WorkerMember | None = None
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        self._keeper.close()
+
+    def bus(self, options: Options) -> EventBus:
+        """See Backend; under the prefix of the shared process."""
+        return CeleryEventBus(self._url, prefix="shared", **options.arguments())
+
+    def open(self, scenario: type[Scenario]) -> EventBus:
+        """See Backend."""
+        return CeleryEventBus(self._url, prefix=self._prefix(scenario), **scenario.options.arguments())
+
+    async def close(self, bus: EventBus) -> None:
+        """See Backend."""
+        assert isinstance(bus, CeleryEventBus)
+        await asyncio.to_thread(bus.close)
+
+    def shares(self, scenario: type[Scenario]) -> bool:
+        """See Backend."""
+        return not scenario.needs_own_process()
+
+    def records(self, scenario: type[Scenario], folder: Path) -> Path:
+        """See Backend."""
+        return self._folder / "shared.jsonl" if self.shares(scenario) else super().records(scenario, folder)
+
+    async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:  # noqa: ARG002
+        """See Backend."""
+        kind = type(scenario)
+        if not self.shares(kind):
+            return [self._member(kind, [kind.path()]) for _ in range(kind.members)]
+        if self._shared_member is None:
+            self._shared_member = self._member(kind, self._shared)
+        return [_Lasting(self._shared_member)]
+
+    def _member(self, kind: type[Scenario], scenarios: list[str]) -> "WorkerMember":
+        assignment = Assignment(
+            name=f"{self._prefix(kind)}-{next(self._number)}",
+            url=self._url,
+            prefix=self._prefix(kind),
+            records=str(Recorder.current().path),
+            scenarios=scenarios,
+            options=kind.options.arguments(),
+        )
+        return WorkerMember(self._keeper, assignment)
+
+    def _prefix(self, kind: type[Scenario]) -> str:
+        return "shared" if self.shares(kind) else kind.__name__.lower()
+
+
+class WorkerMember(Member):
+    """One `celery worker` process."""
+
+    def __init__(self, keeper: Keeper, assignment: Assignment) -> None:
+        self._keeper, self._assignment = keeper, assignment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+
+    async def start(self) -> None:
+        """See Member."""
+        if self._process is None:
+            self._starts += 1
+            self._process = self._keeper.spawn(self._assignment.name, self._command(), self._environment())
+            await self._ready()
+
+    def _command(self) -> list[str]:
+        app = "qt_events.testing.contract.worker"
+        node = f"{self._assignment.name}-{self._starts}@%h"
+        options = ["--loglevel", "WARNING", "--hostname", node, "--without-mingle", "--without-gossip"]
+        return [sys.executable, "-m", "celery", "-A", app, "worker", *options]
+
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join(entry for entry in sys.path if entry)  # scenarios may live beside the tests
+        return {**os.environ, "PYTHONPATH": path, **self._assignment.environment()}
+
+    async def _ready(self) -> None:
+        recorder, deadline = Recorder(Path(self._assignment.records)), time.monotonic() + _STARTUP
+        while len(recorder.read("ready", self._assignment.name)) < self._starts:
+            self.must_be_well()
+            assert time.monotonic() < deadline, f"not ready within {_STARTUP:g} s:\n{self._output()}"
+            await asyncio.sleep(_POLL)
+
+    async def stop(self) -> None:
+        """See Member."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.to_thread(process.wait, _SHUTDOWN)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"no warm shutdown within {_SHUTDOWN:g} s:\n{self._output()}") from None
+
+    def must_be_well(self) -> None:
+        """See Member."""
+        code = self._process and self._process.poll()
+        assert code is None, f"the worker ended by itself with {code}:\n{self._output()}"
+
+    def _output(self) -> str:
+        return (self._keeper.folder / f"{self._assignment.name}.out").read_text(errors="replace")[-5000:]
+
+
+class _Lasting(Member):
+    """A member that goes on after the scenario."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    async def start(self) -> None:
+        """See Member."""
+        await self._member.start()
+
+    async def stop(self) -> None:
+        """See Member; it serves the next scenario."""
+
+    def must_be_well(self) -> None:
+        """See Member."""
+        self._member.must_be_well()

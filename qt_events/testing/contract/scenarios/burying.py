@@ -1,0 +1,159 @@
+"""Dead letters: details, sending back, discarding."""
+
+import json
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from qt_events.bus import EventBus
+from qt_events.errors import UnknownSubscriptionError
+from qt_events.events import Event
+from qt_events.retry import RetryPolicy
+from qt_events.testing.contract.recorder import is_open, record
+from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.stage import Stage
+
+TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
+ONCE = RetryPolicy(max_attempts=1)
+
+
+class LedgerError(Exception):
+    """An application's own error."""
+
+
+async def fail_with_details(event: Event[Any]) -> None:
+    record("details.failing", event)
+    message = f"no account {event.payload['account']}"
+    raise LedgerError(message)
+
+
+class Details(Scenario):
+    """A dead letter tells subscription, event, reason, attempts, exception, traceback, times, host and the raw body."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("details.happened", fail_with_details, name="details.failing", retry=TWICE)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        began = datetime.now(UTC) - timedelta(seconds=1)  # some backends count whole seconds
+        event = await stage.publish("details.happened", account="Ä7")
+        [letter] = await stage.dead("details.failing")
+        assert (letter.subscription, letter.event_id, letter.event_type) == (
+            "details.failing",
+            event.id,
+            "details.happened",
+        )
+        assert (letter.reason, letter.attempts, letter.host) == ("exhausted", 2, socket.gethostname())
+        assert letter.exception_type == f"{__name__}.LedgerError"
+        assert letter.message == "no account Ä7"
+        assert "fail_with_details" in letter.traceback
+        assert began <= letter.first_failed <= letter.last_failed <= datetime.now(UTC) + timedelta(seconds=1)
+        assert letter.first_failed.tzinfo is not None
+        body = json.loads(letter.body)
+        assert (body["id"], body["data"], body["specversion"]) == (event.id, {"account": "Ä7"}, "1.0")
+        assert letter.properties["message_id"] == event.id
+        assert await stage.bus.dead_letters.show(letter.id) == letter
+
+
+async def fail_until_mended(event: Event[Any]) -> None:
+    record("sent_back.failing", event)
+    if not is_open("sent_back.mended"):
+        message = "broken"
+        raise OSError(message)
+
+
+async def hear_beside(event: Event[Any]) -> None:
+    record("sent_back.beside", event)
+
+
+class SendingBack(Scenario):
+    """What is sent back goes to its own subscription only, as a first attempt; then it is no dead letter any more."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE)
+        bus.subscribe("sent_back.happened", hear_beside, name="sent_back.beside")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        event = await stage.publish("sent_back.happened", n=1)
+        [letter] = await stage.dead("sent_back.failing")
+        await stage.bus.dead_letters.retry(letter.id)
+        [again] = await self._another(stage, letter.id)
+        assert (again.event_id, again.attempts, again.reason) == (event.id, 2, "exhausted")
+        assert len(stage.calls("sent_back.failing", event)) == 4  # two attempts, and two again
+
+        stage.open("sent_back.mended")
+        await stage.bus.dead_letters.retry(again.id)
+        await stage.called("sent_back.failing", 5, event)
+        assert await stage.bus.dead_letters.list("sent_back.failing") == []
+        last = await stage.publish("sent_back.happened", n=2)
+        await stage.called("sent_back.failing", event=last)
+        assert [call.event_id for call in await stage.called("sent_back.beside", 2)] == [event.id, last.id]
+
+    async def _another(self, stage: Stage, known: str) -> list[Any]:
+        found: list[Any] = []
+
+        async def there() -> bool:
+            letters = await stage.bus.dead_letters.list("sent_back.failing")
+            found[:] = [letter for letter in letters if letter.id != known]
+            return bool(found)
+
+        await stage.until(there, "second dead letter")
+        return found
+
+
+async def fail_when_looked_at(event: Event[Any]) -> None:
+    message = f"{event.payload['n']}"
+    raise OSError(message)
+
+
+class LookingAndDiscarding(Scenario):
+    """Looking changes nothing, the oldest comes first, and what is discarded is gone for good."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        for n in range(3):
+            await stage.publish("looked_at.happened", n=n)
+        letters = await stage.dead("looked_at.failing", 3)
+        box = stage.bus.dead_letters
+        assert [letter.message for letter in letters] == ["0", "1", "2"]
+        assert await box.list("looked_at.failing") == letters
+        assert await box.list("looked_at.failing", limit=2) == letters[:2]
+        await box.discard(letters[1].id)
+        assert await box.list("looked_at.failing") == [letters[0], letters[2]]
+        for action in (box.show, box.retry, box.discard):
+            with pytest.raises(UnknownSubscriptionError):
+                await action(letters[1].id)
+
+
+async def fail_until_all_mended(event: Event[Any]) -> None:
+    record("all_back.failing", event)
+    if not is_open("all_back.mended"):
+        message = "broken"
+        raise OSError(message)
+
+
+class SendingAllBack(Scenario):
+    """All dead letters of one subscription are sent back at once, oldest first; the number tells how many."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        ids = [(await stage.publish("all_back.happened", n=n)).id for n in range(3)]
+        await stage.dead("all_back.failing", 3)
+        stage.open("all_back.mended")
+        assert await stage.bus.dead_letters.retry_all("all_back.failing") == 3
+        calls = await stage.called("all_back.failing", 6)
+        assert [call.event_id for call in calls] == ids + ids
+        assert await stage.bus.dead_letters.list("all_back.failing") == []

@@ -1,0 +1,284 @@
+"""Kinds of handlers, and handlers that break, block or take long."""
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from qt_events.bus import EventBus
+from qt_events.events import Event
+from qt_events.retry import RetryPolicy
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import Recorder, passed, passed_in_thread, record
+from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.stage import Stage
+
+ONCE = RetryPolicy(max_attempts=1)
+
+
+async def first_of_three(event: Event[Any]) -> None:
+    record("several.first", event)
+
+
+async def second_of_three(event: Event[Any]) -> None:
+    record("several.second", event)
+
+
+def third_of_three(event: Event[Any]) -> None:
+    record("several.third", event)
+
+
+class SeveralHandlers(Scenario):
+    """Every handler of a type gets every event, once."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        for handler in (first_of_three, second_of_three, third_of_three):
+            bus.subscribe("several.happened", handler)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        ids = [(await stage.publish("several.happened", n=n)).id for n in range(5)]
+        for name in ("several.first", "several.second", "several.third"):
+            assert [call.event_id for call in await stage.called(name, 5)] == ids
+
+
+async def fail_always(event: Event[Any]) -> None:
+    record("isolated.failing", event)
+    message = "out of order"
+    raise OSError(message)
+
+
+async def go_on(event: Event[Any]) -> None:
+    record("isolated.steady", event)
+
+
+class Isolation(Scenario):
+    """A handler that fails on every event keeps none from another handler of the same events."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("isolated.happened", fail_always, name="isolated.failing", retry=ONCE)
+        bus.subscribe("isolated.happened", go_on, name="isolated.steady")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        ids = [(await stage.publish("isolated.happened", n=n)).id for n in range(3)]
+        assert [call.event_id for call in await stage.called("isolated.steady", 3)] == ids
+        await stage.dead("isolated.failing", 3)
+        assert [call.event_id for call in stage.calls("isolated.failing")] == ids
+        assert len(stage.calls("isolated.steady")) == 3
+
+
+class Desk:
+    """Has methods for handlers."""
+
+    async def on_event(self, event: Event[Any]) -> None:
+        record("kinds.method", event)
+
+    def on_event_sync(self, event: Event[Any]) -> None:
+        record("kinds.sync_method", event)
+
+
+class Callable:
+    """Is a handler itself."""
+
+    async def __call__(self, event: Event[Any]) -> None:
+        record("kinds.object", event)
+
+
+async def with_name(name: str, event: Event[Any]) -> None:
+    record(name, event)
+
+
+def returning_a_coroutine(event: Event[Any]) -> Coroutine[Any, Any, None]:
+    return with_name("kinds.returned", event)
+
+
+KINDS = ("kinds.method", "kinds.sync_method", "kinds.object", "kinds.partial", "kinds.returned", "kinds.lambda")
+
+
+class KindsOfHandlers(Scenario):
+    """Any callable that takes the event is a handler: method, object, partial, lambda, one returning a coroutine."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        desk = Desk()
+        bus.subscribe("kinds.happened", desk.on_event)
+        bus.subscribe("kinds.happened", desk.on_event_sync)
+        bus.subscribe("kinds.happened", Callable())
+        bus.subscribe("kinds.happened", functools.partial(with_name, "kinds.partial"))
+        bus.subscribe("kinds.happened", returning_a_coroutine)
+        bus.subscribe("kinds.happened", lambda event: record("kinds.lambda", event), name="kinds.lambda")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        event = await stage.publish("kinds.happened")
+        for name in KINDS:
+            assert len(await stage.called(name, event=event)) == 1
+
+
+def block_in_thread(event: Event[Any]) -> None:
+    passed_in_thread("threads.async_ran")
+    record("threads.sync", event)
+
+
+async def run_beside(event: Event[Any]) -> None:
+    record("threads.async", event)
+
+
+class SyncBesideAsync(Scenario):
+    """A sync handler that blocks keeps no async handler from running."""
+
+    needs = Feature.BACKGROUND
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("threads.happened", block_in_thread, name="threads.sync")
+        bus.subscribe("threads.happened", run_beside, name="threads.async")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("threads.happened")
+        [asynchronous] = await stage.called("threads.async")
+        stage.open("threads.async_ran")
+        [synchronous] = await stage.called("threads.sync")
+        assert synchronous.thread != asynchronous.thread
+
+
+def exit_in_thread(event: Event[Any]) -> None:
+    record("breaking.sync_exit", event)
+    raise SystemExit(3)
+
+
+async def exit_on_loop(event: Event[Any]) -> None:
+    record("breaking.exit", event)
+    raise SystemExit(4)
+
+
+async def cancel_by_itself(event: Event[Any]) -> None:
+    record("breaking.cancelled", event)
+    raise asyncio.CancelledError
+
+
+async def leave_a_timeout(event: Event[Any]) -> None:
+    record("breaking.timeout", event)
+    async with asyncio.timeout(0.01):
+        await asyncio.Event().wait()
+
+
+BREAKING = {
+    "breaking.sync_exit": (exit_in_thread, "SystemExit"),
+    "breaking.exit": (exit_on_loop, "SystemExit"),
+    "breaking.cancelled": (cancel_by_itself, "asyncio.exceptions.CancelledError"),
+    "breaking.timeout": (leave_a_timeout, "TimeoutError"),
+}
+
+
+class BreakingHandlers(Scenario):
+    """A handler that raises SystemExit, CancelledError or TimeoutError has failed; the bus goes on."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        for name, (handler, _) in BREAKING.items():
+            bus.subscribe("breaking.happened", handler, name=name, retry=ONCE)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        first = await stage.publish("breaking.happened")
+        second = await stage.publish("breaking.happened")
+        for name, (_, kind) in BREAKING.items():
+            letters = await stage.dead(name, 2)
+            assert [(letter.event_id, letter.exception_type) for letter in letters] == [
+                (first.id, kind),
+                (second.id, kind),
+            ]
+
+
+def take_long(event: Event[Any]) -> None:
+    time.sleep(0.15)  # the subject of the scenario: longer than slow_after
+    record("slow.sync", event)
+
+
+class SlowHandlers(Scenario):
+    """A handler that takes longer than `slow_after` is reported by name."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("slow.happened", take_long, name="slow.sync")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("slow.happened")
+        await stage.called("slow.sync")
+        await stage.reported("slow.sync", "slow")
+
+
+async def block_the_loop(event: Event[Any]) -> None:
+    time.sleep(0.15)  # noqa: ASYNC251  # the subject of the scenario
+    record("blocking.async", event)
+
+
+class BlockingHandlers(Scenario):
+    """An async handler that keeps the event loop from everything else is reported by name."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("blocking.happened", block_the_loop, name="blocking.async")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("blocking.happened")
+        await stage.called("blocking.async")
+        await stage.reported("blocking.async", "blocked")
+
+
+async def use_task_tools(event: Event[Any]) -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        both = [group.create_task(passed("tools.go")), group.create_task(passed("tools.go"))]
+    assert all(task.done() for task in both)
+    record("tools.async", event, gates=len(Recorder.current().read("gate", "tools.go")))
+
+
+class TaskTools(Scenario):
+    """asyncio.timeout and TaskGroup work in an async handler."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("tools.happened", use_task_tools, name="tools.async")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        stage.open("tools.go")
+        await stage.publish("tools.happened")
+        [call] = await stage.called("tools.async")
+        assert call.details == {"gates": 1}
+
+
+def publishing_thread(stage: Stage, event: Event[Any]) -> threading.Thread:
+    return threading.Thread(target=stage.bus.publish_sync, args=(event,))
+
+
+async def hear_thread(event: Event[Any]) -> None:
+    record("plain_thread.heard", event)
+
+
+class PublishingFromThreads(Scenario):
+    """publish_sync publishes from any plain thread."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("plain_thread.happened", hear_thread, name="plain_thread.heard")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        events: list[Event[Any]] = [Event("plain_thread.happened", None, {"n": n}) for n in range(4)]
+        threads = [publishing_thread(stage, event) for event in events]
+        for thread in threads:
+            thread.start()
+        calls = await stage.called("plain_thread.heard", 4)
+        for thread in threads:
+            thread.join()
+        assert {call.event_id for call in calls} == {event.id for event in events}

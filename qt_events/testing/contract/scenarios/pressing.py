@@ -1,0 +1,130 @@
+"""Backpressure, and rings of publishing handlers."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from qt_events.bus import EventBus
+from qt_events.errors import BackpressureError
+from qt_events.events import Event
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import passed, record
+from qt_events.testing.contract.scenario import Options, Scenario, this_bus
+from qt_events.testing.contract.stage import Stage
+
+
+async def hold(event: Event[Any]) -> None:
+    await passed("pressed.go")
+    record("pressed.slow", event)
+
+
+async def let_go(event: Event[Any]) -> None:
+    record("pressed.quick", event)
+
+
+class Backpressure(Scenario):
+    """While the bus holds `max_queue_size` events publish waits, then raises an error that names the slowest."""
+
+    needs = Feature.BACKPRESSURE
+    options = Options(max_queue_size=3, publish_timeout=0.2)
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("pressed.happened", let_go, name="pressed.quick")
+        bus.subscribe("pressed.happened", hold, name="pressed.slow")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        for n in range(3):
+            await stage.publish("pressed.happened", n=n)
+        with pytest.raises(BackpressureError, match=re.escape("'pressed.slow'")):
+            await stage.publish("pressed.happened", n=3)
+        stage.open("pressed.go")
+        await stage.called("pressed.slow", 3)
+        await stage.publish("pressed.happened", n=4)
+        calls = await stage.called("pressed.slow", 4)
+        assert [call.payload["n"] for call in calls] == [0, 1, 2, 4]
+
+
+async def hold_a_while(event: Event[Any]) -> None:
+    await passed("awaited.go")
+    record("awaited.slow", event)
+
+
+class WaitingForRoom(Scenario):
+    """A publish that waits for room goes on as soon as there is some."""
+
+    needs = Feature.BACKPRESSURE
+    options = Options(max_queue_size=2)
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("awaited.happened", hold_a_while, name="awaited.slow")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        publishing = [asyncio.create_task(stage.publish("awaited.happened", n=n)) for n in range(6)]
+        await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
+        assert not all(task.done() for task in publishing)
+        stage.open("awaited.go")
+        await asyncio.gather(*publishing)
+        calls = await stage.called("awaited.slow", 6)
+        assert [call.payload["n"] for call in calls] == list(range(6))
+
+
+async def pass_on(event: Event[Any]) -> None:
+    record("ring.passed", event)
+    if event.payload["left"] > 0:
+        await this_bus().publish(Event(event.payload["to"], None, _next(event)))
+
+
+def _next(event: Event[Any]) -> dict[str, Any]:
+    other = "ring.a" if event.payload["to"] == "ring.b" else "ring.b"
+    return {"left": event.payload["left"] - 1, "to": other}
+
+
+class Ring(Scenario):
+    """Handlers that publish to each other in a ring, with more under way than the bus may hold, do not lock up."""
+
+    options = Options(max_queue_size=2, publish_timeout=1.0)
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("ring.*", pass_on, name="ring.both")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("ring.a", left=10, to="ring.b")
+        await stage.publish("ring.b", left=10, to="ring.a")
+        calls = await stage.called("ring.passed", 22)
+        assert len(calls) == 22
+
+
+async def multiply(event: Event[Any]) -> None:
+    record("multiplied.root", event)
+    for n in range(20):
+        await this_bus().publish(Event("multiplied.leaf", None, {"n": n}))
+
+
+async def hear_leaf(event: Event[Any]) -> None:
+    record("multiplied.leaf", event)
+
+
+class Fountain(Scenario):
+    """What a handler publishes is always admitted, more than `max_queue_size` of it too."""
+
+    options = Options(max_queue_size=2, publish_timeout=1.0)
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("multiplied.root", multiply, name="multiplied.root")
+        bus.subscribe("multiplied.leaf", hear_leaf, name="multiplied.leaf")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("multiplied.root")
+        leaves = await stage.called("multiplied.leaf", 20)
+        assert [call.payload["n"] for call in leaves] == list(range(20))
+        assert len(stage.calls("multiplied.root")) == 1

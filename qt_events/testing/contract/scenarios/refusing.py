@@ -1,0 +1,113 @@
+"""Mistakes are answered where they are made, and change nothing."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from qt_events.bus import EventBus
+from qt_events.errors import (
+    BusStateError,
+    DuplicateSubscriptionError,
+    InvalidEventError,
+    InvalidHandlerError,
+    InvalidPatternError,
+    InvalidPayloadError,
+    InvalidPolicyError,
+    UnknownSubscriptionError,
+)
+from qt_events.events import Event
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import record
+from qt_events.testing.contract.scenario import Scenario, this_bus
+from qt_events.testing.contract.stage import Stage
+
+
+async def hear_good(event: Event[Any]) -> None:
+    record("refused.good", event)
+
+
+async def be_another(event: Event[Any]) -> None:
+    record("refused.another", event)
+
+
+async def take_two(event: Event[Any], more: object) -> None:
+    record("refused.two", event, more=more)
+
+
+class RefusedPublishes(Scenario):
+    """What is no event, or holds what JSON cannot carry, is refused at once; the next event is served."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("refused.happened", hear_good, name="refused.good")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        nothing: Any = {"type": "refused.happened"}
+        with pytest.raises(InvalidEventError):
+            await stage.bus.publish(nothing)
+        with pytest.raises(InvalidPayloadError, match="payload"):
+            Event("refused.happened", None, {"when": object()})
+        with pytest.raises(BusStateError, match="publish_sync"):
+            stage.bus.publish_sync(Event("refused.happened"))
+        event = await stage.publish("refused.happened")
+        assert [call.event_id for call in await stage.called("refused.good")] == [event.id]
+
+
+class RefusedSubscriptions(Scenario):
+    """A taken name, a malformed pattern, an impossible handler or option is refused, and the bus stays as it was."""
+
+    needs = Feature.LOCAL
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("taken.happened", hear_good, name="refused.taken")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        bus, before = stage.bus, stage.bus.get_stats()
+        with pytest.raises(DuplicateSubscriptionError, match=r"refused\.taken"):
+            bus.subscribe("taken.happened", be_another, name="refused.taken")
+        with pytest.raises(DuplicateSubscriptionError, match="concurrency"):
+            bus.subscribe("taken.too", hear_good, name="refused.taken", concurrency=7)
+        for pattern in ("", "a..b", ".a", "a.", "a.b*", 7):
+            with pytest.raises(InvalidPatternError):
+                bus.subscribe(pattern, be_another, name="refused.another")  # type: ignore[arg-type]
+        for handler in (None, "be_another", take_two):
+            with pytest.raises(InvalidHandlerError):
+                bus.subscribe("taken.happened", handler, name="refused.another")  # type: ignore[arg-type]
+        with pytest.raises(InvalidHandlerError, match="name"):
+            bus.subscribe("taken.happened", be_another, name="not a name!")
+        with pytest.raises(InvalidPolicyError, match="concurrency"):
+            bus.subscribe("taken.happened", be_another, name="refused.another", concurrency=0)
+        for pattern, missing in (("taken.happened", be_another), ("taken.never", hear_good)):
+            with pytest.raises(UnknownSubscriptionError):
+                bus.unsubscribe(pattern, missing)
+        assert bus.get_stats() == before
+        await stage.publish("taken.happened")
+        await stage.called("refused.good")
+
+
+async def join_inside(event: Event[Any]) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await this_bus().join()
+    except BusStateError as error:
+        record("joining.inside", event, error=type(error).__name__)
+
+
+class JoinInsideAHandler(Scenario):
+    """join() inside a handler, which would wait for itself, is an error at once."""
+
+    needs = Feature.LOCAL
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("joining.happened", join_inside, name="joining.inside")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("joining.happened")
+        [call] = await stage.called("joining.inside")
+        assert call.details == {"error": "BusStateError"}

@@ -1,0 +1,208 @@
+"""Attempts, delays, giving up."""
+
+from itertools import pairwise
+from typing import Any
+
+from qt_events.bus import EventBus
+from qt_events.events import Event
+from qt_events.retry import Reject, RetryLater, RetryPolicy
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import Call, nth_call, record
+from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.stage import Stage
+
+QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)  # the second after 0.1 s, the third after 0.2 s
+EARLY = 0.005  # seconds that clocks may differ
+
+
+def pauses(calls: list[Call]) -> list[float]:
+    """Seconds between one call and the next."""
+    return [later.at - earlier.at for earlier, later in pairwise(calls)]
+
+
+async def succeed_at_last(event: Event[Any]) -> None:
+    if nth_call("retried.flaky", event) < 3:
+        message = "not yet"
+        raise OSError(message)
+
+
+async def succeed(event: Event[Any]) -> None:
+    record("retried.steady", event)
+
+
+class OnlyTheFailingOneAgain(Scenario):
+    """A retry runs the subscription that failed and no other, as many times as it takes."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("retried.happened", succeed_at_last, name="retried.flaky", retry=QUICK)
+        bus.subscribe("retried.happened", succeed, name="retried.steady")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        first = await stage.publish("retried.happened")
+        await stage.called("retried.flaky", 3, first)
+        second = await stage.publish("retried.happened")
+        await stage.called("retried.flaky", 3, second)
+        assert [call.event_id for call in await stage.called("retried.steady", 2)] == [first.id, second.id]
+        assert len(stage.calls("retried.flaky", first)) == 3
+        assert await stage.bus.dead_letters.list("retried.flaky") == []
+
+
+async def never_succeed(event: Event[Any]) -> None:
+    record("counted.failing", event)
+    message = "never"
+    raise OSError(message)
+
+
+class ExactAttempts(Scenario):
+    """`max_attempts` is the exact number of calls; then there is a dead letter that says so."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("counted.happened", never_succeed, name="counted.failing", retry=QUICK)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        event = await stage.publish("counted.happened")
+        [letter] = await stage.dead("counted.failing")
+        assert (letter.event_id, letter.reason, letter.attempts) == (event.id, "exhausted", 3)
+        assert len(stage.calls("counted.failing")) == 3
+
+
+async def fail_with_delays(event: Event[Any]) -> None:
+    record("delayed.failing", event)
+    message = "never"
+    raise OSError(message)
+
+
+class NeverEarly(Scenario):
+    """An attempt begins no earlier than its delay after the one that failed."""
+
+    needs = Feature.BACKGROUND
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("delayed.happened", fail_with_delays, name="delayed.failing", retry=QUICK)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("delayed.happened")
+        await stage.dead("delayed.failing")
+        first, second = pauses(stage.calls("delayed.failing"))
+        assert first >= 0.1 - EARLY
+        assert second >= 0.2 - EARLY
+
+
+async def fail_once_on_first(event: Event[Any]) -> None:
+    if nth_call("passing.flaky", event) == 1 and event.payload["n"] == 1:
+        message = "the first one waits"
+        raise OSError(message)
+
+
+class RetriesHoldUpNobody(Scenario):
+    """While one event waits for its retry, later events of the same subscription are handled."""
+
+    needs = Feature.BACKGROUND
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
+        bus.subscribe("passing.happened", fail_once_on_first, name="passing.flaky", retry=retry)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        for n in (1, 2, 3):
+            await stage.publish("passing.happened", n=n)
+        calls = await stage.called("passing.flaky", 4)
+        assert [call.payload["n"] for call in calls] == [1, 2, 3, 1]
+
+
+async def fail_as_told(event: Event[Any]) -> None:
+    record("giving_up.failing", event)
+    errors = {"value": ValueError, "os": OSError, "key": KeyError, "unicode": UnicodeError}
+    raise errors[event.payload["error"]]("as told")
+
+
+class GivingUp(Scenario):
+    """Errors of `give_up_on`, and those outside `retry_on`, are dead letters at once; so are their subclasses."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        retry = RetryPolicy(
+            max_attempts=2, initial=0.1, jitter=0, retry_on=(OSError, ValueError), give_up_on=(ValueError,)
+        )
+        bus.subscribe("giving_up.happened", fail_as_told, name="giving_up.failing", retry=retry)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        events = {
+            error: await stage.publish("giving_up.happened", error=error) for error in ("value", "os", "key", "unicode")
+        }
+        letters = {letter.event_id: letter for letter in await stage.dead("giving_up.failing", 4)}
+        told = {error: (letters[event.id].reason, letters[event.id].attempts) for error, event in events.items()}
+        at_once = ("gave_up", 1)
+        assert told == {"value": at_once, "key": at_once, "unicode": at_once, "os": ("exhausted", 2)}
+        assert len(stage.calls("giving_up.failing")) == 5
+
+
+async def reject(event: Event[Any]) -> None:
+    record("rejected.strict", event)
+    raise Reject("no such account")
+
+
+class Rejecting(Scenario):
+    """A handler that raises Reject makes the event a dead letter at once, with the handler's reason."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("rejected.happened", reject, name="rejected.strict", retry=QUICK)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("rejected.happened")
+        [letter] = await stage.dead("rejected.strict")
+        assert (letter.reason, letter.attempts) == ("rejected", 1)
+        assert "no such account" in letter.message
+        assert len(stage.calls("rejected.strict")) == 1
+
+
+async def ask_for_later(event: Event[Any]) -> None:
+    if nth_call("later.asking", event) == 1:
+        raise RetryLater(0.3)
+
+
+class RetryingLater(Scenario):
+    """A handler that raises RetryLater is called again after the delay it asked for, not after its policy's."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        slow = RetryPolicy(max_attempts=2, initial=3600, max_delay=3600, jitter=0)
+        bus.subscribe("later.happened", ask_for_later, name="later.asking", retry=slow)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("later.happened")
+        calls = await stage.called("later.asking", 2)
+        assert len(calls) == 2
+
+
+async def ask_for_later_and_time(event: Event[Any]) -> None:
+    if nth_call("later_timed.asking", event) == 1:
+        raise RetryLater(0.3)
+
+
+class RetryingLaterNeverEarly(Scenario):
+    """The delay that RetryLater asks for is waited for in full."""
+
+    needs = Feature.BACKGROUND
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("later_timed.happened", ask_for_later_and_time, name="later_timed.asking", retry=QUICK)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("later_timed.happened")
+        [pause] = pauses(await stage.called("later_timed.asking", 2))
+        assert pause >= 0.3 - EARLY

@@ -1,0 +1,222 @@
+"""Who hears what."""
+
+from typing import Any
+
+import pytest
+
+from qt_events.bus import EventBus
+from qt_events.catalog import PolicyUpdatedEvent, RiskMode
+from qt_events.errors import UnroutableError
+from qt_events.events import Event
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import record
+from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.stage import Stage
+
+
+async def hear_exactly(event: Event[Any]) -> None:
+    record("routing.exact", event)
+
+
+async def hear_one_word(event: Event[Any]) -> None:
+    record("routing.star", event)
+
+
+async def hear_rest(event: Event[Any]) -> None:
+    record("routing.hash", event)
+
+
+async def hear_ends(event: Event[Any]) -> None:
+    record("routing.ends", event)
+
+
+class TopicPatterns(Scenario):
+    """`*` stands for exactly one word, `#` for none or more; a subscription hears what its pattern matches, no more."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("words.order.created", hear_exactly, name="routing.exact")
+        bus.subscribe("words.*.created", hear_one_word, name="routing.star")
+        bus.subscribe("words.#", hear_rest, name="routing.hash")
+        bus.subscribe("words.#.created", hear_ends, name="routing.ends")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        types = ["words", "words.created", "words.order.item.created", "wordsx.order.created", "words.trade.created"]
+        for event_type in [*types, "words.order.created"]:  # the last one reaches them all, after the others
+            await stage.publish(event_type)
+        expected = {
+            "routing.exact": ["words.order.created"],
+            "routing.star": ["words.trade.created", "words.order.created"],
+            "routing.hash": [*(t for t in types if t != "wordsx.order.created"), "words.order.created"],
+            "routing.ends": ["words.created", "words.order.item.created", "words.trade.created", "words.order.created"],
+        }
+        for name, heard in expected.items():
+            calls = await stage.called(name, len(heard))
+            assert [call.event_type for call in calls] == heard, name
+
+
+async def hear_all(event: Event[Any]) -> None:
+    record("routing.all", event)
+
+
+class EveryEvent(Scenario):
+    """The pattern `#` hears every event."""
+
+    alone = True
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("#", hear_all, name="routing.all")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        types = ["one", "one.two", "policy.checked.by.nobody"]
+        for event_type in types:
+            await stage.publish(event_type)
+        assert [call.event_type for call in await stage.called("routing.all", 3)] == types
+
+
+async def hear_twice(event: Event[Any]) -> None:
+    record("routing.twice", event)
+
+
+class TwoPatternsOneDelivery(Scenario):
+    """The same handler on another pattern is the same subscription: an event that matches both is delivered once."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        first = bus.subscribe("twice.a", hear_twice, name="routing.twice")
+        second = bus.subscribe("twice.*", hear_twice)
+        assert first is second
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("twice.a")
+        await stage.publish("twice.b")
+        await stage.publish("twice.a")
+        calls = await stage.called("routing.twice", 3)
+        assert [call.event_type for call in calls] == ["twice.a", "twice.b", "twice.a"]
+
+
+async def hear_policy(event: PolicyUpdatedEvent) -> None:
+    record(
+        "routing.typed",
+        event,
+        kind=type(event).__name__,
+        mode=isinstance(event.payload.risk_mode, RiskMode),
+        same=event.payload["risk_mode"] == "DEFENSIVE" == event.payload.risk_mode,
+        time=event.timestamp.isoformat(),
+        source=event.source,
+    )
+
+
+class TypedEvents(Scenario):
+    """A typed event arrives as its own class, with a validated payload and the envelope it was published with."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe(PolicyUpdatedEvent, hear_policy, name="routing.typed")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        event = PolicyUpdatedEvent.create(
+            risk_mode=RiskMode.DEFENSIVE,
+            allowed_strategies=["s1", "größe"],
+            global_min_confidence=0.7,
+            max_risk_per_trade=0.02,
+            max_positions=5,
+        )
+        await stage.bus.publish(event)
+        [call] = await stage.called("routing.typed")
+        assert (call.event_id, call.event_type) == (event.id, "policy.updated")
+        assert call.payload == {**event.payload, "risk_mode": "DEFENSIVE"}
+        assert call.details == {
+            "kind": "PolicyUpdatedEvent",
+            "mode": True,
+            "same": True,
+            "time": event.timestamp.isoformat(),
+            "source": "msc_ai",
+        }
+
+
+class Unroutable(Scenario):
+    """An event that nobody is subscribed to is counted, and an error only where it was published as mandatory."""
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("nobody.listens")
+        await stage.until(lambda: stage.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics")
+        with pytest.raises(UnroutableError, match=r"nobody\.listens"):
+            await stage.bus.publish(Event("nobody.listens"), mandatory=True)
+
+
+async def hear_mandatory(event: Event[Any]) -> None:
+    record("routing.mandatory", event)
+
+
+class Mandatory(Scenario):
+    """A mandatory event with a subscriber is an event like any other."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("mandatory.heard", hear_mandatory, name="routing.mandatory")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.bus.publish(Event("mandatory.heard"), mandatory=True)
+        await stage.called("routing.mandatory")
+
+
+async def hear_late(event: Event[Any]) -> None:
+    record("routing.late", event)
+
+
+async def hear_on(event: Event[Any]) -> None:
+    record("routing.on", event)
+
+
+class SubscribingWhileRunning(Scenario):
+    """A subscription made while the bus runs hears the very next event; one that was ended hears no more."""
+
+    needs = Feature.LOCAL
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("live.#", hear_on, name="routing.on")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("live.before")
+        stage.bus.subscribe("live.*", hear_late, name="routing.late")
+        heard = await stage.publish("live.within")
+        await stage.called("routing.late")
+        stage.bus.unsubscribe("live.*", hear_late)
+        await stage.publish("live.after")
+        await stage.called("routing.on", 3)
+        await stage.bus.join(20)
+        assert [call.event_id for call in stage.calls("routing.late")] == [heard.id]
+
+
+async def hear_one_of_two(event: Event[Any]) -> None:
+    record("routing.left", event)
+
+
+class UnsubscribingOnePattern(Scenario):
+    """Of a subscription with two patterns, unsubscribing one leaves the other."""
+
+    needs = Feature.LOCAL
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("left.a", hear_one_of_two, name="routing.left")
+        bus.subscribe("left.b", hear_one_of_two)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        stage.bus.unsubscribe("left.a", hear_one_of_two)
+        await stage.publish("left.a")
+        await stage.publish("left.b")
+        await stage.called("routing.left")
+        await stage.bus.join(20)
+        assert [call.event_type for call in stage.calls("routing.left")] == ["left.b"]

@@ -1,0 +1,228 @@
+"""Join, stop, drain, restart, statistics."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from qt_events.bus import EventBus
+from qt_events.errors import BusStateError
+from qt_events.events import Event
+from qt_events.retry import RetryPolicy
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import nth_call, passed, record
+from qt_events.testing.contract.scenario import Scenario, this_bus
+from qt_events.testing.contract.stage import Stage
+
+QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
+
+
+async def fail_once_then_publish(event: Event[Any]) -> None:
+    if nth_call("joined.first", event) == 1:
+        message = "once"
+        raise OSError(message)
+    await this_bus().publish(Event("joined.consequence"))
+
+
+async def take_a_turn(event: Event[Any]) -> None:
+    await asyncio.sleep(0.01)
+    record("joined.second", event)
+
+
+class Join(Scenario):
+    """join() returns when all that was published, with its retries and consequences, has an outcome."""
+
+    needs = Feature.LOCAL
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("joined.happened", fail_once_then_publish, name="joined.first", retry=QUICK)
+        bus.subscribe("joined.consequence", take_a_turn, name="joined.second")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.bus.join(20)  # nothing to wait for
+        for n in range(3):
+            await stage.publish("joined.happened", n=n)
+        await stage.bus.join(20)
+        assert len(stage.calls("joined.first")) == 6
+        assert len(stage.calls("joined.second")) == 3
+        assert stage.bus.get_stats()["queue_size"] == 0
+
+
+async def never_return(event: Event[Any]) -> None:
+    await passed("overdue.go")
+    record("overdue.slow", event)
+
+
+class JoinTimeout(Scenario):
+    """join(timeout) raises TimeoutError when not everything has an outcome by then; the work goes on."""
+
+    needs = Feature.LOCAL | Feature.BACKGROUND
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("overdue.happened", never_return, name="overdue.slow")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.publish("overdue.happened")
+        with pytest.raises(TimeoutError):
+            await stage.bus.join(0.1)
+        stage.open("overdue.go")
+        await stage.bus.join(20)
+        assert len(stage.calls("overdue.slow")) == 1
+
+
+async def count_good(event: Event[Any]) -> None:
+    record("statistics.good", event)
+
+
+async def count_bad(event: Event[Any]) -> None:
+    record("statistics.bad", event)
+    message = "bad"
+    raise OSError(message)
+
+
+class Statistics(Scenario):
+    """get_stats() has SPEC.md's six keys, and their sums are right once everything has an outcome."""
+
+    needs = Feature.LOCAL
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("statistics.a", count_good, name="statistics.good")
+        bus.subscribe("statistics.b", count_good)
+        bus.subscribe("statistics.a", count_bad, name="statistics.bad", retry=QUICK)
+        bus.subscribe("statistics.b", count_bad)
+        bus.subscribe("statistics.a", take_a_turn, name="statistics.filtered", when=_never)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        for event_type in ("statistics.a", "statistics.a", "statistics.b", "statistics.c"):
+            await stage.publish(event_type)
+        await stage.bus.join(20)
+        stats = stage.bus.get_stats()
+        expected = {
+            "published": 4,
+            "dispatched": 3,  # statistics.c reached nobody
+            "errors": 9,  # three events, three attempts each
+            "queue_size": 0,
+            "handler_types": 2,
+            "total_handlers": 3,
+            "delivered": 3,
+            "filtered": 2,
+            "retries": 6,
+            "dead_letters": 3,
+            "unroutable": 1,
+        }
+        assert {key: stats[key] for key in expected} == expected
+        assert stats["by_type"]["statistics.a"] == {"published": 2, "dispatched": 2, "errors": 6, "unroutable": 0}
+        bad = stats["by_subscription"]["statistics.bad"]
+        assert (bad["delivered"], bad["errors"], bad["retries"], bad["dead_letters"]) == (0, 9, 6, 3)
+
+
+def _never(_event: Event[Any]) -> bool:
+    return False
+
+
+async def finish_what_it_holds(event: Event[Any]) -> None:
+    record("stopped.began", event)
+    await passed("stopped.go")
+    record("stopped.ended", event)
+
+
+class StopFinishes(Scenario):
+    """stop() lets a running handler come to its end, once; what was not begun is handled after a restart."""
+
+    needs = Feature.RESTART
+    alone = True
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("stopped.happened", finish_what_it_holds, name="stopped")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        events = [await stage.publish("stopped.happened", n=n) for n in range(10)]
+        await stage.called("stopped.began")
+        stopping = asyncio.create_task(stage.stop())
+        await asyncio.sleep(0)
+        stage.open("stopped.go")
+        await stopping
+        began, ended = stage.calls("stopped.began"), stage.calls("stopped.ended")
+        assert [call.event_id for call in began] == [call.event_id for call in ended]  # none was broken off
+        later = await stage.publish("stopped.happened", n=10)  # nobody delivers now
+        assert stage.calls("stopped.began", later) == []
+        await stage.start()
+        calls = await stage.called("stopped.ended", 11)
+        assert [call.event_id for call in calls] == [event.id for event in [*events, later]]
+
+
+async def wait_out_the_stop(event: Event[Any]) -> None:
+    if nth_call("resumed.flaky", event) == 1:
+        message = "once"
+        raise OSError(message)
+
+
+class RetriesOutliveAStop(Scenario):
+    """An event that waits for its retry when the bus stops gets it after a restart, its attempts counted on."""
+
+    needs = Feature.RESTART
+    alone = True
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
+        bus.subscribe("resumed.happened", wait_out_the_stop, name="resumed", retry=retry)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        event = await stage.publish("resumed.happened")
+        await stage.called("resumed.flaky")
+        await stage.stop()
+        await stage.start()
+        await stage.called("resumed.flaky", 2, event)
+        assert await stage.bus.dead_letters.list("resumed") == []
+
+
+async def be_drained(event: Event[Any]) -> None:
+    if nth_call("drained.sub", event) == 1 and event.payload["n"] == 3:
+        message = "once"
+        raise OSError(message)
+    await asyncio.sleep(0.001)
+
+
+class AsyncWith(Scenario):
+    """`async with bus` delivers from its beginning and leaves when everything, retries included, has an outcome."""
+
+    needs = Feature.HOSTED
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("drained.happened", be_drained, name="drained.sub", retry=QUICK)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        await stage.stop()
+        async with stage.bus as bus:
+            for n in range(5):
+                await bus.publish(Event("drained.happened", None, {"n": n}))
+        assert len(stage.calls("drained.sub")) == 6
+
+
+class RunningTwice(Scenario):
+    """A bus runs once at a time: a second run_forever() is an error, and the first goes on."""
+
+    needs = Feature.HOSTED
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("once.happened", count_good, name="statistics.once")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        with pytest.raises(BusStateError):
+            await stage.bus.run_forever()
+        await stage.publish("once.happened")
+        await stage.called("statistics.good")

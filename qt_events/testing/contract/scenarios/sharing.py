@@ -1,0 +1,61 @@
+"""Broadcast against shared, one member and several."""
+
+from typing import Any
+
+from qt_events.bus import EventBus
+from qt_events.events import Event
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.recorder import record
+from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.stage import Stage
+
+
+async def hear_as_one(event: Event[Any]) -> None:
+    record("alone.shared", event)
+
+
+async def hear_as_all(event: Event[Any]) -> None:
+    record("alone.broadcast", event)
+
+
+class OneMember(Scenario):
+    """Where one process serves them, a shared and a broadcast subscription each get every event once."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("alone.happened", hear_as_one, name="alone.shared")
+        bus.subscribe("alone.happened", hear_as_all, name="alone.broadcast", broadcast=True)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        ids = [(await stage.publish("alone.happened", n=n)).id for n in range(5)]
+        for name in ("alone.shared", "alone.broadcast"):
+            assert [call.event_id for call in await stage.called(name, 5)] == ids
+
+
+async def share(event: Event[Any]) -> None:
+    record("fleet.shared", event)
+
+
+async def hear_everywhere(event: Event[Any]) -> None:
+    record("fleet.broadcast", event)
+
+
+class SeveralMembers(Scenario):
+    """Of all that serve a shared subscription one gets each event; a broadcast one gets it in every process."""
+
+    needs = Feature.FLEET
+    members = 2
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("fleet.happened", share, name="fleet.shared")
+        bus.subscribe("fleet.happened", hear_everywhere, name="fleet.broadcast", broadcast=True)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        ids = [(await stage.publish("fleet.happened", n=n)).id for n in range(10)]
+        everywhere = await stage.called("fleet.broadcast", 20)
+        shared = await stage.called("fleet.shared", 10)
+        assert sorted(call.event_id for call in everywhere) == sorted(ids + ids)
+        assert sorted(call.event_id for call in shared) == sorted(ids)

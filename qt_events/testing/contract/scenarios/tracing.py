@@ -1,0 +1,73 @@
+"""Correlation and causation."""
+
+from typing import Any
+
+from qt_events.bus import EventBus
+from qt_events.events import Event
+from qt_events.testing.contract.recorder import record
+from qt_events.testing.contract.scenario import Scenario, this_bus
+from qt_events.testing.contract.stage import Stage
+
+
+async def publish_second(event: Event[Any]) -> None:
+    record("chain.first", event)
+    await this_bus().publish(Event("chain.second"))
+
+
+def publish_third(event: Event[Any]) -> None:
+    record("chain.second", event)
+    this_bus().publish_sync(Event("chain.third"))
+
+
+async def publish_foreign(event: Event[Any]) -> None:
+    record("chain.third", event)
+    await this_bus().publish(Event("chain.fourth", correlation_id="of-another-story"))
+
+
+async def end_chain(event: Event[Any]) -> None:
+    record("chain.fourth", event)
+
+
+class Correlation(Scenario):
+    """What a handler publishes inherits the story's correlation id and is caused by the event being handled.
+
+    From async handlers by publish, from sync ones by publish_sync; an event that says itself where it
+    belongs is left alone.
+    """
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("chain.first", publish_second, name="chain.first")
+        bus.subscribe("chain.second", publish_third, name="chain.second")
+        bus.subscribe("chain.third", publish_foreign, name="chain.third")
+        bus.subscribe("chain.fourth", end_chain, name="chain.fourth")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        root = await stage.publish("chain.first")
+        [fourth] = await stage.called("chain.fourth")
+        [first], [second], [third] = (stage.calls(f"chain.{word}") for word in ("first", "second", "third"))
+        assert (first.event_id, first.correlation_id, first.causation_id) == (root.id, root.id, None)
+        assert (second.correlation_id, second.causation_id) == (root.id, root.id)
+        assert (third.correlation_id, third.causation_id) == (root.id, second.event_id)
+        assert fourth.correlation_id == "of-another-story"
+        assert len({first.event_id, second.event_id, third.event_id, fourth.event_id}) == 4
+
+
+async def hear_unrelated(event: Event[Any]) -> None:
+    record("unrelated.heard", event)
+
+
+class NoStory(Scenario):
+    """Events published outside of handlers begin a story each."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("unrelated.happened", hear_unrelated, name="unrelated")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        events = [await stage.publish("unrelated.happened", n=n) for n in range(2)]
+        calls = await stage.called("unrelated.heard", 2)
+        assert [call.correlation_id for call in calls] == [event.id for event in events]
+        assert [call.causation_id for call in calls] == [None, None]

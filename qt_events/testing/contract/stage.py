@@ -1,0 +1,137 @@
+"""Stage: one scenario on one backend, as its check sees it; and `run`, which sets it up."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from qt_events.bus import EventBus
+from qt_events.dead_letters import DeadLetterRecord
+from qt_events.events import Event
+from qt_events.testing.contract.backend import Backend, Member
+from qt_events.testing.contract.recorder import EVERY_GATE, RECORDS, Call, RecordedLog, Recorder
+from qt_events.testing.contract.scenario import Scenario
+
+PATIENCE = 20.0  # seconds that a check waits for what must come
+_POLL = 0.005  # seconds
+
+
+class Stage:
+    """What a check works with: the bus to publish through, and what the handlers recorded."""
+
+    def __init__(self, bus: EventBus, members: list[Member], recorder: Recorder) -> None:
+        self.bus = bus
+        self.recorder = recorder
+        self._members = members
+
+    async def start(self) -> None:
+        """Have every member deliver; done before the check, unless one stopped them."""
+        await asyncio.gather(*(member.start() for member in self._members))
+
+    async def stop(self) -> None:
+        """Have every member finish what it holds and stop."""
+        await asyncio.gather(*(member.stop() for member in self._members))
+
+    async def publish(self, event_type: str, **payload: Any) -> Event[Any]:
+        """Publish an event of this type; returns it."""
+        event: Event[Any] = Event(event_type, None, payload)
+        await self.bus.publish(event)
+        return event
+
+    def open(self, gate: str) -> None:
+        """Let handlers pass that wait at this gate."""
+        self.recorder.write(Call("gate", gate))
+
+    def calls(self, name: str, event: Event[Any] | None = None) -> list[Call]:
+        """The calls so far of the handler that records as `name`."""
+        return self.recorder.read("call", name, None if event is None else event.id)
+
+    async def called(self, name: str, times: int = 1, event: Event[Any] | None = None) -> list[Call]:
+        """The calls, once there are at least so many."""
+        await self.until(lambda: len(self.calls(name, event)) >= times, f"{times} calls of {name}")
+        return self.calls(name, event)
+
+    async def reported(self, *words: str) -> None:
+        """Return once a warning with all these words was logged by whoever delivers."""
+
+        def found() -> bool:
+            texts = [call.details["text"] for call in self.recorder.read("log")]
+            return any(all(word in text for word in words) for text in texts)
+
+        await self.until(found, f"a warning with {words}")
+
+    async def dead(self, subscription: str, count: int = 1) -> list[DeadLetterRecord]:
+        """The subscription's dead letters, once there are at least so many."""
+        letters: list[DeadLetterRecord] = []
+
+        async def found() -> bool:
+            letters[:] = await self.bus.dead_letters.list(subscription)
+            return len(letters) >= count
+
+        await self.until(found, f"{count} dead letters of {subscription}")
+        return letters
+
+    async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+        """Return when it holds; AssertionError with what happened so far if it never does."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            held = condition()
+            if held if isinstance(held, bool) else await held:
+                return
+            for member in self._members:
+                member.must_be_well()
+            assert time.monotonic() < deadline, f"no {what} within {PATIENCE:g} s; so far:\n{self._story()}"
+            await asyncio.sleep(_POLL)
+
+    def _story(self) -> str:
+        kinds = ("ready", "call", "gate", "log")
+        calls = sorted((call for kind in kinds for call in self.recorder.read(kind)), key=lambda call: call.at)
+        return "\n".join(f"  {c.kind} {c.name} {c.event_type} {c.payload} {c.details}" for c in calls)
+
+
+async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:
+    """Run one scenario on one backend. `folder` is empty and this run's own.
+
+    Raises:
+        AssertionError: the backend breaks the rule.
+    """
+    scenario = kind()
+    with _recording(backend.records(kind, folder)) as recorder:
+        async with _opened(backend, kind) as bus:
+            members = await backend.members(scenario, bus)
+            stage = Stage(bus, members, recorder)
+            try:
+                await stage.start()
+                await scenario.check(stage)
+            finally:
+                if not backend.shares(kind):
+                    stage.open(EVERY_GATE)  # where a check failed, handlers may still wait
+                await stage.stop()
+
+
+@asynccontextmanager
+async def _opened(backend: Backend, kind: type[Scenario]) -> AsyncIterator[EventBus]:
+    bus = backend.open(kind)
+    try:
+        yield bus
+    finally:
+        await backend.close(bus)
+
+
+@contextmanager
+def _recording(path: Path) -> Iterator[Recorder]:
+    before, log = os.environ.get(RECORDS), RecordedLog()
+    os.environ[RECORDS] = str(path)
+    logging.getLogger("qt_events").addHandler(log)
+    try:
+        yield Recorder(path)
+    finally:
+        logging.getLogger("qt_events").removeHandler(log)
+        if before is None:
+            del os.environ[RECORDS]
+        else:
+            os.environ[RECORDS] = before
