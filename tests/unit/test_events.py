@@ -633,4 +633,4 @@ def test_a_payload_field_that_would_hide_a_method_of_the_mapping_is_refused() ->
     with pytest.raises(InvalidPayloadError, match="'items' would hide"):
 
         class Basket(Payload):
-            items: list[str]
+            items: list[str]  # type: ignore[assignment]  # mypy sees it too
