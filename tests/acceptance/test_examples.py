@@ -1,0 +1,167 @@
+"""The programs in examples/, each as a newcomer runs it: a process of its own, judged by what it prints."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qt_events.testing.keeper import Keeper
+from qt_events.testing.management import Management
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WORKER_STARTUP = 60  # seconds
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+CONSUMERS = """\
+orchestrator         1
+dashboard            2
+analytics            2
+performance_tracker  1
+discord              1
+event_log            6
+6 published, 6 dispatched, 0 errors
+"""
+
+
+def process(program: str, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / program), *args]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=90, env=env)
+
+
+def output(program: str, *args: str, **environment: str) -> str:
+    finished = process(program, *args, **environment)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_every_example_is_run() -> None:
+    """A new example needs a test here: this one lists them."""
+    assert sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")) == [
+        "01_hello_in_memory.py",
+        "02_msc_ai_to_orchestrator.py",
+        "03_health_monitor_to_discord.py",
+        "04_retry_and_dead_letter.py",
+        "05_over_rabbitmq.py",
+        "06_celery_worker/desk.py",
+        "06_celery_worker/publish.py",
+        "example_usage.py",
+    ]
+
+
+def test_hello_in_memory() -> None:
+    """Async and sync handlers of a type and of a pattern are called; their order among each other is open."""
+    *handled, stats = output("01_hello_in_memory.py").splitlines()
+    assert sorted(handled) == ["Ada has 3 letters", "Grace has 5 letters", "hello, Ada"]
+    assert stats == "2 published, 3 delivered, 0 errors"
+
+
+def test_msc_ai_to_orchestrator() -> None:
+    """SPEC.md's first integration: the Orchestrator has the policy that MSC AI published."""
+    assert output("02_msc_ai_to_orchestrator.py") == (
+        "policy updated: DEFENSIVE, at most 5 positions\nthe orchestrator allows momentum, reversal\n"
+    )
+
+
+def test_health_monitor_to_discord() -> None:
+    """SPEC.md's second integration: of three changes the critical one alone is an alert."""
+    assert output("03_health_monitor_to_discord.py") == (
+        "[discord] DrawdownGuard is CRITICAL: daily drawdown -6.1 %\n3 changes, 1 alert, 2 filtered out\n"
+    )
+
+
+def test_retry_and_dead_letter() -> None:
+    """Three attempts make a dead letter, Reject makes one at once, and one that is sent back is handled."""
+    finished = process("04_retry_and_dead_letter.py")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines() == [
+        "A-1: the gateway is closed",
+        "A-1: the gateway is closed",
+        "A-1: the gateway is closed",
+        "rejected after 1 attempt(s): qt_events.retry.Reject: no attempt will make this quantity right",
+        "exhausted after 3 attempt(s): ConnectionError: gateway closed",
+        "sent back: 1",
+        "A-1: submitted",
+        "dead letters left: 0",
+    ]
+    assert "broker.submit: attempt 1 failed" in finished.stderr
+
+
+@pytest.mark.parametrize("backend", ["memory", "rabbitmq"])
+def test_over_rabbitmq(backend: str, amqp_url: str) -> None:
+    """The same program prints the same in memory and over RabbitMQ, and the alarm names the price that caused it."""
+    args = [amqp_url] if backend == "rabbitmq" else []
+    published, alarm, stats = output("05_over_rabbitmq.py", *args).splitlines()
+    found = re.fullmatch(f"published ({UUID})", published)
+    assert found
+    assert alarm == f"BTCUSDT is low, because of {found[1]}"
+    assert stats == "2 published, 2 delivered, 1 retried"
+
+
+def test_over_rabbitmq_by_environment(amqp_url: str, management: Management, vhost: str) -> None:
+    """QT_EVENTS_URL names the broker too, and the durable queues stay on it afterwards."""
+    output("05_over_rabbitmq.py", QT_EVENTS_URL=amqp_url)
+    assert {"qt.sub.alarm.on_price", "qt.sub.example.report"} <= {each["name"] for each in management.queues(vhost)}
+
+
+def test_example_usage_in_memory() -> None:
+    """All six event types reach the consumers that want them."""
+    assert output("example_usage.py") == CONSUMERS
+
+
+def test_example_usage_over_rabbitmq(amqp_url: str, management: Management, vhost: str) -> None:
+    """The same over RabbitMQ, and nothing is left on the broker."""
+    assert output("example_usage.py", amqp_url) == CONSUMERS
+    assert management.queues(vhost) == []
+
+
+# The fleet
+
+
+@pytest.fixture
+def keeper() -> Iterator[Keeper]:
+    """Ends the workers that a test starts."""
+    keeper = Keeper("qt-events-examples-")
+    yield keeper
+    keeper.close()
+
+
+def log_of(keeper: Keeper, name: str) -> str:
+    return (keeper.folder / f"{name}.out").read_text()
+
+
+def wait_for(keeper: Keeper, texts: dict[str, int], *names: str) -> str:
+    """The logs of these workers, once they hold each text so many times."""
+    deadline = time.monotonic() + WORKER_STARTUP
+    while True:
+        log = "\n".join(log_of(keeper, name) for name in names)
+        if all(log.count(text) >= count for text, count in texts.items()):
+            return log
+        assert time.monotonic() < deadline, log
+        time.sleep(0.05)
+
+
+def test_celery_worker(keeper: Keeper, amqp_url: str) -> None:
+    """Two workers of desk.py: each trade is booked and archived once, the policy is followed by both."""
+    environment = {"CELERY_BROKER_URL": amqp_url}
+    too_early = process("06_celery_worker/publish.py", **environment)
+    assert too_early.returncode == 1
+    assert "no queue is bound for 'policy.updated'" in too_early.stderr
+
+    celery = [sys.executable, "-m", "celery", "--workdir", str(EXAMPLES / "06_celery_worker"), "-A", "desk", "worker"]
+    for name in ("desk-1", "desk-2"):
+        command = [*celery, "--loglevel", "INFO", "--hostname", f"{name}@%h"]
+        keeper.spawn(name, command, {**os.environ, **environment})
+    wait_for(keeper, {" ready.": 1}, "desk-1")
+    wait_for(keeper, {" ready.": 1}, "desk-2")
+
+    published = output("06_celery_worker/publish.py", **environment)
+    assert published.splitlines() == ["published policy.updated"] + 3 * ["published trade.executed"]
+    handled = {f"{what} A-{number}": 1 for what in ("booked", "archived") for number in (1, 2, 3)}
+    log = wait_for(keeper, {**handled, "follow DEFENSIVE": 2}, "desk-1", "desk-2")
+    assert {text: log.count(text) for text in handled} == handled
