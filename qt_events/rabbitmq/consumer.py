@@ -1,0 +1,158 @@
+"""EventConsumer: Celery's consumer, with its event loop handed to asyncio and nothing of Celery's own on the broker."""
+
+import asyncio
+import logging
+import warnings
+from concurrent.futures import wait
+from functools import partial
+from typing import Any
+
+import kombu
+from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from celery.worker.loops import asynloop, synloop
+from kombu.common import ignore_errors
+
+from qt_events.errors import QtEventsError
+from qt_events.rabbitmq.hub import HandedOverHub
+from qt_events.rabbitmq.pool import AsyncioPool
+from qt_events.rabbitmq.queues import SubscriptionQueue
+
+logger = logging.getLogger("qt_events")
+
+_LOOK = 0.2  # seconds between two looks at whether to wait any longer
+
+# DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue: other subscriptions' events would come.
+_LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
+
+
+class EventConsumer(Consumer):
+    """Set as `worker_consumer`. On Celery's own pools it is Celery's consumer, less some steps."""
+
+    class Blueprint(Consumer.Blueprint):
+        """Celery's steps but those that make queues or bindings of their own."""
+
+        default_steps = [step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)]  # noqa: RUF012
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)  # other steps require them
+        self.bus = self.app.qt_events_bus
+        self.bus.must_work_on_pool()
+        self.bus.consumer = self
+
+    def loop(self, *args: Any) -> None:
+        """Celery calls this once a connection, with all consumers made; it returns when the connection ends."""
+        if not isinstance(self.pool, AsyncioPool):
+            (asynloop if self.hub else synloop)(*args)
+            return
+        hub = HandedOverHub(
+            self.hub, self.pool.loop, resume=self.pool.resume, pause=self.pool.pause, look=self._maybe_stop
+        )
+        before, after = args[:4], args[5:]  # consumer, connection, task consumer, blueprint; the hub; qos, ...
+        self._cancel, self.task_consumer.cancel = self.task_consumer.cancel, self._cancel_from_any_thread
+        try:
+            asynloop(*before, hub, *after)
+        except SystemExit:  # a signal, remote control or bus.stop(); the connection still stands, and the loop's
+            self._drain(hub)
+            raise
+        finally:
+            hub.take_back()
+            self.task_consumer.cancel = self._cancel
+
+    def _maybe_stop(self) -> None:
+        if self.bus.stop_wanted:
+            raise WorkerShutdown(0)
+
+    def _cancel_from_any_thread(self) -> None:
+        """Celery's handler of a second signal cancels from the main thread, while the connection is the loop's."""
+        self.pool.loop.call_soon_threadsafe(ignore_errors, self.connection, self._cancel)
+
+    def _drain(self, hub: HandedOverHub) -> None:
+        """Take no more, and finish what is held within the grace period; a second signal ends the waiting."""
+        finishing = asyncio.run_coroutine_threadsafe(self._finish(), self.pool.loop)
+        while not (wait([finishing], timeout=_LOOK).done or self.pool.loop.is_closed()):
+            if self._must_hurry() or hub.lost:
+                self.pool.loop.call_soon_threadsafe(self.pool.hurry)
+        if finishing.done() and not finishing.cancelled() and finishing.exception() is not None:
+            logger.error("what was held is given back", exc_info=finishing.exception())
+
+    async def _finish(self) -> None:
+        ignore_errors(self.connection, self._cancel)
+        await self.pool.drain(0 if self._must_hurry() else self.bus.grace)
+
+    def _must_hurry(self) -> bool:
+        return self.bus.hurry or state.should_terminate not in (None, False)
+
+    # Queues that come and go while the worker runs; on the thread that owns the connection
+
+    def take_up(self, queues: list[SubscriptionQueue]) -> None:
+        """Consume from the queues of a subscription that is new, or has a new pattern."""
+        if isinstance(self.pool, AsyncioPool):
+            self.pool.spawn(partial(self._declare_and_consume, queues))
+        elif self.connection is not None:
+            for queue in queues:
+                queue.declare(channel=self.connection.default_channel)
+            self._consume(queues)
+
+    async def _declare_and_consume(self, queues: list[SubscriptionQueue]) -> None:
+        """New queues take the broker its time: the publisher's thread waits for them, not this loop."""
+        try:
+            await self.bus.declarations.made()
+            if self.pool.serving:  # else the next connection consumes from all queues there are
+                self._consume(queues)
+        except QtEventsError:
+            logger.exception("%s is not served", queues[0].subscription)
+        except (*self.connection_errors, *self.channel_errors) as error:
+            logger.info("%s: consumed from after reconnecting (%s)", queues[0].subscription, error)
+
+    def _consume(self, queues: list[SubscriptionQueue]) -> None:
+        if self.task_consumer is None:
+            return  # it stops
+        self.update_strategies()
+        for queue in queues:
+            if queue.name in self.app.amqp.queues:  # not unsubscribed meanwhile
+                self.add_task_queue(queue.name)
+
+    def drop(self, queues: list[SubscriptionQueue]) -> None:
+        """Consume from them no more, and give back what was taken from them and not begun."""
+        for queue in queues:
+            if self.task_consumer is not None:
+                self.cancel_task_queue(queue.name)
+            if isinstance(self.pool, AsyncioPool):
+                self.pool.give_back(queue.subscription)
+
+    def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        """Remote control's add_consumer too: it adds subscriptions' queues, and never makes one of Celery's own."""
+        if queue not in self.app.amqp.queues and not self.app.conf.task_queues:
+            logger.error("no subscription of this worker has a queue %r: nothing is consumed from it", queue)
+            return
+        super().add_task_queue(queue, *args, **kwargs)
+
+    def ensure_connected(self, conn: kombu.Connection) -> kombu.Connection:
+        """Try until there is a connection, or the worker is to stop; soon again, for events wait."""
+        connected = conn.ensure_connection(
+            self._on_connection_refused,
+            self.app.conf.broker_connection_max_retries,
+            interval_start=0.2,
+            interval_step=0.4,
+            interval_max=2.0,
+            callback=self._give_up_if_stopping,
+        )
+        self.first_connection_attempt = False
+        return connected
+
+    def _on_connection_refused(self, error: Exception, interval: float) -> None:
+        self.bus.connection_refused(error)
+        logger.warning("worker: no connection to %s (%s), again in %.1f s", self.conninfo.as_uri(), error, interval)
+
+    def _give_up_if_stopping(self) -> None:
+        state.maybe_shutdown()
+        if self.bus.stop_wanted:
+            raise WorkerShutdown(0)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Celery's own, less its announcement of another default in Celery 6."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)

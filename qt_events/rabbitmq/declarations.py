@@ -1,0 +1,125 @@
+"""Declarations: a bus's subscriptions as queues, and which of them stand on the broker already."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+from amqp import Channel
+from amqp.exceptions import AccessRefused
+
+from qt_events.rabbitmq.forking import renew_after_fork
+from qt_events.rabbitmq.orders import Declare
+from qt_events.rabbitmq.publisher import Publisher
+from qt_events.rabbitmq.queues import SubscriptionQueue
+from qt_events.rabbitmq.topology import Topology, is_about_a_publish
+from qt_events.subscription import Subscription
+
+
+class Declarations:
+    """The Preparation of every event that is published: what was subscribed before stands before it is written.
+
+    What could not be declared is wanted still: the publish it was for fails with it, and the next one tries again.
+    """
+
+    def __init__(self, topology: Topology, publisher: Publisher, prefetch: Callable[[Subscription], int]) -> None:
+        self._topology, self._publisher, self._prefetch = topology, publisher, prefetch
+        self._missing: dict[str, Subscription] = {}
+        self._session = 0  # the publisher's session in which the exchange was declared
+        self._levels: dict[str, int] = {}  # and each delay level
+        self._instance = _new_instance()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The child is another instance, and declares by itself what its parent may have been about to."""
+        self._instance, self._session, self._levels = _new_instance(), 0, {}
+
+    def want(self, subscription: Subscription) -> None:
+        """It is new, or has a new pattern."""
+        self._missing[subscription.name] = subscription
+
+    def drop(self, subscription: Subscription) -> None:
+        """It need not be declared any more."""
+        self._missing.pop(subscription.name, None)
+
+    async def made(self) -> None:
+        """Return when all that was wanted so far stands."""
+        if self._missing:
+            await self._publisher.ask(Declare(self.about, lambda channel: self.make(channel, self._publisher.session)))
+
+    # As a Preparation, in the publisher's thread
+
+    @property
+    def about(self) -> str:
+        """What is being declared."""
+        return f"exchange {self._topology.events!r}"
+
+    def needed(self, session: int) -> bool:
+        """Whether something was subscribed since, or the channel is new: what stood may be gone."""
+        return bool(self._missing) or session != self._session
+
+    def make(self, channel: Channel, session: int) -> None:
+        """Declare it.
+
+        Raises:
+            TopologyError: something stands on the broker with other arguments.
+        """
+        if session != self._session:
+            self._declare_base(channel)
+            self._session = session
+        for subscription in tuple(self._missing.values()):
+            patterns = subscription.patterns
+            self._topology.declare_subscription(channel, subscription, self.key(subscription))
+            if subscription.patterns == patterns:  # else it got another one meanwhile
+                self.drop(subscription)
+
+    def _declare_base(self, channel: Channel) -> None:
+        try:
+            self._topology.declare_base(channel)
+        except AccessRefused as error:  # who may only write needs no right to configure: others have declared it
+            if is_about_a_publish(error):
+                raise
+
+    async def level(self, delay: float) -> None:
+        """Return when the delay level for so many seconds stands."""
+        name, _ = self._topology.level(delay)
+
+        def declare(channel: Channel) -> None:
+            self._topology.declare_level(channel, delay)
+            self._levels[name] = self._publisher.session
+
+        if self._levels.get(name) != self._publisher.session:
+            await self._publisher.ask(Declare(f"delay level {name!r}", declare))
+
+    def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
+        """Delete everything; what is published later declares again what it needs."""
+        self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
+        self._session, self._levels = 0, {}
+        for subscription in subscriptions:
+            self.want(subscription)
+
+    # Names and queues
+
+    def key(self, subscription: Subscription) -> str:
+        """What brings an event back to it: its name; for a broadcast with the instance that this process is."""
+        return f"{subscription.name}.{self._instance}" if subscription.broadcast else subscription.name
+
+    def queues(self, subscription: Subscription) -> list[SubscriptionQueue]:
+        """Its queues as a worker consumes them: its own and, unless it is a broadcast, its quarantine."""
+        key = self.key(subscription)
+        names = [(self._topology.queue(key), False)]
+        if not subscription.broadcast:
+            names.append((self._topology.quarantine(key), True))
+        return [self._queue(subscription, key, name, quarantined=quarantined) for name, quarantined in names]
+
+    def _queue(self, subscription: Subscription, key: str, name: str, *, quarantined: bool) -> SubscriptionQueue:
+        return SubscriptionQueue(
+            name,
+            subscription=subscription.name,
+            key=key,
+            quarantined=quarantined,
+            declare_all=lambda channel: self._topology.declare_subscription(channel, subscription, key),
+            prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
+        )
+
+
+def _new_instance() -> str:
+    return uuid4().hex[:12]

@@ -1,0 +1,63 @@
+"""Eager mode (`task_always_eager`): publish runs the handlers at once, in the caller, through the same delivery.
+
+The event goes through the codec all the same; sync handlers run in a thread, as everywhere. Retries follow at once, without their delays; there is no
+queue, so nothing waits, nothing overlaps, and `join` has nothing to wait for.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from qt_events.codec import decode, encode
+from qt_events.dead_letters import DeadLetterStore, now
+from qt_events.delivery import DeadLetter, Retry, deliver
+from qt_events.events import Event
+from qt_events.subscription import Subscription
+
+if TYPE_CHECKING:
+    from qt_events.rabbitmq.bus import CeleryEventBus
+
+
+class Eager:
+    """The whole way of an event inside one call."""
+
+    def __init__(self, bus: "CeleryEventBus") -> None:
+        self._bus = bus
+        self.dead_letters = DeadLetterStore(self._redeliver)
+
+    async def publish(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
+        """Deliver to each in turn, to its last outcome."""
+        message = encode(event)
+        received = decode(message.body, message.properties, event.type)
+        for subscription in subscriptions:
+            await self.run(received, subscription)
+        if subscriptions:
+            self._bus.stats.dispatched[event.type] += 1
+
+    def publish_sync(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
+        """`publish`, for plain threads."""
+        asyncio.run(self.publish(event, subscriptions))
+
+    async def _redeliver(self, event: Event[Any], subscription: Subscription) -> None:
+        """To whoever has the subscription's name now."""
+        await self.run(event, self._bus.subscriptions.served(subscription.name))
+
+    async def run(self, event: Event[Any], subscription: Subscription) -> None:
+        """All attempts of one delivery."""
+        attempt, first_failed = 1, None
+        while True:
+            with ThreadPoolExecutor(1) as executor:  # a thread each: a sync handler may publish, and so on without end
+                outcome = await deliver(
+                    event,
+                    subscription,
+                    attempt,
+                    executor=executor,
+                    watch=self._bus.watch,
+                    slow_after=self._bus.slow_after,
+                )
+            self._bus.stats.outcome(subscription.name, event.type, outcome)
+            if not isinstance(outcome, Retry):
+                break
+            attempt, first_failed = attempt + 1, first_failed or now()
+        if isinstance(outcome, DeadLetter):
+            self.dead_letters.add(event, subscription, outcome, attempt, first_failed)

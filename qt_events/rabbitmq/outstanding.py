@@ -1,0 +1,67 @@
+"""Outstanding: which events that this process published or took still lack an outcome here. Pure bookkeeping."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from qt_events.rabbitmq.forking import renew_after_fork
+
+_REMEMBERED = 10_000  # events of other publishers, or published before anybody here serves them
+
+
+class Outstanding:
+    """For each event the subscriptions of this process that have not settled it; safe from any thread."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A child has published nothing yet, and nobody there holds the lock."""
+        self._own: OrderedDict[str, set[str]] = OrderedDict()
+        self._foreign: OrderedDict[str, set[str]] = OrderedDict()
+        self._waiting: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
+        self.serving = False  #: own events are kept without bound only while somebody here settles them
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def published(self, event_id: str, subscriptions: Iterable[str]) -> None:
+        """An event is about to be published that these subscriptions will settle."""
+        names = set(subscriptions)
+        if not names:
+            return
+        with self._lock:
+            self._own[event_id] = names
+            while not self.serving and len(self._own) > _REMEMBERED:
+                self._own.popitem(last=False)
+
+    def forget(self, event_id: str) -> None:
+        """It is unknown whether it was published: nobody waits for it."""
+        with self._lock:
+            self._own.pop(event_id, None)
+            self._wake()
+
+    def settled(self, event_id: str, subscription: str, all_here: Iterable[str]) -> bool:
+        """One subscription has an outcome; whether that was the last one of the event in this process."""
+        with self._lock:
+            events = self._own if event_id in self._own else self._foreign
+            left = events.setdefault(event_id, set(all_here))
+            left.discard(subscription)
+            if not left:
+                del events[event_id]
+            while len(self._foreign) > _REMEMBERED:
+                self._foreign.popitem(last=False)
+            self._wake()
+            return not left
+
+    def when_idle(self, wake: Callable[[], object]) -> None:
+        """Call `wake`, from whatever thread, when nothing of this process is outstanding; at once if so."""
+        with self._lock:
+            self._waiting.append(wake)
+            self._wake()
+
+    def _wake(self) -> None:
+        while not self._own and self._waiting:
+            self._waiting.pop()()

@@ -1,0 +1,196 @@
+"""AsyncioPool: a Celery worker pool whose handlers are coroutines on one event loop, a lane a subscription."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextvars import copy_context
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from celery.concurrency.base import BasePool, apply_target
+
+from qt_events.delivery import Outcome
+from qt_events.errors import BrokerError, BusStateError
+from qt_events.lane import Lane
+from qt_events.rabbitmq.loop import DaemonThreads, LoopThread
+from qt_events.rabbitmq.tasks import attempt
+
+if TYPE_CHECKING:
+    from qt_events.rabbitmq.bus import CeleryEventBus
+    from qt_events.rabbitmq.strategy import Delivery
+
+logger = logging.getLogger("qt_events")
+
+_PAUSE = 1.0  # seconds before an event without an outcome goes back: the broker would deliver it again at once
+
+
+class AsyncioPool(BasePool):
+    """Async handlers on the loop of `run_forever` (in a worker process: of a thread of its own), sync ones in threads.
+
+    Celery's `concurrency` is the number of threads for sync handlers; how many events of a subscription
+    are handled at a time is the subscription's own `concurrency`.
+    """
+
+    signal_safe = False
+    task_join_will_block = False
+    body_can_be_buffer = True
+
+    loop: asyncio.AbstractEventLoop
+
+    def on_start(self) -> None:
+        """Celery starts the pool."""
+        self.bus: CeleryEventBus = self.app.qt_events_bus
+        self._own_loop = None if self.bus.serving_loop else LoopThread()
+        self.loop = self._own_loop.start() if self._own_loop else self.bus.serving_loop
+        self.executor = DaemonThreads(self.limit)
+        self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
+        self._context = copy_context()
+        self._running = False
+        self._connection = object()  # stands for the one that deliveries come by; another after each loss
+        self._patience: asyncio.Timeout | None = None
+        self._spawned: set[Future[None]] = set()
+
+    def on_stop(self) -> None:
+        """Celery stops the pool; what was to be finished is finished (see `drain`)."""
+        self.executor.shutdown(wait=False)
+        if self._own_loop is not None:
+            self._own_loop.stop()
+
+    on_terminate = on_stop
+
+    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
+                 accept_callback: Any = None, **_: Any) -> None:  # fmt: skip
+        """A plain Celery task of the same app: in a thread."""
+        self.executor.submit(apply_target, target, args, kwargs, callback, accept_callback)
+
+    # Deliveries
+
+    def admit(self, delivery: "Delivery") -> None:
+        """Queue a delivery in its subscription's lane."""
+        delivery.connection = self._connection
+        if threading.get_ident() == getattr(self, "_thread", None):
+            self._push(delivery)
+        else:  # Celery's own thread, while it sets the consumers up
+            self.loop.call_soon_threadsafe(self._push, delivery)
+
+    def _push(self, delivery: "Delivery") -> None:
+        key = (delivery.envelope.subscription, delivery.envelope.quarantined)
+        concurrency = 1 if delivery.envelope.quarantined else delivery.task.subscription.concurrency
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(concurrency, self._process)
+            if self._running:
+                lane.start(self.loop, self._context)
+        lane.concurrency = concurrency  # another, if it was unsubscribed and subscribed again
+        lane.push(delivery)
+
+    async def _process(self, delivery: "Delivery") -> None:
+        def is_void() -> bool:
+            return delivery.connection is not self._connection
+
+        if is_void():
+            delivery.forget()
+            return
+        started = monotonic()
+        delivery.started()
+        outcome = await self._attempt(delivery, is_void)
+        if is_void():
+            delivery.forget()
+        elif outcome is None:
+            delivery.give_back()
+        else:
+            delivery.settle(outcome, monotonic() - started)
+
+    async def _attempt(self, delivery: "Delivery", is_void: Callable[[], bool]) -> Outcome | None:
+        """The outcome, safe; None if there is none, after a pause where it would be the same at once."""
+        task, name = delivery.task, delivery.envelope.event_id
+        try:
+            return await attempt(
+                delivery.envelope,
+                task.subscription,
+                self.bus,
+                self.executor,
+                is_revoked=delivery.revoked(),
+                is_void=is_void,
+            )
+        except BusStateError as error:
+            logger.info("%s: event %s goes back to its queue: %s", task.name, name, error)
+        except BrokerError as error:
+            logger.warning("%s: event %s goes back to its queue: %s", task.name, name, error)
+            await asyncio.sleep(_PAUSE)
+        except Exception:
+            logger.exception("%s: event %s goes back to its queue", task.name, name)
+            await asyncio.sleep(_PAUSE)
+        return None
+
+    def give_back(self, subscription: str) -> None:
+        """What waits for it goes back to its queue; what is being handled is finished."""
+        for quarantined in (False, True):
+            lane = self._lanes.get((subscription, quarantined))
+            for delivery in lane.clear() if lane is not None else ():
+                delivery.give_back()
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside the handlers, until `drain`; from any thread."""
+        if not self.loop.is_closed():
+            future = asyncio.run_coroutine_threadsafe(work(), self.loop)
+            self._spawned.add(future)
+            future.add_done_callback(self._spawned.discard)
+
+    @property
+    def serving(self) -> bool:
+        """The connection is the loop's: nobody else may use it."""
+        return self._running
+
+    # The connection comes and goes; on the loop's thread
+
+    def resume(self) -> None:
+        """The connection is the loop's: handle what waits."""
+        self._thread = threading.get_ident()
+        self._running = True
+        for lane in self._lanes.values():
+            lane.start(self.loop, self._context)
+
+    def pause(self) -> None:
+        """The connection is gone: what waits was its, and the broker delivers it again; what runs goes on.
+
+        None of its delivery tags is used any more: on another channel it would be somebody else's.
+        """
+        self._running = False
+        self._connection = object()
+        for lane in self._lanes.values():
+            lane.pause()
+            for delivery in lane.clear():
+                delivery.forget()
+
+    async def drain(self, grace: float) -> None:
+        """Finish what is held within `grace` seconds; then cancel what is still being handled: it is given back."""
+        try:
+            async with asyncio.timeout(grace) as self._patience:
+                while self.held:
+                    await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
+        except TimeoutError:
+            logger.warning("stopping: %d events are given back to their queues", self.held)
+        finally:
+            self._patience = None
+        for future in tuple(self._spawned):
+            future.cancel()
+        await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+
+    def hurry(self) -> None:
+        """Let `drain` wait no longer."""
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(self.loop.time())
+
+    def slowest(self) -> tuple[str, int]:
+        """The subscription with most events waiting in this process, and how many."""
+        waiting = {name: len(lane) + lane.busy for (name, _), lane in self._lanes.items()}
+        name = max(waiting, key=lambda key: waiting[key], default="")
+        return name, waiting.get(name, 0)
+
+    @property
+    def held(self) -> int:
+        """Events that wait or are being handled in this process."""
+        return sum(len(lane) + lane.busy for lane in self._lanes.values())

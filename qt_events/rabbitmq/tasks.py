@@ -1,0 +1,195 @@
+"""One attempt at a message, and what follows from its outcome: the same on every worker pool.
+
+Done       nothing more
+Retry      a confirmed copy in a delay level, which brings it back to this subscription alone
+DeadLetter a confirmed copy, with every detail, in the subscription's dead letters
+Only then is the message acknowledged. What comes back again and again without an outcome is moved into
+quarantine, where it is handled alone: if it takes its process down there too, it is poison.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+import celery
+from celery.exceptions import Reject as CeleryReject
+from celery.exceptions import Retry as CeleryRetry
+
+from qt_events.codec import Message, decode
+from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry, deliver
+from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
+from qt_events.rabbitmq.envelope import Envelope, headers_of
+from qt_events.rabbitmq.orders import Publish
+from qt_events.subscription import Subscription
+
+if TYPE_CHECKING:
+    from qt_events.rabbitmq.bus import CeleryEventBus
+
+logger = logging.getLogger("qt_events")
+
+# Returns without an outcome, in the queue and then once more in quarantine: a process that is killed for another's sake
+# returns what it holds too, so that once is no proof.
+QUARANTINE_AFTER = 3
+_REVOKED = DeadLetter("revoked", Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"))
+_REASONS: dict[type[MessageError], str] = {
+    DecodeError: "undecodable",
+    TypeMismatchError: "mistyped",
+    PoisonError: "poison",
+}
+
+
+def _never() -> bool:
+    return False
+
+
+async def attempt(
+    envelope: Envelope,
+    subscription: Subscription,
+    bus: "CeleryEventBus",
+    executor: Executor | None,
+    *,
+    is_revoked: bool = False,
+    is_void: Callable[[], bool] = _never,
+) -> Outcome:
+    """Handle the message once and make its outcome safe.
+
+    Args:
+        envelope: the message.
+        subscription: whose it is.
+        bus: of the subscription.
+        executor: where sync handlers run; None for right here.
+        is_revoked: an operator revoked it: it is a dead letter, for nothing is dropped in silence.
+        is_void: asked after the handler: the broker delivers the message again anyway, so nothing need follow.
+
+    Raises:
+        BrokerError: the outcome could not be made safe; the message must be given back.
+        BusStateError: it is not served here any more; the message must be given back.
+        asyncio.CancelledError: there is no outcome; the message must be given back.
+    """
+    if bus.subscriptions.get(subscription.name) is not subscription:
+        message = f"{subscription.name} has been unsubscribed"
+        raise BusStateError(message)
+    if is_revoked:
+        outcome: Outcome = _REVOKED
+    elif _is_suspect(envelope, subscription):
+        await bus.publisher.ask(_quarantine(envelope, bus))
+        return Done(handled=False)
+    else:
+        outcome = await _outcome(envelope, subscription, bus, executor)
+    if not is_void():
+        await _make_safe(envelope, outcome, bus)
+        bus.concluded(envelope, outcome)
+    return outcome
+
+
+def _is_suspect(envelope: Envelope, subscription: Subscription) -> bool:
+    return envelope.returns >= QUARANTINE_AFTER and not envelope.quarantined and not subscription.broadcast
+
+
+def _quarantine(envelope: Envelope, bus: "CeleryEventBus") -> Publish:
+    logger.warning(
+        "%s: event %s came back %d times, into quarantine", envelope.key, envelope.event_id, envelope.returns
+    )
+    message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers())
+    return Publish("", bus.topology.quarantine(envelope.subscription), message)
+
+
+async def _outcome(
+    envelope: Envelope, subscription: Subscription, bus: "CeleryEventBus", executor: Executor | None
+) -> Outcome:
+    try:
+        _refuse_poison(envelope)
+        event = decode(envelope.body, envelope.properties, envelope.event_type)
+    except MessageError as error:
+        logger.error("%s: event %s is a dead letter: %s", envelope.key, envelope.event_id, error)  # noqa: TRY400
+        return DeadLetter(_REASONS[type(error)], Failure.of(error))
+    if not bus.wants(subscription, event.type):
+        return Done(handled=False)
+    return await deliver(
+        event, subscription, envelope.attempt, executor=executor, watch=bus.watch, slow_after=bus.slow_after
+    )
+
+
+def _refuse_poison(envelope: Envelope) -> None:
+    if envelope.quarantined and envelope.returns >= QUARANTINE_AFTER:
+        message = (
+            "it came back without an outcome even from quarantine, where it was handled alone: it ends its process"
+        )
+        raise PoisonError(message)
+
+
+async def _make_safe(envelope: Envelope, outcome: Outcome, bus: "CeleryEventBus") -> None:
+    match outcome:
+        case Retry(delay=delay):
+            await bus.declarations.level(delay)
+            await bus.publisher.ask(_delayed(envelope, delay, bus))
+        case DeadLetter():
+            headers = headers_of(envelope.record(outcome), envelope.key)
+            message = Message(envelope.body, envelope.carried(), headers)
+            await bus.publisher.ask(Publish("", bus.topology.dead(envelope.subscription), message))
+
+
+def _delayed(envelope: Envelope, delay: float, bus: "CeleryEventBus") -> Publish:
+    exchange, _ = bus.topology.level(delay)
+    properties = {**envelope.carried(), "expiration": bus.topology.expiration(delay)}
+    return Publish(exchange, envelope.key, Message(envelope.body, properties, envelope.retry_headers()))
+
+
+# As Celery tasks
+
+
+class SubscriptionTask(celery.Task):
+    """A subscription as Celery sees it: a task of the subscription's name. Its queue, not the message, names it."""
+
+    Strategy = "qt_events.rabbitmq.strategy:strategy"
+    acks_late = True
+    reject_on_worker_lost = True  # a killed child gives its event back; the broker counts how often
+    acks_on_timeout = False  # one that is killed at its hard time limit too
+    acks_on_failure = True  # its dead letter is safe by then
+    ignore_result = True
+    typing = False
+    subscription: Subscription
+    bus: "CeleryEventBus"
+
+    def run(self, envelope: Envelope, is_revoked: bool = False) -> None:  # noqa: FBT001, FBT002
+        """One attempt, on a pool of processes or threads (the asyncio pool does not come through here).
+
+        Raises:
+            celery.exceptions.Retry, Exception: so that Celery's events tell what happened; the outcome is safe.
+            celery.exceptions.Reject: it is not; the message goes back to its queue.
+        """
+        try:
+            outcome = _runner().run(attempt(envelope, self.subscription, self.bus, None, is_revoked=is_revoked))
+        except (BrokerError, BusStateError) as error:
+            logger.warning("%s: event %s goes back to its queue: %s", self.name, envelope.event_id, error)
+            raise CeleryReject(error, requeue=True) from error
+        match outcome:
+            case Retry(delay=delay, failure=failure):
+                raise CeleryRetry(
+                    failure.message, exc=DeliveryFailed(failure.exception_type, failure.message), when=delay
+                )
+            case DeadLetter(reason=reason, failure=failure):
+                raise DeliveryFailed(reason, failure.exception_type, failure.message)
+
+
+class DeliveryFailed(Exception):
+    """What Celery's events and Flower show of an event that became a dead letter: reason, exception type, message."""
+
+
+_local = threading.local()
+
+
+def _runner() -> asyncio.Runner:
+    """This thread's event loop, one for its life: what handlers open on it stays usable from event to event."""
+    if not hasattr(_local, "runner"):
+        _local.runner = asyncio.Runner()
+    return _local.runner  # type: ignore[no-any-return]
+
+
+def task_for(subscription: Subscription, bus: "CeleryEventBus") -> SubscriptionTask:
+    """The task of a subscription: a class of its own, for Celery binds the app to the class."""
+    members: dict[str, Any] = {"name": subscription.name, "subscription": subscription, "bus": bus}
+    return type("SubscriptionTask", (SubscriptionTask,), {**members, "__module__": __name__})()  # type: ignore[no-any-return]

@@ -1,0 +1,86 @@
+"""The Celery app of the worker processes in these tests: `celery -A fleet worker`."""
+
+import logging
+import os
+import signal
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.retry import RetryPolicy
+from qt_events.testing.contract.recorder import (
+    Call,
+    RecordedLog,
+    Recorder,
+    nth_call,
+    passed,
+    passed_in_thread,
+    record,
+)
+
+TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
+
+app = Celery("fleet", broker=os.environ["FLEET_URL"], set_as_current=False)
+bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
+logging.getLogger("qt_events").addHandler(RecordedLog())
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(sender: Any, **_: Any) -> None:
+    Recorder.current().write(Call("ready", sender.hostname))
+
+
+async def on_loop(event: Event[Any]) -> None:
+    record("on_loop", event)
+
+
+def in_thread(event: Event[Any]) -> None:
+    record("in_thread", event)
+
+
+async def gated(event: Event[Any]) -> None:
+    record("gated.begun", event)
+    await passed(event.payload.get("gate", "go"))
+    record("gated", event)
+
+
+def gated_in_thread(event: Event[Any]) -> None:
+    record("gated_in_thread.begun", event)
+    passed_in_thread("go")
+    record("gated_in_thread", event)
+
+
+async def failing(event: Event[Any]) -> None:
+    record("failing", event)
+    message = "it never works"
+    raise OSError(message)
+
+
+def beside_failing(event: Event[Any]) -> None:
+    record("beside_failing", event)
+
+
+def killing(event: Event[Any]) -> None:
+    """Ends its process as often as the event says."""
+    times = event.payload.get("kills", 0)
+    if nth_call("killing", event) <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def bystander(event: Event[Any]) -> None:
+    record("bystander", event)
+
+
+bus.subscribe("order.placed", on_loop, name="on_loop")
+bus.subscribe("order.placed", in_thread, name="in_thread")
+bus.subscribe("gated", gated, name="gated", concurrency=2)
+bus.subscribe("gated.thread", gated_in_thread, name="gated_in_thread")
+bus.subscribe("failing", failing, name="failing", retry=TWICE)
+bus.subscribe("failing", beside_failing, name="beside_failing")
+bus.subscribe("killing", killing, name="killing")
+bus.subscribe("killing", bystander, name="bystander")
+if "FLEET_BROADCAST" in os.environ:
+    bus.subscribe("#", bystander, name="everywhere", broadcast=True)

@@ -1,0 +1,338 @@
+"""Dead letters on the broker: nothing is dropped in silence, looking changes nothing, a retry is one subscription's."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import amqp
+import pytest
+
+from qt_events import Event, RetryPolicy
+from qt_events.codec import CONTENT_TYPE, encode
+from qt_events.dead_letters import DeadLetterRecord
+from qt_events.errors import BrokerUnreachableError, PublishTimeoutError, UnknownSubscriptionError
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.ports import free_ports
+
+ONCE = RetryPolicy(max_attempts=1)
+TWICE = RetryPolicy(max_attempts=2, initial=0, jitter=0)
+
+
+class Fallible:
+    """A handler that fails as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.fails = True
+        self.heard: list[Any] = []
+
+    async def handle(self, event: Event[Any]) -> None:
+        self.heard.append(event.payload["number"])
+        if self.fails:
+            message = f"number {event.payload['number']}"
+            raise LookupError(message)
+
+
+@pytest.fixture
+def bus(amqp_url: str) -> Iterator[CeleryEventBus]:
+    opened = CeleryEventBus(amqp_url, publish_timeout=20)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def handler(bus: CeleryEventBus) -> Fallible:
+    """Subscribed as `fallible` to every event; what it fails at is a dead letter at once."""
+    fallible = Fallible()
+    bus.subscribe("#", fallible.handle, name="fallible", retry=ONCE)
+    return fallible
+
+
+def event(number: int) -> Event[Any]:
+    return Event("number.drawn", None, {"number": number})
+
+
+async def handled(bus: CeleryEventBus, *numbers: int) -> None:
+    """Publish these and serve the bus until all have an outcome, those too that were on their way already."""
+    async with bus:
+        for number in numbers:
+            await bus.publish(event(number))
+        await bus.join(30)
+
+
+@contextmanager
+def channel_to(url: str) -> Iterator[amqp.Channel]:
+    parts = urlsplit(url)
+    with amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        virtual_host=unquote(parts.path[1:]),
+    ) as connection:
+        yield connection.channel()
+
+
+def publish_raw(url: str, body: bytes, key: str = "number.drawn", **properties: Any) -> None:
+    with channel_to(url) as channel:
+        channel.confirm_select()
+        channel.basic_publish_confirm(amqp.Message(body, **properties), "qt.events", key)
+
+
+def depth(url: str, queue: str) -> int:
+    with channel_to(url) as channel:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # it is the broker's state, nobody tells
+            await asyncio.sleep(0.02)
+
+
+async def listed(bus: CeleryEventBus, subscription: str = "fallible") -> list[DeadLetterRecord]:
+    return list(await bus.dead_letters.list(subscription))
+
+
+async def numbers_of(bus: CeleryEventBus, subscription: str = "fallible") -> list[str]:
+    return [record.message.removeprefix("number ") for record in await listed(bus, subscription)]
+
+
+async def test_a_dead_letter_tells_every_detail(bus: CeleryEventBus, handler: Fallible) -> None:
+    """Whose, what, why, how often, when, where, and the event as it was."""
+    published = event(7)
+    async with bus:
+        await bus.publish(published)
+        await bus.join(30)
+    (record,) = await listed(bus)
+    assert (record.subscription, record.event_id, record.event_type) == ("fallible", published.id, "number.drawn")
+    assert (record.reason, record.attempts) == ("exhausted", 1)
+    assert (record.exception_type, record.message) == ("LookupError", "number 7")
+    assert "raise LookupError(message)" in record.traceback
+    assert record.first_failed <= record.last_failed
+    assert record.host
+    assert record.body == encode(published).body
+    assert record.properties["content_type"] == CONTENT_TYPE
+    assert record.properties["message_id"] == published.id
+
+
+async def test_a_hundred_looks_change_nothing(bus: CeleryEventBus, handler: Fallible, amqp_url: str) -> None:
+    """Neither what there is nor its order, whether one looks at all, at some or at one."""
+    await handled(bus, *range(10))
+    first = await listed(bus)
+    assert [record.message for record in first] == [f"number {n}" for n in range(10)]
+    for look in range(34):
+        assert list(await bus.dead_letters.list("fallible", limit=3)) == first[:3]
+        assert await bus.dead_letters.show(first[look % 10].id) == first[look % 10]
+        assert list(await bus.dead_letters.list()) == first
+    assert depth(amqp_url, "qt.dead.fallible") == 10
+
+
+async def test_a_retry_is_for_that_subscription_alone(bus: CeleryEventBus) -> None:
+    """Others that had the event do not get it again, and attempts start again."""
+    failing, other = Fallible(), Fallible()
+    bus.subscribe("number.*", failing.handle, name="failing", retry=TWICE)
+    bus.subscribe("number.*", other.handle, name="other", retry=ONCE)
+    await handled(bus, 1)
+    (record,) = await listed(bus, "failing")
+    assert (failing.heard, other.heard, record.attempts) == ([1, 1], [1], 2)
+    await bus.dead_letters.retry(record.id)
+    assert await listed(bus, "failing") == []
+    await handled(bus)
+    (again,) = await listed(bus, "failing")
+    assert (failing.heard, other.heard, again.attempts) == ([1] * 4, [1], 2)
+    assert again.event_id == record.event_id
+    assert again.id != record.id
+    assert len(await listed(bus, "other")) == 1
+
+
+async def test_a_mended_handler_gets_all_of_them_in_order(bus: CeleryEventBus, handler: Fallible) -> None:
+    """retry_all says how many, and leaves none."""
+    await handled(bus, *range(20))
+    handler.fails = False
+    handler.heard.clear()
+    assert await bus.dead_letters.retry_all("fallible") == 20
+    assert await listed(bus) == []
+    await handled(bus)
+    assert handler.heard == list(range(20))
+    assert await bus.dead_letters.retry_all("fallible") == 0
+
+
+async def test_one_out_of_the_middle_goes_and_the_others_keep_their_order(
+    bus: CeleryEventBus, handler: Fallible
+) -> None:
+    """Discarded or retried."""
+    await handled(bus, *range(6))
+    records = await listed(bus)
+    await bus.dead_letters.discard(records[2].id)
+    assert await numbers_of(bus) == ["0", "1", "3", "4", "5"]
+    await bus.dead_letters.retry(records[4].id)
+    assert await numbers_of(bus) == ["0", "1", "3", "5"]
+    handler.fails = False
+    handler.heard.clear()
+    await handled(bus)
+    assert handler.heard == [4]
+
+
+async def test_a_retry_that_is_not_confirmed_removes_nothing(
+    bus: CeleryEventBus, handler: Fallible, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy is safe before the dead letter is gone; and join() does not wait for what was not sent."""
+    await handled(bus, 1, 2)
+    before = await listed(bus)
+
+    def timing_out(*_: Any, **__: Any) -> bool:
+        raise PublishTimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bus.publisher, "ask_blocking", timing_out)
+        with pytest.raises(PublishTimeoutError):
+            await bus.dead_letters.retry(before[0].id)
+        with pytest.raises(PublishTimeoutError):
+            await bus.dead_letters.retry_all("fallible")
+    assert await listed(bus) == before
+    assert len(bus.outstanding) == 0
+
+
+@pytest.mark.parametrize("act", ["show", "retry", "discard"])
+async def test_an_unknown_id_is_a_named_error(bus: CeleryEventBus, handler: Fallible, act: str) -> None:
+    """It leaves the others alone."""
+    await handled(bus, 1)
+    with pytest.raises(UnknownSubscriptionError, match="'nonesuch'"):
+        await getattr(bus.dead_letters, act)("nonesuch")
+    assert await numbers_of(bus) == ["1"]
+
+
+@pytest.mark.parametrize("act", ["list", "retry_all"])
+async def test_an_unknown_subscription_is_a_named_error(bus: CeleryEventBus, act: str) -> None:
+    """A name that nobody ever declared under this prefix has no dead letters to look at."""
+    with pytest.raises(UnknownSubscriptionError, match="'nonesuch'"):
+        await getattr(bus.dead_letters, act)("nonesuch")
+
+
+async def test_without_a_broker_looking_is_a_named_error() -> None:
+    """It says where it looked, and no password."""
+    (port,) = free_ports(1)
+    bus = CeleryEventBus(f"amqp://somebody:s3cret@127.0.0.1:{port}//")
+    with pytest.raises(BrokerUnreachableError, match=f"{port}") as caught:
+        await bus.dead_letters.list("fallible")
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """A producer's own TTL is kept, and the expired event can be sent back."""
+    await bus.declarations.made()
+    message = encode(event(3))
+    await asyncio.to_thread(publish_raw, amqp_url, message.body, **message.properties, expiration="1")
+    await until(lambda: depth(amqp_url, "qt.dead.fallible"))
+    (record,) = await listed(bus)
+    assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 0)
+    assert record.body == message.body
+    assert await bus.dead_letters.show(record.id) == record
+    handler.fails = False
+    await bus.dead_letters.retry(record.id)
+    await handled(bus)
+    assert handler.heard == [3]
+
+
+CLOUD, PLAIN = {"content_type": CONTENT_TYPE}, {"content_type": "application/json"}
+FORGED = encode(Event("policy.forged", None, {"number": 1})).body
+BROKEN = {
+    "no JSON": (b"not json", CLOUD, "undecodable"),
+    "truncated": (encode(event(1)).body[:-9], CLOUD, "undecodable"),
+    "no CloudEvent": (b'{"number": 1}', CLOUD, "undecodable"),
+    "no object": (b"[1]", PLAIN, "undecodable"),
+    "pickle": (b"\x80\x04N.", {"content_type": "application/x-python-serialize"}, "undecodable"),
+    "empty": (b"", {}, "undecodable"),
+    "encoding": (b'{"number": 1}', {"content_encoding": "gzip", "content_type": "text/x"}, "undecodable"),
+    "another type than its key": (FORGED, CLOUD, "mistyped"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_a_message_that_cannot_be_handled_is_a_dead_letter(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str, broken: str
+) -> None:
+    """With its reason, its raw body and the properties it came with; the next one is handled."""
+    body, properties, reason = BROKEN[broken]
+    given: dict[str, Any] = {**properties, "message_id": "m-1", "app_id": "elsewhere", "reply_to": "nobody"}
+    handler.fails = False
+    await bus.declarations.made()
+    headers = {"task": "os.system"}
+    await asyncio.to_thread(publish_raw, amqp_url, body, **given, application_headers=headers)
+    await handled(bus, 2)
+    (record,) = await listed(bus)
+    assert (record.reason, record.attempts, record.event_type, record.body) == (reason, 1, "number.drawn", body)
+    assert record.properties.items() >= {**given, "delivery_mode": 2}.items()
+    assert handler.heard == [2]
+
+
+@pytest.mark.parametrize("properties", [{}, {"content_type": "application/json", "message_id": "m-1"}])
+async def test_plain_json_from_another_language_is_handled(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str, properties: dict[str, Any]
+) -> None:
+    """A payload and a routing key are enough."""
+    handler.fails = False
+    await bus.declarations.made()
+    await asyncio.to_thread(publish_raw, amqp_url, b'{"number": 5}', **properties)
+    async with bus:
+        await until(lambda: handler.heard)
+    assert handler.heard == [5]
+    assert await listed(bus) == []
+
+
+async def test_dead_letters_without_ids_can_be_told_apart_and_sent_back(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """Expired ones of a producer that gives no message ids."""
+    await bus.declarations.made()
+    for number in range(3):
+        await asyncio.to_thread(publish_raw, amqp_url, b'{"number": %d}' % number, expiration="1")
+    await until(lambda: depth(amqp_url, "qt.dead.fallible") == 3)
+    records = await listed(bus)
+    assert len({record.id for record in records}) == 3
+    await bus.dead_letters.discard(records[1].id)
+    await bus.dead_letters.retry(records[0].id)
+    assert await listed(bus) == records[2:]
+
+
+async def test_a_broadcast_dead_letter_goes_back_to_its_process(bus: CeleryEventBus) -> None:
+    """Each process has its own queue; the other processes' handlers did not fail."""
+    here = Fallible()
+    bus.subscribe("#", here.handle, name="state", broadcast=True, retry=ONCE)
+    await handled(bus, 1)
+    (record,) = await listed(bus, "state")
+    here.fails = False
+    await bus.dead_letters.retry(record.id)
+    await handled(bus)
+    assert here.heard == [1, 1]
+    assert await listed(bus, "state") == []
+
+
+async def test_retries_of_a_removed_subscription_end_in_lost(bus: CeleryEventBus, amqp_url: str) -> None:
+    """Seen there, not gone; and another subscription's retry through the same level comes on time."""
+    removed, staying = Fallible(), Fallible()
+    later = RetryPolicy(max_attempts=2, initial=1.5, jitter=0)
+    bus.subscribe("#", removed.handle, name="removed", retry=later)
+    bus.subscribe("#", staying.handle, name="staying", retry=later)
+    serving = asyncio.create_task(bus.run_forever())
+    await bus.publish(event(1))
+    await until(lambda: depth_or_none(amqp_url, "qt.retry.1600") == 2)
+    staying.fails = False
+    bus.unsubscribe("#", removed.handle)
+    with channel_to(amqp_url) as channel:
+        channel.queue_delete("qt.sub.removed")
+    await until(lambda: depth(amqp_url, "qt.lost") == 1)
+    await until(lambda: staying.heard == [1, 1])
+    assert removed.heard == [1]
+    bus.stop()
+    await serving
+
+
+def depth_or_none(url: str, queue: str) -> int | None:
+    try:
+        return depth(url, queue)
+    except amqp.exceptions.NotFound:
+        return None

@@ -1,0 +1,219 @@
+"""The broker holds what DESIGN.md's table says, and nothing beside it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import amqp
+import pytest
+
+from qt_events import Event, RetryPolicy
+from qt_events.errors import TopologyError
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.management import Management
+
+RETRY = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)
+QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+CLASSIC: dict[str, Any] = {"x-queue-type": "classic"}
+SAFE: dict[str, Any] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+NOTHING: dict[str, Any] = {}
+TYPES = {"quorum": (QUORUM, SAFE), "classic": (CLASSIC, NOTHING)}
+
+Opener = Callable[..., CeleryEventBus]
+
+
+@pytest.fixture
+def opened(amqp_url: str) -> Iterator[Opener]:
+    """Makes buses that are closed afterwards."""
+    buses: list[CeleryEventBus] = []
+
+    def open_bus(**options: Any) -> CeleryEventBus:
+        buses.append(CeleryEventBus(amqp_url, **{"publish_timeout": 20.0, **options}))
+        return buses[-1]
+
+    yield open_bus
+    for bus in buses:
+        bus.close()
+
+
+def event(type: str = "policy.updated_too") -> Event[Any]:
+    return Event(type, None, {"number": 1})
+
+
+async def failing(event: Event[Any]) -> None:
+    message = "always"
+    raise LookupError(message)
+
+
+async def hearing(event: Event[Any]) -> None:
+    pass
+
+
+async def used(bus: CeleryEventBus) -> None:
+    """Every kind of subscription, an event through each, a retry through two delay levels, a dead letter."""
+    bus.subscribe("policy.*", failing, name="guard", retry=RETRY)
+    bus.subscribe("trade.#", failing, name="guard")
+    bus.subscribe("#", hearing, name="state", broadcast=True)
+    async with bus:
+        await bus.publish(event())
+        await bus.join(30)
+        assert [record.attempts for record in await bus.dead_letters.list("guard")] == [3]
+
+
+@contextmanager
+def channel_to(url: str) -> Iterator[amqp.Channel]:
+    parts = urlsplit(url)
+    with amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        virtual_host=unquote(parts.path[1:]),
+    ) as connection:
+        yield connection.channel()
+
+
+def exchanges(management: Management, vhost: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Type and arguments of all but the built-in ones; durable, kept and public they must be."""
+    ours = [each for each in management.exchanges(vhost) if not each["name"].startswith("amq.") and each["name"]]
+    assert all((each["durable"], each["auto_delete"], each["internal"]) == (True, False, False) for each in ours)
+    return {each["name"]: (each["type"], each["arguments"]) for each in ours}
+
+
+def queues(management: Management, vhost: str) -> dict[str, dict[str, Any]]:
+    """Arguments of all; durable and kept they must be."""
+    found = management.queues(vhost)
+    assert all((each["durable"], each["auto_delete"], each["exclusive"]) == (True, False, False) for each in found)
+    assert all(each["type"] == each["arguments"]["x-queue-type"] for each in found)
+    return {each["name"]: each["arguments"] for each in found}
+
+
+def bindings(management: Management, vhost: str) -> set[tuple[str, str, str]]:
+    """(exchange, key, queue) of all but the default exchange's own."""
+    found = [each for each in management.bindings(vhost) if each["source"]]
+    assert all((each["destination_type"], each["arguments"]) == ("queue", {}) for each in found)
+    return {(each["source"], each["routing_key"], each["destination"]) for each in found}
+
+
+def dead_lettering(queue: str) -> dict[str, Any]:
+    return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
+
+
+@pytest.mark.parametrize("prefix", ["qt", "quant.test-1"])
+@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
+async def test_the_broker_holds_the_designs_table_and_nothing_else(
+    opened: Opener, management: Management, vhost: str, queue_type: str, prefix: str
+) -> None:
+    """After a worker has started and events were published, retried and buried: nothing of Celery's own."""
+    bus = opened(queue_type=queue_type, prefix=prefix)
+    await used(bus)
+    queue, safe = TYPES[queue_type]
+    (state,) = (each for each in bus.subscriptions if each.broadcast)
+    key = bus.declarations.key(state)
+    assert key.startswith("state.")
+
+    assert exchanges(management, vhost) == {
+        f"{prefix}.events": ("topic", {}),
+        f"{prefix}.redeliver": ("direct", {"alternate-exchange": f"{prefix}.lost"}),
+        f"{prefix}.lost": ("fanout", {}),
+        f"{prefix}.retry.100": ("topic", {}),
+        f"{prefix}.retry.200": ("topic", {}),
+    }
+    level = {"x-dead-letter-exchange": f"{prefix}.redeliver", **queue, **safe}
+    expires = {"x-expires": 30 * 60 * 1000}
+    assert queues(management, vhost) == {
+        f"{prefix}.sub.guard": {**queue, **safe, **dead_lettering(f"{prefix}.dead.guard")},
+        f"{prefix}.quarantine.guard": {**queue, "x-single-active-consumer": True},
+        f"{prefix}.dead.guard": queue,
+        f"{prefix}.sub.{key}": {**queue, **safe, **dead_lettering(f"{prefix}.dead.state"), **expires},
+        f"{prefix}.dead.state": queue,
+        f"{prefix}.lost": queue,
+        f"{prefix}.retry.100": {**level, "x-message-ttl": 100},
+        f"{prefix}.retry.200": {**level, "x-message-ttl": 200},
+    }
+    assert bindings(management, vhost) == {
+        (f"{prefix}.events", "policy.*", f"{prefix}.sub.guard"),
+        (f"{prefix}.events", "trade.#", f"{prefix}.sub.guard"),
+        (f"{prefix}.events", "#", f"{prefix}.sub.{key}"),
+        (f"{prefix}.redeliver", "guard", f"{prefix}.sub.guard"),
+        (f"{prefix}.redeliver", key, f"{prefix}.sub.{key}"),
+        (f"{prefix}.lost", "", f"{prefix}.lost"),
+        (f"{prefix}.retry.100", "#", f"{prefix}.retry.100"),
+        (f"{prefix}.retry.200", "#", f"{prefix}.retry.200"),
+    }
+
+
+async def test_deleting_the_topology_leaves_nothing(opened: Opener, management: Management, vhost: str) -> None:
+    """Neither exchange nor queue; another prefix's stay; and the bus can be used again."""
+    other = opened(prefix="other")
+    other.subscribe("#", hearing, name="kept")
+    await other.publish(event())
+    before = (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost))
+    bus = opened()
+    await used(bus)
+    everything = (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost))
+    await bus.delete_topology()
+    assert (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost)) == before
+    async with bus:
+        await bus.publish(event())
+        await bus.join(30)
+    assert (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost)) == everything
+
+
+async def test_a_publisher_alone_makes_one_exchange(opened: Opener, management: Management, vhost: str) -> None:
+    """It knows no subscriptions."""
+    await opened().publish(event())
+    assert exchanges(management, vhost) == {"qt.events": ("topic", {})}
+    assert queues(management, vhost) == {}
+
+
+async def published(bus: CeleryEventBus) -> None:
+    await bus.publish(event())
+
+
+async def served(bus: CeleryEventBus) -> None:
+    await bus.run_forever()
+
+
+@pytest.mark.parametrize("act", [published, served])
+async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
+    opened: Opener, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
+) -> None:
+    """It names the subscription, the queue and what differs; every time, and at once."""
+    with channel_to(amqp_url) as channel:
+        channel.queue_declare("qt.sub.guard", durable=True, auto_delete=False)
+    bus = opened()
+    bus.subscribe("policy.*", hearing, name="guard")
+    for _ in range(2):
+        with pytest.raises(TopologyError, match=r"'guard'.*qt\.sub\.guard") as caught:
+            async with asyncio.timeout(15):
+                await act(bus)
+        assert "x-" in str(caught.value) or "type" in str(caught.value)
+    assert bus.publisher.session <= 1  # no crash loop: the connection stands
+    assert bus.publisher.in_flight == 0
+
+
+async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(opened: Opener, amqp_url: str) -> None:
+    """A publish whose subscription failed never goes by it: nothing is lost between error and repair."""
+    with channel_to(amqp_url) as channel:
+        channel.queue_declare("qt.dead.guard", durable=True, auto_delete=False)
+        bus = opened()
+        bus.subscribe("policy.*", hearing, name="guard")
+        bus.subscribe("policy.*", failing, name="beside")
+        results = await asyncio.gather(*(bus.publish(event()) for _ in range(5)), return_exceptions=True)
+        assert all(isinstance(result, TopologyError) for result in results)
+        channel.queue_delete("qt.dead.guard")
+        await bus.publish(event())
+        assert channel.queue_declare("qt.sub.guard", passive=True).message_count == 1
+
+
+async def test_an_exchange_of_another_type_is_a_named_error(opened: Opener, amqp_url: str) -> None:
+    """Publishing into it would go astray."""
+    with channel_to(amqp_url) as channel:
+        channel.exchange_declare("qt.events", "fanout", durable=True, auto_delete=False)
+    bus = opened()
+    for _ in range(2):
+        with pytest.raises(TopologyError, match=r"'qt\.events'.*type.*fanout"):
+            await bus.publish(event())
+    assert bus.publisher.session == 1

@@ -1,0 +1,435 @@
+"""`celery -A app worker`: a real process, driven by signals and by Celery's own remote control."""
+
+import asyncio
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from qt_events.dead_letters import DeadLetterRecord
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.management import Management
+from tests.integration.conftest import Fleet, WorkerProcess, until
+
+POOLS = ["processes", "threads", "solo"]
+
+
+async def one_dead_letter(client: CeleryEventBus, subscription: str) -> DeadLetterRecord:
+    async with asyncio.timeout(30):
+        while not (found := await client.dead_letters.list(subscription)):  # noqa: ASYNC110  # only asking tells
+            await asyncio.sleep(0.05)
+    (record,) = found
+    return record
+
+
+async def publish(client: CeleryEventBus, event_type: str, **payload: Any) -> Event[Any]:
+    event = Event(event_type, None, payload)
+    await client.publish(event)
+    return event
+
+
+class Remote:
+    """Celery's remote control of the one worker there is."""
+
+    def __init__(self, client: CeleryEventBus) -> None:
+        self._control = client.app.control
+
+    async def inspect(self, command: str) -> Any:
+        answer = await asyncio.to_thread(getattr(self._control.inspect(timeout=3, limit=1), command))
+        (value,) = (answer or {"nobody": None}).values()
+        return value
+
+    async def until_inspected(self, command: str, condition: Any) -> Any:
+        async with asyncio.timeout(30):
+            while not condition(value := await self.inspect(command)):  # noqa: ASYNC110  # only asking tells
+                await asyncio.sleep(0.05)
+        return value
+
+    async def order(self, command: str, **arguments: Any) -> Any:
+        return await asyncio.to_thread(self._control.broadcast, command, arguments, reply=True, timeout=3, limit=1)
+
+
+@pytest.fixture
+async def remote(client: CeleryEventBus) -> Remote:
+    return Remote(client)
+
+
+# The asyncio pool
+
+
+async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
+    fleet: Fleet, client: CeleryEventBus, remote: Remote
+) -> None:
+    """Async handlers of one process share a thread, sync ones have others."""
+    await fleet.start()
+    event = await publish(client, "order.placed")
+    (on_loop,) = await fleet.until_called("on_loop", event=event)
+    (in_thread,) = await fleet.until_called("in_thread", event=event)
+    assert on_loop.process == in_thread.process
+    assert on_loop.thread != in_thread.thread
+    assert "AsyncioPool" in (await remote.inspect("stats"))["pool"]["implementation"]
+
+
+async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
+    fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
+) -> None:
+    """Exchanges, queues and bindings on the broker are those of DESIGN.md; Celery's are named after the prefix."""
+    await fleet.start("-E")
+    await publish(client, "failing")
+    await fleet.until_called("failing", 2)
+    exchanges = {each["name"] for each in management.exchanges(vhost) if not each["name"].startswith("amq.")} - {""}
+    ours = {"qt.events", "qt.redeliver", "qt.lost", "qt.retry.100"}
+    assert exchanges == ours | {"qt.pidbox", "qt.celeryev"}
+    (node,) = fleet.ready
+    names = {"on_loop", "in_thread", "gated", "gated_in_thread", "failing", "beside_failing", "killing", "bystander"}
+    per_subscription = {f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in names}
+    queues = {each["name"] for each in management.queues(vhost)}
+    assert queues == per_subscription | {"qt.lost", "qt.retry.100", f"{node}.qt.pidbox"}
+    to_subscriptions = [each for each in management.bindings(vhost) if each["destination"].startswith("qt.sub.")]
+    found = {(b["source"], b["destination"], b["routing_key"]) for b in to_subscriptions if b["source"]}
+    types = {"on_loop": "order.placed", "in_thread": "order.placed", "gated_in_thread": "gated.thread"}
+    types |= {"beside_failing": "failing", "bystander": "killing"}
+    by_type = {("qt.events", f"qt.sub.{name}", types.get(name, name)) for name in names}
+    assert found == by_type | {("qt.redeliver", f"qt.sub.{name}", name) for name in names}
+
+
+async def test_an_event_whose_worker_is_killed_is_delivered_again(fleet: Fleet, client: CeleryEventBus) -> None:
+    """Acknowledged only after the handler: what a killed worker held goes to the next one."""
+    first = await fleet.start()
+    event = await publish(client, "gated")
+    await fleet.until_called("gated.begun", event=event)
+    first.send(signal.SIGKILL)
+    await first.ended()
+    await fleet.start()
+    begun = await fleet.until_called("gated.begun", 2, event)
+    fleet.open()
+    await fleet.until_called("gated", event=event)
+    assert len({call.process for call in begun}) == 2
+
+
+async def test_two_workers_of_one_host_get_names_of_their_own(fleet: Fleet, client: CeleryEventBus) -> None:
+    """Without -n a node's name is unique, for control queues are exclusive; a name that was given stays."""
+    workers = [await fleet.start(), await fleet.start(), await fleet.start("-n", "chosen@%h")]
+    assert len(set(fleet.ready)) == 3
+    assert fleet.ready[2].startswith("chosen@")
+    pings = await asyncio.to_thread(client.app.control.ping, timeout=3, limit=3)
+    assert sorted(name for ping in pings for name in ping) == sorted(fleet.ready)
+    assert [worker.process.poll() for worker in workers] == [None] * 3
+
+
+# Stopping
+
+
+async def test_sigterm_finishes_what_is_held_and_exits_with_0(
+    fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
+) -> None:
+    """A warm shutdown loses nothing and repeats nothing: what was begun or waiting here is handled, exactly once."""
+    worker = await fleet.start()
+    events = [await publish(client, "gated", n=n) for n in range(20)]
+    await fleet.until_called("gated.begun", 2)
+    worker.send(signal.SIGTERM)
+    await until(lambda: "Warm shutdown" in worker.output)
+    fleet.open()
+    assert await worker.ended() == 0
+    after = await fleet.start()
+    last = await publish(client, "gated", n=20)
+    await fleet.until_called("gated", event=last)
+    handled = [call.event_id for call in fleet.calls("gated")]
+    assert sorted(handled) == sorted(event.id for event in [*events, last])
+    after.send(signal.SIGTERM)
+    assert await after.ended() == 0
+
+
+@pytest.mark.parametrize("handler", ["gated", "gated.thread"])
+async def test_a_worker_gives_back_what_its_grace_was_too_short_for(
+    handler: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
+    """After `grace` seconds what still runs is given back, and the process ends even if a thread does not."""
+    worker = await fleet.start(FLEET_GRACE="0.5")
+    event = await publish(client, handler)
+    name = handler.replace(".", "_in_")
+    await fleet.until_called(f"{name}.begun", event=event)
+    worker.send(signal.SIGTERM)
+    assert await worker.ended(15) == 0
+    fleet.open()
+    await fleet.start()
+    await fleet.until_called(name, event=event)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)], ids=["term-quit", "ctrl-c"]
+)
+@pytest.mark.parametrize("handler", ["gated", "gated.thread"])
+async def test_a_second_signal_ends_a_worker_fast(
+    first: signal.Signals, second: signal.Signals, handler: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
+    """The first waits for the handler, the second gives its event back: nothing is lost."""
+    worker = await fleet.start()
+    event = await publish(client, handler)
+    name = handler.replace(".", "_in_")
+    await fleet.until_called(f"{name}.begun", event=event)
+    worker.send(first)
+    await until(lambda: "Warm shutdown" in worker.output)
+    assert worker.process.poll() is None
+    worker.send(second)
+    await worker.ended(10)
+    fleet.open()
+    await fleet.start()
+    await fleet.until_called(name, event=event)
+
+
+# Remote control
+
+
+async def test_inspect_shows_what_a_worker_does(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+    """ping, active, reserved, registered, stats and active_queues tell of subscriptions and events."""
+    await fleet.start()
+    events = [await publish(client, "gated", n=n) for n in range(3)]
+    await fleet.until_called("gated.begun", 2)
+    assert await remote.inspect("ping") == {"ok": "pong"}
+    active = await remote.inspect("active")
+    assert {each["id"] for each in active} == {f"{event.id}:gated" for event in events[:2]}
+    assert [each["args"] for each in active] == [[each["id"].removesuffix(":gated"), "gated"] for each in active]
+    (reserved,) = await remote.until_inspected("reserved", bool)
+    assert (reserved["id"], reserved["name"]) == (f"{events[2].id}:gated", "gated")
+    assert {"on_loop", "gated", "killing"} <= set(await remote.inspect("registered"))
+    assert {"qt.sub.gated", "qt.quarantine.gated"} <= {each["name"] for each in await remote.inspect("active_queues")}
+    assert (await remote.inspect("stats"))["total"] == {"gated": 2}
+    fleet.open()
+    await fleet.until_called("gated", 3)
+
+
+async def test_control_shutdown_drains_first(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+    """A worker shut down by remote control finishes what it holds and exits with 0."""
+    worker = await fleet.start()
+    event = await publish(client, "gated")
+    await fleet.until_called("gated.begun", event=event)
+    await asyncio.to_thread(client.app.control.shutdown)
+    await until(lambda: "Got shutdown from remote" in worker.output)
+    fleet.open()
+    assert await worker.ended() == 0
+    assert len(fleet.calls("gated", event)) == 1
+
+
+async def test_a_queue_is_left_and_taken_up_by_remote_control(
+    fleet: Fleet, client: CeleryEventBus, remote: Remote
+) -> None:
+    """cancel_consumer leaves a subscription's events in its queue, add_consumer takes them up again."""
+    await fleet.start()
+    await remote.order("cancel_consumer", queue="qt.sub.on_loop")
+    await remote.until_inspected("active_queues", lambda queues: "qt.sub.on_loop" not in {q["name"] for q in queues})
+    event = await publish(client, "order.placed")
+    await fleet.until_called("in_thread", event=event)
+    assert fleet.calls("on_loop", event) == []
+    await remote.order("add_consumer", queue="qt.sub.on_loop")
+    await fleet.until_called("on_loop", event=event)
+
+
+async def test_add_consumer_makes_no_queue_of_celerys_own(
+    fleet: Fleet, remote: Remote, management: Management, vhost: str
+) -> None:
+    """A queue that no subscription has is not made, and the log says so."""
+    worker = await fleet.start()
+    await remote.order("add_consumer", queue="stranger")
+    await until(lambda: "no subscription of this worker has a queue 'stranger'" in worker.output)
+    assert "stranger" not in {each["name"] for each in management.queues(vhost)}
+
+
+async def test_a_revoked_event_becomes_a_dead_letter(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+    """Nothing is dropped in silence, not even by an operator: the reason is `revoked`, and it can be sent back."""
+    await fleet.start()
+    held = [await publish(client, "gated", n=n) for n in range(2)]
+    await fleet.until_called("gated.begun", 2)
+    event = await publish(client, "gated", n=2)
+    await remote.until_inspected("reserved", bool)
+    await remote.order("revoke", task_id=[f"{event.id}:gated"])
+    fleet.open()
+    record = await one_dead_letter(client, "gated")
+    assert (record.event_id, record.reason) == (event.id, "revoked")
+    assert {call.event_id for call in fleet.calls("gated")} == {each.id for each in held}
+    await client.dead_letters.retry_all("gated")
+    await fleet.until_called("gated", event=event)
+
+
+async def test_revoke_with_terminate_lets_a_running_handler_finish(
+    fleet: Fleet, client: CeleryEventBus, remote: Remote
+) -> None:
+    """No process is one handler's alone: it is not killed, and its event is not lost."""
+    worker = await fleet.start()
+    event = await publish(client, "gated")
+    await fleet.until_called("gated.begun", event=event)
+    await remote.order("revoke", task_id=[f"{event.id}:gated"], terminate=True)
+    await until(lambda: "is being handled and goes on" in worker.output)
+    fleet.open()
+    await fleet.until_called("gated", event=event)
+    assert await client.dead_letters.list("gated") == []
+
+
+# Celery's events
+
+
+class Monitor:
+    """What Celery's event receiver, and so Flower, hears."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        if event["type"].startswith("task-"):
+            self.by_id[event["uuid"]].append(event)
+
+    def types(self, task_id: str) -> list[str]:
+        return [event["type"] for event in self.by_id[task_id]]
+
+
+@contextmanager
+def monitor(client: CeleryEventBus) -> Iterator[Monitor]:
+    heard, listening, enough = Monitor(), threading.Event(), threading.Event()
+
+    def capture() -> None:
+        with client.app.connection_for_read() as connection:
+            receiver = client.app.events.Receiver(connection, handlers={"*": heard.hear})
+            with receiver.consumer_context() as (_, channel, _consumers):
+                listening.set()
+                while not enough.is_set():
+                    try:
+                        channel.connection.client.drain_events(timeout=0.1)
+                    except TimeoutError:
+                        continue
+
+    thread = threading.Thread(target=capture)
+    thread.start()
+    assert listening.wait(20)
+    try:
+        yield heard
+    finally:
+        enough.set()
+        thread.join(10)
+
+
+async def test_celerys_events_tell_what_happened(fleet: Fleet, client: CeleryEventBus) -> None:
+    """With -E: received, started, then succeeded, retried or failed, with the event's id and type as arguments."""
+    await fleet.start("-E")
+    with monitor(client) as heard:
+        good, bad = await publish(client, "order.placed"), await publish(client, "failing")
+        good_id, bad_id = f"{good.id}:on_loop", f"{bad.id}:failing"
+        await until(lambda: "task-succeeded" in heard.types(good_id) and "task-failed" in heard.types(bad_id))
+    assert heard.types(good_id) == ["task-received", "task-started", "task-succeeded"]
+    once = ["task-received", "task-started"]
+    assert heard.types(bad_id) == [*once, "task-retried", *once, "task-failed"]
+    received, _, succeeded = heard.by_id[good_id]
+    assert (received["name"], received["args"], received["retries"]) == ("on_loop", str((good.id, "order.placed")), 0)
+    assert 0 <= succeeded["runtime"] < 10
+    assert [each["retries"] for each in heard.by_id[bad_id] if each["type"] == "task-received"] == [0, 1]
+    failed = heard.by_id[bad_id][-1]
+    assert "OSError" in failed["exception"]
+    assert "in failing" in failed["traceback"]
+
+
+async def test_a_revoked_event_is_shown_as_revoked(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+    """Flower's word for it is the right one."""
+    await fleet.start("-E")
+    with monitor(client) as heard:
+        await publish(client, "gated")
+        await publish(client, "gated")
+        await fleet.until_called("gated.begun", 2)
+        event = await publish(client, "gated")
+        await remote.until_inspected("reserved", bool)
+        await remote.order("revoke", task_id=[f"{event.id}:gated"])
+        fleet.open()
+        await until(lambda: "task-revoked" in heard.types(f"{event.id}:gated"))
+
+
+# Celery's own pools
+
+
+@pytest.mark.parametrize("pool", POOLS)
+async def test_every_pool_handles_retries_and_buries(pool: str, fleet: Fleet, client: CeleryEventBus) -> None:
+    """Handled once; a retry reaches the failed subscription alone; then a dead letter with its details."""
+    worker = await fleet.start("-P", pool, "-c", "2")
+    event = await publish(client, "order.placed")
+    await fleet.until_called("on_loop", event=event)
+    await fleet.until_called("in_thread", event=event)
+    bad = await publish(client, "failing")
+    record = await one_dead_letter(client, "failing")
+    assert (record.event_id, record.reason, record.attempts) == (bad.id, "exhausted", 2)
+    assert (record.exception_type, record.message) == ("OSError", "it never works")
+    assert "in failing" in record.traceback
+    assert len(fleet.calls("failing", bad)) == 2
+    worker.send(signal.SIGTERM)
+    assert await worker.ended() == 0
+    assert len(fleet.calls("beside_failing", bad)) == 1
+    assert len(fleet.calls("on_loop", event)) == 1
+    in_process = {call.process == worker.pid for call in fleet.calls("on_loop")}
+    assert in_process == {pool != "processes"}
+
+
+async def test_a_broadcast_on_prefork_is_refused_by_name(fleet: Fleet) -> None:
+    """No process of a prefork pool could own a broadcast's queue: the worker does not start, and says which it is."""
+    worker = await fleet.start("-P", "processes", ready=False, FLEET_BROADCAST="1")
+    assert await worker.ended() != 0
+    assert "NotSupportedError: subscription 'everywhere' is a broadcast" in worker.output
+
+
+async def test_a_killed_child_gives_its_event_back(fleet: Fleet, client: CeleryEventBus) -> None:
+    """Prefork: the event of a child that was killed is delivered again, to another child."""
+    await fleet.start("-P", "processes", "-c", "1")
+    event = await publish(client, "killing", kills=1)
+    calls = await fleet.until_called("killing", 2, event)
+    assert len({call.process for call in calls}) == 2
+    assert await client.dead_letters.list("killing") == []
+
+
+async def test_an_event_at_its_hard_time_limit_is_given_back(fleet: Fleet, client: CeleryEventBus) -> None:
+    """Prefork: Celery kills the child at the limit; the event has no outcome, so it is delivered again."""
+    await fleet.start("-P", "processes", "-c", "1", "--time-limit", "1")
+    event = await publish(client, "gated")
+    await fleet.until_called("gated.begun", 2, event)
+    fleet.open()
+    await fleet.until_called("gated", event=event)
+
+
+# Poison
+
+
+class Restarting:
+    """Starts a worker again whenever it ends, as an init system does."""
+
+    def __init__(self, fleet: Fleet, *options: str) -> None:
+        self._fleet, self._options = fleet, options
+        self.starts = 0
+        self.worker: WorkerProcess | None = None
+
+    async def run(self) -> None:
+        while True:
+            self.starts += 1
+            self.worker = await self._fleet.start(*self._options, ready=False)
+            await self.worker.ended(600)
+
+
+async def test_poison_ends_as_a_dead_letter_and_nothing_else_does(fleet: Fleet, client: CeleryEventBus) -> None:
+    """An event that ends its process every time is a dead letter `poison`; those prefetched with it are handled."""
+    first = await fleet.start()
+    first.send(signal.SIGTERM)
+    await first.ended()
+    before = [await publish(client, "killing", n=n) for n in range(5)]
+    poison = await publish(client, "killing", kills=1000)
+    after = [await publish(client, "killing", n=n) for n in range(5)]
+    restarting = Restarting(fleet)
+    running = asyncio.create_task(restarting.run())
+    try:
+        for event in [*before, *after]:
+            await fleet.until_called("killing", event=event)
+        record = await one_dead_letter(client, "killing")
+    finally:
+        running.cancel()
+    assert (record.event_id, record.reason) == (poison.id, "poison")
+    assert await client.dead_letters.list("bystander") == []
+    for event in [*before, poison, *after]:
+        await fleet.until_called("bystander", event=event)
+    print(f"poison: {len(fleet.calls('killing', poison))} deaths, {restarting.starts} starts")  # noqa: T201
