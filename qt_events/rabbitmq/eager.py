@@ -1,7 +1,8 @@
 """Eager mode (`task_always_eager`): publish runs the handlers at once, in the caller, through the same delivery.
 
-The event goes through the codec all the same; sync handlers run in a thread, as everywhere. Retries follow at once, without their delays; there is no
-queue, so nothing waits, nothing overlaps, and `join` has nothing to wait for.
+The event goes through the codec all the same; sync handlers run in a thread, as everywhere. Retries
+follow at once, without their delays; there is no queue, so nothing waits, nothing overlaps, and `join`
+has nothing to wait for.
 """
 
 import asyncio
