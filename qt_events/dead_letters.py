@@ -20,7 +20,7 @@ class DeadLetterRecord:
     subscription: str
     event_id: str  #: of the event, as far as it could be read
     event_type: str  #: the routing key that brought it
-    reason: str  #: exhausted, gave_up, rejected, undecodable, mistyped, expired or poison
+    reason: str  #: exhausted, gave_up, rejected, revoked, undecodable, mistyped, expired or poison
     attempts: int
     exception_type: str
     message: str

@@ -67,7 +67,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Failed for good: `reason` is one of exhausted, gave_up, rejected, undecodable, mistyped, expired, poison."""
+    """Failed for good; see `DeadLetterRecord.reason` for the reasons there are."""
 
     reason: str
     failure: Failure

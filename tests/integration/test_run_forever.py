@@ -457,8 +457,8 @@ def own_broker() -> Iterator[PrivateBroker]:
 
 
 async def test_it_reconnects_when_the_broker_was_killed(own_broker: PrivateBroker, make_bus: Make) -> None:
-    """Events of before and after are handled, and the caller's loop runs smoothly all the while."""
-    bus, handler = make_bus(own_broker.url, prefix="killed"), Handler()
+    """What was subscribed before and meanwhile hears what comes after; the caller's loop runs smoothly throughout."""
+    bus, handler, late = make_bus(own_broker.url, prefix="killed"), Handler(), Handler()
     bus.subscribe("happened", handler, name="handler")
     async with running(bus), Stalls() as stalls:
         first = await publish(bus)
@@ -466,10 +466,11 @@ async def test_it_reconnects_when_the_broker_was_killed(own_broker: PrivateBroke
         await asyncio.to_thread(own_broker.settle)
         stalls.largest = stalls.elsewhere = 0.0
         await asyncio.to_thread(own_broker.kill)
+        bus.subscribe("happened", late, name="late")
         publishing = asyncio.create_task(publish(bus))
         await asyncio.to_thread(own_broker.restart)
         second = await publishing
-        await until(lambda: second.id in handler.ids)
+        await until(lambda: second.id in handler.ids and late.ids == [second.id])
     assert handler.ids[0] == first.id
     stalls.must_be_small()
 
