@@ -91,6 +91,12 @@ class EventBus(Protocol):
     def stop(self) -> None:
         """Ask run_forever to finish what it holds, within the grace period, and return."""
 
+    def close(self) -> None:
+        """Let go of what publishing holds open, a connection and its thread, after what is in flight.
+
+        For a bus that is not needed any more: publishing on it is a BusStateError from here on.
+        """
+
     def get_stats(self) -> dict[str, Any]:
         """Counters; see `qt_events.stats.Stats.snapshot`."""
 

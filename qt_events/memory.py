@@ -90,6 +90,7 @@ class InMemoryEventBus:
         self._held = 0  # events
         self._queued = 0  # deliveries in lanes or being handled; the others of `_held` wait for their retry
         self._waiting_retries: dict[_Delivery, tuple[float, Timer | None]] = {}  # due time by the clock
+        self._closed = False
         self._promised = 0  # places that publishers were promised who have not taken them yet
         self._room: deque[asyncio.Future[bool]] = deque()
         self._idle: list[asyncio.Future[bool]] = []
@@ -164,6 +165,9 @@ class InMemoryEventBus:
         )
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
+        if self._closed:
+            message = "this bus is closed: nothing more can be published on it"
+            raise BusStateError(message)
         subscriptions = self._index.match(event.type)
         if not subscriptions and mandatory:
             message = f"nobody is subscribed to {event.type!r}: subscribe first, or publish without mandatory"
@@ -366,6 +370,10 @@ class InMemoryEventBus:
         """See EventBus. Nothing happens on a bus that does not run. Safe from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop_wanted.set)
+
+    def close(self) -> None:
+        """See EventBus. Nothing is held open here; publishing is refused all the same."""
+        self._closed = True
 
     async def __aenter__(self) -> Self:
         """Start delivering in the background."""

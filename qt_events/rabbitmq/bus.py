@@ -183,6 +183,7 @@ class CeleryEventBus:
         event = checked_event(event)
         subscriptions = self._index.match(event.type)
         if self.is_eager:
+            self.publisher.must_be_open()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
@@ -196,6 +197,7 @@ class CeleryEventBus:
         refuse_on_event_loop()
         subscriptions = self._index.match(event.type)
         if self.is_eager:
+            self.publisher.must_be_open()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             self._eager.publish_sync(event, subscriptions)
             return
@@ -423,7 +425,7 @@ class CeleryEventBus:
             self.serving_loop.call_soon_threadsafe(self._eager_stop.set)
 
     def close(self) -> None:
-        """Disconnect the publisher, after what is in flight. The bus publishes no more."""
+        """See EventBus."""
         self.publisher.close()
 
     async def __aenter__(self) -> Self:

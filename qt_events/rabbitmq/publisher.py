@@ -130,11 +130,15 @@ class Publisher:
             self._call()
             thread.join(timeout)
 
+    def must_be_open(self) -> None:
+        """BusStateError after close()."""
+        if self._closing.is_set():
+            message = "this bus is closed: nothing more can be published on it"
+            raise BusStateError(message)
+
     def _submit(self, order: Order, *, wait_for_room: bool) -> None:
         with self._lock:
-            if self._closing.is_set():
-                message = "this bus is closed: nothing more can be published on it"
-                raise BusStateError(message)
+            self.must_be_open()
             if self._thread is None:
                 self._start()
             if wait_for_room and (self._room or self._in_flight >= self._window):

@@ -226,3 +226,23 @@ class RunningTwice(Scenario):
             await stage.bus.run_forever()
         await stage.publish("once.happened")
         await stage.called("statistics.good")
+
+
+async def hear_nothing(event: Event[Any]) -> None:
+    record("closed.heard", event)
+
+
+class Closing(Scenario):
+    """On a closed bus publishing is a BusStateError, and closing it again is none."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("closed.happened", hear_nothing, name="closed.heard")
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        stage.bus.close()
+        stage.bus.close()
+        with pytest.raises(BusStateError, match="closed"):
+            await stage.publish("closed.happened")
+        assert not stage.calls("closed.heard")
