@@ -1,6 +1,6 @@
 """The whole of Quantum Trader's vocabulary on one bus: all six events, with consumers of every kind.
 
-The integration check that SPEC.md asks for: it ends with exit code 0 and a table, or with an AssertionError.
+An integration check: it ends with exit code 0 and a table, or with an AssertionError.
 
 In memory, then the same over RabbitMQ, under a prefix of its own that is deleted at the end:
 

@@ -9,18 +9,23 @@ The life of an event, and where to read about each part of it:
     codec.py          an event as CloudEvents JSON and AMQP properties, and back
     routing.py        topic patterns: match, and an index over many
     subscription.py   who wants which events
+    subscriptions.py  all of a bus's, and who hears what
+    subscriptions.py  a bus's subscribers, by name, by handler, by what they hear
     retry.py          again, when, or never
     delivery.py       deliver(): the one place that calls a handler
     lane.py           what waits for one subscription in this process
+    lanes.py          a lane for each subscription that has something to do
+    room.py           how many events a bus may hold, and who waits in line
     dead_letters.py   what failed for good
     stats.py          the counters behind get_stats()
     clock.py          when a retry is due
     limits.py         the numbers a user sets, checked
     errors.py         every error, by whose fault it is
     bus.py            the EventBus Protocol
+    hosting.py        `async with bus:`
     backends.py       create_event_bus(url)
     memory.py         InMemoryEventBus
-    rabbitmq/         CeleryEventBus; the only room that imports celery
+    rabbitmq/         CeleryEventBus; beside testing/, the only room that imports celery
     cli/              the command `qt-events`
     testing/          contract suite, brokers and clocks for tests
 """
@@ -58,10 +63,10 @@ from qt_events.errors import (
     DecodeError,
     DuplicateEventError,
     DuplicateSubscriptionError,
-    ExpiredError,
     ForeignConsumersError,
     InvalidEventError,
     InvalidHandlerError,
+    InvalidOptionError,
     InvalidPatternError,
     InvalidPayloadError,
     InvalidPolicyError,
@@ -74,6 +79,7 @@ from qt_events.errors import (
     QtEventsError,
     TopologyError,
     TypeMismatchError,
+    UnknownDeadLetterError,
     UnknownSubscriptionError,
     UnroutableError,
     UsageError,
@@ -105,7 +111,6 @@ __all__ = [
     "Event",
     "EventBus",
     "EventHandler",
-    "ExpiredError",
     "ForeignConsumersError",
     "HealthStatus",
     "HealthStatusChanged",
@@ -113,6 +118,7 @@ __all__ = [
     "InMemoryEventBus",
     "InvalidEventError",
     "InvalidHandlerError",
+    "InvalidOptionError",
     "InvalidPatternError",
     "InvalidPayloadError",
     "InvalidPolicyError",
@@ -143,6 +149,7 @@ __all__ = [
     "TradeExecuted",
     "TradeExecutedEvent",
     "TypeMismatchError",
+    "UnknownDeadLetterError",
     "UnknownSubscriptionError",
     "UnroutableError",
     "UsageError",

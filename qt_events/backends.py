@@ -1,11 +1,13 @@
 """create_event_bus(url): which backend a URL means. The heavy ones are imported when asked for."""
 
+from collections.abc import Iterable
 from importlib import import_module
+from inspect import signature
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from qt_events.bus import EventBus
-from qt_events.errors import InvalidUrlError
+from qt_events.errors import InvalidOptionError, InvalidUrlError
 
 _BACKENDS = {
     "memory": ("qt_events.memory", "InMemoryEventBus"),
@@ -20,14 +22,31 @@ def create_event_bus(url: str, **options: Any) -> EventBus:
     `options` are those of the backend's class. Several AMQP URLs joined by `;` name the nodes of a cluster.
 
     Raises:
-        InvalidUrlError: no backend serves the scheme.
+        InvalidUrlError: it is malformed, or no backend serves the scheme.
+        InvalidOptionError: the backend has no such option, or not with that value.
     """
-    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    scheme = _scheme(url)
     if scheme not in _BACKENDS:
-        shown = f"{scheme}://..." if scheme else repr(url)  # never the whole: it may hold a password
+        shown = f"{scheme}://..." if scheme else f"of type {type(url).__name__}"  # not the whole: it may hold a password
         message = f"no backend for the URL {shown}: use memory:// or amqp://user:password@host:port/vhost"
         raise InvalidUrlError(message)
     module, name = _BACKENDS[scheme]
     backend = getattr(import_module(module), name)
+    _must_be_known(options, name, signature(backend).parameters.keys() - {"url", "app"})
     bus = backend(url, **options) if scheme != "memory" else backend(**options)
     return cast("EventBus", bus)
+
+
+def _scheme(url: object) -> str:
+    try:
+        return urlsplit(url).scheme if isinstance(url, str) else ""
+    except ValueError as error:  # its text says what is wrong, and shows nothing of the URL but a host
+        message = f"a malformed URL ({error}): use memory:// or amqp://user:password@host:port/vhost"
+        raise InvalidUrlError(message) from None
+
+
+def _must_be_known(options: Iterable[str], backend: str, known: Iterable[str]) -> None:
+    for option in options:
+        if option not in known:
+            message = f"{backend} has no option {option!r}; it has {', '.join(sorted(known))}"
+            raise InvalidOptionError(message)

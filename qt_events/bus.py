@@ -71,7 +71,8 @@ class EventBus(Protocol):
             broadcast: each process gets each event, instead of one process of all that serve the name.
 
         Raises:
-            InvalidPatternError, InvalidHandlerError, InvalidPolicyError, DuplicateSubscriptionError: see their texts.
+            InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
+            DuplicateSubscriptionError: see their texts.
         """
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:

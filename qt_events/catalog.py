@@ -1,10 +1,16 @@
 """Quantum Trader's six events, as its reference names them, and their enums."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+from pydantic import Field
 
 from qt_events.events import Event
 from qt_events.payload import Payload
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class RiskMode(StrEnum):
@@ -55,8 +61,8 @@ class StrategyPromoted(Payload):
     strategy_id: str
     from_stage: Stage
     to_stage: Stage
-    reason: str
-    metrics: dict[str, Any]
+    reason: str = ""
+    metrics: dict[str, Any] = Field(default_factory=dict)
 
 
 class ModelPromoted(Payload):
@@ -65,8 +71,8 @@ class ModelPromoted(Payload):
     model_name: str  #: XGBoost, LightGBM, N-HiTS or PatchTST
     old_version: str | None
     new_version: str
-    metrics: dict[str, Any]  #: from validation
-    shadow_performance: dict[str, Any]
+    metrics: dict[str, Any] = Field(default_factory=dict)  #: from validation
+    shadow_performance: dict[str, Any] = Field(default_factory=dict)
 
 
 class HealthStatusChanged(Payload):
@@ -76,7 +82,7 @@ class HealthStatusChanged(Payload):
     new_status: HealthStatus
     component: str
     reason: str
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = Field(default_factory=dict)
 
 
 class OpportunitiesUpdated(Payload):
@@ -84,8 +90,8 @@ class OpportunitiesUpdated(Payload):
 
     top_symbols: list[str]  #: best first
     scores: dict[str, float]
-    criteria: dict[str, Any]
-    excluded_count: int
+    criteria: dict[str, Any] = Field(default_factory=dict)
+    excluded_count: int = 0
 
 
 class TradeExecuted(Payload):
@@ -135,11 +141,11 @@ class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", s
         from_stage: Stage | str,
         to_stage: Stage | str,
         reason: str = "",
-        metrics: dict[str, Any] | None = None,
+        metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
         """See `StrategyPromoted` for the fields."""
         return super().create(
-            strategy_id=strategy_id, from_stage=from_stage, to_stage=to_stage, reason=reason, metrics=metrics or {}
+            strategy_id=strategy_id, from_stage=from_stage, to_stage=to_stage, reason=reason, metrics=metrics
         )
 
 
@@ -153,16 +159,16 @@ class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="cl
         model_name: str,
         old_version: str | None,
         new_version: str,
-        metrics: dict[str, Any] | None = None,
-        shadow_performance: dict[str, Any] | None = None,
+        metrics: Mapping[str, Any] = NOTHING,
+        shadow_performance: Mapping[str, Any] = NOTHING,
     ) -> Self:
         """See `ModelPromoted` for the fields."""
         return super().create(
             model_name=model_name,
             old_version=old_version,
             new_version=new_version,
-            metrics=metrics or {},
-            shadow_performance=shadow_performance or {},
+            metrics=metrics,
+            shadow_performance=shadow_performance,
         )
 
 
@@ -179,11 +185,11 @@ class HealthStatusChangedEvent(
         new_status: HealthStatus | str,
         component: str,
         reason: str,
-        metrics: dict[str, Any] | None = None,
+        metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
         """See `HealthStatusChanged` for the fields."""
         return super().create(
-            old_status=old_status, new_status=new_status, component=component, reason=reason, metrics=metrics or {}
+            old_status=old_status, new_status=new_status, component=component, reason=reason, metrics=metrics
         )
 
 
@@ -196,12 +202,12 @@ class OpportunitiesUpdatedEvent(Event[OpportunitiesUpdated], type="opportunities
         *,
         top_symbols: list[str],
         scores: dict[str, float],
-        criteria: dict[str, Any] | None = None,
+        criteria: Mapping[str, Any] = NOTHING,
         excluded_count: int = 0,
     ) -> Self:
         """See `OpportunitiesUpdated` for the fields."""
         return super().create(
-            top_symbols=top_symbols, scores=scores, criteria=criteria or {}, excluded_count=excluded_count
+            top_symbols=top_symbols, scores=scores, criteria=criteria, excluded_count=excluded_count
         )
 
 

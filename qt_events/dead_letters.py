@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from qt_events.codec import encode
 from qt_events.delivery import DeadLetter
-from qt_events.errors import UnknownSubscriptionError
+from qt_events.errors import UnknownDeadLetterError
 from qt_events.events import Event, new_id
 from qt_events.subscription import Subscription
 
@@ -50,7 +50,12 @@ def words(outcome: DeadLetter) -> dict[str, str]:
 
 
 class DeadLetters(Protocol):
-    """What an operator does with them. All methods raise UnknownSubscriptionError for what there is not."""
+    """What an operator does with them.
+
+    Raises:
+        UnknownDeadLetterError: there is no dead letter with this id (any more).
+        UnknownSubscriptionError: there is no such subscription.
+    """
 
     async def list(self, subscription: str | None = None, limit: int = 1000) -> Iterable[DeadLetterRecord]:
         """The oldest `limit` of one subscription or of all that this bus knows; looking changes nothing."""
@@ -103,7 +108,7 @@ class DeadLetterStore:
 
     async def list(self, subscription: str | None = None, limit: int = 1000) -> "list[DeadLetterRecord]":
         """See DeadLetters."""
-        records = [record for record, _, _ in self._kept.values() if subscription in (None, record.subscription)]
+        records = [record for record, _, _ in tuple(self._kept.values()) if subscription in (None, record.subscription)]
         return records[:limit]
 
     async def show(self, id: str) -> DeadLetterRecord:
@@ -131,5 +136,5 @@ class DeadLetterStore:
     def _found(self, id: str) -> tuple[DeadLetterRecord, Event[Any], Subscription]:
         if id not in self._kept:
             message = f"there is no dead letter {id!r}; list() shows those there are"
-            raise UnknownSubscriptionError(message)
+            raise UnknownDeadLetterError(message)
         return self._kept[id]

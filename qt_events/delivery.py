@@ -9,7 +9,6 @@ import inspect
 import logging
 import traceback
 import types
-from collections import Counter
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextvars import Context
@@ -77,10 +76,13 @@ Outcome = Done | Retry | DeadLetter
 
 
 class SlowCounters(Protocol):
-    """Counters by subscription name."""
+    """What counts by subscription name."""
 
-    slow: Counter[str]
-    blocked: Counter[str]
+    def count_slow(self, subscription: str, /) -> None:
+        """One more slow delivery."""
+
+    def count_blocked(self, subscription: str, /) -> None:
+        """One more blocked loop."""
 
 
 class Watch(Protocol):
@@ -235,12 +237,12 @@ class SlowHandlerLog:
 
     def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
         """See Watch."""
-        self._stats.slow[subscription.name] += 1
+        self._stats.count_slow(subscription.name)
         self._log("is slow: it took", subscription, event, seconds)
 
     def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
         """See Watch."""
-        self._stats.blocked[subscription.name] += 1
+        self._stats.count_blocked(subscription.name)
         self._log("blocked the event loop for", subscription, event, seconds)
 
     def _log(self, what: str, subscription: Subscription, event: Event[Any], seconds: float) -> None:

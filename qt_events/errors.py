@@ -1,9 +1,10 @@
 """Every error of qt_events, sorted by whose fault it is.
 
-`UsageError`     you: a wrong argument, at the place where it was given; nothing was sent
-`MessageError`   the producer of a message that arrived and cannot be handled; it becomes a dead letter
-`BrokerError`    the world: the broker is away, blocked, silent or refuses; publishing the same event again is safe
-`BusyError`      nobody: the bus holds as much as it may
+`UsageError`       you: a wrong argument, at the place where it was given; nothing was sent
+`MessageError`     the producer of a message that arrived and cannot be handled; it becomes a dead letter
+`BrokerError`      the world: the broker is away, blocked, silent or refuses; publishing the same event again is safe
+`BusyError`        nobody: the bus holds as much as it may
+`UnroutableError`  nobody: the event was taken, and no subscription hears it
 """
 
 
@@ -35,7 +36,11 @@ class InvalidPatternError(UsageError):
 
 
 class InvalidPolicyError(UsageError):
-    """A retry policy, delay or timeout out of its range."""
+    """A retry policy, or a handler's own delay, out of its range."""
+
+
+class InvalidOptionError(UsageError):
+    """An option of a bus or a subscription that is unknown or out of its range: a limit, a timeout, a prefix."""
 
 
 class InvalidHandlerError(UsageError, TypeError):
@@ -47,7 +52,11 @@ class DuplicateSubscriptionError(UsageError):
 
 
 class UnknownSubscriptionError(UsageError):
-    """A subscription, or a dead letter of one, that this bus does not know."""
+    """A subscription that this bus does not know."""
+
+
+class UnknownDeadLetterError(UsageError):
+    """A dead letter that is not there, or not any more."""
 
 
 class InvalidUrlError(UsageError):
@@ -85,10 +94,6 @@ class PoisonError(MessageError):
     """The message came back again and again without an outcome, at last while handled alone."""
 
 
-class ExpiredError(MessageError):
-    """The message's time had run out before it could be handled."""
-
-
 # The world
 
 
@@ -112,10 +117,6 @@ class PublishRefusedError(BrokerError):
     """The broker answered a publish with a nack or closed the channel over it."""
 
 
-class UnroutableError(BrokerError):
-    """No subscription is bound for the event's type, and the publisher asked for at least one."""
-
-
 class TopologyError(BrokerError):
     """A queue or exchange on the broker differs from what is declared; the text says which and how."""
 
@@ -129,3 +130,7 @@ class BusyError(QtEventsError):
 
 class BackpressureError(BusyError, TimeoutError):
     """The bus stayed full for `publish_timeout`; the text names the slowest subscription."""
+
+
+class UnroutableError(QtEventsError):
+    """Nobody hears the event, and its publisher asked for somebody: subscribe first, publishing it again changes nothing."""

@@ -20,12 +20,14 @@ from typing_extensions import TypeVar
 
 from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
 from qt_events.frozen import freeze
+from qt_events.limits import positive_int
 from qt_events.payload import Payload, validated
 from qt_events.routing import MAX_BYTES, validate_routing_key
 
 os.register_at_fork(after_in_child=uuid_utils.reseed_rng)  # else every prefork child draws the same ids
 
 DEFAULT_SOURCE = "qt_events"
+_MAX_VERSION = 2**31 - 1  # a CloudEvents Integer
 
 P = TypeVar("P", bound=Mapping[str, Any], default=Any)
 
@@ -103,20 +105,25 @@ class Event(Generic[P]):
         data_version: int | None = None,
         traceparent: str | None = None,
     ) -> None:
-        put = object.__setattr__
-        put(self, "type", self._checked_type(type))
-        put(self, "timestamp", _utc(timestamp))
-        put(self, "payload", self._checked_payload(payload))
-        put(self, "id", new_id() if id is None else _text("id", id))
-        put(self, "source", self.event_source if source is None else _text("source", source))
-        put(
-            self,
-            "_correlation_id",
-            None if correlation_id in (None, self.id) else _text("correlation_id", correlation_id),
+        object.__setattr__(self, "type", self._checked_type(type))
+        object.__setattr__(self, "payload", self._checked_payload(payload))
+        self._seal(
+            timestamp=timestamp,
+            id=new_id() if id is None else id,
+            source=self.event_source if source is None else source,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            data_version=self.event_version if data_version is None else data_version,
+            traceparent=traceparent,
         )
-        put(self, "causation_id", None if causation_id is None else _text("causation_id", causation_id))
-        put(self, "data_version", self.event_version if data_version is None else _version(data_version))
-        put(self, "traceparent", None if traceparent is None else _text("traceparent", traceparent))
+
+    def _seal(self, **envelope: object) -> None:
+        """Set attributes of the envelope, each checked."""
+        for name, value in envelope.items():
+            slot, check = _ENVELOPE[name]
+            object.__setattr__(self, slot, check(value))
+        if self._correlation_id == self.id:  # that says nothing: everything began with itself
+            object.__setattr__(self, "_correlation_id", None)
 
     @classmethod
     def create(cls, *args: Any, **payload: Any) -> Self:
@@ -142,14 +149,13 @@ class Event(Generic[P]):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other envelope attributes, checked as when one is made; type and payload stay as they are."""
+        for name in changes.keys() - _ENVELOPE.keys():
+            message = f"replace() changes the envelope, not {name!r}: {', '.join(_ENVELOPE)}"
+            raise InvalidEventError(message)
         copy = object.__new__(builtins.type(self))
         for name in Event.__slots__:
             object.__setattr__(copy, name, getattr(self, name))
-        for name, value in changes.items():
-            if name not in _ENVELOPE:
-                message = f"replace() changes the envelope, not {name!r}: {', '.join(_ENVELOPE)}"
-                raise InvalidEventError(message)
-            object.__setattr__(copy, f"_{name}" if name == "correlation_id" else name, _ENVELOPE[name](value))
+        copy._seal(**changes)
         return copy
 
     def _checked_type(self, type: object) -> str:
@@ -227,24 +233,21 @@ def _text(name: str, value: object) -> str:
 
 
 def _version(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:  # a CloudEvents Integer
-        message = f"data version is {value!r:.80}: it must be an int from 1 to 2147483647"
-        raise InvalidEventError(message)
-    return value
+    return positive_int("data_version", value, most=_MAX_VERSION, error=InvalidEventError)
 
 
 def _optional_text(name: str) -> Callable[[object], str | None]:
     return lambda value: None if value is None else _text(name, value)
 
 
-_ENVELOPE: dict[str, Callable[[object], object]] = {  # what replace() may change, and its check
-    "timestamp": _utc,
-    "id": partial(_text, "id"),
-    "source": partial(_text, "source"),
-    "correlation_id": _optional_text("correlation_id"),
-    "causation_id": _optional_text("causation_id"),
-    "data_version": _version,
-    "traceparent": _optional_text("traceparent"),
+_ENVELOPE: dict[str, tuple[str, Callable[[object], object]]] = {  # what replace() may change: its slot and its check
+    "timestamp": ("timestamp", _utc),
+    "id": ("id", partial(_text, "id")),
+    "source": ("source", partial(_text, "source")),
+    "correlation_id": ("_correlation_id", _optional_text("correlation_id")),
+    "causation_id": ("causation_id", _optional_text("causation_id")),
+    "data_version": ("data_version", _version),
+    "traceparent": ("traceparent", _optional_text("traceparent")),
 }
 
 

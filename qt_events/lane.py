@@ -15,12 +15,15 @@ class Lane(Generic[T]):
     """Processes what is pushed, in order, `concurrency` at a time, on one event loop; idle lanes cost nothing.
 
     `process` must not raise anything but CancelledError; an item whose processing was cancelled goes
-    back to the head of the lane.
+    back to the head of the lane. `on_idle` is called when the last item has been handled and none waits.
     """
 
-    def __init__(self, concurrency: int, process: Callable[[T], Awaitable[None]]) -> None:
+    def __init__(
+        self, concurrency: int, process: Callable[[T], Awaitable[None]], on_idle: Callable[[], None] = lambda: None
+    ) -> None:
         self.concurrency = concurrency
         self._process = process
+        self._on_idle = on_idle
         self._waiting: deque[T] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,6 +84,8 @@ class Lane(Generic[T]):
         self._workers.discard(worker)
         if self._waiting:  # a handler cancelled the task it ran in: somebody must take over
             self._hire()
+        elif not self._workers:
+            self._on_idle()
 
     async def _work(self) -> None:
         done = 0

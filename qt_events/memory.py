@@ -2,58 +2,58 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import count
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from qt_events.bus import refuse_in_handler, refuse_on_event_loop
 from qt_events.clock import Clock, LoopClock, Timer
 from qt_events.dead_letters import DeadLetterStore, now
 from qt_events.delivery import SLOW_AFTER, DeadLetter, Done, Outcome, Retry, SlowHandlerLog, deliver
-from qt_events.errors import BackpressureError, BusStateError, UnknownSubscriptionError, UnroutableError
+from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.events import Event, checked_event, current_event
-from qt_events.lane import Lane
+from qt_events.hosting import Hosted
+from qt_events.lanes import Lanes
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.retry import RetryPolicy
-from qt_events.routing import RoutingIndex
+from qt_events.room import Room
 from qt_events.stats import Stats
-from qt_events.subscription import EventHandler, Predicate, Subscription, Subscriptions, name_of, pattern_of
+from qt_events.subscription import EventHandler, Predicate, Subscription, name_of, pattern_of
+from qt_events.subscriptions import Subscriptions
 
 logger = logging.getLogger("qt_events")
 
 
+@dataclass(eq=False, slots=True)
 class _Held:
-    """An event this bus holds until each of its deliveries has an outcome."""
+    """An event that has a place in the room until each of its deliveries has an outcome."""
 
-    __slots__ = ("event", "open")
-
-    def __init__(self, event: Event[Any], deliveries: int) -> None:
-        self.event, self.open = event, deliveries
+    event: Event[Any]
+    open: int  #: deliveries without an outcome
 
 
+@dataclass(eq=False, slots=True)
 class _Delivery:
     """One event on its way to one subscription."""
 
-    __slots__ = ("attempt", "first_failed", "held", "subscription")
-
-    def __init__(self, held: _Held, subscription: Subscription) -> None:
-        self.held, self.subscription = held, subscription
-        self.attempt = 1
-        self.first_failed: datetime | None = None
+    held: _Held
+    subscription: Subscription
+    attempt: int = 1
+    first_failed: datetime | None = None
 
 
-class InMemoryEventBus:
+class InMemoryEventBus(Hosted):
     """An EventBus for one process: tests, small set-ups, simulations.
 
     Each subscription has a queue of its own, so a slow one holds up no other. Async handlers run on the
-    loop of `run_forever`, sync handlers in `max_workers` threads. Safe to publish to from other threads
-    and loops; what the process holds when it ends is gone.
+    loop of `run_forever`, sync handlers in `max_workers` threads. What the process holds when it ends is gone.
+
+    Any thread and any event loop may publish, subscribe, unsubscribe, stop, close and look at statistics and dead
+    letters, whether the bus runs or not. `join` and `async with` belong to the loop that runs it.
 
     Args:
         max_queue_size: events held before `publish` waits; what handlers publish is always admitted.
@@ -84,114 +84,83 @@ class InMemoryEventBus:
         self._clock = clock or LoopClock()
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions()
-        self._index: RoutingIndex[Subscription] = RoutingIndex()
-        self._lanes: dict[str, Lane[_Delivery]] = {}
         self._anonymous = count(1)
-        self._held = 0  # events
-        self._queued = 0  # deliveries in lanes or being handled; the others of `_held` wait for their retry
-        self._waiting_retries: dict[_Delivery, tuple[float, Timer | None]] = {}  # due time by the clock
+        self._room = Room(self.max_queue_size)
         self._closed = False
-        self._promised = 0  # places that publishers were promised who have not taken them yet
-        self._room: deque[asyncio.Future[bool]] = deque()
-        self._idle: list[asyncio.Future[bool]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lanes = Lanes(self._process)
+        self._waiting_retries: dict[_Delivery, tuple[float, Timer | None]] = {}  # due time by the clock
         self._executor: ThreadPoolExecutor | None = None
         self._stop_wanted = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
 
     # Publish
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """See EventBus."""
         event = checked_event(event)
-        loop = self._loop
-        if loop is not None and loop is not asyncio.get_running_loop():
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._admit(event, mandatory=mandatory), loop))
+        self._must_be_open()
+        if current_event() is not None:
+            self._room.enter_anyway()
         else:
-            await self._admit(event, mandatory=mandatory)
+            try:
+                await self._room.enter(self.publish_timeout)
+            except TimeoutError:
+                raise self._backpressure(f"no room for {self.publish_timeout:g} s") from None
+        self._route(event, mandatory=mandatory)
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """See EventBus."""
+        """See EventBus. Does not wait for room on a bus that does not run."""
         event = checked_event(event)
         refuse_on_event_loop()
-        loop = self._loop
-        if loop is not None:
-            asyncio.run_coroutine_threadsafe(self._admit(event, mandatory=mandatory), loop).result()
-        elif self._held < self.max_queue_size:
-            self._route(event, mandatory=mandatory)
+        self._must_be_open()
+        if current_event() is not None:
+            self._room.enter_anyway()
         else:
-            raise self._backpressure("the bus is full and not running")
+            self._enter_blocking()
+        self._route(event, mandatory=mandatory)
 
-    async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
-        if self._held + self._promised >= self.max_queue_size and current_event() is None:
-            await self._wait_for_room()
+    def _enter_blocking(self) -> None:
+        patience, why = self.publish_timeout, f"no room for {self.publish_timeout:g} s"
+        if not self._lanes.running:
+            patience, why = 0.0, "the bus is full and not running"
         try:
-            self._route(event, mandatory=mandatory)
-        finally:
-            self._give_room()  # an unroutable event has not taken what it was promised
-
-    async def _wait_for_room(self) -> None:
-        room: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._room.append(room)
-        admitted = False
-        try:
-            async with asyncio.timeout(self.publish_timeout):
-                admitted = await room
+            self._room.enter_blocking(patience)
         except TimeoutError:
-            raise self._backpressure(f"no room for {self.publish_timeout:g} s") from None
-        finally:
-            self._leave_line(room, admitted=admitted)
+            raise self._backpressure(why) from None
 
-    def _leave_line(self, room: asyncio.Future[bool], *, admitted: bool) -> None:
-        if room in self._room:
-            self._room.remove(room)
-            return
-        self._promised -= 1
-        if not admitted:
-            self._give_room()
-
-    def _give_room(self) -> None:
-        """Promise what is free to those who wait, first come, first served: nobody may overtake them."""
-        while self._room and self._held + self._promised < self.max_queue_size:
-            self._promised += 1
-            _wake(self._room.popleft(), value=True)
-
-    def _backpressure(self, why: str) -> BackpressureError:
-        slowest = max(self._lanes, key=lambda name: len(self._lanes[name]) + self._lanes[name].busy, default="")
-        return BackpressureError(
-            f"{why}: {self._held} events are held (max_queue_size={self.max_queue_size}); "
-            f"the slowest subscription is {slowest!r} with {len(self._lanes[slowest])} events waiting"
-        )
-
-    def _route(self, event: Event[Any], *, mandatory: bool) -> None:
+    def _must_be_open(self) -> None:
         if self._closed:
             message = "this bus is closed: nothing more can be published on it"
             raise BusStateError(message)
-        subscriptions = self._index.match(event.type)
-        if not subscriptions and mandatory:
+
+    def _backpressure(self, why: str) -> BackpressureError:
+        name, to_do = self._lanes.slowest()
+        return BackpressureError(
+            f"{why}: {self._room.taken} events are held (max_queue_size={self.max_queue_size}); "
+            f"the slowest subscription is {name!r} with {to_do} events to go"
+        )
+
+    def _route(self, event: Event[Any], *, mandatory: bool) -> None:
+        """Hand an event that has a place to whoever hears it."""
+        subscriptions = self._subscriptions.match(event.type)
+        self.stats.count_published(event.type, routed=bool(subscriptions))
+        if subscriptions:
+            self._hold(event, subscriptions)
+            return
+        self._room.leave()
+        if mandatory:
             message = f"nobody is subscribed to {event.type!r}: subscribe first, or publish without mandatory"
             raise UnroutableError(message)
-        self.stats.published[event.type] += 1
-        if not subscriptions:
-            self.stats.unroutable[event.type] += 1
-            return
-        self._hold(event, subscriptions)
 
-    def _hold(self, event: Event[Any], subscriptions: Iterable[Subscription]) -> None:
-        subscriptions = tuple(subscriptions)
+    def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         held = _Held(event, len(subscriptions))
-        self._held += 1
         for subscription in subscriptions:
-            self._enqueue(_Delivery(held, subscription))
+            self._lanes.push(subscription, _Delivery(held, subscription))
 
     async def redeliver(self, event: Event[Any], subscription: Subscription) -> None:
         """Queue an event for whoever has the subscription's name now, and nobody else, as a first attempt."""
-        self._hold(event, (self._subscriptions.served(subscription.name),))
-
-    def _enqueue(self, delivery: _Delivery) -> None:
-        self._queued += 1
-        self._lanes[delivery.subscription.name].push(delivery)
+        served = self._subscriptions.served(subscription.name)
+        self._room.enter_anyway()
+        self._hold(event, (served,))
 
     # Subscribe
 
@@ -207,16 +176,9 @@ class InMemoryEventBus:
         broadcast: bool | None = None,
     ) -> Subscription:
         """See EventBus. Lambdas and local functions get a name with a number."""
-        pattern = pattern_of(event_type)
-        name = name or self._name_for(handler)
         options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
-        subscription = self._subscriptions.add(pattern, handler, name, **options)
-        self._index.add(pattern, subscription)
-        if name in self._lanes:
-            self._lanes[name].concurrency = subscription.concurrency  # the name may have been another's before
-        else:
-            self._open_lane(subscription)
-        return subscription
+        pattern = pattern_of(event_type)
+        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), **options)
 
     def _name_for(self, handler: EventHandler) -> str:
         existing = self._subscriptions.of(handler)
@@ -224,26 +186,17 @@ class InMemoryEventBus:
             return existing.name
         return name_of(handler) or f"anonymous.{next(self._anonymous)}"
 
-    def _open_lane(self, subscription: Subscription) -> None:
-        lane = self._lanes[subscription.name] = Lane(subscription.concurrency, self._process)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(lane.start, self._loop, self._context)
-
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. What waits for a removed pattern is dropped and counted as filtered."""
-        pattern = pattern_of(event_type)
-        subscription = self._subscriptions.find(pattern, handler)
-        if subscription is None:
-            message = f"{handler!r} is not subscribed to {pattern!r}"
-            raise UnknownSubscriptionError(message)
-        self._index.remove(pattern, subscription)
-        self._subscriptions.remove(subscription, pattern)
+        subscription, gone = self._subscriptions.remove(pattern_of(event_type), handler)
+        if gone:
+            self._lanes.retire(subscription)
 
     # Deliver
 
     async def run_forever(self) -> None:
         """See EventBus. Cancelled, it gives what was being handled back to its queue."""
-        if self._loop is not None:
+        if self._lanes.running:
             message = "this bus runs already: one run_forever() a bus"
             raise BusStateError(message)
         self._start()
@@ -254,41 +207,34 @@ class InMemoryEventBus:
             await self._end()
 
     def _start(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._context = copy_context()
-        self._stop_wanted, self._drained = asyncio.Event(), asyncio.Event()
+        self._stop_wanted = asyncio.Event()
         self._executor = ThreadPoolExecutor(self.max_workers, thread_name_prefix="qt_events")
+        self._lanes.start()
         for delivery, (due, _) in tuple(self._waiting_retries.items()):
             self._retry_at(delivery, due)
-        for lane in self._lanes.values():
-            lane.start(self._loop, self._context)
 
     async def _drain(self) -> None:
-        if not self._queued:
-            return
-        self._drained.clear()
         try:
-            async with asyncio.timeout(self.grace):
-                await self._drained.wait()
+            await self._lanes.drain(self.grace)
         except TimeoutError:
-            logger.warning("stopped after %g s of grace with %d deliveries unfinished", self.grace, self._queued)
+            queued = self._lanes.queued
+            logger.warning("stopped after %g s of grace with %d deliveries unfinished", self.grace, queued)
 
     async def _end(self) -> None:
-        for lane in self._lanes.values():
-            lane.pause()
+        await self._lanes.stop()
         for delivery, (due, timer) in self._waiting_retries.items():
             if timer is not None:
                 timer.cancel()
             self._waiting_retries[delivery] = (due, None)
-        await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
         assert self._executor is not None  # noqa: S101
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self._loop = self._executor = None
-        self._end_joins(finished=False)
+        self._executor = None
+        self._room.stop_waiting()
 
     async def _process(self, delivery: _Delivery) -> None:
         event, subscription = delivery.held.event, delivery.subscription
-        if subscription in self._index.match(event.type):
+        outcome: Outcome = Done(handled=False)
+        if self._subscriptions.hears(subscription, event.type):
             outcome = await deliver(
                 event,
                 subscription,
@@ -297,26 +243,20 @@ class InMemoryEventBus:
                 watch=self._watch,
                 slow_after=self.slow_after,
             )
-        else:
-            outcome = Done(handled=False)
         self._conclude(delivery, outcome)
 
     def _conclude(self, delivery: _Delivery, outcome: Outcome) -> None:
-        self.stats.outcome(delivery.subscription.name, delivery.held.event.type, outcome)
+        event, subscription = delivery.held.event, delivery.subscription
+        self.stats.outcome(subscription.name, event.type, outcome)
         match outcome:
             case Retry(delay=delay):
                 delivery.first_failed = delivery.first_failed or now()
                 self._retry_at(delivery, self._clock.time() + delay)
             case DeadLetter():
-                self.dead_letters.add(
-                    delivery.held.event, delivery.subscription, outcome, delivery.attempt, delivery.first_failed
-                )
-                self._settle(delivery)
+                self.dead_letters.add(event, subscription, outcome, delivery.attempt, delivery.first_failed)
+                self._settle(delivery.held)
             case Done():
-                self._settle(delivery)
-        self._queued -= 1
-        if not self._queued:
-            self._drained.set()
+                self._settle(delivery.held)
 
     def _retry_at(self, delivery: _Delivery, due: float) -> None:
         timer = self._clock.call_later(max(0.0, due - self._clock.time()), partial(self._again, delivery))
@@ -325,22 +265,13 @@ class InMemoryEventBus:
     def _again(self, delivery: _Delivery) -> None:
         del self._waiting_retries[delivery]
         delivery.attempt += 1
-        self._enqueue(delivery)
+        self._lanes.push(delivery.subscription, delivery)
 
-    def _settle(self, delivery: _Delivery) -> None:
-        held = delivery.held
+    def _settle(self, held: _Held) -> None:
         held.open -= 1
-        if held.open:
-            return
-        self.stats.dispatched[held.event.type] += 1
-        self._held -= 1
-        self._give_room()
-        if not self._held:
-            self._end_joins(finished=True)
-
-    def _end_joins(self, *, finished: bool) -> None:
-        while self._idle:
-            _wake(self._idle.pop(), value=finished)
+        if not held.open:
+            self.stats.count_dispatched(held.event.type)
+            self._room.leave()
 
     # Join and stop
 
@@ -348,66 +279,31 @@ class InMemoryEventBus:
         """See EventBus. BusStateError inside a handler, which it would wait for, and on a bus that does not run."""
         refuse_in_handler()
         await asyncio.sleep(0)  # a run_forever() task made just before starts now
-        if not self._held:
-            return
-        if self._loop is None:
-            message = f"join() on a bus that does not run: {self._held} events wait for run_forever()"
+        if self._room.taken and not self._lanes.running:
+            message = f"join() on a bus that does not run: {self._room.taken} events wait for run_forever()"
             raise BusStateError(message)
-        idle: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._idle.append(idle)
         try:
-            async with asyncio.timeout(timeout):
-                finished = await idle
+            emptied = await self._room.emptied(timeout)
         except TimeoutError:
             waiting = len(self._waiting_retries)
-            message = f"after {timeout:g} s {self._held} events have no outcome; {waiting} wait for a retry"
+            message = f"after {timeout:g} s {self._room.taken} events have no outcome; {waiting} wait for a retry"
             raise TimeoutError(message) from None
-        if not finished:
-            message = f"the bus stopped while join() waited: {self._held} events have no outcome yet; run it again"
+        if not emptied:
+            message = f"the bus stopped while join() waited: {self._room.taken} events have no outcome; run it again"
             raise BusStateError(message)
 
     def stop(self) -> None:
         """See EventBus. Nothing happens on a bus that does not run. Safe from any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop_wanted.set)
+        self._lanes.call_soon(self._stop_wanted.set)
 
     def close(self) -> None:
         """See EventBus. Nothing is held open here; publishing is refused all the same."""
         self._closed = True
 
-    async def __aenter__(self) -> Self:
-        """Start delivering in the background."""
-        self._runner = asyncio.create_task(self.run_forever())
-        await asyncio.sleep(0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        """Wait for all outcomes, retries included, at most `grace` seconds; then stop."""
-        assert self._runner is not None  # noqa: S101
-        try:
-            if error is None and not self._runner.done():
-                await self.join(self.grace)
-        except (TimeoutError, BusStateError) as late:
-            logger.warning("left the bus with work unfinished: %s", late)
-        finally:
-            self.stop()
-            await self._runner
-
     def get_stats(self) -> dict[str, Any]:
         """See EventBus; `queue_size` counts events held, those that wait for a retry included."""
-        patterns = {pattern for subscription in self._subscriptions for pattern in subscription.patterns}
         return self.stats.snapshot(
-            queue_size=self._held, handler_types=len(patterns), total_handlers=len(self._subscriptions)
+            queue_size=self._room.taken,
+            handler_types=len(self._subscriptions.patterns),
+            total_handlers=len(self._subscriptions),
         )
-
-
-def _wake(waiter: asyncio.Future[bool], *, value: bool) -> None:
-    if not waiter.done():
-        waiter.get_loop().call_soon_threadsafe(_finish, waiter, value)
-
-
-def _finish(waiter: asyncio.Future[bool], value: bool) -> None:  # noqa: FBT001  # call_soon passes no names
-    if not waiter.done():
-        waiter.set_result(value)

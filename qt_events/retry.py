@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qt_events.errors import InvalidPolicyError
+from qt_events.limits import positive_int
 
 MAX_DELAY = 7 * 24 * 3600.0  # seconds, the longest delay a delay level holds
 MAX_FACTOR = 1e6  # from 1 s it reaches MAX_DELAY in one step
@@ -86,7 +87,7 @@ class RetryPolicy:
     give_up_on: type[Exception] | tuple[type[Exception], ...] = ()  #: errors not to, over `retry_on`; kept as a tuple
 
     def __post_init__(self) -> None:
-        self._keep("max_attempts", _count("max_attempts", self.max_attempts))
+        self._keep("max_attempts", positive_int("max_attempts", self.max_attempts, error=InvalidPolicyError))
         self._keep("initial", _number("initial", self.initial, 0, MAX_DELAY))
         self._keep("factor", _number("factor", self.factor, 1, MAX_FACTOR))
         self._keep("max_delay", _number("max_delay", self.max_delay, 0, MAX_DELAY))
@@ -105,7 +106,7 @@ class RetryPolicy:
         Raises:
             InvalidPolicyError: `attempt` is no int of 1 or more.
         """
-        backoff = self._backoff(_count("attempt", attempt))
+        backoff = self._backoff(positive_int("attempt", attempt, error=InvalidPolicyError))
         return min(backoff * (1 + self.jitter * random()), MAX_DELAY)
 
     def _backoff(self, attempt: int) -> float:
@@ -126,7 +127,7 @@ class RetryPolicy:
         Raises:
             InvalidPolicyError: `attempt` is no int of 1 or more.
         """
-        attempt = _count("attempt", attempt)
+        attempt = positive_int("attempt", attempt, error=InvalidPolicyError)
         if isinstance(error, Reject):
             return GiveUp("rejected")
         if not isinstance(error, RetryLater) and not self._retries(error):
@@ -137,13 +138,6 @@ class RetryPolicy:
 
     def _retries(self, error: BaseException) -> bool:
         return isinstance(error, self.retry_on) and not isinstance(error, self.give_up_on)
-
-
-def _count(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        message = f"{name}={value!r} must be an int of 1 or more"
-        raise InvalidPolicyError(message)
-    return value
 
 
 def _number(name: str, value: object, low: float, high: float) -> float:

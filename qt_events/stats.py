@@ -1,5 +1,6 @@
 """The counters behind get_stats()."""
 
+import threading
 from collections import Counter
 from typing import Any
 
@@ -7,9 +8,13 @@ from qt_events.delivery import DeadLetter, Done, Outcome, Retry
 
 
 class Stats:
-    """Counts by event type and by subscription; the totals are their sums."""
+    """Counts by event type and by subscription; the totals are their sums. Its methods are for any thread.
+
+    The counters are there to be read; adding to one from outside may lose what another thread adds meanwhile.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.published: Counter[str] = Counter()  #: by type
         self.dispatched: Counter[str] = Counter()  #: by type: events whose deliveries all have an outcome
         self.unroutable: Counter[str] = Counter()  #: by type
@@ -22,8 +27,34 @@ class Stats:
         self.slow: Counter[str] = Counter()  #: by subscription: handlers over the threshold
         self.blocked: Counter[str] = Counter()  #: by subscription: times a handler blocked the event loop
 
+    def count_published(self, event_type: str, *, routed: bool) -> None:
+        """Count an event that was taken, `routed` or heard by nobody."""
+        with self._lock:
+            self.published[event_type] += 1
+            if not routed:
+                self.unroutable[event_type] += 1
+
+    def count_dispatched(self, event_type: str) -> None:
+        """Count an event whose deliveries all have an outcome now."""
+        with self._lock:
+            self.dispatched[event_type] += 1
+
+    def count_slow(self, subscription: str) -> None:
+        """Count a handler that took too long."""
+        with self._lock:
+            self.slow[subscription] += 1
+
+    def count_blocked(self, subscription: str) -> None:
+        """Count a handler that blocked the event loop."""
+        with self._lock:
+            self.blocked[subscription] += 1
+
     def outcome(self, subscription: str, event_type: str, outcome: Outcome) -> None:
         """Count one attempt's end."""
+        with self._lock:
+            self._count_outcome(subscription, event_type, outcome)
+
+    def _count_outcome(self, subscription: str, event_type: str, outcome: Outcome) -> None:
         match outcome:
             case Done(handled=True):
                 self.delivered[subscription] += 1
@@ -39,34 +70,41 @@ class Stats:
         self.failed[event_type] += 1
 
     def snapshot(self, *, queue_size: int, handler_types: int, total_handlers: int) -> dict[str, Any]:
-        """The dict of SPEC.md's six keys, and `retries`, `dead_letters`, ..., `by_type` and `by_subscription`."""
-        return {
-            "published": self.published.total(),
-            "dispatched": self.dispatched.total(),
-            "errors": self.errors.total(),
-            "queue_size": queue_size,
-            "handler_types": handler_types,
-            "total_handlers": total_handlers,
-            "delivered": self.delivered.total(),
-            "filtered": self.filtered.total(),
-            "retries": self.retried.total(),
-            "dead_letters": self.dead_lettered.total(),
-            "unroutable": self.unroutable.total(),
-            "slow": self.slow.total(),
-            "blocked": self.blocked.total(),
-            "by_type": _table(
-                published=self.published, dispatched=self.dispatched, errors=self.failed, unroutable=self.unroutable
-            ),
-            "by_subscription": _table(
-                delivered=self.delivered,
-                filtered=self.filtered,
-                errors=self.errors,
-                retries=self.retried,
-                dead_letters=self.dead_lettered,
-                slow=self.slow,
-                blocked=self.blocked,
-            ),
-        }
+        """The six keys that every bus has, and `retries`, `dead_letters`, ..., `by_type` and `by_subscription`."""
+        with self._lock:
+            return {
+                "published": self.published.total(),
+                "dispatched": self.dispatched.total(),
+                "errors": self.errors.total(),
+                "queue_size": queue_size,
+                "handler_types": handler_types,
+                "total_handlers": total_handlers,
+                "delivered": self.delivered.total(),
+                "filtered": self.filtered.total(),
+                "retries": self.retried.total(),
+                "dead_letters": self.dead_lettered.total(),
+                "unroutable": self.unroutable.total(),
+                "slow": self.slow.total(),
+                "blocked": self.blocked.total(),
+                "by_type": self._by_type(),
+                "by_subscription": self._by_subscription(),
+            }
+
+    def _by_type(self) -> dict[str, dict[str, int]]:
+        return _table(
+            published=self.published, dispatched=self.dispatched, errors=self.failed, unroutable=self.unroutable
+        )
+
+    def _by_subscription(self) -> dict[str, dict[str, int]]:
+        return _table(
+            delivered=self.delivered,
+            filtered=self.filtered,
+            errors=self.errors,
+            retries=self.retried,
+            dead_letters=self.dead_lettered,
+            slow=self.slow,
+            blocked=self.blocked,
+        )
 
 
 def _table(**columns: Counter[str]) -> dict[str, dict[str, int]]:

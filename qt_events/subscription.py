@@ -10,11 +10,13 @@ from typing import Any
 from qt_events.errors import (
     DuplicateSubscriptionError,
     InvalidHandlerError,
+    InvalidOptionError,
     InvalidPatternError,
     InvalidPolicyError,
     UnknownSubscriptionError,
 )
 from qt_events.events import Event
+from qt_events.limits import positive_int
 from qt_events.retry import RetryPolicy
 from qt_events.routing import matches, validate_pattern
 
@@ -51,10 +53,10 @@ class Subscription:
         if not isinstance(self.retry, RetryPolicy):
             message = f"subscription {self.name!r}: retry={self.retry!r} must be a RetryPolicy"
             raise InvalidPolicyError(message)
-        _validate_concurrency(self.name, self.concurrency)
+        positive_int(f"subscription {self.name!r}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
         if not isinstance(self.broadcast, bool):
             message = f"subscription {self.name!r}: broadcast={self.broadcast!r} must be True or False"
-            raise InvalidPolicyError(message)
+            raise InvalidOptionError(message)
         self.is_async = is_async(self.handler)
 
     def wants(self, event_type: str) -> bool:
@@ -69,12 +71,6 @@ def _validate_predicate(name: str, when: object) -> None:
             "lambda event: event.payload.price > 3; an async one would be true for every event"
         )
         raise InvalidHandlerError(message)
-
-
-def _validate_concurrency(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_CONCURRENCY:
-        message = f"subscription {name!r}: concurrency={value!r} must be an int from 1 to {MAX_CONCURRENCY}"
-        raise InvalidPolicyError(message)
 
 
 class Subscriptions:

@@ -13,7 +13,7 @@ performance_tracker, health_monitor, event_logger
 system              all of them on one bus
 replay              the main job: a market, day by day
 command, display    `qt-events run`, and what it shows
-app                 the Celery app of a fleet: `celery -A workers worker`
+app                 the Celery app: `celery -A workers worker`, one process of it for now (see fleet.py)
 """
 
 from typing import Any

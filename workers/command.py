@@ -6,12 +6,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from qt_events import BrokerError, EventBus, InMemoryEventBus, create_event_bus
+import qt_events
+from qt_events import BrokerError, EventBus, InMemoryEventBus
 from workers.display import Display, LiveDisplay, NoDisplay, PlainDisplay, show
 from workers.market import MARKET, Close, read_market
 from workers.replay import Replay, Summary
@@ -65,7 +66,7 @@ async def _bus(broker: str | None) -> AsyncIterator[EventBus]:
         yield InMemoryEventBus()
         return
     prefix = f"qt-run-{uuid.uuid4().hex[:8]}"
-    bus = cast("CeleryEventBus", create_event_bus(broker, prefix=prefix))
+    bus = qt_events.CeleryEventBus(broker, prefix=prefix)  # not imported above: celery is heavy
     patience = None
     try:
         yield bus

@@ -1,4 +1,8 @@
-"""The fleet: the Celery app whose workers serve every component's subscriptions, each worker a process of its own."""
+"""The Celery app whose worker serves every component's subscriptions. One worker, for now.
+
+Executor, MSC AI, SG AI, CLM and the trackers keep what they heard in their process, through shared subscriptions: of
+several workers each would know a part of the events. State that workers share comes next.
+"""
 
 import celery
 

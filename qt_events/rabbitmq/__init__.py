@@ -1,18 +1,36 @@
-"""RabbitMQ through Celery: the only room that imports celery, kombu and amqp.
+"""RabbitMQ through Celery: beside qt_events.testing, the only room that imports celery, kombu and amqp.
+
+In the order of an event's life:
 
 bus.py            CeleryEventBus: the facade
-topology.py       every name and argument of exchanges and queues
-confirms.py       ledger of unconfirmed delivery tags; no I/O
+configuration.py  what a bus sets in its Celery app
+registration.py   a subscription as a task and queues of the Celery app
+                  publishing
+orders.py         what a publisher is asked to do, and who waits for the end of it
 publisher.py      one connection, many events in flight
 session.py        the life of one publisher connection
 connections.py    connecting, to the first host that answers
+confirms.py       ledger of unconfirmed delivery tags; no I/O
 forking.py        what a forked child makes anew
+                  on the broker
+declarations.py   which subscriptions and delay levels stand there already
+topology.py       every name and argument of exchanges and queues
+                  serving
+serving.py        whether, on which pool and loop, and until when this process delivers
+worker.py         the Celery worker inside the caller's process
+consumer.py       Celery's consumer, its event loop handed to asyncio
+hub.py            Celery's event loop, stepped by asyncio
+loop.py           threads for an event loop and for sync handlers
+                  handling
 queues.py         SubscriptionQueue: the queue names the task
 envelope.py       a message as it came, on its way to a handler and beyond
-tasks.py          one attempt, and outcome -> delay level, dead letters; for every pool
 strategy.py       a delivery enters a Celery worker
 pool.py           the asyncio worker pool
-consumer.py       Celery's consumer, its event loop handed to asyncio
-worker.py         the Celery worker inside the caller's process
+pools.py          worker pools by their names
+tasks.py          one attempt, and outcome -> delay level, dead letters; for every pool
+                  afterwards
+outstanding.py    what join() waits for
 dead_letters.py   list, show, retry, discard
+                  instead of all that
+eager.py          `task_always_eager`: publish runs the handlers itself
 """

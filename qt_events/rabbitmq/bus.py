@@ -2,15 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import celery
-import kombu
-from celery import signals
 
 from qt_events.bus import refuse_in_handler, refuse_on_event_loop
 from qt_events.codec import encode
@@ -19,37 +15,30 @@ from qt_events.delivery import SLOW_AFTER, Outcome, Retry, SlowHandlerLog
 from qt_events.errors import (
     BusStateError,
     ForeignConsumersError,
-    InvalidHandlerError,
     InvalidUrlError,
-    NotSupportedError,
-    UnknownSubscriptionError,
     UnroutableError,
 )
 from qt_events.events import Event, checked_event, current_event
 from qt_events.limits import positive_int, positive_seconds
-from qt_events.rabbitmq.configuration import configure, new_app, pool_name
-from qt_events.rabbitmq.connections import visiting
-from qt_events.rabbitmq.consumer import EventConsumer
+from qt_events.rabbitmq.configuration import configure, new_app
+from qt_events.rabbitmq.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
 from qt_events.rabbitmq.declarations import Declarations
 from qt_events.rabbitmq.eager import Eager
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.orders import Declare, Publish
 from qt_events.rabbitmq.outstanding import Outstanding
-from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.publisher import Publisher
-from qt_events.rabbitmq.queues import SubscriptionQueue
+from qt_events.rabbitmq.registration import Registration, lasting_name
+from qt_events.rabbitmq.serving import Serving
 from qt_events.rabbitmq.tasks import task_for
 from qt_events.rabbitmq.topology import Topology
-from qt_events.rabbitmq.worker import InProcessWorker
 from qt_events.retry import RetryPolicy
-from qt_events.routing import RoutingIndex
 from qt_events.stats import Stats
-from qt_events.subscription import EventHandler, Predicate, Subscription, Subscriptions, name_of, pattern_of
+from qt_events.subscription import EventHandler, Predicate, Subscription, pattern_of
+from qt_events.subscriptions import Subscriptions
 
 logger = logging.getLogger("qt_events")
-
-_PREFETCH = 100  # unacknowledged messages a consumer holds on the asyncio pool, at least
 
 
 class CeleryEventBus:
@@ -98,24 +87,18 @@ class CeleryEventBus:
         self.stats = Stats()
         self.watch = SlowHandlerLog(self.stats)
         self.subscriptions = Subscriptions()
-        self._index: RoutingIndex[Subscription] = RoutingIndex()
         self.outstanding = Outstanding()
-        self._eager = Eager(self)
-        self._broker_dead_letters = RabbitMQDeadLetters(self)
+        self.serving = Serving(self)
         self.publisher = Publisher(
-            self._publisher_connection,
+            partial(for_publishing, self.app),
             timeout=self.publish_timeout,
             window=self.max_queue_size,
-            slowest=self._slowest,
+            slowest=self.serving.slowest,
         )
-        self.declarations = Declarations(self.topology, self.publisher, self._prefetch)
-        self.pool_name = "asyncio"
-        self.consumer: EventConsumer | None = None  # of the worker in this process
-        self.serving_loop: asyncio.AbstractEventLoop | None = None
-        self.stop_wanted = False
-        self.hurry = False  #: stop at once: give back what is being handled
-        self.last_refusal: BaseException | None = None
-        self._worker: InProcessWorker | None = None
+        self.declarations = Declarations(self.topology, self.publisher, self.serving.prefetch)
+        self._registration = Registration(self.app, self.declarations, self.serving)
+        self._eager = Eager(self)
+        self._broker_dead_letters = RabbitMQDeadLetters(self)
         self._runner: asyncio.Task[None] | None = None
 
     def _attach(self) -> None:
@@ -130,46 +113,6 @@ class CeleryEventBus:
             classic=self.topology.queue_type == "classic",
             threads=self.max_workers,
         )
-        signals.worker_init.connect(self._on_worker_init, weak=False)
-
-    def _on_worker_init(self, sender: Any = None, **_: Any) -> None:
-        if sender is not None and sender.app is self.app:
-            self.pool_name = pool_name(sender.pool_cls)
-
-    def must_work_on_pool(self) -> None:
-        """NotSupportedError if a subscription cannot be served by this worker's pool."""
-        for subscription in self.subscriptions:
-            self._must_work_on_pool(subscription)
-
-    def _must_work_on_pool(self, subscription: Subscription) -> None:
-        if self.pool_name == "prefork" and subscription.broadcast:
-            message = (
-                f"subscription {subscription.name!r} is a broadcast: on prefork no process could own its queue; "
-                "use the asyncio pool, threads or solo"
-            )
-            raise NotSupportedError(message)
-
-    # Connections
-
-    def connection(self) -> kombu.Connection:
-        """A connection of its own for looking and managing, not connected yet."""
-        return self.app.connection_for_write(connect_timeout=5)
-
-    def _publisher_connection(
-        self, on_blocked: Callable[[str], None], on_unblocked: Callable[[], None]
-    ) -> kombu.Connection:
-        connection = self.app.connection_for_write(heartbeat=self.app.conf.broker_heartbeat, connect_timeout=5)
-        connection.transport_options = {
-            **(connection.transport_options or {}),
-            "confirm_publish": False,  # that would wait for each confirm alone; the session counts them itself
-            "on_blocked": on_blocked,
-            "on_unblocked": on_unblocked,
-        }
-        return connection
-
-    def connection_refused(self, error: BaseException) -> None:
-        """The worker could not connect; it tries again."""
-        self.last_refusal = error
 
     @property
     def is_eager(self) -> bool:
@@ -181,13 +124,13 @@ class CeleryEventBus:
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """See EventBus. Returns when the broker has confirmed the event."""
         event = checked_event(event)
-        subscriptions = self._index.match(event.type)
+        subscriptions = self.subscriptions.match(event.type)
         if self.is_eager:
             self.publisher.must_be_open()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
-        with self._expecting(event, subscriptions):
+        with self.outstanding.expecting(event.id, (each.name for each in subscriptions)):
             routed = await self.publisher.ask(self._order(event), wait_for_room=current_event() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
 
@@ -195,13 +138,13 @@ class CeleryEventBus:
         """See EventBus."""
         event = checked_event(event)
         refuse_on_event_loop()
-        subscriptions = self._index.match(event.type)
+        subscriptions = self.subscriptions.match(event.type)
         if self.is_eager:
             self.publisher.must_be_open()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             self._eager.publish_sync(event, subscriptions)
             return
-        with self._expecting(event, subscriptions):
+        with self.outstanding.expecting(event.id, (each.name for each in subscriptions)):
             routed = self.publisher.ask_blocking(self._order(event), wait_for_room=current_event() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
 
@@ -209,44 +152,14 @@ class CeleryEventBus:
         message = encode(event)
         return Publish(self.topology.events, event.type, message, first=self.declarations, must_route=False)
 
-    def _prefetch(self, subscription: Subscription) -> int:
-        """Unacknowledged messages that one consumer may hold."""
-        match self.pool_name:
-            case "asyncio":
-                return max(_PREFETCH, 2 * subscription.concurrency)
-            case "prefork":
-                return max(4 * int(self.app.conf.worker_concurrency), subscription.concurrency)
-            case _:  # such a pool takes whatever comes: only the broker can keep to the subscription's concurrency
-                return subscription.concurrency
-
-    @contextmanager
-    def _expecting(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> Iterator[None]:
-        """join() waits for its outcomes; unless it is unknown whether it was published at all."""
-        self.outstanding.published(event.id, (each.name for each in subscriptions))
-        try:
-            yield
-        except BaseException:
-            self.outstanding.forget(event.id)
-            raise
-
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
-        self.stats.published[event.type] += 1
+        self.stats.count_published(event.type, routed=routed)
         if routed:
             return
-        self.stats.unroutable[event.type] += 1
         self.outstanding.forget(event.id)
         if mandatory:
             message = f"no queue is bound for {event.type!r}: subscribe first, or publish without mandatory"
             raise UnroutableError(message)
-
-    def _slowest(self) -> str:
-        name, waiting = self._pool.slowest() if self._pool else ("", 0)
-        return f"the slowest subscription here is {name!r} with {waiting} events" if name else "the broker is slow"
-
-    @property
-    def _pool(self) -> AsyncioPool | None:
-        pool = self.consumer.pool if self.consumer is not None else None
-        return pool if isinstance(pool, AsyncioPool) else None
 
     # Subscribe
 
@@ -264,63 +177,27 @@ class CeleryEventBus:
         """See EventBus. The queue is declared before the next publish of this process, or when a worker starts."""
         pattern = pattern_of(event_type)
         options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
-        subscription = self.subscriptions.add(pattern, handler, name or self._name_for(handler), **options)
-        try:
-            self._must_work_on_pool(subscription)
-        except NotSupportedError:
-            self.subscriptions.remove(subscription, pattern)
-            raise
-        self._index.add(pattern, subscription)
-        self._register(subscription)
+        known = self.subscriptions.of(handler)
+        name = name or (known.name if known else lasting_name(handler))
+        self.serving.must_serve(name, broadcast=bool(broadcast))
+        subscription = self.subscriptions.add(pattern, handler, name, **options)
+        self._registration.add(task_for(subscription, self), subscription)
         return subscription
 
-    def _name_for(self, handler: EventHandler) -> str:
-        existing = self.subscriptions.of(handler)
-        name = existing.name if existing else name_of(handler)
-        if name is None:
-            message = f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
-            raise InvalidHandlerError(message)
-        return name
-
-    def _register(self, subscription: Subscription) -> None:
-        self.declarations.want(subscription)
-        if subscription.name not in self.app.tasks:
-            self.app.register_task(task_for(subscription, self))
-            for queue in self.declarations.queues(subscription):
-                self.app.amqp.queues.select_add(queue)
-        self._on_consumer(EventConsumer.take_up, subscription)
-
-    def _on_consumer(
-        self, act: Callable[[EventConsumer, list[SubscriptionQueue]], None], subscription: Subscription
-    ) -> None:
-        """Do it on the thread that owns the worker's connection, if a worker runs here."""
-        if self.consumer is not None:
-            self.consumer.call_soon(act, self.consumer, self.declarations.queues(subscription))
-
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
-        """See EventBus. The queue stays on the broker and goes on collecting."""
-        pattern = pattern_of(event_type)
-        subscription = self.subscriptions.find(pattern, handler)
-        if subscription is None:
-            message = f"{handler!r} is not subscribed to {pattern!r}"
-            raise UnknownSubscriptionError(message)
-        self._index.remove(pattern, subscription)
-        if self.subscriptions.remove(subscription, pattern):
-            self._unregister(subscription)
+        """See EventBus. On the broker nothing changes: the queue stays, bound as it is, and goes on collecting.
 
-    def _unregister(self, subscription: Subscription) -> None:
-        self._on_consumer(EventConsumer.drop, subscription)
-        self.declarations.drop(subscription)
-        self.app.tasks.pop(subscription.name, None)
-        for queue in self.declarations.queues(subscription):
-            self.app.amqp.queues.deselect(queue.name)
-            self.app.amqp.queues.pop(queue.name, None)
+        What comes by a pattern that was taken away is acknowledged and counted as filtered.
+        """
+        subscription, gone = self.subscriptions.remove(pattern_of(event_type), handler)
+        if gone:
+            self._registration.remove(subscription)
 
     # Deliver
 
     def wants(self, subscription: Subscription, event_type: str) -> bool:
         """Whether the subscription still has a pattern for it: old bindings stay on the broker."""
-        return subscription in self._index.match(event_type)
+        return self.subscriptions.hears(subscription, event_type)
 
     def concluded(self, envelope: Envelope, outcome: Outcome) -> None:
         """Count an attempt whose outcome is safe."""
@@ -328,20 +205,9 @@ class CeleryEventBus:
         self.stats.outcome(envelope.subscription, event_type, outcome)
         if isinstance(outcome, Retry):
             return
-        names = (each.name for each in self._index.match(event_type))
+        names = (each.name for each in self.subscriptions.match(event_type))
         if self.outstanding.settled(envelope.event_id, envelope.subscription, names):
-            self.stats.dispatched[event_type] += 1
-
-    @contextmanager
-    def redelivering(self, event_id: str, subscription: str) -> Iterator[None]:
-        """A dead letter goes back: join() waits for it, if it is handled here, and unless that failed."""
-        if self.subscriptions.get(subscription) is not None:
-            self.outstanding.published(event_id, (subscription,))
-        try:
-            yield
-        except BaseException:
-            self.outstanding.forget(event_id)
-            raise
+            self.stats.count_dispatched(event_type)
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -355,29 +221,7 @@ class CeleryEventBus:
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
             TopologyError: a queue stands on the broker with other arguments.
         """
-        if self.serving_loop is not None:
-            message = "this bus runs already: one run_forever() a bus"
-            raise BusStateError(message)
-        self.serving_loop = asyncio.get_running_loop()
-        self.stop_wanted = self.hurry = False
-        self.last_refusal = None
-        try:
-            await (self._wait_for_stop() if self.is_eager else self._serve())
-        finally:
-            self.serving_loop = None
-
-    async def _wait_for_stop(self) -> None:
-        self._eager_stop = asyncio.Event()
-        await self._eager_stop.wait()
-
-    async def _serve(self) -> None:
-        self._worker = InProcessWorker(self)
-        self.outstanding.serving = True
-        try:
-            await self._worker.serve()
-        finally:
-            self.outstanding.serving = False
-            self._worker = self.consumer = None
+        await self.serving.run()
 
     # Join and stop
 
@@ -387,42 +231,40 @@ class CeleryEventBus:
         await asyncio.sleep(0)  # a run_forever() task made just before starts now
         if self.is_eager:
             return
-        if len(self.outstanding) and self.serving_loop is None:
-            message = f"join() on a bus that does not run: {len(self.outstanding)} events wait for run_forever()"
-            raise BusStateError(message)
-        await self._must_serve_alone()
-        await self._until_idle(timeout)
-
-    async def _must_serve_alone(self) -> None:
-        if self._worker is None:
+        if self.serving.loop is None:
+            self._nothing_must_wait("join() on a bus that does not run")
             return
-        await self._worker.ready.wait()
+        try:
+            async with asyncio.timeout(timeout):
+                finished = await self.serving.until(self._all_settled())
+        except TimeoutError:
+            message = f"after {timeout:g} s {len(self.outstanding)} events have no outcome"
+            raise TimeoutError(message) from None
+        if not finished:
+            self._nothing_must_wait("the bus stopped while join() waited")
+
+    def _nothing_must_wait(self, what: str) -> None:
+        if len(self.outstanding):
+            message = f"{what}: {len(self.outstanding)} events have no outcome yet and wait for run_forever()"
+            raise BusStateError(message)
+
+    async def _all_settled(self) -> None:
+        await self.serving.ready()
+        await self.declarations.made()
+        await asyncio.to_thread(self._must_serve_alone)
+        await self.outstanding.idle()
+
+    def _must_serve_alone(self) -> None:
         shared = [each.name for each in self.subscriptions if not each.broadcast]
-        others = await asyncio.to_thread(self._served_elsewhere, shared)
+        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
+            others = [name for name in shared if self.topology.depth(channel, self.topology.queue(name))[1] > 1]
         if others:
             message = f"join() cannot know: other processes serve {', '.join(others)} too"
             raise ForeignConsumersError(message)
 
-    def _served_elsewhere(self, names: list[str]) -> list[str]:
-        with visiting(self.connection()) as connection, connection.channel() as channel:
-            return [name for name in names if self.topology.depth(channel, self.topology.queue(name))[1] > 1]
-
-    async def _until_idle(self, timeout: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        idle = asyncio.Event()
-        self.outstanding.when_idle(partial(loop.call_soon_threadsafe, idle.set))
-        try:
-            async with asyncio.timeout(timeout):
-                await idle.wait()
-        except TimeoutError:
-            message = f"after {timeout:g} s {len(self.outstanding)} events have no outcome"
-            raise TimeoutError(message) from None
-
     def stop(self) -> None:
         """See EventBus. Nothing happens on a bus that does not run. Safe from any thread."""
-        self.stop_wanted = True
-        if self.is_eager and self.serving_loop is not None:
-            self.serving_loop.call_soon_threadsafe(self._eager_stop.set)
+        self.serving.stop()
 
     def close(self) -> None:
         """See EventBus."""
@@ -432,10 +274,7 @@ class CeleryEventBus:
         """Start delivering in the background; return when the worker consumes. Raises what run_forever raises."""
         self._runner = asyncio.create_task(self.run_forever())
         await asyncio.sleep(0)
-        if self._worker is not None:
-            ready = asyncio.create_task(self._worker.ready.wait())
-            await asyncio.wait([ready, self._runner], return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
+        await self.serving.ready()
         if self._runner.done():
             await self._runner
         return self
@@ -448,7 +287,7 @@ class CeleryEventBus:
         try:
             if error is None and not self._runner.done():
                 await self.join(self.grace)
-        except (TimeoutError, ForeignConsumersError) as late:
+        except (TimeoutError, BusStateError) as late:
             logger.warning("left the bus with work unfinished: %s", late)
         finally:
             self.stop()
@@ -458,11 +297,9 @@ class CeleryEventBus:
 
     def get_stats(self) -> dict[str, Any]:
         """See EventBus; `queue_size` counts publishes in flight, events held here and events without an outcome."""
-        patterns = {pattern for subscription in self.subscriptions for pattern in subscription.patterns}
-        held = self._pool.held if self._pool is not None else 0
         return self.stats.snapshot(
-            queue_size=max(self.publisher.in_flight + held, len(self.outstanding)),
-            handler_types=len(patterns),
+            queue_size=max(self.publisher.in_flight + self.serving.held, len(self.outstanding)),
+            handler_types=len(self.subscriptions.patterns),
             total_handlers=len(self.subscriptions),
         )
 

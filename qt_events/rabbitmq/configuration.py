@@ -7,11 +7,9 @@ from uuid import uuid4
 
 import celery
 from celery import signals
-from celery.concurrency import get_implementation
 from celery.utils.nodenames import default_nodename
 
 from qt_events.errors import InvalidUrlError
-from qt_events.rabbitmq.pool import AsyncioPool
 
 _SCHEMES = ("amqp", "amqps")
 
@@ -58,7 +56,8 @@ def _check(url: str) -> None:
 
 def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -> None:
     """Set what a bus needs of its Celery app; the app's own settings win over mere defaults."""
-    given = app.conf.changes if hasattr(app.conf, "changes") else {}
+    app.conf.get("worker_pool")  # until something is read, app.conf only stands in for the configuration
+    *given, _celerys_own = app.conf.maps  # changes, then what was configured by object, then Celery's defaults
     defaults: dict[str, Any] = {
         **_DEFAULTS,
         "worker_concurrency": threads,
@@ -67,7 +66,7 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
         "event_queue_prefix": f"{prefix}.celeryev",
     }
     for name, value in defaults.items():
-        if name not in given:
+        if not any(name in each for each in given):
             app.conf[name] = value
     app.conf.update(_REQUIRED)
     if not app.conf.task_queues:
@@ -82,12 +81,3 @@ def _name_uniquely(sender: str, instance: Any, **_: Any) -> None:
     if getattr(instance.app, "qt_events_bus", None) is not None and sender == default_nodename(None):
         name, _at, host = sender.partition("@")
         instance.hostname = f"{name}-{os.getpid()}-{uuid4().hex[:4]}@{host}"
-
-
-def pool_name(pool: Any) -> str:
-    """asyncio, prefork, threads, solo, ... for what Celery calls a pool class."""
-    implementation = get_implementation(pool)
-    if issubclass(implementation, AsyncioPool):
-        return "asyncio"
-    module = implementation.__module__.rpartition(".")[2]
-    return str({"thread": "threads"}.get(module, module))

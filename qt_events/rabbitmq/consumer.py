@@ -38,8 +38,8 @@ class EventConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)  # other steps require them
         self.bus = self.app.qt_events_bus
-        self.bus.must_work_on_pool()
-        self.bus.consumer = self
+        self._serving = self.bus.serving
+        self._serving.take_part(self)
 
     def loop(self, *args: Any) -> None:
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends."""
@@ -61,7 +61,7 @@ class EventConsumer(Consumer):
             self.task_consumer.cancel = self._cancel
 
     def _maybe_stop(self) -> None:
-        if self.bus.stop_wanted:
+        if self._serving.stop_wanted:
             raise WorkerShutdown(0)
 
     def _cancel_from_any_thread(self) -> None:
@@ -79,10 +79,12 @@ class EventConsumer(Consumer):
 
     async def _finish(self) -> None:
         ignore_errors(self.connection, self._cancel)
+        if self.pool.held:
+            logger.info("stopping: %d events to finish within %g s", self.pool.held, self.bus.grace)
         await self.pool.drain(0 if self._must_hurry() else self.bus.grace)
 
     def _must_hurry(self) -> bool:
-        return self.bus.hurry or state.should_terminate not in (None, False)
+        return self._serving.hurry or state.should_terminate not in (None, False)
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
 
@@ -143,12 +145,12 @@ class EventConsumer(Consumer):
         return connected
 
     def _on_connection_refused(self, error: Exception, interval: float) -> None:
-        self.bus.connection_refused(error)
+        self._serving.last_refusal = error
         logger.warning("worker: no connection to %s (%s), again in %.1f s", self.conninfo.as_uri(), error, interval)
 
     def _give_up_if_stopping(self) -> None:
         state.maybe_shutdown()
-        if self.bus.stop_wanted:
+        if self._serving.stop_wanted:
             raise WorkerShutdown(0)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

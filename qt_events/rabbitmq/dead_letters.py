@@ -14,8 +14,8 @@ from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.codec import Message
 from qt_events.dead_letters import DeadLetterRecord
-from qt_events.errors import UnknownSubscriptionError
-from qt_events.rabbitmq.connections import LOST, visiting
+from qt_events.errors import UnknownDeadLetterError, UnknownSubscriptionError
+from qt_events.rabbitmq.connections import LOST, for_errands, visiting
 from qt_events.rabbitmq.envelope import KEY, TYPE, body_of, record_from
 from qt_events.rabbitmq.orders import Publish
 
@@ -47,10 +47,12 @@ class RabbitMQDeadLetters:
 
     Looking takes the messages and gives them back: the queues' delivery limit is high enough for that. A quorum
     queue with such a limit puts what is given back behind the rest (3.10), so each look takes all, and the order stays.
+    An id is looked for in this bus's subscriptions, and in those whose dead letters were listed by name before.
     """
 
     def __init__(self, bus: "CeleryEventBus") -> None:
         self._bus = bus
+        self._looked_at: dict[str, None] = {}  # subscriptions of other processes: AMQP cannot list queues
 
     async def list(self, subscription: str | None = None, limit: int = 1000) -> "Sequence[DeadLetterRecord]":
         """See DeadLetters."""
@@ -86,7 +88,7 @@ class RabbitMQDeadLetters:
                     act(taken)
         if found is None:
             message = f"there is no dead letter {id!r}; list() shows those there are"
-            raise UnknownSubscriptionError(message)
+            raise UnknownDeadLetterError(message)
         return found
 
     def _retry_all(self, subscription: str) -> int:
@@ -101,17 +103,20 @@ class RabbitMQDeadLetters:
         raw, record = taken.raw, taken.record
         key = str((raw.headers or {}).get(KEY) or record.subscription)
         message = Message(record.body, record.properties, {TYPE: record.event_type})
-        with self._bus.redelivering(record.event_id, record.subscription):
+        here = [record.subscription] if self._bus.subscriptions.get(record.subscription) else []  # else nobody waits
+        with self._bus.outstanding.expecting(record.event_id, here):
             self._bus.publisher.ask_blocking(Publish(self._bus.topology.redeliver, key, message))
         taken.remove()
 
     def _all(self, subscription: str | None) -> Generator[_Taken, None, None]:
         """Those there are now; what is not removed is back in its queue at the end."""
-        names = [each.name for each in self._bus.subscriptions] if subscription is None else [subscription]
-        with visiting(self._bus.connection()) as connection:
-            for name in names:
+        known = {**dict.fromkeys(each.name for each in self._bus.subscriptions), **self._looked_at}
+        with visiting(for_errands(self._bus.app)) as connection:
+            for name in known if subscription is None else [subscription]:
                 with closing(self._of(connection.channel(), name, must_exist=subscription is not None)) as letters:
                     yield from letters
+        if subscription is not None:
+            self._looked_at[subscription] = None
 
     def _of(self, channel: Channel, name: str, *, must_exist: bool) -> Generator[_Taken, None, None]:
         channel.auto_decode = False

@@ -33,7 +33,7 @@ class Eager:
         for subscription in subscriptions:
             await self.run(received, subscription)
         if subscriptions:
-            self._bus.stats.dispatched[event.type] += 1
+            self._bus.stats.count_dispatched(event.type)
 
     def publish_sync(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
         """`publish`, for plain threads."""

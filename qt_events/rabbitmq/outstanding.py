@@ -1,8 +1,11 @@
-"""Outstanding: which events that this process published or took still lack an outcome here. Pure bookkeeping."""
+"""Outstanding: which events that this process published or took still lack an outcome here."""
 
+import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 
 from qt_events.rabbitmq.forking import renew_after_fork
 
@@ -56,12 +59,30 @@ class Outstanding:
             self._wake()
             return not left
 
-    def when_idle(self, wake: Callable[[], object]) -> None:
-        """Call `wake`, from whatever thread, when nothing of this process is outstanding; at once if so."""
+    @contextmanager
+    def expecting(self, event_id: str, subscriptions: Iterable[str]) -> Iterator[None]:
+        """It is about to be published; unless that fails: then it is unknown whether it was, and nobody waits."""
+        self.published(event_id, subscriptions)
+        try:
+            yield
+        except BaseException:
+            self.forget(event_id)
+            raise
+
+    async def idle(self) -> None:
+        """Return when nothing of this process is outstanding."""
+        loop, idle = asyncio.get_running_loop(), asyncio.Event()
+        wake = partial(loop.call_soon_threadsafe, idle.set)
         with self._lock:
             self._waiting.append(wake)
             self._wake()
+        try:
+            await idle.wait()
+        finally:
+            with self._lock, suppress(ValueError):
+                self._waiting.remove(wake)
 
     def _wake(self) -> None:
         while not self._own and self._waiting:
-            self._waiting.pop()()
+            with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
+                self._waiting.pop()()

@@ -42,8 +42,9 @@ class AsyncioPool(BasePool):
     def on_start(self) -> None:
         """Celery starts the pool."""
         self.bus: CeleryEventBus = self.app.qt_events_bus
-        self._own_loop = None if self.bus.serving_loop else LoopThread()
-        self.loop = self._own_loop.start() if self._own_loop else self.bus.serving_loop
+        callers_loop = self.bus.serving.loop
+        self._own_loop = None if callers_loop else LoopThread()
+        self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
         self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
         self._context = copy_context()

@@ -141,7 +141,7 @@ class Publisher:
             self.must_be_open()
             if self._thread is None:
                 self._start()
-            if wait_for_room and (self._room or self._in_flight >= self._window):
+            if wait_for_room and self._in_flight >= self._window:
                 self._room[order] = None
             else:
                 self._admit(order)

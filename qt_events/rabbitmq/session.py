@@ -14,7 +14,7 @@ from amqp import Channel, spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, FrameSyntaxError
 
-from qt_events.errors import PublishRefusedError, QtEventsError, UnroutableError
+from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.confirms import Ledger
 from qt_events.rabbitmq.connections import ANSWER_TIMEOUT, LOST, connect, leave
 from qt_events.rabbitmq.orders import Order, Preparation, Publish
@@ -224,7 +224,7 @@ class Session:
         self._publisher.confirmed_something()
         for order in self._ledger.settle(tag, multiple=bool(multiple)):
             if order.must_route and not order.routed:
-                order.error = UnroutableError(f"no queue {order.routing_key!r} behind exchange {order.exchange!r}")
+                order.error = TopologyError(f"no queue {order.routing_key!r} behind exchange {order.exchange!r}")
             self._ended.append(order)
 
     def _on_nack(self, tag: int, multiple: Any) -> None:

@@ -1,6 +1,6 @@
 """Every exchange and queue on the broker: its name, its arguments, its bindings. Nobody else makes names.
 
-See DESIGN.md, "on the broker". All is durable; declaring again what stands already changes nothing.
+Shown in docs/wire.md, "On the broker". All is durable; declaring again what stands already changes nothing.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from amqp import Channel, spec
 from amqp.exceptions import ChannelError, NotFound
 
-from qt_events.errors import InvalidPolicyError, TopologyError
+from qt_events.errors import InvalidOptionError, TopologyError
 from qt_events.retry import MAX_DELAY
 from qt_events.subscription import Subscription
 
@@ -33,10 +33,10 @@ class Topology:
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
             message = f"prefix={self.prefix!r} must be 1 to 40 letters, digits, '_', '.' or '-'"
-            raise InvalidPolicyError(message)
+            raise InvalidOptionError(message)
         if self.queue_type not in QUEUE_TYPES:
             message = f"queue_type={self.queue_type!r} must be one of {', '.join(QUEUE_TYPES)}"
-            raise InvalidPolicyError(message)
+            raise InvalidOptionError(message)
 
     # Names
 
@@ -107,10 +107,6 @@ class Topology:
         """Let events that match go to the subscription's queue."""
         for pattern in patterns:
             channel.queue_bind(self.queue(key), self.events, pattern)
-
-    def unbind(self, channel: Channel, key: str, pattern: str) -> None:
-        """Let them not any more."""
-        channel.queue_unbind(self.queue(key), self.events, pattern)
 
     def declare_level(self, channel: Channel, delay: float) -> None:
         """The delay level for `delay` seconds: what expires in it comes back by `redeliver`."""

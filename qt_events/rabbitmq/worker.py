@@ -13,6 +13,7 @@ from celery.exceptions import WorkerTerminate
 from celery.worker import WorkController
 
 from qt_events.errors import BrokerUnreachableError
+from qt_events.rabbitmq.connections import for_errands
 from qt_events.rabbitmq.pool import AsyncioPool
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ class InProcessWorker:
     """Celery's WorkController in a thread of its own, which connects, reconnects and stops; see hub.py for the rest."""
 
     def __init__(self, bus: "CeleryEventBus") -> None:
-        self._bus, self._loop = bus, asyncio.get_running_loop()
+        self._bus, self._serving = bus, bus.serving
+        self._loop = asyncio.get_running_loop()
         self.ready = asyncio.Event()
-        self._ended = asyncio.Event()
+        self.ended = asyncio.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="qt_events-worker", daemon=True)
 
@@ -54,42 +56,42 @@ class InProcessWorker:
         self._thread.start()
         try:
             await self._until_ready()
-            await self._ended.wait()
+            await self.ended.wait()
         except BaseException:
-            self._bus.hurry = True
+            self._serving.hurry = True
             raise
         finally:
-            self._bus.stop_wanted = True
+            self._serving.stop_wanted = True
             await self._until_ended()
         if self._error is not None:
             raise self._error
 
     async def _until_ready(self) -> None:
         timeout = self._bus.publish_timeout
-        waits = [asyncio.create_task(event.wait()) for event in (self.ready, self._ended)]
+        waits = [asyncio.create_task(event.wait()) for event in (self.ready, self.ended)]
         try:
             await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if not self.ready.is_set() and not self._ended.is_set():
+        if not self.ready.is_set() and not self.ended.is_set():
             raise self._unreachable(timeout)
 
     def _unreachable(self, timeout: float) -> BrokerUnreachableError:
-        where = self._bus.connection().as_uri()
-        why = self._bus.last_refusal or "no answer"
+        where = for_errands(self._bus.app).as_uri()
+        why = self._serving.last_refusal or "no answer"
         return BrokerUnreachableError(f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?")
 
     async def _until_ended(self) -> None:
         """Celery's thread needs this loop to end: cancelled or not, wait for it, but not for ever."""
         deadline = self._loop.time() + self._bus.grace + _LAST_WAIT
         cancelled: asyncio.CancelledError | None = None
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._ended.wait()
+                    await self.ended.wait()
             except asyncio.CancelledError as error:
-                cancelled, self._bus.hurry = error, True
+                cancelled, self._serving.hurry = error, True
             except TimeoutError:
                 logger.error(  # noqa: TRY400  # no traceback would say more
                     "the worker's thread has not ended; what it held is given back when the process ends"
@@ -106,7 +108,7 @@ class InProcessWorker:
         except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits serve()
             self._error = error
         finally:
-            self._tell(self._ended)
+            self._tell(self.ended)
 
     def _control(self) -> None:
         controller = self._controller()

@@ -131,7 +131,10 @@ class PrivateBroker:
 
     def suspend(self) -> None:
         """SIGSTOP: connections stay open, new ones are accepted by the kernel, and nobody answers on them."""
-        self._alive().send_signal(signal.SIGSTOP)
+        node = self._alive()
+        node.send_signal(signal.SIGSTOP)
+        if hasattr(os, "waitid"):  # not on macOS; on a busy machine some of its threads go on for a while
+            os.waitid(os.P_PID, node.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT: it goes on where it stopped."""

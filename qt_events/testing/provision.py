@@ -39,9 +39,8 @@ class GivenBroker:
     """
 
     def __init__(self, url: str, management_url: str | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
-            raise InvalidUrlError(f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {url!r}")
+        if not _is_amqp(url):
+            raise InvalidUrlError(f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {_shown(url)}")
         self.url = url
         self.management_url = management_url or _beside(url)
         self.management = Management(self.management_url, url)
@@ -135,6 +134,23 @@ def _last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     # apt says what went wrong in lines that begin with E:, and may go on talking after them.
     return next((line for line in reversed(lines) if line.startswith("E:")), lines[-1] if lines else "no output")
+
+
+def _is_amqp(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _shown(url: str) -> str:
+    """Scheme and host; the rest may hold a password, even where it is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "that"
+    return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme and parts.netloc else "that"
 
 
 def _beside(url: str) -> str:

@@ -1,4 +1,4 @@
-"""The snippets of SPEC.md run as they stand there, imports apart."""
+"""The snippets of the reference run as they stand there, imports apart."""
 
 import ast
 import asyncio
@@ -13,11 +13,11 @@ import pytest
 import qt_events
 from qt_events import Event, EventBus, HealthStatus, InMemoryEventBus, PolicyUpdatedEvent, RiskMode
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # SPEC.md calls it
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the reference calls it
 
 
 def names(**more: Any) -> dict[str, Any]:
-    """What SPEC.md's snippets take for granted: the package's public names, and what stands around them."""
+    """What the reference's snippets take for granted: the package's public names, and what stands around them."""
     public = {name: getattr(qt_events, name) for name in qt_events.__all__}
     return {
         **public,
@@ -31,7 +31,7 @@ def names(**more: Any) -> dict[str, Any]:
 
 async def execute(snippet: str, namespace: dict[str, Any]) -> dict[str, Any]:
     """Run a snippet, `await` at its top level included; the names that it left."""
-    code = compile(snippet, "SPEC.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(snippet, "reference", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, namespace)  # noqa: S307
     if inspect.isawaitable(result):
         await cast("Awaitable[object]", result)
@@ -296,7 +296,7 @@ stats = bus.get_stats()
 
 
 async def test_statistics() -> None:
-    """get_stats() has the six keys, each an int with the meaning that SPEC.md gives it."""
+    """get_stats() has the six keys, each an int with the meaning that the reference gives it."""
     bus = InMemoryEventBus()
 
     async def good(event: Event[Any]) -> None: ...
@@ -353,7 +353,7 @@ async def test_event_flow():
 
 
 async def test_the_unit_test() -> None:
-    """SPEC.md's own unit test passes, sleep and all."""
+    """The reference's own unit test passes, sleep and all."""
     left = await execute(UNIT_TEST, names())
     await left["test_event_flow"]()
 
@@ -381,7 +381,7 @@ async def test_the_interface_is_there() -> None:
 
 
 async def test_the_constructor_takes_what_is_configurable() -> None:
-    """Queue size and worker threads are set as SPEC.md says they can be."""
+    """Queue size and worker threads are set as the reference says they can be."""
     bus = InMemoryEventBus(max_queue_size=10, max_workers=4)
     assert (bus.max_queue_size, bus.max_workers) == (10, 4)
 

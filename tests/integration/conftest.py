@@ -1,4 +1,4 @@
-"""Worker processes for the tests that need real ones."""
+"""What the tests on a real RabbitMQ share: buses, channels, waiting, worker processes."""
 
 import asyncio
 import os
@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+import amqp
 import pytest
 
 from qt_events.events import Event
@@ -21,6 +24,8 @@ from qt_events.testing.keeper import Keeper
 _APPS = Path(__file__).parent / "apps"
 PATIENCE = 40.0  # seconds for whatever a process is to do
 
+Make = Callable[..., CeleryEventBus]
+
 
 async def until(condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "") -> Any:
     """Poll; what it gave as soon as that is true."""
@@ -29,6 +34,48 @@ async def until(condition: Callable[[], Any], timeout: float = PATIENCE, what: s
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what or condition}"
         await asyncio.sleep(0.01)
     return result
+
+
+async def until_told(question: Callable[[], Any], timeout: float = PATIENCE, what: str = "") -> Any:
+    """`until`, for what only asking the broker tells: in a thread, for that blocks."""
+    deadline = time.monotonic() + timeout
+    while not (result := await asyncio.to_thread(question)):
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what or question}"
+        await asyncio.sleep(0.02)
+    return result
+
+
+@contextmanager
+def channel_to(url: str) -> Iterator[amqp.Channel]:
+    """A channel on a connection of its own."""
+    parts = urlsplit(url)
+    with amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        virtual_host=unquote(parts.path[1:]),
+    ) as connection:
+        yield connection.channel()
+
+
+def depth(url: str, queue: str) -> int:
+    """Messages that wait in it, those that a consumer holds not counted."""
+    with channel_to(url) as channel:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+@pytest.fixture
+def make_bus(amqp_url: str) -> Iterator[Make]:
+    """Makes buses, on this test's own vhost unless told otherwise; closed afterwards."""
+    made: list[CeleryEventBus] = []
+
+    def make(url: str | None = None, **options: Any) -> CeleryEventBus:
+        made.append(CeleryEventBus(None if "app" in options else url or amqp_url, **options))
+        return made[-1]
+
+    yield make
+    for bus in made:
+        bus.close()
 
 
 class WorkerProcess:

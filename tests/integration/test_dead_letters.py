@@ -12,7 +12,12 @@ import pytest
 from qt_events import Event, RetryPolicy
 from qt_events.codec import CONTENT_TYPE, encode
 from qt_events.dead_letters import DeadLetterRecord
-from qt_events.errors import BrokerUnreachableError, PublishTimeoutError, UnknownSubscriptionError
+from qt_events.errors import (
+    BrokerUnreachableError,
+    PublishTimeoutError,
+    UnknownDeadLetterError,
+    UnknownSubscriptionError,
+)
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ports import free_ports
 
@@ -174,6 +179,25 @@ async def test_one_out_of_the_middle_goes_and_the_others_keep_their_order(
     assert handler.heard == [4]
 
 
+async def test_an_operator_without_the_handlers_can_act_too(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """A bus of another process, without subscriptions: it finds by id what it has listed by name."""
+    await handled(bus, 1, 2)
+    operator = CeleryEventBus(amqp_url, publish_timeout=20)
+    first, second = await listed(operator)
+    assert await operator.dead_letters.show(first.id) == first
+    await operator.dead_letters.retry(first.id)
+    await operator.dead_letters.discard(second.id)
+    assert await listed(operator) == []
+    await asyncio.to_thread(operator.close)
+    handler.fails = False
+    handler.heard.clear()
+    async with bus:
+        await until(lambda: handler.heard)
+    assert handler.heard == [1]
+
+
 async def test_a_retry_that_is_not_confirmed_removes_nothing(
     bus: CeleryEventBus, handler: Fallible, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +222,7 @@ async def test_a_retry_that_is_not_confirmed_removes_nothing(
 async def test_an_unknown_id_is_a_named_error(bus: CeleryEventBus, handler: Fallible, act: str) -> None:
     """It leaves the others alone."""
     await handled(bus, 1)
-    with pytest.raises(UnknownSubscriptionError, match="'nonesuch'"):
+    with pytest.raises(UnknownDeadLetterError, match="'nonesuch'"):
         await getattr(bus.dead_letters, act)("nonesuch")
     assert await numbers_of(bus) == ["1"]
 

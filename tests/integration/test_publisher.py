@@ -1,20 +1,21 @@
 """What `publish` promises: confirmed or ended by name, in order, over one connection, and it never hangs."""
 
 import asyncio
+import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import amqp
 import celery
 import pytest
 
@@ -35,33 +36,18 @@ from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports
+from tests.integration.conftest import Make, channel_to, until, until_told
 
 ROOT = Path(__file__).parents[2]
 KEPT = "qt.sub.kept"
 SHORT = 1.0  # publish_timeout where it is to run out
 SLACK = 1.0  # seconds that a busy machine may take on top of it
 
-Opener = Callable[..., CeleryEventBus]
-
 
 @pytest.fixture
-def opened() -> Iterator[Opener]:
-    """Makes buses that are closed afterwards."""
-    buses: list[CeleryEventBus] = []
-
-    def open_bus(url: str | None = None, **options: Any) -> CeleryEventBus:
-        buses.append(CeleryEventBus(url, **{"publish_timeout": 20.0, **options}))
-        return buses[-1]
-
-    yield open_bus
-    for bus in buses:
-        bus.close()
-
-
-@pytest.fixture
-def bus(opened: Opener, amqp_url: str) -> CeleryEventBus:
+def bus(make_bus: Make, amqp_url: str) -> CeleryEventBus:
     """A bus on the shared broker whose one subscription keeps every event: nobody serves it."""
-    return keeping(opened(amqp_url))
+    return keeping(make_bus(amqp_url))
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +81,6 @@ def event(number: int = 0, type: str = "number.drawn") -> Event[Any]:
     return Event(type, None, {"number": number})
 
 
-@contextmanager
-def channel_to(url: str) -> Iterator[amqp.Channel]:
-    parts = urlsplit(url)
-    with amqp.Connection(
-        f"{parts.hostname}:{parts.port}",
-        userid=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        virtual_host=unquote(parts.path[1:]),
-    ) as connection:
-        yield connection.channel()
-
-
 def taken(url: str, queue: str = KEPT) -> list[Any]:
     """The numbers of the events that the queue holds, taken out of it."""
     numbers = []
@@ -115,12 +89,6 @@ def taken(url: str, queue: str = KEPT) -> list[Any]:
             body = raw.body if isinstance(raw.body, bytes) else raw.body.encode()
             numbers.append(decode(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"])
     return numbers
-
-
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # it is the broker's state, nobody tells
-            await asyncio.sleep(0.02)
 
 
 @contextmanager
@@ -155,9 +123,9 @@ async def test_what_was_subscribed_before_gets_what_is_published_next(bus: Celer
 
 
 @pytest.mark.parametrize("room", [10_000, 7])
-async def test_order_of_calls_is_order_on_the_queue(opened: Opener, amqp_url: str, room: int) -> None:
+async def test_order_of_calls_is_order_on_the_queue(make_bus: Make, amqp_url: str, room: int) -> None:
     """Within one publisher, and for those too that had to wait for room."""
-    bus = keeping(opened(amqp_url, max_queue_size=room))
+    bus = keeping(make_bus(amqp_url, max_queue_size=room))
     await asyncio.gather(*(bus.publish(event(number)) for number in range(300)))
     assert await asyncio.to_thread(taken, amqp_url) == list(range(300))
 
@@ -188,7 +156,7 @@ async def test_one_connection_serves_every_loop_and_thread(
         await asyncio.gather(*works)
     assert before == 0
     assert publisher_threads() == 1
-    await until(lambda: len(management.connections(vhost)) == 1)
+    await until_told(lambda: len(management.connections(vhost)) == 1)
     expected = [10 * number + i for number in range(8) for i in range(6)]
     assert sorted(await asyncio.to_thread(taken, amqp_url)) == expected
 
@@ -199,9 +167,9 @@ async def test_publish_sync_is_refused_on_an_event_loop(bus: CeleryEventBus) -> 
         bus.publish_sync(event())
 
 
-async def test_a_sync_handler_publishes_with_publish_sync(opened: Opener, amqp_url: str) -> None:
+async def test_a_sync_handler_publishes_with_publish_sync(make_bus: Make, amqp_url: str) -> None:
     """It runs in a thread; and what it publishes is caused by what it handles."""
-    bus = opened(amqp_url)
+    bus = make_bus(amqp_url)
     heard: list[Event[Any]] = []
     bus.subscribe("ask", lambda asked: bus.publish_sync(event(asked.payload["number"], "answer")), name="asked")
     bus.subscribe("answer", heard.append, name="answered")
@@ -212,8 +180,9 @@ async def test_a_sync_handler_publishes_with_publish_sync(opened: Opener, amqp_u
     assert [(answer.payload["number"], answer.causation_id) for answer in heard] == [(7, asked.id)]
 
 
-def run_program(body: str, url: str) -> subprocess.Popen[str]:
-    """A program of its own, with a `bus` whose subscription keeps every event."""
+@contextmanager
+def run_program(body: str, url: str) -> Iterator[subprocess.Popen[str]]:
+    """A program of its own, with a `bus` whose subscription keeps every event; killed if the test fails."""
     head = (
         "import os, sys\n"
         "from qt_events import Event\n"
@@ -222,14 +191,16 @@ def run_program(body: str, url: str) -> subprocess.Popen[str]:
         "bus.subscribe('#', print, name='kept')\n"
         "def publish(number): bus.publish_sync(Event('number.drawn', None, {'number': number}))\n"
     )
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", head + body, url],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-W", "error", "-c", head + body, url]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, start_new_session=True, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as program:
+        try:
+            yield program
+        finally:
+            if program.poll() is None:
+                os.killpg(program.pid, signal.SIGKILL)
 
 
 def ended_well(program: subprocess.Popen[str], told: str = "") -> None:
@@ -256,7 +227,7 @@ async def test_a_forked_child_publishes_over_a_connection_of_its_own(
     with run_program(body, amqp_url) as program:
         assert program.stdout is not None
         assert await asyncio.to_thread(program.stdout.readline) == "three\n"
-        await until(lambda: len(management.connections(vhost)) == 2)
+        await until_told(lambda: len(management.connections(vhost)) == 2)
         await asyncio.to_thread(ended_well, program, "go\n")
     assert await asyncio.to_thread(taken, amqp_url) == [1, 2, 3, 4]
 
@@ -298,10 +269,10 @@ def test_a_publisher_is_closed_once_and_for_all(bus: CeleryEventBus) -> None:
 # Nobody there
 
 
-async def test_nobody_listening_is_a_named_error_in_time(opened: Opener) -> None:
+async def test_nobody_listening_is_a_named_error_in_time(make_bus: Make) -> None:
     """It says where, why and what to do, and never the password."""
     (port,) = free_ports(1)
-    bus = opened(f"amqp://somebody:s3cret@127.0.0.1:{port}//", publish_timeout=SHORT)
+    bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{port}//", publish_timeout=SHORT)
     with within(SHORT), pytest.raises(BrokerUnreachableError, match=rf":{port}.*refused") as caught:
         await bus.publish(event())
     assert "s3cret" not in str(caught.value)
@@ -310,39 +281,39 @@ async def test_nobody_listening_is_a_named_error_in_time(opened: Opener) -> None
         await asyncio.to_thread(bus.publish_sync, event())
 
 
-async def test_a_listener_that_never_answers_is_a_named_error_in_time(opened: Opener) -> None:
+async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: Make) -> None:
     """The connection stands, and nobody speaks AMQP on it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        bus = opened(f"amqp://somebody:s3cret@127.0.0.1:{server.getsockname()[1]}//", publish_timeout=SHORT)
+        bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{server.getsockname()[1]}//", publish_timeout=SHORT)
         with within(SHORT), pytest.raises(BrokerUnreachableError) as caught:
             await bus.publish(event())
     assert "s3cret" not in str(caught.value)
 
 
-async def test_a_refused_login_is_a_named_error(opened: Opener, amqp_url: str) -> None:
+async def test_a_refused_login_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
     """It waits all the same: a broker that comes up may refuse at first. The broker's word is in the text."""
     parts = urlsplit(amqp_url)
-    bus = opened(f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT)
+    bus = make_bus(f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT)
     with within(SHORT), pytest.raises(BrokerUnreachableError, match="ACCESS_REFUSED") as caught:
         await bus.publish(event())
     assert "s3cret" not in str(caught.value)
 
 
-async def test_the_next_host_is_taken_where_the_first_ones_are_away(opened: Opener, amqp_url: str) -> None:
+async def test_the_next_host_is_taken_where_the_first_ones_are_away(make_bus: Make, amqp_url: str) -> None:
     """However many are away, and without a pause between them."""
     dead = [f"amqp://guest:guest@127.0.0.1:{port}//" for port in free_ports(3)]
-    bus = keeping(opened(";".join([*dead, amqp_url])))
+    bus = keeping(make_bus(";".join([*dead, amqp_url])))
     with within(1):
         await bus.publish(event(1))
     assert await asyncio.to_thread(taken, amqp_url) == [1]
 
 
 async def test_a_blocked_broker_is_a_named_error_and_later_none(
-    opened: Opener, harmed: PrivateBroker, node_url: str
+    make_bus: Make, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Publishing works again as soon as the alarm is over, without a new connection."""
-    bus = keeping(opened(node_url, publish_timeout=SHORT))
-    patient = keeping(opened(node_url))
+    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
+    patient = keeping(make_bus(node_url))
     await bus.publish(event(1))
     await patient.publish(event(2))
     await asyncio.to_thread(harmed.block)
@@ -361,10 +332,10 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
 
 
 async def test_large_events_end_by_name_on_a_blocked_broker_too(
-    opened: Opener, harmed: PrivateBroker, node_url: str
+    make_bus: Make, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The kernel stops taking them half way; afterwards all is as before."""
-    bus = keeping(opened(node_url, publish_timeout=SHORT))
+    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
     await bus.publish(event(1))
     await asyncio.to_thread(harmed.block)
     large = [Event("number.drawn", None, {"number": -1, "text": "x" * 8_000_000}) for _ in range(2)]
@@ -372,9 +343,9 @@ async def test_large_events_end_by_name_on_a_blocked_broker_too(
         errors = await asyncio.gather(*(bus.publish(each) for each in large), return_exceptions=True)
     assert all(isinstance(error, PublishTimeoutError) for error in errors)
     await asyncio.to_thread(harmed.unblock)
-    patient = keeping(opened(node_url))
+    patient = keeping(make_bus(node_url))
     await patient.publish(event(2))
-    await until(lambda: published(bus))
+    await until_told(lambda: published(bus))
     assert bus.publisher.in_flight == 0
 
 
@@ -387,25 +358,25 @@ def published(bus: CeleryEventBus) -> bool:
 
 
 async def test_a_silent_broker_is_a_named_error_and_later_none(
-    opened: Opener, harmed: PrivateBroker, node_url: str
+    make_bus: Make, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The connection stands and the kernel takes what is written, but nobody confirms."""
-    bus = keeping(opened(node_url, publish_timeout=SHORT))
+    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
     await bus.publish(event(1))
     harmed.suspend()
     with within(SHORT), pytest.raises(PublishTimeoutError, match="not confirmed") as caught:
         await bus.publish(event(2))
     harmed.resume()
     assert type(caught.value) is PublishTimeoutError
-    await until(lambda: published(bus))
+    await until_told(lambda: published(bus))
     assert (await asyncio.to_thread(taken, node_url))[:2] == [1, 2]  # unknown, it was: here it arrived
 
 
 async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
-    opened: Opener, harmed: PrivateBroker, node_url: str
+    make_bus: Make, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The broker is killed with publishes in flight and comes back: all are confirmed, and all confirmed are there."""
-    bus, numbers = keeping(opened(node_url, publish_timeout=60.0)), iter(range(10_000_000))
+    bus, numbers = keeping(make_bus(node_url, publish_timeout=60.0)), iter(range(10_000_000))
     await bus.publish(event(next(numbers)))
     await asyncio.to_thread(harmed.settle)
     confirmed, running = [], True
@@ -444,7 +415,7 @@ async def test_a_connection_closed_by_the_broker_fails_no_publish(
     loading = asyncio.create_task(load())
     for _ in range(2):
         session = bus.publisher.session
-        await until(lambda: management.close_connections(vhost))
+        await until_told(lambda: management.close_connections(vhost))
         await until(lambda session=session: bus.publisher.session > session)  # type: ignore[misc]
     running = False
     await loading
@@ -454,14 +425,14 @@ async def test_a_connection_closed_by_the_broker_fails_no_publish(
 
 
 async def test_an_idle_publisher_stays_connected(
-    opened: Opener, amqp_url: str, management: Management, vhost: str
+    make_bus: Make, amqp_url: str, management: Management, vhost: str
 ) -> None:
     """Idle for longer than two heartbeats of the app's own `broker_heartbeat`: over the same connection it goes on."""
     app = celery.Celery("idle", broker=amqp_url, set_as_current=False)
     app.conf.broker_heartbeat = 1
-    bus = keeping(opened(app=app))
+    bus = keeping(make_bus(app=app))
     await bus.publish(event(1))
-    await until(lambda: [each.get("timeout") for each in management.connections(vhost)] == [1])
+    await until_told(lambda: [each.get("timeout") for each in management.connections(vhost)] == [1])
     await asyncio.sleep(3.5)  # being idle is what is tested
     await bus.publish(event(2))
     assert bus.publisher.session == 1
@@ -471,9 +442,9 @@ async def test_an_idle_publisher_stays_connected(
 # Refused
 
 
-async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(opened: Opener, amqp_url: str) -> None:
+async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(make_bus: Make, amqp_url: str) -> None:
     """Nobody has to be subscribed."""
-    bus = opened(amqp_url)
+    bus = make_bus(amqp_url)
     await bus.publish(event())
     assert bus.get_stats()["unroutable"] == 1
     with pytest.raises(UnroutableError, match=r"number\.drawn"):
@@ -484,9 +455,9 @@ async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(opened:
     assert bus.get_stats()["published"] == 3
 
 
-async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(opened: Opener, amqp_url: str) -> None:
+async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(make_bus: Make, amqp_url: str) -> None:
     """A return is matched with its publish, whatever is in flight beside it."""
-    bus = keeping(opened(amqp_url), "even")
+    bus = keeping(make_bus(amqp_url), "even")
     publishes = (bus.publish(event(n, ("even", "odd")[n % 2]), mandatory=True) for n in range(200))
     results = await asyncio.gather(*publishes, return_exceptions=True)
     assert [isinstance(result, UnroutableError) for result in results] == [n % 2 == 1 for n in range(200)]
@@ -506,9 +477,9 @@ async def test_a_full_queue_that_rejects_is_a_named_error(bus: CeleryEventBus, a
     await bus.publish(event(4))
 
 
-async def test_a_forbidden_publish_fails_alone(opened: Opener, node: PrivateBroker, node_url: str) -> None:
+async def test_a_forbidden_publish_fails_alone(make_bus: Make, node: PrivateBroker, node_url: str) -> None:
     """The broker closes the channel over it; the others in flight go over the next one. Nor need one configure."""
-    allowing = keeping(opened(node_url))
+    allowing = keeping(make_bus(node_url))
     await allowing.publish(event(-1))
     parts = urlsplit(node_url)
     name, user = unquote(parts.path[1:]), "producer"
@@ -518,7 +489,7 @@ async def test_a_forbidden_publish_fails_alone(opened: Opener, node: PrivateBrok
         ("set_topic_permissions", "-p", name, user, "qt.events", r"^allowed\.", ""),
     ):
         await asyncio.to_thread(node.rabbitmqctl, *command)
-    bus = opened(f"amqp://{user}:s3cret@{parts.hostname}:{parts.port}{parts.path}")
+    bus = make_bus(f"amqp://{user}:s3cret@{parts.hostname}:{parts.port}{parts.path}")
     forbidden = {20, 41, 42}
     publishes = (bus.publish(event(n, "forbidden.x" if n in forbidden else "allowed.x")) for n in range(60))
     results = await asyncio.gather(*publishes, return_exceptions=True)
@@ -566,9 +537,9 @@ async def test_an_exchange_that_is_missing_is_declared_again(bus: CeleryEventBus
 # Bounded
 
 
-async def test_publishing_waits_for_room_and_goes_on(opened: Opener, amqp_url: str) -> None:
+async def test_publishing_waits_for_room_and_goes_on(make_bus: Make, amqp_url: str) -> None:
     """Never more than max_queue_size are in flight, and all come through."""
-    bus, most = keeping(opened(amqp_url, max_queue_size=3)), 0
+    bus, most = keeping(make_bus(amqp_url, max_queue_size=3)), 0
 
     async def watched(number: int) -> None:
         nonlocal most
@@ -581,9 +552,9 @@ async def test_publishing_waits_for_room_and_goes_on(opened: Opener, amqp_url: s
     assert len(await asyncio.to_thread(taken, amqp_url)) == 100
 
 
-async def test_no_room_in_time_is_backpressure(opened: Opener, harmed: PrivateBroker, node_url: str) -> None:
+async def test_no_room_in_time_is_backpressure(make_bus: Make, harmed: PrivateBroker, node_url: str) -> None:
     """Those in flight have a timeout, those without room another error; then nothing is left of either."""
-    bus = keeping(opened(node_url, publish_timeout=SHORT, max_queue_size=3))
+    bus = keeping(make_bus(node_url, publish_timeout=SHORT, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()
     with within(SHORT):
@@ -592,12 +563,12 @@ async def test_no_room_in_time_is_backpressure(opened: Opener, harmed: PrivateBr
     assert [type(error) for error in errors[:3]] == [PublishTimeoutError] * 3
     assert all(isinstance(error, BackpressureError) and "max_queue_size=3" in str(error) for error in errors[3:])
     assert (bus.publisher.in_flight, len(bus.publisher._room)) == (0, 0)  # noqa: SLF001
-    await until(lambda: published(bus))
+    await until_told(lambda: published(bus))
 
 
-async def test_a_cancelled_publish_leaves_nothing_behind(opened: Opener, harmed: PrivateBroker, node_url: str) -> None:
+async def test_a_cancelled_publish_leaves_nothing_behind(make_bus: Make, harmed: PrivateBroker, node_url: str) -> None:
     """In flight or waiting for room, its place is free at once."""
-    bus = keeping(opened(node_url, max_queue_size=3))
+    bus = keeping(make_bus(node_url, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()
     tasks = [asyncio.create_task(bus.publish(event(-1))) for _ in range(6)]
@@ -611,10 +582,10 @@ async def test_a_cancelled_publish_leaves_nothing_behind(opened: Opener, harmed:
     await bus.publish(event(2))
 
 
-async def test_nothing_piles_up_while_the_broker_is_away(opened: Opener) -> None:
+async def test_nothing_piles_up_while_the_broker_is_away(make_bus: Make) -> None:
     """What ended in an error is not kept for later."""
     (port,) = free_ports(1)
-    bus = opened(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=0.2)
+    bus = make_bus(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=0.2)
     for _ in range(3):
         await asyncio.gather(*(bus.publish(event()) for _ in range(50)), return_exceptions=True)
     assert len(bus.publisher._outbox) == 0  # noqa: SLF001
@@ -662,10 +633,10 @@ class Relay:
         self._thread.join()
 
 
-async def test_publishes_share_the_way_to_the_broker(opened: Opener, amqp_url: str) -> None:
+async def test_publishes_share_the_way_to_the_broker(make_bus: Make, amqp_url: str) -> None:
     """Many in flight take a fraction of the time of one after the other, here over a way of 10 ms."""
     relay = Relay(amqp_url, delay=0.01)
-    bus = keeping(opened(relay.url))
+    bus = keeping(make_bus(relay.url))
     await bus.publish(event())
     started = time.monotonic()
     for number in range(100):
@@ -679,10 +650,10 @@ async def test_publishes_share_the_way_to_the_broker(opened: Opener, amqp_url: s
     relay.close()
 
 
-async def test_half_a_frame_is_waited_for_without_burning_the_processor(opened: Opener, amqp_url: str) -> None:
+async def test_half_a_frame_is_waited_for_without_burning_the_processor(make_bus: Make, amqp_url: str) -> None:
     """The rest of a confirm comes a second later: it counts, and nothing spins meanwhile."""
     relay = Relay(amqp_url)
-    bus = keeping(opened(relay.url))
+    bus = keeping(make_bus(relay.url))
     await bus.publish(event(1))
     relay.halve.set()
     publishing = asyncio.create_task(bus.publish(event(2)))
@@ -694,7 +665,7 @@ async def test_half_a_frame_is_waited_for_without_burning_the_processor(opened: 
     relay.go_on.set()
     await publishing
     await bus.publish(event(3))
-    assert burnt < 0.5
+    assert burnt < 0.2
     assert bus.publisher.session == 1
     await asyncio.to_thread(bus.close)
     relay.close()

@@ -3,12 +3,12 @@
 import itertools
 import random
 from collections.abc import Iterable, Iterator
-from urllib.parse import unquote, urlsplit
 
 import amqp
 import pytest
 
 from qt_events.routing import RoutingIndex, matches
+from tests.integration.conftest import channel_to
 
 EXCHANGE = "routing.test"
 END = "end"  # the content type of the last message of each queue
@@ -35,14 +35,7 @@ PATTERNS = [*short(PATTERN_WORDS), *longer(PATTERN_WORDS), "prix.*", "*.modifié
 @pytest.fixture
 def channel(amqp_url: str) -> Iterator[amqp.Channel]:
     """A channel in a vhost of its own, with a topic exchange in it."""
-    parts = urlsplit(amqp_url)
-    with amqp.Connection(
-        f"{parts.hostname}:{parts.port}",
-        userid=unquote(parts.username or "guest"),
-        password=unquote(parts.password or "guest"),
-        virtual_host=unquote(parts.path[1:]),
-    ) as connection:
-        channel = connection.channel()
+    with channel_to(amqp_url) as channel:
         channel.exchange_declare(EXCHANGE, "topic", auto_delete=False)
         yield channel
 

@@ -1,18 +1,16 @@
-"""The broker holds what DESIGN.md's table says, and nothing beside it."""
+"""The broker holds what docs/wire.md says, and nothing beside it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import amqp
 import pytest
 
 from qt_events import Event, RetryPolicy
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.management import Management
+from tests.integration.conftest import Make, channel_to
 
 RETRY = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
@@ -20,22 +18,6 @@ CLASSIC: dict[str, Any] = {"x-queue-type": "classic"}
 SAFE: dict[str, Any] = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 NOTHING: dict[str, Any] = {}
 TYPES = {"quorum": (QUORUM, SAFE), "classic": (CLASSIC, NOTHING)}
-
-Opener = Callable[..., CeleryEventBus]
-
-
-@pytest.fixture
-def opened(amqp_url: str) -> Iterator[Opener]:
-    """Makes buses that are closed afterwards."""
-    buses: list[CeleryEventBus] = []
-
-    def open_bus(**options: Any) -> CeleryEventBus:
-        buses.append(CeleryEventBus(amqp_url, **{"publish_timeout": 20.0, **options}))
-        return buses[-1]
-
-    yield open_bus
-    for bus in buses:
-        bus.close()
 
 
 def event(type: str = "policy.updated_too") -> Event[Any]:
@@ -60,18 +42,6 @@ async def used(bus: CeleryEventBus) -> None:
         await bus.publish(event())
         await bus.join(30)
         assert [record.attempts for record in await bus.dead_letters.list("guard")] == [3]
-
-
-@contextmanager
-def channel_to(url: str) -> Iterator[amqp.Channel]:
-    parts = urlsplit(url)
-    with amqp.Connection(
-        f"{parts.hostname}:{parts.port}",
-        userid=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        virtual_host=unquote(parts.path[1:]),
-    ) as connection:
-        yield connection.channel()
 
 
 def exchanges(management: Management, vhost: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -102,11 +72,11 @@ def dead_lettering(queue: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("prefix", ["qt", "quant.test-1"])
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
-async def test_the_broker_holds_the_designs_table_and_nothing_else(
-    opened: Opener, management: Management, vhost: str, queue_type: str, prefix: str
+async def test_the_broker_holds_what_is_written_and_nothing_else(
+    make_bus: Make, management: Management, vhost: str, queue_type: str, prefix: str
 ) -> None:
     """After a worker has started and events were published, retried and buried: nothing of Celery's own."""
-    bus = opened(queue_type=queue_type, prefix=prefix)
+    bus = make_bus(queue_type=queue_type, prefix=prefix)
     await used(bus)
     queue, safe = TYPES[queue_type]
     (state,) = (each for each in bus.subscriptions if each.broadcast)
@@ -144,13 +114,13 @@ async def test_the_broker_holds_the_designs_table_and_nothing_else(
     }
 
 
-async def test_deleting_the_topology_leaves_nothing(opened: Opener, management: Management, vhost: str) -> None:
+async def test_deleting_the_topology_leaves_nothing(make_bus: Make, management: Management, vhost: str) -> None:
     """Neither exchange nor queue; another prefix's stay; and the bus can be used again."""
-    other = opened(prefix="other")
+    other = make_bus(prefix="other")
     other.subscribe("#", hearing, name="kept")
     await other.publish(event())
     before = (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost))
-    bus = opened()
+    bus = make_bus()
     await used(bus)
     everything = (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost))
     await bus.delete_topology()
@@ -161,9 +131,9 @@ async def test_deleting_the_topology_leaves_nothing(opened: Opener, management: 
     assert (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost)) == everything
 
 
-async def test_a_publisher_alone_makes_one_exchange(opened: Opener, management: Management, vhost: str) -> None:
+async def test_a_publisher_alone_makes_one_exchange(make_bus: Make, management: Management, vhost: str) -> None:
     """It knows no subscriptions."""
-    await opened().publish(event())
+    await make_bus().publish(event())
     assert exchanges(management, vhost) == {"qt.events": ("topic", {})}
     assert queues(management, vhost) == {}
 
@@ -178,12 +148,12 @@ async def served(bus: CeleryEventBus) -> None:
 
 @pytest.mark.parametrize("act", [published, served])
 async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
-    opened: Opener, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
+    make_bus: Make, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
 ) -> None:
     """It names the subscription, the queue and what differs; every time, and at once."""
     with channel_to(amqp_url) as channel:
         channel.queue_declare("qt.sub.guard", durable=True, auto_delete=False)
-    bus = opened()
+    bus = make_bus()
     bus.subscribe("policy.*", hearing, name="guard")
     for _ in range(2):
         with pytest.raises(TopologyError, match=r"'guard'.*qt\.sub\.guard") as caught:
@@ -194,11 +164,11 @@ async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
     assert bus.publisher.in_flight == 0
 
 
-async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(opened: Opener, amqp_url: str) -> None:
+async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(make_bus: Make, amqp_url: str) -> None:
     """A publish whose subscription failed never goes by it: nothing is lost between error and repair."""
     with channel_to(amqp_url) as channel:
         channel.queue_declare("qt.dead.guard", durable=True, auto_delete=False)
-        bus = opened()
+        bus = make_bus()
         bus.subscribe("policy.*", hearing, name="guard")
         bus.subscribe("policy.*", failing, name="beside")
         results = await asyncio.gather(*(bus.publish(event()) for _ in range(5)), return_exceptions=True)
@@ -208,11 +178,11 @@ async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(opene
         assert channel.queue_declare("qt.sub.guard", passive=True).message_count == 1
 
 
-async def test_an_exchange_of_another_type_is_a_named_error(opened: Opener, amqp_url: str) -> None:
+async def test_an_exchange_of_another_type_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
     """Publishing into it would go astray."""
     with channel_to(amqp_url) as channel:
         channel.exchange_declare("qt.events", "fanout", durable=True, auto_delete=False)
-    bus = opened()
+    bus = make_bus()
     for _ in range(2):
         with pytest.raises(TopologyError, match=r"'qt\.events'.*type.*fanout"):
             await bus.publish(event())

@@ -78,7 +78,7 @@ async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
 async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
     fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
 ) -> None:
-    """Exchanges, queues and bindings on the broker are those of DESIGN.md; Celery's are named after the prefix."""
+    """Exchanges, queues and bindings on the broker are those of docs/wire.md; Celery's are named after the prefix."""
     await fleet.start("-E")
     await publish(client, "failing")
     await fleet.until_called("failing", 2)
@@ -125,22 +125,22 @@ async def test_two_workers_of_one_host_get_names_of_their_own(fleet: Fleet, clie
 # Stopping
 
 
-async def test_sigterm_finishes_what_is_held_and_exits_with_0(
-    fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
-) -> None:
+async def test_sigterm_finishes_what_is_held_and_exits_with_0(fleet: Fleet, client: CeleryEventBus) -> None:
     """A warm shutdown loses nothing and repeats nothing: what was begun or waiting here is handled, exactly once."""
     worker = await fleet.start()
     events = [await publish(client, "gated", n=n) for n in range(20)]
     await fleet.until_called("gated.begun", 2)
     worker.send(signal.SIGTERM)
-    await until(lambda: "Warm shutdown" in worker.output)
+    await until(lambda: "stopping: 20 events to finish" in worker.output)
+    last = await publish(client, "gated", n=20)
     fleet.open()
     assert await worker.ended() == 0
+    assert fleet.calls("gated", last) == []  # it took no more
     after = await fleet.start()
-    last = await publish(client, "gated", n=20)
     await fleet.until_called("gated", event=last)
     handled = [call.event_id for call in fleet.calls("gated")]
     assert sorted(handled) == sorted(event.id for event in [*events, last])
+    assert len(fleet.calls("gated.begun")) == len(handled)
     after.send(signal.SIGTERM)
     assert await after.ended() == 0
 
@@ -204,13 +204,13 @@ async def test_inspect_shows_what_a_worker_does(fleet: Fleet, client: CeleryEven
     await fleet.until_called("gated", 3)
 
 
-async def test_control_shutdown_drains_first(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+async def test_control_shutdown_drains_first(fleet: Fleet, client: CeleryEventBus) -> None:
     """A worker shut down by remote control finishes what it holds and exits with 0."""
     worker = await fleet.start()
     event = await publish(client, "gated")
     await fleet.until_called("gated.begun", event=event)
     await asyncio.to_thread(client.app.control.shutdown)
-    await until(lambda: "Got shutdown from remote" in worker.output)
+    await until(lambda: "stopping: 1 events to finish" in worker.output)
     fleet.open()
     assert await worker.ended() == 0
     assert len(fleet.calls("gated", event)) == 1

@@ -251,7 +251,7 @@ def test_amqp_libraries_may_give_the_timestamp_as_a_datetime() -> None:
         (cloud_event(dataversion="new"), "dataversion is 'new'"),
         (cloud_event(dataversion=1.5), "dataversion is 1.5"),
         (cloud_event(dataversion=True), "dataversion is True"),
-        (cloud_event(dataversion=0), "version is 0"),
+        (cloud_event(dataversion=0), "data_version=0"),
         (cloud_event(dataversion="9" * 5000), "dataversion"),
     ],
 )

@@ -57,11 +57,11 @@ def policy(**changes: Any) -> PolicyUpdatedEvent:
     return PolicyUpdatedEvent.create(**{**fields, **changes})
 
 
-# Made as SPEC.md makes them
+# Made as the reference makes them
 
 
 def test_an_event_is_made_positionally() -> None:
-    """Event(type, timestamp, payload) works as in SPEC.md, and a naive time is read as UTC."""
+    """Event(type, timestamp, payload) works as in the reference, and a naive time is read as UTC."""
     event = Event("my.event", datetime(2026, 1, 2, 3, 4, 5), {"data": "test"})
     assert event.type == "my.event"
     assert event.timestamp == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -414,7 +414,7 @@ def test_a_class_refuses_another_type() -> None:
 
 
 def test_every_event_of_the_reference_has_its_type() -> None:
-    """The six events of SPEC.md are registered under the types it names."""
+    """The six events of the reference are registered under the types it names."""
     types = [
         "policy.updated",
         "strategy.promoted",
@@ -432,6 +432,36 @@ def test_every_event_of_the_reference_has_its_type() -> None:
         "OpportunitiesUpdatedEvent",
         "TradeExecutedEvent",
     ]
+
+
+@pytest.mark.parametrize(
+    ("event_type", "required", "left_out"),
+    [
+        (
+            "strategy.promoted",
+            {"strategy_id": "s", "from_stage": "SHADOW", "to_stage": "LIVE"},
+            {"reason": "", "metrics": {}},
+        ),
+        (
+            "model.promoted",
+            {"model_name": "XGBoost", "old_version": None, "new_version": "2"},
+            {"metrics": {}, "shadow_performance": {}},
+        ),
+        (
+            "health.status_changed",
+            {"old_status": "HEALTHY", "new_status": "CRITICAL", "component": "c", "reason": "r"},
+            {"metrics": {}},
+        ),
+        ("opportunities.updated", {"top_symbols": ["A"], "scores": {"A": 1.0}}, {"criteria": {}, "excluded_count": 0}),
+    ],
+)
+def test_what_create_does_not_ask_for_a_foreign_producer_may_leave_out_too(
+    event_type: str, required: dict[str, Any], left_out: dict[str, Any]
+) -> None:
+    """The payload's model and create() have the same optional fields, with the same defaults."""
+    event = Event(event_type, None, required)
+    assert event.payload == {**required, **left_out}
+    assert type(event).create(**required).payload == event.payload
 
 
 def test_enum_fields_take_members_and_their_names() -> None:
@@ -551,6 +581,18 @@ def test_replace_refuses_what_an_event_would_refuse(changes: dict[str, Any]) -> 
     """replace() takes envelope attributes only, checked as when an event is made."""
     with pytest.raises(InvalidEventError):
         Event("my.event").replace(**changes)
+
+
+def test_an_event_that_correlates_with_itself_is_a_root_however_it_was_made() -> None:
+    """One's own id as correlation id says nothing: the constructor and replace() agree on that."""
+    made = Event("my.event", datetime(2026, 1, 1, tzinfo=UTC), id="x", correlation_id="x")
+    replaced = Event("my.event", made.timestamp, id="x").replace(correlation_id="x")
+    moved = Event("my.event", made.timestamp, id="y", correlation_id="x").replace(id="x")
+    assert made == replaced == moved
+    assert made.is_root
+    assert replaced.is_root
+    assert moved.is_root
+    assert made.replace(id="z").correlation_id == "z"
 
 
 def test_events_are_equal_by_all_they_say() -> None:

@@ -14,7 +14,7 @@ from qt_events.bus import EventBus
 from qt_events.errors import (
     BackpressureError,
     BusStateError,
-    InvalidPolicyError,
+    InvalidOptionError,
     UnknownSubscriptionError,
     UnroutableError,
 )
@@ -91,7 +91,7 @@ def test_it_is_an_event_bus() -> None:
 )
 def test_a_limit_out_of_its_range_is_refused_by_name(arguments: dict[str, Any]) -> None:
     """Each limit is checked where it is given."""
-    with pytest.raises(InvalidPolicyError, match=next(iter(arguments))):
+    with pytest.raises(InvalidOptionError, match=next(iter(arguments))):
         InMemoryEventBus(**arguments)
 
 
@@ -505,6 +505,53 @@ async def test_errors_of_a_publish_from_another_loop_come_back_to_it() -> None:
             await asyncio.to_thread(bus.publish_sync, event(), mandatory=True)
 
 
+def test_threads_publish_while_the_bus_starts_and_stops() -> None:
+    """Whatever threads publish, before it runs, while it does, and after: nothing is lost or counted twice."""
+    bus, heard = InMemoryEventBus(), list[int]()
+    bus.subscribe("unit.memory", lambda event: heard.append(event.payload["n"]), name="handler")
+
+    def publish(first: int) -> None:
+        for n in range(first, first + 100):
+            bus.publish_sync(event(n))
+
+    async def start_and_stop() -> None:
+        for _ in range(5):
+            await end(bus, await run(bus))
+        task = await run(bus)
+        await asyncio.gather(*publishing)
+        await bus.join(20)
+        await end(bus, task)
+
+    async def begin() -> None:
+        publishing.extend(asyncio.create_task(asyncio.to_thread(publish, 1000 * thread)) for thread in range(4))
+        await start_and_stop()
+
+    publishing: list[asyncio.Task[None]] = []
+    publish(9000)
+    asyncio.run(begin())
+    assert sorted(heard) == [1000 * thread + n for thread in (0, 1, 2, 3, 9) for n in range(100)]
+    for thread in (0, 1, 2, 3, 9):  # each publisher's in order
+        assert [n for n in heard if n // 1000 == thread] == sorted(n for n in heard if n // 1000 == thread)
+    stats = bus.get_stats()
+    assert (stats["published"], stats["dispatched"], stats["queue_size"]) == (500, 500, 0)
+
+
+async def test_a_thread_waits_for_room_like_everybody() -> None:
+    """publish_sync() on a full bus that runs waits in line, at most publish_timeout."""
+    bus, gate = InMemoryEventBus(1, publish_timeout=0.05), Gate()
+    bus.subscribe("unit.memory", gate, name="gate")
+    async with bus:
+        await bus.publish(event(0))
+        await gate.reaches(began=1)
+        with pytest.raises(BackpressureError, match=r"no room for 0\.05 s.*'gate'"):
+            await asyncio.to_thread(bus.publish_sync, event(1))
+        bus.publish_timeout = 5
+        publishing = asyncio.create_task(asyncio.to_thread(bus.publish_sync, event(2)))
+        gate.open()
+        await publishing
+    assert gate.ended == [0, 2]
+
+
 async def test_sync_handlers_share_max_workers_threads() -> None:
     """As many sync handlers run at a time as there are workers."""
     bus = InMemoryEventBus(max_workers=2)
@@ -558,6 +605,44 @@ async def test_what_waits_for_a_removed_pattern_is_filtered() -> None:
         bus.unsubscribe("unit.memory", gate)
         gate.open()
     assert (gate.ended, bus.get_stats()["filtered"], bus.get_stats()["dispatched"]) == ([0], 2, 3)
+
+
+async def test_subscriptions_that_come_and_go_leave_nothing() -> None:
+    """Ten thousand lambdas, each gone after its event, cost no memory: what waited for one is counted as filtered."""
+    bus = InMemoryEventBus()
+    lanes = bus._lanes._lanes  # noqa: SLF001
+    async with bus:
+        for n in range(100):
+            handler = AsyncMock(side_effect=OSError if n % 2 else None)
+            bus.subscribe("unit.memory", handler, retry=RetryPolicy(initial=0.001))
+            await bus.publish(event(n))
+            bus.unsubscribe("unit.memory", handler)
+        await bus.join(5)
+        await asyncio.sleep(0)
+        assert len(lanes) == 0
+        handler = AsyncMock()
+        bus.subscribe("unit.memory", handler)
+        await bus.publish(event())
+        await bus.join(5)
+        await asyncio.sleep(0)
+        assert len(lanes) == 1
+        bus.unsubscribe("unit.memory", handler)
+        assert len(lanes) == 0
+    assert bus.get_stats()["filtered"] == 100
+
+
+async def test_what_waits_for_its_retry_is_filtered_too() -> None:
+    """A retry of a subscription that is gone ends without a call."""
+    clock = ManualClock()
+    bus, handler = InMemoryEventBus(clock=clock), AsyncMock(side_effect=OSError)
+    bus.subscribe("unit.memory", handler, name="flaky")
+    async with bus:
+        await bus.publish(event())
+        await clock.advance(0)
+        bus.unsubscribe("unit.memory", handler)
+        await clock.advance(10)
+    stats = bus.get_stats()
+    assert (handler.await_count, stats["filtered"], stats["dispatched"]) == (1, 1, 1)
 
 
 async def test_a_name_may_be_taken_again_with_other_options() -> None:

@@ -66,6 +66,25 @@ def test_a_url_of_another_kind_is_refused() -> None:
         GivenBroker("redis://given")
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:secret@given:6379/secret?secret#secret", "not redis://given"),
+        ("amqp://me:secret@", "not amqp://"),
+        ("amqp://me:secret@given:port//", "not amqp://given"),
+        ("amqp://me:secret@[given//", "not that"),
+        ("me:secret@given", "not that"),
+        ("secret", "not that"),
+    ],
+)
+def test_a_refused_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    """Scheme and host are enough to find the mistake."""
+    with pytest.raises(InvalidUrlError) as caught:
+        GivenBroker(url)
+    assert str(caught.value).endswith(shown)
+    assert "secret" not in str(caught.value)
+
+
 def install(tmp_path: Path, policy: Path, apt_get: str) -> int:
     """Run the script with an apt-get of ours, which sees the policy file that the real one would see."""
     programs = tmp_path / "bin"

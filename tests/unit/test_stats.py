@@ -1,5 +1,9 @@
 """Stats: the counters behind get_stats()."""
 
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.stats import Stats
 
@@ -25,7 +29,7 @@ def test_each_outcome_is_counted_once_under_its_name() -> None:
 
 
 def test_a_snapshot_has_the_six_keys_of_the_specification_first() -> None:
-    """SPEC.md names six keys; all are ints."""
+    """The reference names six keys; all are ints."""
     snapshot = Stats().snapshot(queue_size=3, handler_types=6, total_handlers=12)
     six = ["published", "dispatched", "errors", "queue_size", "handler_types", "total_handlers"]
     assert list(snapshot)[:6] == six
@@ -48,6 +52,35 @@ def test_totals_are_the_sums_of_the_tables() -> None:
         assert snapshot[key] == sum(row[key] for row in snapshot["by_subscription"].values()), key
     assert list(snapshot["by_type"]) == ["a.b", "c", "d"]
     assert list(snapshot["by_subscription"]) == ["other", "sub"]
+
+
+class Slowly(Counter[str]):
+    """A counter that lets another thread run between reading and writing."""
+
+    def __getitem__(self, key: str) -> int:
+        value = super().__getitem__(key)
+        time.sleep(0.0001)
+        return value
+
+
+def test_threads_lose_no_count() -> None:
+    """What several threads count at the same time is counted in full."""
+    stats = Stats()
+    for name in ("published", "unroutable", "dispatched", "delivered", "slow", "blocked"):
+        setattr(stats, name, Slowly())
+
+    def count(_: int) -> None:
+        stats.count_published("a.b", routed=False)
+        stats.count_dispatched("a.b")
+        stats.outcome("sub", "a.b", Done())
+        stats.count_slow("sub")
+        stats.count_blocked("sub")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(count, range(100)))
+    snapshot = stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)
+    assert snapshot["by_type"]["a.b"] == {"published": 100, "dispatched": 100, "errors": 0, "unroutable": 100}
+    assert [snapshot[key] for key in ("delivered", "slow", "blocked")] == [100, 100, 100]
 
 
 def test_a_snapshot_is_a_copy() -> None:

@@ -9,13 +9,17 @@ from unittest.mock import AsyncMock, MagicMock
 import pytest
 
 from qt_events.catalog import PolicyUpdatedEvent
-from qt_events.errors import DuplicateSubscriptionError, InvalidHandlerError, InvalidPatternError, InvalidPolicyError
+from qt_events.errors import (
+    InvalidHandlerError,
+    InvalidOptionError,
+    InvalidPatternError,
+    InvalidPolicyError,
+)
 from qt_events.events import Event
 from qt_events.retry import RetryPolicy
 from qt_events.subscription import (
     MAX_CONCURRENCY,
     Subscription,
-    Subscriptions,
     is_async,
     name_of,
     pattern_of,
@@ -209,7 +213,7 @@ def test_names_that_do_not_are_refused(name: Any) -> None:
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, "2", True, None, MAX_CONCURRENCY + 1])
 def test_concurrency_is_a_positive_int(concurrency: Any) -> None:
     """A concurrency out of its range names the subscription and the range."""
-    with pytest.raises(InvalidPolicyError, match=r"'s': concurrency="):
+    with pytest.raises(InvalidOptionError, match=r"'s': concurrency="):
         Subscription("s", sync_function, concurrency=concurrency)
 
 
@@ -239,7 +243,7 @@ def test_a_retry_policy_is_a_retry_policy() -> None:
 
 def test_broadcast_is_a_bool() -> None:
     """broadcast= takes True or False; a name in its place is refused."""
-    with pytest.raises(InvalidPolicyError, match="broadcast="):
+    with pytest.raises(InvalidOptionError, match="broadcast="):
         Subscription("s", sync_function, broadcast="yes")  # type: ignore[arg-type]
 
 
@@ -275,58 +279,3 @@ def test_wants() -> None:
     """A subscription wants what one of its patterns matches."""
     subscription = Subscription("s", sync_function, ("a.*", "b.#"))
     assert [subscription.wants(key) for key in ("a.x", "a", "b", "b.x.y", "c")] == [True, False, True, True, False]
-
-
-# Many
-
-
-def test_the_same_handler_again_adds_a_pattern() -> None:
-    """One name is one subscription, with as many patterns as were given; twice the same pattern is once."""
-    subscriptions = Subscriptions()
-    first = subscriptions.add("a", sync_function, "s", concurrency=3)
-    assert subscriptions.add("b", sync_function, "s") is first
-    assert subscriptions.add("b", sync_function, "s", concurrency=3, when=None) is first
-    assert (first.patterns, first.concurrency, len(subscriptions), list(subscriptions)) == (("a", "b"), 3, 1, [first])
-    assert subscriptions.get("s") is first
-    assert subscriptions.get("t") is None
-
-
-def test_bound_methods_of_one_object_are_one_handler() -> None:
-    """Each access makes a new bound method; they are equal, and so the same handler. Another object's is not."""
-    subscriptions, router = Subscriptions(), HTTPRouter()
-    first = subscriptions.add("a", router.on_event, "s")
-    assert subscriptions.add("b", router.on_event, "s") is first
-    assert subscriptions.find("a", router.on_event) is first
-    with pytest.raises(DuplicateSubscriptionError, match=r"'s'.*name="):
-        subscriptions.add("a", HTTPRouter().on_event, "s")
-
-
-def test_other_options_for_a_taken_name_are_refused() -> None:
-    """The second subscribe may leave options out, not contradict the first."""
-    subscriptions = Subscriptions()
-    subscriptions.add("a", sync_function, "s")
-    with pytest.raises(DuplicateSubscriptionError, match="concurrency=1 already, now 2"):
-        subscriptions.add("b", sync_function, "s", concurrency=2)
-    assert [s.patterns for s in subscriptions] == [("a",)]
-
-
-def test_a_refused_subscription_leaves_nothing() -> None:
-    """After an error the name is free."""
-    subscriptions = Subscriptions()
-    with pytest.raises(InvalidPolicyError):
-        subscriptions.add("a", sync_function, "s", concurrency=0)
-    assert len(subscriptions) == 0
-
-
-def test_removing_patterns_one_by_one() -> None:
-    """The subscription goes with its last pattern."""
-    subscriptions = Subscriptions()
-    subscription = subscriptions.add("a", sync_function, "s")
-    subscriptions.add("b", sync_function, "s")
-    assert subscriptions.find("c", sync_function) is None
-    assert subscriptions.find("a", async_function) is None
-    assert subscriptions.remove(subscription, "a") is False
-    assert subscription.patterns == ("b",)
-    assert subscriptions.remove(subscription, "b") is True
-    assert subscriptions.get("s") is None
-    assert subscriptions.of(sync_function) is None

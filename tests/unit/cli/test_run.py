@@ -77,7 +77,10 @@ def test_bad_days_are_wrong_usage(days: str) -> None:
     assert run("--days", days) == 2
 
 
-def test_a_bad_broker_url_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    """A scheme that no backend serves."""
-    assert run("--broker", "carrier-pigeon://home", "--days", "1") == 1
-    assert "carrier-pigeon" in capsys.readouterr().err
+@pytest.mark.parametrize("url", ["memory://", "carrier-pigeon://u:secret@home", "amqp://u:secret@[::1"])
+def test_a_broker_that_is_no_rabbitmq_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--broker` is for RabbitMQ only; the error says what to write, without the password."""
+    assert run("--days", "1", "--broker", url) == 1
+    err = capsys.readouterr().err
+    assert "amqp://user:password@host" in err
+    assert "secret" not in err

@@ -5,6 +5,7 @@ import inspect
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,6 +167,18 @@ async def test_taking_back_ends_when_the_loop_has_ended(hub: Hub) -> None:
     over = HandedOverHub(hub, loop, resume=lambda: None, pause=lambda: None, look=lambda: None)
     loop.close()
     await asyncio.wait_for(asyncio.to_thread(over.take_back), 5)
+
+
+async def test_the_first_read_does_not_wait(hub: Hub) -> None:
+    """Celery's `_quick_drain` would hold up the loop for 0.1 s at each connection."""
+    read: list[Any] = []
+    raw: Any = object()
+    connection = SimpleNamespace(connection=raw, transport=SimpleNamespace(on_readable=lambda *each: read.append(each)))
+    over = HandedOverHub(hub, asyncio.get_running_loop(), resume=lambda: None, pause=lambda: None, look=lambda: None)
+    over.call_soon(loops._quick_drain, connection)  # noqa: SLF001
+    for callback in hub._pop_ready():  # noqa: SLF001
+        callback()
+    assert read == [(raw, hub)]
 
 
 # What a release of kombu or Celery could change

@@ -1,8 +1,11 @@
 """Outstanding knows which events that this process published or took still lack an outcome here."""
 
+import asyncio
 import threading
 
 from qt_events.rabbitmq import outstanding
+import pytest
+
 from qt_events.rabbitmq.outstanding import Outstanding
 
 LIMIT = outstanding._REMEMBERED  # noqa: SLF001
@@ -42,36 +45,50 @@ def test_a_repeated_outcome_is_no_new_event() -> None:
     assert len(book) == 0
 
 
-def test_idle_is_told_at_once_when_nothing_is_outstanding() -> None:
-    """Nobody waits for nothing."""
-    told: list[str] = []
-    Outstanding().when_idle(lambda: told.append("idle"))
-    assert told == ["idle"]
+async def test_nobody_waits_for_nothing() -> None:
+    """Idle at once when nothing is outstanding."""
+    async with asyncio.timeout(5):
+        await Outstanding().idle()
 
 
-def test_idle_is_told_once_with_the_last_outcome() -> None:
-    """Every waiter is told, and only once."""
-    book, told = Outstanding(), []
+async def test_everybody_waits_for_the_last_outcome() -> None:
+    """Every waiter is told of it, on its own loop."""
+    book = Outstanding()
     book.published("e", ["a"])
     book.published("f", ["a"])
-    book.when_idle(lambda: told.append(1))
-    book.when_idle(lambda: told.append(2))
+    waiting = [asyncio.create_task(book.idle()) for _ in range(2)]
+    await asyncio.sleep(0)
     book.settled("e", "a", ["a"])
-    assert told == []
-    book.settled("f", "a", ["a"])
-    assert sorted(told) == [1, 2]
-    book.published("g", ["a"])
-    book.settled("g", "a", ["a"])
-    assert sorted(told) == [1, 2]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    await asyncio.to_thread(book.settled, "f", "a", ["a"])
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
 
 
-def test_an_event_of_unknown_fate_is_not_waited_for() -> None:
-    """Its publish failed: nobody knows whether there will be an outcome."""
-    book, told = Outstanding(), []
+async def test_an_event_whose_publish_failed_is_not_waited_for() -> None:
+    """Nobody knows whether there will be an outcome."""
+    book = Outstanding()
+    with pytest.raises(OSError, match="lost"), book.expecting("e", ["a"]):
+        assert len(book) == 1
+        message = "lost"
+        raise OSError(message)
+    async with asyncio.timeout(5):
+        await book.idle()
+
+
+def test_who_waits_no_longer_disturbs_nobody() -> None:
+    """A wait that was given up, on a loop that is closed since, does not break a later outcome."""
+    book = Outstanding()
     book.published("e", ["a"])
-    book.when_idle(lambda: told.append("idle"))
-    book.forget("e")
-    assert told == ["idle"]
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await book.idle()
+
+    asyncio.run(give_up())
+    assert book.settled("e", "a", ["a"])
 
 
 def test_memory_is_bounded_where_nobody_settles() -> None:

@@ -5,7 +5,7 @@ from amqp.exceptions import NotFound, PreconditionFailed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.errors import InvalidPolicyError
+from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.topology import FIRST_LEVEL, Topology, topology_error
 from qt_events.retry import MAX_DELAY
 
@@ -50,7 +50,7 @@ def test_an_expiration_is_never_early_and_fits_its_level(delay: float) -> None:
 @pytest.mark.parametrize("prefix", ["", ".qt", "-qt", "a b", "qt/", "é", "x" * 41, "qt\n", None, 7])
 def test_a_bad_prefix_is_refused(prefix: object) -> None:
     """It begins every name on the broker, and stands in permission patterns."""
-    with pytest.raises(InvalidPolicyError, match="prefix="):
+    with pytest.raises(InvalidOptionError, match="prefix="):
         Topology(prefix)  # type: ignore[arg-type]
 
 
@@ -63,7 +63,7 @@ def test_a_sane_prefix_is_taken(prefix: str) -> None:
 @pytest.mark.parametrize("queue_type", ["", "stream", "Quorum", None, []])
 def test_a_bad_queue_type_is_refused(queue_type: object) -> None:
     """Only quorum and classic queues are work queues."""
-    with pytest.raises(InvalidPolicyError, match="queue_type="):
+    with pytest.raises(InvalidOptionError, match="queue_type="):
         Topology("qt", queue_type)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
-from qt_events.errors import UnknownSubscriptionError
+from qt_events.errors import UnknownDeadLetterError
 from qt_events.events import Event
 from qt_events.retry import RetryPolicy
 from qt_events.testing.contract.recorder import is_open, record
@@ -130,7 +130,7 @@ class LookingAndDiscarding(Scenario):
         await box.discard(letters[1].id)
         assert await box.list("looked_at.failing") == [letters[0], letters[2]]
         for action in (box.show, box.retry, box.discard):
-            with pytest.raises(UnknownSubscriptionError):
+            with pytest.raises(UnknownDeadLetterError):
                 await action(letters[1].id)
 
 

@@ -11,9 +11,9 @@ from qt_events.errors import (
     DuplicateSubscriptionError,
     InvalidEventError,
     InvalidHandlerError,
+    InvalidOptionError,
     InvalidPatternError,
     InvalidPayloadError,
-    InvalidPolicyError,
     UnknownSubscriptionError,
 )
 from qt_events.events import Event
@@ -79,7 +79,7 @@ class RefusedSubscriptions(Scenario):
                 bus.subscribe("taken.happened", handler, name="refused.another")  # type: ignore[arg-type]
         with pytest.raises(InvalidHandlerError, match="name"):
             bus.subscribe("taken.happened", be_another, name="not a name!")
-        with pytest.raises(InvalidPolicyError, match="concurrency"):
+        with pytest.raises(InvalidOptionError, match="concurrency"):
             bus.subscribe("taken.happened", be_another, name="refused.another", concurrency=0)
         for pattern, missing in (("taken.happened", be_another), ("taken.never", hear_good)):
             with pytest.raises(UnknownSubscriptionError):

@@ -149,6 +149,8 @@ class Unroutable(Scenario):
         await stage.until(lambda: stage.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics")
         with pytest.raises(UnroutableError, match=r"nobody\.listens"):
             await stage.bus.publish(Event("nobody.listens"), mandatory=True)
+        counted = stage.bus.get_stats()["by_type"]["nobody.listens"]
+        assert counted == {"published": 2, "dispatched": 0, "errors": 0, "unroutable": 2}
 
 
 async def hear_mandatory(event: Event[Any]) -> None:

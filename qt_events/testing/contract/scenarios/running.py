@@ -85,7 +85,7 @@ async def count_bad(event: Event[Any]) -> None:
 
 
 class Statistics(Scenario):
-    """get_stats() has SPEC.md's six keys, and their sums are right once everything has an outcome."""
+    """get_stats() has the six keys that every bus has, and their sums are right once everything has an outcome."""
 
     needs = Feature.LOCAL
 

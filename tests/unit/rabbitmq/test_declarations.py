@@ -1,0 +1,129 @@
+"""What is subscribed stands before what is published next, and what could not be declared is wanted still."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from amqp import spec
+from amqp.exceptions import AccessRefused
+
+from qt_events.errors import TopologyError
+from qt_events.rabbitmq.declarations import Declarations
+from qt_events.subscription import Subscription
+
+
+class RecordingTopology:
+    """Stands in for a Topology: notes what is declared, and lets a test step in between."""
+
+    events = "qt.events"
+
+    def __init__(self) -> None:
+        self.declared: list[Any] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def declare_base(self, _channel: object) -> None:
+        self.declared.append("base")
+
+    def declare_subscription(self, _channel: object, subscription: Subscription, key: str) -> None:
+        patterns = subscription.patterns
+        self.meanwhile()
+        self.declared.append((key, patterns))
+
+
+@pytest.fixture
+def topology() -> RecordingTopology:
+    return RecordingTopology()
+
+
+@pytest.fixture
+def declarations(topology: RecordingTopology) -> Declarations:
+    publisher: Any = None  # only asked for delay levels
+    return Declarations(topology, publisher, lambda _: 1)  # type: ignore[arg-type]
+
+
+def subscription(broadcast: bool = False) -> Subscription:
+    made = Subscription("guard", print, broadcast=broadcast)
+    made.patterns = ("first",)
+    return made
+
+
+def make(declarations: Declarations, session: int = 1) -> None:
+    channel: Any = None
+    declarations.make(channel, session)
+
+
+def test_everything_is_declared_once_a_session(declarations: Declarations, topology: RecordingTopology) -> None:
+    """The exchange again on a new channel: it may be gone; subscriptions once."""
+    declarations.want(subscription())
+    assert declarations.needed(1)
+    make(declarations, 1)
+    assert not declarations.needed(1)
+    assert declarations.needed(2)
+    make(declarations, 2)
+    assert topology.declared == ["base", ("guard", ("first",)), "base"]
+
+
+def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """subscribe() runs on another thread than the declarations."""
+    guard = subscription()
+    declarations.want(guard)
+
+    def subscribe_again() -> None:
+        topology.meanwhile = lambda: None
+        guard.patterns += ("second",)
+        declarations.want(guard)
+
+    topology.meanwhile = subscribe_again
+    make(declarations)
+    assert declarations.needed(1)
+    make(declarations)
+    assert not declarations.needed(1)
+    assert topology.declared[1:] == [("guard", ("first",)), ("guard", ("first", "second"))]
+
+
+def test_what_could_not_be_declared_is_wanted_still(declarations: Declarations, topology: RecordingTopology) -> None:
+    """The next publish tries again, and fails again, rather than go where its subscription does not hear it."""
+
+    def refuse() -> None:
+        message = "different"
+        raise TopologyError(message)
+
+    declarations.want(subscription())
+    topology.meanwhile = refuse
+    for _ in range(2):
+        with pytest.raises(TopologyError):
+            make(declarations)
+        assert declarations.needed(1)
+
+
+def test_who_may_not_configure_may_publish(
+    declarations: Declarations, topology: RecordingTopology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused exchange is somebody else's to declare; a refused publish on the way there is not swallowed."""
+
+    def refusing(method: tuple[int, int]) -> Callable[[object], None]:
+        def refuse(_channel: object) -> None:
+            text = "no"
+            raise AccessRefused(text, method)
+
+        return refuse
+
+    monkeypatch.setattr(topology, "declare_base", refusing(spec.Exchange.Declare))
+    make(declarations, 1)
+    assert not declarations.needed(1)
+    monkeypatch.setattr(topology, "declare_base", refusing(spec.Basic.Publish))
+    with pytest.raises(AccessRefused):
+        make(declarations, 2)
+
+
+def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:
+    """It must not take its parent's broadcast events; what it shares by name stays."""
+    state = subscription(broadcast=True)
+    before = declarations.key(state)
+    declarations.after_fork()
+    assert before.startswith("guard.")
+    assert declarations.key(state).startswith("guard.")
+    assert declarations.key(state) != before
+    assert declarations.key(subscription()) == "guard"
