@@ -9,7 +9,6 @@ The life of an event, and where to read about each part of it:
     codec.py          an event as CloudEvents JSON and AMQP properties, and back
     routing.py        topic patterns: match, and an index over many
     subscription.py   who wants which events
-    subscriptions.py  all of a bus's, and who hears what
     subscriptions.py  a bus's subscribers, by name, by handler, by what they hear
     retry.py          again, when, or never
     delivery.py       deliver(): the one place that calls a handler
@@ -71,6 +70,7 @@ from qt_events.errors import (
     InvalidPayloadError,
     InvalidPolicyError,
     InvalidUrlError,
+    LoginRefusedError,
     MessageError,
     NotSupportedError,
     PoisonError,
@@ -123,6 +123,7 @@ __all__ = [
     "InvalidPayloadError",
     "InvalidPolicyError",
     "InvalidUrlError",
+    "LoginRefusedError",
     "MessageError",
     "ModelPromoted",
     "ModelPromotedEvent",

@@ -27,7 +27,8 @@ def create_event_bus(url: str, **options: Any) -> EventBus:
     """
     scheme = _scheme(url)
     if scheme not in _BACKENDS:
-        shown = f"{scheme}://..." if scheme else f"of type {type(url).__name__}"  # not the whole: it may hold a password
+        shown = f"{scheme}://..." if scheme else f"without a scheme ({type(url).__name__})"
+        # never the whole URL: it may hold a password
         message = f"no backend for the URL {shown}: use memory:// or amqp://user:password@host:port/vhost"
         raise InvalidUrlError(message)
     module, name = _BACKENDS[scheme]
@@ -40,8 +41,8 @@ def create_event_bus(url: str, **options: Any) -> EventBus:
 def _scheme(url: object) -> str:
     try:
         return urlsplit(url).scheme if isinstance(url, str) else ""
-    except ValueError as error:  # its text says what is wrong, and shows nothing of the URL but a host
-        message = f"a malformed URL ({error}): use memory:// or amqp://user:password@host:port/vhost"
+    except ValueError:  # its text may show the password
+        message = "a malformed URL: use memory:// or amqp://user:password@host:port/vhost, the parts percent-encoded"
         raise InvalidUrlError(message) from None
 
 

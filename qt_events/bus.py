@@ -90,7 +90,10 @@ class EventBus(Protocol):
         """
 
     def stop(self) -> None:
-        """Ask run_forever to finish what it holds, within the grace period, and return."""
+        """Ask run_forever to finish what it holds, within the grace period, and return.
+
+        One that has not begun yet, a task made just before, does so when it begins.
+        """
 
     def close(self) -> None:
         """Let go of what publishing holds open, a connection and its thread, after what is in flight.

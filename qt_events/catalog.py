@@ -206,9 +206,7 @@ class OpportunitiesUpdatedEvent(Event[OpportunitiesUpdated], type="opportunities
         excluded_count: int = 0,
     ) -> Self:
         """See `OpportunitiesUpdated` for the fields."""
-        return super().create(
-            top_symbols=top_symbols, scores=scores, criteria=criteria, excluded_count=excluded_count
-        )
+        return super().create(top_symbols=top_symbols, scores=scores, criteria=criteria, excluded_count=excluded_count)
 
 
 class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="executor"):

@@ -13,7 +13,13 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic_core import from_json, to_json
 
-from qt_events.errors import DecodeError, InvalidEventError, InvalidPatternError, TypeMismatchError
+from qt_events.errors import (
+    DecodeError,
+    InvalidEventError,
+    InvalidPatternError,
+    InvalidPayloadError,
+    TypeMismatchError,
+)
 from qt_events.events import Event
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -33,9 +39,19 @@ class Message:
     headers: dict[str, Any] = field(default_factory=dict)
 
 
-def encode(event: Event[Any]) -> Message:
-    """The event as a CloudEvent, with the AMQP properties that repeat what tools show."""
-    return Message(to_json(_envelope(event), inf_nan_mode="constants"), _properties(event))
+def encode(event: Event[Any], limit: int | None = MAX_BODY) -> Message:
+    """The event as a CloudEvent, with the AMQP properties that repeat what tools show.
+
+    Raises:
+        InvalidPayloadError: its body has more than `limit` bytes, which no consumer would read.
+    """
+    body = to_json(_envelope(event), inf_nan_mode="constants")
+    if limit is not None and len(body) > limit:
+        message = (
+            f"{event.type!r} has {len(body)} bytes; more than {limit} are not read: publish where to find the data"
+        )
+        raise InvalidPayloadError(message)
+    return Message(body, _properties(event))
 
 
 def _envelope(event: Event[Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class DeadLetterStore:
         first_failed: datetime | None,
     ) -> None:
         """Keep what failed for good just now."""
-        message, failed = encode(event), now()
+        message, failed = encode(event, limit=None), now()
         record = DeadLetterRecord(
             subscription=subscription.name,
             event_id=event.id,

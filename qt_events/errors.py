@@ -109,6 +109,10 @@ class BrokerUnreachableError(PublishTimeoutError):
     """Nobody answers at the broker's address."""
 
 
+class LoginRefusedError(BrokerError):
+    """The broker knows no such user, password or virtual host, or does not let this user in."""
+
+
 class BrokerBlockedError(PublishTimeoutError):
     """The broker takes no publishes: an alarm for memory or disk is on."""
 
@@ -133,4 +137,4 @@ class BackpressureError(BusyError, TimeoutError):
 
 
 class UnroutableError(QtEventsError):
-    """Nobody hears the event, and its publisher asked for somebody: subscribe first, publishing it again changes nothing."""
+    """Nobody hears the event, and its publisher asked for somebody. Publishing it again does not help: subscribe."""

@@ -111,7 +111,8 @@ def freeze_field(value: Any, path: str, depth: int = 1) -> Any:
         case list():
             return FrozenList([freeze_field(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)])
         case tuple():
-            return tuple(freeze_field(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value))
+            items = [freeze_field(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
+            return type(value)._make(items) if hasattr(value, "_make") else tuple(items)  # a NamedTuple stays one
         case set() | frozenset():
             return frozenset(freeze_field(v, path, depth + 1) for v in value)
     return _leaf(value, path)
@@ -122,6 +123,9 @@ def _leaf(value: Any, path: str) -> Any:
         return _unicode(value, path)
     if type(value) is int:
         return freeze(value, path)
+    if isinstance(value, BaseModel) and not isinstance(value, Mapping):
+        message = f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, checked and frozen"
+        raise InvalidPayloadError(message)
     if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise _not_json(path, value)

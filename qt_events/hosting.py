@@ -29,12 +29,17 @@ class Hosted(ABC):
     def stop(self) -> None:
         """See EventBus."""
 
+    @abstractmethod
+    def _forget_stop(self) -> None:
+        """A stop() from before is not meant for what begins now."""
+
     async def _started(self) -> None:
         """Return when it delivers. Begins after run_forever's first step, and is cancelled if that ends first."""
         await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         """Start delivering in the background; return once it does. Raises what run_forever raises before that."""
+        self._forget_stop()
         runner = self._runner = asyncio.create_task(self.run_forever())
         started = asyncio.create_task(self._started())
         try:
@@ -59,5 +64,6 @@ class Hosted(ABC):
         except (TimeoutError, BusStateError) as late:
             logger.warning("left the bus with work unfinished: %s", late)
         finally:
-            self.stop()
+            if not runner.done():
+                self.stop()
             await runner

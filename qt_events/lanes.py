@@ -5,6 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from functools import partial
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from qt_events.lane import Lane
@@ -37,8 +38,8 @@ class Lanes(Generic[T]):
     def slowest(self) -> tuple[str, int]:
         """The subscription with most to do, and how much that is; "" if there is nothing to do."""
         with self._lock:
-            to_do = {subscription.name: len(lane) + lane.busy for subscription, lane in self._lanes.items()}
-        return max(to_do.items(), key=lambda item: item[1], default=("", 0))
+            to_do = [(subscription.name, len(lane) + lane.busy) for subscription, lane in self._lanes.items()]
+        return max(filter(itemgetter(1), to_do), key=itemgetter(1), default=("", 0))
 
     def push(self, subscription: Subscription, item: T) -> None:
         """Append an item to the subscription's lane: on the loop's own thread, while there is one."""

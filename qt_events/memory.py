@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -24,6 +23,7 @@ from qt_events.room import Room
 from qt_events.stats import Stats
 from qt_events.subscription import EventHandler, Predicate, Subscription, name_of, pattern_of
 from qt_events.subscriptions import Subscriptions
+from qt_events.threads import DaemonThreads
 
 logger = logging.getLogger("qt_events")
 
@@ -89,54 +89,44 @@ class InMemoryEventBus(Hosted):
         self._closed = False
         self._lanes = Lanes(self._process)
         self._waiting_retries: dict[_Delivery, tuple[float, Timer | None]] = {}  # due time by the clock
-        self._executor: ThreadPoolExecutor | None = None
+        self._executor: DaemonThreads | None = None
         self._stop_wanted = asyncio.Event()
+        self._stop_first = False  # stop() came before run_forever()
 
     # Publish
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """See EventBus."""
-        event = checked_event(event)
-        self._must_be_open()
-        if current_event() is not None:
-            self._room.enter_anyway()
-        else:
-            try:
-                await self._room.enter(self.publish_timeout)
-            except TimeoutError:
-                raise self._backpressure(f"no room for {self.publish_timeout:g} s") from None
+        event = self._checked(event)
+        try:
+            await self._room.enter(self.publish_timeout, anyway=current_event() is not None)
+        except TimeoutError:
+            raise self._backpressure(self.publish_timeout) from None
         self._route(event, mandatory=mandatory)
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """See EventBus. Does not wait for room on a bus that does not run."""
-        event = checked_event(event)
+        event = self._checked(event)
         refuse_on_event_loop()
-        self._must_be_open()
-        if current_event() is not None:
-            self._room.enter_anyway()
-        else:
-            self._enter_blocking()
+        patience = self.publish_timeout if self._lanes.running else 0.0
+        try:
+            self._room.enter_blocking(patience, anyway=current_event() is not None)
+        except TimeoutError:
+            raise self._backpressure(patience) from None
         self._route(event, mandatory=mandatory)
 
-    def _enter_blocking(self) -> None:
-        patience, why = self.publish_timeout, f"no room for {self.publish_timeout:g} s"
-        if not self._lanes.running:
-            patience, why = 0.0, "the bus is full and not running"
-        try:
-            self._room.enter_blocking(patience)
-        except TimeoutError:
-            raise self._backpressure(why) from None
-
-    def _must_be_open(self) -> None:
+    def _checked(self, event: Event[Any]) -> Event[Any]:
         if self._closed:
             message = "this bus is closed: nothing more can be published on it"
             raise BusStateError(message)
+        return checked_event(event)
 
-    def _backpressure(self, why: str) -> BackpressureError:
+    def _backpressure(self, waited: float) -> BackpressureError:
+        why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
         name, to_do = self._lanes.slowest()
+        slowest = f"the slowest subscription is {name!r} with {to_do} events to go" if name else "all wait for a retry"
         return BackpressureError(
-            f"{why}: {self._room.taken} events are held (max_queue_size={self.max_queue_size}); "
-            f"the slowest subscription is {name!r} with {to_do} events to go"
+            f"{why}: {self._room.taken} events are held (max_queue_size={self.max_queue_size}); {slowest}"
         )
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
@@ -208,7 +198,10 @@ class InMemoryEventBus(Hosted):
 
     def _start(self) -> None:
         self._stop_wanted = asyncio.Event()
-        self._executor = ThreadPoolExecutor(self.max_workers, thread_name_prefix="qt_events")
+        if self._stop_first:
+            self._stop_wanted.set()
+        self._stop_first = False
+        self._executor = DaemonThreads(self.max_workers)
         self._lanes.start()
         for delivery, (due, _) in tuple(self._waiting_retries.items()):
             self._retry_at(delivery, due)
@@ -293,8 +286,14 @@ class InMemoryEventBus(Hosted):
             raise BusStateError(message)
 
     def stop(self) -> None:
-        """See EventBus. Nothing happens on a bus that does not run. Safe from any thread."""
-        self._lanes.call_soon(self._stop_wanted.set)
+        """See EventBus. Safe from any thread."""
+        if self._lanes.running:
+            self._lanes.call_soon(self._stop_wanted.set)
+        else:
+            self._stop_first = True
+
+    def _forget_stop(self) -> None:
+        self._stop_first = False
 
     def close(self) -> None:
         """See EventBus. Nothing is held open here; publishing is refused all the same."""

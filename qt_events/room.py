@@ -16,9 +16,9 @@ class Room:
         self._line: deque[Future[bool]] = deque()  # if anybody stands here, the room is full
         self._until_empty: list[Future[bool]] = []
 
-    async def enter(self, timeout: float) -> None:
-        """Take a place; wait for one at most `timeout` seconds, then TimeoutError."""
-        place = self._stand_in_line()
+    async def enter(self, timeout: float, *, anyway: bool = False) -> None:
+        """Take a place; wait for one at most `timeout` seconds, then TimeoutError. `anyway`: even if there is none."""
+        place = self._stand_in_line(anyway=anyway)
         if place is None:
             return
         try:
@@ -28,9 +28,9 @@ class Room:
             self._give_up(place)
             raise
 
-    def enter_blocking(self, timeout: float) -> None:
+    def enter_blocking(self, timeout: float, *, anyway: bool = False) -> None:
         """`enter`, for plain threads."""
-        place = self._stand_in_line()
+        place = self._stand_in_line(anyway=anyway)
         if place is None:
             return
         try:
@@ -40,9 +40,8 @@ class Room:
             raise
 
     def enter_anyway(self) -> None:
-        """Take a place even if there is none."""
-        with self._lock:
-            self.taken += 1
+        """Take a place at once, even if there is none."""
+        self._stand_in_line(anyway=True)
 
     def leave(self) -> None:
         """Give a place back: to the first in line, if anybody waits."""
@@ -67,10 +66,10 @@ class Room:
         with self._lock:
             self._wake_joiners(emptied=False)
 
-    def _stand_in_line(self) -> Future[bool] | None:
+    def _stand_in_line(self, *, anyway: bool) -> Future[bool] | None:
         """What to wait for; None for who is let in at once."""
         with self._lock:
-            if self.taken < self.size:
+            if anyway or self.taken < self.size:
                 self.taken += 1
                 return None
             place: Future[bool] = Future()

@@ -29,7 +29,7 @@ class Subscriptions:
         return frozenset(pattern for subscription in self for pattern in subscription.patterns)
 
     def add(self, pattern: str, handler: EventHandler, name: str, **options: Any) -> Subscription:
-        """A new subscription, or another pattern for the one of that name and handler. Options that are None are left out.
+        """A new subscription, or another pattern for the one of that name and handler; None is no option.
 
         Raises:
             DuplicateSubscriptionError: the name belongs to another handler, or was given other options.

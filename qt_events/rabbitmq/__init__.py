@@ -20,7 +20,7 @@ serving.py        whether, on which pool and loop, and until when this process d
 worker.py         the Celery worker inside the caller's process
 consumer.py       Celery's consumer, its event loop handed to asyncio
 hub.py            Celery's event loop, stepped by asyncio
-loop.py           threads for an event loop and for sync handlers
+loop.py           a thread for an event loop
                   handling
 queues.py         SubscriptionQueue: the queue names the task
 envelope.py       a message as it came, on its way to a handler and beyond

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import celery
 
@@ -19,6 +18,7 @@ from qt_events.errors import (
     UnroutableError,
 )
 from qt_events.events import Event, checked_event, current_event
+from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.configuration import configure, new_app
 from qt_events.rabbitmq.connections import for_errands, for_publishing, visiting
@@ -41,7 +41,7 @@ from qt_events.subscriptions import Subscriptions
 logger = logging.getLogger("qt_events")
 
 
-class CeleryEventBus:
+class CeleryEventBus(Hosted):
     """An EventBus over RabbitMQ.
 
     `run_forever()` serves the subscriptions in this process, on the caller's event loop; `celery -A module worker`
@@ -96,10 +96,9 @@ class CeleryEventBus:
             slowest=self.serving.slowest,
         )
         self.declarations = Declarations(self.topology, self.publisher, self.serving.prefetch)
-        self._registration = Registration(self.app, self.declarations, self.serving)
+        self._registration = Registration(self.app, self.declarations, self.serving, self.outstanding)
         self._eager = Eager(self)
         self._broker_dead_letters = RabbitMQDeadLetters(self)
-        self._runner: asyncio.Task[None] | None = None
 
     def _attach(self) -> None:
         """Make the Celery app this bus's."""
@@ -263,35 +262,18 @@ class CeleryEventBus:
             raise ForeignConsumersError(message)
 
     def stop(self) -> None:
-        """See EventBus. Nothing happens on a bus that does not run. Safe from any thread."""
+        """See EventBus. Safe from any thread."""
         self.serving.stop()
 
     def close(self) -> None:
         """See EventBus."""
         self.publisher.close()
 
-    async def __aenter__(self) -> Self:
-        """Start delivering in the background; return when the worker consumes. Raises what run_forever raises."""
-        self._runner = asyncio.create_task(self.run_forever())
-        await asyncio.sleep(0)
-        await self.serving.ready()
-        if self._runner.done():
-            await self._runner
-        return self
+    def _forget_stop(self) -> None:
+        self.serving.stop_wanted = False
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        """Wait for all outcomes, retries included, at most `grace` seconds; then stop."""
-        assert self._runner is not None  # noqa: S101
-        try:
-            if error is None and not self._runner.done():
-                await self.join(self.grace)
-        except (TimeoutError, BusStateError) as late:
-            logger.warning("left the bus with work unfinished: %s", late)
-        finally:
-            self.stop()
-            await self._runner
+    async def _started(self) -> None:
+        await self.serving.ready()
 
     # Look and remove
 

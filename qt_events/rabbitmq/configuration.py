@@ -69,8 +69,6 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
         if not any(name in each for each in given):
             app.conf[name] = value
     app.conf.update(_REQUIRED)
-    if not app.conf.task_queues:
-        app.conf.task_default_queue = ""  # else Celery would declare a queue that nobody publishes to
     if classic:  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together
         app.conf.worker_prefetch_multiplier = 0
 

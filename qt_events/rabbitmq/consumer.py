@@ -2,26 +2,31 @@
 
 import asyncio
 import logging
+import time
 import warnings
 from concurrent.futures import wait
 from functools import partial
 from typing import Any
 
 import kombu
+from amqp.exceptions import AccessRefused, NotAllowed
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 from kombu.common import ignore_errors
 
-from qt_events.errors import QtEventsError
+from qt_events.errors import LoginRefusedError, QtEventsError
 from qt_events.rabbitmq.hub import HandedOverHub
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.queues import SubscriptionQueue
+from qt_events.rabbitmq.tasks import is_plain
 
 logger = logging.getLogger("qt_events")
 
 _LOOK = 0.2  # seconds between two looks at whether to wait any longer
+
+_REFUSED_PAUSE = 2.0  # seconds before another try to log in
 
 # DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue: other subscriptions' events would come.
 _LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
@@ -40,6 +45,8 @@ class EventConsumer(Consumer):
         self.bus = self.app.qt_events_bus
         self._serving = self.bus.serving
         self._serving.take_part(self)
+        if not any(is_plain(task) for task in self.app.tasks.values()):  # nobody would publish to Celery's own queue
+            self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
     def loop(self, *args: Any) -> None:
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends."""
@@ -130,6 +137,19 @@ class EventConsumer(Consumer):
             logger.error("no subscription of this worker has a queue %r: nothing is consumed from it", queue)
             return
         super().add_task_queue(queue, *args, **kwargs)
+
+    def connect(self) -> kombu.Connection:
+        """Celery's own, with a name for a refused login; one refused later may be allowed again, so that is retried."""
+        try:
+            return super().connect()
+        except (AccessRefused, NotAllowed) as error:
+            where = self.conninfo.as_uri()
+            if not self.restart_count:
+                message = f"{where} does not let us in ({error.reply_text}): check user, password and virtual host"
+                raise LoginRefusedError(message) from error
+            logger.warning("worker: %s does not let us in (%s), again in %g s", where, error.reply_text, _REFUSED_PAUSE)
+            time.sleep(_REFUSED_PAUSE)
+            raise ConnectionRefusedError(str(error)) from error
 
     def ensure_connected(self, conn: kombu.Connection) -> kombu.Connection:
         """Try until there is a connection, or the worker is to stop; soon again, for events wait."""

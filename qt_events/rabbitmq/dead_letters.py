@@ -100,13 +100,24 @@ class RabbitMQDeadLetters:
         return sent
 
     def _send_back(self, taken: _Taken) -> None:
-        raw, record = taken.raw, taken.record
-        key = str((raw.headers or {}).get(KEY) or record.subscription)
+        record = taken.record
         message = Message(record.body, record.properties, {TYPE: record.event_type})
         here = [record.subscription] if self._bus.subscriptions.get(record.subscription) else []  # else nobody waits
         with self._bus.outstanding.expecting(record.event_id, here):
-            self._bus.publisher.ask_blocking(Publish(self._bus.topology.redeliver, key, message))
+            self._bus.publisher.ask_blocking(Publish(self._bus.topology.redeliver, self._key(taken), message))
         taken.remove()
+
+    def _key(self, taken: _Taken) -> str:
+        """What brings it back. A broadcast's own process may be gone for good: then it is this one's."""
+        name = taken.record.subscription
+        served = self._bus.subscriptions.get(name)
+        if served is not None:
+            return self._bus.declarations.key(served)
+        key = str((taken.raw.headers or {}).get(KEY) or name)
+        if key != name:
+            message = f"{name!r} is a broadcast: send its dead letters back from a process that subscribes to it"
+            raise UnknownSubscriptionError(message)
+        return key
 
     def _all(self, subscription: str | None) -> Generator[_Taken, None, None]:
         """Those there are now; what is not removed is back in its queue at the end."""

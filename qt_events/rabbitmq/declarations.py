@@ -103,10 +103,10 @@ class Declarations:
         return f"{subscription.name}.{self._instance}" if subscription.broadcast else subscription.name
 
     def queues(self, subscription: Subscription) -> list[SubscriptionQueue]:
-        """Its queues as a worker consumes them: its own and, unless it is a broadcast, its quarantine."""
+        """Its queues as a worker consumes them: its own, and its quarantine if it has one."""
         key = self.key(subscription)
         names = [(self._topology.queue(key), False)]
-        if not subscription.broadcast:
+        if self._topology.has_quarantine(subscription):
             names.append((self._topology.quarantine(key), True))
         return [self._queue(subscription, key, name, quarantined=quarantined) for name, quarantined in names]
 
@@ -116,6 +116,7 @@ class Declarations:
             subscription=subscription.name,
             key=key,
             quarantined=quarantined,
+            redeliver=self._topology.redeliver,
             declare_all=lambda channel: self._topology.declare_subscription(channel, subscription, key),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
         )

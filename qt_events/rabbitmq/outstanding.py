@@ -59,6 +59,16 @@ class Outstanding:
             self._wake()
             return not left
 
+    def drop(self, subscription: str) -> None:
+        """It is served here no more: nobody waits for its outcomes."""
+        with self._lock:
+            for events in (self._own, self._foreign):
+                for event_id in [each for each, left in events.items() if subscription in left]:
+                    events[event_id].discard(subscription)
+                    if not events[event_id]:
+                        del events[event_id]
+            self._wake()
+
     @contextmanager
     def expecting(self, event_id: str, subscriptions: Iterable[str]) -> Iterator[None]:
         """It is about to be published; unless that fails: then it is unknown whether it was, and nobody waits."""

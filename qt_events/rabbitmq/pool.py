@@ -14,8 +14,9 @@ from celery.concurrency.base import BasePool, apply_target
 from qt_events.delivery import Outcome
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.lane import Lane
-from qt_events.rabbitmq.loop import DaemonThreads, LoopThread
+from qt_events.rabbitmq.loop import LoopThread
 from qt_events.rabbitmq.tasks import attempt
+from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus
@@ -64,7 +65,14 @@ class AsyncioPool(BasePool):
     def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
                  accept_callback: Any = None, **_: Any) -> None:  # fmt: skip
         """A plain Celery task of the same app: in a thread."""
-        self.executor.submit(apply_target, target, args, kwargs, callback, accept_callback)
+        self.executor.submit(self._apply, target, args, kwargs, callback, accept_callback)
+
+    def _apply(self, *call: Any) -> None:
+        self.app.set_current()  # Celery looks the task up in its thread's app
+        try:
+            apply_target(*call)
+        except Exception:
+            logger.exception("a task of %r has no result", self.app.main)
 
     # Deliveries
 

@@ -181,7 +181,8 @@ class Publisher:
         if not self._connected:
             why = self._last_error or "no answer"
             return BrokerUnreachableError(
-                f"no connection to {where} in {self._timeout:g} s ({why}): is RabbitMQ running there? {again}"
+                f"no connection to {where} in {self._timeout:g} s ({why}): is RabbitMQ running there, "
+                f"and are user, password and virtual host right? {again}"
             )
         if self._alarmed:
             return BrokerBlockedError(

@@ -22,8 +22,10 @@ _MAX_MESSAGE_ID = 255
 class SubscriptionQueue(kombu.Queue):
     """One subscription's queue, or its quarantine, as Celery consumes it.
 
-    `subscription`, `key` and `quarantined` say whose it is; `declare_all(channel)` declares whatever stands around it;
-    `prefetch()` is how many unacknowledged messages this consumer may hold.
+    `subscription`, `key` and `quarantined` say whose it is; `redeliver` is the exchange that retries come back
+    through: only what comes from there, or straight into the queue, has headers of ours that are believed.
+    `declare_all(channel)` declares whatever stands around it; `prefetch()` is how many unacknowledged messages
+    this consumer may hold.
     """
 
     attrs = (
@@ -31,6 +33,7 @@ class SubscriptionQueue(kombu.Queue):
         ("subscription", None),
         ("key", None),
         ("quarantined", bool),
+        ("redeliver", None),
         ("declare_all", None),
         ("prefetch", None),
     )
@@ -38,6 +41,7 @@ class SubscriptionQueue(kombu.Queue):
     subscription: str
     key: str
     quarantined: bool = False
+    redeliver: str
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
 
@@ -73,12 +77,13 @@ class SubscriptionQueue(kombu.Queue):
         return f"{message_id if sane else uuid4()}:{self.key}"
 
     def _envelope(self, raw: RawMessage, headers: dict[str, Any]) -> Envelope:
+        ours = ("qt-",) if raw.delivery_info.get("exchange") in (self.redeliver, "") else ()
         return Envelope(
             subscription=self.subscription,
             key=self.key,
             body=body_of(raw),
             properties={name: value for name, value in raw.properties.items() if name != "application_headers"},
-            headers={name: value for name, value in headers.items() if name.startswith("qt-") or name in _KEPT_HEADERS},
+            headers={name: value for name, value in headers.items() if name.startswith(ours) or name in _KEPT_HEADERS},
             routing_key=str(raw.delivery_info.get("routing_key", "")),
             quarantined=self.quarantined,
         )

@@ -5,6 +5,7 @@ import celery
 from qt_events.errors import InvalidHandlerError
 from qt_events.rabbitmq.consumer import EventConsumer
 from qt_events.rabbitmq.declarations import Declarations
+from qt_events.rabbitmq.outstanding import Outstanding
 from qt_events.rabbitmq.serving import Serving
 from qt_events.rabbitmq.tasks import SubscriptionTask
 from qt_events.subscription import EventHandler, Subscription, name_of
@@ -13,8 +14,11 @@ from qt_events.subscription import EventHandler, Subscription, name_of
 class Registration:
     """What makes a Celery worker of this app serve a subscription."""
 
-    def __init__(self, app: celery.Celery, declarations: Declarations, serving: Serving) -> None:
-        self._app, self._declarations, self._serving = app, declarations, serving
+    def __init__(
+        self, app: celery.Celery, declarations: Declarations, serving: Serving, outstanding: Outstanding
+    ) -> None:
+        self._app, self._declarations = app, declarations
+        self._serving, self._outstanding = serving, outstanding
 
     def add(self, task: SubscriptionTask, subscription: Subscription) -> None:
         """It is new, or has a new pattern."""
@@ -31,6 +35,7 @@ class Registration:
         queues = self._declarations.queues(subscription)
         self._serving.tell(EventConsumer.drop, queues)
         self._declarations.drop(subscription)
+        self._outstanding.drop(subscription.name)
         self._app.tasks.pop(subscription.name, None)
         for queue in queues:
             self._app.amqp.queues.deselect(queue.name)

@@ -40,16 +40,17 @@ class Serving:
             message = "this bus runs already: one run_forever() a bus"
             raise BusStateError(message)
         self.loop = asyncio.get_running_loop()
-        self.stop_wanted = self.hurry = False
         self.last_refusal = None
         try:
             await (self._wait_for_stop() if self._bus.is_eager else self._host_worker())
         finally:
             self.loop = None
+            self.stop_wanted = self.hurry = False
 
     async def _wait_for_stop(self) -> None:
         self._eager_stop = asyncio.Event()
-        await self._eager_stop.wait()
+        if not self.stop_wanted:
+            await self._eager_stop.wait()
 
     async def _host_worker(self) -> None:
         self.worker = InProcessWorker(self._bus)

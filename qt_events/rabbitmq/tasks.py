@@ -9,6 +9,7 @@ quarantine, where it is handled alone: if it takes its process down there too, i
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -24,6 +25,7 @@ from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageErr
 from qt_events.rabbitmq.envelope import Envelope, headers_of
 from qt_events.rabbitmq.orders import Publish
 from qt_events.subscription import Subscription
+from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus
@@ -49,7 +51,7 @@ async def attempt(
     envelope: Envelope,
     subscription: Subscription,
     bus: "CeleryEventBus",
-    executor: Executor | None,
+    executor: Executor,
     *,
     is_revoked: bool = False,
     is_void: Callable[[], bool] = _never,
@@ -60,7 +62,7 @@ async def attempt(
         envelope: the message.
         subscription: whose it is.
         bus: of the subscription.
-        executor: where sync handlers run; None for right here.
+        executor: where sync handlers run.
         is_revoked: an operator revoked it: it is a dead letter, for nothing is dropped in silence.
         is_void: asked after the handler: the broker delivers the message again anyway, so nothing need follow.
 
@@ -98,7 +100,7 @@ def _quarantine(envelope: Envelope, bus: "CeleryEventBus") -> Publish:
 
 
 async def _outcome(
-    envelope: Envelope, subscription: Subscription, bus: "CeleryEventBus", executor: Executor | None
+    envelope: Envelope, subscription: Subscription, bus: "CeleryEventBus", executor: Executor
 ) -> Outcome:
     try:
         _refuse_poison(envelope)
@@ -162,7 +164,8 @@ class SubscriptionTask(celery.Task):
             celery.exceptions.Reject: it is not; the message goes back to its queue.
         """
         try:
-            outcome = _runner().run(attempt(envelope, self.subscription, self.bus, None, is_revoked=is_revoked))
+            own = _own()
+            outcome = own.runner.run(attempt(envelope, self.subscription, self.bus, own.helper, is_revoked=is_revoked))
         except (BrokerError, BusStateError) as error:
             logger.warning("%s: event %s goes back to its queue: %s", self.name, envelope.event_id, error)
             raise CeleryReject(error, requeue=True) from error
@@ -179,14 +182,28 @@ class DeliveryFailed(Exception):
     """What Celery's events and Flower show of an event that became a dead letter: reason, exception type, message."""
 
 
-_local = threading.local()
+class _Own(threading.local):
+    """What each thread of a pool has for its life: what handlers open on its event loop stays usable."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.runner = asyncio.Runner()
+        self.helper = DaemonThreads(1)  # for sync handlers: off the event loop, they may publish and run loops
 
 
-def _runner() -> asyncio.Runner:
-    """This thread's event loop, one for its life: what handlers open on it stays usable from event to event."""
-    if not hasattr(_local, "runner"):
-        _local.runner = asyncio.Runner()
-    return _local.runner  # type: ignore[no-any-return]
+_threads: list[_Own] = []
+
+
+def _own() -> _Own:
+    """This thread's; a forked child begins anew."""
+    if not _threads or _threads[-1].pid != os.getpid():
+        _threads[:] = [_Own()]
+    return _threads[-1]
+
+
+def is_plain(task: celery.Task) -> bool:
+    """A task of the app's author, neither a subscription's nor one of Celery's own."""
+    return not isinstance(task, SubscriptionTask) and not str(task.name).startswith("celery.")
 
 
 def task_for(subscription: Subscription, bus: "CeleryEventBus") -> SubscriptionTask:

@@ -77,6 +77,10 @@ class Topology:
         """The AMQP `expiration` of a delayed message: whole ms, never early."""
         return str(max(1, math.ceil(delay * 1000)))
 
+    def has_quarantine(self, subscription: Subscription) -> bool:
+        """Only quorum queues count returns (RabbitMQ, Poison Message Handling); a broadcast's queue ends by itself."""
+        return self.queue_type == "quorum" and not subscription.broadcast
+
     # Declarations
 
     def declare_base(self, channel: Channel) -> None:
@@ -97,7 +101,8 @@ class Topology:
                 self._queue(channel, self.queue(key), **arguments)
             else:
                 self._queue(channel, self.queue(key), **self._dead_lettering(self.dead(subscription.name)))
-                self._queue(channel, self.quarantine(subscription.name), **{"x-single-active-consumer": True})
+                if self.has_quarantine(subscription):
+                    self._queue(channel, self.quarantine(subscription.name), **{"x-single-active-consumer": True})
             channel.queue_bind(self.queue(key), self.redeliver, key)
             self.bind(channel, key, subscription.patterns)
         except ChannelError as error:

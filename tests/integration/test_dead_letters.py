@@ -1,10 +1,8 @@
 """Dead letters on the broker: nothing is dropped in silence, looking changes nothing, a retry is one subscription's."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import amqp
 import pytest
@@ -20,6 +18,7 @@ from qt_events.errors import (
 )
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ports import free_ports
+from tests.integration.conftest import channel_to, depth, until, until_told
 
 ONCE = RetryPolicy(max_attempts=1)
 TWICE = RetryPolicy(max_attempts=2, initial=0, jitter=0)
@@ -66,33 +65,10 @@ async def handled(bus: CeleryEventBus, *numbers: int) -> None:
         await bus.join(30)
 
 
-@contextmanager
-def channel_to(url: str) -> Iterator[amqp.Channel]:
-    parts = urlsplit(url)
-    with amqp.Connection(
-        f"{parts.hostname}:{parts.port}",
-        userid=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        virtual_host=unquote(parts.path[1:]),
-    ) as connection:
-        yield connection.channel()
-
-
 def publish_raw(url: str, body: bytes, key: str = "number.drawn", **properties: Any) -> None:
     with channel_to(url) as channel:
         channel.confirm_select()
         channel.basic_publish_confirm(amqp.Message(body, **properties), "qt.events", key)
-
-
-def depth(url: str, queue: str) -> int:
-    with channel_to(url) as channel:
-        return int(channel.queue_declare(queue, passive=True).message_count)
-
-
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # it is the broker's state, nobody tells
-            await asyncio.sleep(0.02)
 
 
 async def listed(bus: CeleryEventBus, subscription: str = "fallible") -> list[DeadLetterRecord]:
@@ -250,7 +226,7 @@ async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
     await bus.declarations.made()
     message = encode(event(3))
     await asyncio.to_thread(publish_raw, amqp_url, message.body, **message.properties, expiration="1")
-    await until(lambda: depth(amqp_url, "qt.dead.fallible"))
+    await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
     (record,) = await listed(bus)
     assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 0)
     assert record.body == message.body
@@ -314,7 +290,7 @@ async def test_dead_letters_without_ids_can_be_told_apart_and_sent_back(
     await bus.declarations.made()
     for number in range(3):
         await asyncio.to_thread(publish_raw, amqp_url, b'{"number": %d}' % number, expiration="1")
-    await until(lambda: depth(amqp_url, "qt.dead.fallible") == 3)
+    await until_told(lambda: depth(amqp_url, "qt.dead.fallible") == 3)
     records = await listed(bus)
     assert len({record.id for record in records}) == 3
     await bus.dead_letters.discard(records[1].id)
@@ -343,12 +319,12 @@ async def test_retries_of_a_removed_subscription_end_in_lost(bus: CeleryEventBus
     bus.subscribe("#", staying.handle, name="staying", retry=later)
     serving = asyncio.create_task(bus.run_forever())
     await bus.publish(event(1))
-    await until(lambda: depth_or_none(amqp_url, "qt.retry.1600") == 2)
+    await until_told(lambda: depth_or_none(amqp_url, "qt.retry.1600") == 2)
     staying.fails = False
     bus.unsubscribe("#", removed.handle)
     with channel_to(amqp_url) as channel:
         channel.queue_delete("qt.sub.removed")
-    await until(lambda: depth(amqp_url, "qt.lost") == 1)
+    await until_told(lambda: depth(amqp_url, "qt.lost") == 1)
     await until(lambda: staying.heard == [1, 1])
     assert removed.heard == [1]
     bus.stop()

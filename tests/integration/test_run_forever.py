@@ -45,11 +45,6 @@ def is_ready(bus: CeleryEventBus) -> bool:
     return bus.serving.worker is not None and bus.serving.worker.ready.is_set()
 
 
-def held(bus: CeleryEventBus) -> int:
-    """Events that have arrived in this process and have no outcome; `queue_size` counts those on their way too."""
-    return bus.serving.consumer.pool.held if bus.serving.consumer is not None else 0  # type: ignore[no-any-return]
-
-
 class Handler:
     """Records events; may wait for `open`."""
 
@@ -193,7 +188,7 @@ async def test_stop_finishes_what_it_holds(make_bus: Make, amqp_url: str) -> Non
     bus.subscribe("happened", handler, name="handler")
     async with running(bus):
         events = [await publish(bus, n=n) for n in range(30)]
-        await until(lambda: held(bus) == 30)
+        await until(lambda: bus.serving.held == 30)
         bus.stop()
         handler.open.set()
     assert handler.ids == [event.id for event in events]
@@ -382,7 +377,7 @@ async def test_concurrency_50_overlaps(make_bus: Make) -> None:
     bus.subscribe("happened", handler, name="handler", concurrency=50)
     async with running(bus):
         await asyncio.gather(*(publish(bus, n=n) for n in range(60)))
-        await until(lambda: held(bus) == 60)
+        await until(lambda: bus.serving.held == 60)
         await until(lambda: len(handler.begun) >= 50)
         handler.open.set()  # one too many has been started by now, and begins before the first is done
         await until(lambda: len(handler.done) == 60)
@@ -494,7 +489,7 @@ async def test_delivery_tags_of_a_lost_channel_are_never_used(
         lost = consumer.connection
         await asyncio.to_thread(management.close_connections, vhost)
         await until(lambda: consumer.connection not in {None, lost} and consumer.task_consumer is not None)
-        await until(lambda: held(bus) == 9 + 3)  # the old three and all nine again
+        await until(lambda: bus.serving.held == 9 + 3)  # the old three and all nine again
         handler.open.set()
         await until(lambda: len(handler.done) >= 12)
     assert Counter(handler.ids) == Counter([event.id for event in [*events[:3], *events]])
@@ -518,7 +513,7 @@ async def test_a_failure_after_the_connection_was_lost_is_retried_once(
         await until(lambda: begun)
         await until_told(lambda: len(management.connections(vhost)) == 2)
         await asyncio.to_thread(management.close_connections, vhost)
-        await until(lambda: held(bus) == 2)  # the lost one, and the one that comes again
+        await until(lambda: bus.serving.held == 2)  # the lost one, and the one that comes again
         gate.set()
         await bus.join(20)
         await until(lambda: bus.get_stats()["dead_letters"] >= 1)

@@ -369,6 +369,15 @@ async def test_every_pool_handles_retries_and_buries(pool: str, fleet: Fleet, cl
     assert in_process == {pool != "processes"}
 
 
+@pytest.mark.parametrize("pool", POOLS)
+async def test_a_sync_handler_publishes_on_every_pool(pool: str, fleet: Fleet, client: CeleryEventBus) -> None:
+    """publish_sync in a sync handler: it is a plain thread's, whatever the pool; and the event knows its cause."""
+    await fleet.start("-P", pool, "-c", "2")
+    cause = await publish(client, "order.passed_on")
+    (call,) = await fleet.until_called("on_loop")
+    assert call.causation_id == cause.id
+
+
 async def test_a_broadcast_on_prefork_is_refused_by_name(fleet: Fleet) -> None:
     """No process of a prefork pool could own a broadcast's queue: the worker does not start, and says which it is."""
     worker = await fleet.start("-P", "processes", ready=False, FLEET_BROADCAST="1")

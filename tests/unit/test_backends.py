@@ -18,7 +18,17 @@ def test_memory() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://u:secret@h", "amqp://u:secret@[::1", "amqp://u:secret@h:port", "amqp://u:secret@", "secret", "", 5, None],
+    [
+        "redis://u:secret@h",
+        "amqp://u:secret@[::1",
+        "amqp://u:secret@\u2100",
+        "amqp://u:secret@h:port",
+        "amqp://u:secret@",
+        "secret",
+        "",
+        5,
+        None,
+    ],
 )
 def test_a_url_that_means_no_backend_is_refused_without_its_password(url: Any) -> None:
     """The error is ours, says what to write, and does not show a password."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qt_events.catalog import PolicyUpdatedEvent
 from qt_events.codec import CONTENT_TYPE, MAX_BODY, Message, decode, encode
-from qt_events.errors import DecodeError, MessageError, TypeMismatchError
+from qt_events.errors import DecodeError, InvalidPayloadError, MessageError, TypeMismatchError
 from qt_events.events import Event
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -366,3 +366,9 @@ def test_what_is_decoded_can_be_sent_on(body: bytes) -> None:
 def test_a_message_is_body_properties_headers() -> None:
     """Headers are ours alone: none where nothing was added."""
     assert Message(b"", {}).headers == {}
+
+
+def test_an_event_that_no_consumer_would_read_is_refused_when_it_is_encoded() -> None:
+    """Here the publisher can still do something about it; at the consumer it would be a dead letter."""
+    with pytest.raises(InvalidPayloadError, match="more than 16777216 are not read"):
+        encode(Event("too.big", payload={"data": "x" * MAX_BODY}))

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from qt_events.catalog import HealthStatus, HealthStatusChangedEvent, PolicyUpdatedEvent, RiskMode, TradeExecutedEvent
 from qt_events.codec import decode, encode
@@ -676,3 +677,35 @@ def test_a_payload_field_that_would_hide_a_method_of_the_mapping_is_refused() ->
 
         class Basket(Payload):
             items: list[str]  # type: ignore[assignment]  # mypy sees it too
+
+
+def test_a_nested_model_must_be_a_payload() -> None:
+    """A plain pydantic model could be changed later, and hold what JSON cannot carry."""
+
+    class Inner(BaseModel):
+        x: int
+
+    class Outer(Payload):
+        inner: Inner
+
+    class OuterEvent(Event[Outer], type="nested.model"): ...
+
+    with pytest.raises(InvalidPayloadError, match=r"payload\.inner is a Inner: .* must be a qt_events.Payload"):
+        OuterEvent.create(inner=Inner(x=1))
+
+
+def test_a_named_tuple_stays_one() -> None:
+    """Frozen, with its names."""
+
+    class Point(NamedTuple):
+        x: int
+        y: list[int]
+
+    class Where(Payload):
+        point: Point
+
+    class WhereEvent(Event[Where], type="named.tuple"): ...
+
+    point = WhereEvent.create(point=Point(1, [2])).payload.point
+    assert (point.x, point.y) == (1, [2])
+    assert isinstance(point.y, FrozenList)

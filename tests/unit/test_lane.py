@@ -176,6 +176,21 @@ async def test_a_long_queue_lets_the_loop_run() -> None:
     assert done == list(range(1000))
 
 
+async def test_it_tells_when_it_is_idle() -> None:
+    """Once, after the last item has been handled, however many workers there were; not while something waits."""
+    work, idle = Work(), list[tuple[int, int]]()
+    lane: Lane[int] = Lane(2, work, lambda: idle.append((len(lane), lane.busy)))
+    started(lane)
+    for n in range(3):
+        lane.push(n)
+    await work.reaches(began=2)
+    assert idle == []
+    work.gate.set()
+    await lane.settled()
+    await asyncio.sleep(0)
+    assert (sorted(work.ended), idle) == ([0, 1, 2], [(0, 0)])
+
+
 async def test_an_idle_lane_has_no_task() -> None:
     """When nothing waits there is no worker."""
     work = Work()

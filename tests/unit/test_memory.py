@@ -1,6 +1,7 @@
 """InMemoryEventBus: what the contract suite does not look into. The contract itself is in tests/contract."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -360,7 +361,39 @@ def test_a_bus_may_run_on_one_loop_after_another() -> None:
     assert handler.await_count == 2
 
 
-async def test_stopping_a_bus_that_does_not_run_does_nothing() -> None:
+async def test_a_stop_before_run_forever_has_begun_is_kept_for_it() -> None:
+    """create_task(bus.run_forever()) and stop() at once: it delivers what is queued, and returns."""
+    bus, handler = InMemoryEventBus(), AsyncMock()
+    bus.subscribe("a.b", handler)
+    running = asyncio.create_task(bus.run_forever())
+    await bus.publish(Event("a.b"))
+    bus.stop()
+    async with asyncio.timeout(5):
+        await running
+    assert handler.await_count == 1
+
+
+async def test_a_sync_handler_that_never_ends_does_not_keep_the_process() -> None:
+    """Its thread is a daemon: the program ends when it wants to."""
+    program = (
+        "import asyncio, time\n"
+        "from qt_events import Event, InMemoryEventBus\n"
+        "async def main():\n"
+        "    bus = InMemoryEventBus(grace=0.1)\n"
+        "    bus.subscribe('a.b', lambda event: time.sleep(600), name='hang')\n"
+        "    task = asyncio.create_task(bus.run_forever())\n"
+        "    await bus.publish(Event('a.b'))\n"
+        "    await asyncio.sleep(0)\n"
+        "    bus.stop()\n"
+        "    await task\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    async with asyncio.timeout(30):
+        assert await process.wait() == 0
+
+
+async def test_a_stop_from_before_does_not_end_what_async_with_begins() -> None:
     """stop() before and after running is harmless, and does not stop the next run."""
     bus, handler = InMemoryEventBus(), AsyncMock()
     bus.subscribe("unit.memory", handler, name="handler")

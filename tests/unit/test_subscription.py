@@ -171,7 +171,7 @@ def test_a_coroutine_in_place_of_a_function_is_refused() -> None:
         (AsyncObject(), "async_object"),
         (functools.partial(two_first, 1), f"{__name__}.two_first"),
         (decorated, f"{__name__}.async_function"),
-        (AsyncMock(), "async_mock"),
+        (AsyncMock(), None),
         (lambda event: None, None),
         (functools.partial(lambda more, event: None, 1), None),
     ],

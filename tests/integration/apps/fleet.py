@@ -41,6 +41,10 @@ def in_thread(event: Event[Any]) -> None:
     record("in_thread", event)
 
 
+def passing_on(_: Event[Any]) -> None:
+    bus.publish_sync(Event("order.placed"))
+
+
 async def gated(event: Event[Any]) -> None:
     record("gated.begun", event)
     await passed(event.payload.get("gate", "go"))
@@ -76,6 +80,7 @@ async def bystander(event: Event[Any]) -> None:
 
 bus.subscribe("order.placed", on_loop, name="on_loop")
 bus.subscribe("order.placed", in_thread, name="in_thread")
+bus.subscribe("order.passed_on", passing_on, name="passing_on")
 bus.subscribe("gated", gated, name="gated", concurrency=2)
 bus.subscribe("gated.thread", gated_in_thread, name="gated_in_thread")
 bus.subscribe("failing", failing, name="failing", retry=TWICE)

@@ -3,9 +3,9 @@
 import asyncio
 import threading
 
-from qt_events.rabbitmq import outstanding
 import pytest
 
+from qt_events.rabbitmq import outstanding
 from qt_events.rabbitmq.outstanding import Outstanding
 
 LIMIT = outstanding._REMEMBERED  # noqa: SLF001
@@ -69,12 +69,27 @@ async def test_everybody_waits_for_the_last_outcome() -> None:
 async def test_an_event_whose_publish_failed_is_not_waited_for() -> None:
     """Nobody knows whether there will be an outcome."""
     book = Outstanding()
-    with pytest.raises(OSError, match="lost"), book.expecting("e", ["a"]):
-        assert len(book) == 1
-        message = "lost"
-        raise OSError(message)
+
+    def lose() -> None:
+        with book.expecting("e", ["a"]):
+            assert len(book) == 1
+            message = "lost"
+            raise OSError(message)
+
+    with pytest.raises(OSError, match="lost"):
+        lose()
     async with asyncio.timeout(5):
         await book.idle()
+
+
+def test_what_is_served_here_no_more_is_not_waited_for() -> None:
+    """Unsubscribed with a retry pending: its outcome will not be told here."""
+    book = Outstanding()
+    book.published("e", ["a", "b"])
+    book.drop("a")
+    assert len(book) == 1
+    book.drop("b")
+    assert len(book) == 0
 
 
 def test_who_waits_no_longer_disturbs_nobody() -> None:

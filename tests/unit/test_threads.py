@@ -6,7 +6,8 @@ from concurrent.futures import wait
 
 import pytest
 
-from qt_events.rabbitmq.loop import DaemonThreads, LoopThread
+from qt_events.rabbitmq.loop import LoopThread
+from qt_events.threads import DaemonThreads
 
 
 def test_work_is_done_in_at_most_so_many_threads() -> None:

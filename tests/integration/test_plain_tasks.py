@@ -1,0 +1,48 @@
+"""A Celery app with tasks of its own keeps them when a bus is attached to it."""
+
+import asyncio
+import threading
+
+import celery
+
+from qt_events import CeleryEventBus, Event
+from qt_events.testing.management import Management
+from tests.integration.conftest import until
+
+
+async def test_an_apps_own_tasks_run_beside_its_subscriptions(amqp_url: str) -> None:
+    """`task.delay()` goes to Celery's queue, and the worker that serves the subscriptions runs it too."""
+    app = celery.Celery("mixed", broker=amqp_url, set_as_current=False)
+    ran, heard = threading.Event(), asyncio.Event()
+
+    @app.task(name="plain.task", ignore_result=True, shared=False)
+    def plain() -> None:
+        ran.set()
+
+    async def hear(_: Event) -> None:
+        heard.set()
+
+    bus = CeleryEventBus(app=app)
+    bus.subscribe("happened", hear, name="hear")
+    async with bus:
+        await asyncio.to_thread(plain.delay)
+        await bus.publish(Event("happened"))
+        await heard.wait()
+        await until(ran.is_set, what="the plain task to run")
+    bus.close()
+
+
+async def test_an_app_without_tasks_of_its_own_leaves_no_queue_of_celerys(
+    amqp_url: str, vhost: str, management: Management
+) -> None:
+    """Nobody would ever publish to it."""
+
+    async def hear(_: Event) -> None: ...
+
+    bus = CeleryEventBus(app=celery.Celery("mere", broker=amqp_url, set_as_current=False))
+    bus.subscribe("happened", hear, name="hear")
+    async with bus:
+        await bus.publish(Event("happened"))
+    bus.close()
+    names = {each["name"] for each in await asyncio.to_thread(management.queues, vhost)}
+    assert names == {"qt.sub.hear", "qt.dead.hear", "qt.quarantine.hear", "qt.lost"}
