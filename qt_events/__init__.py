@@ -14,6 +14,7 @@ The life of an event, and where to read about each part of it:
     delivery.py       deliver(): the one place that calls a handler
     lane.py           what waits for one subscription in this process
     lanes.py          a lane for each subscription that has something to do
+    threads.py        where sync handlers run
     room.py           how many events a bus may hold, and who waits in line
     dead_letters.py   what failed for good
     stats.py          the counters behind get_stats()

@@ -33,6 +33,9 @@ class Host(Hosted):
         self.notes.append("stops")
         self.ended.set()
 
+    def _forget_stop(self) -> None:
+        self.ended.clear()
+
     async def _started(self) -> None:
         await self.ready.wait()
         self.notes.append("started")
