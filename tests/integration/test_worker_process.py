@@ -86,14 +86,24 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
     ours = {"qt.events", "qt.redeliver", "qt.lost", "qt.retry.100"}
     assert exchanges == ours | {"qt.pidbox", "qt.celeryev"}
     (node,) = fleet.ready
-    names = {"on_loop", "in_thread", "gated", "gated_in_thread", "failing", "beside_failing", "killing", "bystander"}
+    names = {
+        "on_loop",
+        "in_thread",
+        "passing_on",
+        "gated",
+        "gated_in_thread",
+        "failing",
+        "beside_failing",
+        "killing",
+        "bystander",
+    }
     per_subscription = {f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in names}
     queues = {each["name"] for each in management.queues(vhost)}
     assert queues == per_subscription | {"qt.lost", "qt.retry.100", f"{node}.qt.pidbox"}
     to_subscriptions = [each for each in management.bindings(vhost) if each["destination"].startswith("qt.sub.")]
     found = {(b["source"], b["destination"], b["routing_key"]) for b in to_subscriptions if b["source"]}
     types = {"on_loop": "order.placed", "in_thread": "order.placed", "gated_in_thread": "gated.thread"}
-    types |= {"beside_failing": "failing", "bystander": "killing"}
+    types |= {"passing_on": "order.passed_on", "beside_failing": "failing", "bystander": "killing"}
     by_type = {("qt.events", f"qt.sub.{name}", types.get(name, name)) for name in names}
     assert found == by_type | {("qt.redeliver", f"qt.sub.{name}", name) for name in names}
 
