@@ -92,7 +92,7 @@ def name_of(handler: EventHandler) -> str | None:
     if owner is not None and not inspect.ismodule(owner):
         owner_class = owner if isinstance(owner, type) else type(owner)
         return f"{_snake_case(owner_class.__name__)}.{target.__name__}"
-    if type(target).__module__ == "unittest.mock":
+    if _is_mock(target):
         return None  # two mocks are two handlers
     qualname = getattr(target, "__qualname__", None)
     if not isinstance(qualname, str):  # an object with __call__
@@ -126,7 +126,13 @@ def validate_handler(handler: object) -> None:
         raise InvalidHandlerError(message)
 
 
+def _is_mock(target: object) -> bool:
+    return type(target).__module__ == "unittest.mock"
+
+
 def _takes_one_event(function: Callable[..., object]) -> bool:
+    if _is_mock(_unwrapped(function)):
+        return True  # before Python 3.11.4 the signature of an AsyncMock is no signature
     try:
         inspect.signature(function).bind(object())
     except TypeError:

@@ -10,6 +10,7 @@ from typing import Any
 
 import kombu
 from amqp.exceptions import AccessRefused, NotAllowed
+from celery.app.trace import build_tracer
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
@@ -19,7 +20,7 @@ from kombu.common import ignore_errors
 from qt_events.errors import LoginRefusedError, QtEventsError
 from qt_events.rabbitmq.hub import HandedOverHub
 from qt_events.rabbitmq.pool import AsyncioPool
-from qt_events.rabbitmq.queues import SubscriptionQueue
+from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.tasks import is_plain
 
 logger = logging.getLogger("qt_events")
@@ -30,6 +31,21 @@ _REFUSED_PAUSE = 2.0  # seconds before another try to log in
 
 # DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue: other subscriptions' events would come.
 _LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
+
+
+class _Strategies(dict[str, Any]):
+    """How to take each task's messages; made for a task that was registered after the connection was set up."""
+
+    def __init__(self, consumer: "EventConsumer") -> None:
+        super().__init__()
+        self._consumer = consumer
+
+    def __missing__(self, name: str) -> Any:
+        app = self._consumer.app
+        task = app.tasks[name]  # a KeyError for a task that there is not
+        task.__trace__ = build_tracer(name, task, app.loader, self._consumer.hostname, app=app)
+        strategy = self[name] = task.start_strategy(app, self._consumer)
+        return strategy
 
 
 class EventConsumer(Consumer):
@@ -43,6 +59,7 @@ class EventConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)  # other steps require them
         self.bus = self.app.qt_events_bus
+        self.strategies = _Strategies(self)
         self._serving = self.bus.serving
         self._serving.take_part(self)
         if not any(is_plain(task) for task in self.app.tasks.values()):  # nobody would publish to Celery's own queue
@@ -108,8 +125,10 @@ class EventConsumer(Consumer):
         """New queues take the broker its time: the publisher's thread waits for them, not this loop."""
         try:
             await self.bus.declarations.made()
-            if self.pool.serving:  # else the next connection consumes from all queues there are
-                self._consume(queues)
+            for queue in queues:
+                if self.pool.serving:  # else the next connection consumes from all queues there are
+                    self._consume([queue])
+                await asyncio.sleep(0)  # each is a round trip or two: let the handlers run in between
         except QtEventsError:
             logger.exception("%s is not served", queues[0].subscription)
         except (*self.connection_errors, *self.channel_errors) as error:
@@ -118,10 +137,15 @@ class EventConsumer(Consumer):
     def _consume(self, queues: list[SubscriptionQueue]) -> None:
         if self.task_consumer is None:
             return  # it stops
-        self.update_strategies()
         for queue in queues:
-            if queue.name in self.app.amqp.queues:  # not unsubscribed meanwhile
-                self.add_task_queue(queue.name)
+            self.strategies.pop(queue.subscription, None)  # of another subscription that had the name before
+        self.task_consumer.auto_declare = False  # they stand; declaring again would hold up the loop
+        try:
+            for queue in queues:
+                if queue.name in self.app.amqp.queues:  # not unsubscribed meanwhile
+                    self.add_task_queue(queue.name)
+        finally:
+            self.task_consumer.auto_declare = True
 
     def drop(self, queues: list[SubscriptionQueue]) -> None:
         """Consume from them no more, and give back what was taken from them and not begun."""
@@ -130,6 +154,18 @@ class EventConsumer(Consumer):
                 self.cancel_task_queue(queue.name)
             if isinstance(self.pool, AsyncioPool):
                 self.pool.give_back(queue.subscription)
+
+    def update_strategies(self) -> None:
+        """Celery asks for it once a connection. Each is made when its first message comes: some tasks come later."""
+        self.strategies.clear()
+
+    def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
+        """What came from a subscription's queue goes back there; Celery would drop it."""
+        if ENVELOPE in message.headers:
+            logger.warning("%s is not served here (any more): an event goes back to its queue", message.headers["task"])
+            message.requeue()
+        else:
+            super().on_unknown_task(body, message, exc)
 
     def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
         """Remote control's add_consumer too: it adds subscriptions' queues, and never makes one of Celery's own."""

@@ -16,6 +16,7 @@ import pytest
 from qt_events.errors import BrokerUnreachableError, BusStateError, ForeignConsumersError, TopologyError
 from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.topology import Topology
 from qt_events.retry import RetryPolicy
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.management import Management
@@ -273,6 +274,28 @@ async def test_subscriptions_come_and_go_while_running(make_bus: Make) -> None:
         assert new.ids == [event.id]
         bus.subscribe("happened", new, name="new")
         await until(lambda: new.ids == [event.id, later.id])
+
+
+async def test_subscribing_while_running_declares_nothing_on_the_callers_loop(
+    make_bus: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Declaring takes the broker tens of milliseconds when it is busy: the publisher's thread waits for it."""
+    bus, first, late, threads = make_bus(), Handler(), Handler(), set()
+    declare = Topology.declare_subscription
+
+    def noted(topology: Topology, *arguments: Any) -> None:
+        threads.add(threading.get_ident())
+        declare(topology, *arguments)
+
+    monkeypatch.setattr(Topology, "declare_subscription", noted)
+    bus.subscribe("happened", first, name="first")
+    async with running(bus):
+        threads.clear()
+        bus.subscribe("happened", late, name="late")
+        await publish(bus)
+        await until(lambda: late.done)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_a_subscription_hears_a_new_pattern_at_once(make_bus: Make) -> None:
