@@ -23,8 +23,8 @@ from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Fleet, Make, depth, until, until_told
 
-# Seconds that the caller's loop may stand still. 0.05 is the aim; beside a booting broker on two shared cores 1 run in 10
-# measured up to 0.15, and what of that is the machine's is not known yet.
+# Seconds that the caller's loop may stand still. 0.05 is the aim; beside a booting broker on two shared cores 1 run
+# in 10 measured up to 0.15, and how much of that is the machine's is not known yet.
 SMOOTH = 0.25
 
 QUICK = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
