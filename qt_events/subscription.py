@@ -16,7 +16,7 @@ from qt_events.errors import (
 from qt_events.events import Event
 from qt_events.limits import positive_int
 from qt_events.retry import RetryPolicy
-from qt_events.routing import matches, validate_pattern
+from qt_events.routing import validate_pattern
 
 EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
@@ -56,10 +56,6 @@ class Subscription:
             message = f"subscription {self.name!r}: broadcast={self.broadcast!r} must be True or False"
             raise InvalidOptionError(message)
         self.is_async = is_async(self.handler)
-
-    def wants(self, event_type: str) -> bool:
-        """Whether one of its patterns matches."""
-        return any(matches(pattern, event_type) for pattern in self.patterns)
 
 
 def _validate_predicate(name: str, when: object) -> None:

@@ -273,9 +273,3 @@ def test_what_is_neither_is_refused(pattern: Any) -> None:
     """Anything else is an InvalidPatternError."""
     with pytest.raises(InvalidPatternError):
         pattern_of(pattern)
-
-
-def test_wants() -> None:
-    """A subscription wants what one of its patterns matches."""
-    subscription = Subscription("s", sync_function, ("a.*", "b.#"))
-    assert [subscription.wants(key) for key in ("a.x", "a", "b", "b.x.y", "c")] == [True, False, True, True, False]
