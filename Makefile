@@ -38,10 +38,10 @@ clean:  ## remove .venv and what tools left behind
 
 .venv/.installed-run: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing qt-events"
-	@$(PIP) -e .
+	@$(PIP) -e '.[trader]'
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing qt-events and the tools for its tests"
-	@$(PIP) -e '.[dev,flower]'
+	@$(PIP) -e '.[dev,flower,postgresql,trader]'
 	@touch .venv/.installed-run $@
