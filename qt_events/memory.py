@@ -18,6 +18,7 @@ from qt_events.events import Event, checked_event, current_event
 from qt_events.hosting import Hosted
 from qt_events.lanes import Lanes
 from qt_events.limits import positive_int, positive_seconds
+from qt_events.observer import Attempt, Observer
 from qt_events.retry import RetryPolicy
 from qt_events.room import Room
 from qt_events.stats import Stats
@@ -62,6 +63,7 @@ class InMemoryEventBus(Hosted):
         grace: seconds that stop() gives to what is queued.
         slow_after: seconds from which a handler is reported as slow.
         clock: when retries are due.
+        retry: policy of the subscriptions made without one of their own.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class InMemoryEventBus(Hosted):
         grace: float = 30.0,
         slow_after: float = SLOW_AFTER,
         clock: Clock | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
@@ -80,10 +83,11 @@ class InMemoryEventBus(Hosted):
         self.grace = positive_seconds("grace", grace)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.stats = Stats()
+        self.observer: Observer | None = None  #: is told what happens here
         self.dead_letters = DeadLetterStore(self.redeliver)
         self._clock = clock or LoopClock()
         self._watch = SlowHandlerLog(self.stats)
-        self._subscriptions = Subscriptions()
+        self._subscriptions = Subscriptions(retry=retry)
         self._anonymous = count(1)
         self._room = Room(self.max_queue_size)
         self._closed = False
@@ -133,6 +137,8 @@ class InMemoryEventBus(Hosted):
         """Hand an event that has a place to whoever hears it."""
         subscriptions = self._subscriptions.match(event.type)
         self.stats.count_published(event.type, routed=bool(subscriptions))
+        if self.observer is not None:
+            self.observer.published(event, subscriptions)
         if subscriptions:
             self._hold(event, subscriptions)
             return
@@ -241,6 +247,8 @@ class InMemoryEventBus(Hosted):
     def _conclude(self, delivery: _Delivery, outcome: Outcome) -> None:
         event, subscription = delivery.held.event, delivery.subscription
         self.stats.outcome(subscription.name, event.type, outcome)
+        if self.observer is not None:
+            self.observer.concluded(Attempt(event.id, event.type, subscription.name, delivery.attempt, outcome))
         match outcome:
             case Retry(delay=delay):
                 delivery.first_failed = delivery.first_failed or now()

@@ -48,14 +48,20 @@ class Subscription:
             raise InvalidHandlerError(message)
         if self.when is not None:
             _validate_predicate(self.name, self.when)
-        if not isinstance(self.retry, RetryPolicy):
-            message = f"subscription {self.name!r}: retry={self.retry!r} must be a RetryPolicy"
-            raise InvalidPolicyError(message)
+        checked_policy(f"subscription {self.name!r}", self.retry)
         positive_int(f"subscription {self.name!r}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
         if not isinstance(self.broadcast, bool):
             message = f"subscription {self.name!r}: broadcast={self.broadcast!r} must be True or False"
             raise InvalidOptionError(message)
         self.is_async = is_async(self.handler)
+
+
+def checked_policy(whose: str, retry: object) -> RetryPolicy:
+    """InvalidPolicyError unless it is one."""
+    if not isinstance(retry, RetryPolicy):
+        message = f"{whose}: retry={retry!r} must be a RetryPolicy"
+        raise InvalidPolicyError(message)
+    return retry
 
 
 def _validate_predicate(name: str, when: object) -> None:

@@ -5,14 +5,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from qt_events.errors import DuplicateSubscriptionError, UnknownSubscriptionError
+from qt_events.retry import RetryPolicy
 from qt_events.routing import RoutingIndex
-from qt_events.subscription import EventHandler, Subscription
+from qt_events.subscription import EventHandler, Subscription, checked_policy
 
 
 class Subscriptions:
-    """One handler a name, any number of patterns a subscription. Threads may call anything at any time."""
+    """One handler a name, any number of patterns a subscription. Threads may call anything at any time.
 
-    def __init__(self) -> None:
+    `retry` is the policy of those that are made without one of their own.
+    """
+
+    def __init__(self, retry: RetryPolicy | None = None) -> None:
+        self._defaults = {"retry": checked_policy("the bus", retry)} if retry is not None else {}
         self._changing = threading.Lock()
         self._by_name: dict[str, Subscription] = {}
         self._index: RoutingIndex[Subscription] = RoutingIndex()
@@ -39,7 +44,7 @@ class Subscriptions:
         with self._changing:
             subscription = self._by_name.get(name)
             if subscription is None:
-                subscription = Subscription(name, handler, **options)
+                subscription = Subscription(name, handler, **(self._defaults | options))
             else:
                 _must_agree(subscription, handler, options)
             if pattern not in subscription.patterns:

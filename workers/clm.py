@@ -1,11 +1,12 @@
 """CLM: each month a challenger of every model that forecast better than the version at work takes its place."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import NamedTuple
 
-from qt_events import EventBus, ModelPromotedEvent
-from workers.events import MarketClosedEvent
-from workers.prices import PriceHistory
+from qt_events import ModelPromoted, ModelPromotedEvent
+from workers.analyst import Analyst
+from workers.prices import PriceHistory, is_first_of_month
 
 SHADOW_DAYS = 60
 LEAST_DAYS = 30  # forecasts without which a hit rate says nothing
@@ -25,6 +26,11 @@ class Version(NamedTuple):
     number: int
     lookback: int  #: days
 
+    @classmethod
+    def of(cls, promoted: ModelPromoted) -> "Version":
+        """The one that a `model.promoted` brought."""
+        return cls(int(promoted.new_version.removeprefix("v")), int(promoted.metrics["lookback"]))
+
 
 MODELS = {
     "XGBoost": Model(1, (5, 10, 20)),
@@ -34,49 +40,50 @@ MODELS = {
 }
 
 
-class ContinuousLearningManager:
+class ContinuousLearningManager(Analyst):
     """Publishes `model.promoted` for each version that goes to work."""
 
-    def __init__(self, bus: EventBus) -> None:
-        self.bus = bus
-        self.versions: dict[str, Version] = {}
-        self._history = PriceHistory()
-        self._reviewed = ""  # month
-        bus.subscribe(MarketClosedEvent, self.on_market_closed)
+    announces = ModelPromotedEvent
 
-    async def on_market_closed(self, event: MarketClosedEvent) -> None:
-        self._history.add(event.payload.day, event.payload.closes)
-        month = f"{event.payload.day:%Y-%m}"
-        if month == self._reviewed:
+    async def analyze(self, day: date, history: PriceHistory) -> None:
+        if not is_first_of_month(history):
             return
+        at_work = {name: Version.of(each.payload) for name, each in (await self.announcements.all()).items()}
         for name, model in MODELS.items():
-            await self._review(name, model)
-        self._reviewed = month
+            await self._review(day, name, at_work.get(name), _hit_rates(model, history))
 
-    async def _review(self, name: str, model: Model) -> None:
-        current = self.versions.get(name)
+    async def _review(self, day: date, name: str, current: Version | None, rates: dict[int, float]) -> None:
         if current is None:
-            await self._promote(name, None, Version(1, model.lookbacks[0]), {})
+            await self._promote(day, name, None, Version(1, min(rates)), {})
             return
-        rates = {lookback: self._hit_rate(model, lookback) for lookback in model.lookbacks}
-        best = max(model.lookbacks, key=lambda lookback: (rates[lookback], -lookback))
+        best = max(rates, key=lambda lookback: (rates[lookback], -lookback))
         if rates[best] >= rates[current.lookback] + EDGE:
             shadow = {"days": SHADOW_DAYS, "hit_rate": rates[best], "hit_rate_at_work": rates[current.lookback]}
-            await self._promote(name, current, Version(current.number + 1, best), shadow)
+            await self._promote(day, name, current, Version(current.number + 1, best), shadow)
 
-    async def _promote(self, name: str, old: Version | None, new: Version, shadow: dict[str, float]) -> None:
-        event = ModelPromotedEvent.create(
+    async def _promote(self, day: date, name: str, old: Version | None, new: Version, shadow: dict[str, float]) -> None:
+        await self.announce(
+            day,
             model_name=name,
             old_version=old and f"v{old.number}",
             new_version=f"v{new.number}",
             metrics={"lookback": new.lookback, "hit_rate": shadow.get("hit_rate", 0.5)},
             shadow_performance=shadow,
         )
-        await self.bus.publish(event)
-        self.versions[name] = new
 
-    def _hit_rate(self, model: Model, lookback: int) -> float:
-        return hit_rate(self._history.market(SHADOW_DAYS + lookback), model.direction, lookback)
+
+def _hit_rates(model: Model, history: PriceHistory) -> dict[int, float]:
+    """By lookback, of the days just gone."""
+    return {
+        lookback: hit_rate(history.market(SHADOW_DAYS + lookback), model.direction, lookback)
+        for lookback in model.lookbacks
+    }
+
+
+def forecasts_rise(promoted: ModelPromoted, history: PriceHistory) -> bool:
+    """Whether this version thinks that the market rises on the next day."""
+    direction, lookback = MODELS[promoted.model_name].direction, Version.of(promoted).lookback
+    return direction * sum(history.market(lookback)) > 0
 
 
 def hit_rate(returns: Sequence[float], direction: int, lookback: int) -> float:

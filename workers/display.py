@@ -2,7 +2,7 @@
 
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich import box
 from rich.columns import Columns
@@ -14,10 +14,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from workers.figures import Figures
 from workers.portfolio import START_CENTS
-from workers.replay import Progress, Summary
+from workers.replay import Progress, Result, Summary
 
-LINE_EVERY = 100  # days
 FRAME = 0.1  # seconds
 CHART_WIDTH, CHART_HEIGHT = 20, 5  # characters
 BLOCKS = " ▁▂▃▄▅▆▇█"  # eighths of a line
@@ -55,13 +55,13 @@ class NoDisplay(Display):
 
 
 class PlainDisplay(Display):
-    """One line for every hundred days, for logs and pipes."""
+    """One line for every so many days, for logs and pipes."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, every: int = 100) -> None:
+        self._console, self._every = console, every
 
     def __call__(self, progress: Progress) -> None:
-        if progress.done % LINE_EVERY == 0 or progress.done == progress.total:
+        if progress.done % self._every == 0 or progress.done == progress.total:
             self._console.print(line(progress), soft_wrap=True, highlight=False)
 
 
@@ -161,22 +161,27 @@ def _chart_line(eighths: list[int], floor: int) -> str:
     return "".join(BLOCKS[min(max(level - floor, 0), 8)] for level in eighths)
 
 
-def show(summary: Summary, seconds: float) -> None:
+def show(result: Result, seconds: float) -> None:
     """Print what a replay came to."""
-    tables = Columns([_counts("event", summary.events), _counts("subscription", summary.deliveries)], padding=(0, 4))
-    Console().print(_figures(summary, seconds), tables)
+    console = Console()
+    console.print(_figures(result, seconds))
+    if isinstance(result, Summary):
+        tables = [_counts("event", result.events), _counts("subscription", result.deliveries)]
+        console.print(Columns(tables, padding=(0, 4)))
+    console.print(_components(result.components), _profits(result.components["analytics"]))
 
 
-def _figures(summary: Summary, seconds: float) -> Table:
-    title = f"{summary.days:,} days in {seconds:.1f} s"
+def _figures(result: Result, seconds: float) -> Table:
+    title = f"{result.days:,} days in {seconds:.1f} s"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    table.add_row("trades", f"{summary.trades:,}")
-    table.add_row("final equity", f"{summary.final_equity:,.2f}")
-    table.add_row("largest drawdown", f"{summary.largest_drawdown:.2%}")
-    table.add_row("retries", f"{summary.retries:,}")
-    table.add_row("dead letters", Text(f"{summary.dead_letters:,}", style="bold red" if summary.dead_letters else ""))
+    table.add_row("trades", f"{result.trades:,}")
+    table.add_row("final equity", f"{result.final_equity:,.2f}")
+    table.add_row("largest drawdown", f"{result.largest_drawdown:.2%}")
+    if isinstance(result, Summary):
+        table.add_row("retries", f"{result.retries:,}")
+        table.add_row("dead letters", Text(f"{result.dead_letters:,}", style="bold red" if result.dead_letters else ""))
     return table
 
 
@@ -186,4 +191,38 @@ def _counts(name: str, counts: dict[str, int]) -> Table:
     table.add_column("published" if name == "event" else "delivered", justify="right")
     for row, count in counts.items():
         table.add_row(row, f"{count:,}")
+    return table
+
+
+def _components(figures: Figures) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("component", no_wrap=True)
+    table.add_column("figures")
+    for component, each in figures.items():
+        if component != "analytics":  # they have tables of their own
+            table.add_row(component, "  ".join(f"[dim]{name}[/] {_words(value)}" for name, value in each.items()))
+    return table
+
+
+def _words(value: Any) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{name} {_words(each)}" for name, each in value.items()) or "none"
+        case list():
+            return " ".join(map(str, value)) or "none"
+        case int() | float():
+            return f"{value:,}"
+    return str(value)
+
+
+def _profits(analytics: dict[str, dict[str, float]]) -> Columns:
+    return Columns([_profit(name.removeprefix("profit_by_"), each) for name, each in analytics.items()], padding=(0, 4))
+
+
+def _profit(by: str, earned: dict[str, float]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(by, no_wrap=True)
+    table.add_column("profit", justify="right")
+    for name, profit in earned.items():
+        table.add_row(name, Text(f"{profit:,.2f}", style="" if profit >= 0 else "red"))
     return table

@@ -1,18 +1,20 @@
-"""Logger: one line for every event on the bus, whatever its type."""
+"""Logger: a line for each change of a strategy's stage and of the system's health."""
 
 import logging
 from typing import Any
 
-from qt_events import Event, EventBus
+from qt_events import Event, EventBus, HealthStatusChangedEvent, StrategyPromotedEvent
+from workers.store import Store
 
 logger = logging.getLogger(__name__)
 
 
 class EventLogger:
-    """Hears all. A plain function on purpose: writing logs may block, so it belongs in the bus's threads."""
+    """A plain function on purpose: writing logs may block, so it belongs in the bus's threads."""
 
-    def __init__(self, bus: EventBus) -> None:
-        bus.subscribe("#", self.on_event)
+    def __init__(self, bus: EventBus, _store: Store) -> None:
+        bus.subscribe(StrategyPromotedEvent, self.on_event)
+        bus.subscribe(HealthStatusChangedEvent, self.on_event)
 
     def on_event(self, event: Event[Any]) -> None:
-        logger.info("%s from %s, id %s, correlation %s", event.type, event.source, event.id, event.correlation_id)
+        logger.info("%s from %s: %s", event.type, event.source, dict(event.payload))

@@ -1,96 +1,88 @@
-"""Executor: turns plans into orders, and orders that Risk Guard approved into trades."""
+"""Executor: carries out the orders that Risk Guard approved, best opportunities first, as far as the cash goes."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from qt_events import EventBus, OpportunitiesUpdatedEvent, Side, TradeExecutedEvent
-from workers.events import (
-    MarketClosedEvent,
-    Order,
-    OrderApprovedEvent,
-    OrderRequestedEvent,
-    TradingPlanned,
-    TradingPlannedEvent,
-)
-from workers.portfolio import Fill, Portfolio
-from workers.rebalancing import rebalance
-from workers.strategies import STRATEGIES
+from workers.announcements import Announcements, Heard
+from workers.books import Books
+from workers.events import Order, OrdersApproved, OrdersApprovedEvent, TradingClosedEvent, once
+from workers.history import MarketHistory
+from workers.portfolio import Portfolio, settlement
+from workers.store import Store, Trade
 
 
 class Executor:
-    """Publishes `order.requested`, and `trade.executed` at the day's close price."""
+    """Publishes `trade.executed` for each order, then `trading.closed`. Its books are the account."""
 
-    def __init__(self, bus: EventBus) -> None:
+    def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
-        self.portfolio = Portfolio()
-        self._closes: Mapping[str, float] = {}
-        self._ranking: list[str] = []
-        self._origins: dict[str, dict[str, str]] = {}  # symbol -> strategy and model that its position came by
-        self._traded_on: tuple[Any, ...] = ()  # what the last orders were made for
-        bus.subscribe(MarketClosedEvent, self.on_market_closed)
-        bus.subscribe(OpportunitiesUpdatedEvent, self.on_opportunities_updated)
-        bus.subscribe(TradingPlannedEvent, self.on_trading_planned)
-        bus.subscribe(OrderApprovedEvent, self.on_order_approved)
-
-    async def on_market_closed(self, event: MarketClosedEvent) -> None:
-        self._closes = event.payload.closes
+        self.rankings = Heard(Announcements(store.documents, OpportunitiesUpdatedEvent))
+        self.account = Books(store.trades, "executor")
+        self._market = MarketHistory(store.prices)
+        bus.subscribe(OpportunitiesUpdatedEvent, self.on_opportunities_updated, broadcast=True)
+        bus.subscribe(OrdersApprovedEvent, self.on_orders_approved)
 
     async def on_opportunities_updated(self, event: OpportunitiesUpdatedEvent) -> None:
-        self._ranking = event.payload.top_symbols
+        self.rankings.hear(event)
 
-    async def on_trading_planned(self, event: TradingPlannedEvent) -> None:
-        """Orders only where what is wanted has changed."""
-        plan = event.payload
-        wanted = self._wanted(plan)
-        basis = (*wanted, plan.strategy_id, plan.position_share)
-        if basis == self._traded_on:
-            return
-        for request in list(self._requests(plan, wanted)):
-            await self.bus.publish(request)
-        self._traded_on = basis
-
-    async def on_order_approved(self, event: OrderApprovedEvent) -> None:
+    async def on_orders_approved(self, event: OrdersApprovedEvent) -> None:
         """Publish first, enter after: delivered again, it tells again what the books already hold once."""
-        order = event.payload
-        fill = Fill(order.order_id, order.symbol, order.side, order.size, order.price)
-        await self.bus.publish(self._trade(order, fill))
-        self.portfolio.enter(fill)
-        self._origins[order.symbol] = {"strategy_id": order.strategy_id, "model": order.model}
+        approved = event.payload
+        if await self._market.at(approved.day) is None:
+            return
+        trades = list(await self._trades(approved)) if approved.orders else []
+        for trade in trades:
+            await self.bus.publish(executed(trade))
+            await self.account.enter(trade)
+        await self.bus.publish(once(TradingClosedEvent.create(day=approved.day, trades=len(trades)), approved.day))
 
-    def _wanted(self, plan: TradingPlanned) -> list[str]:
-        if plan.strategy_id is None:
-            return []
-        return STRATEGIES[plan.strategy_id](self._ranking)[: plan.max_positions]
+    async def _trades(self, approved: OrdersApproved) -> Iterator[Trade]:
+        rankings = await self.rankings.at(approved.rests_on)
+        ranking = [symbol for update in rankings.values() for symbol in update.top_symbols]
+        portfolio, _ = await self.account.at(approved.day)
+        return fill(approved, in_turn(approved.orders, ranking), portfolio)
 
-    def _requests(self, plan: TradingPlanned, wanted: list[str]) -> Iterator[OrderRequestedEvent]:
-        equity = self.portfolio.equity(self._closes)
-        for step in rebalance(self.portfolio, self._closes, wanted, plan.position_share):
-            price = self._closes[step.symbol]
-            origin = {"strategy_id": plan.strategy_id, "model": plan.model}
-            yield OrderRequestedEvent.create(
-                order_id=f"{plan.day:%Y%m%d}-{step.symbol}",
-                symbol=step.symbol,
-                side=step.side,
-                size=step.size,
-                price=price,
-                share=round(step.size * price * 100 / equity, 4),
-                confidence=self._confidence(step.symbol, wanted),
-                **(self._origins[step.symbol] if step.side is Side.SELL else origin),
-            )
 
-    def _confidence(self, symbol: str, wanted: list[str]) -> float:
-        """1 for the first choice, less for each one after it; a sale is certain."""
-        return round(1 - wanted.index(symbol) / len(self._ranking), 4) if symbol in wanted else 1.0
+def in_turn(orders: Iterable[Order], ranking: Sequence[str]) -> list[Order]:
+    """Sales first, for the cash they bring; then purchases, the best opportunities before the others."""
 
-    def _trade(self, order: Order, fill: Fill) -> TradeExecutedEvent:
-        profit = self.portfolio.profit(fill) / 100 if fill.side is Side.SELL else None
-        return TradeExecutedEvent.create(
+    def turn(order: Order) -> tuple[bool, int]:
+        return order.side is Side.BUY, ranking.index(order.symbol) if order.symbol in ranking else len(ranking)
+
+    return sorted(orders, key=turn)
+
+
+def fill(approved: OrdersApproved, orders: Iterable[Order], portfolio: Portfolio) -> Iterator[Trade]:
+    """The trades that the orders come to, entered into the portfolio; none for a purchase beyond the cash."""
+    for order in orders:
+        sale = order.side is Side.SELL
+        if not sale and settlement(order.side, order.size, order.price) > portfolio.cash:
+            continue
+        trade = Trade(
             order_id=order.order_id,
+            day=approved.day,
             symbol=order.symbol,
             side=order.side,
             size=order.size,
             price=order.price,
             strategy_id=order.strategy_id,
             model=order.model,
-            pnl=profit,
+            pnl_cents=portfolio.profit(order.symbol, order.size, order.price) if sale else None,
         )
+        portfolio.enter(trade)
+        yield trade
+
+
+def executed(trade: Trade) -> TradeExecutedEvent:
+    """The trade as all hear of it."""
+    event = TradeExecutedEvent.create(
+        order_id=trade.order_id,
+        symbol=trade.symbol,
+        side=trade.side,
+        size=trade.size,
+        price=trade.price,
+        strategy_id=trade.strategy_id,
+        model=trade.model,
+        pnl=None if trade.pnl_cents is None else trade.pnl_cents / 100,
+    )
+    return once(event, trade.order_id)

@@ -1,15 +1,15 @@
-"""The Celery app whose worker serves every component's subscriptions. One worker, for now.
+"""The Celery app whose workers serve every component's subscriptions: as many processes as one likes.
 
-Executor, MSC AI, SG AI, CLM and the trackers keep what they heard in their process, through shared subscriptions: of
-several workers each would know a part of the events. State that workers share comes next.
+What a process keeps it hears by broadcast or reads again from the database of QT_DATABASE_URL, which all share.
 """
 
 import celery
 
 from qt_events import CeleryEventBus
-from workers.system import build
+from workers.store import Store
+from workers.system import PATIENCE, build
 
 app = celery.Celery("workers")
 app.config_from_object("celeryconfig")
-bus = CeleryEventBus(app=app)
-system = build(bus)
+bus = CeleryEventBus(app=app, retry=PATIENCE)
+build(bus, Store.from_environment())

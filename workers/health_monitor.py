@@ -1,50 +1,57 @@
 """System Health Monitor: a drawdown changes the system's health, and so does its end."""
 
-from collections import deque
-from datetime import date
-
-from qt_events import EventBus, HealthStatus, HealthStatusChangedEvent
-from workers.events import PerformanceReportedEvent
+from qt_events import EventBus, HealthStatus, HealthStatusChanged, HealthStatusChangedEvent
+from workers.announcements import Announcements
+from workers.events import HealthCheckedEvent, PerformanceReported, PerformanceReportedEvent, once, plain
+from workers.history import MarketHistory
+from workers.store import Store
 
 PEAK_DAYS = 63  # a quarter: the drawdown counts from the highest equity of these
 COMPONENT = "DrawdownGuard"
+KIND = "system_health_monitor"  # of its document: the equity of the last days, by day
 
 #: Drawdown at which a status begins, and above which it is over: it changes at one and back at the other.
 LIMITS = {HealthStatus.CRITICAL: (-0.12, -0.08), HealthStatus.DEGRADED: (-0.06, -0.03)}
 
 
 class SystemHealthMonitor:
-    """Publishes `health.status_changed` when the status changes."""
+    """Publishes `health.status_changed` when the status changes, and `health.checked`, which ends the day."""
 
-    def __init__(self, bus: EventBus) -> None:
-        self.bus = bus
-        self.status = HealthStatus.HEALTHY
-        self._last = date.min
-        self._equity: deque[float] = deque(maxlen=PEAK_DAYS)
+    def __init__(self, bus: EventBus, store: Store) -> None:
+        self.bus, self._documents = bus, store.documents
+        self._statuses: Announcements[HealthStatusChanged] = Announcements(store.documents, HealthStatusChangedEvent)
+        self._market = MarketHistory(store.prices)
         bus.subscribe(PerformanceReportedEvent, self.on_performance_reported)
 
     async def on_performance_reported(self, event: PerformanceReportedEvent) -> None:
-        self._remember(event.payload.day, event.payload.equity)
-        drawdown = round(self._equity[-1] / max(self._equity) - 1, 4)
-        status = next_status(self.status, drawdown)
-        if status is not self.status:
-            await self._change(status, drawdown)
+        report = event.payload
+        if await self._market.at(report.day) is None:
+            return
+        drawdown = await self._drawdown(report)
+        last = (await self._statuses.all()).get(COMPONENT)
+        before = last.payload.new_status if last else HealthStatus.HEALTHY
+        status = next_status(before, drawdown)
+        if status is not before:
+            await self._statuses.announce(
+                self.bus,
+                report.day,
+                old_status=before,
+                new_status=status,
+                component=COMPONENT,
+                reason=f"drawdown {drawdown:.1%} in {PEAK_DAYS} days",
+                metrics={"dd": drawdown},
+            )
+        checked = HealthCheckedEvent.create(**plain(report), status=status, rests_on=await self._statuses.ids())
+        await self.bus.publish(once(checked, report.day))
 
-    def _remember(self, day: date, equity: float) -> None:
-        if day > self._last:
-            self._equity.append(equity)
-            self._last = day
-
-    async def _change(self, status: HealthStatus, drawdown: float) -> None:
-        event = HealthStatusChangedEvent.create(
-            old_status=self.status,
-            new_status=status,
-            component=COMPONENT,
-            reason=f"drawdown {drawdown:.1%} in {PEAK_DAYS} days",
-            metrics={"dd": drawdown},
-        )
-        await self.bus.publish(event)
-        self.status = status
+    async def _drawdown(self, report: PerformanceReported) -> float:
+        """How far equity is below its highest of the last days, as a share of that."""
+        days = await self._documents.get(KIND, "") or {}
+        days[report.day.isoformat()] = report.equity
+        kept = dict(sorted(days.items())[-PEAK_DAYS:])
+        await self._documents.put(KIND, "", kept)
+        highest: float = max(kept.values())
+        return round(report.equity / highest - 1, 4)
 
 
 def next_status(status: HealthStatus, drawdown: float) -> HealthStatus:

@@ -1,4 +1,4 @@
-"""The market feed: a CSV of close prices, published a trading day at a time."""
+"""The market: a CSV of close prices."""
 
 import csv
 import math
@@ -7,8 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from qt_events import EventBus, UsageError
-from workers.events import MarketClosedEvent
+from qt_events import UsageError
 
 MARKET = Path(__file__).parent / "market_data" / "sp500_2007_2010.csv"
 
@@ -22,16 +21,6 @@ class Close(NamedTuple):
 
     day: date
     closes: dict[str, float]  #: symbol -> close price
-
-
-class MarketFeed:
-    """Publishes closes as `market.closed`."""
-
-    def __init__(self, bus: EventBus) -> None:
-        self.bus = bus
-
-    async def publish(self, close: Close) -> None:
-        await self.bus.publish(MarketClosedEvent.create(day=close.day, closes=close.closes))
 
 
 def read_market(path: Path = MARKET) -> list[Close]:

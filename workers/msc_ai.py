@@ -1,9 +1,10 @@
 """MSC AI: volatility and trend of the market set the risk mode, and with it the policy."""
 
+from datetime import date
 from typing import Any
 
-from qt_events import EventBus, PolicyUpdatedEvent, RiskMode
-from workers.events import MarketClosedEvent
+from qt_events import PolicyUpdatedEvent, RiskMode
+from workers.analyst import Analyst
 from workers.prices import PriceHistory, trend, volatility
 
 VOLATILITY_DAYS = 20
@@ -33,23 +34,20 @@ POLICIES: dict[RiskMode, dict[str, Any]] = {
 }
 
 
-class MetaStrategyController:
-    """Publishes `policy.updated` when the risk mode changes."""
+class MetaStrategyController(Analyst):
+    """Publishes `policy.updated` when the risk mode changes, which it keeps in the PolicyStore."""
 
-    def __init__(self, bus: EventBus) -> None:
-        self.bus = bus
-        self.risk_mode: RiskMode | None = None  #: None until there are prices enough
-        self._history = PriceHistory()
-        bus.subscribe(MarketClosedEvent, self.on_market_closed)
+    announces = PolicyUpdatedEvent
 
-    async def on_market_closed(self, event: MarketClosedEvent) -> None:
-        self._history.add(event.payload.day, event.payload.closes)
-        if len(self._history) <= VOLATILITY_DAYS:
+    async def analyze(self, day: date, history: PriceHistory) -> None:
+        if len(history) <= VOLATILITY_DAYS:
             return
-        mode = next_risk_mode(self.risk_mode, self._history)
-        if mode is not self.risk_mode:
-            await self.bus.publish(PolicyUpdatedEvent.create(risk_mode=mode, **POLICIES[mode]))
-            self.risk_mode = mode
+        policies = self.store.policies
+        before = await policies.risk_mode()
+        mode = next_risk_mode(before, history)
+        if mode is not before:
+            await self.announce(day, risk_mode=mode, **POLICIES[mode])
+            await policies.set_risk_mode(mode, since=day)
 
 
 def next_risk_mode(mode: RiskMode | None, history: PriceHistory) -> RiskMode:

@@ -1,54 +1,49 @@
-"""Orchestrator: what the policy, the strategies and the models of the day come to."""
+"""Orchestrator: of all signals, those of the strategy that the policy puts first."""
 
 import logging
+from collections.abc import Iterable
 
-from qt_events import EventBus, ModelPromotedEvent, PolicyUpdatedEvent, Stage, StrategyPromotedEvent
-from workers.events import TradingOpenedEvent, TradingPlannedEvent
-from workers.strategies import FIRST_STAGES
+from qt_events import EventBus, PolicyUpdated, PolicyUpdatedEvent
+from workers.announcements import Announcements, Heard
+from workers.events import Signal, SignalsScoredEvent, TradingPlannedEvent, once
+from workers.store import Store
 
 logger = logging.getLogger(__name__)
 
+PLANS = "orchestrator.plans"  # kind of the documents, one a day: by which strategy and model
+
 
 class Orchestrator:
-    """Publishes `trading.planned` for each day. What it remembers it hears by broadcast: every process has it."""
+    """Answers `signals.scored` with `trading.planned`. The policy it hears by broadcast: every process has it."""
 
-    def __init__(self, bus: EventBus) -> None:
-        self.bus = bus
-        self.policy: PolicyUpdatedEvent | None = None
-        self.stages = dict(FIRST_STAGES)
-        self.models: dict[str, ModelPromotedEvent] = {}  #: the version at work, by model
+    def __init__(self, bus: EventBus, store: Store) -> None:
+        self.bus, self._documents = bus, store.documents
+        self.policies = Heard(Announcements(store.documents, PolicyUpdatedEvent))
         bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
-        bus.subscribe(StrategyPromotedEvent, self.on_strategy_promoted, broadcast=True)
-        bus.subscribe(ModelPromotedEvent, self.on_model_promoted, broadcast=True)
-        bus.subscribe(TradingOpenedEvent, self.on_trading_opened)
+        bus.subscribe(SignalsScoredEvent, self.on_signals_scored)
 
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
-        self.policy = event
+        self.policies.hear(event)
         logger.info("policy updated: %s", event.payload.risk_mode)
 
-    async def on_strategy_promoted(self, event: StrategyPromotedEvent) -> None:
-        self.stages[event.payload.strategy_id] = event.payload.to_stage
-
-    async def on_model_promoted(self, event: ModelPromotedEvent) -> None:
-        self.models[event.payload.model_name] = event
-
-    async def on_trading_opened(self, event: TradingOpenedEvent) -> None:
-        if self.policy is None or not self.models:
-            return
-        policy = self.policy.payload
+    async def on_signals_scored(self, event: SignalsScoredEvent) -> None:
+        step = event.payload
+        policies = await self.policies.at(step.rests_on)
+        chosen = choice(policies.values(), step.signals)
         plan = TradingPlannedEvent.create(
-            day=event.payload.day,
-            strategy_id=self._strategy(policy.allowed_strategies),
-            model=self._model(),
-            max_positions=policy.max_positions,
-            position_share=policy.max_risk_per_trade,
+            day=step.day,
+            rests_on=step.rests_on,
+            strategy_id=chosen and chosen.strategy_id,
+            model=step.model,
+            confidence=chosen.confidence if chosen else {},
         )
-        await self.bus.publish(plan)
+        by = {"strategy_id": plan.payload.strategy_id, "model": step.model}
+        await self._documents.put(PLANS, step.day.isoformat(), by)
+        await self.bus.publish(once(plan, step.day))
 
-    def _strategy(self, allowed: list[str]) -> str | None:
-        return next((strategy for strategy in allowed if self.stages[strategy] is Stage.LIVE), None)
 
-    def _model(self) -> str:
-        models = [event.payload for event in self.models.values()]
-        best = max(models, key=lambda model: (model.metrics["hit_rate"], model.model_name))
-        return f"{best.model_name} {best.new_version}"
+def choice(policies: Iterable[PolicyUpdated], signals: Iterable[Signal]) -> Signal | None:
+    """The first strategy that the policy allows and that has a signal; none without a policy."""
+    by_strategy = {signal.strategy_id: signal for signal in signals}
+    allowed = [strategy for policy in policies for strategy in policy.allowed_strategies]
+    return next((by_strategy[strategy] for strategy in allowed if strategy in by_strategy), None)

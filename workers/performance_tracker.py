@@ -1,48 +1,69 @@
 """Performance Tracker: books of its own, made only of the trades it heard of, and the day's report."""
 
-from collections.abc import Mapping
+from datetime import date
+from typing import Any
 
 from qt_events import EventBus, TradeExecutedEvent
-from workers.events import MarketClosedEvent, PerformanceReportedEvent, TradingClosedEvent
-from workers.portfolio import START_CENTS, Fill, Portfolio
+from workers.books import Books
+from workers.events import PerformanceReportedEvent, TradingClosedEvent, once, plain
+from workers.history import MarketHistory
+from workers.portfolio import START_CENTS
+from workers.prices import Closes
+from workers.store import Store
+from workers.trades import trade_of
+
+KIND = "performance_tracker"  # of its documents
+CLOSING, RESULT = "closing", "result"  # their keys: the day that ends, and what came of all days so far
 
 
 class PerformanceTracker:
-    """Publishes `performance.reported` at the end of each day."""
+    """Publishes `performance.reported` when it has heard of all trades of a day, whichever it hears of last."""
 
-    def __init__(self, bus: EventBus) -> None:
-        self.bus = bus
-        self.portfolio = Portfolio()
-        self.equity = START_CENTS  #: cents, at the last report
-        self.peak = START_CENTS  #: cents
-        self.largest_drawdown = 0.0  #: as a share of the peak before: 0 to -1
-        self._closes: Mapping[str, float] = {}
-        bus.subscribe(MarketClosedEvent, self.on_market_closed)
-        bus.subscribe(TradeExecutedEvent, self.on_trade_executed)
-        bus.subscribe(TradingClosedEvent, self.on_trading_closed)
+    def __init__(self, bus: EventBus, store: Store) -> None:
+        self.bus, self._documents = bus, store.documents
+        self.books = Books(store.trades, "performance_tracker")
+        self._market = MarketHistory(store.prices)
+        # One subscription, so that one worker alone hears of a day's end after its trades.
+        bus.subscribe(TradeExecutedEvent, self.on_trading)
+        bus.subscribe(TradingClosedEvent, self.on_trading)
 
-    @property
-    def trades(self) -> int:
-        """How many there were."""
-        return len(self.portfolio.fills)
+    async def on_trading(self, event: TradeExecutedEvent | TradingClosedEvent) -> None:
+        """Keep it; then look whether that was all. Of two that look at once in two workers, at least one sees all."""
+        if isinstance(event, TradeExecutedEvent):
+            trade = trade_of(event)
+            await self.books.enter(trade)
+            day, closing = trade.day, await self._documents.get(KIND, CLOSING)
+            if closing is None or closing["day"] != day.isoformat():
+                return
+        else:
+            day, closing = event.payload.day, plain(event.payload)
+        history = await self._market.at(day)
+        if history is not None:
+            await self._documents.put(KIND, CLOSING, closing)
+            await self._maybe_report(day, closing["trades"], history.closes[-1])
 
-    @property
-    def drawdown(self) -> float:
-        """How far equity is below its highest, as a share of that: 0 to -1."""
-        return round(self.equity / self.peak - 1, 4)
-
-    async def on_market_closed(self, event: MarketClosedEvent) -> None:
-        self._closes = event.payload.closes
-
-    async def on_trade_executed(self, event: TradeExecutedEvent) -> None:
-        trade = event.payload
-        self.portfolio.enter(Fill(trade.order_id, trade.symbol, trade.side, int(trade.size), trade.price))
-
-    async def on_trading_closed(self, event: TradingClosedEvent) -> None:
-        self.equity = self.portfolio.equity(self._closes)
-        self.peak = max(self.peak, self.equity)
-        self.largest_drawdown = min(self.largest_drawdown, self.drawdown)
+    async def _maybe_report(self, day: date, trades: int, closes: Closes) -> None:
+        """If these are all trades of the day."""
+        portfolio, today = await self.books.at(day)
+        if len(today) < trades:
+            return
+        portfolio.enter_all(today)
+        equity = portfolio.equity(closes)
+        result = next_result(await self._documents.get(KIND, RESULT), equity)
+        await self._documents.put(KIND, RESULT, result)
         report = PerformanceReportedEvent.create(
-            day=event.payload.day, equity=self.equity / 100, drawdown=self.drawdown, trades=self.trades
+            day=day,
+            equity=equity / 100,
+            drawdown=result["drawdown"],
+            largest_drawdown=result["largest_drawdown"],
+            trades=portfolio.trades,
         )
-        await self.bus.publish(report)
+        await self.bus.publish(once(report, day))
+
+
+def next_result(last: dict[str, Any] | None, equity: int) -> dict[str, Any]:
+    """The highest equity (cents), how far this one is below it, and the farthest so far: shares, 0 to -1."""
+    peak = max(last["peak"] if last else START_CENTS, equity)
+    drawdown = round(equity / peak - 1, 4)
+    largest = min(last["largest_drawdown"] if last else 0.0, drawdown)
+    return {"peak": peak, "drawdown": drawdown, "largest_drawdown": largest}

@@ -1,10 +1,12 @@
-"""Portfolio: cash and positions, kept in whole cents, so that equal trades make equal books."""
+"""Portfolio: cash and positions, kept in whole cents, so that equal trades make equal books. Pure."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from qt_events import Side
 from workers.prices import Closes
+from workers.store import Trade
 
 START_CENTS = 100_000_00
 FEE_CENTS = 0.5  # a unit traded
@@ -15,30 +17,20 @@ class Position(NamedTuple):
 
     size: int = 0  #: units
     cost: int = 0  #: cents paid for them, fees included
-
-
-class Fill(NamedTuple):
-    """An order that was carried out."""
-
-    order_id: str
-    symbol: str
-    side: Side
-    size: int  #: units
-    price: float
-
-    @property
-    def value(self) -> int:
-        """Cents paid for a buy, or received for a sale, fee included."""
-        return settlement(self.side, self.size, self.price)
+    strategy_id: str = ""  #: that bought it
+    model: str = ""  #: that the strategy's signal came from
 
 
 @dataclass
 class Portfolio:
-    """Books that a fill enters once, however often it is delivered."""
+    """Cash and positions after some trades."""
 
     cash: int = START_CENTS  #: cents
     positions: dict[str, Position] = field(default_factory=dict)  #: by symbol
-    fills: dict[str, Fill] = field(default_factory=dict)  #: by order id
+    trades: int = 0  #: entered so far
+
+    def copy(self) -> "Portfolio":
+        return replace(self, positions=dict(self.positions))
 
     def equity(self, closes: Closes) -> int:
         """Cents."""
@@ -48,29 +40,33 @@ class Portfolio:
         """Cents that the position in a symbol is worth."""
         return cents(self.positions[symbol].size * closes[symbol])
 
-    def profit(self, fill: Fill) -> int:
-        """Cents that a sale brings over what was paid for its units."""
-        return fill.value - self._cost(fill)
+    def profit(self, symbol: str, size: int, price: float) -> int:
+        """Cents that selling so many units brings over what was paid for them."""
+        return settlement(Side.SELL, size, price) - self._cost(symbol, size)
 
-    def enter(self, fill: Fill) -> None:
+    def enter_all(self, trades: Iterable[Trade]) -> None:
+        """Enter trades; sales of a day first, since purchases are paid from them."""
+        for trade in sorted(trades, key=lambda trade: (trade.day, trade.side is Side.BUY)):
+            self.enter(trade)
+
+    def enter(self, trade: Trade) -> None:
         """Move cash and units."""
-        if fill.order_id in self.fills:
-            return
-        self.fills[fill.order_id] = fill
-        held = self.positions.get(fill.symbol, Position())
-        if fill.side is Side.BUY:
-            self.cash -= fill.value
-            left = Position(held.size + fill.size, held.cost + fill.value)
+        self.trades += 1
+        held = self.positions.get(trade.symbol, Position())
+        value = settlement(trade.side, trade.size, trade.price)
+        if trade.side is Side.BUY:
+            self.cash -= value
+            left = Position(held.size + trade.size, held.cost + value, trade.strategy_id, trade.model)
         else:
-            self.cash += fill.value
-            left = Position(held.size - fill.size, held.cost - self._cost(fill))
-        self.positions[fill.symbol] = left
+            self.cash += value
+            left = held._replace(size=held.size - trade.size, cost=held.cost - self._cost(trade.symbol, trade.size))
+        self.positions[trade.symbol] = left
         if not left.size:
-            del self.positions[fill.symbol]
+            del self.positions[trade.symbol]
 
-    def _cost(self, fill: Fill) -> int:
-        held = self.positions[fill.symbol]
-        return round(held.cost * fill.size / held.size)
+    def _cost(self, symbol: str, size: int) -> int:
+        held = self.positions[symbol]
+        return round(held.cost * size / held.size)
 
 
 def settlement(side: Side, size: int, price: float) -> int:

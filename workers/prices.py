@@ -40,6 +40,16 @@ class PriceHistory:
         return list(self.returns)[-days:]
 
 
+def is_first_of_month(history: PriceHistory) -> bool:
+    """Whether the last day is its month's first."""
+    return len(history) == 1 or history.days[-1].month != history.days[-2].month
+
+
+def is_first_of_week(history: PriceHistory) -> bool:
+    """Whether the last day is its week's first."""
+    return len(history) == 1 or history.days[-1].isocalendar()[:2] != history.days[-2].isocalendar()[:2]
+
+
 def market_return(before: Closes, after: Closes, symbols: Sequence[str] = ()) -> float:
     """The mean return of these symbols (all, if none are named) from one close to another."""
     return fmean(after[symbol] / before[symbol] - 1 for symbol in symbols or after)

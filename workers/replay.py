@@ -1,8 +1,4 @@
-"""The main job: a market, day by day, through the trading system on any bus.
-
-A day is three phases, each over when all that it set going has an outcome: prices come in and the analysts
-decide; plans become trades; the day's result is told. Within a phase nobody depends on another's order.
-"""
+"""The main job: a market, day by day, through the trading system, wherever its components run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,27 +7,29 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from qt_events import EventBus, HealthStatus, QtEventsError, RiskMode
-from workers.events import TradingClosedEvent, TradingOpenedEvent
-from workers.market import Close, MarketFeed
-from workers.system import TradingSystem, build
-
-PHASE_TIMEOUT = 120.0  # seconds: longer than all retries of a delivery by the default policy
-
-
-class ReplayError(QtEventsError):
-    """The replay cannot go on."""
+from qt_events import EventBus, HealthStatus, RiskMode
+from workers.events import HealthChecked
+from workers.feed import MarketFeed
+from workers.figures import Figures, figures
+from workers.market import Close
+from workers.store import Store
 
 
-class Summary(BaseModel):
-    """What a replay came to: the same for the same prices, whatever the bus."""
+class Result(BaseModel):
+    """What a replay came to: the same for the same prices, whatever the bus and however many processes."""
 
     days: int
-    events: dict[str, int]  #: published, by type
-    deliveries: dict[str, int]  #: handled, by subscription
     trades: int
     final_equity: float  #: in the account's currency, to the cent
     largest_drawdown: float  #: share of the highest equity before: 0 to -1
+    components: Figures  #: what each came to
+
+
+class Summary(Result):
+    """The same, of a replay whose components all ran on this process's bus."""
+
+    events: dict[str, int]  #: published, by type
+    deliveries: dict[str, int]  #: handled, by subscription
     retries: int
     dead_letters: int
 
@@ -48,69 +46,58 @@ class Progress:
     equity: float
     drawdown: float
     trades: int
-    events: dict[str, dict[str, int]]  #: by type: published, dispatched, errors
+    events: dict[str, dict[str, int]]  #: of this process's bus, by type: published, dispatched, errors
 
 
 class Replay:
-    """One run of a market over a bus that nobody else uses."""
+    """One run of a market, on a store that holds nothing yet."""
 
-    def __init__(self, bus: EventBus, market: Sequence[Close]) -> None:
-        self.bus, self.market = bus, market
-        self.system: TradingSystem = build(bus)
-        self._feed = MarketFeed(bus)
+    def __init__(self, bus: EventBus, store: Store, market: Sequence[Close]) -> None:
+        self.bus, self.store, self.market = bus, store, market
+        self._feed = MarketFeed(bus, store.prices)
 
-    async def run(self, watch: Callable[[Progress], None] = lambda _: None) -> Summary:
+    async def run(self, watch: Callable[[Progress], None] = lambda _: None) -> Result:
         """Replay all days; `watch` is called after each.
 
         Raises:
-            ReplayError: a phase did not end within two minutes.
+            SilenceError: a day did not end.
+            UnheardTradesError: some trades were not heard of at the end.
         """
         async with self.bus:
             for done, close in enumerate(self.market, 1):
-                await self._replay(close)
-                watch(self._progress(close.day, done))
-        return self._summary()
+                over = await self._feed.trade(close)
+                watch(await self._progress(over, done))
+            return Result(
+                days=len(self.market),
+                trades=over.trades,
+                final_equity=over.equity,
+                largest_drawdown=over.largest_drawdown,
+                components=await figures(self.store),
+            )
 
-    async def _replay(self, close: Close) -> None:
-        await self._feed.publish(close)
-        await self._settle(close.day)
-        for phase in (TradingOpenedEvent, TradingClosedEvent):
-            await self.bus.publish(phase.create(day=close.day))
-            await self._settle(close.day)
-
-    async def _settle(self, day: date) -> None:
-        try:
-            await self.bus.join(PHASE_TIMEOUT)
-        except TimeoutError as error:
-            message = f"the replay stopped on {day}: {error}"
-            raise ReplayError(message) from error
-
-    def _progress(self, day: date, done: int) -> Progress:
-        tracker = self.system.performance_tracker
+    async def _progress(self, over: HealthChecked, done: int) -> Progress:
         return Progress(
-            day=day,
+            day=over.day,
             done=done,
             total=len(self.market),
-            risk_mode=self.system.msc_ai.risk_mode,
-            health=self.system.health_monitor.status,
-            equity=tracker.equity / 100,
-            drawdown=tracker.drawdown,
-            trades=tracker.trades,
+            risk_mode=await self.store.policies.risk_mode(),
+            health=over.status,
+            equity=over.equity,
+            drawdown=over.drawdown,
+            trades=over.trades,
             events=self.bus.get_stats()["by_type"],
         )
 
-    def _summary(self) -> Summary:
-        tracker, stats = self.system.performance_tracker, self.bus.get_stats()
-        return Summary(
-            days=len(self.market),
-            events=_column(stats["by_type"], "published"),
-            deliveries=_column(stats["by_subscription"], "delivered"),
-            trades=tracker.trades,
-            final_equity=tracker.equity / 100,
-            largest_drawdown=tracker.largest_drawdown,
-            retries=stats["retries"],
-            dead_letters=stats["dead_letters"],
-        )
+
+def summary(result: Result, stats: dict[str, Any]) -> Summary:
+    """The result, with the statistics of the one bus that carried it all, after it has stopped."""
+    return Summary(
+        **dict(result),
+        events=_column(stats["by_type"], "published"),
+        deliveries=_column(stats["by_subscription"], "delivered"),
+        retries=stats["retries"],
+        dead_letters=stats["dead_letters"],
+    )
 
 
 def _column(table: dict[str, dict[str, Any]], name: str) -> dict[str, int]:

@@ -1,8 +1,10 @@
 """SG AI: each month it looks how the strategies did on paper, and moves them up or down a stage."""
 
-from qt_events import EventBus, Stage, StrategyPromotedEvent
-from workers.events import MarketClosedEvent
-from workers.prices import PriceHistory, market_return
+from datetime import date
+
+from qt_events import Stage, StrategyPromotedEvent
+from workers.analyst import Analyst
+from workers.prices import PriceHistory, is_first_of_month, market_return
 from workers.ranking import DAYS, rank
 from workers.strategies import FIRST_STAGES, STRATEGIES, Pick
 
@@ -15,38 +17,31 @@ UP = {Stage.RETIRED: Stage.BACKTEST, Stage.BACKTEST: Stage.SHADOW, Stage.SHADOW:
 DOWN = {Stage.LIVE: Stage.SHADOW, Stage.SHADOW: Stage.RETIRED}
 
 
-class StrategyGenerator:
+class StrategyGenerator(Analyst):
     """Publishes `strategy.promoted` for each strategy that changes its stage."""
 
-    def __init__(self, bus: EventBus) -> None:
-        self.bus = bus
-        self.stages = dict(FIRST_STAGES)
-        self._history = PriceHistory()
-        self._reviewed: dict[str, str] = {}  # strategy -> month of its last review
-        bus.subscribe(MarketClosedEvent, self.on_market_closed)
+    announces = StrategyPromotedEvent
 
-    async def on_market_closed(self, event: MarketClosedEvent) -> None:
-        self._history.add(event.payload.day, event.payload.closes)
-        month = f"{event.payload.day:%Y-%m}"
-        for strategy_id, pick in STRATEGIES.items():
-            if len(self._history) >= TRIED_DAYS + DAYS and self._reviewed.get(strategy_id) != month:
-                await self._review(strategy_id, paper_edge(pick, self._history))
-                self._reviewed[strategy_id] = month
+    async def analyze(self, day: date, history: PriceHistory) -> None:
+        enough = TRIED_DAYS + DAYS
+        if len(history) == enough or (len(history) > enough and is_first_of_month(history)):
+            for strategy_id, pick in STRATEGIES.items():
+                await self._review(day, strategy_id, paper_edge(pick, history))
 
-    async def _review(self, strategy_id: str, edge: float) -> None:
-        stage = self.stages[strategy_id]
+    async def _review(self, day: date, strategy_id: str, edge: float) -> None:
+        last = (await self.announcements.all()).get(strategy_id)
+        stage = last.payload.to_stage if last else FIRST_STAGES[strategy_id]
         next_stage = _next_stage(stage, edge)
-        if next_stage is stage:
+        if next_stage is stage or (last and last.day == day):
             return
-        event = StrategyPromotedEvent.create(
+        await self.announce(
+            day,
             strategy_id=strategy_id,
             from_stage=stage,
             to_stage=next_stage,
             reason=f"{edge:+.2%} against the market in {TRIED_DAYS} days",
             metrics={"edge": edge, "days": TRIED_DAYS},
         )
-        await self.bus.publish(event)
-        self.stages[strategy_id] = next_stage
 
 
 def _next_stage(stage: Stage, edge: float) -> Stage:

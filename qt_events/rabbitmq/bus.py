@@ -20,6 +20,7 @@ from qt_events.errors import (
 from qt_events.events import Event, checked_event, current_event
 from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
+from qt_events.observer import Attempt, Observer
 from qt_events.rabbitmq.configuration import configure, new_app
 from qt_events.rabbitmq.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
@@ -57,6 +58,7 @@ class CeleryEventBus(Hosted):
         max_queue_size: publishes in flight before `publish` waits.
         max_workers: threads for sync handlers.
         slow_after: seconds from which a handler is reported as slow.
+        retry: policy of the subscriptions made without one of their own.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class CeleryEventBus(Hosted):
         max_queue_size: int = 10_000,
         max_workers: int = 4,
         slow_after: float = SLOW_AFTER,
+        retry: RetryPolicy | None = None,
     ) -> None:
         if (url is None) == (app is None):
             message = "CeleryEventBus takes either a URL or app=, a Celery app"
@@ -85,8 +88,9 @@ class CeleryEventBus(Hosted):
         self._attach()
 
         self.stats = Stats()
+        self.observer: Observer | None = None  #: is told what happens in this process
         self.watch = SlowHandlerLog(self.stats)
-        self.subscriptions = Subscriptions()
+        self.subscriptions = Subscriptions(retry=retry)
         self.outstanding = Outstanding()
         self.serving = Serving(self)
         self.publisher = Publisher(
@@ -153,6 +157,8 @@ class CeleryEventBus(Hosted):
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
+        if self.observer is not None:
+            self.observer.published(event, self.subscriptions.match(event.type))
         if routed:
             return
         self.outstanding.forget(event.id)
@@ -202,6 +208,9 @@ class CeleryEventBus(Hosted):
         """Count an attempt whose outcome is safe."""
         event_type = envelope.event_type
         self.stats.outcome(envelope.subscription, event_type, outcome)
+        if self.observer is not None:
+            attempt = Attempt(envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome)
+            self.observer.concluded(attempt)
         if isinstance(outcome, Retry):
             return
         names = (each.name for each in self.subscriptions.match(event_type))

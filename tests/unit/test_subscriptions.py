@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
-from qt_events.errors import DuplicateSubscriptionError, InvalidOptionError, UnknownSubscriptionError
+from qt_events.errors import (
+    DuplicateSubscriptionError,
+    InvalidOptionError,
+    InvalidPolicyError,
+    UnknownSubscriptionError,
+)
 from qt_events.events import Event
+from qt_events.memory import InMemoryEventBus
+from qt_events.retry import RetryPolicy
 from qt_events.subscriptions import Subscriptions
 
 
@@ -113,3 +120,18 @@ def test_threads_may_subscribe_at_the_same_time() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(add, range(200)))
     assert (len(subscriptions), len(subscriptions.match("a")), len(subscriptions.match("b"))) == (201, 200, 1)
+
+
+def test_defaults_are_for_those_made_without_the_option() -> None:
+    """A subscription's own option wins; another pattern for it is no conflict with the default."""
+    patient, own = RetryPolicy(max_attempts=9), RetryPolicy(max_attempts=2)
+    subscriptions = Subscriptions(retry=patient)
+    assert subscriptions.add("a", hear, "s").retry is patient
+    assert subscriptions.add("a", hear_too, "t", retry=own).retry is own
+    assert subscriptions.add("b", hear_too, "t").retry is own
+
+
+def test_a_wrong_default_is_refused_at_once() -> None:
+    """Not at the first subscription that would have it."""
+    with pytest.raises(InvalidPolicyError, match="the bus: retry=3"):
+        InMemoryEventBus(retry=3)  # type: ignore[arg-type]

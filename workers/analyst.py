@@ -1,0 +1,47 @@
+"""Analyst: what MSC AI, SG AI, CLM and OppRank have in common."""
+
+from abc import ABC, abstractmethod
+from datetime import date
+from typing import Any, ClassVar
+
+from qt_events import Event, EventBus
+from workers.announcements import Announcements
+from workers.events import MarketAnalyzedEvent, MarketClosedEvent, once
+from workers.history import MarketHistory
+from workers.prices import PriceHistory
+from workers.store import Store
+
+
+class Analyst(ABC):
+    """Hears each day's close, announces what it makes of it, and says that it is done.
+
+    It keeps nothing in its process: whichever worker gets the next day goes on from the database.
+    """
+
+    announces: ClassVar[type[Event[Any]]]
+
+    def __init__(self, bus: EventBus, store: Store) -> None:
+        self.bus, self.store = bus, store
+        self.announcements: Announcements[Any] = Announcements(store.documents, self.announces)
+        self._market = MarketHistory(store.prices)
+        bus.subscribe(MarketClosedEvent, self.on_market_closed)
+
+    async def on_market_closed(self, event: MarketClosedEvent) -> None:
+        day = event.payload.day
+        history = await self._market.at(day)
+        if history is not None:
+            await self.analyze(day, history)
+            await self._done(day)
+
+    @abstractmethod
+    async def analyze(self, day: date, history: PriceHistory) -> None:
+        """Announce what has changed. Called again for a day whose end was not told, it announces the same."""
+
+    async def announce(self, day: date, **payload: Any) -> None:
+        """Tell everybody."""
+        await self.announcements.announce(self.bus, day, **payload)
+
+    async def _done(self, day: date) -> None:
+        source = self.announces.event_source
+        done = MarketAnalyzedEvent.create(day=day, analyst=source, rests_on=await self.announcements.ids())
+        await self.bus.publish(once(done.replace(source=source), day, source))

@@ -1,0 +1,128 @@
+"""Discord Notifier: a message to a webhook when the system's health becomes CRITICAL."""
+
+import logging
+import os
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from qt_events import (
+    EventBus,
+    HealthStatus,
+    HealthStatusChanged,
+    HealthStatusChangedEvent,
+    Reject,
+    RetryLater,
+    RetryPolicy,
+)
+from workers.store import Store
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 10.0  # seconds, for the whole answer
+BUSY_WAIT = 5.0  # seconds, where a 429 does not say how long
+LONGEST_WAIT = 3600.0  # seconds: whatever a server asks for
+ALERTS = "discord_notifier.alerts"  # kind of the documents, one for each alert
+
+#: A chat that is away for hours still gets its alert: 0.5 s, then twice as long each time, to a quarter of an hour.
+PATIENCE = RetryPolicy(max_attempts=20, initial=0.5, max_delay=900)
+
+
+class WebhookError(Exception):
+    """The webhook did not take the message; worth another try."""
+
+
+class DiscordNotifier:
+    """Hears of health; posts what is CRITICAL to `webhook_url`, or logs it where there is none.
+
+    Args:
+        bus: what it subscribes to.
+        store: where it notes what it sent.
+        webhook_url: by default that of DISCORD_WEBHOOK_URL. It is a secret: it is in no log and in no error.
+        timeout: seconds that the webhook may take.
+    """
+
+    def __init__(
+        self, bus: EventBus, store: Store, webhook_url: str | None = None, *, timeout: float = TIMEOUT
+    ) -> None:
+        self._url = webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
+        self._documents, self._timeout = store.documents, timeout
+        bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, retry=PATIENCE)
+
+    async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
+        alert = event.payload
+        if alert.new_status is not HealthStatus.CRITICAL:
+            return
+        if self._url is None:
+            logger.warning("no DISCORD_WEBHOOK_URL is set: %s", text(alert))
+        else:
+            await self._post(self._url, alert)
+        await self._documents.put(ALERTS, event.id, {"text": text(alert), "sent": self._url is not None})
+
+    async def _post(self, url: str, alert: HealthStatusChanged) -> None:
+        try:
+            async with httpx.AsyncClient(timeout=self._timeout, follow_redirects=False) as client:
+                answer = await client.post(url, json={"content": text(alert)})
+        except httpx.TimeoutException:
+            message = f"the webhook did not answer within {self._timeout:g} s"
+            raise WebhookError(message) from None  # httpx's own text may hold the URL
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            message = f"the webhook cannot be reached ({type(error).__name__})"
+            raise WebhookError(message) from None
+        judge(answer)
+
+
+def text(alert: HealthStatusChanged) -> str:
+    """The message."""
+    return f"{alert.new_status}: {alert.component}: {alert.reason} (was {alert.old_status})"
+
+
+def judge(answer: httpx.Response) -> None:
+    """Nothing, if the webhook took the message (Discord says 204, others 200).
+
+    Raises:
+        RetryLater: it asks for patience (429), and how much.
+        WebhookError: its server is in trouble: again, by the retry policy.
+        Reject: it will never take this: the URL or the message is wrong.
+    """
+    status = answer.status_code
+    if answer.is_success and not _is_page(answer):
+        return
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        raise RetryLater(wait_of(answer), "the webhook takes no more for now (429)")
+    said = f"the webhook answered {status} {answer.reason_phrase}: {_excerpt(answer)}"
+    if answer.is_server_error or status == httpx.codes.REQUEST_TIMEOUT or answer.is_success:
+        raise WebhookError(said)
+    raise Reject(f"{said}; check DISCORD_WEBHOOK_URL")
+
+
+def wait_of(answer: httpx.Response) -> float:
+    """Seconds that a 429 asks for: `retry_after` in Discord's JSON, else the header Retry-After, seconds or a date."""
+    try:
+        asked = answer.json()["retry_after"]
+    except (ValueError, KeyError, TypeError):
+        asked = answer.headers.get("retry-after")
+    return min(max(_seconds(asked), 0.0), LONGEST_WAIT)
+
+
+def _seconds(asked: object) -> float:
+    try:
+        return float(asked)  # type: ignore[arg-type]  # what it cannot take is a date, or nonsense
+    except (TypeError, ValueError):
+        pass
+    try:
+        return (parsedate_to_datetime(str(asked)) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError):
+        return BUSY_WAIT
+
+
+def _is_page(answer: httpx.Response) -> bool:
+    """A page is the answer of a proxy or a login, not of a webhook."""
+    return "html" in answer.headers.get("content-type", "")
+
+
+def _excerpt(answer: httpx.Response) -> str:
+    if _is_page(answer):
+        return "a page of HTML, which no webhook sends"
+    return repr(answer.text[:200])

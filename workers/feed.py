@@ -1,0 +1,101 @@
+"""Market Feed: publishes the market a trading day at a time, at the pace of those who trade on it.
+
+A day has two halves. The feed tells the closes, and hears from each analyst that it is done; it opens trading, and
+hears from the Health Monitor what the day came to. Only then comes the next day. So it needs no `join()`, which could
+not see into other processes, and a day is the same day whether one process trades it or ten.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
+from typing import Any
+
+from qt_events import Event, EventBus, QtEventsError
+from workers.events import (
+    HealthChecked,
+    HealthCheckedEvent,
+    MarketAnalyzedEvent,
+    MarketClosedEvent,
+    TradingOpenedEvent,
+    merged,
+    once,
+)
+from workers.market import Close
+from workers.store import Prices
+
+ANALYSTS = frozenset({"msc_ai", "sg_ai", "clm", "opprank"})
+PATIENCE = 300.0  # seconds for each half of a day: longer than all retries of a delivery
+ASK_AGAIN = 10.0  # seconds without an answer: the workers may have come up only now
+
+
+class SilenceError(QtEventsError):
+    """The feed has waited too long for a word from the others."""
+
+
+class MarketFeed:
+    """One for a trading system, in one process: it sets the pace.
+
+    Args:
+        bus: that the system is on.
+        prices: where each day's closes are kept before anybody hears of them.
+        patience: seconds to wait for each half of a day.
+    """
+
+    def __init__(self, bus: EventBus, prices: Prices, *, patience: float = PATIENCE) -> None:
+        self.bus, self._prices, self._patience = bus, prices, patience
+        self._day = date.min
+        self._missing: set[str] = set()  # analysts not yet heard of today
+        self._rests_on: dict[str, str] = {}
+        self._over: HealthChecked | None = None
+        self._news = asyncio.Condition()
+        bus.subscribe(MarketAnalyzedEvent, self.on_market_analyzed)
+        bus.subscribe(HealthCheckedEvent, self.on_health_checked)
+
+    async def trade(self, close: Close) -> HealthChecked:
+        """Have one day traded; what it came to.
+
+        Raises:
+            SilenceError: somebody did not answer; the text says who.
+        """
+        self._day, self._missing, self._over = close.day, set(ANALYSTS), None
+        await self._prices.add(close.day, close.closes)
+        await self._ask(MarketClosedEvent.create(day=close.day, closes=close.closes), lambda: not self._missing)
+        await self._ask(TradingOpenedEvent.create(day=close.day, rests_on=self._rests_on), lambda: self._over)
+        assert self._over is not None  # noqa: S101  # what was waited for
+        return self._over
+
+    async def on_market_analyzed(self, event: MarketAnalyzedEvent) -> None:
+        async with self._news:
+            if event.payload.day == self._day:
+                self._rests_on = merged(self._rests_on, event.payload.rests_on)
+                self._missing.discard(event.payload.analyst)
+                self._news.notify_all()
+
+    async def on_health_checked(self, event: HealthCheckedEvent) -> None:
+        async with self._news:
+            if event.payload.day == self._day:
+                self._rests_on = merged(self._rests_on, event.payload.rests_on)
+                self._over = event.payload
+                self._news.notify_all()
+
+    async def _ask(self, step: Event[Any], answered: Callable[[], object]) -> None:
+        """Publish until there is an answer. The same event again: those who have answered it answer the same."""
+        step = once(step, self._day)
+        try:
+            async with asyncio.timeout(self._patience):
+                while not answered():
+                    await self.bus.publish(step)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ASK_AGAIN), self._news:
+                            await self._news.wait_for(answered)
+        except TimeoutError:
+            raise self._silence() from None
+
+    def _silence(self) -> SilenceError:
+        who = ", ".join(sorted(self._missing)) or "nobody"
+        what = "did not report" if self._missing else "reported the end of trading"
+        return SilenceError(
+            f"{self._day}: {who} {what} within {self._patience:g} s; is every subscription served by a worker, "
+            "with the same broker and QT_DATABASE_URL, and are there dead letters?"
+        )

@@ -1,0 +1,85 @@
+"""Portfolio Balancer: from what is planned and what is held to the orders in between."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from qt_events import EventBus, PolicyUpdated, PolicyUpdatedEvent, Side
+from workers.announcements import Announcements, Heard
+from workers.books import Books
+from workers.events import ClearedPlan, Order, OrdersRequestedEvent, TradingClearedEvent, once, order_id
+from workers.history import MarketHistory
+from workers.portfolio import Portfolio
+from workers.prices import Closes
+from workers.rebalancing import Step, rebalance
+from workers.store import Store
+
+BASIS = "portfolio_balancer.basis"  # kind of the document: what was last traded for, and what before that
+REBALANCED = "portfolio_balancer.days"  # kind of the documents, one for each day with orders
+ACCOUNT = "executor"  # whose books are the account
+
+
+class PortfolioBalancer:
+    """Answers `trading.cleared` with `orders.requested`; with orders only where what is wanted has changed."""
+
+    def __init__(self, bus: EventBus, store: Store) -> None:
+        self.bus, self._documents = bus, store.documents
+        self.policies = Heard(Announcements(store.documents, PolicyUpdatedEvent))
+        self._account = Books(store.trades, ACCOUNT)
+        self._market = MarketHistory(store.prices)
+        bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
+        bus.subscribe(TradingClearedEvent, self.on_trading_cleared)
+
+    async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
+        self.policies.hear(event)
+
+    async def on_trading_cleared(self, event: TradingClearedEvent) -> None:
+        plan = event.payload
+        history = await self._market.at(plan.day)
+        if history is None:
+            return
+        policies = await self.policies.at(plan.rests_on)
+        closes = history.closes[-1]
+        orders = [order for policy in policies.values() for order in await self._orders(plan, policy, closes)]
+        if orders:
+            await self._documents.put(REBALANCED, plan.day.isoformat(), {"orders": len(orders)})
+        requested = OrdersRequestedEvent.create(day=plan.day, rests_on=plan.rests_on, orders=orders)
+        await self.bus.publish(once(requested, plan.day))
+
+    async def _orders(self, plan: ClearedPlan, policy: PolicyUpdated, closes: Closes) -> list[Order]:
+        wanted = list(plan.confidence)[: policy.max_positions]
+        share = policy.max_risk_per_trade
+        if not await self._is_new(plan, [wanted, plan.strategy_id, share, plan.halted]):
+            return []
+        portfolio, _ = await self._account.at(plan.day)
+        steps = rebalance(portfolio, closes, wanted, share)
+        if plan.halted:
+            steps = [step for step in steps if step.side is Side.SELL]
+        return list(as_orders(plan, portfolio, closes, steps))
+
+    async def _is_new(self, plan: ClearedPlan, basis: list[Any]) -> bool:
+        """Whether this is not what was traded for before today; asked again today, it answers the same."""
+        today = plan.day.isoformat()
+        last = await self._documents.get(BASIS, "") or {"day": "", "basis": None, "before": None}
+        before = last["before"] if last["day"] == today else last["basis"]
+        is_new: bool = basis != before
+        if is_new:
+            await self._documents.put(BASIS, "", {"day": today, "basis": basis, "before": before})
+        return is_new
+
+
+def as_orders(plan: ClearedPlan, portfolio: Portfolio, closes: Closes, steps: Iterable[Step]) -> Iterator[Order]:
+    """The steps as orders. A sale goes to the account of the strategy that bought, and is certain."""
+    equity = portfolio.equity(closes)
+    for symbol, side, size in steps:
+        held = portfolio.positions.get(symbol) if side is Side.SELL else None
+        yield Order(
+            order_id=order_id(plan.day, symbol),
+            symbol=symbol,
+            side=side,
+            size=size,
+            price=closes[symbol],
+            share=round(size * closes[symbol] * 100 / equity, 4),
+            confidence=1.0 if held else plan.confidence[symbol],
+            strategy_id=held.strategy_id if held else str(plan.strategy_id),
+            model=held.model if held else plan.model,
+        )

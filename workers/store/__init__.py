@@ -1,0 +1,63 @@
+"""The store: what must be one, however many processes trade. SQLite in a file by default, PostgreSQL by URL.
+
+database.py      connections, transactions, errors
+tables.py        the schema; migrations/ brings a database there
+prices.py, documents.py, trades.py, policy_store.py
+                 a table each
+errors.py        what can go wrong
+"""
+
+import os
+from typing import Self
+
+import sqlalchemy as sa
+
+from workers.store.database import Database
+from workers.store.documents import Documents
+from workers.store.errors import InvalidStoreUrlError, StoreError, StoreSchemaError, StoreUnavailableError
+from workers.store.policy_store import PolicyStore
+from workers.store.prices import Prices, StoredClose
+from workers.store.tables import metadata
+from workers.store.trades import Trade, Trades
+
+__all__ = [
+    "Database",
+    "Documents",
+    "InvalidStoreUrlError",
+    "PolicyStore",
+    "Prices",
+    "Store",
+    "StoreError",
+    "StoreSchemaError",
+    "StoreUnavailableError",
+    "StoredClose",
+    "Trade",
+    "Trades",
+]
+
+DEFAULT_URL = "sqlite:///qt_events.db"
+
+
+class Store:
+    """All tables of one database; see Database for the URL and what is opened when."""
+
+    def __init__(self, url: str = DEFAULT_URL) -> None:
+        self._database = Database(url)
+        self.documents = Documents(self._database)
+        self.policies = PolicyStore(self._database)
+        self.prices = Prices(self._database)
+        self.trades = Trades(self._database)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The database of QT_DATABASE_URL, else `qt_events.db` in the folder that the program was started in."""
+        return cls(os.environ.get("QT_DATABASE_URL") or DEFAULT_URL)
+
+    async def is_empty(self) -> bool:
+        """Whether no table has a row."""
+        queries = [sa.select(sa.exists().select_from(table)) for table in metadata.sorted_tables]
+        return not await self._database.read(lambda connection: any(connection.scalar(query) for query in queries))
+
+    def dispose(self) -> None:
+        """Close its connections; it may be used again."""
+        self._database.dispose()
