@@ -1,4 +1,4 @@
-"""A RabbitMQ for the tests that need one: one broker a test run, one vhost a test."""
+"""Servers for the tests that need one: a broker and a PostgreSQL a test run, a vhost and a database a test."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import pytest
 
 from qt_events.testing.broker import Broker
 from qt_events.testing.management import Management
+from qt_events.testing.postgres import PrivatePostgres
 from qt_events.testing.provision import open_broker
 
 
@@ -36,3 +37,16 @@ def vhost(management: Management) -> Iterator[str]:
 def amqp_url(management: Management, vhost: str) -> str:
     """The AMQP URL of this test's own vhost."""
     return management.vhost_url(vhost)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PrivatePostgres]:
+    """The server that all tests share. A test that harms it takes one of its own."""
+    with PrivatePostgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PrivatePostgres) -> str:
+    """The URL of a database that only this test uses."""
+    return postgres.create_database(f"qt_test_{uuid.uuid4().hex}")

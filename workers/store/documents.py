@@ -23,7 +23,8 @@ class Documents:
     async def add(self, kind: str, key: str, value: dict[str, Any]) -> bool:
         """Keep it unless there is one; whether it is new."""
         insert = self._database.insert(documents).values(kind=kind, key=key, value=value).on_conflict_do_nothing()
-        return await self._database.write(lambda connection: connection.execute(insert).rowcount == 1)
+        new = insert.returning(documents.c.key)
+        return await self._database.write(lambda connection: connection.execute(new).first() is not None)
 
     async def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """It, or None."""

@@ -33,7 +33,8 @@ class Trades:
     async def add(self, book: str, trade: Trade) -> bool:
         """Enter it, once for each order id; whether it is new."""
         insert = self._database.insert(trades).values(book=book, **trade._asdict()).on_conflict_do_nothing()
-        return await self._database.write(lambda connection: connection.execute(insert).rowcount == 1)
+        new = insert.returning(trades.c.order_id)
+        return await self._database.write(lambda connection: connection.execute(new).first() is not None)
 
     async def between(self, book: str, after: date | None, through: date) -> list[Trade]:
         """Of days later than `after` (None: from the first), up to and with `through`; by day, then order id."""
