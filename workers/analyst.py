@@ -23,7 +23,7 @@ class Analyst(ABC):
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self.store = bus, store
         self.announcements: Announcements[Any] = Announcements(store.documents, self.announces)
-        self._market = MarketHistory(store.prices)
+        self._market = MarketHistory.of(store.prices)
         bus.subscribe(MarketClosedEvent, self.on_market_closed)
 
     async def on_market_closed(self, event: MarketClosedEvent) -> None:
@@ -37,9 +37,12 @@ class Analyst(ABC):
     async def analyze(self, day: date, history: PriceHistory) -> None:
         """Announce what has changed. Called again for a day whose end was not told, it announces the same."""
 
-    async def announce(self, day: date, **payload: Any) -> None:
-        """Tell everybody."""
+    async def announce(self, day: date, **payload: Any) -> bool:
+        """Tell everybody, unless this day's work was done long ago; whether it was told."""
+        if await self._market.is_past(day):
+            return False
         await self.announcements.announce(self.bus, day, **payload)
+        return True
 
     async def _done(self, day: date) -> None:
         source = self.announces.event_source

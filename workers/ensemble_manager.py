@@ -18,7 +18,7 @@ class EnsembleManager:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
         self.models = Heard(Announcements(store.documents, ModelPromotedEvent))
-        self._market = MarketHistory(store.prices)
+        self._market = MarketHistory.of(store.prices)
         bus.subscribe(ModelPromotedEvent, self.on_model_promoted, broadcast=True)
         bus.subscribe(SignalsGeneratedEvent, self.on_signals_generated)
 

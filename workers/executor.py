@@ -18,7 +18,7 @@ class Executor:
         self.bus = bus
         self.rankings = Heard(Announcements(store.documents, OpportunitiesUpdatedEvent))
         self.account = Books(store.trades, "executor")
-        self._market = MarketHistory(store.prices)
+        self._market = MarketHistory.of(store.prices)
         bus.subscribe(OpportunitiesUpdatedEvent, self.on_opportunities_updated, broadcast=True)
         bus.subscribe(OrdersApprovedEvent, self.on_orders_approved)
 
@@ -28,9 +28,9 @@ class Executor:
     async def on_orders_approved(self, event: OrdersApprovedEvent) -> None:
         """Publish first, enter after: delivered again, it tells again what the books already hold once."""
         approved = event.payload
-        if await self._market.at(approved.day) is None:
-            return
         trades = list(await self._trades(approved)) if approved.orders else []
+        if trades and await self._market.is_past(approved.day):
+            return
         for trade in trades:
             await self.bus.publish(executed(trade))
             await self.account.enter(trade)

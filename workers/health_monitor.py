@@ -20,12 +20,12 @@ class SystemHealthMonitor:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self._statuses: Announcements[HealthStatusChanged] = Announcements(store.documents, HealthStatusChangedEvent)
-        self._market = MarketHistory(store.prices)
+        self._market = MarketHistory.of(store.prices)
         bus.subscribe(PerformanceReportedEvent, self.on_performance_reported)
 
     async def on_performance_reported(self, event: PerformanceReportedEvent) -> None:
         report = event.payload
-        if await self._market.at(report.day) is None:
+        if await self._market.is_past(report.day):
             return
         drawdown = await self._drawdown(report)
         last = (await self._statuses.all()).get(COMPONENT)

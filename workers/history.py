@@ -2,6 +2,8 @@
 
 import threading
 from datetime import date
+from typing import Self
+from weakref import WeakKeyDictionary
 
 from workers.prices import PriceHistory
 from workers.store import Prices
@@ -15,14 +17,27 @@ class MarketHistory:
         self._read = PriceHistory()
         self._reading = threading.Lock()
 
+    @classmethod
+    def of(cls, prices: Prices) -> Self:
+        """The one that all components of a process share: each day is read once."""
+        return _shared.setdefault(prices, cls(prices))  # type: ignore[return-value]  # there are no subclasses
+
     async def at(self, day: date) -> PriceHistory | None:
-        """All closes up to this day; None if the market has moved on since.
+        """All closes up to this day; None if this process has already gone on."""
+        last = self._read.days[-1] if self._read.days else None
+        if last is None or last < day:
+            closes = await self._prices.between(last, day)
+            with self._reading:
+                for close in closes:
+                    self._read.add(close.day, close.closes)
+        return self._read if self._read.days[-1] == day else None
+
+    async def is_past(self, day: date) -> bool:
+        """Whether the market has moved on. To be asked before anything is changed for a day's sake.
 
         Then whatever asks for this day's work is delivered once more, long after it was done.
         """
-        last = self._read.days[-1] if self._read.days else None
-        closes = await self._prices.between(last, date.max)
-        with self._reading:
-            for close in closes:
-                self._read.add(close.day, close.closes)
-        return self._read if self._read.days[-1] == day else None
+        return bool(await self._prices.between(day, date.max))
+
+
+_shared: "WeakKeyDictionary[Prices, MarketHistory]" = WeakKeyDictionary()

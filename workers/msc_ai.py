@@ -45,8 +45,7 @@ class MetaStrategyController(Analyst):
         policies = self.store.policies
         before = await policies.risk_mode()
         mode = next_risk_mode(before, history)
-        if mode is not before:
-            await self.announce(day, risk_mode=mode, **POLICIES[mode])
+        if mode is not before and await self.announce(day, risk_mode=mode, **POLICIES[mode]):
             await policies.set_risk_mode(mode, since=day)
 
 

@@ -8,7 +8,6 @@ from workers.books import Books
 from workers.events import PerformanceReportedEvent, TradingClosedEvent, once, plain
 from workers.history import MarketHistory
 from workers.portfolio import START_CENTS
-from workers.prices import Closes
 from workers.store import Store
 from workers.trades import trade_of
 
@@ -22,7 +21,7 @@ class PerformanceTracker:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.books = Books(store.trades, "performance_tracker")
-        self._market = MarketHistory(store.prices)
+        self._market = MarketHistory.of(store.prices)
         # One subscription, so that one worker alone hears of a day's end after its trades.
         bus.subscribe(TradeExecutedEvent, self.on_trading)
         bus.subscribe(TradingClosedEvent, self.on_trading)
@@ -33,22 +32,22 @@ class PerformanceTracker:
             trade = trade_of(event)
             await self.books.enter(trade)
             day, closing = trade.day, await self._documents.get(KIND, CLOSING)
-            if closing is None or closing["day"] != day.isoformat():
-                return
         else:
             day, closing = event.payload.day, plain(event.payload)
-        history = await self._market.at(day)
-        if history is not None:
+            if await self._market.is_past(day):
+                return
             await self._documents.put(KIND, CLOSING, closing)
-            await self._maybe_report(day, closing["trades"], history.closes[-1])
+        if closing and closing["day"] == day.isoformat():
+            await self._maybe_report(day, closing["trades"])
 
-    async def _maybe_report(self, day: date, trades: int, closes: Closes) -> None:
+    async def _maybe_report(self, day: date, trades: int) -> None:
         """If these are all trades of the day."""
         portfolio, today = await self.books.at(day)
-        if len(today) < trades:
+        history = await self._market.at(day)
+        if len(today) < trades or history is None:
             return
         portfolio.enter_all(today)
-        equity = portfolio.equity(closes)
+        equity = portfolio.equity(history.closes[-1])
         result = next_result(await self._documents.get(KIND, RESULT), equity)
         await self._documents.put(KIND, RESULT, result)
         report = PerformanceReportedEvent.create(

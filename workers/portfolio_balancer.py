@@ -25,7 +25,7 @@ class PortfolioBalancer:
         self.bus, self._documents = bus, store.documents
         self.policies = Heard(Announcements(store.documents, PolicyUpdatedEvent))
         self._account = Books(store.trades, ACCOUNT)
-        self._market = MarketHistory(store.prices)
+        self._market = MarketHistory.of(store.prices)
         bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
         bus.subscribe(TradingClearedEvent, self.on_trading_cleared)
 
@@ -62,7 +62,7 @@ class PortfolioBalancer:
         last = await self._documents.get(BASIS, "") or {"day": "", "basis": None, "before": None}
         before = last["before"] if last["day"] == today else last["basis"]
         is_new: bool = basis != before
-        if is_new:
+        if is_new and not await self._market.is_past(plan.day):
             await self._documents.put(BASIS, "", {"day": today, "basis": basis, "before": before})
         return is_new
 

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 
 from workers.store.errors import InvalidStoreUrlError, StoreUnavailableError
 from workers.store.migrations import upgrade
@@ -63,13 +62,16 @@ class Database:
 
     def _in_transaction(self, work: Callable[[sa.Connection], T], *, writes: bool) -> T:
         with self._translated(), self._opened().connect() as connection:
-            connection.execution_options(writes=writes)
-            with connection.begin():
-                return work(connection)
+            if writes:
+                self._begin(connection)
+            result = work(connection)
+            connection.commit()
+            return result
 
-    def insert(self, table: sa.Table) -> Any:
-        """An INSERT that may say ON CONFLICT, in this database's dialect."""
-        return (sqlite if self._is_sqlite else postgresql).insert(table)
+    def _begin(self, connection: sa.Connection) -> None:
+        """On SQLite, who is going to write says so at once: two who find out halfway would wait for each other."""
+        if self._is_sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def dispose(self) -> None:
         """Close what is open; it may be used again."""
@@ -89,15 +91,16 @@ class Database:
                 if self._engine is not None:
                     self._engine.dispose(close=False)
                 engine = self._sqlite() if self._is_sqlite else self._postgresql()
-                with engine.connect().execution_options(writes=True) as connection, connection.begin():
+                with engine.connect() as connection:
+                    self._begin(connection)
                     upgrade(connection, str(self))
+                    connection.commit()
                 self._engine, self._pid = engine, os.getpid()
             return self._engine
 
     def _sqlite(self) -> sa.Engine:
         engine = sa.create_engine(self.url, connect_args={"timeout": self._busy_timeout})
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
         return engine
 
     def _postgresql(self) -> sa.Engine:
@@ -116,16 +119,10 @@ class Database:
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
+    connection.isolation_level = None  # Database says BEGIN, not the driver; reading needs none
     with suppress(sqlite3.OperationalError):  # another process does the same at this moment; the file remembers it
         connection.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not wait for each other
     connection.execute("PRAGMA synchronous=NORMAL")  # with WAL: whole after a crash of this program or of its machine
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    """Who is going to write says so at once: two who find out halfway would wait for each other."""
-    immediate = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 def _checked(url: str) -> sa.URL:

@@ -7,6 +7,15 @@ import sqlalchemy as sa
 from workers.store.database import Database
 from workers.store.tables import documents
 
+# Made once: making a statement takes longer than carrying it out. ON CONFLICT is the same on both databases.
+_VALUES = "INSERT INTO documents (kind, key, value) VALUES (:kind, :key, :value) ON CONFLICT (kind, key)"
+_PUT = sa.text(f"{_VALUES} DO UPDATE SET value = excluded.value").bindparams(sa.bindparam("value", type_=sa.JSON))
+_ADD = sa.text(f"{_VALUES} DO NOTHING RETURNING key").bindparams(sa.bindparam("value", type_=sa.JSON))
+_OF_KIND = documents.c.kind == sa.bindparam("of_kind")
+_GET = sa.select(documents.c.value).where(_OF_KIND, documents.c.key == sa.bindparam("of_key"))
+_ALL = sa.select(documents.c.key, documents.c.value).where(_OF_KIND)
+_COUNT = sa.select(sa.func.count()).select_from(documents).where(_OF_KIND)
+
 
 class Documents:
     """A row for each kind and key."""
@@ -16,29 +25,26 @@ class Documents:
 
     async def put(self, kind: str, key: str, value: dict[str, Any]) -> None:
         """Keep it, in place of what was there."""
-        insert = self._database.insert(documents).values(kind=kind, key=key, value=value)
-        upsert = insert.on_conflict_do_update(index_elements=["kind", "key"], set_={"value": insert.excluded.value})
-        await self._database.write(lambda connection: connection.execute(upsert))
+        row = {"kind": kind, "key": key, "value": value}
+        await self._database.write(lambda connection: connection.execute(_PUT, row))
 
     async def add(self, kind: str, key: str, value: dict[str, Any]) -> bool:
         """Keep it unless there is one; whether it is new."""
-        insert = self._database.insert(documents).values(kind=kind, key=key, value=value).on_conflict_do_nothing()
-        new = insert.returning(documents.c.key)
-        return await self._database.write(lambda connection: connection.execute(new).first() is not None)
+        row = {"kind": kind, "key": key, "value": value}
+        return await self._database.write(lambda connection: connection.execute(_ADD, row).first() is not None)
 
     async def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """It, or None."""
-        query = sa.select(documents.c.value).where(documents.c.kind == kind, documents.c.key == key)
-        value: dict[str, Any] | None = await self._database.read(lambda connection: connection.execute(query).scalar())
-        return value
+        which = {"of_kind": kind, "of_key": key}
+        found = await self._database.read(lambda connection: connection.execute(_GET, which).first())
+        return found[0] if found else None
 
     async def all(self, kind: str) -> dict[str, dict[str, Any]]:
         """All of a kind, by key, sorted."""
-        query = sa.select(documents.c.key, documents.c.value).where(documents.c.kind == kind)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        rows = await self._database.read(lambda connection: connection.execute(_ALL, {"of_kind": kind}).all())
         return dict(sorted((str(key), value) for key, value in rows))
 
     async def count(self, kind: str) -> int:
         """How many of a kind."""
-        query = sa.select(sa.func.count()).select_from(documents).where(documents.c.kind == kind)
-        return await self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
+        which = {"of_kind": kind}
+        return await self._database.read(lambda connection: int(connection.execute(_COUNT, which).scalar_one()))

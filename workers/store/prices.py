@@ -17,6 +17,16 @@ class StoredClose(NamedTuple):
     closes: dict[str, float]  #: symbol -> close price
 
 
+_ADD = sa.text("INSERT INTO prices (day, closes) VALUES (:day, :closes) ON CONFLICT (day) DO NOTHING").bindparams(
+    sa.bindparam("day", type_=sa.Date), sa.bindparam("closes", type_=sa.JSON)
+)
+_BETWEEN = (
+    sa.select(prices)
+    .where(prices.c.day > sa.bindparam("after"), prices.c.day <= sa.bindparam("through"))
+    .order_by(prices.c.day)
+)
+
+
 class Prices:
     """A row a day."""
 
@@ -25,13 +35,11 @@ class Prices:
 
     async def add(self, day: date, closes: Mapping[str, float]) -> None:
         """Keep a day's; the same day again changes nothing."""
-        insert = self._database.insert(prices).values(day=day, closes=dict(closes)).on_conflict_do_nothing()
-        await self._database.write(lambda connection: connection.execute(insert))
+        row = {"day": day, "closes": dict(closes)}
+        await self._database.write(lambda connection: connection.execute(_ADD, row))
 
     async def between(self, after: date | None, through: date) -> list[StoredClose]:
         """Days later than `after` (None: from the first), up to and with `through`; oldest first."""
-        query = sa.select(prices).where(prices.c.day <= through).order_by(prices.c.day)
-        if after is not None:
-            query = query.where(prices.c.day > after)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        days = {"after": after or date.min, "through": through}
+        rows = await self._database.read(lambda connection: connection.execute(_BETWEEN, days).all())
         return [StoredClose(*row) for row in rows]

@@ -24,6 +24,18 @@ class Trade(NamedTuple):
     pnl_cents: int | None  #: of a sale
 
 
+_COLUMNS = [trades.c[name] for name in Trade._fields]
+_ADD = sa.text(
+    f"INSERT INTO trades (book, {', '.join(Trade._fields)}) VALUES (:book, :{', :'.join(Trade._fields)}) "  # noqa: S608
+    "ON CONFLICT (book, order_id) DO NOTHING RETURNING order_id"
+).bindparams(sa.bindparam("day", type_=sa.Date))
+_OF_BOOK = trades.c.book == sa.bindparam("of_book")
+_BETWEEN = sa.select(*_COLUMNS).where(
+    _OF_BOOK, trades.c.day > sa.bindparam("after"), trades.c.day <= sa.bindparam("through")
+)
+_COUNT = sa.select(sa.func.count()).select_from(trades).where(_OF_BOOK)
+
+
 class Trades:
     """A row for each book and order."""
 
@@ -32,26 +44,20 @@ class Trades:
 
     async def add(self, book: str, trade: Trade) -> bool:
         """Enter it, once for each order id; whether it is new."""
-        insert = self._database.insert(trades).values(book=book, **trade._asdict()).on_conflict_do_nothing()
-        new = insert.returning(trades.c.order_id)
-        return await self._database.write(lambda connection: connection.execute(new).first() is not None)
+        row = {"book": book, **trade._asdict(), "side": trade.side.value}
+        return await self._database.write(lambda connection: connection.execute(_ADD, row).first() is not None)
 
     async def between(self, book: str, after: date | None, through: date) -> list[Trade]:
         """Of days later than `after` (None: from the first), up to and with `through`; by day, then order id."""
-        columns = [trades.c[name] for name in Trade._fields]
-        query = sa.select(*columns).where(trades.c.book == book, trades.c.day <= through)
-        if after is not None:
-            query = query.where(trades.c.day > after)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        which = {"of_book": book, "after": after or date.min, "through": through}
+        rows = await self._database.read(lambda connection: connection.execute(_BETWEEN, which).all())
         found = [Trade(*row)._replace(side=Side(row.side)) for row in rows]
         return sorted(found, key=lambda trade: (trade.day, trade.order_id))
 
-    async def count(self, book: str, day: date | None = None) -> int:
-        """How many, of a day or in all."""
-        query = sa.select(sa.func.count()).select_from(trades).where(trades.c.book == book)
-        if day is not None:
-            query = query.where(trades.c.day == day)
-        return await self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
+    async def count(self, book: str) -> int:
+        """How many."""
+        which = {"of_book": book}
+        return await self._database.read(lambda connection: int(connection.execute(_COUNT, which).scalar_one()))
 
     async def profit(self, book: str, by: Literal["strategy_id", "model", "symbol"]) -> dict[str, int]:
         """Cents that sales brought, summed up by a column, and sorted by it."""
