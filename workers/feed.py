@@ -22,6 +22,7 @@ from workers.events import (
     once,
 )
 from workers.market import Close
+from workers.patience import patiently
 from workers.store import Prices
 
 ANALYSTS = frozenset({"msc_ai", "sg_ai", "clm", "opprank"})
@@ -59,7 +60,7 @@ class MarketFeed:
             SilenceError: somebody did not answer; the text says who.
         """
         self._day, self._missing, self._over = close.day, set(ANALYSTS), None
-        await self._prices.add(close.day, close.closes)
+        await patiently(lambda: self._prices.add(close.day, close.closes), self._patience)
         await self._ask(MarketClosedEvent.create(day=close.day, closes=close.closes), lambda: not self._missing)
         await self._ask(TradingOpenedEvent.create(day=close.day, rests_on=self._rests_on), lambda: self._over)
         assert self._over is not None  # noqa: S101  # what was waited for

@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 from qt_events import EventBus, HealthStatus, RiskMode
 from workers.events import HealthChecked
-from workers.feed import MarketFeed
+from workers.feed import PATIENCE, MarketFeed
 from workers.figures import Figures, figures
 from workers.market import Close
+from workers.patience import patiently
 from workers.store import Store
 
 
@@ -66,21 +67,22 @@ class Replay:
         async with self.bus:
             for done, close in enumerate(self.market, 1):
                 over = await self._feed.trade(close)
-                watch(await self._progress(over, done))
+                mode = await patiently(self.store.policies.risk_mode, PATIENCE)
+                watch(self._progress(over, done, mode))
             return Result(
                 days=len(self.market),
                 trades=over.trades,
                 final_equity=over.equity,
                 largest_drawdown=over.largest_drawdown,
-                components=await figures(self.store),
+                components=await patiently(lambda: figures(self.store), PATIENCE),
             )
 
-    async def _progress(self, over: HealthChecked, done: int) -> Progress:
+    def _progress(self, over: HealthChecked, done: int, risk_mode: RiskMode | None) -> Progress:
         return Progress(
             day=over.day,
             done=done,
             total=len(self.market),
-            risk_mode=await self.store.policies.risk_mode(),
+            risk_mode=risk_mode,
             health=over.status,
             equity=over.equity,
             drawdown=over.drawdown,

@@ -1,5 +1,6 @@
 """The replay through a fleet of worker processes ends where it ends in memory."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qt_events.testing.keeper import Keeper
+from qt_events.testing.postgres import PrivatePostgres
+from workers.store import Store
 
 HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -42,22 +46,40 @@ class Workers:
     def log(self, name: str) -> str:
         return (self._keeper.folder / f"{name}.out").read_text(errors="replace")
 
-    def feed(self, days: int = DAYS) -> dict[str, Any]:
-        """The market's way through the fleet, and what it came to."""
-        done = subprocess.run(
-            [str(BIN / "qt-events"), "feed", "--json", "--days", str(days)],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
+    def kill(self, number: int) -> None:
+        """SIGKILL to one of them, whatever it is doing."""
+        self._keeper.kill(f"worker-{number}")
+
+    def begin(self) -> "subprocess.Popen[str]":
+        """Set the market on its way through the fleet."""
+        command = [str(BIN / "qt-events"), "feed", "--json", "--days", str(DAYS)]
+        return subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        assert done.returncode == 0, done.stderr
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
 
     def close(self) -> None:
         self._keeper.close()
+
+
+def came_to(feed: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What the replay came to, once it is over."""
+    with feed:
+        try:
+            output, errors = feed.communicate(timeout=100)
+        finally:
+            feed.kill()
+    assert feed.returncode == 0, errors
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+def until_day(number: int, database: str) -> None:
+    """Wait until the feed has told so many days."""
+    store, deadline = Store(database), time.monotonic() + STARTUP
+    while len(asyncio.run(store.prices.between(None, date.max))) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    store.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +115,34 @@ def test_as_many_workers_as_one_likes_end_where_memory_ends(
 ) -> None:
     """The same trades, the same equity to the cent, and the same figures of every component."""
     workers.start(number)
-    result = workers.feed()
+    result = came_to(workers.begin())
     assert result == {name: in_memory[name] for name in result}
     assert result["trades"] > 0
+
+
+def test_workers_that_are_killed_change_nothing(workers: Workers, in_memory: dict[str, Any], database: str) -> None:
+    """Two of three end in the middle of a day, one after the other; what they held is handled again, to no effect."""
+    workers.start(3)
+    feed = workers.begin()
+    for number, day in enumerate((30, 60), 1):
+        until_day(day, database)
+        workers.kill(number)
+    result = came_to(feed)
+    assert result == {name: in_memory[name] for name in result}
+
+
+def test_a_database_that_is_away_for_a_while_changes_nothing(amqp_url: str, in_memory: dict[str, Any]) -> None:
+    """Handlers fail, and are tried again when it is back; no trade is lost, and none is made twice."""
+    with PrivatePostgres() as server:
+        workers = Workers(amqp_url, server.url)
+        try:
+            workers.start(2)
+            feed = workers.begin()
+            until_day(40, server.url)
+            server.kill()
+            time.sleep(2)  # that long: what it is away for is the test's own choice
+            server.restart()
+            result = came_to(feed)
+        finally:
+            workers.close()
+    assert result == {name: in_memory[name] for name in result}

@@ -16,6 +16,8 @@ from qt_events import CeleryEventBus, Event, EventBus, InMemoryEventBus
 from qt_events.testing.management import Management
 from workers.market import read_market
 from workers.replay import Replay
+from workers.store import Store
+from workers.system import build
 
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
 SIX = {
@@ -97,24 +99,26 @@ def test_a_broker_that_is_not_there_is_named() -> None:
     assert "Traceback" not in process.stderr
 
 
-async def test_rabbitmq_carries_the_very_events_of_memory(amqp_url: str) -> None:
-    """Each event of each type, with its payload to the last digit; ids and times apart."""
-    in_memory = await published(InMemoryEventBus())
+async def test_rabbitmq_carries_the_very_events_of_memory(amqp_url: str, tmp_path: Path) -> None:
+    """Each event of each type, with its id and its payload to the last digit; times apart."""
+    in_memory = await published(InMemoryEventBus(), Store(f"sqlite:///{tmp_path}/memory.db"))
     rabbitmq = CeleryEventBus(amqp_url)
     try:
-        assert await published(rabbitmq) == in_memory
+        assert await published(rabbitmq, Store(f"sqlite:///{tmp_path}/rabbitmq.db")) == in_memory
     finally:
         await rabbitmq.delete_topology()
         rabbitmq.close()
 
 
-async def published(bus: EventBus) -> dict[str, list[str]]:
-    """Payloads by type: within one type their order is the same everywhere, between types it need not be."""
-    events: dict[str, list[str]] = {}
+async def published(bus: EventBus, store: Store) -> dict[str, list[tuple[str, str]]]:
+    """Ids and payloads by type, sorted: the four analysts say in any order that they are done."""
+    events: dict[str, list[tuple[str, str]]] = {}
 
     async def record(event: Event[Any]) -> None:
-        events.setdefault(event.type, []).append(repr(event.payload))
+        events.setdefault(event.type, []).append((event.id, repr(event.payload)))
 
     bus.subscribe("#", record, name="record")
-    await Replay(bus, read_market()[:60]).run()
-    return events
+    build(bus, store)
+    await Replay(bus, store, read_market()[:60]).run()
+    store.dispose()
+    return {name: sorted(each) for name, each in events.items()}

@@ -1,0 +1,152 @@
+"""`qt-events fleet`: RabbitMQ, workers, the feed and Flower as processes of one command, started and stopped whole."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+FLEET = [sys.executable, "-c", "from qt_events.cli import main; main()", "fleet"]
+PATIENCE = 100.0  # seconds for whatever a fleet is to do
+PID = re.compile(r"^(\S+): .*\(pid (\d+)\)$", re.MULTILINE)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Fleet:
+    """One run of the command; its output goes to a file, which is no terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._output = folder, folder / "fleet.out"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        environment = {
+            key: value for key, value in os.environ.items() if key not in ("QT_DATABASE_URL", "QT_SUBSCRIPTIONS")
+        }
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*FLEET, *options],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environment, "TMPDIR": str(self._folder)},  # whatever it leaves behind is found there
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of its processes, by name, as it has told them."""
+        return {name: int(pid) for name, pid in PID.findall(self.output)}
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self._process.poll() is None, f"ended before {what}:\n{self.output}"
+            assert time.monotonic() < deadline, f"not {what}:\n{self.output}"
+            time.sleep(0.05)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self) -> int:
+        """Its exit status."""
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()  # what it started ends with it
+            self._process.wait()
+
+    def left(self) -> list[str]:
+        """Folders and processes that it has not taken along."""
+        running = [name for name, pid in self.pids.items() if Path(f"/proc/{pid}").exists()]
+        return [*running, *self.folders]
+
+    @property
+    def folders(self) -> list[str]:
+        """That it has made and not removed."""
+        return [path.name for path in self._folder.glob("qt-events-*")]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    opened = Fleet(tmp_path)
+    yield opened
+    opened.close()
+
+
+def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(fleet: Fleet) -> None:
+    """With --until-done: exit code 0, what the feed came to, no process, no folder."""
+    fleet.start("--days", "21", "--until-done")
+    assert fleet.ended() == 0, fleet.output
+    assert set(fleet.pids) == {"worker-1", "worker-2", "worker-3", "feed", "flower"}
+    assert re.search(r"^feed: .*  day 21/21  ", fleet.output, re.MULTILINE)
+    assert "final equity" in fleet.output.partition("stopping")[2]
+    assert "Traceback" not in fleet.output
+    assert fleet.left() == []
+
+
+def test_a_killed_worker_is_named_and_the_others_go_on(fleet: Fleet) -> None:
+    """Its events go to them: the market comes to its end all the same."""
+    fleet.start("--workers", "2", "--days", "60", "--no-flower", "--until-done")
+    fleet.until(lambda: "feed" in fleet.pids, "fed")
+    os.kill(fleet.pids["worker-2"], signal.SIGKILL)
+    assert fleet.ended() == 0, fleet.output
+    assert "worker-2 was killed by SIGKILL; its last words:" in fleet.output
+    assert "final equity" in fleet.output.partition("stopping")[2]
+    assert fleet.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_all_in_good_order(fleet: Fleet, number: signal.Signals) -> None:
+    """SIGTERM too: exit code 130, no traceback, nothing left."""
+    fleet.start("--workers", "1")
+    fleet.until(lambda: "feed" in fleet.pids, "fed")
+    fleet.send(number)
+    assert fleet.ended() == 130, fleet.output
+    assert fleet.output.rstrip().endswith("stopping")
+    assert "Traceback" not in fleet.output
+    assert fleet.left() == []
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(fleet: Fleet) -> None:
+    """RabbitMQ takes seconds: nobody has to wait for it in order to go."""
+    fleet.start()
+    fleet.until(lambda: "starting RabbitMQ" in fleet.output and fleet.folders, "starting")
+    fleet.send(signal.SIGINT)
+    assert fleet.ended() == 130, fleet.output
+    assert "Traceback" not in fleet.output
+    assert fleet.left() == []
+
+
+def test_a_fleet_that_cannot_start_says_why(fleet: Fleet) -> None:
+    """The last words of the worker are there, the exit code is 1, nothing is left."""
+    fleet.start("--workers", "1", "--pool", "asynchronous", "--no-flower")
+    assert fleet.ended() == 1
+    assert "worker-1 ended with status 2; its last words:" in fleet.output
+    assert "there is no pool 'asynchronous'" in fleet.output
+    assert "no worker is left" in fleet.output
+    assert fleet.left() == []
+
+
+def test_a_killed_fleet_takes_its_processes_along(fleet: Fleet) -> None:
+    """Even SIGKILL, which it cannot hear, leaves no worker and no broker behind."""
+    fleet.start("--workers", "1", "--no-flower")
+    fleet.until(lambda: "feed" in fleet.pids, "fed")
+    fleet.close()
+    deadline = time.monotonic() + PATIENCE
+    while fleet.left():
+        assert time.monotonic() < deadline, fleet.left()
+        time.sleep(0.05)
