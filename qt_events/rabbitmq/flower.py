@@ -1,0 +1,148 @@
+"""Flower, Celery's monitor, for a bus: it starts only where it can work, and shows every queue of the bus."""
+
+import errno
+import http.client
+import logging
+import sys
+from base64 import b64encode
+from collections.abc import Collection, Sequence
+from operator import itemgetter
+from typing import Any, NoReturn
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+import celery
+import kombu
+
+from qt_events.errors import BusyError, InvalidOptionError, InvalidUrlError, NotSupportedError
+from qt_events.rabbitmq.command_line import app_with_bus
+from qt_events.rabbitmq.connections import for_errands, visiting
+
+logger = logging.getLogger("qt_events")
+
+_MANAGEMENT_PORT = 15672
+_PATIENCE = 10.0  # seconds for the management API
+
+
+def run_flower(name: str, arguments: Sequence[str], broker_api: str | None = None) -> NoReturn:
+    """`celery -A name flower arguments`, in this process, so that no password shows in the list of processes.
+
+    Ends as that does: SystemExit, 0 after SIGTERM and Ctrl-C. Without `broker_api` the management API is looked for on
+    port 15672 of the broker's host; if it is not there, Flower shows no queues, and a warning says why.
+
+    Raises:
+        InvalidOptionError: there is no such app, or the management API that was named does not answer.
+        NotSupportedError: it has no bus, or Flower is not installed.
+        BrokerError: the broker does not answer.
+        BusyError: somebody else has the port.
+    """
+    app = app_with_bus(name)
+    connection = for_errands(app)
+    with visiting(connection):
+        api = broker_api or default_api(connection)
+    if trouble := trouble_with(api, connection.virtual_host):
+        if broker_api:
+            raise InvalidOptionError(f"--broker-api: {trouble}")
+        logger.warning("Flower will show no queues: %s", trouble)
+    show_every_queue(app, connection.virtual_host)
+    sys.argv[:] = ["celery", "-A", name, "flower", f"--broker_api={_with_slash(api)}", *arguments]
+    from celery.bin.celery import main  # noqa: PLC0415  # the whole of Celery's commands, and their plugins
+
+    try:
+        sys.exit(main())
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise BusyError("another program listens where Flower is to: give a free --port") from error
+
+
+def default_api(connection: kombu.Connection) -> str:
+    """Where RabbitMQ's management API is unless somebody moved it, with the broker's own user."""
+    user, password = (quote(each or "guest", safe="") for each in (connection.userid, connection.password))
+    host = connection.hostname or "localhost"
+    return f"http://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_MANAGEMENT_PORT}/api/"
+
+
+def trouble_with(api: str, vhost: str) -> str:
+    """Why the management API would not tell Flower of queues, without passwords; empty if it does.
+
+    Over https only Flower itself can say: it knows the certificates.
+    """
+    parts = _checked(api)
+    if parts.scheme == "https":
+        return ""
+    place = f"{parts.scheme}://{parts.hostname}:{parts.port or 80}{parts.path}"
+    try:
+        status = _status(parts, vhost)
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer from RabbitMQ's management API at {place} ({error}): is its plugin rabbitmq_management on?"
+    match status:
+        case http.client.OK:
+            return ""
+        case http.client.UNAUTHORIZED | http.client.FORBIDDEN:
+            return f"RabbitMQ's management API at {place} refuses the user: it needs the tag `management`"
+    return f"{place} answers {status}: RabbitMQ's management API is at http://user:password@host:15672/api/"
+
+
+def _status(parts: SplitResult, vhost: str) -> int:
+    user, password = unquote(parts.username or "guest"), unquote(parts.password or "guest")
+    token = b64encode(f"{user}:{password}".encode()).decode()
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
+    try:
+        path = f"{_with_slash(parts.path)}queues/{quote(vhost, safe='')}?columns=name"
+        connection.request("GET", path, headers={"Authorization": f"Basic {token}"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _checked(api: str) -> SplitResult:
+    try:
+        parts = urlsplit(api)
+        sane = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
+    except ValueError:
+        sane = False
+    if not sane:
+        raise InvalidUrlError("--broker-api should look like http://user:password@host:15672/api/")  # it may hold one
+    return parts
+
+
+def _with_slash(api: str) -> str:
+    """Without the slash Flower would ask for /queues beside /api."""
+    return f"{api.rstrip('/')}/"
+
+
+class _Everything:
+    """A collection that has whatever it is asked for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+def show_every_queue(app: celery.Celery, vhost: str) -> None:
+    """Have Flower list all queues of the bus, dead letters too, beside those that it heard of from workers.
+
+    Flower 2.2 alone asks for the queues of workers that have answered it, so not for one whose workers are away, and in
+    the vhost `/` it is given the queues of all vhosts.
+
+    Raises:
+        NotSupportedError: Flower is not installed.
+    """
+    try:
+        from flower.utils import broker  # noqa: PLC0415  # an extra, and a whole web server
+    except ModuleNotFoundError as error:
+        raise NotSupportedError("Flower is not installed: pip install 'qt-events[flower]'") from error
+    prefix, flowers_own = f"{app.qt_events_bus.topology.prefix}.", f"{app.conf.event_queue_prefix}."
+
+    def is_shown(name: str, known: Collection[str]) -> bool:
+        return name in known or (name.startswith(prefix) and not name.startswith(flowers_own))
+
+    class BusQueues(broker.RabbitMQ):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.vhost = quote(vhost, safe="")
+
+        async def queues(self, names: Collection[str]) -> list[dict[str, Any]]:
+            listed = await super().queues(_Everything())
+            return sorted((each for each in listed if is_shown(each["name"], names)), key=itemgetter("name"))
+
+    broker.RabbitMQ = BusQueues

@@ -1,0 +1,47 @@
+"""Debian packages, installed for tests: as root or with a sudo that asks nothing, no service started."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
+
+
+def install(packages: Sequence[str]) -> str:
+    """Install them all in one run of apt, a minute or two; what stood in the way, in a line, or nothing."""
+    if shutil.which("apt-get") is None:
+        return "this is no Debian or Ubuntu"
+    prefix = _as_root()
+    if prefix is None:
+        return "installing Debian's package needs root, or a sudo that asks for no password"
+    print(f"installing Debian's {', '.join(packages)}: a minute or two", flush=True)
+    with as_file(files("qt_events.testing") / "install-packages.sh") as script:
+        done = subprocess.run(
+            [*prefix, "/bin/sh", str(script), str(_POLICY), str(_CLUSTERS), *packages],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    return "" if done.returncode == 0 else f"apt-get failed: {_last_line(done.stdout)}"
+
+
+def _as_root() -> list[str] | None:
+    """What to put before a command that needs root; None if there is no way."""
+    if os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if sudo is None or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0:
+        return None
+    return [sudo, "-n"]
+
+
+def _last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    # apt says what went wrong in lines that begin with E:, and may go on talking after them.
+    return next((line for line in reversed(lines) if line.startswith("E:")), lines[-1] if lines else "no output")

@@ -1,0 +1,262 @@
+"""Flower on real workers: what it says of a delivery is what its handler did; and what it does without a broker."""
+
+import asyncio
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from qt_events.events import Event
+from qt_events.testing.broker import Broker, PrivateBroker
+from qt_events.testing.ports import free_ports
+from tests.integration.conftest import PATIENCE, until, until_told
+from tests.integration.watching import POOLS, QT_EVENTS, Desk, Flower, Task
+
+Watched = tuple[Desk, Flower]
+
+
+@pytest.fixture
+def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
+    """Nobody at work yet; all of its processes are killed at the end."""
+    opened = Desk(amqp_url, broker.management_url, tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=POOLS)
+async def watched(
+    request: pytest.FixtureRequest, broker: Broker, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Watched]:
+    """Two workers of one pool and Flower, shared by tests that only publish: each looks at its own events."""
+    vhost = f"qt-test-{uuid.uuid4().hex}"
+    desk = Desk(broker.management.create_vhost(vhost), broker.management_url, tmp_path_factory.mktemp("desk"))
+    try:
+        environment = {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}  # prefork serves none
+        for _ in range(2):
+            await desk.start(*POOLS[request.param], **environment)
+        yield desk, await desk.watch()
+    finally:
+        desk.close()
+        broker.management.delete_vhost(vhost)
+
+
+on_the_asyncio_pool = pytest.mark.parametrize("watched", ["asyncio"], indirect=True)
+
+
+def shown(event: Event[Any]) -> str:
+    return f"({event.id!r}, {event.type!r})"
+
+
+# Deliveries
+
+
+async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id_and_type(watched: Watched) -> None:
+    """Each subscription's delivery is shown once, on the worker that made it, with no retry and no exception."""
+    desk, flower = watched
+    event = await desk.publish("order.requested")
+    for name in ("executor", "risk_guard"):
+        task = await flower.until_task(event, name, "SUCCESS")
+        assert (task["args"], task["kwargs"], task["retries"], task["exception"]) == (shown(event), "{}", 0, None)
+        assert task["worker"] in desk.nodes
+
+
+@pytest.mark.parametrize("name", ["executor", "risk_guard"])
+async def test_run_time_and_times_enclose_what_the_handler_measured(name: str, watched: Watched) -> None:
+    """Received, begun, ended, succeeded, in this order on one clock; and no shorter run time than the handler's."""
+    desk, flower = watched
+    event = await desk.publish("order.requested")
+    task = await flower.until_task(event, name, "SUCCESS")
+    (call,) = desk.calls(name, event)
+    assert task["received"] <= call.details["begun"] < call.details["ended"] <= task["succeeded"]
+    assert call.details["seconds"] <= task["runtime"] <= task["succeeded"] - task["received"]
+
+
+@on_the_asyncio_pool
+async def test_a_task_is_started_before_its_handler_and_by_its_process(watched: Watched) -> None:
+    """As the worker's own name says, which holds its process id. (A prefork child tells only when it has begun.)"""
+    desk, flower = watched
+    event = await desk.publish("order.requested")
+    task = await flower.until_task(event, "executor", "SUCCESS")
+    (call,) = desk.calls("executor", event)
+    assert task["received"] <= task["started"] <= call.details["begun"]
+    assert f"-{call.process}-" in task["worker"]
+
+
+async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_two_retries(watched: Watched) -> None:
+    """One task for all attempts, whichever workers made them; it remembers what the attempt before failed of."""
+    desk, flower = watched
+    event = await desk.publish("alert.raised")
+    task = await flower.until_task(event, "discord_notifier", "SUCCESS")
+    assert len(desk.calls("discord_notifier", event)) == 3
+    assert (task["args"], task["retries"]) == (shown(event), 2)
+    assert task["retried"] <= task["received"] <= task["succeeded"]
+    assert_tells(task, "ConnectionError('the webhook hung up')", "notify")
+
+
+async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_exception(watched: Watched) -> None:
+    """Not before the last attempt, and for good."""
+    desk, flower = watched
+    event = await desk.publish("model.wanted", model="m7")
+    task = await flower.until_task(event, "model_loader", "FAILURE")
+    assert len(desk.calls("model_loader", event)) == 3
+    assert (task["args"], task["retries"], task["succeeded"]) == (shown(event), 2, None)
+    assert_tells(task, "FileNotFoundError('no weights for m7')", "load_model")
+
+
+async def test_an_event_that_is_rejected_ends_in_failure_at_once(watched: Watched) -> None:
+    """One attempt, no retry."""
+    desk, flower = watched
+    event = await desk.publish("trade.disputed")
+    task = await flower.until_task(event, "auditor", "FAILURE")
+    assert len(desk.calls("auditor", event)) == 1
+    assert (task["args"], task["retries"], task["retried"]) == (shown(event), 0, None)
+    assert_tells(task, "qt_events.retry.Reject('no such trade')", "refuse")
+
+
+def assert_tells(task: Task, exception: str, handler: str) -> None:
+    """The exception as the handler raised it, and where."""
+    assert task["exception"] == exception
+    assert "flower_app.py" in task["traceback"]
+    assert f"in {handler}\n" in task["traceback"]
+
+
+@on_the_asyncio_pool
+async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
+    """Under one name, each on its own worker."""
+    desk, flower = watched
+    event = await desk.publish("order.requested")
+    done = lambda: [t["state"] for t in flower.tasks(event, "position_cache")] == ["SUCCESS"] * 2  # noqa: E731
+    await until_told(done, what="two deliveries of one broadcast")
+    tasks = flower.tasks(event, "position_cache")
+    assert sorted(task["worker"] for task in tasks) == sorted(desk.nodes)
+    assert {task["args"] for task in tasks} == {shown(event)}
+
+
+async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(desk: Desk) -> None:
+    """What Flower's button does to an event that waits in a worker; nothing is dropped in silence."""
+    await desk.start()
+    flower = await desk.watch()
+    first, second = await desk.publish("trade.settled"), await desk.publish("trade.settled")
+    await desk.until_called("analytics.begun", first)
+    waiting = await flower.until_task(second, "analytics", "RECEIVED")
+    await asyncio.to_thread(flower.get, f"/api/task/revoke/{waiting['uuid']}", "POST")
+    with desk.client() as client:
+        inspector = client.app.control.inspect(timeout=3, limit=1)
+        await until_told(lambda: waiting["uuid"] in str(inspector.revoked()), what="the worker knows")
+        desk.open("analytics")
+        await flower.until_task(first, "analytics", "SUCCESS")
+        await flower.until_task(second, "analytics", "REVOKED")
+        (letter,) = await client.dead_letters.list("analytics")
+    assert (letter.event_id, letter.reason) == (second.id, "revoked")
+    assert desk.calls("analytics.begun", second) == []
+
+
+# Queues
+
+
+async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(desk: Desk) -> None:
+    """True counts, in a vhost of its own, from a Flower that never met a worker; dead letters too."""
+    worker = await desk.start()
+    lost = await desk.publish("trade.disputed")
+    await desk.until_called("auditor", lost)
+    worker.send_signal(signal.SIGTERM)
+    await until(lambda: worker.poll() is not None, what="the worker's end")
+    flower = await desk.watch(awaited=[])
+    for _ in range(3):
+        await desk.publish("order.requested")
+    wanted = {"qt.sub.executor": 3, "qt.sub.risk_guard": 3, "qt.sub.analytics": 0, "qt.dead.auditor": 1, "qt.lost": 0}
+    await until_told(lambda: wanted.items() <= flower.queues().items(), what=f"{wanted}")
+    await desk.start()
+    await until_told(lambda: flower.queues()["qt.sub.executor"] == 0, what="an empty queue")
+
+
+async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: Path) -> None:
+    """Its queues, and those of no other."""
+    name = "qt-test a/b"
+    desk = Desk(broker.management.create_vhost(name), broker.management_url, tmp_path)
+    try:
+        await desk.start()
+        flower = await desk.watch()
+        await until_told(lambda: "qt.sub.executor" in flower.queues(), what="its queues")
+        queues = {each["name"] for each in broker.management.queues(name)}
+        expected = {each for each in queues if each.startswith(("qt.sub.", "qt.quarantine.", "qt.dead.", "qt.lost"))}
+        assert set(flower.queues()) == expected
+    finally:
+        desk.close()
+        broker.management.delete_vhost(name)
+
+
+# Without a broker
+
+
+async def refusal(desk: Desk, *options: str) -> tuple[int, str]:
+    """Exit status and last words of a Flower that does not start."""
+    process = desk.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
+    await until(lambda: process.poll() is not None, what="the end of Flower")
+    return process.returncode, desk.output("flower")
+
+
+async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> None:
+    """At once, in one line that says where it looked, and without the password."""
+    (port,) = free_ports(1)
+    desk = Desk(f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path)
+    try:
+        status, words = await refusal(desk)
+    finally:
+        desk.close()
+    assert status == 1
+    last = words.splitlines()[-1]
+    assert f"127.0.0.1:{port}" in last
+    assert "is RabbitMQ running there?" in last
+    assert "secret" not in words
+    assert "Traceback" not in words
+
+
+async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> None:
+    """Nothing listens there: wrong usage, and the advice to switch the plugin on."""
+    (port,) = free_ports(1)
+    status, words = await refusal(desk, f"--broker-api=http://guest:secret@127.0.0.1:{port}/api/")
+    assert status == 2
+    assert f"http://127.0.0.1:{port}/api/" in words
+    assert "rabbitmq_management" in words
+    assert "secret" not in words
+
+
+async def test_a_port_that_is_taken_is_told_in_a_sentence(desk: Desk) -> None:
+    """No traceback, and the option that helps."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, words = await refusal(desk, f"--port={port}", f"--broker-api={desk.api}")
+    assert status == 1
+    assert "give a free --port" in words.splitlines()[-1]
+    assert "Traceback" not in words
+
+
+async def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
+    """Flower goes on after an outage of the broker, and shows what happens from then on."""
+    with PrivateBroker() as broker:
+        desk = Desk(broker.url, broker.management_url, tmp_path)
+        try:
+            await desk.start()
+            flower = await desk.watch()
+            await flower.until_task(await desk.publish("order.requested"), "executor", "SUCCESS")
+            await asyncio.to_thread(broker.settle)
+            await asyncio.to_thread(broker.kill)
+            await until(lambda: "Failed to" in flower.output, what="Flower notices")
+            await asyncio.to_thread(broker.restart)
+
+            async def is_seen() -> bool:
+                event = await desk.publish("order.requested")
+                await desk.until_called("executor", event)
+                return await asyncio.to_thread(lambda: bool(flower.tasks(event, "executor")))
+
+            async with asyncio.timeout(2 * PATIENCE):
+                while not await is_seen():
+                    pass
+        finally:
+            desk.close()

@@ -1,0 +1,182 @@
+"""Flower as a person sees it: in a real headless Chromium, on a running fleet. It leaves screenshots.
+
+Those of the docs are made again by `QT_EVENTS_SCREENSHOTS=docs/images make test ARGS=tests/integration/<this file>`.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from qt_events.events import Event
+from qt_events.testing.broker import Broker
+from qt_events.testing.chromium import arguments, chromium
+from tests.integration.conftest import PATIENCE
+from tests.integration.watching import PASSWORD, USER, Desk, Flower
+
+_WIDTH, _HEIGHT, _TALLEST = 1440, 900, 2400
+_GONE = (StaleElementReferenceException,)  # the table is drawn anew while one looks
+_SCREENSHOTS = "QT_EVENTS_SCREENSHOTS"
+
+
+class Browser:
+    """A window on one Flower."""
+
+    def __init__(self, driver: webdriver.Chrome, pictures: Path) -> None:
+        self.driver, self._pictures = driver, pictures
+        self._docs = Path(os.environ.get(_SCREENSHOTS) or pictures)
+
+    def log_in(self, flower: Flower) -> None:
+        """The browser gives the password by itself from then on."""
+        self.driver.get(f"http://{USER}:{PASSWORD}@{flower.place}/")
+        self.find("nav")
+
+    def visit(self, flower: Flower, path: str) -> None:
+        self.driver.get(f"http://{flower.place}{path}")
+
+    def find(self, selector: str, text: str = "") -> WebElement:
+        """The first element that fits and shows the text, as soon as there is one."""
+
+        def look(driver: webdriver.Chrome) -> WebElement | None:
+            fitting = driver.find_elements(By.CSS_SELECTOR, selector)
+            # Not `.text`: that has a line's end wherever a long name is broken.
+            return next((each for each in fitting if text in str(each.get_property("textContent"))), None)
+
+        found: WebElement = self._wait().until(look, f"{selector} {text!r}")  # type: ignore[assignment]  # not None
+        return found
+
+    def details(self) -> dict[str, str]:
+        """A task's page as it reads."""
+        self.find("#task-page dl")
+        rows = self.driver.find_elements(By.CSS_SELECTOR, "#task-page .detail-row")
+        return {
+            row.find_element(By.TAG_NAME, "dt").text: row.find_element(By.TAG_NAME, "dd").text.strip() for row in rows
+        }
+
+    def until_listed(self, flower: Flower, *row: str) -> None:
+        """Load the Broker page until it says so: the broker counts every few seconds."""
+
+        def look(driver: webdriver.Chrome) -> bool:
+            self.visit(flower, "/broker")
+            cells = self.find("#queue-table tr", row[0]).find_elements(By.TAG_NAME, "td")
+            return [cell.text for cell in cells[: len(row)]] == [*row]
+
+        self._wait().until(look, f"{row}")
+
+    def _wait(self) -> WebDriverWait[webdriver.Chrome]:
+        return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=_GONE)
+
+    def picture(self, name: str) -> None:
+        """The whole page, as `<name>.png`; of pages with a traceback none goes into the docs, for it names folders."""
+        frame = self._measure("window.outerHeight - window.innerHeight")
+        page = self._measure("document.documentElement.scrollHeight")
+        self.driver.set_window_size(_WIDTH, min(page, _TALLEST) + frame)
+        folder = self._docs if name.startswith("flower-") else self._pictures
+        assert self.driver.save_screenshot(folder / f"{name}.png")
+        self.driver.set_window_size(_WIDTH, _HEIGHT)
+
+    def _measure(self, what: str) -> int:
+        return int(self.driver.execute_script(f"return {what}"))
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A window of its own; its driver, and with it the browser, ends afterwards."""
+    installed = chromium()
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(installed.browser)
+    for argument in arguments(tmp_path / "profile", _WIDTH, _HEIGHT):
+        options.add_argument(argument)
+    # The driver is named, so that selenium looks for none on the net.
+    driver = webdriver.Chrome(options, Service(str(installed.driver)))
+    try:
+        yield Browser(driver, tmp_path)
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
+    """Nobody at work yet; all of its processes are killed at the end."""
+    opened = Desk(amqp_url, broker.management_url, tmp_path)
+    yield opened
+    opened.close()
+
+
+async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
+    """Something of everything; returns when Flower shows its end."""
+    for _ in range(3):
+        ordered = await desk.publish("order.requested")
+    events = {
+        "executor": ordered,
+        "model_loader": await desk.publish("model.wanted", model="m7"),
+        "discord_notifier": await desk.publish("alert.raised"),
+    }
+    for name, event in events.items():
+        await flower.until_task(event, name, "SUCCESS", "FAILURE")
+    return events
+
+
+async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(desk: Desk, browser: Browser) -> None:
+    """Tasks by the subscription's name, their pages, the workers, the queues: as pages show them."""
+    for name in ("trader-1@desk", "trader-2@desk"):
+        await desk.start("-n", name)
+    flower = await desk.watch()
+    events = await busy_day(desk, flower)
+    await asyncio.to_thread(look_around, browser, flower, events, desk.nodes)
+
+
+def look_around(browser: Browser, flower: Flower, events: dict[str, Event[Any]], nodes: list[str]) -> None:
+    browser.log_in(flower)
+    browser.visit(flower, "/tasks")
+    for name in ("executor", "risk_guard", "model_loader", "discord_notifier"):
+        browser.find("#tasks-table tbody tr", name)
+    browser.picture("flower-tasks")
+
+    executed = follow(browser, events["executor"], "executor")
+    assert executed["Status"] == "SUCCESS"
+    assert executed["Retries"] == "0"
+    assert executed["Worker"] in nodes
+    assert float(executed["Runtime"].split()[0]) > 0
+    browser.picture("flower-task")
+
+    browser.visit(flower, "/tasks")
+    retried = follow(browser, events["discord_notifier"], "discord_notifier")
+    assert (retried["Status"], retried["Retries"]) == ("SUCCESS", "2")
+    assert retried["Exception"] == "ConnectionError('the webhook hung up')"
+    browser.picture("retried")
+
+    browser.visit(flower, "/tasks")
+    failed = follow(browser, events["model_loader"], "model_loader")
+    assert (failed["Status"], failed["Retries"]) == ("FAILURE", "2")
+    assert "in load_model" in failed["Traceback"]
+    browser.picture("failed")
+
+    browser.visit(flower, "/workers")
+    for node in nodes:
+        assert "Online" in browser.find("#workers-table tbody tr", node).text
+    assert browser.find("#workers-online", "2").text == "2"
+    browser.picture("flower-workers")
+
+    for name, kind, waiting, consumers in [("executor", "sub", "0", "2"), ("model_loader", "dead", "1", "0")]:
+        row = f"qt.{kind}.{name}", waiting, "0", waiting, consumers
+        browser.until_listed(flower, *row)
+    browser.picture("flower-broker")
+
+
+def follow(browser: Browser, event: Event[Any], name: str) -> dict[str, str]:
+    """From the tasks to the one delivery, by a click on it; what its page says."""
+    browser.find(f"#tasks-table a[href*='{event.id}'][href*='{name}']").click()
+    details = browser.details()
+    assert details["Name"] == name
+    assert details["Arguments"] == f"({event.id!r}, {event.type!r})"
+    return details

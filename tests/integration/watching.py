@@ -1,0 +1,145 @@
+"""Flower on a fleet of its own: the processes, and what Flower's API says of them."""
+
+import json
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
+from qt_events.testing.keeper import Keeper
+from qt_events.testing.ports import free_ports
+from tests.integration.conftest import until, until_told
+
+_APPS = Path(__file__).parent / "apps"
+QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
+USER, PASSWORD = "me", "mine"
+POOLS = {"asyncio": (), "prefork": ("-P", "processes", "-c", "2")}
+
+Task = dict[str, Any]
+
+
+class Flower:
+    """One Flower process, through its API."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: Path, port: int) -> None:
+        self.process, self._output = process, output
+        self.place = f"127.0.0.1:{port}"
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def get(self, path: str, method: str = "GET") -> Any:
+        token = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        request = Request(f"http://{self.place}{path}", method=method, headers={"Authorization": f"Basic {token}"})
+        with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, self.output
+        try:
+            self.get("/api/workers")
+        except HTTPError:
+            raise
+        except OSError:
+            return False
+        return True
+
+    def tasks(self, event: Event[Any], name: str | None = None) -> list[Task]:
+        """The deliveries of an event, as Flower knows them."""
+        found = self.get("/api/tasks?limit=100").values()
+        return [each for each in found if each["uuid"].startswith(event.id) and name in (None, each["name"])]
+
+    def queues(self) -> dict[str, int]:
+        return {each["name"]: each.get("messages", -1) for each in self.get("/api/queues/length")["active_queues"]}
+
+    def sees(self, nodes: list[str]) -> bool:
+        return {each["hostname"] for each in self.get("/workers?json=1")["data"] if each["status"]} == set(nodes)
+
+    async def until_task(self, event: Event[Any], name: str, *states: str) -> Task:
+        """The event's delivery to that subscription, once it is in one of these states."""
+        found = await until_told(
+            lambda: [task for task in self.tasks(event, name) if task["state"] in states], what=f"{name} {states}"
+        )
+        (task,) = found
+        return dict(task)
+
+
+class Desk:
+    """Workers of apps/flower_app.py, Flower on them, and what their handlers recorded."""
+
+    def __init__(self, url: str, management_url: str, folder: Path) -> None:
+        self.url, self.api = url, f"{management_url}/api/"
+        self.recorder = Recorder(folder / "records.jsonl")
+        self._keeper, self._number = Keeper("qt-events-desk-"), count(1)
+
+    async def start(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
+        """One more worker; returns when it consumes."""
+        before = len(self.nodes)
+        name = f"worker-{next(self._number)}"
+        command = ["-m", "celery", "-A", "flower_app", "worker", "-E", "--loglevel", "INFO", *options]
+        process = self.spawn(name, command, **environment)
+        await until(lambda: len(self.nodes) > before or process.poll() is not None, what=f"{name} is ready")
+        assert process.poll() is None, self.output(name)
+        return process
+
+    async def watch(self, *options: str, awaited: list[str] | None = None) -> Flower:
+        """Flower, once it answers and has heard of every worker, or of those that are awaited."""
+        (port,) = free_ports(1)
+        given = [f"--port={port}", f"--basic-auth={USER}:{PASSWORD}", f"--broker-api={self.api}"]
+        process = self.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *given, *options])
+        flower = Flower(process, self._keeper.folder / "flower.out", port)
+        await until_told(flower.answers, what="Flower answers")
+        nodes = self.nodes if awaited is None else awaited
+        await until_told(lambda: flower.sees(nodes), what=f"Flower sees {nodes}")
+        return flower
+
+    def spawn(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
+        own = {"PYTHONPATH": path, "FLEET_URL": self.url, RECORDS: str(self.recorder.path), "COLUMNS": "200"}
+        return self._keeper.spawn(name, [sys.executable, *command], {**os.environ, **own, **environment})
+
+    def output(self, name: str) -> str:
+        return (self._keeper.folder / f"{name}.out").read_text(errors="replace")
+
+    @property
+    def nodes(self) -> list[str]:
+        return [call.name for call in self.recorder.read("ready")]
+
+    async def publish(self, event_type: str, **payload: Any) -> Event[Any]:
+        event: Event[Any] = Event(event_type, None, payload)
+        with self.client() as client:
+            await client.publish(event)
+        return event
+
+    @contextmanager
+    def client(self) -> Iterator[CeleryEventBus]:
+        """A bus of this moment's event loop, for tests share a desk and have a loop each."""
+        bus = CeleryEventBus(self.url)
+        try:
+            yield bus
+        finally:
+            bus.close()
+
+    def calls(self, name: str, event: Event[Any]) -> list[Call]:
+        return self.recorder.read("call", name, event.id)
+
+    async def until_called(self, name: str, event: Event[Any]) -> Call:
+        await until(lambda: self.calls(name, event), what=f"a call of {name}")
+        return self.calls(name, event)[0]
+
+    def open(self, gate: str) -> None:
+        self.recorder.write(Call("gate", gate))
+
+    def close(self) -> None:
+        self._keeper.close()

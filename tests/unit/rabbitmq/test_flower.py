@@ -1,0 +1,113 @@
+"""What `qt-events flower` finds out before Flower starts, and which queues it has Flower show."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import celery
+import kombu
+import pytest
+from flower.utils import broker
+
+from qt_events.errors import InvalidUrlError
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.flower import default_api, show_every_queue, trouble_with
+
+
+class ManagementApi(ThreadingHTTPServer):
+    """Answers as RabbitMQ's management API would; notes what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.asked: list[tuple[str, str | None]] = []
+        self.status, self.queues = 200, ["qt.sub.executor", "qt.dead.executor", "other", "known", "qt.celeryev.1"]
+
+    @property
+    def url(self) -> str:
+        return f"http://me:mine@127.0.0.1:{self.server_port}/api/"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: ManagementApi
+
+    def do_GET(self) -> None:  # http.server's name
+        self.server.asked.append((self.path, self.headers.get("Authorization")))
+        body = json.dumps([{"name": name, "messages": 1} for name in self.server.queues]).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not into the tests' output."""
+
+
+@pytest.fixture
+def api() -> Iterator[ManagementApi]:
+    with ManagementApi() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("broker", "expected"),
+    [
+        ("amqp://me:mine@rabbit:5672//", "http://me:mine@rabbit:15672/api/"),
+        ("amqp://rabbit/desk", "http://guest:guest@rabbit:15672/api/"),
+        ("amqp://me%40home:a%2Fb@rabbit", "http://me%40home:a%2Fb@rabbit:15672/api/"),
+        ("amqp://me:mine@[::1]:5672//", "http://me:mine@[::1]:15672/api/"),
+    ],
+)
+def test_the_management_api_is_looked_for_beside_the_broker(broker: str, expected: str) -> None:
+    """On its usual port, with the broker's own user."""
+    with kombu.Connection(broker) as connection:
+        assert default_api(connection) == expected
+
+
+def test_an_api_that_answers_is_no_trouble(api: ManagementApi) -> None:
+    """It is asked for the queues of the one vhost, with the user of its URL."""
+    assert not trouble_with(api.url, "/")
+    assert api.asked == [("/api/queues/%2F?columns=name", "Basic bWU6bWluZQ==")]
+
+
+@pytest.mark.parametrize(("status", "advice"), [(401, "refuses the user"), (403, "refuses the user"), (404, "/api/")])
+def test_an_api_that_refuses_is_told_without_its_password(status: int, advice: str, api: ManagementApi) -> None:
+    """Who looks at a log need not know it."""
+    api.status = status
+    trouble = trouble_with(api.url, "/")
+    assert advice in trouble
+    assert f"127.0.0.1:{api.server_port}" in trouble
+    assert "mine" not in trouble
+
+
+@pytest.mark.parametrize(
+    "url", ["rabbit:15672/api/", "amqp://me:secret@rabbit", "http://", "http://me:secret@rabbit:x/"]
+)
+def test_what_is_no_address_of_an_api_is_refused(url: str) -> None:
+    """With an example, and without repeating what may hold a password."""
+    with pytest.raises(InvalidUrlError, match="http://user:password@host:15672/api/") as caught:
+        trouble_with(url, "/")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("vhost", "path"), [("/", "/api/queues/%2F"), ("a b/c", "/api/queues/a%20b%2Fc")])
+def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
+    vhost: str, path: str, api: ManagementApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorted by name; not those of strangers, nor its own."""
+    monkeypatch.setattr(broker, "RabbitMQ", broker.RabbitMQ)  # as it was, afterwards
+    app = celery.Celery(broker="amqp://rabbit//", set_as_current=False)
+    bus = CeleryEventBus(app=app)
+    try:
+        show_every_queue(app, vhost)
+        queues = asyncio.run(broker.Broker("amqp://rabbit//", http_api=api.url).queues(["known"]))
+    finally:
+        bus.close()
+    assert [queue["name"] for queue in queues] == ["known", "qt.dead.executor", "qt.sub.executor"]
+    assert [asked for asked, _ in api.asked] == [path]
