@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean
+.PHONY: help run fleet test check clean
 
 help:  ## list the targets
 	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -14,6 +14,10 @@ help:  ## list the targets
 
 run: .venv/.installed-run  ## replay the market: make run ARGS="--days 30 --json"
 	@$(BIN)/qt-events run $(ARGS)
+
+fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make fleet ARGS="--workers 5"
+	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/qt-events fleet $(ARGS)
 
 test: .venv/.installed-dev  ## all tests, with a RabbitMQ of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m qt_events.testing.provision --ensure

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from itertools import count
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,8 +21,10 @@ class DaemonThreads(Executor):
         """At most `size` threads, made as they are needed."""
         self._size = size
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
+        self._threads: set[threading.Thread] = set()
+        self._staying = 0  # threads that have not been told to end
+        self._unfinished = 0  # calls that wait or run
+        self._names = count()
         self._lock = threading.Lock()
         self._shut = False
 
@@ -32,32 +35,50 @@ class DaemonThreads(Executor):
             if self._shut:
                 message = "these threads have been shut down"
                 raise RuntimeError(message)
-            if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
-                self._start()
+            self._unfinished += 1
+            self._hire()
             self._work.put(lambda: _settle(future, lambda: fn(*args, **kwargs)))
         return future
 
-    def _start(self) -> None:
-        name = f"qt_events-handler-{len(self._threads)}"
-        thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+    def resize(self, size: int) -> None:
+        """At most `size` threads from now on: more for what waits already, too many end when that is done."""
+        with self._lock:
+            self._size = size
+            while self._staying > size:
+                self._staying -= 1
+                self._work.put(None)
+            self._hire()
+
+    def __len__(self) -> int:
+        """How many threads there are."""
+        return len(self._threads)
+
+    def _hire(self) -> None:
+        while self._staying < min(self._unfinished, self._size):
+            self._staying += 1
+            name = f"qt_events-handler-{next(self._names)}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._threads.add(thread)
+            thread.start()
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             work()
             del work  # nor keep its event alive until the next
-            self._idle.release()
+            with self._lock:
+                self._unfinished -= 1
+        with self._lock:
+            self._threads.discard(threading.current_thread())
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
         """See Executor: what was submitted is still done."""
         with self._lock:
             if not self._shut:
                 self._shut = True
-                for _ in self._threads:
+                for _ in range(self._staying):
                     self._work.put(None)
         if wait:
-            for thread in self._threads:
+            for thread in tuple(self._threads):
                 thread.join()
 
 

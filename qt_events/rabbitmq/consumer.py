@@ -4,23 +4,28 @@ import asyncio
 import logging
 import time
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import wait
 from functools import partial
 from typing import Any
 
 import kombu
-from amqp.exceptions import AccessRefused, NotAllowed
+from amqp.exceptions import AccessRefused, NotAllowed, ResourceLocked
 from celery.app.trace import build_tracer
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
+from celery.platforms import EX_FAILURE
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 from kombu.common import ignore_errors
 
-from qt_events.errors import LoginRefusedError, QtEventsError
+from qt_events.errors import BusStateError, LoginRefusedError, QtEventsError
+from qt_events.rabbitmq import remote_control
 from qt_events.rabbitmq.hub import HandedOverHub
 from qt_events.rabbitmq.pool import AsyncioPool
+from qt_events.rabbitmq.pools import check_options, pool_name
 from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
+from qt_events.rabbitmq.selection import Selection, checked
 from qt_events.rabbitmq.tasks import is_plain
 
 logger = logging.getLogger("qt_events")
@@ -29,8 +34,14 @@ _LOOK = 0.2  # seconds between two looks at whether to wait any longer
 
 _REFUSED_PAUSE = 2.0  # seconds before another try to log in
 
+_NAME_TRIES = 10  # the worker that had the name may be ending just now
+_NAME_PAUSE = 0.3  # seconds between them
+
 # DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue: other subscriptions' events would come.
 _LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
+
+
+remote_control.guard()
 
 
 class _Strategies(dict[str, Any]):
@@ -60,10 +71,17 @@ class EventConsumer(Consumer):
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)  # other steps require them
         self.bus = self.app.qt_events_bus
         self.strategies = _Strategies(self)
+        self.selection = self._selection(**(kwargs.get("worker_options") or {}))
         self._serving = self.bus.serving
+        check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
+        self.selection.leave_others()
         if not any(is_plain(task) for task in self.app.tasks.values()):  # nobody would publish to Celery's own queue
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
+
+    def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
+        """From the worker's options. InvalidOptionError if a pattern fits nothing."""
+        return Selection(self.bus, checked(subscriptions, (each.name for each in self.bus.subscriptions)))
 
     def loop(self, *args: Any) -> None:
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends."""
@@ -158,6 +176,7 @@ class EventConsumer(Consumer):
     def update_strategies(self) -> None:
         """Celery asks for it once a connection. Each is made when its first message comes: some tasks come later."""
         self.strategies.clear()
+        self.selection.declare_others(self.connection.default_channel)
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
         """What came from a subscription's queue goes back there; Celery would drop it."""
@@ -174,10 +193,28 @@ class EventConsumer(Consumer):
             return
         super().add_task_queue(queue, *args, **kwargs)
 
+    def limits_rate(self, request: Any) -> bool:
+        """Whether its task has a rate limit: then it goes to the pool when that lets it."""
+        bucket = self.task_buckets[request.name]
+        if bucket is None:
+            return False
+        self._limit_task(request, bucket, 1)
+        return True
+
+    def reset_rate_limits(self) -> None:
+        """Remote control's rate_limit: what waits for the old one goes by the new one."""
+        buckets = [bucket for bucket in self.task_buckets.values() if bucket is not None]
+        super().reset_rate_limits()
+        for bucket in buckets:
+            while bucket.contents:
+                request, _tokens = bucket.pop()
+                if not self.limits_rate(request):
+                    self._limit_move_to_pool(request)
+
     def connect(self) -> kombu.Connection:
         """Celery's own, with a name for a refused login; one refused later may be allowed again, so that is retried."""
         try:
-            return super().connect()
+            connection = super().connect()
         except (AccessRefused, NotAllowed) as error:
             where = self.conninfo.as_uri()
             if not self.restart_count:
@@ -186,6 +223,29 @@ class EventConsumer(Consumer):
             logger.warning("worker: %s does not let us in (%s), again in %g s", where, error.reply_text, _REFUSED_PAUSE)
             time.sleep(_REFUSED_PAUSE)
             raise ConnectionRefusedError(str(error)) from error
+        if self.app.conf.worker_enable_remote_control:
+            self._claim_name(connection)
+        return connection
+
+    def _claim_name(self, connection: kombu.Connection) -> None:
+        """Have the node's control queue before any event: it is exclusive, and tells of another worker of this name."""
+        for _ in range(_NAME_TRIES):
+            try:
+                with connection.channel() as channel:
+                    self.app.control.mailbox.get_queue(self.hostname)(channel).queue_declare()
+                return
+            except ResourceLocked as error:
+                refusal = error
+            time.sleep(_NAME_PAUSE)
+            self._give_up_if_stopping()
+        if self.restart_count:  # our own lost connection has it, until the broker misses its heartbeat
+            raise ConnectionRefusedError(str(refusal)) from refusal
+        taken = BusStateError(
+            f"a worker named {self.hostname} is running already: give this one a name of its own, such as "
+            f"-n {self.hostname.partition('@')[0]}2@%h, or none, and it gets a unique one"
+        )
+        logger.critical("%s: %s", type(taken).__name__, taken)
+        raise WorkerShutdown(EX_FAILURE) from taken
 
     def ensure_connected(self, conn: kombu.Connection) -> kombu.Connection:
         """Try until there is a connection, or the worker is to stop; soon again, for events wait."""

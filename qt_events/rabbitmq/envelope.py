@@ -10,6 +10,7 @@ from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters import DeadLetterRecord, now, words
 from qt_events.delivery import DeadLetter
+from qt_events.log_lines import FIELDS
 
 ATTEMPT, TYPE, FIRST_FAILED, KEY = "qt-attempt", "qt-type", "qt-first-failed", "qt-key"
 _RECORD = ("subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id")
@@ -60,6 +61,12 @@ class Envelope:
     def event_id(self) -> str:
         """The message id, for logs and records."""
         return str(self.properties.get("message_id") or "")
+
+    def log_fields(self) -> dict[str, Any]:
+        """What a log line outside of the delivery says of it, as logging's `extra`."""
+        correlation_id = self.properties.get("correlation_id")
+        values = (self.event_id, self.event_type, self.subscription, self.attempt, correlation_id)
+        return {name: value for name, value in zip(FIELDS, values, strict=True) if value}
 
     def carried(self) -> dict[str, Any]:
         """The properties that every copy keeps."""

@@ -74,6 +74,34 @@ class AsyncioPool(BasePool):
         except Exception:
             logger.exception("a task of %r has no result", self.app.main)
 
+    # Its size
+
+    @property
+    def num_processes(self) -> int:
+        """Threads for sync handlers, at most."""
+        return self.limit  # type: ignore[no-any-return]
+
+    def grow(self, n: int = 1) -> None:
+        """`control pool_grow`: so many more threads for sync handlers."""
+        self.limit += n
+        self.executor.resize(self.limit)
+
+    def shrink(self, n: int = 1) -> None:
+        """`control pool_shrink`: so many threads fewer, when they are done with what they do; one stays."""
+        self.grow(max(1, self.limit - n) - self.limit)
+
+    def _get_info(self) -> dict[str, Any]:
+        """What `inspect stats` shows: a lane is a subscription that had something to do here."""
+        lanes = {
+            f"{name} (quarantine)" if quarantined else name: {
+                "waiting": len(lane),
+                "handling": lane.busy,
+                "concurrency": lane.concurrency,
+            }
+            for (name, quarantined), lane in tuple(self._lanes.items())
+        }
+        return {**super()._get_info(), "threads": len(self.executor), "held": self.held, "lanes": lanes}
+
     # Deliveries
 
     def admit(self, delivery: "Delivery") -> None:
@@ -114,10 +142,11 @@ class AsyncioPool(BasePool):
 
     async def _attempt(self, delivery: "Delivery", is_void: Callable[[], bool]) -> Outcome | None:
         """The outcome, safe; None if there is none, after a pause where it would be the same at once."""
-        task, name = delivery.task, delivery.envelope.event_id
+        task, envelope = delivery.task, delivery.envelope
+        message, about = "%s: event %s goes back to its queue: %s", (task.name, envelope.event_id)
         try:
             return await attempt(
-                delivery.envelope,
+                envelope,
                 task.subscription,
                 self.bus,
                 self.executor,
@@ -125,12 +154,12 @@ class AsyncioPool(BasePool):
                 is_void=is_void,
             )
         except BusStateError as error:
-            logger.info("%s: event %s goes back to its queue: %s", task.name, name, error)
+            logger.info(message, *about, error, extra=envelope.log_fields())
         except BrokerError as error:
-            logger.warning("%s: event %s goes back to its queue: %s", task.name, name, error)
+            logger.warning(message, *about, error, extra=envelope.log_fields())
             await asyncio.sleep(_PAUSE)
         except Exception:
-            logger.exception("%s: event %s goes back to its queue", task.name, name)
+            logger.exception(message, *about, "a fault of this library", extra=envelope.log_fields())
             await asyncio.sleep(_PAUSE)
         return None
 

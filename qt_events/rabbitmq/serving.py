@@ -82,13 +82,14 @@ class Serving:
     def take_part(self, consumer: "EventConsumer") -> None:
         """A worker begins here. NotSupportedError if its pool cannot serve one of the subscriptions."""
         self._pool_name = pool_name(type(consumer.pool))
-        for subscription in self._bus.subscriptions:
+        for subscription in consumer.selection:
             self.must_serve(subscription.name, broadcast=subscription.broadcast)
         self.consumer = consumer
 
     def must_serve(self, name: str, *, broadcast: bool) -> None:
         """NotSupportedError if the worker's pool cannot serve such a subscription."""
-        if self._pool_name == "prefork" and broadcast:
+        left = self.consumer is not None and not self.consumer.selection.takes(name)
+        if self._pool_name == "prefork" and broadcast and not left:
             message = (
                 f"subscription {name!r} is a broadcast: on prefork no process could own its queue; "
                 "use the asyncio pool, threads or solo"
@@ -101,9 +102,13 @@ class Serving:
             case "asyncio":
                 return max(_PREFETCH, 2 * subscription.concurrency)
             case "prefork":
-                return max(4 * int(self._bus.app.conf.worker_concurrency), subscription.concurrency)
+                return max(4 * self._most_children(), subscription.concurrency)
             case _:  # such a pool takes whatever comes: only the broker can keep to the subscription's concurrency
                 return subscription.concurrency
+
+    def _most_children(self) -> int:
+        controller = self.consumer.controller if self.consumer is not None else None
+        return int(getattr(controller, "max_concurrency", 0) or getattr(controller, "concurrency", 1))
 
     def tell(
         self, act: "Callable[[EventConsumer, list[SubscriptionQueue]], None]", queues: list[SubscriptionQueue]

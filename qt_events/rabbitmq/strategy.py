@@ -9,6 +9,7 @@ from typing import Any
 import kombu
 from celery import signals
 from celery.exceptions import InvalidTaskError
+from celery.exceptions import Retry as CeleryRetry
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request, create_request_cls
@@ -20,6 +21,8 @@ from qt_events.rabbitmq.queues import ENVELOPE
 from qt_events.rabbitmq.tasks import SubscriptionTask
 
 logger = logging.getLogger("qt_events")
+
+_REVOKED = {"type": "task-revoked", "terminated": False, "signum": None, "expired": False}
 
 
 def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[..., None]:
@@ -47,6 +50,8 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
                 kwargs="{}",
                 retries=_retries(message),
             )
+        if consumer.limits_rate(request):
+            return
         state.task_reserved(request)
         for callback in callbacks:
             callback(request)
@@ -81,6 +86,7 @@ def _request_maker(task: SubscriptionTask, app: Any, consumer: Consumer) -> Call
             "retries": envelope.attempt - 1,
             "argsrepr": _shown(envelope),
             "kwargsrepr": "{}",
+            "timelimit": (task.time_limit, task.soft_time_limit),  # as they are now: remote control may change them
         }
         message.properties.pop("application_headers", None)  # they hold the envelope once more
         return request_class(
@@ -99,6 +105,11 @@ def _take_revocation(id: str) -> bool:
     return revoked
 
 
+def _tell_it_goes_on(request: Any, envelope: Envelope) -> None:
+    message = "%s: %s is being handled and goes on; a revoked event becomes a dead letter"
+    logger.warning(message, request.name, request.id, extra=envelope.log_fields())
+
+
 class EventRequest(Request):
     """A Request that is never dropped in silence: where Celery would acknowledge what it revokes, see `attempt`."""
 
@@ -106,9 +117,28 @@ class EventRequest(Request):
         """Not for Celery to handle."""
         return False
 
+    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # Celery's signature
+        """What `inspect active` and `inspect reserved` show: JSON, so not the envelope itself."""
+        envelope: Envelope = self.args[0]
+        return {**super().info(safe), "args": [envelope.event_id, envelope.event_type]}
+
+    def on_retry(self, exc_info: Any) -> None:
+        """Celery's own tells of the handler's error on prefork only, elsewhere of itself."""
+        retry = getattr(exc_info.exception, "exc", None)
+        error = retry.exc if isinstance(retry, CeleryRetry) else retry
+        self.acknowledge()
+        self.send_event("task-retried", exception=repr(error), traceback=exc_info.traceback)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Celery calls it when there is no outcome, or it is a dead letter: one by remote control is no failure."""
+        revoked = getattr(exc_info.exception, "reason", "") == "revoked"
+        super().on_failure(exc_info, send_failed_event and not revoked, return_ok)
+        if revoked:
+            self.send_event(**_REVOKED)
+
     def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature
         """`revoke --terminate`: the handler goes on; Celery would acknowledge the event without an outcome."""
-        logger.warning("%s: %s is being handled and goes on; a revoked event becomes a dead letter", self.name, self.id)
+        _tell_it_goes_on(self, self.args[0])
 
 
 def _delivery_maker(task: SubscriptionTask, consumer: Consumer) -> Callable[..., "Delivery"]:
@@ -204,7 +234,11 @@ class Delivery:
             self.acknowledged = True
         except self._errors as error:  # never on another channel: the tag would be somebody else's
             logger.info(
-                "%s: event %s is delivered again: its channel is gone (%s)", self.name, self.envelope.event_id, error
+                "%s: event %s is delivered again: its channel is gone (%s)",
+                self.name,
+                self.envelope.event_id,
+                error,
+                extra=self.envelope.log_fields(),
             )
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002  # Celery's signature
@@ -227,13 +261,13 @@ class Delivery:
 
     def terminate(self, pool: AsyncioPool, signal: Any = None) -> None:  # noqa: ARG002
         """`revoke --terminate`: no process is this handler's alone."""
-        logger.warning("%s: %s is being handled and goes on; a revoked event becomes a dead letter", self.name, self.id)
+        _tell_it_goes_on(self, self.envelope)
 
 
 def _event_of(outcome: Outcome, seconds: float) -> dict[str, Any]:
     match outcome:
         case DeadLetter(reason="revoked"):
-            return {"type": "task-revoked", "terminated": False, "signum": None, "expired": False}
+            return _REVOKED
         case Retry(failure=failure):
             shown = f"{failure.exception_type}({failure.message!r})"
             return {"type": "task-retried", "exception": shown, "traceback": failure.traceback}

@@ -7,7 +7,6 @@ Only then is the message acknowledged. What comes back again and again without a
 quarantine, where it is handled alone: if it takes its process down there too, it is poison.
 """
 
-import asyncio
 import logging
 import os
 import threading
@@ -23,9 +22,9 @@ from qt_events.codec import Message, decode
 from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry, deliver
 from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
 from qt_events.rabbitmq.envelope import Envelope, headers_of
+from qt_events.rabbitmq.handler_thread import HandlerThread
 from qt_events.rabbitmq.orders import Publish
 from qt_events.subscription import Subscription
-from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus
@@ -47,6 +46,10 @@ def _never() -> bool:
     return False
 
 
+def _as_it_is(subscription: Subscription) -> Subscription:
+    return subscription
+
+
 async def attempt(
     envelope: Envelope,
     subscription: Subscription,
@@ -55,6 +58,7 @@ async def attempt(
     *,
     is_revoked: bool = False,
     is_void: Callable[[], bool] = _never,
+    expose: Callable[[Subscription], Subscription] = _as_it_is,
 ) -> Outcome:
     """Handle the message once and make its outcome safe.
 
@@ -65,6 +69,7 @@ async def attempt(
         executor: where sync handlers run.
         is_revoked: an operator revoked it: it is a dead letter, for nothing is dropped in silence.
         is_void: asked after the handler: the broker delivers the message again anyway, so nothing need follow.
+        expose: gives the subscription whose handler is called in its stead: one that a time limit can interrupt.
 
     Raises:
         BrokerError: the outcome could not be made safe; the message must be given back.
@@ -80,7 +85,7 @@ async def attempt(
         await bus.publisher.ask(_quarantine(envelope, bus))
         return Done(handled=False)
     else:
-        outcome = await _outcome(envelope, subscription, bus, executor)
+        outcome = await _outcome(envelope, subscription, bus, executor, expose)
     if not is_void():
         await _make_safe(envelope, outcome, bus)
         bus.concluded(envelope, outcome)
@@ -93,25 +98,39 @@ def _is_suspect(envelope: Envelope, subscription: Subscription) -> bool:
 
 def _quarantine(envelope: Envelope, bus: "CeleryEventBus") -> Publish:
     logger.warning(
-        "%s: event %s came back %d times, into quarantine", envelope.key, envelope.event_id, envelope.returns
+        "%s: event %s came back %d times, into quarantine",
+        envelope.key,
+        envelope.event_id,
+        envelope.returns,
+        extra=envelope.log_fields(),
     )
     message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers())
     return Publish("", bus.topology.quarantine(envelope.subscription), message)
 
 
 async def _outcome(
-    envelope: Envelope, subscription: Subscription, bus: "CeleryEventBus", executor: Executor
+    envelope: Envelope,
+    subscription: Subscription,
+    bus: "CeleryEventBus",
+    executor: Executor,
+    expose: Callable[[Subscription], Subscription],
 ) -> Outcome:
     try:
         _refuse_poison(envelope)
         event = decode(envelope.body, envelope.properties, envelope.event_type)
     except MessageError as error:
-        logger.error("%s: event %s is a dead letter: %s", envelope.key, envelope.event_id, error)  # noqa: TRY400
+        logger.error(  # noqa: TRY400  # no traceback would say more
+            "%s: event %s is a dead letter: %s",
+            envelope.key,
+            envelope.event_id,
+            error,
+            extra=envelope.log_fields(),
+        )
         return DeadLetter(_REASONS[type(error)], Failure.of(error))
     if not bus.wants(subscription, event.type):
         return Done(handled=False)
     return await deliver(
-        event, subscription, envelope.attempt, executor=executor, watch=bus.watch, slow_after=bus.slow_after
+        event, expose(subscription), envelope.attempt, executor=executor, watch=bus.watch, slow_after=bus.slow_after
     )
 
 
@@ -164,41 +183,61 @@ class SubscriptionTask(celery.Task):
             celery.exceptions.Reject: it is not; the message goes back to its queue.
         """
         try:
-            own = _own()
-            outcome = own.runner.run(attempt(envelope, self.subscription, self.bus, own.helper, is_revoked=is_revoked))
+            outcome = self._outcome(envelope, is_revoked=is_revoked)
         except (BrokerError, BusStateError) as error:
-            logger.warning("%s: event %s goes back to its queue: %s", self.name, envelope.event_id, error)
+            logger.warning(
+                "%s: event %s goes back to its queue: %s",
+                self.name,
+                envelope.event_id,
+                error,
+                extra=envelope.log_fields(),
+            )
             raise CeleryReject(error, requeue=True) from error
         match outcome:
             case Retry(delay=delay, failure=failure):
-                raise CeleryRetry(
-                    failure.message, exc=DeliveryFailed(failure.exception_type, failure.message), when=delay
-                )
+                failed = DeliveryFailed("retried", failure.exception_type, failure.message)
+                raise CeleryRetry(failure.message, exc=failed, when=delay) from HandlerTraceback(failure.traceback)
             case DeadLetter(reason=reason, failure=failure):
-                raise DeliveryFailed(reason, failure.exception_type, failure.message)
+                failed = DeliveryFailed(reason, failure.exception_type, failure.message)
+                raise failed from HandlerTraceback(failure.traceback)
+
+    def _outcome(self, envelope: Envelope, *, is_revoked: bool) -> Outcome:
+        thread = _handler_thread()
+        work = attempt(envelope, self.subscription, self.bus, thread, is_revoked=is_revoked, expose=thread.exposed)
+        return thread.run(work)
 
 
-class DeliveryFailed(Exception):
-    """What Celery's events and Flower show of an event that became a dead letter: reason, exception type, message."""
+class DeliveryFailed(Exception):  # no error of this library: how Celery is told of one of a handler's
+    """Shown by Celery's events and Flower as the error that the handler raised, as on the asyncio pool."""
+
+    def __init__(self, reason: str, exception_type: str, message: str) -> None:
+        super().__init__(reason, exception_type, message)  # a process pickles them
+        self.reason, self.exception_type, self.message = reason, exception_type, message
+
+    def __repr__(self) -> str:
+        return f"{self.exception_type}({self.message!r})"
+
+
+class HandlerTraceback(Exception):  # the same
+    """Brings the handler's own traceback into that of the task."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 class _Own(threading.local):
-    """What each thread of a pool has for its life: what handlers open on its event loop stays usable."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.runner = asyncio.Runner()
-        self.helper = DaemonThreads(1)  # for sync handlers: off the event loop, they may publish and run loops
+    pid = 0
+    thread: HandlerThread
 
 
-_threads: list[_Own] = []
+_own = _Own()
 
 
-def _own() -> _Own:
-    """This thread's; a forked child begins anew."""
-    if not _threads or _threads[-1].pid != os.getpid():
-        _threads[:] = [_Own()]
-    return _threads[-1]
+def _handler_thread() -> HandlerThread:
+    """This thread's, for its life: what handlers open on its event loop stays usable. A forked child begins anew."""
+    if _own.pid != os.getpid():
+        _own.pid, _own.thread = os.getpid(), HandlerThread()
+    return _own.thread
 
 
 def is_plain(task: celery.Task) -> bool:

@@ -48,6 +48,10 @@ def _rabbitmq() -> Path | None:
     return folder and folder / "rabbitmq-server"
 
 
+def _postgres() -> Path | None:
+    return installed_postgres()
+
+
 def _chromium() -> Path | None:
     found = installed_chromium()
     return found and found.browser
@@ -64,7 +68,7 @@ NEEDS = {
     ),
     "postgresql": Need(
         ("postgresql",),
-        installed_postgres,
+        _postgres,
         "tests start private servers of PostgreSQL in",
         "no PostgreSQL for the tests: install the postgresql server, 13 or later",
     ),

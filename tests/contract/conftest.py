@@ -1,7 +1,7 @@
 """The backends that the contract suite runs over, each declared with what it can do."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,11 +13,21 @@ from qt_events.testing.contract.celery import WorkerBackend  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def worker_backend(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerBackend]:
-    """One backend for the module: most scenarios share a worker process, in a vhost of their own."""
-    vhost, folder = f"qt-contract-{uuid.uuid4().hex}", tmp_path_factory.mktemp("worker")
-    broker.management.create_vhost(vhost)
-    backend = WorkerBackend(broker.management.vhost_url(vhost), folder, contract.scenarios(WorkerBackend.features))
+def worker_backends(
+    broker: Broker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[type[WorkerBackend]], WorkerBackend]]:
+    """One backend of a kind for the module: most scenarios share a worker process, in a vhost of their own."""
+    opened: dict[type[WorkerBackend], tuple[str, WorkerBackend]] = {}
+
+    def backend(kind: type[WorkerBackend]) -> WorkerBackend:
+        if kind not in opened:
+            vhost, folder = f"qt-contract-{uuid.uuid4().hex}", tmp_path_factory.mktemp(kind.name)
+            broker.management.create_vhost(vhost)
+            url = broker.management.vhost_url(vhost)
+            opened[kind] = vhost, kind(url, folder, contract.scenarios(kind.features))
+        return opened[kind][1]
+
     yield backend
-    backend.end()
-    broker.management.delete_vhost(vhost)
+    for vhost, used in opened.values():
+        used.end()
+        broker.management.delete_vhost(vhost)

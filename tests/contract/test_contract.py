@@ -1,14 +1,23 @@
 """The contract suite over every backend; COLLECTED tells which scenarios a backend does not run, and why."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qt_events.testing import contract
 from qt_events.testing.contract import Backend, Feature, MemoryBackend, Scenario
-from qt_events.testing.contract.celery import CeleryBackend, EagerBackend, WorkerBackend
+from qt_events.testing.contract.celery import (
+    CeleryBackend,
+    EagerBackend,
+    PreforkBackend,
+    SoloBackend,
+    ThreadsBackend,
+    WorkerBackend,
+)
+from qt_events.testing.contract.table import BACKENDS
 
-BACKENDS: tuple[type[Backend], ...] = (MemoryBackend, CeleryBackend, WorkerBackend, EagerBackend)
+Opener = Callable[[type[WorkerBackend]], WorkerBackend]
 
 
 def scenarios_of(backend: type[Backend]) -> list[type[Scenario]]:
@@ -38,28 +47,57 @@ async def test_celery(scenario: type[Scenario], amqp_url: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("scenario", scenarios_of(WorkerBackend), ids=by_rule)
-async def test_worker(scenario: type[Scenario], worker_backend: WorkerBackend, tmp_path: Path) -> None:
+async def test_worker(scenario: type[Scenario], worker_backends: Opener, tmp_path: Path) -> None:
     """CeleryEventBus with `celery worker` as a separate process keeps the contract."""
-    await contract.run(scenario, worker_backend, tmp_path)
+    await contract.run(scenario, worker_backends(WorkerBackend), tmp_path)
+
+
+@pytest.mark.parametrize("scenario", scenarios_of(PreforkBackend), ids=by_rule)
+async def test_prefork(scenario: type[Scenario], worker_backends: Opener, tmp_path: Path) -> None:
+    """CeleryEventBus with `celery worker -P processes` keeps what prefork can of the contract."""
+    await contract.run(scenario, worker_backends(PreforkBackend), tmp_path)
+
+
+@pytest.mark.parametrize("scenario", scenarios_of(ThreadsBackend), ids=by_rule)
+async def test_threads(scenario: type[Scenario], worker_backends: Opener, tmp_path: Path) -> None:
+    """CeleryEventBus with `celery worker -P threads` keeps what threads can of the contract."""
+    await contract.run(scenario, worker_backends(ThreadsBackend), tmp_path)
+
+
+@pytest.mark.parametrize("scenario", scenarios_of(SoloBackend), ids=by_rule)
+async def test_solo(scenario: type[Scenario], worker_backends: Opener, tmp_path: Path) -> None:
+    """CeleryEventBus with `celery worker -P solo` keeps what solo can of the contract."""
+    await contract.run(scenario, worker_backends(SoloBackend), tmp_path)
 
 
 # What a backend cannot do, scenario by scenario: a change here is a change of the contract.
+_PUBLISHER_ELSEWHERE = {  # the bus that publishes does not deliver
+    "Backpressure",
+    "WaitingForRoom",
+    "SubscribingWhileRunning",
+    "UnsubscribingOnePattern",
+    "Join",
+    "JoinTimeout",
+    "Statistics",
+    "AsyncWith",
+    "RunningTwice",
+    "RefusedSubscriptions",
+    "JoinInsideAHandler",
+}
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
     CeleryBackend: {"Backpressure", "WaitingForRoom"},  # the broker holds what waits for handlers
-    WorkerBackend: {  # the bus that publishes does not deliver
-        "Backpressure",
-        "WaitingForRoom",
-        "SubscribingWhileRunning",
-        "UnsubscribingOnePattern",
-        "Join",
-        "JoinTimeout",
-        "Statistics",
-        "AsyncWith",
-        "RunningTwice",
-        "RefusedSubscriptions",
-        "JoinInsideAHandler",
-    },
+    WorkerBackend: _PUBLISHER_ELSEWHERE,
+    PreforkBackend: _PUBLISHER_ELSEWHERE
+    | {"OneMember", "SeveralMembers"}  # a broadcast is a NotSupportedError: no child could own its queue
+    | {
+        "Order",
+        "Concurrency",
+        "SlowHoldsUpNobody",
+    },  # children take what comes, as many of one subscription as there are
+    ThreadsBackend: _PUBLISHER_ELSEWHERE,
+    SoloBackend: _PUBLISHER_ELSEWHERE
+    | {"SyncBesideAsync", "Concurrency", "SlowHoldsUpNobody"},  # one handler at a time, whosever it is
     EagerBackend: {  # publish returns when the handlers have run
         "SeveralMembers",
         "SyncBesideAsync",
@@ -89,6 +127,12 @@ def test_each_scenario_states_its_rule(scenario: type[Scenario]) -> None:
     """A scenario's own docstring is the rule that it checks."""
     assert scenario.__doc__ not in (None, Scenario.__doc__)
     assert scenario.__doc__.split("\n")[0].endswith(".")
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_a_backend_says_why_it_lacks_a_feature(backend: type[Backend]) -> None:
+    """Whoever reads docs/pools.md learns the reason too, and no reason is given for what it has."""
+    assert set(backend.lacks) == set(~backend.features)
 
 
 def test_every_feature_is_needed_by_a_scenario() -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -20,9 +20,12 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper
+from tests.integration.remote import Remote
 
 _APPS = Path(__file__).parent / "apps"
 PATIENCE = 40.0  # seconds for whatever a process is to do
+
+CELERY_WORKER = ("-m", "celery", "-A", "fleet", "worker")
 
 Make = Callable[..., CeleryEventBus]
 
@@ -108,10 +111,12 @@ class Fleet:
         self.url, self.recorder = url, Recorder(folder / "records.jsonl")
         self._keeper, self._number = Keeper("qt-events-fleet-"), count(1)
 
-    async def start(self, *options: str, ready: bool = True, **environment: str) -> WorkerProcess:
+    async def start(
+        self, *options: str, ready: bool = True, program: Sequence[str] = CELERY_WORKER, **environment: str
+    ) -> WorkerProcess:
         """One more worker; `ready`: return when it consumes."""
         name, before = f"worker-{next(self._number)}", len(self.ready)
-        command = [sys.executable, "-m", "celery", "-A", "fleet", "worker", "--loglevel", "INFO", *options]
+        command = [sys.executable, *program, "--loglevel", "INFO", *options]
         process = self._keeper.spawn(name, command, {**self._environment(), **environment})
         worker = WorkerProcess(process, self._keeper.folder / f"{name}.out")
         if ready:
@@ -158,3 +163,9 @@ async def client(amqp_url: str) -> AsyncIterator[CeleryEventBus]:
     bus = CeleryEventBus(amqp_url)
     yield bus
     bus.close()
+
+
+@pytest.fixture
+async def remote(client: CeleryEventBus) -> Remote:
+    """Celery's remote control of the one worker that the test has started."""
+    return Remote(client)

@@ -71,3 +71,35 @@ def test_a_stopped_loop_thread_cancels_what_runs() -> None:
     assert waiting.cancelled()
     assert loop.is_closed()
     thread.stop()
+
+
+def test_more_threads_take_up_what_waits() -> None:
+    """Grown from one to three, three run at once."""
+    threads, gate, busy = DaemonThreads(1), threading.Event(), threading.Semaphore(0)
+
+    def work() -> None:
+        busy.release()
+        assert gate.wait(10)
+
+    futures = [threads.submit(work) for _ in range(3)]
+    assert busy.acquire(timeout=10)
+    threads.resize(3)
+    assert busy.acquire(timeout=10)
+    assert busy.acquire(timeout=10)
+    assert len(threads) == 3
+    gate.set()
+    wait(futures, 10)
+    threads.shutdown()
+
+
+def test_fewer_threads_finish_what_they_do() -> None:
+    """Shrunk from three to one, all is done, and then there is one left, which goes on."""
+    threads, gate = DaemonThreads(3), threading.Event()
+    futures = [threads.submit(gate.wait, 10) for _ in range(6)]
+    threads.resize(1)
+    gate.set()
+    assert all(future.result(10) for future in futures)
+    names = {threads.submit(lambda: threading.current_thread().name).result(10) for _ in range(5)}
+    assert len(names) == 1
+    threads.shutdown()
+    assert len(threads) == 0

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from qt_events.bus import EventBus
 from qt_events.memory import InMemoryEventBus
-from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.feature import Feature, without
 from qt_events.testing.contract.scenario import Options, Scenario, serve
 
 
@@ -32,6 +32,7 @@ class Backend(ABC):
 
     name: ClassVar[str]
     features: ClassVar[Feature]
+    lacks: ClassVar[dict[Feature, str]] = {}  #: the other features, and why
 
     @abstractmethod
     def bus(self, options: Options) -> EventBus:
@@ -91,7 +92,8 @@ class MemoryBackend(Backend):
     """InMemoryEventBus."""
 
     name = "memory"
-    features = Feature.BACKGROUND | Feature.LOCAL | Feature.HOSTED | Feature.RESTART | Feature.BACKPRESSURE
+    lacks: ClassVar[dict[Feature, str]] = {Feature.FLEET: "it is one process"}
+    features = without(lacks)
 
     def bus(self, options: Options) -> EventBus:
         """See Backend."""

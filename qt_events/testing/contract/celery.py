@@ -1,4 +1,4 @@
-"""The three ways of CeleryEventBus: its run_forever(), `celery worker` as a process, eager mode."""
+"""The ways of CeleryEventBus: its run_forever(), `celery worker` as a process on each pool, eager mode."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 from celery import Celery
 
@@ -16,7 +17,7 @@ from qt_events.bus import EventBus
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.assignment import Assignment
 from qt_events.testing.contract.backend import Backend, Member
-from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.feature import Feature, without
 from qt_events.testing.contract.recorder import Recorder
 from qt_events.testing.contract.scenario import Options, Scenario
 from qt_events.testing.keeper import Keeper
@@ -25,12 +26,18 @@ _STARTUP = 60.0  # seconds a worker process may take to get ready
 _SHUTDOWN = 60.0  # seconds its warm shutdown may take
 _POLL = 0.02  # seconds
 
+# Why a backend lacks a feature
+_ON_THE_BROKER = "what waits for handlers waits on the broker"
+_ELSEWHERE = "the bus that publishes is in another process"
+_ONE_AT_A_TIME = "one handler at a time, whosever it is"
+
 
 class CeleryBackend(Backend):
     """CeleryEventBus with run_forever() in the test's own process. `url` is of a vhost that nobody else uses."""
 
     name = "celery"
-    features = Feature.BACKGROUND | Feature.LOCAL | Feature.HOSTED | Feature.RESTART | Feature.FLEET
+    lacks: ClassVar[dict[Feature, str]] = {Feature.BACKPRESSURE: _ON_THE_BROKER}
+    features = without(lacks)
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -59,7 +66,11 @@ class EagerBackend(Backend):
     """CeleryEventBus under task_always_eager: publish runs the handlers, without a broker."""
 
     name = "eager"
-    features = Feature.LOCAL | Feature.HOSTED
+    lacks: ClassVar[dict[Feature, str]] = dict.fromkeys(
+        without((Feature.LOCAL, Feature.HOSTED, Feature.ORDER, Feature.BROADCAST)),
+        "`publish` runs the handlers before it returns",
+    )
+    features = without(lacks)
 
     def bus(self, options: Options) -> EventBus:
         """See Backend."""
@@ -76,7 +87,13 @@ class WorkerBackend(Backend):
     """
 
     name = "worker"
-    features = Feature.BACKGROUND | Feature.RESTART | Feature.FLEET
+    lacks: ClassVar[dict[Feature, str]] = {
+        Feature.LOCAL: _ELSEWHERE,
+        Feature.HOSTED: _ELSEWHERE,
+        Feature.BACKPRESSURE: _ON_THE_BROKER,
+    }
+    features = without(lacks)
+    pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 
     def __init__(self, url: str, folder: Path, scenarios: Sequence[type[Scenario]]) -> None:
         """`url` is of a vhost that nobody else uses, `folder` empty, `scenarios` all that will be run."""
@@ -129,17 +146,51 @@ class WorkerBackend(Backend):
             scenarios=scenarios,
             options=kind.options.arguments(),
         )
-        return WorkerMember(self._keeper, assignment)
+        return WorkerMember(self._keeper, assignment, self.pool)
 
     def _prefix(self, kind: type[Scenario]) -> str:
         return "shared" if self.shares(kind) else kind.__name__.lower()
 
 
+class PreforkBackend(WorkerBackend):
+    """`celery worker -P processes`: children take a subscription's events as they come, several at a time."""
+
+    name = "prefork"
+    lacks: ClassVar[dict[Feature, str]] = {
+        **WorkerBackend.lacks,
+        Feature.ORDER: "several children take one subscription's events",
+        Feature.CONCURRENCY: "a subscription may have all the children there are, however slow it is",
+        Feature.BROADCAST: "a NotSupportedError: no child could own its queue",
+    }
+    features = without(lacks)
+    pool = ("-P", "processes", "-c", "4")
+
+
+class ThreadsBackend(WorkerBackend):
+    """`celery worker -P threads`."""
+
+    name = "threads"
+    pool = ("-P", "threads", "-c", "4")
+
+
+class SoloBackend(WorkerBackend):
+    """`celery worker -P solo`: one handler at a time, whosever it is."""
+
+    name = "solo"
+    lacks: ClassVar[dict[Feature, str]] = {
+        **WorkerBackend.lacks,
+        Feature.SIDE_BY_SIDE: _ONE_AT_A_TIME,
+        Feature.CONCURRENCY: _ONE_AT_A_TIME,
+    }
+    features = without(lacks)
+    pool = ("-P", "solo")
+
+
 class WorkerMember(Member):
     """One `celery worker` process."""
 
-    def __init__(self, keeper: Keeper, assignment: Assignment) -> None:
-        self._keeper, self._assignment = keeper, assignment
+    def __init__(self, keeper: Keeper, assignment: Assignment, pool: Sequence[str] = ()) -> None:
+        self._keeper, self._assignment, self._pool = keeper, assignment, pool
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -154,7 +205,7 @@ class WorkerMember(Member):
         app = "qt_events.testing.contract.worker"
         node = f"{self._assignment.name}-{self._starts}@%h"
         options = ["--loglevel", "WARNING", "--hostname", node, "--without-mingle", "--without-gossip"]
-        return [sys.executable, "-m", "celery", "-A", app, "worker", *options]
+        return [sys.executable, "-m", "celery", "-A", app, "worker", *self._pool, *options]
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(entry for entry in sys.path if entry)  # scenarios may live beside the tests

@@ -1,13 +1,24 @@
 """Feature: what a backend can do beyond handing events to handlers, and what a scenario needs."""
 
+from collections.abc import Iterable
 from enum import Flag, auto
+from functools import reduce
+from operator import or_
 
 
 class Feature(Flag):
     """A backend declares those it has; a scenario that needs another one is not collected for it."""
 
-    #: Handlers run after publish has returned: they overlap, wait for their retries, hold up nobody.
+    #: Handlers run after publish has returned, and wait for their retries without holding it up.
     BACKGROUND = auto()
+    #: A handler that takes its time holds up no other subscription's.
+    SIDE_BY_SIDE = auto()
+    #: With concurrency 1, a subscription's events are handled one by one, in publish order.
+    ORDER = auto()
+    #: A subscription's `concurrency` is how many of its events are handled at a time, if there are so many.
+    CONCURRENCY = auto()
+    #: A broadcast subscription gets each event in every process.
+    BROADCAST = auto()
     #: The bus that publishes delivers too: it counts deliveries, joins, subscribes and unsubscribes while it runs.
     LOCAL = auto()
     #: `run_forever()`, `stop()` and `async with` of that bus do the delivering.
@@ -18,3 +29,8 @@ class Feature(Flag):
     BACKPRESSURE = auto()
     #: Several members may serve the same subscriptions.
     FLEET = auto()
+
+
+def without(lacking: Iterable[Feature]) -> Feature:
+    """All features but these."""
+    return ~reduce(or_, lacking, Feature(0))

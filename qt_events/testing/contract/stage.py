@@ -4,17 +4,20 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qt_events.bus import EventBus
 from qt_events.dead_letters import DeadLetterRecord
 from qt_events.events import Event
 from qt_events.testing.contract.backend import Backend, Member
+from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import EVERY_GATE, RECORDS, Call, RecordedLog, Recorder
 from qt_events.testing.contract.scenario import Scenario
+
+T = TypeVar("T")
 
 PATIENCE = 20.0  # seconds that a check waits for what must come
 _POLL = 0.005  # seconds
@@ -23,9 +26,10 @@ _POLL = 0.005  # seconds
 class Stage:
     """What a check works with: the bus to publish through, and what the handlers recorded."""
 
-    def __init__(self, bus: EventBus, members: list[Member], recorder: Recorder) -> None:
+    def __init__(self, bus: EventBus, members: list[Member], recorder: Recorder, features: Feature) -> None:
         self.bus = bus
         self.recorder = recorder
+        self._features = features
         self._members = members
 
     async def start(self) -> None:
@@ -54,6 +58,10 @@ class Stage:
         """The calls, once there are at least so many."""
         await self.until(lambda: len(self.calls(name, event)) >= times, f"{times} calls of {name}")
         return self.calls(name, event)
+
+    def in_turn(self, values: Iterable[T]) -> list[T]:
+        """What came from one subscription, for a comparison: sorted where the backend promises no order."""
+        return list(values) if Feature.ORDER in self._features else sorted(values)  # type: ignore[type-var]
 
     async def reported(self, *words: str) -> None:
         """Return once a warning with all these words was logged by whoever delivers."""
@@ -103,7 +111,7 @@ async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:
     with _recording(backend.records(kind, folder)) as recorder:
         async with _opened(backend, kind) as bus:
             members = await backend.members(scenario, bus)
-            stage = Stage(bus, members, recorder)
+            stage = Stage(bus, members, recorder, backend.features)
             try:
                 await stage.start()
                 await scenario.check(stage)

@@ -42,7 +42,7 @@ class SeveralHandlers(Scenario):
         """See Scenario."""
         ids = [(await stage.publish("several.happened", n=n)).id for n in range(5)]
         for name in ("several.first", "several.second", "several.third"):
-            assert [call.event_id for call in await stage.called(name, 5)] == ids
+            assert stage.in_turn(call.event_id for call in await stage.called(name, 5)) == stage.in_turn(ids)
 
 
 async def fail_always(event: Event[Any]) -> None:
@@ -66,9 +66,10 @@ class Isolation(Scenario):
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
         ids = [(await stage.publish("isolated.happened", n=n)).id for n in range(3)]
-        assert [call.event_id for call in await stage.called("isolated.steady", 3)] == ids
+        calls = await stage.called("isolated.steady", 3)
+        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(ids)
         await stage.dead("isolated.failing", 3)
-        assert [call.event_id for call in stage.calls("isolated.failing")] == ids
+        assert stage.in_turn(call.event_id for call in stage.calls("isolated.failing")) == stage.in_turn(ids)
         assert len(stage.calls("isolated.steady")) == 3
 
 
@@ -132,7 +133,7 @@ async def run_beside(event: Event[Any]) -> None:
 class SyncBesideAsync(Scenario):
     """A sync handler that blocks keeps no async handler from running."""
 
-    needs = Feature.BACKGROUND
+    needs = Feature.SIDE_BY_SIDE
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
@@ -191,10 +192,8 @@ class BreakingHandlers(Scenario):
         second = await stage.publish("breaking.happened")
         for name, (_, kind) in BREAKING.items():
             letters = await stage.dead(name, 2)
-            assert [(letter.event_id, letter.exception_type) for letter in letters] == [
-                (first.id, kind),
-                (second.id, kind),
-            ]
+            told = stage.in_turn((letter.event_id, letter.exception_type) for letter in letters)
+            assert told == stage.in_turn([(first.id, kind), (second.id, kind)])
 
 
 def take_long(event: Event[Any]) -> None:

@@ -21,6 +21,8 @@ async def one_at_a_time(event: Event[Any]) -> None:
 class Order(Scenario):
     """With concurrency 1 a subscription's events are handled in publish order, one at a time."""
 
+    needs = Feature.ORDER
+
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
         bus.subscribe("ordered.happened", one_at_a_time, name="ordered")
@@ -45,7 +47,7 @@ async def several_at_a_time(event: Event[Any]) -> None:
 class Concurrency(Scenario):
     """With concurrency 3 three events of a subscription are handled at a time, never a fourth."""
 
-    needs = Feature.BACKGROUND
+    needs = Feature.CONCURRENCY
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
@@ -84,7 +86,7 @@ async def be_quick(event: Event[Any]) -> None:
 class SlowHoldsUpNobody(Scenario):
     """While one subscription's handler waits, another handles all events of the same type."""
 
-    needs = Feature.BACKGROUND
+    needs = Feature.SIDE_BY_SIDE | Feature.CONCURRENCY | Feature.ORDER
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""

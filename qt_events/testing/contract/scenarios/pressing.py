@@ -128,5 +128,5 @@ class Fountain(Scenario):
         """See Scenario."""
         await stage.publish("multiplied.root")
         leaves = await stage.called("multiplied.leaf", 20)
-        assert [call.payload["n"] for call in leaves] == list(range(20))
+        assert stage.in_turn(call.payload["n"] for call in leaves) == list(range(20))
         assert len(stage.calls("multiplied.root")) == 1

@@ -21,6 +21,8 @@ async def hear_as_all(event: Event[Any]) -> None:
 class OneMember(Scenario):
     """Where one process serves them, a shared and a broadcast subscription each get every event once."""
 
+    needs = Feature.BROADCAST
+
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
         bus.subscribe("alone.happened", hear_as_one, name="alone.shared")
@@ -44,7 +46,7 @@ async def hear_everywhere(event: Event[Any]) -> None:
 class SeveralMembers(Scenario):
     """Of all that serve a shared subscription one gets each event; a broadcast one gets it in every process."""
 
-    needs = Feature.FLEET
+    needs = Feature.FLEET | Feature.BROADCAST
     members = 2
 
     def subscribe(self, bus: EventBus) -> None:
