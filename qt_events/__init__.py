@@ -12,6 +12,8 @@ The life of an event, and where to read about each part of it:
     subscriptions.py  a bus's subscribers, by name, by handler, by what they hear
     retry.py          again, when, or never
     delivery.py       deliver(): the one place that calls a handler
+    logs.py           the event that is being handled, on every line that is logged
+    log_lines.py      a log record as a line of text or JSON
     lane.py           what waits for one subscription in this process
     lanes.py          a lane for each subscription that has something to do
     threads.py        where sync handlers run
@@ -86,6 +88,7 @@ from qt_events.errors import (
     UsageError,
 )
 from qt_events.events import Event, current_event
+from qt_events.logs import EventFieldsFilter, configure_logging
 from qt_events.memory import InMemoryEventBus
 from qt_events.payload import Payload
 from qt_events.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
@@ -111,6 +114,7 @@ __all__ = [
     "DuplicateSubscriptionError",
     "Event",
     "EventBus",
+    "EventFieldsFilter",
     "EventHandler",
     "ForeignConsumersError",
     "HealthStatus",
@@ -155,6 +159,7 @@ __all__ = [
     "UnknownSubscriptionError",
     "UnroutableError",
     "UsageError",
+    "configure_logging",
     "create_event_bus",
     "current_event",
 ]

@@ -14,11 +14,16 @@ from concurrent.futures import Executor
 from contextvars import Context
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from qt_events.events import Event, handled
+from qt_events.log_lines import name_of_type, text_of
+from qt_events.logs import delivered
 from qt_events.retry import GiveUp, RetryAfter
 from qt_events.subscription import EventHandler, Subscription
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 logger = logging.getLogger("qt_events")
 
@@ -37,16 +42,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
         """The failure that this exception means."""
-        kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        return cls(name, _text(error), "".join(traceback.format_exception(error)))
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as unprintable:  # noqa: BLE001  # a handler's own exception class may break here too
-        return f"(its text cannot be read: {type(unprintable).__name__})"
+        return cls(name_of_type(error), text_of(error), "".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +114,36 @@ async def deliver(
         asyncio.CancelledError: the delivery itself was cancelled; it has no outcome then and must be given back.
     """
     context = handled(event)
+    context.run(delivered.set, (event, subscription.name, attempt))
     started = monotonic()
     try:
         if subscription.when is not None and not context.run(subscription.when, event):
             return Done(handled=False)
         result = await _call(subscription, event, context, executor)
         if inspect.iscoroutine(result):
-            await _steps(result, context, slow_after, _blocking_report(watch, subscription, event))
+            await _steps(result, context, slow_after, _blocking_report(watch, subscription, event, context))
         elif inspect.isawaitable(result):
             await result
     except asyncio.CancelledError as error:
         if _is_being_cancelled():
             raise
-        return _decide(subscription, attempt, error)  # the handler raised it by itself
+        return _within(context, _decide, subscription, attempt, error)  # the handler raised it by itself
     except (KeyboardInterrupt, GeneratorExit):
         raise  # meant for the whole program, or for this coroutine
     except BaseException as error:  # noqa: BLE001  # one that breaks never stops the bus
-        return _decide(subscription, attempt, error)
+        return _within(context, _decide, subscription, attempt, error)
     finally:
         seconds = monotonic() - started
         if seconds > slow_after and watch is not None:
-            watch.slow(subscription, event, seconds)
+            _within(context, watch.slow, subscription, event, seconds)
+    if logger.isEnabledFor(logging.DEBUG):
+        _within(context, logger.debug, "%s: attempt %d done", subscription.name, attempt)
     return Done()
+
+
+def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What it logs is logged about the delivery. In a copy: a handler's thread may outlive its cancelled delivery."""
+    return context.copy().run(function, *args, **kwargs)
 
 
 async def _call(subscription: Subscription, event: Event[Any], context: Context, executor: Executor | None) -> object:
@@ -194,9 +198,9 @@ def _log_failure(subscription: Subscription, attempt: int, error: BaseException,
 
 
 def _blocking_report(
-    watch: Watch | None, subscription: Subscription, event: Event[Any]
+    watch: Watch | None, subscription: Subscription, event: Event[Any], context: Context
 ) -> Callable[[float], None] | None:
-    return None if watch is None else lambda seconds: watch.blocked(subscription, event, seconds)
+    return None if watch is None else lambda seconds: _within(context, watch.blocked, subscription, event, seconds)
 
 
 @types.coroutine

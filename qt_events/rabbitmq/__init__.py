@@ -4,6 +4,8 @@ In the order of an event's life:
 
 bus.py            CeleryEventBus: the facade
 configuration.py  what a bus sets in its Celery app
+command_line.py   what `celery worker` takes from its command line
+logs.py           Celery's own logs in the form of ours
 registration.py   a subscription as a task and queues of the Celery app
                   publishing
 orders.py         what a publisher is asked to do, and who waits for the end of it
@@ -18,6 +20,7 @@ topology.py       every name and argument of exchanges and queues
                   serving
 serving.py        whether, on which pool and loop, and until when this process delivers
 worker.py         the Celery worker inside the caller's process
+selection.py      which of the subscriptions a worker serves
 consumer.py       Celery's consumer, its event loop handed to asyncio
 hub.py            Celery's event loop, stepped by asyncio
 loop.py           a thread for an event loop
@@ -26,7 +29,9 @@ queues.py         SubscriptionQueue: the queue names the task
 envelope.py       a message as it came, on its way to a handler and beyond
 strategy.py       a delivery enters a Celery worker
 pool.py           the asyncio worker pool
-pools.py          worker pools by their names
+pools.py          worker pools by their names, and what of a worker's options each heeds
+handler_thread.py where Celery's own pools call handlers, within reach of the soft time limit
+remote_control.py what a pool cannot do is answered by name
 tasks.py          one attempt, and outcome -> delay level, dead letters; for every pool
                   afterwards
 outstanding.py    what join() waits for

@@ -1,0 +1,182 @@
+"""Log lines: a log record as one line of text or of JSON, whatever is in it."""
+
+import copy
+import json
+import logging
+import re
+import traceback
+from abc import abstractmethod
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Literal
+
+from pythonjsonlogger.json import JsonFormatter as Encoding
+
+LogFormat = Literal["text", "json"]
+
+FIELDS: Final = ("event_id", "event_type", "subscription", "attempt", "correlation_id")  #: of a record of a delivery
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Those of the five fields that the record has."""
+    return {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
+
+
+# A record in words
+
+
+def name_of_type(error: BaseException) -> str:
+    """The exception's type, with its module unless it is a builtin."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def text_of(error: BaseException) -> str:
+    """The exception's text."""
+    try:
+        return str(error)
+    except Exception as unprintable:  # noqa: BLE001  # a handler's own exception class may break here too
+        return f"(its text cannot be read: {type(unprintable).__name__})"
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001  # a wrong format string, or an argument that cannot be shown
+        return f"{record.msg!s} (its arguments do not fit: {text_of(error)})"
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _exception(record: logging.LogRecord) -> dict[str, str] | None:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return {"traceback": record.exc_text} if record.exc_text else None  # a QueueHandler keeps the text alone
+    shown = record.exc_text or "".join(traceback.format_exception(*record.exc_info))  # type: ignore[misc]
+    return {"type": name_of_type(error), "message": text_of(error), "traceback": shown}
+
+
+class _Formatter(logging.Formatter):
+    """One that is never in the way of the program: what cannot be written is told in its place."""
+
+    @abstractmethod
+    def line(self, record: logging.LogRecord) -> str:
+        """The record's line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter. Raises nothing."""
+        try:
+            return self.line(record)
+        except Exception as error:  # noqa: BLE001  # logging would print a traceback between the lines
+            told = f"a record from line {record.lineno} of {record.pathname} cannot be written: {text_of(error)}"
+            plain = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, told, None, None)
+            return self.line(plain)
+
+
+# JSON
+
+_encoding = Encoding(json_serializer=partial(json.dumps, allow_nan=False))  # NaN is no JSON
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object a line: timestamp (ISO 8601, UTC), level, logger, message, the five fields where they belong.
+
+    Then process (its number), thread (its name), whatever `extra=` gave, and of an exception
+    {"type", "message", "traceback"}. What JSON cannot carry is given as text. An `extra` of one of our own names
+    gets an underscore behind its name.
+    """
+
+    def line(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        line = _object(record)
+        try:
+            return _encoding.serialize_log_record(line)
+        except Exception:  # noqa: BLE001  # a circle, a key that is no text, an object that cannot be shown
+            return _encoding.serialize_log_record({name: _as_json_carries_it(value) for name, value in line.items()})
+
+
+def _object(record: logging.LogRecord) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "timestamp": _time(record),
+        "level": record.levelname,
+        "logger": record.name,
+        "message": _message(record),
+        **fields_of(record),
+        "process": record.process,
+        "thread": record.threadName,
+    }
+    if (exception := _exception(record)) is not None:
+        line["exception"] = exception
+    if record.stack_info:
+        line["stack"] = record.stack_info
+    for name, value in record.__dict__.items():
+        if name not in _encoding.reserved_attrs and name not in FIELDS:
+            line[f"{name}_" if name in line else name] = value
+    return line
+
+
+def _as_json_carries_it(value: object) -> object:
+    try:
+        _encoding.serialize_log_record({"": value})
+    except Exception:  # noqa: BLE001
+        return _shown(value)
+    return value
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001
+        return f"({type(value).__name__}: {text_of(error)})"
+
+
+# Text
+
+# What would break a line, forge another, or give orders to a terminal.
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
+_ESCAPED |= {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+_PLAIN_VALUE = re.compile(r"[^\s\"'=\\\x00-\x1f]+")
+
+
+class TextFormatter(_Formatter):
+    """One line a record, the five fields at its end as key=value; a traceback follows, indented."""
+
+    def line(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        message = _message(record).translate(_ESCAPED)
+        lines = [f"{_time(record)} {record.levelname:<8} {record.name}: {message}{tail(record)}"]
+        exception = _exception(record)
+        for block in (exception and exception["traceback"], record.stack_info):
+            lines += (f"  {each.translate(_ESCAPED)}" for each in (block or "").split("\n") if each)
+        return "\n".join(lines).encode(errors="backslashreplace").decode()  # half a surrogate pair fits no stream
+
+
+def tail(record: logging.LogRecord) -> str:
+    """The record's fields as they stand at the end of a line of text, with the space before them."""
+    return "".join(f" {name}={_quoted(value)}" for name, value in fields_of(record).items())
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN_VALUE.fullmatch(text) else json.dumps(text)
+
+
+class WithFields(logging.Formatter):
+    """Another formatter's lines, the fields added to the message of those that belong to a delivery."""
+
+    def __init__(self, other: logging.Formatter) -> None:
+        super().__init__()
+        self._other = other
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        if fields := tail(record):
+            record = copy.copy(record)
+            record.msg, record.args = f"{record.getMessage()}{fields}", None
+        return self._other.format(record)
+
+
+FORMATTERS: Final[dict[LogFormat, Callable[[], logging.Formatter]]] = {"text": TextFormatter, "json": JsonFormatter}

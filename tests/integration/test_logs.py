@@ -1,0 +1,328 @@
+"""The logs of real worker processes, on a real RabbitMQ: what an operator and a log collector get to read."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import celery
+import pytest
+
+from qt_events.events import Event
+from qt_events.log_lines import FIELDS
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
+from qt_events.testing.keeper import Keeper
+from qt_events.testing.management import Management
+from tests.integration.conftest import until
+
+_APPS = Path(__file__).parent / "apps"
+POOLS = ["asyncio", "processes", "threads", "solo"]
+_SPLIT = 'exec "$0" "$@" 2>"$STDERR"'  # stdout apart: it is not for logs
+
+Line = dict[str, Any]
+
+
+class Worker:
+    """One `celery -A logging_app worker`, its stdout and stderr apart."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stdout: Path, stderr: Path) -> None:
+        self.process, self._stdout, self._stderr = process, stdout, stderr
+
+    @property
+    def stdout(self) -> str:
+        return self._stdout.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text()
+
+    @property
+    def lines(self) -> list[Line]:
+        """Every line of stderr, which must each be an object of JSON."""
+        lines = [json.loads(line, parse_constant=pytest.fail) for line in self.stderr.splitlines()]
+        assert all(isinstance(line, dict) for line in lines)
+        return lines
+
+    def about(self, event: Event[Any]) -> list[Line]:
+        return [line for line in self.lines if line.get("event_id") == event.id]
+
+    async def stop(self) -> int:
+        """A warm shutdown; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        await until(lambda: self.process.poll() is not None, what=f"the end of the worker\n{self.stderr}")
+        return int(self.process.returncode)
+
+
+class Workers:
+    """Starts workers of logging_app, and sees what their handlers record."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.recorder = url, Recorder(folder / "records.jsonl")
+        self._keeper, self._number = Keeper("qt-events-logs-"), count(1)
+
+    async def start(self, *options: str, ready: bool = True, url: str = "", **environment: str) -> Worker:
+        """`ready`: return when it consumes."""
+        name = f"worker-{next(self._number)}"
+        stderr, before = self._keeper.folder / f"{name}.err", len(self._ready)
+        stderr.touch()
+        command = ["/bin/sh", "-c", _SPLIT, sys.executable, "-m", "celery", "-A", "logging_app", "worker", *options]
+        ours = {"STDERR": str(stderr), "FLEET_URL": url or self.url, RECORDS: str(self.recorder.path)}
+        path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
+        process = self._keeper.spawn(name, command, {**os.environ, "PYTHONPATH": path, **ours, **environment})
+        worker = Worker(process, self._keeper.folder / f"{name}.out", stderr)
+        if ready:
+            done = lambda: len(self._ready) > before or process.poll() is not None  # noqa: E731
+            await until(done, what=f"{name} is ready")
+            assert process.poll() is None, worker.stderr
+        return worker
+
+    @property
+    def _ready(self) -> list[Call]:
+        return self.recorder.read("ready")
+
+    async def until_called(self, name: str, event: Event[Any]) -> list[Call]:
+        return list(await until(lambda: self.recorder.read("call", name, event.id), what=f"a call of {name}"))
+
+    def close(self) -> None:
+        self._keeper.close()
+
+
+@pytest.fixture
+def workers(amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
+    """On this test's own vhost; killed at the end."""
+    opened = Workers(amqp_url, tmp_path)
+    yield opened
+    opened.close()
+
+
+Publish = Callable[[str], Any]
+
+
+@pytest.fixture
+def publish(client: CeleryEventBus) -> Publish:
+    async def published(event_type: str) -> Event[Any]:
+        cause: Event[Any] = Event("cause")
+        event: Event[Any] = Event(event_type).caused_by(cause)  # so that its correlation is not its own id
+        await client.publish(event)
+        return event
+
+    return published
+
+
+def pool(name: str) -> list[str]:
+    return [] if name == "asyncio" else ["-P", name, "-c", "2"]
+
+
+def fields(event: Event[Any], subscription: str, attempt: int) -> dict[str, Any]:
+    values = (event.id, event.type, subscription, attempt, event.correlation_id)
+    return dict(zip(FIELDS, values, strict=True))
+
+
+def fields_in(line: Line) -> dict[str, Any]:
+    return {name: line[name] for name in FIELDS if name in line}
+
+
+# JSON
+
+
+@pytest.mark.parametrize("name", POOLS)
+async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
+    workers: Workers, publish: Publish, name: str
+) -> None:
+    """On every pool: Celery's lines, the handlers', what they print, Python's warnings; each attempt told apart."""
+    worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
+    event = await publish("order.placed")
+    await workers.until_called("retried", event)
+    await workers.until_called("in_thread", event)
+    assert await worker.stop() == 0
+
+    for line in worker.lines:
+        assert {"timestamp", "level", "logger", "message"} <= line.keys()
+        assert datetime.now(UTC) - datetime.fromisoformat(line["timestamp"]) < timedelta(minutes=5)
+    told = {line["message"]: fields_in(line) for line in worker.lines if line["logger"] == "my.app"}
+    assert told == {
+        "retried handles attempt 1": fields(event, "retried", 1),
+        "retried handles attempt 2": fields(event, "retried", 2),
+        "from a task of the handler": fields(event, "retried", 2),
+        "in_thread handles attempt 1": fields(event, "in_thread", 1),
+    }
+    (retry,) = [line for line in worker.lines if line["level"] == "WARNING" and line["logger"] == "qt_events"]
+    assert "attempt 1 failed with OSError: not yet\nsaid the handler" in retry["message"]
+    assert fields_in(retry) == fields(event, "retried", 1)
+    (printed,) = [line for line in worker.lines if line["logger"] == "celery.redirected"]
+    (warned,) = [line for line in worker.lines if "a warning of the handler" in line["message"]]
+    assert printed["message"] == "printed by the handler"
+    assert fields_in(printed) == fields_in(warned) == fields(event, "in_thread", 1)
+    assert any(line["message"].endswith(" ready.") for line in worker.lines if line["logger"].startswith("celery"))
+    assert worker.lines[-1]["message"].endswith("has stopped")
+    assert worker.stdout == ""  # no banner: a container's two streams are read as one
+
+
+async def test_the_death_of_a_prefork_child_is_told_in_json(workers: Workers, publish: Publish) -> None:
+    """The pool's own logger too, which has handlers of its own; the event is handled by another child."""
+    worker = await workers.start("-P", "processes", "-c", "1", QT_LOG_FORMAT="json")
+    event = await publish("order.killing")
+    await workers.until_called("killing", event)
+    assert await worker.stop() == 0
+    assert any("SIGKILL" in line["message"] for line in worker.lines)
+
+
+async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
+    """As Celery's own format does; and Celery's tracer tells of plain tasks what it always does."""
+    worker = await workers.start("-l", "INFO", "-P", "solo", QT_LOG_FORMAT="json")
+    with celery.Celery(broker=workers.url, set_as_current=False) as sender:
+        sent = await asyncio.to_thread(sender.send_task, "plain", [7], ignore_result=True)
+    await until(lambda: "plain task 7" in worker.stderr)
+    assert await worker.stop() == 0
+    (told,) = [line for line in worker.lines if line["logger"] == "my.task"]
+    assert (told["task_name"], told["task_id"], told["message"]) == ("plain", sent.id, "plain task 7")
+    assert any("succeeded" in line["message"] for line in worker.lines if line["logger"] == "celery.app.trace")
+
+
+async def test_a_log_file_gets_the_json(workers: Workers, publish: Publish, tmp_path: Path) -> None:
+    """`--logfile` is Celery's as ever."""
+    file = tmp_path / "worker.log"
+    worker = await workers.start("-l", "INFO", "-f", str(file), QT_LOG_FORMAT="json")
+    event = await publish("order.placed")
+    await workers.until_called("retried", event)
+    assert await worker.stop() == 0
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert fields(event, "retried", 2) in [fields_in(line) for line in lines]
+    assert [line["logger"] for line in worker.lines if line["logger"] != "py.warnings"] == []
+
+
+async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(workers: Workers) -> None:
+    """configure_logging(format="json") in the app's module, no environment: Celery's handler, but the chosen form."""
+    worker = await workers.start("-l", "INFO", LOGGING_APP="program")
+    assert await worker.stop() == 0
+    assert any(line["message"].endswith(" ready.") for line in worker.lines)
+
+
+# Quiet
+
+
+@pytest.mark.parametrize("name", POOLS)
+async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
+    workers: Workers, publish: Publish, name: str
+) -> None:
+    """At INFO, on every pool; Celery's tracer would tell of each that it succeeded, and of a failure once more."""
+    worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
+    handled, refused = await publish("order.quiet"), await publish("order.refused")
+    await workers.until_called("quiet", handled)
+    await until(lambda: "dead letter" in worker.stderr)
+    assert await worker.stop() == 0
+    assert handled.id not in worker.stderr
+    line, *more = worker.about(refused)
+    assert more == []
+    assert (line["level"], line["logger"]) == ("ERROR", "qt_events")
+    assert (line["exception"]["type"], line["exception"]["message"]) == ("ValueError", "it never works")
+    assert "in hopeless" in line["exception"]["traceback"]
+    assert fields_in(line) == fields(refused, "hopeless", 1)
+
+
+@pytest.mark.parametrize("name", ["processes", "solo"])
+async def test_while_debugging_celerys_tracer_is_heard_too(workers: Workers, publish: Publish, name: str) -> None:
+    """What it says of an event has the event's fields."""
+    worker = await workers.start("-l", "DEBUG", *pool(name), QT_LOG_FORMAT="json")
+    event = await publish("order.quiet")
+    await workers.until_called("quiet", event)
+    assert await worker.stop() == 0
+    traced = [line for line in worker.about(event) if line["logger"] == "celery.app.trace"]
+    assert [fields_in(line) for line in traced] == [fields(event, "quiet", 1)]
+    assert "quiet: attempt 1 done" in [line["message"] for line in worker.about(event)]
+
+
+# Levels, formats, and who decides
+
+
+async def test_without_an_option_celerys_format_stays_and_tells_the_event(workers: Workers, publish: Publish) -> None:
+    """The five fields stand behind the message of lines that belong to a delivery; banner and all are Celery's."""
+    worker = await workers.start("-l", "INFO")
+    event = await publish("order.placed")
+    await workers.until_called("retried", event)
+    assert await worker.stop() == 0
+    (line,) = [line for line in worker.stderr.splitlines() if "retried handles attempt 2" in line]
+    assert line.startswith("[")
+    assert line.endswith(
+        f"INFO/MainProcess] retried handles attempt 2 event_id={event.id} event_type=order.placed"
+        f" subscription=retried attempt=2 correlation_id={event.correlation_id}"
+    )
+    assert "[queues]" in worker.stdout
+    assert "Warm shutdown" in worker.stdout
+
+
+async def test_the_level_comes_from_the_environment_unless_celery_is_told(workers: Workers) -> None:
+    """QT_LOG_LEVEL takes the place of Celery's default; `--loglevel` beats it."""
+    by_environment = await workers.start(QT_LOG_FORMAT="json", QT_LOG_LEVEL="info")
+    assert await by_environment.stop() == 0
+    told = await workers.start("-l", "ERROR", QT_LOG_FORMAT="json", QT_LOG_LEVEL="info")
+    assert await told.stop() == 0
+    assert any(line["message"].endswith(" ready.") for line in by_environment.lines)
+    assert [line for line in told.lines if line["level"] == "INFO"] == []
+
+
+@pytest.mark.parametrize("way", ["own receiver", "own handler"])
+async def test_logs_that_a_user_set_up_are_left_alone(workers: Workers, publish: Publish, way: str) -> None:
+    """A receiver of Celery's setup_logging, or worker_hijack_root_logger=False and a handler: QT_LOG_FORMAT or not."""
+    worker = await workers.start("-l", "INFO", QT_LOG_FORMAT="json", LOGGING_APP=way)
+    event = await publish("order.placed")
+    await workers.until_called("retried", event)
+    assert await worker.stop() == 0
+    assert "mine retried handles attempt 2\n" in worker.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("QT_LOG_FORMAT", "xml", "use text or json"),
+        ("QT_LOG_LEVEL", "loud", "use one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+    ],
+)
+async def test_a_wrong_option_in_the_environment_ends_the_worker(
+    workers: Workers, variable: str, value: str, advice: str
+) -> None:
+    """At once, with one line that says the choices."""
+    worker = await workers.start(ready=False, **{variable: value})
+    assert await worker.ended() == 1
+    last = worker.stderr.splitlines()[-1]
+    assert f"{variable}='{value}'" in last
+    assert advice in last
+
+
+# Secrets
+
+
+def create_user(management: Management, user: str, password: str, vhost: str) -> None:
+    request = management._request  # noqa: SLF001  # nobody else needs one
+    request("PUT", f"/users/{user}", {"password": password, "tags": ""})
+    request("PUT", f"/permissions/{vhost}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
+
+
+async def test_a_password_is_in_no_line(workers: Workers, management: Management, vhost: str, publish: Publish) -> None:
+    """Neither where the login works nor where it is refused, at any level, on stdout or stderr, banner included."""
+    secret = "hunter2-planted-7731"
+    create_user(management, user := f"planted-{vhost}", secret, vhost)
+    address = urlsplit(workers.url)
+    url = f"amqp://{user}:{{}}@{address.hostname}:{address.port}{address.path}"
+    worker = await workers.start("-l", "DEBUG", url=url.format(secret))
+    event = await publish("order.refused")
+    await workers.until_called("hopeless", event)
+    assert await worker.stop() == 0
+    refused = await workers.start("-l", "DEBUG", ready=False, url=url.format(f"not-{secret}"))
+    assert await refused.ended() != 0
+    assert "does not let us in" in refused.stderr
+    for each in (worker, refused):
+        assert f"{user}:**@" in each.stderr
+        assert secret not in each.stderr + each.stdout
