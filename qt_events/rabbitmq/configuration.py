@@ -10,6 +10,8 @@ from celery import signals
 from celery.utils.nodenames import default_nodename
 
 from qt_events.errors import InvalidUrlError
+from qt_events.rabbitmq.command_line import SubscriptionsOption
+from qt_events.rabbitmq.logs import follow_celery
 
 _SCHEMES = ("amqp", "amqps")
 
@@ -69,6 +71,8 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
         if not any(name in each for each in given):
             app.conf[name] = value
     app.conf.update(_REQUIRED)
+    follow_celery()
+    app.user_options["worker"].add(SubscriptionsOption())
     if classic:  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together
         app.conf.worker_prefetch_multiplier = 0
 

@@ -13,6 +13,7 @@ from qt_events.codec import decode, encode
 from qt_events.dead_letters import DeadLetterStore, now
 from qt_events.delivery import DeadLetter, Retry, deliver
 from qt_events.events import Event
+from qt_events.observer import Attempt
 from qt_events.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Eager:
                     slow_after=self._bus.slow_after,
                 )
             self._bus.stats.outcome(subscription.name, event.type, outcome)
+            if self._bus.observer is not None:
+                self._bus.observer.concluded(Attempt(event.id, event.type, subscription.name, attempt, outcome))
             if not isinstance(outcome, Retry):
                 break
             attempt, first_failed = attempt + 1, first_failed or now()

@@ -28,7 +28,11 @@ class Registration:
             self._app.register_task(task)
             for queue in queues:
                 self._app.amqp.queues.select_add(queue)
-        self._serving.tell(EventConsumer.take_up, queues)
+        consumer = self._serving.consumer
+        if consumer is None or consumer.selection.takes(subscription.name):
+            self._serving.tell(EventConsumer.take_up, queues)
+        else:
+            consumer.selection.leave(subscription)
 
     def remove(self, subscription: Subscription) -> None:
         """It is served here no more; its queue stays on the broker, bound as it is."""

@@ -11,10 +11,13 @@ from pathlib import Path
 
 # A parent-death signal (PR_SET_PDEATHSIG) would be shorter, but it fires when the THREAD that started the child ends:
 # a broker started from a thread pool would die with that thread. And it would not remove the folder.
+# Renamed, the folder of notes takes no more of them; one that is being written right then is waited for, a while.
 _KEEP = """
 read -r _
-for note in "$1"/pids/*; do
-  [ -f "$note" ] && kill -s KILL -- "-$(cat "$note")" 2>/dev/null
+mv "$1/pids" "$1/closed"
+for note in "$1"/closed/*; do
+  for _ in 1 2 3 4 5 6 7 8 9 10; do [ -f "$note" ] && [ ! -s "$note" ] && sleep 0.1; done
+  [ -s "$note" ] && kill -s KILL -- "-$(cat "$note")" 2>/dev/null
 done
 until rm -rf "$1" 2>/dev/null; do sleep 0.1; done
 """

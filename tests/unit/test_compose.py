@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
+from workers import fleet_commands
+
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
@@ -19,10 +21,6 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 def compose() -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     return loaded
-
-
-def services_that_run(compose: dict[str, Any], program: str) -> list[dict[str, Any]]:
-    return [s for s in compose["services"].values() if s.get("command", [])[:4] == ["celery", "-A", "workers", program]]
 
 
 def test_it_fits_the_compose_specification(compose: dict[str, Any]) -> None:
@@ -34,33 +32,59 @@ def test_the_broker_is_a_pinned_rabbitmq_4_with_management(compose: dict[str, An
     assert re.fullmatch(r"rabbitmq:4\.\d+\.\d+-management", compose["services"]["rabbitmq"]["image"])
 
 
-@pytest.mark.parametrize("program", ["worker", "flower"])
-def test_celery_runs_the_app_of_workers_once_the_broker_is_healthy(compose: dict[str, Any], program: str) -> None:
-    [service] = services_that_run(compose, program)
-    assert service["depends_on"] == {"rabbitmq": {"condition": "service_healthy"}}
+@pytest.mark.parametrize("image", ["rabbitmq", "postgres"])
+def test_images_are_pinned_to_a_patch_release(compose: dict[str, Any], image: str) -> None:
+    assert re.fullmatch(rf"{image}:\d+\.\d+(\.\d+)?-\w+", compose["services"][image]["image"])
+
+
+def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
+    """What `qt-events fleet` runs on one machine is what runs in containers."""
+    commands = {name: service["command"] for name, service in compose["services"].items() if "command" in service}
+    assert commands == {
+        "worker": fleet_commands.worker(),
+        "feed": fleet_commands.feed(),
+        "flower": fleet_commands.flower(),
+    }
+
+
+@pytest.mark.parametrize("program", ["worker", "feed", "flower"])
+def test_programs_read_what_the_fleets_read_and_wait_for_their_servers(compose: dict[str, Any], program: str) -> None:
+    """The same variables, and RabbitMQ and PostgreSQL healthy before the first of them starts."""
+    service = compose["services"][program]
+    assert fleet_commands.environment("", "").keys() <= service["environment"].keys()
     assert "@rabbitmq:5672" in service["environment"]["CELERY_BROKER_URL"]
+    assert service["environment"]["QT_DATABASE_URL"].startswith("postgresql://")
+    for server in ("rabbitmq", "postgres"):
+        assert service["depends_on"][server] == {"condition": "service_healthy"}
 
 
-def test_workers_send_the_events_that_flower_shows(compose: dict[str, Any]) -> None:
-    [worker] = services_that_run(compose, "worker")
-    assert "-E" in worker["command"]
+def test_the_feed_waits_for_a_worker(compose: dict[str, Any]) -> None:
+    """Subscriptions hear only what is published after they have been declared."""
+    assert compose["services"]["feed"]["depends_on"]["worker"] == {"condition": "service_healthy"}
+
+
+def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
+    """Nothing in the service can be there only once, and the container's own name makes the node's name unique."""
+    worker = compose["services"]["worker"]
+    assert worker.keys().isdisjoint({"container_name", "hostname", "ports", "volumes"})
+    assert "--hostname=worker@%h" in worker["command"]
 
 
 def test_flower_asks_the_management_api_with_a_slash_at_its_end(compose: dict[str, Any]) -> None:
-    [flower] = services_that_run(compose, "flower")
-    [option] = [argument for argument in flower["command"] if argument.startswith("--broker_api=")]
-    assert option.endswith("@rabbitmq:15672/api/")
+    assert compose["services"]["flower"]["environment"]["FLOWER_BROKER_API"].endswith("@rabbitmq:15672/api/")
 
 
-def test_every_service_has_a_health_check_and_comes_back(compose: dict[str, Any]) -> None:
-    for service in compose["services"].values():
+def test_every_service_that_goes_on_has_a_health_check_and_comes_back(compose: dict[str, Any]) -> None:
+    """All but the feed, which ends: begun again it would find its own traces in the database."""
+    lasting = {name: service for name, service in compose["services"].items() if name != "feed"}
+    for service in lasting.values():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
         assert service["restart"] == "unless-stopped"
+    assert compose["services"]["feed"]["restart"] == "no"
 
 
 def test_the_workers_health_check_asks_the_name_that_the_worker_has(compose: dict[str, Any]) -> None:
-    [worker] = services_that_run(compose, "worker")
-    assert "--hostname=worker@%h" in worker["command"]
+    worker = compose["services"]["worker"]
     assert "worker@$$(hostname)" in shlex.split(worker["healthcheck"]["test"][1])
 
 
@@ -70,10 +94,15 @@ def test_published_ports_are_reachable_from_this_machine_only(compose: dict[str,
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_credentials_come_from_the_environment_with_guest_as_the_only_default(compose: dict[str, Any]) -> None:
+def test_credentials_come_from_the_environment_with_defaults_for_ones_own_machine_only(compose: dict[str, Any]) -> None:
     defaults = dict(VARIABLE.findall(json.dumps(compose)))
     secret = {name: default for name, default in defaults.items() if re.search("USER|PASS|AUTH", name)}
-    assert secret == {"RABBITMQ_USER": "guest", "RABBITMQ_PASSWORD": "guest", "FLOWER_BASIC_AUTH": "guest:guest"}
+    assert secret == {
+        "RABBITMQ_USER": "guest",
+        "RABBITMQ_PASSWORD": "guest",
+        "POSTGRES_PASSWORD": "qt",
+        "FLOWER_BASIC_AUTH": "guest:guest",
+    }
 
 
 def test_data_lives_in_named_volumes_that_are_declared(compose: dict[str, Any]) -> None:
@@ -81,7 +110,24 @@ def test_data_lives_in_named_volumes_that_are_declared(compose: dict[str, Any]) 
     assert mounted == set(compose["volumes"])
 
 
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
 def test_the_image_is_built_from_files_that_the_build_may_see() -> None:
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, flags=re.MULTILINE)
     seen = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
     assert {name for line in copied for name in line.split()} == seen
+
+
+def test_the_image_runs_a_worker_as_an_unprivileged_user_on_a_pinned_python() -> None:
+    """Both stages on one base; the last USER before CMD is none that may do everything."""
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE)
+    assert len(bases) == 2
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
+    user, command = re.findall(r"^(?:USER|CMD) (.+)$", DOCKERFILE, flags=re.MULTILINE)
+    assert (user, json.loads(command)) == ("qt", fleet_commands.worker())
+
+
+def test_the_image_has_what_flower_quantum_trader_and_postgresql_need() -> None:
+    assert "'.[flower,trader,postgresql]'" in DOCKERFILE
