@@ -5,6 +5,7 @@ RUN python -m venv /opt/qt-events
 ENV PATH=/opt/qt-events/bin:$PATH
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pytest_qt_events ./pytest_qt_events
 COPY qt_events ./qt_events
 COPY workers ./workers
 RUN pip install -c constraints.txt '.[flower,trader,postgresql]'

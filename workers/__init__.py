@@ -1,19 +1,38 @@
 """Quantum Trader: a trading system whose components know each other only by the events they publish and hear.
 
-events              the events of its own that it adds to Quantum Trader's six
-market              the feed: a price file, published a trading day at a time
-prices, strategies, portfolio, rebalancing
-                    what the components reckon with: pure, no bus
+The day of a trade:
+
+events              the steps of a trading day, and the other events of its own
+feed                the pace: a day at a time, each when the last one is over
 msc_ai, sg_ai, clm, opprank
-                    the analysts: risk mode, strategies, models, ranking
-orchestrator, executor, risk_guard
-                    from what the analysts say to orders and fills
-performance_tracker, health_monitor, event_logger
-                    what came of it
-system              all of them on one bus
-replay              the main job: a market, day by day
-command, display    `qt-events run`, and what it shows
-app                 the Celery app: `celery -A workers worker`, one process of it for now (see fleet.py)
+                    the analysts: risk mode, strategies, models, ranking (analyst: what they have in common)
+strategy_runtime_engine, ensemble_manager, orchestrator, safety_governor
+                    from what the analysts announced to a plan
+portfolio_balancer, risk_guard, executor
+                    from the plan to trades
+performance_tracker, health_monitor
+                    what came of it, which ends the day
+analytics, metrics_logger, discord_notifier, event_logger
+                    who only listens
+
+What they share:
+
+announcements       what everybody has to know, by broadcast and in the database
+history, books      prices and trades, as far as a process has read them
+store/              the database
+market, prices, ranking, strategies, portfolio, rebalancing, trades
+                    what the components reckon with: pure, no bus
+patience            waiting for a database that is away
+
+As a program:
+
+system              all components on one bus
+replay, figures     the main job, and what each component came to
+command, display    `qt-events run`, `feed` and `analytics`, and what they show
+fleet               the Celery app: `celery -A workers worker`, as many processes as one likes
+launcher, fleet_commands, crew, gauges, fleet_display
+                    `qt-events fleet`: all of it on one machine
+who_hears_what      the table in docs/who-hears-what.md
 """
 
 from typing import Any

@@ -117,7 +117,7 @@ def test_make(line: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("qt-events ")])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("qt-events run ")])
 def test_qt_events(line: str, amqp_url: str) -> None:
     """The command ends well."""
     program, *args = shlex.split(line.replace(URL, amqp_url))
@@ -140,7 +140,19 @@ def test_celery(line: str, amqp_url: str, keeper: Keeper) -> None:
     setting, _, *args = shlex.split(line.replace(URL, amqp_url))
     name, _, value = setting.partition("=")
     command = [sys.executable, "-m", "celery", "--workdir", str(ROOT), *args, "--loglevel", "INFO"]
-    worker = keeper.spawn("worker", command, {**os.environ, name: value})
+    comes_up(keeper, command, {name: value})
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("qt-events worker ")])
+def test_worker(line: str, amqp_url: str, keeper: Keeper) -> None:
+    """So does the short form."""
+    program, *args = shlex.split(line)
+    comes_up(keeper, [str(BIN / program), *args, "--loglevel", "INFO"], {"CELERY_BROKER_URL": amqp_url})
+
+
+def comes_up(keeper: Keeper, command: list[str], environment: dict[str, str]) -> None:
+    """Return when this worker is ready."""
+    worker = keeper.spawn("worker", command, {**os.environ, "PYTHONPATH": str(ROOT), **environment})
     log, deadline = keeper.folder / "worker.out", time.monotonic() + 60
     while " ready." not in log.read_text():
         assert worker.poll() is None, log.read_text()
