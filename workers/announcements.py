@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from qt_events import Event, EventBus, Payload
+from qt_events import Event, EventBus, Payload, QtEventsError
 from workers.events import once, plain
 from workers.store import Documents
 
@@ -18,6 +18,10 @@ P = TypeVar("P", bound=Payload)
 
 #: Which field of the payload tells announcements of one type from each other; none: there is one.
 KEYS = {"strategy.promoted": "strategy_id", "model.promoted": "model_name", "health.status_changed": "component"}
+
+
+class UnknownAnnouncementError(QtEventsError):
+    """A step rests on what the database does not know."""
 
 
 class Announcement(NamedTuple, Generic[P]):
@@ -42,12 +46,25 @@ class Announcements(Generic[P]):
         event = once(event, day, key)
         await bus.publish(event)
         kept = {"id": event.id, "day": day.isoformat(), "payload": plain(event.payload)}
+        await self._documents.put(f"{self.type}/all", event.id, kept)
         await self._documents.put(self.type, key, kept)
 
     async def all(self) -> dict[str, Announcement[P]]:
         """The last one of each key."""
         kept = await self._documents.all(self.type)
         return {key: self._read(value) for key, value in kept.items()}
+
+    async def find(self, id: str) -> P:
+        """The payload of the one that this event made, the last or an earlier one.
+
+        Raises:
+            UnknownAnnouncementError: there is none.
+        """
+        kept = await self._documents.get(f"{self.type}/all", id)
+        if kept is None:
+            message = f"no {self.type} of id {id}: do all processes have the same QT_DATABASE_URL?"
+            raise UnknownAnnouncementError(message)
+        return self._read(kept).payload
 
     async def ids(self) -> dict[str, str]:
         """What a step that rests on these names: `type/key` -> id."""
@@ -73,10 +90,14 @@ class Heard(Generic[P]):
         """By key, what a step rests on, as exactly as it was known to whoever asked for the step."""
         prefix = f"{self._announcements.type}/"
         wanted = {name.removeprefix(prefix): told for name, told in rests_on.items() if name.startswith(prefix)}
-        if any(self._known.get(key, ("",))[0] != told for key, told in wanted.items()):
-            kept = await self._announcements.all()
-            self._known.update({key: (each.id, each.payload) for key, each in kept.items()})
-        return {key: self._known[key][1] for key in sorted(wanted)}
+        return {key: await self._of(key, told) for key, told in sorted(wanted.items())}
+
+    async def _of(self, key: str, told: str) -> P:
+        known, payload = self._known.get(key, (None, None))
+        if known != told or payload is None:
+            payload = await self._announcements.find(told)
+            self._known[key] = (told, payload)
+        return payload
 
 
 def key_of(event: Event[Any]) -> str:

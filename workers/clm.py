@@ -48,9 +48,11 @@ class ContinuousLearningManager(Analyst):
     async def analyze(self, day: date, history: PriceHistory) -> None:
         if not is_first_of_month(history):
             return
-        at_work = {name: Version.of(each.payload) for name, each in (await self.announcements.all()).items()}
+        at_work = await self.announcements.all()
         for name, model in MODELS.items():
-            await self._review(day, name, at_work.get(name), _hit_rates(model, history))
+            last = at_work.get(name)
+            if last is None or last.day != day:
+                await self._review(day, name, last and Version.of(last.payload), _hit_rates(model, history))
 
     async def _review(self, day: date, name: str, current: Version | None, rates: dict[int, float]) -> None:
         if current is None:

@@ -90,7 +90,11 @@ def analytics(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Ask Analytics what was earned, by strategy, model or symbol."""
-    earned = asyncio.run(profit_by(_store(database), by))
+    store = _store(database)
+    try:
+        earned = asyncio.run(profit_by(store, by))
+    finally:
+        store.dispose()
     if as_json:
         print(json.dumps(earned, indent=2))
         return
@@ -124,7 +128,10 @@ async def _feed(market: list[Close], bus: "CeleryEventBus", store: Store, displa
     if not await store.is_empty():
         message = "the database holds what another replay left: give --database (QT_DATABASE_URL) an empty one"
         raise UsedStoreError(message)
-    return await Replay(bus, store, market).run(display)
+    try:
+        return await Replay(bus, store, market).run(display)
+    finally:
+        store.dispose()
 
 
 async def _run(market: list[Close], broker: str | None, display: Display) -> Summary:

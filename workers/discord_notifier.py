@@ -1,6 +1,8 @@
 """Discord Notifier: a message to a webhook when the system's health becomes CRITICAL."""
 
+import asyncio
 import logging
+import math
 import os
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,13 +17,16 @@ from qt_events import (
     Reject,
     RetryLater,
     RetryPolicy,
+    UsageError,
 )
 from workers.store import Store
 
 logger = logging.getLogger(__name__)
+logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs every URL, and this one is a secret
 
 TIMEOUT = 10.0  # seconds, for the whole answer
 BUSY_WAIT = 5.0  # seconds, where a 429 does not say how long
+MAX_PORT = 65_535
 LONGEST_WAIT = 3600.0  # seconds: whatever a server asks for
 ALERTS = "discord_notifier.alerts"  # kind of the documents, one for each alert
 
@@ -33,6 +38,10 @@ class WebhookError(Exception):
     """The webhook did not take the message; worth another try."""
 
 
+class InvalidWebhookError(UsageError):
+    """DISCORD_WEBHOOK_URL is no address of a webhook. Its text does not show it: it is a secret."""
+
+
 class DiscordNotifier:
     """Hears of health; posts what is CRITICAL to `webhook_url`, or logs it where there is none.
 
@@ -40,37 +49,54 @@ class DiscordNotifier:
         bus: what it subscribes to.
         store: where it notes what it sent.
         webhook_url: by default that of DISCORD_WEBHOOK_URL. It is a secret: it is in no log and in no error.
-        timeout: seconds that the webhook may take.
+        timeout: seconds that the webhook may take, to the end of its answer.
+
+    Raises:
+        InvalidWebhookError: that is no URL.
     """
 
     def __init__(
         self, bus: EventBus, store: Store, webhook_url: str | None = None, *, timeout: float = TIMEOUT
     ) -> None:
-        self._url = webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
+        given = webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
+        self._url = checked(given) if given else None
         self._documents, self._timeout = store.documents, timeout
         bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, retry=PATIENCE)
 
     async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
         alert = event.payload
-        if alert.new_status is not HealthStatus.CRITICAL:
-            return
+        if alert.new_status is not HealthStatus.CRITICAL or await self._documents.get(ALERTS, event.id):
+            return  # nothing to tell, or told already: an event may be delivered twice
         if self._url is None:
             logger.warning("no DISCORD_WEBHOOK_URL is set: %s", text(alert))
         else:
             await self._post(self._url, alert)
         await self._documents.put(ALERTS, event.id, {"text": text(alert), "sent": self._url is not None})
 
-    async def _post(self, url: str, alert: HealthStatusChanged) -> None:
+    async def _post(self, url: httpx.URL, alert: HealthStatusChanged) -> None:
         try:
-            async with httpx.AsyncClient(timeout=self._timeout, follow_redirects=False) as client:
+            async with asyncio.timeout(self._timeout), httpx.AsyncClient(timeout=self._timeout) as client:
                 answer = await client.post(url, json={"content": text(alert)})
-        except httpx.TimeoutException:
+        except (TimeoutError, httpx.TimeoutException):
             message = f"the webhook did not answer within {self._timeout:g} s"
             raise WebhookError(message) from None  # httpx's own text may hold the URL
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             message = f"the webhook cannot be reached ({type(error).__name__})"
             raise WebhookError(message) from None
         judge(answer)
+
+
+def checked(url: str) -> httpx.URL:
+    """The URL of a webhook. InvalidWebhookError, which does not show it, for anything else."""
+    try:
+        parsed = httpx.URL(url)
+        sane = parsed.scheme in {"http", "https"} and parsed.host and 0 <= (parsed.port or 0) <= MAX_PORT
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        sane = False
+    if not sane:
+        message = "DISCORD_WEBHOOK_URL is no URL of a webhook: it looks like https://discord.com/api/webhooks/ID/TOKEN"
+        raise InvalidWebhookError(message) from None
+    return parsed
 
 
 def text(alert: HealthStatusChanged) -> str:
@@ -99,22 +125,33 @@ def judge(answer: httpx.Response) -> None:
 
 def wait_of(answer: httpx.Response) -> float:
     """Seconds that a 429 asks for: `retry_after` in Discord's JSON, else the header Retry-After, seconds or a date."""
-    try:
-        asked = answer.json()["retry_after"]
-    except (ValueError, KeyError, TypeError):
-        asked = answer.headers.get("retry-after")
-    return min(max(_seconds(asked), 0.0), LONGEST_WAIT)
+    asked = (_seconds(asked) for asked in (_in_body(answer), answer.headers.get("retry-after")))
+    wait = next((seconds for seconds in asked if seconds is not None), BUSY_WAIT)
+    return min(max(wait, 0.0), LONGEST_WAIT)
 
 
-def _seconds(asked: object) -> float:
+def _in_body(answer: httpx.Response) -> object:
     try:
-        return float(asked)  # type: ignore[arg-type]  # what it cannot take is a date, or nonsense
-    except (TypeError, ValueError):
-        pass
+        body = answer.json()
+    except ValueError:
+        return None
+    return body.get("retry_after") if isinstance(body, dict) else None
+
+
+def _seconds(asked: object) -> float | None:
+    """A number of seconds, or a date to come; None for anything else."""
     try:
-        return (parsedate_to_datetime(str(asked)) - datetime.now(UTC)).total_seconds()
+        seconds = float(asked)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return BUSY_WAIT
+        return _until(str(asked))
+    return seconds if math.isfinite(seconds) else None
+
+
+def _until(date: str) -> float | None:
+    try:
+        return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_page(answer: httpx.Response) -> bool:
@@ -125,4 +162,7 @@ def _is_page(answer: httpx.Response) -> bool:
 def _excerpt(answer: httpx.Response) -> str:
     if _is_page(answer):
         return "a page of HTML, which no webhook sends"
-    return repr(answer.text[:200])
+    said = answer.text
+    for secret in (str(answer.request.url), answer.request.url.path):
+        said = said.replace(secret, "***") if len(secret) > 1 else said
+    return repr(said[:200])

@@ -210,6 +210,10 @@ def _words(value: Any) -> str:
             return ", ".join(f"{name} {_words(each)}" for name, each in value.items()) or "none"
         case list():
             return " ".join(map(str, value)) or "none"
+        case None:
+            return "none"
+        case bool():
+            return str(value)
         case int() | float():
             return f"{value:,}"
     return str(value)

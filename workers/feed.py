@@ -84,13 +84,15 @@ class MarketFeed:
         """Publish until there is an answer. The same event again: those who have answered it answer the same."""
         step = once(step, self._day)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience) as patience:
                 while not answered():
                     await self.bus.publish(step)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(ASK_AGAIN), self._news:
                             await self._news.wait_for(answered)
         except TimeoutError:
+            if not patience.expired():
+                raise  # the broker's, or the bus's own
             raise self._silence() from None
 
     def _silence(self) -> SilenceError:

@@ -46,12 +46,15 @@ async def figures(store: Store, patience: float = PATIENCE) -> Figures:
     Raises:
         UnheardTradesError: they have not, within `patience` seconds.
     """
+    missing: list[str] = []
     try:
         async with asyncio.timeout(patience):
             while missing := await _deaf(store):  # noqa: ASYNC110  # other processes write it
                 await asyncio.sleep(LOOK)
     except TimeoutError:
-        message = f"{', '.join(missing)} did not hear of all trades within {patience:g} s: are there dead letters?"
+        message = (
+            f"{', '.join(missing) or 'some'} did not hear of all trades within {patience:g} s: are there dead letters?"
+        )
         raise UnheardTradesError(message) from None
     return {**await _analysts(store), **await _traders(store), **await _listeners(store)}
 

@@ -5,8 +5,13 @@ from datetime import date
 from typing import Self
 from weakref import WeakKeyDictionary
 
+from qt_events import QtEventsError
 from workers.prices import PriceHistory
 from workers.store import Prices
+
+
+class NoPricesError(QtEventsError):
+    """A day was told of, and its prices are not in the database."""
 
 
 class MarketHistory:
@@ -23,13 +28,20 @@ class MarketHistory:
         return _shared.setdefault(prices, cls(prices))  # type: ignore[return-value]  # there are no subclasses
 
     async def at(self, day: date) -> PriceHistory | None:
-        """All closes up to this day; None if this process has already gone on."""
+        """All closes up to this day; None if this process has already gone on.
+
+        Raises:
+            NoPricesError: the feed has not kept this day's.
+        """
         last = self._read.days[-1] if self._read.days else None
         if last is None or last < day:
             closes = await self._prices.between(last, day)
             with self._reading:
                 for close in closes:
                     self._read.add(close.day, close.closes)
+        if not self._read.days or self._read.days[-1] < day:
+            message = f"the database has no prices of {day}: do feed and workers have the same QT_DATABASE_URL?"
+            raise NoPricesError(message)
         return self._read if self._read.days[-1] == day else None
 
     async def is_past(self, day: date) -> bool:

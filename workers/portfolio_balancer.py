@@ -61,10 +61,10 @@ class PortfolioBalancer:
         today = plan.day.isoformat()
         last = await self._documents.get(BASIS, "") or {"day": "", "basis": None, "before": None}
         before = last["before"] if last["day"] == today else last["basis"]
-        is_new: bool = basis != before
-        if is_new and not await self._market.is_past(plan.day):
-            await self._documents.put(BASIS, "", {"day": today, "basis": basis, "before": before})
-        return is_new
+        if basis == before or await self._market.is_past(plan.day):
+            return False
+        await self._documents.put(BASIS, "", {"day": today, "basis": basis, "before": before})
+        return True
 
 
 def as_orders(plan: ClearedPlan, portfolio: Portfolio, closes: Closes, steps: Iterable[Step]) -> Iterator[Order]:

@@ -61,7 +61,15 @@ class ManualClock:
         is due again within the same `advance`. What takes longer (a handler that waits, a thread) sees the time
         at its end: then advance in steps, and wait for what happens in between.
         """
-        end = self._now + seconds
+        await self._run_until(self._now + seconds)
+
+    async def advance_to_next(self) -> None:
+        """Let just so much time pass that what is due soonest runs. Nothing happens if nothing waits."""
+        due = self.due
+        if due:
+            await self._run_until(due[0])
+
+    async def _run_until(self, end: float) -> None:
         await _let_the_loop_run()
         while self._timers and self._timers[0][0] <= end:
             self._now, _, timer = heapq.heappop(self._timers)

@@ -1,21 +1,26 @@
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events import ModelPromotedEvent
-from workers.clm import MODELS, ContinuousLearningManager, hit_rate
-
-if TYPE_CHECKING:
-    from tests.unit.workers.conftest import Scene
+from tests.unit.workers.scene import Scene, days
+from workers.clm import MODELS, ContinuousLearningManager, Version, forecasts_rise, hit_rate
+from workers.events import MarketAnalyzedEvent
+from workers.prices import PriceHistory
 
 # Up ten days, down ten days: the last days tell the next one well, the last weeks do not.
 WAVES = [100 * 1.01 ** (day % 20 if day % 20 < 10 else 20 - day % 20) for day in range(100)]
 
 
-async def test_puts_a_first_version_of_every_model_to_work(scene: "Scene") -> None:
+@pytest.fixture(autouse=True)
+def _clm(scene: Scene) -> None:
+    ContinuousLearningManager(scene.bus, scene.store)
+
+
+async def test_puts_a_first_version_of_every_model_to_work(scene: Scene) -> None:
     """On the first day, with nothing before it."""
-    ContinuousLearningManager(scene.bus)
     await scene.market(A=[100.0])
     promoted = [event.payload for event in scene.heard(ModelPromotedEvent)]
     assert [(model.model_name, model.old_version, model.new_version) for model in promoted] == [
@@ -23,9 +28,8 @@ async def test_puts_a_first_version_of_every_model_to_work(scene: "Scene") -> No
     ]
 
 
-async def test_a_better_challenger_takes_the_place(scene: "Scene") -> None:
+async def test_a_better_challenger_takes_the_place(scene: Scene) -> None:
     """By its hit rate in the shadow of the version at work."""
-    ContinuousLearningManager(scene.bus)
     await scene.market(A=WAVES)
     later = [event.payload for event in scene.heard(ModelPromotedEvent) if event.payload.old_version]
     assert later
@@ -35,11 +39,35 @@ async def test_a_better_challenger_takes_the_place(scene: "Scene") -> None:
         assert int(model.new_version[1:]) == int(str(model.old_version)[1:]) + 1
 
 
-async def test_no_challenger_is_better_in_a_market_that_stands_still(scene: "Scene") -> None:
+async def test_no_challenger_is_better_in_a_market_that_stands_still(scene: Scene) -> None:
     """Nothing to forecast, nothing to promote."""
-    ContinuousLearningManager(scene.bus)
     await scene.market(A=[100.0] * 70)
     assert len(scene.heard(ModelPromotedEvent)) == len(MODELS)
+
+
+async def test_looks_once_a_month(scene: Scene) -> None:
+    """On its first day; in between nothing is promoted, however well a challenger does."""
+    await scene.market(A=WAVES)
+    changes = [
+        today.day
+        for before, today in pairwise(event.payload for event in scene.heard(MarketAnalyzedEvent))
+        if before.rests_on != today.rests_on
+    ]
+    assert changes
+    assert {day.day for day in changes} == {1}
+
+
+@pytest.mark.parametrize(("model", "rises"), [("XGBoost", True), ("LightGBM", False)])
+def test_a_model_goes_on_as_the_last_days_went_or_turns_round(model: str, rises: bool) -> None:
+    """After a rise, the one that goes on expects another, and the one that turns round a fall."""
+    history = PriceHistory()
+    for day, closes in days(A=[100.0, 101.0, 102.0, 103.0]):
+        history.add(day, closes)
+    promoted = ModelPromotedEvent.create(
+        model_name=model, old_version=None, new_version="v7", metrics={"lookback": 2, "hit_rate": 0.6}
+    ).payload
+    assert forecasts_rise(promoted, history) is rises
+    assert Version.of(promoted) == Version(7, 2)
 
 
 def test_going_on_is_right_while_it_goes_on() -> None:

@@ -1,12 +1,13 @@
 from datetime import date
 from io import StringIO
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from qt_events import HealthStatus, RiskMode
-from workers.display import BLOCKS, PlainDisplay, chart, frame, line
-from workers.replay import Progress
+from workers.display import BLOCKS, PlainDisplay, _words, chart, frame, line, show
+from workers.replay import Progress, Result, Summary
 
 
 def progress(done: int = 200, failed: int = 0) -> Progress:
@@ -65,3 +66,68 @@ def test_a_chart_is_never_wider_than_asked_and_ends_with_the_newest() -> None:
 def test_a_chart_of_equals_is_flat() -> None:
     """Nothing to divide by."""
     assert chart([5, 5, 5], height=1) == "▁▁▁"
+
+
+FIGURES: dict[str, Any] = {
+    "msc_ai": {"risk_mode": "NORMAL", "policies": 12},
+    "executor": {"trades": 1234, "positions": {"A": 1500, "B": 2}},
+    "analytics": {"profit_by_strategy": {"core": 1234.5, "momentum": -7.25}, "profit_by_model": {}},
+}
+RESULT = Result(days=1008, trades=1234, final_equity=98_765.43, largest_drawdown=-0.1766, components=FIGURES)
+SUMMARY = Summary(
+    **dict(RESULT), events={"market.closed": 1008}, deliveries={"executor.on_orders": 2016}, retries=3, dead_letters=1
+)
+
+
+def shown(result: Result, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The words of each line."""
+    show(result, 12.34)
+    return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_shows_what_a_fleet_came_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """The figures, each component's, and Analytics' answers in tables of their own."""
+    lines = shown(RESULT, capsys)
+    for line_of in (
+        "1,008 days in 12.3 s",
+        "trades 1,234",
+        "final equity 98,765.43",
+        "largest drawdown -17.66%",
+        "msc_ai risk_mode NORMAL policies 12",
+        "executor trades 1,234 positions A 1,500, B 2",
+        "core 1,234.50",
+        "momentum -7.25",
+    ):
+        assert line_of.split() in lines
+    assert not [words for words in lines if words[:1] == ["retries"] or words[:2] == ["dead", "letters"]]
+
+
+def test_shows_what_went_over_the_bus_where_there_was_only_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Events, deliveries, retries, dead letters: a fleet's are counted by others."""
+    lines = shown(SUMMARY, capsys)
+    assert ["retries", "3"] in lines
+    assert ["dead", "letters", "1"] in lines
+    assert ["market.closed", "1,008", "executor.on_orders", "2,016"] in lines
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1234567, "1,234,567"),
+        (-1234.5, "-1,234.5"),
+        ("LIVE", "LIVE"),
+        (["A", "B"], "A B"),
+        ([], "none"),
+        ({"A": 1500, "B": "v2"}, "A 1,500, B v2"),
+        ({}, "none"),
+    ],
+)
+def test_a_figure_is_said_in_words(value: Any, words: str) -> None:
+    """As people write it, whatever its type."""
+    assert _words(value) == words
+
+
+@pytest.mark.parametrize(("value", "words"), [(None, "none"), (True, "True"), ([], "none"), (1234.5, "1,234.5")])
+def test_a_figure_in_words(value: object, words: str) -> None:
+    """Nothing is none, whatever it is nothing of."""
+    assert _words(value) == words

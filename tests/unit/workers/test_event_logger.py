@@ -1,20 +1,22 @@
-import logging
-from typing import TYPE_CHECKING
-
 import pytest
 
-from qt_events import Event
+from qt_events import Event, HealthStatusChangedEvent, ModelPromotedEvent, Stage, StrategyPromotedEvent
+from tests.unit.workers.scene import Scene
 from workers.event_logger import EventLogger
 
-if TYPE_CHECKING:
-    from tests.unit.workers.conftest import Scene
 
-
-async def test_logs_every_event_whatever_its_type(scene: "Scene", caplog: pytest.LogCaptureFixture) -> None:
-    """One line each, with the ids that tie it to others."""
-    caplog.set_level(logging.INFO, "workers.event_logger")
-    EventLogger(scene.bus)
-    event: Event = Event("unheard.of", None, {"n": 1}, source="test")
-    await scene.say(event, Event("another"))
-    assert caplog.messages[0] == f"unheard.of from test, id {event.id}, correlation {event.id}"
-    assert len(caplog.messages) == 2
+async def test_logs_changes_of_stages_and_of_health(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """One line each, with all that was said; what others log it leaves to them."""
+    caplog.set_level("INFO", "workers.event_logger")
+    EventLogger(scene.bus, scene.store)
+    await scene.say(
+        StrategyPromotedEvent.create(strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE),
+        ModelPromotedEvent.create(model_name="XGBoost", old_version=None, new_version="v1"),
+        HealthStatusChangedEvent.create(old_status="HEALTHY", new_status="CRITICAL", component="Feed", reason="late"),
+        Event("unheard.of"),
+    )
+    first, second = (each.getMessage() for each in caplog.records if each.name == "workers.event_logger")
+    assert first.startswith("strategy.promoted from sg_ai: ")
+    assert "'strategy_id': 'core'" in first
+    assert second.startswith("health.status_changed from system_health_monitor: ")
+    assert "'component': 'Feed'" in second

@@ -1,14 +1,9 @@
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from workers.events import MarketClosedEvent
-from workers.market import MARKET, Close, MarketFeed, MarketFileError, read_market
-
-if TYPE_CHECKING:
-    from tests.unit.workers.conftest import Scene
+from workers.market import MARKET, Close, MarketFileError, read_market
 
 
 def file(tmp_path: Path, content: bytes) -> Path:
@@ -73,11 +68,3 @@ def test_names_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     """No file, or a folder."""
     with pytest.raises(MarketFileError, match="cannot read the market file"):
         read_market(tmp_path / name)
-
-
-async def test_feed_publishes_a_close(scene: "Scene") -> None:
-    """A day's prices go out as `market.closed`."""
-    await MarketFeed(scene.bus).publish(Close(date(2020, 1, 2), {"A": 1.5}))
-    await scene.bus.join()
-    (event,) = scene.heard(MarketClosedEvent)
-    assert event.payload == {"day": date(2020, 1, 2), "closes": {"A": 1.5}}

@@ -1,35 +1,35 @@
-from typing import TYPE_CHECKING
+import pytest
 
 from qt_events import OpportunitiesUpdatedEvent
-from workers.opprank import OppRank
+from tests.unit.workers.scene import Scene
+from workers.opprank import CRITERIA, OppRank
 
-if TYPE_CHECKING:
-    from tests.unit.workers.conftest import Scene
+
+@pytest.fixture(autouse=True)
+def _opprank(scene: Scene) -> None:
+    OppRank(scene.bus, scene.store)
 
 
 def drifting(drift: float, days: int) -> list[float]:
     return [100 * (1 + drift) ** day for day in range(days)]
 
 
-async def test_ranks_the_symbols_by_momentum(scene: "Scene") -> None:
+async def test_ranks_the_symbols_by_momentum(scene: Scene) -> None:
     """Best first, each with its score."""
-    OppRank(scene.bus)
     await scene.market(WEAK=drifting(-0.01, 21), STRONG=drifting(0.01, 21), FLAT=drifting(0, 21))
     (event,) = scene.heard(OpportunitiesUpdatedEvent)
     assert event.payload.top_symbols == ["STRONG", "FLAT", "WEAK"]
     assert event.payload.scores.keys() == {"STRONG", "FLAT", "WEAK"}
-    assert event.payload.excluded_count == 0
+    assert (event.payload.criteria, event.payload.excluded_count) == (CRITERIA, 0)
 
 
-async def test_ranks_once_a_week(scene: "Scene") -> None:
+async def test_ranks_once_a_week(scene: Scene) -> None:
     """Twenty-one closes fill three weeks, then each Monday brings a ranking."""
-    OppRank(scene.bus)
     await scene.market(A=drifting(0.01, 36))
     assert len(scene.heard(OpportunitiesUpdatedEvent)) == 4
 
 
-async def test_says_nothing_before_a_month_has_passed(scene: "Scene") -> None:
+async def test_says_nothing_before_a_month_has_passed(scene: Scene) -> None:
     """Twenty closes are too few."""
-    OppRank(scene.bus)
     await scene.market(A=drifting(0.01, 20))
     assert scene.heard(OpportunitiesUpdatedEvent) == []

@@ -1,78 +1,74 @@
-from datetime import date
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
-from qt_events import ModelPromotedEvent, PolicyUpdatedEvent, RiskMode, Stage, StrategyPromotedEvent
-from workers.events import TradingOpenedEvent, TradingPlanned, TradingPlannedEvent
-from workers.orchestrator import Orchestrator
+from qt_events import PolicyUpdatedEvent
+from tests.unit.workers.scene import MONDAY, Scene, policy
+from workers.events import Plan, Signal, SignalsScoredEvent, TradingPlannedEvent
+from workers.orchestrator import PLANS, Orchestrator
 
-if TYPE_CHECKING:
-    from tests.unit.workers.conftest import Scene
-
-DAY = date(2024, 1, 2)
+CONFIDENCE = {"A": 0.9, "B": 0.8}
 
 
-def policy(allowed_strategies: tuple[str, ...] = ("momentum", "core")) -> PolicyUpdatedEvent:
-    return PolicyUpdatedEvent.create(
-        risk_mode=RiskMode.NORMAL,
-        allowed_strategies=list(allowed_strategies),
-        global_min_confidence=0.7,
-        max_risk_per_trade=0.1,
-        max_positions=5,
-    )
+@pytest.fixture(autouse=True)
+def _orchestrator(scene: Scene) -> None:
+    Orchestrator(scene.bus, scene.store)
 
 
-def model(name: str, hit_rate: float) -> ModelPromotedEvent:
-    return ModelPromotedEvent.create(
-        model_name=name, old_version=None, new_version="v1", metrics={"hit_rate": hit_rate}
-    )
+async def plan(scene: Scene, *strategies: str) -> Plan:
+    """For signals of these strategies."""
+    signals = [Signal(strategy_id=strategy, confidence=CONFIDENCE) for strategy in strategies]
+    step = SignalsScoredEvent.create(day=MONDAY, rests_on=await scene.rests_on(), signals=signals, model="XGBoost v1")
+    await scene.say(step)
+    planned: Plan = scene.last(TradingPlannedEvent)
+    return planned
 
 
-def stage(strategy_id: str, to_stage: Stage) -> StrategyPromotedEvent:
-    return StrategyPromotedEvent.create(strategy_id=strategy_id, from_stage=Stage.SHADOW, to_stage=to_stage)
+async def test_plans_by_the_strategy_that_the_policy_puts_first(scene: Scene) -> None:
+    """Of those that have a signal; in the policy's order, not in theirs."""
+    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core", "momentum"]))
+    assert await plan(scene, "mean_reversion", "momentum", "core") == {
+        "day": MONDAY,
+        "rests_on": await scene.rests_on(),
+        "strategy_id": "core",
+        "model": "XGBoost v1",
+        "confidence": CONFIDENCE,
+    }
+    assert (await plan(scene, "mean_reversion", "momentum")).strategy_id == "momentum"
 
 
-async def plan(scene: "Scene") -> TradingPlanned:
-    await scene.say(TradingOpenedEvent.create(day=DAY))
-    return scene.heard(TradingPlannedEvent)[-1].payload
+async def test_a_strategy_that_is_not_allowed_is_not_traded(scene: Scene) -> None:
+    """Nothing is to be held then: a plan of nothing, not of the second best."""
+    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
+    planned = await plan(scene, "momentum")
+    assert (planned.strategy_id, planned.confidence) == (None, {})
 
 
-@pytest.fixture
-def orchestrator(scene: "Scene") -> Orchestrator:
-    return Orchestrator(scene.bus)
+async def test_without_a_policy_nothing_is_planned_to_be_held(scene: Scene) -> None:
+    """Silence is no permission; the day goes on."""
+    planned = await plan(scene, "momentum")
+    assert (planned.strategy_id, planned.confidence, planned.model) == (None, {}, "XGBoost v1")
 
 
-async def test_plans_within_the_policy(scene: "Scene", orchestrator: Orchestrator) -> None:
-    """The first live strategy that is allowed, the policy's limits."""
-    await scene.say(policy(), model("XGBoost", 0.5))
-    assert await plan(scene) == TradingPlanned(
-        day=DAY, strategy_id="momentum", model="XGBoost v1", max_positions=5, position_share=0.1
-    )
+async def test_a_new_policy_is_followed_from_the_next_step(scene: Scene) -> None:
+    """It is heard by broadcast."""
+    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["momentum"]))
+    assert (await plan(scene, "momentum", "core")).strategy_id == "momentum"
+    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
+    assert (await plan(scene, "momentum", "core")).strategy_id == "core"
 
 
-@pytest.mark.parametrize("known", [[], [policy()], [model("XGBoost", 0.5)]])
-async def test_no_plan_without_policy_and_model(scene: "Scene", orchestrator: Orchestrator, known: list[Any]) -> None:
-    """Nothing is traded before both are known."""
-    await scene.say(*known, TradingOpenedEvent.create(day=DAY))
-    assert scene.heard(TradingPlannedEvent) == []
+async def test_a_younger_process_plans_the_same(scene: Scene, other: Scene) -> None:
+    """It looks the policy up; the event has the same id."""
+    await scene.announce(PolicyUpdatedEvent, **policy())
+    Orchestrator(other.bus, other.store)
+    assert await plan(other, "momentum") == await plan(scene, "momentum")
+    assert other.heard(TradingPlannedEvent)[0].id == scene.heard(TradingPlannedEvent)[0].id
 
 
-async def test_a_strategy_must_be_live(scene: "Scene", orchestrator: Orchestrator) -> None:
-    """Stages decide among the allowed ones; with none live nothing is to be held."""
-    await scene.say(policy(), model("XGBoost", 0.5), stage("momentum", Stage.SHADOW))
-    assert (await plan(scene)).strategy_id is None
-    await scene.say(stage("core", Stage.LIVE))
-    assert (await plan(scene)).strategy_id == "core"
-
-
-async def test_a_live_strategy_must_be_allowed(scene: "Scene", orchestrator: Orchestrator) -> None:
-    """The policy decides among the live ones."""
-    await scene.say(policy(("core",)), model("XGBoost", 0.5))
-    assert (await plan(scene)).strategy_id is None
-
-
-async def test_the_model_with_the_best_hit_rate_is_used(scene: "Scene", orchestrator: Orchestrator) -> None:
-    """Whichever was promoted last."""
-    await scene.say(policy(), model("LightGBM", 0.7), model("XGBoost", 0.6))
-    assert (await plan(scene)).model == "LightGBM v1"
+async def test_each_day_is_noted_once(scene: Scene) -> None:
+    """By which strategy and model, however often the step comes."""
+    await scene.announce(PolicyUpdatedEvent, **policy())
+    await plan(scene, "momentum")
+    await plan(scene, "momentum")
+    assert await scene.store.documents.all(PLANS) == {
+        MONDAY.isoformat(): {"strategy_id": "momentum", "model": "XGBoost v1"}
+    }

@@ -2,7 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events import Side
-from workers.portfolio import Fill, Portfolio
+from tests.unit.workers.scene import trade
+from workers.portfolio import Portfolio
 from workers.rebalancing import Step, rebalance
 
 CLOSES = {"A": 10.0, "B": 20.0, "C": 40.0}
@@ -11,7 +12,7 @@ CLOSES = {"A": 10.0, "B": 20.0, "C": 40.0}
 def holding(**sizes: int) -> Portfolio:
     books = Portfolio()
     for symbol, size in sizes.items():
-        books.enter(Fill(f"buy-{symbol}", symbol, Side.BUY, size, CLOSES[symbol]))
+        books.enter(trade(symbol, Side.BUY, size, CLOSES[symbol]))
     return books
 
 
@@ -54,5 +55,5 @@ def test_never_spends_more_cash_than_there_is(held: dict[str, int], wanted: list
     books = holding(**held)
     for step in rebalance(books, CLOSES, wanted, share):
         assert step.size > 0
-        books.enter(Fill(f"{step.symbol}-2", step.symbol, step.side, step.size, CLOSES[step.symbol]))
+        books.enter(trade(step.symbol, step.side, step.size, CLOSES[step.symbol]))
     assert books.cash >= 0

@@ -1,111 +1,165 @@
+import asyncio
 import subprocess
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from qt_events import (
-    Event,
-    HealthStatusChangedEvent,
-    InMemoryEventBus,
-    ModelPromotedEvent,
-    OpportunitiesUpdatedEvent,
-    PolicyUpdatedEvent,
-    StrategyPromotedEvent,
-    TradeExecutedEvent,
-)
-from workers import replay as module
+from qt_events import Event, InMemoryEventBus, RetryPolicy
+from tests.unit.workers.scene import Scene
+from workers import feed
+from workers.books import Books
 from workers.events import TradingOpenedEvent
+from workers.feed import ANALYSTS, SilenceError
 from workers.market import Close, read_market
-from workers.replay import Progress, Replay, ReplayError, Summary
+from workers.replay import Progress, Replay, Result, Summary, summary
+from workers.store import Store
+from workers.system import build
 
-SIX = (
-    PolicyUpdatedEvent,
-    StrategyPromotedEvent,
-    ModelPromotedEvent,
-    HealthStatusChangedEvent,
-    OpportunitiesUpdatedEvent,
-    TradeExecutedEvent,
-)
+DAYS = 36  # enough for some trades, and for the first sales
+
+
+class Run(NamedTuple):
+    """A replay that is over, and what it left."""
+
+    summary: Summary
+    progress: list[Progress]
+    events: dict[str, Any]  #: payloads by id
+
+
+async def replayed(url: str, market: list[Close], prepare: Callable[[InMemoryEventBus], None] = lambda _: None) -> Run:
+    store, bus = Store(url), InMemoryEventBus(retry=RetryPolicy(initial=0.01))
+    events: list[Event[Any]] = []
+    bus.subscribe("#", events.append, name="record")
+    prepare(bus)
+    build(bus, store)
+    progress: list[Progress] = []
+    result = await Replay(bus, store, market).run(progress.append)
+    store.dispose()
+    payloads = {event.id: event.payload for event in events}
+    return Run(summary(result, bus.get_stats()), progress, payloads)
 
 
 @pytest.fixture(scope="module")
 def market() -> list[Close]:
-    return read_market()
+    return read_market()[:DAYS]
 
 
-async def replayed(market: Iterable[Close]) -> tuple[Replay, Summary, list[tuple[str, Any]]]:
-    bus = InMemoryEventBus()
-    events: list[tuple[str, Any]] = []
-    bus.subscribe("#", lambda event: events.append((event.type, event.payload)), name="record")
-    replay = Replay(bus, list(market))
-    return replay, await replay.run(), events
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('replay')}/store.db"
 
 
-async def test_all_six_event_types_occur_in_four_years(market: list[Close]) -> None:
-    """The main job exercises the whole catalog, without a failure."""
-    replay, summary, _ = await replayed(market)
-    assert {kind.event_type for kind in SIX} <= summary.events.keys()
-    assert (summary.days, summary.retries, summary.dead_letters) == (1008, 0, 0)
-    assert summary.trades == summary.events["trade.executed"] > 100
-    assert summary.largest_drawdown < 0
-    assert replay.system.executor.portfolio == replay.system.performance_tracker.portfolio
+@pytest.fixture(scope="module")
+def run(url: str, market: list[Close]) -> Run:
+    """One replay, which several tests look at."""
+    return asyncio.run(replayed(url, market))
 
 
-async def test_the_same_prices_make_the_same_events(market: list[Close]) -> None:
-    """Nothing depends on ids, clocks or threads."""
-    _, first, first_events = await replayed(market[:200])
-    _, second, second_events = await replayed(market[:200])
-    assert first == second
-    assert first_events == second_events
+def test_the_summary_adds_up(run: Run) -> None:
+    """What was told, what was heard, and what the components say of it."""
+    told, components = run.summary, run.summary.components
+    assert (told.days, told.retries, told.dead_letters) == (DAYS, 0, 0)
+    for once_a_day in ("market.closed", "trading.opened", "trading.cleared", "trading.closed", "health.checked"):
+        assert told.events[once_a_day] == DAYS
+    assert told.events["market.analyzed"] == DAYS * len(ANALYSTS)
+    assert told.trades == told.events["trade.executed"] > 5
+    for listener in ("executor", "performance_tracker", "metrics_logger"):
+        assert components[listener]["trades"] == told.trades
+    assert told.deliveries["analytics.on_trade_executed"] == told.trades
+    assert sum(components["orchestrator"]["days_by_strategy"].values()) == DAYS
+    assert components["msc_ai"]["policies"] == told.events["policy.updated"]
+    assert components["clm"]["promotions"] == told.events["model.promoted"]
 
 
-async def test_the_executors_books_and_the_trackers_agree(market: list[Close]) -> None:
-    """Two that keep books apart, one by doing and one by hearing, end with the same cent."""
-    replay, summary, _ = await replayed(market[:300])
-    closes = market[299].closes
-    assert replay.system.executor.portfolio.equity(closes) / 100 == summary.final_equity
+def test_profits_are_the_same_however_they_are_asked_for(run: Run) -> None:
+    """By strategy, model or symbol: the same trades."""
+    by_strategy, by_model, by_symbol = (
+        round(sum(earned.values()), 2) for earned in run.summary.components["analytics"].values()
+    )
+    assert by_strategy == by_model == by_symbol != 0
 
 
-async def test_tells_its_progress_day_by_day(market: list[Close]) -> None:
+def test_every_day_tells_its_progress(run: Run, market: list[Close]) -> None:
     """How far, and how the system stands."""
-    seen: list[Progress] = []
-    await Replay(InMemoryEventBus(), market[:30]).run(seen.append)
-    assert [(progress.day, progress.done) for progress in seen] == [
-        (close.day, done) for done, close in enumerate(market[:30], 1)
+    assert [(each.day, each.done) for each in run.progress] == [
+        (close.day, done) for done, close in enumerate(market, 1)
     ]
-    assert (seen[0].risk_mode, seen[-1].total) == (None, 30)
-    assert seen[-1].events["market.closed"]["dispatched"] == 30
+    first, last = run.progress[0], run.progress[-1]
+    assert (first.risk_mode, first.trades, first.total) == (None, 0, DAYS)
+    assert (last.equity, last.trades) == (run.summary.final_equity, run.summary.trades)
+    assert last.events["market.closed"]["published"] == DAYS
 
 
-async def test_a_consumer_that_fails_once_changes_nothing_but_the_retries(market: list[Close]) -> None:
-    """The failing subscription runs again, alone, and the phase waits for it."""
-    bus = InMemoryEventBus()
-    failures = [OSError("once")]
+def test_two_books_kept_apart_agree(run: Run, url: str, market: list[Close]) -> None:
+    """Executor's by doing and Performance Tracker's by hearing end with the same cent, and so does the summary."""
+
+    async def equities() -> list[float]:
+        store = Store(url)
+        days = market[-1].day.replace(year=9000)
+        portfolios = [(await Books(store.trades, name).at(days))[0] for name in ("executor", "performance_tracker")]
+        store.dispose()
+        assert portfolios[0] == portfolios[1]
+        return [portfolio.equity(market[-1].closes) / 100 for portfolio in portfolios]
+
+    assert asyncio.run(equities()) == [run.summary.final_equity] * 2
+
+
+async def test_the_same_prices_make_the_same_events(run: Run, tmp_path: Path, market: list[Close]) -> None:
+    """By their ids and payloads: nothing depends on clocks or threads."""
+    again = await replayed(f"sqlite:///{tmp_path}/again.db", market)
+    assert again.events == run.events
+    assert again.summary == run.summary
+
+
+async def test_what_fails_once_changes_nothing_but_the_retries(run: Run, tmp_path: Path, market: list[Close]) -> None:
+    """The failing subscription runs again, alone, and the day waits for it."""
+    failures = [OSError("once"), OSError("twice")]
 
     async def flaky(event: Event[Any]) -> None:
         if failures:
             raise failures.pop()
 
-    bus.subscribe(TradingOpenedEvent, flaky, name="flaky")
-    summary = await Replay(bus, market[:30]).run()
-    _, undisturbed, _ = await replayed(market[:30])
-    assert (summary.retries, summary.dead_letters) == (1, 0)
-    assert (summary.trades, summary.final_equity) == (undisturbed.trades, undisturbed.final_equity)
+    def prepare(bus: InMemoryEventBus) -> None:
+        bus.subscribe(TradingOpenedEvent, flaky, name="flaky")
+
+    disturbed = (await replayed(f"sqlite:///{tmp_path}/disturbed.db", market[:30], prepare)).summary
+    undisturbed = (await replayed(f"sqlite:///{tmp_path}/undisturbed.db", market[:30])).summary
+    assert (disturbed.retries, disturbed.dead_letters) == (2, 0)
+    assert (disturbed.trades, disturbed.final_equity) == (undisturbed.trades, undisturbed.final_equity)
+    assert disturbed.components == undisturbed.components
 
 
-async def test_a_phase_that_does_not_end_stops_the_replay(market: list[Close], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the day it happened on, instead of waiting for ever."""
-    monkeypatch.setattr(module, "PHASE_TIMEOUT", 0.05)
-    bus = InMemoryEventBus(grace=0.05)
+async def test_delivered_twice_each_event_changes_nothing(run: Run, tmp_path: Path, market: list[Close]) -> None:
+    """At least once is what the bus promises: twice ends in the same trades, equity and figures."""
+    store = Store(f"sqlite:///{tmp_path}/twice.db")
+    told: set[tuple[str, str]] = set()
 
-    async def stuck(event: Event[Any]) -> None:
-        raise OSError
+    class Twice(InMemoryEventBus):
+        """Whatever is told for the first time is told again at once."""
 
-    bus.subscribe(TradingOpenedEvent, stuck, name="stuck")
-    with pytest.raises(ReplayError, match="the replay stopped on 2007-01-03"):
-        await Replay(bus, market[:5]).run()
+        async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+            await super().publish(event, mandatory=mandatory)
+            if (event.type, event.id) not in told:
+                told.add((event.type, event.id))
+                await super().publish(event, mandatory=mandatory)
+
+    bus = Twice()
+    build(bus, store)
+    result = await Replay(bus, store, market).run()
+    store.dispose()
+    assert result == Result(**run.summary.model_dump(include=set(Result.model_fields)))
+
+
+async def test_a_day_that_does_not_end_stops_the_replay(
+    scene: Scene, market: list[Close], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the day it happened on, instead of waiting for ever; here nobody is there."""
+    monkeypatch.setattr(feed.MarketFeed.__init__, "__kwdefaults__", {"patience": 0.2})
+    with pytest.raises(SilenceError, match="2007-01-03: clm, msc_ai, opprank, sg_ai did not report"):
+        await Replay(InMemoryEventBus(grace=0.1), scene.store, market).run()
 
 
 def test_a_replay_in_memory_needs_no_celery() -> None:

@@ -1,0 +1,200 @@
+"""ObservedEventBus: any bus, with a memory of what it did and assertions about it."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from qt_events.bus import EventBus
+from qt_events.dead_letters import DeadLetterRecord, DeadLetters
+from qt_events.errors import BusStateError, NotSupportedError
+from qt_events.events import Event
+from qt_events.retry import RetryPolicy
+from qt_events.subscription import EventHandler, Predicate, Subscription
+from qt_events.testing.assertions import Assertions
+from qt_events.testing.clock import ManualClock
+from qt_events.testing.journal import Journal
+from qt_events.testing.story import told
+
+PATIENCE = 60.0  # seconds of real time that join() gives to what it waits for
+
+
+class ObservedEventBus(Assertions):
+    """An EventBus that hands everything on to `bus`, which must have an `observer`, and remembers it.
+
+    With a clock, `join` lets its time jump from retry to retry; without, time is real.
+    """
+
+    def __init__(self, bus: EventBus, clock: ManualClock | None = None) -> None:
+        super().__init__(Journal())
+        self.bus = bus  #: the one that does the work
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
+        self.journal.on_change = self._wake
+        bus.observer = self.journal  # type: ignore[attr-defined]  # not in the Protocol: users' backends need none
+
+    @property
+    def clock(self) -> ManualClock:
+        """The time of retries. NotSupportedError where it is real: join() waits there."""
+        if self._clock is None:
+            raise NotSupportedError(
+                "time is real on this bus: join() waits for retries. A test that moves the clock itself "
+                'runs in memory only: @pytest.mark.event_bus(backend="memory")'
+            )
+        return self._clock
+
+    # EventBus
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """See EventBus. What a test looks at here, it expects."""
+        return _LookedAt(self.bus.dead_letters, self)
+
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+        """See EventBus."""
+        await self.bus.publish(event, mandatory=mandatory)
+
+    def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
+        """See EventBus."""
+        self.bus.publish_sync(event, mandatory=mandatory)
+
+    def subscribe(
+        self,
+        event_type: str | type[Event[Any]],
+        handler: EventHandler,
+        *,
+        name: str | None = None,
+        when: Predicate | None = None,
+        retry: RetryPolicy | None = None,
+        concurrency: int | None = None,
+        broadcast: bool | None = None,
+    ) -> Subscription:
+        """See EventBus."""
+        subscription = self.bus.subscribe(
+            event_type, handler, name=name, when=when, retry=retry, concurrency=concurrency, broadcast=broadcast
+        )
+        self._known[subscription.name] = subscription
+        return subscription
+
+    def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
+        """See EventBus."""
+        self.bus.unsubscribe(event_type, handler)
+
+    async def run_forever(self) -> None:
+        """See EventBus."""
+        self._loop = asyncio.get_running_loop()
+        await self.bus.run_forever()
+
+    async def join(self, timeout: float | None = PATIENCE) -> None:
+        """See EventBus; retries, with a clock, without their delays. A TimeoutError tells what happened so far."""
+        __tracebackhide__ = True
+        self._must_be_on_its_loop()
+        try:
+            await self._join(timeout)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{told(self.journal)}") from None
+
+    async def _join(self, timeout: float | None) -> None:
+        joining = asyncio.create_task(self.bus.join(timeout))
+        try:
+            while not joining.done():
+                await self._step(joining)
+            await joining
+        finally:
+            joining.cancel()
+
+    async def _step(self, joining: "asyncio.Task[None]") -> None:
+        """Let the next thing happen: the next retry if that is all there is."""
+        self._changed.clear()
+        if self._clock is not None and self.journal.only_waits(len(self._clock.due)):
+            await self._clock.advance_to_next()
+            return
+        await self._first_of(joining)
+
+    async def _first_of(self, joining: "asyncio.Task[None]") -> None:
+        changed = asyncio.create_task(self._changed.wait())
+        try:
+            await asyncio.wait([joining, changed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+
+    def _must_be_on_its_loop(self) -> None:
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise BusStateError(
+                "the test runs on another event loop than its event_bus: give both one scope, with "
+                "asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope"
+            )
+
+    def stop(self) -> None:
+        """See EventBus."""
+        self.bus.stop()
+
+    def close(self) -> None:
+        """See EventBus."""
+        self.bus.close()
+
+    def get_stats(self) -> dict[str, Any]:
+        """See EventBus."""
+        return self.bus.get_stats()
+
+    async def __aenter__(self) -> Self:
+        """See EventBus."""
+        self._loop = asyncio.get_running_loop()
+        await self.bus.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """See EventBus."""
+        await self.bus.__aexit__(kind, error, tb)
+
+    # For whoever ends it
+
+    async def settle(self, timeout: float) -> None:
+        """Return when each delivery has been attempted once, or after `timeout` seconds; no time jumps."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.journal.moving:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _wake(self) -> None:
+        """An entry in the journal, on whichever thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+
+class _LookedAt:
+    """Dead letters of which the test knows once it has seen them."""
+
+    def __init__(self, letters: DeadLetters, test: Assertions) -> None:
+        self._letters, self._test = letters, test
+
+    async def list(self, subscription: str | None = None, limit: int = 1000) -> Iterable[DeadLetterRecord]:
+        """See DeadLetters."""
+        records = [*await self._letters.list(subscription, limit)]
+        for record in records:
+            self._test.expect(record.subscription, record.event_id)
+        return records
+
+    async def show(self, id: str) -> DeadLetterRecord:
+        """See DeadLetters."""
+        record = await self._letters.show(id)
+        self._test.expect(record.subscription, record.event_id)
+        return record
+
+    async def retry(self, id: str) -> None:
+        """See DeadLetters. It may fail again: then that is news."""
+        await self._letters.retry(id)
+
+    async def retry_all(self, subscription: str) -> int:
+        """See DeadLetters."""
+        return await self._letters.retry_all(subscription)
+
+    async def discard(self, id: str) -> None:
+        """See DeadLetters."""
+        await self.show(id)
+        await self._letters.discard(id)

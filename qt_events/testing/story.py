@@ -1,0 +1,87 @@
+"""What happened on a bus, in words: the second half of every failed assertion."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.events import Event
+from qt_events.observer import Attempt
+from qt_events.testing.journal import Journal, Publication
+
+_WIDEST = 100  # characters of a payload, or of an exception's text
+
+
+def told(journal: Journal) -> str:
+    """Every event that was published, in order, with each attempt to deliver it."""
+    lines = [line for each in tuple(journal.publications) for line in _publication(each, journal)]
+    lines += _from_elsewhere(journal)
+    return "\n".join(["what happened:", *lines]) if lines else "what happened: nothing was published"
+
+
+def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
+    event = publication.event
+    yield f"  {named(event)} {short(repr(_plain(event.payload)))}"
+    attempts = journal.of(event=event)
+    heard = dict.fromkeys((*publication.subscriptions, *(attempt.subscription for attempt in attempts)))
+    if not heard:
+        yield f"    nobody is subscribed to {event.type}"
+    for name in heard:
+        yield f"    {name}: {_course(attempt for attempt in attempts if attempt.subscription == name)}"
+
+
+def _plain(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """An enum by its value, as it goes over the wire."""
+    return {key: value.value if isinstance(value, Enum) else value for key, value in payload.items()}
+
+
+def _from_elsewhere(journal: Journal) -> Iterator[str]:
+    here = {each.event.id for each in journal.publications}
+    for attempt in tuple(journal.attempts):
+        if attempt.event_id not in here:
+            yield f"  {attempt.event_type} (published elsewhere)"
+            yield f"    {attempt.subscription}: {_course([attempt])}"
+
+
+def _course(attempts: Iterable[Attempt]) -> str:
+    return "; ".join(f"attempt {each.number} {outcome(each.outcome)}" for each in attempts) or "no outcome yet"
+
+
+def named(event: Event[Any]) -> str:
+    """Type, class and the end of the id, where the ids of one moment differ."""
+    return f"{event.type} ({type(event).__name__}, id ...{event.id[-8:]})"
+
+
+def outcome(of: Outcome) -> str:
+    """How an attempt ended."""
+    match of:
+        case Done(handled=True):
+            return "done"
+        case Done():
+            return "filtered out"
+        case Retry(delay=delay, failure=failure):
+            return f"failed, again after {delay:g} s ({exception(failure)})"
+        case DeadLetter(reason=reason, failure=failure):
+            return f"made a dead letter, {reason} ({exception(failure)})"
+
+
+def exception(failure: Failure) -> str:
+    """Its last line in a traceback."""
+    return short(f"{failure.exception_type}: {failure.message}" if failure.message else failure.exception_type)
+
+
+def short(text: str) -> str:
+    """On one line, and not too long."""
+    return textwrap.shorten(text, _WIDEST, placeholder=" ...")
+
+
+def indented(text: str) -> str:
+    """Below a headline."""
+    return textwrap.indent(text.rstrip(), "    ")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 delivery`, `2 deliveries`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -1,0 +1,118 @@
+"""WorkerProcess: one `celery worker` in a process of its own, with what pytest-celery asks of a container."""
+
+import os
+import re
+import signal as signals
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import celery
+
+from qt_events.errors import QtEventsError
+from qt_events.testing.keeper import Keeper
+
+_STARTUP = 90.0  # seconds until a worker is ready
+_SHUTDOWN = 60.0  # seconds for a warm shutdown
+_POLL = 0.05  # seconds
+_READY = re.compile(r"\S+@\S+ ready\.")
+
+
+class WorkerFailedError(QtEventsError):
+    """A worker process ended by itself, or did not get ready; the text ends with its log."""
+
+
+class WorkerProcess:
+    """`celery -A <app> worker` with this name; killed at the latest when the process ends that made it.
+
+    What happens to it on the way (kill, restart) is the test's business; its log goes on in one piece.
+    """
+
+    def __init__(self, app: str, name: str, env: Mapping[str, str], options: Sequence[str] = ()) -> None:
+        """`app` as for `celery -A`, importable under `env`; `options` of `celery worker`."""
+        self.name = name
+        self.celeryconfig: dict[str, Any] = {}
+        self._command = [sys.executable, "-m", "celery", "-A", app, "worker", "--loglevel", "INFO"]
+        self._command += ["--hostname", f"{name}@%h", *options]
+        self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1"}
+        self._keeper = Keeper("qt-events-worker-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seen = 0  # characters of the log that belong to earlier starts
+
+    @property
+    def id(self) -> str:
+        """Of the process; pytest-celery takes it for a host's name."""
+        return str(self._process.pid) if self._process else ""
+
+    @property
+    def status(self) -> str:
+        """`running` or `exited`, as Docker says it."""
+        return "running" if self._process is not None and self._process.poll() is None else "exited"
+
+    def start(self) -> None:
+        """Returns at once; see `ready`."""
+        self._seen = len(self.logs())
+        self._process = self._keeper.spawn("worker", self._command, self._env)
+
+    def ready(self) -> bool:
+        """Return True once it consumes. WorkerFailedError if it ended before, or was not so within 90 s."""
+        self._wait(lambda: _READY.search(self.logs()[self._seen :]) is not None, _STARTUP, "ready")
+        return True
+
+    def logs(self) -> str:
+        """All it has written, through every restart."""
+        path = self._keeper.folder / "worker.out"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def kill(self, signal: str | int = "SIGKILL") -> None:
+        """Send it a signal; returns when it has ended, unless the signal is one that lets it go on."""
+        number = signals.Signals[signal] if isinstance(signal, str) else signals.Signals(signal)
+        if number is signals.SIGKILL:
+            self._keeper.kill("worker")
+            return
+        assert self._process is not None, "start() it first"
+        self._process.send_signal(number)
+        if number in (signals.SIGTERM, signals.SIGQUIT, signals.SIGINT):
+            self._process.wait(_SHUTDOWN)
+
+    def restart(self, timeout: float = _SHUTDOWN) -> None:
+        """Stop it warmly if it runs, and start it again; returns when it consumes."""
+        if self.status == "running" and self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout)
+        self.start()
+        self.ready()
+
+    def reload(self) -> None:
+        """A container's state is fetched; a process's is there."""
+
+    def teardown(self) -> None:
+        """Kill it and forget its log. Doing so twice does nothing."""
+        self._keeper.close()
+
+    def version(self) -> str:
+        """Of Celery."""
+        return str(celery.__version__)
+
+    def log_level(self) -> str:
+        """As given to `celery worker`."""
+        return "INFO"
+
+    def worker_name(self) -> str:
+        """The part of its node name before the `@`."""
+        return self.name
+
+    def worker_queue(self) -> str:
+        """The queue of plain tasks; subscriptions have queues of their own."""
+        return "celery"
+
+    def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if self.status != "running":
+                raise WorkerFailedError(f"{self.name} ended before it was {what}:\n{self.logs()[-5000:]}")
+            if time.monotonic() > deadline:
+                raise WorkerFailedError(f"{self.name} was not {what} within {timeout:g} s:\n{self.logs()[-5000:]}")
+            time.sleep(_POLL)

@@ -1,0 +1,146 @@
+"""pytest-celery's cluster on local processes, as a project of somebody else uses it: pytest in a process of its own."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from qt_events.errors import NotSupportedError
+from qt_events.testing.broker import Broker
+from qt_events.testing.pytest_celery import LocalBroker
+from qt_events.testing.worker_process import WorkerFailedError, WorkerProcess
+
+pytest_plugins = ["pytester"]
+
+DESK = """
+import os
+import celery
+from qt_events import CeleryEventBus
+
+app = celery.Celery("desk", broker=os.environ["CELERY_BROKER_URL"])
+bus = CeleryEventBus(app=app)
+
+async def book(event):
+    print(f"booked {event.payload['order']}.", flush=True)
+
+bus.subscribe("order.placed", book, name="book", concurrency=20)
+"""
+
+TAKEN_OVER = """
+from qt_events import Event
+
+def place(bus, *orders):
+    for order in orders:
+        bus.publish_sync(Event("order.placed", payload={"order": order}), mandatory=True)
+
+def test_the_other_takes_over(celery_setup, celery_event_bus):
+    first, second = celery_setup.worker_cluster
+    assert celery_setup.ready(control=True)
+    assert first.hostname() != second.hostname()
+    place(celery_event_bus, *range(10))
+    first.kill()
+    assert first.container.status == "exited"
+    place(celery_event_bus, *range(10, 20))
+    celery_setup.worker_cluster.wait_for_log(*(f"booked {order}." for order in range(20)))
+
+    first.restart()
+    second.kill("SIGTERM")
+    second.assert_log_exists("Warm shutdown")
+    place(celery_event_bus, 20)
+    first.wait_for_log("booked 20.")
+"""
+
+
+@pytest.fixture
+def desk(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, broker: Broker) -> str:
+    """A project with an app of a name that nobody else has, on the RabbitMQ of this test run."""
+    monkeypatch.setenv("QT_EVENTS_TEST_MANAGEMENT_URL", broker.management_url)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    name = f"desk_{uuid4().hex}"
+    pytester.makepyfile(**{name: DESK})
+    pytester.makeconftest("pytest_plugins = ['qt_events.testing.pytest_celery']")
+    configure(pytester, broker, f"celery_app = {name}")
+    return name
+
+
+def configure(pytester: pytest.Pytester, broker: Broker, *lines: str) -> None:
+    head = ["[pytest]", "filterwarnings = error", "pythonpath = .", f"event_bus = {broker.url}"]
+    asyncio = "asyncio_default_fixture_loop_scope = function"
+    pytester.makefile(".ini", pytest="\n".join([*head, asyncio, *lines]))
+
+
+def run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
+    pytester.makepyfile(test_desk=tests)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "test_desk.py", timeout=110)
+
+
+def processes_of(name: str) -> list[bytes]:
+    """Command lines that name it, on the whole machine."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = each.read_bytes()
+        except OSError:  # it has just ended
+            continue
+        if name.encode() in command:
+            found.append(command)
+    return found
+
+
+def test_a_worker_is_killed_and_the_other_takes_over(pytester: pytest.Pytester, desk: str) -> None:
+    """Every event is handled, a killed worker comes back, and no process is left."""
+    run(pytester, TAKEN_OVER).assert_outcomes(passed=1)
+    assert processes_of(desk) == []
+
+
+def test_a_test_that_fails_shows_the_workers_logs_and_leaves_no_process(pytester: pytest.Pytester, desk: str) -> None:
+    """What its own fixtures say counts: one worker here."""
+    tests = """
+import pytest
+@pytest.fixture
+def celery_worker_count():
+    return 1
+def test_fails(celery_setup):
+    assert len(celery_setup.worker_cluster) == 2
+"""
+    result = run(pytester, tests)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*- log of worker1 -*", "*worker1@* ready."])
+    assert processes_of(desk) == []
+
+
+def test_an_app_that_cannot_be_imported_is_an_error_with_the_workers_words(
+    pytester: pytest.Pytester, desk: str, broker: Broker
+) -> None:
+    """At once, not after a time-out."""
+    configure(pytester, broker, "celery_app = nowhere_at_all")
+    result = run(pytester, "def test(celery_setup): ...")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*WorkerFailedError: worker1 ended before it was ready:", "*nowhere_at_all*"])
+
+
+def test_without_an_app_the_error_says_where_to_name_it(pytester: pytest.Pytester, desk: str, broker: Broker) -> None:
+    """The setting, or the fixture."""
+    configure(pytester, broker)
+    result = run(pytester, "def test(celery_setup): ...")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["no app for the workers: set `celery_app = ...`*celery_app_name"])
+
+
+def test_what_local_processes_cannot_do_is_a_named_error(broker: Broker, amqp_url: str) -> None:
+    """The broker is everybody's."""
+    with pytest.raises(NotSupportedError, match="all tests share this broker"):
+        LocalBroker(broker, amqp_url).kill()
+    with pytest.raises(NotSupportedError, match="PrivateBroker"):
+        LocalBroker(broker, amqp_url).restart()
+
+
+def test_a_worker_that_ends_while_it_starts_is_an_error_with_its_log() -> None:
+    """And its folder goes with it."""
+    process = WorkerProcess("nowhere_at_all", "lost", {})
+    process.start()
+    with pytest.raises(WorkerFailedError, match="nowhere_at_all"):
+        process.ready()
+    assert process.status == "exited"
+    process.teardown()
+    assert process.logs() == ""

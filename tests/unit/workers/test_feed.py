@@ -1,0 +1,187 @@
+import asyncio
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from qt_events import Event, HealthStatus, PublishTimeoutError
+from tests.unit.workers.scene import MONDAY, Scene
+from workers import feed as module
+from workers.events import HealthCheckedEvent, MarketAnalyzedEvent, MarketClosedEvent, TradingOpenedEvent
+from workers.feed import ANALYSTS, MarketFeed, SilenceError
+from workers.market import Close
+
+TUESDAY = MONDAY + timedelta(1)
+
+
+def close(day: date = MONDAY) -> Close:
+    return Close(day, {"A": 10.0})
+
+
+def analyzed(analyst: str, day: date = MONDAY, **rests_on: str) -> MarketAnalyzedEvent:
+    return MarketAnalyzedEvent.create(day=day, analyst=analyst, rests_on=rests_on)
+
+
+def checked(day: date = MONDAY, **rests_on: str) -> HealthCheckedEvent:
+    figures = {"equity": 99.0, "drawdown": 0.0, "largest_drawdown": 0.0, "trades": 3}
+    return HealthCheckedEvent.create(day=day, status=HealthStatus.HEALTHY, rests_on=rests_on, **figures)
+
+
+class System:
+    """All that trades, as the feed sees it: it answers, or not."""
+
+    def __init__(self, scene: Scene, analysts: Iterable[str] = ANALYSTS, *, ends: bool = True) -> None:
+        self.bus, self.analysts, self.ends = scene.bus, sorted(analysts), ends
+        self.deaf = 0  # times that it will not hear
+        scene.bus.subscribe(MarketClosedEvent, self.on_market_closed, name="analysts")
+        scene.bus.subscribe(TradingOpenedEvent, self.on_trading_opened, name="traders")
+
+    async def on_market_closed(self, event: MarketClosedEvent) -> None:
+        if self.hears():
+            for analyst in self.analysts:
+                await self.bus.publish(analyzed(analyst, event.payload.day, **{analyst: str(event.payload.day)}))
+
+    async def on_trading_opened(self, event: TradingOpenedEvent) -> None:
+        if self.ends and self.hears():
+            await self.bus.publish(checked(event.payload.day, health=str(event.payload.day)))
+
+    def hears(self) -> bool:
+        self.deaf -= 1
+        return self.deaf < 0
+
+
+def steps(scene: Scene) -> list[tuple[str, date]]:
+    return [(event.type, event.payload.day) for event in scene.events]
+
+
+@pytest.fixture
+def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ASK_AGAIN", 0.02)
+
+
+def new_feed(scene: Scene, patience: float = 60.0) -> MarketFeed:
+    return MarketFeed(scene.bus, scene.store.prices, patience=patience)
+
+
+async def test_a_day_is_two_halves_and_the_next_comes_after_it(scene: Scene) -> None:
+    """Closes, all analysts, trading, its end; then the next closes."""
+    System(scene)
+    feed = new_feed(scene)
+    over = await feed.trade(close())
+    await feed.trade(close(TUESDAY))
+    await scene.bus.join()
+    day = ["market.closed", *["market.analyzed"] * 4, "trading.opened", "health.checked"]
+    assert steps(scene) == [(step, MONDAY) for step in day] + [(step, TUESDAY) for step in day]
+    assert (over.day, over.equity, over.trades) == (MONDAY, 99.0, 3)
+
+
+async def test_trading_opens_when_the_last_analyst_is_done(scene: Scene) -> None:
+    """Not before, whoever it is; one that says it twice is still one."""
+    feed = new_feed(scene)
+    day = asyncio.create_task(feed.trade(close()))
+    first, *others = sorted(ANALYSTS)
+    for analyst in (*others, *others):
+        await scene.say(analyzed(analyst))
+    assert scene.heard(TradingOpenedEvent) == []
+    await scene.say(analyzed(first))
+    await scene.until(TradingOpenedEvent)
+    assert not day.done()
+    await scene.say(checked())
+    assert (await day).day == MONDAY
+
+
+async def test_what_is_said_of_another_day_is_no_answer(scene: Scene) -> None:
+    """Redelivered, or of a run before this one."""
+    feed = new_feed(scene)
+    day = asyncio.create_task(feed.trade(close(TUESDAY)))
+    await scene.say(*[analyzed(analyst, MONDAY) for analyst in ANALYSTS])
+    assert scene.heard(TradingOpenedEvent) == []
+    await scene.say(*[analyzed(analyst, TUESDAY) for analyst in ANALYSTS])
+    await scene.until(TradingOpenedEvent)
+    await scene.say(checked(MONDAY))
+    assert not day.done()
+    await scene.say(checked(TUESDAY))
+    assert (await day).day == TUESDAY
+
+
+async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(scene: Scene) -> None:
+    """Merged: the last word of each."""
+    System(scene)
+    feed = new_feed(scene)
+    await feed.trade(close())
+    await feed.trade(close(TUESDAY))
+    await scene.bus.join()
+    first, second = (event.payload.rests_on for event in scene.heard(TradingOpenedEvent))
+    assert first == dict.fromkeys(sorted(ANALYSTS), "2024-01-01")
+    assert second == dict.fromkeys(sorted(ANALYSTS), "2024-01-02") | {"health": "2024-01-01"}
+
+
+async def test_closes_are_kept_before_anybody_hears_of_them(scene: Scene) -> None:
+    """Whoever hears of a day can read it."""
+    kept: list[Any] = []
+
+    async def look(event: MarketClosedEvent) -> None:
+        kept.extend(await scene.store.prices.between(None, event.payload.day))
+
+    scene.bus.subscribe(MarketClosedEvent, look, name="look")
+    System(scene)
+    await new_feed(scene).trade(close())
+    await scene.bus.join()
+    assert [(each.day, each.closes) for each in kept] == [(MONDAY, {"A": 10.0})]
+
+
+@pytest.mark.usefixtures("asks_often")
+@pytest.mark.parametrize("half", [MarketClosedEvent, TradingOpenedEvent])
+async def test_asks_again_until_there_is_an_answer(scene: Scene, half: type[Event[Any]]) -> None:
+    """The workers may have come up only now; it is the same event each time."""
+    system = System(scene)
+    if half is MarketClosedEvent:
+        system.deaf = 2
+    else:
+        scene.bus.subscribe(MarketAnalyzedEvent, lambda _: setattr(system, "deaf", 2), name="deafen")
+    over = await new_feed(scene).trade(close())
+    await scene.bus.join()
+    asked = scene.heard(half)
+    assert len(asked) >= 3
+    assert len({event.id for event in asked}) == 1
+    assert over.day == MONDAY
+
+
+async def test_a_feed_that_begins_again_asks_for_the_same(scene: Scene, other: Scene) -> None:
+    """A day's closes and its opening are each one event, whoever tells them."""
+    for process in (scene, other):
+        System(process)
+        await new_feed(process).trade(close())
+        await process.bus.join()
+    for kind in (MarketClosedEvent, TradingOpenedEvent):
+        assert scene.heard(kind)[0].id == other.heard(kind)[0].id
+
+
+@pytest.mark.usefixtures("asks_often")
+async def test_silence_ends_in_an_error_that_names_who_is_silent(scene: Scene) -> None:
+    """And the day, and what to look at."""
+    System(scene, analysts=["msc_ai", "sg_ai"])
+    with pytest.raises(SilenceError) as silence:
+        await new_feed(scene, patience=0.5).trade(close())
+    assert str(silence.value).startswith("2024-01-01: clm, opprank did not report within 0.5 s; is every subscription")
+    assert silence.value.__cause__ is None
+
+
+async def test_silence_after_the_opening_is_nobodys_in_particular(scene: Scene) -> None:
+    """All analysts reported; what follows ends with one report."""
+    System(scene, ends=False)
+    with pytest.raises(SilenceError, match="2024-01-01: nobody reported the end of trading"):
+        await new_feed(scene, patience=0.5).trade(close())
+
+
+async def test_a_broker_that_is_away_is_not_called_silence(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PublishTimeoutError is a TimeoutError too: the operator must read what it says."""
+    feed = MarketFeed(scene.bus, scene.store.prices)
+
+    async def away(event: Event[Any]) -> None:
+        raise PublishTimeoutError("no confirm within 30 s: the broker is away")
+
+    monkeypatch.setattr(scene.bus, "publish", away)
+    with pytest.raises(PublishTimeoutError, match="the broker is away"):
+        await feed.trade(close())
