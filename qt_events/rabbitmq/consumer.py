@@ -221,11 +221,18 @@ class EventConsumer(Consumer):
                 message = f"{where} does not let us in ({error.reply_text}): check user, password and virtual host"
                 raise LoginRefusedError(message) from error
             logger.warning("worker: %s does not let us in (%s), again in %g s", where, error.reply_text, _REFUSED_PAUSE)
-            time.sleep(_REFUSED_PAUSE)
+            self._pause()
             raise ConnectionRefusedError(str(error)) from error
         if self.app.conf.worker_enable_remote_control:
             self._claim_name(connection)
         return connection
+
+    def _pause(self) -> None:
+        """Before another try to log in; whoever stops the worker does not wait for it."""
+        until = time.monotonic() + _REFUSED_PAUSE
+        while time.monotonic() < until:
+            self._give_up_if_stopping()
+            time.sleep(_LOOK)
 
     def _claim_name(self, connection: kombu.Connection) -> None:
         """Have the node's control queue before any event: it is exclusive, and tells of another worker of this name."""

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -105,13 +106,15 @@ class PrivatePostgres:
             os.chown(secret, user.pw_uid, user.pw_gid)
             self._before = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--"]
         options = ["--auth=scram-sha-256", f"--username={_USER}", f"--pwfile={secret}", "--encoding=UTF8", "--no-sync"]
-        self._must(*self._before, str(_bin() / "initdb"), f"--pgdata={self._data}", "--locale=C", *options)
+        self._must("initdb", f"--pgdata={self._data}", "--locale=C", *options, before=self._before)
+        secret.unlink()
 
     def _boot(self) -> None:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
             "unix_socket_directories": "",
+            "dynamic_shared_memory_type": "mmap",  # in the folder: a killed server leaves nothing in /dev/shm
             "fsync": "off",
             "max_connections": "50",
         }
@@ -119,14 +122,15 @@ class PrivatePostgres:
         command = [*self._before, str(_bin() / "postgres"), "-D", str(self._data), *flags]
         deadline = time.monotonic() + self._startup_timeout
         while True:
-            self._server = self._keeper.spawn("server", command, {**os.environ, "LC_ALL": "C"})
+            self._server = self._keeper.spawn("server", command, _environment())
             while self._server.poll() is None and not self._answers():
                 if time.monotonic() > deadline:
                     raise PostgresError(f"PostgreSQL is not up after {self._startup_timeout:g} s\n{self._log_tail()}")
                 time.sleep(_POLL)
             if self._server.poll() is None:
                 return
-            if time.monotonic() > deadline:  # after a kill its memory is in use until its last process has noticed
+            # After a kill its memory is in use until its last process has noticed.
+            if "shared memory block" not in self._log_tail() or time.monotonic() > deadline:
                 raise PostgresError(f"PostgreSQL ended while starting\n{self._log_tail()}")
             time.sleep(_POLL)
 
@@ -137,19 +141,23 @@ class PrivatePostgres:
 
     def _answers(self) -> bool:
         command = [str(_bin() / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self._port}"]
-        return subprocess.run(command, check=False).returncode == 0
+        return subprocess.run(command, env=_environment(), check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> None:
         where = ["--host=127.0.0.1", f"--port={self._port}", f"--username={_USER}", "--no-password"]
-        self._must(str(_bin() / program), *where, *arguments, password=self._password)
+        self._must(program, *where, *arguments)
 
-    def _must(self, *command: str, password: str = "") -> None:
-        environment = {**os.environ, "LC_ALL": "C", "PGPASSWORD": password}
+    def _must(self, program: str, *arguments: str, before: Sequence[str] = ()) -> None:
         done = subprocess.run(
-            command, env=environment, cwd=self._keeper.folder, capture_output=True, text=True, check=False
+            [*before, str(_bin() / program), *arguments],
+            env=_environment() | {"PGPASSWORD": self._password},
+            cwd=self._keeper.folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
-            raise PostgresError(f"{Path(command[-1]).name}: {done.stderr.strip() or done.stdout.strip()}")
+            raise PostgresError(f"{program}: {done.stderr.strip() or done.stdout.strip()}")
 
     @property
     def _keeper(self) -> Keeper:
@@ -181,6 +189,11 @@ def _bin() -> Path:
     if found is None:
         raise PostgresError("no PostgreSQL is installed: `python -m qt_events.testing.provision --ensure` gets one")
     return found
+
+
+def _environment() -> dict[str, str]:
+    """What is set for another server must not leak into this one."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

@@ -544,3 +544,18 @@ async def test_a_failure_after_the_connection_was_lost_is_retried_once(
         await until(lambda: bus.get_stats()["dead_letters"] >= 1)
     assert len(begun) == 3  # the lost one, the one that counts, its retry
     assert len(list(await bus.dead_letters.list("failing"))) == 1
+
+
+async def test_a_bus_that_is_not_let_in_any_more_can_be_stopped(
+    management: Management, make_bus: Make, amqp_url: str, vhost: str
+) -> None:
+    """Its vhost is gone, so that every login is refused: stop() ends run_forever() all the same."""
+    bus = make_bus(amqp_url, grace=1.0)
+    bus.subscribe("order.placed", print, name="heard")
+    running = asyncio.create_task(bus.run_forever())
+    await until(lambda: bus.serving.worker is not None and bus.serving.worker.ready.is_set())
+    management.delete_vhost(vhost)
+    await until(lambda: bus.serving.consumer is not None and bus.serving.consumer.restart_count, what="reconnecting")
+    bus.stop()
+    await asyncio.wait_for(running, 30)
+    management.create_vhost(vhost)  # the fixture deletes it

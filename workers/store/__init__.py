@@ -1,6 +1,7 @@
 """The store: what must be one, however many processes trade. SQLite in a file by default, PostgreSQL by URL.
 
 database.py      connections, transactions, errors
+postgresql.py    connections to a server that may be silent
 tables.py        the schema; migrations/ brings a database there
 prices.py, documents.py, trades.py, policy_store.py
                  a table each

@@ -5,25 +5,28 @@ which a Celery pool may have one of, many of, or none.
 """
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from workers.store.errors import InvalidStoreUrlError, StoreUnavailableError
-from workers.store.migrations import upgrade
+from workers.store.errors import InvalidStoreUrlError, StoreError, StoreUnavailableError
+from workers.store.migrations import is_current, upgrade
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 30.0  # seconds that a write waits for another process's
-_CONNECT_TIMEOUT = 5  # seconds, PostgreSQL
 _POSTGRESQL = "postgresql+psycopg"
 _DRIVERS = {"sqlite": "sqlite", "postgresql": _POSTGRESQL, "postgres": _POSTGRESQL, _POSTGRESQL: _POSTGRESQL}
+_SECRETS = ("password", "sslpassword")  # what libpq takes in a URL's query
 _EXAMPLES = "sqlite:///qt_events.db or postgresql://user:password@host:5432/name"
 
 
@@ -34,7 +37,7 @@ class Database:
 
     Args:
         url: `sqlite:///file`, `postgresql://user:password@host/name`.
-        busy_timeout: seconds that a write waits for another process's.
+        busy_timeout: seconds that a write waits for another process's; SQLite. On PostgreSQL, see postgresql.py.
 
     Raises:
         InvalidStoreUrlError: it is none of these.
@@ -44,20 +47,20 @@ class Database:
         self.url, self._busy_timeout = _checked(url), busy_timeout
         self._opening = Lock()
         self._engine: sa.Engine | None = None
-        self._pid = os.getpid()
+        _databases.add(self)
 
     def __repr__(self) -> str:
         return f"Database({self})"
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return self.url.difference_update_query(_SECRETS).render_as_string(hide_password=True)
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        """What `query` finds; StoreUnavailableError if it cannot be asked."""
+        """What `query` finds; StoreError if it cannot be asked."""
         return await asyncio.to_thread(self._in_transaction, query, writes=False)
 
     async def write(self, change: Callable[[sa.Connection], T]) -> T:
-        """What `change` says, once it is on disk; StoreUnavailableError if it is not."""
+        """What `change` says, once it is on disk; StoreError if it is not."""
         return await asyncio.to_thread(self._in_transaction, change, writes=True)
 
     def _in_transaction(self, work: Callable[[sa.Connection], T], *, writes: bool) -> T:
@@ -76,46 +79,92 @@ class Database:
     def dispose(self) -> None:
         """Close what is open; it may be used again."""
         with self._opening:
-            if self._engine is not None:
-                self._engine.dispose(close=self._pid == os.getpid())
+            self.close_idle()
             self._engine = None
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses at this moment."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def forget(self) -> None:
+        """Begin anew, in a forked child: the engine, and a lock that a thread may have held, are its parent's."""
+        self._opening, self._engine = Lock(), None
 
     @property
     def _is_sqlite(self) -> bool:
         return self.url.drivername == "sqlite"
 
     def _opened(self) -> sa.Engine:
-        """This process's engine: a connection shared across a fork would serve two masters."""
         with self._opening:
-            if self._engine is None or self._pid != os.getpid():
-                if self._engine is not None:
-                    self._engine.dispose(close=False)
-                engine = self._sqlite() if self._is_sqlite else self._postgresql()
-                with engine.connect() as connection:
-                    self._begin(connection)
-                    upgrade(connection, str(self))
-                    connection.commit()
-                self._engine, self._pid = engine, os.getpid()
+            if self._engine is None:
+                engine = self._made()
+                try:
+                    self._bring_up_to_date(engine)
+                except BaseException:
+                    engine.dispose()
+                    raise
+                self._engine = engine
             return self._engine
 
-    def _sqlite(self) -> sa.Engine:
-        engine = sa.create_engine(self.url, connect_args={"timeout": self._busy_timeout})
+    def _bring_up_to_date(self, engine: sa.Engine) -> None:
+        with engine.connect() as connection:
+            if is_current(connection):  # as mostly: then no lock is needed, and nobody's write is waited for
+                return
+            connection.rollback()
+            self._begin(connection)
+            upgrade(connection, str(self))
+            connection.commit()
+
+    def _made(self) -> sa.Engine:
+        # PostgreSQL refuses NaN, which is no JSON; SQLite would keep it.
+        strict = {"json_serializer": partial(json.dumps, allow_nan=False)}
+        if not self._is_sqlite:
+            from workers.store.postgresql import make_engine  # noqa: PLC0415  # the extra `postgresql`
+
+            return make_engine(self.url, **strict)
+        engine = sa.create_engine(self.url, connect_args={"timeout": self._busy_timeout}, **strict)
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
-
-    def _postgresql(self) -> sa.Engine:
-        limits = f"-c lock_timeout={self._busy_timeout * 1000:.0f} -c statement_timeout=60000"
-        arguments = {"connect_timeout": _CONNECT_TIMEOUT, "tcp_user_timeout": 10_000, "options": limits}
-        return sa.create_engine(self.url, connect_args=arguments, pool_pre_ping=True)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            said = " ".join(str(getattr(error, "orig", None) or error).split())
-            message = f"the database {self} cannot be used now ({said}): is it running, and its disk not full?"
-            raise StoreUnavailableError(message.replace(self.url.password or "\0", "***")) from None
+            said = self._said(error)
+            advice = "another process is writing" if "locked" in said else "is it running, and its disk not full?"
+            message = f"the database {self} cannot be used now ({said}): {advice}"
+            raise StoreUnavailableError(message) from None
+        except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:  # psycopg's own for what it cannot send
+            message = f"the database {self} refuses: {self._said(error)}; trying again does not help"
+            raise StoreError(message) from None
+
+    def _said(self, error: Exception) -> str:
+        """The driver's words, in a line, without what nobody may read."""
+        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        for secret in (self.url.password, *map(self.url.query.get, _SECRETS)):
+            said = said.replace(str(secret or "\0"), "***")
+        return said
+
+
+# SQLite's locks belong to the process, and are not inherited: a child of a process with the file open would take them
+# for held, and lose what it writes when its parent closes the file. So nothing idle is open at a fork.
+_databases: WeakSet[Database] = WeakSet()
+
+
+def _before_fork() -> None:
+    for database in tuple(_databases):
+        database.close_idle()
+
+
+def _after_fork() -> None:
+    for database in tuple(_databases):
+        database.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

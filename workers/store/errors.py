@@ -4,7 +4,7 @@ from qt_events import QtEventsError, UsageError
 
 
 class StoreError(QtEventsError):
-    """The database did not do its part."""
+    """The database did not do its part; as this class itself, for good: no right, no database, no such value."""
 
 
 class InvalidStoreUrlError(StoreError, UsageError):

@@ -25,6 +25,11 @@ def upgrade(connection: sa.Connection, name: str) -> None:
     _migrate(connection)
 
 
+def is_current(connection: sa.Connection) -> bool:
+    """Whether there is nothing to do."""
+    return _version(connection) == HEAD
+
+
 def _version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
