@@ -18,11 +18,11 @@ analytics, metrics_logger, discord_notifier, event_logger
 What they share:
 
 announcements       what everybody has to know, by broadcast and in the database
-history, books      prices and trades, as far as a process has read them
+books               trades, as far as a process has read them
 store/              the database
+store_retry         waiting for one that is away
 market, prices, ranking, strategies, portfolio, rebalancing, trades
                     what the components reckon with: pure, no bus
-patience            waiting for a database that is away
 
 As a program:
 

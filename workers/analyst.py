@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from qt_events import Event, EventBus
 from workers.announcements import Announcements
 from workers.events import MarketAnalyzedEvent, MarketClosedEvent, once
-from workers.history import MarketHistory
 from workers.prices import PriceHistory
 from workers.store import Store
 
@@ -23,7 +22,7 @@ class Analyst(ABC):
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self.store = bus, store
         self.announcements: Announcements[Any] = Announcements(store.documents, self.announces)
-        self._market = MarketHistory.of(store.prices)
+        self._market = store.market
         bus.subscribe(MarketClosedEvent, self.on_market_closed)
 
     async def on_market_closed(self, event: MarketClosedEvent) -> None:

@@ -92,6 +92,10 @@ class Heard(Generic[P]):
         wanted = {name.removeprefix(prefix): told for name, told in rests_on.items() if name.startswith(prefix)}
         return {key: await self._of(key, told) for key, told in sorted(wanted.items())}
 
+    async def one(self, rests_on: Mapping[str, str]) -> P | None:
+        """Of a type that has no keys: what the step rests on, or None where nothing was announced yet."""
+        return (await self.at(rests_on)).get("")
+
     async def _of(self, key: str, told: str) -> P:
         known, payload = self._known.get(key, (None, None))
         if known != told or payload is None:

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from workers.portfolio import Portfolio
 from workers.store import Trade, Trades
 
+ACCOUNT = "executor"  # the owner of the books that are the account: what was really traded
+
 
 class Books:
     """One component's. Trades of a past day never change, so a process reads each of them once."""

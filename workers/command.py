@@ -21,7 +21,7 @@ from workers.display import Display, LiveDisplay, NoDisplay, PlainDisplay, show
 from workers.market import MARKET, Close, read_market
 from workers.replay import Replay, Result, Summary, summary
 from workers.store import Store
-from workers.system import PATIENCE, build
+from workers.system import RETRY, build
 
 if TYPE_CHECKING:
     from qt_events import CeleryEventBus
@@ -78,7 +78,7 @@ def feed(
     """Feed a market, day by day, to the workers of a fleet, at the pace of their answers."""
     prices = read_market(market or MARKET)[:days]
     store = _store(database)
-    bus = qt_events.CeleryEventBus(broker or "amqp://guest:guest@localhost:5672//", retry=PATIENCE)
+    bus = qt_events.CeleryEventBus(broker or "amqp://guest:guest@localhost:5672//", retry=RETRY)
     with _display(over="through the fleet", as_json=as_json, every=20) as display:
         result = asyncio.run(_feed(prices, bus, store, display))
     _tell(result, display, as_json=as_json)
@@ -154,10 +154,10 @@ def _end_by_signal() -> None:
 @asynccontextmanager
 async def _bus(broker: str | None) -> AsyncIterator[EventBus]:
     if broker is None:
-        yield InMemoryEventBus(retry=PATIENCE)
+        yield InMemoryEventBus(retry=RETRY)
         return
     prefix = f"qt-run-{uuid.uuid4().hex[:8]}"
-    bus = qt_events.CeleryEventBus(broker, prefix=prefix, retry=PATIENCE)  # not imported above: celery is heavy
+    bus = qt_events.CeleryEventBus(broker, prefix=prefix, retry=RETRY)  # not imported above: celery is heavy
     patience = None
     try:
         yield bus

@@ -31,7 +31,7 @@ LONGEST_WAIT = 3600.0  # seconds: whatever a server asks for
 ALERTS = "discord_notifier.alerts"  # kind of the documents, one for each alert
 
 #: A chat that is away for hours still gets its alert: 0.5 s, then twice as long each time, to a quarter of an hour.
-PATIENCE = RetryPolicy(max_attempts=20, initial=0.5, max_delay=900)
+RETRY = RetryPolicy(max_attempts=20, initial=0.5, max_delay=900)
 
 
 class WebhookError(Exception):
@@ -61,7 +61,7 @@ class DiscordNotifier:
         given = webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
         self._url = checked(given) if given else None
         self._documents, self._timeout = store.documents, timeout
-        bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, retry=PATIENCE)
+        bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, retry=RETRY)
 
     async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
         alert = event.payload

@@ -6,7 +6,6 @@ from qt_events import EventBus, ModelPromoted, ModelPromotedEvent
 from workers.announcements import Announcements, Heard
 from workers.clm import forecasts_rise
 from workers.events import Signal, SignalsGeneratedEvent, SignalsScoredEvent, once
-from workers.history import MarketHistory
 from workers.store import Store
 
 DOUBT = 0.85  # of a signal's confidence is left when the model forecasts a fall
@@ -18,7 +17,7 @@ class EnsembleManager:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
         self.models = Heard(Announcements(store.documents, ModelPromotedEvent))
-        self._market = MarketHistory.of(store.prices)
+        self._market = store.market
         bus.subscribe(ModelPromotedEvent, self.on_model_promoted, broadcast=True)
         bus.subscribe(SignalsGeneratedEvent, self.on_signals_generated)
 

@@ -17,7 +17,6 @@ A step happens once a day, so its id is made of what it is: whoever tells it aga
 """
 
 import uuid
-from collections.abc import Mapping
 from datetime import date
 from typing import Any, TypeVar
 
@@ -41,7 +40,7 @@ class MarketClosed(Payload):
 
 
 class MarketClosedEvent(Event[MarketClosed], type="market.closed", source="market_feed"):
-    """A trading day's prices; the analysts decide on them."""
+    """A trading day's prices. The analysts read them in the store, with those before."""
 
 
 class Step(Payload):
@@ -197,8 +196,3 @@ def day_of(order_id: str) -> date:
 def plain(payload: Payload) -> dict[str, Any]:
     """The payload as JSON has it."""
     return payload.model_dump(mode="json")
-
-
-def merged(*announced: Mapping[str, str]) -> dict[str, str]:
-    """Announcements of several, sorted: two that know the same say it in the same words."""
-    return dict(sorted(pair for each in announced for pair in each.items()))

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from qt_events import EventBus, OpportunitiesUpdatedEvent, Side, TradeExecutedEvent
 from workers.announcements import Announcements, Heard
-from workers.books import Books
+from workers.books import ACCOUNT, Books
 from workers.events import Order, OrdersApproved, OrdersApprovedEvent, TradingClosedEvent, once
-from workers.history import MarketHistory
 from workers.portfolio import Portfolio, settlement
 from workers.store import Store, Trade
 
@@ -17,8 +16,8 @@ class Executor:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
         self.rankings = Heard(Announcements(store.documents, OpportunitiesUpdatedEvent))
-        self.account = Books(store.trades, "executor")
-        self._market = MarketHistory.of(store.prices)
+        self.account = Books(store.trades, ACCOUNT)
+        self._market = store.market
         bus.subscribe(OpportunitiesUpdatedEvent, self.on_opportunities_updated, broadcast=True)
         bus.subscribe(OrdersApprovedEvent, self.on_orders_approved)
 
@@ -37,10 +36,9 @@ class Executor:
         await self.bus.publish(once(TradingClosedEvent.create(day=approved.day, trades=len(trades)), approved.day))
 
     async def _trades(self, approved: OrdersApproved) -> Iterator[Trade]:
-        rankings = await self.rankings.at(approved.rests_on)
-        ranking = [symbol for update in rankings.values() for symbol in update.top_symbols]
+        ranking = await self.rankings.one(approved.rests_on)
         portfolio, _ = await self.account.at(approved.day)
-        return fill(approved, in_turn(approved.orders, ranking), portfolio)
+        return fill(approved, in_turn(approved.orders, ranking.top_symbols if ranking else []), portfolio)
 
 
 def in_turn(orders: Iterable[Order], ranking: Sequence[str]) -> list[Order]:

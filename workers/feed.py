@@ -6,7 +6,7 @@ not see into other processes, and a day is the same day whether one process trad
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -18,15 +18,14 @@ from workers.events import (
     MarketAnalyzedEvent,
     MarketClosedEvent,
     TradingOpenedEvent,
-    merged,
     once,
 )
 from workers.market import Close
-from workers.patience import patiently
 from workers.store import Prices
+from workers.store_retry import until_available
 
 ANALYSTS = frozenset({"msc_ai", "sg_ai", "clm", "opprank"})
-PATIENCE = 300.0  # seconds for each half of a day: longer than all retries of a delivery
+ANSWER_TIMEOUT = 300.0  # seconds for each half of a day: longer than all retries of a delivery
 ASK_AGAIN = 10.0  # seconds without an answer: the workers may have come up only now
 
 
@@ -40,11 +39,11 @@ class MarketFeed:
     Args:
         bus: that the system is on.
         prices: where each day's closes are kept before anybody hears of them.
-        patience: seconds to wait for each half of a day.
+        timeout: seconds to wait for each half of a day.
     """
 
-    def __init__(self, bus: EventBus, prices: Prices, *, patience: float = PATIENCE) -> None:
-        self.bus, self._prices, self._patience = bus, prices, patience
+    def __init__(self, bus: EventBus, prices: Prices, *, timeout: float = ANSWER_TIMEOUT) -> None:
+        self.bus, self._prices, self._timeout = bus, prices, timeout
         self._day = date.min
         self._missing: set[str] = set()  # analysts not yet heard of today
         self._rests_on: dict[str, str] = {}
@@ -60,7 +59,7 @@ class MarketFeed:
             SilenceError: somebody did not answer; the text says who.
         """
         self._day, self._missing, self._over = close.day, set(ANALYSTS), None
-        await patiently(lambda: self._prices.add(close.day, close.closes), self._patience)
+        await until_available(lambda: self._prices.add(close.day, close.closes), self._timeout)
         await self._ask(MarketClosedEvent.create(day=close.day, closes=close.closes), lambda: not self._missing)
         await self._ask(TradingOpenedEvent.create(day=close.day, rests_on=self._rests_on), lambda: self._over)
         assert self._over is not None  # noqa: S101  # what was waited for
@@ -84,14 +83,14 @@ class MarketFeed:
         """Publish until there is an answer. The same event again: those who have answered it answer the same."""
         step = once(step, self._day)
         try:
-            async with asyncio.timeout(self._patience) as patience:
+            async with asyncio.timeout(self._timeout) as answering:
                 while not answered():
                     await self.bus.publish(step)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(ASK_AGAIN), self._news:
                             await self._news.wait_for(answered)
         except TimeoutError:
-            if not patience.expired():
+            if not answering.expired():
                 raise  # the broker's, or the bus's own
             raise self._silence() from None
 
@@ -99,6 +98,11 @@ class MarketFeed:
         who = ", ".join(sorted(self._missing)) or "nobody"
         what = "did not report" if self._missing else "reported the end of trading"
         return SilenceError(
-            f"{self._day}: {who} {what} within {self._patience:g} s; is every subscription served by a worker, "
+            f"{self._day}: {who} {what} within {self._timeout:g} s; is every subscription served by a worker, "
             "with the same broker and QT_DATABASE_URL, and are there dead letters?"
         )
+
+
+def merged(*announced: Mapping[str, str]) -> dict[str, str]:
+    """Announcements of several, sorted: two that know the same say it in the same words."""
+    return dict(sorted(pair for each in announced for pair in each.items()))

@@ -18,9 +18,9 @@ from qt_events import (
     StrategyPromoted,
     StrategyPromotedEvent,
 )
-from workers import analytics, metrics_logger
+from workers import analytics, metrics_logger, performance_tracker
 from workers.announcements import Announcements
-from workers.books import Books
+from workers.books import ACCOUNT, Books
 from workers.discord_notifier import ALERTS
 from workers.ensemble_manager import best
 from workers.orchestrator import PLANS
@@ -32,7 +32,7 @@ from workers.strategies import FIRST_STAGES
 
 Figures = dict[str, dict[str, Any]]
 
-PATIENCE = 60.0  # seconds for those who only listen to hear of the last trades
+HEARD_TIMEOUT = 60.0  # seconds for those who only listen to hear of the last trades
 LOOK = 0.02  # seconds between two looks
 
 
@@ -40,20 +40,20 @@ class UnheardTradesError(QtEventsError):
     """Some component has not heard of all trades."""
 
 
-async def figures(store: Store, patience: float = PATIENCE) -> Figures:
+async def figures(store: Store, timeout: float = HEARD_TIMEOUT) -> Figures:
     """By component. Waits until those who only listen have heard of all trades.
 
     Raises:
-        UnheardTradesError: they have not, within `patience` seconds.
+        UnheardTradesError: they have not, within `timeout` seconds.
     """
     missing: list[str] = []
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout):
             while missing := await _deaf(store):  # noqa: ASYNC110  # other processes write it
                 await asyncio.sleep(LOOK)
     except TimeoutError:
         message = (
-            f"{', '.join(missing) or 'some'} did not hear of all trades within {patience:g} s: are there dead letters?"
+            f"{', '.join(missing) or 'some'} did not hear of all trades within {timeout:g} s: are there dead letters?"
         )
         raise UnheardTradesError(message) from None
     return {**await _analysts(store), **await _traders(store), **await _listeners(store)}
@@ -61,8 +61,8 @@ async def figures(store: Store, patience: float = PATIENCE) -> Figures:
 
 async def _deaf(store: Store) -> list[str]:
     """Who has heard of fewer trades than there were."""
-    trades = await store.trades.count("executor")
-    listeners = ("performance_tracker", analytics.BOOK, metrics_logger.BOOK)
+    trades = await store.trades.count(ACCOUNT)
+    listeners = (performance_tracker.BOOK, analytics.BOOK, metrics_logger.BOOK)
     return [name for name in listeners if await store.trades.count(name) < trades]
 
 
@@ -98,14 +98,14 @@ def _named(model: ModelPromoted) -> str:
 
 async def _traders(store: Store) -> Figures:
     plans = (await store.documents.all(PLANS)).values()
-    account, _ = await Books(store.trades, "executor").at(date.max)
+    account, _ = await Books(store.trades, ACCOUNT).at(date.max)
     return {
         "orchestrator": {"days_by_strategy": _days(plan["strategy_id"] for plan in plans)},
         "safety_governor": {"halted_days": await store.documents.count(HALTED_DAYS)},
         "portfolio_balancer": {"rebalanced_days": await store.documents.count(REBALANCED)},
         "risk_guard": {"refused": await store.documents.count(REFUSED)},
         "executor": {
-            "trades": await store.trades.count("executor"),
+            "trades": await store.trades.count(ACCOUNT),
             "cash": account.cash / 100,
             "positions": {symbol: position.size for symbol, position in sorted(account.positions.items())},
         },
@@ -120,7 +120,7 @@ async def _listeners(store: Store) -> Figures:
     health: Announcements[HealthStatusChanged] = Announcements(store.documents, HealthStatusChangedEvent)
     return {
         "system_health_monitor": {part: str(each.payload.new_status) for part, each in (await health.all()).items()},
-        "performance_tracker": {"trades": await store.trades.count("performance_tracker")},
+        "performance_tracker": {"trades": await store.trades.count(performance_tracker.BOOK)},
         "analytics": {f"profit_by_{name}": await analytics.profit_by(store, name) for name in analytics.COLUMNS},
         "metrics_logger": {"trades": await store.trades.count(metrics_logger.BOOK)},
         "discord_notifier": {"alerts": await store.documents.count(ALERTS)},

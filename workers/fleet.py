@@ -7,9 +7,9 @@ import celery
 
 from qt_events import CeleryEventBus
 from workers.store import Store
-from workers.system import PATIENCE, build
+from workers.system import RETRY, build
 
 app = celery.Celery("workers")
 app.config_from_object("celeryconfig")
-bus = CeleryEventBus(app=app, retry=PATIENCE)
+bus = CeleryEventBus(app=app, retry=RETRY)
 build(bus, Store.from_environment())

@@ -3,7 +3,6 @@
 from qt_events import EventBus, HealthStatus, HealthStatusChanged, HealthStatusChangedEvent
 from workers.announcements import Announcements
 from workers.events import HealthCheckedEvent, PerformanceReported, PerformanceReportedEvent, once, plain
-from workers.history import MarketHistory
 from workers.store import Store
 
 PEAK_DAYS = 63  # a quarter: the drawdown counts from the highest equity of these
@@ -20,7 +19,7 @@ class SystemHealthMonitor:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self._statuses: Announcements[HealthStatusChanged] = Announcements(store.documents, HealthStatusChangedEvent)
-        self._market = MarketHistory.of(store.prices)
+        self._market = store.market
         bus.subscribe(PerformanceReportedEvent, self.on_performance_reported)
 
     async def on_performance_reported(self, event: PerformanceReportedEvent) -> None:

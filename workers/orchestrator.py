@@ -28,8 +28,7 @@ class Orchestrator:
 
     async def on_signals_scored(self, event: SignalsScoredEvent) -> None:
         step = event.payload
-        policies = await self.policies.at(step.rests_on)
-        chosen = choice(policies.values(), step.signals)
+        chosen = choice(await self.policies.one(step.rests_on), step.signals)
         plan = TradingPlannedEvent.create(
             day=step.day,
             rests_on=step.rests_on,
@@ -42,8 +41,8 @@ class Orchestrator:
         await self.bus.publish(once(plan, step.day))
 
 
-def choice(policies: Iterable[PolicyUpdated], signals: Iterable[Signal]) -> Signal | None:
+def choice(policy: PolicyUpdated | None, signals: Iterable[Signal]) -> Signal | None:
     """The first strategy that the policy allows and that has a signal; none without a policy."""
     by_strategy = {signal.strategy_id: signal for signal in signals}
-    allowed = [strategy for policy in policies for strategy in policy.allowed_strategies]
+    allowed = policy.allowed_strategies if policy else []
     return next((by_strategy[strategy] for strategy in allowed if strategy in by_strategy), None)

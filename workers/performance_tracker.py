@@ -6,12 +6,11 @@ from typing import Any
 from qt_events import EventBus, TradeExecutedEvent
 from workers.books import Books
 from workers.events import PerformanceReportedEvent, TradingClosedEvent, once, plain
-from workers.history import MarketHistory
 from workers.portfolio import START_CENTS
 from workers.store import Store
 from workers.trades import trade_of
 
-KIND = "performance_tracker"  # of its documents
+BOOK = KIND = "performance_tracker"  # its books, and the kind of its documents
 CLOSING, RESULT = "closing", "result"  # their keys: the day that ends, and what came of all days so far
 
 
@@ -20,8 +19,8 @@ class PerformanceTracker:
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
-        self.books = Books(store.trades, "performance_tracker")
-        self._market = MarketHistory.of(store.prices)
+        self.books = Books(store.trades, BOOK)
+        self._market = store.market
         # One subscription, so that one worker alone hears of a day's end after its trades.
         bus.subscribe(TradeExecutedEvent, self.on_trading)
         bus.subscribe(TradingClosedEvent, self.on_trading)

@@ -5,9 +5,8 @@ from typing import Any
 
 from qt_events import EventBus, PolicyUpdated, PolicyUpdatedEvent, Side
 from workers.announcements import Announcements, Heard
-from workers.books import Books
+from workers.books import ACCOUNT, Books
 from workers.events import ClearedPlan, Order, OrdersRequestedEvent, TradingClearedEvent, once, order_id
-from workers.history import MarketHistory
 from workers.portfolio import Portfolio
 from workers.prices import Closes
 from workers.rebalancing import Step, rebalance
@@ -15,7 +14,6 @@ from workers.store import Store
 
 BASIS = "portfolio_balancer.basis"  # kind of the document: what was last traded for, and what before that
 REBALANCED = "portfolio_balancer.days"  # kind of the documents, one for each day with orders
-ACCOUNT = "executor"  # whose books are the account
 
 
 class PortfolioBalancer:
@@ -25,7 +23,7 @@ class PortfolioBalancer:
         self.bus, self._documents = bus, store.documents
         self.policies = Heard(Announcements(store.documents, PolicyUpdatedEvent))
         self._account = Books(store.trades, ACCOUNT)
-        self._market = MarketHistory.of(store.prices)
+        self._market = store.market
         bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
         bus.subscribe(TradingClearedEvent, self.on_trading_cleared)
 
@@ -37,9 +35,8 @@ class PortfolioBalancer:
         history = await self._market.at(plan.day)
         if history is None:
             return
-        policies = await self.policies.at(plan.rests_on)
-        closes = history.closes[-1]
-        orders = [order for policy in policies.values() for order in await self._orders(plan, policy, closes)]
+        policy = await self.policies.one(plan.rests_on)
+        orders = await self._orders(plan, policy, history.closes[-1]) if policy else []
         if orders:
             await self._documents.put(REBALANCED, plan.day.isoformat(), {"orders": len(orders)})
         requested = OrdersRequestedEvent.create(day=plan.day, rests_on=plan.rests_on, orders=orders)

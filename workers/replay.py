@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from qt_events import EventBus, HealthStatus, RiskMode
 from workers.events import HealthChecked
-from workers.feed import PATIENCE, MarketFeed
+from workers.feed import ANSWER_TIMEOUT, MarketFeed
 from workers.figures import Figures, figures
 from workers.market import Close
-from workers.patience import patiently
 from workers.store import Store
+from workers.store_retry import until_available
 
 
 class Result(BaseModel):
@@ -67,14 +67,14 @@ class Replay:
         async with self.bus:
             for done, close in enumerate(self.market, 1):
                 over = await self._feed.trade(close)
-                mode = await patiently(self.store.policies.risk_mode, PATIENCE)
+                mode = await until_available(self.store.policies.risk_mode, ANSWER_TIMEOUT)
                 watch(self._progress(over, done, mode))
             return Result(
                 days=len(self.market),
                 trades=over.trades,
                 final_equity=over.equity,
                 largest_drawdown=over.largest_drawdown,
-                components=await patiently(lambda: figures(self.store), PATIENCE),
+                components=await until_available(lambda: figures(self.store), ANSWER_TIMEOUT),
             )
 
     def _progress(self, over: HealthChecked, done: int, risk_mode: RiskMode | None) -> Progress:

@@ -1,7 +1,5 @@
 """Risk Guard: no order beyond the policy."""
 
-from collections.abc import Iterable
-
 from qt_events import EventBus, PolicyUpdated, PolicyUpdatedEvent, Side
 from workers.announcements import Announcements, Heard
 from workers.events import Order, OrdersApprovedEvent, OrdersRequestedEvent, once, plain
@@ -24,8 +22,8 @@ class RiskGuard:
 
     async def on_orders_requested(self, event: OrdersRequestedEvent) -> None:
         step = event.payload
-        policies = (await self.policies.at(step.rests_on)).values()
-        refused = {order.order_id: reason for order in step.orders if (reason := objection(order, policies))}
+        policy = await self.policies.one(step.rests_on)
+        refused = {order.order_id: reason for order in step.orders if (reason := objection(order, policy))}
         for order in step.orders:
             if order.order_id in refused:
                 await self._documents.put(REFUSED, order.order_id, {**plain(order), "reason": refused[order.order_id]})
@@ -38,14 +36,14 @@ class RiskGuard:
         await self.bus.publish(once(approved, step.day))
 
 
-def objection(order: Order, policies: Iterable[PolicyUpdated]) -> str | None:
+def objection(order: Order, policy: PolicyUpdated | None) -> str | None:
     """Why the policy forbids the order; None: it does not."""
     if order.side is Side.SELL:
         return None
-    for policy in policies:
-        if order.confidence < policy.global_min_confidence:
-            return f"confidence {order.confidence} is under {policy.global_min_confidence}"
-        if order.share > policy.max_risk_per_trade:
-            return f"{order.share:.2%} of equity is over {policy.max_risk_per_trade:.2%}"
-        return None
-    return "there is no policy yet"
+    if policy is None:
+        return "there is no policy yet"
+    if order.confidence < policy.global_min_confidence:
+        return f"confidence {order.confidence} is under {policy.global_min_confidence}"
+    if order.share > policy.max_risk_per_trade:
+        return f"{order.share:.2%} of equity is over {policy.max_risk_per_trade:.2%}"
+    return None

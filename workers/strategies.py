@@ -1,4 +1,4 @@
-"""Strategies: which symbols of a ranking each would hold. Pure: SG AI tries them on paper, Executor trades them."""
+"""Strategies: which symbols of a ranking each would hold. Pure: SG AI tries them, Strategy Runtime Engine runs them."""
 
 from collections.abc import Callable, Sequence
 

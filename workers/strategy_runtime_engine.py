@@ -30,13 +30,9 @@ class StrategyRuntimeEngine:
         step = event.payload
         promoted = await self.promotions.at(step.rests_on)
         stages = FIRST_STAGES | {name: promotion.to_stage for name, promotion in promoted.items()}
-        rankings = await self.rankings.at(step.rests_on)
-        signals = [
-            signal(strategy_id, ranking.top_symbols)
-            for ranking in rankings.values()
-            for strategy_id, stage in stages.items()
-            if stage is Stage.LIVE
-        ]
+        live = [name for name, stage in stages.items() if stage is Stage.LIVE]
+        ranking = await self.rankings.one(step.rests_on)
+        signals = [signal(name, ranking.top_symbols) for name in live] if ranking else []
         generated = SignalsGeneratedEvent.create(day=step.day, rests_on=step.rests_on, signals=signals)
         await self.bus.publish(once(generated, step.day))
 

@@ -44,8 +44,8 @@ COMPONENTS: tuple[Callable[[EventBus, Store], object], ...] = (
 )
 
 
-#: A database or a webhook may be away for two minutes before anything becomes a dead letter.
-PATIENCE = RetryPolicy(max_attempts=12, initial=0.2, max_delay=30)
+#: The database may be away for two minutes before anything becomes a dead letter.
+RETRY = RetryPolicy(max_attempts=12, initial=0.2, max_delay=30)
 
 
 def build(bus: EventBus, store: Store) -> None:

@@ -22,7 +22,7 @@ from workers.discord_notifier import (
     ALERTS,
     BUSY_WAIT,
     LONGEST_WAIT,
-    PATIENCE,
+    RETRY,
     DiscordNotifier,
     InvalidWebhookError,
     WebhookError,
@@ -285,7 +285,7 @@ async def test_a_server_in_trouble_is_asked_again(desk: Desk, webhook: Webhook) 
     webhook.answers = [answer(500, "oops"), answer(503), answer(408), TAKEN]
     await desk.bus.publish(changed())
     for backoff in (0.5, 1.0, 2.0):
-        assert backoff <= await desk.waits() <= backoff * (1 + PATIENCE.jitter)
+        assert backoff <= await desk.waits() <= backoff * (1 + RETRY.jitter)
         assert await desk.sent() == []
         await desk.wait_and_retry()
     await desk.bus.join()
@@ -296,11 +296,11 @@ async def test_trouble_without_end_is_a_dead_letter(desk: Desk, webhook: Webhook
     """After hours; it names the status, and what the server said."""
     webhook.answers = [answer(500, "database on fire")]
     await desk.bus.publish(changed())
-    for _ in range(PATIENCE.max_attempts - 1):
+    for _ in range(RETRY.max_attempts - 1):
         await desk.wait_and_retry()
         await until(lambda: desk.clock.due or not desk.bus.get_stats()["queue_size"])
     letter = await desk.letter()
-    assert (letter.reason, letter.attempts) == ("exhausted", PATIENCE.max_attempts)
+    assert (letter.reason, letter.attempts) == ("exhausted", RETRY.max_attempts)
     assert letter.message == "the webhook answered 500 Internal Server Error: 'database on fire'"
     assert desk.clock.time() > 2 * 3600
 

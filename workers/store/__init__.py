@@ -5,6 +5,7 @@ postgresql.py    connections to a server that may be silent
 tables.py        the schema; migrations/ brings a database there
 prices.py, documents.py, trades.py, policy_store.py
                  a table each
+history.py       the prices, as far as a process has read them
 errors.py        what can go wrong
 """
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from workers.store.database import Database
 from workers.store.documents import Documents
 from workers.store.errors import InvalidStoreUrlError, StoreError, StoreSchemaError, StoreUnavailableError
+from workers.store.history import MarketHistory, NoPricesError
 from workers.store.policy_store import PolicyStore
 from workers.store.prices import Prices, StoredClose
 from workers.store.tables import metadata
@@ -25,6 +27,8 @@ __all__ = [
     "Database",
     "Documents",
     "InvalidStoreUrlError",
+    "MarketHistory",
+    "NoPricesError",
     "PolicyStore",
     "Prices",
     "Store",
@@ -48,6 +52,7 @@ class Store:
         self.policies = PolicyStore(self._database)
         self.prices = Prices(self._database)
         self.trades = Trades(self._database)
+        self.market = MarketHistory(self.prices)  #: as far as this process has read it
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -17,7 +17,8 @@ from qt_events import (
     StrategyPromotedEvent,
 )
 from workers.announcements import Announcements
-from workers.events import MarketClosedEvent, Order, merged, order_id
+from workers.events import MarketClosedEvent, Order, order_id
+from workers.feed import merged
 from workers.store import Store, Trade
 
 E = TypeVar("E", bound=Event[Any])

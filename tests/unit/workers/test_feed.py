@@ -60,8 +60,8 @@ def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ASK_AGAIN", 0.02)
 
 
-def new_feed(scene: Scene, patience: float = 60.0) -> MarketFeed:
-    return MarketFeed(scene.bus, scene.store.prices, patience=patience)
+def new_feed(scene: Scene, timeout: float = 60.0) -> MarketFeed:
+    return MarketFeed(scene.bus, scene.store.prices, timeout=timeout)
 
 
 async def test_a_day_is_two_halves_and_the_next_comes_after_it(scene: Scene) -> None:
@@ -163,7 +163,7 @@ async def test_silence_ends_in_an_error_that_names_who_is_silent(scene: Scene) -
     """And the day, and what to look at."""
     System(scene, analysts=["msc_ai", "sg_ai"])
     with pytest.raises(SilenceError) as silence:
-        await new_feed(scene, patience=0.5).trade(close())
+        await new_feed(scene, timeout=0.5).trade(close())
     assert str(silence.value).startswith("2024-01-01: clm, opprank did not report within 0.5 s; is every subscription")
     assert silence.value.__cause__ is None
 
@@ -172,7 +172,7 @@ async def test_silence_after_the_opening_is_nobodys_in_particular(scene: Scene) 
     """All analysts reported; what follows ends with one report."""
     System(scene, ends=False)
     with pytest.raises(SilenceError, match="2024-01-01: nobody reported the end of trading"):
-        await new_feed(scene, patience=0.5).trade(close())
+        await new_feed(scene, timeout=0.5).trade(close())
 
 
 async def test_a_broker_that_is_away_is_not_called_silence(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

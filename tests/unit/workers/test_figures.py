@@ -75,7 +75,7 @@ async def test_names_those_who_did_not_hear(scene: Scene) -> None:
     for book in ("executor", "analytics"):
         await scene.store.trades.add(book, trade("A"))
     with pytest.raises(UnheardTradesError) as unheard:
-        await figures(scene.store, patience=0.5)
+        await figures(scene.store, timeout=0.5)
     assert str(unheard.value) == (
         "performance_tracker, metrics_logger did not hear of all trades within 0.5 s: are there dead letters?"
     )
@@ -84,4 +84,4 @@ async def test_names_those_who_did_not_hear(scene: Scene) -> None:
 async def test_no_time_at_all_is_too_little_by_name(scene: Scene) -> None:
     """Before anybody could be found missing."""
     with pytest.raises(UnheardTradesError, match="some did not hear"):
-        await figures(scene.store, patience=0)
+        await figures(scene.store, timeout=0)

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.workers.scene import MONDAY, Scene
-from workers.history import MarketHistory, NoPricesError
+from workers.store.history import MarketHistory, NoPricesError
 
 TUESDAY, SUNDAY = MONDAY + timedelta(1), MONDAY + timedelta(6)
 WEEK = [100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0]
@@ -55,8 +55,9 @@ async def test_a_day_is_past_when_the_market_has_a_later_one(scene: Scene) -> No
 
 async def test_the_components_of_a_process_read_each_day_once(scene: Scene, other: Scene) -> None:
     """They share it; another process has its own."""
-    ours = MarketHistory.of(scene.store.prices)
-    assert ours is MarketHistory.of(scene.store.prices) is not MarketHistory.of(other.store.prices)
+    await scene.keep(A=WEEK[:1])
+    assert scene.store.market is not other.store.market
+    assert await scene.store.market.at(MONDAY) is await scene.store.market.at(MONDAY)
 
 
 async def test_a_day_that_nobody_kept_is_named(scene: Scene) -> None:

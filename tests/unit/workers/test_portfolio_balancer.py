@@ -5,8 +5,9 @@ import pytest
 
 from qt_events import PolicyUpdatedEvent, Side
 from tests.unit.workers.scene import MONDAY, Scene, policy, trade
+from workers.books import ACCOUNT
 from workers.events import Order, OrdersRequestedEvent, TradingClearedEvent
-from workers.portfolio_balancer import ACCOUNT, REBALANCED, PortfolioBalancer
+from workers.portfolio_balancer import REBALANCED, PortfolioBalancer
 
 FLAT = {"A": [10.0] * 5, "B": [20.0] * 5, "C": [40.0] * 5}
 PLAN = {"strategy_id": "momentum", "model": "XGBoost v1", "confidence": {"A": 0.9, "B": 0.8, "C": 0.7}, "halted": False}

@@ -157,7 +157,7 @@ async def test_a_day_that_does_not_end_stops_the_replay(
     scene: Scene, market: list[Close], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the day it happened on, instead of waiting for ever; here nobody is there."""
-    monkeypatch.setattr(feed.MarketFeed.__init__, "__kwdefaults__", {"patience": 0.2})
+    monkeypatch.setattr(feed.MarketFeed.__init__, "__kwdefaults__", {"timeout": 0.2})
     with pytest.raises(SilenceError, match="2007-01-03: clm, msc_ai, opprank, sg_ai did not report"):
         await Replay(InMemoryEventBus(grace=0.1), scene.store, market).run()
 

@@ -35,18 +35,18 @@ async def test_an_order_at_the_limits_passes_unchanged(scene: Scene) -> None:
 )
 def test_an_order_beyond_a_limit_is_objected_to_with_the_reason(change: dict[str, Any], reason: str) -> None:
     """Too uncertain, or too large."""
-    assert objection(order(**change), [PolicyUpdated(**policy())]) == reason
+    assert objection(order(**change), PolicyUpdated(**policy())) == reason
 
 
 def test_without_a_policy_nothing_is_bought() -> None:
     """Silence is no permission."""
-    assert objection(order(), []) == "there is no policy yet"
+    assert objection(order(), None) == "there is no policy yet"
 
 
-@pytest.mark.parametrize("policies", [[], [PolicyUpdated(**policy())]])
-def test_a_sale_always_passes(policies: list[PolicyUpdated]) -> None:
+@pytest.mark.parametrize("known", [None, PolicyUpdated(**policy())])
+def test_a_sale_always_passes(known: PolicyUpdated | None) -> None:
     """Selling lowers the risk, whatever the policy says."""
-    assert objection(order(side=Side.SELL, share=0.9, confidence=0.0), policies) is None
+    assert objection(order(side=Side.SELL, share=0.9, confidence=0.0), known) is None
 
 
 async def test_what_is_refused_holds_up_nothing_else(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""Patience: asking the database again while it is away, for those who are no handler that the bus would call again."""
+"""Store retry: asking the database again while it is away, where no bus would call a handler again."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ logger = logging.getLogger(__name__)
 PAUSE = 0.5  # seconds between two tries
 
 
-async def patiently(ask: Callable[[], Awaitable[T]], patience: float) -> T:
+async def until_available(ask: Callable[[], Awaitable[T]], timeout: float) -> T:
     """What `ask` gives, as soon as it does.
 
     Raises:
-        StoreUnavailableError: the last one, after `patience` seconds of them.
+        StoreUnavailableError: the last one, after `timeout` seconds of them.
     """
-    deadline = asyncio.get_running_loop().time() + patience
+    deadline = asyncio.get_running_loop().time() + timeout
     while True:
         try:
             return await ask()

@@ -2,33 +2,26 @@
 
 import threading
 from datetime import date
-from typing import Self
-from weakref import WeakKeyDictionary
 
-from qt_events import QtEventsError
 from workers.prices import PriceHistory
-from workers.store import Prices
+from workers.store.errors import StoreError
+from workers.store.prices import Prices
 
 
-class NoPricesError(QtEventsError):
+class NoPricesError(StoreError):
     """A day was told of, and its prices are not in the database."""
 
 
 class MarketHistory:
-    """Closes that the feed kept before it told of them. Several threads may ask."""
+    """Closes that the feed kept before it told of them, each day read once. Several threads may ask."""
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
         self._read = PriceHistory()
         self._reading = threading.Lock()
 
-    @classmethod
-    def of(cls, prices: Prices) -> Self:
-        """The one that all components of a process share: each day is read once."""
-        return _shared.setdefault(prices, cls(prices))  # type: ignore[return-value]  # there are no subclasses
-
     async def at(self, day: date) -> PriceHistory | None:
-        """All closes up to this day; None if this process has already gone on.
+        """All closes up to this day, to be looked at now: it grows. None if this process has already gone on.
 
         Raises:
             NoPricesError: the feed has not kept this day's.
@@ -50,6 +43,3 @@ class MarketHistory:
         Then whatever asks for this day's work is delivered once more, long after it was done.
         """
         return bool(await self._prices.between(day, date.max))
-
-
-_shared: "WeakKeyDictionary[Prices, MarketHistory]" = WeakKeyDictionary()

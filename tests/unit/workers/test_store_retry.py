@@ -1,15 +1,15 @@
-"""patiently: asks again while the database is away, and no longer than it is told to."""
+"""until_available: asks again while the database is away, and no longer than it is told to."""
 
 import pytest
 
-from workers import patience
-from workers.patience import patiently
+from workers import store_retry
 from workers.store import StoreUnavailableError
+from workers.store_retry import until_available
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PAUSE", 0.001)
+    monkeypatch.setattr(store_retry, "PAUSE", 0.001)
 
 
 async def test_it_asks_until_there_is_an_answer() -> None:
@@ -22,7 +22,7 @@ async def test_it_asks_until_there_is_an_answer() -> None:
             raise answer
         return "here"
 
-    assert await patiently(ask, 60) == "here"
+    assert await until_available(ask, 60) == "here"
 
 
 async def test_at_last_it_gives_up() -> None:
@@ -32,7 +32,7 @@ async def test_at_last_it_gives_up() -> None:
         raise StoreUnavailableError("away")
 
     with pytest.raises(StoreUnavailableError, match="away"):
-        await patiently(ask, 0.01)
+        await until_available(ask, 0.01)
 
 
 async def test_another_error_is_nobodys_to_wait_out() -> None:
@@ -42,4 +42,4 @@ async def test_another_error_is_nobodys_to_wait_out() -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
-        await patiently(ask, 60)
+        await until_available(ask, 60)
