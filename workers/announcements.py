@@ -46,8 +46,8 @@ class Announcements(Generic[P]):
         event = once(event, day, key)
         await bus.publish(event)
         kept = {"id": event.id, "day": day.isoformat(), "payload": plain(event.payload)}
-        await self._documents.put(f"{self.type}/all", event.id, kept)
-        await self._documents.put(self.type, key, kept)
+        await self._documents.put(announced(self.type), event.id, kept)
+        await self._documents.advance(self.type, key, kept)
 
     async def all(self) -> dict[str, Announcement[P]]:
         """The last one of each key."""
@@ -60,7 +60,7 @@ class Announcements(Generic[P]):
         Raises:
             UnknownAnnouncementError: there is none.
         """
-        kept = await self._documents.get(f"{self.type}/all", id)
+        kept = await self._documents.get(announced(self.type), id)
         if kept is None:
             message = f"no {self.type} of id {id}: do all processes have the same QT_DATABASE_URL?"
             raise UnknownAnnouncementError(message)
@@ -102,6 +102,11 @@ class Heard(Generic[P]):
             payload = await self._announcements.find(told)
             self._known[key] = (told, payload)
         return payload
+
+
+def announced(event_type: str) -> str:
+    """The kind of the documents that keep all announcements of a type, by their ids."""
+    return f"{event_type}/all"
 
 
 def key_of(event: Event[Any]) -> str:

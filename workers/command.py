@@ -125,7 +125,7 @@ def _tell(result: Result, display: Display, *, as_json: bool) -> None:
 
 async def _feed(market: list[Close], bus: "CeleryEventBus", store: Store, display: Display) -> Result:
     _end_by_signal()
-    if not await store.is_empty():
+    if not (await store.is_empty() and await store.documents.add("feed", "", {"days": len(market)})):
         message = "the database holds what another replay left: give --database (QT_DATABASE_URL) an empty one"
         raise UsedStoreError(message)
     try:

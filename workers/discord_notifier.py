@@ -26,6 +26,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs every UR
 
 TIMEOUT = 10.0  # seconds, for the whole answer
 BUSY_WAIT = 5.0  # seconds, where a 429 does not say how long
+LONGEST_WORD = 5  # letters; longer parts of a URL are not repeated in errors
 MAX_PORT = 65_535
 LONGEST_WAIT = 3600.0  # seconds: whatever a server asks for
 ALERTS = "discord_notifier.alerts"  # kind of the documents, one for each alert
@@ -117,7 +118,8 @@ def judge(answer: httpx.Response) -> None:
         return
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise RetryLater(wait_of(answer), "the webhook takes no more for now (429)")
-    said = f"the webhook answered {status} {answer.reason_phrase}: {_excerpt(answer)}"
+    reason = _masked(answer.reason_phrase, answer.request.url)
+    said = f"the webhook answered {status} {reason}: {_excerpt(answer)}"
     if answer.is_server_error or status == httpx.codes.REQUEST_TIMEOUT or answer.is_success:
         raise WebhookError(said)
     raise Reject(f"{said}; check DISCORD_WEBHOOK_URL")
@@ -162,7 +164,12 @@ def _is_page(answer: httpx.Response) -> bool:
 def _excerpt(answer: httpx.Response) -> str:
     if _is_page(answer):
         return "a page of HTML, which no webhook sends"
-    said = answer.text
-    for secret in (str(answer.request.url), answer.request.url.path):
-        said = said.replace(secret, "***") if len(secret) > 1 else said
-    return repr(said[:200])
+    return repr(_masked(answer.text, answer.request.url)[:200])
+
+
+def _masked(said: str, url: httpx.URL) -> str:
+    """What a server says, without the parts of the URL that it may repeat: they are the secret."""
+    parts = {str(url), *url.path.split("/"), *url.raw_path.decode().split("/"), url.query.decode()}
+    for part in sorted(parts, key=len, reverse=True):
+        said = said.replace(part, "***") if len(part) > LONGEST_WORD else said
+    return said

@@ -27,9 +27,9 @@ class Executor:
     async def on_orders_approved(self, event: OrdersApprovedEvent) -> None:
         """Publish first, enter after: delivered again, it tells again what the books already hold once."""
         approved = event.payload
-        trades = list(await self._trades(approved)) if approved.orders else []
-        if trades and await self._market.is_past(approved.day):
+        if approved.orders and await self._market.is_past(approved.day):
             return
+        trades = list(await self._trades(approved)) if approved.orders else []
         for trade in trades:
             await self.bus.publish(executed(trade))
             await self.account.enter(trade)

@@ -6,12 +6,13 @@ not see into other processes, and a day is the same day whether one process trad
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date
 from typing import Any
 
-from qt_events import Event, EventBus, QtEventsError
+from qt_events import BrokerError, Event, EventBus, QtEventsError
 from workers.events import (
     HealthChecked,
     HealthCheckedEvent,
@@ -25,7 +26,10 @@ from workers.store import Prices
 from workers.store_retry import until_available
 
 ANALYSTS = frozenset({"msc_ai", "sg_ai", "clm", "opprank"})
+logger = logging.getLogger(__name__)
+
 ANSWER_TIMEOUT = 300.0  # seconds for each half of a day: longer than all retries of a delivery
+PAUSE = 1.0  # seconds before another try, where the broker has not taken it
 ASK_AGAIN = 10.0  # seconds without an answer: the workers may have come up only now
 
 
@@ -80,19 +84,31 @@ class MarketFeed:
                 self._news.notify_all()
 
     async def _ask(self, step: Event[Any], answered: Callable[[], object]) -> None:
-        """Publish until there is an answer. The same event again: those who have answered it answer the same."""
-        step = once(step, self._day)
-        try:
-            async with asyncio.timeout(self._timeout) as answering:
-                while not answered():
-                    await self.bus.publish(step)
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(ASK_AGAIN), self._news:
-                            await self._news.wait_for(answered)
-        except TimeoutError:
-            if not answering.expired():
-                raise  # the broker's, or the bus's own
-            raise self._silence() from None
+        """Publish until there is an answer. The same event again: those who have answered it answer the same.
+
+        Raises:
+            SilenceError: there is none.
+            BrokerError: the broker is still away after all that time.
+        """
+        loop = asyncio.get_running_loop()
+        step, deadline = once(step, self._day), loop.time() + self._timeout
+        while not answered():
+            try:
+                await self.bus.publish(step)
+            except BrokerError as error:
+                if loop.time() > deadline:
+                    raise
+                logger.warning("%s: %s; again in %g s", self._day, error, PAUSE)
+                await asyncio.sleep(PAUSE)
+                continue
+            await self._listen(answered)
+            if not answered() and loop.time() > deadline:
+                raise self._silence()
+
+    async def _listen(self, answered: Callable[[], object]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(ASK_AGAIN, self._timeout)), self._news:
+                await self._news.wait_for(answered)
 
     def _silence(self) -> SilenceError:
         who = ", ".join(sorted(self._missing)) or "nobody"
@@ -103,6 +119,6 @@ class MarketFeed:
         )
 
 
-def merged(*announced: Mapping[str, str]) -> dict[str, str]:
-    """Announcements of several, sorted: two that know the same say it in the same words."""
-    return dict(sorted(pair for each in announced for pair in each.items()))
+def merged(known: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
+    """Announcements known so far and those just told of, which take the place of older ones; sorted by name."""
+    return dict(sorted({**known, **told}.items()))

@@ -19,7 +19,7 @@ from qt_events import (
     StrategyPromotedEvent,
 )
 from workers import analytics, metrics_logger, performance_tracker
-from workers.announcements import Announcements
+from workers.announcements import Announcements, announced
 from workers.books import ACCOUNT, Books
 from workers.discord_notifier import ALERTS
 from workers.ensemble_manager import best
@@ -53,17 +53,22 @@ async def figures(store: Store, timeout: float = HEARD_TIMEOUT) -> Figures:
                 await asyncio.sleep(LOOK)
     except TimeoutError:
         message = (
-            f"{', '.join(missing) or 'some'} did not hear of all trades within {timeout:g} s: are there dead letters?"
+            f"{', '.join(missing) or 'some'} did not hear of everything within {timeout:g} s: are there dead letters?"
         )
         raise UnheardTradesError(message) from None
     return {**await _analysts(store), **await _traders(store), **await _listeners(store)}
 
 
 async def _deaf(store: Store) -> list[str]:
-    """Who has heard of fewer trades than there were."""
+    """Who has heard of fewer trades, or promotions, than there were."""
     trades = await store.trades.count(ACCOUNT)
     listeners = (performance_tracker.BOOK, analytics.BOOK, metrics_logger.BOOK)
-    return [name for name in listeners if await store.trades.count(name) < trades]
+    deaf = [name for name in listeners if await store.trades.count(name) < trades]
+    for promoted in (StrategyPromotedEvent.event_type, ModelPromotedEvent.event_type):
+        kept = await store.documents.count(f"{analytics.BOOK}.{promoted}")
+        if kept < await store.documents.count(announced(promoted)):
+            deaf.append(f"{analytics.BOOK} ({promoted})")
+    return deaf
 
 
 async def _analysts(store: Store) -> Figures:

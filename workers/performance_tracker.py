@@ -35,7 +35,7 @@ class PerformanceTracker:
             day, closing = event.payload.day, plain(event.payload)
             if await self._market.is_past(day):
                 return
-            await self._documents.put(KIND, CLOSING, closing)
+            await self._documents.advance(KIND, CLOSING, closing)
         if closing and closing["day"] == day.isoformat():
             await self._maybe_report(day, closing["trades"])
 

@@ -60,7 +60,7 @@ class PortfolioBalancer:
         before = last["before"] if last["day"] == today else last["basis"]
         if basis == before or await self._market.is_past(plan.day):
             return False
-        await self._documents.put(BASIS, "", {"day": today, "basis": basis, "before": before})
+        await self._documents.advance(BASIS, "", {"day": today, "basis": basis, "before": before})
         return True
 
 

@@ -33,6 +33,7 @@ class Summary(Result):
     deliveries: dict[str, int]  #: handled, by subscription
     retries: int
     dead_letters: int
+    unfinished: int  #: events without an outcome, such as an alert to a webhook that does not answer
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def summary(result: Result, stats: dict[str, Any]) -> Summary:
         deliveries=_column(stats["by_subscription"], "delivered"),
         retries=stats["retries"],
         dead_letters=stats["dead_letters"],
+        unfinished=stats["queue_size"],
     )
 
 

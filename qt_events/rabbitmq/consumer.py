@@ -123,7 +123,8 @@ class EventConsumer(Consumer):
         ignore_errors(self.connection, self._cancel)
         if self.pool.held:
             logger.info("stopping: %d events to finish within %g s", self.pool.held, self.bus.grace)
-        await self.pool.drain(0 if self._must_hurry() else self.bus.grace)
+        idle = not self.pool.serving  # told to stop while it connected: nothing is being handled, all is given back
+        await self.pool.drain(0 if idle or self._must_hurry() else self.bus.grace)
 
     def _must_hurry(self) -> bool:
         return self._serving.hurry or state.should_terminate not in (None, False)

@@ -187,7 +187,9 @@ def installed_postgres() -> Path | None:
 def _bin() -> Path:
     found = installed_postgres()
     if found is None:
-        raise PostgresError("no PostgreSQL is installed: `python -m qt_events.testing.provision --ensure` gets one")
+        raise PostgresError(
+            "no PostgreSQL is installed: `python -m qt_events.testing.provision --ensure postgresql` gets one"
+        )
     return found
 
 

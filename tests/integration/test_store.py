@@ -168,3 +168,10 @@ async def test_a_wrong_password_is_refused_without_showing_it(postgres_url: str)
         await store.is_empty()
     assert "planted" not in str(refused.value)
     store.dispose()
+
+
+async def test_who_was_held_up_does_not_put_the_day_back(store: Store) -> None:
+    """`advance` keeps the later day, whoever comes last; the same day again replaces."""
+    for day, number in (("2024-01-03", 1), ("2024-01-02", 2), ("2024-01-03", 3)):
+        await store.documents.advance("policy", "", {"day": day, "n": number})
+    assert await store.documents.get("policy", "") == {"day": "2024-01-03", "n": 3}

@@ -60,7 +60,10 @@ class Database:
         return await asyncio.to_thread(self._in_transaction, query, writes=False)
 
     async def write(self, change: Callable[[sa.Connection], T]) -> T:
-        """What `change` says, once it is on disk; StoreError if it is not."""
+        """What `change` says, once it is committed; StoreError if it is not.
+
+        A crash of this program loses nothing of it. With SQLite, a power failure may lose the last commits.
+        """
         return await asyncio.to_thread(self._in_transaction, change, writes=True)
 
     def _in_transaction(self, work: Callable[[sa.Connection], T], *, writes: bool) -> T:

@@ -10,6 +10,9 @@ from workers.store.tables import documents
 # Made once: making a statement takes longer than carrying it out. ON CONFLICT is the same on both databases.
 _VALUES = "INSERT INTO documents (kind, key, value) VALUES (:kind, :key, :value) ON CONFLICT (kind, key)"
 _PUT = sa.text(f"{_VALUES} DO UPDATE SET value = excluded.value").bindparams(sa.bindparam("value", type_=sa.JSON))
+_ADVANCE = sa.text(
+    f"{_VALUES} DO UPDATE SET value = excluded.value WHERE documents.value ->> 'day' <= excluded.value ->> 'day'"
+).bindparams(sa.bindparam("value", type_=sa.JSON))
 _ADD = sa.text(f"{_VALUES} DO NOTHING RETURNING key").bindparams(sa.bindparam("value", type_=sa.JSON))
 _OF_KIND = documents.c.kind == sa.bindparam("of_kind")
 _GET = sa.select(documents.c.value).where(_OF_KIND, documents.c.key == sa.bindparam("of_key"))
@@ -27,6 +30,11 @@ class Documents:
         """Keep it, in place of what was there."""
         row = {"kind": kind, "key": key, "value": value}
         await self._database.write(lambda connection: connection.execute(_PUT, row))
+
+    async def advance(self, kind: str, key: str, value: dict[str, Any]) -> None:
+        """Keep it, unless what is there has a later `day` (ISO 8601): whoever was held up comes too late."""
+        row = {"kind": kind, "key": key, "value": value}
+        await self._database.write(lambda connection: connection.execute(_ADVANCE, row))
 
     async def add(self, kind: str, key: str, value: dict[str, Any]) -> bool:
         """Keep it unless there is one; whether it is new."""

@@ -18,7 +18,6 @@ from qt_events import (
 )
 from workers.announcements import Announcements
 from workers.events import MarketClosedEvent, Order, order_id
-from workers.feed import merged
 from workers.store import Store, Trade
 
 E = TypeVar("E", bound=Event[Any])
@@ -71,7 +70,8 @@ class Scene:
 
     async def rests_on(self) -> dict[str, str]:
         """What a step that begins now rests on."""
-        return merged(*[await Announcements(self.store.documents, kind).ids() for kind in ANNOUNCED])
+        told = [await Announcements(self.store.documents, kind).ids() for kind in ANNOUNCED]
+        return dict(pair for each in told for pair in each.items())
 
     async def until(self, kind: type[E], times: int = 1) -> None:
         """Wait for what a task of its own publishes, which `join` does not wait for."""

@@ -75,7 +75,12 @@ FIGURES: dict[str, Any] = {
 }
 RESULT = Result(days=1008, trades=1234, final_equity=98_765.43, largest_drawdown=-0.1766, components=FIGURES)
 SUMMARY = Summary(
-    **dict(RESULT), events={"market.closed": 1008}, deliveries={"executor.on_orders": 2016}, retries=3, dead_letters=1
+    **dict(RESULT),
+    events={"market.closed": 1008},
+    deliveries={"executor.on_orders": 2016},
+    retries=3,
+    dead_letters=1,
+    unfinished=0,
 )
 
 

@@ -9,7 +9,7 @@ from qt_events import Event, HealthStatus, PublishTimeoutError
 from tests.unit.workers.scene import MONDAY, Scene
 from workers import feed as module
 from workers.events import HealthCheckedEvent, MarketAnalyzedEvent, MarketClosedEvent, TradingOpenedEvent
-from workers.feed import ANALYSTS, MarketFeed, SilenceError
+from workers.feed import ANALYSTS, MarketFeed, SilenceError, merged
 from workers.market import Close
 
 TUESDAY = MONDAY + timedelta(1)
@@ -177,7 +177,8 @@ async def test_silence_after_the_opening_is_nobodys_in_particular(scene: Scene) 
 
 async def test_a_broker_that_is_away_is_not_called_silence(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """PublishTimeoutError is a TimeoutError too: the operator must read what it says."""
-    feed = MarketFeed(scene.bus, scene.store.prices)
+    feed = new_feed(scene, timeout=0.1)
+    monkeypatch.setattr(module, "PAUSE", 0.01)
 
     async def away(event: Event[Any]) -> None:
         raise PublishTimeoutError("no confirm within 30 s: the broker is away")
@@ -185,3 +186,29 @@ async def test_a_broker_that_is_away_is_not_called_silence(scene: Scene, monkeyp
     monkeypatch.setattr(scene.bus, "publish", away)
     with pytest.raises(PublishTimeoutError, match="the broker is away"):
         await feed.trade(close())
+
+
+async def test_a_broker_that_comes_back_gets_the_same_event(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever had become of the first: its id stays."""
+    System(scene)
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    published, publish = [], scene.bus.publish
+
+    async def away_at_first(event: Event[Any]) -> None:
+        published.append(event.id)
+        if len(published) == 1:
+            raise PublishTimeoutError("no confirm within 30 s")
+        await publish(event)
+
+    monkeypatch.setattr(scene.bus, "publish", away_at_first)
+    assert (await new_feed(scene).trade(close())).day == MONDAY
+    assert published[0] == published[1]
+
+
+@pytest.mark.parametrize(("known", "told"), [("a", "b"), ("b", "a")])
+def test_what_was_told_last_takes_the_place_of_what_was_known(known: str, told: str) -> None:
+    """Whatever their ids: they say nothing about time."""
+    assert merged({"policy.updated/": known, "x/": "1"}, {"policy.updated/": told}) == {
+        "policy.updated/": told,
+        "x/": "1",
+    }

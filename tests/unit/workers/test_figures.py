@@ -44,6 +44,8 @@ async def test_tells_what_each_component_came_to(scene: Scene) -> None:
         await scene.store.documents.put(PLANS, day, {"strategy_id": strategy_id, "model": "N-HiTS v3"})
     for book in ("executor", *LISTENERS):
         await scene.store.trades.add(book, trade("A"))
+    for promoted in ("strategy.promoted", "model.promoted"):
+        await scene.store.documents.add(f"analytics.{promoted}", "1", {})
     told = await figures(scene.store)
     assert told["msc_ai"] == {"risk_mode": "NORMAL", "policies": 1}
     assert told["sg_ai"]["stages"] == {"momentum": "LIVE", "mean_reversion": "SHADOW", "core": "LIVE"}
@@ -77,8 +79,17 @@ async def test_names_those_who_did_not_hear(scene: Scene) -> None:
     with pytest.raises(UnheardTradesError) as unheard:
         await figures(scene.store, timeout=0.5)
     assert str(unheard.value) == (
-        "performance_tracker, metrics_logger did not hear of all trades within 0.5 s: are there dead letters?"
+        "performance_tracker, metrics_logger did not hear of everything within 0.5 s: are there dead letters?"
     )
+
+
+async def test_waits_for_promotions_too(scene: Scene) -> None:
+    """They are figures like any other: told, and then heard of."""
+    await scene.announce(StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE)
+    with pytest.raises(UnheardTradesError, match=r"^analytics \(strategy\.promoted\) did not"):
+        await figures(scene.store, timeout=0.5)
+    await scene.store.documents.add("analytics.strategy.promoted", "1", {})
+    assert (await figures(scene.store))["sg_ai"]["promotions"] == 1
 
 
 async def test_no_time_at_all_is_too_little_by_name(scene: Scene) -> None:

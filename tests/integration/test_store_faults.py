@@ -1,0 +1,122 @@
+"""The store when PostgreSQL is silent, full of rights that one lacks, or newer; and what both databases refuse."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from qt_events.testing.postgres import PrivatePostgres
+from tests.integration.conftest import until
+from workers.store import Store, StoreError, StoreSchemaError, StoreUnavailableError, postgresql
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    store = Store(url)
+    yield store
+    store.dispose()
+
+
+class Line:
+    """Carries bytes to a server and back, or, while it is dead, holds them; connections stay open all the time."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._alive = port, asyncio.Event()
+        self._alive.set()
+
+    def die(self) -> None:
+        self._alive.clear()
+
+    def revive(self) -> None:
+        self._alive.set()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Its own port."""
+        async with await asyncio.start_server(self._carry, "127.0.0.1") as server:
+            yield server.sockets[0].getsockname()[1]
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                await self._alive.wait()
+                target.write(data)
+                await target.drain()
+        except ConnectionError:
+            pass
+        finally:
+            target.close()
+
+
+async def test_a_silent_server_ends_in_an_error_and_is_used_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It neither answers nor hangs up, on connections that are open, or on new ones."""
+    line = Line(urlsplit(postgres_url).port or 0)
+    async with line.listening() as port:
+        with opened(postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{port}/")) as store:
+            await store.documents.put("kind", "key", {"n": 1})
+            line.die()
+            with monkeypatch.context() as patch:
+                patch.setattr(postgresql, "SILENCE", 0.5)
+                with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1"):
+                    await store.documents.get("kind", "key")
+            line.revive()
+            assert await store.documents.get("kind", "key") == {"n": 1}
+
+
+async def test_a_user_without_the_right_is_told_so(postgres: PrivatePostgres, postgres_url: str) -> None:
+    """Waiting does not give it: this is no StoreUnavailableError."""
+    with opened(postgres_url) as store:
+        await store.is_empty()
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("DROP ROLE IF EXISTS stranger")
+        connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'planted'")
+    place = postgres_url.rpartition("@")[2]
+    with (
+        opened(f"postgresql://stranger:planted@{place}") as store,
+        pytest.raises(StoreError, match="permission denied") as refused,
+    ):
+        await store.is_empty()
+    assert not isinstance(refused.value, StoreUnavailableError)
+    assert "planted" not in f"{refused.value} {refused.value!r}"
+
+
+async def test_a_schema_from_the_future_holds_no_connection(postgres_url: str) -> None:
+    """Whoever tries again and again must not use up the server's connections."""
+    with opened(postgres_url) as store:
+        await store.is_empty()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        with opened(postgres_url) as store:
+            for _ in range(3):
+                with pytest.raises(StoreSchemaError):
+                    await store.is_empty()
+            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+            # A server notices a moment later that a client has gone.
+            await until(lambda: connection.execute(query, [connection.info.backend_pid]).fetchone() == (0,))
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("nan", {"n": float("nan")}), ("no JSON", {"n": object()}), ("\ud800", {})],
+    ids=["nan", "object", "surrogate"],
+)
+async def test_what_is_no_json_is_refused_by_both(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str, key: str, value: dict[str, object]
+) -> None:
+    """SQLite alone would keep a NaN, and the same program would fail on PostgreSQL."""
+    url = f"sqlite:///{tmp_path}/store.db" if database == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    with opened(url) as store:
+        with pytest.raises(StoreError, match="refuses"):
+            await store.documents.put("kind", key, value)
+        assert await store.is_empty()
