@@ -19,7 +19,7 @@ fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make 
 	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
 	@$(BIN)/qt-events fleet $(ARGS)
 
-test: .venv/.installed-dev  ## all tests, with a RabbitMQ of their own: make test ARGS="tests/unit -x"
+test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m qt_events.testing.provision --ensure
 	@$(BIN)/python -m pytest $(ARGS)
 

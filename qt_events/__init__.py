@@ -23,6 +23,7 @@ The life of an event, and where to read about each part of it:
     clock.py          when a retry is due
     limits.py         the numbers a user sets, checked
     errors.py         every error, by whose fault it is
+    observer.py       who is told of publishes and of how attempts ended
     bus.py            the EventBus Protocol
     hosting.py        `async with bus:`
     backends.py       create_event_bus(url)

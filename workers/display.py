@@ -182,6 +182,8 @@ def _figures(result: Result, seconds: float) -> Table:
     if isinstance(result, Summary):
         table.add_row("retries", f"{result.retries:,}")
         table.add_row("dead letters", Text(f"{result.dead_letters:,}", style="bold red" if result.dead_letters else ""))
+        if result.unfinished:
+            table.add_row("unfinished", Text(f"{result.unfinished:,}", style="bold red"))
     return table
 
 

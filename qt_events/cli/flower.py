@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
+from qt_events.cli.options import App, More
 from qt_events.errors import InvalidOptionError, InvalidUrlError, NotSupportedError
 
 
 def flower(
-    app: Annotated[
-        str, typer.Option("--app", "-A", envvar="QT_APP", metavar="MODULE", help="The module with the Celery app.")
-    ] = "workers",
+    app: App = "workers",
     port: Annotated[int, typer.Option(min=0, max=65535, envvar="FLOWER_PORT", help="Where it listens.")] = 5555,
     address: Annotated[
         str, typer.Option(envvar="FLOWER_ADDRESS", help="Any other than this machine's own needs --basic-auth.")
@@ -31,10 +30,7 @@ def flower(
             help="RabbitMQ's management API, http://user:password@host:15672/api/. Default: the broker's host.",
         ),
     ] = None,
-    more: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[-- OPTION...]", help="More of `celery flower`, after a --.", show_default=False),
-    ] = None,
+    more: More = None,
 ) -> None:  # fmt: skip
     """Watch workers in a browser: every delivery as a task, with its event's id and type, and the lengths of queues.
 

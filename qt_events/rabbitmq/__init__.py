@@ -4,7 +4,7 @@ In the order of an event's life:
 
 bus.py            CeleryEventBus: the facade
 configuration.py  what a bus sets in its Celery app
-command_line.py   what `celery worker` takes from its command line
+command_line.py   Celery's command line: what a bus adds to it, and how it is run
 logs.py           Celery's own logs in the form of ours
 registration.py   a subscription as a task and queues of the Celery app
                   publishing
@@ -36,6 +36,9 @@ tasks.py          one attempt, and outcome -> delay level, dead letters; for eve
                   afterwards
 outstanding.py    what join() waits for
 dead_letters.py   list, show, retry, discard
+                  watching
+flower.py         Celery's monitor, started only where it can work
+gauges.py         what workers and queues are doing, from Celery's events and the management API
                   instead of all that
 eager.py          `task_always_eager`: publish runs the handlers itself
 """

@@ -16,14 +16,9 @@ from celery.worker import state
 from qt_events.errors import InvalidOptionError, NotSupportedError
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.pools import pool_name
-from qt_events.rabbitmq.selection import checked
+from qt_events.rabbitmq.selection import HELP, patterns_from
 
 _INTERRUPTED = 130  # as a shell says it
-
-_HELP = """Serve these subscriptions only: patterns with commas between them, such as 'orchestrator.*,risk_guard'. *, ?
-and [...] are as in file names; a pattern fits a name, or a name up to one of its dots: risk_guard is all of
-risk_guard.*. Default: all. The rest keep collecting for other workers. Celery tasks of the app's own are not meant: for
-those there are -Q and -X."""
 
 
 class SubscriptionsOption(CeleryOption):
@@ -35,10 +30,9 @@ class SubscriptionsOption(CeleryOption):
             multiple=True,
             metavar="PATTERNS",
             envvar="QT_SUBSCRIPTIONS",
-            show_envvar=True,
-            callback=_checked,
+            callback=_patterns,
             is_eager=True,
-            help=_HELP,
+            help=HELP,
             help_group="Queue Options",
         )
 
@@ -51,12 +45,12 @@ class SubscriptionsOption(CeleryOption):
         return super().handle_parse_result(ctx, opts, args)
 
 
-def _checked(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
+def _patterns(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
     app = ctx.obj.app
     if given:
         app.loader.import_default_modules()  # those of `include` subscribe too
     try:
-        return checked(given, (each.name for each in app.qt_events_bus.subscriptions))
+        return patterns_from(given, (each.name for each in app.qt_events_bus.subscriptions))
     except InvalidOptionError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
@@ -87,14 +81,19 @@ def run_worker(name: str, arguments: Sequence[str]) -> NoReturn:
         NotSupportedError: it has no bus.
     """
     app_with_bus(name)
-    sys.argv[:] = ["celery", "-A", name, "worker", *arguments]  # Celery reads it too: for -D, and for its process title
-    from celery.bin.celery import main  # noqa: PLC0415  # the whole of Celery's commands, and their plugins
-
     try:
-        sys.exit(main())
+        run_celery("-A", name, "worker", *arguments)
     except SystemExit as end:
         interrupted = end.code == state.should_stop == EX_FAILURE  # Celery's word for a warm shutdown by Ctrl-C
         sys.exit(_INTERRUPTED if interrupted else end.code)
+
+
+def run_celery(*arguments: str) -> NoReturn:
+    """`celery arguments`, in this process; ends with its SystemExit."""
+    sys.argv[:] = ["celery", *arguments]  # Celery reads it too: for -D, and for its process title
+    from celery.bin.celery import main  # noqa: PLC0415  # the whole of Celery's commands, and their plugins
+
+    sys.exit(main())
 
 
 def app_with_bus(name: str) -> celery.Celery:

@@ -25,7 +25,7 @@ from qt_events.rabbitmq.hub import HandedOverHub
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.pools import check_options, pool_name
 from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
-from qt_events.rabbitmq.selection import Selection, checked
+from qt_events.rabbitmq.selection import Selection, patterns_from
 from qt_events.rabbitmq.tasks import is_plain
 
 logger = logging.getLogger("qt_events")
@@ -81,7 +81,7 @@ class EventConsumer(Consumer):
 
     def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
         """From the worker's options. InvalidOptionError if a pattern fits nothing."""
-        return Selection(self.bus, checked(subscriptions, (each.name for each in self.bus.subscriptions)))
+        return Selection(self.bus, patterns_from(subscriptions, (each.name for each in self.bus.subscriptions)))
 
     def loop(self, *args: Any) -> None:
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends."""

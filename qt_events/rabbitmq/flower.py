@@ -3,7 +3,6 @@
 import errno
 import http.client
 import logging
-import sys
 from base64 import b64encode
 from collections.abc import Collection, Sequence
 from operator import itemgetter
@@ -14,7 +13,7 @@ import celery
 import kombu
 
 from qt_events.errors import BusyError, InvalidOptionError, InvalidUrlError, NotSupportedError
-from qt_events.rabbitmq.command_line import app_with_bus
+from qt_events.rabbitmq.command_line import app_with_bus, run_celery
 from qt_events.rabbitmq.connections import for_errands, visiting
 
 logger = logging.getLogger("qt_events")
@@ -44,11 +43,8 @@ def run_flower(name: str, arguments: Sequence[str], broker_api: str | None = Non
             raise InvalidOptionError(f"--broker-api: {trouble}")
         logger.warning("Flower will show no queues: %s", trouble)
     show_every_queue(app, connection.virtual_host)
-    sys.argv[:] = ["celery", "-A", name, "flower", f"--broker_api={_with_slash(api)}", *arguments]
-    from celery.bin.celery import main  # noqa: PLC0415  # the whole of Celery's commands, and their plugins
-
     try:
-        sys.exit(main())
+        run_celery("-A", name, "flower", f"--broker_api={_with_slash(api)}", *arguments)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -67,7 +63,7 @@ def trouble_with(api: str, vhost: str) -> str:
 
     Over https only Flower itself can say: it knows the certificates.
     """
-    parts = _checked(api)
+    parts = _parts(api)
     if parts.scheme == "https":
         return ""
     place = f"{parts.scheme}://{parts.hostname}:{parts.port or 80}{parts.path}"
@@ -95,7 +91,7 @@ def _status(parts: SplitResult, vhost: str) -> int:
         connection.close()
 
 
-def _checked(api: str) -> SplitResult:
+def _parts(api: str) -> SplitResult:
     try:
         parts = urlsplit(api)
         sane = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)

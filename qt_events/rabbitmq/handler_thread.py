@@ -42,11 +42,12 @@ class HandlerThread(Executor):
 
     def run(self, attempt: Coroutine[Any, Any, T]) -> T:
         """Its result; meanwhile this thread does what is submitted to it."""
-        self._running = True
+        calls = self._calls = SimpleQueue()  # a soft limit that struck late may have left something in the old one
+        self._running, self._exposed = True, False
         try:
             future = asyncio.run_coroutine_threadsafe(attempt, self._loop)
-            future.add_done_callback(lambda _: self._calls.put(None))
-            while (call := self._calls.get()) is not None:
+            future.add_done_callback(lambda _: calls.put(None))
+            while (call := calls.get()) is not None:
                 call()
             return future.result()
         finally:

@@ -11,6 +11,14 @@ from qt_events.subscription import Subscription
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus
 
+#: What the option `--subscriptions` does.
+HELP = (
+    "Serve only these: patterns with commas between them, such as 'orchestrator.*,risk_guard'; may be given several "
+    "times. *, ? and [...] are as in file names; a pattern fits a name, or a name up to one of its dots: risk_guard is "
+    "all of risk_guard.*. Default: QT_SUBSCRIPTIONS, or all. The rest keep collecting for other workers. Celery tasks "
+    "of the app's own are not meant: for those there are -Q and -X."
+)
+
 
 class Selection:
     """The subscriptions that fit one of the patterns; all of them if there is no pattern.
@@ -20,7 +28,7 @@ class Selection:
     """
 
     def __init__(self, bus: "CeleryEventBus", patterns: Sequence[str] = ()) -> None:
-        """`patterns` as `checked` gives them."""
+        """`patterns` as `patterns_from` gives them."""
         self._bus, self._patterns = bus, patterns
 
     def takes(self, name: str) -> bool:
@@ -60,14 +68,14 @@ def fits(pattern: str, name: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
-def checked(given: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+def patterns_from(texts: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     """The patterns in texts with commas between them; none if nothing is given.
 
     Raises:
         InvalidOptionError: one of them fits none of the names, or a text holds no pattern at all.
     """
     known, patterns = sorted(names), []
-    for text in given:
+    for text in texts:
         within = text.replace(",", " ").split()
         if not within:
             message = f"{text!r} names no subscription: leave the option out to serve all of them"

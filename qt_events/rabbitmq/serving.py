@@ -92,7 +92,7 @@ class Serving:
         if self._pool_name == "prefork" and broadcast and not left:
             message = (
                 f"subscription {name!r} is a broadcast: on prefork no process could own its queue; "
-                "use the asyncio pool, threads or solo"
+                "use the asyncio pool, threads or solo, or choose others with --subscriptions"
             )
             raise NotSupportedError(message)
 

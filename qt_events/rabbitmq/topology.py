@@ -21,6 +21,7 @@ NO_DELIVERY_LIMIT = 1_000_000  # the broker counts returns of what was merely pr
 INSTANCE_EXPIRES = 30 * 60 * 1000  # ms that a broadcast queue outlives its process
 QUEUE_TYPES = ("quorum", "classic")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,39}")
+_INSTANCE = re.compile(r"\.[0-9a-f]{12}$")  # which process a broadcast's queue belongs to
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,15 @@ class Topology:
     def quarantine(self, name: str) -> str:
         """The queue of what came back again and again without an outcome."""
         return f"{self.prefix}.quarantine.{name}"
+
+    def subscription_of(self, queue: str) -> str | None:
+        """Whose queue it is, for a broadcast without the instance; None for dead letters and all that is no `queue`."""
+        prefix = self.queue("")
+        return _INSTANCE.sub("", queue.removeprefix(prefix)) if queue.startswith(prefix) else None
+
+    def holds_dead_letters(self, queue: str) -> bool:
+        """Whether it is a `dead` queue; what is in quarantine is none yet."""
+        return queue.startswith(self.dead(""))
 
     def level(self, delay: float) -> tuple[str, int]:
         """Exchange and TTL (ms) of the smallest delay level that holds `delay` seconds."""

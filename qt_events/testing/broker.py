@@ -258,7 +258,9 @@ def rabbitmq_bin() -> Path:
     """The same, or a BrokerError that says how to get one."""
     found = installed_rabbitmq()
     if found is None:
-        raise BrokerError("no rabbitmq-server is installed: `python -m qt_events.testing.provision --ensure` gets one")
+        raise BrokerError(
+            "no rabbitmq-server is installed: `python -m qt_events.testing.provision --ensure rabbitmq` gets one"
+        )
     return found
 
 

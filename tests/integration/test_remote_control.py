@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.remote_control import REFUSED
+from qt_events.rabbitmq.remote_control import RULES
 from tests.integration.conftest import Fleet, WorkerProcess
 from tests.integration.remote import Remote, one_dead_letter, publish
 
@@ -91,7 +91,7 @@ async def test_what_a_pool_cannot_do_is_answered_by_name(
 ) -> None:
     """The answer is an error that says why; the worker goes on."""
     await start(fleet, pool)
-    refused = {command: whys[pool] for command, whys in REFUSED.items() if pool in whys}
+    refused = {rule.command: rule.refused[pool] for rule in RULES if pool in rule.refused}
     answers = {command: await remote.answer(command, **ARGUMENTS.get(command, {})) for command in refused}
     assert answers == {command: {"error": f"{command} on {pool}: {why}"} for command, why in refused.items()}
     await serves(fleet, client)

@@ -23,8 +23,3 @@ def test_the_contract_table_is_that_of_the_suite() -> None:
 def test_the_remote_control_table_is_that_of_the_code() -> None:
     """The commands that are refused are refused by the same table."""
     assert shown("remote control") == remote_control.table()
-
-
-def test_every_command_that_is_refused_has_a_row() -> None:
-    """The table leaves out nothing that may surprise."""
-    assert set(remote_control.REFUSED) <= set(remote_control.NOTES)

@@ -15,7 +15,7 @@ A backend of your own::
 
     class MyBackend(Backend):
         name = "mine"
-        features = Feature.BACKGROUND | Feature.LOCAL | Feature.ORDER
+        lacks = {Feature.FLEET: "it is one process"}
         def bus(self, options: Options) -> EventBus: ...
 
     @pytest.mark.parametrize("scenario", contract.scenarios(MyBackend.features))

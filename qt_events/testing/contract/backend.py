@@ -2,12 +2,15 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from qt_events.bus import EventBus
 from qt_events.memory import InMemoryEventBus
-from qt_events.testing.contract.feature import Feature, without
+from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.scenario import Options, Scenario, serve
 
 
@@ -28,11 +31,15 @@ class Member(ABC):
 
 
 class Backend(ABC):
-    """A backend under test. The least that one needs: a name, its features, and `bus`."""
+    """A backend under test. The least that one needs: a name, what it lacks, and `bus`."""
 
     name: ClassVar[str]
-    features: ClassVar[Feature]
-    lacks: ClassVar[dict[Feature, str]] = {}  #: the other features, and why
+    lacks: ClassVar[Mapping[Feature, str]] = {}  #: features that it does not have, and why
+    features: ClassVar[Feature] = ~Feature(0)  #: all the others; a subclass need not say it
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.features = ~reduce(or_, cls.lacks, Feature(0))
 
     @abstractmethod
     def bus(self, options: Options) -> EventBus:
@@ -92,8 +99,7 @@ class MemoryBackend(Backend):
     """InMemoryEventBus."""
 
     name = "memory"
-    lacks: ClassVar[dict[Feature, str]] = {Feature.FLEET: "it is one process"}
-    features = without(lacks)
+    lacks: ClassVar[Mapping[Feature, str]] = {Feature.FLEET: "it is one process"}
 
     def bus(self, options: Options) -> EventBus:
         """See Backend."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +17,7 @@ from qt_events.bus import EventBus
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.assignment import Assignment
 from qt_events.testing.contract.backend import Backend, Member
-from qt_events.testing.contract.feature import Feature, without
+from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Recorder
 from qt_events.testing.contract.scenario import Options, Scenario
 from qt_events.testing.keeper import Keeper
@@ -36,8 +36,7 @@ class CeleryBackend(Backend):
     """CeleryEventBus with run_forever() in the test's own process. `url` is of a vhost that nobody else uses."""
 
     name = "celery"
-    lacks: ClassVar[dict[Feature, str]] = {Feature.BACKPRESSURE: _ON_THE_BROKER}
-    features = without(lacks)
+    lacks: ClassVar[Mapping[Feature, str]] = {Feature.BACKPRESSURE: _ON_THE_BROKER}
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -66,11 +65,17 @@ class EagerBackend(Backend):
     """CeleryEventBus under task_always_eager: publish runs the handlers, without a broker."""
 
     name = "eager"
-    lacks: ClassVar[dict[Feature, str]] = dict.fromkeys(
-        without((Feature.LOCAL, Feature.HOSTED, Feature.ORDER, Feature.BROADCAST)),
+    lacks: ClassVar[Mapping[Feature, str]] = dict.fromkeys(
+        (
+            Feature.BACKGROUND,
+            Feature.SIDE_BY_SIDE,
+            Feature.CONCURRENCY,
+            Feature.RESTART,
+            Feature.BACKPRESSURE,
+            Feature.FLEET,
+        ),
         "`publish` runs the handlers before it returns",
     )
-    features = without(lacks)
 
     def bus(self, options: Options) -> EventBus:
         """See Backend."""
@@ -83,16 +88,15 @@ class WorkerBackend(Backend):
     """`celery worker` in processes of its own; the test only publishes.
 
     Scenarios that may share a process do: it is started for the first of them and lives until `end`.
-    The others get a prefix and processes of their own. Open it with `with`.
+    The others get a prefix and processes of their own. Whoever opens it calls `end`.
     """
 
     name = "worker"
-    lacks: ClassVar[dict[Feature, str]] = {
+    lacks: ClassVar[Mapping[Feature, str]] = {
         Feature.LOCAL: _ELSEWHERE,
         Feature.HOSTED: _ELSEWHERE,
         Feature.BACKPRESSURE: _ON_THE_BROKER,
     }
-    features = without(lacks)
     pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 
     def __init__(self, url: str, folder: Path, scenarios: Sequence[type[Scenario]]) -> None:
@@ -156,13 +160,12 @@ class PreforkBackend(WorkerBackend):
     """`celery worker -P processes`: children take a subscription's events as they come, several at a time."""
 
     name = "prefork"
-    lacks: ClassVar[dict[Feature, str]] = {
+    lacks: ClassVar[Mapping[Feature, str]] = {
         **WorkerBackend.lacks,
         Feature.ORDER: "several children take one subscription's events",
         Feature.CONCURRENCY: "a subscription may have all the children there are, however slow it is",
         Feature.BROADCAST: "a NotSupportedError: no child could own its queue",
     }
-    features = without(lacks)
     pool = ("-P", "processes", "-c", "4")
 
 
@@ -177,12 +180,11 @@ class SoloBackend(WorkerBackend):
     """`celery worker -P solo`: one handler at a time, whosever it is."""
 
     name = "solo"
-    lacks: ClassVar[dict[Feature, str]] = {
+    lacks: ClassVar[Mapping[Feature, str]] = {
         **WorkerBackend.lacks,
         Feature.SIDE_BY_SIDE: _ONE_AT_A_TIME,
         Feature.CONCURRENCY: _ONE_AT_A_TIME,
     }
-    features = without(lacks)
     pool = ("-P", "solo")
 
 

@@ -1,13 +1,10 @@
 """Feature: what a backend can do beyond handing events to handlers, and what a scenario needs."""
 
-from collections.abc import Iterable
 from enum import Flag, auto
-from functools import reduce
-from operator import or_
 
 
 class Feature(Flag):
-    """A backend declares those it has; a scenario that needs another one is not collected for it."""
+    """A backend declares those it lacks; a scenario that needs one of them is not collected for it."""
 
     #: Handlers run after publish has returned, and wait for their retries without holding it up.
     BACKGROUND = auto()
@@ -29,8 +26,3 @@ class Feature(Flag):
     BACKPRESSURE = auto()
     #: Several members may serve the same subscriptions.
     FLEET = auto()
-
-
-def without(lacking: Iterable[Feature]) -> Feature:
-    """All features but these."""
-    return ~reduce(or_, lacking, Feature(0))

@@ -46,7 +46,7 @@ class Scenario:
 
     @classmethod
     def needs_own_process(cls) -> bool:
-        """Whether a worker process may serve it together with others."""
+        """Whether a worker process that serves it may serve no other scenario."""
         return cls.alone or cls.members > 1 or cls.options != Options()
 
     def subscribe(self, bus: EventBus) -> None:

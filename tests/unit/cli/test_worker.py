@@ -3,11 +3,14 @@
 import os
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint
+from typing import get_args
 
 import pytest
 
 from qt_events import InvalidOptionError, cli
+from qt_events.cli.worker import PoolName
 from qt_events.rabbitmq import command_line
+from qt_events.rabbitmq.pools import POOLS
 
 
 @pytest.fixture
@@ -51,6 +54,11 @@ def test_options_become_celerys(celerys: list[list[str]], args: Sequence[str], e
     """Each by Celery's own name; prefork by the one that really gives it."""
     assert exit_code(*args) == 0
     assert celerys == [expected]
+
+
+def test_the_pools_are_those_that_a_bus_is_tested_on() -> None:
+    """No more, and none is forgotten."""
+    assert get_args(PoolName) == POOLS
 
 
 def test_the_app_may_come_by_environment(celerys: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qt_events import CeleryEventBus, Event, InvalidOptionError, NotSupportedError
 from qt_events.rabbitmq.queues import SubscriptionQueue
-from qt_events.rabbitmq.selection import Selection, checked, fits
+from qt_events.rabbitmq.selection import Selection, fits, patterns_from
 
 NAMES = ["executor", "orchestrator.on_policy", "orchestrator.on_signals", "risk_guard.on_fill"]
 words = st.lists(st.text("abc_", min_size=1, max_size=3), min_size=1, max_size=4).map(".".join)
@@ -57,12 +57,12 @@ def test_every_beginning_of_a_name_fits_it(first: str, rest: str) -> None:
 )
 def test_patterns_come_in_one_text_or_several(texts: list[str]) -> None:
     """Commas and blanks part them."""
-    assert checked(texts, NAMES) == ("executor", "risk_guard")
+    assert patterns_from(texts, NAMES) == ("executor", "risk_guard")
 
 
 def test_nothing_given_is_everything() -> None:
     """And so a worker without the option serves all."""
-    assert checked([], NAMES) == ()
+    assert patterns_from([], NAMES) == ()
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_nothing_given_is_everything() -> None:
 def test_a_pattern_that_fits_nothing_is_refused(texts: list[str], message: str) -> None:
     """Though others fit: a worker that silently serves less than was meant would be found out late."""
     with pytest.raises(InvalidOptionError, match=message):
-        checked(texts, NAMES)
+        patterns_from(texts, NAMES)
 
 
 def test_an_app_without_subscriptions_is_named_as_such() -> None:
     """Made too late, or in a module that nobody imports."""
     with pytest.raises(InvalidOptionError, match="the app has no subscriptions"):
-        checked(["anything"], [])
+        patterns_from(["anything"], [])
 
 
 @pytest.fixture
