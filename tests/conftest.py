@@ -1,5 +1,6 @@
 """Servers for the tests that need one: a broker and a PostgreSQL a test run, a vhost and a database a test."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -9,6 +10,11 @@ from qt_events.testing.broker import Broker
 from qt_events.testing.management import Management
 from qt_events.testing.postgres import PrivatePostgres
 from qt_events.testing.provision import open_broker
+
+
+# A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ system              all components on one bus
 replay, figures     the main job, and what each component came to
 command, display    `qt-events run`, `feed` and `analytics`, and what they show
 fleet               the Celery app: `celery -A workers worker`, as many processes as one likes
-launcher, fleet_commands, crew, gauges, fleet_display
+launcher, fleet_commands, crew, gauges, feed_report, fleet_display
                     `qt-events fleet`: all of it on one machine
 who_hears_what      the table in docs/who-hears-what.md
 """

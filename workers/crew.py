@@ -1,6 +1,7 @@
 """Crew: the processes of a fleet on this machine."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from time import monotonic
 from qt_events.testing.keeper import Keeper
 
 TAIL = 15  # lines
+FAR = 32_768  # bytes from the end, in which they are looked for
+COMPLAINT = re.compile(r"(?:qt-events|Error|(?:qt_events|workers)\.[\w.]+Error): (.+)")  # ours, click's, a traceback's
 
 
 class Crew:
@@ -25,6 +28,7 @@ class Crew:
         here = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))  # celeryconfig.py
         self.environment = {**os.environ, "PATH": programs, "PYTHONPATH": here}  #: what each process is given
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._read: dict[str, int] = {}  # bytes of what each has printed
         self._stopped: set[str] = set()
 
     @property
@@ -33,8 +37,12 @@ class Crew:
         return self._keeper.folder
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start it; what it prints is its `output`."""
+        """Start it."""
         self._processes[name] = self._keeper.spawn(name, command, self.environment)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether it was started."""
+        return name in self._processes
 
     def pid(self, name: str) -> int:
         """Its process id."""
@@ -42,7 +50,7 @@ class Crew:
 
     def status(self, name: str) -> int | None:
         """Its exit status, negative for a signal, if it was started and has ended."""
-        return self._processes[name].poll() if name in self._processes else None
+        return self._processes[name].poll() if name in self else None
 
     def wait(self, name: str, timeout: float) -> int:
         """Return when it has ended, with its status; subprocess.TimeoutExpired after so many seconds."""
@@ -53,17 +61,36 @@ class Crew:
         found = {name: self.status(name) for name in self._processes if name not in self._stopped}
         return {name: status for name, status in found.items() if status is not None}
 
-    def output(self, name: str) -> str:
-        """All that it has printed so far, if it was started."""
-        return (self.folder / f"{name}.out").read_text(errors="replace") if name in self._processes else ""
+    def new_lines(self, name: str) -> list[str]:
+        """The whole lines that it has printed since this was asked last; none if it was not started."""
+        if name not in self:
+            return []
+        since = self._read.get(name, 0)
+        whole, end, _ = self._printed(name, since).rpartition(b"\n")
+        self._read[name] = since + len(whole + end)
+        return whole.decode(errors="replace").splitlines()
 
     def tail(self, name: str) -> str:
-        """The end of it."""
-        return "\n".join(self.output(name).splitlines()[-TAIL:])
+        """The end of what it has printed."""
+        size = self._path(name).stat().st_size
+        lines = self._printed(name, max(0, size - FAR)).decode(errors="replace").splitlines()
+        return "\n".join(lines[-TAIL:])
+
+    def complaint(self, name: str) -> str | None:
+        """The error that it ended by, if that has a name, and so says all there is to say."""
+        return complaint(self.tail(name)) if (self.status(name) or 0) > 0 else None
+
+    def _printed(self, name: str, since: int) -> bytes:
+        with self._path(name).open("rb") as file:
+            file.seek(since)
+            return file.read()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.out"
 
     def stop(self, names: Iterable[str], grace: float) -> None:
         """SIGTERM to all of them; SIGKILL to their groups if they have not ended after so many seconds."""
-        chosen = [name for name in names if name in self._processes and name not in self._stopped]
+        chosen = [name for name in names if name in self and name not in self._stopped]
         self._stopped.update(chosen)
         for name in chosen:
             self._processes[name].send_signal(signal.SIGTERM)
@@ -82,3 +109,9 @@ class Crew:
 def told(status: int) -> str:
     """An exit status in words."""
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def complaint(printed: str) -> str | None:
+    """What an error of ours, or click's of wrong usage, says in the last line, if there is one."""
+    found = COMPLAINT.fullmatch(printed.rstrip().rpartition("\n")[2])
+    return found[1] if found else None

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from workers.gauges import ONLINE, STARTING, QueueGauge, Reading
+from workers.gauges import ONLINE, STARTING, Reading
 
 LINE_EVERY = 10  # readings
 AROUND = 16  # lines of the live table that are no worker's and no queue's
@@ -77,7 +77,7 @@ def frame(reading: Reading, title: str, room: int) -> RenderableType:
     """The live table at one moment, with at most `room` queues."""
     dead = Text(f"dead letters {reading.dead_letters:,}", style="bold red" if reading.dead_letters else "dim")
     feed = Text(f"feed: {reading.feed or 'waits'}", overflow="ellipsis", no_wrap=True)
-    body = Group(_workers(reading), "", _queues(reading.queues, room), "", feed, dead)
+    body = Group(_workers(reading), "", _queues(reading, room), "", feed, dead)
     return Group(Panel(body, title=title, box=box.ROUNDED, border_style="blue"), "")
 
 
@@ -94,14 +94,14 @@ def _workers(reading: Reading) -> Table:
     return table
 
 
-def _queues(queues: list[QueueGauge], room: int) -> Table:
+def _queues(reading: Reading, room: int) -> Table:
     table = _table("queue of", "waiting", "unacked", "consumers", "come/s", "done/s")
-    for queue in queues[:room]:
+    for queue in reading.queues[:room]:
         consumers = Text(str(queue.consumers), style="" if queue.consumers else "bold red")
         rates = f"{queue.come:.1f}", f"{queue.done:.1f}"
         table.add_row(queue.name, f"{queue.waiting:,}", f"{queue.unacked:,}", consumers, *rates)
-    if len(queues) > room:
-        table.add_row(Text(f"and {len(queues) - room} that are less busy", style="dim"))
+    if len(reading.queues) > room:
+        table.add_row(Text(f"and {len(reading.queues) - room} that are less busy", style="dim"))
     return table
 
 

@@ -1,43 +1,15 @@
-"""Gauges: what a fleet's workers and queues are doing, read from Celery's events and RabbitMQ's management API."""
+"""Gauges: what a fleet shows at one moment, and where its figures come from."""
 
-import re
-import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import celery
-import kombu
-from kombu.exceptions import OperationalError
+from qt_events.rabbitmq.gauges import Heartbeats, QueueGauge, WorkerGauge, dead_letters, nodes_online, queue_gauges
+
+if TYPE_CHECKING:
+    from qt_events import CeleryEventBus
 
 STARTING, ONLINE = "starting", "online"
-QUEUES, DEAD_LETTERS = "qt.sub.", "qt.dead."
-_INSTANCE = re.compile(r"\.[0-9a-f]{12}$")  # which process a broadcast's queue belongs to
-LOOK = 0.5  # seconds between two looks at whether to go on listening
-
-
-@dataclass(frozen=True)
-class QueueGauge:
-    """A subscription's queue, or queues."""
-
-    name: str  #: the subscription's
-    waiting: int = 0  #: events that no worker has taken
-    unacked: int = 0  #: events that a worker holds
-    consumers: int = 0
-    come: float = 0.0  #: events a second
-    done: float = 0.0  #: events a second
-
-
-@dataclass(frozen=True)
-class WorkerGauge:
-    """A worker, as it was when it last told of itself."""
-
-    pid: int
-    handled: int  #: since it started
-    active: int  #: being handled now
-    rate: float  #: handled a second, between its last two words
-    at: float  #: when that was, a Unix time
 
 
 @dataclass(frozen=True)
@@ -48,80 +20,38 @@ class Reading:
     gauges: dict[str, WorkerGauge] = field(default_factory=dict)  #: of those that have told of themselves
     queues: list[QueueGauge] = field(default_factory=list)
     dead_letters: int = 0
-    feed: str = ""  #: its last line
+    feed: str = ""  #: its last line on a day
+
+    @property
+    def starting(self) -> list[str]:
+        """The workers that are not ready yet."""
+        return [name for name, state in self.workers.items() if state == STARTING]
 
 
-def queue_gauges(rows: Iterable[Mapping[str, Any]]) -> list[QueueGauge]:
-    """A gauge for each subscription among the queues of the management API, the busiest first.
+class Gauges:
+    """The figures of one bus, whose workers are listened to from start to stop."""
 
-    A broadcast has a queue for each process: they are one gauge.
-    """
-    gauges: dict[str, QueueGauge] = {}
-    for row in rows:
-        if row["name"].startswith(QUEUES):
-            name = _INSTANCE.sub("", row["name"].removeprefix(QUEUES))
-            gauges[name] = _added(row, gauges.get(name, QueueGauge(name)))
-    return sorted(gauges.values(), key=lambda each: (-each.waiting - each.unacked, -each.done, each.name))
-
-
-def _added(row: Mapping[str, Any], gauge: QueueGauge) -> QueueGauge:
-    rates = row.get("message_stats", {})  # a queue that was declared just now has no figures yet
-    return QueueGauge(
-        gauge.name,
-        waiting=gauge.waiting + row.get("messages_ready", 0),
-        unacked=gauge.unacked + row.get("messages_unacknowledged", 0),
-        consumers=gauge.consumers + row.get("consumers", 0),
-        come=gauge.come + rates.get("publish_details", {}).get("rate", 0.0),
-        done=gauge.done + rates.get("ack_details", {}).get("rate", 0.0),
-    )
-
-
-def dead_letters(rows: Iterable[Mapping[str, Any]]) -> int:
-    """How many there are in all."""
-    return sum(row.get("messages", 0) for row in rows if row["name"].startswith(DEAD_LETTERS))
-
-
-class Heartbeats:
-    """What workers tell of themselves every two seconds, heard in a thread of its own."""
-
-    def __init__(self, app: celery.Celery) -> None:
-        """`app` knows the broker and the name of the exchange for events."""
-        self._app, self._enough = app, threading.Event()
-        self.gauges: dict[str, WorkerGauge] = {}  #: by the node's name before its @
-        self._thread = threading.Thread(target=self._listen, name="heartbeats", daemon=True)
+    def __init__(self, bus: "CeleryEventBus") -> None:
+        """`bus` has the workers' broker and prefix; it serves nothing itself."""
+        self._app, self._topology = bus.app, bus.topology
+        self._heartbeats = Heartbeats(bus.app)
 
     def start(self) -> None:
-        """Begin to listen."""
-        self._thread.start()
+        """Begin to listen to the workers."""
+        self._heartbeats.start()
 
     def stop(self) -> None:
         """Return when it listens no more."""
-        self._enough.set()
-        self._thread.join(10 * LOOK)
+        self._heartbeats.stop()
 
-    def hear(self, event: Mapping[str, Any]) -> None:
-        """A worker's event: worker-online, -heartbeat or -offline."""
-        if "processed" not in event:
-            return
-        name = event["hostname"].partition("@")[0]
-        before = self.gauges.get(name)
-        handled, at = event["processed"], event["timestamp"]
-        since = at - before.at if before else 0.0
-        rate = (handled - before.handled) / since if before and since > 0 else 0.0
-        self.gauges[name] = WorkerGauge(event["pid"], handled, event["active"], rate, at)
-
-    def _listen(self) -> None:
-        connection = self._app.connection_for_read()
-        while not self._enough.is_set():
-            try:
-                self._receive(connection)
-            except (OperationalError, *connection.connection_errors):
-                self._enough.wait(LOOK)  # the broker went; if it is gone for good, others say so
-
-    def _receive(self, connection: kombu.Connection) -> None:
-        receiver = self._app.events.Receiver(connection, handlers={"*": self.hear}, routing_key="worker.#")
-        with receiver.consumer_context() as (opened, _channel, _consumers):  # a connection of its own
-            while not self._enough.is_set():
-                with suppress(TimeoutError):
-                    opened.drain_events(timeout=LOOK)
-                opened.heartbeat_check()
+    def read(self, rows: Iterable[Mapping[str, Any]], ended: Mapping[str, str | None], feed: str) -> Reading:
+        """From the queues of the management API; `ended` tells for each worker how it has, if it has."""
+        rows = list(rows)
+        online = nodes_online(self._app, rows)
+        return Reading(
+            workers={name: end or (ONLINE if name in online else STARTING) for name, end in ended.items()},
+            gauges=dict(self._heartbeats.gauges),
+            queues=queue_gauges(self._topology, rows),
+            dead_letters=dead_letters(self._topology, rows),
+            feed=feed,
+        )

@@ -3,14 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
-from typing import Annotated
+from types import TracebackType
+from typing import Annotated, NoReturn, Self
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 import qt_events
 from qt_events import QtEventsError
@@ -18,16 +18,16 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ports import free_ports
 from workers import fleet_commands
 from workers.crew import Crew, told
+from workers.feed_report import FeedReport
+from workers.fleet_commands import Pool
 from workers.fleet_display import FleetDisplay, LiveFleetDisplay
-from workers.gauges import ONLINE, STARTING, Heartbeats, Reading, dead_letters, queue_gauges
+from workers.gauges import Gauges, Reading
 
 FRAME = 1.0  # seconds between two readings: RabbitMQ takes its own as often
 START = 120.0  # seconds that the workers may take to be ready
 GRACE = 45.0  # seconds for what workers hold, more than the grace of their bus
 SHORT_GRACE = 10.0  # seconds for those that hold nothing
 FEED, FLOWER = "feed", "flower"
-DAY = "  day "  # in each line that the feed prints on its way
-PIDBOX = ".qt.pidbox"  # how a worker's own queue for remote control ends; it is there once the worker consumes
 
 
 class FleetError(QtEventsError):
@@ -37,9 +37,7 @@ class FleetError(QtEventsError):
 def fleet(
     workers: Annotated[int, typer.Option(min=1, max=50, help="How many workers.", metavar="N")] = 3,
     days: Annotated[int | None, typer.Option(min=1, help="Only the first N days.", metavar="N")] = None,
-    pool: Annotated[
-        str | None, typer.Option(help="The workers' pool, as `celery worker -P` spells it. Default: asyncio.")
-    ] = None,
+    pool: Annotated[Pool | None, typer.Option(help="Where the workers' handlers run. Default: asyncio.")] = None,
     flower: Annotated[bool, typer.Option(help="Start Flower too.")] = True,  # noqa: FBT002
     flower_port: Annotated[int, typer.Option(min=0, max=65535, help="Where; 0: any that is free.")] = 0,
     until_done: Annotated[  # noqa: FBT002
@@ -55,11 +53,17 @@ def fleet(
     console = Console()
     console.print("starting RabbitMQ, which takes some seconds", soft_wrap=True)
     with PrivateBroker() as broker, _crew(broker) as crew:
+        names = [f"worker-{number}" for number in range(1, workers + 1)]
         port = (flower_port or free_ports(1)[0]) if flower else None
-        launcher = Launcher(broker, crew, [f"worker-{number}" for number in range(1, workers + 1)], port)
-        with launcher.opened(console) as display:
-            launcher.run(display, pool, days, until_done=until_done)
-        console.print(Text(launcher.result()), soft_wrap=True)
+        display = _display(console, len(names), port)
+        with Launcher(broker, crew, names, port, display) as launcher, display:
+            launcher.run(pool, days, until_done=until_done)
+
+
+def _display(console: Console, workers: int, port: int | None) -> FleetDisplay:
+    where = f"Flower http://127.0.0.1:{port}" if port else "no Flower"
+    title = f"[bold]Quantum Trader[/], {workers} workers, {where}"
+    return LiveFleetDisplay(console, title) if console.is_terminal else FleetDisplay(console)
 
 
 @contextmanager
@@ -75,99 +79,109 @@ def _crew(broker: PrivateBroker) -> Iterator[Crew]:
 
 
 class Launcher:
-    """One fleet, from its start to its end."""
+    """One fleet: a context that ends with all of it stopped in good order, first the feed."""
 
-    def __init__(self, broker: PrivateBroker, crew: Crew, workers: list[str], flower_port: int | None) -> None:
+    def __init__(
+        self, broker: PrivateBroker, crew: Crew, workers: list[str], flower_port: int | None, display: FleetDisplay
+    ) -> None:
         self._broker, self._crew, self._workers, self._port = broker, crew, workers, flower_port
-        self._heartbeats = Heartbeats(qt_events.CeleryEventBus(broker.url).app)
-        self._named: set[str] = set()  # of those that have ended
+        self._display, self._report = display, FeedReport()
+        self._gauges = Gauges(qt_events.CeleryEventBus(broker.url))
+        self._told: set[str] = set()  # of those that have ended
 
-    @contextmanager
-    def opened(self, console: Console) -> Iterator[FleetDisplay]:
-        """The display, and at its end a fleet that is stopped in good order: first the feed, at last the broker."""
-        where = f"Flower http://127.0.0.1:{self._port}" if self._port else "no Flower"
-        title = f"[bold]Quantum Trader[/], {len(self._workers)} workers, {where}"
-        display = LiveFleetDisplay(console, title) if console.is_terminal else FleetDisplay(console)
-        self._heartbeats.start()
-        try:
-            with display:
-                yield display
-        finally:
-            console.print("stopping", soft_wrap=True)
-            self._stop()
+    def __enter__(self) -> Self:
+        self._gauges.start()
+        return self
 
-    def _stop(self) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._display.tell("stopping")
         self._crew.stop([FEED], SHORT_GRACE)
         self._crew.stop(self._workers, GRACE)
-        self._heartbeats.stop()
+        self._gauges.stop()
         self._crew.stop([FLOWER], SHORT_GRACE)
 
-    def run(self, display: FleetDisplay, pool: str | None, days: int | None, *, until_done: bool) -> None:
+    def run(self, pool: Pool | None, days: int | None, *, until_done: bool) -> None:
         """Start all; return when the feed is done, if that is what is waited for.
 
         Raises:
-            FleetError: the feed, the broker, or the last worker is gone.
+            FleetError: a worker cannot start; the feed has failed; the last worker is gone.
+            BrokerError: the broker is gone.
         """
-        self._start_workers(display, pool)
-        self._start(FEED, fleet_commands.feed(days), display)
-        while not (until_done and self._crew.status(FEED) == 0):
-            self._look_after(display)
-            time.sleep(FRAME)
-
-    def _start_workers(self, display: FleetDisplay, pool: str | None) -> None:
         for name in self._workers:
-            self._start(name, fleet_commands.worker(name, pool=pool), display)
+            self._start(name, fleet_commands.worker(name, pool=pool))
         if self._port:
-            self._start(FLOWER, fleet_commands.flower(self._port, "127.0.0.1"), display)
-            display.tell(f"Flower: http://127.0.0.1:{self._port}")
+            self._start(FLOWER, fleet_commands.flower(self._port, "127.0.0.1"))
+            self._display.tell(f"Flower: http://127.0.0.1:{self._port}")
+        self._await_workers()
+        self._start(FEED, fleet_commands.feed(days))
+        self._await_feed()
+        self._display.tell(self._report.result)
+        if not until_done:
+            self._display.tell("the market has ended, the fleet goes on: Ctrl-C stops it")
+            self._go_on()
+
+    def _start(self, name: str, command: list[str]) -> None:
+        self._crew.start(name, command)
+        self._display.tell(f"{name}: {' '.join(command)} (pid {self._crew.pid(name)})")
+
+    def _await_workers(self) -> None:
         deadline = monotonic() + START
-        while late := [name for name, state in self._look_after(display).workers.items() if state == STARTING]:
+        reading = self._look()
+        while reading.starting:
             if monotonic() > deadline:
-                raise FleetError(f"{late[0]} is not ready after {START:g} s: {self._crew.tail(late[0])}")
+                late = reading.starting[0]
+                self._display.tell(self._crew.tail(late))
+                raise FleetError(f"{late} is not ready after {START:g} s: see above")
+            time.sleep(FRAME)
+            reading = self._look()
+
+    def _await_feed(self) -> None:
+        while self._crew.status(FEED) != 0:
+            self._look()
+            time.sleep(FRAME)
+        self._read_and_show()  # what it printed last
+
+    def _go_on(self) -> NoReturn:
+        while True:
+            self._look()
             time.sleep(FRAME)
 
-    def _start(self, name: str, command: list[str], display: FleetDisplay) -> None:
-        self._crew.start(name, command)
-        display.tell(f"{name}: {' '.join(command)} (pid {self._crew.pid(name)})")
+    # One look
 
-    # Looking after it
+    def _look(self) -> Reading:
+        ended = self._crew.ended()
+        if FEED not in self._crew:
+            self._must_start(ended)
+        self._tell(ended)
+        self._must_go_on()
+        return self._read_and_show()
 
-    def _look_after(self, display: FleetDisplay) -> Reading:
-        for name, status in self._crew.ended().items():
-            if name not in self._named and (name, status) != (FEED, 0):
-                self._named.add(name)
-                display.tell(f"{name} {told(status)}; its last words:\n{self._crew.tail(name)}", "bold red")
-        if FEED in self._named:
+    def _must_start(self, ended: Mapping[str, int]) -> None:
+        """What one worker cannot do, by the words of its own error, no other can: they are started alike."""
+        for name in ended.keys() & self._workers:
+            if complaint := self._crew.complaint(name):
+                raise FleetError(f"{name} cannot start: {complaint}")
+
+    def _tell(self, ended: Mapping[str, int]) -> None:
+        for name, status in ended.items():
+            if name not in self._told and (name, status) != (FEED, 0):
+                self._told.add(name)
+                complaint = self._crew.complaint(name)
+                why = f": {complaint}" if complaint else f"; its last words:\n{self._crew.tail(name)}"
+                self._display.tell(f"{name} {told(status)}{why}", "bold red")
+
+    def _must_go_on(self) -> None:
+        if FEED in self._told:
             raise FleetError("the feed has failed: see above")
-        if self._named.issuperset(self._workers):
+        if self._told.issuperset(self._workers):
             raise FleetError("no worker is left: see above")
-        reading = self._reading()
-        display.show(reading)
+
+    def _read_and_show(self) -> Reading:
+        self._report.hear(self._crew.new_lines(FEED))
+        reading = self._gauges.read(self._broker.management.queues("/"), self._ended(), self._report.day)
+        self._display.show(reading)
         return reading
 
-    def _reading(self) -> Reading:
-        rows = self._broker.management.queues("/")
-        ready = {row["name"].partition("@")[0] for row in rows if row["name"].endswith(PIDBOX)}
-        return Reading(
-            workers={name: self._state(name, ready) for name in self._workers},
-            gauges=dict(self._heartbeats.gauges),
-            queues=queue_gauges(rows),
-            dead_letters=dead_letters(rows),
-            feed=next(reversed(self._feed_lines()[0]), ""),
-        )
-
-    def _state(self, name: str, ready: set[str]) -> str:
-        status = self._crew.status(name)
-        if status is not None:
-            return told(status)
-        return ONLINE if name in ready else STARTING
-
-    def _feed_lines(self) -> tuple[list[str], list[str]]:
-        """What it has printed: a line for a day, now and then; and what came after the last of them."""
-        lines = self._crew.output(FEED).splitlines()
-        days = [number for number, text in enumerate(lines) if DAY in text]
-        return [lines[number] for number in days], lines[days[-1] + 1 if days else 0 :]
-
-    def result(self) -> str:
-        """What the feed came to; nothing if it has not ended by itself."""
-        return "\n".join(self._feed_lines()[1]) if self._crew.status(FEED) == 0 else ""
+    def _ended(self) -> dict[str, str | None]:
+        statuses = {name: self._crew.status(name) for name in self._workers}
+        return {name: None if status is None else told(status) for name, status in statuses.items()}

@@ -47,6 +47,12 @@ class Fleet:
         """Of its processes, by name, as it has told them."""
         return {name: int(pid) for name, pid in PID.findall(self.output)}
 
+    @property
+    def broker(self) -> int:
+        """The pid of its RabbitMQ, as that is noted in its folder."""
+        (note,) = self._folder.glob("qt-events-broker-*/pids/node")
+        return int(note.read_text())
+
     def until(self, condition: Callable[[], object], what: str) -> None:
         assert self._process is not None
         deadline = time.monotonic() + PATIENCE
@@ -88,12 +94,13 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(fleet: Fleet) -> None:
-    """With --until-done: exit code 0, what the feed came to, no process, no folder."""
+    """With --until-done: exit code 0, what the feed came to, once, no process, no folder."""
     fleet.start("--days", "21", "--until-done")
     assert fleet.ended() == 0, fleet.output
     assert set(fleet.pids) == {"worker-1", "worker-2", "worker-3", "feed", "flower"}
     assert re.search(r"^feed: .*  day 21/21  ", fleet.output, re.MULTILINE)
-    assert "final equity" in fleet.output.partition("stopping")[2]
+    assert fleet.output.partition("stopping")[0].count("final equity") == 1
+    assert fleet.output.rstrip().endswith("stopping")
     assert "Traceback" not in fleet.output
     assert fleet.left() == []
 
@@ -105,7 +112,18 @@ def test_a_killed_worker_is_named_and_the_others_go_on(fleet: Fleet) -> None:
     os.kill(fleet.pids["worker-2"], signal.SIGKILL)
     assert fleet.ended() == 0, fleet.output
     assert "worker-2 was killed by SIGKILL; its last words:" in fleet.output
-    assert "final equity" in fleet.output.partition("stopping")[2]
+    assert "final equity" in fleet.output
+    assert fleet.left() == []
+
+
+def test_after_the_market_the_fleet_goes_on_until_ctrl_c(fleet: Fleet) -> None:
+    """Without --until-done: what the feed came to is shown at once, and once."""
+    fleet.start("--workers", "1", "--days", "21", "--no-flower")
+    fleet.until(lambda: "the fleet goes on" in fleet.output, "done")
+    assert fleet.output.count("final equity") == 1
+    fleet.send(signal.SIGINT)
+    assert fleet.ended() == 130, fleet.output
+    assert fleet.output.count("final equity") == 1
     assert fleet.left() == []
 
 
@@ -132,12 +150,31 @@ def test_ctrl_c_while_it_starts_leaves_nothing(fleet: Fleet) -> None:
 
 
 def test_a_fleet_that_cannot_start_says_why(fleet: Fleet) -> None:
-    """The last words of the worker are there, the exit code is 1, nothing is left."""
-    fleet.start("--workers", "1", "--pool", "asynchronous", "--no-flower")
+    """In the words of the worker's own error and no others; the exit code is 1, nothing is left."""
+    fleet.start("--workers", "2", "--pool", "prefork", "--no-flower")
     assert fleet.ended() == 1
-    assert "worker-1 ended with status 2; its last words:" in fleet.output
-    assert "there is no pool 'asynchronous'" in fleet.output
-    assert "no worker is left" in fleet.output
+    last = fleet.output.splitlines()[-1]
+    assert re.fullmatch(r"qt-events: worker-\d cannot start: subscription '.+' is a broadcast: .+", last), fleet.output
+    assert "Traceback" not in fleet.output
+    assert fleet.left() == []
+
+
+def test_a_pool_that_there_is_not_is_wrong_usage(fleet: Fleet) -> None:
+    """Before anything is started."""
+    fleet.start("--pool", "processes")
+    assert fleet.ended() == 2
+    assert "prefork" in fleet.output
+    assert fleet.folders == []
+
+
+def test_a_broker_that_is_gone_ends_the_fleet(fleet: Fleet) -> None:
+    """With exit code 1; the workers do not wait for it."""
+    fleet.start("--workers", "1", "--no-flower")
+    fleet.until(lambda: "feed" in fleet.pids, "fed")
+    os.kill(fleet.broker, signal.SIGKILL)
+    assert fleet.ended() == 1, fleet.output
+    assert fleet.output.splitlines()[-1].startswith("qt-events: "), fleet.output
+    assert "Traceback" not in fleet.output
     assert fleet.left() == []
 
 

@@ -1,6 +1,9 @@
 """What a fleet's processes are started with."""
 
+import pytest
+
 from workers import fleet_commands
+from workers.fleet_commands import Pool
 
 
 def test_a_worker_is_celerys_own_with_a_name_of_its_own() -> None:
@@ -12,11 +15,20 @@ def test_a_worker_is_celerys_own_with_a_name_of_its_own() -> None:
 
 
 def test_a_worker_may_have_a_pool_and_a_part() -> None:
-    """As Celery spells them."""
-    assert fleet_commands.worker(pool="threads", subscriptions="executor,risk_*")[-2:] == [
+    """As options of Celery's own."""
+    assert fleet_commands.worker(pool=Pool.THREADS, subscriptions="executor,risk_*")[-2:] == [
         "--pool=threads",
         "--subscriptions=executor,risk_*",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pool", "celerys"),
+    [("asyncio", "asyncio"), ("prefork", "processes"), ("threads", "threads"), ("solo", "solo")],
+)
+def test_a_pool_goes_by_our_name_and_is_given_by_celerys(pool: str, celerys: str) -> None:
+    """Those of `qt-events worker --pool`: with `-P prefork` Celery would start the pool of the configuration."""
+    assert fleet_commands.worker(pool=Pool(pool))[-1] == f"--pool={celerys}"
 
 
 def test_the_feed_may_be_shortened() -> None:

@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from qt_events.rabbitmq.gauges import QueueGauge, WorkerGauge
 from workers.fleet_display import LINE_EVERY, FleetDisplay, LiveFleetDisplay, frame, line
-from workers.gauges import QueueGauge, Reading, WorkerGauge
+from workers.gauges import Reading
 
 READING = Reading(
     workers={"worker-1": "online", "worker-2": "was killed by SIGKILL", "worker-3": "starting"},
