@@ -11,7 +11,6 @@ from qt_events.testing.management import Management
 from qt_events.testing.postgres import PrivatePostgres
 from qt_events.testing.provision import open_broker
 
-
 # A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
