@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
 ARGS ?=
+# Tests mostly wait, for processes that start and stop: two at a time, each with servers of its own.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test check clean
@@ -21,7 +23,7 @@ fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make 
 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m qt_events.testing.provision --ensure
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: .venv/.installed-dev  ## style, types, who imports whom
 	@$(BIN)/ruff check .

@@ -85,6 +85,7 @@ class CeleryEventBus(Hosted):
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.app: celery.Celery = app if app is not None else new_app(str(url))
+        self.is_guest = app is not None  #: the app is its author's, who may have tasks of his own
         self._attach()
 
         self.stats = Stats()

@@ -76,7 +76,9 @@ class EventConsumer(Consumer):
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
         self.selection.leave_others()
-        if not any(is_plain(task) for task in self.app.tasks.values()):  # nobody would publish to Celery's own queue
+        # An app that the bus made has only tasks that some library gives to every app: nobody would publish to Celery's
+        # own queue.
+        if not (self.bus.is_guest and any(is_plain(task) for task in self.app.tasks.values())):
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
     def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
