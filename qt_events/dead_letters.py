@@ -28,6 +28,7 @@ class DeadLetterRecord:
     first_failed: datetime  #: UTC
     last_failed: datetime  #: UTC
     body: bytes  #: as it was on the wire
+    whole: bool = True  #: False: `body` is only its beginning, for it was too large to be read or kept
     properties: dict[str, Any] = field(default_factory=dict)  #: AMQP properties and headers of the event
     host: str = field(default_factory=socket.gethostname)
     id: str = field(default_factory=new_id)  #: of this dead letter
