@@ -10,6 +10,7 @@ from qt_events.testing.broker import Broker
 from qt_events.testing.management import Management
 from qt_events.testing.postgres import PrivatePostgres
 from qt_events.testing.provision import open_broker
+from tests.faults import summary
 
 # A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -55,3 +56,13 @@ def postgres() -> Iterator[PrivatePostgres]:
 def postgres_url(postgres: PrivatePostgres) -> str:
     """The URL of a database that only this test uses."""
     return postgres.create_database(f"qt_test_{uuid.uuid4().hex}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the fault tests' ledgers add up to."""
+    reports = [report for each in terminalreporter.stats.values() for report in each]
+    found = list(summary.ledgers(each for each in reports if isinstance(each, pytest.TestReport)))
+    if found:
+        terminalreporter.section("ledgers of the fault tests")
+        for line in summary.lines(found):
+            terminalreporter.write_line(line)

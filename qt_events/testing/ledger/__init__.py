@@ -1,0 +1,20 @@
+"""A ledger of events: what was attempted, confirmed, handled and buried while things broke, and what that adds up to.
+
+It is how Jepsen tests a queue (its checker `total-queue`): publishers note each attempt and its answer, handlers note
+what they handled, in files that survive a kill. Afterwards every delivery is ok, lost, duplicated, unexpected or
+recovered. Point it at a fleet of your own: `Ledger.keeping` wraps its handlers, `Load` publishes, `account` judges.
+
+entries.py  a line of the ledger, and the files it stands in
+tally.py    entries added up as they come; pure
+account.py  the result: figures by fault, and a verdict
+ledger.py   what publishers, handlers and whoever strikes a fault call
+load.py     numbered events, so many in flight
+"""
+
+from qt_events.testing.ledger.account import Account, Line
+from qt_events.testing.ledger.entries import Entry, Kind
+from qt_events.testing.ledger.ledger import FOLDER, Ledger
+from qt_events.testing.ledger.load import Load
+from qt_events.testing.ledger.tally import Tally
+
+__all__ = ["FOLDER", "Account", "Entry", "Kind", "Ledger", "Line", "Load", "Tally"]

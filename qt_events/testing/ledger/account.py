@@ -1,0 +1,96 @@
+"""Account: what a ledger adds up to, a line a fault, and the verdict."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+QUIET = "(before any)"  #: the line of what happened before the first fault
+_SHOWN = 5  # deliveries that an error's text names
+
+
+@dataclass(slots=True)
+class Line:
+    """Figures from one kind of fault until the next fault: by when an event was published; what came twice, or was
+    never published, by when it was handled.
+    """
+
+    struck: int = 0  #: times
+    events: int = 0  #: attempted
+    ok: int = 0  #: deliveries of confirmed events that were handled or are dead letters
+    lost: int = 0  #: deliveries of confirmed events that were neither
+    duplicated: int = 0  #: times that a subscription handled an event beyond the first
+    unexpected: int = 0  #: deliveries of what was never published, or not to this subscription
+    recovered: int = 0  #: deliveries with an outcome though the publish was not confirmed
+    failed: int = 0  #: deliveries without one, of such events: what their publishers were told
+    dead: int = 0  #: of the ok and recovered ones, dead letters
+
+    def __add__(self, other: Self) -> "Line":
+        return Line(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+@dataclass(frozen=True)
+class Account:
+    """The result of a run."""
+
+    lines: Mapping[str, Line]  #: by fault
+    errors: Mapping[str, int]  #: publishes that failed, by the error's name
+    lost: tuple[tuple[str, str], ...]  #: subscription and event
+    unexpected: tuple[tuple[str, str], ...]
+    unanswered: int  #: publishes that neither returned nor raised: their process was killed
+    answered_twice: int  #: events with more answers than attempts
+
+    @property
+    def total(self) -> Line:
+        """All faults together."""
+        return sum(self.lines.values(), start=Line())
+
+    def verify(self, *, duplicates: int | None = None) -> None:
+        """AssertionError, with the whole account, unless nothing is lost, nothing unexpected, no publish answered twice
+        and at most so many `duplicates` were handled (None: any number, at least once is the promise).
+        """
+        complaints = [
+            *_complaint("lost", self.lost),
+            *_complaint("unexpected", self.unexpected),
+            *([f"{self.answered_twice} publishes both failed and confirmed"] if self.answered_twice else []),
+        ]
+        if duplicates is not None and self.total.duplicated > duplicates:
+            complaints.append(f"{self.total.duplicated} handled twice, more than the {duplicates} that were in flight")
+        if complaints:
+            raise AssertionError("; ".join(complaints) + f"\n{self}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "total": asdict(self.total)}
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def table(self) -> str:
+        """As Markdown: a row a fault, and their sum."""
+        names = [each.name for each in fields(Line)]
+        rows = [(fault, *(str(getattr(line, name)) for name in names)) for fault, line in self._rows()]
+        head = ("fault", *names)
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        rule = ("-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:]))
+        lines = [_row(row, widths) for row in (head, rule, *rows)]
+        failures = ", ".join(f"{count} {name}" for name, count in sorted(self.errors.items()))
+        return "\n".join([*lines, *(["", f"publishes that failed: {failures}"] if failures else [])])
+
+    def _rows(self) -> Iterable[tuple[str, Line]]:
+        yield from self.lines.items()
+        if len(self.lines) != 1:
+            yield "together", self.total
+
+
+def _row(cells: Iterable[str], widths: Iterable[int]) -> str:
+    first, *rest = (
+        cell.rjust(width) if index else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return f"| {' | '.join([first, *rest])} |"
+
+
+def _complaint(what: str, deliveries: tuple[tuple[str, str], ...]) -> list[str]:
+    shown = ", ".join(f"{event} of {name}" for name, event in deliveries[:_SHOWN])
+    more = f" and {len(deliveries) - _SHOWN} more" if len(deliveries) > _SHOWN else ""
+    return [f"{len(deliveries)} {what}: {shown}{more}"] if deliveries else []

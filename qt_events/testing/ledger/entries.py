@@ -1,0 +1,78 @@
+"""Entries: what publishers and handlers note, a line each, in files that survive a kill."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    ATTEMPTED = "attempted"  #: a publish is about to be tried; `about` is the event's type
+    CONFIRMED = "confirmed"  #: it returned
+    FAILED = "failed"  #: it raised; `about` is the error's name
+    HANDLED = "handled"  #: a handler is done with it; `about` is the subscription
+    DEAD = "dead"  #: it is a dead letter; `about` is the subscription
+    FAULT = "fault"  #: a fault strikes; `id` is its name
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line."""
+
+    kind: Kind
+    id: str  #: the event's
+    about: str = ""
+    at: float = field(default_factory=monotonic)  #: seconds; one clock for all processes of a machine
+
+    def line(self) -> bytes:
+        """As it stands in a file."""
+        return json.dumps([self.kind, self.id, self.about, self.at]).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> "Entry":
+        """What `line` says."""
+        kind, *rest = json.loads(line)
+        return cls(Kind(kind), *rest)
+
+
+class Writer:
+    """Appends to a file of this process. One write a line: what was noted stands, even if the process is killed next.
+
+    The machine's own crash is another matter: nothing is synced.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process = self._file = -1
+
+    def write(self, entry: Entry) -> None:
+        """Append. Safe from any thread, and in a forked child, which gets a file of its own."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            self._file = os.open(self._folder / f"{self._process}.entries", flags, 0o644)
+        os.write(self._file, entry.line())
+
+
+class Reader:
+    """Reads what has been appended since it last looked, by all processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[Path, int] = {}
+
+    def read(self) -> Iterator[Entry]:
+        """New entries, in the order of each process."""
+        for path in sorted(self._folder.glob("*.entries")):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # being written
+                    self._read[path] = self._read.get(path, 0) + len(line)
+                    yield Entry.from_line(line)

@@ -1,0 +1,115 @@
+"""Ledger: what publishers, handlers and whoever strikes a fault call."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from qt_events.bus import EventBus
+from qt_events.dead_letters import DeadLetterRecord
+from qt_events.errors import InvalidOptionError, QtEventsError
+from qt_events.events import Event
+from qt_events.testing.ledger.account import Account
+from qt_events.testing.ledger.entries import Entry, Kind, Reader, Writer
+from qt_events.testing.ledger.tally import Tally
+
+FOLDER = "QT_EVENTS_LEDGER"  #: environment variable: the folder of this process's ledger
+
+
+class Ledger:
+    """A folder of entries, shared by the processes of a machine. Safe from any thread, and after a fork.
+
+    Each process writes a file of its own there; the folder is made if need be. What reads (`open`, `account`) adds up
+    all that was written so far, by anybody.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._writer, self._reader, self._tally = Writer(folder), Reader(folder), Tally()
+
+    @classmethod
+    def current(cls) -> Self:
+        """The one that the environment names: for worker processes.
+
+        Raises:
+            InvalidOptionError: it names none.
+        """
+        if not (folder := os.environ.get(FOLDER)):
+            raise InvalidOptionError(f"no ledger: set {FOLDER} to a folder that all processes of the test share")
+        return cls(Path(folder))
+
+    # Notes
+
+    async def publish(self, bus: EventBus, event: Event[Any]) -> bool:
+        """Publish and note attempt and answer; whether it was confirmed. Errors that are none of ours are raised."""
+        self.note(Kind.ATTEMPTED, event.id, event.type)
+        try:
+            await bus.publish(event)
+        except QtEventsError as error:
+            self.note(Kind.FAILED, event.id, type(error).__name__)
+            return False
+        self.note(Kind.CONFIRMED, event.id)
+        return True
+
+    def publish_sync(self, bus: EventBus, event: Event[Any]) -> bool:
+        """`publish`, for plain threads."""
+        self.note(Kind.ATTEMPTED, event.id, event.type)
+        try:
+            bus.publish_sync(event)
+        except QtEventsError as error:
+            self.note(Kind.FAILED, event.id, type(error).__name__)
+            return False
+        self.note(Kind.CONFIRMED, event.id)
+        return True
+
+    def handled(self, subscription: str, event: Event[Any]) -> None:
+        """A handler is done with it: call this last."""
+        self.note(Kind.HANDLED, event.id, subscription)
+
+    def keeping(self, subscription: str, handler: Callable[[Event[Any]], Any]) -> Callable[[Event[Any]], Any]:
+        """The handler, which notes what it has handled; async if that is."""
+        if inspect.iscoroutinefunction(handler):
+
+            @functools.wraps(handler)
+            async def keeping_async(event: Event[Any]) -> None:
+                await handler(event)
+                self.handled(subscription, event)
+
+            return keeping_async
+
+        @functools.wraps(handler)
+        def keeping(event: Event[Any]) -> None:
+            handler(event)
+            self.handled(subscription, event)
+
+        return keeping
+
+    def dead(self, records: Iterable[DeadLetterRecord]) -> None:
+        """These are dead letters. Noting one again changes nothing."""
+        for record in records:
+            self.note(Kind.DEAD, record.event_id, record.subscription)
+
+    def fault(self, name: str) -> None:
+        """A fault strikes now; what follows, until the next one, is counted under its name."""
+        self.note(Kind.FAULT, name)
+
+    def note(self, kind: Kind, id: str, about: str = "") -> None:
+        """Write a line."""
+        self._writer.write(Entry(kind, id, about))
+
+    # The result
+
+    def open(self, subscriptions: Mapping[str, str]) -> int:
+        """Deliveries that are owed now, of subscriptions by name with the pattern that each hears."""
+        return self._read().open(subscriptions)
+
+    def account(self, subscriptions: Mapping[str, str]) -> Account:
+        """What it adds up to."""
+        return self._read().account(subscriptions)
+
+    def _read(self) -> Tally:
+        self._tally.add(self._reader.read())
+        return self._tally

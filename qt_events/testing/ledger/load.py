@@ -1,0 +1,92 @@
+"""Load: numbered events, so many in flight, while something else strikes."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from qt_events.bus import EventBus
+from qt_events.events import Event
+from qt_events.testing.ledger.ledger import Ledger
+
+
+def numbered(number: int) -> Event[Any]:
+    """`load.numbered`, with its number as payload."""
+    return Event("load.numbered", payload={"n": number})
+
+
+class Load:
+    """Publishes through a bus and keeps the ledger; in an `async with`, until the block ends.
+
+    Args:
+        in_flight: publishes that wait for their answer at a time.
+        rate: events a second at most; None: as fast as the bus takes them.
+        make: the event of a number, from 0.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        ledger: Ledger,
+        *,
+        in_flight: int = 50,
+        rate: float | None = None,
+        make: Callable[[int], Event[Any]] = numbered,
+    ) -> None:
+        self.bus, self.ledger = bus, ledger
+        self.in_flight, self._rate, self._make = in_flight, rate, make
+        self._numbers = count()
+        self._began = 0.0
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self.published = 0  #: confirmed
+        self.failed = 0
+        self.longest = 0.0  #: seconds that the slowest publish took to its answer
+
+    async def __aenter__(self) -> Self:
+        self._began = monotonic()
+        self._tasks = [asyncio.create_task(self._publish()) for _ in range(self.in_flight)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Let what is in flight be answered, and begin nothing more."""
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def reaches(self, number: int, timeout: float = 120.0) -> None:
+        """Return when so many were confirmed.
+
+        Raises:
+            TimeoutError: not within `timeout` seconds.
+        """
+        async with asyncio.timeout(timeout):
+            while self.published < number:
+                for task in self._tasks:
+                    if task.done():
+                        task.result()  # it ended early: its error is the news
+                await asyncio.sleep(0.005)
+
+    async def more(self, number: int, timeout: float = 120.0) -> None:
+        """Return when so many more than now were confirmed. TimeoutError as above."""
+        await self.reaches(self.published + number, timeout)
+
+    async def _publish(self) -> None:
+        while not self._stopping:
+            number = next(self._numbers)
+            await self._turn_of(number)
+            began = monotonic()
+            confirmed = await self.ledger.publish(self.bus, self._make(number))
+            self.longest = max(self.longest, monotonic() - began)
+            self.published += confirmed
+            self.failed += not confirmed
+
+    async def _turn_of(self, number: int) -> None:
+        if self._rate is not None:
+            await asyncio.sleep(max(0.0, self._began + number / self._rate - monotonic()))

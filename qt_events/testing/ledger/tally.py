@@ -1,0 +1,143 @@
+"""Tally: entries added up as they come. Pure."""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from qt_events.routing import matches
+from qt_events.testing.ledger.account import QUIET, Account, Line
+from qt_events.testing.ledger.entries import Entry, Kind
+
+
+@dataclass(slots=True)
+class _Publish:
+    """What is known of an event's publishes."""
+
+    type: str = ""
+    at: float = 0.0  # when it was first attempted
+    attempts: int = 0
+    confirms: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Entries of all processes, in any order.
+
+    A delivery is an event and a subscription that is to have it.
+    """
+
+    _publishes: dict[str, _Publish] = field(default_factory=lambda: defaultdict(_Publish))
+    _handled: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    _dead: set[tuple[str, str]] = field(default_factory=set)
+    _errors: Counter[str] = field(default_factory=Counter)
+    _faults: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add them up."""
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        match entry.kind:
+            case Kind.ATTEMPTED:
+                publish = self._publishes[entry.id]
+                publish.at = min(publish.at or entry.at, entry.at)
+                publish.type, publish.attempts = entry.about, publish.attempts + 1
+            case Kind.CONFIRMED:
+                self._publishes[entry.id].confirms += 1
+            case Kind.FAILED:
+                self._publishes[entry.id].failures += 1
+                self._errors[entry.about] += 1
+            case Kind.HANDLED:
+                self._handled[entry.about, entry.id].append(entry.at)
+            case Kind.DEAD:
+                self._dead.add((entry.about, entry.id))
+            case Kind.FAULT:
+                self._faults.append((entry.at, entry.id))
+
+    # The result
+
+    def account(self, subscriptions: Mapping[str, str]) -> Account:
+        """What it adds up to, for subscriptions by name, each with the one pattern that it hears."""
+        lines, lost = _Lines(self._faults), []
+        for publish in self._publishes.values():
+            lines.at(publish.at).events += publish.attempts > 0
+        for delivery, publish in self._deliveries(subscriptions):
+            if self._count(lines.at(publish.at), delivery, publish):
+                lost.append(delivery)
+        unexpected = self._count_what_is_too_much(subscriptions, lines)
+        publishes = self._publishes.values()
+        return Account(
+            lines=lines.written(),
+            errors=dict(self._errors),
+            lost=tuple(lost),
+            unexpected=unexpected,
+            unanswered=sum(each.confirms + each.failures < each.attempts for each in publishes),
+            answered_twice=sum(each.confirms + each.failures > each.attempts for each in publishes),
+        )
+
+    def open(self, subscriptions: Mapping[str, str]) -> int:
+        """Deliveries that are owed: confirmed, and neither handled nor dead so far."""
+        return sum(
+            publish.confirms > 0 and not self._has_outcome(delivery)
+            for delivery, publish in self._deliveries(subscriptions)
+        )
+
+    def _has_outcome(self, delivery: tuple[str, str]) -> bool:
+        return delivery in self._handled or delivery in self._dead
+
+    def _deliveries(self, subscriptions: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], _Publish]]:
+        types = {publish.type for publish in self._publishes.values() if publish.attempts}
+        for name, pattern in subscriptions.items():
+            heard = {each for each in types if matches(pattern, each)}
+            for event, publish in self._publishes.items():
+                if publish.type in heard:
+                    yield (name, event), publish
+
+    def _count(self, line: Line, delivery: tuple[str, str], publish: _Publish) -> bool:
+        """Count one delivery; whether it is lost."""
+        has_outcome = self._has_outcome(delivery)
+        line.dead += delivery in self._dead and delivery not in self._handled
+        if publish.confirms:
+            line.ok += has_outcome
+            line.lost += not has_outcome
+            return not has_outcome
+        line.recovered += has_outcome
+        line.failed += not has_outcome
+        return False
+
+    def _count_what_is_too_much(self, subscriptions: Mapping[str, str], lines: "_Lines") -> tuple[tuple[str, str], ...]:
+        """What came more than once, and what nobody published or the subscription does not hear; the latter."""
+        unexpected = []
+        for delivery, times in self._handled.items():
+            for at in sorted(times)[1:]:
+                lines.at(at).duplicated += 1
+            if not self._is_owed(delivery, subscriptions):
+                lines.at(min(times)).unexpected += 1
+                unexpected.append(delivery)
+        return tuple(unexpected)
+
+    def _is_owed(self, delivery: tuple[str, str], subscriptions: Mapping[str, str]) -> bool:
+        name, event = delivery
+        publish = self._publishes.get(event)
+        return publish is not None and name in subscriptions and matches(subscriptions[name], publish.type)
+
+
+class _Lines:
+    """Lines by fault, and which one a moment belongs to: that of the last fault before it."""
+
+    def __init__(self, faults: Iterable[tuple[float, str]]) -> None:
+        self._strikes = sorted(faults)
+        self._lines = {QUIET: Line(), **{name: Line() for _, name in self._strikes}}
+        for _, name in self._strikes:
+            self._lines[name].struck += 1
+
+    def at(self, moment: float) -> Line:
+        before = bisect_right(self._strikes, moment, key=lambda strike: strike[0])
+        return self._lines[self._strikes[before - 1][1] if before else QUIET]
+
+    def written(self) -> dict[str, Line]:
+        """Without the quiet before the first fault, if there was none."""
+        return {name: line for name, line in self._lines.items() if line != Line()}

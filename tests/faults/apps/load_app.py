@@ -1,0 +1,54 @@
+"""The app of the workers that fault tests load: `celery -A load_app worker`. Its handlers keep a ledger."""
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.retry import RetryPolicy
+from qt_events.testing.ledger import Ledger
+
+app = Celery("load_app", broker=os.environ["LOAD_URL"], set_as_current=False)
+app.conf.broker_heartbeat = float(os.environ.get("LOAD_HEARTBEAT", "10"))
+bus = CeleryEventBus(
+    app=app,
+    grace=float(os.environ.get("LOAD_GRACE", "20")),
+    publish_timeout=float(os.environ.get("LOAD_PUBLISH_TIMEOUT", "30")),
+)
+ledger = Ledger.current()
+seconds = float(os.environ.get("LOAD_SECONDS", "0.002"))  # that a handler takes
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(**_: Any) -> None:
+    (ledger.folder / f"ready-{os.getpid()}").touch()
+
+
+async def on_loop(_: Event[Any]) -> None:
+    await asyncio.sleep(seconds)
+
+
+def in_thread(_: Event[Any]) -> None:
+    time.sleep(seconds)
+
+
+tried: set[str] = set()  # in this process
+
+
+async def failing(event: Event[Any]) -> None:
+    """One of ten fails at first, and one of fifty always."""
+    number = event.payload["n"]
+    if number % 50 == 0 or (number % 10 == 0 and event.id not in tried):
+        tried.add(event.id)
+        raise OSError(f"number {number}")
+
+
+THREE = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)
+bus.subscribe("load.#", ledger.keeping("on_loop", on_loop), name="on_loop", concurrency=10)
+bus.subscribe("load.#", ledger.keeping("in_thread", in_thread), name="in_thread", concurrency=4)
+bus.subscribe("load.#", ledger.keeping("failing", failing), name="failing", concurrency=10, retry=THREE)

@@ -1,0 +1,102 @@
+"""What fault tests share: worker processes on a broker that the test owns, a load, and the ledger's verdict."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.keeper import Keeper
+from qt_events.testing.ledger import FOLDER, Account, Ledger
+from tests.integration.conftest import WorkerProcess, until
+
+_APPS = Path(__file__).parent / "apps"
+WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
+
+#: Those of apps/load_app.py, with what they hear.
+SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#"}
+PREFETCH = 100  # events that a worker holds of each, at most
+
+
+class Rig:
+    """Workers of apps/load_app.py (or another app), buses that publish, and their common ledger."""
+
+    def __init__(self, url: str, folder: Path, subscriptions: Mapping[str, str] = SUBSCRIPTIONS) -> None:
+        self.url, self.subscriptions = url, dict(subscriptions)
+        self.ledger = Ledger(folder / "ledger")
+        self.figures: dict[str, Any] = {}  #: of the test, for the summary
+        self._keeper, self._numbers = Keeper("qt-events-rig-"), count(1)
+        self._buses: list[CeleryEventBus] = []
+
+    def bus(self, url: str | None = None, **options: Any) -> CeleryEventBus:
+        """A bus that only publishes; closed at the end."""
+        self._buses.append(CeleryEventBus(url or self.url, **options))
+        return self._buses[-1]
+
+    async def worker(
+        self, *options: str, url: str | None = None, ready: bool = True, program: tuple[str, ...] = WORKER,
+        **environment: object,
+    ) -> WorkerProcess:  # fmt: skip
+        """One more worker; `ready`: return when it consumes. Ends with the test."""
+        name = f"worker-{next(self._numbers)}"
+        path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
+        given = {key: str(value) for key, value in environment.items()}
+        env = {**os.environ, "PYTHONPATH": path, "LOAD_URL": url or self.url, FOLDER: str(self.ledger.folder), **given}
+        process = self._keeper.spawn(name, [sys.executable, *program, *options], env)
+        worker = WorkerProcess(process, self._keeper.folder / f"{name}.out")
+        if ready:
+            await self.until_ready(worker)
+        return worker
+
+    async def until_ready(self, worker: WorkerProcess) -> None:
+        """It consumes. It fails with the worker's output if that ends instead."""
+        note = self.ledger.folder / f"ready-{worker.pid}"
+        await until(lambda: note.exists() or worker.process.poll() is not None, 60, "a worker is ready")
+        assert worker.process.poll() is None, worker.output
+
+    async def end(self, *workers: WorkerProcess) -> None:
+        """SIGTERM, and exit status 0."""
+        for worker in workers:
+            worker.send(signal.SIGTERM)
+        for worker in workers:
+            assert await worker.ended() == 0, worker.output
+
+    def kill(self, worker: WorkerProcess) -> None:
+        """SIGKILL it and its children at once, as the OOM killer may."""
+        if worker.process.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.process.wait()
+
+    async def settled(self, timeout: float = 90.0) -> None:
+        """Return when every confirmed delivery was handled or is a dead letter; those are noted."""
+        bus = self.bus()
+        async with asyncio.timeout(timeout):
+            while await asyncio.to_thread(self.ledger.open, self.subscriptions):
+                for name in self.subscriptions:
+                    self.ledger.dead(await bus.dead_letters.list(name, limit=1_000_000))
+                await asyncio.sleep(0.2)
+
+    async def account(self, timeout: float = 90.0) -> Account:
+        """The verdict is the test's: this waits for all outcomes as long as it makes sense, and adds up."""
+        with suppress(TimeoutError):  # then some are lost, and the account says so
+            await self.settled(timeout)
+        return await asyncio.to_thread(self.ledger.account, self.subscriptions)
+
+    def close(self) -> None:
+        self._keeper.close()
+        for bus in self._buses:
+            bus.close()
+
+
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    """The processes that it has forked."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in found.stdout.split()]
