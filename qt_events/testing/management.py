@@ -65,6 +65,10 @@ class Management:
             self._request("DELETE", f"/connections/{_quoted(connection['name'])}", missing_ok=True)
         return len(found)
 
+    def running_nodes(self) -> list[str]:
+        """The names of those nodes of the cluster that run."""
+        return [node["name"] for node in self._listed("/nodes") if node["running"]]
+
     def is_ready(self, amqp_port: int) -> bool:
         """Whether the broker listens on `amqp_port`, its vhosts are up and it is not on its way down."""
         return self.check(f"port-listener/{amqp_port}") and self.check("virtual-hosts")

@@ -7,10 +7,13 @@ from pathlib import Path
 _FIRST = 15_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _EPHEMERAL_DEFAULT = 32_768
+_given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that nobody listens on at 127.0.0.1 now; not held, so take them soon.
+    """`count` different ports that nobody listens on at 127.0.0.1 now and that this process was not given before.
+
+    They are not held, so take them soon.
 
     They lie below the range that the kernel gives to outgoing connections. Inside it a client that keeps trying to
     reach a broker that is down would sooner or later get that very port for its own end, connect to itself and hold the
@@ -18,7 +21,9 @@ def free_ports(count: int) -> list[int]:
     """
     # A generator of its own: a seeded global one would give two test runs the same ports.
     candidates = random.SystemRandom().sample(range(_FIRST, _ephemeral_start()), k=1000)
-    return [port for port in candidates if _is_free(port)][:count]
+    ports = [port for port in candidates if port not in _given and _is_free(port)][:count]
+    _given.update(ports)
+    return ports
 
 
 def _ephemeral_start() -> int:

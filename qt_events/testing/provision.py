@@ -1,8 +1,8 @@
 """What tests need beside Python; `python -m qt_events.testing.provision --ensure` makes sure that it is there.
 
-RabbitMQ, PostgreSQL, and Chromium with its driver: as installed, else installed now from Debian's packages, as root or
-with a sudo that asks nothing, without starting any service. Where RabbitMQ cannot be had, the broker that
-QT_EVENTS_TEST_BROKER_URL names; one that merely happens to run on the machine is never used.
+RabbitMQ, PostgreSQL, Chromium with its driver, and libfaketime: as installed, else installed now from Debian's
+packages, as root or with a sudo that asks nothing, without starting any service. Where RabbitMQ cannot be had, the
+broker that QT_EVENTS_TEST_BROKER_URL names; one that merely happens to run on the machine is never used.
 """
 
 import argparse
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qt_events.errors import BrokerError
-from qt_events.testing.broker import Broker, PrivateBroker, installed_rabbitmq
+from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.chromium import installed_chromium
+from qt_events.testing.faketime import installed_faketime
 from qt_events.testing.given import BROKER_URL, GivenBroker
+from qt_events.testing.installed import installed_rabbitmq
 from qt_events.testing.packages import install
 from qt_events.testing.postgres import installed_postgres
 
@@ -57,6 +59,10 @@ def _chromium() -> Path | None:
     return found and found.browser
 
 
+def _faketime() -> Path | None:
+    return installed_faketime()
+
+
 NEEDS = {
     "rabbitmq": Need(
         ("rabbitmq-server",),
@@ -77,6 +83,12 @@ NEEDS = {
         _chromium,
         "tests look at web pages in a headless",
         "no Chromium for the tests: install chromium and the chromedriver of its version",
+    ),
+    "faketime": Need(
+        ("faketime",),
+        _faketime,
+        "tests have wall clocks jump by",
+        "no libfaketime for the tests: install faketime 0.9.10 or later",
     ),
 }
 

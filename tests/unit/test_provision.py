@@ -20,6 +20,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(provision, "installed_rabbitmq", lambda: None)
     monkeypatch.setattr(provision, "installed_postgres", lambda: None)
     monkeypatch.setattr(provision, "installed_chromium", lambda: None)
+    monkeypatch.setattr(provision, "installed_faketime", lambda: None)
     monkeypatch.setattr(provision, "install", lambda packages: "no way")
     monkeypatch.delenv(BROKER_URL, raising=False)
     return monkeypatch
@@ -37,6 +38,8 @@ def installs(machine: pytest.MonkeyPatch) -> list[list[str]]:
             machine.setattr(provision, "installed_postgres", lambda: Path("/pg"))
         if "chromium" in packages:
             machine.setattr(provision, "installed_chromium", lambda: Chromium(Path("/chromium"), Path("/driver")))
+        if "faketime" in packages:
+            machine.setattr(provision, "installed_faketime", lambda: Path("/faketime"))
         return ""
 
     machine.setattr(provision, "install", install)
@@ -73,9 +76,10 @@ def test_all_that_is_missing_is_installed_at_once(bare: pytest.MonkeyPatch, caps
     """One run of apt, and a line for each thing that says what tests will use."""
     runs = installs(bare)
     assert provision.main(["--ensure"]) == 0
-    assert runs == [["rabbitmq-server", "postgresql", "chromium", "chromium-driver"]]
+    assert runs == [["rabbitmq-server", "postgresql", "chromium", "chromium-driver", "faketime"]]
     lines = capsys.readouterr().out.splitlines()
-    assert [place in line for line, place in zip(lines, ["/new", "/pg", "/chromium"], strict=True)] == [True] * 3
+    places = ["/new", "/pg", "/chromium", "/faketime"]
+    assert [place in line for line, place in zip(lines, places, strict=True)] == [True] * 4
     assert all(line.endswith("just installed") for line in lines)
 
 
@@ -104,11 +108,12 @@ def test_what_cannot_be_had_is_a_line_each_that_says_what_to_do(
     told = capsys.readouterr()
     (there,) = told.out.splitlines()
     assert "/pg" in there
-    broker, browser = told.err.splitlines()
+    broker, browser, faketime = told.err.splitlines()
     assert "install rabbitmq-server" in broker
     assert BROKER_URL in broker
     assert "install chromium and the chromedriver" in browser
     assert browser.endswith("(no way)")
+    assert "install faketime" in faketime
 
 
 def test_a_test_that_needs_a_broker_fails_without_one(bare: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,77 @@
+"""ErlangHost: what Erlang nodes need of a machine, apart from all others on it."""
+
+import os
+import secrets
+from pathlib import Path
+
+from qt_events.errors import BusStateError
+from qt_events.testing.installed import program
+from qt_events.testing.keeper import Keeper
+from qt_events.testing.ports import free_ports
+
+
+class ErlangHost:
+    """A folder, a HOME, a cookie and an epmd: nodes of one host see one another, and nobody else.
+
+    It ends, with the nodes that were spawned by its keeper, on `close`, at the interpreter's exit and when this process
+    is killed.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """`prefix` of the folder's name. Nothing is there yet."""
+        self._prefix = prefix
+        (self._epmd,) = free_ports(1)
+        self._open: Keeper | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._open is not None
+
+    @property
+    def keeper(self) -> Keeper:
+        """Of the folder and all processes."""
+        if self._open is None:
+            raise BusStateError("it is not running: call start() first, or use it in a `with`")
+        return self._open
+
+    @property
+    def folder(self) -> Path:
+        return self.keeper.folder
+
+    def open(self) -> None:
+        """Make the folder and start the epmd."""
+        self._open = Keeper(self._prefix)
+        try:
+            self._furnish()
+            # Before any node: it would start an epmd as a daemon of its own, and nobody would end that.
+            self.keeper.spawn("epmd", [program("epmd"), "-port", str(self._epmd)], self.environment)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End every process at once and remove the folder. Closing twice does nothing."""
+        keeper, self._open = self._open, None
+        if keeper is not None:
+            keeper.close()
+
+    def _furnish(self) -> None:
+        home = self.folder / "home"
+        home.mkdir()
+        cookie = home / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        # Erlang refuses a cookie that others can read.
+        cookie.chmod(0o400)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a process on it."""
+        # What is set for another broker, by the user or by the machine's /etc/rabbitmq, must not leak into this one.
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
+        return inherited | {
+            "HOME": str(self.folder / "home"),
+            "LANG": "C.UTF-8",
+            "LC_ALL": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self._epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }

@@ -1,0 +1,37 @@
+"""The RabbitMQ that is installed, and Erlang's programs beside it."""
+
+import shutil
+from pathlib import Path
+
+from qt_events.errors import BrokerError
+
+_DEBIAN = Path("/usr/lib/rabbitmq/bin")
+
+
+def installed_rabbitmq() -> Path | None:
+    """The folder of `rabbitmq-server` and `rabbitmqctl`, or None.
+
+    Debian's own, since its wrapper on the PATH insists on the user `rabbitmq`; else the first one on the PATH.
+    """
+    if (_DEBIAN / "rabbitmq-server").exists():
+        return _DEBIAN
+    found = shutil.which("rabbitmq-server")
+    return Path(found).parent if found else None
+
+
+def rabbitmq_bin() -> Path:
+    """The same, or a BrokerError that says how to get one."""
+    found = installed_rabbitmq()
+    if found is None:
+        raise BrokerError(
+            "no rabbitmq-server is installed: `python -m qt_events.testing.provision --ensure rabbitmq` gets one"
+        )
+    return found
+
+
+def program(name: str) -> str:
+    """The path of one of Erlang's own, or a BrokerError that names it."""
+    found = shutil.which(name)
+    if found is None:
+        raise BrokerError(f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed")
+    return found
