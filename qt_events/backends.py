@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from importlib import import_module
 from inspect import signature
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from qt_events.bus import EventBus
 from qt_events.errors import InvalidOptionError, InvalidUrlError
+from qt_events.urls import scheme as scheme_of
 
 _BACKENDS = {
     "memory": ("qt_events.memory", "InMemoryEventBus"),
@@ -25,7 +25,7 @@ def create_event_bus(url: str, **options: Any) -> EventBus:
         InvalidUrlError: it is malformed, or no backend serves the scheme.
         InvalidOptionError: the backend has no such option, or not with that value.
     """
-    scheme = _scheme(url)
+    scheme = scheme_of(url)
     if scheme not in _BACKENDS:
         shown = f"{scheme}://..." if scheme else f"without a scheme ({type(url).__name__})"
         # never the whole URL: it may hold a password
@@ -36,14 +36,6 @@ def create_event_bus(url: str, **options: Any) -> EventBus:
     _must_be_known(options, name, signature(backend).parameters.keys() - {"url", "app"})
     bus = backend(url, **options) if scheme != "memory" else backend(**options)
     return cast("EventBus", bus)
-
-
-def _scheme(url: object) -> str:
-    try:
-        return urlsplit(url).scheme if isinstance(url, str) else ""
-    except ValueError:  # its text may show the password
-        message = "a malformed URL: use memory:// or amqp://user:password@host:port/vhost, the parts percent-encoded"
-        raise InvalidUrlError(message) from None
 
 
 def _must_be_known(options: Iterable[str], backend: str, known: Iterable[str]) -> None:

@@ -50,7 +50,10 @@ def run(
     market: Market = None,
     days: Days = None,
     broker: Annotated[
-        str | None, typer.Option(help="Over this RabbitMQ, amqp://…, under a prefix of its own.", metavar="URL")
+        str | None,
+        typer.Option(
+            envvar="QT_BROKER_URL", help="Over this RabbitMQ, amqp://…, under a prefix of its own.", metavar="URL"
+        ),
     ] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:

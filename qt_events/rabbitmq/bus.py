@@ -110,13 +110,13 @@ class CeleryEventBus(Hosted):
         if getattr(self.app, "qt_events_bus", None) is not None:
             message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
             raise BusStateError(message)
-        self.app.qt_events_bus = self
         configure(
             self.app,
             prefix=self.topology.prefix,
             classic=self.topology.queue_type == "classic",
             threads=self.max_workers,
         )
+        self.app.qt_events_bus = self
 
     @property
     def is_eager(self) -> bool:

@@ -2,18 +2,19 @@
 
 import os
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import celery
 from celery import signals
 from celery.utils.nodenames import default_nodename
 
-from qt_events.errors import InvalidUrlError
+from qt_events.errors import InvalidOptionError
+from qt_events.rabbitmq import urls
 from qt_events.rabbitmq.command_line import SubscriptionsOption
+from qt_events.rabbitmq.connections import BrokerConnection
 from qt_events.rabbitmq.logs import follow_celery
 
-_SCHEMES = ("amqp", "amqps")
+_PICKLE = {"pickle", "application/x-python-serialize"}
 
 _REQUIRED = {
     "worker_consumer": "qt_events.rabbitmq.consumer:EventConsumer",
@@ -26,8 +27,27 @@ _DEFAULTS = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,  # for ever
     "broker_heartbeat": 20,
+    "broker_connection_timeout": 5,
     "task_ignore_result": True,
 }
+
+
+class _OwnApp(celery.Celery):
+    """Connects to the URL that it was given: in plain apps, Celery has CELERY_BROKER_URL win."""
+
+    own_url: str
+
+    def connection(self, hostname: str | None = None, **options: Any) -> BrokerConnection:
+        made: BrokerConnection = super().connection(hostname or self.own_url, **options)
+        return made
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> BrokerConnection:
+        made: BrokerConnection = super().connection_for_read(url or self.own_url, **options)
+        return made
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> BrokerConnection:
+        made: BrokerConnection = super().connection_for_write(url or self.own_url, **options)
+        return made
 
 
 def new_app(url: str) -> celery.Celery:
@@ -35,25 +55,41 @@ def new_app(url: str) -> celery.Celery:
 
     Raises:
         InvalidUrlError: that is no AMQP URL.
+        InvalidOptionError: a certificate or a key that it names cannot be used.
     """
-    for each in url.split(";"):
-        _check(each)
-    app = celery.Celery("qt_events", broker=url, set_as_current=False)
-    app.conf.update(worker_enable_remote_control=False)
+    settings = urls.settings(urls.listed(url))
+    app = _OwnApp("qt_events", broker=urls.bare(url), set_as_current=False)
+    app.own_url = urls.bare(url)
+    app.conf.update(worker_enable_remote_control=False, **settings)
     return app
 
 
-def _check(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        sane = parts.scheme in _SCHEMES and parts.hostname and (parts.port or True)
-    except ValueError:
-        sane = False
-    if not sane:
-        message = (
-            "a bus over RabbitMQ needs a URL such as amqp://user:password@host:5672/vhost"  # theirs may hold a password
-        )
-        raise InvalidUrlError(message)
+def _take_over(app: celery.Celery) -> None:
+    """Check the URLs that the app's author gave, and make settings of their parameters."""
+    conf = app.conf
+    given = {"read": conf.broker_read_url, "write": conf.broker_write_url}  # from the environment, too
+    listed = [each for found in given.values() if _is_amqp(found) for each in urls.listed(found)]
+    settings = urls.settings(listed) if listed else {}
+    if "broker_use_ssl" in settings and conf.broker_use_ssl:
+        raise InvalidOptionError("TLS is configured twice: in the broker's URL, and in broker_use_ssl; choose one")
+    conf.update(settings)
+    urls.checked_tls(conf.broker_use_ssl)
+    for name in ("broker_url", "broker_read_url", "broker_write_url"):
+        if _is_amqp(found := conf.get(name)):  # Celery reads them for its reports, and knows no parameters
+            conf[name] = urls.bare(found if isinstance(found, str) else ";".join(found))
+
+
+def _is_amqp(found: Any) -> bool:
+    """Not what other transports take, such as memory:// in tests, which Celery knows better."""
+    return bool(found) and "amqp" in "".join(found).partition("://")[0]
+
+
+def _must_not_unpickle(app: celery.Celery) -> None:
+    """Whoever may write to a queue, or to the exchange of remote control, could run code of his own."""
+    for name in ("accept_content", "result_accept_content", "event_serializer"):
+        given = app.conf.get(name) or ()
+        if not _PICKLE.isdisjoint([given] if isinstance(given, str) else given):
+            raise InvalidOptionError(f"{name} allows pickle, by which a message runs code: leave it at json")
 
 
 def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -> None:
@@ -71,6 +107,10 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
         if not any(name in each for each in given):
             app.conf[name] = value
     app.conf.update(_REQUIRED)
+    _must_not_unpickle(app)
+    if not isinstance(app, _OwnApp):
+        _take_over(app)
+    app.amqp.Connection = BrokerConnection
     follow_celery()
     app.user_options["worker"].add(SubscriptionsOption())
     if classic:  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together

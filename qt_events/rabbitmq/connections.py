@@ -1,31 +1,93 @@
 """Connecting: the hosts that a connection can be made to, and by what it can be lost."""
 
+# What connecting needs later is imported here. A child that is forked while the publisher's thread imports it would
+# wait for the end of that import for ever.
+import encodings.idna
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import celery
+import celery.backends.base
 import kombu
+import kombu.transport.pyamqp
 from amqp import Connection as RawConnection
-from amqp.exceptions import ChannelError
+from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
+from qt_events.rabbitmq.tls import told, verified
+from qt_events.rabbitmq.urls import bare
 
 LOST = (OSError, AmqpConnectionError)  #: what a connection raises when it is no more, or cannot be made
-_CONNECT_TIMEOUT = 5  # seconds
 ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a look
+
+
+class BrokerConnection(kombu.Connection):
+    """kombu's Connection, that checks over TLS who answers, and takes each of several URLs for what it says.
+
+    kombu 5.7 checks no host's name, has a URL without a port or a vhost inherit those of the one before it, and takes
+    the parameters of a URL for its own arguments; here they are Celery's settings by then.
+    """
+
+    #: Set once it is connected: kombu would connect again wherever it is used, on an event loop for example, and wait.
+    stays_lost = False
+
+    def __init__(self, hostname: Any = "localhost", *args: Any, **kwargs: Any) -> None:
+        urls = hostname if isinstance(hostname, str | None) else ";".join(hostname)
+        super().__init__(urls and bare(urls), *args, **kwargs)
+
+    def _init_params(self, hostname: str | None, ssl: Any, transport: Any, **others: Any) -> None:
+        """Called by kombu for each host."""
+        self.port, self.virtual_host = None, "/"
+        self._asked_for = hostname or "localhost"
+        self.is_tls = bool(ssl) or transport == "amqps"
+        chosen = verified(ssl, self._asked_for) if self.is_tls else ssl
+        super()._init_params(hostname=hostname, ssl=chosen, transport=transport, **others)
+
+    def _info(self, resolve: bool = True) -> Any:  # noqa: FBT001, FBT002  # kombu's
+        """What clones are made of: each has to verify the hosts that it connects to itself."""
+        info = super()._info(resolve)
+        return tuple((name, self._initial_params["ssl"] if name == "ssl" else value) for name, value in info)
+
+    def establish(self) -> RawConnection:
+        """A connection to the host that it is at, apart from kombu's own."""
+        try:
+            raw = self.transport.establish_connection()
+        except OSError as error:
+            if (text := told(error, tls=self.is_tls)) != str(error):
+                raise ConnectionRefusedError(text) from error
+            raise
+        finally:
+            self.hostname = self._asked_for  # kombu makes 127.0.0.1 of localhost, which a certificate may not say
+
+        _keep_half_frames(raw)
+        return raw
+
+    _establish_connection = establish  # kombu's name for it: for its own retries, and for Celery's
+
+    def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        if self.stays_lost and not self.connected:
+            raise RecoverableConnectionError("the connection was lost")
+        return super()._ensure_connection(*args, **kwargs)
+
+    @property
+    def places(self) -> str:
+        """Where it connects to, for logs and errors, the passwords masked."""
+        others = (type(self)(each).as_uri() for each in self.alt)
+        return " or ".join(others) or str(self.as_uri())
 
 
 def for_errands(app: celery.Celery) -> kombu.Connection:
     """A connection of its own for looking and managing, not connected yet."""
-    return app.connection_for_write(connect_timeout=_CONNECT_TIMEOUT)
+    return app.connection_for_write()
 
 
 def for_publishing(
     app: celery.Celery, on_blocked: Callable[[str], None], on_unblocked: Callable[[], None]
 ) -> kombu.Connection:
     """A publisher's connection, not connected yet; the callbacks tell of a broker that takes no publishes."""
-    connection = app.connection_for_write(heartbeat=app.conf.broker_heartbeat, connect_timeout=_CONNECT_TIMEOUT)
+    connection = app.connection_for_write(heartbeat=app.conf.broker_heartbeat)
     connection.transport_options = {
         **(connection.transport_options or {}),
         "confirm_publish": False,  # that would wait for each confirm alone; the session counts them itself
@@ -35,24 +97,43 @@ def for_publishing(
     return connection
 
 
-def connect(connection: kombu.Connection) -> RawConnection:
+def connect(connection: BrokerConnection) -> RawConnection:
     """Open a connection to the first host that takes it, once round all of them; without kombu's pauses in between.
 
     Raises:
-        OSError, amqp.exceptions.ConnectionError: of the last host.
+        OSError, amqp.exceptions.ConnectionError: of the host; of several, with what each of them said.
     """
+    refusals = []
     for _ in range(len(connection.alt) - 1):
-        with suppress(*LOST):
+        try:
             return _connect(connection)
+        except LOST as error:
+            refusals.append(f"{connection.as_uri()}: {error}")
         connection.maybe_switch_next()
-    return _connect(connection)
-
-
-def _connect(connection: kombu.Connection) -> RawConnection:
     try:
-        return connection.transport.establish_connection()
+        return _connect(connection)
+    except LOST as error:
+        if not refusals:
+            raise
+        last = f"{connection.as_uri()}: {error}"
+        raise ConnectionRefusedError("; ".join([*refusals, last])) from error
+
+
+def _connect(connection: BrokerConnection) -> RawConnection:
+    try:
+        return connection.establish()
     except ChannelError as error:  # a refused login: py-amqp sorts errors by their code
         raise ConnectionRefusedError(str(error)) from error
+
+
+def _keep_half_frames(raw: RawConnection) -> None:
+    """For who reads without waiting, as a worker's loop does: the beginning of a frame is kept until its rest has come.
+
+    py-amqp 5.4 does so where the beginning is less than a frame's header; of a longer one it asks for the rest again
+    and again, which in a network that went silent never ends, and no heartbeat is looked at meanwhile.
+    """
+    read = raw.transport._read  # noqa: SLF001
+    raw.transport._read = lambda size, _initial=False: read(size, True)  # noqa: SLF001, FBT003
 
 
 @contextmanager
@@ -72,7 +153,7 @@ def visiting(connection: kombu.Connection) -> Iterator[RawConnection]:
     except QtEventsError:  # some are OSErrors too
         raise
     except LOST as error:
-        message = f"no answer from {connection.as_uri()} ({error}): is RabbitMQ running there?"
+        message = f"no answer from {connection.places} ({error}): is RabbitMQ running there?"
         raise BrokerUnreachableError(message) from error
 
 

@@ -3,22 +3,23 @@
 import errno
 import http.client
 import logging
+import ssl
 from base64 import b64encode
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NoReturn
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote
 
 import celery
-import kombu
 
-from qt_events.errors import BusyError, InvalidOptionError, InvalidUrlError, NotSupportedError
+from qt_events.errors import BusyError, InvalidOptionError, NotSupportedError
 from qt_events.rabbitmq.command_line import app_with_bus, run_celery
-from qt_events.rabbitmq.connections import for_errands, visiting
+from qt_events.rabbitmq.connections import BrokerConnection, for_errands, visiting
+from qt_events.urls import split
 
 logger = logging.getLogger("qt_events")
 
-_MANAGEMENT_PORT = 15672
+_MANAGEMENT_PORTS = {"http": 15672, "https": 15671}
 _PATIENCE = 10.0  # seconds for the management API
 
 
@@ -51,11 +52,15 @@ def run_flower(name: str, arguments: Sequence[str], broker_api: str | None = Non
         raise BusyError("another program listens where Flower is to: give a free --port") from error
 
 
-def default_api(connection: kombu.Connection) -> str:
-    """Where RabbitMQ's management API is unless somebody moved it, with the broker's own user."""
+def default_api(connection: BrokerConnection) -> str:
+    """Where RabbitMQ's management API is unless somebody moved it, with the broker's own user.
+
+    Of a broker with TLS: the password that went there by TLS goes nowhere without.
+    """
     user, password = (quote(each or "guest", safe="") for each in (connection.userid, connection.password))
     host = connection.hostname or "localhost"
-    return f"http://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_MANAGEMENT_PORT}/api/"
+    scheme = "https" if connection.is_tls else "http"
+    return f"{scheme}://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_MANAGEMENT_PORTS[scheme]}/api/"
 
 
 def trouble_with(api: str, vhost: str) -> str:
@@ -92,14 +97,7 @@ def _status(parts: SplitResult, vhost: str) -> int:
 
 
 def _parts(api: str) -> SplitResult:
-    try:
-        parts = urlsplit(api)
-        sane = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
-    except ValueError:
-        sane = False
-    if not sane:
-        raise InvalidUrlError("--broker-api should look like http://user:password@host:15672/api/")  # it may hold one
-    return parts
+    return split(api, {"http", "https"}, "--broker-api should look like http://user:password@host:15672/api/")
 
 
 def _with_slash(api: str) -> str:
@@ -112,6 +110,14 @@ class _Everything:
 
     def __contains__(self, _: object) -> bool:
         return True
+
+
+def _tls_of_the_api(options: Any) -> dict[str, Any]:
+    """For tornado, over https: as for the broker itself. Flower 2.2 reads only what Celery calls it with Redis."""
+    given = options if isinstance(options, Mapping) else {}
+    names = {"ca_certs": "ca_certs", "client_cert": "certfile", "client_key": "keyfile"}
+    files = {name: given[key] for name, key in names.items() if given.get(key)}
+    return {"validate_cert": given.get("cert_reqs") != ssl.CERT_NONE, **files}
 
 
 def show_every_queue(app: celery.Celery, vhost: str) -> None:
@@ -140,5 +146,8 @@ def show_every_queue(app: celery.Celery, vhost: str) -> None:
         async def queues(self, names: Collection[str]) -> list[dict[str, Any]]:
             listed = await super().queues(_Everything())
             return sorted((each for each in listed if is_shown(each["name"], names)), key=itemgetter("name"))
+
+        def _tls_kwargs(self) -> dict[str, Any]:
+            return _tls_of_the_api(app.conf.broker_use_ssl)
 
     broker.RabbitMQ = BusQueues

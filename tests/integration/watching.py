@@ -40,10 +40,13 @@ class Flower:
         return self._output.read_text(errors="replace")
 
     def get(self, path: str, method: str = "GET") -> Any:
+        return json.loads(self.page(path, method))
+
+    def page(self, path: str, method: str = "GET") -> str:
         token = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         request = Request(f"http://{self.place}{path}", method=method, headers={"Authorization": f"Basic {token}"})
         with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
-            return json.loads(answer.read())
+            return str(answer.read().decode())
 
     def answers(self) -> bool:
         assert self.process.poll() is None, self.output
@@ -98,7 +101,7 @@ class Desk:
         (port,) = free_ports(1)
         given = [f"--port={port}", f"--basic-auth={USER}:{PASSWORD}", f"--broker-api={self.api}"]
         process = self.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *given, *options])
-        flower = Flower(process, self._keeper.folder / "flower.out", port)
+        flower = Flower(process, self.path("flower"), port)
         await until_told(flower.answers, what="Flower answers")
         nodes = self.nodes if awaited is None else awaited
         await until_told(lambda: flower.sees(nodes), what=f"Flower sees {nodes}")
@@ -110,7 +113,10 @@ class Desk:
         return self._keeper.spawn(name, [sys.executable, *command], {**os.environ, **own, **environment})
 
     def output(self, name: str) -> str:
-        return (self._keeper.folder / f"{name}.out").read_text(errors="replace")
+        return self.path(name).read_text(errors="replace")
+
+    def path(self, name: str) -> Path:
+        return self._keeper.folder / f"{name}.out"
 
     @property
     def nodes(self) -> list[str]:

@@ -11,10 +11,12 @@ import jsonschema
 import pytest
 import yaml
 
+from qt_events.codec import MAX_BODY
 from workers import fleet_commands
 
 ROOT = Path(__file__).resolve().parents[2]
-VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
+EXAMPLE = (ROOT / ".env.example").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +96,53 @@ def test_published_ports_are_reachable_from_this_machine_only(compose: dict[str,
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_credentials_come_from_the_environment_with_defaults_for_ones_own_machine_only(compose: dict[str, Any]) -> None:
-    defaults = dict(VARIABLE.findall(json.dumps(compose)))
-    secret = {name: default for name, default in defaults.items() if re.search("USER|PASS|AUTH", name)}
+def test_nothing_secret_has_a_default(compose: dict[str, Any]) -> None:
+    """Whoever gives no password is refused by compose, with the file that says how; the user has a name already."""
+    given = VARIABLE.findall(json.dumps(compose))
+    secret = {(name, kind) for name, kind, _ in given if re.search("USER|PASS|AUTH", name)}
     assert secret == {
-        "RABBITMQ_USER": "guest",
-        "RABBITMQ_PASSWORD": "guest",
-        "POSTGRES_PASSWORD": "qt",
-        "FLOWER_BASIC_AUTH": "guest:guest",
+        ("RABBITMQ_USER", ":-"),
+        ("RABBITMQ_PASSWORD", ":?"),
+        ("POSTGRES_PASSWORD", ":?"),
+        ("FLOWER_BASIC_AUTH", ":?"),
     }
+    assert all(".env.example" in text for _, kind, text in given if kind == ":?")
+
+
+def test_the_example_gives_all_that_is_needed_on_ones_own_machine(compose: dict[str, Any]) -> None:
+    """And nothing that compose does not read, nor in a form that a URL could not hold, nor the user guest."""
+    given = dict(line.split("=", 1) for line in EXAMPLE.splitlines() if line and line[0] != "#")
+    found = VARIABLE.findall(json.dumps(compose))
+    assert {name for name, kind, _ in found if kind == ":?"} <= given.keys() <= {name for name, _, _ in found}
+    assert all(re.fullmatch(r"[\w.~:-]*", value) for value in given.values())
+    assert given["RABBITMQ_USER"] != "guest"
+
+
+def test_the_command_for_ones_own_machine_is_the_documented_one() -> None:
+    """Where the file itself says it, and on the page about the fleet."""
+    command = "docker compose --env-file .env.example up --build"
+    for place in ("docker-compose.yml", ".env.example", "docs/fleet.md"):
+        assert command in (ROOT / place).read_text(), place
+
+
+def test_a_file_with_passwords_of_ones_own_is_never_committed_nor_in_the_image() -> None:
+    """`.env` is ignored, by git and by the build, which sees only what it lists."""
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+    assert (ROOT / ".dockerignore").read_text().splitlines()[0] == "*"
+
+
+def test_the_broker_takes_no_message_that_a_bus_would_not_read(compose: dict[str, Any]) -> None:
+    """Both have the same limit."""
+    (mounted,) = compose["services"]["rabbitmq"]["configs"]
+    assert mounted["target"].startswith("/etc/rabbitmq/conf.d/")
+    assert f"max_message_size = {MAX_BODY}\n" in compose["configs"][mounted["source"]]["content"]
+
+
+@pytest.mark.parametrize("program", ["worker", "feed", "flower"])
+def test_programs_can_get_no_privileges(compose: dict[str, Any], program: str) -> None:
+    service = compose["services"][program]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_data_lives_in_named_volumes_that_are_declared(compose: dict[str, Any]) -> None:

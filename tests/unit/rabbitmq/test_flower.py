@@ -8,13 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import celery
-import kombu
 import pytest
 from flower.utils import broker
 
 from qt_events.errors import InvalidUrlError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.flower import default_api, show_every_queue, trouble_with
+from qt_events.rabbitmq.connections import BrokerConnection
+from qt_events.rabbitmq.flower import _tls_of_the_api, default_api, show_every_queue, trouble_with
 
 
 class ManagementApi(ThreadingHTTPServer):
@@ -62,11 +62,12 @@ def api() -> Iterator[ManagementApi]:
         ("amqp://rabbit/desk", "http://guest:guest@rabbit:15672/api/"),
         ("amqp://me%40home:a%2Fb@rabbit", "http://me%40home:a%2Fb@rabbit:15672/api/"),
         ("amqp://me:mine@[::1]:5672//", "http://me:mine@[::1]:15672/api/"),
+        ("amqps://me:mine@rabbit//", "https://me:mine@rabbit:15671/api/"),
     ],
 )
 def test_the_management_api_is_looked_for_beside_the_broker(broker: str, expected: str) -> None:
     """On its usual port, with the broker's own user."""
-    with kombu.Connection(broker) as connection:
+    with BrokerConnection(broker) as connection:
         assert default_api(connection) == expected
 
 
@@ -111,3 +112,30 @@ def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
         bus.close()
     assert [queue["name"] for queue in queues] == ["known", "qt.dead.executor", "qt.sub.executor"]
     assert [asked for asked, _ in api.asked] == [path]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", {"validate_cert": True}),
+        ("?verify=verify_peer&heartbeat=5", {"validate_cert": True}),
+        ("?verify=verify_none", {"validate_cert": False}),
+    ],
+)
+def test_over_https_the_api_is_verified_as_the_broker_is(
+    query: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flower itself knows the names of Redis's options only."""
+    monkeypatch.setattr(broker, "RabbitMQ", broker.RabbitMQ)  # as it was, afterwards
+    app = celery.Celery("desk", broker=f"amqps://host{query}", set_as_current=False)
+    CeleryEventBus(app=app)
+    show_every_queue(app, "/")
+    queues = broker.Broker("amqps://host", http_api="https://host:15671/api/", broker_use_ssl=app.conf.broker_use_ssl)
+    assert queues._tls_kwargs() == expected  # noqa: SLF001  # Flower's own way to ask for it
+
+
+def test_over_https_the_brokers_certificates_are_the_apis_too() -> None:
+    """The CA that is trusted, and the client's own."""
+    options = {"ca_certs": "ca.pem", "certfile": "me.pem", "keyfile": "me.key"}
+    expected = {"validate_cert": True, "ca_certs": "ca.pem", "client_cert": "me.pem", "client_key": "me.key"}
+    assert _tls_of_the_api(options) == expected

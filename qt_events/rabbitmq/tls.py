@@ -1,0 +1,78 @@
+"""TLS: whom to trust and by what name, and the words for what went wrong.
+
+Of the dictionary `broker_use_ssl`, py-amqp 5.4 checks the certificate's chain, but the host's name only if
+`server_hostname` is in it, and kombu 5.7 fills that in for the first of several hosts alone. So it is filled in here.
+"""
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from qt_events.errors import InvalidOptionError
+
+_HUNG_UP = ("connection reset", "broken pipe", "unexpectedly closed", "eof occurred")
+
+#: What OpenSSL says -> what to do about it; the first that fits.
+_ADVICE = {
+    "ostname mismatch": "connect by the name that its certificate has, or give that as server_name_indication",
+    "IP address mismatch": "connect by the name that its certificate has, or give that as server_name_indication",
+    "certificate has expired": "the broker needs a new certificate",
+    "is not yet valid": "is the clock right?",
+    "certificate verify failed": "its certificate is signed by nobody trusted: give its CA's as cacertfile",
+    "unknown ca": "the broker does not trust the client's certificate: give another certfile, or the broker its CA",
+    "alert certificate": "the broker refuses the client's certificate: give certfile and keyfile of a valid one",
+    "certificate required": "the broker wants a client certificate: give certfile and keyfile",
+    "handshake failure": "the broker wants a client certificate, or another version of TLS: give certfile and keyfile",
+    "wrong version number": "nobody speaks TLS there: is it the port for amqp://?",
+    "record layer failure": "nobody speaks TLS there: is it the port for amqp://?",
+    # TLS 1.3 refuses a client when that may be writing already; then the reason can get lost on the way.
+    **dict.fromkeys(_HUNG_UP, "the broker hung up: does it want a client certificate, or another one?"),
+}
+
+
+def verified(options: Any, host: str) -> dict[str, Any]:
+    """`broker_use_ssl` for the connection to one host: what the app says, and the host's name where it says nothing."""
+    chosen = dict(options) if isinstance(options, Mapping) else {}
+    if chosen.get("cert_reqs") == ssl.CERT_NONE:  # to check a name with that is an error of Python's
+        chosen.pop("server_hostname", None)
+        return chosen
+    if chosen.get("server_hostname") is None:
+        chosen["server_hostname"] = host
+    if chosen.get("context"):
+        chosen["context"] = {"check_hostname": True, **chosen["context"]}
+    return chosen
+
+
+def check_files(options: Mapping[str, Any]) -> None:
+    """Whether certificates and key can be read and fit together: else every attempt to connect would fail of it.
+
+    Raises:
+        InvalidOptionError: which file it is about. A key with a password is refused: OpenSSL would ask the terminal.
+    """
+    authorities, certificate, key = (options.get(name) for name in ("ca_certs", "certfile", "keyfile"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if authorities is not None:
+        _load(f"CA certificates {authorities}", lambda: context.load_verify_locations(authorities))
+    if certificate is not None:
+        what = f"certificate {certificate}" + (f" with key {key}" if key else "")
+        _load(f"{what} (a key may have no password)", lambda: context.load_cert_chain(certificate, key, lambda: ""))
+    elif key is not None:
+        raise InvalidOptionError(f"TLS: the key {key} needs its certificate: give certfile too")
+
+
+def _load(what: str, load: Any) -> None:
+    try:
+        load()
+    except (OSError, ssl.SSLError, TypeError, ValueError) as error:
+        raise InvalidOptionError(f"TLS: {what} cannot be used: {error}") from error
+
+
+def told(error: BaseException, *, tls: bool) -> str:
+    """Why a connection was not made, and what to do if TLS may be to blame."""
+    text = str(error)
+    lowered = text.lower().replace("_", " ")
+    if not tls:
+        hung_up = any(said in lowered for said in _HUNG_UP)
+        return f"{text}; is that a port for TLS? Then the URL begins with amqps://" if hung_up else text
+    advice = next((advice for said, advice in _ADVICE.items() if said.lower() in lowered), None)
+    return f"TLS: {text}; {advice}" if advice else text

@@ -1,0 +1,59 @@
+"""Runs commands one after the other, each in a child forked after the imports: these take longer than most of them.
+
+Its arguments: a folder, and for each command a JSON list of its words. What the first says is in the folder's file 0,
+and so on. One that goes on trying to connect is ended as soon as it has said so.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import celery.bin.celery
+import flower.command  # noqa: F401  # with whatever it needs
+
+import workers.command  # noqa: F401
+from qt_events.cli import main
+from qt_events.rabbitmq import flower as bus_flower  # noqa: F401
+
+PATIENCE = 60.0  # seconds for one command
+
+
+def run(words: list[str], output: Path) -> NoReturn:
+    os.setsid()
+    told, nothing = os.open(output, os.O_CREAT | os.O_WRONLY), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(told, 1)
+    os.dup2(told, 2)
+    sys.argv = words
+    try:
+        celery.bin.celery.main() if words[0] == "celery" else main(words[1:])
+    except SystemExit as end:
+        sys.stdout.write(f"it ended with {end.code}\n")
+    except BaseException:  # noqa: BLE001  # as the interpreter would show it
+        sys.excepthook(*sys.exc_info())
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def watch(child: int, output: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        said = output.read_text(errors="replace") if output.exists() else ""
+        if "no connection" in said or time.monotonic() > deadline:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    folder, *calls = sys.argv[1:]
+    for number, call in enumerate(calls):
+        path = Path(folder, str(number))
+        if (pid := os.fork()) == 0:
+            run(json.loads(call), path)
+        watch(pid, path)

@@ -1,0 +1,90 @@
+"""Several URLs: whichever answers is taken, and when a connection is lost, the next one; nothing is lost by it."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from qt_events.errors import BrokerUnreachableError
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.ports import free_ports
+from qt_events.testing.proxy import Proxy
+from tests.integration.conftest import Fleet, Make, until
+
+
+@pytest.fixture
+def dead(amqp_url: str) -> str:
+    """The same place, where nobody listens."""
+    (port,) = free_ports(1)
+    return amqp_url.replace(f":{urlsplit(amqp_url).port}/", f":{port}/")
+
+
+@pytest.fixture
+def proxy(amqp_url: str) -> Iterator[Proxy]:
+    """Another way to the broker, that a test can close."""
+    parts = urlsplit(amqp_url)
+    with Proxy(str(parts.hostname), int(parts.port or 0)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("order", ["{dead};{alive}", "{alive};{dead}", "{dead};{dead};{alive}"])
+async def test_whichever_url_answers_is_taken(order: str, dead: str, amqp_url: str, make_bus: Make) -> None:
+    """By who publishes, who serves, and who looks; in whatever order they are."""
+    bus, heard = make_bus(order.format(dead=dead, alive=amqp_url)), asyncio.Event()
+    bus.subscribe("order.placed", lambda _: heard.set(), name="desk")
+    async with bus:
+        await bus.publish(Event("order.placed"))
+        await heard.wait()
+        assert await bus.dead_letters.list("desk") == []
+
+
+async def test_a_worker_process_takes_whichever_url_answers(dead: str, amqp_url: str, tmp_path: Path) -> None:
+    """A plain app with a list, as Celery takes it; it says of the others that nobody is there."""
+    fleet, client = Fleet(f"{dead};{amqp_url}", tmp_path), CeleryEventBus(amqp_url)
+    try:
+        worker = await fleet.start()
+        await client.publish(event := Event("order.placed"))
+        await fleet.until_called("on_loop", event=event)
+        assert f"no connection to amqp://guest:**@127.0.0.1:{urlsplit(dead).port}" in worker.output
+    finally:
+        fleet.close()
+        client.close()
+
+
+async def test_when_a_connection_is_lost_the_other_url_takes_over(
+    proxy: Proxy, amqp_url: str, make_bus: Make, tmp_path: Path
+) -> None:
+    """Under load, for publisher, worker in the process and worker process at once: nothing fails, nothing is lost."""
+    urls = f"{proxy.url_for(amqp_url)};{amqp_url}"
+    bus, heard, fleet = make_bus(urls), set(), Fleet(urls, tmp_path)
+    bus.subscribe("order.placed", lambda event: heard.add(event.id), name="desk")
+    try:
+        async with bus:
+            await fleet.start()
+            await bus.publish(Event("order.placed"))
+            assert proxy.traffic.open >= 3
+            published = [Event("order.placed") for _ in range(600)]
+            publishing = [asyncio.create_task(bus.publish(event)) for event in published[:300]]
+            await until(lambda: any(each.done() for each in publishing))
+            await asyncio.to_thread(proxy.close)
+            await asyncio.gather(*publishing, *map(bus.publish, published[300:]))
+            ids = {event.id for event in published}
+            await until(lambda: ids <= heard, what="all heard in this process")
+            await until(lambda: ids <= {call.event_id for call in fleet.calls("on_loop")}, what="and in the other")
+    finally:
+        fleet.close()
+
+
+async def test_when_nobody_answers_every_place_is_told_without_a_password(dead: str, make_bus: Make) -> None:
+    """What each of them said, too."""
+    (port,) = free_ports(1)
+    urls = f"{dead};{dead}".replace("guest:guest", "me:geheim", 1).replace("localhost", "127.0.0.1")
+    bus = make_bus(f"{urls};amqp://you:secret@127.0.0.1:{port}//", publish_timeout=0.5)
+    for refused in (bus.publish(Event("order.placed")), bus.run_forever(), bus.dead_letters.list("desk")):
+        with pytest.raises(BrokerUnreachableError, match=rf"me:\*\*@.* or amqp://you:\*\*@127.0.0.1:{port}") as told:
+            await refused
+        assert "geheim" not in str(told.value)
+        assert "secret" not in str(told.value)

@@ -1,0 +1,258 @@
+"""Passwords stay where they were given: a planted one is searched for in whatever comes out, on every way."""
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import traceback
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import celery
+import click
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from qt_events.cli import GROUP, build_app
+from qt_events.errors import BrokerError, QtEventsError
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.connections import for_errands
+from qt_events.rabbitmq.management import ManagementApi
+from qt_events.testing.broker import Broker
+from qt_events.testing.ports import free_ports
+from tests.integration.conftest import until_told
+from tests.integration.watching import QT_EVENTS, Desk, Flower
+
+ROOT = Path(__file__).resolve().parents[2]
+MANY_COMMANDS = Path(__file__).parent / "apps" / "many_commands.py"
+USER = "planted"
+PASSWORD = "gXq7;?#/@%:wZk9 ü&=hVn3"
+PIECES = ("gXq7", "wZk9", "hVn3", b64encode(f"{USER}:{PASSWORD}".encode()).decode())
+LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
+
+
+def leaks(text: str) -> list[str]:
+    """The lines in which a piece of it is."""
+    return [line for line in text.splitlines() if any(piece in line for piece in PIECES)]
+
+
+def with_login(url: str) -> str:
+    """The same place, with the planted password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{LOGIN}@{parts.hostname}:{parts.port}").geturl()
+
+
+@pytest.fixture
+def places(broker: Broker, amqp_url: str) -> dict[str, str]:
+    """Where the password does not help."""
+    (port,) = free_ports(1)
+    return {
+        "refused": with_login(amqp_url),
+        "away": f"amqp://{LOGIN}@127.0.0.1:{port}//;amqp://{LOGIN}@localhost:{port}//",
+        "malformed": f"amqp://{USER}:gXq7/wZk9@127.0.0.1:hVn3//",
+    }
+
+
+def secrets_at(url: str, management_url: str) -> dict[str, str]:
+    """Every secret that a program here takes, by environment."""
+    api = management_url.replace("guest:guest", LOGIN)
+    return {
+        "CELERY_BROKER_URL": url,
+        "FLEET_URL": url,
+        "QT_BROKER_URL": url,
+        "QT_DATABASE_URL": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
+        "DISCORD_WEBHOOK_URL": f"https://127.0.0.1:1/api/webhooks/1/{quote(PASSWORD, safe='')}",
+        "FLOWER_BROKER_API": f"{api}/api/",
+        "FLOWER_BASIC_AUTH": f"{USER}:{PASSWORD}",
+        "QT_MANAGEMENT_URL": api,
+    }
+
+
+# Every command, found by its entry point
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Each with the words that call it."""
+    pending: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(build_app(entry_points(group=GROUP))))]
+    while pending:
+        words, command = pending.pop()
+        if hasattr(command, "commands"):
+            pending += [((*words, name), each) for name, each in command.commands.items()]
+        else:
+            yield words, command
+
+
+def calls() -> list[list[str]]:
+    """Each command once, with something for whatever it insists on; and Celery's own on the same app.
+
+    Not `fleet`: it makes a broker of its own, and what it starts is `worker`, `feed` and `flower`.
+    """
+    more = {"worker": ["--loglevel=DEBUG"], "flower": ["--port=0"], "feed": ["--days=1"], "run": ["--days=1"]}
+    found = []
+    for words, command in commands():
+        needed = ["x" for each in command.params if each.param_type_name == "argument" and each.required]
+        found.append(["qt-events", *words, *needed, *more.get(words[0], [])])
+    celerys = (["worker", "--loglevel=DEBUG"], ["inspect", "stats", "--timeout=1"], ["report"])
+    return [*(each for each in found if each[1] != "fleet"), *(["celery", "-A", "workers", *each] for each in celerys)]
+
+
+def test_no_help_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though options take them from the environment, and some have defaults."""
+    for name, value in secrets_at(f"amqp://{LOGIN}@host//", "http://guest:guest@host:15672").items():
+        monkeypatch.setenv(name, value)
+    names = set()
+    for words, _ in commands():
+        shown = CliRunner().invoke(build_app(entry_points(group=GROUP)), [*words, "--help"])
+        assert shown.exit_code == 0
+        assert leaks(shown.output) == []
+        names.add(words[0])
+    assert names == {each.name for each in entry_points(group=GROUP)}
+
+
+def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
+    """All that each of them says until it ends, or has said that it goes on trying."""
+    path = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
+    command = [sys.executable, str(MANY_COMMANDS), str(folder), *map(json.dumps, chosen)]
+    given = {**os.environ, "PYTHONPATH": path, "COLUMNS": "400", "QT_LOG_LEVEL": "DEBUG", **environment}
+    subprocess.run(command, env=given, cwd=folder, check=True, timeout=110)
+    return [(folder / str(number)).read_text(errors="replace") for number in range(len(chosen))]
+
+
+@pytest.mark.parametrize("place", ["refused", "away", "malformed"])
+def test_no_command_tells_a_secret(place: str, places: dict[str, str], broker: Broker, tmp_path: Path) -> None:
+    """Every one of them where the login is refused, where nobody answers, and where the URL is none."""
+    chosen = calls()
+    told = outcomes(tmp_path, chosen, secrets_at(places[place], broker.management_url))
+    for call, text in zip(chosen, told, strict=True):
+        assert text.strip(), f"{call} said nothing at all"
+        assert leaks(text) == [], call
+
+
+# What a program has in its hands
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and all that led to it, whether shown or not."""
+    while error is not None:
+        yield error
+        yield from chain(error.__cause__)
+        error = error.__context__
+
+
+def shown(thing: object) -> str:
+    return f"{thing!r}\n{thing}"
+
+
+async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
+    """Whatever can be asked of a broker that does not answer."""
+    calls: Iterable[Any] = (
+        bus.publish(Event("order.placed")),
+        bus.run_forever(),
+        bus.dead_letters.list("desk"),
+        bus.delete_topology(),
+        asyncio.to_thread(bus.publish_sync, Event("order.placed")),
+    )
+    told = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(each, Exception) for each in told), told
+    return [each for each in told if isinstance(each, BaseException)]
+
+
+@pytest.mark.parametrize("place", ["refused", "away"])
+@pytest.mark.parametrize("made", ["by a URL", "by an app"])
+async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
+    place: str, made: str, places: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its representations, statistics, reports and logs; its errors, with their tracebacks and what led to them."""
+    caplog.set_level(logging.DEBUG)
+    url = places[place]
+    given = {"url": url} if made == "by a URL" else {"app": celery.Celery("own", broker=url, set_as_current=False)}
+    bus = CeleryEventBus(**given, publish_timeout=1.0)
+    bus.subscribe("order.placed", print, name="desk")
+    errors = await errors_of(bus)
+    await asyncio.to_thread(bus.close)
+    connection = for_errands(bus.app)
+    parts = (bus, bus.app, bus.publisher, bus.serving, bus.subscriptions, bus.dead_letters, bus.get_stats(), connection)
+    told = [
+        *map(shown, parts),
+        *(shown(each) for error in errors for each in chain(error)),
+        *("".join(traceback.format_exception(error)) for error in errors),
+        bus.app.bugreport(),
+        bus.app.conf.humanize(with_defaults=True),
+        caplog.text,
+        *(f"{record.__dict__}" for record in caplog.records),
+    ]
+    assert leaks("\n".join(told)) == []
+    assert any(isinstance(error, BrokerError) for error in errors)
+    assert any("no connection" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"amqp://{USER}:gXq7/wZk9@host",
+        f"amqp://{USER}:7?wZk9=hVn3@host",
+        f"amqp://{USER}:7#gXq7@host",
+        f"amqp://{USER}:gXq7@host:wZk9",
+        f"amqp://{LOGIN}@host;{USER}:gXq7@other",
+        f"amqp://{LOGIN}@host?keyfile=/nowhere",
+        f"amqps://{LOGIN}@host?certfile=/nowhere",
+        f"amqps://{LOGIN}@[::1?verify=verify_none",
+    ],
+)
+def test_a_url_that_is_refused_is_not_told(url: str) -> None:
+    """Wherever the password was cut in two."""
+    for given in ({"url": url}, {"app": celery.Celery(broker=url, set_as_current=False)}):
+        with pytest.raises(QtEventsError) as refused:
+            CeleryEventBus(**given)
+        assert leaks("\n".join(map(shown, chain(refused.value)))) == []
+
+
+# With the broker there
+
+
+@pytest.fixture
+def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[Desk]:
+    """Nobody at work yet, on a vhost in which the planted user may do everything."""
+    api = ManagementApi(broker.management_url, vhost)
+    api.create_user(USER, PASSWORD)
+    api.permit(USER, ".*", ".*", ".*")
+    opened = Desk(with_login(amqp_url), broker.management_url, tmp_path)
+    yield opened
+    opened.close()
+
+
+def arguments_of(pid: int) -> str:
+    """As anybody on the machine sees them, of the process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return "\n".join(Path(f"/proc/{each}/cmdline").read_text() for each in (str(pid), *children))
+
+
+async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
+    """Prefork at DEBUG in JSON with a failing handler; what remote control and Flower's pages say; the process list."""
+    worker = await desk.start("-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json")
+    (port,) = free_ports(1)
+    watching = {"FLOWER_BASIC_AUTH": "me:mine", "FLOWER_BROKER_API": desk.api}
+    process = desk.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", f"--port={port}"], **watching)
+    flower = Flower(process, desk.path("flower"), port)
+    with desk.client() as client:
+        inspector = client.app.control.inspect(timeout=10, limit=1)
+        answers = [await asyncio.to_thread(getattr(inspector, name)) for name in ("conf", "stats", "report")]
+    await until_told(flower.answers, what="Flower answers")
+    await until_told(lambda: flower.sees(desk.nodes), what="Flower sees the worker")
+    failed = await desk.publish("model.wanted", model="m7")
+    await flower.until_task(failed, "model_loader", "FAILURE")
+    (node,) = desk.nodes
+    pages = ("/", "/broker", "/tasks", f"/worker/{node}", "/api/workers?refresh=1", "/api/queues/length", "/metrics")
+    told = [str(answers), arguments_of(worker.pid), arguments_of(flower.process.pid), desk.output("worker-1")]
+    told += [await asyncio.to_thread(flower.page, each) for each in pages]
+    told.append(flower.output)
+    assert USER in str(answers)
+    assert leaks("\n".join(told)) == []
