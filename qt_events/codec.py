@@ -5,6 +5,7 @@ Body: CloudEvents 1.0, JSON structured mode (cloudevents/spec v1.0.2, json-forma
 `application/json` with just a payload, from a producer in any language.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,9 +25,14 @@ from qt_events.events import Event
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BODY = 16 * 1024 * 1024  # bytes; a larger body is not parsed
+MAX_VALUES = 250_000  # of one body: each costs microseconds and a hundred bytes, and nothing else is handled meanwhile
+_FEW = 2 * MAX_VALUES  # bytes that cannot hold more values: `1,` for each
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _PERSISTENT = 2
 _EPOCH = 1970
 _VERSION_DIGITS = 10
+_PLAIN = "application/json"
+_UTF8 = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "binary", "identity", "8bit", "7bit"})  # or no encoding
 _PLAIN_NAMESPACE = uuid5(NAMESPACE_URL, "https://qt-events.invalid/plain-json")
 
 
@@ -43,14 +49,17 @@ def encode(event: Event[Any], limit: int | None = MAX_BODY) -> Message:
     """The event as a CloudEvent, with the AMQP properties that repeat what tools show.
 
     Raises:
-        InvalidPayloadError: its body has more than `limit` bytes, which no consumer would read.
+        InvalidPayloadError: no consumer would read its body: it nests too deep, or has more than `limit` bytes or
+            MAX_VALUES values.
     """
-    body = to_json(_envelope(event), inf_nan_mode="constants")
-    if limit is not None and len(body) > limit:
-        message = (
-            f"{event.type!r} has {len(body)} bytes; more than {limit} are not read: publish where to find the data"
-        )
-        raise InvalidPayloadError(message)
+    try:
+        body = to_json(_envelope(event), inf_nan_mode="constants")
+    except (ValueError, RecursionError) as error:  # models in models: their depth is not looked at before
+        message = f"{event.type!r} cannot be written as JSON ({error!s:.200}): flatten its payload"
+        raise InvalidPayloadError(message) from None
+    if limit is not None and (len(body) > limit or _has_too_many(body)):
+        what = f"{len(body)} bytes; more than {limit}" if len(body) > limit else f"more than {MAX_VALUES} values, which"
+        raise InvalidPayloadError(f"{event.type!r} has {what} are not read: publish where to find the data")
     return Message(body, _properties(event))
 
 
@@ -99,19 +108,52 @@ def decode(body: bytes, properties: Mapping[str, Any], routing_key: str) -> Even
         DecodeError: the body is no CloudEvent and no JSON object, or the payload does not fit the event's class.
         TypeMismatchError: the event's type is not the routing key; whoever may publish one type cannot forge another.
     """
-    content_type = str(properties.get("content_type") or "application/json").partition(";")[0].strip().lower()
+    content_type = _content_type(properties)
     document = _parse(body)
     if content_type == CONTENT_TYPE:
         return _event_of(_cloud_event(document), routing_key)
-    if content_type == "application/json":
-        return _event_of(_plain(document, body, properties, routing_key), routing_key)
-    message = f"content type {content_type[:80]!r}: only {CONTENT_TYPE} and application/json are read"
-    raise DecodeError(message)
+    return _event_of(_plain(document, body, properties, routing_key), routing_key)
+
+
+def too_large(size: int) -> str:
+    """What is said of a body of more than MAX_BODY bytes."""
+    return f"the body has {size} bytes; more than {MAX_BODY} are not read"
+
+
+def _has_too_many(body: bytes) -> bool:
+    """Values: a comma goes before each but the first of its list or object."""
+    return len(body) > _FEW and body.count(b",") >= MAX_VALUES and _STRINGS.sub(b"", body).count(b",") >= MAX_VALUES
+
+
+def _content_type(properties: Mapping[str, Any]) -> str:
+    """CONTENT_TYPE or that of plain JSON. DecodeError if it is another, or not in UTF-8."""
+    given, encoding = properties.get("content_type"), properties.get("content_encoding")
+    if given == CONTENT_TYPE and encoding is None:  # ours
+        return CONTENT_TYPE
+    content_type, _, parameters = str(given or _PLAIN).lower().partition(";")
+    for name in (str(encoding or ""), _charset(parameters)):
+        if name.strip().lower() not in _UTF8:
+            message = f"the body is said to be in {name[:80]!r}: only UTF-8 is read, not compressed"
+            raise DecodeError(message)
+    if content_type.strip() not in (CONTENT_TYPE, _PLAIN):
+        message = f"content type {content_type.strip()[:80]!r}: only {CONTENT_TYPE} and {_PLAIN} are read"
+        raise DecodeError(message)
+    return content_type.strip()
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset":
+            return value.strip().strip('"')
+    return ""
 
 
 def _parse(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BODY:
-        message = f"the body has {len(body)} bytes; more than {MAX_BODY} are not read"
+        raise DecodeError(too_large(len(body)))
+    if _has_too_many(body):
+        message = f"the body has more than {MAX_VALUES} values, which are not read"
         raise DecodeError(message)
     try:
         document = from_json(body, allow_inf_nan=False)
@@ -150,16 +192,20 @@ def _cloud_event(document: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(document: dict[str, Any], body: bytes, properties: Mapping[str, Any], routing_key: str) -> dict[str, Any]:
     timestamp = properties.get("timestamp")
-    message_id = properties.get("message_id")
-    derived = uuid5(_PLAIN_NAMESPACE, f"{routing_key}\n{timestamp}\n{body.decode(errors='replace')}")
     return {
         "type": routing_key,
         "timestamp": _amqp_time(timestamp),
         "payload": document,
-        "id": str(message_id or derived),
+        "id": str(properties.get("message_id") or _derived_id(f"{routing_key}\n{timestamp}\n", body)),
         "source": properties.get("app_id") or None,
         "correlation_id": properties.get("correlation_id") or None,
     }
+
+
+def _derived_id(where: str, body: bytes) -> str:
+    """The same for the same message, however often it comes."""
+    text = where.encode(errors="replace") + body  # a routing key may hold a lone surrogate
+    return str(uuid5(_PLAIN_NAMESPACE, text.decode(errors="replace")))
 
 
 def _event_of(attributes: dict[str, Any], routing_key: str) -> Event[Any]:

@@ -19,7 +19,7 @@ import uuid_utils
 from typing_extensions import TypeVar
 
 from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
-from qt_events.frozen import freeze
+from qt_events.frozen import freeze, shown
 from qt_events.limits import positive_int
 from qt_events.payload import Payload, validated
 from qt_events.routing import MAX_BYTES, validate_routing_key
@@ -218,7 +218,13 @@ def _utc(timestamp: object) -> datetime:
         raise InvalidEventError(message)
     if timestamp.tzinfo is UTC:
         return timestamp
-    return timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)
+    if timestamp.tzinfo is None:
+        return timestamp.replace(tzinfo=UTC)
+    try:
+        return timestamp.astimezone(UTC)
+    except OverflowError:
+        message = f"timestamp is {timestamp.isoformat()}: in UTC that is not within the years 1 to 9999"
+        raise InvalidEventError(message) from None
 
 
 def _text(name: str, value: object) -> str:
@@ -227,7 +233,7 @@ def _text(name: str, value: object) -> str:
         or not 0 < len(value.encode(errors="replace")) <= MAX_BYTES
         or not value.isprintable()
     ):
-        message = f"{name} is {value!r}: it must be a printable str of 1 to {MAX_BYTES} bytes, as AMQP carries it"
+        message = f"{name} is {shown(value)}: it must be a printable str of 1 to {MAX_BYTES} bytes, as AMQP carries it"
         raise InvalidEventError(message)
     return value
 

@@ -22,3 +22,11 @@ def positive_seconds(name: str, value: object) -> float:
         message = f"{name}={value!r} must be a number of seconds over 0"
         raise InvalidOptionError(message)
     return float(value)
+
+
+def positive_rate(name: str, value: object) -> float:
+    """`value` a second, if it is a finite number over 0; InvalidOptionError names it otherwise."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        message = f"{name}={value!r} must be a number over 0, how many a second"
+        raise InvalidOptionError(message)
+    return float(value)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qt_events.errors import InvalidPayloadError
 from qt_events.frozen import TYPED_SCALARS, freeze_field, shown
 
+_MOST_SHOWN, _MOST_LISTED = 50, 1_000  # of the wrong fields of one payload
 _MAPPING_METHODS = {"get", "items", "keys", "values"}
 
 
@@ -71,8 +72,13 @@ def validated(model: type[Payload], payload: Any, event_name: str) -> Payload:
 
 
 def describe(error: ValidationError) -> str:
-    """Each wrong field on a line of text: where, what is wrong, what it was (cut to 80 characters)."""
-    return "; ".join(
+    """The wrong fields on a line of text: where, what is wrong, what it was (cut to 80 characters)."""
+    count = error.error_count()
+    if count > _MOST_LISTED:  # a hostile payload may have as many as it has bytes
+        return f"{count} values are wrong"
+    described = [
         f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {shown(e['input'])}"
         for e in error.errors()
-    )
+    ]
+    more = [f"and {count - _MOST_SHOWN} more"] if count > _MOST_SHOWN else []
+    return "; ".join([*described[:_MOST_SHOWN], *more])

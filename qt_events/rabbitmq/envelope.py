@@ -8,18 +8,24 @@ from uuid import NAMESPACE_URL, uuid5
 
 from amqp.basic_message import Message as RawMessage
 
+from qt_events.codec import decode
 from qt_events.dead_letters import DeadLetterRecord, now, words
 from qt_events.delivery import DeadLetter
+from qt_events.errors import DecodeError
+from qt_events.events import Event
 from qt_events.log_lines import FIELDS
 
-ATTEMPT, TYPE, FIRST_FAILED, KEY = "qt-attempt", "qt-type", "qt-first-failed", "qt-key"
+ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = "qt-attempt", "qt-type", "qt-first-failed", "qt-key", "qt-trial"
+BODY_SIZE = "qt-body-size"
+REASON = "qt-reason"
+RETURNS = "x-delivery-count"
 _RECORD = ("subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id")
 _LONGEST = {"message": 4_000, "traceback": 32_000}  # bytes of UTF-8; a header frame holds 128 KiB in all
 _KEPT_PROPERTIES = (
     "app_id", "content_encoding", "content_type", "correlation_id", "message_id",
     "priority", "reply_to", "timestamp", "type",
 )  # fmt: skip
-_LONGEST_KEY = 255  # bytes of an AMQP routing key
+_LONGEST_KEY = 255  # bytes of an AMQP short string: routing keys and properties
 _MOST_ATTEMPTS = 1_000_000
 _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
 _PERSISTENT = 2
@@ -31,11 +37,13 @@ class Envelope:
 
     subscription: str
     key: str  #: that brings it back: the subscription, or its instance in one process
-    body: bytes
+    body: bytes  #: of one that is too large to be read only the beginning
     properties: dict[str, Any]  #: AMQP basic properties, headers apart
     headers: dict[str, Any]  #: ours only (`qt-...`), and x-delivery-count
     routing_key: str
     quarantined: bool = False
+    flaw: str = ""  #: why it cannot be read, where that showed before its body was looked at
+    size: int = 0  #: bytes of the whole body
 
     @property
     def event_type(self) -> str:
@@ -50,7 +58,17 @@ class Envelope:
     @property
     def returns(self) -> int:
         """How often a quorum queue has delivered it before without an outcome."""
-        return _count(self.headers.get("x-delivery-count"))
+        return _count(self.headers.get(RETURNS))
+
+    @property
+    def trials(self) -> int:
+        """How often its handler has been called while nothing else was handled beside it."""
+        return _count(self.headers.get(TRIAL))
+
+    @property
+    def is_on_trial(self) -> bool:
+        """It is to be handled alone: it came back from quarantine, or is the copy that says so."""
+        return self.quarantined and (self.returns > 0 or self.trials > 0)
 
     @property
     def first_failed(self) -> datetime | None:
@@ -60,18 +78,23 @@ class Envelope:
     @property
     def event_id(self) -> str:
         """The message id, for logs and records."""
-        return str(self.properties.get("message_id") or "")
+        return printable(str(self.properties.get("message_id") or ""))
+
+    def event(self) -> Event[Any]:
+        """The event that it means. DecodeError, TypeMismatchError: see decode()."""
+        if self.flaw:
+            raise DecodeError(self.flaw)
+        return decode(self.body, self.properties, self.event_type)
 
     def log_fields(self) -> dict[str, Any]:
         """What a log line outside of the delivery says of it, as logging's `extra`."""
-        correlation_id = self.properties.get("correlation_id")
-        values = (self.event_id, self.event_type, self.subscription, self.attempt, correlation_id)
+        correlation_id = printable(str(self.properties.get("correlation_id") or ""))
+        values = (self.event_id, printable(self.event_type), self.subscription, self.attempt, correlation_id)
         return {name: value for name, value in zip(FIELDS, values, strict=True) if value}
 
     def carried(self) -> dict[str, Any]:
         """The properties that every copy keeps."""
-        kept = {name: self.properties[name] for name in _KEPT_PROPERTIES if self.properties.get(name) is not None}
-        return {**kept, "delivery_mode": _PERSISTENT}
+        return _carried(self.properties)
 
     def retry_headers(self) -> dict[str, Any]:
         """The headers of the next attempt."""
@@ -81,10 +104,15 @@ class Envelope:
             FIRST_FAILED: (self.first_failed or now()).isoformat(),
         }
 
-    def quarantine_headers(self) -> dict[str, Any]:
-        """The headers of the same attempt, in quarantine."""
+    def quarantine_headers(self, trials: int = 0) -> dict[str, Any]:
+        """The headers of the same attempt, in quarantine, about to be handled alone for the `trials`th time."""
         first = self.first_failed
-        return {ATTEMPT: self.attempt, TYPE: self.event_type, **({FIRST_FAILED: first.isoformat()} if first else {})}
+        return {
+            ATTEMPT: self.attempt,
+            TYPE: self.event_type,
+            **({FIRST_FAILED: first.isoformat()} if first else {}),
+            **({TRIAL: trials} if trials else {}),
+        }
 
     def record(self, outcome: DeadLetter) -> DeadLetterRecord:
         """The dead letter that this becomes."""
@@ -97,9 +125,15 @@ class Envelope:
             first_failed=self.first_failed or failed,
             last_failed=failed,
             body=self.body,
+            whole=self.size <= len(self.body),
             properties=self.carried(),
             **words(outcome),
         )
+
+    def record_headers(self, outcome: DeadLetter) -> dict[str, Any]:
+        """The headers of the dead letter that this becomes."""
+        record = self.record(outcome)
+        return {**headers_of(record, self.key), **({} if record.whole else {BODY_SIZE: self.size})}
 
 
 def headers_of(record: DeadLetterRecord, key: str) -> dict[str, Any]:
@@ -136,19 +170,20 @@ def record_from(
     message_id = properties.get("message_id")
     return DeadLetterRecord(
         subscription=subscription,
-        event_id=_text(headers.get("qt-event-id") or message_id),
+        event_id=_line(headers.get("qt-event-id") or message_id),
         event_type=_key(headers.get(TYPE)) or death.routing_key or routing_key,
-        reason=_text(headers.get("qt-reason")) or death.reason or "unknown",
+        reason=_text(headers.get(REASON)) or death.reason or "unknown",
         attempts=_count(headers.get(ATTEMPT)),
-        exception_type=_text(headers.get("qt-exception-type")),
+        exception_type=_line(headers.get("qt-exception-type")),
         message=_text(headers.get("qt-message")),
         traceback=_text(headers.get("qt-traceback")),
         first_failed=_time(headers.get(FIRST_FAILED)) or failed,
         last_failed=failed,
         body=body,
-        properties=dict(properties),
-        host=_text(headers.get("qt-host")),
-        id=_text(headers.get("qt-id") or message_id) or _derived_id(body, death),
+        whole=headers.get(BODY_SIZE) is None,
+        properties=_carried(properties),
+        host=_line(headers.get("qt-host")),
+        id=_line(headers.get("qt-id") or message_id) or _derived_id(body, death),
     )
 
 
@@ -179,15 +214,43 @@ def _derived_id(body: bytes, death: _Death) -> str:
     return str(uuid5(_NAMELESS, f"{death.time}\n{body.decode(errors='replace')}"))
 
 
+def _carried(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """What every copy keeps: no `expiration`, which is not the copy's, and no `user_id`, which is not ours."""
+    kept = {name: _fitting(properties[name]) for name in _KEPT_PROPERTIES if properties.get(name) is not None}
+    return {**kept, "delivery_mode": _PERSISTENT}
+
+
+def _fitting(value: Any) -> Any:
+    """A property as a frame takes it: one that was no UTF-8 is longer in letters."""
+    if not isinstance(value, str) or (value.isascii() and len(value) <= _LONGEST_KEY):
+        return value
+    return encodable(value).encode()[:_LONGEST_KEY].decode(errors="ignore")
+
+
 # Headers come from anybody: what is not of the expected type counts as missing
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return encodable(value) if isinstance(value, str) else ""
+
+
+def _line(value: object) -> str:
+    return printable(value) if isinstance(value, str) else ""
 
 
 def _key(value: object) -> str:
-    return value if isinstance(value, str) and len(value.encode(errors="replace")) <= _LONGEST_KEY else ""
+    fits = isinstance(value, str) and len(value.encode(errors="surrogatepass")) <= _LONGEST_KEY
+    return encodable(value) if fits else ""  # type: ignore[arg-type]
+
+
+def encodable(text: str) -> str:
+    """The text, with escapes for lone surrogates, which no file and no terminal takes; py-amqp lets them through."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def printable(text: str) -> str:
+    """The text on one line, with escapes for whatever would begin another, in a log for example."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _count(value: object) -> int:

@@ -12,18 +12,25 @@ from uuid import uuid4
 import kombu
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.rabbitmq.envelope import Envelope, body_of
+from qt_events.codec import MAX_BODY, too_large
+from qt_events.rabbitmq import unreadable
+from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, RETURNS, TRIAL, TYPE, Envelope, body_of, encodable
+from qt_events.rabbitmq.provenance import ASTRAY, RETURNED
 
 ENVELOPE = "envelope"  #: where a message's headers carry the Envelope inside this process
-_KEPT_HEADERS = ("x-delivery-count",)
+BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
+_OURS = (ATTEMPT, TYPE, FIRST_FAILED, TRIAL)
 _MAX_MESSAGE_ID = 255
+
+unreadable.guard()
 
 
 class SubscriptionQueue(kombu.Queue):
     """One subscription's queue, or its quarantine, as Celery consumes it.
 
-    `subscription`, `key` and `quarantined` say whose it is; `redeliver` is the exchange that retries come back
-    through: only what comes from there, or straight into the queue, has headers of ours that are believed.
+    `subscription`, `key` and `quarantined` say whose it is; `way(delivery, headers)` says how a
+    message came: only one that was RETURNED has headers of ours that are believed. See Provenance.
+    `counts_returns` says that the broker counts in x-delivery-count how often it has delivered a message before.
     `declare_all(channel)` declares whatever stands around it; `prefetch()` is how many unacknowledged messages
     this consumer may hold.
     """
@@ -33,7 +40,8 @@ class SubscriptionQueue(kombu.Queue):
         ("subscription", None),
         ("key", None),
         ("quarantined", bool),
-        ("redeliver", None),
+        ("way", None),
+        ("counts_returns", bool),
         ("declare_all", None),
         ("prefetch", None),
     )
@@ -41,7 +49,8 @@ class SubscriptionQueue(kombu.Queue):
     subscription: str
     key: str
     quarantined: bool = False
-    redeliver: str
+    way: Callable[[dict[str, Any], dict[Any, Any]], str]
+    counts_returns: bool = False
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
 
@@ -76,14 +85,47 @@ class SubscriptionQueue(kombu.Queue):
         sane = isinstance(message_id, str) and 0 < len(message_id) <= _MAX_MESSAGE_ID and message_id.isprintable()
         return f"{message_id if sane else uuid4()}:{self.key}"
 
-    def _envelope(self, raw: RawMessage, headers: dict[str, Any]) -> Envelope:
-        ours = ("qt-",) if raw.delivery_info.get("exchange") in (self.redeliver, "") else ()
+    def _envelope(self, raw: RawMessage, given: dict[Any, Any]) -> Envelope:
+        body, size = _held(raw)
+        routing_key = str(raw.delivery_info.get("routing_key", ""))
+        way = self.way(raw.delivery_info, given)
         return Envelope(
             subscription=self.subscription,
             key=self.key,
-            body=body_of(raw),
+            body=body,
             properties={name: value for name, value in raw.properties.items() if name != "application_headers"},
-            headers={name: value for name, value in headers.items() if name.startswith(ours) or name in _KEPT_HEADERS},
-            routing_key=str(raw.delivery_info.get("routing_key", "")),
+            headers=self._believed(way, raw.delivery_info, given) if given else given,
+            routing_key=encodable(routing_key),
             quarantined=self.quarantined,
+            flaw=_astray(raw.delivery_info) if way == ASTRAY else _flaw(size, routing_key, given),
+            size=size,
         )
+
+    def _believed(self, way: str, delivery: dict[str, Any], given: dict[Any, Any]) -> dict[str, Any]:
+        names = _OURS if way == RETURNED else ()
+        if self.counts_returns and delivery.get("redelivered"):  # a first delivery has what its producer wrote there
+            names = (*names, RETURNS)
+        return {name: given[name] for name in names if name in given}
+
+
+def _astray(delivery: dict[str, Any]) -> str:
+    exchange, key = delivery.get("exchange"), delivery.get("routing_key")
+    return f"it came by no way of ours, from exchange {exchange!a} with routing key {key!a}: see docs/security.md"
+
+
+def _flaw(size: int, routing_key: str, given: dict[Any, Any]) -> str:
+    """Why it cannot be read, as far as that shows without a look at its body."""
+    if size > MAX_BODY:
+        return too_large(size)
+    if encodable(routing_key) != routing_key:
+        return f"its routing key {routing_key!a} is no UTF-8"
+    return str(given.get(unreadable.UNREADABLE, ""))
+
+
+def _held(raw: RawMessage) -> tuple[bytes, int]:
+    """What is kept of the body, and how many bytes it had. At once: as many of them wait as were prefetched."""
+    body = body_of(raw)
+    if len(body) > MAX_BODY:
+        raw.body = body[:BEGINNING]
+        return raw.body, len(body)
+    return body, len(body)

@@ -5,15 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from amqp.basic_message import Message as RawMessage
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qt_events.delivery import DeadLetter, Failure
 from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, KEY, TYPE, Envelope, headers_of, record_from
 
+# Short texts of few letters: hypothesis makes a table of all of Unicode for any others, which takes it seconds.
+TEXTS = st.text(st.sampled_from("aZ0-.: é😀\x00\n\ud800"), max_size=40) | st.sampled_from(
+    ["x" * 5_000, "2026-01-02T03:04:05"]
+)
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.binary(max_size=20) | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
 OURS = ("attempt", "type", "first-failed", "last-failed", "reason", "event-id", "id", "message", "traceback", "host")
@@ -128,6 +133,7 @@ def test_a_dead_letter_without_an_id_gets_the_same_one_at_every_look() -> None:
 
 
 @given(HEADERS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # how fast a busy machine draws is no matter
 def test_no_header_breaks_reading(headers: dict[str, Any]) -> None:
     """A forged message, or a forged dead letter, is read as far as it makes sense."""
     read = envelope(headers)
@@ -141,6 +147,39 @@ def test_no_header_breaks_reading(headers: dict[str, Any]) -> None:
     assert listed.first_failed.tzinfo is not None
     assert isinstance(listed.reason, str)
     headers_of(listed, "k")
+
+
+def test_a_dead_letter_says_that_its_body_is_only_a_beginning() -> None:
+    """Then nobody sends it back as if it were the event."""
+    read = envelope(body=b"begin", size=5_000)
+    headers = read.record_headers(dead())
+    assert headers["qt-body-size"] == 5_000
+    assert not record_from("s", read.body, {}, headers, "k").whole
+    assert "qt-body-size" not in envelope(size=2).record_headers(dead())
+    assert record_from("s", read.body, {}, {}, "k").whole
+
+
+@pytest.mark.parametrize("value", ["\ud800" * 200, "é" * 255, "x" * 300])
+def test_every_property_fits_into_its_copy(value: str) -> None:
+    """One that was no UTF-8, or is longer as UTF-8, is cut: its copy can be written."""
+    carried = envelope(properties={"message_id": value, "priority": 255, "timestamp": 2**64 - 1}).carried()
+    assert len(carried["message_id"].encode()) <= 255
+    RawMessage(b"", **carried)._serialize_properties()  # noqa: SLF001
+
+
+def test_a_copy_has_no_user_and_no_expiration_of_anothers() -> None:
+    """A broker refuses another's user_id; and a dead letter is not to expire."""
+    record = record_from("s", b"", {"user_id": "alice", "expiration": "5", "app_id": "go"}, {}, "k")
+    assert record.properties == {"app_id": "go", "delivery_mode": 2}
+
+
+@pytest.mark.parametrize("id", ["a\nERROR forged", "\ud800", "\x1b[2J"])
+def test_no_id_begins_another_line(id: str) -> None:
+    """Ids are logged and listed: what a producer puts there is shown in escapes."""
+    read = envelope(properties={"message_id": id, "correlation_id": id}, routing_key=id)
+    record = record_from("s", b"", {"message_id": id}, {}, "k")
+    shown = [read.event_id, record.event_id, record.id, *map(str, read.log_fields().values())]
+    assert all(text.isprintable() for text in shown)
 
 
 def test_an_envelope_can_be_pickled() -> None:

@@ -6,16 +6,21 @@ from typing import Any
 import pytest
 from amqp.basic_message import Message as RawMessage
 
+from qt_events.codec import MAX_BODY
+from qt_events.errors import DecodeError
 from qt_events.rabbitmq.envelope import Envelope
-from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
+from qt_events.rabbitmq.provenance import RETURNED
+from qt_events.rabbitmq.queues import BEGINNING, ENVELOPE, SubscriptionQueue
 
 
-def queue(*, quarantined: bool = False) -> SubscriptionQueue:
+def queue(*, quarantined: bool = False, counts_returns: bool = True) -> SubscriptionQueue:
     return SubscriptionQueue(
         "qt.sub.audit",
         subscription="audit",
         key="audit.1",
         quarantined=quarantined,
+        way=lambda *_: RETURNED,
+        counts_returns=counts_returns,
         declare_all=lambda _channel: None,
         prefetch=lambda: 7,
     )
@@ -57,11 +62,58 @@ def test_a_messages_own_headers_choose_nothing(hostile: dict[str, Any]) -> None:
     assert headers[ENVELOPE].headers == {}
 
 
+def believed(*, redelivered: bool, counts_returns: bool) -> dict[str, Any]:
+    raw = RawMessage(b"body")
+    given = {"qt-attempt": 3, "qt-type": "a.b", "qt-other": 1, "x-delivery-count": 2, "other": 1, b"qt-\xff": 1}
+    raw.properties["application_headers"] = given
+    raw.delivery_info = {"routing_key": "trade.executed", "redelivered": redelivered}
+    queue(counts_returns=counts_returns)._arrived(lambda _: None, raw)  # noqa: SLF001
+    return dict(raw.properties["application_headers"][ENVELOPE].headers)
+
+
 def test_our_own_headers_and_the_brokers_count_are_kept() -> None:
-    """`qt-...` and x-delivery-count travel in the envelope."""
-    given = {"qt-attempt": 3, "qt-type": "a.b", "x-delivery-count": 2, "other": 1}
-    envelope = arrive(given).properties["application_headers"][ENVELOPE]
-    assert envelope.headers == {"qt-attempt": 3, "qt-type": "a.b", "x-delivery-count": 2}
+    """What `qt-...` means something on arrival and x-delivery-count travel in the envelope."""
+    kept = {"qt-attempt": 3, "qt-type": "a.b", "x-delivery-count": 2}
+    assert believed(redelivered=True, counts_returns=True) == kept
+
+
+@pytest.mark.parametrize(("redelivered", "counts_returns"), [(False, True), (True, False)])
+def test_a_delivery_count_that_a_producer_may_have_written_is_not_believed(
+    redelivered: bool, counts_returns: bool
+) -> None:
+    """At a first delivery, and in a classic queue, it is not the broker's: nobody pushes an event into quarantine."""
+    assert "x-delivery-count" not in believed(redelivered=redelivered, counts_returns=counts_returns)
+
+
+def test_only_the_beginning_of_a_body_that_is_too_large_is_held() -> None:
+    """At once, for as many wait here as were prefetched; neither the message nor its envelope keeps the rest."""
+    raw = RawMessage(b"x" * (MAX_BODY + 1))
+    raw.delivery_info = {"routing_key": "trade.executed"}
+    queue()._arrived(lambda _: None, raw)  # noqa: SLF001
+    envelope: Envelope = raw.properties["application_headers"][ENVELOPE]
+    assert raw.body == envelope.body == b"x" * BEGINNING
+    with pytest.raises(DecodeError, match=f"{MAX_BODY + 1} bytes"):
+        envelope.event()
+
+
+def test_a_body_of_the_largest_size_is_held_whole() -> None:
+    """The limit is what may still be read."""
+    raw = RawMessage(b"x" * MAX_BODY)
+    raw.delivery_info = {"routing_key": "trade.executed"}
+    queue()._arrived(lambda _: None, raw)  # noqa: SLF001
+    assert len(raw.properties["application_headers"][ENVELOPE].body) == MAX_BODY
+
+
+@pytest.mark.parametrize("key", ["a.\udcff", "\ud800"])
+def test_a_routing_key_that_is_no_utf_8_is_named(key: str) -> None:
+    """As escapes, which can be logged and written; and no event is made of it."""
+    raw = RawMessage(b"{}")
+    raw.delivery_info = {"routing_key": key}
+    queue()._arrived(lambda _: None, raw)  # noqa: SLF001
+    envelope: Envelope = raw.properties["application_headers"][ENVELOPE]
+    assert envelope.event_type.isascii()
+    with pytest.raises(DecodeError, match="no UTF-8"):
+        envelope.event()
 
 
 def test_the_envelope_holds_body_properties_and_routing_key() -> None:

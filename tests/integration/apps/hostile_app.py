@@ -1,0 +1,53 @@
+"""The Celery app of the worker that hostile messages are sent to: `celery -A hostile_app worker`."""
+
+import logging
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.retry import NO_RETRY
+from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder, passed, record
+
+app: Any = Celery("hostile_app", broker=os.environ["FLEET_URL"], set_as_current=False)
+bus = CeleryEventBus(app=app)
+logging.getLogger("qt_events").addHandler(RecordedLog())
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(sender: Any, **_: Any) -> None:
+    Recorder.current().write(Call("ready", sender.hostname))
+
+
+@app.task(name="canary")
+def canary(*args: Any, **kwargs: Any) -> None:
+    """No message may have it run."""
+    Recorder.current().write(Call("call", "canary"))
+
+
+async def hostile(event: Event[Any]) -> None:
+    size = len(event.payload.get("long", ""))
+    shown = {} if size else dict(event.payload)
+    call = Call("call", "hostile", event_id=event.id, event_type=event.type, payload=shown, details={"long": size})
+    Recorder.current().write(call)
+    if event.payload.get("fail"):
+        message = "told to"
+        raise OSError(message)
+
+
+async def other(event: Event[Any]) -> None:
+    record("other", event)
+
+
+async def held(event: Event[Any]) -> None:
+    record("held.begun", event)
+    await passed("go")
+
+
+bus.subscribe("hostile.#", hostile, name="hostile", retry=NO_RETRY)
+bus.subscribe("policy.updated", hostile, name="hostile", retry=NO_RETRY)
+bus.subscribe("other", other, name="other")
+bus.subscribe("held", held, name="held", retry=NO_RETRY)

@@ -1,0 +1,195 @@
+"""Hostile and broken messages end as dead letters that say why, or are handled rightly; nobody else notices them."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import amqp
+import pytest
+
+from qt_events.codec import MAX_BODY
+from qt_events.rabbitmq.envelope import record_from
+from qt_events.rabbitmq.queues import BEGINNING
+from qt_events.testing.broker import Broker
+from qt_events.testing.contract.recorder import Call
+from tests.integration.conftest import PATIENCE, Fleet, WorkerProcess, channel_to
+from tests.integration.hostile_cases import CANARY, CASES, FILTERED, HANDLED, Case
+
+PROGRAM = ("-m", "celery", "-A", "hostile_app", "worker")
+MARKER = "hostile.marker"
+ROOM = 160 * 1024  # KiB that all this may cost; one message of 20 MB is there twice while it arrives
+MANY = 10  # messages of 20 MB that wait at once
+
+
+@dataclass
+class Result:
+    """What became of one message."""
+
+    calls: list[Call] = field(default_factory=list)
+    dead: list[amqp.Message] = field(default_factory=list)
+
+
+class Scene:
+    """One worker and one channel: each message is followed by a marker, whose arrival says that it has its outcome."""
+
+    def __init__(self, fleet: Fleet, worker: WorkerProcess, channel: amqp.Channel) -> None:
+        self.fleet, self.worker, self.channel = fleet, worker, channel
+        self._numbers, self._seen = count(1), 0
+        self.mark()
+        self.at_first = self.memory
+
+    def send(self, case: Case, way: str) -> Result:
+        exchange, key = {
+            "exchange": ("qt.events", case.routing_key),
+            "queue": ("", "qt.sub.hostile"),
+            "quarantine": ("", "qt.quarantine.hostile"),
+        }[way]
+        if way == "quarantine":
+            return self._quarantined(case)
+        self.channel.basic_publish(case.message(way), exchange, key)
+        return Result(self.mark(), self.buried())
+
+    def _quarantined(self, case: Case) -> Result:
+        """From a queue of its own nothing comes in turn: its dead letter is waited for."""
+        self.channel.basic_publish(case.message("quarantine"), "", "qt.quarantine.hostile")
+        dead = _waited(self.buried)
+        return Result(self.mark(), dead)
+
+    def mark(self) -> list[Call]:
+        """Have a marker handled; what was called before it."""
+        body = json.dumps({"number": next(self._numbers)}).encode()
+        self.channel.basic_publish(amqp.Message(body, content_type="application/json"), "qt.events", MARKER)
+        calls: list[Call] = _waited(lambda: self._calls_to(json.loads(body)))
+        new, self._seen = calls[self._seen : -1], len(calls)
+        return new
+
+    def _calls_to(self, payload: dict[str, Any]) -> list[Call]:
+        calls = self.fleet.recorder.read("call")
+        marks = [n for n, call in enumerate(calls) if call.event_type == MARKER and call.payload == payload]
+        return calls[: marks[0] + 1] if marks else []
+
+    def buried(self, subscription: str = "hostile") -> list[amqp.Message]:
+        return list(iter(lambda: self.channel.basic_get(f"qt.dead.{subscription}", no_ack=True), None))
+
+    @property
+    def memory(self) -> int:
+        """KiB of resident memory, at its peak so far."""
+        status = Path(f"/proc/{self.worker.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def _waited(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return found
+
+
+def _scene(broker: Broker, folder: Path, *options: str) -> Iterator[Scene]:
+    vhost = f"qt-test-{uuid4().hex}"
+    url = broker.management.create_vhost(vhost)
+    fleet = Fleet(url, folder)
+    try:
+        worker = asyncio.run(fleet.start(*options, program=PROGRAM))
+        with channel_to(url) as channel:
+            channel.auto_decode = False
+            yield Scene(fleet, worker, channel)
+    finally:
+        fleet.close()
+        broker.management.delete_vhost(vhost)
+
+
+@pytest.fixture(scope="module")
+def scene(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One worker with the asyncio pool, for all cases."""
+    yield from _scene(broker, tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="module")
+def prefork(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One worker with one child process."""
+    yield from _scene(broker, tmp_path_factory.mktemp("hostile"), "-P", "processes", "-c", "1")
+
+
+def _check(case: Case, way: str, result: Result) -> None:
+    outcomes = [HANDLED] * len(result.calls) + [_reason(dead) for dead in result.dead]
+    if case.outcome == "exhausted":  # handled first
+        assert outcomes == [HANDLED, "exhausted"]
+    else:
+        assert outcomes == ([] if case.outcome == FILTERED else [case.outcome])
+    for call in result.calls:
+        assert call.name == "hostile"
+        assert case.payload in (None, call.payload)
+    for dead in result.dead:
+        _check_dead_letter(case, dead)
+
+
+def _reason(dead: amqp.Message) -> str:
+    return str((dead.headers or {}).get("qt-reason"))
+
+
+def _check_dead_letter(case: Case, dead: amqp.Message) -> None:
+    headers, body = dead.headers or {}, dead.body if isinstance(dead.body, bytes) else dead.body.encode()
+    properties = {name: value for name, value in dead.properties.items() if name != "application_headers"}
+    record = record_from("hostile", body, properties, headers, "qt.dead.hostile")
+    whole = len(case.body) <= MAX_BODY
+    assert record.whole == whole
+    assert record.body == (case.body if whole else case.body[:BEGINNING])
+    assert headers.get("qt-body-size") == (None if whole else len(case.body))
+    assert case.says in record.message, record.message
+    assert record.attempts == case.attempts
+    if isinstance(case.routing_key, str):
+        assert record.event_type == case.routing_key
+
+
+@pytest.mark.parametrize(("case", "way"), [pytest.param(c, w, id=f"{c.name}-{w}") for c in CASES for w in c.ways])
+def test_a_message_ends_as_the_table_says(scene: Scene, case: Case, way: str) -> None:
+    """Handled, filtered, or a dead letter with its reason and its body, whichever way it came; and the next goes on."""
+    _check(case, way, scene.send(case, way))
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if c.everywhere])
+def test_it_ends_the_same_on_prefork(prefork: Scene, case: Case) -> None:
+    """There the message goes to another process."""
+    _check(case, case.ways[0], prefork.send(case, case.ways[0]))
+
+
+def test_many_large_messages_wait_in_little_memory(scene: Scene) -> None:
+    """What no handler will see is cut as it arrives, not when its turn comes."""
+    large = json.dumps({"long": "x" * 20 * 10**6}).encode()
+    for body in [b"{}", *[large] * MANY]:
+        scene.channel.basic_publish(amqp.Message(body, content_type="application/json"), "qt.events", "held")
+    _waited(lambda: scene.fleet.calls("held.begun"))
+    _waited(lambda: scene.channel.queue_declare("qt.sub.held", passive=True).message_count == 0)
+    scene.fleet.open()
+    dead: list[amqp.Message] = []
+    while len(dead) < MANY:
+        dead += _waited(lambda: scene.buried("held"))
+    assert {_reason(each) for each in dead} == {"undecodable"}
+    scene.mark()
+    assert scene.memory - scene.at_first < ROOM
+
+
+@pytest.mark.parametrize("pool", ["asyncio", "prefork"])
+def test_after_all_that_nothing_else_has_happened(scene: Scene, prefork: Scene, pool: str) -> None:
+    """The same process serves on, within its memory; no other task ran, nothing was unpickled, nothing is left over."""
+    here = {"asyncio": scene, "prefork": prefork}[pool]
+    assert here.mark() == []
+    assert here.worker.process.poll() is None
+    calls = here.fleet.recorder.read("call")
+    assert {call.name for call in calls} <= {"hostile", "held.begun"}
+    assert len({call.process for call in calls}) == 1
+    assert not Path(f"/proc/{here.worker.pid}/cwd", CANARY).exists()
+    assert "a fault of this library" not in here.worker.output
+    assert "Unrecoverable" not in here.worker.output
+    assert "Logging error" not in here.worker.output
+    assert here.memory - here.at_first < ROOM
+    for queue in ("qt.sub.hostile", "qt.quarantine.hostile", "qt.sub.other", "qt.dead.other", "qt.lost", "celery"):
+        assert here.channel.queue_declare(queue, passive=True).message_count == 0
