@@ -27,6 +27,7 @@ market, prices, ranking, strategies, portfolio, rebalancing, trades
 As a program:
 
 system              all components on one bus
+who_publishes       who publishes what: for the permissions on the broker
 replay, figures     the main job, and what each component came to
 command, display    `qt-events run`, `feed` and `analytics`, and what they show
 fleet               the Celery app: `celery -A workers worker`, as many processes as one likes
@@ -39,10 +40,14 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, made when asked for: a replay in memory needs no Celery."""
+    """`app`, made when asked for: a replay in memory needs no Celery. `components` for `qt-events topology`."""
     if name == "app":
         from workers.fleet import app
 
         return app
+    if name == "components":
+        from workers.who_publishes import components
+
+        return components
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from amqp import Channel
-from amqp.exceptions import AccessRefused
 
 from qt_events.rabbitmq.forking import renew_after_fork
 from qt_events.rabbitmq.orders import Declare
+from qt_events.rabbitmq.provenance import Provenance
 from qt_events.rabbitmq.publisher import Publisher
 from qt_events.rabbitmq.queues import SubscriptionQueue
-from qt_events.rabbitmq.topology import Topology, is_about_a_publish
+from qt_events.rabbitmq.topology import Topology
 from qt_events.subscription import Subscription
 
 
@@ -63,20 +63,13 @@ class Declarations:
             TopologyError: something stands on the broker with other arguments.
         """
         if session != self._session:
-            self._declare_base(channel)
+            self._topology.declare_base(channel)
             self._session = session
         for subscription in tuple(self._missing.values()):
             patterns = subscription.patterns
             self._topology.declare_subscription(channel, subscription, self.key(subscription))
             if subscription.patterns == patterns:  # else it got another one meanwhile
                 self.drop(subscription)
-
-    def _declare_base(self, channel: Channel) -> None:
-        try:
-            self._topology.declare_base(channel)
-        except AccessRefused as error:  # who may only write needs no right to configure: others have declared it
-            if is_about_a_publish(error):
-                raise
 
     async def level(self, delay: float) -> None:
         """Return when the delay level for so many seconds stands."""
@@ -116,7 +109,8 @@ class Declarations:
             subscription=subscription.name,
             key=key,
             quarantined=quarantined,
-            redeliver=self._topology.redeliver,
+            way=Provenance(self._topology, subscription.name, key).of,
+            counts_returns=self._topology.queue_type == "quorum",
             declare_all=lambda channel: self._topology.declare_subscription(channel, subscription, key),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
         )

@@ -6,13 +6,14 @@ Shown in docs/wire.md, "On the broker". All is durable; declaring again what sta
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from amqp import Channel, spec
-from amqp.exceptions import ChannelError, NotFound
+from amqp import Channel
+from amqp.exceptions import ChannelError
 
-from qt_events.errors import InvalidOptionError, TopologyError
+from qt_events.errors import InvalidOptionError
+from qt_events.rabbitmq.standing import Standing, topology_error
 from qt_events.retry import MAX_DELAY
 from qt_events.subscription import Subscription
 
@@ -21,7 +22,8 @@ NO_DELIVERY_LIMIT = 1_000_000  # the broker counts returns of what was merely pr
 INSTANCE_EXPIRES = 30 * 60 * 1000  # ms that a broadcast queue outlives its process
 QUEUE_TYPES = ("quorum", "classic")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,39}")
-_INSTANCE = re.compile(r"\.[0-9a-f]{12}$")  # which process a broadcast's queue belongs to
+INSTANCE = r"\.[0-9a-f]{12}"  #: which process a broadcast's queue belongs to, as a regular expression
+_INSTANCE = re.compile(f"{INSTANCE}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Topology:
 
     prefix: str = "qt"
     queue_type: str = "quorum"
+    _refused: set[str] = field(default_factory=set, init=False, repr=False, compare=False)  # see Standing
 
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
@@ -48,8 +51,18 @@ class Topology:
 
     @property
     def redeliver(self) -> str:
-        """The direct exchange through which an event comes back to one subscription."""
+        """The exchange through which an event comes back to one subscription."""
         return f"{self.prefix}.redeliver"
+
+    @property
+    def dead_letters(self) -> str:
+        """The exchange through which an event goes to its subscription's dead letters."""
+        return f"{self.prefix}.dead"
+
+    @property
+    def quarantined(self) -> str:
+        """The exchange through which an event goes into its subscription's quarantine."""
+        return f"{self.prefix}.quarantine"
 
     @property
     def lost(self) -> str:
@@ -79,8 +92,20 @@ class Topology:
 
     def level(self, delay: float) -> tuple[str, int]:
         """Exchange and TTL (ms) of the smallest delay level that holds `delay` seconds."""
-        ttl = next(ttl for ttl in self._ttls() if ttl >= delay * 1000)
-        return f"{self.prefix}.retry.{ttl}", ttl
+        ttl = next(ttl for ttl in self.ttls() if ttl >= delay * 1000)
+        return self._level(ttl), ttl
+
+    def levels(self) -> list[str]:
+        """All delay levels there can be."""
+        return [self._level(ttl) for ttl in self.ttls()]
+
+    def _level(self, ttl: int) -> str:
+        return f"{self.level_prefix}{ttl}"
+
+    @property
+    def level_prefix(self) -> str:
+        """What the name of every delay level begins with."""
+        return f"{self.prefix}.retry."
 
     @staticmethod
     def expiration(delay: float) -> str:
@@ -95,70 +120,96 @@ class Topology:
 
     def declare_base(self, channel: Channel) -> None:
         """What a publisher needs: the exchange."""
-        channel.exchange_declare(self.events, "topic", durable=True, auto_delete=False)
+        self._standing(channel).exchange(self.events, "topic")
 
     def declare_subscription(self, channel: Channel, subscription: Subscription, key: str) -> None:
         """The queue of a subscription (`key` is its name, for a broadcast its instance), and all that belongs to it.
 
+        Where this user may declare nothing, it has to stand already.
+
         Raises:
-            TopologyError: something stands on the broker with other arguments.
+            TopologyError: something stands on the broker with other arguments, or is missing and may not be declared.
         """
+        standing = self._standing(channel)
         try:
-            self._declare_redelivery(channel)
-            self._queue(channel, self.dead(subscription.name))
-            if subscription.broadcast:
-                arguments = {**self._dead_lettering(self.dead(subscription.name)), "x-expires": INSTANCE_EXPIRES}
-                self._queue(channel, self.queue(key), **arguments)
-            else:
-                self._queue(channel, self.queue(key), **self._dead_lettering(self.dead(subscription.name)))
-                if self.has_quarantine(subscription):
-                    self._queue(channel, self.quarantine(subscription.name), **{"x-single-active-consumer": True})
-            channel.queue_bind(self.queue(key), self.redeliver, key)
-            self.bind(channel, key, subscription.patterns)
+            self._declare_lasting(standing, subscription)
+            standing.queue(self.queue(key), **self._queue(**self._dead_lettering(subscription)))
+            standing.bind(self.queue(key), self.redeliver, key)
+            for pattern in subscription.patterns:
+                standing.bind(self.queue(key), self.events, pattern)
         except ChannelError as error:
             raise topology_error(error, f"subscription {subscription.name!r}") from error
 
-    def bind(self, channel: Channel, key: str, patterns: Iterable[str]) -> None:
-        """Let events that match go to the subscription's queue."""
-        for pattern in patterns:
-            channel.queue_bind(self.queue(key), self.events, pattern)
+    def declare_for_others(self, channel: Channel, subscriptions: Iterable[Subscription]) -> None:
+        """All that these subscriptions need, for components that may not declare it; TopologyError as above.
+
+        A broadcast's processes make their queues themselves. All delay levels: a handler may ask for any delay.
+        """
+        standing = self._standing(channel)
+        try:
+            self._declare_ways(standing)
+            for ttl in self.ttls():
+                self._declare_level(standing, ttl)
+            for subscription in subscriptions:
+                if subscription.broadcast:
+                    self._declare_lasting(standing, subscription)
+        except ChannelError as error:
+            raise topology_error(error, f"prefix {self.prefix!r}") from error
+        for subscription in subscriptions:
+            if not subscription.broadcast:
+                self.declare_subscription(channel, subscription, subscription.name)
 
     def declare_level(self, channel: Channel, delay: float) -> None:
         """The delay level for `delay` seconds: what expires in it comes back by `redeliver`."""
-        self._declare_redelivery(channel)
-        name, ttl = self.level(delay)
-        channel.exchange_declare(name, "topic", durable=True, auto_delete=False)
-        self._queue(
-            channel,
-            name,
-            **{"x-message-ttl": ttl, "x-dead-letter-exchange": self.redeliver},
-            **self._at_least_once(),
-        )
-        channel.queue_bind(name, name, "#")
+        standing = self._standing(channel)
+        self._declare_ways(standing)
+        self._declare_level(standing, self.level(delay)[1])
 
-    def _declare_redelivery(self, channel: Channel) -> None:
-        self.declare_base(channel)
-        channel.exchange_declare(self.lost, "fanout", durable=True, auto_delete=False)
-        self._queue(channel, self.lost)
-        channel.queue_bind(self.lost, self.lost, "")
-        channel.exchange_declare(
-            self.redeliver, "direct", durable=True, auto_delete=False, arguments={"alternate-exchange": self.lost}
-        )
+    def _standing(self, channel: Channel) -> Standing:
+        return Standing(channel, self._refused)
 
-    def _dead_lettering(self, dead: str) -> dict[str, Any]:
+    def _declare_ways(self, standing: Standing) -> None:
+        standing.exchange(self.events, "topic")
+        standing.exchange(self.lost, "fanout")
+        if standing.queue(self.lost, **self._queue()):
+            standing.bind(self.lost, self.lost, "")
+        # Not direct: only of topic exchanges does RabbitMQ ask who may use which key.
+        standing.exchange(self.redeliver, "topic", **{"alternate-exchange": self.lost})
+        # No alternate exchange: a worker whose copy reaches no queue is to hear of it, and to keep the event.
+        for exchange in (self.dead_letters, self.quarantined):
+            standing.exchange(exchange, "topic")
+
+    def _declare_lasting(self, standing: Standing, subscription: Subscription) -> None:
+        """What all its processes share, beside the queue."""
+        self._declare_ways(standing)
+        name = subscription.name
+        if standing.queue(self.dead(name), **self._queue()):
+            standing.bind(self.dead(name), self.dead_letters, name)
+        alone = {"x-single-active-consumer": True}
+        if self.has_quarantine(subscription) and standing.queue(self.quarantine(name), **self._queue(**alone)):
+            standing.bind(self.quarantine(name), self.quarantined, name)
+
+    def _declare_level(self, standing: Standing, ttl: int) -> None:
+        name = self._level(ttl)
+        standing.exchange(name, "topic")
+        back = {"x-message-ttl": ttl, "x-dead-letter-exchange": self.redeliver}
+        if standing.queue(name, **self._queue(**back, **self._at_least_once())):
+            standing.bind(name, name, "#")
+
+    def _dead_lettering(self, subscription: Subscription) -> dict[str, Any]:
         """What a producer's own TTL expires in the queue becomes a dead letter too."""
-        return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead, **self._at_least_once()}
+        expires = {"x-expires": INSTANCE_EXPIRES} if subscription.broadcast else {}
+        dead = {"x-dead-letter-exchange": self.dead_letters, "x-dead-letter-routing-key": subscription.name}
+        return {**dead, **self._at_least_once(), **expires}
 
     def _at_least_once(self) -> dict[str, Any]:
         if self.queue_type == "classic":
             return {}  # classic queues dead-letter at most once, whatever one asks (RabbitMQ, Dead Lettering)
         return {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
-    def _queue(self, channel: Channel, name: str, **arguments: Any) -> None:
-        arguments["x-queue-type"] = self.queue_type
-        if self.queue_type == "quorum":
-            arguments["x-delivery-limit"] = NO_DELIVERY_LIMIT
-        channel.queue_declare(name, durable=True, auto_delete=False, exclusive=False, arguments=arguments)
+    def _queue(self, **arguments: Any) -> dict[str, Any]:
+        limit = {"x-delivery-limit": NO_DELIVERY_LIMIT} if self.queue_type == "quorum" else {}
+        return {"x-queue-type": self.queue_type, **limit, **arguments}
 
     # Looking and removing
 
@@ -172,33 +223,16 @@ class Topology:
         for name, key in subscriptions:
             for queue in (self.queue(key), self.dead(name), self.quarantine(name)):
                 channel.queue_delete(queue)
-        levels = [f"{self.prefix}.retry.{ttl}" for ttl in self._ttls()]
-        for name in (*levels, self.lost):
+        for name in (*self.levels(), self.lost):
             channel.queue_delete(name)
             channel.exchange_delete(name)
-        for exchange in (self.redeliver, self.events):
+        for exchange in (self.redeliver, self.dead_letters, self.quarantined, self.events):
             channel.exchange_delete(exchange)
 
     @staticmethod
-    def _ttls() -> Iterator[int]:
+    def ttls() -> Iterator[int]:
+        """Of all delay levels, in ms."""
         ttl = FIRST_LEVEL
         while ttl < 2 * MAX_DELAY * 1000:
             yield ttl
             ttl *= 2
-
-
-def topology_error(error: ChannelError, about: str) -> TopologyError:
-    """The broker's refusal, which names what differs, in terms of what was being declared."""
-    if isinstance(error, NotFound):
-        what = "something it needs is missing on the broker"
-    else:
-        what = "the broker refused its declaration"
-    return TopologyError(
-        f"{about}: {what}: {error.reply_text}; if it stands with other arguments, "
-        "drain and delete it, or use another prefix"
-    )
-
-
-def is_about_a_publish(error: BaseException | None) -> bool:
-    """Whether the broker closed a channel over a publish, not over a declaration."""
-    return isinstance(error, ChannelError) and error.method_sig == spec.Basic.Publish

@@ -66,8 +66,8 @@ def bindings(management: Management, vhost: str) -> set[tuple[str, str, str]]:
     return {(each["source"], each["routing_key"], each["destination"]) for each in found}
 
 
-def dead_lettering(queue: str) -> dict[str, Any]:
-    return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
+def dead_lettering(exchange: str, subscription: str) -> dict[str, Any]:
+    return {"x-dead-letter-exchange": exchange, "x-dead-letter-routing-key": subscription}
 
 
 @pytest.mark.parametrize("prefix", ["qt", "quant.test-1"])
@@ -85,7 +85,9 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
 
     assert exchanges(management, vhost) == {
         f"{prefix}.events": ("topic", {}),
-        f"{prefix}.redeliver": ("direct", {"alternate-exchange": f"{prefix}.lost"}),
+        f"{prefix}.redeliver": ("topic", {"alternate-exchange": f"{prefix}.lost"}),
+        f"{prefix}.dead": ("topic", {}),
+        f"{prefix}.quarantine": ("topic", {}),
         f"{prefix}.lost": ("fanout", {}),
         f"{prefix}.retry.100": ("topic", {}),
         f"{prefix}.retry.200": ("topic", {}),
@@ -95,16 +97,19 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
     alone = {**queue, "x-single-active-consumer": True}
     quarantine = {f"{prefix}.quarantine.guard": alone} if queue_type == "quorum" else {}
     assert queues(management, vhost) == {
-        f"{prefix}.sub.guard": {**queue, **safe, **dead_lettering(f"{prefix}.dead.guard")},
+        f"{prefix}.sub.guard": {**queue, **safe, **dead_lettering(f"{prefix}.dead", "guard")},
         **quarantine,
         f"{prefix}.dead.guard": queue,
-        f"{prefix}.sub.{key}": {**queue, **safe, **dead_lettering(f"{prefix}.dead.state"), **expires},
+        f"{prefix}.sub.{key}": {**queue, **safe, **dead_lettering(f"{prefix}.dead", "state"), **expires},
         f"{prefix}.dead.state": queue,
         f"{prefix}.lost": queue,
         f"{prefix}.retry.100": {**level, "x-message-ttl": 100},
         f"{prefix}.retry.200": {**level, "x-message-ttl": 200},
     }
-    assert bindings(management, vhost) == {
+    quarantined = {(f"{prefix}.quarantine", "guard", queue) for queue in quarantine}
+    assert bindings(management, vhost) == quarantined | {
+        (f"{prefix}.dead", "guard", f"{prefix}.dead.guard"),
+        (f"{prefix}.dead", "state", f"{prefix}.dead.state"),
         (f"{prefix}.events", "policy.*", f"{prefix}.sub.guard"),
         (f"{prefix}.events", "trade.#", f"{prefix}.sub.guard"),
         (f"{prefix}.events", "#", f"{prefix}.sub.{key}"),

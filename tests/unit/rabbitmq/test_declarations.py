@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from amqp import spec
-from amqp.exceptions import AccessRefused
 
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.declarations import Declarations
@@ -96,26 +94,6 @@ def test_what_could_not_be_declared_is_wanted_still(declarations: Declarations, 
         with pytest.raises(TopologyError):
             make(declarations)
         assert declarations.needed(1)
-
-
-def test_who_may_not_configure_may_publish(
-    declarations: Declarations, topology: RecordingTopology, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A refused exchange is somebody else's to declare; a refused publish on the way there is not swallowed."""
-
-    def refusing(method: tuple[int, int]) -> Callable[[object], None]:
-        def refuse(_channel: object) -> None:
-            text = "no"
-            raise AccessRefused(text, method)
-
-        return refuse
-
-    monkeypatch.setattr(topology, "declare_base", refusing(spec.Exchange.Declare))
-    make(declarations, 1)
-    assert not declarations.needed(1)
-    monkeypatch.setattr(topology, "declare_base", refusing(spec.Basic.Publish))
-    with pytest.raises(AccessRefused):
-        make(declarations, 2)
 
 
 def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from workers.feed import MarketFeed
+from workers.system import COMPONENTS
 from workers.who_hears_what import ENOUGH, PAGE, Wiring, table, title, watch
+from workers.who_publishes import PUBLISHES, components
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -35,6 +38,26 @@ def test_the_six_events_have_the_producers_and_consumers_of_the_reference(wiring
 def test_every_event_has_somebody_on_both_ends(wiring: Wiring) -> None:
     """Nothing is published to nobody, and nobody waits for what nobody publishes."""
     assert [name for name, line in wiring.items() if not (line.producers and line.consumers)] == []
+
+
+def test_everybody_publishes_what_is_declared_and_nothing_else(wiring: Wiring) -> None:
+    """The broker's permissions are made of it: too little stops a component, too much lets it speak for another."""
+    declared = {(each.event_type, title(made.__name__)) for made, types in PUBLISHES.items() for each in types}
+    assert {(name, producer) for name, line in wiring.items() for producer in line.producers} == declared
+
+
+def test_every_component_is_declared_with_the_subscriptions_that_it_makes(wiring: Wiring) -> None:
+    """The feed too, which is none of the system's components."""
+    assert set(PUBLISHES) == {MarketFeed, *COMPONENTS}
+    heard = {(pattern, title(made.__name__)) for made, each in zip(PUBLISHES, components(), strict=True)
+             for subscription in each.subscriptions for pattern in subscription.patterns}  # fmt: skip
+    assert heard == {(name, consumer) for name, line in wiring.items() for consumer in line.consumers}
+
+
+def test_opprank_may_publish_its_opportunities_and_that_it_is_done() -> None:
+    """And nothing that anybody else has to say."""
+    (opprank,) = (each for each in components() if each.name == "opprank")
+    assert opprank.publishes == ("opportunities.updated", "market.analyzed")
 
 
 def test_the_page_is_what_the_code_does(wiring: Wiring) -> None:

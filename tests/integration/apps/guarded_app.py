@@ -1,0 +1,59 @@
+"""Three components, each with rights of its own: `qt-events topology -A guarded_app` makes users of them."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events import CeleryEventBus, Component, Event, Reject, RetryPolicy
+from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
+
+app = Celery("guarded", broker=os.environ["FLEET_URL"], set_as_current=False)
+bus = CeleryEventBus(app=app, prefix=os.environ["GUARDED_PREFIX"], retry=RetryPolicy(initial=0.1, jitter=0))
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(sender: Any, **_: Any) -> None:
+    Recorder.current().write(Call("ready", sender.hostname))
+
+
+async def on_order(event: Event[Any]) -> None:
+    record("desk.on_order", event)
+    match event.payload.get("order"):
+        case "later" if nth_call("desk.on_order", event) == 1:
+            message = "the market is closed"
+            raise OSError(message)
+        case "bad":
+            message = "no such symbol"
+            raise Reject(message)
+    await bus.publish(Event("order.filled", None, {"order": event.id}))
+
+
+async def on_limits(event: Event[Any]) -> None:
+    record("desk.on_limits", event)
+
+
+async def on_close(event: Event[Any]) -> None:
+    record("ranker.on_close", event)
+    await bus.publish(Event("ranking.updated"))
+
+
+async def on_fill(event: Event[Any]) -> None:
+    record("ledger.on_fill", event)
+
+
+desk = (
+    bus.subscribe("order.placed", on_order, name="desk.on_order"),
+    bus.subscribe("limits.*", on_limits, name="desk.on_limits", broadcast=True),
+)
+ranker = (bus.subscribe("market.closed", on_close, name="ranker.on_close"),)
+ledger = (bus.subscribe("order.filled", on_fill, name="ledger.on_fill"),)
+
+
+def components() -> list[Component]:
+    return [
+        Component("desk", ("order.filled",), desk),
+        Component("ranker", ("ranking.updated", "order.placed"), ranker),
+        Component("ledger", (), ledger),
+    ]

@@ -1,0 +1,105 @@
+"""Guarded: a vhost in which each component of apps/guarded_app.py has a user with its own rights, and no more."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import amqp
+
+from qt_events.rabbitmq.bus import CeleryEventBus
+from tests.integration.conftest import Fleet, WorkerProcess, channel_to
+
+_APPS = Path(__file__).parent / "apps"
+QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
+WORKER = ("-m", "celery", "-A", "guarded_app", "worker")
+
+
+class Guarded:
+    """One of them, made by the commands that an administrator would give."""
+
+    def __init__(self, url: str, management_url: str, prefix: str, folder: Path) -> None:
+        self.url, self.prefix = url, prefix
+        self._management_url = management_url
+        self.fleet = Fleet(url, folder)
+        self._passwords: dict[str, str] = {}
+
+    def let_in(self) -> None:
+        """Have everything declared and permitted; the users are new."""
+        self.command("declare")
+        told = json.loads(self.command("permissions", "--apply", "--create-users", "--json"))
+        self._passwords = told["passwords"]
+
+    def command(self, name: str, *options: str, status: int = 0, answer: str = "") -> str:
+        """What `qt-events topology` prints, as an administrator."""
+        path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
+        environment = {"PYTHONPATH": path, "FLEET_URL": self.url, "GUARDED_PREFIX": self.prefix, "COLUMNS": "200"}
+        done = subprocess.run(
+            [QT_EVENTS, "topology", name, *options],
+            env={**os.environ, **environment, "QT_APP": "guarded_app", "QT_MANAGEMENT_URL": self._management_url},
+            input=answer, capture_output=True, text=True, timeout=200, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout if status == 0 else done.stdout + done.stderr
+
+    def url_of(self, component: str) -> str:
+        """The broker's, with the component's user."""
+        parts, user = urlsplit(self.url), f"{self.prefix}-{component}"
+        return parts._replace(netloc=f"{user}:{self._passwords[user]}@{parts.hostname}:{parts.port}").geturl()
+
+    @contextmanager
+    def bus(self, component: str) -> Iterator[CeleryEventBus]:
+        """A bus with the component's user, without subscriptions."""
+        bus = CeleryEventBus(self.url_of(component), prefix=self.prefix)
+        yield bus
+        bus.close()
+
+    @contextmanager
+    def channel(self, component: str) -> Iterator[amqp.Channel]:
+        """A channel with the component's user, that waits for the broker's answer to each publish."""
+        parts = urlsplit(self.url_of(component))
+        with amqp.Connection(
+            f"{parts.hostname}:{parts.port}", userid=parts.username, password=parts.password,
+            virtual_host=parts.path[1:], confirm_publish=True,
+        ) as connection:  # fmt: skip
+            yield connection.channel()
+
+    async def work(self, component: str, *options: str) -> WorkerProcess:
+        """A worker process with the component's user, for its subscriptions alone."""
+        environment: dict[str, Any] = {"FLEET_URL": self.url_of(component), "GUARDED_PREFIX": self.prefix}
+        return await self.fleet.start("--subscriptions", component, *options, program=WORKER, **environment)
+
+    def name(self, name: str) -> str:
+        return f"{self.prefix}.{name}"
+
+    def depth(self, queue: str) -> int:
+        with channel_to(self.url) as channel:
+            return int(channel.queue_declare(self.name(queue), passive=True).message_count)
+
+    def purge(self, *queues: str) -> None:
+        with channel_to(self.url) as channel:
+            for queue in queues:
+                channel.queue_purge(self.name(queue))
+
+    async def dead_letters(self, subscription: str) -> list[Any]:
+        bus = CeleryEventBus(self.url, prefix=self.prefix)
+        try:
+            async with asyncio.timeout(30):
+                return list(await bus.dead_letters.list(subscription))
+        finally:
+            bus.close()
+
+    def return_thrice(self, subscription: str) -> None:
+        """Take the event that waits and give it back, as workers do that end."""
+        with channel_to(self.url) as channel:
+            for _ in range(3):
+                raw = None
+                while raw is None:
+                    raw = channel.basic_get(self.name(f"sub.{subscription}"))
+                channel.basic_reject(raw.delivery_tag, requeue=True)

@@ -1,0 +1,246 @@
+"""Real users on a real broker: each component can do its own work, and nothing in another's name."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import amqp
+import pytest
+from amqp.exceptions import AccessRefused
+
+from qt_events import CeleryEventBus, Event, PublishRefusedError, TopologyError
+from qt_events.codec import encode
+from qt_events.rabbitmq.management import ManagementApi
+from qt_events.testing.broker import Broker
+from tests.integration.conftest import until, until_told
+from tests.integration.guarded import Guarded
+
+pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, two commands and some thirty queues
+
+Act = Callable[[amqp.Channel, Callable[[str], str]], object]
+
+
+@pytest.fixture(scope="module")
+def guarded(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Shared by tests that leave every queue empty."""
+    name = f"qt-test-{uuid.uuid4().hex}"
+    url = broker.management.create_vhost(name)
+    opened = Guarded(url, broker.management_url, f"q{uuid.uuid4().hex[:6]}", tmp_path_factory.mktemp("guarded"))
+    try:
+        opened.let_in()
+        yield opened
+    finally:
+        opened.fleet.close()
+        broker.management.delete_vhost(name)
+
+
+async def test_a_producer_cannot_publish_anothers_type_and_its_other_publishes_go_on(guarded: Guarded) -> None:
+    """A named error for each, however many others are in flight on the same connection."""
+    with guarded.bus("ranker") as bus:
+        types = ["ranking.updated", "limits.changed", "ranking.updated", "order.filled"] * 5
+        results = await asyncio.gather(*(bus.publish(Event(each)) for each in types), return_exceptions=True)
+    for event_type, result in zip(types, results, strict=True):
+        if event_type == "ranking.updated":
+            assert result is None
+        else:
+            assert isinstance(result, PublishRefusedError)
+            assert event_type in str(result)
+            assert "ACCESS_REFUSED" in str(result)
+    assert guarded.depth("sub.ledger.on_fill") == 0
+
+
+def published(exchange: str, key: str) -> Act:
+    return lambda channel, name: channel.basic_publish(
+        amqp.Message("{}"), name(exchange) if exchange else "", name(key)
+    )
+
+
+def keyed(exchange: str, key: str) -> Act:
+    return lambda channel, name: channel.basic_publish(amqp.Message("{}"), name(exchange), key)
+
+
+def bound(queue: str, exchange: str, key: str) -> Act:
+    return lambda channel, name: channel.queue_bind(name(queue), name(exchange), key)
+
+
+FORBIDDEN: dict[str, Act] = {
+    "read another's queue": lambda channel, name: channel.basic_get(name("sub.desk.on_order")),
+    "consume from another's queue": lambda channel, name: channel.basic_consume(name("sub.desk.on_order")),
+    "read another's dead letters": lambda channel, name: channel.basic_get(name("dead.desk.on_order")),
+    "read its own dead letters": lambda channel, name: channel.basic_get(name("dead.ranker.on_close")),
+    "read another's quarantine": lambda channel, name: channel.basic_get(name("quarantine.desk.on_order")),
+    "read what is lost": lambda channel, name: channel.basic_get(name("lost")),
+    "read what waits in a delay level": lambda channel, name: channel.basic_get(name("retry.100")),
+    "purge another's queue": lambda channel, name: channel.queue_purge(name("sub.desk.on_order")),
+    "delete another's queue": lambda channel, name: channel.queue_delete(name("sub.desk.on_order")),
+    "delete its own queue": lambda channel, name: channel.queue_delete(name("sub.ranker.on_close")),
+    "delete an exchange": lambda channel, name: channel.exchange_delete(name("events")),
+    "make a queue": lambda channel, name: channel.queue_declare(name("sub.ranker.other")),
+    "make an exchange": lambda channel, name: channel.exchange_declare(name("sub.ranker.other"), "fanout"),
+    "publish another's type": keyed("events", "limits.changed"),
+    "put something into another's queue": published("", "sub.desk.on_order"),
+    "put something into its own queue": published("", "sub.ranker.on_close"),
+    "send something back to another": keyed("redeliver", "desk.on_order"),
+    "send something back to itself": keyed("redeliver", "ranker.on_close"),
+    "add to another's dead letters": keyed("dead", "desk.on_order"),
+    "add to another's quarantine": keyed("quarantine", "desk.on_order"),
+    "add to another's retries": keyed("retry.100", "desk.on_order"),
+    "add to another's retries of a week": keyed("retry.838860800", "desk.on_order"),
+    "add to what is lost": keyed("lost", ""),
+    "order workers about": lambda channel, name: channel.basic_publish(amqp.Message("{}"), name("pidbox"), ""),
+    "have its queue hear another type": bound("sub.ranker.on_close", "events", "order.placed"),
+    "have its queue hear everything": bound("sub.ranker.on_close", "events", "#"),
+    "have another's queue hear a type": bound("sub.desk.on_order", "events", "market.closed"),
+    "have its queue hear another's retries": bound("sub.ranker.on_close", "redeliver", "desk.on_order"),
+    "have its queue hear all retries": bound("sub.ranker.on_close", "redeliver", "#"),
+    "have its queue hear dead letters": bound("sub.ranker.on_close", "dead", "ranker.on_close"),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_a_component_may_not(guarded: Guarded, what: str) -> None:
+    """The broker says 403, whatever program asks."""
+    with guarded.channel("ranker") as channel, pytest.raises(AccessRefused, match="ACCESS_REFUSED"):
+        FORBIDDEN[what](channel, guarded.name)
+
+
+def forged(event_type: str, **headers: Any) -> amqp.Message:
+    message = encode(Event(event_type, None, {"forged": True}))
+    return amqp.Message(message.body, application_headers=headers, **message.properties)
+
+
+#: What RabbitMQ lets a component do that may make queues of its own, and what it would come to at another's.
+def by_more_keys(channel: amqp.Channel, name: Callable[[str], str]) -> None:
+    """A CC header adds routing keys that nobody asks about."""
+    channel.basic_publish(forged("market.closed", CC=["market.closed"]), name("events"), "order.filled")
+
+
+def by_more_keys_of_a_level(channel: amqp.Channel, name: Callable[[str], str]) -> None:
+    headers = {"CC": ["ranker.on_close"], "qt-type": "market.closed"}
+    channel.basic_publish(forged("market.closed", **headers), name("retry.100"), "desk.on_order")
+
+
+def by_more_keys_of_the_dead(channel: amqp.Channel, name: Callable[[str], str]) -> None:
+    headers = {"CC": ["ranker.on_close"], "qt-type": "market.closed", "qt-reason": "exhausted"}
+    channel.basic_publish(forged("market.closed", **headers), name("dead"), "desk.on_order")
+
+
+def by_dead_lettering(exchange: str, key: str) -> Act:
+    def act(channel: amqp.Channel, name: Callable[[str], str]) -> None:
+        queue = name(f"sub.desk.on_limits.{uuid.uuid4().hex[:12]}")
+        arguments = {"x-message-ttl": 0, "x-dead-letter-exchange": name(exchange), "x-dead-letter-routing-key": key}
+        channel.queue_declare(queue, durable=True, auto_delete=False, arguments={**arguments, "x-expires": 60_000})
+        own = queue.removeprefix(name("sub."))
+        channel.queue_bind(queue, name("redeliver"), own)
+        message = forged("market.closed", **{"qt-type": "market.closed"})
+        channel.basic_publish(message, name("retry.100"), own)
+
+    return act
+
+
+def by_alternate_exchange(channel: amqp.Channel, name: Callable[[str], str]) -> None:
+    own = name(f"sub.desk.on_limits.{uuid.uuid4().hex[:12]}")
+    arguments = {"alternate-exchange": name("events")}
+    channel.exchange_declare(own, "topic", durable=True, auto_delete=False, arguments=arguments)
+    channel.basic_publish(forged("market.closed"), own, "market.closed")
+
+
+def by_bound_exchange(channel: amqp.Channel, name: Callable[[str], str]) -> None:
+    own = name(f"sub.desk.on_limits.{uuid.uuid4().hex[:12]}")
+    channel.exchange_declare(own, "topic", durable=True, auto_delete=False)
+    channel.exchange_bind(name("retry.100"), own, "#")
+    channel.basic_publish(forged("market.closed", **{"qt-type": "market.closed"}), own, "ranker.on_close")
+
+
+TRICKS: list[Act] = [
+    by_more_keys,
+    by_more_keys_of_a_level,
+    by_more_keys_of_the_dead,
+    by_dead_lettering("events", "market.closed"),
+    by_dead_lettering("retry.200", "ranker.on_close"),
+    by_dead_lettering("quarantine", "ranker.on_close"),
+    by_alternate_exchange,
+    by_bound_exchange,
+]
+
+
+async def test_what_the_broker_lets_through_is_recognized_at_the_end(guarded: Guarded) -> None:
+    """Nothing forged reaches another's handler, by any way round the permissions: each is a dead letter."""
+    heard: list[Event[Any]] = []
+
+    async def hear(event: Event[Any]) -> None:
+        heard.append(event)
+
+    with guarded.channel("desk") as channel:
+        for trick in TRICKS:
+            trick(channel, guarded.name)
+    with guarded.bus("ranker") as bus:
+        bus.subscribe("market.closed", hear, name="ranker.on_close")
+        async with bus:
+            dead = lambda: guarded.depth("dead.ranker.on_close") == len(TRICKS)  # noqa: E731
+            await until_told(dead, what="a dead letter of each")
+    reasons = sorted(letter.reason for letter in await guarded.dead_letters("ranker.on_close"))
+    guarded.purge("dead.ranker.on_close", "dead.desk.on_order", "sub.desk.on_order", "sub.ledger.on_fill")
+    assert reasons == ["forged", "mistyped", *["undecodable"] * (len(TRICKS) - 2)]
+    assert heard == []
+
+
+async def test_a_worker_with_its_own_rights_serves_retries_buries_and_quarantines(guarded: Guarded) -> None:
+    """Beside others of the same app, of whose queues it sees only that they stand; remote control and events work."""
+    with guarded.bus("ranker") as producer:
+        suspect = Event("order.placed", None, {"order": "suspect"})
+        await producer.publish(suspect)
+        await asyncio.to_thread(guarded.return_thrice, "desk.on_order")
+        desk = await guarded.work("desk", "-E")
+        ledger = await guarded.work("ledger", "-E")
+        plain, later, bad = (Event("order.placed", None, {"order": each}) for each in ("plain", "later", "bad"))
+        for event in (plain, later, bad):
+            await producer.publish(event)
+    fleet = guarded.fleet
+    await fleet.until_called("desk.on_order", 1, plain)
+    await fleet.until_called("desk.on_order", 2, later)
+    await fleet.until_called("desk.on_order", 1, bad)
+    await fleet.until_called("desk.on_order", 1, suspect)
+    await fleet.until_called("ledger.on_fill", 3)
+    await until(lambda: f"{suspect.id} came back" in desk.output, what="it was in quarantine")
+    await until_told(lambda: guarded.depth("dead.desk.on_order") == 1)
+    (letter,) = await guarded.dead_letters("desk.on_order")
+    assert (letter.event_id, letter.reason) == (bad.id, "rejected")
+    admin = CeleryEventBus(guarded.url, prefix=guarded.prefix)
+    await admin.publish(Event("limits.changed"))
+    await fleet.until_called("desk.on_limits")
+    control = admin.app.control
+    answers = await until_told(lambda: len(found := control.ping(timeout=1)) == 2 and found, what="two answers")
+    assert {name.partition("@")[0] for answer in answers for name in answer} == {
+        name.partition("@")[0] for name in fleet.ready
+    }
+    admin.close()
+    assert "REFUSED" not in desk.output + ledger.output
+    guarded.purge("dead.desk.on_order")
+
+
+async def test_what_nobody_has_declared_is_told_by_who_may_not_declare_it(guarded: Guarded, broker: Broker) -> None:
+    """With the command that helps, for a producer and for a subscriber."""
+    name = f"qt-test-{uuid.uuid4().hex}"
+    url = broker.management.create_vhost(name)
+    try:
+        user = f"{guarded.prefix}-ranker"
+        ManagementApi(broker.management_url, name).permit(user, "^$", ".*", ".*")
+        bus = CeleryEventBus(guarded.url_of("ranker").rpartition("/")[0] + "/" + url.rpartition("/")[2], prefix="other")
+        with pytest.raises(TopologyError, match=r"'other\.events' is missing.*qt-events topology declare"):
+            await bus.publish(Event("ranking.updated"))
+        bus.subscribe("market.closed", print, name="ranker.on_close")
+        with pytest.raises(TopologyError, match=r"is missing.*qt-events topology declare"):
+            await bus.run_forever()
+        bus.close()
+    finally:
+        broker.management.delete_vhost(name)
+
+
+async def test_a_pattern_that_was_not_permitted_is_a_named_error(guarded: Guarded) -> None:
+    """Rather than a subscription that never hears it."""
+    with guarded.bus("ranker") as bus:
+        bus.subscribe("market.*", print, name="ranker.on_close")
+        with pytest.raises(TopologyError, match=r"may not bind.*market\.\*.*qt-events topology permissions --apply"):
+            await bus.publish(Event("ranking.updated"))

@@ -1,0 +1,152 @@
+"""`qt-events topology` on a real broker: what it shows, declares and removes."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import amqp
+import pytest
+from celery import Celery
+from typer.testing import CliRunner, Result
+
+from qt_events import NO_RETRY, CeleryEventBus, Event
+from qt_events.cli.topology import topology
+from qt_events.errors import BusStateError, UnknownSubscriptionError
+from qt_events.testing.broker import Broker
+from qt_events.testing.management import Management
+from tests.integration.conftest import Make, channel_to, depth, until, until_told
+
+Command = Callable[..., Result]
+
+
+async def hear(event: Event[Any]) -> None:
+    pass
+
+
+async def fail(event: Event[Any]) -> None:
+    message = "always"
+    raise LookupError(message)
+
+
+@pytest.fixture
+def bus(amqp_url: str, make_bus: Make, monkeypatch: pytest.MonkeyPatch) -> CeleryEventBus:
+    """The bus of an app `shown`: two shared subscriptions and a broadcast."""
+    module: Any = ModuleType("shown")
+    module.app = Celery("shown", broker=amqp_url, set_as_current=False)
+    made = make_bus(app=module.app)
+    made.subscribe("order.*", hear, name="desk")
+    made.subscribe("trade.#", fail, name="audit", retry=NO_RETRY)
+    made.subscribe("policy.set", hear, name="state", broadcast=True)
+    monkeypatch.setitem(sys.modules, "shown", module)
+    return made
+
+
+@pytest.fixture
+def command(bus: CeleryEventBus, broker: Broker) -> Command:
+    """`qt-events topology ...` in this process, in a thread: it blocks."""
+
+    def run(*arguments: str, answer: str = "") -> Result:
+        environment = {"QT_APP": "shown", "QT_MANAGEMENT_URL": broker.management_url, "COLUMNS": "200"}
+        return CliRunner().invoke(topology, list(arguments), env=environment, input=answer)
+
+    return run
+
+
+def shown(command: Command) -> dict[str, Any]:
+    found = json.loads(command("show", "--json").stdout)
+    return {each.pop("name"): each for each in found["subscriptions"]} | {"lost": found["lost"]}
+
+
+def test_everything_is_declared_for_those_who_may_not(command: Command, management: Management, vhost: str) -> None:
+    """All delay levels too, and for a broadcast what its processes share; twice is as good as once."""
+    for _ in range(2):
+        done = command("declare")
+        assert (done.exit_code, done.stdout.count("3 subscriptions")) == (0, 1), done.output
+    levels = {f"qt.retry.{100 * 2**number}" for number in range(24)}
+    shared = {f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in ("desk", "audit")}
+    assert {each["name"] for each in management.queues(vhost)} == levels | shared | {"qt.dead.state", "qt.lost"}
+    ours = {each["name"] for each in management.exchanges(vhost) if each["name"].startswith("qt.")}
+    assert ours == levels | {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost"}
+
+
+async def test_what_waits_what_failed_and_who_serves_is_shown(
+    command: Command, bus: CeleryEventBus, amqp_url: str
+) -> None:
+    """For programs and for people; what is marked has no consumer."""
+    async with bus:
+        await bus.publish(Event("trade.done"))
+        await bus.join(30)
+        served = lambda: all(shown(command)[name]["served"] for name in ("desk", "audit", "state"))  # noqa: E731
+        await until_told(served, what="all are served")
+    for _ in range(3):
+        await bus.publish(Event("order.made"))
+    with channel_to(amqp_url) as channel:
+        channel.basic_publish(amqp.Message("{}"), "qt.redeliver", "gone")
+    expected = {"waiting": 3, "unacked": 0, "consumers": 0, "quarantined": 0, "dead_letters": 0, "served": False}
+    wanted = {
+        "desk": {**expected, "queues": ["qt.sub.desk"]},
+        "audit": {**expected, "queues": ["qt.sub.audit"], "waiting": 0, "dead_letters": 1},
+    }
+    await until_told(
+        lambda: (found := shown(command)).items() >= wanted.items() and found["lost"] == 1, what=str(wanted)
+    )
+    text = (await asyncio.to_thread(command, "show")).stdout
+    (line,) = (line.split() for line in text.splitlines() if "desk" in line)
+    assert line == ["desk", "3", "0", "nobody", "0", "0"]
+    assert "3 of them served by nobody; 1 events lost" in text
+
+
+async def test_a_subscription_is_removed_after_saying_what_it_holds(
+    command: Command, bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
+) -> None:
+    """Not without a yes; its dead letters stay unless they are meant too; the others stay as they are."""
+    for _ in range(2):
+        await bus.publish(Event("trade.done"))
+    with channel_to(amqp_url) as channel:
+        channel.basic_publish(amqp.Message("{}"), "qt.dead", "audit")
+    await until_told(lambda: depth(amqp_url, "qt.dead.audit") == 1)
+
+    def names() -> set[str]:
+        return {each["name"] for each in management.queues(vhost)}
+
+    before = names()
+    refused = await asyncio.to_thread(command, "remove", "audit", answer="n\n")
+    assert (refused.exit_code, names()) == (1, before)
+    assert "audit: 2 events wait, 0 in quarantine: they go; 1 dead letters: they stay; 0 consumers" in refused.stdout
+    assert (await asyncio.to_thread(command, "remove", "audit", answer="y\n")).exit_code == 0
+    assert names() == before - {"qt.sub.audit", "qt.quarantine.audit"}
+    again = await asyncio.to_thread(command, "remove", "audit", "--with-dead-letters", "--yes")
+    assert (again.exit_code, names()) == (0, before - {"qt.sub.audit", "qt.quarantine.audit", "qt.dead.audit"})
+    unknown = await asyncio.to_thread(command, "remove", "audit", "--yes")
+    assert isinstance(unknown.exception, UnknownSubscriptionError)
+
+
+async def test_a_subscription_that_is_served_is_not_removed_unless_forced(
+    command: Command, bus: CeleryEventBus, management: Management, vhost: str
+) -> None:
+    """Its worker would hold events that nobody has any more."""
+    async with bus:
+        refused = await asyncio.to_thread(command, "remove", "desk", "--yes")
+        assert isinstance(refused.exception, BusStateError)
+        assert "'desk' is served" in str(refused.exception)
+        assert "qt.sub.desk" in {each["name"] for each in management.queues(vhost)}
+    forced = await asyncio.to_thread(command, "remove", "desk", "--yes", "--force")
+    assert forced.exit_code == 0
+
+
+async def test_a_dead_letter_that_no_queue_takes_does_not_vanish(
+    bus: CeleryEventBus, amqp_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event goes back to its queue, and the log says why, until there is one: a declaration ends that."""
+    async with bus:
+        await bus.declarations.made()
+        with channel_to(amqp_url) as channel:
+            channel.queue_delete("qt.dead.audit")
+        await bus.publish(Event("trade.done"))
+        await until(lambda: "no queue 'audit' behind exchange 'qt.dead'" in caplog.text, what="it is told")
+        with channel_to(amqp_url) as channel:
+            bus.topology.declare_for_others(channel, bus.subscriptions)
+        await until_told(lambda: depth(amqp_url, "qt.dead.audit") == 1)

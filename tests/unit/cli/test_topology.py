@@ -1,0 +1,124 @@
+"""`qt-events topology permissions`: what it prints and sets, and what it refuses."""
+
+import json
+import shlex
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from celery import Celery
+from typer.testing import CliRunner, Result
+
+from qt_events import CeleryEventBus, Component
+from qt_events.cli.topology import topology
+from qt_events.rabbitmq import administration
+
+PASSWORD = "planted-secret"
+
+
+class FakeApi:
+    """Stands in for the management API: notes what is set."""
+
+    calls: list[tuple[str, ...]] = []  # noqa: RUF012
+    known: set[str] = set()  # noqa: RUF012
+
+    def __init__(self, url: str, vhost: str) -> None:
+        self.calls.append((url, vhost))
+
+    def users(self) -> set[str]:
+        return self.known
+
+    def create_user(self, name: str, password: str) -> None:
+        self.calls.append(("create", name, password))
+
+    def permit(self, user: str, *_: str) -> None:
+        self.calls.append(("permit", user))
+
+    def permit_topic(self, user: str, exchange: str, *_: str) -> None:
+        self.calls.append(("topic", user, exchange))
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An app of one component, on a broker that nobody asks."""
+    module: Any = ModuleType("guarded_desk")
+    module.app = Celery("desk", broker=f"amqp://admin:{PASSWORD}@localhost/desks", set_as_current=False)
+    bus = CeleryEventBus(app=module.app, prefix="shop")
+    desk = bus.subscribe("order.placed", print, name="desk.on_order")
+    module.components = lambda: [Component("desk", ("trade.executed",), (desk,))]
+    monkeypatch.setitem(sys.modules, "guarded_desk", module)
+    monkeypatch.setattr(administration, "ManagementApi", FakeApi)
+    monkeypatch.setattr(FakeApi, "calls", [])
+    monkeypatch.setattr(FakeApi, "known", set())
+    for name in ("QT_APP", "QT_MANAGEMENT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return module
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(topology, [*arguments, "-A", "guarded_desk"], env={"COLUMNS": "300"})
+
+
+def test_permissions_are_shown_for_people(app: Any) -> None:
+    """By user, with the topics; delay levels in one line."""
+    shown = run("permissions").stdout
+    assert shown.startswith("shop-desk\n  configure ")
+    assert "topics of shop.events\n    write   ^(trade\\.executed)$\n    read    ^(order\\.placed)$\n" in shown
+    assert "shop.retry.838860800 (26)" in shown
+    assert FakeApi.calls == []
+
+
+def test_the_same_for_programs_and_for_shells(app: Any) -> None:
+    """JSON, or command lines of rabbitmqctl, and nothing else."""
+    (desk,) = json.loads(run("permissions", "--json").stdout)["permissions"]
+    assert (desk["component"], desk["user"], len(desk["topics"])) == ("desk", "shop-desk", 28)
+    lines = [shlex.split(line) for line in run("permissions", "--commands").stdout.splitlines()]
+    start = ["rabbitmqctl", "--vhost", "desks"]
+    assert [*start, "set_permissions", "shop-desk", desk["configure"], desk["write"], desk["read"]] == lines[-1]
+    topics = [[*start, "set_topic_permissions", "shop-desk", *each.values()] for each in desk["topics"]]
+    assert topics == lines[:-1]
+
+
+def test_applying_sets_topics_before_exchanges(app: Any) -> None:
+    """Until RabbitMQ knows of topics, any key goes."""
+    FakeApi.known = {"shop-desk"}
+    done = run("permissions", "--apply")
+    assert (done.exit_code, done.stdout) == (0, "set for 1 users in the vhost 'desks'\n")
+    (url, vhost), *calls = FakeApi.calls
+    assert (url, vhost) == (f"http://admin:{PASSWORD}@localhost:15672/api/", "desks")
+    assert [call[0] for call in calls] == ["topic"] * 28 + ["permit"]
+
+
+def test_users_that_there_are_not_are_made_only_if_asked(app: Any) -> None:
+    """Their passwords are shown once; the administrator's never."""
+    refused = run("permissions", "--apply")
+    assert refused.exit_code == 1
+    assert "shop-desk" in str(refused.exception)
+    assert "--create-users" in str(refused.exception)
+    assert len(FakeApi.calls) == 1
+    made = run("permissions", "--apply", "--create-users")
+    (password,) = (call[2] for call in FakeApi.calls if call[0] == "create")
+    assert f"shop-desk {password}\n" in made.stdout
+    assert len(password) >= 32
+    assert PASSWORD not in made.output + refused.output + str(refused.exception)
+
+
+@pytest.mark.parametrize("options", [["--create-users"], ["--json", "--commands"]])
+def test_what_cannot_be_meant_is_wrong_usage(app: Any, options: list[str]) -> None:
+    """Before anybody is asked."""
+    assert run("permissions", *options).exit_code == 2
+    assert FakeApi.calls == []
+
+
+def test_an_app_that_tells_of_no_components_is_told_how(app: Any) -> None:
+    """Wrong usage, with what to write."""
+    del app.components
+    refused = run("permissions")
+    assert refused.exit_code == 2
+    assert "components()" in refused.output
+
+
+def test_an_app_that_there_is_not_is_wrong_usage() -> None:
+    """As for every command."""
+    assert CliRunner().invoke(topology, ["show", "-A", "no_such_app"]).exit_code == 2

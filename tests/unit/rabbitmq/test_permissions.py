@@ -1,0 +1,159 @@
+"""The rights of a component, as RabbitMQ reads them: regular expressions that are searched for in a name."""
+
+import re
+
+import pytest
+
+from qt_events import Component, InMemoryEventBus
+from qt_events.rabbitmq.permissions import NOTHING, Permissions, permissions_of
+from qt_events.rabbitmq.topology import Topology
+from qt_events.subscription import Subscription
+
+QT = Topology("qt")
+INSTANCE = "0123456789ab"
+
+
+def subscription(name: str, *patterns: str, broadcast: bool = False) -> Subscription:
+    bus = InMemoryEventBus()
+    return [bus.subscribe(pattern, print, name=name, broadcast=broadcast) for pattern in patterns][-1]
+
+
+DESK = Component(
+    "desk",
+    ("trade.executed", "order.placed"),
+    (
+        subscription("desk.on_order", "order.*", "cancel.#"),
+        subscription("desk.on_policy", "policy.updated", broadcast=True),
+    ),
+)
+
+
+def rights(component: Component = DESK, topology: Topology = QT, *, control: bool = False) -> Permissions:
+    return permissions_of(component, topology, control=control)
+
+
+def allowed(pattern: str, name: str) -> bool:
+    return re.search(pattern, name) is not None
+
+
+def topics(permissions: Permissions, exchange: str) -> tuple[str, str]:
+    (found,) = (each for each in permissions.topics if each.exchange == exchange)
+    return found.write, found.read
+
+
+@pytest.mark.parametrize(
+    ("right", "names"),
+    [
+        ("configure", [f"qt.sub.desk.on_policy.{INSTANCE}"]),
+        ("write", ["qt.events", "qt.dead", "qt.quarantine", "qt.retry.100", "qt.retry.838860800"]),
+        ("write", ["qt.sub.desk.on_order", f"qt.sub.desk.on_policy.{INSTANCE}"]),
+        ("read", ["qt.events", "qt.redeliver", "qt.sub.desk.on_order", f"qt.sub.desk.on_policy.{INSTANCE}"]),
+        ("read", ["qt.quarantine.desk.on_order"]),
+    ],
+)
+def test_a_component_may_use_what_is_its_own(right: str, names: list[str]) -> None:
+    """And what all share, as far as it needs that."""
+    assert all(allowed(getattr(rights(), right), name) for name in names)
+
+
+OTHERS = ["qt.sub.other", "qt.sub.desk", "qt.sub.desk.on_order.x", "qt.sub.deskxon_order", "xqt.sub.desk.on_order"]
+OTHERS += ["qt.sub.desk.on_policy", "qt.sub.desk.on_policy.x", "qt.lost", "qt.dead.desk.on_order", "qt.pidbox", ""]
+OTHERS += ["amq.default", "qt.celeryev", "a@b.qt.pidbox", "QT.EVENTS", "qtxevents"]
+
+
+@pytest.mark.parametrize("right", ["configure", "write", "read"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_component_may_use_nothing_else(right: str, name: str) -> None:
+    """Names are taken whole and letter by letter: no dot stands for another character."""
+    assert not allowed(getattr(rights(), right), name)
+
+
+@pytest.mark.parametrize("name", ["qt.events", "qt.redeliver", "qt.dead", "qt.sub.desk.on_order", "qt.retry.100"])
+def test_what_is_shared_and_what_lasts_is_configured_by_administrators(name: str) -> None:
+    """Nobody who serves a queue can delete it, or make it anew with dead letters going elsewhere."""
+    assert not allowed(rights().configure, name)
+
+
+def test_nobody_sends_back_to_a_subscription_but_the_broker() -> None:
+    """Retries come out of a delay level; operators are administrators."""
+    assert not allowed(rights().write, "qt.redeliver")
+    assert not allowed(rights().write, "qt.lost")
+
+
+def test_events_are_published_by_type_and_heard_by_pattern() -> None:
+    """Patterns are texts here: who may hear `order.*` may not bind by `order.placed`, nor by `#`."""
+    write, read = topics(rights(), "qt.events")
+    assert [allowed(write, each) for each in ("trade.executed", "order.placed")] == [True, True]
+    others = ("order.filled", "order.*", "trade.executed.x", "x.order.placed", "#")
+    assert not any(allowed(write, each) for each in others)
+    assert [allowed(read, each) for each in ("order.*", "cancel.#", "policy.updated")] == [True, True, True]
+    assert not any(allowed(read, each) for each in ("order.placed", "#", "*.*", "policyxupdated"))
+
+
+@pytest.mark.parametrize("exchange", ["qt.dead", "qt.quarantine", "qt.retry.100", "qt.retry.838860800"])
+def test_retries_dead_letters_and_quarantine_are_written_by_its_own_keys_alone(exchange: str) -> None:
+    """And bound by nobody."""
+    write, read = topics(rights(), exchange)
+    assert allowed(write, "desk.on_order")
+    assert not any(allowed(write, each) for each in ("other", "desk", "desk.on_order.x", "desk.*", "#"))
+    assert read == NOTHING
+
+
+def test_a_broadcasts_retries_come_back_to_one_process_and_it_has_no_quarantine() -> None:
+    """Its key names the process; its dead letters are shared."""
+    permissions = rights()
+    assert allowed(topics(permissions, "qt.retry.100")[0], f"desk.on_policy.{INSTANCE}")
+    assert allowed(topics(permissions, "qt.redeliver")[1], f"desk.on_policy.{INSTANCE}")
+    assert allowed(topics(permissions, "qt.dead")[0], "desk.on_policy")
+    assert not allowed(topics(permissions, "qt.quarantine")[0], "desk.on_policy")
+
+
+def test_every_exchange_that_may_be_written_or_bound_has_topics() -> None:
+    """RabbitMQ lets any key through where it was told of none."""
+    told = {each.exchange for each in rights().topics}
+    assert told == {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", *QT.levels()}
+    assert len(QT.levels()) == len({*QT.levels()}) == 24
+
+
+def test_a_producer_needs_one_exchange() -> None:
+    """It hears nothing."""
+    permissions = rights(Component("feed", ("market.closed",)), control=True)
+    assert (permissions.configure, permissions.read) == (NOTHING, NOTHING)
+    assert permissions.write == r"^(qt\.events)$"
+
+
+def test_who_publishes_nothing_may_publish_nothing() -> None:
+    """Not even to the exchange."""
+    permissions = rights(Component("audit", (), (subscription("audit", "#"),)))
+    assert not allowed(permissions.write, "qt.events")
+    assert topics(permissions, "qt.events") == (NOTHING, r"^(\#)$")
+
+
+def test_who_does_nothing_may_do_nothing() -> None:
+    """An empty expression would fit every name."""
+    permissions = rights(Component("idle"), control=True)
+    assert (permissions.configure, permissions.write, permissions.read) == (NOTHING, NOTHING, NOTHING)
+    assert {(each.write, each.read) for each in permissions.topics} == {(NOTHING, NOTHING)}
+
+
+def test_a_worker_under_remote_control_hears_orders_and_gives_none() -> None:
+    """It has a control queue, answers, and tells monitors of itself."""
+    permissions = rights(control=True)
+    assert all(allowed(permissions.read, each) for each in ("desk@host.qt.pidbox", "qt.pidbox"))
+    assert all(allowed(permissions.write, each) for each in ("desk@host.qt.pidbox", "reply.qt.pidbox", "qt.celeryev"))
+    assert not allowed(permissions.write, "qt.pidbox")
+
+
+def test_a_prefix_with_dots_is_taken_letter_by_letter() -> None:
+    """Two buses on one vhost stay apart."""
+    permissions = rights(topology=Topology("a.b-c"))
+    assert allowed(permissions.write, "a.b-c.events")
+    assert not allowed(permissions.write, "axb-c.events")
+    assert not allowed(permissions.write, "qt.events")
+
+
+def test_classic_queues_have_no_quarantine() -> None:
+    """So nobody needs to reach it."""
+    permissions = rights(topology=Topology("qt", "classic"))
+    assert not allowed(permissions.write, "qt.quarantine")
+    assert not allowed(permissions.read, "qt.quarantine.desk.on_order")

@@ -1,0 +1,104 @@
+"""Who publishes what, declared in this one place; a test compares it with what a replay really does.
+
+`qt-events topology` makes of it the broker's permissions: docs/security.md.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from qt_events import (
+    Component,
+    Event,
+    HealthStatusChangedEvent,
+    InMemoryEventBus,
+    ModelPromotedEvent,
+    OpportunitiesUpdatedEvent,
+    PolicyUpdatedEvent,
+    StrategyPromotedEvent,
+    Subscription,
+    TradeExecutedEvent,
+)
+from workers.analytics import Analytics
+from workers.clm import ContinuousLearningManager
+from workers.discord_notifier import DiscordNotifier
+from workers.ensemble_manager import EnsembleManager
+from workers.event_logger import EventLogger
+from workers.events import (
+    HealthCheckedEvent,
+    MarketAnalyzedEvent,
+    MarketClosedEvent,
+    OrdersApprovedEvent,
+    OrdersRequestedEvent,
+    PerformanceReportedEvent,
+    SignalsGeneratedEvent,
+    SignalsScoredEvent,
+    TradingClearedEvent,
+    TradingClosedEvent,
+    TradingOpenedEvent,
+    TradingPlannedEvent,
+)
+from workers.executor import Executor
+from workers.feed import MarketFeed
+from workers.health_monitor import SystemHealthMonitor
+from workers.metrics_logger import MetricsLogger
+from workers.msc_ai import MetaStrategyController
+from workers.opprank import OppRank
+from workers.orchestrator import Orchestrator
+from workers.performance_tracker import PerformanceTracker
+from workers.portfolio_balancer import PortfolioBalancer
+from workers.risk_guard import RiskGuard
+from workers.safety_governor import SafetyGovernor
+from workers.sg_ai import StrategyGenerator
+from workers.store import Store
+from workers.strategy_runtime_engine import StrategyRuntimeEngine
+
+#: By the component's class; one that only listens publishes nothing.
+PUBLISHES: Mapping[type, tuple[type[Event[Any]], ...]] = MappingProxyType(
+    {
+        MarketFeed: (MarketClosedEvent, TradingOpenedEvent),
+        MetaStrategyController: (PolicyUpdatedEvent, MarketAnalyzedEvent),
+        StrategyGenerator: (StrategyPromotedEvent, MarketAnalyzedEvent),
+        ContinuousLearningManager: (ModelPromotedEvent, MarketAnalyzedEvent),
+        OppRank: (OpportunitiesUpdatedEvent, MarketAnalyzedEvent),
+        StrategyRuntimeEngine: (SignalsGeneratedEvent,),
+        EnsembleManager: (SignalsScoredEvent,),
+        Orchestrator: (TradingPlannedEvent,),
+        SafetyGovernor: (TradingClearedEvent,),
+        PortfolioBalancer: (OrdersRequestedEvent,),
+        RiskGuard: (OrdersApprovedEvent,),
+        Executor: (TradeExecutedEvent, TradingClosedEvent),
+        PerformanceTracker: (PerformanceReportedEvent,),
+        SystemHealthMonitor: (HealthStatusChangedEvent, HealthCheckedEvent),
+        Analytics: (),
+        MetricsLogger: (),
+        DiscordNotifier: (),
+        EventLogger: (),
+    }
+)
+
+
+class _Listening(InMemoryEventBus):
+    """Notes who subscribes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: dict[str, Subscription] = {}
+
+    def subscribe(self, *args: Any, **options: Any) -> Subscription:
+        subscription = super().subscribe(*args, **options)
+        self.noted[subscription.name] = subscription
+        return subscription
+
+
+def components() -> list[Component]:
+    """Each with what it publishes and its subscriptions."""
+    store = Store()  # neither opened nor read
+    return [_component(each, store) for each in PUBLISHES]
+
+
+def _component(made: type, store: Store) -> Component:
+    bus = _Listening()
+    made(bus, store.prices if made is MarketFeed else store)
+    types = tuple(each.event_type for each in PUBLISHES[made])
+    return Component(made.__module__.rpartition(".")[2], types, tuple(bus.noted.values()))
