@@ -9,6 +9,7 @@ The life of an event, and where to read about each part of it:
     codec.py          an event as CloudEvents JSON and AMQP properties, and back
     routing.py        topic patterns: match, and an index over many
     subscription.py   who wants which events
+    component.py      who has a user of its own on the broker
     subscriptions.py  a bus's subscribers, by name, by handler, by what they hear
     retry.py          again, when, or never
     delivery.py       deliver(): the one place that calls a handler
@@ -19,6 +20,9 @@ The life of an event, and where to read about each part of it:
     threads.py        where sync handlers run
     room.py           how many events a bus may hold, and who waits in line
     dead_letters.py   what failed for good
+    dead_letter_box.py    what an operator does with it, wherever it is kept
+    dead_letter_work.py   one by one: looked through, sent back at a pace, removed
+    dead_letter_store.py  kept in this process
     stats.py          the counters behind get_stats()
     clock.py          when a retry is due
     limits.py         the numbers a user sets, checked
@@ -55,6 +59,7 @@ from qt_events.catalog import (
     TradeExecuted,
     TradeExecutedEvent,
 )
+from qt_events.component import Component
 from qt_events.dead_letters import DeadLetterRecord
 from qt_events.errors import (
     BackpressureError,
@@ -67,6 +72,7 @@ from qt_events.errors import (
     DuplicateEventError,
     DuplicateSubscriptionError,
     ForeignConsumersError,
+    IncompleteDeadLetterError,
     InvalidEventError,
     InvalidHandlerError,
     InvalidOptionError,
@@ -109,6 +115,7 @@ __all__ = [
     "BusStateError",
     "BusyError",
     "CeleryEventBus",
+    "Component",
     "DeadLetterRecord",
     "DecodeError",
     "DuplicateEventError",
@@ -122,6 +129,7 @@ __all__ = [
     "HealthStatusChanged",
     "HealthStatusChangedEvent",
     "InMemoryEventBus",
+    "IncompleteDeadLetterError",
     "InvalidEventError",
     "InvalidHandlerError",
     "InvalidOptionError",

@@ -1,16 +1,14 @@
 """Dead letters: what failed for good, kept with every detail until an operator sends it back or discards it."""
 
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from qt_events.codec import encode
 from qt_events.delivery import DeadLetter
-from qt_events.errors import UnknownDeadLetterError
-from qt_events.events import Event, new_id
-from qt_events.subscription import Subscription
+from qt_events.errors import QtEventsError
+from qt_events.events import new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +18,7 @@ class DeadLetterRecord:
     subscription: str
     event_id: str  #: of the event, as far as it could be read
     event_type: str  #: the routing key that brought it
-    reason: str  #: exhausted, gave_up, rejected, revoked, undecodable, mistyped, expired or poison
+    reason: str  #: exhausted, gave_up, rejected, revoked, undecodable, mistyped, expired, poison or forged
     attempts: int
     exception_type: str
     message: str
@@ -50,92 +48,147 @@ def words(outcome: DeadLetter) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetterGroup:
+    """Dead letters of one subscription that failed for the same reason with the same type of exception."""
+
+    subscription: str
+    reason: str
+    exception_type: str
+    count: int
+    first_failed: datetime  #: UTC; of the one that failed first
+    last_failed: datetime  #: UTC; of the one that failed last
+
+
+class DeadLetterGroups:
+    """Counts dead letters by their error. Forged ones cannot make it grow without end: then the rest is one group."""
+
+    MOST = 1_000  #: groups; those beyond are counted together, as REST
+    REST = "(others)"
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str, str], DeadLetterGroup] = {}
+
+    def add(self, record: DeadLetterRecord) -> None:
+        """One more."""
+        named = (record.subscription, record.reason, record.exception_type)
+        key = named if named in self._groups or len(self._groups) < self.MOST else (self.REST,) * 3
+        before = self._groups.get(key)
+        self._groups[key] = DeadLetterGroup(
+            *key,
+            count=before.count + 1 if before else 1,
+            first_failed=min(before.first_failed, record.first_failed) if before else record.first_failed,
+            last_failed=max(before.last_failed, record.last_failed) if before else record.last_failed,
+        )
+
+    def sorted(self) -> list[DeadLetterGroup]:
+        """By subscription, the largest first."""
+        return sorted(self._groups.values(), key=lambda each: (each.subscription, -each.count, each.exception_type))
+
+    @property
+    def total(self) -> int:
+        """How many were added."""
+        return sum(group.count for group in self._groups.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long call has come."""
+
+    total: int  #: dead letters to go through, as many as there were at its start
+    done: int = 0  #: sent back or removed; in a dry run: that would have been
+    skipped: int = 0  #: that cannot be sent back, and stay
+
+    @property
+    def left(self) -> int:
+        """What it has not come to."""
+        return self.total - self.done - self.skipped
+
+
+OnProgress = Callable[[Progress], object]
+OnSkipped = Callable[[DeadLetterRecord, QtEventsError], object]
+
+
 class DeadLetters(Protocol):
     """What an operator does with them.
 
+    Whatever `retry...` and `discard...` do not come to, because they fail or are cancelled, is a dead letter still;
+    cancelled, they finish what is on its way first. At worst something was sent back and is a dead letter too.
+
+    Where it is about several, `subscription` says whose dead letters are looked through; without it those of all
+    subscriptions that this bus knows. `on_progress` is told now and then, and at the end, on the caller's loop. With
+    `dry_run` nothing is sent or removed, and the numbers are those that would be. `rate` is how many a second are
+    sent back at most, evenly; without it as fast as it goes.
+
     Raises:
         UnknownDeadLetterError: there is no dead letter with this id (any more).
-        UnknownSubscriptionError: there is no such subscription.
+        UnknownSubscriptionError: there is no such subscription (any more), so none to look at or to send back to.
+        IncompleteDeadLetterError: it cannot be sent back: only the beginning of its body was kept.
+        BrokerError: the broker did not answer, or took nothing.
+        InvalidOptionError: a `rate` or a `limit` that is no number over 0.
     """
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> Iterable[DeadLetterRecord]:
+    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
         """The oldest `limit` of one subscription or of all that this bus knows; looking changes nothing."""
 
-    async def show(self, id: str) -> DeadLetterRecord:
+    def stream(self, subscription: str | None = None) -> AsyncGenerator[DeadLetterRecord, None]:
+        """Each there is now, about in the order in which they came; of however many only some are held at a time.
+
+        Meanwhile others do not see those that were read; at the end they are back, in order. To leave it early, use
+        contextlib.aclosing: what was read is back then, though perhaps behind the rest.
+        """
+
+    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
+        """How many there are, by error; see DeadLetterGroups."""
+
+    async def show(self, id: str, *, subscription: str | None = None) -> DeadLetterRecord:
         """The one with this id."""
 
     async def retry(self, id: str) -> None:
         """Send it back to its subscription, that one only, as a first attempt; then it is no dead letter any more."""
 
-    async def retry_all(self, subscription: str) -> int:
-        """Send all of a subscription back; how many they were."""
+    async def retry_many(
+        self,
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """`retry` these, in one look through the dead letters; how many they were.
+
+        If one is not there or cannot be sent back, nothing is.
+        """
+
+    async def retry_all(
+        self,
+        subscription: str,
+        *,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> int:
+        """Send back all that a subscription has now, oldest first; how many they were.
+
+        One that cannot be sent back stays, and `on_skipped` is told why; without it a warning is logged.
+        """
 
     async def discard(self, id: str) -> None:
         """Remove it for good."""
 
-
-class DeadLetterStore:
-    """Dead letters kept in this process, oldest first: of a bus without a broker. See DeadLetters.
-
-    `redeliver` hands an event to one subscription only, as a first attempt.
-    """
-
-    def __init__(self, redeliver: Callable[[Event[Any], Subscription], Awaitable[None]]) -> None:
-        self._redeliver = redeliver
-        self._kept: dict[str, tuple[DeadLetterRecord, Event[Any], Subscription]] = {}
-
-    def add(
+    async def discard_many(
         self,
-        event: Event[Any],
-        subscription: Subscription,
-        outcome: DeadLetter,
-        attempts: int,
-        first_failed: datetime | None,
-    ) -> None:
-        """Keep what failed for good just now."""
-        message, failed = encode(event, limit=None), now()
-        record = DeadLetterRecord(
-            subscription=subscription.name,
-            event_id=event.id,
-            event_type=event.type,
-            attempts=attempts,
-            first_failed=first_failed or failed,
-            last_failed=failed,
-            body=message.body,
-            properties=message.properties,
-            **words(outcome),
-        )
-        self._kept[record.id] = (record, event, subscription)
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """`discard` these, in one look through the dead letters; how many they were. If one is not there, none is."""
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> "list[DeadLetterRecord]":
-        """See DeadLetters."""
-        records = [record for record, _, _ in tuple(self._kept.values()) if subscription in (None, record.subscription)]
-        return records[:limit]
-
-    async def show(self, id: str) -> DeadLetterRecord:
-        """See DeadLetters."""
-        return self._found(id)[0]
-
-    async def retry(self, id: str) -> None:
-        """See DeadLetters."""
-        _, event, subscription = self._found(id)
-        await self._redeliver(event, subscription)
-        self._kept.pop(id, None)  # only now: where it cannot go back, it stays
-
-    async def retry_all(self, subscription: str) -> int:
-        """See DeadLetters."""
-        records = await self.list(subscription, limit=len(self._kept))
-        for record in records:
-            await self.retry(record.id)
-        return len(records)
-
-    async def discard(self, id: str) -> None:
-        """See DeadLetters."""
-        self._found(id)
-        del self._kept[id]
-
-    def _found(self, id: str) -> tuple[DeadLetterRecord, Event[Any], Subscription]:
-        if id not in self._kept:
-            message = f"there is no dead letter {id!r}; list() shows those there are"
-            raise UnknownDeadLetterError(message)
-        return self._kept[id]
+    async def discard_all(
+        self, subscription: str, *, dry_run: bool = False, on_progress: OnProgress | None = None
+    ) -> int:
+        """Remove for good all that a subscription has now; how many they were."""

@@ -59,6 +59,10 @@ class UnknownDeadLetterError(UsageError):
     """A dead letter that is not there, or not any more."""
 
 
+class IncompleteDeadLetterError(UsageError):
+    """A dead letter that cannot be sent back: it was too large, and only the beginning of its body was kept."""
+
+
 class InvalidUrlError(UsageError):
     """A URL whose scheme no backend serves, or that is malformed."""
 
@@ -118,7 +122,7 @@ class BrokerBlockedError(PublishTimeoutError):
 
 
 class PublishRefusedError(BrokerError):
-    """The broker answered a publish with a nack or closed the channel over it."""
+    """The broker closed the channel over a publish, or could not store it (nack), as often as it was tried."""
 
 
 class TopologyError(BrokerError):

@@ -11,7 +11,8 @@ from typing import Any
 
 from qt_events.bus import refuse_in_handler, refuse_on_event_loop
 from qt_events.clock import Clock, LoopClock, Timer
-from qt_events.dead_letters import DeadLetterStore, now
+from qt_events.dead_letter_store import DeadLetterStore
+from qt_events.dead_letters import now
 from qt_events.delivery import SLOW_AFTER, DeadLetter, Done, Outcome, Retry, SlowHandlerLog, deliver
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.events import Event, checked_event, current_event

@@ -1,170 +1,150 @@
 """Dead letters on the broker: looked at, sent back, discarded. See qt_events.dead_letters.DeadLetters."""
 
 import asyncio
-import heapq
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from amqp import Channel
 from amqp.basic_message import Message as RawMessage
-from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.codec import Message
+from qt_events.dead_letter_box import DeadLetterBox
+from qt_events.dead_letter_work import Look
 from qt_events.dead_letters import DeadLetterRecord
-from qt_events.errors import UnknownDeadLetterError, UnknownSubscriptionError
-from qt_events.rabbitmq.connections import LOST, for_errands, visiting
-from qt_events.rabbitmq.envelope import KEY, TYPE, body_of, record_from
+from qt_events.errors import UnknownSubscriptionError
+from qt_events.rabbitmq.connections import for_errands
+from qt_events.rabbitmq.dead_letters_reader import Reader, Taken, reading
+from qt_events.rabbitmq.envelope import KEY, REASON, TYPE, body_of, record_from
 from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.provenance import Provenance
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus
 
-
-_GIVEN_BACK = 5.0  # seconds for the queue to have again what was only looked at
-_LOOK = 0.01  # seconds between two looks at that
+T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Taken:
+@dataclass(frozen=True, slots=True)
+class Letter:
     """A dead letter in our hands; given back unless it is removed."""
 
-    channel: Channel
-    raw: RawMessage
+    taken: Taken
     record: DeadLetterRecord
-    removed: bool = False
+    key: str  #: that brings it back, as it says itself
 
-    def remove(self) -> None:
-        """It is no dead letter any more."""
-        self.channel.basic_ack(self.raw.delivery_info["delivery_tag"])
-        self.removed = True
+    @classmethod
+    def of(cls, taken: Taken) -> "Letter":
+        """What a message tells."""
+        key = (taken.raw.headers or {}).get(KEY)
+        return cls(taken, _record(taken), key if isinstance(key, str) and key else taken.subscription)
 
 
-class RabbitMQDeadLetters:
+class RabbitMQDeadLetters(DeadLetterBox[Letter]):
     """Reads the queues `<prefix>.dead.<subscription>`, each call on a connection of its own, in a thread.
 
-    Looking takes the messages and gives them back: the queues' delivery limit is high enough for that. A quorum
-    queue with such a limit puts what is given back behind the rest (3.10), so each look takes all, and the order stays.
-    An id is looked for in this bus's subscriptions, and in those whose dead letters were listed by name before.
+    Looking takes the messages and gives them back: the queues' delivery limit is high enough for that. Whether a queue
+    puts what is given back before or behind the rest is its own business, so each look takes all, and the order stays.
+    An id is looked for in this bus's subscriptions, in those whose dead letters were looked at by name before, and in
+    those that were made known.
     """
 
     def __init__(self, bus: "CeleryEventBus") -> None:
         self._bus = bus
-        self._looked_at: dict[str, None] = {}  # subscriptions of other processes: AMQP cannot list queues
+        self._known: dict[str, None] = {}  # subscriptions of other processes: AMQP cannot list queues
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> "Sequence[DeadLetterRecord]":
-        """See DeadLetters."""
-        return await asyncio.to_thread(self._list, subscription, limit)
+    def make_known(self, subscriptions: Iterable[str]) -> None:
+        """Look through these too from now on; those without dead letters are no error."""
+        self._known.update(dict.fromkeys(subscriptions))
 
-    async def show(self, id: str) -> DeadLetterRecord:
-        """See DeadLetters."""
-        return await asyncio.to_thread(self._with, id, lambda _: None)
+    @property
+    def known(self) -> Sequence[str]:
+        """The subscriptions that are looked through unless one is named."""
+        return list({**dict.fromkeys(each.name for each in self._bus.subscriptions), **self._known})
 
-    async def retry(self, id: str) -> None:
-        """See DeadLetters. The copy is confirmed before the dead letter is removed."""
-        await asyncio.to_thread(self._with, id, self._send_back)
+    @asynccontextmanager
+    async def look(self, subscription: str | None) -> AsyncIterator[Look[Letter]]:
+        """See DeadLetterBox."""
+        with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
+            ask = partial(_ask, thread)
+            pass_ = reading(for_errands(self._bus.app), self._bus.topology)
+            reader = await ask(pass_.__enter__)
+            try:
+                names = self.known if subscription is None else [subscription]
+                await ask(partial(reader.begin, names, must_exist=subscription is not None))
+                self.make_known(names)
+                yield _LookAtBroker(self._bus, reader, ask)
+            finally:
+                # Errors are the caller's or have their names already. Cancelled here, the thread is waited for.
+                await asyncio.shield(ask(partial(pass_.__exit__, None, None, None)))
 
-    async def retry_all(self, subscription: str) -> int:
-        """See DeadLetters."""
-        return await asyncio.to_thread(self._retry_all, subscription)
 
-    async def discard(self, id: str) -> None:
-        """See DeadLetters."""
-        await asyncio.to_thread(self._with, id, _Taken.remove)
+async def _ask(thread: ThreadPoolExecutor, question: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(thread, question)
 
-    def _list(self, subscription: str | None, limit: int) -> "Sequence[DeadLetterRecord]":
-        with closing(self._all(subscription)) as letters:
-            records = (taken.record for taken in letters)
-            return heapq.nsmallest(limit, records, key=lambda record: (record.last_failed, record.id))
 
-    def _with(self, id: str, act: Callable[[_Taken], None]) -> DeadLetterRecord:
-        found = None
-        with closing(self._all(None)) as letters:
-            for taken in letters:
-                if taken.record.id == id and found is None:
-                    found = taken.record
-                    act(taken)
-        if found is None:
-            message = f"there is no dead letter {id!r}; list() shows those there are"
-            raise UnknownDeadLetterError(message)
-        return found
+class _LookAtBroker(Look[Letter]):
+    """With a Reader, each of whose steps is taken in its thread."""
 
-    def _retry_all(self, subscription: str) -> int:
-        sent = 0
-        with closing(self._all(subscription)) as letters:
-            for taken in letters:
-                self._send_back(taken)
-                sent += 1
-        return sent
+    def __init__(self, bus: "CeleryEventBus", reader: Reader, ask: Callable[..., Any]) -> None:
+        self._bus, self._reader, self._ask = bus, reader, ask
+        self._standing: dict[str, bool] = {}  # queues that were asked for
+        self._asking = asyncio.Lock()
+        self.total = reader.total
 
-    def _send_back(self, taken: _Taken) -> None:
-        record = taken.record
+    async def batches(self, most: int) -> AsyncIterator[Sequence[Letter]]:
+        while letters := await self._ask(partial(self._take, most)):
+            yield letters
+
+    def _take(self, most: int) -> list[Letter]:
+        return [Letter.of(self._believed(taken)) for taken in self._reader.take(most)]
+
+    def _believed(self, taken: Taken) -> Taken:
+        """It without its headers, if neither the subscription's workers nor the broker put it there."""
+        raw, provenance = taken.raw, Provenance(self._bus.topology, taken.subscription, taken.subscription)
+        if not provenance.is_dead_letter(raw.delivery_info, raw.headers or {}):
+            raw.properties["application_headers"] = {REASON: "forged"}
+        return taken
+
+    async def check(self, held: Letter) -> None:
+        queue = self._bus.topology.queue(self._key(held))
+        async with self._asking:
+            if queue not in self._standing:
+                self._standing[queue] = await self._ask(partial(self._reader.stands, queue))
+        if not self._standing[queue]:
+            message = (
+                f"dead letters of {held.record.subscription!r} cannot be sent back: there is no queue {queue!r} (any "
+                "more). Start a worker that subscribes to it, or discard them"
+            )
+            raise UnknownSubscriptionError(message)
+
+    async def send_back(self, held: Letter) -> None:
+        record = held.record
         message = Message(record.body, record.properties, {TYPE: record.event_type})
         here = [record.subscription] if self._bus.subscriptions.get(record.subscription) else []  # else nobody waits
         with self._bus.outstanding.expecting(record.event_id, here):
-            self._bus.publisher.ask_blocking(Publish(self._bus.topology.redeliver, self._key(taken), message))
-        taken.remove()
+            await self._bus.publisher.ask(Publish(self._bus.topology.redeliver, self._key(held), message))
 
-    def _key(self, taken: _Taken) -> str:
+    def _key(self, held: Letter) -> str:
         """What brings it back. A broadcast's own process may be gone for good: then it is this one's."""
-        name = taken.record.subscription
+        name = held.record.subscription
         served = self._bus.subscriptions.get(name)
         if served is not None:
             return self._bus.declarations.key(served)
-        key = str((taken.raw.headers or {}).get(KEY) or name)
-        if key != name:
+        if held.key != name:
             message = f"{name!r} is a broadcast: send its dead letters back from a process that subscribes to it"
             raise UnknownSubscriptionError(message)
-        return key
+        return name
 
-    def _all(self, subscription: str | None) -> Generator[_Taken, None, None]:
-        """Those there are now; what is not removed is back in its queue at the end."""
-        known = {**dict.fromkeys(each.name for each in self._bus.subscriptions), **self._looked_at}
-        with visiting(for_errands(self._bus.app)) as connection:
-            for name in known if subscription is None else [subscription]:
-                with closing(self._of(connection.channel(), name, must_exist=subscription is not None)) as letters:
-                    yield from letters
-        if subscription is not None:
-            self._looked_at[subscription] = None
-
-    def _of(self, channel: Channel, name: str, *, must_exist: bool) -> Generator[_Taken, None, None]:
-        channel.auto_decode = False
-        kept = 0
-        waiting = self._waiting(channel, name, must_exist=must_exist)
-        try:
-            for _ in range(waiting):
-                raw = channel.basic_get(self._bus.topology.dead(name))
-                if raw is None:
-                    break  # somebody else takes them too
-                taken = _Taken(channel, raw, _record(name, raw))
-                yield taken
-                kept += not taken.removed
-        finally:
-            with suppress(*LOST, ChannelError):  # then the broker gives back by itself
-                self._give_back(channel, name, kept)
-
-    def _give_back(self, channel: Channel, name: str, kept: int) -> None:
-        """Return when they are in the queue again: the next look is to find them (quorum queues do it meanwhile)."""
-        deadline = monotonic() + _GIVEN_BACK
-        if kept:
-            channel.basic_recover(requeue=True)
-            while self._waiting(channel, name, must_exist=False) < kept and monotonic() < deadline:
-                sleep(_LOOK)
-        channel.close()
-
-    def _waiting(self, channel: Channel, name: str, *, must_exist: bool) -> int:
-        try:
-            return self._bus.topology.depth(channel, self._bus.topology.dead(name))[0]
-        except NotFound:
-            if not must_exist:
-                return 0
-        message = f"there are no dead letters of {name!r}: no such subscription has been declared under this prefix"
-        raise UnknownSubscriptionError(message)
+    async def remove(self, held: Sequence[Letter]) -> None:
+        if held:
+            await self._ask(partial(self._reader.remove, [each.taken for each in held]))
 
 
-def _record(subscription: str, raw: RawMessage) -> DeadLetterRecord:
+def _record(taken: Taken) -> DeadLetterRecord:
+    raw: RawMessage = taken.raw
     properties = {name: value for name, value in raw.properties.items() if name != "application_headers"}
     key = str(raw.delivery_info["routing_key"])
-    return record_from(subscription, body_of(raw), properties, raw.headers or {}, key)
+    return record_from(taken.subscription, body_of(raw), properties, raw.headers or {}, key)

@@ -1,8 +1,8 @@
 """ObservedEventBus: any bus, with a memory of what it did and assertions about it."""
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -168,33 +168,44 @@ class ObservedEventBus(Assertions):
 
 
 class _LookedAt:
-    """Dead letters of which the test knows once it has seen them."""
+    """Dead letters of which the test knows once it has seen them. What is sent back may fail again: that is news."""
 
     def __init__(self, letters: DeadLetters, test: Assertions) -> None:
         self._letters, self._test = letters, test
+        self.groups, self.retry, self.retry_many = letters.groups, letters.retry, letters.retry_many
+        self.retry_all = letters.retry_all
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> Iterable[DeadLetterRecord]:
-        """See DeadLetters."""
-        records = [*await self._letters.list(subscription, limit)]
-        for record in records:
-            self._test.expect(record.subscription, record.event_id)
-        return records
-
-    async def show(self, id: str) -> DeadLetterRecord:
-        """See DeadLetters."""
-        record = await self._letters.show(id)
+    def _expect(self, record: DeadLetterRecord) -> DeadLetterRecord:
         self._test.expect(record.subscription, record.event_id)
         return record
 
-    async def retry(self, id: str) -> None:
-        """See DeadLetters. It may fail again: then that is news."""
-        await self._letters.retry(id)
-
-    async def retry_all(self, subscription: str) -> int:
+    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
         """See DeadLetters."""
-        return await self._letters.retry_all(subscription)
+        return [self._expect(record) for record in await self._letters.list(subscription, limit)]
+
+    async def stream(self, subscription: str | None = None) -> AsyncGenerator[DeadLetterRecord, None]:
+        """See DeadLetters."""
+        async with aclosing(self._letters.stream(subscription)) as records:
+            async for record in records:
+                yield self._expect(record)
+
+    async def show(self, id: str, *, subscription: str | None = None) -> DeadLetterRecord:
+        """See DeadLetters."""
+        return self._expect(await self._letters.show(id, subscription=subscription))
 
     async def discard(self, id: str) -> None:
         """See DeadLetters."""
         await self.show(id)
         await self._letters.discard(id)
+
+    async def discard_many(self, ids: Iterable[str], **options: Any) -> int:
+        """See DeadLetters."""
+        ids = list(ids)
+        for id in ids:  # noqa: A001
+            await self.show(id)
+        return await self._letters.discard_many(ids, **options)
+
+    async def discard_all(self, subscription: str, **options: Any) -> int:
+        """See DeadLetters."""
+        await self.list(subscription)
+        return await self._letters.discard_all(subscription, **options)

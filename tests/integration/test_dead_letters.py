@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 import amqp
@@ -9,14 +10,16 @@ import pytest
 
 from qt_events import Event, RetryPolicy
 from qt_events.codec import CONTENT_TYPE, encode
-from qt_events.dead_letters import DeadLetterRecord
+from qt_events.dead_letters import DeadLetterRecord, Progress
 from qt_events.errors import (
     BrokerUnreachableError,
+    IncompleteDeadLetterError,
     PublishTimeoutError,
     UnknownDeadLetterError,
     UnknownSubscriptionError,
 )
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.envelope import body_of
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import channel_to, depth, until, until_told
 
@@ -181,11 +184,11 @@ async def test_a_retry_that_is_not_confirmed_removes_nothing(
     await handled(bus, 1, 2)
     before = await listed(bus)
 
-    def timing_out(*_: Any, **__: Any) -> bool:
+    async def timing_out(*_: Any, **__: Any) -> bool:
         raise PublishTimeoutError
 
     with monkeypatch.context() as patched:
-        patched.setattr(bus.publisher, "ask_blocking", timing_out)
+        patched.setattr(bus.publisher, "ask", timing_out)
         with pytest.raises(PublishTimeoutError):
             await bus.dead_letters.retry(before[0].id)
         with pytest.raises(PublishTimeoutError):
@@ -336,3 +339,125 @@ def depth_or_none(url: str, queue: str) -> int | None:
         return depth(url, queue)
     except amqp.exceptions.NotFound:
         return None
+
+
+def publish_dead(url: str, bodies: list[bytes], subscription: str = "fallible", **properties: Any) -> None:
+    """Straight into the queue of dead letters, by whoever may write there."""
+    with channel_to(url) as channel:
+        for body in bodies:
+            channel.basic_publish(amqp.Message(body, **properties), "", f"qt.dead.{subscription}")
+        while channel.queue_declare(f"qt.dead.{subscription}", passive=True).message_count < len(bodies):
+            pass
+
+
+@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
+async def test_looking_leaves_the_order_as_it_was(amqp_url: str, queue_type: str) -> None:
+    """However many there are, and however large: who comes next, and who is sent back first, does not change."""
+    bus, handler = CeleryEventBus(amqp_url, queue_type=queue_type, publish_timeout=20), Fallible()
+    bus.subscribe("#", handler.handle, name="fallible", retry=ONCE)
+    await bus.declarations.made()
+    bodies = [b'{"number": %d, "padding": "%s"}' % (number, b"x" * 200 * (number % 40)) for number in range(700)]
+    await asyncio.to_thread(publish_dead, amqp_url, bodies)
+    box = bus.dead_letters
+    for _ in range(3):
+        assert [letter.body async for letter in box.stream("fallible")] == bodies
+    assert await box.retry_all("fallible", dry_run=True) == 700
+    assert await box.retry_all("fallible") == 700
+    with channel_to(amqp_url) as channel:
+        waiting = [body_of(channel.basic_get("qt.sub.fallible", no_ack=True)) for _ in range(700)]
+    assert waiting == bodies
+    assert await listed(bus) == []
+    await asyncio.to_thread(bus.close)
+
+
+async def test_two_who_look_at_once_take_nothing_from_each_other_for_good(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """Neither waits for what the other has in hand; afterwards all are there."""
+    await bus.declarations.made()
+    await asyncio.to_thread(publish_dead, amqp_url, [b"%d" % number for number in range(300)])
+    other = CeleryEventBus(amqp_url)
+    looks = await asyncio.gather(*(each.dead_letters.list("fallible") for each in (bus, other, bus, other)))
+    assert all(len(look) <= 300 for look in looks)
+    await until_told(lambda: depth(amqp_url, "qt.dead.fallible") == 300)
+    assert len(await listed(bus)) == 300
+    await asyncio.to_thread(other.close)
+
+
+async def test_a_look_that_is_left_early_gives_everything_back(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """At once, and for the next one to see."""
+    await bus.declarations.made()
+    await asyncio.to_thread(publish_dead, amqp_url, [b"%d" % number for number in range(100)])
+    async with aclosing(bus.dead_letters.stream("fallible")) as letters:
+        async for _ in letters:
+            break
+    assert depth(amqp_url, "qt.dead.fallible") == 100
+    assert len(await listed(bus)) == 100
+
+
+STRANGE: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "numbers for texts": {"qt-id": 5, "qt-reason": 7, "qt-type": 1.5, "qt-subscription": None, "qt-key": 9},
+    "texts for numbers": {"qt-attempt": "x", "qt-body-size": "y"},
+    "attempts": {"qt-attempt": -1, "qt-id": "attempts"},
+    "times": {"qt-last-failed": "0001-01-01T00:00:00+23:59", "qt-first-failed": "9999-12-31T23:59:59-23:59"},
+    "no times": {"qt-last-failed": "yesterday", "qt-first-failed": [1, {"a": None}]},
+    "deaths": {"x-death": [{"reason": [], "routing-keys": [5], "time": "then"}]},
+    "no deaths": {"x-death": "none"},
+    "long": {"qt-type": "t" * 5_000, "qt-reason": "r" * 5_000, "qt-id": "i" * 5_000},
+    "evil": {"qt-reason": "\x1b[2J", "qt-exception-type": "\ud800".encode(errors="surrogatepass"), "qt-id": "evil"},
+}
+
+
+async def test_strange_dead_letters_never_break_the_reading(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """Each is shown, those that mean something go back, and none is in the way of the others."""
+    await bus.declarations.made()
+    for name, headers in STRANGE.items():
+        given: dict[str, Any] = {"application_headers": headers, "expiration": "600000", "user_id": "guest"}
+        await asyncio.to_thread(publish_dead, amqp_url, [name.encode()], **given)
+    await until_told(lambda: depth(amqp_url, "qt.dead.fallible") == len(STRANGE))
+    letters = {letter.body.decode(): letter for letter in await listed(bus)}
+    assert letters.keys() == STRANGE.keys()
+    assert sum(group.count for group in await bus.dead_letters.groups()) == len(STRANGE)
+    assert (await bus.dead_letters.show("evil")).reason == letters["evil"].reason == "\x1b[2J"
+    skipped: list[str] = []
+    sent = await bus.dead_letters.retry_all(
+        "fallible", on_skipped=lambda record, _: skipped.append(record.body.decode())
+    )
+    assert (sent, skipped) == (len(STRANGE) - 1, ["texts for numbers"])
+    assert depth(amqp_url, "qt.sub.fallible") == sent
+
+
+async def test_the_beginning_of_an_event_is_not_sent_back(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """It would be another event: a named error; of all, the others go."""
+    await bus.declarations.made()
+    headers = {"qt-body-size": 20_000_000, "qt-id": "beginning"}
+    await asyncio.to_thread(publish_dead, amqp_url, [b'{"number": 1'], application_headers=headers)
+    with pytest.raises(IncompleteDeadLetterError, match="'beginning' of 'fallible'"):
+        await bus.dead_letters.retry("beginning")
+    told: list[Progress] = []
+    assert await bus.dead_letters.retry_all("fallible", on_progress=told.append) == 0
+    assert told == [Progress(total=1, skipped=1)]
+    assert [(letter.id, letter.whole) for letter in await listed(bus)] == [("beginning", False)]
+
+
+async def test_nothing_is_sent_back_to_a_subscription_that_is_gone(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """It would end among the lost ones: a named error instead, and it stays where it is."""
+    await bus.declarations.made()
+    await asyncio.to_thread(publish_dead, amqp_url, [b"{}"], message_id="m-1")
+    with channel_to(amqp_url) as channel:
+        channel.queue_delete("qt.sub.fallible")
+    operator = CeleryEventBus(amqp_url)
+    with pytest.raises(UnknownSubscriptionError, match=r"no queue 'qt\.sub\.fallible'"):
+        await operator.dead_letters.retry_many(["m-1"], subscription="fallible")
+    assert await operator.dead_letters.retry_all("fallible") == 0
+    assert (depth(amqp_url, "qt.dead.fallible"), depth(amqp_url, "qt.lost")) == (1, 0)
+    await asyncio.to_thread(operator.close)

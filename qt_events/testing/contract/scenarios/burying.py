@@ -2,12 +2,14 @@
 
 import json
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from qt_events.bus import EventBus
+from qt_events.dead_letters import Progress
 from qt_events.errors import UnknownDeadLetterError
 from qt_events.events import Event
 from qt_events.retry import RetryPolicy
@@ -158,3 +160,82 @@ class SendingAllBack(Scenario):
         calls = await stage.called("all_back.failing", 6)
         assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(ids + ids)
         assert await stage.bus.dead_letters.list("all_back.failing") == []
+
+
+async def fail_until_several_mended(event: Event[Any]) -> None:
+    record("several.failing", event)
+    if not is_open("several.mended"):
+        message = "broken"
+        raise OSError(message)
+
+
+class SeveralAtOnce(Scenario):
+    """One call sends several back or discards them: all, or, if one is unknown, none. A preview changes nothing."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("several.happened", fail_until_several_mended, name="several.failing", retry=ONCE)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        for n in range(6):
+            await stage.publish("several.happened", n=n)
+        first, second, third, fourth, *others = letters = await stage.dead("several.failing", 6)
+        box = stage.bus.dead_letters
+        for many in (box.retry_many, box.discard_many):
+            with pytest.raises(UnknownDeadLetterError, match="'nonesuch'"):
+                await many([first.id, "nonesuch"])
+            assert await many([first.id, second.id], dry_run=True) == 2
+        assert await box.retry_all("several.failing", dry_run=True) == 6
+        assert await box.discard_all("several.failing", dry_run=True) == 6
+        assert await box.list("several.failing") == letters
+
+        stage.open("several.mended")
+        told: list[Progress] = []
+        began = time.monotonic()
+        assert await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append) == 3
+        assert time.monotonic() - began >= 2 / 10
+        assert told[-1] == Progress(total=3, done=3)
+        again = {first.event_id, second.event_id, third.event_id}
+        calls = await stage.called("several.failing", 6 + 3)
+        assert {call.event_id for call in calls[6:]} == again
+        assert await box.discard_many([fourth.id], subscription="several.failing") == 1
+        assert await box.list("several.failing") == others
+        assert await box.discard_all("several.failing") == 2
+        assert await box.list("several.failing") == []
+
+
+class LedgerLostError(LedgerError):
+    """Another one."""
+
+
+async def fail_by_account(event: Event[Any]) -> None:
+    account = event.payload["account"]
+    raise (LedgerLostError if account == "lost" else LedgerError)(account)
+
+
+class Groups(Scenario):
+    """They are counted by their error, with the first and the last failure of each; and streamed one by one."""
+
+    def subscribe(self, bus: EventBus) -> None:
+        """See Scenario."""
+        bus.subscribe("grouped.happened", fail_by_account, name="grouped.failing", retry=ONCE)
+
+    async def check(self, stage: Stage) -> None:
+        """See Scenario."""
+        for account in ("A1", "lost", "A2", "A3"):
+            await stage.publish("grouped.happened", account=account)
+        letters = await stage.dead("grouped.failing", 4)
+        box = stage.bus.dead_letters
+        groups = await box.groups("grouped.failing")
+        assert [(group.exception_type, group.count) for group in groups] == [
+            (f"{__name__}.LedgerError", 3),
+            (f"{__name__}.LedgerLostError", 1),
+        ]
+        for group in groups:
+            failed = [letter for letter in letters if letter.exception_type == group.exception_type]
+            assert (group.subscription, group.reason) == ("grouped.failing", "exhausted")
+            assert group.first_failed == min(letter.first_failed for letter in failed)
+            assert group.last_failed == max(letter.last_failed for letter in failed)
+        streamed = [letter async for letter in box.stream("grouped.failing")]
+        assert sorted(streamed, key=lambda letter: letter.last_failed) == letters

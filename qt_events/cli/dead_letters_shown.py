@@ -1,0 +1,165 @@
+"""Dead letters as tables, text and JSON. They come from anybody: nothing in them may command a terminal."""
+
+import base64
+import heapq
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qt_events.dead_letters import DeadLetterGroup, DeadLetterGroups, DeadLetterRecord
+
+_WIDE = 200  # columns where there is no terminal
+_FIELDS = (
+    "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type", "message", "first_failed",
+    "last_failed", "host",
+)  # fmt: skip
+
+
+class Overview:
+    """What `list` shows of a stream: all of it in groups, and some of it one by one."""
+
+    def __init__(self, limit: int, *, oldest: bool) -> None:
+        self._limit, self._sign = limit, -1.0 if oldest else 1.0
+        self._groups = DeadLetterGroups()
+        self._some: list[tuple[float, int, DeadLetterRecord]] = []  # a heap, the first to go at its head
+        self._turn = count()
+
+    def add(self, record: DeadLetterRecord) -> None:
+        """One more."""
+        self._groups.add(record)
+        short = replace(record, body=b"", traceback="")
+        heapq.heappush(self._some, (self._sign * _seconds(record.last_failed), next(self._turn), short))
+        if len(self._some) > self._limit:
+            heapq.heappop(self._some)
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self._groups.total
+
+    @property
+    def groups(self) -> Sequence[DeadLetterGroup]:
+        """All, by error."""
+        return self._groups.sorted()
+
+    @property
+    def some(self) -> Sequence[DeadLetterRecord]:
+        """The newest first, or the oldest."""
+        return [record for _, _, record in sorted(self._some, reverse=True)]
+
+
+def _seconds(time: datetime) -> float:
+    try:
+        return time.timestamp()
+    except (OverflowError, ValueError):  # a forged one, of the year 1 or 9999
+        return 0.0
+
+
+def as_json(record: DeadLetterRecord, *, short: bool = False) -> dict[str, Any]:
+    """Every field, the body as text, or in Base64 where it is none; or all but traceback and body."""
+    fields: dict[str, Any] = {name: _plain(getattr(record, name)) for name in _FIELDS}
+    if short:
+        return fields
+    whole = {"whole": record.whole, "properties": record.properties, "traceback": record.traceback}
+    try:
+        return {**fields, **whole, "body": record.body.decode()}
+    except UnicodeDecodeError:
+        return {**fields, **whole, "body_base64": base64.b64encode(record.body).decode()}
+
+
+def groups_as_json(groups: Iterable[DeadLetterGroup]) -> list[dict[str, Any]]:
+    """For programs."""
+    return [{name: _plain(value) for name, value in asdict(group).items()} for group in groups]
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """JSON in ASCII: whatever was in a message, it is one line without `indent`."""
+    return json.dumps(value, indent=indent, default=str)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def printable(text: str) -> str:
+    """On one line, without what a terminal would obey."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def print_overview(overview: Overview, *, console: Console | None = None) -> None:
+    """Two tables."""
+    console = console or _console()
+    console.print(_groups_table(overview.groups))
+    if overview.some:
+        console.print(_records_table(overview.some))
+    hidden = overview.total - len(overview.some)
+    rest = f", {len(overview.some):,} of them shown: see --limit, or export" if hidden else ""
+    console.print(f"{overview.total:,} dead letters{rest}", soft_wrap=True)
+
+
+def print_record(record: DeadLetterRecord, *, console: Console | None = None) -> None:
+    """Every field on a line of its own, then traceback and body."""
+    console = console or _console()
+    for name in _FIELDS:
+        _print_line(console, name, str(_plain(getattr(record, name))))
+    for name, value in record.properties.items():
+        _print_line(console, name, str(value))
+    _print_block(console, "traceback", record.traceback)
+    body = as_json(record)
+    part = "" if record.whole else ", only its beginning"
+    _print_block(console, f"body ({len(record.body):,} bytes{part})", body.get("body") or body.get("body_base64", ""))
+
+
+def _print_line(console: Console, name: str, text: str) -> None:
+    console.print(Text.assemble((f"{name:<16} ", "bold"), printable(text)), soft_wrap=True)
+
+
+def _print_block(console: Console, name: str, text: str) -> None:
+    console.print(Text(f"\n{name}", "bold"))
+    for line in text.splitlines():
+        console.print(Text(printable(line)), soft_wrap=True)
+
+
+def _groups_table(groups: Iterable[DeadLetterGroup]) -> Table:
+    table = _table("subscription", "reason", "exception", "count", "first failed", "last failed")
+    table.columns[3].justify = "right"
+    for each in groups:
+        times = (_short(each.first_failed), _short(each.last_failed))
+        _add(table, each.subscription, each.reason, each.exception_type, f"{each.count:,}", *times)
+    return table
+
+
+def _records_table(records: Iterable[DeadLetterRecord]) -> Table:
+    table = _table("id", "subscription", "event type", "last failed", "attempts", "error")
+    table.columns[0].no_wrap, table.columns[0].min_width = True, 36  # it is to be copied
+    table.columns[4].justify = "right"
+    table.columns[5].no_wrap, table.columns[5].overflow = True, "ellipsis"
+    for each in records:
+        error = ": ".join(filter(None, (each.exception_type or each.reason, each.message)))
+        _add(table, each.id, each.subscription, each.event_type, _short(each.last_failed), str(each.attempts), error)
+    return table
+
+
+def _table(*heads: str) -> Table:
+    return Table(*heads, box=SIMPLE)
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def _short(time: datetime) -> str:
+    return time.replace(microsecond=0).isoformat(" ").replace("+00:00", "Z")
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE)

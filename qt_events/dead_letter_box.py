@@ -1,0 +1,162 @@
+"""DeadLetterBox: what an operator does with dead letters, wherever they are kept. See qt_events.dead_letters.
+
+A backend says how its dead letters are looked through, sent back and removed: a Look. All else is here, once.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from datetime import datetime
+from heapq import nsmallest
+from typing import Generic
+
+from qt_events.dead_letter_work import BATCH, Act, H, Look, Pace, Work, check, send_back
+from qt_events.dead_letters import (
+    DeadLetterGroup,
+    DeadLetterGroups,
+    DeadLetterRecord,
+    OnProgress,
+    OnSkipped,
+    Progress,
+)
+from qt_events.errors import QtEventsError, UnknownDeadLetterError
+from qt_events.limits import positive_int
+
+logger = logging.getLogger("qt_events")
+
+_NAMED = 10  # ids in an error's text
+
+
+class DeadLetterBox(ABC, Generic[H]):
+    """See DeadLetters, for all of this."""
+
+    @abstractmethod
+    def look(self, subscription: str | None) -> AbstractAsyncContextManager[Look[H]]:
+        """A pass through a subscription's, or through all. UnknownSubscriptionError if there is no such one."""
+
+    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
+        positive_int("limit", limit)
+        oldest: list[DeadLetterRecord] = []
+        async with aclosing(self.stream(subscription)) as records:
+            async for record in records:
+                oldest.append(record)
+                if len(oldest) >= limit + BATCH:
+                    oldest = nsmallest(limit, oldest, key=_age)
+        return nsmallest(limit, oldest, key=_age)
+
+    async def stream(self, subscription: str | None = None) -> AsyncGenerator[DeadLetterRecord, None]:
+        async with self.look(subscription) as look:
+            async for batch in look.batches(BATCH):
+                for held in batch:
+                    yield held.record
+
+    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
+        groups = DeadLetterGroups()
+        async with aclosing(self.stream(subscription)) as records:
+            async for record in records:
+                groups.add(record)
+        return groups.sorted()
+
+    async def show(self, id: str, *, subscription: str | None = None) -> DeadLetterRecord:
+        async with self.look(subscription) as look:
+            (found,) = await _found(look, [id])
+        return found.record
+
+    async def retry(self, id: str) -> None:
+        await self.retry_many([id])
+
+    async def retry_many(
+        self,
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        pace = Pace(rate)
+        async with self.look(subscription) as look:
+            found = await _found(look, ids)
+            for held in found:
+                await check(look, held)
+            work = Work(look, None if dry_run else send_back, Progress(len(found)), on_progress, _refuse)
+            await work.on(found, pace, keep=dry_run)
+        return work.progress.done
+
+    async def retry_all(
+        self,
+        subscription: str,
+        *,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> int:
+        act, pace = (check, Pace(None)) if dry_run else (send_back, Pace(rate))
+        return await self._on_all(subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run)
+
+    async def discard(self, id: str) -> None:
+        await self.discard_many([id])
+
+    async def discard_many(
+        self,
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        async with self.look(subscription) as look:
+            found = await _found(look, ids)
+            work = Work(look, None, Progress(len(found)), on_progress, _refuse)
+            await work.on(found, Pace(None), keep=dry_run)
+        return work.progress.done
+
+    async def discard_all(
+        self, subscription: str, *, dry_run: bool = False, on_progress: OnProgress | None = None
+    ) -> int:
+        return await self._on_all(subscription, None, Pace(None), on_progress, _refuse, keep=dry_run)
+
+    async def _on_all(
+        self,
+        subscription: str,
+        act: Act[H] | None,
+        pace: Pace,
+        on_progress: OnProgress | None,
+        on_skipped: OnSkipped,
+        *,
+        keep: bool,
+    ) -> int:
+        async with self.look(subscription) as look:
+            work = Work(look, act, Progress(look.total), on_progress, on_skipped)
+            async for batch in look.batches(pace.batch):
+                await work.on(batch, pace, keep=keep)
+        return work.progress.done
+
+
+async def _found(look: Look[H], ids: Iterable[str]) -> Sequence[H]:
+    """Those with these ids, in their order. Looks through all: what is left in the middle would change its order."""
+    wanted = dict.fromkeys(ids)
+    found: dict[str, H] = {}
+    async for batch in look.batches(BATCH):
+        for held in batch:
+            if held.record.id in wanted:
+                found.setdefault(held.record.id, held)
+    if missing := [each for each in wanted if each not in found]:
+        named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED]) + (", ..." if missing[_NAMED:] else "")
+        message = f"there is no dead letter {named} among {look.total}; list() shows those there are. Nothing was done"
+        raise UnknownDeadLetterError(message)
+    return [found[each] for each in wanted]
+
+
+def _refuse(_: DeadLetterRecord, error: QtEventsError) -> None:
+    raise error
+
+
+def _warn(record: DeadLetterRecord, error: QtEventsError) -> None:
+    logger.warning("%s: dead letter %s stays: %s", record.subscription, record.id, error)
+
+
+def _age(record: DeadLetterRecord) -> datetime:
+    return record.last_failed

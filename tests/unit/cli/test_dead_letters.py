@@ -1,0 +1,251 @@
+"""`qt-events dead-letters`: what it refuses, what it hands on, what it shows."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from qt_events import cli
+from qt_events.cli.dead_letters_progress import Bar, Skipped
+from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, print_overview, print_record, printable
+from qt_events.dead_letters import DeadLetterRecord, Progress
+from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
+from qt_events.rabbitmq import dead_letters_desk
+
+WORKERS = ("workers", None, "qt")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def letter(number: int, **fields: Any) -> DeadLetterRecord:
+    given: dict[str, Any] = {
+        "subscription": "s", "event_id": f"e{number}", "event_type": "a.b", "reason": "exhausted", "attempts": 3,
+        "exception_type": "OSError", "message": str(number), "traceback": "Traceback\n  here", "host": "h",
+        "first_failed": NOON.replace(second=number), "last_failed": NOON.replace(second=number), "body": b"{}",
+        "id": f"d{number}", **fields,
+    }  # fmt: skip
+    return DeadLetterRecord(**given)
+
+
+class Letters:
+    """Answers each call, and notes it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.records = [letter(1), letter(2)]
+        self.error: BaseException | None = None
+        self.skips = False
+
+    async def stream(self, subscription: str | None) -> AsyncIterator[DeadLetterRecord]:
+        self.calls.append(("stream", subscription))
+        for record in self.records:
+            yield record
+
+    async def show(self, id: str, *, subscription: str | None) -> DeadLetterRecord:
+        self.calls.append(("show", id, subscription))
+        return self.records[0]
+
+    def _answer(self, *call: Any, on_progress: Any = None, on_skipped: Any = None, **options: Any) -> int:
+        self.calls.append((*call, {name: value for name, value in options.items() if value}))
+        if on_progress:
+            on_progress(Progress(5, 2))
+        if self.skips:
+            on_skipped(self.records[0], IncompleteDeadLetterError("too large"))
+        if self.error:
+            raise self.error
+        return 5
+
+    async def retry_many(self, ids: list[str], **options: Any) -> int:
+        return self._answer("retry", *ids, **options)
+
+    async def retry_all(self, subscription: str, **options: Any) -> int:
+        return self._answer("retry all", subscription, **options)
+
+    async def discard_many(self, ids: list[str], **options: Any) -> int:
+        return self._answer("discard", *ids, **options)
+
+    async def discard_all(self, subscription: str, **options: Any) -> int:
+        return self._answer("discard all", subscription, **options)
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
+    """Behind whatever place is named; which one is noted first of all."""
+    entry = EntryPoint("dead-letters", "qt_events.cli.dead_letters:dead_letters", cli.GROUP)
+    monkeypatch.setattr(cli, "entry_points", lambda group: [entry])
+    for name in ("QT_APP", "QT_BROKER_URL", "QT_MANAGEMENT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "300")
+    letters = Letters()
+
+    def bus_of(app: str, url: str | None, prefix: str) -> Any:
+        letters.calls.append((app, url, prefix))
+        return SimpleNamespace(dead_letters=letters, close=lambda: None)
+
+    monkeypatch.setattr(dead_letters_desk, "bus_of", bus_of)
+    monkeypatch.setattr(dead_letters_desk, "make_all_known", lambda _, url: letters.calls.append(("all known", url)))
+    return letters
+
+
+def exit_code(*args: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["dead-letters", *args])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("args", "calls"),
+    [
+        (["list"], [WORKERS, ("stream", None)]),
+        (["list", "-A", "desk", "-s", "x"], [("desk", None, "qt"), ("stream", "x")]),
+        (
+            ["list", "--url", "amqp://h", "--prefix", "p"],
+            [("workers", "amqp://h", "p"), ("all known", None), ("stream", None)],
+        ),
+        (["list", "--url", "amqp://h", "-s", "x"], [("workers", "amqp://h", "qt"), ("stream", "x")]),
+        (["list", "--management-url", "http://h"], [WORKERS, ("all known", "http://h"), ("stream", None)]),
+        (["show", "d1", "-s", "x"], [WORKERS, ("show", "d1", "x")]),
+        (["retry", "d1", "d2"], [WORKERS, ("retry", "d1", "d2", {})]),
+        (
+            ["retry", "--all", "-s", "x", "--rate", "5", "--dry-run"],
+            [WORKERS, ("retry all", "x", {"rate": 5.0, "dry_run": True})],
+        ),
+        (["discard", "d1", "-s", "x"], [WORKERS, ("discard", "d1", {"subscription": "x"})]),
+        (["discard", "--all", "-s", "x", "--yes"], [WORKERS, ("discard all", "x", {})]),
+        (["discard", "--all", "-s", "x", "--dry-run"], [WORKERS, ("discard all", "x", {"dry_run": True})]),
+        (["export", "-s", "x"], [WORKERS, ("stream", "x")]),
+    ],
+)  # fmt: skip
+def test_options_become_a_place_and_a_call(letters: Letters, args: list[str], calls: list[Any]) -> None:
+    """All subscriptions of a URL, or of a management API, are asked for only where none is named."""
+    assert exit_code(*args) == 0
+    assert letters.calls == calls
+
+
+@pytest.mark.parametrize("command", ["retry", "discard"])
+@pytest.mark.parametrize("args", [[], ["--all"], ["d1", "--all", "-s", "x"]])
+def test_which_ones_has_to_be_said_once(letters: Letters, command: str, args: list[str]) -> None:
+    """By ids, or all of one subscription: wrong usage otherwise, and nothing is looked at."""
+    assert exit_code(command, *args) == 2
+    assert letters.calls == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
+def test_discarding_all_asks_first(
+    letters: Letters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, code: int
+) -> None:
+    """With the number; no answer is no."""
+    monkeypatch.setattr("sys.stdin", StringIO(answer))
+    assert exit_code("discard", "--all", "-s", "x") == code
+    assert "Remove 5 dead letters of 'x' for good?" in capsys.readouterr().out
+    assert (("discard all", "x", {}) in letters.calls) is (code == 0)
+
+
+def test_a_wrong_app_url_or_rate_is_wrong_usage(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, with what was wrong."""
+    letters.error = InvalidOptionError("rate=0.0 must be")
+    assert exit_code("retry", "--all", "-s", "x", "--rate", "0") == 2
+    assert "rate=0.0 must be" in capsys.readouterr().err
+
+
+def test_interrupted_it_says_how_far_it_came(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 130, as a shell says it."""
+    letters.error = KeyboardInterrupt()
+    assert exit_code("retry", "--all", "-s", "x") == 130
+    assert "interrupted: 2 of 5 sent back, the others are as they were" in capsys.readouterr().err
+
+
+def test_broken_off_it_says_how_far_it_came(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+    """And why."""
+    letters.error = BrokerUnreachableError("no answer")
+    assert exit_code("retry", "--all", "-s", "x") == 1
+    err = capsys.readouterr().err
+    assert "2 of 5 sent back" in err
+    assert "no answer" in err
+
+
+def test_what_could_not_be_sent_back_is_told(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1: a script sees it too."""
+    letters.skips = True
+    assert exit_code("retry", "--all", "-s", "x") == 1
+    told = capsys.readouterr()
+    assert told.out == "5 sent back\n"
+    assert "1 stay:\n  d1: too large" in told.err
+
+
+def test_of_many_that_stay_ten_are_named() -> None:
+    """The others are counted."""
+    skipped = Skipped()
+    for number in range(13):
+        skipped.add(letter(number), IncompleteDeadLetterError("too large"))
+    assert str(skipped).startswith("13 stay:\n  d0: too large\n")
+    assert str(skipped).endswith("\n  d9: too large\n  and 3 more")
+
+
+def test_without_a_terminal_there_is_no_bar(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing on standard error but errors."""
+    with Bar("sent back") as bar:
+        bar.show(Progress(3, 1))
+    assert exit_code("list", "--json") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_list_as_json_is_one_document(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+    """Groups of all, and some of them, the newest first, without bodies."""
+    assert exit_code("list", "--json", "--limit", "1") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["total"] == 2
+    assert [(group["exception_type"], group["count"]) for group in document["groups"]] == [("OSError", 2)]
+    assert [each["id"] for each in document["dead_letters"]] == ["d2"]
+    assert "body" not in document["dead_letters"][0]
+
+
+def test_export_writes_a_line_each(letters: Letters, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Into a file, which is told; or to standard output, and then nothing else."""
+    path = tmp_path / "dead.jsonl"
+    assert exit_code("export", "-s", "x", "-o", str(path)) == 0
+    assert f"2 written to {path}" in capsys.readouterr().err
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [as_json(each) for each in letters.records]
+
+
+@pytest.mark.parametrize("oldest", [False, True])
+def test_an_overview_holds_only_what_it_shows(oldest: bool) -> None:
+    """The newest first, or the oldest; all are counted. A forged time breaks nothing."""
+    overview = Overview(2, oldest=oldest)
+    for number in (3, 1, 5, 2, 4):
+        overview.add(letter(number, body=b"x" * 1000))
+    assert [record.id for record in overview.some] == (["d1", "d2"] if oldest else ["d5", "d4"])
+    assert all(record.body == b"" for record in overview.some)
+    overview.add(letter(6, last_failed=datetime.min.replace(tzinfo=UTC)))
+    assert overview.total == 6
+
+
+def test_nothing_in_a_dead_letter_commands_the_terminal() -> None:
+    """Neither escape sequences nor rich's markup, in tables and in text."""
+    evil = "\x1b[2J\x07[bold]\u202e\ud800\n"
+    assert printable(evil) == "\\x1b[2J\\x07[bold]\\u202e\\ud800\\n"
+    names = ("id", "subscription", "event_type", "reason", "exception_type", "message", "host", "event_id")
+    record = letter(1, traceback=evil, body=evil.encode(errors="replace"), **dict.fromkeys(names, evil))
+    overview = Overview(5, oldest=False)
+    overview.add(record)
+    console = Console(file=StringIO(), width=1_000)
+    print_overview(overview, console=console)
+    print_record(record, console=console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[bold]" in shown
+    assert not {"\x1b", "\x07", "\u202e", "\ud800"} & set(shown)
+
+
+def test_a_body_that_is_no_text_is_in_base64() -> None:
+    """Whatever is in it, the line is ASCII and can be read back."""
+    fields = json.loads(dumps(as_json(letter(1, body=b"\xff\x00", message="\ud800", properties={"x": b"\xff"}))))
+    assert (fields["body_base64"], "body" in fields) == ("/wA=", False)
+    assert json.loads(dumps(as_json(letter(1, body="Ä".encode()))))["body"] == "Ä"
+    assert dumps(as_json(letter(1, body="Ä\u2028".encode()))).isascii()
