@@ -15,7 +15,8 @@ from qt_events.delivery import Outcome
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.lane import Lane
 from qt_events.rabbitmq.loop import LoopThread
-from qt_events.rabbitmq.tasks import attempt
+from qt_events.rabbitmq.solitude import Solitude
+from qt_events.rabbitmq.tasks import attempt, isolate
 from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qt_events")
 
+_COMPANY = 30.0  # seconds that handlers have to end for one that is to be alone
+_TRIAL = 300.0  # seconds that it has before they go on
+_ACQUITTAL = 2.0  # seconds at the end, for the broker's confirm
+_COPY = 1.0  # seconds for the broker to deliver a copy; behind many others it takes longer, and they are not to wait
 _PAUSE = 1.0  # seconds before an event without an outcome goes back: the broker would deliver it again at once
 
 
@@ -48,6 +53,7 @@ class AsyncioPool(BasePool):
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
         self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
+        self._solitude = Solitude()
         self._context = copy_context()
         self._running = False
         self._connection = object()  # stands for the one that deliveries come by; another after each loss
@@ -124,6 +130,29 @@ class AsyncioPool(BasePool):
         lane.push(delivery)
 
     async def _process(self, delivery: "Delivery") -> None:
+        if delivery.envelope.is_on_trial:
+            await self._process_alone(delivery)
+            return
+        if self._solitude.closed:
+            await self._solitude.opened()
+        self._solitude.enter()
+        try:
+            await self._handle(delivery)
+        finally:
+            self._solitude.leave()
+
+    async def _process_alone(self, delivery: "Delivery") -> None:
+        """Nothing else is handled meanwhile, unless it or the others take long: then nobody waits any more."""
+        envelope = delivery.envelope
+        about = (envelope.subscription, envelope.event_id)
+        if self._solitude.reserved_for != about:
+            await self._solitude.begin(_COMPANY)
+        with self._solitude.at_most(_TRIAL):
+            await self._handle(delivery)
+        if envelope.returns and delivery.acknowledged:  # a marked copy of it is on its way here
+            self._solitude.reserve(about, _COPY)
+
+    async def _handle(self, delivery: "Delivery") -> None:
         def is_void() -> bool:
             return delivery.connection is not self._connection
 
@@ -136,6 +165,7 @@ class AsyncioPool(BasePool):
         if is_void():
             delivery.forget()
         elif outcome is None:
+            self.bus.serving.pardons.grant(delivery.envelope)
             delivery.give_back()
         else:
             delivery.settle(outcome, monotonic() - started)
@@ -216,6 +246,22 @@ class AsyncioPool(BasePool):
         for future in tuple(self._spawned):
             future.cancel()
         await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+        for (_, quarantined), lane in self._lanes.items():
+            for delivery in lane.clear() if quarantined else ():
+                await self._acquit(delivery)
+
+    async def _acquit(self, delivery: "Delivery") -> None:
+        """That this process stops is no fault of an event that was handled alone."""
+        envelope = delivery.envelope
+        if not envelope.trials or envelope.returns:
+            return
+        try:
+            async with asyncio.timeout(_ACQUITTAL):
+                await isolate(envelope, self.bus, envelope.trials - 1)
+        except (BrokerError, BusStateError, TimeoutError) as error:
+            logger.info("%s: event %s is tried once more: %s", delivery.name, envelope.event_id, error)
+        else:
+            delivery.replace()
 
     def hurry(self) -> None:
         """Let `drain` wait no longer."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.pools import pool_name
+from qt_events.rabbitmq.quarantine import Pardons
 from qt_events.rabbitmq.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker import InProcessWorker
 from qt_events.subscription import Subscription
@@ -29,6 +30,7 @@ class Serving:
         self.worker: InProcessWorker | None = None  #: that run_forever() hosts
         self.stop_wanted = False
         self.hurry = False  #: stop at once: give back what is being handled
+        self.pardons = Pardons()  #: of events that this process handled alone
         self.last_refusal: BaseException | None = None  #: why the worker has no connection
         self._eager_stop = asyncio.Event()
 

@@ -34,11 +34,14 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
     )
     events = _events(task, consumer)
     handle = consumer.on_task_request
+    pardons = task.bus.serving.pardons
 
     def on_message(message: kombu.Message, _body: object, ack: Any, reject: Any, callbacks: Any) -> None:
         envelope = message.headers.get(ENVELOPE)
         if not isinstance(envelope, Envelope):
             raise InvalidTaskError(f"{task.name} is a subscription: publish an event instead of sending a task")
+        if envelope.trials:
+            envelope = pardons.applied(envelope)
         request = make(message, envelope, ack, reject)
         signals.task_received.send(sender=consumer, request=request)
         if events is not None:
@@ -113,14 +116,18 @@ def _tell_it_goes_on(request: Any, envelope: Envelope) -> None:
 class EventRequest(Request):
     """A Request that is never dropped in silence: where Celery would acknowledge what it revokes, see `attempt`."""
 
+    @property
+    def envelope(self) -> Envelope:
+        """The message that it is about."""
+        return self.args[0]  # type: ignore[no-any-return]
+
     def revoked(self) -> bool:
         """Not for Celery to handle."""
         return False
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # Celery's signature
         """What `inspect active` and `inspect reserved` show: JSON, so not the envelope itself."""
-        envelope: Envelope = self.args[0]
-        return {**super().info(safe), "args": [envelope.event_id, envelope.event_type]}
+        return {**super().info(safe), "args": [self.envelope.event_id, self.envelope.event_type]}
 
     def on_retry(self, exc_info: Any) -> None:
         """Celery's own tells of the handler's error on prefork only, elsewhere of itself."""
@@ -138,7 +145,7 @@ class EventRequest(Request):
 
     def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature
         """`revoke --terminate`: the handler goes on; Celery would acknowledge the event without an outcome."""
-        _tell_it_goes_on(self, self.args[0])
+        _tell_it_goes_on(self, self.envelope)
 
 
 def _delivery_maker(task: SubscriptionTask, consumer: Consumer) -> Callable[..., "Delivery"]:
@@ -193,6 +200,12 @@ class Delivery:
         """Event id and type."""
         return _shown(self.envelope)
 
+    def _tell_over(self, eventer: Any) -> None:
+        if self._events is not None:
+            self._events = eventer.send
+
+    eventer = property(None, _tell_over, doc="Celery sets it after reconnecting, for what is held by then.")
+
     def execute_using_pool(self, pool: AsyncioPool, **_: Any) -> None:
         """Celery's way of saying: go."""
         pool.admit(self)
@@ -221,6 +234,11 @@ class Delivery:
         self._answer(self._message.requeue)
         if self._events is not None and self.time_start is not None:
             self._events("task-rejected", uuid=self.id, requeue=True)
+
+    def replace(self) -> None:
+        """A copy of it is safe in its stead: acknowledge, and say nothing."""
+        state.task_ready(self)
+        self._answer(self._message.ack)
 
     def forget(self) -> None:
         """Its channel is gone, and with it this delivery; the broker delivers it again."""

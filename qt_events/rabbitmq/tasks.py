@@ -3,8 +3,7 @@
 Done       nothing more
 Retry      a confirmed copy in a delay level, which brings it back to this subscription alone
 DeadLetter a confirmed copy, with every detail, in the subscription's dead letters
-Only then is the message acknowledged. What comes back again and again without an outcome is moved into
-quarantine, where it is handled alone: if it takes its process down there too, it is poison.
+Only then is the message acknowledged. What comes back without an outcome may end in quarantine: quarantine.py.
 """
 
 import logging
@@ -18,12 +17,13 @@ import celery
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 
-from qt_events.codec import Message, decode
+from qt_events.codec import Message
 from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry, deliver
 from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
-from qt_events.rabbitmq.envelope import Envelope, headers_of
+from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.handler_thread import HandlerThread
 from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.quarantine import Step, next_step
 from qt_events.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qt_events")
 
-# Returns without an outcome, in the queue and then once more in quarantine: a process that is killed for another's sake
-# returns what it holds too, so that once is no proof.
-QUARANTINE_AFTER = 3
 _REVOKED = DeadLetter("revoked", Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"))
+_POISON = "it came back without an outcome though nothing else was handled beside it: it ends its process"
 _REASONS: dict[type[MessageError], str] = {
     DecodeError: "undecodable",
     TypeMismatchError: "mistyped",
@@ -79,11 +77,17 @@ async def attempt(
     if bus.subscriptions.get(subscription.name) is not subscription:
         message = f"{subscription.name} has been unsubscribed"
         raise BusStateError(message)
+    step = Step.HANDLE if subscription.broadcast else next_step(envelope)
     if is_revoked:
         outcome: Outcome = _REVOKED
-    elif _is_suspect(envelope, subscription):
-        await bus.publisher.ask(_quarantine(envelope, bus))
+    elif step in {Step.ISOLATE, Step.TRY_ALONE}:
+        message = "%s: event %s came back without an outcome (%d): %s"
+        about = (envelope.key, envelope.event_id, envelope.returns, step.value)
+        logger.warning(message, *about, extra=envelope.log_fields())
+        await isolate(envelope, bus, envelope.trials + (step is Step.TRY_ALONE))
         return Done(handled=False)
+    elif step is Step.BURY:
+        outcome = _unreadable(envelope, PoisonError(_POISON))
     else:
         outcome = await _outcome(envelope, subscription, bus, executor, expose)
     if not is_void():
@@ -92,20 +96,10 @@ async def attempt(
     return outcome
 
 
-def _is_suspect(envelope: Envelope, subscription: Subscription) -> bool:
-    return envelope.returns >= QUARANTINE_AFTER and not envelope.quarantined and not subscription.broadcast
-
-
-def _quarantine(envelope: Envelope, bus: "CeleryEventBus") -> Publish:
-    logger.warning(
-        "%s: event %s came back %d times, into quarantine",
-        envelope.key,
-        envelope.event_id,
-        envelope.returns,
-        extra=envelope.log_fields(),
-    )
-    message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers())
-    return Publish("", bus.topology.quarantine(envelope.subscription), message)
+async def isolate(envelope: Envelope, bus: "CeleryEventBus", trials: int) -> None:
+    """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
+    message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
+    await bus.publisher.ask(Publish(bus.topology.quarantined, envelope.subscription, message))
 
 
 async def _outcome(
@@ -116,17 +110,9 @@ async def _outcome(
     expose: Callable[[Subscription], Subscription],
 ) -> Outcome:
     try:
-        _refuse_poison(envelope)
-        event = decode(envelope.body, envelope.properties, envelope.event_type)
+        event = envelope.event()
     except MessageError as error:
-        logger.error(  # noqa: TRY400  # no traceback would say more
-            "%s: event %s is a dead letter: %s",
-            envelope.key,
-            envelope.event_id,
-            error,
-            extra=envelope.log_fields(),
-        )
-        return DeadLetter(_REASONS[type(error)], Failure.of(error))
+        return _unreadable(envelope, error)
     if not bus.wants(subscription, event.type):
         return Done(handled=False)
     return await deliver(
@@ -134,12 +120,11 @@ async def _outcome(
     )
 
 
-def _refuse_poison(envelope: Envelope) -> None:
-    if envelope.quarantined and envelope.returns >= QUARANTINE_AFTER:
-        message = (
-            "it came back without an outcome even from quarantine, where it was handled alone: it ends its process"
-        )
-        raise PoisonError(message)
+def _unreadable(envelope: Envelope, error: MessageError) -> DeadLetter:
+    """The handler is not called."""
+    message, about = "%s: event %s is a dead letter: %s", (envelope.key, envelope.event_id, error)
+    logger.error(message, *about, extra=envelope.log_fields())
+    return DeadLetter(_REASONS[type(error)], Failure.of(error))
 
 
 async def _make_safe(envelope: Envelope, outcome: Outcome, bus: "CeleryEventBus") -> None:
@@ -148,9 +133,8 @@ async def _make_safe(envelope: Envelope, outcome: Outcome, bus: "CeleryEventBus"
             await bus.declarations.level(delay)
             await bus.publisher.ask(_delayed(envelope, delay, bus))
         case DeadLetter():
-            headers = headers_of(envelope.record(outcome), envelope.key)
-            message = Message(envelope.body, envelope.carried(), headers)
-            await bus.publisher.ask(Publish("", bus.topology.dead(envelope.subscription), message))
+            message = Message(envelope.body, envelope.carried(), envelope.record_headers(outcome))
+            await bus.publisher.ask(Publish(bus.topology.dead_letters, envelope.subscription, message))
 
 
 def _delayed(envelope: Envelope, delay: float, bus: "CeleryEventBus") -> Publish:

@@ -7,7 +7,7 @@ import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.management import Management
-from tests.integration.conftest import Fleet, WorkerProcess, until
+from tests.integration.conftest import Fleet, until
 from tests.integration.remote import Remote, monitor, one_dead_letter, publish
 
 POOLS = ["processes", "threads", "solo"]
@@ -37,7 +37,7 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
     await publish(client, "failing")
     await fleet.until_called("failing", 2)
     exchanges = {each["name"] for each in management.exchanges(vhost) if not each["name"].startswith("amq.")} - {""}
-    ours = {"qt.events", "qt.redeliver", "qt.lost", "qt.retry.100"}
+    ours = {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost", "qt.retry.100"}
     assert exchanges == ours | {"qt.pidbox", "qt.celeryev"}
     (node,) = fleet.ready
     names = {
@@ -50,6 +50,7 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
         "beside_failing",
         "killing",
         "bystander",
+        "unhurried",
     }
     per_subscription = {f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in names}
     queues = {each["name"] for each in management.queues(vhost)}
@@ -326,44 +327,3 @@ async def test_an_event_at_its_hard_time_limit_is_given_back(fleet: Fleet, clien
     await fleet.until_called("gated.begun", 2, event)
     fleet.open()
     await fleet.until_called("gated", event=event)
-
-
-# Poison
-
-
-class Restarting:
-    """Starts a worker again whenever it ends, as an init system does."""
-
-    def __init__(self, fleet: Fleet, *options: str) -> None:
-        self._fleet, self._options = fleet, options
-        self.starts = 0
-        self.worker: WorkerProcess | None = None
-
-    async def run(self) -> None:
-        while True:
-            self.starts += 1
-            self.worker = await self._fleet.start(*self._options, ready=False)
-            await self.worker.ended(600)
-
-
-async def test_poison_ends_as_a_dead_letter_and_nothing_else_does(fleet: Fleet, client: CeleryEventBus) -> None:
-    """An event that ends its process every time is a dead letter `poison`; those prefetched with it are handled."""
-    first = await fleet.start()
-    first.send(signal.SIGTERM)
-    await first.ended()
-    before = [await publish(client, "killing", n=n) for n in range(5)]
-    poison = await publish(client, "killing", kills=1000)
-    after = [await publish(client, "killing", n=n) for n in range(5)]
-    restarting = Restarting(fleet)
-    running = asyncio.create_task(restarting.run())
-    try:
-        for event in [*before, *after]:
-            await fleet.until_called("killing", event=event)
-        record = await one_dead_letter(client, "killing")
-    finally:
-        running.cancel()
-    assert (record.event_id, record.reason) == (poison.id, "poison")
-    assert await client.dead_letters.list("bystander") == []
-    for event in [*before, poison, *after]:
-        await fleet.until_called("bystander", event=event)
-    print(f"poison: {len(fleet.calls('killing', poison))} deaths, {restarting.starts} starts")  # noqa: T201

@@ -1,5 +1,6 @@
 """The Celery app of the worker processes in these tests: `celery -A fleet worker`."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -74,6 +75,13 @@ def killing(event: Event[Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def unhurried(event: Event[Any]) -> None:
+    """Takes as many seconds as the event says."""
+    record("unhurried.begun", event)
+    await asyncio.sleep(event.payload["seconds"])
+    record("unhurried", event)
+
+
 async def bystander(event: Event[Any]) -> None:
     record("bystander", event)
 
@@ -87,5 +95,6 @@ bus.subscribe("failing", failing, name="failing", retry=TWICE)
 bus.subscribe("failing", beside_failing, name="beside_failing")
 bus.subscribe("killing", killing, name="killing")
 bus.subscribe("killing", bystander, name="bystander")
+bus.subscribe("unhurried", unhurried, name="unhurried")
 if "FLEET_BROADCAST" in os.environ:
     bus.subscribe("#", bystander, name="everywhere", broadcast=True)

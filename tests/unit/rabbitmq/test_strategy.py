@@ -10,6 +10,7 @@ from celery.worker import state
 
 from qt_events.delivery import DeadLetter, Done, Failure, Retry
 from qt_events.rabbitmq.envelope import Envelope
+from qt_events.rabbitmq.quarantine import Pardons
 from qt_events.rabbitmq.strategy import Delivery, EventRequest, strategy
 
 FAILURE = Failure("OSError", "no", "Traceback")
@@ -103,6 +104,17 @@ def test_a_lost_channel_is_answered_nothing() -> None:
     assert (lost.answers, other.answers) == ([], [])
 
 
+def test_what_is_held_while_celery_reconnects_is_told_over_the_new_connection() -> None:
+    """Celery gives each reserved request its new event dispatcher; one that takes none would end the worker."""
+    before, after = Events(), Events()
+    watched, unwatched = delivery(Message(), before), delivery(Message())
+    for held in (watched, unwatched):
+        held.eventer = after
+        held.settle(Done(), 0.1)
+    assert before == []
+    assert [told["type"] for told in after] == ["task-succeeded"]
+
+
 def test_a_revocation_is_taken_once() -> None:
     """The dead letter it becomes can be sent back and is handled then."""
     state.revoked.add("e1:audit")
@@ -122,7 +134,8 @@ def test_a_plain_task_message_for_a_subscription_is_refused() -> None:
         pool=SimpleNamespace(), event_dispatcher=None, on_task_request=print, hostname="h", app=None,
         connection_errors=(), channel_errors=(),
     )  # fmt: skip
-    task: Any = SimpleNamespace(name="audit", acks_late=True)
+    bus = SimpleNamespace(serving=SimpleNamespace(pardons=Pardons()))
+    task: Any = SimpleNamespace(name="audit", acks_late=True, bus=bus)
     from qt_events.rabbitmq.pool import AsyncioPool  # noqa: PLC0415
 
     consumer.pool = AsyncioPool.__new__(AsyncioPool)

@@ -1,0 +1,100 @@
+"""Events that end their process: only the guilty one becomes a dead letter."""
+
+import signal
+
+import pytest
+
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
+from qt_events.testing.management import Management
+from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
+from tests.integration.remote import one_dead_letter, publish
+
+PATIENCE = 200.0  # seconds for so many starts
+LIVES = SUSPECT_AFTER + 1 + TRIALS  # processes that poison may end: in its queue, in quarantine, and each trial
+
+
+AGAIN = ("-m", "again")  # apps/again.py
+
+
+def consumers(url: str, queue: str) -> int:
+    """How many workers are connected to it."""
+    with channel_to(url) as channel:
+        return int(channel.queue_declare(queue, passive=True).consumer_count)
+
+
+async def end(worker: WorkerProcess) -> None:
+    worker.send(signal.SIGTERM)
+    await worker.ended()
+
+
+@pytest.mark.timeout(240)
+async def test_poison_ends_as_a_dead_letter_and_nothing_else_does(fleet: Fleet, client: CeleryEventBus) -> None:
+    """An event that ends its process every time is a dead letter `poison`; those prefetched with it are handled."""
+    await fleet.start(program=AGAIN)
+    before = [await publish(client, "killing", n=n) for n in range(50)]
+    poison = await publish(client, "killing", kills=1000)
+    after = [await publish(client, "killing", n=n) for n in range(50)]
+    record = await one_dead_letter(client, "killing", PATIENCE)
+    for event in [*before, *after]:
+        await fleet.until_called("killing", event=event)
+    assert (record.event_id, record.reason) == (poison.id, "poison")
+    assert len(fleet.calls("killing", poison)) <= LIVES
+    for event in [*before, poison, *after]:
+        await fleet.until_called("bystander", event=event)
+    assert await client.dead_letters.list("bystander") == []
+    print(f"poison: {len(fleet.calls('killing', poison))} deaths, {len(fleet.ready)} starts")  # noqa: T201
+
+
+@pytest.mark.timeout(240)
+async def test_a_killer_condemns_no_slow_neighbour_of_another_subscription(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
+    """Held at every one of its deaths, and never with an outcome before: it has its own trial, and survives it."""
+    await fleet.start(program=AGAIN)
+    slow = await publish(client, "unhurried", seconds=2.0)
+    poison = await publish(client, "killing", kills=1000)
+    record = await one_dead_letter(client, "killing", PATIENCE)
+    await fleet.until_called("unhurried", event=slow)
+    assert (record.event_id, record.reason) == (poison.id, "poison")
+    assert await client.dead_letters.list("unhurried") == []
+
+
+@pytest.mark.timeout(240)
+async def test_restarts_and_lost_connections_count_against_nobody(
+    fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str, amqp_url: str
+) -> None:
+    """Not even against an event on trial, that is being handled at each of them: its process did not die of it."""
+    worker = await fleet.start(FLEET_GRACE="0.2")
+    event = await publish(client, "gated")
+    begun = 0
+    for _ in range(SUSPECT_AFTER + 1):  # until it is on trial
+        begun = len(await fleet.until_called("gated.begun", begun + 1, event))
+        worker.send(signal.SIGKILL)
+        await worker.ended()
+        worker = await fleet.start(FLEET_GRACE="0.2")
+    for _ in range(TRIALS + 1):
+        begun = len(await fleet.until_called("gated.begun", begun + 1, event))
+        await end(worker)
+        worker = await fleet.start(FLEET_GRACE="0.2")
+    await fleet.until_called("gated.begun", begun + 1, event)
+    for _ in range(TRIALS + 1):
+        await until_told(lambda: consumers(amqp_url, "qt.quarantine.gated"), what="the worker is connected")
+        await until_told(lambda: management.close_connections(vhost), what="connections to close")
+    fleet.open()
+    await fleet.until_called("gated", event=event)
+    await until_told(lambda: depth(amqp_url, "qt.quarantine.gated") == 0)
+    assert await client.dead_letters.list("gated") == []
+
+
+async def test_poison_on_prefork_ends_its_children_only(fleet: Fleet, client: CeleryEventBus) -> None:
+    """The main process knows whose child died; what the other child handles is not even delivered twice."""
+    worker = await fleet.start("-P", "processes", "-c", "2")
+    poison = await publish(client, "killing", kills=1000)
+    others = [await publish(client, "killing", n=n) for n in range(10)]
+    record = await one_dead_letter(client, "killing", PATIENCE)
+    assert (record.event_id, record.reason) == (poison.id, "poison")
+    assert len(fleet.calls("killing", poison)) <= LIVES
+    for event in others:
+        assert len(await fleet.until_called("killing", event=event)) == 1
+    assert worker.process.poll() is None
