@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test check clean
+.PHONY: help run fleet test soak check clean
 
 help:  ## list the targets
 	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -24,6 +24,10 @@ fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m qt_events.testing.provision --ensure
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
+	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 check: .venv/.installed-dev  ## style, types, who imports whom
 	@$(BIN)/ruff check .

@@ -19,11 +19,13 @@ from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 from kombu.common import ignore_errors
 
-from qt_events.errors import BusStateError, LoginRefusedError, QtEventsError
+from qt_events.errors import BusStateError, LoginRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq import remote_control
+from qt_events.rabbitmq.connections import ANSWER_TIMEOUT
 from qt_events.rabbitmq.hub import HandedOverHub
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.pools import check_options, pool_name
+from qt_events.rabbitmq.prefork import remembering
 from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.selection import Selection, patterns_from
 from qt_events.rabbitmq.tasks import is_plain
@@ -88,7 +90,10 @@ class EventConsumer(Consumer):
     def loop(self, *args: Any) -> None:
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends."""
         if not isinstance(self.pool, AsyncioPool):
-            (asynloop if self.hub else synloop)(*args)
+            try:
+                (asynloop if self.hub else synloop)(*args)
+            finally:
+                self._pardon_what_is_held()
             return
         hub = HandedOverHub(
             self.hub, self.pool.loop, resume=self.pool.resume, pause=self.pool.pause, look=self._maybe_stop
@@ -101,8 +106,15 @@ class EventConsumer(Consumer):
             self._drain(hub)
             raise
         finally:
+            self._pardon_what_is_held()
             hub.take_back()
             self.task_consumer.cancel = self._cancel
+
+    def _pardon_what_is_held(self) -> None:
+        """This process lives: that its connection ends is nobody's fault."""
+        for request in tuple(state.reserved_requests):
+            if getattr(request.task, "bus", None) is self.bus:
+                self._serving.pardons.grant(request.envelope)
 
     def _maybe_stop(self) -> None:
         if self._serving.stop_wanted:
@@ -214,6 +226,21 @@ class EventConsumer(Consumer):
                 if not self.limits_rate(request):
                     self._limit_move_to_pool(request)
 
+    def start(self) -> None:
+        """Celery's own. What ends a worker process by its own name needs no traceback; run_forever raises it."""
+        try:
+            super().start()
+        except (LoginRefusedError, TopologyError) as error:
+            if self._serving.loop is not None:
+                raise
+            logger.critical("%s: %s", type(error).__name__, error)
+            raise WorkerShutdown(EX_FAILURE) from error
+
+    def stop(self) -> None:
+        """The worker stops: what a child process has is finished."""
+        with remembering(self.pool):
+            super().stop()
+
     def connect(self) -> kombu.Connection:
         """Celery's own, with a name for a refused login; one refused later may be allowed again, so that is retried."""
         try:
@@ -260,7 +287,7 @@ class EventConsumer(Consumer):
     def ensure_connected(self, conn: kombu.Connection) -> kombu.Connection:
         """Try until there is a connection, or the worker is to stop; soon again, for events wait."""
         connected = conn.ensure_connection(
-            self._on_connection_refused,
+            partial(self._on_connection_refused, conn),
             self.app.conf.broker_connection_max_retries,
             interval_start=0.2,
             interval_step=0.4,
@@ -268,11 +295,13 @@ class EventConsumer(Consumer):
             callback=self._give_up_if_stopping,
         )
         self.first_connection_attempt = False
+        connected.stays_lost = True
+        connected.connection.sock.settimeout(ANSWER_TIMEOUT)  # no heartbeats are looked at until all is set up
         return connected
 
-    def _on_connection_refused(self, error: Exception, interval: float) -> None:
+    def _on_connection_refused(self, conn: kombu.Connection, error: Exception, interval: float) -> None:
         self._serving.last_refusal = error
-        logger.warning("worker: no connection to %s (%s), again in %.1f s", self.conninfo.as_uri(), error, interval)
+        logger.warning("worker: no connection to %s (%s), again in %.1f s", conn.as_uri(), error, interval)
 
     def _give_up_if_stopping(self) -> None:
         state.maybe_shutdown()
@@ -284,3 +313,5 @@ class EventConsumer(Consumer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+        if self.event_dispatcher is not None and self.event_dispatcher.connection is not None:
+            self.event_dispatcher.connection.collect()  # Celery would say goodbye, and wait for an answer without end

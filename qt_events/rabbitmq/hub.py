@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from celery.worker.loops import _quick_drain
@@ -16,7 +17,7 @@ from kombu.asynchronous import Hub
 
 _LOOK = 0.2  # seconds between two looks at whether to stop
 _TICK = 0.25  # seconds between two looks at the hub's timers: heartbeats and the like
-_CYCLES = 50  # hub cycles in a row before the rest of the loop has its turn
+_TURN = 0.005  # seconds of hub cycles in a row, about, before the rest of the loop has its turn
 
 
 class HandedOverHub:
@@ -118,7 +119,8 @@ class HandedOverHub:
         if self._over.is_set():
             return
         try:
-            for _ in range(_CYCLES):
+            until = monotonic() + _TURN
+            while monotonic() < until:
                 if not self._cycle():
                     return
         except SystemExit as order:  # remote control's way to shut the worker down

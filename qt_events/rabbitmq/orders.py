@@ -13,6 +13,8 @@ from amqp.basic_message import Message as RawMessage
 
 from qt_events.codec import Message
 
+_TURN = 100  # waiters that are told before the rest of their loop has its turn
+
 
 class Preparation(Protocol):
     """What must stand on the broker before an order is carried out. Runs in the publisher's thread.
@@ -64,7 +66,7 @@ class Order:
 class Publish(Order):
     """A message for an exchange. Unless `must_route`, it may reach no queue at all."""
 
-    __slots__ = ("exchange", "message", "must_route", "routing_key")
+    __slots__ = ("exchange", "message", "must_route", "nacks", "routing_key")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Publish(Order):
         super().__init__(first)
         self.exchange, self.routing_key, self.message = exchange, routing_key, message
         self.must_route = must_route
+        self.nacks = 0  #: times that the broker could not store it
 
     def raw(self) -> RawMessage:
         """The message as py-amqp sends it."""
@@ -106,13 +109,21 @@ def resolve(orders: Iterable[Order]) -> None:
     """Tell each order's waiter; one call over to each event loop, however many wait there."""
     by_loop: dict[asyncio.AbstractEventLoop | None, list[Order]] = {}
     for order in orders:
-        by_loop.setdefault(order.loop, []).append(order)
+        if not order.future.done():  # else its waiter has left, and calling over wakes the loop for nothing
+            by_loop.setdefault(order.loop, []).append(order)
     for loop, waiting in by_loop.items():
         if loop is None:
             _resolve_all(waiting)
         else:
             with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(_resolve_all, waiting)
+                loop.call_soon_threadsafe(_resolve_in_turns, loop, waiting)
+
+
+def _resolve_in_turns(loop: asyncio.AbstractEventLoop, orders: list[Order]) -> None:
+    """Some at a time: one confirm may be for thousands, and their waiters would have the loop to themselves."""
+    _resolve_all(orders[:_TURN])
+    if orders[_TURN:]:
+        loop.call_soon(_resolve_in_turns, loop, orders[_TURN:])
 
 
 def _resolve_all(orders: Iterable[Order]) -> None:

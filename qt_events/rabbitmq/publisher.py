@@ -9,6 +9,7 @@ passed has its error, and its publish is not repeated.
 import asyncio
 import logging
 import socket
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -68,6 +69,8 @@ class Publisher:
         self._connected = False
         self._alarmed = False  # the broker has said so, and confirmed nothing since
         self._last_error: BaseException | None = None
+        self._told: set[str] = set()  # why there is no connection
+        self._places = ""
         self._called = False  # a byte for the thread is on its way
         self.session = 0  #: number of the channel that is, or was last, published on
 
@@ -137,6 +140,9 @@ class Publisher:
             raise BusStateError(message)
 
     def _submit(self, order: Order, *, wait_for_room: bool) -> None:
+        if sys.is_finalizing():  # the thread runs no more, and may have ended with the lock
+            message = "nothing can be published any more: the interpreter is on its way out"
+            raise BusStateError(message)
         with self._lock:
             self.must_be_open()
             if self._thread is None:
@@ -176,7 +182,7 @@ class Publisher:
                 f"no room for {self._timeout:g} s: {self._in_flight} publishes are in flight "
                 f"(max_queue_size={self._window}); {self._slowest()}"
             )
-        where = self._connection().as_uri()  # its password masked
+        where = self._places or self._connection().places
         again = "whether it arrived is unknown: publish the same event again"
         if not self._connected:
             why = self._last_error or "no answer"
@@ -246,8 +252,8 @@ class Publisher:
         return admitted
 
     def confirmed_something(self) -> None:
-        """Whatever alarm there was is over."""
-        self._alarmed = False
+        """Whatever alarm there was is over, unless this connection is blocked: what it took before is confirmed yet."""
+        self._alarmed = self._session is not None and self._session.blocked
 
     # The thread
 
@@ -271,7 +277,9 @@ class Publisher:
         self._refuse_the_rest()
 
     def _connection(self) -> kombu.Connection:
-        return self._connect(self._on_blocked, self._on_unblocked)
+        connection = self._connect(self._on_blocked, self._on_unblocked)
+        self._places = connection.places  # kept for errors: making one takes long, and thousands may fail at a time
+        return connection
 
     def _on_blocked(self, reason: str) -> None:
         self._alarmed = True
@@ -286,7 +294,10 @@ class Publisher:
         logger.info("publisher: the broker takes publishes again")
 
     def _note_loss(self, error: BaseException) -> None:
-        if self._connected or self._last_error is None:
+        if self._connected:
+            self._told = set()
+        if str(error) not in self._told:  # each reason once an outage
+            self._told.add(str(error))
             logger.warning("publisher: no connection (%s), trying until there is one", error)
         self._connected, self._last_error = False, error
 

@@ -4,6 +4,7 @@ import logging
 import os
 import select
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
@@ -17,8 +18,9 @@ from amqp.exceptions import ChannelError, FrameSyntaxError
 from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.confirms import Ledger
 from qt_events.rabbitmq.connections import ANSWER_TIMEOUT, LOST, connect, leave
+from qt_events.rabbitmq.nacks import PAUSE, Nacks
 from qt_events.rabbitmq.orders import Order, Preparation, Publish
-from qt_events.rabbitmq.topology import is_about_a_publish, topology_error
+from qt_events.rabbitmq.standing import is_about_a_publish, topology_error
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.publisher import Publisher
@@ -31,6 +33,7 @@ _WRITE_TIMEOUT = 5.0  # seconds for the kernel to take a frame, 128 KiB at most
 _FRAME_TIMEOUT = 0.02  # seconds for the rest of a frame; then it is looked at again when more has come
 _LEAVE_TIMEOUT = 0.5  # seconds for the last words of a lost connection
 _TICK = 1.0  # seconds between two looks at the heartbeat, at most
+_DRAIN = 1.0  # seconds for what is in flight to be confirmed before its channel is left, at most
 _FRAME_OVERHEAD = 64  # bytes of a header frame beside the properties
 _UNSENDABLE = (struct.error, TypeError, ValueError, FrameSyntaxError)  # before a byte is written
 
@@ -41,6 +44,7 @@ class Session:
     def __init__(self, publisher: "Publisher", connection: kombu.Connection) -> None:
         self._publisher, self._connection = publisher, connection
         self._ledger: Ledger[Publish] = Ledger()
+        self._nacks = Nacks()
         self._ended: list[Order] = []
         self._current: Order | None = None  # taken from the outbox, not in the ledger yet
         self._careful = 0  # publishes to confirm one by one: the broker closed the channel over one of them
@@ -56,15 +60,18 @@ class Session:
             self._poll = select.poll()  # not select(): that refuses descriptors from 1024 on
             for readable in (self._raw.sock, self._publisher.reader):
                 self._poll.register(readable, select.POLLIN)
-            self._channel = self._raw.channel()
-            self._channel.events["basic_ack"].add(self._on_ack)
-            self._channel.events["basic_nack"].add(self._on_nack)
-            self._channel.events["basic_return"].add(self._on_return)
-            self._confirm_from_here()
+            self._open_channel()
         except BaseException:
             self._raw.collect()
             raise
         return self
+
+    def _open_channel(self) -> None:
+        self._channel = self._raw.channel()
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._channel.events["basic_return"].add(self._on_return)
+        self._confirm_from_here()
 
     def _confirm_from_here(self) -> None:
         """Count delivery tags from 1: the channel is new."""
@@ -77,7 +84,7 @@ class Session:
             leave(self._raw) if error is None else self._collect()
         finally:
             self._flush()
-            self._give_back()
+            self._give_back(self._nacks.take())
 
     def _collect(self) -> None:
         """Hear its last words, which may be confirms or why it went, and close without an answer."""
@@ -88,9 +95,9 @@ class Session:
                     self._raw.blocking_read(_FRAME_TIMEOUT)
         self._raw.collect()
 
-    def _give_back(self) -> None:
+    def _give_back(self, nacked: Iterable[Publish] = ()) -> None:
         current = [] if self._current is None else [self._current]
-        self._publisher.give_back([*self._ledger, *current])
+        self._publisher.give_back([*nacked, *self._ledger, *current])
         self._current = None
 
     def disown(self) -> None:
@@ -111,9 +118,10 @@ class Session:
     def _turn(self) -> None:
         more = self._write()
         self._flush()
-        if self._wait(0 if more else self._tick_every):
+        if self._wait(0 if more else min(self._tick_every, self._until_next_try() or PAUSE)):
             self._read()
         self._flush()
+        self._try_again()
         self._tick()
 
     # Write
@@ -121,7 +129,7 @@ class Session:
     def _write(self) -> bool:
         """Write a batch; whether there is more to write at once."""
         for _ in range(_BATCH):
-            if self.blocked or (self._careful and self._ledger):
+            if self.blocked or (self._careful and self._ledger) or not self._until_next_try():
                 return False
             self._current = self._publisher.next_order()
             if self._current is None:
@@ -195,6 +203,29 @@ class Session:
         self._careful = len(unconfirmed)
         self._confirm_from_here()  # py-amqp has opened the channel again
 
+    # Again
+
+    def _until_next_try(self) -> float:
+        """Seconds."""
+        return max(0.0, self._nacks.next - monotonic())
+
+    def _try_again(self) -> None:
+        """Publish what was nacked over a new channel, once the rest of the old one's is confirmed.
+
+        RabbitMQ 3.10.8 has a channel ask who leads a quorum queue when it first publishes to it. If nobody did then, it
+        nacks all that follows, long after another leader was elected.
+        """
+        overdue = monotonic() - self._nacks.next
+        if self.blocked or overdue < 0 or (self._ledger and overdue < _DRAIN):
+            return
+        self._raw.sock.settimeout(ANSWER_TIMEOUT)
+        self._channel.close()
+        nacked = self._nacks.take(monotonic() + PAUSE)  # together: a new channel for each would hold up the others
+        self._give_back(nacked)
+        self._open_channel()
+        self._raw.sock.settimeout(_WRITE_TIMEOUT)
+        logger.info("publisher: %d publishes that the broker could not store go over a new channel", len(nacked))
+
     # Read
 
     def _wait(self, timeout: float) -> bool:
@@ -229,11 +260,12 @@ class Session:
 
     def _on_nack(self, tag: int, multiple: Any) -> None:
         for order in self._ledger.settle(tag, multiple=bool(multiple)):
-            order.error = PublishRefusedError(
-                f"the broker could not store {order.routing_key!r} (nack): "
-                "a queue is full or lost its majority; try again"
-            )
-            self._ended.append(order)
+            if not self._nacks.add(order, monotonic()):
+                order.error = PublishRefusedError(
+                    f"the broker could not store {order.routing_key!r} ({order.nacks} nacks): "
+                    "a queue is full or lost its majority; try again"
+                )
+                self._ended.append(order)
 
     def _on_return(self, _error: Exception, exchange: str, routing_key: str, raw: RawMessage) -> None:
         """Nobody is bound for it. Its ack comes next; the oldest publish that fits is the one: AMQP keeps the order."""

@@ -78,7 +78,7 @@ class InProcessWorker:
             raise self._unreachable(timeout)
 
     def _unreachable(self, timeout: float) -> BrokerUnreachableError:
-        where = for_errands(self._bus.app).as_uri()
+        where = for_errands(self._bus.app).places
         why = self._serving.last_refusal or "no answer"
         return BrokerUnreachableError(f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?")
 

@@ -22,6 +22,8 @@ WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
 #: Those of apps/load_app.py, with what they hear.
 SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#"}
 PREFETCH = 100  # events that a worker holds of each, at most
+PREFORK = ("-P", "processes", "-c", "2")
+PREFORK_HOLDS = 10 + 8 + 10  # events of all three: four a child, or the subscription's own concurrency
 
 
 class Rig:

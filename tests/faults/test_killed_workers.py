@@ -1,18 +1,77 @@
-"""Workers that are killed under load."""
+"""Workers that are killed under load: nothing is lost, and at most what they held comes twice."""
+
+import asyncio
+import os
+import signal
+
+import pytest
 
 from qt_events.testing.ledger import Load
-from tests.faults.rig import PREFETCH, Rig
+from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig, children
+from tests.integration.conftest import WorkerProcess, until
+
+pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 
 
-async def test_a_worker_killed_under_load_loses_nothing(rig: Rig) -> None:
-    """What it held is delivered again, by another one."""
-    first = await rig.worker()
-    await rig.worker()
-    async with Load(rig.bus(), rig.ledger, rate=400) as load:
-        await load.more(500)
-        rig.ledger.fault("worker killed")
-        rig.kill(first)
-        await rig.worker()
-        await load.more(500)
+@pytest.fixture
+def node_url(amqp_url: str) -> str:
+    """The broker that all tests share: it comes to no harm here."""
+    return amqp_url
+
+
+async def test_a_worker_killed_mid_handler_loses_nothing(rig: Rig) -> None:
+    """What it held is delivered again, by another one; what comes twice was in its hands."""
+    first, _ = await asyncio.gather(*(rig.worker(LOAD_SECONDS=0.02) for _ in range(2)))
+    async with Load(rig.bus(), rig.ledger, rate=300) as load:
+        await load.more(400)
+        strike(rig, first, "worker killed")
+        await rig.worker(LOAD_SECONDS=0.02)
+        await load.more(300)
     account = await rig.account()
     account.verify(duplicates=PREFETCH * len(rig.subscriptions))
+    assert not load.failed
+
+
+async def test_a_killed_prefork_child_loses_nothing(rig: Rig) -> None:
+    """Its parent gives back the one event that it had, and forks another child; four times over."""
+    worker = await rig.worker(*PREFORK, LOAD_SECONDS=0.02)
+    async with Load(rig.bus(), rig.ledger, rate=60) as load:  # more than two children can do
+        for _ in range(4):
+            await load.more(30)
+            await a_child_is_killed(rig, worker)
+        await load.more(30)
+    account = await rig.account()
+    account.verify(duplicates=4)
+    rig.figures["killed in a handler"] = worker.output.count("Task handler raised error: WorkerLostError")
+    assert rig.figures["killed in a handler"] > 0
+    assert worker.process.poll() is None
+    assert not load.failed
+
+
+async def test_a_prefork_worker_killed_with_its_children_loses_nothing(rig: Rig) -> None:
+    """As the OOM killer takes a container: main process and children at once. Nobody is left to give anything back."""
+    first, _ = await asyncio.gather(*(rig.worker(*PREFORK, LOAD_SECONDS=0.02) for _ in range(2)))
+    async with Load(rig.bus(), rig.ledger, rate=60) as load:
+        await load.more(90)
+        strike(rig, first, "worker and children killed")
+        await rig.worker(*PREFORK, LOAD_SECONDS=0.02)
+        await load.more(60)
+    account = await rig.account()
+    account.verify(duplicates=PREFORK_HOLDS)
+    assert not load.failed
+
+
+def strike(rig: Rig, worker: WorkerProcess, fault: str) -> None:
+    """Kill it and its children, while deliveries are owed."""
+    rig.ledger.fault(fault)
+    rig.kill(worker)
+    rig.figures["owed when killed"] = rig.ledger.open(rig.subscriptions)
+    assert rig.figures["owed when killed"] > 0
+
+
+async def a_child_is_killed(rig: Rig, worker: WorkerProcess) -> None:
+    """One of them; return when there is another in its stead."""
+    before = set(children(worker.process))
+    rig.ledger.fault("prefork child killed")
+    os.kill(min(before), signal.SIGKILL)
+    await until(lambda: set(children(worker.process)) - before, what="another child is forked")

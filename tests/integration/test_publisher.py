@@ -463,18 +463,43 @@ async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(ma
     assert [isinstance(result, UnroutableError) for result in results] == [n % 2 == 1 for n in range(200)]
 
 
-async def test_a_full_queue_that_rejects_is_a_named_error(bus: CeleryEventBus, amqp_url: str) -> None:
-    """A nack: the broker could not store it everywhere; the next publish is another matter."""
+async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
+    """A nack: the broker could not store it everywhere, however often it was tried; the others are another matter."""
+    bus = keeping(make_bus(amqp_url, publish_timeout=1.0))
     await bus.publish(event(1))
-    with channel_to(amqp_url) as channel:
-        channel.queue_declare(
-            "full", durable=True, auto_delete=False, arguments={"x-max-length": 1, "x-overflow": "reject-publish"}
-        )
-        channel.queue_bind("full", "qt.events", "full.#")
+    declare_full(amqp_url)
     await bus.publish(event(2, "full.a"))
+    refused = asyncio.create_task(bus.publish(event(3, "full.b")))
+    while not refused.done():
+        await bus.publish(event(4))
     with pytest.raises(PublishRefusedError, match=r"full\.b"):
-        await bus.publish(event(3, "full.b"))
-    await bus.publish(event(4))
+        await refused
+    await bus.publish(event(5))
+
+
+async def test_what_was_nacked_is_tried_again_until_there_is_room(bus: CeleryEventBus, amqp_url: str) -> None:
+    """Within `publish_timeout` the caller hears nothing of it, and no other publish either."""
+    await bus.publish(event(1))
+    declare_full(amqp_url)
+    await bus.publish(event(2, "full.a"))
+    waiting = [asyncio.create_task(bus.publish(event(n, "full.b"))) for n in (3, 4)]
+    session = bus.publisher.session
+    await until(lambda: bus.publisher.session > session, what="another try")
+    for n in range(5, 10):
+        await bus.publish(event(n))
+    assert not any(task.done() for task in waiting)
+    with channel_to(amqp_url) as channel:
+        channel.queue_delete("full")
+    await asyncio.gather(*waiting)
+    assert set(await asyncio.to_thread(taken, amqp_url)) == set(range(1, 10))
+
+
+def declare_full(url: str) -> None:
+    """A queue for one event."""
+    with channel_to(url) as channel:
+        arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        channel.queue_declare("full", durable=True, auto_delete=False, arguments=arguments)
+        channel.queue_bind("full", "qt.events", "full.#")
 
 
 async def test_a_forbidden_publish_fails_alone(make_bus: Make, node: PrivateBroker, node_url: str) -> None:

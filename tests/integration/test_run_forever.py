@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -22,10 +22,6 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Fleet, Make, depth, until, until_told
-
-# Seconds that the caller's loop may stand still. 0.05 is the aim; beside a booting broker on two shared cores 1 run
-# in 10 measured up to 0.15, and how much of that is the machine's is not known yet.
-SMOOTH = 0.25
 
 QUICK = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 
@@ -74,42 +70,6 @@ async def publish(bus: CeleryEventBus, event_type: str = "happened", **payload: 
     event = Event(event_type, None, payload)
     await bus.publish(event)
     return event
-
-
-class Stalls:
-    """The largest gap in the caller's loop, and in that of another thread: what a busy machine does to both."""
-
-    def __init__(self) -> None:
-        self.largest = self.elsewhere = 0.0
-        self._over = threading.Event()
-
-    async def __aenter__(self) -> Self:
-        self._thread = threading.Thread(target=self._tick_elsewhere)
-        self._thread.start()
-        self._task = asyncio.create_task(self._tick())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._over.set()
-        await self._task
-        self._thread.join()
-
-    async def _tick(self) -> None:
-        while not self._over.is_set():
-            last = time.monotonic()
-            await asyncio.sleep(0.001)
-            self.largest = max(self.largest, time.monotonic() - last)
-
-    def _tick_elsewhere(self) -> None:
-        while not self._over.is_set():
-            last = time.monotonic()
-            time.sleep(0.001)
-            self.elsewhere = max(self.elsewhere, time.monotonic() - last)
-
-    def must_be_small(self) -> None:
-        text = f"largest gap {self.largest * 1000:.1f} ms, in a thread beside it {self.elsewhere * 1000:.1f} ms"
-        print(text)  # noqa: T201
-        assert self.largest < SMOOTH + self.elsewhere, text
 
 
 # Where handlers run
@@ -464,14 +424,13 @@ def own_broker() -> Iterator[PrivateBroker]:
 
 
 async def test_it_reconnects_when_the_broker_was_killed(own_broker: PrivateBroker, make_bus: Make) -> None:
-    """What was subscribed before and meanwhile hears what comes after; the caller's loop runs smoothly throughout."""
+    """What was subscribed before and meanwhile hears what comes after."""
     bus, handler, late = make_bus(own_broker.url, prefix="killed"), Handler(), Handler()
     bus.subscribe("happened", handler, name="handler")
-    async with running(bus), Stalls() as stalls:
+    async with running(bus):
         first = await publish(bus)
         await until(lambda: handler.done)
         await asyncio.to_thread(own_broker.settle)
-        stalls.largest = stalls.elsewhere = 0.0
         await asyncio.to_thread(own_broker.kill)
         bus.subscribe("happened", late, name="late")
         publishing = asyncio.create_task(publish(bus))
@@ -479,7 +438,6 @@ async def test_it_reconnects_when_the_broker_was_killed(own_broker: PrivateBroke
         second = await publishing
         await until(lambda: second.id in handler.ids and late.ids == [second.id])
     assert handler.ids[0] == first.id
-    stalls.must_be_small()
 
 
 async def test_it_reconnects_when_the_broker_closes_its_connections(
@@ -488,7 +446,7 @@ async def test_it_reconnects_when_the_broker_closes_its_connections(
     """Again and again; every event is handled."""
     bus, handler = make_bus(), Handler()
     bus.subscribe("happened", handler, name="handler")
-    async with running(bus), Stalls() as stalls:
+    async with running(bus):
         events: list[Event[Any]] = []
         for _ in range(3):
             events += [await publish(bus) for _ in range(10)]
@@ -496,7 +454,6 @@ async def test_it_reconnects_when_the_broker_closes_its_connections(
             await asyncio.to_thread(management.close_connections, vhost)
             events += [await publish(bus) for _ in range(10)]
         await until(lambda: {event.id for event in events} <= set(handler.ids))
-    stalls.must_be_small()
 
 
 async def test_delivery_tags_of_a_lost_channel_are_never_used(

@@ -1,0 +1,100 @@
+"""Publishes from threads, event loops, forked children, and wherever a program may be while it exits."""
+
+import asyncio
+import atexit
+import multiprocessing
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.ledger import Ledger
+
+warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, of a fork beside threads
+bus = CeleryEventBus(os.environ["LOAD_URL"], publish_timeout=float(os.environ["LOAD_PUBLISH_TIMEOUT"]))
+ledger = Ledger.current()
+PAUSE = 0.2  # seconds between two events of one place
+
+
+def begun() -> Event[Any]:
+    return Event("odd.begun", payload={})
+
+
+def go_on() -> bool:
+    return not (ledger.folder / "stop").exists()
+
+
+def publish() -> None:
+    ledger.publish_sync(bus, begun())
+
+
+def in_thread() -> None:
+    while go_on():
+        publish()
+        time.sleep(PAUSE)
+
+
+def on_loop() -> None:
+    async def several() -> None:
+        while go_on():
+            await asyncio.gather(*(ledger.publish(bus, begun()) for _ in range(3)))
+            await asyncio.sleep(3 * PAUSE)
+
+    asyncio.run(several())
+
+
+def in_child() -> None:
+    """Each with the parent's bus, which the parent goes on using."""
+    while go_on():
+        if (child := os.fork()) == 0:
+            with suppress(BaseException):
+                for _ in range(3):
+                    publish()
+                bus.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        process = multiprocessing.get_context("fork").Process(target=publish)
+        process.start()
+        process.join()
+
+
+def for_ever() -> None:
+    """A daemon thread, which the interpreter's end interrupts anywhere."""
+    while True:
+        publish()
+        time.sleep(PAUSE)
+
+
+async def cancelled() -> None:
+    """asyncio.run cancels what still runs: it may have last words."""
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        await ledger.publish(bus, begun())
+
+
+async def main() -> None:
+    threading.Thread(target=for_ever, daemon=True).start()
+    last_words = [asyncio.create_task(cancelled()) for _ in range(3)]
+    places: list[Callable[[], None]] = [in_thread, in_thread, on_loop, on_loop, in_child]
+    await asyncio.gather(*(asyncio.to_thread(place) for place in places))
+    assert not any(task.done() for task in last_words)
+
+
+class Finalized:
+    """Lives until the interpreter clears its modules."""
+
+    def __del__(self) -> None:
+        publish()
+
+
+if __name__ == "__main__":
+    atexit.register(publish)
+    finalized = Finalized()
+    asyncio.run(main())
+    (ledger.folder / f"exits-{os.getpid()}").touch()

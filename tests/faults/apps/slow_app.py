@@ -1,0 +1,37 @@
+"""A quick subscription beside a slow one: `celery -A slow_app worker`. Its handlers keep a ledger."""
+
+import asyncio
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.ledger import Ledger
+
+app = Celery("slow_app", broker=os.environ["LOAD_URL"], set_as_current=False)
+bus = CeleryEventBus(app=app)
+ledger = Ledger.current()
+hurry = ledger.folder / "hurry"  # once it is there, the slow one is not slow any more
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(**_: Any) -> None:
+    (ledger.folder / f"ready-{os.getpid()}").touch()
+
+
+async def quick(_: Event[Any]) -> None:
+    """Nothing to do."""
+
+
+async def slow(_: Event[Any]) -> None:
+    for _tenth in range(100):  # of ten seconds
+        if hurry.exists():
+            return
+        await asyncio.sleep(0.1)
+
+
+bus.subscribe("load.#", ledger.keeping("quick", quick), name="quick", concurrency=10)
+bus.subscribe("load.#", ledger.keeping("slow", slow), name="slow", concurrency=10)

@@ -1,0 +1,137 @@
+"""The wall clock of worker and publisher jumps, a day back and a day on: retries and timeouts do not notice."""
+
+import asyncio
+import json
+import re
+import signal
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from qt_events.testing.broker import PrivateBroker
+from qt_events.testing.faketime import installed_faketime
+from qt_events.testing.ledger import Kind
+from qt_events.testing.provision import NEEDS
+from tests.faults.noted import Noted
+from tests.faults.rig import Rig
+from tests.integration.conftest import until
+
+WORKER = (
+    "-c",
+    "import wall_clock; from celery.__main__ import main; main()",
+    "-A",
+    "clock_app",
+    "worker",
+    "-l",
+    "INFO",
+)
+PUBLISHER = ("-c", "import wall_clock, runpy; runpy.run_module('clock_publisher', run_name='__main__')")
+HEARS = {"retried": "load.#", "long": "load.#", "long_in_thread": "load.#"}
+DAY = 86_400.0
+DELAY = 0.4  # seconds before the second attempt: a delay level of its own
+TIMEOUT = 3.0  # seconds of publish_timeout
+SLACK = 30.0  # seconds that a busy machine may add; a day is more
+
+
+class WallClock:
+    """Of processes that are started with its environment; their monotonic clock is the machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        library = installed_faketime()
+        assert library is not None, NEEDS["faketime"].advice
+        self._file = folder / "wall-clock"
+        self.jump("+0d")
+        self.environment: dict[str, Any] = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def jump(self, to: str) -> None:
+        """Let it be so far from the machine's: `-1d`, `+1d`."""
+        new = self._file.with_suffix(".new")
+        new.write_text(to)
+        new.replace(self._file)
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> WallClock:
+    return WallClock(tmp_path)
+
+
+@pytest.fixture
+def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Of the subscriptions of apps/clock_app.py."""
+    opened = Rig(node_url, tmp_path, HEARS)
+    yield opened
+    opened.close()
+    account = opened.ledger.account(opened.subscriptions)
+    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+
+
+async def test_a_wall_clock_that_jumps_moves_nothing(rig: Rig, harmed: PrivateBroker, clock: WallClock) -> None:
+    """Retries come on time, publishes fail on time, connections stay, nobody is slow, and SIGTERM finishes all."""
+    worker = await rig.worker(program=WORKER, CLOCK_DELAY=DELAY, **clock.environment)
+    publisher = await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT, **clock.environment)
+    noted = Noted(rig)
+    await until(lambda: len(noted.of(Kind.CONFIRMED)) > 50, what="events are published")
+    for jump in ("-1d", "+1d", "+0d", "+1d", "-1d"):
+        rig.ledger.fault(f"clock {jump}")
+        before = len(noted.of(Kind.CONFIRMED))
+        clock.jump(jump)
+        await until(lambda: len(noted.of(Kind.CONFIRMED)) > before + 60, what="publishing goes on")  # noqa: B023
+    rig.ledger.fault("blocked")
+    blocked = monotonic() - 2 * DELAY
+    await asyncio.to_thread(harmed.block)
+    clock.jump("+1d")  # while publishes wait
+    await until(lambda: noted.of(Kind.FAILED), what="publishes fail")
+    clock.jump("-1d")
+    await until(lambda: len(noted.of(Kind.FAILED)) > 20, what="more publishes fail")  # those that waited meanwhile
+    await asyncio.to_thread(harmed.unblock)
+    (rig.ledger.folder / "stop").touch()
+    assert await publisher.ended() == 0, publisher.output
+    worker.send(signal.SIGTERM)
+    clock.jump("+1d")
+    assert await worker.ended() == 0, worker.output
+    await rig.worker(program=WORKER, CLOCK_DELAY=DELAY, **clock.environment)
+    (await rig.account()).verify(duplicates=0)
+
+    attempts = Attempts(rig)
+    assert attempts.wall_clock_moved() > 1.9 * DAY
+    delays, failures = attempts.delays(until=blocked), noted.times_to_failure()
+    assert min(delays) >= DELAY
+    assert max(delays) < 2 * DELAY + SLACK
+    assert min(failures) >= TIMEOUT
+    assert max(failures) < TIMEOUT + SLACK
+    assert max(map(int, re.findall(r"took (\d+) ms", worker.output)), default=0) < SLACK * 1000
+    assert "onnection to broker lost" not in worker.output
+    rig.figures["retries"] = f"{len(delays)}, after {min(delays):.3f} to {max(delays):.3f} of {DELAY:g} s"
+    rig.figures["failed publishes"] = (
+        f"{len(failures)}, after {min(failures):.2f} to {max(failures):.2f} of {TIMEOUT:g} s"
+    )
+
+
+class Attempts:
+    """What apps/clock_app.py has noted: event, and seconds by the monotonic and by the wall clock."""
+
+    def __init__(self, rig: Rig) -> None:
+        lines = (rig.ledger.folder / "attempts.jsonl").read_text().splitlines()
+        self._noted: list[tuple[str, float, float]] = [json.loads(line) for line in lines]
+
+    def wall_clock_moved(self) -> float:
+        """Between its extremes, in seconds."""
+        offsets = [wall - at for _, at, wall in self._noted]
+        return max(offsets) - min(offsets)
+
+    def delays(self, *, until: float) -> list[float]:
+        """Seconds between the first attempt and the second, of events that failed by then."""
+        begun = defaultdict(list)
+        for event, at, _ in self._noted:
+            begun[event].append(at)
+        return [times[1] - times[0] for times in begun.values() if times[0] < until]

@@ -1,0 +1,100 @@
+"""A cluster of three nodes loses one under load, again and again: nothing is lost, and publishing goes on by itself."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from qt_events.testing.cluster import PrivateCluster
+from qt_events.testing.ledger import Load
+from qt_events.testing.node import Node
+from tests.faults.rig import PREFETCH, Rig
+from tests.integration.conftest import until_told
+
+QUEUE = "qt.sub.on_loop"
+IN_FLIGHT = 50
+
+pytestmark = pytest.mark.timeout(240)  # nodes start several times
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PrivateCluster]:
+    """Its tests kill one node at a time, and leave it whole."""
+    with PrivateCluster(startup_timeout=60) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def vhost(cluster: PrivateCluster) -> Iterator[str]:
+    """Of this test's own."""
+    name = f"qt-test-{uuid4().hex}"
+    cluster.management.create_vhost(name)
+    yield name
+    cluster.management.delete_vhost(name)
+
+
+@pytest.fixture
+def rig(cluster: PrivateCluster, vhost: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Workers, buses and a ledger there; all know all nodes."""
+    opened = Rig(cluster.url_from(cluster.nodes[0], vhost), tmp_path)
+    yield opened
+    opened.close()
+    account = opened.ledger.account(opened.subscriptions)
+    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+
+
+async def test_two_leaders_killed_one_after_the_other_lose_nothing(
+    cluster: PrivateCluster, vhost: str, rig: Rig
+) -> None:
+    """Each time the other two elect a new leader, and publishers and workers go on there; no publish fails."""
+    await asyncio.gather(rig.worker(), rig.worker())
+    async with Load(rig.bus(), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
+        await load.more(80)
+        first = await asyncio.to_thread(cluster.leader, QUEUE, vhost)
+        await killed(cluster, first, rig, load, "leader killed")
+        second = await asyncio.to_thread(cluster.leader, QUEUE, vhost)
+        await killed(cluster, second, rig, load, "next leader killed")
+    assert second is not first
+    await nothing_is_lost(rig, load, nodes=2, workers=2)
+    ours = [queue for queue in cluster.management.queues(vhost) if queue["name"].startswith("qt.")]
+    assert {len(queue["members"]) for queue in ours} == {3}  # nobody has to ask for them
+
+
+async def test_a_follower_killed_with_all_its_connections_loses_nothing(
+    cluster: PrivateCluster, vhost: str, rig: Rig
+) -> None:
+    """Clients of a node that leads no queue find another one."""
+    leader, follower, _ = cluster.nodes
+    await rig.end(await rig.worker(url=cluster.url_from(leader, vhost)))  # queues are led where they were declared
+    near = cluster.url_from(follower, vhost)
+    await rig.worker(url=near)
+    async with Load(rig.bus(near), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
+        await load.more(80)
+        await until_told(lambda: {each["node"] for each in cluster.management.connections(vhost)} == {follower.name})
+        assert await asyncio.to_thread(cluster.leader, QUEUE, vhost) is leader
+        await killed(cluster, follower, rig, load, "follower killed")
+    await nothing_is_lost(rig, load, nodes=1, workers=1)
+    assert await asyncio.to_thread(cluster.leader, QUEUE, vhost) is leader
+
+
+async def killed(cluster: PrivateCluster, node: Node, rig: Rig, load: Load, fault: str) -> None:
+    """Kill it under load; return when it is back, and more was confirmed without it and with it."""
+    await asyncio.to_thread(cluster.settle)
+    await load.more(40)
+    rig.ledger.fault(fault)
+    node.kill()
+    await load.more(120)
+    await asyncio.to_thread(node.restart)
+    await asyncio.to_thread(cluster.wait_until_whole)
+    await load.more(40)
+
+
+async def nothing_is_lost(rig: Rig, load: Load, nodes: int, workers: int) -> None:
+    """What came twice was in flight when one of the nodes was killed."""
+    rig.figures["longest publish"] = f"{load.longest:.1f} s"
+    account = await rig.account()
+    in_flight = (PREFETCH * workers + IN_FLIGHT) * len(rig.subscriptions)
+    account.verify(duplicates=nodes * in_flight)
+    assert load.failed == 0

@@ -1,0 +1,87 @@
+"""Publishing from inside handlers, threads, event loops, forked children and a program's end, while things break."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from qt_events.testing.broker import PrivateBroker
+from qt_events.testing.ledger import Kind
+from tests.faults.noted import Noted
+from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig
+from tests.integration.conftest import WorkerProcess, until
+
+WORKER = ("-m", "celery", "-A", "odd_app", "worker", "-l", "INFO")
+PUBLISHER = ("-m", "odd_publisher")
+HEARS = {"on_loop": "odd.begun", "in_thread": "odd.begun", "tail": "odd.followed"}
+STRIKES = 3
+TIMEOUT = 60.0  # seconds of publish_timeout
+
+
+@pytest.fixture
+def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Of the subscriptions of apps/odd_app.py."""
+    opened = Rig(node_url, tmp_path, HEARS)
+    yield opened
+    opened.close()
+    account = opened.ledger.account(opened.subscriptions)
+    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+
+
+async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: Rig, harmed: PrivateBroker) -> None:
+    """While connections are closed and the broker is killed; on the asyncio pool and on prefork, on the same queues."""
+    await asyncio.gather(rig.worker(program=WORKER), rig.worker(*PREFORK, program=WORKER))
+    noted = Noted(rig)
+    publishers = [await publisher(rig) for _ in range(2)]
+    await more(noted, 200)
+    rig.ledger.fault("connections closed")
+    await asyncio.to_thread(harmed.management.close_connections)
+    await more(noted, 100)
+    rig.ledger.fault("broker killed")
+    await asyncio.to_thread(harmed.settle)
+    await asyncio.to_thread(harmed.kill)
+    await asyncio.to_thread(harmed.restart)
+    await more(noted, 100)
+    rig.ledger.fault("exit, connections closed")
+    began = monotonic()
+    (rig.ledger.folder / "stop").touch()
+    await asyncio.to_thread(harmed.management.close_connections)
+    for each in publishers:  # sooner than any publish fails: what comes too late for the bus is refused at once
+        assert await each.ended(TIMEOUT) == 0, each.output
+        assert (rig.ledger.folder / f"exits-{each.pid}").exists(), each.output
+        assert "Traceback" not in each.output, each.output
+    rig.figures["publishers exited after"] = f"{monotonic() - began:.1f} s"
+    (await rig.account()).verify(duplicates=STRIKES * (PREFETCH * len(HEARS) + PREFORK_HOLDS))
+
+
+def test_publishing_imports_nothing(amqp_url: str) -> None:
+    """A child that is forked while its parent's publisher imports a module waits for the end of that for ever."""
+    body = (
+        "import sys\n"
+        "from qt_events import Event\n"
+        "from qt_events.rabbitmq.bus import CeleryEventBus\n"
+        "bus, before = CeleryEventBus(sys.argv[1]), set(sys.modules)\n"
+        "bus.publish_sync(Event('odd.begun'))\n"
+        "sys.exit(' '.join(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", body, amqp_url], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+async def publisher(rig: Rig) -> WorkerProcess:
+    """One that publishes until it is told to stop, and exits then."""
+    return await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT)
+
+
+async def more(noted: Noted, number: int) -> None:
+    """So many more of what followed have been handled."""
+
+    def handled() -> int:
+        return sum(entry.about == "tail" for entry in noted.of(Kind.HANDLED))
+
+    enough = handled() + number
+    await until(lambda: handled() >= enough, 90, f"{number} more are handled")

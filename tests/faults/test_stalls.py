@@ -1,0 +1,51 @@
+"""What measures stalls: what blocks is our own, what the machine does is not."""
+
+import asyncio
+import hashlib
+import threading
+import time
+
+from tests.faults.stalls import Stalls
+
+
+async def test_a_blocking_call_is_our_own_stall() -> None:
+    """All of it, with the line it was in."""
+    async with Stalls() as stalls:
+        await asyncio.sleep(0.05)
+        time.sleep(0.2)  # noqa: ASYNC251  # the point
+        await asyncio.sleep(0.05)
+    assert stalls.worst.own > 0.15
+    assert "time.sleep(0.2)" in stalls.worst.doing
+
+
+async def test_computing_is_our_own_stall() -> None:
+    """As long as it takes on a processor of its own."""
+    async with Stalls() as stalls:
+        await asyncio.sleep(0.05)
+        began = time.thread_time()
+        while time.thread_time() < began + 0.2:
+            pass
+        await asyncio.sleep(0.05)
+    assert stalls.worst.own > 0.15
+
+
+async def test_a_busy_machine_is_not() -> None:
+    """More threads that compute without the interpreter's lock than there are processors."""
+    over = threading.Event()
+    data = bytes(2_000_000)
+
+    def compute() -> None:
+        while not over.is_set():
+            hashlib.sha256(data)
+
+    threads = [threading.Thread(target=compute) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        async with Stalls() as stalls:
+            await asyncio.sleep(1.0)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert stalls.worst.own < 0.05, str(stalls.worst)

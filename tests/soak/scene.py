@@ -1,0 +1,103 @@
+"""The scene of the soak: a broker behind a bad network, a fleet that is kept alive, a load, and their ledger."""
+
+import asyncio
+import random
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from qt_events.events import Event
+from qt_events.testing.broker import PrivateBroker
+from qt_events.testing.cluster import PrivateCluster
+from qt_events.testing.ledger import Load
+from qt_events.testing.proxy import Proxy
+from tests.faults.rig import PREFORK, Rig, children
+from tests.integration.conftest import WorkerProcess
+
+HEARTBEAT = 3  # seconds: short, so that silence is noticed within the run
+IN_FLIGHT = 50  # publishes
+PROGRAM = ("-m", "celery", "-A", "soak_app", "worker", "-l", "WARNING")
+#: Those of faults/apps/soak_app.py, with what they hear.
+SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#", "lethal": "lethal"}
+FLEET: tuple[tuple[str, ...], ...] = ((), (), PREFORK)  # options of each worker: two on asyncio, one on prefork
+_LOOK = 0.1  # seconds between two looks at whether all live
+_PATIENCE = 120.0  # seconds for a fleet to be ready
+
+
+class Scene:
+    """What faults strike, one at a time: each leaves all as it was."""
+
+    def __init__(self, broker: PrivateBroker | PrivateCluster, folder: Path, rate: float, first: int) -> None:
+        self.broker = broker
+        self.rig = Rig(broker.url, folder, SUBSCRIPTIONS)
+        self.proxies = [] if isinstance(broker, PrivateCluster) else [_proxy(broker), _proxy(broker)]
+        urls = [proxy.url_for(broker.url) for proxy in self.proxies] or [broker.url, broker.url]
+        publisher, self._workers_url = urls
+        bus = self.rig.bus(publisher)
+        bus.app.conf.broker_heartbeat = HEARTBEAT
+        make = lambda number: Event("load.numbered", payload={"n": first + number})  # noqa: E731
+        self.load = Load(bus, self.rig.ledger, in_flight=IN_FLIGHT, rate=rate, make=make)
+        self.workers: list[WorkerProcess] = []
+        self._opened = ExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._opened.callback(self.rig.close)
+        for proxy in self.proxies:
+            self._opened.enter_context(proxy)
+        for options in FLEET:
+            self.workers.append(await self._start(options))
+        await self.all_ready()
+        self._keeping = asyncio.create_task(self._keep_alive())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._keeping.cancel()
+        await asyncio.gather(self._keeping, return_exceptions=True)
+        await asyncio.to_thread(self._opened.close)
+
+    def some_worker(self) -> WorkerProcess:
+        return random.choice(self.workers)
+
+    def some_child(self) -> int | None:
+        """A process of the prefork worker's pool."""
+        found = [child for worker in self.workers for child in children(worker.process)]
+        return random.choice(found) if found else None
+
+    def some_proxies(self) -> list[Proxy]:
+        """The publisher's, the workers', or both."""
+        return random.sample(self.proxies, random.randint(1, len(self.proxies)))
+
+    async def publish_poison(self) -> None:
+        """An event that ends every process it is handled in."""
+        await self.rig.ledger.publish(self.load.bus, Event("lethal"))
+
+    async def all_ready(self) -> None:
+        """Return when every worker consumes; one that is being started again is waited for."""
+        async with asyncio.timeout(_PATIENCE):
+            while not all(self._is_ready(worker) for worker in self.workers):  # noqa: ASYNC110  # processes
+                await asyncio.sleep(_LOOK)
+
+    def _is_ready(self, worker: WorkerProcess) -> bool:
+        return worker.process.poll() is None and (self.rig.ledger.folder / f"ready-{worker.pid}").exists()
+
+    async def _keep_alive(self) -> None:
+        """Start a worker wherever one has ended, as an init system does."""
+        while True:
+            for place, options in enumerate(FLEET):
+                if self.workers[place].process.poll() is not None:
+                    self.workers[place] = await self._start(options)
+            await asyncio.sleep(_LOOK)
+
+    async def _start(self, options: tuple[str, ...]) -> WorkerProcess:
+        return await self.rig.worker(
+            *options, url=self._workers_url, ready=False, program=PROGRAM, LOAD_HEARTBEAT=HEARTBEAT
+        )
+
+
+def _proxy(broker: PrivateBroker) -> Proxy:
+    place = urlsplit(broker.url)
+    return Proxy(place.hostname or "", place.port or 0)

@@ -1,0 +1,227 @@
+"""The ledger: what entries of publishers and handlers add up to."""
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from qt_events.errors import InvalidOptionError, PublishTimeoutError
+from qt_events.events import Event
+from qt_events.memory import InMemoryEventBus
+from qt_events.retry import RetryPolicy
+from qt_events.testing.ledger import FOLDER, Account, Entry, Kind, Ledger, Line, Load, Tally
+
+BOTH = {"one": "order.#", "two": "order.placed"}
+
+
+def tally(*entries: tuple[Any, ...]) -> Tally:
+    """Entries, at 1 s, 2 s, ..."""
+    added = Tally()
+    added.add(Entry(Kind(entry[0]), entry[1], entry[2], float(at)) for at, entry in enumerate(entries, 1))
+    return added
+
+
+def account(*entries: tuple[Any, ...], subscriptions: dict[str, str] | None = None) -> Account:
+    return tally(*entries).account({"one": "#"} if subscriptions is None else subscriptions)
+
+
+ATTEMPTED, CONFIRMED = ("attempted", "1", "order.placed"), ("confirmed", "1", "")
+HANDLED, DEAD = ("handled", "1", "one"), ("dead", "1", "one")
+FAILED = ("failed", "1", "PublishTimeoutError")
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ((ATTEMPTED, CONFIRMED, HANDLED), Line(events=1, ok=1)),
+        ((ATTEMPTED, HANDLED, CONFIRMED), Line(events=1, ok=1)),
+        ((ATTEMPTED, CONFIRMED, DEAD), Line(events=1, ok=1, dead=1)),
+        ((ATTEMPTED, CONFIRMED, DEAD, HANDLED), Line(events=1, ok=1)),
+        ((ATTEMPTED, CONFIRMED), Line(events=1, lost=1)),
+        ((ATTEMPTED, CONFIRMED, HANDLED, HANDLED, HANDLED), Line(events=1, ok=1, duplicated=2)),
+        ((ATTEMPTED, FAILED), Line(events=1, failed=1)),
+        ((ATTEMPTED, FAILED, HANDLED), Line(events=1, recovered=1)),
+        ((ATTEMPTED, HANDLED), Line(events=1, recovered=1)),
+        ((ATTEMPTED, FAILED, ATTEMPTED, CONFIRMED, HANDLED), Line(events=1, ok=1)),
+        ((HANDLED,), Line(unexpected=1)),
+        ((), Line()),
+    ],
+)
+def test_every_delivery_has_its_place(entries: tuple[Any, ...], expected: Line) -> None:
+    """As in Jepsen's total-queue."""
+    assert account(*entries).total == expected
+
+
+def test_a_delivery_is_owed_to_each_subscription_that_hears_the_event() -> None:
+    """And to no other."""
+    found = account(ATTEMPTED, CONFIRMED, HANDLED, ("handled", "1", "three"), subscriptions=BOTH)
+    assert (found.total.ok, found.lost, found.unexpected) == (1, (("two", "1"),), (("three", "1"),))
+
+
+def test_what_is_owed_is_known_while_it_runs() -> None:
+    """Confirmed, and without an outcome so far."""
+    assert [tally(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [0, 2]
+    assert tally(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
+
+
+def test_figures_go_to_the_fault_that_struck_last() -> None:
+    """By when an event was published; what came twice, by when it did."""
+    found = account(ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), HANDLED, ("attempted", "2", "x"))
+    assert found.lines["(before any)"] == Line(events=1, ok=1)
+    assert found.lines["a kill"] == Line(struck=1, events=1, duplicated=1, failed=1)
+
+
+def test_the_verdict_names_what_is_lost() -> None:
+    """And shows the whole account."""
+    with pytest.raises(AssertionError, match=r"(?s)1 lost: 1 of one\n\| fault"):
+        account(ATTEMPTED, CONFIRMED).verify()
+
+
+def test_the_verdict_names_what_is_unexpected() -> None:
+    """It was never published."""
+    with pytest.raises(AssertionError, match="1 unexpected: 1 of one"):
+        account(HANDLED).verify()
+
+
+def test_a_publish_is_never_both_confirmed_and_failed() -> None:
+    """One attempt, one answer."""
+    with pytest.raises(AssertionError, match="1 publishes both failed and confirmed"):
+        account(ATTEMPTED, FAILED, CONFIRMED, HANDLED).verify()
+
+
+def test_duplicates_are_allowed_up_to_what_was_in_flight() -> None:
+    """At least once is the promise."""
+    found = account(ATTEMPTED, CONFIRMED, HANDLED, HANDLED, HANDLED)
+    found.verify()
+    found.verify(duplicates=2)
+    with pytest.raises(AssertionError, match="2 handled twice, more than the 1"):
+        found.verify(duplicates=1)
+
+
+def test_publishes_that_were_never_answered_are_counted() -> None:
+    """Their process was killed."""
+    assert account(ATTEMPTED).unanswered == 1
+
+
+def test_an_account_is_a_table_and_json() -> None:
+    """For a page, and for programs."""
+    found = account(ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), ("attempted", "2", "x"), FAILED)
+    assert [line.split("|")[1].strip() for line in str(found).splitlines()[2:5]] == [
+        "(before any)",
+        "a kill",
+        "together",
+    ]
+    assert str(found).endswith("publishes that failed: 1 PublishTimeoutError")
+    assert json.loads(json.dumps(found.as_dict()))["total"]["ok"] == 1
+
+
+# The files
+
+
+def test_entries_of_all_processes_are_read_once(tmp_path: Path) -> None:
+    """A file a process, a forked child's too."""
+    ledger = Ledger(tmp_path / "made")
+    ledger.note(Kind.ATTEMPTED, "1", "order.placed")
+    ledger.note(Kind.CONFIRMED, "1")
+    child = multiprocessing.get_context("fork").Process(target=ledger.note, args=(Kind.HANDLED, "1", "one"))
+    assert ledger.open({"one": "#"}) == 1
+    child.start()
+    child.join()
+    assert len(list(ledger.folder.iterdir())) == 2
+    assert (ledger.open({"one": "#"}), ledger.account({"one": "#"}).total) == (0, Line(events=1, ok=1))
+
+
+def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    """Somebody is writing it."""
+    ledger = Ledger(tmp_path)
+    line = Entry(Kind.ATTEMPTED, "1", "x").line()
+    with (tmp_path / "1.entries").open("ab", buffering=0) as file:
+        file.write(line[:9])
+        assert ledger.account({"one": "#"}).total.events == 0
+        file.write(line[9:])
+        assert ledger.account({"one": "#"}).total.events == 1
+
+
+def test_a_worker_finds_the_ledger_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is told what is missing."""
+    monkeypatch.delenv(FOLDER, raising=False)
+    with pytest.raises(InvalidOptionError, match=FOLDER):
+        Ledger.current()
+    monkeypatch.setitem(os.environ, FOLDER, str(tmp_path))
+    assert Ledger.current().folder == tmp_path
+
+
+# With a bus
+
+
+class Failing(InMemoryEventBus):
+    """Confirms nothing."""
+
+    async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
+        raise PublishTimeoutError(str(mandatory))
+
+
+async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path: Path) -> None:
+    """Async or not; one that fails has handled nothing."""
+    ledger, heard = Ledger(tmp_path), []
+
+    async def on_loop(event: Event[Any]) -> None:
+        heard.append(event)
+
+    def in_thread(event: Event[Any]) -> None:
+        heard.append(event)
+        raise ValueError
+
+    async with InMemoryEventBus() as bus:
+        bus.subscribe("order.placed", ledger.keeping("one", on_loop), name="one")
+        bus.subscribe("order.placed", ledger.keeping("two", in_thread), name="two", retry=RetryPolicy(max_attempts=1))
+        assert await ledger.publish(bus, Event("order.placed"))
+        await bus.join()
+        ledger.dead(await bus.dead_letters.list())
+    assert len(heard) >= 2
+    assert ledger.account(BOTH).total == Line(events=1, ok=2, dead=1)
+
+
+async def test_a_publish_that_fails_by_name_is_noted(tmp_path: Path) -> None:
+    """With the error's name."""
+    ledger = Ledger(tmp_path)
+    assert not await ledger.publish(Failing(), Event("order.placed"))
+    assert ledger.account(BOTH).errors == {"PublishTimeoutError": 1}
+
+
+async def test_a_load_publishes_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    """Numbered, and each has an answer."""
+    ledger = Ledger(tmp_path)
+    async with InMemoryEventBus() as bus:
+        bus.subscribe("load.#", ledger.keeping("one", lambda _: None), name="one")
+        async with Load(bus, ledger, in_flight=5) as load:
+            await load.more(100)
+        await bus.join()
+    found = ledger.account({"one": "load.#"})
+    assert found.total == Line(events=load.published, ok=load.published)
+    assert found.unanswered == 0
+    assert load.published >= 100
+
+
+async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
+    """So many events a second, at most."""
+    ledger = Ledger(tmp_path)
+    async with InMemoryEventBus() as bus, Load(bus, ledger, rate=100) as load:
+        began = monotonic()
+        await load.more(20)
+        assert monotonic() - began >= 0.15
+
+
+async def test_a_load_that_cannot_make_its_events_says_so(tmp_path: Path) -> None:
+    """Instead of waiting for ever."""
+
+    def make(number: int) -> Event[Any]:
+        raise LookupError(number)
+
+    with pytest.raises(LookupError):
+        async with InMemoryEventBus() as bus, Load(bus, Ledger(tmp_path), make=make) as load:
+            await load.more(1)
