@@ -2,7 +2,7 @@
 
 # What connecting needs later is imported here. A child that is forked while the publisher's thread imports it would
 # wait for the end of that import for ever.
-import encodings.idna
+import encodings.idna  # noqa: F401
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any

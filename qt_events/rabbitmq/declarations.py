@@ -24,7 +24,7 @@ class Declarations:
         self._topology, self._publisher, self._prefetch = topology, publisher, prefetch
         self._missing: dict[str, Subscription] = {}
         self._session = 0  # the publisher's session in which the exchange was declared
-        self._levels: dict[str, int] = {}  # and each delay level
+        self._levels: dict[str, Level] = {}
         self._instance = _new_instance()
         renew_after_fork(self)
 
@@ -71,16 +71,10 @@ class Declarations:
             if subscription.patterns == patterns:  # else it got another one meanwhile
                 self.drop(subscription)
 
-    async def level(self, delay: float) -> None:
-        """Return when the delay level for so many seconds stands."""
+    def level(self, delay: float) -> "Level":
+        """The Preparation of a publish into the delay level for so many seconds."""
         name, _ = self._topology.level(delay)
-
-        def declare(channel: Channel) -> None:
-            self._topology.declare_level(channel, delay)
-            self._levels[name] = self._publisher.session
-
-        if self._levels.get(name) != self._publisher.session:
-            await self._publisher.ask(Declare(f"delay level {name!r}", declare))
+        return self._levels.setdefault(name, Level(self._topology, delay, f"delay level {name!r}"))
 
     def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
         """Delete everything; what is published later declares again what it needs."""
@@ -114,6 +108,23 @@ class Declarations:
             declare_all=lambda channel: self._topology.declare_subscription(channel, subscription, key),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
         )
+
+
+class Level:
+    """A Preparation: a delay level, declared once a session, however many wait to be published into it."""
+
+    def __init__(self, topology: Topology, delay: float, about: str) -> None:
+        self._topology, self._delay, self.about = topology, delay, about
+        self._session = 0  # the publisher's session in which it was declared
+
+    def needed(self, session: int) -> bool:
+        """Whether the channel is new: what stood may be gone."""
+        return session != self._session
+
+    def make(self, channel: Channel, session: int) -> None:
+        """Declare it. TopologyError: something stands on the broker with other arguments."""
+        self._topology.declare_level(channel, self._delay)
+        self._session = session
 
 
 def _new_instance() -> str:

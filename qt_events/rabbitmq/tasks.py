@@ -130,7 +130,6 @@ def _unreadable(envelope: Envelope, error: MessageError) -> DeadLetter:
 async def _make_safe(envelope: Envelope, outcome: Outcome, bus: "CeleryEventBus") -> None:
     match outcome:
         case Retry(delay=delay):
-            await bus.declarations.level(delay)
             await bus.publisher.ask(_delayed(envelope, delay, bus))
         case DeadLetter():
             message = Message(envelope.body, envelope.carried(), envelope.record_headers(outcome))
@@ -140,7 +139,8 @@ async def _make_safe(envelope: Envelope, outcome: Outcome, bus: "CeleryEventBus"
 def _delayed(envelope: Envelope, delay: float, bus: "CeleryEventBus") -> Publish:
     exchange, _ = bus.topology.level(delay)
     properties = {**envelope.carried(), "expiration": bus.topology.expiration(delay)}
-    return Publish(exchange, envelope.key, Message(envelope.body, properties, envelope.retry_headers()))
+    message = Message(envelope.body, properties, envelope.retry_headers())
+    return Publish(exchange, envelope.key, message, first=bus.declarations.level(delay))
 
 
 # As Celery tasks

@@ -40,6 +40,7 @@ def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
     request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
 
 
+@pytest.mark.timeout(120 + BACKLOG // 100)
 async def test_a_backlog_slows_nobody_else_and_takes_no_memory(rig: Rig) -> None:
     """The quick subscription's latency stays as it was, and the backlog lies on the broker alone."""
     worker, bus = await rig.worker(program=APP), rig.bus()

@@ -22,6 +22,12 @@ class RecordingTopology:
     def declare_base(self, _channel: object) -> None:
         self.declared.append("base")
 
+    def level(self, delay: float) -> tuple[str, int]:
+        return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
+
+    def declare_level(self, _channel: object, delay: float) -> None:
+        self.declared.append(self.level(delay)[0])
+
     def declare_subscription(self, _channel: object, subscription: Subscription, key: str) -> None:
         patterns = subscription.patterns
         self.meanwhile()
@@ -35,7 +41,7 @@ def topology() -> RecordingTopology:
 
 @pytest.fixture
 def declarations(topology: RecordingTopology) -> Declarations:
-    publisher: Any = None  # only asked for delay levels
+    publisher: Any = None  # only asked where nothing is published
     return Declarations(topology, publisher, lambda _: 1)  # type: ignore[arg-type]
 
 
@@ -59,6 +65,19 @@ def test_everything_is_declared_once_a_session(declarations: Declarations, topol
     assert declarations.needed(2)
     make(declarations, 2)
     assert topology.declared == ["base", ("guard", ("first",)), "base"]
+
+
+def test_a_delay_level_is_declared_once_a_session_however_many_wait_for_it(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Each declaration is a dozen round trips on the publisher's one thread."""
+    channel: Any = None
+    waiting = [declarations.level(delay) for delay in (0.3, 0.4, 0.35, 0.5)]
+    for session in (1, 2):
+        for level in waiting:
+            if level.needed(session):
+                level.make(channel, session)
+    assert topology.declared == ["qt.retry.400", "qt.retry.800"] * 2
 
 
 def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too(
