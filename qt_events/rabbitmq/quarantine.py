@@ -9,11 +9,11 @@ from collections import OrderedDict
 from dataclasses import replace
 from enum import Enum
 
-from qt_events.rabbitmq.envelope import TRIAL, Envelope
+from qt_events.rabbitmq.envelope import RETURNS, TRIAL, Envelope
 
 SUSPECT_AFTER = 3  # returns to its queue
 TRIALS = 3  # that ended without an outcome: somebody who kills workers by hand may hit it once or twice
-_REMEMBERED = 1_000
+_REMEMBERED = 10_000  # events; more than a worker holds
 
 
 class Step(Enum):
@@ -35,26 +35,24 @@ def next_step(envelope: Envelope) -> Step:
 
 
 class Pardons:
-    """Events on trial that came back though this process lives: its connection was lost, or their outcome unsafe.
+    """Events that this process held and has outlived: its connection was lost, or their outcome could not be made safe.
 
-    Known to this process alone; whoever else gets one of them counts a trial too many.
+    None of their returns is held against them here, for what ends a process would have ended this one. Other processes
+    do not know of it.
     """
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def grant(self, envelope: Envelope) -> None:
-        """The trial that goes on, or went on, is not to count."""
-        if envelope.trials:
-            self._known[envelope.subscription, envelope.event_id] = None
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+        """It goes back, and this process lives."""
+        self._known[envelope.subscription, envelope.event_id] = None
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
 
     def applied(self, envelope: Envelope) -> Envelope:
-        """The envelope, with one trial less if that was pardoned."""
-        if not (self._known and envelope.returns and envelope.trials):
+        """The envelope, as if it had never come back; the trial that it was on, if any, does not count."""
+        if not envelope.returns or (envelope.subscription, envelope.event_id) not in self._known:
             return envelope
-        if (envelope.subscription, envelope.event_id) not in self._known:
-            return envelope
-        del self._known[envelope.subscription, envelope.event_id]
-        return replace(envelope, headers={**envelope.headers, TRIAL: envelope.trials - 1})
+        trials = max(0, envelope.trials - 1)
+        return replace(envelope, headers={**envelope.headers, RETURNS: 0, TRIAL: trials})

@@ -9,6 +9,7 @@ from typing import Any
 import kombu
 from celery import signals
 from celery.exceptions import InvalidTaskError
+from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 from celery.worker import state
 from celery.worker.consumer import Consumer
@@ -40,7 +41,7 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
         envelope = message.headers.get(ENVELOPE)
         if not isinstance(envelope, Envelope):
             raise InvalidTaskError(f"{task.name} is a subscription: publish an event instead of sending a task")
-        if envelope.trials:
+        if envelope.headers:  # it has been delivered before
             envelope = pardons.applied(envelope)
         request = make(message, envelope, ack, reject)
         signals.task_received.send(sender=consumer, request=request)
@@ -138,6 +139,9 @@ class EventRequest(Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
         """Celery calls it when there is no outcome, or it is a dead letter: one by remote control is no failure."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps what comes from a child
+        if isinstance(error, CeleryReject):  # its outcome is not safe, and nobody died of it
+            self.task.bus.serving.pardons.grant(self.envelope)
         revoked = getattr(exc_info.exception, "reason", "") == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)
         if revoked:

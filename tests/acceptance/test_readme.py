@@ -150,6 +150,18 @@ def test_worker(line: str, amqp_url: str, keeper: Keeper) -> None:
     comes_up(keeper, [str(BIN / program), *args, "--loglevel", "INFO"], {"CELERY_BROKER_URL": amqp_url})
 
 
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("qt-events dead-letters ")])
+def test_dead_letters(line: str, amqp_url: str) -> None:
+    """Of Quantum Trader, whose queues stand."""
+    for command in ("qt-events topology declare", line):
+        program, *args = shlex.split(command)
+        environment = {**os.environ, "CELERY_BROKER_URL": amqp_url, "PYTHONPATH": str(ROOT)}
+        finished = subprocess.run(
+            [BIN / program, *args], check=False, capture_output=True, text=True, timeout=90, env=environment, cwd=ROOT
+        )
+        assert finished.returncode == 0, finished.stderr
+
+
 def comes_up(keeper: Keeper, command: list[str], environment: dict[str, str]) -> None:
     """Return when this worker is ready."""
     worker = keeper.spawn("worker", command, {**os.environ, "PYTHONPATH": str(ROOT), **environment})

@@ -47,12 +47,13 @@ def test_the_marked_copy_counts_one_more() -> None:
     assert (headers["qt-trial"], headers["qt-attempt"], headers["qt-type"]) == (2, 1, "e")
 
 
-def test_a_pardon_takes_one_trial_back_once() -> None:
-    """The process lived on."""
+def test_what_this_process_has_outlived_counts_no_returns() -> None:
+    """Neither those to its queue nor a trial: what ends a process would have ended this one."""
     pardons = Pardons()
-    pardons.grant(envelope(0, 2))
-    assert pardons.applied(envelope(1, 2)).trials == 1
-    assert pardons.applied(envelope(1, 2)).trials == 2
+    pardons.grant(envelope(0, quarantined=False))
+    pardoned = pardons.applied(envelope(40, quarantined=False))
+    assert next_step(pardoned) is Step.HANDLE
+    assert (pardons.applied(envelope(1, 2)).returns, pardons.applied(envelope(1, 2)).trials) == (0, 1)
 
 
 def test_a_pardon_is_for_one_event_that_came_back() -> None:
@@ -66,7 +67,7 @@ def test_a_pardon_is_for_one_event_that_came_back() -> None:
 def test_pardons_do_not_pile_up() -> None:
     """However many are granted and never used."""
     pardons = Pardons()
-    for number in range(5_000):
+    for number in range(20_000):
         pardons.grant(envelope(0, 1, id=str(number)))
-    assert pardons.applied(envelope(1, 1, id="4999")).trials == 0
+    assert pardons.applied(envelope(1, 1, id="19999")).trials == 0
     assert pardons.applied(envelope(1, 1, id="0")).trials == 1
