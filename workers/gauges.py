@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qt_events.rabbitmq.gauges import Heartbeats, QueueGauge, WorkerGauge, dead_letters, nodes_online, queue_gauges
+from qt_events.rabbitmq.operating.gauges import (
+    Heartbeats,
+    QueueGauge,
+    WorkerGauge,
+    dead_letters,
+    nodes_online,
+    queue_gauges,
+)
 
 if TYPE_CHECKING:
     from qt_events import CeleryEventBus

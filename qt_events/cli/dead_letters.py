@@ -69,7 +69,7 @@ class Place:
 
     def work(self, subscription: str | None, does: Callable[["DeadLetters"], Awaitable[T]], bar: Bar) -> T:
         """Have it done. Ctrl-C ends it in order: 130, and the bar says how far it came."""
-        from qt_events.rabbitmq.dead_letters_desk import bus_of, make_all_known
+        from qt_events.rabbitmq.operating.desk import bus_of, make_all_known
 
         try:
             bus = bus_of(self.app, self.url, self.prefix)

@@ -45,7 +45,7 @@ def flower(
     # Flower reads these by itself and wants them sane; what was given here says the same.
     for name in ("FLOWER_BASIC_AUTH", "FLOWER_BROKER_API", "FLOWER_PORT", "FLOWER_ADDRESS"):
         os.environ.pop(name, None)
-    from qt_events.rabbitmq.flower import run_flower
+    from qt_events.rabbitmq.operating.flower import run_flower
 
     auth = [f"--basic_auth={basic_auth}"] if basic_auth else []
     try:

@@ -12,9 +12,9 @@ from qt_events.cli.options import App
 from qt_events.errors import InvalidOptionError, NotSupportedError
 
 if TYPE_CHECKING:
-    from qt_events.rabbitmq.administration import Administration
-    from qt_events.rabbitmq.inventory import Holding
-    from qt_events.rabbitmq.permissions import Permissions
+    from qt_events.rabbitmq.operating.administration import Administration
+    from qt_events.rabbitmq.operating.inventory import Holding
+    from qt_events.rabbitmq.operating.permissions import Permissions
 
 topology = typer.Typer(no_args_is_help=True, help="Exchanges, queues and permissions on the broker.")
 
@@ -118,7 +118,7 @@ def _tell(
     as_json: bool,
     as_commands: bool,
 ) -> None:
-    from qt_events.rabbitmq import administration as of
+    from qt_events.rabbitmq.operating import administration as of
 
     users = [(administration.user(each), each) for each in needed]
     if as_json:
@@ -152,7 +152,7 @@ def _first_and_last(names: list[str]) -> str:
 
 
 def _administration(app: str, management_url: str | None = None) -> "Administration":
-    from qt_events.rabbitmq.administration import Administration
+    from qt_events.rabbitmq.operating.administration import Administration
 
     try:
         return Administration(app, management_url)

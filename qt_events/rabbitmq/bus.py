@@ -22,7 +22,7 @@ from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.observer import Attempt, Observer
 from qt_events.rabbitmq.configuration import configure, new_app
-from qt_events.rabbitmq.connections import for_errands, for_publishing, visiting
+from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
 from qt_events.rabbitmq.declarations import Declarations
 from qt_events.rabbitmq.eager import Eager

@@ -9,9 +9,9 @@ from celery import signals
 from celery.utils.nodenames import default_nodename
 
 from qt_events.errors import InvalidOptionError
-from qt_events.rabbitmq import urls
 from qt_events.rabbitmq.command_line import SubscriptionsOption
-from qt_events.rabbitmq.connections import BrokerConnection
+from qt_events.rabbitmq.connection import amqp_urls as urls
+from qt_events.rabbitmq.connection.connections import BrokerConnection
 from qt_events.rabbitmq.logs import follow_celery
 
 _PICKLE = {"pickle", "application/x-python-serialize"}

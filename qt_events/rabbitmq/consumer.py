@@ -21,7 +21,7 @@ from kombu.common import ignore_errors
 
 from qt_events.errors import BusStateError, LoginRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq import remote_control
-from qt_events.rabbitmq.connections import ANSWER_TIMEOUT
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT
 from qt_events.rabbitmq.hub import HandedOverHub
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.pools import check_options, pool_name

@@ -15,7 +15,7 @@ from qt_events.dead_letter_box import DeadLetterBox
 from qt_events.dead_letter_work import Look
 from qt_events.dead_letters import DeadLetterRecord
 from qt_events.errors import UnknownSubscriptionError
-from qt_events.rabbitmq.connections import for_errands
+from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters_reader import Reader, Taken, reading
 from qt_events.rabbitmq.envelope import KEY, REASON, TYPE, body_of, record_from
 from qt_events.rabbitmq.orders import Publish

@@ -14,8 +14,8 @@ from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.errors import BrokerError, BrokerUnreachableError, UnknownSubscriptionError
-from qt_events.rabbitmq import unreadable
-from qt_events.rabbitmq.connections import ANSWER_TIMEOUT, LOST, visiting
+from qt_events.rabbitmq.connection import unreadable
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, visiting
 from qt_events.rabbitmq.topology import Topology
 
 unreadable.guard()

@@ -25,7 +25,7 @@ from qt_events.errors import (
     BusStateError,
     PublishTimeoutError,
 )
-from qt_events.rabbitmq.connections import LOST
+from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.forking import renew_after_fork
 from qt_events.rabbitmq.orders import Order, resolve
 from qt_events.rabbitmq.session import Session

@@ -13,7 +13,7 @@ import kombu
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.codec import MAX_BODY, too_large
-from qt_events.rabbitmq import unreadable
+from qt_events.rabbitmq.connection import unreadable
 from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, RETURNS, TRIAL, TYPE, Envelope, body_of, encodable
 from qt_events.rabbitmq.provenance import ASTRAY, RETURNED
 

@@ -17,7 +17,7 @@ from amqp.exceptions import ChannelError, FrameSyntaxError
 
 from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.confirms import Ledger
-from qt_events.rabbitmq.connections import ANSWER_TIMEOUT, LOST, connect, leave
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave
 from qt_events.rabbitmq.nacks import PAUSE, Nacks
 from qt_events.rabbitmq.orders import Order, Preparation, Publish
 from qt_events.rabbitmq.standing import is_about_a_publish, topology_error

@@ -13,7 +13,7 @@ from celery.exceptions import WorkerTerminate
 from celery.worker import WorkController
 
 from qt_events.errors import BrokerUnreachableError
-from qt_events.rabbitmq.connections import for_errands
+from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.pool import AsyncioPool
 
 if TYPE_CHECKING:

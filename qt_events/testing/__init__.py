@@ -14,6 +14,9 @@ broker.py          PrivateBroker: a RabbitMQ node of one's own; Broker: what tes
 cluster.py         PrivateCluster: three nodes of one's own that are one broker
 node.py            Node: one of them, and every way to harm it
 erlang.py          ErlangHost: what nodes share
+proxy.py           Proxy: a TCP proxy that does harm when told to
+wire.py            one connection through it
+ledger/            Ledger: what was attempted, confirmed and handled while things broke, and what that adds up to
 installed.py       the rabbitmq-server that is installed
 given.py           GivenBroker: one that somebody lends
 management.py      Management: RabbitMQ's HTTP API, as far as tests need it

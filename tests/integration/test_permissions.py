@@ -11,7 +11,7 @@ from amqp.exceptions import AccessRefused
 
 from qt_events import CeleryEventBus, Event, PublishRefusedError, TopologyError
 from qt_events.codec import encode
-from qt_events.rabbitmq.management import ManagementApi
+from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until, until_told
 from tests.integration.guarded import Guarded

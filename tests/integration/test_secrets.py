@@ -24,8 +24,8 @@ from qt_events.cli import GROUP, build_app
 from qt_events.errors import BrokerError, QtEventsError
 from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.connections import for_errands
-from qt_events.rabbitmq.management import ManagementApi
+from qt_events.rabbitmq.connection.connections import for_errands
+from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import until_told

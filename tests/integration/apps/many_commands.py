@@ -17,7 +17,7 @@ import flower.command  # noqa: F401  # with whatever it needs
 
 import workers.command  # noqa: F401
 from qt_events.cli import main
-from qt_events.rabbitmq import flower as bus_flower  # noqa: F401
+from qt_events.rabbitmq.operating import flower as bus_flower  # noqa: F401
 
 PATIENCE = 60.0  # seconds for one command
 

@@ -17,7 +17,7 @@ from qt_events.cli.dead_letters_progress import Bar, Skipped
 from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, print_overview, print_record, printable
 from qt_events.dead_letters import DeadLetterRecord, Progress
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
-from qt_events.rabbitmq import dead_letters_desk
+from qt_events.rabbitmq.operating import desk as dead_letters_desk
 
 WORKERS = ("workers", None, "qt")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

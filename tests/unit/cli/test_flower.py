@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from qt_events.cli.flower import flower
 from qt_events.errors import InvalidOptionError
-from qt_events.rabbitmq import flower as running
+from qt_events.rabbitmq.operating import flower as running
 
 app = typer.Typer()
 app.command()(flower)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from qt_events import CeleryEventBus, Component
 from qt_events.cli.topology import topology
-from qt_events.rabbitmq import administration
+from qt_events.rabbitmq.operating import administration
 
 PASSWORD = "planted-secret"
 

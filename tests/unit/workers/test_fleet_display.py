@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from qt_events.rabbitmq.gauges import QueueGauge, WorkerGauge
+from qt_events.rabbitmq.operating.gauges import QueueGauge, WorkerGauge
 from workers.fleet_display import LINE_EVERY, FleetDisplay, LiveFleetDisplay, frame, line
 from workers.gauges import Reading
 

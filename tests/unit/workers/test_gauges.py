@@ -3,7 +3,7 @@
 import pytest
 
 from qt_events import CeleryEventBus
-from qt_events.rabbitmq.gauges import QueueGauge
+from qt_events.rabbitmq.operating.gauges import QueueGauge
 from workers.gauges import ONLINE, STARTING, Gauges, Reading
 
 ROWS = [

@@ -11,11 +11,11 @@ from celery.utils.imports import cwd_in_path
 from qt_events.component import Component
 from qt_events.errors import BusStateError, NotSupportedError, TopologyError, UnknownSubscriptionError
 from qt_events.rabbitmq.command_line import app_with_bus
-from qt_events.rabbitmq.connections import for_errands, visiting
-from qt_events.rabbitmq.flower import default_api
-from qt_events.rabbitmq.inventory import Holding, Inventory, inventory
-from qt_events.rabbitmq.management import ManagementApi
-from qt_events.rabbitmq.permissions import Permissions, permissions_of
+from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.operating.flower import default_api
+from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
+from qt_events.rabbitmq.operating.management import ManagementApi
+from qt_events.rabbitmq.operating.permissions import Permissions, permissions_of
 from qt_events.rabbitmq.topology import Topology
 from qt_events.subscription import Subscription
 

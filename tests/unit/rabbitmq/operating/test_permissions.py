@@ -5,7 +5,7 @@ import re
 import pytest
 
 from qt_events import Component, InMemoryEventBus
-from qt_events.rabbitmq.permissions import NOTHING, Permissions, permissions_of
+from qt_events.rabbitmq.operating.permissions import NOTHING, Permissions, permissions_of
 from qt_events.rabbitmq.topology import Topology
 from qt_events.subscription import Subscription
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl
 
 from qt_events.errors import InvalidUrlError
-from qt_events.rabbitmq.tls import check_files
+from qt_events.rabbitmq.connection.tls import check_files
 from qt_events.urls import split
 
 SCHEMES = ("amqp", "amqps", "pyamqp")  # the last is Celery's other name for the first

@@ -6,7 +6,7 @@ import pytest
 from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.rabbitmq.unreadable import UNREADABLE, guard
+from qt_events.rabbitmq.connection.unreadable import UNREADABLE, guard
 
 guard()
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qt_events.rabbitmq.inventory import Holding, inventory
+from qt_events.rabbitmq.operating.inventory import Holding, inventory
 from qt_events.rabbitmq.topology import Topology
 
 QT = Topology("qt")

@@ -13,8 +13,8 @@ from flower.utils import broker
 
 from qt_events.errors import InvalidUrlError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.connections import BrokerConnection
-from qt_events.rabbitmq.flower import _tls_of_the_api, default_api, show_every_queue, trouble_with
+from qt_events.rabbitmq.connection.connections import BrokerConnection
+from qt_events.rabbitmq.operating.flower import _tls_of_the_api, default_api, show_every_queue, trouble_with
 
 
 class ManagementApi(ThreadingHTTPServer):

@@ -14,7 +14,7 @@ import celery
 
 from qt_events.errors import BusyError, InvalidOptionError, NotSupportedError
 from qt_events.rabbitmq.command_line import app_with_bus, run_celery
-from qt_events.rabbitmq.connections import BrokerConnection, for_errands, visiting
+from qt_events.rabbitmq.connection.connections import BrokerConnection, for_errands, visiting
 from qt_events.urls import split
 
 logger = logging.getLogger("qt_events")

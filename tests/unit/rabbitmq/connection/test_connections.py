@@ -9,7 +9,7 @@ import pytest
 from amqp.exceptions import RecoverableConnectionError
 from amqp.transport import TCPTransport
 
-from qt_events.rabbitmq.connections import BrokerConnection, _keep_half_frames
+from qt_events.rabbitmq.connection.connections import BrokerConnection, _keep_half_frames
 from qt_events.testing.ports import free_ports
 
 

@@ -8,8 +8,8 @@ import celery
 import pytest
 
 from qt_events import CeleryEventBus, InvalidOptionError, InvalidUrlError, create_event_bus
-from qt_events.rabbitmq.connections import BrokerConnection, connect, for_errands
-from qt_events.rabbitmq.urls import bare, listed, settings
+from qt_events.rabbitmq.connection.amqp_urls import bare, listed, settings
+from qt_events.rabbitmq.connection.connections import BrokerConnection, connect, for_errands
 
 URL = "amqps://me:geheim@host//"
 

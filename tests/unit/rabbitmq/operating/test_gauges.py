@@ -6,7 +6,7 @@ import celery
 import pytest
 
 from qt_events import CeleryEventBus
-from qt_events.rabbitmq.gauges import (
+from qt_events.rabbitmq.operating.gauges import (
     Heartbeats,
     QueueGauge,
     WorkerGauge,

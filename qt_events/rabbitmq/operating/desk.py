@@ -3,11 +3,11 @@
 from qt_events.errors import BrokerError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.command_line import app_with_bus
-from qt_events.rabbitmq.connections import for_errands
+from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
-from qt_events.rabbitmq.flower import default_api
-from qt_events.rabbitmq.inventory import inventory
-from qt_events.rabbitmq.management import ManagementApi
+from qt_events.rabbitmq.operating.flower import default_api
+from qt_events.rabbitmq.operating.inventory import inventory
+from qt_events.rabbitmq.operating.management import ManagementApi
 
 
 def bus_of(app: str, url: str | None, prefix: str) -> CeleryEventBus:

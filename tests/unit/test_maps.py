@@ -1,0 +1,27 @@
+"""A package's docstring is a map of its folder: every file is on it, and nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "qt_events"
+MAPPED = [
+    ROOT / "rabbitmq",
+    ROOT / "rabbitmq" / "connection",
+    ROOT / "rabbitmq" / "operating",
+    ROOT / "testing",
+    ROOT / "testing" / "ledger",
+]
+
+
+def there(folder: Path) -> set[str]:
+    modules = {path.name for path in folder.glob("*.py")} - {"__init__.py", "__main__.py"}
+    return modules | {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("folder", MAPPED, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_every_file_is_on_the_map(folder: Path) -> None:
+    """A newcomer reads the map first."""
+    text = (folder / "__init__.py").read_text().partition('"""')[2].partition('"""')[0]
+    assert set(re.findall(r"^ *([\w/]+\.py|\w+/)  ", text, re.MULTILINE)) == there(folder)
