@@ -47,8 +47,9 @@ async def main() -> None:
                 await bus.dead_letters.discard(letter.id)
 
         broker.is_open = True
-        print(f"sent back: {await bus.dead_letters.retry_all(subscription.name)}")
+        count = await bus.dead_letters.retry_all(subscription.name)
         await bus.join()
+        print(f"sent back: {count}")
         print(f"dead letters left: {len(await bus.dead_letters.list())}")
 
 

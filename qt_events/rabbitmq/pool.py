@@ -15,8 +15,9 @@ from qt_events.delivery import Outcome
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.lane import Lane
 from qt_events.rabbitmq.loop import LoopThread
+from qt_events.rabbitmq.quarantine import Step, next_step
 from qt_events.rabbitmq.solitude import Solitude
-from qt_events.rabbitmq.tasks import attempt, isolate
+from qt_events.rabbitmq.tasks import PAUSE, attempt, isolate
 from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _COMPANY = 30.0  # seconds that handlers have to end for one that is to be alone
 _TRIAL = 300.0  # seconds that it has before they go on
 _ACQUITTAL = 2.0  # seconds at the end, for the broker's confirm
 _COPY = 1.0  # seconds for the broker to deliver a copy; behind many others it takes longer, and they are not to wait
-_PAUSE = 1.0  # seconds before an event without an outcome goes back: the broker would deliver it again at once
 
 
 class AsyncioPool(BasePool):
@@ -135,6 +135,9 @@ class AsyncioPool(BasePool):
             return
         if self._solitude.closed:
             await self._solitude.opened()
+        await self._process_beside(delivery)
+
+    async def _process_beside(self, delivery: "Delivery") -> None:
         self._solitude.enter()
         try:
             await self._handle(delivery)
@@ -145,11 +148,12 @@ class AsyncioPool(BasePool):
         """Nothing else is handled meanwhile, unless it or the others take long: then nobody waits any more."""
         envelope = delivery.envelope
         about = (envelope.subscription, envelope.event_id)
-        if self._solitude.reserved_for != about:
-            await self._solitude.begin(_COMPANY)
+        if self._solitude.reserved_for != about and not await self._solitude.begin(_COMPANY):
+            await self._process_beside(delivery)  # it counts all the same: there has to be an end
+            return
         with self._solitude.at_most(_TRIAL):
             await self._handle(delivery)
-        if envelope.returns and delivery.acknowledged:  # a marked copy of it is on its way here
+        if delivery.acknowledged and next_step(envelope) is Step.TRY_ALONE:  # a marked copy is on its way here
             self._solitude.reserve(about, _COPY)
 
     async def _handle(self, delivery: "Delivery") -> None:
@@ -187,10 +191,10 @@ class AsyncioPool(BasePool):
             logger.info(message, *about, error, extra=envelope.log_fields())
         except BrokerError as error:
             logger.warning(message, *about, error, extra=envelope.log_fields())
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(PAUSE)
         except Exception:
             logger.exception(message, *about, "a fault of this library", extra=envelope.log_fields())
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(PAUSE)
         return None
 
     def give_back(self, subscription: str) -> None:

@@ -159,7 +159,10 @@ class Publisher:
         self._in_flight += 1
 
     def _start(self) -> None:
-        self.reader, self._writer = socket.socketpair()
+        try:
+            self.reader, self._writer = socket.socketpair()
+        except OSError as error:  # no file descriptors left
+            raise BrokerUnreachableError(f"no connection can be opened: {error}") from error
         thread = threading.Thread(target=self._run, name="qt_events-publisher", daemon=True)
         try:
             thread.start()

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from enum import Enum
 
-from qt_events.rabbitmq.envelope import RETURNS, TRIAL, Envelope
+from qt_events.rabbitmq.envelope import RETURNS, Envelope
 
 SUSPECT_AFTER = 3  # returns to its queue
 TRIALS = 3  # that ended without an outcome: somebody who kills workers by hand may hit it once or twice
@@ -35,24 +35,29 @@ def next_step(envelope: Envelope) -> Step:
 
 
 class Pardons:
-    """Events that this process held and has outlived: its connection was lost, or their outcome could not be made safe.
+    """Events that this worker held and has outlived: its connection was lost, or their outcome could not be made safe.
 
-    None of their returns is held against them here, for what ends a process would have ended this one. Other processes
-    do not know of it.
+    None of their returns is held against them here: what ends a process would have ended this one, or a child of it,
+    and then the pardon is revoked. Other workers do not know of it.
     """
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def grant(self, envelope: Envelope) -> None:
-        """It goes back, and this process lives."""
+        """It goes back, and this process lives. Of events without an id one cannot be told from another."""
+        if not envelope.event_id:
+            return
         self._known[envelope.subscription, envelope.event_id] = None
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
+    def revoke(self, envelope: Envelope) -> None:
+        """It goes back, and a child of this process has died of it, or of its time limit."""
+        self._known.pop((envelope.subscription, envelope.event_id), None)
+
     def applied(self, envelope: Envelope) -> Envelope:
-        """The envelope, as if it had never come back; the trial that it was on, if any, does not count."""
+        """The envelope, as if it had never come back; one on trial goes on with the same trial."""
         if not envelope.returns or (envelope.subscription, envelope.event_id) not in self._known:
             return envelope
-        trials = max(0, envelope.trials - 1)
-        return replace(envelope, headers={**envelope.headers, RETURNS: 0, TRIAL: trials})
+        return replace(envelope, headers={**envelope.headers, RETURNS: 0})

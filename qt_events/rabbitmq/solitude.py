@@ -51,11 +51,13 @@ class Solitude:
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
-        """Alone until the block ends, or so many seconds are over."""
+        """Alone until the block ends, or so many seconds are over: then one among others."""
+        self.enter()
         late = self._end_after(seconds)
         try:
             yield
         finally:
+            self.leave()
             if self._late is late:  # else they were over, and it may be somebody else's turn
                 self.end()
 

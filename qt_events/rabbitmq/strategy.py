@@ -8,7 +8,7 @@ from typing import Any
 
 import kombu
 from celery import signals
-from celery.exceptions import InvalidTaskError
+from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 from celery.worker import state
@@ -140,12 +140,21 @@ class EventRequest(Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
         """Celery calls it when there is no outcome, or it is a dead letter: one by remote control is no failure."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps what comes from a child
+        pardons = self.task.bus.serving.pardons
         if isinstance(error, CeleryReject):  # its outcome is not safe, and nobody died of it
-            self.task.bus.serving.pardons.grant(self.envelope)
+            pardons.grant(self.envelope)
+        elif isinstance(error, WorkerLostError):
+            pardons.revoke(self.envelope)
         revoked = getattr(exc_info.exception, "reason", "") == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)
         if revoked:
             self.send_event(**_REVOKED)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  # Celery's signature
+        """Celery tells of a time limit; at the hard one it kills the child."""
+        if not soft:
+            self.task.bus.serving.pardons.revoke(self.envelope)
+        super().on_timeout(soft, timeout)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature
         """`revoke --terminate`: the handler goes on; Celery would acknowledge the event without an outcome."""

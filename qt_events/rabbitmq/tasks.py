@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import celery
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("qt_events")
 
+PAUSE = 1.0  #: seconds before an event without an outcome goes back: the broker delivers it again at once
 _REVOKED = DeadLetter("revoked", Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"))
 _POISON = "it came back without an outcome though nothing else was handled beside it: it ends its process"
 _REASONS: dict[type[MessageError], str] = {
@@ -176,6 +178,13 @@ class SubscriptionTask(celery.Task):
                 error,
                 extra=envelope.log_fields(),
             )
+            if isinstance(error, BrokerError):
+                sleep(PAUSE)
+            raise CeleryReject(error, requeue=True) from error
+        except Exception as error:  # Celery would acknowledge it
+            message = "%s: event %s goes back to its queue: a fault of this library, or nothing left to run it with"
+            logger.exception(message, self.name, envelope.event_id, extra=envelope.log_fields())
+            sleep(PAUSE)
             raise CeleryReject(error, requeue=True) from error
         match outcome:
             case Retry(delay=delay, failure=failure):

@@ -131,12 +131,16 @@ class PrivateCluster:
 
     def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise BrokerError(
-                    f"the cluster of {', '.join(map(repr, self.nodes))} has not {what} in {self._timeout} s"
-                )
+        trouble: BrokerError | None = None
+        while time.monotonic() < deadline:
+            try:
+                if condition():
+                    return
+            except BrokerError as error:  # a node that starts, or stops, may take long to answer
+                trouble = error
             time.sleep(_POLL)
+        nodes = ", ".join(map(repr, self.nodes))
+        raise BrokerError(f"the cluster of {nodes} has not {what} in {self._timeout} s") from trouble
 
 
 def _formation(names: Sequence[str]) -> dict[str, str]:

@@ -89,8 +89,8 @@ def test_retry_and_dead_letter() -> None:
         "A-1: the gateway is closed",
         "rejected after 1 attempt(s): qt_events.retry.Reject: no attempt will make this quantity right",
         "exhausted after 3 attempt(s): ConnectionError: gateway closed",
-        "sent back: 1",
         "A-1: submitted",
+        "sent back: 1",
         "dead letters left: 0",
     ]
     assert "broker.submit: attempt 1 failed" in finished.stderr

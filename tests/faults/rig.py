@@ -32,6 +32,7 @@ class Rig:
     def __init__(self, url: str, folder: Path, subscriptions: Mapping[str, str] = SUBSCRIPTIONS) -> None:
         self.url, self.subscriptions = url, dict(subscriptions)
         self.ledger = Ledger(folder / "ledger")
+        self.may_die: dict[str, set[str]] = {"failing": {"exhausted"}}  #: subscriptions, with reasons for dead letters
         self.figures: dict[str, Any] = {}  #: of the test, for the summary
         self._keeper, self._numbers = Keeper("qt-events-rig-"), count(1)
         self._buses: list[CeleryEventBus] = []
@@ -85,10 +86,12 @@ class Rig:
                 await asyncio.sleep(0.2)
 
     async def account(self, timeout: float = 90.0) -> Account:
-        """The verdict is the test's: this waits for all outcomes as long as it makes sense, and adds up."""
+        """Wait for all outcomes as long as it makes sense, add up, and judge what every test demands."""
         with suppress(TimeoutError):  # then some are lost, and the account says so
             await self.settled(timeout)
-        return await asyncio.to_thread(self.ledger.account, self.subscriptions)
+        account = await asyncio.to_thread(self.ledger.account, self.subscriptions)
+        account.verify(dead=self.may_die)
+        return account
 
     def close(self) -> None:
         self._keeper.close()

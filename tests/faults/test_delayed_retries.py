@@ -26,6 +26,7 @@ Attempts = dict[tuple[str, str], dict[int, list[float]]]  #: by subscription and
 def rig(rig: Rig) -> Rig:
     """For the subscriptions of apps/retry_app.py."""
     rig.subscriptions = dict.fromkeys(PLAN, "load.#")
+    rig.may_die = {name: {"exhausted"} for name in PLAN}
     return rig
 
 

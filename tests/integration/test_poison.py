@@ -100,6 +100,19 @@ async def test_restarts_and_lost_connections_count_against_nobody(
     assert await client.dead_letters.list("gated") == []
 
 
+async def test_a_lost_connection_does_not_keep_poison_alive_on_prefork(
+    fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
+) -> None:
+    """The main process has outlived that; the children that it loses afterwards count."""
+    await fleet.start("-P", "processes", "-c", "1")
+    poison = await publish(client, "killing", kills=1000)
+    await fleet.until_called("killing", 1, poison)
+    await until_told(lambda: management.close_connections(vhost), what="connections to close")
+    records = await dead_letters(client, "killing")
+    assert {(record.event_id, record.reason) for record in records} == {(poison.id, "poison")}
+    assert len(fleet.calls("killing", poison)) <= LIVES
+
+
 async def test_poison_on_prefork_ends_its_children_only(fleet: Fleet, client: CeleryEventBus) -> None:
     """The main process knows whose child died; what the other child handles is not even delivered twice."""
     worker = await fleet.start("-P", "processes", "-c", "2")

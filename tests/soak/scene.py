@@ -21,6 +21,8 @@ IN_FLIGHT = 50  # publishes
 PROGRAM = ("-m", "celery", "-A", "soak_app", "worker", "-l", "WARNING")
 #: Those of faults/apps/soak_app.py, with what they hear.
 SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#", "lethal": "lethal"}
+#: For what reasons they may have dead letters: only the guilty one is poison.
+MAY_DIE = {"failing": {"exhausted"}, "lethal": {"poison"}}
 FLEET: tuple[tuple[str, ...], ...] = ((), (), PREFORK)  # options of each worker: two on asyncio, one on prefork
 _LOOK = 0.1  # seconds between two looks at whether all live
 _PATIENCE = 120.0  # seconds for a fleet to be ready

@@ -1,6 +1,6 @@
 """Account: what a ledger adds up to, a line a fault, and the verdict."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -34,6 +34,8 @@ class Account:
 
     lines: Mapping[str, Line]  #: by fault
     errors: Mapping[str, int]  #: publishes that failed, by the error's name
+    owed: Mapping[str, int]  #: deliveries of confirmed events, by subscription
+    dead: Mapping[tuple[str, str], int]  #: dead letters, by subscription and reason
     lost: tuple[tuple[str, str], ...]  #: subscription and event
     unexpected: tuple[tuple[str, str], ...]
     unanswered: int  #: publishes that neither returned nor raised: their process was killed
@@ -44,14 +46,26 @@ class Account:
         """All faults together."""
         return sum(self.lines.values(), start=Line())
 
-    def verify(self, *, duplicates: int | None = None) -> None:
-        """AssertionError, with the whole account, unless nothing is lost, nothing unexpected, no publish answered twice
-        and at most so many `duplicates` were handled (None: any number, at least once is the promise).
+    def verify(self, *, duplicates: int | None = None, dead: Mapping[str, Collection[str]] | None = None) -> None:
+        """Nothing is lost, nothing unexpected, no publish answered twice; and something happened at all.
+
+        Args:
+            duplicates: handled twice, at most. None: any number, at least once is the promise.
+            dead: the reasons for which each subscription may have dead letters. None: any.
+
+        Raises:
+            AssertionError: else, with the whole account.
         """
         complaints = [
             *_complaint("lost", self.lost),
             *_complaint("unexpected", self.unexpected),
             *([f"{self.answered_twice} publishes both failed and confirmed"] if self.answered_twice else []),
+        ]
+        complaints += [f"nothing was confirmed that {name} hears" for name, owed in self.owed.items() if not owed]
+        complaints += [
+            f"{count} dead letters of {name}: {reason}"
+            for (name, reason), count in self.dead.items()
+            if dead is not None and reason not in dead.get(name, ())
         ]
         if duplicates is not None and self.total.duplicated > duplicates:
             complaints.append(f"{self.total.duplicated} handled twice, more than the {duplicates} that were in flight")
@@ -60,7 +74,8 @@ class Account:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "total": asdict(self.total)}
+        dead = {f"{name}: {reason}": count for (name, reason), count in self.dead.items()}
+        return {**asdict(self), "dead": dead, "total": asdict(self.total)}
 
     def __str__(self) -> str:
         return self.table()

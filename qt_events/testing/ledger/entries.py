@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,7 +17,7 @@ class Kind(StrEnum):
     CONFIRMED = "confirmed"  #: it returned
     FAILED = "failed"  #: it raised; `about` is the error's name
     HANDLED = "handled"  #: a handler is done with it; `about` is the subscription
-    DEAD = "dead"  #: it is a dead letter; `about` is the subscription
+    DEAD = "dead"  #: it is a dead letter; `about` is the subscription, `why` the reason
     FAULT = "fault"  #: a fault strikes; `id` is its name
 
 
@@ -28,10 +29,11 @@ class Entry:
     id: str  #: the event's
     about: str = ""
     at: float = field(default_factory=monotonic)  #: seconds; one clock for all processes of a machine
+    why: str = ""
 
     def line(self) -> bytes:
         """As it stands in a file."""
-        return json.dumps([self.kind, self.id, self.about, self.at]).encode() + b"\n"
+        return json.dumps([self.kind, self.id, self.about, self.at, self.why]).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> "Entry":
@@ -49,14 +51,25 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process = self._file = -1
+        self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        """Whoever held the lock is not in the child."""
+        self._lock = threading.Lock()
 
     def write(self, entry: Entry) -> None:
         """Append. Safe from any thread, and in a forked child, which gets a file of its own."""
         if self._process != os.getpid():
-            self._process = os.getpid()
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            self._file = os.open(self._folder / f"{self._process}.entries", flags, 0o644)
+            self._open()
         os.write(self._file, entry.line())
+
+    def _open(self) -> None:
+        with self._lock:  # another thread may come first, and others write as soon as the process is known
+            if self._process != os.getpid():
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+                self._file = os.open(self._folder / f"{os.getpid()}.entries", flags, 0o644)
+                self._process = os.getpid()
 
 
 class Reader:

@@ -90,15 +90,15 @@ class Ledger:
     def dead(self, records: Iterable[DeadLetterRecord]) -> None:
         """These are dead letters. Noting one again changes nothing."""
         for record in records:
-            self.note(Kind.DEAD, record.event_id, record.subscription)
+            self.note(Kind.DEAD, record.event_id, record.subscription, record.reason)
 
     def fault(self, name: str) -> None:
         """A fault strikes now; what follows, until the next one, is counted under its name."""
         self.note(Kind.FAULT, name)
 
-    def note(self, kind: Kind, id: str, about: str = "") -> None:
+    def note(self, kind: Kind, id: str, about: str = "", why: str = "") -> None:
         """Write a line."""
-        self._writer.write(Entry(kind, id, about))
+        self._writer.write(Entry(kind, id, about, why=why))
 
     # The result
 

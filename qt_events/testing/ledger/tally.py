@@ -30,7 +30,7 @@ class Tally:
 
     _publishes: dict[str, _Publish] = field(default_factory=lambda: defaultdict(_Publish))
     _handled: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    _dead: set[tuple[str, str]] = field(default_factory=set)
+    _dead: dict[tuple[str, str], str] = field(default_factory=dict)  # with the reason
     _errors: Counter[str] = field(default_factory=Counter)
     _faults: list[tuple[float, str]] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ class Tally:
             case Kind.HANDLED:
                 self._handled[entry.about, entry.id].append(entry.at)
             case Kind.DEAD:
-                self._dead.add((entry.about, entry.id))
+                self._dead[entry.about, entry.id] = entry.why
             case Kind.FAULT:
                 self._faults.append((entry.at, entry.id))
 
@@ -62,9 +62,11 @@ class Tally:
     def account(self, subscriptions: Mapping[str, str]) -> Account:
         """What it adds up to, for subscriptions by name, each with the one pattern that it hears."""
         lines, lost = _Lines(self._faults), []
+        owed = dict.fromkeys(subscriptions, 0)
         for publish in self._publishes.values():
             lines.at(publish.at).events += publish.attempts > 0
         for delivery, publish in self._deliveries(subscriptions):
+            owed[delivery[0]] += publish.confirms > 0
             if self._count(lines.at(publish.at), delivery, publish):
                 lost.append(delivery)
         unexpected = self._count_what_is_too_much(subscriptions, lines)
@@ -72,6 +74,10 @@ class Tally:
         return Account(
             lines=lines.written(),
             errors=dict(self._errors),
+            owed=owed,
+            dead=Counter(
+                (name, why) for (name, event), why in self._dead.items() if (name, event) not in self._handled
+            ),
             lost=tuple(lost),
             unexpected=unexpected,
             unanswered=sum(each.confirms + each.failures < each.attempts for each in publishes),

@@ -53,15 +53,37 @@ def test_what_this_process_has_outlived_counts_no_returns() -> None:
     pardons.grant(envelope(0, quarantined=False))
     pardoned = pardons.applied(envelope(40, quarantined=False))
     assert next_step(pardoned) is Step.HANDLE
-    assert (pardons.applied(envelope(1, 2)).returns, pardons.applied(envelope(1, 2)).trials) == (0, 1)
+
+
+def test_one_on_trial_goes_on_with_the_same_trial() -> None:
+    """Its process stood: neither one more, nor one less, lest a stop in between counts it."""
+    pardons = Pardons()
+    pardons.grant(envelope(0, 2))
+    pardoned = pardons.applied(envelope(1, 2))
+    assert (pardoned.returns, pardoned.trials, pardoned.is_on_trial) == (0, 2, True)
+
+
+def test_a_pardon_ends_when_a_child_dies_of_it() -> None:
+    """On prefork the process that remembers is not the one that dies."""
+    pardons = Pardons()
+    pardons.grant(envelope(0, 2))
+    pardons.revoke(envelope(0, 2))
+    assert pardons.applied(envelope(1, 2)).returns == 1
+
+
+def test_what_has_no_id_is_never_pardoned() -> None:
+    """It cannot be told from another."""
+    pardons = Pardons()
+    pardons.grant(envelope(0, 2, id=""))
+    assert pardons.applied(envelope(1, 2, id="")).returns == 1
 
 
 def test_a_pardon_is_for_one_event_that_came_back() -> None:
     """Not for another, nor for a copy that has just been made."""
     pardons = Pardons()
     pardons.grant(envelope(0, 2))
-    assert pardons.applied(envelope(1, 2, id="2")).trials == 2
-    assert pardons.applied(envelope(0, 2)).trials == 2
+    assert pardons.applied(envelope(1, 2, id="2")).returns == 1
+    assert pardons.applied(envelope(0, 2)).returns == 0
 
 
 def test_pardons_do_not_pile_up() -> None:
@@ -69,5 +91,5 @@ def test_pardons_do_not_pile_up() -> None:
     pardons = Pardons()
     for number in range(20_000):
         pardons.grant(envelope(0, 1, id=str(number)))
-    assert pardons.applied(envelope(1, 1, id="19999")).trials == 0
-    assert pardons.applied(envelope(1, 1, id="0")).trials == 1
+    assert pardons.applied(envelope(1, 1, id="19999")).returns == 0
+    assert pardons.applied(envelope(1, 1, id="0")).returns == 1

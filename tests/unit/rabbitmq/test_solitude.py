@@ -38,12 +38,15 @@ async def test_who_does_not_leave_is_not_waited_for_without_end() -> None:
 
 
 async def test_one_that_takes_long_keeps_the_others_no_longer() -> None:
-    """And its end does not end the next one's solitude."""
+    """It is one among others then: the next one to be alone waits for its end, which does not end that solitude."""
     solitude = Solitude()
     await solitude.begin(10)
     with solitude.at_most(0.01):
         await solitude.opened()
-        assert await solitude.begin(10)
+        next_one = asyncio.create_task(solitude.begin(10))
+        await asyncio.sleep(0.01)
+        assert not next_one.done()
+    assert await next_one
     assert solitude.closed
 
 

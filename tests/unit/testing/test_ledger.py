@@ -21,7 +21,8 @@ BOTH = {"one": "order.#", "two": "order.placed"}
 def tally(*entries: tuple[Any, ...]) -> Tally:
     """Entries, at 1 s, 2 s, ..."""
     added = Tally()
-    added.add(Entry(Kind(entry[0]), entry[1], entry[2], float(at)) for at, entry in enumerate(entries, 1))
+    for at, (kind, event, about, *why) in enumerate(entries, 1):
+        added.add([Entry(Kind(kind), event, about, float(at), "".join(why))])
     return added
 
 
@@ -77,6 +78,7 @@ def test_figures_go_to_the_fault_that_struck_last() -> None:
 
 def test_the_verdict_names_what_is_lost() -> None:
     """And shows the whole account."""
+    account(ATTEMPTED, CONFIRMED, HANDLED).verify()
     with pytest.raises(AssertionError, match=r"(?s)1 lost: 1 of one\n\| fault"):
         account(ATTEMPTED, CONFIRMED).verify()
 
@@ -100,6 +102,23 @@ def test_duplicates_are_allowed_up_to_what_was_in_flight() -> None:
     found.verify(duplicates=2)
     with pytest.raises(AssertionError, match="2 handled twice, more than the 1"):
         found.verify(duplicates=1)
+
+
+def test_a_run_in_which_nothing_happened_is_no_success() -> None:
+    """Or nothing that a subscription hears: its pattern may be mistyped."""
+    with pytest.raises(AssertionError, match="nothing was confirmed that one hears"):
+        account().verify()
+    with pytest.raises(AssertionError, match="nothing was confirmed that two hears"):
+        account(ATTEMPTED, CONFIRMED, HANDLED, subscriptions={"one": "order.#", "two": "odrer.#"}).verify()
+
+
+def test_a_dead_letter_for_another_reason_than_expected_is_no_success() -> None:
+    """An innocent one, for example."""
+    found = account(ATTEMPTED, CONFIRMED, (*DEAD, "poison"))
+    found.verify()
+    found.verify(dead={"one": {"poison"}})
+    with pytest.raises(AssertionError, match="1 dead letters of one: poison"):
+        found.verify(dead={"one": {"exhausted"}})
 
 
 def test_publishes_that_were_never_answered_are_counted() -> None:

@@ -163,8 +163,8 @@ class SendingAllBack(Scenario):
 
 
 async def fail_until_several_mended(event: Event[Any]) -> None:
-    record("several.failing", event)
-    if not is_open("several.mended"):
+    record("letters.failing", event)
+    if not is_open("letters.mended"):
         message = "broken"
         raise OSError(message)
 
@@ -174,35 +174,35 @@ class SeveralAtOnce(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
-        bus.subscribe("several.happened", fail_until_several_mended, name="several.failing", retry=ONCE)
+        bus.subscribe("letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE)
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
         for n in range(6):
-            await stage.publish("several.happened", n=n)
-        first, second, third, fourth, *others = letters = await stage.dead("several.failing", 6)
+            await stage.publish("letters.several", n=n)
+        first, second, third, fourth, *others = letters = await stage.dead("letters.failing", 6)
         box = stage.bus.dead_letters
         for many in (box.retry_many, box.discard_many):
             with pytest.raises(UnknownDeadLetterError, match="'nonesuch'"):
                 await many([first.id, "nonesuch"])
             assert await many([first.id, second.id], dry_run=True) == 2
-        assert await box.retry_all("several.failing", dry_run=True) == 6
-        assert await box.discard_all("several.failing", dry_run=True) == 6
-        assert await box.list("several.failing") == letters
+        assert await box.retry_all("letters.failing", dry_run=True) == 6
+        assert await box.discard_all("letters.failing", dry_run=True) == 6
+        assert await box.list("letters.failing") == letters
 
-        stage.open("several.mended")
+        stage.open("letters.mended")
         told: list[Progress] = []
         began = time.monotonic()
         assert await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append) == 3
         assert time.monotonic() - began >= 2 / 10
         assert told[-1] == Progress(total=3, done=3)
         again = {first.event_id, second.event_id, third.event_id}
-        calls = await stage.called("several.failing", 6 + 3)
+        calls = await stage.called("letters.failing", 6 + 3)
         assert {call.event_id for call in calls[6:]} == again
-        assert await box.discard_many([fourth.id], subscription="several.failing") == 1
-        assert await box.list("several.failing") == others
-        assert await box.discard_all("several.failing") == 2
-        assert await box.list("several.failing") == []
+        assert await box.discard_many([fourth.id], subscription="letters.failing") == 1
+        assert await box.list("letters.failing") == others
+        assert await box.discard_all("letters.failing") == 2
+        assert await box.list("letters.failing") == []
 
 
 class LedgerLostError(LedgerError):
