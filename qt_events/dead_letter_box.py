@@ -114,9 +114,15 @@ class DeadLetterBox(ABC, Generic[H]):
         return work.progress.done
 
     async def discard_all(
-        self, subscription: str, *, dry_run: bool = False, on_progress: OnProgress | None = None
+        self,
+        subscription: str,
+        *,
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> int:
-        return await self._on_all(subscription, None, Pace(None), on_progress, _refuse, keep=dry_run)
+        most = None if limit is None else positive_int("limit", limit)
+        return await self._on_all(subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most)
 
     async def _on_all(
         self,
@@ -127,11 +133,14 @@ class DeadLetterBox(ABC, Generic[H]):
         on_skipped: OnSkipped,
         *,
         keep: bool,
+        most: int | None = None,
     ) -> int:
         async with self.look(subscription) as look:
-            work = Work(look, act, Progress(look.total), on_progress, on_skipped)
-            async for batch in look.batches(pace.batch):
-                await work.on(batch, pace, keep=keep)
+            left = look.total if most is None else min(most, look.total)
+            work = Work(look, act, Progress(left), on_progress, on_skipped)
+            async for batch in look.batches(pace.batch):  # all of them: what is left in the middle changes its order
+                await work.on(batch[:left], pace, keep=keep)
+                left = max(0, left - len(batch))
         return work.progress.done
 
 

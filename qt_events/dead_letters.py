@@ -189,6 +189,11 @@ class DeadLetters(Protocol):
         """`discard` these, in one look through the dead letters; how many they were. If one is not there, none is."""
 
     async def discard_all(
-        self, subscription: str, *, dry_run: bool = False, on_progress: OnProgress | None = None
+        self,
+        subscription: str,
+        *,
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> int:
-        """Remove for good all that a subscription has now; how many they were."""
+        """Remove for good all that a subscription has now, or the first `limit` of them; how many they were."""

@@ -4,11 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context
+from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 _BURST = 64  # items a worker takes before it lets the rest of the loop run, if no handler has waited
+_TURN = 0.005  # seconds after which it does so in any case, about
+_GLANCE = 8  # items between two looks at the clock
 
 
 class Lane(Generic[T]):
@@ -88,7 +91,7 @@ class Lane(Generic[T]):
             self._on_idle()
 
     async def _work(self) -> None:
-        done = 0
+        done, until = 0, monotonic() + _TURN
         while self._waiting and self._loop is not None:
             item = self._waiting.popleft()
             try:
@@ -97,5 +100,6 @@ class Lane(Generic[T]):
                 self._waiting.appendleft(item)
                 raise
             done += 1
-            if done % _BURST == 0:
+            if done % _GLANCE == 0 and (done % _BURST == 0 or monotonic() > until):
                 await asyncio.sleep(0)
+                until = monotonic() + _TURN

@@ -190,15 +190,22 @@ def discard(
     prefix: Prefix = "qt",
     management_url: ManagementUrl = None,
 ) -> None:
-    """Remove some for good, or all of a subscription after asking. Without a yes it exits with 1."""
+    """Remove some for good, or all of a subscription after asking, and no more than asked about.
+
+    Without a yes it exits with 1.
+    """
     _must_say_which(ids, all_=all_, subscription=subscription)
     place, bar = Place(app, url, prefix, management_url), Bar("would be discarded" if dry_run else "discarded")
+    options: dict[str, Any] = {"dry_run": dry_run, "on_progress": bar.show}
     if all_ and not (dry_run or yes):
         found = place.work(subscription, lambda letters: letters.discard_all(str(subscription), dry_run=True), Bar(""))
         typer.confirm(f"Remove {found:,} dead letters of {subscription!r} for good?", abort=True)
+        if not found:
+            typer.echo(f"0 {bar.what}")
+            return
+        options["limit"] = found
 
     async def remove(letters: "DeadLetters") -> int:
-        options: dict[str, Any] = {"dry_run": dry_run, "on_progress": bar.show}
         if ids:
             return await letters.discard_many(ids, subscription=subscription, **options)
         return await letters.discard_all(str(subscription), **options)

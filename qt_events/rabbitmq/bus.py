@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from functools import partial
 from typing import Any
 
 import celery
+import kombu
 
 from qt_events.bus import refuse_in_handler, refuse_on_event_loop
 from qt_events.codec import encode
@@ -95,15 +95,19 @@ class CeleryEventBus(Hosted):
         self.outstanding = Outstanding()
         self.serving = Serving(self)
         self.publisher = Publisher(
-            partial(for_publishing, self.app),
+            self._connect_publisher,
             timeout=self.publish_timeout,
             window=self.max_queue_size,
             slowest=self.serving.slowest,
         )
-        self.declarations = Declarations(self.topology, self.publisher, self.serving.prefetch)
+        self.declarations = Declarations(self.topology, self.publisher, self.serving.prefetch, self.serving.serves)
         self._registration = Registration(self.app, self.declarations, self.serving, self.outstanding)
         self._eager = Eager(self)
         self._broker_dead_letters = RabbitMQDeadLetters(self)
+
+    def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
+        self.topology.ask_again()
+        return for_publishing(self.app, *callbacks)
 
     def _attach(self) -> None:
         """Make the Celery app this bus's."""

@@ -243,6 +243,7 @@ class EventConsumer(Consumer):
 
     def connect(self) -> kombu.Connection:
         """Celery's own, with a name for a refused login; one refused later may be allowed again, so that is retried."""
+        self.bus.topology.ask_again()
         try:
             connection = super().connect()
         except (AccessRefused, NotAllowed) as error:

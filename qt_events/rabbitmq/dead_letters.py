@@ -102,10 +102,10 @@ class _LookAtBroker(Look[Letter]):
         return [Letter.of(self._believed(taken)) for taken in self._reader.take(most)]
 
     def _believed(self, taken: Taken) -> Taken:
-        """It without its headers, if neither the subscription's workers nor the broker put it there."""
+        """It with those of its headers that its way vouches for."""
         raw, provenance = taken.raw, Provenance(self._bus.topology, taken.subscription, taken.subscription)
-        if not provenance.is_dead_letter(raw.delivery_info, raw.headers or {}):
-            raw.properties["application_headers"] = {REASON: "forged"}
+        believed = provenance.believed(raw.delivery_info, raw.headers or {})
+        raw.properties["application_headers"] = {REASON: "forged"} if believed is None else believed
         return taken
 
     async def check(self, held: Letter) -> None:

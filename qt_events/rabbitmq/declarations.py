@@ -20,8 +20,14 @@ class Declarations:
     What could not be declared is wanted still: the publish it was for fails with it, and the next one tries again.
     """
 
-    def __init__(self, topology: Topology, publisher: Publisher, prefetch: Callable[[Subscription], int]) -> None:
-        self._topology, self._publisher, self._prefetch = topology, publisher, prefetch
+    def __init__(
+        self,
+        topology: Topology,
+        publisher: Publisher,
+        prefetch: Callable[[Subscription], int],
+        serves: Callable[[Subscription], bool],
+    ) -> None:
+        self._topology, self._publisher, self._prefetch, self._serves = topology, publisher, prefetch, serves
         self._missing: dict[str, Subscription] = {}
         self._session = 0  # the publisher's session in which the exchange was declared
         self._levels: dict[str, Level] = {}
@@ -67,9 +73,12 @@ class Declarations:
             self._session = session
         for subscription in tuple(self._missing.values()):
             patterns = subscription.patterns
-            self._topology.declare_subscription(channel, subscription, self.key(subscription))
+            self._declare(channel, subscription, self.key(subscription))
             if subscription.patterns == patterns:  # else it got another one meanwhile
                 self.drop(subscription)
+
+    def _declare(self, channel: Channel, subscription: Subscription, key: str) -> None:
+        self._topology.declare_subscription(channel, subscription, key, served=self._serves(subscription))
 
     def level(self, delay: float) -> "Level":
         """The Preparation of a publish into the delay level for so many seconds."""
@@ -105,7 +114,7 @@ class Declarations:
             quarantined=quarantined,
             way=Provenance(self._topology, subscription.name, key).of,
             counts_returns=self._topology.queue_type == "quorum",
-            declare_all=lambda channel: self._topology.declare_subscription(channel, subscription, key),
+            declare_all=lambda channel: self._declare(channel, subscription, key),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
         )
 

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, TYPE
 from qt_events.rabbitmq.topology import Topology
 
-PUBLISHED, RETURNED, ASTRAY = "published", "returned", "astray"
+PUBLISHED, RETURNED, BURIED, ASTRAY = "published", "returned", "buried", "astray"
 _DEATHS = "x-death"
+_COPIED = (TYPE, ATTEMPT, FIRST_FAILED)  # what a copy on its way back to its queue says
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,37 @@ class Provenance:
             return RETURNED if key == self.key and all(map(self._is_of_a_level, deaths)) else ASTRAY
         return RETURNED if exchange == self.topology.quarantined and key == self.key and not deaths else ASTRAY
 
-    def is_dead_letter(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:
-        """Whether the subscription's worker put it among the dead letters, or the broker did, out of its queue."""
-        exchange, key = delivery.get("exchange", ""), delivery.get("routing_key")
-        ways = exchange == "" or (exchange == self.topology.dead_letters and key == self.subscription)
-        return ways and all(map(self._is_own, _deaths(headers)))
+    def of_dead_letter(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> str:
+        """BURIED by the subscription's worker; or by which way it came to the queue that the broker dropped it from."""
+        exchange, key, deaths = delivery.get("exchange", ""), delivery.get("routing_key"), _deaths(headers)
+        if exchange != "" and (exchange, key) != (self.topology.dead_letters, self.subscription):
+            return ASTRAY
+        if not deaths:
+            return BURIED
+        last, *before = deaths
+        known = all(self._is_own(each) or self._is_of_a_level(each) for each in before)
+        return self._dropped(last) if known else ASTRAY
+
+    def believed(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The headers of a dead letter that count; None if it came by no way of ours."""
+        origin = self.of_dead_letter(delivery, headers)
+        if origin in (BURIED, ASTRAY):
+            return dict(headers) if origin == BURIED else None
+        names = (_DEATHS, *(_COPIED if origin == RETURNED else ()))
+        return {name: headers[name] for name in names if name in headers}
+
+    def _dropped(self, death: object) -> str:
+        """By which way what the broker dropped had come to the queue that this tells of."""
+        queue, exchange, keys = (_named(death, each) for each in ("queue", "exchange", "routing-keys"))
+        if queue == self.topology.quarantine(self.subscription):
+            return RETURNED if (exchange, keys) == (self.topology.quarantined, [self.subscription]) else ASTRAY
+        if not self._is_own(death):
+            return ASTRAY
+        if exchange == self.topology.events:
+            return PUBLISHED
+        own = self.topology.queue("")
+        comes_back = exchange == self.topology.redeliver and keys == [str(queue).removeprefix(own)]
+        return RETURNED if exchange == "" or comes_back else ASTRAY
 
     def _is_of_a_level(self, death: object) -> bool:
         """A level's exchange and queue have one name: what came into it by another exchange is none of ours."""

@@ -88,6 +88,10 @@ class Serving:
             self.must_serve(subscription.name, broadcast=subscription.broadcast)
         self.consumer = consumer
 
+    def serves(self, subscription: Subscription) -> bool:
+        """Whether a worker in this process takes its events: nobody else sees that its queue hears them."""
+        return self.consumer is not None and self.consumer.selection.takes(subscription.name)
+
     def must_serve(self, name: str, *, broadcast: bool) -> None:
         """NotSupportedError if the worker's pool cannot serve such a subscription."""
         left = self.consumer is not None and not self.consumer.selection.takes(name)

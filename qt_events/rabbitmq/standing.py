@@ -4,6 +4,7 @@ A component with rights of its own may not configure what others rely on: an adm
 (`qt-events topology declare`), and it only makes sure. See docs/security.md.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,14 @@ from amqp.exceptions import AccessRefused, ChannelError, NotFound
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.difference import Difference
 
+logger = logging.getLogger("qt_events")
+
 
 class Standing:
     """What has to stand, over one channel. A refusal closes that; py-amqp opens it again.
 
-    `refused` remembers names that this user may not declare, or bind, for the process's life: RabbitMQ logs each try.
+    `refused` remembers names that this user may not declare, or bind, for as long as its owner likes: RabbitMQ logs
+    each try, and so does this.
     """
 
     def __init__(self, channel: Channel, refused: set[str]) -> None:
@@ -47,24 +51,25 @@ class Standing:
             lambda: self._channel.queue_declare(name, passive=True),
         )
 
-    def bind(self, queue: str, exchange: str, key: str) -> None:
-        """Bind it, unless the queue is not this user's: then whose it is has bound it.
+    def bind(self, queue: str, exchange: str, key: str, *, served: bool = True) -> None:
+        """Bind it; `served` here, by this process. If not, and this user may not, then whose it is has bound it.
 
         Raises:
-            TopologyError: the queue is this user's, and it may not hear that.
+            TopologyError: the queue is this user's, and it may not hear that; or it is served here.
         """
-        if _binding(queue) in self._refused:
+        if not served and _binding(queue) in self._refused:
             return
         try:
             self._channel.queue_bind(queue, exchange, key)
         except AccessRefused as error:
-            if f"queue {queue!r}" not in error.reply_text and not is_about_a_publish(error):
+            is_anothers = not served and f"queue {queue!r}" in error.reply_text
+            if not is_anothers and not is_about_a_publish(error):
                 message = (
                     f"this user may not bind {queue!r} to {exchange!r} by {key!r}: "
                     "run `qt-events topology permissions --apply` as an administrator"
                 )
                 raise TopologyError(message) from error
-            self._note(_binding(queue), error)
+            self._note(_binding(queue), error, f"{queue!r} is bound by others: this user may not do it")
 
     def _stands(self, name: str, declare: Callable[[], object], look: Callable[[], object]) -> bool:
         if name not in self._refused:
@@ -72,7 +77,7 @@ class Standing:
                 declare()
                 return True
             except AccessRefused as error:
-                self._note(name, error)
+                self._note(name, error, f"{name!r} is declared by others: this user may not do it")
         try:
             look()
             return False
@@ -83,10 +88,11 @@ class Standing:
             )
             raise TopologyError(message) from error
 
-    def _note(self, name: str, error: AccessRefused) -> None:
+    def _note(self, name: str, error: AccessRefused, told: str) -> None:
         if is_about_a_publish(error):  # of the publisher, whose channel ended while this one's answer was waited for
             raise error
         self._refused.add(name)
+        logger.info(told)
 
 
 def _binding(queue: str) -> str:

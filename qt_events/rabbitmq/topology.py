@@ -122,10 +122,17 @@ class Topology:
         """What a publisher needs: the exchange."""
         self._standing(channel).exchange(self.events, "topic")
 
-    def declare_subscription(self, channel: Channel, subscription: Subscription, key: str) -> None:
+    def ask_again(self) -> None:
+        """Forget what this user was refused: on a new connection it may be allowed."""
+        self._refused.clear()
+
+    def declare_subscription(
+        self, channel: Channel, subscription: Subscription, key: str, *, served: bool = True
+    ) -> None:
         """The queue of a subscription (`key` is its name, for a broadcast its instance), and all that belongs to it.
 
-        Where this user may declare nothing, it has to stand already.
+        Where this user may declare nothing, it has to stand already. Unless it is `served` by this process, this user
+        need not be able to bind it either.
 
         Raises:
             TopologyError: something stands on the broker with other arguments, or is missing and may not be declared.
@@ -134,9 +141,9 @@ class Topology:
         try:
             self._declare_lasting(standing, subscription)
             standing.queue(self.queue(key), **self._queue(**self._dead_lettering(subscription)))
-            standing.bind(self.queue(key), self.redeliver, key)
+            standing.bind(self.queue(key), self.redeliver, key, served=served)
             for pattern in subscription.patterns:
-                standing.bind(self.queue(key), self.events, pattern)
+                standing.bind(self.queue(key), self.events, pattern, served=served)
         except ChannelError as error:
             raise topology_error(error, f"subscription {subscription.name!r}") from error
 
@@ -185,7 +192,7 @@ class Topology:
         name = subscription.name
         if standing.queue(self.dead(name), **self._queue()):
             standing.bind(self.dead(name), self.dead_letters, name)
-        alone = {"x-single-active-consumer": True}
+        alone = {"x-single-active-consumer": True, **self._to_dead_letters(subscription)}
         if self.has_quarantine(subscription) and standing.queue(self.quarantine(name), **self._queue(**alone)):
             standing.bind(self.quarantine(name), self.quarantined, name)
 
@@ -199,8 +206,12 @@ class Topology:
     def _dead_lettering(self, subscription: Subscription) -> dict[str, Any]:
         """What a producer's own TTL expires in the queue becomes a dead letter too."""
         expires = {"x-expires": INSTANCE_EXPIRES} if subscription.broadcast else {}
-        dead = {"x-dead-letter-exchange": self.dead_letters, "x-dead-letter-routing-key": subscription.name}
-        return {**dead, **self._at_least_once(), **expires}
+        return {**self._to_dead_letters(subscription), **expires}
+
+    def _to_dead_letters(self, subscription: Subscription) -> dict[str, Any]:
+        """What the broker drops is a dead letter, whatever limits an operator's policy has set."""
+        way = {"x-dead-letter-exchange": self.dead_letters, "x-dead-letter-routing-key": subscription.name}
+        return {**way, **self._at_least_once()}
 
     def _at_least_once(self) -> dict[str, Any]:
         if self.queue_type == "classic":

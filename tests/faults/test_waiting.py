@@ -59,7 +59,7 @@ async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
 
 async def test_looking_at_dead_letters_takes_none(rig: Rig) -> None:
     """Looking takes them off their queue and gives them back, and the broker counts that."""
-    rig.subscriptions = {"buried": "load.#"}
+    rig.subscriptions, rig.may_die = {"buried": "load.#"}, {"buried": {"exhausted"}}
 
     async def fail(_: Event[Any]) -> None:
         raise OSError

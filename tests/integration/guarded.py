@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import amqp
 
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.operating.management import ManagementApi
 from tests.integration.conftest import Fleet, WorkerProcess, channel_to
 
 _APPS = Path(__file__).parent / "apps"
@@ -74,6 +75,11 @@ class Guarded:
         """A worker process with the component's user, for its subscriptions alone."""
         environment: dict[str, Any] = {"FLEET_URL": self.url_of(component), "GUARDED_PREFIX": self.prefix}
         return await self.fleet.start("--subscriptions", component, *options, program=WORKER, **environment)
+
+    @property
+    def api(self) -> ManagementApi:
+        """Of this vhost, as an administrator."""
+        return ManagementApi(self._management_url, self.url.rpartition("/")[2])
 
     def name(self, name: str) -> str:
         return f"{self.prefix}.{name}"

@@ -9,7 +9,7 @@ import amqp
 import pytest
 
 from qt_events import Event, RetryPolicy
-from qt_events.codec import CONTENT_TYPE, encode
+from qt_events.codec import CONTENT_TYPE, Message, encode
 from qt_events.dead_letters import DeadLetterRecord, Progress
 from qt_events.errors import (
     BrokerUnreachableError,
@@ -20,6 +20,7 @@ from qt_events.errors import (
 )
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.envelope import body_of
+from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import channel_to, depth, until, until_told
 
@@ -242,6 +243,56 @@ async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
 
 CLOUD, PLAIN = {"content_type": CONTENT_TYPE}, {"content_type": "application/json"}
 FORGED = encode(Event("policy.forged", None, {"number": 1})).body
+CLAIMS: dict[str, Any] = {"qt-type": "policy.forged", "qt-attempt": 3, "qt-reason": "exhausted", "qt-key": "other"}
+RETRIED: dict[str, Any] = {"qt-type": "number.drawn", "qt-attempt": 2}
+
+
+async def test_an_expired_event_is_not_what_its_producer_says_in_our_headers(
+    bus: CeleryEventBus, amqp_url: str
+) -> None:
+    """Sent back it would be a type that its producer may not publish: it is of the key that the broker noted."""
+    heard: list[str] = []
+    bus.subscribe("#", lambda event: heard.append(event.type), name="fallible", retry=ONCE)
+    await bus.declarations.made()
+    forged: dict[str, Any] = {"application_headers": CLAIMS, "expiration": "1", **CLOUD}
+    await asyncio.to_thread(publish_raw, amqp_url, FORGED, **forged)
+    await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
+    (record,) = await listed(bus)
+    assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 0)
+    await bus.dead_letters.retry_all("fallible")
+    await handled(bus)
+    (record,) = await listed(bus)
+    assert (record.reason, heard) == ("mistyped", [])
+
+
+async def test_a_retry_that_expires_in_its_queue_stays_what_it_is(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """By an operator's message-ttl: it has been in a delay level before, and its headers are ours."""
+    await bus.declarations.made()
+    delayed = Publish("qt.retry.100", "fallible", Message(encode(event(3)).body, {"expiration": "1"}, RETRIED))
+    delayed.first = bus.declarations.level(0.1)
+    await bus.publisher.ask(delayed)
+    with channel_to(amqp_url) as channel:
+        raw = await until_told(lambda: channel.basic_get("qt.sub.fallible"))
+        channel.basic_reject(raw.delivery_tag, requeue=False)
+    await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
+    (record,) = await listed(bus)
+    assert (record.reason, record.event_type, record.attempts) == ("rejected", "number.drawn", 2)
+
+
+async def test_what_the_broker_drops_from_quarantine_is_a_dead_letter(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
+    """By a limit of an operator's policy, for example."""
+    await bus.declarations.made()
+    expiring = Message(encode(event(3)).body, {"expiration": "1"}, RETRIED)
+    await bus.publisher.ask(Publish("qt.quarantine", "fallible", expiring))
+    await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
+    (record,) = await listed(bus)
+    assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 2)
+
+
 BROKEN = {
     "no JSON": (b"not json", CLOUD, "undecodable"),
     "truncated": (encode(event(1)).body[:-9], CLOUD, "undecodable"),

@@ -1,6 +1,7 @@
 """Real users on a real broker: each component can do its own work, and nothing in another's name."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -244,3 +245,43 @@ async def test_a_pattern_that_was_not_permitted_is_a_named_error(guarded: Guarde
         bus.subscribe("market.*", print, name="ranker.on_close")
         with pytest.raises(TopologyError, match=r"may not bind.*market\.\*.*qt-events topology permissions --apply"):
             await bus.publish(Event("ranking.updated"))
+
+
+async def test_who_may_not_bind_its_own_queue_is_told_so_and_served_again_when_permitted(guarded: Guarded) -> None:
+    """It would hear nothing, and nobody would know; nothing has to be started again."""
+    (rights,) = (each for each in json.loads(guarded.command("permissions", "--json"))["permissions"]
+                 if each["component"] == "ranker")  # fmt: skip
+    mine = guarded.name("sub.ranker.on_close").replace(".", r"\.")
+    with guarded.bus("ranker") as bus:
+        bus.subscribe("market.closed", print, name="ranker.on_close")
+        assert mine in rights["write"]
+        guarded.api.permit(rights["user"], rights["configure"], rights["write"].replace(mine, "none"), rights["read"])
+        try:
+            with pytest.raises(TopologyError, match=r"may not bind.*ranker\.on_close.*permissions --apply"):
+                await asyncio.wait_for(bus.run_forever(), 60)
+        finally:
+            guarded.api.permit(rights["user"], rights["configure"], rights["write"], rights["read"])
+        async with bus:
+            await bus.publish(Event("ranking.updated"))
+
+
+async def test_what_was_refused_is_asked_for_again_over_a_new_connection(guarded: Guarded, broker: Broker) -> None:
+    """A process goes on when an administrator has permitted it; over the same connection nobody asks twice."""
+    user, name = f"{guarded.prefix}-ranker", f"qt-test-{uuid.uuid4().hex}"
+    url = broker.management.create_vhost(name)
+    api = ManagementApi(broker.management_url, name)
+    api.permit(user, "^$", ".*", ".*")
+    bus = CeleryEventBus(guarded.url_of("ranker").rpartition("/")[0] + "/" + url.rpartition("/")[2], prefix="other")
+    try:
+        for _ in range(2):
+            with pytest.raises(TopologyError, match="is missing"):
+                await bus.publish(Event("ranking.updated"))
+        api.permit(user, ".*", ".*", ".*")
+        with pytest.raises(TopologyError, match="is missing"):
+            await bus.publish(Event("ranking.updated"))
+        await until_told(lambda: broker.management.close_connections(name), what="the publisher's connection")
+        await until(lambda: bus.publisher.session > 1, what="another connection")
+        await bus.publish(Event("ranking.updated"))
+    finally:
+        bus.close()
+        broker.management.delete_vhost(name)

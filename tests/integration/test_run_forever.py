@@ -245,9 +245,9 @@ async def test_subscribing_while_running_declares_nothing_on_the_callers_loop(
     bus, first, late, threads = make_bus(), Handler(), Handler(), set()
     declare = Topology.declare_subscription
 
-    def noted(topology: Topology, *arguments: Any) -> None:
+    def noted(topology: Topology, *arguments: Any, **options: Any) -> None:
         threads.add(threading.get_ident())
-        declare(topology, *arguments)
+        declare(topology, *arguments, **options)
 
     monkeypatch.setattr(Topology, "declare_subscription", noted)
     bus.subscribe("happened", first, name="first")

@@ -94,7 +94,7 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
     }
     level = {"x-dead-letter-exchange": f"{prefix}.redeliver", **queue, **safe}
     expires = {"x-expires": 30 * 60 * 1000}
-    alone = {**queue, "x-single-active-consumer": True}
+    alone = {**queue, **safe, **dead_lettering(f"{prefix}.dead", "guard"), "x-single-active-consumer": True}
     quarantine = {f"{prefix}.quarantine.guard": alone} if queue_type == "quorum" else {}
     assert queues(management, vhost) == {
         f"{prefix}.sub.guard": {**queue, **safe, **dead_lettering(f"{prefix}.dead", "guard")},

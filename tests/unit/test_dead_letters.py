@@ -123,6 +123,17 @@ async def test_several_are_found_in_one_look() -> None:
     assert box.left == ["d0", "d1", "d3", "d4", "d5", "d6", "d8", "d9"]
 
 
+async def test_no_more_are_discarded_than_were_meant() -> None:
+    """The first ones, of several batches too; those behind keep their order."""
+    box, told = Shelf([letter(number) for number in range(2 * BATCH)]), list[Progress]()
+    assert await box.discard_all("s", limit=BATCH + 2, on_progress=told.append) == BATCH + 2
+    assert told[-1] == Progress(BATCH + 2, BATCH + 2)
+    assert box.left == [f"d{number}" for number in range(BATCH + 2, 2 * BATCH)]
+    assert await box.discard_all("s", limit=2 * BATCH) == BATCH - 2
+    with pytest.raises(InvalidOptionError, match="limit=0"):
+        await box.discard_all("s", limit=0)
+
+
 async def test_an_unknown_one_among_several_stops_all() -> None:
     """Named, up to ten of them; nothing is done."""
     box = Shelf([letter(1)])

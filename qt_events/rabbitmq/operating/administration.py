@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 from celery.utils.imports import cwd_in_path
 
@@ -94,7 +95,8 @@ class Administration:
         """
         api = self._api()
         wanted = {self.user(each): each for each in permissions}
-        missing = [user for user in wanted if user not in api.users()]
+        known = api.users()
+        missing = [user for user in wanted if user not in known]
         if missing and not create_users:
             message = f"there are no users {', '.join(missing)}: make them, or have them made with --create-users"
             raise TopologyError(message)
@@ -121,18 +123,18 @@ class Administration:
         if held is None:
             message = f"nothing of a subscription {subscription!r} stands: `qt-events topology show` lists what does"
             raise UnknownSubscriptionError(message)
-        counts = [self._depth(queue) for queue in held.queues]
+        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
+            counts = [self._depth(channel, queue) for queue in held.queues]
+            held.quarantined = self._depth(channel, self.topology.quarantine(subscription))[0]
+            held.dead_letters = self._depth(channel, self.topology.dead(subscription))[0]
         held.waiting, held.consumers = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
-        held.quarantined = self._depth(self.topology.quarantine(subscription))[0]
-        held.dead_letters = self._depth(self.topology.dead(subscription))[0]
         return held
 
-    def _depth(self, queue: str) -> tuple[int, int]:
-        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
-            try:
-                return self.topology.depth(channel, queue)
-            except NotFound:
-                return 0, 0
+    def _depth(self, channel: Channel, queue: str) -> tuple[int, int]:
+        try:
+            return self.topology.depth(channel, queue)
+        except NotFound:  # that closed the channel; py-amqp opens it again
+            return 0, 0
 
     def remove(self, held: Holding, *, with_dead_letters: bool = False, force: bool = False) -> None:
         """Delete its queues with what is in them. Retries that wait come to `lost` then.

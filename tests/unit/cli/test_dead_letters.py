@@ -41,6 +41,7 @@ class Letters:
         self.records = [letter(1), letter(2)]
         self.error: BaseException | None = None
         self.skips = False
+        self.answer = 5
 
     async def stream(self, subscription: str | None) -> AsyncIterator[DeadLetterRecord]:
         self.calls.append(("stream", subscription))
@@ -59,7 +60,7 @@ class Letters:
             on_skipped(self.records[0], IncompleteDeadLetterError("too large"))
         if self.error:
             raise self.error
-        return 5
+        return self.answer
 
     async def retry_many(self, ids: list[str], **options: Any) -> int:
         return self._answer("retry", *ids, **options)
@@ -141,11 +142,22 @@ def test_which_ones_has_to_be_said_once(letters: Letters, command: str, args: li
 def test_discarding_all_asks_first(
     letters: Letters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, code: int
 ) -> None:
-    """With the number; no answer is no."""
+    """With the number, and no more are removed than it says; no answer is no."""
     monkeypatch.setattr("sys.stdin", StringIO(answer))
     assert exit_code("discard", "--all", "-s", "x") == code
     assert "Remove 5 dead letters of 'x' for good?" in capsys.readouterr().out
-    assert (("discard all", "x", {}) in letters.calls) is (code == 0)
+    assert (("discard all", "x", {"limit": 5}) in letters.calls) is (code == 0)
+
+
+def test_where_there_is_nothing_to_discard_a_yes_removes_nothing(
+    letters: Letters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came after the question was not asked about."""
+    letters.answer = 0
+    monkeypatch.setattr("sys.stdin", StringIO("y\n"))
+    assert exit_code("discard", "--all", "-s", "x") == 0
+    assert [call for call in letters.calls if call[0] == "discard all"] == [("discard all", "x", {"dry_run": True})]
+    assert "0 discarded" in capsys.readouterr().out
 
 
 def test_a_wrong_app_url_or_rate_is_wrong_usage(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ class FakeApi:
         self.calls.append((url, vhost))
 
     def users(self) -> set[str]:
+        self.calls.append(("users",))
         return self.known
 
     def create_user(self, name: str, password: str) -> None:
@@ -87,7 +88,16 @@ def test_applying_sets_topics_before_exchanges(app: Any) -> None:
     assert (done.exit_code, done.stdout) == (0, "set for 1 users in the vhost 'desks'\n")
     (url, vhost), *calls = FakeApi.calls
     assert (url, vhost) == (f"http://admin:{PASSWORD}@localhost:15672/api/", "desks")
-    assert [call[0] for call in calls] == ["topic"] * 28 + ["permit"]
+    assert [call[0] for call in calls] == ["users", *["topic"] * 28, "permit"]
+
+
+def test_who_there_is_is_asked_once(app: Any) -> None:
+    """However many components there are."""
+    desk = app.components()[0]
+    app.components = lambda: [desk, Component("ledger", (), desk.subscriptions)]
+    FakeApi.known = {"shop-desk", "shop-ledger"}
+    assert run("permissions", "--apply").exit_code == 0
+    assert FakeApi.calls.count(("users",)) == 1
 
 
 def test_users_that_there_are_not_are_made_only_if_asked(app: Any) -> None:
@@ -96,7 +106,7 @@ def test_users_that_there_are_not_are_made_only_if_asked(app: Any) -> None:
     assert refused.exit_code == 1
     assert "shop-desk" in str(refused.exception)
     assert "--create-users" in str(refused.exception)
-    assert len(FakeApi.calls) == 1
+    assert FakeApi.calls[1:] == [("users",)]
     made = run("permissions", "--apply", "--create-users")
     (password,) = (call[2] for call in FakeApi.calls if call[0] == "create")
     assert f"shop-desk {password}\n" in made.stdout

@@ -14,10 +14,18 @@ class RecordingTopology:
     """Stands in for a Topology: notes what is declared, and lets a test step in between."""
 
     events = "qt.events"
+    queue_type = "quorum"
 
     def __init__(self) -> None:
         self.declared: list[Any] = []
+        self.served: bool | None = None
         self.meanwhile: Callable[[], None] = lambda: None
+
+    def queue(self, key: str) -> str:
+        return f"qt.sub.{key}"
+
+    def has_quarantine(self, _subscription: Subscription) -> bool:
+        return False
 
     def declare_base(self, _channel: object) -> None:
         self.declared.append("base")
@@ -28,8 +36,8 @@ class RecordingTopology:
     def declare_level(self, _channel: object, delay: float) -> None:
         self.declared.append(self.level(delay)[0])
 
-    def declare_subscription(self, _channel: object, subscription: Subscription, key: str) -> None:
-        patterns = subscription.patterns
+    def declare_subscription(self, _channel: object, subscription: Subscription, key: str, *, served: bool) -> None:
+        patterns, self.served = subscription.patterns, served
         self.meanwhile()
         self.declared.append((key, patterns))
 
@@ -42,7 +50,7 @@ def topology() -> RecordingTopology:
 @pytest.fixture
 def declarations(topology: RecordingTopology) -> Declarations:
     publisher: Any = None  # only asked where nothing is published
-    return Declarations(topology, publisher, lambda _: 1)  # type: ignore[arg-type]
+    return Declarations(topology, publisher, lambda _: 1, lambda each: each.broadcast)  # type: ignore[arg-type]
 
 
 def subscription(broadcast: bool = False) -> Subscription:
@@ -124,3 +132,18 @@ def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:
     assert declarations.key(state).startswith("guard.")
     assert declarations.key(state) != before
     assert declarations.key(subscription()) == "guard"
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_what_is_served_here_is_declared_as_that(
+    declarations: Declarations, topology: RecordingTopology, served: bool
+) -> None:
+    """By the publisher and by the worker: a queue of its own that may not be bound is nobody else's to bind."""
+    channel: Any = None
+    guard = subscription(broadcast=served)
+    declarations.want(guard)
+    make(declarations)
+    assert topology.served is served
+    topology.served = not served
+    declarations.queues(guard)[0].declare_all(channel)
+    assert topology.served is served

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.rabbitmq.provenance import ASTRAY, PUBLISHED, RETURNED, Provenance
+from qt_events.rabbitmq.provenance import ASTRAY, BURIED, PUBLISHED, RETURNED, Provenance
 from qt_events.rabbitmq.topology import Topology
 
 TOPOLOGY = Topology("qt")
@@ -75,19 +75,57 @@ def test_a_broadcasts_instance_takes_no_other_instances_returns() -> None:
     assert STATE.of(came("qt.redeliver", "state.ffffffffffff"), {}) == ASTRAY
 
 
+def dropped(queue: str, exchange: str, *keys: str) -> dict[str, Any]:
+    return {**died(queue, exchange), "routing-keys": list(keys)}
+
+
+GIVEN = {"qt-type": "x.y", "qt-attempt": 3, "qt-reason": "exhausted"}
+OF_STATE = "qt.sub.state.0123456789ab"
+
+
 @pytest.mark.parametrize(
-    ("delivery", "headers", "genuine"),
+    ("delivery", "deaths", "origin"),
     [
-        (came("qt.dead", "state"), {}, True),
-        (came("qt.dead", "state"), {"x-death": [died("qt.sub.state.0123456789ab", "qt.events")]}, True),
-        (came("", "qt.dead.state"), {}, True),
-        (came("qt.dead", "other"), {}, False),
-        (came("qt.dead", "state"), {"x-death": [died("qt.sub.other", "qt.events")]}, False),
-        (came("qt.sub.mine", "state"), {}, False),
+        (came("qt.dead", "state"), [], BURIED),
+        (came("", "qt.dead.state"), [], BURIED),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.events", "a.b")], PUBLISHED),
+        (came("", "qt.dead.state"), [dropped(OF_STATE, "qt.events", "a.b")], PUBLISHED),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "", OF_STATE)], RETURNED),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver", "state.0123456789ab")], RETURNED),
+        (
+            came("qt.dead", "state"),
+            [dropped(OF_STATE, "qt.redeliver", "state.0123456789ab"), died("qt.retry.100")],
+            RETURNED,
+        ),
+        (came("qt.dead", "state"), [dropped("qt.quarantine.state", "qt.quarantine", "state")], RETURNED),
+        (came("qt.dead", "other"), [], ASTRAY),
+        (came("qt.sub.mine", "state"), [], ASTRAY),
+        (came("qt.dead", "state"), [dropped("qt.sub.other", "qt.events", "a.b")], ASTRAY),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.events", "a.b"), died("qt.sub.mine")], ASTRAY),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.sub.mine", "a.b")], ASTRAY),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.quarantine", "state")], ASTRAY),
+        (came("qt.dead", "state"), [dropped("qt.quarantine.state", "qt.events", "a.b")], ASTRAY),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver", "other")], ASTRAY),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver", "other", "state.0123456789ab")], ASTRAY),
+        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver")], ASTRAY),
+        (came("qt.dead", "state"), [died("qt.retry.100")], ASTRAY),
+        (came("qt.dead", "state"), [died("qt.retry.100"), dropped(OF_STATE, "qt.redeliver", "state")], ASTRAY),
+        (came("qt.dead", "state"), ["qt.sub.state"], ASTRAY),
     ],
-)
-def test_a_dead_letter_is_its_subscriptions_own(
-    delivery: dict[str, Any], headers: dict[str, Any], genuine: bool
+)  # fmt: skip
+def test_a_dead_letter_is_buried_by_a_worker_or_dropped_by_the_broker(
+    delivery: dict[str, Any], deaths: list[Any], origin: str
 ) -> None:
-    """From its workers, or expired in its queue."""
-    assert STATE.is_dead_letter(delivery, headers) is genuine
+    """Out of a queue of its subscription, into which it came by a way of ours; also where it came from a level."""
+    assert STATE.of_dead_letter(delivery, {**GIVEN, **({"x-death": deaths} if deaths else {})}) == origin
+
+
+def test_of_a_dead_letter_only_what_its_way_vouches_for_is_believed() -> None:
+    """All of a worker's; of what came back to the queue what our copies say; of what was published nothing."""
+    first = {"x-death": [dropped("qt.sub.audit", "qt.events", "a.b")]}
+    returned = {"x-death": [dropped("qt.sub.audit", "qt.redeliver", "audit"), died("qt.retry.100")]}
+    way = came("qt.dead", "audit")
+    assert AUDIT.believed(way, GIVEN) == GIVEN
+    assert AUDIT.believed(way, {**GIVEN, **first}) == first
+    assert AUDIT.believed(way, {**GIVEN, **returned}) == {"qt-type": "x.y", "qt-attempt": 3, **returned}
+    assert AUDIT.believed(came("qt.sub.mine", "audit"), GIVEN) is None

@@ -77,21 +77,32 @@ def refusal(what: str) -> AccessRefused:
     return AccessRefused(f"ACCESS_REFUSED - access to {what} in vhost '/' refused for user 'u'", spec.Queue.Bind)
 
 
-def test_anothers_queue_is_left_to_whose_it_is() -> None:
-    """A worker declares what others of its app serve, as far as it may; it asks once."""
+def test_anothers_queue_is_left_to_whose_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker declares what others of its app serve, as far as it may; it asks once, and says so."""
+    caplog.set_level("INFO", "qt_events")
     channel = Channel(refused=refusal("queue 'qt.sub.a'"))
     found = standing(channel)
     for key in ("x", "y"):
-        found.bind("qt.sub.a", "qt.events", key)
+        found.bind("qt.sub.a", "qt.events", key, served=False)
     assert channel.asked == ["bind qt.sub.a qt.events x"]
+    assert caplog.messages == ["'qt.sub.a' is bound by others: this user may not do it"]
 
 
+def test_a_queue_that_is_served_here_has_to_be_bound_here() -> None:
+    """Who has lost the right to it would hear nothing, also where it was left to others before."""
+    found = standing(Channel(refused=refusal("queue 'qt.sub.a'")))
+    found.bind("qt.sub.a", "qt.events", "x", served=False)
+    with pytest.raises(TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"):
+        found.bind("qt.sub.a", "qt.events", "x", served=True)
+
+
+@pytest.mark.parametrize("served", [True, False])
 @pytest.mark.parametrize("what", ["topic 'x' in exchange 'qt.events'", "exchange 'qt.events'", "queue 'qt.sub.ab'"])
-def test_its_own_queue_that_may_not_hear_something_is_a_named_error(what: str) -> None:
+def test_its_own_queue_that_may_not_hear_something_is_a_named_error(what: str, served: bool) -> None:
     """Rather than a subscription that stays silent."""
     channel = Channel(refused=refusal(what))
     with pytest.raises(TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"):
-        standing(channel).bind("qt.sub.a", "qt.events", "x")
+        standing(channel).bind("qt.sub.a", "qt.events", "x", served=served)
 
 
 def test_a_refused_publish_is_none_of_ours() -> None:
