@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test soak check clean
+.PHONY: help run fleet test soak fuzz check clean
 
 help:  ## list the targets
 	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -28,6 +28,9 @@ test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
 	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: .venv/.installed-dev  ## a million broken messages through all that reads them: make fuzz ARGS="--inputs 10000"
+	@$(BIN)/python -m tests.fuzz.fuzz $(or $(ARGS),--inputs 1000000 --processes 2)
 
 check: .venv/.installed-dev  ## style, types, who imports whom
 	@$(BIN)/ruff check .
