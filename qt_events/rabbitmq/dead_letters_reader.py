@@ -14,11 +14,8 @@ from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.errors import BrokerError, BrokerUnreachableError, UnknownSubscriptionError
-from qt_events.rabbitmq.connection import unreadable
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, visiting
 from qt_events.rabbitmq.topology import Topology
-
-unreadable.guard()
 
 _FIRST = 16  # messages of the first batch; each further one may be twice as large
 _HELD = 8_000_000  # bytes of bodies that a batch should hold at most, if the next ones are as large as the last

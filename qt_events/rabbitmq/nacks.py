@@ -5,6 +5,8 @@ import math
 from qt_events.rabbitmq.orders import Publish
 
 PAUSE = 0.1  #: seconds after the first nack; each further one doubles it, for every try may reach other queues again
+LONGEST = 2.0  #: seconds between two tries, at most: so soon after an outage all that waited for its end goes
+ANSWER = 0.5  #: seconds before the order's deadline, for the answer to the last try
 
 
 class Nacks:
@@ -16,10 +18,10 @@ class Nacks:
     def add(self, order: Publish, now: float) -> bool:
         """Note a nack; whether there is another try before the order's waiter has given up."""
         order.nacks += 1
-        due = now + PAUSE * 2 ** (order.nacks - 1)
-        if due >= order.deadline:
+        last = order.deadline - ANSWER
+        if now >= last:
             return False
-        self._due[order] = due
+        self._due[order] = min(now + _pause(order.nacks), last)
         return True
 
     @property
@@ -33,3 +35,8 @@ class Nacks:
         for order in taken:
             del self._due[order]
         return taken
+
+
+def _pause(nacks: int) -> float:
+    """Seconds. The exponent has a bound too: an order may be nacked for days."""
+    return float(min(PAUSE * 2 ** min(nacks - 1, 16), LONGEST))

@@ -13,7 +13,7 @@ import kombu
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.codec import MAX_BODY, too_large
-from qt_events.rabbitmq.connection import unreadable
+from qt_events.rabbitmq.connection.unreadable import UNREADABLE
 from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, RETURNS, TRIAL, TYPE, Envelope, body_of, encodable
 from qt_events.rabbitmq.provenance import ASTRAY, RETURNED
 
@@ -21,8 +21,6 @@ ENVELOPE = "envelope"  #: where a message's headers carry the Envelope inside th
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
 _OURS = (ATTEMPT, TYPE, FIRST_FAILED, TRIAL)
 _MAX_MESSAGE_ID = 255
-
-unreadable.guard()
 
 
 class SubscriptionQueue(kombu.Queue):
@@ -119,7 +117,7 @@ def _flaw(size: int, routing_key: str, given: dict[Any, Any]) -> str:
         return too_large(size)
     if encodable(routing_key) != routing_key:
         return f"its routing key {routing_key!a} is no UTF-8"
-    return str(given.get(unreadable.UNREADABLE, ""))
+    return str(given.get(UNREADABLE, ""))
 
 
 def _held(raw: RawMessage) -> tuple[bytes, int]:

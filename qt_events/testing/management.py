@@ -1,4 +1,4 @@
-"""Management: what a test needs of RabbitMQ's HTTP API."""
+"""Management: what a test needs of RabbitMQ's HTTP API. A client of its own, for it checks what the bus's own does."""
 
 import base64
 import http.client

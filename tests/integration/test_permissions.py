@@ -39,7 +39,7 @@ def guarded(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 async def test_a_producer_cannot_publish_anothers_type_and_its_other_publishes_go_on(guarded: Guarded) -> None:
     """A named error for each, however many others are in flight on the same connection."""
     with guarded.bus("ranker") as bus:
-        types = ["ranking.updated", "limits.changed", "ranking.updated", "order.filled"] * 5
+        types = ["ranking.updated", "limits.changed", "ranking.updated", "ticket.filled"] * 5
         results = await asyncio.gather(*(bus.publish(Event(each)) for each in types), return_exceptions=True)
     for event_type, result in zip(types, results, strict=True):
         if event_type == "ranking.updated":
@@ -90,9 +90,9 @@ FORBIDDEN: dict[str, Act] = {
     "add to another's retries of a week": keyed("retry.838860800", "desk.on_order"),
     "add to what is lost": keyed("lost", ""),
     "order workers about": lambda channel, name: channel.basic_publish(amqp.Message("{}"), name("pidbox"), ""),
-    "have its queue hear another type": bound("sub.ranker.on_close", "events", "order.placed"),
+    "have its queue hear another type": bound("sub.ranker.on_close", "events", "ticket.placed"),
     "have its queue hear everything": bound("sub.ranker.on_close", "events", "#"),
-    "have another's queue hear a type": bound("sub.desk.on_order", "events", "market.closed"),
+    "have another's queue hear a type": bound("sub.desk.on_order", "events", "bell.rung"),
     "have its queue hear another's retries": bound("sub.ranker.on_close", "redeliver", "desk.on_order"),
     "have its queue hear all retries": bound("sub.ranker.on_close", "redeliver", "#"),
     "have its queue hear dead letters": bound("sub.ranker.on_close", "dead", "ranker.on_close"),
@@ -114,17 +114,17 @@ def forged(event_type: str, **headers: Any) -> amqp.Message:
 #: What RabbitMQ lets a component do that may make queues of its own, and what it would come to at another's.
 def by_more_keys(channel: amqp.Channel, name: Callable[[str], str]) -> None:
     """A CC header adds routing keys that nobody asks about."""
-    channel.basic_publish(forged("market.closed", CC=["market.closed"]), name("events"), "order.filled")
+    channel.basic_publish(forged("bell.rung", CC=["bell.rung"]), name("events"), "ticket.filled")
 
 
 def by_more_keys_of_a_level(channel: amqp.Channel, name: Callable[[str], str]) -> None:
-    headers = {"CC": ["ranker.on_close"], "qt-type": "market.closed"}
-    channel.basic_publish(forged("market.closed", **headers), name("retry.100"), "desk.on_order")
+    headers = {"CC": ["ranker.on_close"], "qt-type": "bell.rung"}
+    channel.basic_publish(forged("bell.rung", **headers), name("retry.100"), "desk.on_order")
 
 
 def by_more_keys_of_the_dead(channel: amqp.Channel, name: Callable[[str], str]) -> None:
-    headers = {"CC": ["ranker.on_close"], "qt-type": "market.closed", "qt-reason": "exhausted"}
-    channel.basic_publish(forged("market.closed", **headers), name("dead"), "desk.on_order")
+    headers = {"CC": ["ranker.on_close"], "qt-type": "bell.rung", "qt-reason": "exhausted"}
+    channel.basic_publish(forged("bell.rung", **headers), name("dead"), "desk.on_order")
 
 
 def by_dead_lettering(exchange: str, key: str) -> Act:
@@ -134,7 +134,7 @@ def by_dead_lettering(exchange: str, key: str) -> Act:
         channel.queue_declare(queue, durable=True, auto_delete=False, arguments={**arguments, "x-expires": 60_000})
         own = queue.removeprefix(name("sub."))
         channel.queue_bind(queue, name("redeliver"), own)
-        message = forged("market.closed", **{"qt-type": "market.closed"})
+        message = forged("bell.rung", **{"qt-type": "bell.rung"})
         channel.basic_publish(message, name("retry.100"), own)
 
     return act
@@ -144,21 +144,21 @@ def by_alternate_exchange(channel: amqp.Channel, name: Callable[[str], str]) -> 
     own = name(f"sub.desk.on_limits.{uuid.uuid4().hex[:12]}")
     arguments = {"alternate-exchange": name("events")}
     channel.exchange_declare(own, "topic", durable=True, auto_delete=False, arguments=arguments)
-    channel.basic_publish(forged("market.closed"), own, "market.closed")
+    channel.basic_publish(forged("bell.rung"), own, "bell.rung")
 
 
 def by_bound_exchange(channel: amqp.Channel, name: Callable[[str], str]) -> None:
     own = name(f"sub.desk.on_limits.{uuid.uuid4().hex[:12]}")
     channel.exchange_declare(own, "topic", durable=True, auto_delete=False)
     channel.exchange_bind(name("retry.100"), own, "#")
-    channel.basic_publish(forged("market.closed", **{"qt-type": "market.closed"}), own, "ranker.on_close")
+    channel.basic_publish(forged("bell.rung", **{"qt-type": "bell.rung"}), own, "ranker.on_close")
 
 
 TRICKS: list[Act] = [
     by_more_keys,
     by_more_keys_of_a_level,
     by_more_keys_of_the_dead,
-    by_dead_lettering("events", "market.closed"),
+    by_dead_lettering("events", "bell.rung"),
     by_dead_lettering("retry.200", "ranker.on_close"),
     by_dead_lettering("quarantine", "ranker.on_close"),
     by_alternate_exchange,
@@ -177,7 +177,7 @@ async def test_what_the_broker_lets_through_is_recognized_at_the_end(guarded: Gu
         for trick in TRICKS:
             trick(channel, guarded.name)
     with guarded.bus("ranker") as bus:
-        bus.subscribe("market.closed", hear, name="ranker.on_close")
+        bus.subscribe("bell.rung", hear, name="ranker.on_close")
         async with bus:
             dead = lambda: guarded.depth("dead.ranker.on_close") == len(TRICKS)  # noqa: E731
             await until_told(dead, what="a dead letter of each")
@@ -190,12 +190,12 @@ async def test_what_the_broker_lets_through_is_recognized_at_the_end(guarded: Gu
 async def test_a_worker_with_its_own_rights_serves_retries_buries_and_quarantines(guarded: Guarded) -> None:
     """Beside others of the same app, of whose queues it sees only that they stand; remote control and events work."""
     with guarded.bus("ranker") as producer:
-        suspect = Event("order.placed", None, {"order": "suspect"})
+        suspect = Event("ticket.placed", None, {"order": "suspect"})
         await producer.publish(suspect)
         await asyncio.to_thread(guarded.return_thrice, "desk.on_order")
         desk = await guarded.work("desk", "-E")
         ledger = await guarded.work("ledger", "-E")
-        plain, later, bad = (Event("order.placed", None, {"order": each}) for each in ("plain", "later", "bad"))
+        plain, later, bad = (Event("ticket.placed", None, {"order": each}) for each in ("plain", "later", "bad"))
         for event in (plain, later, bad):
             await producer.publish(event)
     fleet = guarded.fleet
@@ -231,7 +231,7 @@ async def test_what_nobody_has_declared_is_told_by_who_may_not_declare_it(guarde
         bus = CeleryEventBus(guarded.url_of("ranker").rpartition("/")[0] + "/" + url.rpartition("/")[2], prefix="other")
         with pytest.raises(TopologyError, match=r"'other\.events' is missing.*qt-events topology declare"):
             await bus.publish(Event("ranking.updated"))
-        bus.subscribe("market.closed", print, name="ranker.on_close")
+        bus.subscribe("bell.rung", print, name="ranker.on_close")
         with pytest.raises(TopologyError, match=r"is missing.*qt-events topology declare"):
             await bus.run_forever()
         bus.close()
@@ -253,7 +253,7 @@ async def test_who_may_not_bind_its_own_queue_is_told_so_and_served_again_when_p
                  if each["component"] == "ranker")  # fmt: skip
     mine = guarded.name("sub.ranker.on_close").replace(".", r"\.")
     with guarded.bus("ranker") as bus:
-        bus.subscribe("market.closed", print, name="ranker.on_close")
+        bus.subscribe("bell.rung", print, name="ranker.on_close")
         assert mine in rights["write"]
         guarded.api.permit(rights["user"], rights["configure"], rights["write"].replace(mine, "none"), rights["read"])
         try:

@@ -60,20 +60,6 @@ async def test_a_child_killed_under_load_costs_nobody_an_event(fleet: Fleet, cli
     assert await client.dead_letters.list("killing") == []
 
 
-async def test_what_kills_every_child_becomes_a_dead_letter(fleet: Fleet, client: CeleryEventBus) -> None:
-    """Poison ends no worker and keeps no other event from being handled."""
-    worker = await start(fleet, "prefork", "-c", "2")
-    poison = await publish(client, "killing", kills=1000)
-    others = [await publish(client, "killing") for _ in range(5)]
-    record = await one_dead_letter(client, "killing")
-    assert (record.event_id, record.reason) == (poison.id, "poison")
-    for event in [poison, *others]:
-        await fleet.until_called("bystander", event=event)
-    for event in others:
-        await fleet.until_called("killing", event=event)
-    assert worker.process.poll() is None
-
-
 # Time limits
 
 

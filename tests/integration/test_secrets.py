@@ -126,14 +126,19 @@ def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str])
     return [(folder / str(number)).read_text(errors="replace") for number in range(len(chosen))]
 
 
-@pytest.mark.parametrize("place", ["refused", "away", "malformed"])
-def test_no_command_tells_a_secret(place: str, places: dict[str, str], broker: Broker, tmp_path: Path) -> None:
-    """Every one of them where the login is refused, where nobody answers, and where the URL is none."""
-    chosen = calls()
-    told = outcomes(tmp_path, chosen, secrets_at(places[place], broker.management_url))
+def silent_of(chosen: list[list[str]], folder: Path, environment: dict[str, str]) -> list[str]:
+    """What each of them says, which is something, and nothing of a secret."""
+    told = outcomes(folder, chosen, environment)
     for call, text in zip(chosen, told, strict=True):
         assert text.strip(), f"{call} said nothing at all"
         assert leaks(text) == [], call
+    return told
+
+
+@pytest.mark.parametrize("place", ["refused", "malformed"])
+def test_no_command_tells_a_secret(place: str, places: dict[str, str], broker: Broker, tmp_path: Path) -> None:
+    """Every one of them where the login is refused, and where the URL is none."""
+    silent_of(calls(), tmp_path, secrets_at(places[place], broker.management_url))
 
 
 # What a program has in its hands
@@ -165,10 +170,9 @@ async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
     return [each for each in told if isinstance(each, BaseException)]
 
 
-@pytest.mark.parametrize("place", ["refused", "away"])
-@pytest.mark.parametrize("made", ["by a URL", "by an app"])
+@pytest.mark.parametrize(("made", "place"), [("by a URL", "refused"), ("by a URL", "away"), ("by an app", "refused")])
 async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
-    place: str, made: str, places: dict[str, str], caplog: pytest.LogCaptureFixture
+    made: str, place: str, places: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its representations, statistics, reports and logs; its errors, with their tracebacks and what led to them."""
     caplog.set_level(logging.DEBUG)
@@ -227,6 +231,17 @@ def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[
     opened = Desk(with_login(amqp_url), broker.management_url, tmp_path)
     yield opened
     opened.close()
+
+
+def test_no_command_of_an_operator_at_work_tells_a_secret(desk: Desk, broker: Broker, tmp_path: Path) -> None:
+    """Those on topology and dead letters, where the login is taken."""
+    broker.rabbitmqctl("set_user_tags", USER, "administrator")
+    chosen = [each for each in calls() if each[1] in {"topology", "dead-letters"}]
+    chosen.sort(key=lambda call: "declare" not in call)  # first: then the others have something to look at
+    told = silent_of(chosen, tmp_path, secrets_at(desk.url, broker.management_url))
+    said = {" ".join(call[1:3]): text for call, text in zip(chosen, told, strict=True)}
+    assert "declared: exchanges" in said["topology declare"]
+    assert "served by nobody" in said["topology show"]
 
 
 def arguments_of(pid: int) -> str:

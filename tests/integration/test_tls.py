@@ -4,15 +4,20 @@ import asyncio
 import re
 import shutil
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import celery
 import pytest
+from typer.testing import CliRunner, Result
 
+from qt_events.cli import GROUP, build_app
 from qt_events.errors import BrokerUnreachableError
 from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
@@ -35,7 +40,7 @@ class Guarded:
         self.expired = self.ours.issue("late-server", "DNS:localhost", days=-1)
         self._shown = Identity(folder / "shown.pem", folder / "shown.key")
         _copy(self.valid, self._shown)
-        (self.port,) = free_ports(1)
+        self.port, self._management_port = free_ports(2)
         self.broker = PrivateBroker(
             settings={
                 "listeners.ssl.1": f"127.0.0.1:{self.port}",
@@ -44,6 +49,13 @@ class Guarded:
                 "ssl_options.keyfile": str(self._shown.key),
                 "ssl_options.verify": "verify_peer",
                 "ssl_options.fail_if_no_peer_cert": "true",
+                "management.ssl.ip": "127.0.0.1",
+                "management.ssl.port": str(self._management_port),
+                "management.ssl.cacertfile": str(self.ours.certificate),
+                "management.ssl.certfile": str(self.valid.certificate),
+                "management.ssl.keyfile": str(self.valid.key),
+                "management.ssl.verify": "verify_peer",
+                "management.ssl.fail_if_no_peer_cert": "true",
             }
         )
 
@@ -57,6 +69,10 @@ class Guarded:
         }
         query = urlencode({name: value for name, value in given.items() if value is not None})
         return f"amqps://guest:guest@{host}:{self.port}//?{query}"
+
+    def management_url(self, host: str = "localhost") -> str:
+        """As picky as the port for AMQP."""
+        return f"https://guest:guest@{host}:{self._management_port}"
 
     def show(self, certificate: Identity) -> None:
         """From its next connection on the broker has this one."""
@@ -126,6 +142,43 @@ async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(guarded
     finally:
         fleet.close()
         bus.close()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """What a command says that is given the broker's URL by its app, or as `--url`."""
+
+    def run(url: str, management_url: str, *words: str) -> Result:
+        module: Any = ModuleType("tls_desk")
+        module.app = celery.Celery("desk", broker=url, set_as_current=False)
+        CeleryEventBus(app=module.app, prefix="looked").subscribe("order.placed", print, name="desk")
+        monkeypatch.setitem(sys.modules, "tls_desk", module)
+        where = ["--url", url, "--prefix", "looked"] if words[0] == "dead-letters" else ["-A", "tls_desk"]
+        given = [*words, *where, "--management-url", management_url]
+        return CliRunner().invoke(build_app(entry_points(group=GROUP)), given, env={"COLUMNS": "400"})
+
+    return run
+
+
+@pytest.mark.parametrize("words", [("topology", "show"), ("dead-letters", "list")])
+def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
+    words: tuple[str, str], guarded: Guarded, told: Callable[..., Result]
+) -> None:
+    """With the CA and the client certificate of the broker's URL; what TLS refuses is told, and no plugin blamed."""
+    done = told(guarded.url(), guarded.management_url(), *words)
+    assert done.exit_code == 0, done.output
+    refusals = {
+        "signed by nobody trusted": (guarded.url(cacertfile=guarded.strange.certificate), guarded.management_url()),
+        f"certfile and keyfile|{HUNG_UP}": (guarded.url(certfile=None, keyfile=None), guarded.management_url()),
+        "connect by the name": (guarded.url(), guarded.management_url("127.0.0.1")),
+    }
+    for advice, urls in refusals.items():
+        refused = told(*urls, *words)
+        assert isinstance(refused.exception, BrokerUnreachableError)
+        text = str(refused.exception)
+        assert re.search(advice, text), text
+        assert "management API at https://" in text
+        assert "plugin" not in text
 
 
 HUNG_UP = "does it want a client certificate"  # over TLS 1.3 the reason can get lost

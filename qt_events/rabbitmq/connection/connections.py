@@ -18,9 +18,12 @@ from amqp.exceptions import ConnectionError as AmqpConnectionError
 from qt_events.errors import BrokerUnreachableError, QtEventsError
 from qt_events.rabbitmq.connection.amqp_urls import bare
 from qt_events.rabbitmq.connection.tls import told, verified
+from qt_events.rabbitmq.connection.unreadable import guard
 
 LOST = (OSError, AmqpConnectionError)  #: what a connection raises when it is no more, or cannot be made
 ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a look
+
+guard()  # here, for nothing of a bus connects another way
 
 
 class BrokerConnection(kombu.Connection):

@@ -43,6 +43,18 @@ def verified(options: Any, host: str) -> dict[str, Any]:
     return chosen
 
 
+def context_of(options: Any) -> ssl.SSLContext:
+    """For other ways to the broker than AMQP: whom `broker_use_ssl` trusts, and the client's own certificate."""
+    given = options if isinstance(options, Mapping) else {}
+    authorities = given.get("ca_certs") or (given.get("context") or {}).get("cafile")
+    context = ssl.create_default_context(cafile=authorities)
+    if given.get("cert_reqs") == ssl.CERT_NONE:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if given.get("certfile"):
+        context.load_cert_chain(given["certfile"], given.get("keyfile"))
+    return context
+
+
 def check_files(options: Mapping[str, Any]) -> None:
     """Whether certificates and key can be read and fit together: else every attempt to connect would fail of it.
 

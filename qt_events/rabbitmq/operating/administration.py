@@ -13,9 +13,8 @@ from qt_events.component import Component
 from qt_events.errors import BusStateError, NotSupportedError, TopologyError, UnknownSubscriptionError
 from qt_events.rabbitmq.command_line import app_with_bus
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
-from qt_events.rabbitmq.operating.flower import default_api
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
-from qt_events.rabbitmq.operating.management import ManagementApi
+from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 from qt_events.rabbitmq.operating.permissions import Permissions, permissions_of
 from qt_events.rabbitmq.topology import Topology
 from qt_events.subscription import Subscription
@@ -159,7 +158,8 @@ class Administration:
 
     def _api(self) -> ManagementApi:
         connection = for_errands(self.app)
-        return ManagementApi(self._management_url or default_api(connection), connection.virtual_host)
+        url = self._management_url or default_api(connection)
+        return ManagementApi(url, connection.virtual_host, self.app.conf.broker_use_ssl)
 
 
 def _permit(api: ManagementApi, user: str, permissions: Permissions) -> None:

@@ -5,9 +5,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.command_line import app_with_bus
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
-from qt_events.rabbitmq.operating.flower import default_api
 from qt_events.rabbitmq.operating.inventory import inventory
-from qt_events.rabbitmq.operating.management import ManagementApi
+from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
 
 def bus_of(app: str, url: str | None, prefix: str) -> CeleryEventBus:
@@ -32,11 +31,12 @@ def make_all_known(bus: CeleryEventBus, management_url: str | None) -> None:
         BrokerError: the management API is not there, or does not let this user look.
     """
     connection = for_errands(bus.app)
-    api = ManagementApi(management_url or default_api(connection), connection.virtual_host)
+    url = management_url or default_api(connection)
+    api = ManagementApi(url, connection.virtual_host, bus.app.conf.broker_use_ssl)
     try:
         rows = api.queues()
     except BrokerError as error:
-        message = f"{error} AMQP alone cannot list queues: give --subscription, or the --management-url"
+        message = f"{error}; AMQP alone cannot list queues: give --subscription, or the --management-url"
         raise type(error)(message) from error
     if isinstance(bus.dead_letters, RabbitMQDeadLetters):
         bus.dead_letters.make_known(each.name for each in inventory(bus.topology, rows).subscriptions)

@@ -1,26 +1,21 @@
 """Flower, Celery's monitor, for a bus: it starts only where it can work, and shows every queue of the bus."""
 
 import errno
-import http.client
 import logging
 import ssl
-from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NoReturn
-from urllib.parse import SplitResult, quote, unquote
+from urllib.parse import quote
 
 import celery
 
-from qt_events.errors import BusyError, InvalidOptionError, NotSupportedError
+from qt_events.errors import BrokerError, BusyError, InvalidOptionError, LoginRefusedError, NotSupportedError
 from qt_events.rabbitmq.command_line import app_with_bus, run_celery
-from qt_events.rabbitmq.connection.connections import BrokerConnection, for_errands, visiting
-from qt_events.urls import split
+from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
 logger = logging.getLogger("qt_events")
-
-_MANAGEMENT_PORTS = {"http": 15672, "https": 15671}
-_PATIENCE = 10.0  # seconds for the management API
 
 
 def run_flower(name: str, arguments: Sequence[str], broker_api: str | None = None) -> NoReturn:
@@ -39,70 +34,29 @@ def run_flower(name: str, arguments: Sequence[str], broker_api: str | None = Non
     connection = for_errands(app)
     with visiting(connection):
         api = broker_api or default_api(connection)
-    if trouble := trouble_with(api, connection.virtual_host):
+    management = ManagementApi(api, connection.virtual_host, app.conf.broker_use_ssl)
+    if trouble := trouble_with(management):
         if broker_api:
             raise InvalidOptionError(f"--broker-api: {trouble}")
         logger.warning("Flower will show no queues: %s", trouble)
     show_every_queue(app, connection.virtual_host)
     try:
-        run_celery("-A", name, "flower", f"--broker_api={_with_slash(api)}", *arguments)
+        run_celery("-A", name, "flower", f"--broker_api={management.url}", *arguments)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         raise BusyError("another program listens where Flower is to: give a free --port") from error
 
 
-def default_api(connection: BrokerConnection) -> str:
-    """Where RabbitMQ's management API is unless somebody moved it, with the broker's own user.
-
-    Of a broker with TLS: the password that went there by TLS goes nowhere without.
-    """
-    user, password = (quote(each or "guest", safe="") for each in (connection.userid, connection.password))
-    host = connection.hostname or "localhost"
-    scheme = "https" if connection.is_tls else "http"
-    return f"{scheme}://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_MANAGEMENT_PORTS[scheme]}/api/"
-
-
-def trouble_with(api: str, vhost: str) -> str:
-    """Why the management API would not tell Flower of queues, without passwords; empty if it does.
-
-    Over https only Flower itself can say: it knows the certificates.
-    """
-    parts = _parts(api)
-    if parts.scheme == "https":
-        return ""
-    place = f"{parts.scheme}://{parts.hostname}:{parts.port or 80}{parts.path}"
+def trouble_with(management: ManagementApi) -> str:
+    """Why the management API would not tell Flower of queues, without passwords; empty if it does."""
     try:
-        status = _status(parts, vhost)
-    except (OSError, http.client.HTTPException) as error:
-        return f"no answer from RabbitMQ's management API at {place} ({error}): is its plugin rabbitmq_management on?"
-    match status:
-        case http.client.OK:
-            return ""
-        case http.client.UNAUTHORIZED | http.client.FORBIDDEN:
-            return f"RabbitMQ's management API at {place} refuses the user: it needs the tag `management`"
-    return f"{place} answers {status}: RabbitMQ's management API is at http://user:password@host:15672/api/"
-
-
-def _status(parts: SplitResult, vhost: str) -> int:
-    user, password = unquote(parts.username or "guest"), unquote(parts.password or "guest")
-    token = b64encode(f"{user}:{password}".encode()).decode()
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
-    try:
-        path = f"{_with_slash(parts.path)}queues/{quote(vhost, safe='')}?columns=name"
-        connection.request("GET", path, headers={"Authorization": f"Basic {token}"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def _parts(api: str) -> SplitResult:
-    return split(api, {"http", "https"}, "--broker-api should look like http://user:password@host:15672/api/")
-
-
-def _with_slash(api: str) -> str:
-    """Without the slash Flower would ask for /queues beside /api."""
-    return f"{api.rstrip('/')}/"
+        management.check()
+    except LoginRefusedError:
+        return f"RabbitMQ's management API at {management.place} refuses the user: it needs the tag `management`"
+    except BrokerError as error:
+        return str(error)
+    return ""
 
 
 class _Everything:

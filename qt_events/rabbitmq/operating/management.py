@@ -7,9 +7,12 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from qt_events.errors import BrokerError, BrokerUnreachableError, LoginRefusedError
+from qt_events.rabbitmq.connection.connections import BrokerConnection
+from qt_events.rabbitmq.connection.tls import context_of, told
 from qt_events.urls import split
 
 ADVICE = "RabbitMQ's management API has a URL such as http://user:password@host:15672/api/"
+_PORTS = {"http": 15672, "https": 15671}
 _PATIENCE = 30.0  # seconds for an answer
 _COLUMNS = "name,messages,messages_ready,messages_unacknowledged,consumers"
 
@@ -26,10 +29,27 @@ class ManagementApi:
         BrokerError: the broker refuses it for another reason, in its own words.
     """
 
-    def __init__(self, url: str, vhost: str) -> None:
-        """`url` with user and password; the path `/api/` may be left out."""
-        self._parts = split(url, {"http", "https"}, ADVICE)
-        self._vhost = quote(vhost, safe="")
+    def __init__(self, url: str, vhost: str, tls: Any = None) -> None:
+        """`url` with user and password; the path `/api/` may be left out.
+
+        Over https it is verified with `tls`, the app's `broker_use_ssl`, as the broker is; by the host's name in `url`.
+        """
+        self._parts = split(url, {"http", "https"}, ADVICE)._replace(query="")
+        self._vhost, self._tls = quote(vhost, safe=""), tls
+
+    @property
+    def url(self) -> str:
+        """Where it is, with user, password and path. It ends in a slash: else Flower would ask beside it."""
+        return self._parts._replace(path=f"{self._base}/").geturl()
+
+    @property
+    def place(self) -> str:
+        """The same without user and password."""
+        return self._parts._replace(netloc=self._parts.netloc.rpartition("@")[2], path=f"{self._base}/").geturl()
+
+    def check(self) -> None:
+        """Whether it answers, and lets this user look at queues."""
+        self._asked("GET", f"queues/{self._vhost}?columns=name")
 
     def queues(self) -> list[dict[str, Any]]:
         """A row for each queue, its figures some seconds old."""
@@ -58,30 +78,43 @@ class ManagementApi:
         try:
             status, answer = self._answer(method, path, body)
         except (OSError, http.client.HTTPException) as error:
-            message = f"no answer from RabbitMQ's management API at {self._place} ({error}): is its plugin on?"
+            message = f"no answer from RabbitMQ's management API at {self.place} ({self._why(error)})"
             raise BrokerUnreachableError(message) from error
         if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
             message = (
-                f"RabbitMQ's management API at {self._place} does not let the user {self._user!r} {method} /{path}: "
+                f"RabbitMQ's management API at {self.place} does not let the user {self._user!r} {method} /{path}: "
                 "looking needs the tag `management` (or `monitoring`), users and permissions `administrator`"
             )
             raise LoginRefusedError(message)
         if status >= http.client.BAD_REQUEST:
             text = answer.decode(errors="replace")
-            raise BrokerError(f"{method} /{path} at {self._place}: {status} {text}; {ADVICE}")
+            raise BrokerError(f"{method} /{path} at {self.place}: {status} {text}; {ADVICE}")
         return json.loads(answer) if answer else None
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
-        secure = self._parts.scheme == "https"
-        connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = connect(self._parts.hostname or "", self._parts.port, timeout=_PATIENCE)
+        connection = self._connection()
         try:
-            base = self._parts.path.rstrip("/") or "/api"
-            connection.request(method, f"{base}/{path}", None if body is None else json.dumps(body), self._headers)
+            content = None if body is None else json.dumps(body)
+            connection.request(method, f"{self._base}/{path}", content, self._headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
             connection.close()
+
+    def _why(self, error: Exception) -> str:
+        """TLS may be to blame; else it is most often the plugin."""
+        text = told(error, tls=True) if self._parts.scheme == "https" else str(error)
+        return f"{error}; is its plugin rabbitmq_management on?" if text == str(error) else text
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._parts.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+        return http.client.HTTPSConnection(host, port, timeout=_PATIENCE, context=context_of(self._tls))
+
+    @property
+    def _base(self) -> str:
+        return self._parts.path.rstrip("/") or "/api"
 
     @property
     def _user(self) -> str:
@@ -93,6 +126,13 @@ class ManagementApi:
         token = b64encode(f"{self._user}:{password}".encode()).decode()
         return {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
 
-    @property
-    def _place(self) -> str:
-        return f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or self._parts.scheme}"
+
+def default_api(connection: BrokerConnection) -> str:
+    """Where RabbitMQ's management API is unless somebody moved it, with the broker's own user.
+
+    Of a broker with TLS: the password that went there by TLS goes nowhere without.
+    """
+    user, password = (quote(each or "guest", safe="") for each in (connection.userid, connection.password))
+    host = connection.hostname or "localhost"
+    scheme = "https" if connection.is_tls else "http"
+    return f"{scheme}://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_PORTS[scheme]}/api/"

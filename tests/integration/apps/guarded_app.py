@@ -27,7 +27,7 @@ async def on_order(event: Event[Any]) -> None:
         case "bad":
             message = "no such symbol"
             raise Reject(message)
-    await bus.publish(Event("order.filled", None, {"order": event.id}))
+    await bus.publish(Event("ticket.filled", None, {"order": event.id}))
 
 
 async def on_limits(event: Event[Any]) -> None:
@@ -44,16 +44,16 @@ async def on_fill(event: Event[Any]) -> None:
 
 
 desk = (
-    bus.subscribe("order.placed", on_order, name="desk.on_order"),
+    bus.subscribe("ticket.placed", on_order, name="desk.on_order"),
     bus.subscribe("limits.*", on_limits, name="desk.on_limits", broadcast=True),
 )
-ranker = (bus.subscribe("market.closed", on_close, name="ranker.on_close"),)
-ledger = (bus.subscribe("order.filled", on_fill, name="ledger.on_fill"),)
+ranker = (bus.subscribe("bell.rung", on_close, name="ranker.on_close"),)
+ledger = (bus.subscribe("ticket.filled", on_fill, name="ledger.on_fill"),)
 
 
 def components() -> list[Component]:
     return [
-        Component("desk", ("order.filled",), desk),
-        Component("ranker", ("ranking.updated", "order.placed"), ranker),
+        Component("desk", ("ticket.filled",), desk),
+        Component("ranker", ("ranking.updated", "ticket.placed"), ranker),
         Component("ledger", (), ledger),
     ]

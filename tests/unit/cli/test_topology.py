@@ -23,7 +23,7 @@ class FakeApi:
     calls: list[tuple[str, ...]] = []  # noqa: RUF012
     known: set[str] = set()  # noqa: RUF012
 
-    def __init__(self, url: str, vhost: str) -> None:
+    def __init__(self, url: str, vhost: str, _tls: Any) -> None:
         self.calls.append((url, vhost))
 
     def users(self) -> set[str]:

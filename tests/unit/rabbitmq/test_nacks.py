@@ -1,4 +1,4 @@
-"""What the broker could not store waits twice as long each time, and never past the moment its caller gives up."""
+"""What the broker could not store waits longer each time, yet never long, and is tried until its caller gives up."""
 
 import math
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from qt_events.codec import Message
-from qt_events.rabbitmq.nacks import PAUSE, Nacks
+from qt_events.rabbitmq.nacks import ANSWER, LONGEST, PAUSE, Nacks
 from qt_events.rabbitmq.orders import Publish
 
 
@@ -16,27 +16,38 @@ def order(key: str = "load.numbered", deadline: float = math.inf) -> Publish:
     return made
 
 
-def test_each_pause_is_twice_the_one_before() -> None:
-    """A try may reach other queues again: there must not be many."""
-    nacks, again, now, due = Nacks(), order(), 100.0, []
-    for _ in range(5):
-        assert nacks.add(again, now)
-        due.append(nacks.next - now)
-        now = nacks.next
-        assert nacks.take(now) == [again]
-    assert due[0] == pytest.approx(PAUSE)
-    assert all(longer == pytest.approx(2 * shorter) for shorter, longer in pairwise(due))
-
-
-def test_no_try_is_made_after_its_caller_has_given_up() -> None:
-    """In 30 seconds there are nine tries: the first one, and eight after a nack."""
-    nacks, hopeless, now = Nacks(), order(deadline=30.0), 0.0
-    while nacks.add(hopeless, now):
-        now = nacks.next
-        nacks.take(now)
-    assert now < 30
-    assert hopeless.nacks == 9
+def tries(timeout: float, answer: float = 0.0) -> list[float]:
+    """When an order is tried that is nacked each time, `answer` seconds after the try."""
+    nacks, hopeless, made = Nacks(), order(deadline=timeout), [0.0]
+    while nacks.add(hopeless, made[-1] + answer):
+        made.append(nacks.next)
+        assert nacks.take(nacks.next) == [hopeless]
     assert nacks.take() == []
+    assert hopeless.nacks == len(made)
+    return made
+
+
+def test_each_pause_is_twice_the_one_before_and_none_is_long() -> None:
+    """A try may reach other queues again: there must not be many; yet the end of an outage is noticed soon."""
+    pauses = [later - earlier for earlier, later in pairwise(tries(30.0)[:-1])]
+    expected = [PAUSE * 2**number for number in range(5)]
+    assert pauses == pytest.approx([*expected, *[LONGEST] * (len(pauses) - len(expected))])
+    assert expected[-1] < LONGEST <= 2 * expected[-1]
+
+
+@pytest.mark.parametrize("timeout", [2.0, 3.1, 5.0, 25.4, 25.6, 30.0, 300.0])
+@pytest.mark.parametrize("answer", [0.0, 0.01, 0.3])
+def test_an_outage_is_outlived_until_a_moment_before_the_caller_gives_up(timeout: float, answer: float) -> None:
+    """The last try leaves time for its answer, and no more; none is made after that."""
+    last = timeout - ANSWER
+    *_, before, final = tries(timeout, answer)
+    assert last - answer <= final <= last
+    assert final - before <= LONGEST + answer + 1e-9
+
+
+def test_who_gives_up_before_an_answer_can_come_is_told_at_once() -> None:
+    """A try whose end nobody hears is none."""
+    assert tries(ANSWER / 2) == [0.0]
 
 
 def test_those_that_are_due_are_taken_and_the_others_wait_on() -> None:

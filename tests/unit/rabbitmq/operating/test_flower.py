@@ -14,10 +14,11 @@ from flower.utils import broker
 from qt_events.errors import InvalidUrlError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.connection.connections import BrokerConnection
-from qt_events.rabbitmq.operating.flower import _tls_of_the_api, default_api, show_every_queue, trouble_with
+from qt_events.rabbitmq.operating.flower import _tls_of_the_api, show_every_queue, trouble_with
+from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
 
-class ManagementApi(ThreadingHTTPServer):
+class FakeApi(ThreadingHTTPServer):
     """Answers as RabbitMQ's management API would; notes what it was asked for."""
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class ManagementApi(ThreadingHTTPServer):
 
 
 class _Answer(BaseHTTPRequestHandler):
-    server: ManagementApi
+    server: FakeApi
 
     def do_GET(self) -> None:  # http.server's name
         self.server.asked.append((self.path, self.headers.get("Authorization")))
@@ -46,8 +47,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def api() -> Iterator[ManagementApi]:
-    with ManagementApi() as server:
+def api() -> Iterator[FakeApi]:
+    with FakeApi() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -71,17 +72,25 @@ def test_the_management_api_is_looked_for_beside_the_broker(broker: str, expecte
         assert default_api(connection) == expected
 
 
-def test_an_api_that_answers_is_no_trouble(api: ManagementApi) -> None:
+def test_an_api_that_answers_is_no_trouble(api: FakeApi) -> None:
     """It is asked for the queues of the one vhost, with the user of its URL."""
-    assert not trouble_with(api.url, "/")
+    assert not trouble_with(ManagementApi(api.url, "/"))
     assert api.asked == [("/api/queues/%2F?columns=name", "Basic bWU6bWluZQ==")]
 
 
+@pytest.mark.parametrize("path", ["", "/", "/api", "/api/"])
+def test_flower_is_given_the_address_that_was_tried(path: str) -> None:
+    """With its path and the slash at the end, without which Flower would ask beside it; told without the password."""
+    api = ManagementApi(f"http://me:mine@[::1]:1{path}", "/")
+    assert api.url == "http://me:mine@[::1]:1/api/"
+    assert api.place == "http://[::1]:1/api/"
+
+
 @pytest.mark.parametrize(("status", "advice"), [(401, "refuses the user"), (403, "refuses the user"), (404, "/api/")])
-def test_an_api_that_refuses_is_told_without_its_password(status: int, advice: str, api: ManagementApi) -> None:
+def test_an_api_that_refuses_is_told_without_its_password(status: int, advice: str, api: FakeApi) -> None:
     """Who looks at a log need not know it."""
     api.status = status
-    trouble = trouble_with(api.url, "/")
+    trouble = trouble_with(ManagementApi(api.url, "/"))
     assert advice in trouble
     assert f"127.0.0.1:{api.server_port}" in trouble
     assert "mine" not in trouble
@@ -93,13 +102,13 @@ def test_an_api_that_refuses_is_told_without_its_password(status: int, advice: s
 def test_what_is_no_address_of_an_api_is_refused(url: str) -> None:
     """With an example, and without repeating what may hold a password."""
     with pytest.raises(InvalidUrlError, match="http://user:password@host:15672/api/") as caught:
-        trouble_with(url, "/")
+        ManagementApi(url, "/")
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("vhost", "path"), [("/", "/api/queues/%2F"), ("a b/c", "/api/queues/a%20b%2Fc")])
 def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
-    vhost: str, path: str, api: ManagementApi, monkeypatch: pytest.MonkeyPatch
+    vhost: str, path: str, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sorted by name; not those of strangers, nor its own."""
     monkeypatch.setattr(broker, "RabbitMQ", broker.RabbitMQ)  # as it was, afterwards
