@@ -2,6 +2,16 @@
 
 Each command is an entry point of the group `qt_events.commands`, this package's own and others' alike: a function
 with typer's annotations, or a `typer.Typer` for a group of commands. So nothing here imports the programs that use it.
+
+worker.py                 `worker`
+flower.py                 `flower`
+topology.py               `topology`
+topology_shown.py         what that shows, for people, programs and shells
+dead_letters.py           `dead-letters`
+dead_letters_shown.py     what that shows, for people and programs
+dead_letters_progress.py  how far it has come
+options.py                options that several of them have
+console.py                where tables are written
 """
 
 import sys

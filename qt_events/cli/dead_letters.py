@@ -12,7 +12,7 @@ import typer
 
 from qt_events.cli.dead_letters_progress import Bar, Skipped
 from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, groups_as_json, print_overview, print_record
-from qt_events.cli.options import App
+from qt_events.cli.options import App, AsJson, Prefix, Yes, broker_url, management_url
 from qt_events.errors import InvalidOptionError, InvalidUrlError, NotSupportedError, QtEventsError
 
 if TYPE_CHECKING:
@@ -33,27 +33,10 @@ dead_letters = typer.Typer(
 Subscription = Annotated[
     str | None, typer.Option("--subscription", "-s", metavar="NAME", help="Whose; any that there is on the broker.")
 ]
-Url = Annotated[
-    str | None,
-    typer.Option(
-        envvar="QT_BROKER_URL", show_envvar=True, metavar="URL",
-        help="amqp://user:password@host:port/vhost, instead of --app. In the environment it shows in no list of "
-        "processes.",
-    ),
-]  # fmt: skip
-Prefix = Annotated[str, typer.Option(help="Of the names on the broker; with --url.")]
-ManagementUrl = Annotated[
-    str | None,
-    typer.Option(
-        envvar="QT_MANAGEMENT_URL", show_envvar=True, metavar="URL",
-        help="RabbitMQ's management API, http://user:password@host:15672. Default, with --url: the broker's host and "
-        "user.",
-    ),
-]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else.")]
+Url = Annotated[str | None, broker_url(instead_of="--app")]
+ManagementUrl = Annotated[str | None, management_url(default="Default, with --url")]
 Rate = Annotated[float | None, typer.Option(metavar="N", help="Send back at most so many a second.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `list` shows them.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All that a --subscription has now.")]
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qt_events.cli.console import wide_console
 from qt_events.dead_letters import DeadLetterGroup, DeadLetterGroups, DeadLetterRecord
 
-_WIDE = 200  # columns where there is no terminal
 _FIELDS = (
     "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type", "message", "first_failed",
     "last_failed", "host",
@@ -96,7 +96,7 @@ def printable(text: str) -> str:
 
 def print_overview(overview: Overview, *, console: Console | None = None) -> None:
     """Two tables."""
-    console = console or _console()
+    console = console or wide_console()
     console.print(_groups_table(overview.groups))
     if overview.some:
         console.print(_records_table(overview.some))
@@ -107,7 +107,7 @@ def print_overview(overview: Overview, *, console: Console | None = None) -> Non
 
 def print_record(record: DeadLetterRecord, *, console: Console | None = None) -> None:
     """Every field on a line of its own, then traceback and body."""
-    console = console or _console()
+    console = console or wide_console()
     for name in _FIELDS:
         _print_line(console, name, str(_plain(getattr(record, name))))
     for name, value in record.properties.items():
@@ -158,8 +158,3 @@ def _add(table: Table, *cells: str) -> None:
 
 def _short(time: datetime) -> str:
     return time.replace(microsecond=0).isoformat(" ").replace("+00:00", "Z")
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)

@@ -3,14 +3,15 @@
 import importlib
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+import celery
 from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 from celery.utils.imports import cwd_in_path
 
 from qt_events.component import Component
 from qt_events.errors import BusStateError, NotSupportedError, TopologyError, UnknownSubscriptionError
+from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.command_line import app_with_bus
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
@@ -26,28 +27,31 @@ class Administration:
     Args:
         name: of the module with the Celery app, as `celery -A` takes it.
         management_url: of RabbitMQ's management API; None: on the broker's host, with the broker's user.
+        url: of a broker, instead of the app's; the app still says what is declared, and by which names.
 
     Raises:
         InvalidOptionError: there is no such app.
+        InvalidUrlError: `url` is none.
         NotSupportedError: it has no bus.
     """
 
-    def __init__(self, name: str, management_url: str | None = None) -> None:
+    def __init__(self, name: str, management_url: str | None = None, *, url: str | None = None) -> None:
         self.app = app_with_bus(name)
         self.topology: Topology = self.app.qt_events_bus.topology
+        self._connecting = _app_at(url, self.topology) if url else self.app  # whose broker it is
         self._name, self._management_url = name, management_url
 
     @property
     def vhost(self) -> str:
-        """That the app's broker URL names."""
-        return str(for_errands(self.app).virtual_host)
+        """That the broker's URL names."""
+        return str(for_errands(self._connecting).virtual_host)
 
     # Declare
 
     def declare(self) -> list[Subscription]:
         """Declare all that the app's subscriptions and components need; those that now stand. TopologyError."""
         subscriptions = self._subscriptions()
-        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
+        with visiting(for_errands(self._connecting)) as connection, connection.channel() as channel:
             self.topology.declare_for_others(channel, subscriptions)
         return subscriptions
 
@@ -122,7 +126,7 @@ class Administration:
         if held is None:
             message = f"nothing of a subscription {subscription!r} stands: `qt-events topology show` lists what does"
             raise UnknownSubscriptionError(message)
-        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
+        with visiting(for_errands(self._connecting)) as connection, connection.channel() as channel:
             counts = [self._depth(channel, queue) for queue in held.queues]
             held.quarantined = self._depth(channel, self.topology.quarantine(subscription))[0]
             held.dead_letters = self._depth(channel, self.topology.dead(subscription))[0]
@@ -149,7 +153,7 @@ class Administration:
             )
             raise BusStateError(message)
         dead = [self.topology.dead(held.name)] if with_dead_letters else []
-        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
+        with visiting(for_errands(self._connecting)) as connection, connection.channel() as channel:
             for queue in (*held.queues, self.topology.quarantine(held.name), *dead):
                 try:
                     channel.queue_delete(queue)
@@ -157,9 +161,14 @@ class Administration:
                     raise TopologyError(f"{queue!r} is not removed: {error.reply_text}") from error
 
     def _api(self) -> ManagementApi:
-        connection = for_errands(self.app)
+        connection = for_errands(self._connecting)
         url = self._management_url or default_api(connection)
-        return ManagementApi(url, connection.virtual_host, self.app.conf.broker_use_ssl)
+        return ManagementApi(url, connection.virtual_host, self._connecting.conf.broker_use_ssl)
+
+
+def _app_at(url: str, topology: Topology) -> celery.Celery:
+    """One that connects there as a bus does: TLS and all that the URL's parameters say are the URL's own."""
+    return CeleryEventBus(url, prefix=topology.prefix, queue_type=topology.queue_type).app
 
 
 def _permit(api: ManagementApi, user: str, permissions: Permissions) -> None:
@@ -167,19 +176,3 @@ def _permit(api: ManagementApi, user: str, permissions: Permissions) -> None:
     for topic in permissions.topics:
         api.permit_topic(user, topic.exchange, topic.write, topic.read)
     api.permit(user, permissions.configure, permissions.write, permissions.read)
-
-
-def commands(user: str, vhost: str, permissions: Permissions) -> list[list[str]]:
-    """The same as command lines of rabbitmqctl, in words."""
-    there = ["rabbitmqctl", "--vhost", vhost]
-    topics: list[list[str]] = [
-        [*there, "set_topic_permissions", user, each.exchange, each.write, each.read] for each in permissions.topics
-    ]
-    return [*topics, [*there, "set_permissions", user, permissions.configure, permissions.write, permissions.read]]
-
-
-def as_json(user: str, permissions: Permissions) -> dict[str, Any]:
-    """For programs."""
-    rights = {name: getattr(permissions, name) for name in ("configure", "write", "read")}
-    topics = [{"exchange": each.exchange, "write": each.write, "read": each.read} for each in permissions.topics]
-    return {"component": permissions.component, "user": user, **rights, "topics": topics}

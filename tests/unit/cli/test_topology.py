@@ -1,6 +1,7 @@
-"""`qt-events topology permissions`: what it prints and sets, and what it refuses."""
+"""`qt-events topology`: what it prints and sets, on which broker, and what it refuses."""
 
 import json
+import re
 import shlex
 import sys
 from types import ModuleType
@@ -12,9 +13,12 @@ from typer.testing import CliRunner, Result
 
 from qt_events import CeleryEventBus, Component
 from qt_events.cli.topology import topology
+from qt_events.errors import BrokerUnreachableError
 from qt_events.rabbitmq.operating import administration
+from qt_events.testing.ports import free_ports
 
 PASSWORD = "planted-secret"
+ELSEWHERE = "amqp://operator:word@elsewhere/floor"
 
 
 class FakeApi:
@@ -25,6 +29,9 @@ class FakeApi:
 
     def __init__(self, url: str, vhost: str, _tls: Any) -> None:
         self.calls.append((url, vhost))
+
+    def queues(self) -> list[dict[str, Any]]:
+        return [{"name": "shop.sub.desk.on_order", "messages_ready": 3}, {"name": "qt.sub.another"}]
 
     def users(self) -> set[str]:
         self.calls.append(("users",))
@@ -52,7 +59,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(administration, "ManagementApi", FakeApi)
     monkeypatch.setattr(FakeApi, "calls", [])
     monkeypatch.setattr(FakeApi, "known", set())
-    for name in ("QT_APP", "QT_MANAGEMENT_URL"):
+    for name in ("QT_APP", "QT_BROKER_URL", "QT_MANAGEMENT_URL"):
         monkeypatch.delenv(name, raising=False)
     return module
 
@@ -127,6 +134,45 @@ def test_an_app_that_tells_of_no_components_is_told_how(app: Any) -> None:
     refused = run("permissions")
     assert refused.exit_code == 2
     assert "components()" in refused.output
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_a_url_says_where_and_the_app_says_what(app: Any, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """The names are those of the app's prefix; host, user and vhost are the URL's, for the management API too."""
+    options = ["--url", ELSEWHERE] if by == "option" else []
+    if by == "environment":
+        monkeypatch.setenv("QT_BROKER_URL", ELSEWHERE)
+    shown = json.loads(run("show", "--json", *options).stdout)
+    assert [(each["name"], each["waiting"]) for each in shown["subscriptions"]] == [("desk.on_order", 3)]
+    assert FakeApi.calls == [("http://operator:word@elsewhere:15672/api/", "floor")]
+    assert "rabbitmqctl --vhost floor set_permissions shop-desk" in run("permissions", "--commands", *options).stdout
+
+
+@pytest.mark.parametrize("words", [["declare"], ["remove", "desk.on_order", "--yes"]])
+def test_what_changes_the_broker_changes_that_of_the_url(app: Any, words: list[str]) -> None:
+    """The app's own is not asked."""
+    (port,) = free_ports(1)
+    refused = run(*words, "--url", f"amqp://operator:word@127.0.0.1:{port}/floor")
+    assert isinstance(refused.exception, BrokerUnreachableError)
+    assert f"127.0.0.1:{port}" in str(refused.exception)
+    assert "word" not in str(refused.exception)
+
+
+@pytest.mark.parametrize("words", [["declare"], ["show"], ["remove", "desk.on_order"], ["permissions"]])
+def test_a_url_that_is_none_is_wrong_usage(app: Any, words: list[str]) -> None:
+    """It is not told: a piece of a password may be in it."""
+    refused = run(*words, "--url", "amqp://operator:word@elsewhere:planted//")
+    assert refused.exit_code == 2
+    assert "amqp://user:password@host" in refused.output
+    assert "planted" not in refused.output
+    assert FakeApi.calls == []
+
+
+def test_a_table_that_nobody_sees_is_wide(app: Any) -> None:
+    """Where there is no terminal; what nobody serves says so."""
+    shown = CliRunner().invoke(topology, ["show", "-A", "guarded_desk"], env={"COLUMNS": "20"}).stdout
+    assert re.search(r"^ *desk\.on_order +3 +0 +nobody +0 +0 *$", shown, re.MULTILINE)
+    assert shown.endswith("1 subscriptions, 1 of them served by nobody; 0 events lost\n")
 
 
 def test_an_app_that_there_is_not_is_wrong_usage() -> None:
