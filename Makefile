@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test soak fuzz check clean
+.PHONY: help run fleet test soak fuzz bench check clean
 
 help:  ## list the targets
 	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -31,6 +31,11 @@ soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and
 
 fuzz: .venv/.installed-dev  ## a million broken messages through all that reads them: make fuzz ARGS="--inputs 10000"
 	@$(BIN)/python -m tests.fuzz.fuzz $(or $(ARGS),--inputs 1000000 --processes 2)
+
+bench: .venv/.installed-bench  ## ours beside FastStream, Celery and py-amqp, with ratios: make bench ARGS="--only consume"; --check before a release
+	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@mkdir -p build/bench
+	@$(BIN)/python -m benchmarks --json build/bench/bench.json --svg build/bench/bench.svg --markdown build/bench/bench.md $(ARGS)
 
 check: .venv/.installed-dev  ## style, types, who imports whom
 	@$(BIN)/ruff check .
@@ -58,3 +63,8 @@ clean:  ## remove .venv and what tools left behind
 	@echo "installing qt-events and the tools for its tests"
 	@$(PIP) -e '.[dev,flower,postgresql,trader]'
 	@touch .venv/.installed-run $@
+
+.venv/.installed-bench: .venv/.installed-dev
+	@echo "installing whom it is compared with"
+	@$(PIP) -e '.[bench]'
+	@touch $@

@@ -10,6 +10,7 @@ registration.py   a subscription as a task and queues of the Celery app
 connection/       how a connection comes about: URLs, TLS, the first host that answers
                   publishing
 orders.py         what a publisher is asked to do, and who waits for the end of it
+basic_publish.py  a publish as bytes; no I/O
 publisher.py      one connection, many events in flight
 session.py        the life of one publisher connection
 confirms.py       ledger of unconfirmed delivery tags; no I/O
@@ -31,8 +32,10 @@ loop.py           a thread for an event loop
 queues.py         SubscriptionQueue: the queue names the task
 provenance.py     by which way a message came, and so what of it is believed
 envelope.py       a message as it came, on its way to a handler and beyond
-strategy.py       a delivery enters a Celery worker
+arrival.py        a message enters the asyncio pool, as a Delivery
+acks.py           many acknowledgements in one
 pool.py           the asyncio worker pool
+strategy.py       a message enters Celery's own pools, as a Request
 prefork.py        Celery's pool of processes, less a hole
 pools.py          worker pools by their names, and what of a worker's options each heeds
 handler_thread.py  where Celery's own pools call handlers, within reach of the soft time limit

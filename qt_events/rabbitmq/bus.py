@@ -100,7 +100,9 @@ class CeleryEventBus(Hosted):
             window=self.max_queue_size,
             slowest=self.serving.slowest,
         )
-        self.declarations = Declarations(self.topology, self.publisher, self.serving.prefetch, self.serving.serves)
+        self.declarations = Declarations(
+            self.topology, self.publisher, self.serving.prefetch, self.serving.serves, self.serving.taker
+        )
         self._registration = Registration(self.app, self.declarations, self.serving, self.outstanding)
         self._eager = Eager(self)
         self._broker_dead_letters = RabbitMQDeadLetters(self)

@@ -26,11 +26,6 @@ class Ledger(Generic[T]):
         self._open[self._last] = item
         return self._last
 
-    def take_back(self) -> None:
-        """The last publish was not sent after all: the next one has its tag."""
-        self._open.pop(self._last)
-        self._last -= 1
-
     def settle(self, tag: int, *, multiple: bool = False) -> list[T]:
         """What an ack or nack of `tag` is about, `multiple`: all up to it. Unknown tags are about nothing."""
         if not multiple:

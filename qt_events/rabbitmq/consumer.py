@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from functools import partial
 from typing import Any
 
 import kombu
+from amqp import Channel
 from amqp.exceptions import AccessRefused, NotAllowed, ResourceLocked
 from celery.app.trace import build_tracer
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
@@ -21,7 +22,9 @@ from kombu.common import ignore_errors
 
 from qt_events.errors import BusStateError, LoginRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq import remote_control
+from qt_events.rabbitmq.arrival import Arrivals
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT
+from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.hub import HandedOverHub
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.pools import check_options, pool_name
@@ -72,7 +75,7 @@ class EventConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)  # other steps require them
         self.bus = self.app.qt_events_bus
-        self.strategies = _Strategies(self)
+        self.strategies, self._arrivals = _Strategies(self), Arrivals(self)
         self.selection = self._selection(**(kwargs.get("worker_options") or {}))
         self._serving = self.bus.serving
         check_options(pool_name(type(self.pool)), self.controller)
@@ -145,6 +148,17 @@ class EventConsumer(Consumer):
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
 
+    def taker(self, subscription: str, channel: Channel) -> Callable[[str, int, Envelope], None] | None:
+        """What takes the messages of its queue that come by this channel; None on Celery's own pools."""
+        if not isinstance(self.pool, AsyncioPool):
+            return None
+        acks = self.pool.acks_of(channel)
+
+        def take(id: str, tag: int, envelope: Envelope) -> None:
+            self._arrivals[subscription](id, tag, envelope, acks)
+
+        return take
+
     def take_up(self, queues: list[SubscriptionQueue]) -> None:
         """Consume from the queues of a subscription that is new, or has a new pattern."""
         if isinstance(self.pool, AsyncioPool):
@@ -171,7 +185,8 @@ class EventConsumer(Consumer):
         if self.task_consumer is None:
             return  # it stops
         for queue in queues:
-            self.strategies.pop(queue.subscription, None)  # of another subscription that had the name before
+            for known in (self.strategies, self._arrivals):
+                known.pop(queue.subscription, None)  # of another subscription that had the name before
         self.task_consumer.auto_declare = False  # they stand; declaring again would hold up the loop
         try:
             for queue in queues:
@@ -191,6 +206,7 @@ class EventConsumer(Consumer):
     def update_strategies(self) -> None:
         """Celery asks for it once a connection. Each is made when its first message comes: some tasks come later."""
         self.strategies.clear()
+        self._arrivals.clear()
         self.selection.declare_others(self.connection.default_channel)
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:

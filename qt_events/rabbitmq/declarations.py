@@ -1,6 +1,7 @@
 """Declarations: a bus's subscriptions as queues, and which of them stand on the broker already."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 from amqp import Channel
@@ -26,8 +27,10 @@ class Declarations:
         publisher: Publisher,
         prefetch: Callable[[Subscription], int],
         serves: Callable[[Subscription], bool],
+        taker: Callable[[str, Channel], Any] = lambda *_: None,
     ) -> None:
         self._topology, self._publisher, self._prefetch, self._serves = topology, publisher, prefetch, serves
+        self._taker = taker
         self._missing: dict[str, Subscription] = {}
         self._session = 0  # the publisher's session in which the exchange was declared
         self._levels: dict[str, Level] = {}
@@ -116,6 +119,7 @@ class Declarations:
             counts_returns=self._topology.queue_type == "quorum",
             declare_all=lambda channel: self._declare(channel, subscription, key),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
+            taker=self._taker,
         )
 
 

@@ -31,9 +31,9 @@ _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
 _PERSISTENT = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would take longer than all else that is done with most of them
 class Envelope:
-    """What the broker handed over."""
+    """What the broker handed over. Nothing changes it."""
 
     subscription: str
     key: str  #: that brings it back: the subscription, or its instance in one process
@@ -48,7 +48,7 @@ class Envelope:
     @property
     def event_type(self) -> str:
         """The routing key the event was published with; `qt-type` keeps it on the way through a delay level."""
-        return _key(self.headers.get(TYPE)) or self.routing_key
+        return (_key(self.headers.get(TYPE)) if self.headers else "") or self.routing_key
 
     @property
     def attempt(self) -> int:

@@ -9,9 +9,9 @@ from time import monotonic
 from typing import Any, Protocol
 
 from amqp import Channel
-from amqp.basic_message import Message as RawMessage
 
 from qt_events.codec import Message
+from qt_events.rabbitmq.basic_publish import frames
 
 _TURN = 100  # waiters that are told before the rest of their loop has its turn
 
@@ -82,9 +82,9 @@ class Publish(Order):
         self.must_route = must_route
         self.nacks = 0  #: times that the broker could not store it
 
-    def raw(self) -> RawMessage:
-        """The message as py-amqp sends it."""
-        return RawMessage(self.message.body, application_headers=self.message.headers, **self.message.properties)
+    def frames(self, channel: int, frame_max: int) -> list[bytes]:
+        """As it is written. See basic_publish.frames for what it raises."""
+        return frames(self.exchange, self.routing_key, self.message, channel, frame_max)
 
 
 class Declare(Order):

@@ -9,11 +9,13 @@ from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from amqp import Channel
 from celery.concurrency.base import BasePool, apply_target
 
 from qt_events.delivery import Outcome
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.lane import Lane
+from qt_events.rabbitmq.acks import Acks
 from qt_events.rabbitmq.loop import LoopThread
 from qt_events.rabbitmq.quarantine import Step, next_step
 from qt_events.rabbitmq.solitude import Solitude
@@ -21,8 +23,8 @@ from qt_events.rabbitmq.tasks import PAUSE, attempt, isolate
 from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
+    from qt_events.rabbitmq.arrival import Delivery
     from qt_events.rabbitmq.bus import CeleryEventBus
-    from qt_events.rabbitmq.strategy import Delivery
 
 logger = logging.getLogger("qt_events")
 
@@ -57,6 +59,7 @@ class AsyncioPool(BasePool):
         self._context = copy_context()
         self._running = False
         self._connection = object()  # stands for the one that deliveries come by; another after each loss
+        self._acks: Acks | None = None  # of the channel that they come by
         self._patience: asyncio.Timeout | None = None
         self._spawned: set[Future[None]] = set()
 
@@ -109,6 +112,12 @@ class AsyncioPool(BasePool):
         return {**super()._get_info(), "threads": len(self.executor), "held": self.held, "lanes": lanes}
 
     # Deliveries
+
+    def acks_of(self, channel: Channel) -> Acks:
+        """The acknowledgements of a channel that messages are about to come by: one a connection."""
+        if self._acks is None or self._acks.channel is not channel:
+            self._acks = Acks(channel, self.loop.call_soon)
+        return self._acks
 
     def admit(self, delivery: "Delivery") -> None:
         """Queue a delivery in its subscription's lane."""
@@ -231,11 +240,17 @@ class AsyncioPool(BasePool):
         None of its delivery tags is used any more: on another channel it would be somebody else's.
         """
         self._running = False
+        self._tell_acks()
         self._connection = object()
         for lane in self._lanes.values():
             lane.pause()
             for delivery in lane.clear():
                 delivery.forget()
+
+    def _tell_acks(self) -> None:
+        """What was handled need not be handled again, if the connection still takes it."""
+        if self._acks is not None:
+            self._acks.flush()
 
     async def drain(self, grace: float) -> None:
         """Finish what is held within `grace` seconds; then cancel what is still being handled: it is given back."""
@@ -253,6 +268,7 @@ class AsyncioPool(BasePool):
         for (_, quarantined), lane in self._lanes.items():
             for delivery in lane.clear() if quarantined else ():
                 await self._acquit(delivery)
+        self._tell_acks()
 
     async def _acquit(self, delivery: "Delivery") -> None:
         """That this process stops is no fault of an event that was handled alone."""

@@ -99,17 +99,20 @@ class Publisher:
             BrokerError: refused, or no answer within `publish_timeout`.
             BusStateError: the publisher is closed.
         """
-        order.await_on(asyncio.get_running_loop(), self._timeout)
+        loop = asyncio.get_running_loop()
+        order.await_on(loop, self._timeout)
         self._submit(order, wait_for_room=wait_for_room)
+        late = loop.call_later(self._timeout, self._give_up, order)  # asyncio.timeout takes three times as long
         try:
-            async with asyncio.timeout(self._timeout) as deadline:
-                return bool(await order.future)
-        except TimeoutError:
-            if not deadline.expired():
-                raise  # a named error of ours
-            raise self._timeout_error(order) from None
+            return bool(await order.future)
         finally:
-            self.end([order])
+            late.cancel()
+            if not order.ended:
+                self.end([order])
+
+    def _give_up(self, order: Order) -> None:
+        if not order.future.done():
+            order.future.set_exception(self._timeout_error(order))
 
     def ask_blocking(self, order: Order, *, wait_for_room: bool = False) -> bool:
         """`ask`, for plain threads."""

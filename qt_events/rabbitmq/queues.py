@@ -30,7 +30,7 @@ class SubscriptionQueue(kombu.Queue):
     message came: only one that was RETURNED has headers of ours that are believed. See Provenance.
     `counts_returns` says that the broker counts in x-delivery-count how often it has delivered a message before.
     `declare_all(channel)` declares whatever stands around it; `prefetch()` is how many unacknowledged messages
-    this consumer may hold.
+    this consumer may hold; `taker(subscription, channel)` gives what takes its messages past Celery, or None.
     """
 
     attrs = (
@@ -42,6 +42,7 @@ class SubscriptionQueue(kombu.Queue):
         ("counts_returns", bool),
         ("declare_all", None),
         ("prefetch", None),
+        ("taker", None),
     )
 
     subscription: str
@@ -51,6 +52,7 @@ class SubscriptionQueue(kombu.Queue):
     counts_returns: bool = False
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
+    taker: Callable[[str, Any], Callable[[str, int, Envelope], None] | None]
 
     def as_dict(self, recurse: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # kombu's
         """What a copy is made from; with `recurse` what `inspect active_queues` shows, as JSON."""
@@ -67,15 +69,21 @@ class SubscriptionQueue(kombu.Queue):
         """Consume with this queue's own prefetch (basic.qos counts for the consumers after it), and name the task."""
         self.channel.auto_decode = False  # the body stays bytes, whatever encoding a producer claims
         self.channel.basic_qos(0, self.prefetch(), False)  # noqa: FBT003  # a_global
-        return super().consume(consumer_tag, partial(self._arrived, callback), *args, **kwargs)
+        take = self.taker(self.subscription, self.channel)
+        arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
+        return super().consume(consumer_tag, arrived, *args, **kwargs)
+
+    def _taken(self, take: Callable[[str, int, Envelope], None], raw: RawMessage) -> None:
+        given = raw.properties.pop("application_headers", None) or {}
+        task_id = self._task_id(raw.properties.get("message_id"))
+        take(task_id, raw.delivery_info["delivery_tag"], self._envelope(raw, raw.properties, given))
 
     def _arrived(self, callback: Callable[[Any], Any], raw: RawMessage) -> Any:
-        properties = raw.properties
-        given = properties.pop("application_headers", None) or {}
-        properties["application_headers"] = {
+        given = raw.properties.pop("application_headers", None) or {}
+        raw.properties["application_headers"] = {
             "task": self.subscription,
-            "id": self._task_id(properties.get("message_id")),
-            ENVELOPE: self._envelope(raw, given),
+            "id": self._task_id(raw.properties.get("message_id")),
+            ENVELOPE: self._envelope(raw, dict(raw.properties), given),
         }
         return callback(raw)
 
@@ -83,7 +91,7 @@ class SubscriptionQueue(kombu.Queue):
         sane = isinstance(message_id, str) and 0 < len(message_id) <= _MAX_MESSAGE_ID and message_id.isprintable()
         return f"{message_id if sane else uuid4()}:{self.key}"
 
-    def _envelope(self, raw: RawMessage, given: dict[Any, Any]) -> Envelope:
+    def _envelope(self, raw: RawMessage, properties: dict[str, Any], given: dict[Any, Any]) -> Envelope:
         body, size = _held(raw)
         routing_key = str(raw.delivery_info.get("routing_key", ""))
         way = self.way(raw.delivery_info, given)
@@ -91,7 +99,7 @@ class SubscriptionQueue(kombu.Queue):
             subscription=self.subscription,
             key=self.key,
             body=body,
-            properties={name: value for name, value in raw.properties.items() if name != "application_headers"},
+            properties=properties,
             headers=self._believed(way, raw.delivery_info, given) if given else given,
             routing_key=encodable(routing_key),
             quarantined=self.quarantined,

@@ -15,6 +15,7 @@ from qt_events.subscription import Subscription
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus
     from qt_events.rabbitmq.consumer import EventConsumer
+    from qt_events.rabbitmq.envelope import Envelope
 
 _PREFETCH = 100  # unacknowledged messages a consumer holds on the asyncio pool, at least
 
@@ -111,6 +112,10 @@ class Serving:
                 return max(4 * self._most_children(), subscription.concurrency)
             case _:  # such a pool takes whatever comes: only the broker can keep to the subscription's concurrency
                 return subscription.concurrency
+
+    def taker(self, subscription: str, channel: Any) -> "Callable[[str, int, Envelope], None] | None":
+        """What takes its messages that come by this channel, on the asyncio pool; None where Celery does."""
+        return None if self.consumer is None else self.consumer.taker(subscription, channel)
 
     def _most_children(self) -> int:
         controller = self.consumer.controller if self.consumer is not None else None

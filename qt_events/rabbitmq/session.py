@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import kombu
-from amqp import Channel, spec
+from amqp import Channel
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, FrameSyntaxError
 
@@ -30,11 +30,11 @@ logger = logging.getLogger("qt_events")
 _BATCH = 64  # orders written before confirms are read
 _FRAMES = 1024  # frames read before the next orders are written
 _WRITE_TIMEOUT = 5.0  # seconds for the kernel to take a frame, 128 KiB at most
-_FRAME_TIMEOUT = 0.02  # seconds for the rest of a frame; then it is looked at again when more has come
+_FRAME_TIMEOUT = 0.02  # seconds for the rest of a frame that is somebody's last words
 _LEAVE_TIMEOUT = 0.5  # seconds for the last words of a lost connection
 _TICK = 1.0  # seconds between two looks at the heartbeat, at most
 _DRAIN = 1.0  # seconds for what is in flight to be confirmed before its channel is left, at most
-_FRAME_OVERHEAD = 64  # bytes of a header frame beside the properties
+_CHUNK = 131_072  # bytes written at a time, about
 _UNSENDABLE = (struct.error, TypeError, ValueError, FrameSyntaxError)  # before a byte is written
 
 
@@ -48,6 +48,8 @@ class Session:
         self._ended: list[Order] = []
         self._current: Order | None = None  # taken from the outbox, not in the ledger yet
         self._careful = 0  # publishes to confirm one by one: the broker closed the channel over one of them
+        self._written: list[bytes] = []  # what the kernel has not been given yet
+        self._size = 0  # bytes of that
         self._next_tick = monotonic()
         self._raw: Any = None
         self.blocked = False  #: the broker reads nothing from this connection
@@ -75,7 +77,7 @@ class Session:
 
     def _confirm_from_here(self) -> None:
         """Count delivery tags from 1: the channel is new."""
-        self._ledger = Ledger()
+        self._ledger, self._written, self._size = Ledger(), [], 0
         self._channel.confirm_select()
         self._publisher.session += 1
 
@@ -128,6 +130,12 @@ class Session:
 
     def _write(self) -> bool:
         """Write a batch; whether there is more to write at once."""
+        try:
+            return self._write_batch()
+        finally:
+            self._send()
+
+    def _write_batch(self) -> bool:
         for _ in range(_BATCH):
             if self.blocked or (self._careful and self._ledger) or not self._until_next_try():
                 return False
@@ -139,9 +147,16 @@ class Session:
             self._current = None
         return True
 
+    def _send(self) -> None:
+        """Give the kernel what was written: whole frames of several publishes, as many as it surely takes at a time."""
+        written, self._written, self._size = self._written, [], 0
+        if written:
+            self._raw.frames.write(b"".join(written))
+
     def _carry_out(self, order: Order) -> None:
         try:
             if order.first is not None and order.first.needed(self._publisher.session):
+                self._send()
                 self._prepare(order.first)
         except QtEventsError as error:
             order.error = error
@@ -170,25 +185,19 @@ class Session:
         return None
 
     def _publish(self, order: Publish) -> None:
-        self._ledger.add(order)  # before the write: a write that fails half way is unconfirmed, not unsent
-        # Not basic_publish: it reads the socket before each write, to hear of a block. We read it anyway.
-        arguments = (0, order.exchange, order.routing_key, True, False)  # ticket, ..., mandatory, immediate
         try:
-            self._channel.send_method(spec.Basic.Publish, "Bssbb", arguments, self._message(order))
+            frames = order.frames(self._channel.channel_id, self._raw.frame_max)
         except _UNSENDABLE as error:
-            self._ledger.take_back()
             message = f"{order.routing_key!r:.300} cannot be written as an AMQP message: {error}"
             order.error = PublishRefusedError(message)
             self._ended.append(order)
-
-    def _message(self, order: Publish) -> RawMessage:
-        raw = order.raw()
-        if order.message.headers:  # without them, properties are short
-            length, longest = len(raw._serialize_properties()), self._raw.frame_max - _FRAME_OVERHEAD  # noqa: SLF001
-            if length > longest:  # the broker would close the connection, with all that is in flight on it
-                message = f"its headers have {length} bytes, and a frame holds {longest}"
-                raise ValueError(message)
-        return raw
+            return
+        self._ledger.add(order)  # before the write: a write that fails half way is unconfirmed, not unsent
+        for frame in frames:
+            self._written.append(frame)
+            self._size += len(frame)
+            if self._size >= _CHUNK:
+                self._send()
 
     def _refused(self, error: ChannelError) -> None:
         """The broker closed the channel over one publish: the only one in flight, or find it by going one by one."""
@@ -236,20 +245,18 @@ class Session:
         return self._raw.sock.fileno() in ready or self._pending()
 
     def _pending(self) -> bool:
-        """Whether TLS has decrypted more than was read."""
+        """Whether a frame was read ahead, or TLS has decrypted more than was read."""
         sock = self._raw.sock
-        return bool(hasattr(sock, "pending") and sock.pending())
+        return self._raw.frames.has_whole() or bool(hasattr(sock, "pending") and sock.pending())
 
     def _has_frames(self) -> bool:
         return self._pending() or any(descriptor == self._raw.sock.fileno() for descriptor, _ in self._poll.poll(0))
 
     def _read(self) -> None:
-        """Read what has come. Never with a timeout of 0: then py-amqp spins until a half frame's rest comes."""
-        with suppress(TimeoutError):  # a half frame; py-amqp keeps it
+        """Read what has come; a half frame is kept until its rest comes."""
+        with suppress(TimeoutError):
             for _ in range(_FRAMES):
-                self._raw.blocking_read(_FRAME_TIMEOUT)
-                if not self._has_frames():
-                    return
+                self._raw.blocking_read(0)
 
     def _on_ack(self, tag: int, multiple: Any) -> None:
         self._publisher.confirmed_something()

@@ -1,8 +1,6 @@
-"""How a message of a subscription's queue enters a Celery worker: as a Delivery on the asyncio pool, else a Request."""
+"""How a message of a subscription's queue enters a worker of Celery's own pools: as a Request. See arrival.py."""
 
 import logging
-import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,25 +13,19 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request, create_request_cls
 
-from qt_events.delivery import DeadLetter, Done, Outcome, Retry
 from qt_events.rabbitmq.envelope import Envelope
-from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.queues import ENVELOPE
 from qt_events.rabbitmq.tasks import SubscriptionTask
 
 logger = logging.getLogger("qt_events")
 
-_REVOKED = {"type": "task-revoked", "terminated": False, "signum": None, "expired": False}
+REVOKED = {"type": "task-revoked", "terminated": False, "signum": None, "expired": False}
 
 
 def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[..., None]:
     """Celery's Task.Strategy: the function that takes this task's messages in this worker."""
-    make = (
-        _delivery_maker(task, consumer)
-        if isinstance(consumer.pool, AsyncioPool)
-        else _request_maker(task, app, consumer)
-    )
-    events = _events(task, consumer)
+    make = _request_maker(task, app, consumer)
+    events = events_of(task, consumer)
     handle = consumer.on_task_request
     pardons = task.bus.serving.pardons
 
@@ -68,12 +60,13 @@ def _retries(message: kombu.Message) -> int:
     return int(message.headers[ENVELOPE].attempt) - 1
 
 
-def _events(task: SubscriptionTask, consumer: Consumer) -> Callable[..., None] | None:
+def events_of(task: SubscriptionTask, consumer: Consumer) -> Callable[..., None] | None:
+    """How Celery's events are sent; None if nobody is to be told."""
     eventer = consumer.event_dispatcher
     return eventer.send if eventer and eventer.enabled and task.send_events else None
 
 
-def _shown(envelope: Envelope) -> str:
+def shown(envelope: Envelope) -> str:
     """The arguments, as Flower and inspect show them."""
     return f"({envelope.event_id!r}, {envelope.event_type!r})"
 
@@ -88,28 +81,29 @@ def _request_maker(task: SubscriptionTask, app: Any, consumer: Consumer) -> Call
             "task": task.name,
             "id": message.headers["id"],
             "retries": envelope.attempt - 1,
-            "argsrepr": _shown(envelope),
+            "argsrepr": shown(envelope),
             "kwargsrepr": "{}",
             "timelimit": (task.time_limit, task.soft_time_limit),  # as they are now: remote control may change them
         }
         message.properties.pop("application_headers", None)  # they hold the envelope once more
         return request_class(
             message, on_ack=ack, on_reject=reject, app=app, hostname=consumer.hostname, eventer=eventer, task=task,
-            connection_errors=consumer.connection_errors, body=((envelope, _take_revocation(headers["id"])), {}, {}),
+            connection_errors=consumer.connection_errors, body=((envelope, take_revocation(headers["id"])), {}, {}),
             headers=headers, decoded=True,
         )  # fmt: skip
 
     return make
 
 
-def _take_revocation(id: str) -> bool:
+def take_revocation(id: str) -> bool:
     """Whether an operator revoked this id by remote control; once, so that its dead letter can be sent back."""
     revoked = id in state.revoked
     state.revoked.discard(id)
     return revoked
 
 
-def _tell_it_goes_on(request: Any, envelope: Envelope) -> None:
+def tell_it_goes_on(request: Any, envelope: Envelope) -> None:
+    """Why it is not terminated."""
     message = "%s: %s is being handled and goes on; a revoked event becomes a dead letter"
     logger.warning(message, request.name, request.id, extra=envelope.log_fields())
 
@@ -148,7 +142,7 @@ class EventRequest(Request):
         revoked = getattr(exc_info.exception, "reason", "") == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)
         if revoked:
-            self.send_event(**_REVOKED)
+            self.send_event(**REVOKED)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  # Celery's signature
         """Celery tells of a time limit; at the hard one it kills the child."""
@@ -158,151 +152,4 @@ class EventRequest(Request):
 
     def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature
         """`revoke --terminate`: the handler goes on; Celery would acknowledge the event without an outcome."""
-        _tell_it_goes_on(self, self.envelope)
-
-
-def _delivery_maker(task: SubscriptionTask, consumer: Consumer) -> Callable[..., "Delivery"]:
-    events = _events(task, consumer)
-    errors = (*consumer.connection_errors, *consumer.channel_errors)
-
-    def make(message: kombu.Message, envelope: Envelope, _ack: Any, _reject: Any) -> Delivery:
-        return Delivery(task, message, envelope, consumer.hostname, events, errors)
-
-    return make
-
-
-class Delivery:
-    """A message on the asyncio pool: what Celery's worker state and remote control ask of a Request, and no more."""
-
-    __slots__ = (
-        "__weakref__", "_errors", "_events", "_message", "acknowledged", "connection", "envelope", "hostname", "id",
-        "task", "time_start", "worker_pid",
-    )  # fmt: skip
-
-    def __init__(  # noqa: PLR0917
-        self,
-        task: SubscriptionTask,
-        message: kombu.Message,
-        envelope: Envelope,
-        hostname: str,
-        events: Callable[..., None] | None,
-        errors: tuple[type[BaseException], ...],
-    ) -> None:
-        self.task, self.envelope, self.hostname = task, envelope, hostname
-        self.id: str = message.headers["id"]
-        self.acknowledged = False
-        self.time_start: float | None = None
-        self.worker_pid: int | None = None
-        self.connection: object = None  # the pool's mark of what it came by
-        self._message, self._events, self._errors = message, events, errors
-
-    @property
-    def name(self) -> str:
-        """The task's name: the subscription's."""
-        return str(self.task.name)
-
-    task_name = name
-
-    @property
-    def task_id(self) -> str:
-        """The id, as some remote control commands call it."""
-        return self.id
-
-    @property
-    def argsrepr(self) -> str:
-        """Event id and type."""
-        return _shown(self.envelope)
-
-    def _tell_over(self, eventer: Any) -> None:
-        if self._events is not None:
-            self._events = eventer.send
-
-    eventer = property(None, _tell_over, doc="Celery sets it after reconnecting, for what is held by then.")
-
-    def execute_using_pool(self, pool: AsyncioPool, **_: Any) -> None:
-        """Celery's way of saying: go."""
-        pool.admit(self)
-
-    def revoked(self) -> bool:
-        """Whether an operator revoked it, and it is to become a dead letter; True once."""
-        return _take_revocation(self.id)
-
-    def started(self) -> None:
-        """Its handler is about to be called."""
-        self.time_start, self.worker_pid = time.time(), os.getpid()
-        state.task_accepted(self)
-        if self._events is not None:
-            self._events("task-started", uuid=self.id)
-
-    def settle(self, outcome: Outcome, seconds: float) -> None:
-        """Its outcome is safe: acknowledge, and tell who watches."""
-        state.task_ready(self, successful=isinstance(outcome, Done))
-        self._answer(self._message.ack)
-        if self._events is not None:
-            self._events(uuid=self.id, **_event_of(outcome, seconds))
-
-    def give_back(self) -> None:
-        """Its outcome is not safe: the broker is to deliver it again."""
-        state.task_ready(self)
-        self._answer(self._message.requeue)
-        if self._events is not None and self.time_start is not None:
-            self._events("task-rejected", uuid=self.id, requeue=True)
-
-    def replace(self) -> None:
-        """A copy of it is safe in its stead: acknowledge, and say nothing."""
-        state.task_ready(self)
-        self._answer(self._message.ack)
-
-    def forget(self) -> None:
-        """Its channel is gone, and with it this delivery; the broker delivers it again."""
-        state.task_ready(self)
-
-    def _answer(self, say: Callable[[], None]) -> None:
-        if self._message.acknowledged:
-            return
-        try:
-            say()
-            self.acknowledged = True
-        except self._errors as error:  # never on another channel: the tag would be somebody else's
-            logger.info(
-                "%s: event %s is delivered again: its channel is gone (%s)",
-                self.name,
-                self.envelope.event_id,
-                error,
-                extra=self.envelope.log_fields(),
-            )
-
-    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002  # Celery's signature
-        """What `inspect active` and `inspect reserved` show."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "args": [self.envelope.event_id, self.envelope.event_type],
-            "kwargs": {},
-            "type": self.name,
-            "hostname": self.hostname,
-            "time_start": self.time_start,
-            "acknowledged": self.acknowledged,
-            "delivery_info": {"routing_key": self.envelope.routing_key, "redelivered": self.envelope.returns > 0},
-            "worker_pid": self.worker_pid,
-        }
-
-    def cancel(self, pool: AsyncioPool, signal: Any = None, *, emit_retry: bool = True) -> None:
-        """After a lost connection: the handler goes on, the broker delivers the event again."""
-
-    def terminate(self, pool: AsyncioPool, signal: Any = None) -> None:  # noqa: ARG002
-        """`revoke --terminate`: no process is this handler's alone."""
-        _tell_it_goes_on(self, self.envelope)
-
-
-def _event_of(outcome: Outcome, seconds: float) -> dict[str, Any]:
-    match outcome:
-        case DeadLetter(reason="revoked"):
-            return _REVOKED
-        case Retry(failure=failure):
-            shown = f"{failure.exception_type}({failure.message!r})"
-            return {"type": "task-retried", "exception": shown, "traceback": failure.traceback}
-        case DeadLetter(failure=failure):
-            shown = f"{failure.exception_type}({failure.message!r})"
-            return {"type": "task-failed", "exception": shown, "traceback": failure.traceback}
-    return {"type": "task-succeeded", "result": "None", "runtime": seconds}
+        tell_it_goes_on(self, self.envelope)

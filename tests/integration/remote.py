@@ -12,7 +12,7 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 
 
-async def one_dead_letter(client: CeleryEventBus, subscription: str, timeout: float = 30) -> DeadLetterRecord:
+async def one_dead_letter(client: CeleryEventBus, subscription: str, timeout: float = 90) -> DeadLetterRecord:
     async with asyncio.timeout(timeout):
         while not (found := await client.dead_letters.list(subscription)):  # noqa: ASYNC110  # only asking tells
             await asyncio.sleep(0.05)

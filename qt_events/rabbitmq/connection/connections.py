@@ -17,6 +17,7 @@ from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
 from qt_events.rabbitmq.connection.amqp_urls import bare
+from qt_events.rabbitmq.connection.frames import Frames, read_what_came
 from qt_events.rabbitmq.connection.tls import told, verified
 from qt_events.rabbitmq.connection.unreadable import guard
 
@@ -64,7 +65,8 @@ class BrokerConnection(kombu.Connection):
         finally:
             self.hostname = self._asked_for  # kombu makes 127.0.0.1 of localhost, which a certificate may not say
 
-        _keep_half_frames(raw)
+        Frames.read_by(raw)
+        self.transport.on_readable = read_what_came
         return raw
 
     _establish_connection = establish  # kombu's name for it: for its own retries, and for Celery's
@@ -127,16 +129,6 @@ def _connect(connection: BrokerConnection) -> RawConnection:
         return connection.establish()
     except ChannelError as error:  # a refused login: py-amqp sorts errors by their code
         raise ConnectionRefusedError(str(error)) from error
-
-
-def _keep_half_frames(raw: RawConnection) -> None:
-    """For who reads without waiting, as a worker's loop does: the beginning of a frame is kept until its rest has come.
-
-    py-amqp 5.4 does so where the beginning is less than a frame's header; of a longer one it asks for the rest again
-    and again, which in a network that went silent never ends, and no heartbeat is looked at meanwhile.
-    """
-    read = raw.transport._read  # noqa: SLF001
-    raw.transport._read = lambda size, _initial=False: read(size, True)  # noqa: SLF001, FBT003
 
 
 @contextmanager

@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 
 from qt_events.rabbitmq.confirms import Ledger
 
-ADD, TAKE_BACK, SETTLE = "add", "take back", "settle"
+ADD, SETTLE = "add", "settle"
 STEPS = st.lists(
     st.one_of(
         st.just((ADD,)),
-        st.just((TAKE_BACK,)),
         st.tuples(st.just(SETTLE), st.integers(min_value=0, max_value=30), st.booleans()),
     ),
     max_size=60,
@@ -30,10 +29,6 @@ def test_ledger_agrees_with_a_plain_list_of_tags(steps: list[tuple[Any, ...]]) -
             tag += 1
             model.append((tag, number))
             assert ledger.add(number) == tag
-        elif step == TAKE_BACK and model and model[-1][0] == tag:
-            model.pop()
-            tag -= 1
-            ledger.take_back()
         elif step == SETTLE:
             about, multiple = arguments
             settled = [pair for pair in model if pair[0] == about or (multiple and pair[0] < about)]
@@ -50,15 +45,6 @@ def test_a_tag_is_settled_once(multiple: bool) -> None:
     ledger.add("event")
     assert ledger.settle(1, multiple=multiple) == ["event"]
     assert ledger.settle(1, multiple=multiple) == []
-
-
-def test_what_is_taken_back_leaves_its_tag_to_the_next_one() -> None:
-    """The broker never saw the unsendable publish, so it does not count it."""
-    ledger: Ledger[str] = Ledger()
-    ledger.add("unsendable")
-    ledger.take_back()
-    assert ledger.add("next") == 1
-    assert ledger.settle(1) == ["next"]
 
 
 def test_iterating_bears_settling_meanwhile() -> None:

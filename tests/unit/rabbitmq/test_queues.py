@@ -23,6 +23,7 @@ def queue(*, quarantined: bool = False, counts_returns: bool = True) -> Subscrip
         counts_returns=counts_returns,
         declare_all=lambda _channel: None,
         prefetch=lambda: 7,
+        taker=lambda *_: None,
     )
 
 

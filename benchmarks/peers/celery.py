@@ -1,0 +1,60 @@
+"""Plain Celery: an event is a task."""
+
+import os
+import time
+
+import celery
+from kombu import Exchange, Queue
+
+from benchmarks.pace import spent
+from benchmarks.tally import hit
+from benchmarks.trade import PREFETCH, TradeExecuted
+
+app = celery.Celery("benchmarks.peers.celery", broker=os.environ.get("QT_BENCH_URL"), set_as_current=False)
+app.conf.update(
+    task_queues=[
+        Queue(
+            "celery.trades",
+            Exchange("celery.events", type="topic", durable=True),
+            routing_key="trade.executed",
+            queue_arguments={"x-queue-type": "quorum"},
+        )
+    ],
+    task_default_queue="celery.trades",
+    task_default_exchange="celery.events",
+    task_default_exchange_type="topic",
+    task_default_routing_key="trade.executed",
+    task_ignore_result=True,
+    task_acks_late=True,
+    worker_prefetch_multiplier=PREFETCH,
+    worker_enable_remote_control=False,
+    broker_transport_options={"confirm_publish": True},
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task(pydantic=True, name="trade.executed")
+def handle(trade: TradeExecuted) -> None:  # noqa: ARG001
+    """Nothing but counting; Celery validates the model."""
+    hit()
+
+
+def _publish(number: int) -> None:
+    handle.apply_async((TradeExecuted.new(number).model_dump(mode="json"),))
+
+
+def publish(count: int) -> dict[str, float]:
+    """Confirmed, each before the next: Celery cannot do otherwise."""
+    for number in range(100):
+        _publish(number)
+    began, cpu = time.monotonic(), time.process_time()
+    for number in range(count):
+        _publish(number)
+    return spent(began, cpu, count)
+
+
+def preload(count: int) -> None:
+    """Events for a worker to come; without confirms, for it takes long enough."""
+    app.conf.broker_transport_options = {}
+    for number in range(count):
+        _publish(number)

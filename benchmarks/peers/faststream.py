@@ -1,0 +1,112 @@
+"""FastStream on RabbitMQ (aio-pika)."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from faststream import AckPolicy, FastStream
+from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
+
+from benchmarks.pace import Pace, singly, windowed
+from benchmarks.tally import hit
+from benchmarks.trade import IN_FLIGHT, PREFETCH, WAIT, TradeExecuted, number_of
+
+EXCHANGE = RabbitExchange("faststream.events", type=ExchangeType.TOPIC, durable=True)
+
+
+def queue(number: int = 0) -> RabbitQueue:
+    """Durable, replicated, bound to the event."""
+    return RabbitQueue(f"faststream.{number}", queue_type=QueueType.QUORUM, durable=True, routing_key="trade.executed")
+
+
+def new_broker() -> RabbitBroker:
+    """Confirms are on by default."""
+    return RabbitBroker(os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=PREFETCH), logger=None)
+
+
+def counting() -> Callable[[TradeExecuted], Awaitable[None]]:
+    """A handler that does nothing but count."""
+
+    async def handle(_trade: TradeExecuted) -> None:
+        hit()
+
+    return handle
+
+
+async def waiting(_trade: TradeExecuted) -> None:
+    """As if another system were asked."""
+    await asyncio.sleep(WAIT)
+    hit()
+
+
+def serve(broker: RabbitBroker, handler: Callable[[TradeExecuted], Awaitable[None]], number: int = 0) -> None:
+    """Subscribe; acknowledged after the handler."""
+    broker.subscriber(queue(number), EXCHANGE, ack_policy=AckPolicy.REJECT_ON_ERROR)(handler)
+
+
+def worker() -> None:
+    """Serve until SIGTERM."""
+    broker = new_broker()
+    match os.environ["QT_BENCH_SERVE"].partition(":")[::2]:
+        case ("waits", concurrency):
+            broker = RabbitBroker(
+                os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=2 * int(concurrency)), logger=None
+            )
+            serve(broker, waiting)
+        case ("fanout", times):
+            for number in range(int(times)):
+                serve(broker, counting(), number)
+        case _:
+            serve(broker, counting())
+    asyncio.run(FastStream(broker, logger=None).run())
+
+
+@asynccontextmanager
+async def _connected(times: int = 1) -> AsyncIterator[Callable[[int], Awaitable[object]]]:
+    async with new_broker() as broker:
+        exchange = await broker.declare_exchange(EXCHANGE)
+        for number in range(times):
+            declared = await broker.declare_queue(queue(number))
+            await declared.bind(exchange, "trade.executed")
+        publisher = broker.publisher(exchange=EXCHANGE, routing_key="trade.executed", persist=True)
+        await broker.start()
+        yield lambda number: publisher.publish(TradeExecuted.new(number))
+
+
+async def publish(count: int) -> dict[str, float]:
+    """Confirmed, 100 in flight."""
+    async with _connected() as one:
+        await windowed(one, 1000, IN_FLIGHT)
+        return await windowed(one, count, IN_FLIGHT)
+
+
+async def publish_singly(count: int) -> dict[str, float]:
+    """Confirmed, one at a time."""
+    async with _connected() as one:
+        await singly(one, 200)
+        return await singly(one, count)
+
+
+async def preload(count: int, subscriptions: int = 1) -> None:
+    """Events for a worker to come."""
+    async with _connected(subscriptions) as one:
+        await windowed(one, count, 500)
+
+
+async def end_to_end(rate: int, seconds: int) -> dict[str, float]:
+    """Publisher and worker in this process."""
+    broker, pace = new_broker(), Pace(rate, seconds)
+    publisher = broker.publisher(exchange=EXCHANGE, routing_key="trade.executed", persist=True)
+
+    async def arrived(trade: TradeExecuted) -> None:
+        pace.arrived(number_of(trade.order_id))
+
+    serve(broker, arrived)
+    async with broker:
+        await broker.start()
+        return await pace.run(lambda number: publisher.publish(TradeExecuted.new(number)))
+
+
+if __name__ == "__main__":
+    worker()

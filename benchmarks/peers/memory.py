@@ -1,0 +1,152 @@
+"""In memory: qt_events' InMemoryEventBus, and the bus that one would write oneself, around one asyncio.Queue."""
+
+import asyncio
+import gc
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.trade import TradeExecuted, fields
+from qt_events import InMemoryEventBus, TradeExecutedEvent
+
+Lags = list[float]
+
+
+class HomeMade:
+    """One queue, one loop, `gather` for the handlers of an event."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._handlers: defaultdict[type, list[Callable[[Any], Awaitable[None]]]] = defaultdict(list)
+
+    def subscribe(self, event_type: type, handler: Callable[[Any], Awaitable[None]]) -> None:
+        self._handlers[event_type].append(handler)
+
+    async def publish(self, event: Any) -> None:
+        await self._queue.put(event)
+
+    async def run(self) -> None:
+        while True:
+            event = await self._queue.get()
+            await asyncio.gather(*(handler(event) for handler in self._handlers[type(event)]))
+
+
+class _Handled:
+    """Counts, and knows when all have come."""
+
+    def __init__(self) -> None:
+        self._left, self.all = 0, asyncio.Event()
+
+    def expect(self, count: int) -> None:
+        self._left, self.all = count, asyncio.Event()
+
+    async def handle(self, _event: Any) -> None:
+        self._left -= 1
+        if not self._left:
+            self.all.set()
+
+
+async def _throughput(publish: Callable[[int], Awaitable[None]], handled: _Handled, count: int) -> dict[str, float]:
+    """Events made, published and handled, a second; every hundred, the publisher lets the others run."""
+    for each in (count // 10, count):
+        handled.expect(each)
+        gc.collect()
+        began, cpu = time.monotonic(), time.process_time()
+        for number in range(each):
+            await publish(number)
+            if not number % 100:
+                await asyncio.sleep(0)
+        await handled.all.wait()
+    return {"rate": count / (time.monotonic() - began), "cpu_us": (time.process_time() - cpu) / count * 1e6}
+
+
+async def throughput(count: int, unrelated: int = 0) -> dict[str, float]:
+    """Ours; beside so many subscriptions to other events."""
+    bus, handled = InMemoryEventBus(), _Handled()
+    bus.subscribe(TradeExecutedEvent, handled.handle)
+    for number in range(unrelated):
+        bus.subscribe(f"other{number}.happened", _other(), name=f"other.{number}")
+    async with bus:
+        return await _throughput(lambda n: bus.publish(TradeExecutedEvent.create(**fields(n))), handled, count)
+
+
+async def throughput_home_made(count: int) -> dict[str, float]:
+    """The other one."""
+    bus, handled = HomeMade(), _Handled()
+    bus.subscribe(TradeExecuted, handled.handle)
+    running = asyncio.create_task(bus.run())
+    result = await _throughput(lambda n: bus.publish(TradeExecuted.new(n)), handled, count)
+    running.cancel()
+    return result
+
+
+def _other() -> Callable[[Any], Awaitable[None]]:
+    async def other(_event: Any) -> None: ...
+
+    return other
+
+
+class _Stopwatch:
+    """From publish to handler, one event at a time."""
+
+    def __init__(self) -> None:
+        self.lags: Lags = []
+        self._began = 0.0
+        self._arrived = asyncio.Event()
+
+    async def handle(self, _event: Any) -> None:
+        self.lags.append(time.perf_counter() - self._began)
+        self._arrived.set()
+
+    async def time(self, publish: Callable[[Any], Awaitable[None]], events: list[Any]) -> dict[str, float]:
+        for event in events:
+            self._arrived.clear()
+            self._began = time.perf_counter()
+            await publish(event)
+            await self._arrived.wait()
+        return {"p50_us": median(self.lags) * 1e6}
+
+
+async def latency(count: int) -> dict[str, float]:
+    """Ours."""
+    bus, watch = InMemoryEventBus(), _Stopwatch()
+    bus.subscribe(TradeExecutedEvent, watch.handle)
+    events = [TradeExecutedEvent.create(**fields(number)) for number in range(count)]
+    async with bus:
+        return await watch.time(bus.publish, events)
+
+
+async def latency_home_made(count: int) -> dict[str, float]:
+    """The other one."""
+    bus, watch = HomeMade(), _Stopwatch()
+    bus.subscribe(TradeExecuted, watch.handle)
+    running = asyncio.create_task(bus.run())
+    result = await watch.time(bus.publish, [TradeExecuted.new(number) for number in range(count)])
+    running.cancel()
+    return result
+
+
+async def idle(seconds: int) -> dict[str, float]:
+    """Percent of a core that a bus with nothing to do takes."""
+    bus = InMemoryEventBus()
+    bus.subscribe(TradeExecutedEvent, _other())
+    async with bus:
+        began = time.process_time()
+        await asyncio.sleep(seconds)
+        return {"cpu_percent": (time.process_time() - began) / seconds * 100}
+
+
+def memory(subscriptions: int) -> dict[str, float]:
+    """MB that a bus takes with so many subscriptions, over the interpreter with asyncio and pydantic."""
+    bus = InMemoryEventBus()
+    for number in range(subscriptions):
+        bus.subscribe(f"other{number}.happened", _other(), name=f"other.{number}")
+    return {"mb": _resident()}
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6

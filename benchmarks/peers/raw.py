@@ -1,0 +1,102 @@
+"""The ceiling: py-amqp, a validated model, confirms or acknowledgements, and nothing else."""
+
+import os
+import time
+from urllib.parse import unquote, urlsplit
+
+import amqp
+
+from benchmarks.pace import spent
+from benchmarks.tally import hit
+from benchmarks.trade import IN_FLIGHT, PREFETCH, TradeExecuted
+
+_ACKS = 50  # one acknowledgement for so many
+EXCHANGE, QUEUE = "raw.events", "raw.0"
+
+
+def _channel() -> amqp.Channel:
+    parts = urlsplit(os.environ["QT_BENCH_URL"])
+    connection = amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid=parts.username,
+        password=parts.password,
+        virtual_host=unquote(parts.path[1:]),
+    )
+    connection.connect()
+    channel = connection.channel()
+    channel.exchange_declare(EXCHANGE, "topic", durable=True, auto_delete=False)
+    channel.queue_declare(QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+    channel.queue_bind(QUEUE, EXCHANGE, "trade.executed")
+    return channel
+
+
+class _Window:
+    """Publishes, with at most so many unconfirmed."""
+
+    def __init__(self, channel: amqp.Channel, width: int) -> None:
+        self._channel, self._width = channel, width
+        self._sent = 0
+        self._open: set[int] = set()
+        channel.confirm_select()
+        channel.events["basic_ack"].add(self._on_ack)
+
+    def _on_ack(self, tag: int, multiple: object) -> None:
+        if multiple:
+            self._open = {each for each in self._open if each > tag}
+        else:
+            self._open.discard(tag)
+
+    def publish(self, number: int) -> None:
+        while len(self._open) >= self._width:
+            self._channel.connection.drain_events()
+        body = TradeExecuted.new(number).model_dump_json()
+        self._channel.basic_publish(
+            amqp.Message(body, delivery_mode=2, content_type="application/json"), EXCHANGE, "trade.executed"
+        )
+        self._sent += 1
+        self._open.add(self._sent)
+
+    def finish(self) -> None:
+        while self._open:
+            self._channel.connection.drain_events()
+
+
+def publish(count: int, in_flight: int = IN_FLIGHT) -> dict[str, float]:
+    """Confirmed, so many in flight."""
+    window = _Window(_channel(), in_flight)
+    for number in range(1000):
+        window.publish(number)
+    window.finish()
+    began, cpu = time.monotonic(), time.process_time()
+    for number in range(count):
+        window.publish(number)
+    window.finish()
+    return spent(began, cpu, count)
+
+
+def preload(count: int) -> None:
+    """Events for a worker to come."""
+    publish(max(1, count - 1000), 1000)
+
+
+def worker() -> None:
+    """Consume for ever; each validated and counted, acknowledged fifty at a time."""
+    channel = _channel()
+    channel.basic_qos(0, PREFETCH, False)  # noqa: FBT003
+    taken = 0
+
+    def handle(message: amqp.Message) -> None:
+        nonlocal taken
+        TradeExecuted.model_validate_json(message.body)
+        hit()
+        taken += 1
+        if not taken % _ACKS:
+            channel.basic_ack(message.delivery_tag, multiple=True)
+
+    channel.basic_consume(QUEUE, callback=handle)
+    while True:
+        channel.connection.drain_events()
+
+
+if __name__ == "__main__":
+    worker()

@@ -1,0 +1,119 @@
+"""Frames of a connection, read ahead: as many as the socket gives at a time, and a half one kept until its rest comes.
+
+py-amqp 5.4 reads a frame by two or three calls to the kernel and sets the socket's timeout before and after; a
+message has three frames. And of a half one it asks for the rest again and again, which in a network that went silent
+never ends, and no heartbeat is looked at meanwhile.
+"""
+
+from ssl import SSLWantReadError
+from struct import Struct
+from time import monotonic
+from typing import Any
+
+from amqp import Connection as RawConnection
+from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
+
+_HEAD = Struct(">BHI")  # kind, channel, size of the payload (AMQP 0-9-1, 4.2.3)
+_END = 0xCE
+_LEAST = _HEAD.size + 1  # bytes of a frame without a payload
+_CHUNK = 65_536  # bytes
+
+_TURN = 0.005  # seconds of reading in a row, about, before the rest of the event loop has its turn
+_GLANCE = 8  # methods between two looks at the clock
+
+Frame = tuple[int, int, bytes]
+
+
+def read_what_came(raw: RawConnection, loop: Any) -> None:
+    """Have the connection handle what the socket has, without waiting: what kombu calls when it is readable.
+
+    kombu's own handles one method in each cycle of its event loop.
+    """
+    if not raw.connected:
+        message = "the socket was disconnected"
+        raise RecoverableConnectionError(message)
+    until = monotonic() + _TURN
+    try:
+        while monotonic() < until:
+            for _ in range(_GLANCE):
+                raw.drain_events(timeout=0)
+    except TimeoutError:
+        return
+    loop.call_soon(read_what_came, raw, loop)
+
+
+class Frames:
+    """What goes over a connection, in whatever pieces it comes. Not safe for two threads at once, as py-amqp is not."""
+
+    def __init__(self, raw: RawConnection) -> None:
+        self._raw, self._transport = raw, raw.transport
+        self._buffer, self._at = raw.transport._read_buffer, 0  # noqa: SLF001  # of the handshake nothing is left over
+
+    @classmethod
+    def read_by(cls, raw: RawConnection) -> None:
+        """Have the connection read by this from now on."""
+        frames = cls(raw)
+        raw.frames = frames
+        raw.blocking_read = frames.handle_one
+
+    def handle_one(self, timeout: float | None = None) -> bool:
+        """Read a frame and have the connection handle it; whether that completed a method.
+
+        Raises:
+            TimeoutError: no whole frame within `timeout` seconds; 0 asks only for what has come already.
+            OSError: the connection is lost.
+        """
+        frame = self._next()
+        if frame is None:
+            if self._transport.sock is None:
+                message = "the connection is closed"
+                raise RecoverableConnectionError(message)
+            with self._transport.having_timeout(timeout):
+                while frame is None:
+                    self._receive()
+                    frame = self._next()
+        return bool(self._raw.on_inbound_frame(frame))
+
+    def write(self, data: bytes) -> None:
+        """Write whole frames. OSError, AmqpConnectionError: the connection is lost."""
+        if self._transport.sock is None:
+            message = "the connection is closed"
+            raise RecoverableConnectionError(message)
+        self._transport.write(data)
+        self._raw.bytes_sent += 1  # py-amqp counts frames, to see whether a heartbeat is due
+
+    def has_whole(self) -> bool:
+        """Whether a frame can be read without the socket."""
+        buffer, at = self._buffer, self._at
+        return len(buffer) - at >= _LEAST and len(buffer) - at >= _LEAST + _HEAD.unpack_from(buffer, at)[2]
+
+    def _next(self) -> Frame | None:
+        buffer, at = self._buffer, self._at
+        if len(buffer) - at < _LEAST:
+            return None
+        kind, channel, size = _HEAD.unpack_from(buffer, at)
+        begin = at + _HEAD.size
+        end = begin + size
+        if len(buffer) <= end:
+            return None
+        if buffer[end] != _END:
+            raise UnexpectedFrame(f"a frame ends in {buffer[end]:#04x} instead of 0xce")
+        self._at = end + 1
+        return kind, channel, buffer[begin:end]
+
+    def _receive(self) -> None:
+        try:
+            chunk = self._transport.sock.recv(_CHUNK)
+        except (BlockingIOError, SSLWantReadError):
+            raise TimeoutError from None
+        except TimeoutError:
+            raise
+        except OSError:
+            self._transport.connected = False
+            raise
+        if not chunk:
+            self._transport.connected = False
+            message = "Server unexpectedly closed connection"
+            raise OSError(message)
+        self._buffer = self._buffer[self._at :] + chunk
+        self._at = 0
