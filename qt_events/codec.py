@@ -36,9 +36,9 @@ _UTF8 = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "binary", "identity
 _PLAIN_NAMESPACE = uuid5(NAMESPACE_URL, "https://qt-events.invalid/plain-json")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would take longer than the rest of it
 class Message:
-    """What goes over the wire: a body, AMQP basic properties, and headers of ours (`qt-...`)."""
+    """What goes over the wire: a body, AMQP basic properties, and headers of ours (`qt-...`). Nothing changes it."""
 
     body: bytes
     properties: dict[str, Any]

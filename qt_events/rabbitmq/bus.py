@@ -21,7 +21,7 @@ from qt_events.events import Event, checked_event, current_event
 from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.observer import Attempt, Observer
-from qt_events.rabbitmq.configuration import configure, new_app
+from qt_events.rabbitmq.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
 from qt_events.rabbitmq.declarations import Declarations
@@ -127,7 +127,7 @@ class CeleryEventBus(Hosted):
     @property
     def is_eager(self) -> bool:
         """Whether publish runs the handlers at once."""
-        return bool(self.app.conf.task_always_eager)
+        return is_eager(self.app)
 
     # Publish
 
@@ -140,7 +140,7 @@ class CeleryEventBus(Hosted):
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
-        with self.outstanding.expecting(event.id, (each.name for each in subscriptions)):
+        with self.outstanding.expecting(event.id, subscriptions):
             routed = await self.publisher.ask(self._order(event), wait_for_room=current_event() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
 
@@ -154,7 +154,7 @@ class CeleryEventBus(Hosted):
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             self._eager.publish_sync(event, subscriptions)
             return
-        with self.outstanding.expecting(event.id, (each.name for each in subscriptions)):
+        with self.outstanding.expecting(event.id, subscriptions):
             routed = self.publisher.ask_blocking(self._order(event), wait_for_room=current_event() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
 
@@ -220,8 +220,8 @@ class CeleryEventBus(Hosted):
             self.observer.concluded(attempt)
         if isinstance(outcome, Retry):
             return
-        names = (each.name for each in self.subscriptions.match(event_type))
-        if self.outstanding.settled(envelope.event_id, envelope.subscription, names):
+        subscription = self.subscriptions.get(envelope.subscription)
+        if self.outstanding.settled(envelope.event_id, subscription, self.subscriptions.match(event_type)):
             self.stats.count_dispatched(event_type)
 
     @property

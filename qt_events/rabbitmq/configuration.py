@@ -16,6 +16,8 @@ from qt_events.rabbitmq.logs import follow_celery
 
 _PICKLE = {"pickle", "application/x-python-serialize"}
 
+EAGER = "task_always_eager"
+
 _REQUIRED = {
     "worker_consumer": "qt_events.rabbitmq.consumer:EventConsumer",
     "worker_detect_quorum_queues": True,
@@ -107,6 +109,7 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
         if not any(name in each for each in given):
             app.conf[name] = value
     app.conf.update(_REQUIRED)
+    app.conf[EAGER] = app.conf[EAGER]  # among the changes, from wherever it was
     _must_not_unpickle(app)
     if not isinstance(app, _OwnApp):
         _take_over(app)
@@ -115,6 +118,12 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
     app.user_options["worker"].add(SubscriptionsOption())
     if classic:  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together
         app.conf.worker_prefetch_multiplier = 0
+
+
+def is_eager(app: celery.Celery) -> bool:
+    """Whether publish runs the handlers at once. Asked for each publish: Celery's own look takes 4 µs, this a tenth."""
+    changed = app.conf.maps[0].get(EAGER)
+    return bool(app.conf[EAGER] if changed is None else changed)
 
 
 @signals.celeryd_init.connect(weak=False)

@@ -123,8 +123,8 @@ class _LookAtBroker(Look[Letter]):
     async def send_back(self, held: Letter) -> None:
         record = held.record
         message = Message(record.body, record.properties, {TYPE: record.event_type})
-        here = [record.subscription] if self._bus.subscriptions.get(record.subscription) else []  # else nobody waits
-        with self._bus.outstanding.expecting(record.event_id, here):
+        served = self._bus.subscriptions.get(record.subscription)
+        with self._bus.outstanding.expecting(record.event_id, (served,) if served is not None else ()):
             await self._bus.publisher.ask(Publish(self._bus.topology.redeliver, self._key(held), message))
 
     def _key(self, held: Letter) -> str:

@@ -39,7 +39,7 @@ class Registration:
         queues = self._declarations.queues(subscription)
         self._serving.tell(EventConsumer.drop, queues)
         self._declarations.drop(subscription)
-        self._outstanding.drop(subscription.name)
+        self._outstanding.drop(subscription)
         self._app.tasks.pop(subscription.name, None)
         for queue in queues:
             self._app.amqp.queues.deselect(queue.name)
