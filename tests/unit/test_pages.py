@@ -1,4 +1,4 @@
-"""Pages are finished: no word of capitals stands where a table should, and every link within the project leads somewhere."""
+"""Pages are finished: no capitals stand where a table should, and every link within the project leads somewhere."""
 
 import re
 from pathlib import Path
