@@ -21,7 +21,9 @@ class Target:
         """What is to be compared with `value`."""
         if not self.over:
             return ours
-        return ours - theirs if self.difference else ours / theirs
+        if self.difference:
+            return ours - theirs
+        return ours / theirs if theirs else float("inf")
 
     def met(self, reached: float) -> bool:
         """Whether that is enough."""

@@ -37,6 +37,7 @@ The life of an event, and where to read about each part of it:
     testing/          contract suite, brokers and clocks for tests
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qt_events.backends import create_event_bus
@@ -60,7 +61,6 @@ from qt_events.catalog import (
     TradeExecutedEvent,
 )
 from qt_events.component import Component
-from qt_events.dead_letters import DeadLetterRecord
 from qt_events.errors import (
     BackpressureError,
     BrokerBlockedError,
@@ -95,13 +95,14 @@ from qt_events.errors import (
     UsageError,
 )
 from qt_events.events import Event, current_event
-from qt_events.logs import EventFieldsFilter, configure_logging
-from qt_events.memory import InMemoryEventBus
 from qt_events.payload import Payload
 from qt_events.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.subscription import EventHandler, Subscription
 
 if TYPE_CHECKING:
+    from qt_events.dead_letters import DeadLetterRecord
+    from qt_events.logs import EventFieldsFilter, configure_logging
+    from qt_events.memory import InMemoryEventBus
     from qt_events.rabbitmq.bus import CeleryEventBus
 
 __version__ = "0.1.0"
@@ -174,11 +175,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """CeleryEventBus, imported when asked for: celery is heavy, and the in-memory bus does without it."""
-    if name == "CeleryEventBus":
-        from qt_events.rabbitmq.bus import CeleryEventBus
+# What a program that only publishes, or only has one of the buses, need not wait for at its start; celery above all.
+_WHEN_ASKED_FOR = {
+    "CeleryEventBus": "qt_events.rabbitmq.bus",
+    "DeadLetterRecord": "qt_events.dead_letters",
+    "EventFieldsFilter": "qt_events.logs",
+    "InMemoryEventBus": "qt_events.memory",
+    "configure_logging": "qt_events.logs",
+}
 
-        return CeleryEventBus
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+
+def __getattr__(name: str) -> Any:
+    """A public name that is imported when it is asked for."""
+    if name not in _WHEN_ASKED_FOR:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = globals()[name] = getattr(import_module(_WHEN_ASKED_FOR[name]), name)
+    return value

@@ -5,20 +5,22 @@ handler, a predicate or a retry policy cannot behave differently by backend.
 """
 
 import asyncio
-import inspect
 import logging
 import traceback
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
-from contextvars import Context
+from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass
+from functools import partial
+from inspect import isawaitable
 from time import monotonic
+from types import CoroutineType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from qt_events.events import Event, handled
+from qt_events.events import Event, bind_attempt
 from qt_events.log_lines import name_of_type, text_of
-from qt_events.logs import delivered
 from qt_events.retry import GiveUp, RetryAfter
 from qt_events.subscription import EventHandler, Subscription
 
@@ -70,6 +72,11 @@ class DeadLetter:
 
 Outcome = Done | Retry | DeadLetter
 
+HANDLED, SKIPPED = Done(), Done(handled=False)  # the two there are
+_DONE = "%s: attempt %d done"
+_ENDED = object()  # where a coroutine waits for something, if it does not
+_Rest = Callable[["_Attempt"], Awaitable[object]]  # what is left of a handler that waits for something
+
 
 class SlowCounters(Protocol):
     """What counts by subscription name."""
@@ -113,32 +120,113 @@ async def deliver(
     Raises:
         asyncio.CancelledError: the delivery itself was cancelled; it has no outcome then and must be given back.
     """
-    context = handled(event)
-    context.run(delivered.set, (event, subscription.name, attempt))
+    outcome = begin(event, subscription, attempt, executor, watch, slow_after)
+    return outcome if isinstance(outcome, Outcome) else await outcome
+
+
+def begin(  # noqa: PLR0917  # six: names would cost as much as the call
+    event: Event[Any],
+    subscription: Subscription,
+    attempt: int,
+    executor: Executor | None,
+    watch: Watch | None,
+    slow_after: float,
+) -> Outcome | Coroutine[Any, Any, Outcome]:
+    """`deliver`, as far as it comes without waiting: the outcome, or what this same task is to await for it, at once.
+
+    Most handlers wait for nothing. Such a delivery costs a context, and no coroutine but the handler's own.
+    """
+    context = copy_context()
+    context.run(bind_attempt, (event, subscription.name, attempt))
+    outcome: Outcome = HANDLED
+    rest: _Rest | None = None
     started = monotonic()
     try:
         if subscription.when is not None and not context.run(subscription.when, event):
-            return Done(handled=False)
-        result = await _call(subscription, event, context, executor)
-        if inspect.iscoroutine(result):
-            await _steps(result, context, slow_after, _blocking_report(watch, subscription, event, context))
-        elif inspect.isawaitable(result):
-            await result
-    except asyncio.CancelledError as error:
-        if _is_being_cancelled():
-            raise
-        return _within(context, _decide, subscription, attempt, error)  # the handler raised it by itself
-    except (KeyboardInterrupt, GeneratorExit):
-        raise  # meant for the whole program, or for this coroutine
+            outcome = SKIPPED
+        elif executor is not None and not subscription.is_async:
+            rest = partial(_in_thread, executor)
+        else:
+            result = context.run(subscription.handler, event)
+            if type(result) is CoroutineType:
+                waits_for = context.run(next, result.__await__(), _ENDED)  # spares the StopIteration that send() makes
+                if waits_for is not _ENDED:
+                    rest = partial(_further_steps, result, waits_for)
+            elif isawaitable(result):
+                rest = partial(_awaited, result)
     except BaseException as error:  # noqa: BLE001  # one that breaks never stops the bus
-        return _within(context, _decide, subscription, attempt, error)
-    finally:
-        seconds = monotonic() - started
-        if seconds > slow_after and watch is not None:
-            _within(context, watch.slow, subscription, event, seconds)
-    if logger.isEnabledFor(logging.DEBUG):
-        _within(context, logger.debug, "%s: attempt %d done", subscription.name, attempt)
-    return Done()
+        this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
+        this.first_step_ended()
+        return this.failed(error)
+    if rest is None and monotonic() - started <= slow_after:
+        if outcome is HANDLED and logger.isEnabledFor(logging.DEBUG):
+            _within(context, logger.debug, _DONE, subscription.name, attempt)
+        return outcome
+    this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
+    this.first_step_ended()
+    return this.ended(outcome) if rest is None else this.finish(rest)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One that waits, fails or is slow; the others do without."""
+
+    event: Event[Any]
+    subscription: Subscription
+    number: int
+    context: Context
+    watch: Watch | None
+    slow_after: float
+    started: float
+
+    async def finish(self, rest: _Rest) -> Outcome:
+        """The outcome, when the rest has ended too."""
+        try:
+            await rest(self)
+        except BaseException as error:  # noqa: BLE001  # as above
+            return self.failed(error)
+        return self.ended(HANDLED)
+
+    def failed(self, error: BaseException) -> Outcome:
+        """What follows from it. Raises it, if it is not the handler's own."""
+        try:
+            if isinstance(error, KeyboardInterrupt | GeneratorExit):
+                raise error  # meant for the whole program, or for this coroutine
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise error  # else the handler raised it by itself
+            return _within(self.context, _decide, self.subscription, self.number, error)
+        finally:
+            self._tell_if_slow()
+
+    def ended(self, outcome: Outcome) -> Outcome:
+        """The outcome, told where it is of interest."""
+        self._tell_if_slow()
+        if outcome is HANDLED and logger.isEnabledFor(logging.DEBUG):
+            _within(self.context, logger.debug, _DONE, self.subscription.name, self.number)
+        return outcome
+
+    def _tell_if_slow(self) -> None:
+        seconds = monotonic() - self.started
+        if seconds > self.slow_after and self.watch is not None:
+            _within(self.context, self.watch.slow, self.subscription, self.event, seconds)
+
+    def first_step_ended(self) -> None:
+        """That of an async handler was on the loop, with the predicate before it."""
+        if self.subscription.is_async:
+            self._tell_if_blocked(self.started)
+
+    def _tell_if_blocked(self, since: float) -> None:
+        seconds = monotonic() - since
+        if seconds > self.slow_after and self.watch is not None:
+            _within(self.context, self.watch.blocked, self.subscription, self.event, seconds)
+
+    def step(self, step: Callable[[Any], T], value: object) -> T:
+        """A step of a coroutine, inside the context and timed."""
+        started = monotonic()
+        try:
+            return self.context.run(step, value)
+        finally:
+            self._tell_if_blocked(started)
 
 
 def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -146,15 +234,25 @@ def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs:
     return context.copy().run(function, *args, **kwargs)
 
 
-async def _call(subscription: Subscription, event: Event[Any], context: Context, executor: Executor | None) -> object:
-    """What the handler returns; a plain function may return a coroutine too: a lambda, a decorated handler."""
-    if subscription.is_async or executor is None:
-        return context.run(subscription.handler, event)
+async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
+    """A sync handler; it may return a coroutine too: a lambda, a decorated handler."""
+    handler, event = attempt.subscription.handler, attempt.event
     loop = asyncio.get_running_loop()
-    result, error = await loop.run_in_executor(executor, context.run, _ended, subscription.handler, event)
+    result, error = await loop.run_in_executor(executor, attempt.context.run, _ended, handler, event)
     if error is not None:
         raise error
-    return result
+    if isawaitable(result):
+        await _awaited(result, attempt)
+
+
+async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
+    """What a plain function returned."""
+    if not isinstance(result, CoroutineType):
+        await result
+        return
+    with suppress(StopIteration):
+        waits_for = attempt.step(result.send, None)
+        await _further_steps(result, waits_for, attempt)
 
 
 def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseException | None]:
@@ -197,39 +295,27 @@ def _log_failure(subscription: Subscription, attempt: int, error: BaseException,
         logger.error("%s: attempt %d failed, dead letter", subscription.name, attempt, exc_info=error)
 
 
-def _blocking_report(
-    watch: Watch | None, subscription: Subscription, event: Event[Any], context: Context
-) -> Callable[[float], None] | None:
-    return None if watch is None else lambda seconds: _within(context, watch.blocked, subscription, event, seconds)
-
-
 @types.coroutine
-def _steps(
-    coroutine: Coroutine[Any, Any, object], context: Context, limit: float, report: Callable[[float], None] | None
-) -> Generator[Any, Any, object]:
-    """Await `coroutine`, each step of it inside `context` and timed.
+def _further_steps(
+    coroutine: Coroutine[Any, Any, object], waits_for: object, attempt: _Attempt
+) -> Generator[Any, Any, None]:
+    """Await the rest of `coroutine`, which has come to where it `waits_for` something.
 
     It stays in the task that awaits it, so that asyncio.timeout and TaskGroup work in handlers; its
     context variables stay its own, as they would in a task of its own.
     """
-    step, value = coroutine.send, None
     while True:
-        started = monotonic()
         try:
-            waiting_for = context.run(step, value)
-        except StopIteration as end:
-            return end.value
-        finally:
-            seconds = monotonic() - started
-            if seconds > limit and report is not None:
-                report(seconds)
-        try:
-            step, value = coroutine.send, (yield waiting_for)
+            step, value = coroutine.send, (yield waits_for)
         except GeneratorExit:
             coroutine.close()
             raise
         except BaseException as error:  # noqa: BLE001  # whatever is thrown in is the coroutine's
             step, value = coroutine.throw, error
+        try:
+            waits_for = attempt.step(step, value)
+        except StopIteration:
+            return
 
 
 class SlowHandlerLog:

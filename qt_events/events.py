@@ -15,21 +15,25 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, Generic, NoReturn, Self, cast, get_args
 
-import uuid_utils
+from pydantic import ValidationError
 from typing_extensions import TypeVar
+from uuid_utils import reseed_rng, uuid7
 
 from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
 from qt_events.frozen import freeze, shown
 from qt_events.limits import positive_int
-from qt_events.payload import Payload, validated
+from qt_events.payload import Payload, validated, wrong_fields
 from qt_events.routing import MAX_BYTES, validate_routing_key
 
-os.register_at_fork(after_in_child=uuid_utils.reseed_rng)  # else every prefork child draws the same ids
+os.register_at_fork(after_in_child=reseed_rng)  # else every prefork child draws the same ids
 
 DEFAULT_SOURCE = "qt_events"
 _MAX_VERSION = 2**31 - 1  # a CloudEvents Integer
 
 P = TypeVar("P", bound=Mapping[str, Any], default=Any)
+
+_new, _set = object.__new__, object.__setattr__  # the only way to set an attribute of an event
+_MAKING = ("__init__", "__new__")
 
 
 class Event(Generic[P]):
@@ -53,32 +57,23 @@ class Event(Generic[P]):
     `correlation_id` and `causation_id` of what a handler publishes are set by the bus when they were left out.
     """
 
-    __slots__ = (
-        "_correlation_id",
-        "causation_id",
-        "data_version",
-        "id",
-        "payload",
-        "source",
-        "timestamp",
-        "traceparent",
-        "type",
-    )
-
     event_type: ClassVar[str] = ""  #: the type that a subclass is registered for
     event_version: ClassVar[int] = 1
     event_source: ClassVar[str] = DEFAULT_SOURCE
     payload_model: ClassVar["builtins.type[Payload] | None"] = None
+    _plain_model: ClassVar["builtins.type[Payload] | None"] = None  # with which create() need not call __init__
 
+    # An event has these four itself, and of the others what its class does not say: that makes most of them cheap.
     type: str
     timestamp: datetime
     payload: P
     id: str
-    source: str
-    _correlation_id: str | None
-    causation_id: str | None
-    data_version: int
-    traceparent: str | None
+
+    source: str = event_source
+    data_version: int = event_version
+    _correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
 
     def __init_subclass__(cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,10 +82,13 @@ class Event(Generic[P]):
         if type:
             cls.event_type, cls.event_version = validate_routing_key(type), version
             _register(cls)
+        cls.source, cls.data_version = cls.event_source, cls.event_version
+        has_own_way = any(name in vars(each) for each in cls.__mro__[: cls.__mro__.index(Event)] for name in _MAKING)
+        cls._plain_model = cls.payload_model if cls.event_type and not has_own_way else None
 
     def __new__(cls, type: object = "", *_: Any, data_version: int | None = None, **__: Any) -> Self:
         made = event_class(type, data_version) if cls is Event and isinstance(type, str) else None
-        return super().__new__(cast("builtins.type[Self]", made) if made else cls)
+        return object.__new__(cast("builtins.type[Self]", made) if made else cls)
 
     def __init__(
         self,
@@ -105,29 +103,47 @@ class Event(Generic[P]):
         data_version: int | None = None,
         traceparent: str | None = None,
     ) -> None:
-        object.__setattr__(self, "type", self._checked_type(type))
-        object.__setattr__(self, "payload", self._checked_payload(payload))
-        self._seal(
-            timestamp=timestamp,
-            id=new_id() if id is None else id,
-            source=self.event_source if source is None else source,
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            data_version=self.event_version if data_version is None else data_version,
-            traceparent=traceparent,
-        )
+        _set(self, "type", self._checked_type(type))
+        _set(self, "payload", self._checked_payload(payload))
+        _set(self, "timestamp", _utc(timestamp))
+        _set(self, "id", new_id() if id is None else _text("id", id))
+        envelope = {
+            "source": source,
+            "correlation_id": correlation_id,
+            "causation_id": causation_id,
+            "data_version": data_version,
+            "traceparent": traceparent,
+        }
+        self._seal(**{name: value for name, value in envelope.items() if value is not None})
 
     def _seal(self, **envelope: object) -> None:
         """Set attributes of the envelope, each checked."""
         for name, value in envelope.items():
-            slot, check = _ENVELOPE[name]
-            object.__setattr__(self, slot, check(value))
+            attribute, check = _ENVELOPE[name]
+            _set(self, attribute, check(value))
         if self._correlation_id == self.id:  # that says nothing: everything began with itself
-            object.__setattr__(self, "_correlation_id", None)
+            _set(self, "_correlation_id", None)
 
     @classmethod
     def create(cls, *args: Any, **payload: Any) -> Self:
         """The event with this payload, now. InvalidPayloadError names each wrong field."""
+        model = cls._plain_model
+        if args or model is None:
+            return cls._create_otherwise(args, payload)
+        # As __init__ does it, in one pass over what is known to be right but for the payload.
+        event = _new(cls)
+        own = event.__dict__
+        own["type"] = cls.event_type
+        try:
+            own["payload"] = model.__pydantic_validator__.validate_python(payload)
+        except ValidationError as error:
+            raise wrong_fields(error, cls) from None
+        own["timestamp"] = datetime.now(UTC)
+        own["id"] = str(uuid7())
+        return event
+
+    @classmethod
+    def _create_otherwise(cls, args: tuple[Any, ...], payload: dict[str, Any]) -> Self:
         if args or not cls.event_type:
             message = f"{cls.__name__}.create() takes the payload's fields by name, on a class with a type"
             raise InvalidEventError(message)
@@ -153,8 +169,8 @@ class Event(Generic[P]):
             message = f"replace() changes the envelope, not {name!r}: {', '.join(_ENVELOPE)}"
             raise InvalidEventError(message)
         copy = object.__new__(builtins.type(self))
-        for name in Event.__slots__:
-            object.__setattr__(copy, name, getattr(self, name))
+        for name, value in vars(self).items():
+            _set(copy, name, value)
         copy._seal(**changes)
         return copy
 
@@ -168,7 +184,7 @@ class Event(Generic[P]):
     def _checked_payload(self, payload: object) -> Any:
         model = self.payload_model
         if model is not None:
-            return validated(model, {} if payload is None else payload, builtins.type(self).__name__)
+            return validated(model, {} if payload is None else payload, builtins.type(self))
         if payload is not None and not isinstance(payload, Mapping):
             message = f"the payload of {self.type!r} is a {builtins.type(payload).__name__}: it must be a mapping"
             raise InvalidPayloadError(message)
@@ -182,7 +198,7 @@ class Event(Generic[P]):
         self.__setattr__(name, None)
 
     def _state(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in Event.__slots__)
+        return tuple(getattr(self, name) for name in _ATTRIBUTES)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self._state() == other._state()
@@ -200,14 +216,14 @@ class Event(Generic[P]):
 
 def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...]) -> Event[Any]:
     event = object.__new__(cls)
-    for name, value in zip(Event.__slots__, state, strict=True):
-        object.__setattr__(event, name, value)
+    for name, value in zip(_ATTRIBUTES, state, strict=True):
+        _set(event, name, value)
     return event
 
 
 def new_id() -> str:
     """A UUIDv7 (RFC 9562): unique, and sorted by time of making."""
-    return str(uuid_utils.uuid7())
+    return str(uuid7())
 
 
 def _utc(timestamp: object) -> datetime:
@@ -246,7 +262,8 @@ def _optional_text(name: str) -> Callable[[object], str | None]:
     return lambda value: None if value is None else _text(name, value)
 
 
-_ENVELOPE: dict[str, tuple[str, Callable[[object], object]]] = {  # what replace() may change: its slot and its check
+# What replace() may change: its attribute and its check.
+_ENVELOPE: dict[str, tuple[str, Callable[[object], object]]] = {
     "timestamp": ("timestamp", _utc),
     "id": ("id", partial(_text, "id")),
     "source": ("source", partial(_text, "source")),
@@ -255,6 +272,7 @@ _ENVELOPE: dict[str, tuple[str, Callable[[object], object]]] = {  # what replace
     "data_version": ("data_version", _version),
     "traceparent": ("traceparent", _optional_text("traceparent")),
 }
+_ATTRIBUTES = ("type", "payload", *(attribute for attribute, _ in _ENVELOPE.values()))
 
 
 # The registry: type and version -> class
@@ -302,24 +320,29 @@ def event_class(event_type: str, version: int | None = None) -> type[Event[Any]]
 
 # What is being handled
 
-_current: ContextVar[Event[Any] | None] = ContextVar("qt_events.current_event", default=None)
+# Event, subscription, attempt: bare, and in one variable, for every delivery sets it.
+_handled: ContextVar[tuple[Event[Any], str, int] | None] = ContextVar("qt_events.handled", default=None)
+
+current_attempt = _handled.get  #: the event whose handler runs here, its subscription's name, the attempt; or None
+bind_attempt = _handled.set  #: makes it so, in the context that this is called in
 
 
 def current_event() -> Event[Any] | None:
     """The event whose handler is running here; None outside of handlers."""
-    return _current.get()
+    here = current_attempt()
+    return None if here is None else here[0]
 
 
-def handled(event: Event[Any]) -> Context:
+def handled(event: Event[Any], subscription: str = "", attempt: int = 1) -> Context:
     """A copy of this context in which `event` is the one being handled: what is published there is caused by it."""
     context = copy_context()
-    context.run(_current.set, event)
+    context.run(bind_attempt, (event, subscription, attempt))
     return context
 
 
 def correlated(event: Event[Any]) -> Event[Any]:
     """`event`, as caused by the one being handled here, unless it says itself what caused it."""
-    cause = _current.get()
+    cause = current_event()
     if cause is None or not event.is_root or event.id == cause.id:  # a handler may pass its own event on
         return event
     return event.caused_by(cause)

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Process = Callable[[T], Awaitable[None] | None]
 
 _BURST = 64  # items a worker takes before it lets the rest of the loop run, if no handler has waited
 _TURN = 0.005  # seconds after which it does so in any case, about
@@ -17,13 +18,12 @@ _GLANCE = 8  # items between two looks at the clock
 class Lane(Generic[T]):
     """Processes what is pushed, in order, `concurrency` at a time, on one event loop; idle lanes cost nothing.
 
-    `process` must not raise anything but CancelledError; an item whose processing was cancelled goes
-    back to the head of the lane. `on_idle` is called when the last item has been handled and none waits.
+    `process` returns what is to be awaited to have the item processed, None if it is already. It must not raise
+    anything but CancelledError; an item whose processing was cancelled goes back to the head of the lane.
+    `on_idle` is called when the last item has been handled and none waits.
     """
 
-    def __init__(
-        self, concurrency: int, process: Callable[[T], Awaitable[None]], on_idle: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, concurrency: int, process: Process[T], on_idle: Callable[[], None] = lambda: None) -> None:
         self.concurrency = concurrency
         self._process = process
         self._on_idle = on_idle
@@ -44,6 +44,11 @@ class Lane(Generic[T]):
         """How many are being handled."""
         return len(self._workers)
 
+    @property
+    def to_do(self) -> int:
+        """How many wait or are being handled."""
+        return len(self._waiting) + len(self._workers)
+
     def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         """Begin to process, on this loop; handlers see this context's variables."""
         self._loop, self._context = loop, context
@@ -57,7 +62,8 @@ class Lane(Generic[T]):
     def push(self, item: T) -> None:
         """Append an item. Only from the loop's own thread once started."""
         self._waiting.append(item)
-        self._hire()
+        if len(self._workers) < self.concurrency:
+            self._hire()
 
     def clear(self) -> list[T]:
         """Take away and return what waits."""
@@ -91,15 +97,18 @@ class Lane(Generic[T]):
             self._on_idle()
 
     async def _work(self) -> None:
+        process, waiting = self._process, self._waiting
         done, until = 0, monotonic() + _TURN
-        while self._waiting and self._loop is not None:
-            item = self._waiting.popleft()
+        while waiting and self._loop is not None:
+            item = waiting.popleft()
             try:
-                await self._process(item)
+                rest = process(item)
+                if rest is not None:
+                    await rest
             except asyncio.CancelledError:
-                self._waiting.appendleft(item)
+                waiting.appendleft(item)
                 raise
             done += 1
-            if done % _GLANCE == 0 and (done % _BURST == 0 or monotonic() > until):
+            if not done % _GLANCE and (done >= _BURST or monotonic() > until):
                 await asyncio.sleep(0)
-                until = monotonic() + _TURN
+                done, until = 0, monotonic() + _TURN

@@ -2,16 +2,27 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import partial
 from operator import itemgetter
+from threading import get_ident
 from typing import Any, Generic, TypeVar
 
-from qt_events.lane import Lane
+from qt_events.lane import Lane, Process
 from qt_events.subscription import Subscription
 
 T = TypeVar("T")
+
+
+class _BySubscription(dict[Subscription, Lane[T]]):
+    """A lane for each that is asked for."""
+
+    def __init__(self, make: Callable[[Subscription], Lane[T]]) -> None:
+        self._make = make
+
+    def __missing__(self, subscription: Subscription) -> Lane[T]:
+        return self._make(subscription)
 
 
 class Lanes(Generic[T]):
@@ -20,15 +31,19 @@ class Lanes(Generic[T]):
     Any thread may push and retire at any time. `process` is as Lane wants it.
     """
 
-    def __init__(self, process: Callable[[T], Awaitable[None]]) -> None:
-        self.queued = 0  #: waiting or being handled
+    def __init__(self, process: Process[T]) -> None:
         self._process = process
-        self._lanes: dict[Subscription, Lane[T]] = {}
+        self._lanes: _BySubscription[T] = _BySubscription(self._new_lane)
+        self.lane_of = self._lanes.__getitem__  #: the subscription's lane; only for the thread of the loop
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0  # of the loop
+        self.thread = 0  #: of the loop; 0 without one
         self._context: Context | None = None  # for handlers; None while nothing new is to be taken up
-        self._drained = asyncio.Event()
+
+    @property
+    def queued(self) -> int:
+        """How many items wait or are being handled."""
+        return sum(lane.to_do for lane in tuple(self._lanes.values()))
 
     @property
     def running(self) -> bool:
@@ -38,44 +53,42 @@ class Lanes(Generic[T]):
     def slowest(self) -> tuple[str, int]:
         """The subscription with most to do, and how much that is; "" if there is nothing to do."""
         with self._lock:
-            to_do = [(subscription.name, len(lane) + lane.busy) for subscription, lane in self._lanes.items()]
+            to_do = [(subscription.name, lane.to_do) for subscription, lane in self._lanes.items()]
         return max(filter(itemgetter(1), to_do), key=itemgetter(1), default=("", 0))
 
     def push(self, subscription: Subscription, item: T) -> None:
         """Append an item to the subscription's lane: on the loop's own thread, while there is one."""
+        if self.thread == get_ident():
+            self.lane_of(subscription).push(item)
+            return
         with self._lock:
-            if self._loop is not None and self._thread != threading.get_ident():
+            if self._loop is None:
+                self.lane_of(subscription).push(item)
+            else:
                 self._loop.call_soon_threadsafe(self.push, subscription, item)
-                return
-            self.queued += 1
-            self._lane(subscription).push(item)
 
-    def _lane(self, subscription: Subscription) -> Lane[T]:
-        lane = self._lanes.get(subscription)
-        if lane is None:
-            lane = Lane(subscription.concurrency, self._handle, partial(self.retire, subscription))
-            self._lanes[subscription] = lane
+    def _new_lane(self, subscription: Subscription) -> Lane[T]:
+        with self._lock:
+            lane = Lane(subscription.concurrency, self._process, partial(self.retire, subscription))
             self._start(lane)
-        return lane
+            self._lanes[subscription] = lane
+            return lane
 
     def retire(self, subscription: Subscription) -> None:
         """Drop the lane of a subscription that is gone; called again once it is empty and idle."""
         with self._lock:
+            if self._loop is not None and self.thread != get_ident():
+                self._loop.call_soon_threadsafe(self.retire, subscription)
+                return
             lane = self._lanes.get(subscription)
-            if lane is not None and not (subscription.patterns or len(lane) or lane.busy):
+            if lane is not None and not (subscription.patterns or lane.to_do):
                 del self._lanes[subscription]
-
-    async def _handle(self, item: T) -> None:
-        await self._process(item)
-        self.queued -= 1
-        if not self.queued:
-            self._drained.set()
 
     def start(self) -> None:
         """Work them off, on the running loop; handlers see the context variables of now."""
         with self._lock:
-            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-            self._context, self._drained = copy_context(), asyncio.Event()
+            self._loop, self.thread = asyncio.get_running_loop(), get_ident()
+            self._context = copy_context()
             for lane in self._lanes.values():
                 self._start(lane)
 
@@ -91,14 +104,13 @@ class Lanes(Generic[T]):
 
     async def drain(self, timeout: float) -> None:
         """Return when nothing is queued. TimeoutError after `timeout` seconds."""
-        if self.queued:
-            self._drained.clear()
-            async with asyncio.timeout(timeout):
-                await self._drained.wait()
+        async with asyncio.timeout(timeout):
+            while self.queued:
+                await asyncio.gather(*(lane.settled() for lane in tuple(self._lanes.values())))
 
     async def stop(self) -> None:
         """Cancel what is being handled: that goes back to the head of its lane, and waits there for the next start."""
         self._context = None
         await asyncio.gather(*(lane.cancel() for lane in tuple(self._lanes.values())))
         with self._lock:
-            self._loop = None
+            self._loop, self.thread = None, 0

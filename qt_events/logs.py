@@ -15,12 +15,11 @@ nothing to be silent about.
 import logging
 import os
 import sys
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TextIO, get_args
 
 from qt_events.errors import InvalidOptionError
-from qt_events.events import Event
+from qt_events.events import current_attempt
 from qt_events.log_lines import FIELDS, FORMATTERS, LogFormat
 
 FORMAT_VARIABLE: Final = "QT_LOG_FORMAT"
@@ -30,17 +29,13 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # What is being delivered
 
-# Event, subscription, attempt: deliver() sets it for every delivery, bare, for that costs least; fields are made of it
-# only for a line that is really logged.
-delivered: ContextVar[tuple[Event[Any], str, int] | None] = ContextVar("qt_events.delivered", default=None)
-
 
 def bound_fields() -> dict[str, Any]:
-    """The fields of the attempt that is bound here; none outside of a delivery."""
-    bound = delivered.get()
-    if bound is None:
+    """The fields of the attempt that is made here; none outside of a delivery."""
+    here = current_attempt()
+    if here is None:
         return {}
-    event, subscription, attempt = bound
+    event, subscription, attempt = here
     values = (event.id, event.type, subscription, attempt, event.correlation_id)
     return dict(zip(FIELDS, values, strict=True))
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from qt_events.errors import InvalidPayloadError
 from qt_events.frozen import TYPED_SCALARS, freeze_field, shown
@@ -32,7 +33,17 @@ class Payload(BaseModel, Mapping[str, Any]):
                 f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: name it otherwise"
             )
             raise InvalidPayloadError(message)
-        cls._containers = tuple(name for name, field in cls.model_fields.items() if not _is_scalar(field.annotation))
+        cls._containers = cls._may_hold_mutable()
+
+    @classmethod
+    def _may_hold_mutable(cls) -> tuple[str, ...]:
+        return tuple(name for name, field in cls.__pydantic_fields__.items() if not _is_scalar(field.annotation))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /) -> CoreSchema:
+        if cls.__pydantic_fields__ and not cls._may_hold_mutable() and cls.model_post_init is Payload.model_post_init:
+            cls.__pydantic_post_init__ = None  # nothing to freeze: pydantic then takes half the time
+        return handler(source)
 
     def model_post_init(self, _context: Any, /) -> None:
         for name in self._containers:
@@ -58,17 +69,26 @@ class Payload(BaseModel, Mapping[str, Any]):
 
 
 def _is_scalar(annotation: Any) -> bool:
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return all(isinstance(option, type) and issubclass(option, (*TYPED_SCALARS, float)) for option in options)
+    if get_origin(annotation) in (Union, UnionType):
+        return all(map(_is_scalar, get_args(annotation)))
+    if get_origin(annotation) is Literal:
+        return all(isinstance(value, TYPED_SCALARS) for value in get_args(annotation))
+    return isinstance(annotation, type) and issubclass(annotation, (*TYPED_SCALARS, float))
 
 
-def validated(model: type[Payload], payload: Any, event_name: str) -> Payload:
+def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
+    """`payload`, if it is one of the model, else one made of it. InvalidPayloadError names each wrong field."""
     if isinstance(payload, model):
         return payload
     try:
         return model.model_validate(dict(payload) if isinstance(payload, Mapping) else payload)
     except ValidationError as error:
-        raise InvalidPayloadError(f"{event_name}: {describe(error)}") from None
+        raise wrong_fields(error, event_class) from None
+
+
+def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadError:
+    """What is said of them."""
+    return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
 
 
 def describe(error: ValidationError) -> str:

@@ -14,7 +14,7 @@ the integration test compares the two):
 
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -152,6 +152,16 @@ def _with_hashes(nodes: Iterable[_Node[T]]) -> list[_Node[T]]:
     return list(reached)
 
 
+class _Memo(dict[str, tuple[T, ...]]):
+    """Answers by key: the next after the first costs a dict's own lookup."""
+
+    def __init__(self, answer: Callable[[str], tuple[T, ...]]) -> None:
+        self._answer = answer
+
+    def __missing__(self, key: str) -> tuple[T, ...]:
+        return self._answer(key)
+
+
 class RoutingIndex(Generic[T]):
     """Hashable values by topic pattern, for many patterns: a trie by word, with remembered answers.
 
@@ -172,7 +182,9 @@ class RoutingIndex(Generic[T]):
         self._entries: dict[T, _Entry[T]] = {}
         self._next_rank = 0
         self._memo_size = memo_size
-        self._memo: dict[str, tuple[T, ...]] = {}
+        self._memo: _Memo[T] = _Memo(self._match_anew)
+        #: The values with a pattern that matches a key, each once, in the order in which they were first added.
+        self.match: Callable[[str], tuple[T, ...]] = self._memo.__getitem__
 
     def add(self, pattern: str, value: T) -> None:
         """Find `value` by `pattern` from now on; again the same pair changes nothing, as with a binding."""
@@ -183,7 +195,7 @@ class RoutingIndex(Generic[T]):
                 self._next_rank += 1
             entry.patterns.add(pattern)
             self._path(pattern)[-1].entries.add(entry)
-            self._memo = {}
+            self._memo.clear()
 
     def remove(self, pattern: str, value: T) -> None:
         """No longer find `value` by `pattern`; nothing happens if it never was, as with `queue.unbind` on RabbitMQ.
@@ -198,18 +210,13 @@ class RoutingIndex(Generic[T]):
             if not entry.patterns:
                 del self._entries[value]
             self._prune(pattern, entry)
-            self._memo = {}
-
-    def match(self, key: str) -> tuple[T, ...]:
-        """The values with a pattern that matches, each once, in the order in which they were first added."""
-        found = self._memo.get(key)
-        return self._match_anew(key) if found is None else found
+            self._memo.clear()
 
     def _match_anew(self, key: str) -> tuple[T, ...]:
         with self._lock:
             found = self._walk(key)
             if len(self._memo) >= self._memo_size:
-                self._memo = {}
+                self._memo.clear()
             self._memo[key] = found
             return found
 

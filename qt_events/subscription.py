@@ -40,6 +40,7 @@ class Subscription:
     concurrency: int = 1  #: how many events of this subscription one process handles at a time
     broadcast: bool = False  #: every process gets each event, instead of one process of all
     is_async: bool = field(init=False)
+    narrowed: bool = field(default=False, init=False)  #: lost a pattern: what waits for it may have come by that one
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)

@@ -21,6 +21,7 @@ class Subscriptions:
         self._changing = threading.Lock()
         self._by_name: dict[str, Subscription] = {}
         self._index: RoutingIndex[Subscription] = RoutingIndex()
+        self.match = self._index.match  #: those that hear a type, each once, in the order in which they were made
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(tuple(self._by_name.values()))
@@ -62,6 +63,7 @@ class Subscriptions:
         with self._changing:
             subscription = self._found(pattern, handler)
             subscription.patterns = tuple(each for each in subscription.patterns if each != pattern)
+            subscription.narrowed = True
             self._index.remove(pattern, subscription)
             gone = not subscription.patterns
             if gone:
@@ -75,13 +77,9 @@ class Subscriptions:
         message = f"{handler!r} is not subscribed to {pattern!r}"
         raise UnknownSubscriptionError(message)
 
-    def match(self, event_type: str) -> tuple[Subscription, ...]:
-        """Those that hear the type, each once, in the order in which they were made."""
-        return self._index.match(event_type)
-
     def hears(self, subscription: Subscription, event_type: str) -> bool:
         """Whether this very subscription still hears the type: what waits for it may have come before a change."""
-        return subscription in self._index.match(event_type)
+        return subscription in self.match(event_type)
 
     def get(self, name: str) -> Subscription | None:
         """The subscription of that name, if there is one."""

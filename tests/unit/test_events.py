@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -709,3 +709,38 @@ def test_a_named_tuple_stays_one() -> None:
     point = WhereEvent.create(point=Point(1, [2])).payload.point
     assert (point.x, point.y) == (1, [2])
     assert isinstance(point.y, FrozenList)
+
+
+class Watched(Event[PriceAlert], type="unit.watched"):
+    def __init__(self, *args: Any, **envelope: Any) -> None:
+        super().__init__(*args, **{"source": "its own way", **envelope})
+
+
+def test_create_respects_a_class_that_has_its_own_init() -> None:
+    """create() takes its short way only where nobody else has a say in how an event is made."""
+    assert Watched.create(price=1).source == "its own way"
+
+
+def test_what_create_makes_is_what_the_constructor_makes() -> None:
+    """By either way an event has the same attributes, and comes back from pickle with them."""
+    short = PriceAlertEvent.create(price=1)
+    long = PriceAlertEvent("unit.price_alert", short.timestamp, {"price": 1}, id=short.id)
+    assert short == long == pickle.loads(pickle.dumps(short))  # noqa: S301
+    assert (short.source, short.data_version, short.correlation_id, short.causation_id, short.traceparent) == (
+        "qt_events", 1, short.id, None, None,
+    )  # fmt: skip
+
+
+class Flat(Payload):
+    side: Literal["buy", "sell"]
+    price: float | None = None
+
+
+class Nested(Flat):
+    tags: list[str]
+
+
+def test_containers_are_frozen_whatever_the_base_class_holds() -> None:
+    """A payload without containers is not looked through for them; a subclass that has one is."""
+    assert isinstance(Nested(side="buy", tags=["a"]).tags, FrozenList)
+    assert (Flat.__pydantic_post_init__, Nested.__pydantic_post_init__) == (None, "model_post_init")

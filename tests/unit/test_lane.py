@@ -1,6 +1,7 @@
 """Lane: what waits for one subscription."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextvars import ContextVar, copy_context
 
 import pytest
@@ -201,3 +202,24 @@ async def test_an_idle_lane_has_no_task() -> None:
     await work.reaches(ended=1)
     await lane.settled()
     assert lane.busy == 0
+
+
+async def test_what_is_processed_at_once_is_not_awaited() -> None:
+    """A process that returns None has done it; what it returns instead is awaited before the next item."""
+    done: list[int] = []
+
+    async def later(item: int) -> None:
+        await asyncio.sleep(0)
+        done.append(item)
+
+    def process(item: int) -> Awaitable[None] | None:
+        if item % 2:
+            return later(item)
+        done.append(item)
+        return None
+
+    lane = started(Lane(1, process))
+    for n in range(6):
+        lane.push(n)
+    await lane.settled()
+    assert done == list(range(6))

@@ -749,3 +749,31 @@ def _handler(_n: int) -> Any:
     async def handler(event: Event[Any]) -> None: ...
 
     return handler
+
+
+async def test_who_publishes_in_a_loop_lets_the_loop_run() -> None:
+    """A task that publishes and waits for nothing else does not fill the room before the first event is handled."""
+    held: list[int] = []
+    async with InMemoryEventBus() as bus:
+        bus.subscribe("unit.memory", AsyncMock())
+        for n in range(1000):
+            await bus.publish(event(n))
+            held.append(bus.get_stats()["queue_size"])
+        await bus.join(5)
+    assert max(held) < 200
+    assert bus.get_stats()["dispatched"] == 1000
+
+
+async def test_what_each_thread_counts_is_in_the_statistics() -> None:
+    """Published from the bus's own thread or from another, heard by one, by several or by nobody: counted once."""
+    async with InMemoryEventBus() as bus:
+        for n in range(2):
+            bus.subscribe("unit.several", AsyncMock(), name=f"s{n}")
+        bus.subscribe("unit.one", AsyncMock(), name="one")
+        for event_type in ("unit.one", "unit.several", "unit.none"):
+            await bus.publish(event(0, event_type))
+            await asyncio.to_thread(bus.publish_sync, event(1, event_type))
+        await bus.join(5)
+        stats = bus.get_stats()
+    assert [stats[key] for key in ("published", "dispatched", "delivered", "unroutable")] == [6, 4, 6, 2]
+    assert stats["by_type"]["unit.one"]["published"] == stats["by_subscription"]["one"]["delivered"] == 2

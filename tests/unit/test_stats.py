@@ -90,3 +90,17 @@ def test_a_snapshot_is_a_copy() -> None:
     snapshot["by_subscription"]["sub"]["delivered"] = 99
     assert stats.delivered["sub"] == 1
     assert list(stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)["by_type"]) == []
+
+
+def test_what_one_thread_tallies_is_a_part_of_the_snapshot() -> None:
+    """The counts that need no lock are added to those that do."""
+    stats = counted(Done())
+    stats.count_published("a.b", routed=True)
+    stats.tally.published["a.b"] += 2
+    stats.tally.dispatched["c"] += 1
+    stats.tally.delivered["sub"] += 4
+    snapshot = stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)
+    assert [snapshot[key] for key in ("published", "dispatched", "delivered")] == [3, 1, 5]
+    assert snapshot["by_type"]["a.b"]["published"] == 3
+    assert snapshot["by_type"]["c"]["dispatched"] == 1
+    assert snapshot["by_subscription"]["sub"]["delivered"] == 5
