@@ -14,7 +14,7 @@ from benchmarks.rounds import Row, Spread, Target
 
 _PACKAGES = ("celery", "kombu", "amqp", "faststream", "aio-pika", "pydantic")
 _SIGNS = {"rate": "events/s", "cpu_us": "µs of CPU", "p50_ms": "ms, p50", "p99_ms": "ms, p99", "p50_us": "µs, p50"}
-_SIGNS |= {"mb": "MB", "cpu_percent": "% of a core", "cpu_ms": "ms of CPU"}
+_SIGNS |= {"mb": "MB", "cpu_percent": "% of a core", "cpu_ms": "ms of CPU", "calls": "calls"}
 
 
 def _figure(value: float) -> str:

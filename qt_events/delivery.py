@@ -148,7 +148,7 @@ def begin(  # noqa: PLR0917  # six: names would cost as much as the call
             rest = partial(_in_thread, executor)
         else:
             result = context.run(subscription.handler, event)
-            if type(result) is CoroutineType:
+            if type(result) is CoroutineType and subscription.is_async:
                 waits_for = context.run(next, result.__await__(), _ENDED)  # spares the StopIteration that send() makes
                 if waits_for is not _ENDED:
                     rest = partial(_further_steps, result, waits_for)

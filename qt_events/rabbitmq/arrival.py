@@ -69,7 +69,7 @@ def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
             )
         if consumer.limits_rate(delivery):
             return
-        state.task_reserved(delivery)
+        delivery.reserve()
         for callback in consumer.on_task_message:
             callback(delivery)
         pool.admit(delivery)
@@ -133,19 +133,32 @@ class Delivery:
         """Whether an operator revoked it, and it is to become a dead letter; True once."""
         return take_revocation(self.id)
 
+    # What Celery's worker state says of it: as `task_reserved`, `task_accepted` and `task_ready` do, less what counts
+    # only for tasks with a countdown, or for those that are to run once: that took as long as all the rest.
+
+    def reserve(self) -> None:
+        """It is held here."""
+        state.requests[self.id] = self
+        state.reserved_requests.add(self)
+
     def started(self) -> None:
         """Its handler is about to be called."""
         self.time_start, self.worker_pid = time.time(), os.getpid()
-        # As state.task_accepted does, which makes a dict and a Counter's update of each count.
         state.active_requests.add(self)
         state.total_count[self.envelope.subscription] += 1
         state.all_total_count[0] += 1
         if self._events is not None:
             self._events("task-started", uuid=self.id)
 
+    def _release(self) -> None:
+        if state.requests.get(self.id) is self:  # else it came once more meanwhile, by another connection
+            del state.requests[self.id]
+        state.reserved_requests.discard(self)
+        state.active_requests.discard(self)
+
     def settle(self, outcome: Outcome, seconds: float) -> None:
         """Its outcome is safe: acknowledge, and tell who watches."""
-        state.task_ready(self)
+        self._release()
         self._acks.ack(self._tag)
         self.acknowledged = True
         if self._events is not None:
@@ -153,7 +166,7 @@ class Delivery:
 
     def give_back(self) -> None:
         """Its outcome is not safe: the broker is to deliver it again."""
-        state.task_ready(self)
+        self._release()
         try:
             self._acks.requeue(self._tag)
         except LOST as error:  # never on another channel: the tag would be somebody else's
@@ -164,12 +177,12 @@ class Delivery:
 
     def replace(self) -> None:
         """A copy of it is safe in its stead: acknowledge, and say nothing."""
-        state.task_ready(self)
+        self._release()
         self._acks.ack(self._tag)
 
     def forget(self) -> None:
         """Its channel is gone, and with it this delivery; the broker delivers it again."""
-        state.task_ready(self)
+        self._release()
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002  # Celery's signature
         """What `inspect active` and `inspect reserved` show."""

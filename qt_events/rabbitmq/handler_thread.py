@@ -53,6 +53,16 @@ class HandlerThread(Executor):
         finally:
             self._running = False
 
+    def run_here(self, begin: Callable[[], T]) -> T:
+        """What it returns: the part of an attempt that waits for nothing."""
+        self._running, self._exposed = True, False
+        try:
+            begun = begin()
+        finally:
+            self._running = False
+        _end_if_told()
+        return begun
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See Executor. Only from the attempt that runs."""
         future: Future[T] = Future()
@@ -118,9 +128,14 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
         result = call()
     except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits it
         failure = error
-    if terminate_handler_fired():  # what ended the handler is meant to end this process: the event has no outcome
-        raise SystemExit(EX_SOFTWARE)
+    _end_if_told()
     if failure is not None:
         future.set_exception(failure)
     else:
         future.set_result(result)  # type: ignore[arg-type]  # a T, or there is a failure
+
+
+def _end_if_told() -> None:
+    """What ended the handler is meant to end this process: the event has no outcome."""
+    if terminate_handler_fired():
+        raise SystemExit(EX_SOFTWARE)

@@ -138,12 +138,13 @@ class AsyncioPool(BasePool):
         lane.concurrency = concurrency  # another, if it was unsubscribed and subscribed again
         lane.push(delivery)
 
-    async def _process(self, delivery: "Delivery") -> None:
+    def _process(self, delivery: "Delivery") -> Coroutine[Any, Any, None]:
         if delivery.envelope.is_on_trial:
-            await self._process_alone(delivery)
-            return
-        if self._solitude.closed:
-            await self._solitude.opened()
+            return self._process_alone(delivery)
+        return self._process_when_open(delivery) if self._solitude.closed else self._process_beside(delivery)
+
+    async def _process_when_open(self, delivery: "Delivery") -> None:
+        await self._solitude.opened()
         await self._process_beside(delivery)
 
     async def _process_beside(self, delivery: "Delivery") -> None:

@@ -9,7 +9,7 @@ Only then is the message acknowledged. What comes back without an outcome may en
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 
 from qt_events.codec import Message
-from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry, deliver
+from qt_events.delivery import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry, begin
 from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.handler_thread import HandlerThread
@@ -76,24 +76,55 @@ async def attempt(
         BusStateError: it is not served here any more; the message must be given back.
         asyncio.CancelledError: there is no outcome; the message must be given back.
     """
+    begun = begin_attempt(envelope, subscription, bus, executor, is_revoked=is_revoked, expose=expose)
+    return await finish_attempt(envelope, bus, begun, is_void)
+
+
+Begun = Outcome | Step | Coroutine[Any, Any, Outcome]  #: an outcome, what to do instead, or what has to wait for one
+
+
+def begin_attempt(
+    envelope: Envelope,
+    subscription: Subscription,
+    bus: "CeleryEventBus",
+    executor: Executor | None,
+    *,
+    is_revoked: bool = False,
+    expose: Callable[[Subscription], Subscription] = _as_it_is,
+) -> Begun:
+    """`attempt`, as far as it comes without waiting; `executor` None: a sync handler is called right here.
+
+    Raises:
+        BusStateError: see `attempt`.
+    """
     if bus.subscriptions.get(subscription.name) is not subscription:
         message = f"{subscription.name} has been unsubscribed"
         raise BusStateError(message)
-    step = Step.HANDLE if subscription.broadcast else next_step(envelope)
     if is_revoked:
-        outcome: Outcome = _REVOKED
-    elif step in {Step.ISOLATE, Step.TRY_ALONE}:
+        return _REVOKED
+    step = Step.HANDLE if subscription.broadcast else next_step(envelope)
+    match step:
+        case Step.HANDLE:
+            return _begin(envelope, subscription, bus, executor, expose)
+        case Step.BURY:
+            return _unreadable(envelope, PoisonError(_POISON))
+    return step
+
+
+async def finish_attempt(
+    envelope: Envelope, bus: "CeleryEventBus", begun: Begun, is_void: Callable[[], bool] = _never
+) -> Outcome:
+    """The rest of `attempt`. On the loop that the handler's coroutine is to run on."""
+    if isinstance(begun, Step):
         message = "%s: event %s came back without an outcome (%d): %s"
-        about = (envelope.key, envelope.event_id, envelope.returns, step.value)
+        about = (envelope.key, envelope.event_id, envelope.returns, begun.value)
         logger.warning(message, *about, extra=envelope.log_fields())
-        await isolate(envelope, bus, envelope.trials + (step is Step.TRY_ALONE))
-        return Done(handled=False)
-    elif step is Step.BURY:
-        outcome = _unreadable(envelope, PoisonError(_POISON))
-    else:
-        outcome = await _outcome(envelope, subscription, bus, executor, expose)
+        await isolate(envelope, bus, envelope.trials + (begun is Step.TRY_ALONE))
+        return SKIPPED
+    outcome = begun if isinstance(begun, Outcome) else await begun
     if not is_void():
-        await _make_safe(envelope, outcome, bus)
+        if not isinstance(outcome, Done):
+            await _make_safe(envelope, outcome, bus)
         bus.concluded(envelope, outcome)
     return outcome
 
@@ -104,22 +135,20 @@ async def isolate(envelope: Envelope, bus: "CeleryEventBus", trials: int) -> Non
     await bus.publisher.ask(Publish(bus.topology.quarantined, envelope.subscription, message))
 
 
-async def _outcome(
+def _begin(
     envelope: Envelope,
     subscription: Subscription,
     bus: "CeleryEventBus",
-    executor: Executor,
+    executor: Executor | None,
     expose: Callable[[Subscription], Subscription],
-) -> Outcome:
+) -> Outcome | Coroutine[Any, Any, Outcome]:
     try:
         event = envelope.event()
     except MessageError as error:
         return _unreadable(envelope, error)
     if not bus.wants(subscription, event.type):
-        return Done(handled=False)
-    return await deliver(
-        event, expose(subscription), envelope.attempt, executor=executor, watch=bus.watch, slow_after=bus.slow_after
-    )
+        return SKIPPED
+    return begin(event, expose(subscription), envelope.attempt, executor, bus.watch, bus.slow_after)
 
 
 def _unreadable(envelope: Envelope, error: MessageError) -> DeadLetter:
@@ -195,9 +224,18 @@ class SubscriptionTask(celery.Task):
                 raise failed from HandlerTraceback(failure.traceback)
 
     def _outcome(self, envelope: Envelope, *, is_revoked: bool) -> Outcome:
-        thread = _handler_thread()
-        work = attempt(envelope, self.subscription, self.bus, thread, is_revoked=is_revoked, expose=thread.exposed)
-        return thread.run(work)
+        thread, subscription = _handler_thread(), self.subscription
+        if subscription.is_async:
+            work = attempt(envelope, subscription, self.bus, thread, is_revoked=is_revoked, expose=thread.exposed)
+            return thread.run(work)
+        # A sync handler is called by this thread anyway: two calls over to the loop's and back are spared.
+        begun = thread.run_here(
+            lambda: begin_attempt(envelope, subscription, self.bus, None, is_revoked=is_revoked, expose=thread.exposed)
+        )
+        if isinstance(begun, Done):
+            self.bus.concluded(envelope, begun)
+            return begun
+        return thread.run(finish_attempt(envelope, self.bus, begun))
 
 
 class DeliveryFailed(Exception):  # no error of this library: how Celery is told of one of a handler's

@@ -19,7 +19,7 @@ _LEAST = _HEAD.size + 1  # bytes of a frame without a payload
 _CHUNK = 65_536  # bytes
 
 _TURN = 0.005  # seconds of reading in a row, about, before the rest of the event loop has its turn
-_GLANCE = 8  # methods between two looks at the clock
+_GLANCE = 24  # frames between two looks at the clock: eight messages
 
 Frame = tuple[int, int, bytes]
 
@@ -27,19 +27,13 @@ Frame = tuple[int, int, bytes]
 def read_what_came(raw: RawConnection, loop: Any) -> None:
     """Have the connection handle what the socket has, without waiting: what kombu calls when it is readable.
 
-    kombu's own handles one method in each cycle of its event loop.
+    kombu's own handles one method in each cycle of its event loop, and asks for more until there is none.
     """
     if not raw.connected:
         message = "the socket was disconnected"
         raise RecoverableConnectionError(message)
-    until = monotonic() + _TURN
-    try:
-        while monotonic() < until:
-            for _ in range(_GLANCE):
-                raw.drain_events(timeout=0)
-    except TimeoutError:
-        return
-    loop.call_soon(read_what_came, raw, loop)
+    if not raw.frames.handle_what_came(monotonic() + _TURN):
+        loop.call_soon(read_what_came, raw, loop)
 
 
 class Frames:
@@ -65,22 +59,53 @@ class Frames:
         """
         frame = self._next()
         if frame is None:
-            if self._transport.sock is None:
-                message = "the connection is closed"
-                raise RecoverableConnectionError(message)
+            self._open_socket()
             with self._transport.having_timeout(timeout):
                 while frame is None:
                     self._receive()
                     frame = self._next()
         return bool(self._raw.on_inbound_frame(frame))
 
+    def handle_what_came(self, until: float) -> bool:
+        """Have the connection handle all that the socket had, until that time; False if there is more.
+
+        What the socket gets meanwhile is for the next time: whoever watches it is told.
+        """
+        more, handled = True, 0
+        while True:
+            while (frame := self._next()) is not None:
+                self._raw.on_inbound_frame(frame)
+                handled += 1
+                if not handled % _GLANCE and monotonic() > until:
+                    return False
+            if not more:
+                return True
+            more = self._receive_now()
+
+    def _receive_now(self) -> bool:
+        """Read once, without waiting; whether there may be more."""
+        sock = self._open_socket()
+        patience = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            return self._receive()
+        except TimeoutError:
+            return False
+        finally:
+            sock.settimeout(patience)
+
     def write(self, data: bytes) -> None:
         """Write whole frames. OSError, AmqpConnectionError: the connection is lost."""
-        if self._transport.sock is None:
-            message = "the connection is closed"
-            raise RecoverableConnectionError(message)
+        self._open_socket()
         self._transport.write(data)
         self._raw.bytes_sent += 1  # py-amqp counts frames, to see whether a heartbeat is due
+
+    def _open_socket(self) -> Any:
+        sock = self._transport.sock
+        if sock is None:
+            message = "the connection is closed"
+            raise RecoverableConnectionError(message)
+        return sock
 
     def has_whole(self) -> bool:
         """Whether a frame can be read without the socket."""
@@ -101,9 +126,11 @@ class Frames:
         self._at = end + 1
         return kind, channel, buffer[begin:end]
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Read once; whether there may be more: the socket's buffer was longer, or TLS holds what it has decrypted."""
+        sock = self._transport.sock
         try:
-            chunk = self._transport.sock.recv(_CHUNK)
+            chunk = sock.recv(_CHUNK)
         except (BlockingIOError, SSLWantReadError):
             raise TimeoutError from None
         except TimeoutError:
@@ -117,3 +144,4 @@ class Frames:
             raise OSError(message)
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
+        return len(chunk) == _CHUNK or (hasattr(sock, "pending") and sock.pending() > 0)

@@ -71,7 +71,7 @@ def test_an_outcome_is_acknowledged_and_told() -> None:
     """started, succeeded; and Celery's state forgets it."""
     channel, events = Channel(), Events()
     one = delivery(channel, events)
-    state.task_reserved(one)
+    one.reserve()
     one.started()
     assert one in state.active_requests
     one.settle(Done(), 0.5)
