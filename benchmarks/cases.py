@@ -139,7 +139,7 @@ def cases(rig: Rig, scale: float = 1.0) -> list[Case]:
                 "with 1": act("ours", "publish_counted", count=n(500), subscriptions=1),
             },
             (Target("with 1", 1.1, at_most=True), Target("with 10", 1.1, at_most=True)),
-            shows_not="Calls of functions, not CPU time: the broker takes so much longer for 100 queues that caches are "
+            shows_not="Calls of functions, no CPU time: for 100 queues the broker takes so much longer that caches are "
             "cold and fewer publishes go together, which a process's CPU time shows as if it were the publisher's.",
         ),
         Case(

@@ -82,7 +82,8 @@ def markdown(rows: Sequence[Row]) -> str:
             f"| {'<br>'.join(reached(row, each) for each in targets)} "
             f"| {'<br>'.join('met' if each.met(row.reached(each)) else '**not met**' for each in targets)} |"
         )
-    return "\n".join(lines)
+    notes = [f"- {row.case.what}: {row.case.shows_not}" for row in rows if row.case.shows_not]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def before(rig: Rig, count: int) -> dict[str, float]:
     with rig.vhost() as env:
         rig.act_on(env, "ours", "preload", count=count)
         with rig.worker("ours", env, serve="waits:50") as worker:
-            worker.until_handled(5_000)
+            worker.until_handled(min(count // 2, 5_000))
             return {"mb": worker.memory()}
 
 

@@ -19,9 +19,9 @@ class Tally:
     """This process's own count."""
 
     def __init__(self, folder: Path) -> None:
-        file = (folder / str(os.getpid())).open("w+b")
-        file.truncate(_FORM.size)
-        self._map = mmap.mmap(file.fileno(), _FORM.size)
+        with (folder / str(os.getpid())).open("w+b") as file:
+            file.truncate(_FORM.size)
+            self._map = mmap.mmap(file.fileno(), _FORM.size)
         self._hits, self._first, self._began = 0, time.monotonic(), time.process_time()
         self._cpu = 0.0
 
