@@ -264,7 +264,10 @@ def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseExcept
 
 
 def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # a thread without a loop: nobody could cancel this delivery
+        return False
     return task is not None and task.cancelling() > 0
 
 

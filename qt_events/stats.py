@@ -86,9 +86,10 @@ class Stats:
     def snapshot(self, *, queue_size: int, handler_types: int, total_handlers: int) -> dict[str, Any]:
         """The six keys that every bus has, and `retries`, `dead_letters`, ..., `by_type` and `by_subscription`."""
         with self._lock:
-            published = self.published + Counter(self.tally.published)
-            dispatched = self.dispatched + Counter(self.tally.dispatched)
-            delivered = self.delivered + Counter(self.tally.delivered)
+            # Backwards, for the loop goes on counting; dict(...) takes a copy in one step, whatever is added meanwhile.
+            delivered = self.delivered + Counter(dict(self.tally.delivered))
+            dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
+            published = self.published + Counter(dict(self.tally.published))
             return {
                 "published": published.total(),
                 "dispatched": dispatched.total(),

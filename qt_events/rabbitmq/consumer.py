@@ -11,7 +11,7 @@ from typing import Any
 
 import kombu
 from amqp import Channel
-from amqp.exceptions import AccessRefused, NotAllowed, ResourceLocked
+from amqp.exceptions import AccessRefused, NotAllowed, RecoverableConnectionError, ResourceLocked
 from celery.app.trace import build_tracer
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.platforms import EX_FAILURE
@@ -62,6 +62,11 @@ class _Strategies(dict[str, Any]):
         task.__trace__ = build_tracer(name, task, app.loader, self._consumer.hostname, app=app)
         strategy = self[name] = task.start_strategy(app, self._consumer)
         return strategy
+
+
+def _give_up_connection(error: Exception) -> None:
+    message = f"the broker closed the channel: {error}"
+    raise RecoverableConnectionError(message) from error
 
 
 class EventConsumer(Consumer):
@@ -180,6 +185,8 @@ class EventConsumer(Consumer):
             logger.exception("%s is not served", queues[0].subscription)
         except (*self.connection_errors, *self.channel_errors) as error:
             logger.info("%s: consumed from after reconnecting (%s)", queues[0].subscription, error)
+            self.pool.void()  # py-amqp opens a closed channel again by itself: its tags begin anew, nobody consumes
+            self.hub.call_soon(_give_up_connection, error)
 
     def _consume(self, queues: list[SubscriptionQueue]) -> None:
         if self.task_consumer is None:

@@ -4,8 +4,9 @@ import asyncio
 import inspect
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from queue import SimpleQueue
@@ -40,28 +41,23 @@ class HandlerThread(Executor):
         if _limits_strike_here():
             signal.signal(SIG_SOFT_TIMEOUT, self._on_soft_limit)
 
-    def run(self, attempt: Coroutine[Any, Any, T]) -> T:
-        """Its result; meanwhile this thread does what is submitted to it."""
-        calls = self._calls = SimpleQueue()  # a soft limit that struck late may have left something in the old one
+    @contextmanager
+    def attempting(self) -> Iterator[None]:
+        """From beginning to end of an attempt the soft time limit strikes its handler only."""
         self._running, self._exposed = True, False
         try:
-            future = asyncio.run_coroutine_threadsafe(attempt, self._loop)
-            future.add_done_callback(lambda _: calls.put(None))
-            while (call := calls.get()) is not None:
-                call()
-            return future.result()
+            yield
         finally:
             self._running = False
 
-    def run_here(self, begin: Callable[[], T]) -> T:
-        """What it returns: the part of an attempt that waits for nothing."""
-        self._running, self._exposed = True, False
-        try:
-            begun = begin()
-        finally:
-            self._running = False
-        _end_if_told()
-        return begun
+    def run(self, attempt: Coroutine[Any, Any, T]) -> T:
+        """Its result; meanwhile this thread does what is submitted to it."""
+        calls = self._calls = SimpleQueue()  # a soft limit that struck late may have left something in the old one
+        future = asyncio.run_coroutine_threadsafe(attempt, self._loop)
+        future.add_done_callback(lambda _: calls.put(None))
+        while (call := calls.get()) is not None:
+            call()
+        return future.result()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See Executor. Only from the attempt that runs."""
@@ -128,14 +124,14 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
         result = call()
     except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits it
         failure = error
-    _end_if_told()
+    end_if_told()
     if failure is not None:
         future.set_exception(failure)
     else:
         future.set_result(result)  # type: ignore[arg-type]  # a T, or there is a failure
 
 
-def _end_if_told() -> None:
+def end_if_told() -> None:
     """What ended the handler is meant to end this process: the event has no outcome."""
     if terminate_handler_fired():
         raise SystemExit(EX_SOFTWARE)

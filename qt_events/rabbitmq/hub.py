@@ -47,6 +47,7 @@ class HandedOverHub:
         self.order: SystemExit | None = None  # to stop, by remote control: the stepping goes on until it is obeyed
         self._poller: _Impatient | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._thread = 0  # of the loop, once that steps
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._hub, name)
@@ -82,8 +83,11 @@ class HandedOverHub:
         """Celery has the hub read for up to 0.1 s what came while the consumers were made; this loop does not wait."""
         if callback is _quick_drain:
             (connection,) = args
-            callback, args = connection.transport.on_readable, (connection.connection, self._hub)
-        return self._hub.call_soon(callback, *args)
+            callback, args = connection.transport.on_readable, (connection.connection, self)
+        called = self._hub.call_soon(callback, *args)
+        if self._thread == threading.get_ident():  # from another thread it wakes the poller
+            self._loop.call_soon(self._step)
+        return called
 
     def reset(self) -> None:
         """Celery forgets the connection's file descriptors; nobody may be stepping then."""
@@ -104,6 +108,7 @@ class HandedOverHub:
     def _take_over(self) -> None:
         if self._over.is_set():
             return
+        self._thread = threading.get_ident()
         self._poller = self._hub.poller = _Impatient(self._hub.poller)
         self._steps = self._hub.create_loop()
         self._loop.add_reader(self._poller.fileno(), self._step)

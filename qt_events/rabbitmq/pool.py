@@ -248,6 +248,10 @@ class AsyncioPool(BasePool):
             for delivery in lane.clear():
                 delivery.forget()
 
+    def void(self) -> None:
+        """What came by this channel is none of ours any more, though the connection stands: the broker closed it."""
+        self._connection, self._acks = object(), None
+
     def _tell_acks(self) -> None:
         """What was handled need not be handled again, if the connection still takes it."""
         if self._acks is not None:
@@ -291,11 +295,11 @@ class AsyncioPool(BasePool):
 
     def slowest(self) -> tuple[str, int]:
         """The subscription with most events waiting in this process, and how many."""
-        waiting = {name: len(lane) + lane.busy for (name, _), lane in self._lanes.items()}
+        waiting = {name: len(lane) + lane.busy for (name, _), lane in tuple(self._lanes.items())}
         name = max(waiting, key=lambda key: waiting[key], default="")
         return name, waiting.get(name, 0)
 
     @property
     def held(self) -> int:
         """Events that wait or are being handled in this process."""
-        return sum(len(lane) + lane.busy for lane in self._lanes.values())
+        return sum(len(lane) + lane.busy for lane in tuple(self._lanes.values()))

@@ -111,8 +111,15 @@ class Publisher:
                 self.end([order])
 
     def _give_up(self, order: Order) -> None:
-        if not order.future.done():
-            order.future.set_exception(self._timeout_error(order))
+        if order.future.done():
+            return
+        try:
+            error: Exception = self._timeout_error(order)
+        except Exception as fault:  # noqa: BLE001  # whoever waits has to hear something
+            error = PublishTimeoutError(
+                f"no answer within {self._timeout:g} s; publish the same event again ({fault!r})"
+            )
+        order.future.set_exception(error)
 
     def ask_blocking(self, order: Order, *, wait_for_room: bool = False) -> bool:
         """`ask`, for plain threads."""

@@ -34,7 +34,7 @@ _FRAME_TIMEOUT = 0.02  # seconds for the rest of a frame that is somebody's last
 _LEAVE_TIMEOUT = 0.5  # seconds for the last words of a lost connection
 _TICK = 1.0  # seconds between two looks at the heartbeat, at most
 _DRAIN = 1.0  # seconds for what is in flight to be confirmed before its channel is left, at most
-_CHUNK = 131_072  # bytes written at a time, about
+_CHUNK = 131_072  # bytes written at a time, if no frame is longer
 _UNSENDABLE = (struct.error, TypeError, ValueError, FrameSyntaxError)  # before a byte is written
 
 
@@ -194,10 +194,10 @@ class Session:
             return
         self._ledger.add(order)  # before the write: a write that fails half way is unconfirmed, not unsent
         for frame in frames:
+            if self._written and self._size + len(frame) > _CHUNK:
+                self._send()
             self._written.append(frame)
             self._size += len(frame)
-            if self._size >= _CHUNK:
-                self._send()
 
     def _refused(self, error: ChannelError) -> None:
         """The broker closed the channel over one publish: the only one in flight, or find it by going one by one."""

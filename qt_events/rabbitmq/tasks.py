@@ -22,7 +22,7 @@ from qt_events.codec import Message
 from qt_events.delivery import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry, begin
 from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
 from qt_events.rabbitmq.envelope import Envelope
-from qt_events.rabbitmq.handler_thread import HandlerThread
+from qt_events.rabbitmq.handler_thread import HandlerThread, end_if_told
 from qt_events.rabbitmq.orders import Publish
 from qt_events.rabbitmq.quarantine import Step, next_step
 from qt_events.subscription import Subscription
@@ -224,14 +224,17 @@ class SubscriptionTask(celery.Task):
                 raise failed from HandlerTraceback(failure.traceback)
 
     def _outcome(self, envelope: Envelope, *, is_revoked: bool) -> Outcome:
-        thread, subscription = _handler_thread(), self.subscription
-        if subscription.is_async:
-            work = attempt(envelope, subscription, self.bus, thread, is_revoked=is_revoked, expose=thread.exposed)
-            return thread.run(work)
-        # A sync handler is called by this thread anyway: two calls over to the loop's and back are spared.
-        begun = thread.run_here(
-            lambda: begin_attempt(envelope, subscription, self.bus, None, is_revoked=is_revoked, expose=thread.exposed)
-        )
+        thread = _handler_thread()
+        with thread.attempting():
+            if self.subscription.is_async:
+                about = (envelope, self.subscription, self.bus, thread)
+                return thread.run(attempt(*about, is_revoked=is_revoked, expose=thread.exposed))
+            return self._outcome_here(envelope, thread, is_revoked=is_revoked)
+
+    def _outcome_here(self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool) -> Outcome:
+        """A sync handler is called by this thread anyway: two calls over to the loop's and back are spared."""
+        begun = begin_attempt(envelope, self.subscription, self.bus, None, is_revoked=is_revoked, expose=thread.exposed)
+        end_if_told()
         if isinstance(begun, Done):
             self.bus.concluded(envelope, begun)
             return begun

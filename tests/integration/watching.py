@@ -72,7 +72,9 @@ class Flower:
     async def until_task(self, event: Event[Any], name: str, *states: str) -> Task:
         """The event's delivery to that subscription, once it is in one of these states."""
         found = await until_told(
-            lambda: [task for task in self.tasks(event, name) if task["state"] in states], what=f"{name} {states}"
+            lambda: [task for task in self.tasks(event, name) if task["state"] in states],
+            timeout=90,  # it may be retried, and its events come after it
+            what=f"{name} {states}",
         )
         (task,) = found
         return dict(task)

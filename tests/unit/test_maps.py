@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "qt_events"
 MAPPED = [
+    ROOT / "cli",
     ROOT / "rabbitmq",
     ROOT / "rabbitmq" / "connection",
     ROOT / "rabbitmq" / "operating",

@@ -17,7 +17,7 @@ from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
 from qt_events.rabbitmq.connection.amqp_urls import bare
-from qt_events.rabbitmq.connection.frames import Frames, read_what_came
+from qt_events.rabbitmq.connection.frames import Frames, read_what_came, watch
 from qt_events.rabbitmq.connection.tls import told, verified
 from qt_events.rabbitmq.connection.unreadable import guard
 
@@ -66,7 +66,7 @@ class BrokerConnection(kombu.Connection):
             self.hostname = self._asked_for  # kombu makes 127.0.0.1 of localhost, which a certificate may not say
 
         Frames.read_by(raw)
-        self.transport.on_readable = read_what_came
+        self.transport.on_readable, self.transport.register_with_event_loop = read_what_came, watch
         return raw
 
     _establish_connection = establish  # kombu's name for it: for its own retries, and for Celery's

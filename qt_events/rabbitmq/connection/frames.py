@@ -5,7 +5,9 @@ message has three frames. And of a half one it asks for the rest again and again
 never ends, and no heartbeat is looked at meanwhile.
 """
 
-from ssl import SSLWantReadError
+from contextlib import suppress
+from socket import SHUT_RDWR
+from ssl import SSLWantReadError, SSLWantWriteError
 from struct import Struct
 from time import monotonic
 from typing import Any
@@ -29,11 +31,18 @@ def read_what_came(raw: RawConnection, loop: Any) -> None:
 
     kombu's own handles one method in each cycle of its event loop, and asks for more until there is none.
     """
+    raw.frames.is_scheduled = False
     if not raw.connected:
         message = "the socket was disconnected"
         raise RecoverableConnectionError(message)
     if not raw.frames.handle_what_came(monotonic() + _TURN):
         loop.call_soon(read_what_came, raw, loop)
+
+
+def watch(raw: RawConnection, loop: Any) -> None:
+    """Have kombu's event loop tell when the socket is readable: what kombu calls when the loop takes over."""
+    raw.frames.loop = loop
+    loop.add_reader(raw.sock, read_what_came, raw, loop)
 
 
 class Frames:
@@ -42,6 +51,8 @@ class Frames:
     def __init__(self, raw: RawConnection) -> None:
         self._raw, self._transport = raw, raw.transport
         self._buffer, self._at = raw.transport._read_buffer, 0  # noqa: SLF001  # of the handshake nothing is left over
+        self.loop: Any = None  #: kombu's, that watches the socket
+        self.is_scheduled = False  #: to be read there, though the socket may be empty
 
     @classmethod
     def read_by(cls, raw: RawConnection) -> None:
@@ -64,7 +75,15 @@ class Frames:
                 while frame is None:
                     self._receive()
                     frame = self._next()
-        return bool(self._raw.on_inbound_frame(frame))
+        completed = bool(self._raw.on_inbound_frame(frame))
+        self._see_to_the_rest()
+        return completed
+
+    def _see_to_the_rest(self) -> None:
+        """Who waits for one answer leaves what was read with it; the socket does not tell of that any more."""
+        if self.loop is not None and not self.is_scheduled and self.has_whole():
+            self.is_scheduled = True
+            self.loop.call_soon(read_what_came, self._raw, self.loop)
 
     def handle_what_came(self, until: float) -> bool:
         """Have the connection handle all that the socket had, until that time; False if there is more.
@@ -97,7 +116,12 @@ class Frames:
     def write(self, data: bytes) -> None:
         """Write whole frames. OSError, AmqpConnectionError: the connection is lost."""
         self._open_socket()
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except TimeoutError:  # half a frame may be written: nothing must follow it
+            with suppress(OSError):
+                self._transport.sock.shutdown(SHUT_RDWR)
+            raise
         self._raw.bytes_sent += 1  # py-amqp counts frames, to see whether a heartbeat is due
 
     def _open_socket(self) -> Any:
@@ -131,7 +155,7 @@ class Frames:
         sock = self._transport.sock
         try:
             chunk = sock.recv(_CHUNK)
-        except (BlockingIOError, SSLWantReadError):
+        except (BlockingIOError, SSLWantReadError, SSLWantWriteError):
             raise TimeoutError from None
         except TimeoutError:
             raise

@@ -32,7 +32,8 @@ def thread() -> Iterator[HandlerThread]:
 
 def handled(thread: HandlerThread, handler: EventHandler) -> Outcome:
     exposed = thread.exposed(Subscription("each", handler))
-    return thread.run(deliver(Event("it.happened"), exposed, executor=thread))
+    with thread.attempting():
+        return thread.run(deliver(Event("it.happened"), exposed, executor=thread))
 
 
 def failure(outcome: Outcome) -> str:
@@ -114,7 +115,8 @@ def test_nothing_but_handlers_is_within_reach(thread: HandlerThread) -> None:
         await asyncio.sleep(0.01)
         return "confirmed"
 
-    assert thread.run(publish()) == "confirmed"
+    with thread.attempting():
+        assert thread.run(publish()) == "confirmed"
 
 
 def test_between_attempts_the_limit_is_celerys(thread: HandlerThread) -> None:

@@ -178,7 +178,7 @@ async def test_the_first_read_does_not_wait(hub: Hub) -> None:
     over.call_soon(loops._quick_drain, connection)  # noqa: SLF001
     for callback in hub._pop_ready():  # noqa: SLF001
         callback()
-    assert read == [(raw, hub)]
+    assert read == [(raw, over)]
 
 
 # What a release of kombu or Celery could change

@@ -12,7 +12,8 @@ from amqp.transport import TCPTransport
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.rabbitmq.connection.frames import Frames, read_what_came
+from qt_events.rabbitmq.connection import frames
+from qt_events.rabbitmq.connection.frames import Frames, read_what_came, watch
 
 FRAME = struct.pack(">BHI9sB", 1, 7, 9, b"a payload", 0xCE)
 READ = (1, 7, b"a payload")
@@ -27,7 +28,7 @@ class Line:
         transport.sock, transport.connected = self.ours, True
         transport._setup_transport()  # noqa: SLF001
         self.handled: list[Any] = []
-        self.raw = SimpleNamespace(transport=transport, on_inbound_frame=self._handle, connected=True)
+        self.raw = SimpleNamespace(transport=transport, on_inbound_frame=self._handle, connected=True, bytes_sent=0)
         Frames.read_by(self.raw)
         self.raw.drain_events = self.raw.blocking_read
 
@@ -99,3 +100,68 @@ def test_a_socket_that_we_closed_is_a_lost_connection_too(line: Line) -> None:
     line.raw.transport.close()
     with pytest.raises(RecoverableConnectionError):
         line.read()
+
+
+class Loop:
+    """kombu's, as far as reading needs it."""
+
+    def __init__(self) -> None:
+        self.soon: list[Any] = []
+        self.watched: list[Any] = []
+
+    def call_soon(self, callback: Any, *arguments: Any) -> None:
+        self.soon.append((callback, arguments))
+
+    def add_reader(self, sock: Any, *_: Any) -> None:
+        self.watched.append(sock)
+
+    def run(self) -> None:
+        while self.soon:
+            callback, arguments = self.soon.pop(0)
+            callback(*arguments)
+
+
+def test_what_was_read_beside_an_answer_is_not_left_lying(line: Line) -> None:
+    """Who waits for one answer handles that; for the rest the socket is empty, so nobody else would be told of it."""
+    loop = Loop()
+    line.raw.sock = line.ours
+    watch(line.raw, loop)
+    line.theirs.sendall(3 * FRAME)
+    line.read()
+    assert (len(line.handled), len(loop.soon), loop.watched) == (1, 1, [line.ours])
+    loop.run()
+    assert len(line.handled) == 3
+
+
+def test_it_is_left_once_however_many_answers_are_waited_for(line: Line) -> None:
+    loop = Loop()
+    line.raw.sock = line.ours
+    watch(line.raw, loop)
+    line.theirs.sendall(4 * FRAME)
+    line.read()
+    line.read()
+    assert len(loop.soon) == 1
+    loop.run()
+    line.theirs.sendall(2 * FRAME)
+    line.read()
+    assert len(loop.soon) == 1
+
+
+def test_a_long_stream_leaves_the_loop_its_turns(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "_TURN", 0.0)
+    loop = Loop()
+    line.theirs.sendall(100 * FRAME)
+    read_what_came(line.raw, loop)
+    assert 0 < len(line.handled) < 100
+    assert len(loop.soon) == 1
+    loop.run()
+    assert len(line.handled) == 100
+
+
+def test_nothing_follows_half_a_frame(line: Line) -> None:
+    """A write that timed out may have written a part: the connection is lost for whoever reads it."""
+    line.ours.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        line.raw.frames.write(bytes(50_000_000))
+    with pytest.raises(OSError, match=r"unexpectedly closed|Broken pipe"):
+        line.read(1)
