@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from qt_events.errors import BrokerError
 
-_TIMEOUT = 30.0
+_TIMEOUT = 60.0
 
 
 class Management:
