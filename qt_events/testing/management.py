@@ -15,7 +15,7 @@ class Management:
     """The management API of one broker; every call is one blocking HTTP request of its own, a few milliseconds long.
 
     Safe to use from any thread. Names of exchanges, queues and vhosts are given as they are, not quoted. A request that
-    the broker refuses, or does not answer within 30 s, is a BrokerError with the broker's own words.
+    the broker refuses, or does not answer within 60 s, is a BrokerError with the broker's own words.
     Counters (`messages`, rates) lag behind by the broker's statistics interval, a second on a PrivateBroker; what
     exists (exchanges, queues, bindings) is current.
     """
@@ -61,9 +61,15 @@ class Management:
         """Close them from the broker's side, as an operator or a failing network would; how many there were."""
         found = self.connections(vhost)
         for connection in found:
-            # One that has just gone by itself is a 404: what was wanted.
-            self._request("DELETE", f"/connections/{_quoted(connection['name'])}", missing_ok=True)
+            self._close_connection(f"/connections/{_quoted(connection['name'])}")
         return len(found)
+
+    def _close_connection(self, path: str) -> None:
+        """One that has gone by itself is a 404; one that goes within the call is a 500, and gone when asked again."""
+        try:
+            self._request("DELETE", path, missing_ok=True)
+        except BrokerError:
+            self._request("DELETE", path, missing_ok=True)
 
     def running_nodes(self) -> list[str]:
         """The names of those nodes of the cluster that run."""

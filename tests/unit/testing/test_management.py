@@ -1,0 +1,56 @@
+"""Management: what it makes of the broker's odd answers; the plain ones are tested on a real broker."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from qt_events.errors import BrokerError
+from qt_events.testing.management import Management
+
+
+@contextmanager
+def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
+    """A Management of a server that lists one connection and answers each DELETE with the next status."""
+    left, deleted = list(statuses), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(200, json.dumps([{"name": "one -> two"}]).encode())
+
+        def do_DELETE(self) -> None:
+            deleted.append(self.path)
+            self.answer(left.pop(0), b"")
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield Management(f"http://guest:guest@127.0.0.1:{server.server_port}", "amqp://localhost"), deleted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("statuses", [(204,), (404,), (500, 404), (500, 204)])
+def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(statuses: tuple[int, ...]) -> None:
+    """The broker's answer for one that dies within the call is a bare 500."""
+    with answering(*statuses) as (management, deleted):
+        assert management.close_connections() == 1
+    assert deleted == ["/api/connections/one%20-%3E%20two"] * len(statuses)
+
+
+def test_a_broker_that_goes_on_failing_is_an_error() -> None:
+    with answering(500, 500) as (management, _), pytest.raises(BrokerError, match="500"):
+        management.close_connections()
