@@ -13,6 +13,7 @@ The life of an event, and where to read about each part of it:
     subscriptions.py  a bus's subscribers, by name, by handler, by what they hear
     retry.py          again, when, or never
     delivery.py       deliver(): the one place that calls a handler
+    error_text.py     an exception in words
     logs.py           the event that is being handled, on every line that is logged
     log_lines.py      a log record as a line of text or JSON
     lane.py           what waits for one subscription in this process

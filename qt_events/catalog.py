@@ -121,12 +121,14 @@ class PolicyUpdatedEvent(Event[PolicyUpdated], type="policy.updated", source="ms
         max_positions: int,
     ) -> Self:
         """See `PolicyUpdated` for the fields."""
-        return super().create(
-            risk_mode=risk_mode,
-            allowed_strategies=allowed_strategies,
-            global_min_confidence=global_min_confidence,
-            max_risk_per_trade=max_risk_per_trade,
-            max_positions=max_positions,
+        return cls._of(
+            {
+                "risk_mode": risk_mode,
+                "allowed_strategies": allowed_strategies,
+                "global_min_confidence": global_min_confidence,
+                "max_risk_per_trade": max_risk_per_trade,
+                "max_positions": max_positions,
+            }
         )
 
 
@@ -144,8 +146,14 @@ class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", s
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
         """See `StrategyPromoted` for the fields."""
-        return super().create(
-            strategy_id=strategy_id, from_stage=from_stage, to_stage=to_stage, reason=reason, metrics=metrics
+        return cls._of(
+            {
+                "strategy_id": strategy_id,
+                "from_stage": from_stage,
+                "to_stage": to_stage,
+                "reason": reason,
+                "metrics": metrics,
+            }
         )
 
 
@@ -163,12 +171,14 @@ class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="cl
         shadow_performance: Mapping[str, Any] = NOTHING,
     ) -> Self:
         """See `ModelPromoted` for the fields."""
-        return super().create(
-            model_name=model_name,
-            old_version=old_version,
-            new_version=new_version,
-            metrics=metrics,
-            shadow_performance=shadow_performance,
+        return cls._of(
+            {
+                "model_name": model_name,
+                "old_version": old_version,
+                "new_version": new_version,
+                "metrics": metrics,
+                "shadow_performance": shadow_performance,
+            }
         )
 
 
@@ -188,8 +198,14 @@ class HealthStatusChangedEvent(
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
         """See `HealthStatusChanged` for the fields."""
-        return super().create(
-            old_status=old_status, new_status=new_status, component=component, reason=reason, metrics=metrics
+        return cls._of(
+            {
+                "old_status": old_status,
+                "new_status": new_status,
+                "component": component,
+                "reason": reason,
+                "metrics": metrics,
+            }
         )
 
 
@@ -206,7 +222,14 @@ class OpportunitiesUpdatedEvent(Event[OpportunitiesUpdated], type="opportunities
         excluded_count: int = 0,
     ) -> Self:
         """See `OpportunitiesUpdated` for the fields."""
-        return super().create(top_symbols=top_symbols, scores=scores, criteria=criteria, excluded_count=excluded_count)
+        return cls._of(
+            {
+                "top_symbols": top_symbols,
+                "scores": scores,
+                "criteria": criteria,
+                "excluded_count": excluded_count,
+            }
+        )
 
 
 class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="executor"):
@@ -226,13 +249,15 @@ class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="ex
         pnl: float | None = None,
     ) -> Self:
         """See `TradeExecuted` for the fields."""
-        return super().create(
-            order_id=order_id,
-            symbol=symbol,
-            side=side,
-            size=size,
-            price=price,
-            strategy_id=strategy_id,
-            model=model,
-            pnl=pnl,
+        return cls._of(
+            {
+                "order_id": order_id,
+                "symbol": symbol,
+                "side": side,
+                "size": size,
+                "price": price,
+                "strategy_id": strategy_id,
+                "model": model,
+                "pnl": pnl,
+            }
         )

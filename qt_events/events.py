@@ -34,6 +34,7 @@ P = TypeVar("P", bound=Mapping[str, Any], default=Any)
 
 _new, _set = object.__new__, object.__setattr__  # the only way to set an attribute of an event
 _MAKING = ("__init__", "__new__")
+_HOW_TO_CREATE = "{}.create() takes the payload's fields by name, on a class with a type"
 
 
 class Event(Generic[P]):
@@ -127,9 +128,18 @@ class Event(Generic[P]):
     @classmethod
     def create(cls, *args: Any, **payload: Any) -> Self:
         """The event with this payload, now. InvalidPayloadError names each wrong field."""
+        if args:
+            raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
+        return cls._of(payload)
+
+    @classmethod
+    def _of(cls, payload: dict[str, Any]) -> Self:
+        """`create`, for classes that spell its parameters out."""
         model = cls._plain_model
-        if args or model is None:
-            return cls._create_otherwise(args, payload)
+        if model is None:
+            if not cls.event_type:
+                raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
+            return cls(cls.event_type, None, payload)
         # As __init__ does it, in one pass over what is known to be right but for the payload.
         event = _new(cls)
         own = event.__dict__
@@ -141,13 +151,6 @@ class Event(Generic[P]):
         own["timestamp"] = datetime.now(UTC)
         own["id"] = str(uuid7())
         return event
-
-    @classmethod
-    def _create_otherwise(cls, args: tuple[Any, ...], payload: dict[str, Any]) -> Self:
-        if args or not cls.event_type:
-            message = f"{cls.__name__}.create() takes the payload's fields by name, on a class with a type"
-            raise InvalidEventError(message)
-        return cls(cls.event_type, None, payload)
 
     @property
     def correlation_id(self) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter as Encoding
 
+from qt_events.error_text import name_of_type, text_of
+
 LogFormat = Literal["text", "json"]
 
 FIELDS: Final = ("event_id", "event_type", "subscription", "attempt", "correlation_id")  #: of a record of a delivery
@@ -24,20 +26,6 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 # A record in words
-
-
-def name_of_type(error: BaseException) -> str:
-    """The exception's type, with its module unless it is a builtin."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def text_of(error: BaseException) -> str:
-    """The exception's text."""
-    try:
-        return str(error)
-    except Exception as unprintable:  # noqa: BLE001  # a handler's own exception class may break here too
-        return f"(its text cannot be read: {type(unprintable).__name__})"
 
 
 def _message(record: logging.LogRecord) -> str:
