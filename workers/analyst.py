@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from qt_events import Event, EventBus
 from workers.announcements import Announcements
-from workers.events import MarketAnalyzedEvent, MarketClosedEvent, once
+from workers.events import ANALYZED, MarketClosedEvent, once
 from workers.prices import PriceHistory
 from workers.store import Store
 
@@ -44,6 +44,5 @@ class Analyst(ABC):
         return True
 
     async def _done(self, day: date) -> None:
-        source = self.announces.event_source
-        done = MarketAnalyzedEvent.create(day=day, analyst=source, rests_on=await self.announcements.ids())
-        await self.bus.publish(once(done.replace(source=source), day, source))
+        done = ANALYZED[self.announces].create(day=day, rests_on=await self.announcements.ids())
+        await self.bus.publish(once(done, day))

@@ -1,7 +1,8 @@
 """Quantum Trader's own events beside the six of qt_events: the steps of a trading day.
 
     market.closed      the feed's prices
-    market.analyzed    each analyst is done with them
+    policy.analyzed, strategy.analyzed, model.analyzed, opportunities.analyzed
+                       each analyst is done with them
     trading.opened     the feed has heard all analysts
     signals.generated  what each live strategy would hold
     signals.scored     the same, by the model at work
@@ -17,10 +18,22 @@ A step happens once a day, so its id is made of what it is: whoever tells it aga
 """
 
 import uuid
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 
-from qt_events import Event, HealthStatus, Payload, Side
+from qt_events import (
+    Event,
+    HealthStatus,
+    HealthStatusChangedEvent,
+    ModelPromotedEvent,
+    OpportunitiesUpdatedEvent,
+    Payload,
+    PolicyUpdatedEvent,
+    Side,
+    StrategyPromotedEvent,
+)
 
 E = TypeVar("E", bound=Event[Any])
 
@@ -50,14 +63,46 @@ class Step(Payload):
     rests_on: dict[str, str]  #: announcement, as `type/key` -> id of the event that made it
 
 
-class MarketAnalyzed(Step):
-    """Payload of `market.analyzed`."""
+class AnalyzedEvent(Event[Step]):
+    """An analyst is done with a day's prices; what it has to say it has said.
 
-    analyst: str
+    Each has a type of its own, which the broker lets nobody else publish: nobody is done in another's name.
+    """
+
+    announces: ClassVar[type[Event[Any]]]  #: what its producer has to say, and all that it may name in `rests_on`
 
 
-class MarketAnalyzedEvent(Event[MarketAnalyzed], type="market.analyzed"):
-    """An analyst is done with a day's prices; what it has to say it has said."""
+class PolicyAnalyzedEvent(AnalyzedEvent, type="policy.analyzed", source="msc_ai"):
+    """MSC AI is done."""
+
+    announces = PolicyUpdatedEvent
+
+
+class StrategyAnalyzedEvent(AnalyzedEvent, type="strategy.analyzed", source="sg_ai"):
+    """SG AI is done."""
+
+    announces = StrategyPromotedEvent
+
+
+class ModelAnalyzedEvent(AnalyzedEvent, type="model.analyzed", source="clm"):
+    """CLM is done."""
+
+    announces = ModelPromotedEvent
+
+
+class OpportunitiesAnalyzedEvent(AnalyzedEvent, type="opportunities.analyzed", source="opprank"):
+    """OppRank is done."""
+
+    announces = OpportunitiesUpdatedEvent
+
+
+#: By what the analyst announces.
+ANALYZED: Mapping[type[Event[Any]], type[AnalyzedEvent]] = MappingProxyType(
+    {
+        each.announces: each
+        for each in (PolicyAnalyzedEvent, StrategyAnalyzedEvent, ModelAnalyzedEvent, OpportunitiesAnalyzedEvent)
+    }
+)
 
 
 class TradingOpenedEvent(Event[Step], type="trading.opened", source="market_feed"):
@@ -181,6 +226,8 @@ class HealthChecked(PerformanceReported):
 
 class HealthCheckedEvent(Event[HealthChecked], type="health.checked", source="system_health_monitor"):
     """The day is over, and this is what it came to."""
+
+    announces: ClassVar[type[Event[Any]]] = HealthStatusChangedEvent  #: as in AnalyzedEvent
 
 
 def order_id(day: date, symbol: str) -> str:

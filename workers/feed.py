@@ -12,11 +12,12 @@ from contextlib import suppress
 from datetime import date
 from typing import Any
 
-from qt_events import BrokerError, Event, EventBus, QtEventsError
+from qt_events import BrokerError, Event, EventBus, QtEventsError, Reject
 from workers.events import (
+    ANALYZED,
+    AnalyzedEvent,
     HealthChecked,
     HealthCheckedEvent,
-    MarketAnalyzedEvent,
     MarketClosedEvent,
     TradingOpenedEvent,
     once,
@@ -25,16 +26,20 @@ from workers.market import Close
 from workers.store import Prices
 from workers.store_retry import until_available
 
-ANALYSTS = frozenset({"msc_ai", "sg_ai", "clm", "opprank"})
 logger = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 300.0  # seconds for each half of a day: longer than all retries of a delivery
 PAUSE = 1.0  # seconds before another try, where the broker has not taken it
 ASK_AGAIN = 10.0  # seconds without an answer: the workers may have come up only now
+_NAMED = 3  # announcements in an error's text
 
 
 class SilenceError(QtEventsError):
     """The feed has waited too long for a word from the others."""
+
+
+class NotItsOwnError(Reject):
+    """A word to the feed names what others announce: a dead letter at once, for no attempt makes it better."""
 
 
 class MarketFeed:
@@ -49,11 +54,12 @@ class MarketFeed:
     def __init__(self, bus: EventBus, prices: Prices, *, timeout: float = ANSWER_TIMEOUT) -> None:
         self.bus, self._prices, self._timeout = bus, prices, timeout
         self._day = date.min
-        self._missing: set[str] = set()  # analysts not yet heard of today
+        self._missing: set[type[AnalyzedEvent]] = set()  # analysts' words not yet heard today
         self._rests_on: dict[str, str] = {}
         self._over: HealthChecked | None = None
         self._news = asyncio.Condition()
-        bus.subscribe(MarketAnalyzedEvent, self.on_market_analyzed)
+        for each in ANALYZED.values():
+            bus.subscribe(each, self.on_market_analyzed)
         bus.subscribe(HealthCheckedEvent, self.on_health_checked)
 
     async def trade(self, close: Close) -> HealthChecked:
@@ -62,24 +68,26 @@ class MarketFeed:
         Raises:
             SilenceError: somebody did not answer; the text says who.
         """
-        self._day, self._missing, self._over = close.day, set(ANALYSTS), None
+        self._day, self._missing, self._over = close.day, set(ANALYZED.values()), None
         await until_available(lambda: self._prices.add(close.day, close.closes), self._timeout)
         await self._ask(MarketClosedEvent.create(day=close.day, closes=close.closes), lambda: not self._missing)
         await self._ask(TradingOpenedEvent.create(day=close.day, rests_on=self._rests_on), lambda: self._over)
         assert self._over is not None  # noqa: S101  # what was waited for
         return self._over
 
-    async def on_market_analyzed(self, event: MarketAnalyzedEvent) -> None:
+    async def on_market_analyzed(self, event: AnalyzedEvent) -> None:
+        rests_on = its_own(event)
         async with self._news:
             if event.payload.day == self._day:
-                self._rests_on = merged(self._rests_on, event.payload.rests_on)
-                self._missing.discard(event.payload.analyst)
+                self._rests_on = merged(self._rests_on, rests_on)
+                self._missing.discard(type(event))
                 self._news.notify_all()
 
     async def on_health_checked(self, event: HealthCheckedEvent) -> None:
+        rests_on = its_own(event)
         async with self._news:
             if event.payload.day == self._day:
-                self._rests_on = merged(self._rests_on, event.payload.rests_on)
+                self._rests_on = merged(self._rests_on, rests_on)
                 self._over = event.payload
                 self._news.notify_all()
 
@@ -111,12 +119,29 @@ class MarketFeed:
                 await self._news.wait_for(answered)
 
     def _silence(self) -> SilenceError:
-        who = ", ".join(sorted(self._missing)) or "nobody"
+        who = ", ".join(sorted(each.event_source for each in self._missing)) or "nobody"
         what = "did not report" if self._missing else "reported the end of trading"
         return SilenceError(
             f"{self._day}: {who} {what} within {self._timeout:g} s; is every subscription served by a worker, "
             "with the same broker and QT_DATABASE_URL, and are there dead letters?"
         )
+
+
+def its_own(event: AnalyzedEvent | HealthCheckedEvent) -> Mapping[str, str]:
+    """The announcements that it rests on.
+
+    The broker says who may publish its type, and nothing of its payload: OppRank could name an old policy. What names
+    too much is refused as a whole, and its day waits: better no trade than one on somebody's word in another's name.
+
+    Raises:
+        NotItsOwnError: some are not of the type that its producer announces.
+    """
+    own, rests_on = f"{event.announces.event_type}/", event.payload.rests_on
+    if foreign := sorted(name for name in rests_on if not name.startswith(own)):
+        named = ", ".join(f"{name!r:.80}" for name in foreign[:_NAMED]) + (", ..." if foreign[_NAMED:] else "")
+        message = f"{event.type} of {event.payload.day} may name what is {own}..., and names {named}"
+        raise NotItsOwnError(message)
+    return rests_on
 
 
 def merged(known: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:

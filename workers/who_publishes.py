@@ -26,13 +26,16 @@ from workers.ensemble_manager import EnsembleManager
 from workers.event_logger import EventLogger
 from workers.events import (
     HealthCheckedEvent,
-    MarketAnalyzedEvent,
     MarketClosedEvent,
+    ModelAnalyzedEvent,
+    OpportunitiesAnalyzedEvent,
     OrdersApprovedEvent,
     OrdersRequestedEvent,
     PerformanceReportedEvent,
+    PolicyAnalyzedEvent,
     SignalsGeneratedEvent,
     SignalsScoredEvent,
+    StrategyAnalyzedEvent,
     TradingClearedEvent,
     TradingClosedEvent,
     TradingOpenedEvent,
@@ -57,10 +60,10 @@ from workers.strategy_runtime_engine import StrategyRuntimeEngine
 PUBLISHES: Mapping[type, tuple[type[Event[Any]], ...]] = MappingProxyType(
     {
         MarketFeed: (MarketClosedEvent, TradingOpenedEvent),
-        MetaStrategyController: (PolicyUpdatedEvent, MarketAnalyzedEvent),
-        StrategyGenerator: (StrategyPromotedEvent, MarketAnalyzedEvent),
-        ContinuousLearningManager: (ModelPromotedEvent, MarketAnalyzedEvent),
-        OppRank: (OpportunitiesUpdatedEvent, MarketAnalyzedEvent),
+        MetaStrategyController: (PolicyUpdatedEvent, PolicyAnalyzedEvent),
+        StrategyGenerator: (StrategyPromotedEvent, StrategyAnalyzedEvent),
+        ContinuousLearningManager: (ModelPromotedEvent, ModelAnalyzedEvent),
+        OppRank: (OpportunitiesUpdatedEvent, OpportunitiesAnalyzedEvent),
         StrategyRuntimeEngine: (SignalsGeneratedEvent,),
         EnsembleManager: (SignalsScoredEvent,),
         Orchestrator: (TradingPlannedEvent,),

@@ -1,4 +1,4 @@
-"""Guarded: a vhost in which each component of apps/guarded_app.py has a user with its own rights, and no more."""
+"""Guarded: a vhost in which each component of an app has a user with its own rights, and no more."""
 
 import asyncio
 import json
@@ -17,16 +17,15 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.operating.management import ManagementApi
 from tests.integration.conftest import Fleet, WorkerProcess, channel_to
 
-_APPS = Path(__file__).parent / "apps"
+_PATH = (str(Path(__file__).parent / "apps"), str(Path(__file__).parents[2]))
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
-WORKER = ("-m", "celery", "-A", "guarded_app", "worker")
 
 
 class Guarded:
-    """One of them, made by the commands that an administrator would give."""
+    """One of them, made by the commands that an administrator would give. The app is in apps/, or Quantum Trader."""
 
-    def __init__(self, url: str, management_url: str, prefix: str, folder: Path) -> None:
-        self.url, self.prefix = url, prefix
+    def __init__(self, url: str, management_url: str, prefix: str, folder: Path, app: str = "guarded_app") -> None:
+        self.url, self.prefix, self.app = url, prefix, app
         self._management_url = management_url
         self.fleet = Fleet(url, folder)
         self._passwords: dict[str, str] = {}
@@ -39,15 +38,18 @@ class Guarded:
 
     def command(self, name: str, *options: str, status: int = 0, answer: str = "") -> str:
         """What `qt-events topology` prints, as an administrator."""
-        path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
-        environment = {"PYTHONPATH": path, "FLEET_URL": self.url, "GUARDED_PREFIX": self.prefix, "COLUMNS": "200"}
+        given = {**self._environment(self.url), "COLUMNS": "200", "QT_MANAGEMENT_URL": self._management_url}
         done = subprocess.run(
             [QT_EVENTS, "topology", name, *options],
-            env={**os.environ, **environment, "QT_APP": "guarded_app", "QT_MANAGEMENT_URL": self._management_url},
+            env={**os.environ, **given, "QT_APP": self.app},
             input=answer, capture_output=True, text=True, timeout=200, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout if status == 0 else done.stdout + done.stderr
+
+    def _environment(self, url: str) -> dict[str, str]:
+        path = os.pathsep.join([*_PATH, *(entry for entry in sys.path if entry)])
+        return {"PYTHONPATH": path, "FLEET_URL": url, "CELERY_BROKER_URL": url, "GUARDED_PREFIX": self.prefix}
 
     def url_of(self, component: str) -> str:
         """The broker's, with the component's user."""
@@ -71,10 +73,15 @@ class Guarded:
         ) as connection:  # fmt: skip
             yield connection.channel()
 
-    async def work(self, component: str, *options: str) -> WorkerProcess:
-        """A worker process with the component's user, for its subscriptions alone."""
-        environment: dict[str, Any] = {"FLEET_URL": self.url_of(component), "GUARDED_PREFIX": self.prefix}
-        return await self.fleet.start("--subscriptions", component, *options, program=WORKER, **environment)
+    async def work(
+        self, component: str, *options: str, serves: str | None = None, ready: bool = True, **environment: str
+    ) -> WorkerProcess:
+        """A worker process with the component's user, for its subscriptions alone: by its name, unless told another."""
+        given: dict[str, Any] = {**self._environment(self.url_of(component)), **environment}
+        program = ("-m", "celery", "-A", self.app, "worker")
+        return await self.fleet.start(
+            "--subscriptions", serves or component, *options, ready=ready, program=program, **given
+        )
 
     @property
     def api(self) -> ManagementApi:

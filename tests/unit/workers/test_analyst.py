@@ -9,8 +9,7 @@ import pytest
 from tests.unit.workers.scene import Scene
 from workers.analyst import Analyst
 from workers.clm import ContinuousLearningManager
-from workers.events import MarketAnalyzed, MarketAnalyzedEvent, MarketClosedEvent
-from workers.feed import ANALYSTS
+from workers.events import ANALYZED, AnalyzedEvent, MarketClosedEvent
 from workers.market import Close, read_market
 from workers.msc_ai import MetaStrategyController
 from workers.opprank import OppRank
@@ -61,12 +60,12 @@ async def test_two_processes_decide_as_one_alone_would(make: Make, scene: Scene,
 
 @each_analyst
 async def test_says_each_day_that_it_is_done(make: Make, scene: Scene) -> None:
-    """By its name, and with the ids of all that it has announced so far and nobody has replaced."""
+    """By its own type, and with the ids of all that it has announced so far and nobody has replaced."""
     analyst = make(scene.bus, scene.store)
     await replay(DAYS, scene)
-    done = [event.payload for event in scene.heard(MarketAnalyzedEvent)]
+    done = [event.payload for event in scene.heard(ANALYZED[make.announces])]
     assert [payload.day for payload in done] == [close.day for close in (KNOWN[0], *DAYS)]
-    assert {payload.analyst for payload in done} == {analyst.announces.event_source} < ANALYSTS
+    assert len(scene.heard(AnalyzedEvent)) == len(done)
     assert done[-1].rests_on == await analyst.announcements.ids() != {}
     told = {event.id for event in scene.heard(analyst.announces)}
     assert all(set(payload.rests_on.values()) <= told for payload in done)
@@ -79,7 +78,7 @@ async def test_tells_the_announcement_before_it_says_that_it_is_done(make: Make,
     await replay(DAYS, scene)
     told: set[str] = set()
     for event in scene.events:
-        if isinstance(event.payload, MarketAnalyzed):
+        if isinstance(event, AnalyzedEvent):
             assert set(event.payload.rests_on.values()) <= told
         told.add(event.id)
     assert analyst.announces in {type(event) for event in scene.events}
@@ -110,7 +109,7 @@ async def test_of_a_day_long_past_nothing_is_announced(make: Make, scene: Scene,
             await process.say(MarketClosedEvent.create(day=close.day, closes=close.closes))
     assert (other.heard(make.announces), len(scene.heard(make.announces))) == ([], told)
     assert (await analyst.announcements.all(), await scene.store.policies.history()) == (kept, policies)
-    assert len(scene.heard(MarketAnalyzedEvent)) == len(DAYS) + 1  # it has gone on
+    assert len(scene.heard(AnalyzedEvent)) == len(DAYS) + 1  # it has gone on
 
 
 @each_analyst

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qt_events import ModelPromotedEvent
 from tests.unit.workers.scene import Scene, days
 from workers.clm import MODELS, ContinuousLearningManager, Version, forecasts_rise, hit_rate
-from workers.events import MarketAnalyzedEvent
+from workers.events import ModelAnalyzedEvent
 from workers.prices import PriceHistory
 
 # Up ten days, down ten days: the last days tell the next one well, the last weeks do not.
@@ -50,7 +50,7 @@ async def test_looks_once_a_month(scene: Scene) -> None:
     await scene.market(A=WAVES)
     changes = [
         today.day
-        for before, today in pairwise(event.payload for event in scene.heard(MarketAnalyzedEvent))
+        for before, today in pairwise(event.payload for event in scene.heard(ModelAnalyzedEvent))
         if before.rests_on != today.rests_on
     ]
     assert changes

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,19 +9,37 @@ import pytest
 from qt_events import Event, HealthStatus, PublishTimeoutError
 from tests.unit.workers.scene import MONDAY, Scene
 from workers import feed as module
-from workers.events import HealthCheckedEvent, MarketAnalyzedEvent, MarketClosedEvent, TradingOpenedEvent
-from workers.feed import ANALYSTS, MarketFeed, SilenceError, merged
+from workers.events import (
+    ANALYZED,
+    AnalyzedEvent,
+    HealthCheckedEvent,
+    MarketClosedEvent,
+    ModelAnalyzedEvent,
+    OpportunitiesAnalyzedEvent,
+    PolicyAnalyzedEvent,
+    StrategyAnalyzedEvent,
+    TradingOpenedEvent,
+)
+from workers.feed import MarketFeed, NotItsOwnError, SilenceError, merged
 from workers.market import Close
 
 TUESDAY = MONDAY + timedelta(1)
+ALL = (PolicyAnalyzedEvent, StrategyAnalyzedEvent, ModelAnalyzedEvent, OpportunitiesAnalyzedEvent)
+HEALTH = "health.status_changed/DrawdownGuard"
+Word = type[AnalyzedEvent]
 
 
 def close(day: date = MONDAY) -> Close:
     return Close(day, {"A": 10.0})
 
 
-def analyzed(analyst: str, day: date = MONDAY, **rests_on: str) -> MarketAnalyzedEvent:
-    return MarketAnalyzedEvent.create(day=day, analyst=analyst, rests_on=rests_on)
+def analyzed(word: Word, day: date = MONDAY, **rests_on: str) -> AnalyzedEvent:
+    return word.create(day=day, rests_on=rests_on)
+
+
+def announced(word: Word) -> str:
+    """An announcement of its own."""
+    return f"{word.announces.event_type}/"
 
 
 def checked(day: date = MONDAY, **rests_on: str) -> HealthCheckedEvent:
@@ -31,20 +50,20 @@ def checked(day: date = MONDAY, **rests_on: str) -> HealthCheckedEvent:
 class System:
     """All that trades, as the feed sees it: it answers, or not."""
 
-    def __init__(self, scene: Scene, analysts: Iterable[str] = ANALYSTS, *, ends: bool = True) -> None:
-        self.bus, self.analysts, self.ends = scene.bus, sorted(analysts), ends
+    def __init__(self, scene: Scene, analysts: Iterable[Word] = ALL, *, ends: bool = True) -> None:
+        self.bus, self.analysts, self.ends = scene.bus, analysts, ends
         self.deaf = 0  # times that it will not hear
         scene.bus.subscribe(MarketClosedEvent, self.on_market_closed, name="analysts")
         scene.bus.subscribe(TradingOpenedEvent, self.on_trading_opened, name="traders")
 
     async def on_market_closed(self, event: MarketClosedEvent) -> None:
         if self.hears():
-            for analyst in self.analysts:
-                await self.bus.publish(analyzed(analyst, event.payload.day, **{analyst: str(event.payload.day)}))
+            for word in self.analysts:
+                await self.bus.publish(analyzed(word, event.payload.day, **{announced(word): str(event.payload.day)}))
 
     async def on_trading_opened(self, event: TradingOpenedEvent) -> None:
         if self.ends and self.hears():
-            await self.bus.publish(checked(event.payload.day, health=str(event.payload.day)))
+            await self.bus.publish(checked(event.payload.day, **{HEALTH: str(event.payload.day)}))
 
     def hears(self) -> bool:
         self.deaf -= 1
@@ -71,7 +90,7 @@ async def test_a_day_is_two_halves_and_the_next_comes_after_it(scene: Scene) -> 
     over = await feed.trade(close())
     await feed.trade(close(TUESDAY))
     await scene.bus.join()
-    day = ["market.closed", *["market.analyzed"] * 4, "trading.opened", "health.checked"]
+    day = ["market.closed", *[word.event_type for word in ALL], "trading.opened", "health.checked"]
     assert steps(scene) == [(step, MONDAY) for step in day] + [(step, TUESDAY) for step in day]
     assert (over.day, over.equity, over.trades) == (MONDAY, 99.0, 3)
 
@@ -80,9 +99,9 @@ async def test_trading_opens_when_the_last_analyst_is_done(scene: Scene) -> None
     """Not before, whoever it is; one that says it twice is still one."""
     feed = new_feed(scene)
     day = asyncio.create_task(feed.trade(close()))
-    first, *others = sorted(ANALYSTS)
-    for analyst in (*others, *others):
-        await scene.say(analyzed(analyst))
+    first, *others = ALL
+    for word in (*others, *others):
+        await scene.say(analyzed(word))
     assert scene.heard(TradingOpenedEvent) == []
     await scene.say(analyzed(first))
     await scene.until(TradingOpenedEvent)
@@ -95,9 +114,9 @@ async def test_what_is_said_of_another_day_is_no_answer(scene: Scene) -> None:
     """Redelivered, or of a run before this one."""
     feed = new_feed(scene)
     day = asyncio.create_task(feed.trade(close(TUESDAY)))
-    await scene.say(*[analyzed(analyst, MONDAY) for analyst in ANALYSTS])
+    await scene.say(*[analyzed(word, MONDAY) for word in ALL])
     assert scene.heard(TradingOpenedEvent) == []
-    await scene.say(*[analyzed(analyst, TUESDAY) for analyst in ANALYSTS])
+    await scene.say(*[analyzed(word, TUESDAY) for word in ALL])
     await scene.until(TradingOpenedEvent)
     await scene.say(checked(MONDAY))
     assert not day.done()
@@ -113,8 +132,8 @@ async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(
     await feed.trade(close(TUESDAY))
     await scene.bus.join()
     first, second = (event.payload.rests_on for event in scene.heard(TradingOpenedEvent))
-    assert first == dict.fromkeys(sorted(ANALYSTS), "2024-01-01")
-    assert second == dict.fromkeys(sorted(ANALYSTS), "2024-01-02") | {"health": "2024-01-01"}
+    assert first == dict.fromkeys(map(announced, ALL), "2024-01-01")
+    assert second == dict.fromkeys(map(announced, ALL), "2024-01-02") | {HEALTH: "2024-01-01"}
 
 
 async def test_closes_are_kept_before_anybody_hears_of_them(scene: Scene) -> None:
@@ -139,7 +158,11 @@ async def test_asks_again_until_there_is_an_answer(scene: Scene, half: type[Even
     if half is MarketClosedEvent:
         system.deaf = 2
     else:
-        scene.bus.subscribe(MarketAnalyzedEvent, lambda _: setattr(system, "deaf", 2), name="deafen")
+
+        async def deafen(_: PolicyAnalyzedEvent) -> None:
+            system.deaf = 2
+
+        scene.bus.subscribe(PolicyAnalyzedEvent, deafen)
     over = await new_feed(scene).trade(close())
     await scene.bus.join()
     asked = scene.heard(half)
@@ -161,7 +184,7 @@ async def test_a_feed_that_begins_again_asks_for_the_same(scene: Scene, other: S
 @pytest.mark.usefixtures("asks_often")
 async def test_silence_ends_in_an_error_that_names_who_is_silent(scene: Scene) -> None:
     """And the day, and what to look at."""
-    System(scene, analysts=["msc_ai", "sg_ai"])
+    System(scene, analysts=[PolicyAnalyzedEvent, StrategyAnalyzedEvent])
     with pytest.raises(SilenceError) as silence:
         await new_feed(scene, timeout=0.5).trade(close())
     assert str(silence.value).startswith("2024-01-01: clm, opprank did not report within 0.5 s; is every subscription")
@@ -203,6 +226,47 @@ async def test_a_broker_that_comes_back_gets_the_same_event(scene: Scene, monkey
     monkeypatch.setattr(scene.bus, "publish", away_at_first)
     assert (await new_feed(scene).trade(close())).day == MONDAY
     assert published[0] == published[1]
+
+
+def test_an_analysts_word_is_named_for_what_it_announces() -> None:
+    """So its right on the broker is `policy.*`, `strategy.*`, `model.*` or `opportunities.*`; one producer has both."""
+    assert set(ALL) == set(ANALYZED.values())
+    for announces, word in ANALYZED.items():
+        assert word.event_type == f"{announces.event_type.partition('.')[0]}.analyzed"
+        assert word.event_source == announces.event_source
+
+
+@pytest.mark.parametrize("who", [*ALL, HealthCheckedEvent])
+async def test_a_word_that_names_what_others_announce_is_refused(scene: Scene, who: Any) -> None:
+    """OppRank cannot bring an older policy back: the dead letter says what it tried, and trading does not open."""
+    word = checked if who is HealthCheckedEvent else partial(analyzed, who)
+    others = [announced(each) for each in ALL if each is not who]
+    feed = new_feed(scene)
+    day = asyncio.create_task(feed.trade(close()))
+    await scene.until(MarketClosedEvent)
+    await scene.say(*[analyzed(each) for each in ALL if each is not who])
+    mine = f"{who.announces.event_type}/"
+    for name in [*others, mine.removesuffix("/"), f"x{mine}", ""]:
+        await scene.say(word(MONDAY, **{mine: "new", name: "old"}))
+        (letter,) = await scene.bus.dead_letters.list()
+        assert (letter.reason, letter.exception_type) == ("rejected", f"{NotItsOwnError.__module__}.NotItsOwnError")
+        assert letter.message == f"{who.event_type} of 2024-01-01 may name what is {mine}..., and names {name!r}"
+        await scene.bus.dead_letters.discard(letter.id)
+    assert "new" not in [name for event in scene.heard(TradingOpenedEvent) for name in event.payload.rests_on.values()]
+    assert not day.done()
+    day.cancel()
+
+
+async def test_what_was_refused_is_named_within_bounds(scene: Scene) -> None:
+    """Whatever somebody wrote, however much of it."""
+    new_feed(scene)
+    names = {f"{each:02}{'x' * 1_000}": "1" for each in range(50)}
+    await scene.say(analyzed(OpportunitiesAnalyzedEvent, MONDAY, **names))
+    (letter,) = await scene.bus.dead_letters.list()
+    await scene.bus.dead_letters.discard(letter.id)
+    assert letter.message.count("xxx'") == 0
+    assert letter.message.endswith(", ...")
+    assert len(letter.message) < 400
 
 
 @pytest.mark.parametrize(("known", "told"), [("a", "b"), ("b", "a")])

@@ -6,7 +6,7 @@ import pytest
 
 from qt_events import Stage, StrategyPromotedEvent
 from tests.unit.workers.scene import MONDAY, Scene
-from workers.events import MarketAnalyzedEvent
+from workers.events import StrategyAnalyzedEvent
 from workers.ranking import DAYS as MONTH
 from workers.sg_ai import TRIED_DAYS, StrategyGenerator
 
@@ -33,7 +33,7 @@ def moves(scene: Scene) -> list[tuple[str, Stage, Stage]]:
 
 def changes(scene: Scene) -> set[date]:
     """The days on which something moved."""
-    done = [event.payload for event in scene.heard(MarketAnalyzedEvent)]
+    done = [event.payload for event in scene.heard(StrategyAnalyzedEvent)]
     return {today.day for before, today in pairwise(done) if before.rests_on != today.rests_on}
 
 

@@ -54,10 +54,16 @@ def test_every_component_is_declared_with_the_subscriptions_that_it_makes(wiring
     assert heard == {(name, consumer) for name, line in wiring.items() for consumer in line.consumers}
 
 
-def test_opprank_may_publish_its_opportunities_and_that_it_is_done() -> None:
-    """And nothing that anybody else has to say."""
+def test_opprank_publishes_opportunities_and_nothing_else() -> None:
+    """`opportunities.*`: the ranking, and that it is done with the day."""
     (opprank,) = (each for each in components() if each.name == "opprank")
-    assert opprank.publishes == ("opportunities.updated", "market.analyzed")
+    assert opprank.publishes == ("opportunities.updated", "opportunities.analyzed")
+
+
+def test_no_two_components_publish_one_type() -> None:
+    """So who may publish a type is who it is from."""
+    types = [event_type for each in components() for event_type in each.publishes]
+    assert len(types) == len(set(types))
 
 
 def test_the_page_is_what_the_code_does(wiring: Wiring) -> None:
