@@ -16,6 +16,7 @@ from qt_events.dead_letters import (
     DeadLetterGroup,
     DeadLetterGroups,
     DeadLetterRecord,
+    OnLook,
     OnProgress,
     OnSkipped,
     Progress,
@@ -45,9 +46,11 @@ class DeadLetterBox(ABC, Generic[H]):
                     oldest = nsmallest(limit, oldest, key=_age)
         return nsmallest(limit, oldest, key=_age)
 
-    async def stream(self, subscription: str | None = None) -> AsyncGenerator[DeadLetterRecord, None]:
+    async def stream(
+        self, subscription: str | None = None, *, on_look: OnLook | None = None
+    ) -> AsyncGenerator[DeadLetterRecord, None]:
         async with self.look(subscription) as look:
-            async for batch in look.batches(BATCH):
+            async for batch in _batches(look, on_look):
                 for held in batch:
                     yield held.record
 
@@ -58,9 +61,11 @@ class DeadLetterBox(ABC, Generic[H]):
                 groups.add(record)
         return groups.sorted()
 
-    async def show(self, id: str, *, subscription: str | None = None) -> DeadLetterRecord:
+    async def show(
+        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+    ) -> DeadLetterRecord:
         async with self.look(subscription) as look:
-            (found,) = await _found(look, [id])
+            (found,) = await _found(look, [id], on_look)
         return found.record
 
     async def retry(self, id: str) -> None:
@@ -74,10 +79,11 @@ class DeadLetterBox(ABC, Generic[H]):
         rate: float | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
+        on_look: OnLook | None = None,
     ) -> int:
         pace = Pace(rate)
         async with self.look(subscription) as look:
-            found = await _found(look, ids)
+            found = await _found(look, ids, on_look)
             for held in found:
                 await check(look, held)
             work = Work(look, None if dry_run else send_back, Progress(len(found)), on_progress, _refuse)
@@ -106,9 +112,10 @@ class DeadLetterBox(ABC, Generic[H]):
         subscription: str | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
+        on_look: OnLook | None = None,
     ) -> int:
         async with self.look(subscription) as look:
-            found = await _found(look, ids)
+            found = await _found(look, ids, on_look)
             work = Work(look, None, Progress(len(found)), on_progress, _refuse)
             await work.on(found, Pace(None), keep=dry_run)
         return work.progress.done
@@ -144,11 +151,21 @@ class DeadLetterBox(ABC, Generic[H]):
         return work.progress.done
 
 
-async def _found(look: Look[H], ids: Iterable[str]) -> Sequence[H]:
+async def _batches(look: Look[H], on_look: OnLook | None) -> AsyncGenerator[Sequence[H], None]:
+    """All of them; who wants to know is told how far it is."""
+    seen = 0
+    async for batch in look.batches(BATCH):
+        seen += len(batch)
+        if on_look is not None:
+            on_look(seen, look.total)
+        yield batch
+
+
+async def _found(look: Look[H], ids: Iterable[str], on_look: OnLook | None) -> Sequence[H]:
     """Those with these ids, in their order. Looks through all: what is left in the middle would change its order."""
     wanted = dict.fromkeys(ids)
     found: dict[str, H] = {}
-    async for batch in look.batches(BATCH):
+    async for batch in _batches(look, on_look):
         for held in batch:
             if held.record.id in wanted:
                 found.setdefault(held.record.id, held)

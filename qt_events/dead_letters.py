@@ -106,6 +106,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], object]
+OnLook = Callable[[int, int], object]  #: of how many were looked through so far, and how many there are
 OnSkipped = Callable[[DeadLetterRecord, QtEventsError], object]
 
 
@@ -116,9 +117,9 @@ class DeadLetters(Protocol):
     cancelled, they finish what is on its way first. At worst something was sent back and is a dead letter too.
 
     Where it is about several, `subscription` says whose dead letters are looked through; without it those of all
-    subscriptions that this bus knows. `on_progress` is told now and then, and at the end, on the caller's loop. With
-    `dry_run` nothing is sent or removed, and the numbers are those that would be. `rate` is how many a second are
-    sent back at most, evenly; without it as fast as it goes.
+    subscriptions that this bus knows. `on_progress` is told now and then, and at the end, on the caller's loop; so is
+    `on_look`, while those with certain ids are looked for. With `dry_run` nothing is sent or removed, and the numbers
+    are those that would be. `rate` is how many a second are sent back at most, evenly; without it as fast as it goes.
 
     Raises:
         UnknownDeadLetterError: there is no dead letter with this id (any more).
@@ -131,7 +132,9 @@ class DeadLetters(Protocol):
     async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
         """The oldest `limit` of one subscription or of all that this bus knows; looking changes nothing."""
 
-    def stream(self, subscription: str | None = None) -> AsyncGenerator[DeadLetterRecord, None]:
+    def stream(
+        self, subscription: str | None = None, *, on_look: OnLook | None = None
+    ) -> AsyncGenerator[DeadLetterRecord, None]:
         """Each there is now, about in the order in which they came; of however many only some are held at a time.
 
         Meanwhile others do not see those that were read; at the end they are back, in order. To leave it early, use
@@ -141,7 +144,9 @@ class DeadLetters(Protocol):
     async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
         """How many there are, by error; see DeadLetterGroups."""
 
-    async def show(self, id: str, *, subscription: str | None = None) -> DeadLetterRecord:
+    async def show(
+        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+    ) -> DeadLetterRecord:
         """The one with this id."""
 
     async def retry(self, id: str) -> None:
@@ -155,6 +160,7 @@ class DeadLetters(Protocol):
         rate: float | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
+        on_look: OnLook | None = None,
     ) -> int:
         """`retry` these, in one look through the dead letters; how many they were.
 
@@ -185,6 +191,7 @@ class DeadLetters(Protocol):
         subscription: str | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
+        on_look: OnLook | None = None,
     ) -> int:
         """`discard` these, in one look through the dead letters; how many they were. If one is not there, none is."""
 

@@ -95,7 +95,7 @@ def list_(
     overview, bar = Overview(limit, oldest=oldest), Bar("read")
 
     async def look(letters: "DeadLetters") -> None:
-        async with aclosing(letters.stream(subscription)) as records:
+        async with aclosing(letters.stream(subscription, on_look=bar.look)) as records:
             async for record in records:
                 overview.add(record)
                 bar.count()
@@ -120,8 +120,9 @@ def show(
     management_url: ManagementUrl = None,
 ) -> None:
     """Show one with its traceback and its event as it was."""
-    place = Place(app, url, prefix, management_url)
-    record = place.work(subscription, lambda letters: letters.show(id, subscription=subscription), Bar("read"))
+    place, bar = Place(app, url, prefix, management_url), Bar("shown")
+    options: dict[str, Any] = {"subscription": subscription, "on_look": bar.look}
+    record = place.work(subscription, lambda letters: letters.show(id, **options), bar)
     if as_json_:
         print(dumps(as_json(record), indent=2))
     else:
@@ -151,7 +152,7 @@ def retry(
 
     async def send(letters: "DeadLetters") -> int:
         if ids:
-            return await letters.retry_many(ids, subscription=subscription, **options)
+            return await letters.retry_many(ids, subscription=subscription, on_look=bar.look, **options)
         return await letters.retry_all(str(subscription), on_skipped=skipped.add, **options)
 
     done = Place(app, url, prefix, management_url).work(subscription, send, bar)
@@ -181,7 +182,7 @@ def discard(
     place, bar = Place(app, url, prefix, management_url), Bar("would be discarded" if dry_run else "discarded")
     options: dict[str, Any] = {"dry_run": dry_run, "on_progress": bar.show}
     if all_ and not (dry_run or yes):
-        found = place.work(subscription, lambda letters: letters.discard_all(str(subscription), dry_run=True), Bar(""))
+        found = _counted(place, str(subscription))
         typer.confirm(f"Remove {found:,} dead letters of {subscription!r} for good?", abort=True)
         if not found:
             typer.echo(f"0 {bar.what}")
@@ -190,7 +191,7 @@ def discard(
 
     async def remove(letters: "DeadLetters") -> int:
         if ids:
-            return await letters.discard_many(ids, subscription=subscription, **options)
+            return await letters.discard_many(ids, subscription=subscription, on_look=bar.look, **options)
         return await letters.discard_all(str(subscription), **options)
 
     typer.echo(f"{place.work(subscription, remove, bar):,} {bar.what}")
@@ -215,7 +216,7 @@ def export(
 
     async def write(letters: "DeadLetters") -> None:
         with output.open("w", encoding="ascii") if output else open(1, "w", closefd=False) as file:  # noqa: ASYNC230
-            async with aclosing(letters.stream(subscription)) as records:
+            async with aclosing(letters.stream(subscription, on_look=bar.look)) as records:
                 async for record in records:
                     file.write(dumps(as_json(record)) + "\n")
                     bar.count()
@@ -223,6 +224,12 @@ def export(
     Place(app, url, prefix, management_url).work(subscription, write, bar)
     if output:
         typer.echo(f"{bar.progress.done:,} written to {output}", err=True)
+
+
+def _counted(place: Place, subscription: str) -> int:
+    bar = Bar("counted")
+    options: dict[str, Any] = {"dry_run": True, "on_progress": bar.show}
+    return place.work(subscription, lambda letters: letters.discard_all(subscription, **options), bar)
 
 
 def _must_say_which(ids: list[str] | None, *, all_: bool, subscription: str | None) -> None:

@@ -13,7 +13,6 @@ from qt_events.dead_letters import DeadLetterRecord, Progress
 if TYPE_CHECKING:
     from qt_events.errors import QtEventsError
 
-_REDRAW = 500  # counted before it is drawn again
 _NAMED = 10  # of those that were skipped
 
 
@@ -42,16 +41,19 @@ class Bar:
         """Whether anything was done."""
         return bool(self.progress.done or self.progress.skipped)
 
+    def look(self, seen: int, total: int) -> None:
+        """How far looking is; nothing is done yet."""
+        self._bar.update(self._task, description="looked through", total=total, completed=seen)
+
     def show(self, progress: Progress) -> None:
-        """How far it is."""
+        """How far doing it is."""
         self.progress = progress
-        self._bar.update(self._task, total=progress.total, completed=progress.done + progress.skipped)
+        done = progress.done + progress.skipped
+        self._bar.update(self._task, description=self.what, total=progress.total, completed=done)
 
     def count(self) -> None:
-        """One more, of nobody knows how many."""
+        """One more of those looked through is done; looking says how far that is."""
         self.progress = Progress(0, self.progress.done + 1)
-        if self.progress.done % _REDRAW == 0:
-            self._bar.update(self._task, completed=self.progress.done)
 
     def told(self) -> str:
         """How far it came, in words."""

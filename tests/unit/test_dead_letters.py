@@ -123,6 +123,23 @@ async def test_several_are_found_in_one_look() -> None:
     assert box.left == ["d0", "d1", "d3", "d4", "d5", "d6", "d8", "d9"]
 
 
+async def test_looking_tells_how_far_it_is() -> None:
+    """Of all there are, whether some are looked for or each is wanted; also where only the first is found."""
+    box, told = Shelf([letter(number) for number in range(2 * BATCH + 1)]), list[tuple[int, int]]()
+    total = len(box.lying)
+
+    def on_look(seen: int, of: int) -> None:
+        told.append((seen, of))
+
+    looked = [(BATCH, total), (2 * BATCH, total), (total, total)]
+    assert (await box.show("d0", on_look=on_look)).id == "d0"
+    assert told == looked
+    assert await box.retry_many(["d0"], dry_run=True, on_look=on_look) == 1
+    assert await box.discard_many(["d0"], dry_run=True, on_look=on_look) == 1
+    assert len([record async for record in box.stream(on_look=on_look)]) == total
+    assert told == 4 * looked
+
+
 async def test_no_more_are_discarded_than_were_meant() -> None:
     """The first ones, of several batches too; those behind keep their order."""
     box, told = Shelf([letter(number) for number in range(2 * BATCH)]), list[Progress]()

@@ -1,7 +1,11 @@
 """`qt-events dead-letters`: what it refuses, what it hands on, what it shows."""
 
 import json
-from collections.abc import AsyncIterator
+import os
+import re
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
 from io import StringIO
@@ -15,7 +19,7 @@ from rich.console import Console
 from qt_events import cli
 from qt_events.cli.dead_letters_progress import Bar, Skipped
 from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, print_overview, print_record, printable
-from qt_events.dead_letters import DeadLetterRecord, Progress
+from qt_events.dead_letters import DeadLetterRecord, OnLook, Progress
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
 from qt_events.rabbitmq.operating import desk as dead_letters_desk
 
@@ -40,20 +44,28 @@ class Letters:
         self.calls: list[tuple[Any, ...]] = []
         self.records = [letter(1), letter(2)]
         self.error: BaseException | None = None
-        self.skips = False
+        self.skips = self.looks_only = False
         self.answer = 5
 
-    async def stream(self, subscription: str | None) -> AsyncIterator[DeadLetterRecord]:
+    async def stream(self, subscription: str | None, *, on_look: OnLook) -> AsyncIterator[DeadLetterRecord]:
         self.calls.append(("stream", subscription))
+        on_look(2, 7)
         for record in self.records:
             yield record
 
-    async def show(self, id: str, *, subscription: str | None) -> DeadLetterRecord:
+    async def show(self, id: str, *, subscription: str | None, on_look: OnLook) -> DeadLetterRecord:
         self.calls.append(("show", id, subscription))
+        on_look(2, 7)
         return self.records[0]
 
-    def _answer(self, *call: Any, on_progress: Any = None, on_skipped: Any = None, **options: Any) -> int:
+    def _answer(
+        self, *call: Any, on_look: Any = None, on_progress: Any = None, on_skipped: Any = None, **options: Any
+    ) -> int:
         self.calls.append((*call, {name: value for name, value in options.items() if value}))
+        if on_look:
+            on_look(6, 7)
+            if self.looks_only:
+                return 0
         if on_progress:
             on_progress(Progress(5, 2))
         if self.skips:
@@ -207,6 +219,65 @@ def test_without_a_terminal_there_is_no_bar(letters: Letters, capsys: pytest.Cap
         bar.show(Progress(3, 1))
     assert exit_code("list", "--json") == 0
     assert capsys.readouterr().err == ""
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A real one as standard error; afterwards what was written there."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    shown: list[str] = []
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as file, ThreadPoolExecutor(1) as reader, monkeypatch.context() as patched:
+        reading = reader.submit(_read_to_its_end, ours)
+        patched.setattr("sys.stderr", file)
+        yield shown
+        file.close()
+        shown.append(reading.result())
+
+
+def _read_to_its_end(terminal: int) -> str:
+    with open(terminal, "rb", buffering=0) as file:
+        parts = []
+        with suppress(OSError):  # how Linux says that the other end is closed
+            while part := file.read(4_096):
+                parts.append(part)
+    return b"".join(parts).decode()
+
+
+@pytest.mark.parametrize(
+    ("args", "bar"),
+    [
+        (["list"], "looked through .* 2/7 "),
+        (["export", "-o", os.devnull], "looked through .* 2/7 "),
+        (["show", "d1"], "looked through .* 2/7 "),
+        (["retry", "d1"], "sent back .* 2/5 "),
+        (["retry", "--all", "-s", "x"], "sent back .* 2/5 "),
+        (["discard", "d1"], "discarded .* 2/5 "),
+        (["discard", "--all", "-s", "x"], "counted .* 2/5 .*discarded .* 2/5 "),
+    ],
+)
+def test_on_a_terminal_a_bar_says_how_far_it_is_and_of_how_many(
+    letters: Letters, monkeypatch: pytest.MonkeyPatch, args: list[str], bar: str
+) -> None:
+    """Whatever takes long: looking, counting before the question, doing. Nothing of it stays on the screen."""
+    monkeypatch.setattr("sys.stdin", StringIO("y\n"))
+    with terminal(monkeypatch) as shown:
+        assert exit_code(*args) == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[0])
+    assert re.search(bar.replace(" .* ", r"[^\n]* "), plain, re.DOTALL), plain
+    assert "\x1b[2K" in shown[0]  # the line is cleared
+
+
+@pytest.mark.parametrize("command", ["retry", "discard"])
+def test_looking_for_ids_moves_the_bar_before_anything_is_done(
+    letters: Letters, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Among a hundred thousand that is most of the time."""
+    letters.looks_only = True
+    with terminal(monkeypatch) as shown:
+        assert exit_code(command, "d1") == 0
+    assert re.search(r"looked through.* 6/7 ", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[0]))
 
 
 def test_list_as_json_is_one_document(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
