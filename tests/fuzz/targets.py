@@ -2,16 +2,19 @@
 
 import json
 import pickle
-from collections.abc import Callable
-from struct import pack
+import struct
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
+from amqp.exceptions import FrameSyntaxError
 
-from qt_events.codec import decode, encode
+from qt_events.codec import Message, decode, encode
 from qt_events.delivery import DeadLetter, Failure
 from qt_events.errors import InvalidPayloadError, MessageError
+from qt_events.rabbitmq.basic_publish import frames
+from qt_events.rabbitmq.connection.unreadable import guard
 from qt_events.rabbitmq.envelope import ATTEMPT, TYPE, Envelope, record_from
 from qt_events.rabbitmq.provenance import Provenance
 from qt_events.rabbitmq.quarantine import next_step
@@ -19,7 +22,14 @@ from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.topology import Topology
 from tests.fuzz.mutation import Input
 
-FRAME = 128 * 1024 - 64  # bytes of properties that a frame takes
+guard()  # as whoever connects does
+
+FRAME_MAX = 128 * 1024  # bytes, RabbitMQ's
+CHANNEL, TAG = 3, 7
+FRAME = struct.Struct(">BHI")  # kind, channel, size
+METHOD, HEADER, BODY, END = 1, 2, 3, 0xCE
+PROPERTIES = 12  # where they begin in a header
+REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)  # as frames() says
 DELIVER = "sLbss"  # consumer tag, delivery tag, redelivered, exchange, routing key
 SUBSCRIPTION = "fuzz"
 PROVENANCE = Provenance(Topology("qt"), SUBSCRIPTION, SUBSCRIPTION)
@@ -35,7 +45,7 @@ QUEUE = SubscriptionQueue(
 
 
 class UnwritableError(Exception):
-    """Not even py-amqp writes such a message: nobody could have sent it."""
+    """Neither we nor py-amqp write such a message: nobody could have sent it."""
 
 
 def through_codec(given: Input) -> str:
@@ -53,15 +63,13 @@ def through_codec(given: Input) -> str:
 
 
 def through_queue(given: Input) -> str:
-    """From the bytes of a delivery to the copies that follow from it, and back from the bytes of those."""
-    raw = _received(given.body, _written(given), _delivery(given))
-    arrived: list[RawMessage] = []
-    QUEUE._arrived(arrived.append, raw)  # noqa: SLF001  # what Celery calls
-    headers = arrived[0].properties["application_headers"]
-    assert set(headers) == {"task", "id", ENVELOPE}
-    assert headers["task"] == SUBSCRIPTION
-    envelope: Envelope = pickle.loads(pickle.dumps(headers[ENVELOPE]))  # noqa: S301  # as prefork does
-    assert envelope == headers[ENVELOPE]
+    """From the bytes of a delivery to the copies that follow from it, and back from the bytes of those.
+
+    Both ways into a worker, of which the asyncio pool's is the default: they have to make the same of it.
+    """
+    written, delivery = _written(given), _delivery(given)
+    envelope = _into_the_asyncio_pool(_received(given.body, written, delivery))
+    assert _into_celery(_received(given.body, written, delivery)) == envelope
     json.dumps(envelope.log_fields()).encode()
     next_step(envelope)
     _retried(envelope)
@@ -82,6 +90,34 @@ TARGETS: dict[str, Callable[[Input], str]] = {
     "queue": through_queue,
     "dead letters": through_dead_letters,
 }
+
+
+def _into_the_asyncio_pool(raw: RawMessage) -> Envelope:
+    taken: list[tuple[str, int, Envelope]] = []
+    QUEUE._taken(lambda *each: taken.append(each), raw)  # noqa: SLF001  # what consumes it, past Celery
+    ((task_id, tag, envelope),) = taken
+    assert tag == TAG
+    _check_id(task_id)
+    return envelope
+
+
+def _into_celery(raw: RawMessage) -> Envelope:
+    arrived: list[RawMessage] = []
+    QUEUE._arrived(arrived.append, raw)  # noqa: SLF001  # what Celery calls
+    headers = arrived[0].properties["application_headers"]
+    assert set(headers) == {"task", "id", ENVELOPE}
+    assert headers["task"] == SUBSCRIPTION
+    _check_id(headers["id"])
+    envelope: Envelope = pickle.loads(pickle.dumps(headers[ENVELOPE]))  # noqa: S301  # as prefork does
+    assert envelope == headers[ENVELOPE]
+    return envelope
+
+
+def _check_id(task_id: str) -> None:
+    """It is shown, and sent to monitors, whatever message id a producer wrote."""
+    assert task_id.endswith(f":{SUBSCRIPTION}")
+    assert task_id.isprintable()
+    assert len(task_id) <= 255 + len(SUBSCRIPTION) + 1
 
 
 def _kind(error: Exception) -> str:
@@ -136,19 +172,32 @@ def _send_back(raw: RawMessage) -> Any:
 # Over the wire
 
 
-def _serialised(raw: RawMessage) -> bytes:
-    return bytes(raw._serialize_properties())  # noqa: SLF001  # as py-amqp writes them
-
-
 def _written(given: Input) -> bytes:
-    try:
-        written = bytearray(_serialised(RawMessage(b"", application_headers=given.headers, **given.properties)))
-    except Exception as error:
-        raise UnwritableError from error
+    """Its properties on the wire. What our publisher does not refuse it writes as py-amqp does."""
+    theirs, ours = _by_py_amqp(given), _by_us(given)
+    assert ours in {None, theirs}
+    if theirs is None:
+        raise UnwritableError
+    written = bytearray(theirs)
     for where, what in given.scars:
         at = 2 + int(where * (len(written) - 2))
         written[at : at + 1] = bytes([what])
     return bytes(written)
+
+
+def _by_py_amqp(given: Input) -> bytes | None:
+    raw = RawMessage(b"", application_headers=given.headers, **given.properties)
+    try:
+        return bytes(raw._serialize_properties())  # noqa: SLF001  # as py-amqp writes them
+    except Exception:  # noqa: BLE001  # it says nothing of what it raises
+        return None
+
+
+def _by_us(given: Input) -> bytes | None:
+    try:
+        return _sent(Message(b"", given.properties, given.headers))[0]
+    except REFUSED:
+        return None
 
 
 def _delivery(given: Input) -> bytes:
@@ -156,7 +205,7 @@ def _delivery(given: Input) -> bytes:
     if given.scars and key:  # a routing key is any bytes
         where, what = given.scars[0]
         key = key[: int(where * len(key))] + bytes([what]) + key[int(where * len(key)) + 1 :]
-    head = pack(">B1sQB", 1, b"t", 7, given.redelivered)
+    head = struct.pack(">B1sQB", 1, b"t", TAG, given.redelivered)
     return head + bytes([len(exchange)]) + exchange + bytes([len(key)]) + key
 
 
@@ -171,8 +220,31 @@ def _received(body: bytes, properties: bytes, delivery: bytes) -> RawMessage:
 
 
 def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]) -> RawMessage:
-    written = _serialised(RawMessage(body, application_headers=headers, **properties))
-    assert len(written) < FRAME
-    raw = RawMessage(body)
+    """As our publisher writes it, and who consumes it reads it."""
+    written, received = _sent(Message(body, properties, headers))
+    assert received == body
+    raw = RawMessage(received)
     raw.properties, _ = serialization.decode_properties_basic(written, 0)  # py-amqp's own: ours are always readable
     return raw
+
+
+def _sent(message: Message) -> tuple[bytes, bytes]:
+    """Properties and body, out of the frames that our publisher writes."""
+    read = list(_frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX))))
+    (method, _), (kind, header), *rest = read
+    assert [method, kind, *(each for each, _ in rest)] == [METHOD, HEADER, *[BODY] * len(rest)]
+    body = b"".join(part for _, part in rest)
+    assert int.from_bytes(header[4:PROPERTIES]) == len(body)
+    return header[PROPERTIES:], body
+
+
+def _frames(written: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at < len(written):
+        kind, channel, size = FRAME.unpack_from(written, at)
+        begin = at + FRAME.size
+        at = begin + size + 1
+        assert channel == CHANNEL
+        assert at - begin + FRAME.size <= FRAME_MAX
+        assert written[at - 1] == END
+        yield kind, written[begin : at - 1]

@@ -14,7 +14,7 @@ def test_only_named_errors_come_out_whatever_comes_in(seed: int) -> None:
     """Strange bodies, properties, headers and keys are events or MessageErrors, and their copies can be written."""
     report = fuzz(seed, INPUTS)
     assert report.failures == {}
-    assert report.inputs == INPUTS
+    assert report.inputs == INPUTS < sum(report.kinds.values())  # what nobody could have sent is beside it
     reached = {(target, kind.partition(":")[0]) for target, kind in report.kinds}
     assert reached >= {
         ("codec", "decoded"), ("codec", "DecodeError"), ("codec", "TypeMismatchError"),
@@ -43,5 +43,5 @@ def test_a_failure_is_cut_down_to_what_causes_it() -> None:
 
 
 def test_what_nobody_could_send_is_no_failure() -> None:
-    """A header name of 300 letters is not written by py-amqp, and no broker would take it."""
+    """A header name of 300 letters is written neither by us nor by py-amqp, and no broker would take it."""
     assert attempt(TARGETS["queue"], Input(b"{}", {}, {"x" * 300: 1}))[0] == UNWRITABLE
