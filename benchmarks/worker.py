@@ -1,0 +1,67 @@
+"""A contender's worker: a process that handles, what it has handled, and what that cost it."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import proc
+from benchmarks.case import Sample
+from benchmarks.failure import BenchmarkFailedError
+from benchmarks.interpreter import Running, running
+from benchmarks.tally import FOLDER, Count
+
+_COMMANDS: Mapping[str, Sequence[str]] = {
+    "ours": ("-m", "celery", "-A", "benchmarks.peers.ours", "worker"),
+    "celery": ("-m", "celery", "-A", "benchmarks.peers.celery", "worker"),
+    "faststream": ("-m", "benchmarks.peers.faststream"),
+    "raw": ("-m", "benchmarks.peers.raw"),
+}
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One that runs."""
+
+    _running: Running
+    _folder: Path
+
+    def until_handled(self, hits: int) -> Count:
+        """The count as soon as there are so many hits."""
+        return self._running.until(lambda: self._count(hits), lambda: f"handled {self._hits()} of {hits}")
+
+    def pace(self, hits: int) -> Sample:
+        """Events a second from the first to the last of `hits`, and CPU microseconds for each, children included."""
+        began = self.until_handled(1)
+        cpu = self.cpu()
+        done = self.until_handled(hits)
+        if began.hits == done.hits:
+            raise BenchmarkFailedError(f"{hits} events are too few to measure: give a larger --scale")
+        spent = (self.cpu() - cpu) / (done.hits - began.hits)
+        return {"rate": (done.hits - 1) / done.seconds, "cpu_us": spent * 1e6}
+
+    def memory(self) -> float:
+        """MB of RAM, children included."""
+        return proc.resident(self._running.process.pid)
+
+    def cpu(self) -> float:
+        """Seconds that it has used, children included."""
+        return proc.cpu(self._running.process.pid)
+
+    def _count(self, hits: int) -> Count | None:
+        count = Count.of(self._folder)
+        return count if count.hits >= hits else None
+
+    def _hits(self) -> int:
+        return Count.of(self._folder).hits
+
+
+@contextmanager
+def worker(peer: str, env: Mapping[str, str], options: Sequence[str] = (), serve: str = "noop") -> Iterator[Worker]:
+    """One of that contender; killed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = {**os.environ, **env, FOLDER: folder, "QT_BENCH_SERVE": serve}
+        with running(*_COMMANDS[peer], *options, env=own) as process:
+            yield Worker(process, Path(folder))
