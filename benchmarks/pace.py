@@ -1,14 +1,19 @@
 """How publishers are driven, the same way for every contender, and what comes of it."""
 
 import asyncio
-import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from statistics import quantiles
 from typing import Any
 
+from benchmarks.opcodes import counting
+
 _LATE = 20.0  # seconds for the last events to arrive
+
+
+def warm_up(count: int) -> int:
+    """How many go before `count` that are measured: the same share for every contender."""
+    return max(10, count // 10)
 
 
 def spent(began: float, cpu: float, count: int) -> dict[str, float]:
@@ -40,22 +45,23 @@ async def singly(publish: Callable[[int], Awaitable[Any]], count: int) -> dict[s
 
 
 async def counted(publish: Callable[[int], Awaitable[Any]], count: int) -> dict[str, float]:
-    """Publish `count` times, one at a time; calls of Python and C functions for each, in all threads made since."""
-    made = 0
+    """Publish `count` times, one at a time; bytecodes for each, of all threads that the first publish begins too."""
+    with counting() as opcodes:
+        for number in range(warm_up(count)):
+            await publish(number)
+        before = opcodes.read()
+        for number in range(count):
+            await publish(number)
+        return {"opcodes": (opcodes.read() - before) / count}
 
-    def note(_frame: object, event: str, _argument: object) -> None:
-        nonlocal made
-        made += event in {"call", "c_call"}
 
-    threading.setprofile(note)
-    sys.setprofile(note)
-    for number in range(10):
-        await publish(number)
-    made = 0
+async def steadily(publish: Callable[[int], Awaitable[Any]], count: int, rate: int) -> dict[str, float]:
+    """Publish `count` times, so many a second, one at a time; CPU microseconds of this process for each."""
+    began, cpu = time.monotonic(), time.process_time()
     for number in range(count):
+        await asyncio.sleep(began + number / rate - time.monotonic())
         await publish(number)
-    sys.setprofile(None)
-    return {"calls": made / count}
+    return {"cpu_us": (time.process_time() - cpu) / count * 1e6}
 
 
 def percentiles(lags: list[float]) -> dict[str, float]:
@@ -78,7 +84,7 @@ class Pace:
         self._lags.append(time.monotonic() - self._began - number / self._rate)
 
     async def run(self, publish: Callable[[int], Awaitable[Any]]) -> dict[str, float]:
-        """Milliseconds from due to handled; infinite if not all had arrived 20 s after the last was due."""
+        """Milliseconds from due to handled; 20 s if not all had arrived so long after the last was due."""
         self._began = time.monotonic()
         publishing: set[asyncio.Task[Any]] = set()
         for number in range(self._count):
@@ -93,6 +99,6 @@ class Pace:
         deadline = time.monotonic() + _LATE
         while len(self._lags) < self._count:
             if time.monotonic() > deadline:
-                return {"p50_ms": float("inf"), "p99_ms": float("inf")}
+                return {"p50_ms": _LATE * 1000, "p99_ms": _LATE * 1000}
             await asyncio.sleep(0.01)
         return percentiles(self._lags[self._warm :])

@@ -6,7 +6,7 @@ import time
 import celery
 from kombu import Exchange, Queue
 
-from benchmarks.pace import spent
+from benchmarks.pace import spent, warm_up
 from benchmarks.tally import hit
 from benchmarks.trade import PREFETCH, TradeExecuted
 
@@ -45,7 +45,7 @@ def _publish(number: int) -> None:
 
 def publish(count: int) -> dict[str, float]:
     """Confirmed, each before the next: Celery cannot do otherwise."""
-    for number in range(100):
+    for number in range(warm_up(count)):
         _publish(number)
     began, cpu = time.monotonic(), time.process_time()
     for number in range(count):
@@ -54,7 +54,10 @@ def publish(count: int) -> dict[str, float]:
 
 
 def preload(count: int) -> None:
-    """Events for a worker to come; without confirms, for it takes long enough."""
+    """Events for a worker to come, without confirms, for these take long; then until the broker has all of them."""
     app.conf.broker_transport_options = {}
     for number in range(count):
         _publish(number)
+    with app.producer_or_acquire() as producer:
+        while producer.channel.queue_declare("celery.trades", passive=True).message_count < count:
+            time.sleep(0.05)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
 
-from benchmarks.pace import Pace, singly, windowed
+from benchmarks.pace import Pace, singly, warm_up, windowed
 from benchmarks.tally import hit
 from benchmarks.trade import IN_FLIGHT, PREFETCH, WAIT, TradeExecuted, number_of
 
@@ -20,9 +20,9 @@ def queue(number: int = 0) -> RabbitQueue:
     return RabbitQueue(f"faststream.{number}", queue_type=QueueType.QUORUM, durable=True, routing_key="trade.executed")
 
 
-def new_broker() -> RabbitBroker:
-    """Confirms are on by default."""
-    return RabbitBroker(os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=PREFETCH), logger=None)
+def new_broker(prefetch: int = PREFETCH) -> RabbitBroker:
+    """Confirms are on by default; the prefetch is each consumer's own."""
+    return RabbitBroker(os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=prefetch), logger=None)
 
 
 def counting() -> Callable[[TradeExecuted], Awaitable[None]]:
@@ -50,9 +50,7 @@ def worker() -> None:
     broker = new_broker()
     match os.environ["QT_BENCH_SERVE"].partition(":")[::2]:
         case ("waits", concurrency):
-            broker = RabbitBroker(
-                os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=2 * int(concurrency)), logger=None
-            )
+            broker = new_broker(2 * int(concurrency))  # as ours does by itself
             serve(broker, waiting)
         case ("fanout", times):
             for number in range(int(times)):
@@ -77,14 +75,14 @@ async def _connected(times: int = 1) -> AsyncIterator[Callable[[int], Awaitable[
 async def publish(count: int) -> dict[str, float]:
     """Confirmed, 100 in flight."""
     async with _connected() as one:
-        await windowed(one, 1000, IN_FLIGHT)
+        await windowed(one, warm_up(count), IN_FLIGHT)
         return await windowed(one, count, IN_FLIGHT)
 
 
 async def publish_singly(count: int) -> dict[str, float]:
     """Confirmed, one at a time."""
     async with _connected() as one:
-        await singly(one, 200)
+        await singly(one, warm_up(count))
         return await singly(one, count)
 
 
@@ -94,7 +92,7 @@ async def preload(count: int, subscriptions: int = 1) -> None:
         await windowed(one, count, 500)
 
 
-async def end_to_end(rate: int, seconds: int) -> dict[str, float]:
+async def end_to_end(rate: int, seconds: float) -> dict[str, float]:
     """Publisher and worker in this process."""
     broker, pace = new_broker(), Pace(rate, seconds)
     publisher = broker.publisher(exchange=EXCHANGE, routing_key="trade.executed", persist=True)

@@ -5,14 +5,12 @@ import gc
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.pace import spent, warm_up
 from benchmarks.trade import TradeExecuted, fields
 from qt_events import InMemoryEventBus, TradeExecutedEvent
-
-Lags = list[float]
 
 
 class HomeMade:
@@ -51,7 +49,7 @@ class _Handled:
 
 async def _throughput(publish: Callable[[int], Awaitable[None]], handled: _Handled, count: int) -> dict[str, float]:
     """Events made, published and handled, a second; every hundred, the publisher lets the others run."""
-    for each in (count // 10, count):
+    for each in (warm_up(count), count):
         handled.expect(each)
         gc.collect()
         began, cpu = time.monotonic(), time.process_time()
@@ -60,7 +58,7 @@ async def _throughput(publish: Callable[[int], Awaitable[None]], handled: _Handl
             if not number % 100:
                 await asyncio.sleep(0)
         await handled.all.wait()
-    return {"rate": count / (time.monotonic() - began), "cpu_us": (time.process_time() - cpu) / count * 1e6}
+    return spent(began, cpu, count)
 
 
 async def throughput(count: int, unrelated: int = 0) -> dict[str, float]:
@@ -93,13 +91,16 @@ class _Stopwatch:
     """From publish to handler, one event at a time."""
 
     def __init__(self) -> None:
-        self.lags: Lags = []
+        self._lags: list[float] = []
         self._began = 0.0
         self._arrived = asyncio.Event()
 
-    async def handle(self, _event: Any) -> None:
-        self.lags.append(time.perf_counter() - self._began)
+    def arrived(self) -> None:
+        self._lags.append(time.perf_counter() - self._began)
         self._arrived.set()
+
+    async def handle(self, _event: Any) -> None:
+        self.arrived()
 
     async def time(self, publish: Callable[[Any], Awaitable[None]], events: list[Any]) -> dict[str, float]:
         for event in events:
@@ -107,7 +108,7 @@ class _Stopwatch:
             self._began = time.perf_counter()
             await publish(event)
             await self._arrived.wait()
-        return {"p50_us": median(self.lags) * 1e6}
+        return {"p50_us": median(self._lags) * 1e6}
 
 
 async def latency(count: int) -> dict[str, float]:
@@ -119,17 +120,23 @@ async def latency(count: int) -> dict[str, float]:
         return await watch.time(bus.publish, events)
 
 
-async def latency_home_made(count: int) -> dict[str, float]:
-    """The other one."""
-    bus, watch = HomeMade(), _Stopwatch()
-    bus.subscribe(TradeExecuted, watch.handle)
-    running = asyncio.create_task(bus.run())
-    result = await watch.time(bus.publish, [TradeExecuted.new(number) for number in range(count)])
-    running.cancel()
+async def latency_bare_queue(count: int) -> dict[str, float]:
+    """An asyncio.Queue and one task that takes from it: no bus, no handlers, no gather."""
+    queue: asyncio.Queue[TradeExecuted] = asyncio.Queue()
+    watch = _Stopwatch()
+
+    async def consume() -> None:
+        while True:
+            await queue.get()
+            watch.arrived()
+
+    consuming = asyncio.create_task(consume())
+    result = await watch.time(queue.put, [TradeExecuted.new(number) for number in range(count)])
+    consuming.cancel()
     return result
 
 
-async def idle(seconds: int) -> dict[str, float]:
+async def idle(seconds: float) -> dict[str, float]:
     """Percent of a core that a bus with nothing to do takes."""
     bus = InMemoryEventBus()
     bus.subscribe(TradeExecutedEvent, _other())
@@ -137,16 +144,3 @@ async def idle(seconds: int) -> dict[str, float]:
         began = time.process_time()
         await asyncio.sleep(seconds)
         return {"cpu_percent": (time.process_time() - began) / seconds * 100}
-
-
-def memory(subscriptions: int) -> dict[str, float]:
-    """MB that a bus takes with so many subscriptions, over the interpreter with asyncio and pydantic."""
-    bus = InMemoryEventBus()
-    for number in range(subscriptions):
-        bus.subscribe(f"other{number}.happened", _other(), name=f"other.{number}")
-    return {"mb": _resident()}
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
-from benchmarks.pace import Pace, counted, singly, windowed
+from benchmarks.pace import Pace, counted, singly, steadily, warm_up, windowed
 from benchmarks.tally import hit
 from benchmarks.trade import IN_FLIGHT, WAIT, fields, number_of
 from qt_events import CeleryEventBus, TradeExecutedEvent
@@ -67,20 +67,27 @@ def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[None]]:
 async def publish(count: int) -> dict[str, float]:
     """Confirmed, 100 in flight."""
     one = _one(_subscribed())
-    await windowed(one, 1000, IN_FLIGHT)
+    await windowed(one, warm_up(count), IN_FLIGHT)
     return await windowed(one, count, IN_FLIGHT)
 
 
 async def publish_singly(count: int) -> dict[str, float]:
     """Confirmed, one at a time."""
     one = _one(_subscribed())
-    await singly(one, 200)
+    await singly(one, warm_up(count))
     return await singly(one, count)
 
 
 async def publish_counted(count: int, subscriptions: int) -> dict[str, float]:
-    """What a publish does, whatever time it takes."""
+    """What a publish does, whatever time it takes; the bus begins its thread while bytecodes are counted."""
     return await counted(_one(_subscribed(subscriptions)), count)
+
+
+async def publish_steadily(count: int, subscriptions: int, rate: int) -> dict[str, float]:
+    """What CPU it takes at a pace that broker and publisher keep up with easily."""
+    one = _one(_subscribed(subscriptions))
+    await singly(one, warm_up(count))
+    return await steadily(one, count, rate)
 
 
 async def preload(count: int, subscriptions: int = 1) -> None:
@@ -88,7 +95,7 @@ async def preload(count: int, subscriptions: int = 1) -> None:
     await windowed(_one(_subscribed(subscriptions)), count, 1000)
 
 
-async def end_to_end(rate: int, seconds: int) -> dict[str, float]:
+async def end_to_end(rate: int, seconds: float) -> dict[str, float]:
     """Publisher and worker in this process."""
     bus, pace = new_bus(), Pace(rate, seconds)
 

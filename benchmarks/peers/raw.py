@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import amqp
 
-from benchmarks.pace import spent
+from benchmarks.pace import spent, warm_up
 from benchmarks.tally import hit
 from benchmarks.trade import IN_FLIGHT, PREFETCH, TradeExecuted
 
@@ -46,7 +46,14 @@ class _Window:
         else:
             self._open.discard(tag)
 
-    def publish(self, number: int) -> None:
+    def publish_all(self, count: int) -> None:
+        """So many events; returns when all are confirmed."""
+        for number in range(count):
+            self._publish(number)
+        while self._open:
+            self._channel.connection.drain_events()
+
+    def _publish(self, number: int) -> None:
         while len(self._open) >= self._width:
             self._channel.connection.drain_events()
         body = TradeExecuted.new(number).model_dump_json()
@@ -56,27 +63,19 @@ class _Window:
         self._sent += 1
         self._open.add(self._sent)
 
-    def finish(self) -> None:
-        while self._open:
-            self._channel.connection.drain_events()
 
-
-def publish(count: int, in_flight: int = IN_FLIGHT) -> dict[str, float]:
-    """Confirmed, so many in flight."""
-    window = _Window(_channel(), in_flight)
-    for number in range(1000):
-        window.publish(number)
-    window.finish()
+def publish(count: int) -> dict[str, float]:
+    """Confirmed, 100 in flight."""
+    window = _Window(_channel(), IN_FLIGHT)
+    window.publish_all(warm_up(count))
     began, cpu = time.monotonic(), time.process_time()
-    for number in range(count):
-        window.publish(number)
-    window.finish()
+    window.publish_all(count)
     return spent(began, cpu, count)
 
 
 def preload(count: int) -> None:
     """Events for a worker to come."""
-    publish(max(1, count - 1000), 1000)
+    _Window(_channel(), 1000).publish_all(count)
 
 
 def worker() -> None:
