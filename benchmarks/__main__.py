@@ -1,57 +1,70 @@
 """python -m benchmarks: ours beside its peers and the ceiling, in one run. `make bench` calls it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import chart, report
+from benchmarks import chart, page, table, words
+from benchmarks.case import Case
 from benchmarks.cases import cases
-from benchmarks.rig import BenchmarkFailedError, Rig
-from benchmarks.rounds import Case, Row, measure
+from benchmarks.record import Record
+from benchmarks.rig import Rig
+from benchmarks.session import Session
 from qt_events.testing.broker import PrivateBroker
 
-RELEASE = ("publish", "consume", "bound", "unrelated", "import")  #: what is compared with a ceiling of its own run
+_INTERRUPTED = 130
 
 
 def bench(
-    rounds: Annotated[int, typer.Option(help="How often each contender runs, in turn.", min=1)] = 5,
+    rounds: Annotated[
+        int, typer.Option(help="How often each contender runs, in turn; rows that have others say so.", min=1)
+    ] = 5,
     only: Annotated[list[str] | None, typer.Option(help="Only this row; may be given again.")] = None,
     scale: Annotated[float, typer.Option(help="Longer or shorter runs.", min=0.01)] = 1.0,
-    json: Annotated[Path | None, typer.Option(help="Every sample, into this file.")] = None,
-    svg: Annotated[Path | None, typer.Option(help="The chart, into this file.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="The table as Markdown, into this file.")] = None,
     check: Annotated[
-        bool, typer.Option(help=f"Before a release: {', '.join(RELEASE)}; exit status 1 if a target is missed.")
+        bool, typer.Option(help="Before a release: only against the ceiling; exit status 1 if ours has lost ground.")
     ] = False,
+    folder: Annotated[Path, typer.Option(help="Where bench.json, bench.md and bench.svg go.")] = Path("build/bench"),
+    kept: Annotated[
+        Path | None, typer.Option("--from", help="Measure nothing: show this bench.json.", exists=True)
+    ] = None,
+    publish: Annotated[bool, typer.Option(help="Make it the run that docs/performance.md shows.")] = False,
 ) -> None:
     """Measure qt_events beside FastStream, plain Celery and the ceiling (py-amqp alone); about 25 minutes.
 
-    Only ratios within one run count: the times are this machine's, and whatever else it does.
+    Only ratios within one run count: the times are this machine's, and whatever else it does. Exit status 1 if a
+    contender failed, or with --check if a floor is missed; 130 after Ctrl-C, which still shows what is finished.
     """
-    console = Console(width=None if Console().is_terminal else 160)
-    with PrivateBroker() as broker:
-        chosen = _chosen(cases(Rig(broker), scale), RELEASE if check and not only else only)
-        try:
-            rows = _run(chosen, rounds, console)
-        except BenchmarkFailedError as error:
-            console.print(f"[red]failed:[/] {error}")
-            raise typer.Exit(1) from None
-    console.print(report.table(rows))
-    for path, write in ((json, report.save), (svg, chart.draw)):
-        if path is not None:
-            write(rows, path)
-    if markdown is not None:
-        markdown.write_text(report.markdown(rows) + "\n")
-    for each in (missed := report.missed(rows)):
-        console.print(f"[red]not met:[/] {each}")
-    if check and missed:
+    if publish and (only or check):
+        raise typer.BadParameter("a page shows all rows of one run: without --only and --check", param_hint="--publish")
+    if kept:
+        record, interrupted = Record.read(kept), False
+    else:
+        record, interrupted = _measured(rounds, scale, only, check=check)
+    _show(record)
+    _save(record, folder)
+    if publish:
+        _publish(record, whole=not (interrupted or record.failed))
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
+    if record.failed or (check and _missed(record)):
         raise typer.Exit(1)
 
 
-def _chosen(every: list[Case], names: list[str] | tuple[str, ...] | None) -> list[Case]:
+def _measured(rounds: int, scale: float, only: Sequence[str] | None, *, check: bool) -> tuple[Record, bool]:
+    """What came of it, and whether Ctrl-C ended it early."""
+    with PrivateBroker() as broker:
+        version = broker.rabbitmqctl("version").strip()
+        every = cases(Rig(broker), scale)
+        session = Session(rounds, scale)
+        session.run(_chosen([case.for_check() for case in every if case.floors] if check else every, only))
+        return session.record(version), session.interrupted
+
+
+def _chosen(every: list[Case], names: Sequence[str] | None) -> list[Case]:
     known = [case.name for case in every]
     for name in names or ():
         if name not in known:
@@ -59,22 +72,30 @@ def _chosen(every: list[Case], names: list[str] | tuple[str, ...] | None) -> lis
     return [case for case in every if not names or case.name in names]
 
 
-def _run(chosen: list[Case], rounds: int, console: Console) -> list[Row]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    total = sum(len(case.contenders) * (case.rounds or rounds) for case in chosen)
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=total)
+def _show(record: Record) -> None:
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(table.for_terminal(record))
+    console.print(table.made(record))
+    for line in (*record.failed, *(f"not met: {each}" for each in _missed(record))):
+        console.print(line, style="red", markup=False)
 
-        def tell(what: str) -> None:
-            progress.update(task, description=what)
-            if not console.is_terminal:
-                console.print(what)
 
-        rows = []
-        for case in chosen:
-            rows.append(measure(case, rounds, tell))
-            progress.advance(task, len(case.contenders) * (case.rounds or rounds))
-        return rows
+def _publish(record: Record, *, whole: bool) -> None:
+    if whole:
+        page.publish(record)
+    else:
+        print("not published: a page shows all rows of one run")
+
+
+def _missed(record: Record) -> list[str]:
+    return [line for row in record.rows for line in words.missed(row)]
+
+
+def _save(record: Record, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    record.save(folder / "bench.json")
+    (folder / "bench.md").write_text(table.markdown(record) + "\n")
+    chart.draw(record, folder / "bench.svg")
 
 
 if __name__ == "__main__":

@@ -1,93 +1,54 @@
 """Runs that are more than one process that publishes or consumes."""
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
-from benchmarks.rig import Rig, Worker
+from benchmarks.case import Sample
+from benchmarks.rig import Rig
+from benchmarks.worker import worker
 
-_FIRST = 400  # events a second that are tried first
-_HALVINGS = 3  # of the gap between the last rate that was sustained and the first that was not
-_LATEST = 50.0  # milliseconds that p99 may take
-_SECONDS = 3
-_TRIES = 2  # at each rate: the machine may have something else to do just then
-_IDLE = 5.0  # seconds
 _SETTLE = 1.0  # seconds
 
 
-def highest_rate(rig: Rig, peer: str) -> dict[str, float]:
-    """Events a second that one process publishes and handles with p99 under 50 ms, to an eighth."""
-
-    def sustains(rate: int) -> bool:
-        runs = (rig.act(peer, "end_to_end", rate=rate, seconds=_SECONDS) for _ in range(_TRIES))
-        return any(run["p99_ms"] < _LATEST for run in runs)
-
-    low, high = 0, _FIRST
-    while sustains(high):
-        low, high = high, 2 * high
-    for _ in range(_HALVINGS):
-        middle = (low + high) // 2
-        low, high = (middle, high) if sustains(middle) else (low, middle)
-    return {"rate": low}
+def bound(rig: Rig, subscriptions: int, count: int, steady: int, rate: int) -> Sample:
+    """What a publish costs with so many queues bound: in bytecodes, and in CPU at a steady rate; a process each."""
+    return {
+        **rig.act("ours", "publish_counted", count=count, subscriptions=subscriptions),
+        **rig.act("ours", "publish_steadily", count=steady, subscriptions=subscriptions, rate=rate),
+    }
 
 
-def idle(rig: Rig, peer: str, options: Sequence[str]) -> dict[str, float]:
-    """A worker that has nothing to do."""
+def idle(rig: Rig, peer: str, seconds: float, options: Sequence[str] = ()) -> Sample:
+    """A worker that has nothing to do, for so many seconds after its first 500 events."""
     with rig.vhost() as env:
-        rig.act_on(env, peer, "preload", count=500)
-        with rig.worker(peer, env, options) as worker:
-            worker.until_handled(500)
+        rig.preload(env, peer, 500)
+        with worker(peer, env, options) as waiting:
+            waiting.until_handled(500)
             time.sleep(_SETTLE)
-            began = worker.cpu()
-            time.sleep(_IDLE)
-            return {"mb": worker.memory(), "cpu_percent": (worker.cpu() - began) / _IDLE * 100}
+            began = waiting.cpu()
+            time.sleep(seconds)
+            return {"mb": waiting.memory(), "cpu_percent": (waiting.cpu() - began) / seconds * 100}
 
 
-def after(rig: Rig, count: int) -> dict[str, float]:
-    """A worker of ours that has handled so many."""
+def growth(rig: Rig, few: int, many: int) -> Sample:
+    """One worker of ours after `few` events and again after `many`: what it has then, and what it has grown by."""
     with rig.vhost() as env:
-        rig.act_on(env, "ours", "preload", count=count)
-        with rig.worker("ours", env) as worker:
-            worker.until_handled(count)
-            return _settled(worker)
+        rig.preload(env, "ours", few)
+        with worker("ours", env) as handling:
+            handling.until_handled(few)
+            time.sleep(_SETTLE)
+            before = handling.memory()
+            rig.preload(env, "ours", many - few)
+            handling.until_handled(many)
+            time.sleep(_SETTLE)
+            after = handling.memory()
+    return {"grown_mb": after - before, "mb": after}
 
 
-def before(rig: Rig, count: int) -> dict[str, float]:
-    """A worker of ours, with so many yet to come, that has handled 5,000: most of them wait on the broker."""
+def backlog(rig: Rig, count: int, handled: int) -> Sample:
+    """A worker of ours that has handled so many of `count` events, at 50 a 10 ms: most still wait on the broker."""
     with rig.vhost() as env:
-        rig.act_on(env, "ours", "preload", count=count)
-        with rig.worker("ours", env, serve="waits:50") as worker:
-            worker.until_handled(min(count // 2, 5_000))
-            return {"mb": worker.memory()}
-
-
-def _settled(worker: Worker) -> dict[str, float]:
-    time.sleep(_SETTLE)
-    return {"mb": worker.memory()}
-
-
-def watching(env: Mapping[str, str]) -> Callable[[], None]:
-    """Somebody who reads Celery's events, as Flower does, in a process of its own; what ends it."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.runs"], env=dict(env))
-
-    def stop() -> None:
-        process.terminate()
-        process.wait()
-
-    return stop
-
-
-def _watch(url: str) -> None:
-    """Read what comes on the exchange of Celery's events, and do nothing with it."""
-    import celery
-
-    app = celery.Celery(broker=url)
-    with app.connection_for_read() as connection:
-        app.events.Receiver(connection, handlers={"*": lambda _event: None}).capture()
-
-
-if __name__ == "__main__":
-    import os
-
-    _watch(os.environ["QT_BENCH_URL"])
+        rig.preload(env, "ours", count)
+        with worker("ours", env, serve="waits:50") as handling:
+            handling.until_handled(handled)
+            return {"mb": handling.memory()}

@@ -1,12 +1,15 @@
 """What a process costs before it does anything: its imports, and its memory, each in an interpreter of its own."""
 
-import json
-import subprocess
-import sys
 from textwrap import dedent
 
+from benchmarks import interpreter
+from benchmarks.case import Sample
+from benchmarks.proc import MB
+
 _CPU = "import resource; u = resource.getrusage(resource.RUSAGE_SELF); print((u.ru_utime + u.ru_stime) * 1000)"
-_MEMORY = "import json; print(int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6)"
+_MEMORY = "import resource; print(int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize())"
+_BARE = "import pydantic"
+_OURS = "import qt_events; qt_events.Event; qt_events.InMemoryEventBus"
 _MODELS = """
     def all_of(kind):
         return [each for sub in kind.__subclasses__() for each in (sub, *all_of(sub))]
@@ -38,26 +41,28 @@ _SUBSCRIBED = """
 
 
 def _answer(*parts: str) -> float:
-    source = "\n".join(dedent(part) for part in parts)
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)  # noqa: S603
-    return float(json.loads(done.stdout.split()[-1]))
+    return float(interpreter.answer("-c", "\n".join(dedent(part) for part in parts)))
 
 
 def models() -> int:
     """How many pydantic models `import qt_events` builds; it must not import celery."""
-    return int(_answer("import qt_events", _MODELS))
+    return int(_answer(_OURS, _MODELS))
 
 
-def import_ours() -> dict[str, float]:
+def import_ours() -> Sample:
     """CPU milliseconds of an interpreter that imports qt_events."""
-    return {"cpu_ms": _answer("import qt_events; qt_events.Event; qt_events.InMemoryEventBus", _CPU)}
+    return {"cpu_ms": _answer(_OURS, _CPU)}
 
 
-def import_as_much() -> dict[str, float]:
+def import_as_much() -> Sample:
     """The same for asyncio and pydantic with as many models."""
     return {"cpu_ms": _answer(_AS_MANY.format(count=models()), _CPU)}
 
 
-def memory() -> dict[str, float]:
-    """MB of a bus with 1,000 subscriptions, over an interpreter with asyncio and pydantic."""
-    return {"mb": _answer(_SUBSCRIBED, _MEMORY) - _answer(_AS_MANY.format(count=models()), _MEMORY)}
+def memory() -> Sample:
+    """MB of a bus with 1,000 subscriptions, over two interpreters: one that has built a model, and one that has not."""
+    ours = _answer(_SUBSCRIBED, _MEMORY) / MB
+    return {
+        "over_mb": ours - _answer(_AS_MANY.format(count=1), _MEMORY) / MB,
+        "over_bare_mb": ours - _answer(_BARE, _MEMORY) / MB,
+    }

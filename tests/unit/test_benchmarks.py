@@ -1,29 +1,69 @@
-"""The arithmetic of the benchmarks: who runs when, what a ratio is, and when a target is met."""
+"""The arithmetic of the benchmarks: who runs when, what a ratio is, when a target is met, and what is kept of it."""
 
+import asyncio
+import io
 import json
+import os
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from benchmarks import report
-from benchmarks.pace import percentiles
-from benchmarks.rounds import Case, Row, Target, measure
+from benchmarks import interpreter, page, proc, table, words
+from benchmarks.__main__ import bench
+from benchmarks.case import Case, Target
+from benchmarks.cases import cases
+from benchmarks.failure import BenchmarkFailedError
+from benchmarks.interpreter import answer
+from benchmarks.opcodes import counting
+from benchmarks.pace import Pace, percentiles
+from benchmarks.record import Record
+from benchmarks.rig import Rig
+from benchmarks.rounds import measure
+from benchmarks.row import Row
+from benchmarks.search import highest
+from benchmarks.session import Session
 from benchmarks.tally import Count, Tally
+from qt_events.testing.broker import Broker
+
+Run = Callable[[], dict[str, float]]
+
+
+def runner(ran: list[str], name: str, *rates: float) -> Run:
+    """Gives these rates, one a run, then fails."""
+    left = list(rates)
+
+    def run() -> dict[str, float]:
+        ran.append(name)
+        if not left:
+            raise BenchmarkFailedError("no more\nat all")
+        return {"rate": left.pop(0)}
+
+    return run
 
 
 def case(ran: list[str], *targets: Target) -> Case:
-    def runner(name: str, *rates: float) -> Callable[[], dict[str, float]]:
-        left = list(rates)
+    contenders = {"ours": runner(ran, "ours", 100, 900, 300), "raw": runner(ran, "raw", 400, 600, 500)}
+    return Case("publish", "confirmed publish", ("rate",), contenders, targets, "So.")
 
-        def run() -> dict[str, float]:
-            ran.append(name)
-            return {"rate": left.pop(0)}
 
-        return run
+def measured(*targets: Target) -> Row:
+    return measure(case([], *targets), 3, lambda _: None)
 
-    contenders = {"ours": runner("ours", 100, 900, 300), "raw": runner("raw", 400, 600, 500)}
-    return Case("publish", "confirmed publish", ("rate",), contenders, targets)
+
+def record(*rows: Row) -> Record:
+    return Record.of(rows, rounds=3, scale=1, seconds=61, rabbitmq="3.10.8")
+
+
+# Rounds
 
 
 def test_contenders_take_turns_and_medians_are_compared() -> None:
@@ -32,7 +72,52 @@ def test_contenders_take_turns_and_medians_are_compared() -> None:
     row = measure(case(ran, Target("raw", 0.6)), 3, lambda _: None)
     assert ran == ["ours", "raw"] * 3
     assert (row.spread("ours", "rate").median, row.spread("ours", "rate").most) == (300, 900)
-    assert row.reached(Target("raw", 0.6)) == pytest.approx(0.6)
+    assert row.result(Target("raw", 0.6)).reached == pytest.approx(0.6)
+
+
+def test_each_round_has_a_ratio_of_its_own() -> None:
+    """Beside that of the medians, which counts."""
+    by_round = measured(Target("raw", 0.6)).results[0].by_round
+    assert by_round is not None
+    assert (by_round.least, by_round.median, by_round.most) == (0.25, 0.6, 1.5)
+
+
+def test_rounds_that_are_asked_for_reach_every_row() -> None:
+    """But for one that says that it has one round; a short and noisy one has more for each."""
+    assert Case("a", "a", (), {}).rounds(5) == 5
+    assert Case("a", "a", (), {}, times=3).rounds(5) == 15
+    assert Case("a", "a", (), {}, once=True).rounds(5) == 1
+    for each in every_case():
+        assert each.once == ("one round" in each.what)
+
+
+def test_a_contender_that_fails_is_run_no_more_and_the_others_go_on() -> None:
+    """What it is compared with is not met, and the row says why."""
+    ran: list[str] = []
+    contenders = {"ours": runner(ran, "ours", 1, 2, 3), "raw": runner(ran, "raw", 4)}
+    row = measure(Case("a", "a", ("rate",), contenders, (Target("raw", 0.1), Target("", 1))), 3, lambda _: None)
+    assert ran == ["ours", "raw", "ours", "raw", "ours"]
+    assert [result.met for result in row.results] == [False, True]
+    assert words.figures(row) == ["ours: 2 (1 to 3) events/s", "raw: failed in round 2: no more"]
+    assert words.missed(row) == ["a: >= 0.1 x raw, got nothing"]
+    assert record(row).failed == ["a: raw failed in round 2: no more\nat all"]
+
+
+def test_ctrl_c_leaves_what_is_finished() -> None:
+    """And the case that was not is left out."""
+
+    def interrupt() -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    told = io.StringIO()
+    session = Session(3, 1.0, told)
+    session.run([case([]), Case("next", "next", ("rate",), {"ours": interrupt}), case([])])
+    assert session.interrupted
+    assert [row.name for row in session.record("3.10.8").rows] == ["publish"]
+    assert "0:00 publish: raw, round 3 of 3\n" in told.getvalue()
+
+
+# Targets
 
 
 @pytest.mark.parametrize(
@@ -43,28 +128,215 @@ def test_contenders_take_turns_and_medians_are_compared() -> None:
         (Target("raw", 0.6, at_most=True), True),
         (Target("raw", 0.59, at_most=True), False),
         (Target("raw", -200, difference=True), True),
+        (Target("raw", 1.5, cap=200), True),
+        (Target("raw", 1.51, cap=200), False),
+        (Target("raw", 0.6, cap=600), True),
         (Target("", 300), True),
         (Target("", 301), False),
     ],
 )
 def test_a_target_is_a_ratio_a_difference_or_a_figure(target: Target, met: bool) -> None:
-    row = measure(case([], target), 3, lambda _: None)
-    assert target.met(row.reached(target)) is met
-    assert (report.missed([row]) == []) is met
-    assert ("**not met**" not in report.markdown([row])) is met
+    row = measured(target)
+    assert row.results[0].met is met
+    assert (words.missed(row) == []) is met
+    assert ("**not met**" not in table.markdown(record(row))) is met
 
 
-def test_what_nobody_reached_is_no_division_by_zero() -> None:
-    row = Row(case([]), {"ours": [{"rate": 5}], "raw": [{"rate": 0}]})
-    assert row.reached(Target("raw", 2)) == float("inf")
+def test_a_check_runs_only_what_its_floors_compare() -> None:
+    """Ours, and whoever a floor names."""
+    floor = Target("raw", 0.5)
+    contenders: dict[str, Run] = dict.fromkeys(("ours", "faststream", "raw"), dict)
+    checked = Case("a", "a", ("rate",), contenders, (Target("faststream", 2),), floors=(floor,)).for_check()
+    assert (list(checked.contenders), list(checked.targets)) == (["ours", "raw"], [floor])
 
 
-def test_every_sample_is_kept(tmp_path: Path) -> None:
-    row = measure(case([], Target("raw", 0.6)), 3, lambda _: None)
-    report.save([row], tmp_path / "bench.json")
+def every_case(scale: float = 1.0) -> list[Case]:
+    return cases(Rig(cast("Broker", None)), scale)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_every_row_can_be_told_and_compared(scale: float) -> None:
+    """It has a name of its own, a method, units with words, and compares with contenders that it has."""
+    every = every_case(scale)
+    assert len({each.name for each in every}) == len(every)
+    for each in every:
+        assert each.method
+        assert each.targets
+        assert {target.over for target in (*each.targets, *each.floors)} <= {"", *each.contenders}
+        assert {*each.units, *(target.unit for target in each.targets if target.unit)} <= words.UNITS.keys()
+        assert next(iter(each.contenders)) == "ours"
+
+
+# What is kept
+
+
+def test_every_sample_is_kept_with_what_follows_from_it(tmp_path: Path) -> None:
+    record(measured(Target("raw", 0.6))).save(tmp_path / "bench.json")
     kept = json.loads((tmp_path / "bench.json").read_text())
-    assert kept["rows"][0]["samples"]["ours"] == [{"rate": 100}, {"rate": 900}, {"rate": 300}]
-    assert kept["rows"][0]["targets"][0]["met"]
+    assert {"date", "commit", "rounds", "scale", "seconds", "machine", "versions"} < kept.keys()
+    assert {"python", "rabbitmq", "celery", "kombu", "amqp", "faststream", "pydantic"} < kept["versions"].keys()
+    row = kept["rows"][0]
+    assert row["rounds"] == 3
+    assert row["samples"]["ours"] == [{"rate": 100}, {"rate": 900}, {"rate": 300}]
+    assert row["spreads"]["ours"]["rate"] == {"median": 300, "least": 100, "most": 900}
+    assert row["results"][0]["reached"] == pytest.approx(0.6)
+    assert row["results"][0]["met"]
+
+
+def test_what_is_read_again_is_what_was_kept(tmp_path: Path) -> None:
+    made = record(measured(Target("raw", 0.6)))
+    made.save(tmp_path / "bench.json")
+    assert Record.read(tmp_path / "bench.json") == made
+
+
+def test_a_ratio_to_nothing_is_no_division_by_zero_and_no_infinity_in_json(tmp_path: Path) -> None:
+    """JSON has none (RFC 8259, section 6)."""
+    row = Row.of(case([], Target("raw", 2)), {"ours": [{"rate": 5}], "raw": [{"rate": 0}]})
+    assert row.results[0].reached == float("inf")
+    record(row).save(tmp_path / "bench.json")
+    kept = json.loads((tmp_path / "bench.json").read_text(), parse_constant=pytest.fail)
+    assert kept["rows"][0]["results"][0]["reached"] is None
+
+
+def test_a_run_is_published_between_two_marks_and_nothing_else_of_the_page_changes() -> None:
+    before = page.PAGE.read_text()
+    made = record(measured(Target("raw", 0.6)))
+    after = page.with_run(before, made)
+    assert table.markdown(made) in after
+    assert page.with_run(after, made) == after
+    assert after.partition("<!--")[0] == before.partition("<!--")[0]
+    assert after.rpartition("-->")[2] == before.rpartition("-->")[2]
+
+
+def test_a_page_without_marks_is_not_guessed_at() -> None:
+    with pytest.raises(ValueError, match="up to here"):
+        page.with_run("# Performance\n", record())
+
+
+@pytest.mark.skipif(not page.KEPT.exists(), reason='no run is published yet: make bench ARGS="--publish"')
+def test_the_page_shows_the_run_that_is_kept_beside_it() -> None:
+    """docs/performance.md has the table that docs/performance.json gives."""
+    shown = page.PAGE.read_text()
+    assert page.with_run(shown, Record.read(page.KEPT)) == shown
+
+
+# The command
+
+
+def run_command(tmp_path: Path, made: Record, *options: str) -> int:
+    made.save(tmp_path / "kept.json")
+    app = typer.Typer()
+    app.command()(bench)
+    given = ["--from", str(tmp_path / "kept.json"), "--folder", str(tmp_path / "out"), *options]
+    return CliRunner().invoke(app, given).exit_code
+
+
+def unrated(*targets: Target, failed: dict[str, str] | None = None) -> Record:
+    """Without rates, so without a chart, which needs the extra `bench`."""
+    row = Case("idle", "idle", ("cpu_us",), {}, targets)
+    return record(Row.of(row, {"ours": [{"cpu_us": 2}], "raw": [{"cpu_us": 1}]}, failed))
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "status"),
+    [
+        (unrated(Target("raw", 2)), ("--check",), 0),
+        (unrated(Target("raw", 3)), (), 0),
+        (unrated(Target("raw", 3)), ("--check",), 1),
+        (unrated(failed={"raw": "in round 2: no more"}), (), 1),
+        (unrated(), ("--publish", "--only", "idle"), 2),
+        (unrated(), ("--publish", "--check"), 2),
+    ],
+)
+def test_the_exit_status_says_what_came_of_it(
+    made: Record, options: tuple[str, ...], status: int, tmp_path: Path
+) -> None:
+    """1 if a contender failed, or if a check misses a floor; a page shows whole runs only."""
+    assert run_command(tmp_path, made, *options) == status
+
+
+# How it is measured
+
+
+@given(st.integers(-40, 40), st.integers(-40, 40))
+def test_the_highest_step_is_found_from_wherever_one_starts(limit: int, start: int) -> None:
+    assert highest(lambda step: step <= limit, start) == limit
+
+
+def test_a_search_that_starts_right_asks_twice() -> None:
+    asked: list[int] = []
+
+    def sustains(step: int) -> bool:
+        asked.append(step)
+        return step <= 12
+
+    assert highest(sustains, 12) == 12
+    assert asked == [12, 13]
+
+
+def test_loops_without_calls_count_as_bytecodes() -> None:
+    """Ten times round is ten times as many, but for what begins and ends it."""
+
+    def loop(times: int) -> None:
+        for _ in range(times):
+            pass
+
+    def cost(times: int) -> int:
+        with counting() as opcodes:
+            loop(times)
+            return opcodes.read()
+
+    assert cost(1_000) - cost(0) == pytest.approx(10 * (cost(100) - cost(0)), rel=0.01)
+    assert cost(100) > 200
+    assert cost(100) == cost(100)
+
+
+def test_threads_count_and_nobody_is_traced_afterwards() -> None:
+    """Neither this thread, nor new ones, nor one that was traced and goes on."""
+    before = sys.gettrace(), threading.gettrace()
+    go_on, done = threading.Event(), threading.Event()
+    traced: list[object] = []
+
+    def spin(times: int) -> None:
+        for _ in range(times):
+            pass
+
+    def work() -> None:
+        spin(10_000)
+        done.set()
+        go_on.wait()
+        spin(1)
+        traced.append(sys.gettrace())
+
+    with counting() as opcodes:
+        thread = threading.Thread(target=work)
+        thread.start()
+        done.wait()
+        assert opcodes.read() > 20_000
+    assert (sys.gettrace(), threading.gettrace()) == before
+    go_on.set()
+    thread.join()
+    assert traced == [None]
+
+
+def test_cpu_is_told_finer_than_in_ticks_and_memory_in_million_bytes() -> None:
+    """The kernel counts in nanoseconds, at every switch and tick: a hundredth of a second at most is not told yet."""
+    before, began = proc.cpu(os.getpid()), time.process_time()
+    while time.process_time() - began < 0.1:
+        pass
+    assert proc.cpu(os.getpid()) - before == pytest.approx(time.process_time() - began, abs=0.03)
+    peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+    assert 0 < proc.resident(os.getpid()) <= peak * 1024 / 1e6 + 1000
+
+
+def test_a_process_that_fails_or_hangs_is_a_failed_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the end of what it said; the run goes on without it."""
+    assert answer("-c", "print('noise'); print([1])") == [1]
+    with pytest.raises(BenchmarkFailedError, match="no broker"):
+        answer("-c", "raise SystemExit('no broker')")
+    monkeypatch.setattr(interpreter, "_ANSWER", 0.2)
+    with pytest.raises(BenchmarkFailedError, match="not done after"):
+        answer("-c", "import time; time.sleep(60)")
 
 
 def test_processes_are_counted_together(tmp_path: Path) -> None:
@@ -80,3 +352,9 @@ def test_percentiles_are_milliseconds() -> None:
     found = percentiles([number / 1000 for number in range(1, 1001)])
     assert found["p50_ms"] == pytest.approx(500, abs=1)
     assert found["p99_ms"] == pytest.approx(990, abs=2)
+
+
+async def test_what_never_arrives_took_as_long_as_it_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure, not infinity, which JSON has not."""
+    monkeypatch.setattr("benchmarks.pace._LATE", 0.05)
+    assert await Pace(100, 0.1).run(lambda _: asyncio.sleep(0)) == {"p50_ms": 50, "p99_ms": 50}

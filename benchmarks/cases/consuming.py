@@ -1,0 +1,112 @@
+"""One worker that handles what waits for it."""
+
+from functools import partial
+
+from benchmarks.case import Case, Sample, Target
+from benchmarks.cases.size import Size
+from benchmarks.flower import consume_watched
+from benchmarks.rig import Rig
+from benchmarks.trade import WAIT
+
+SOLO = ("-P", "solo")
+_PREFORK = ("-P", "prefork", "-c", "2", "--prefetch-multiplier", "4")
+_OUR_PREFORK = ("-P", "processes", "-c", "2")
+_AT_ONCE = 200
+_UNITS = ("rate", "cpu_us")
+
+
+def cases(rig: Rig, size: Size) -> list[Case]:
+    """Of one worker process, or one with two children."""
+    return [no_op(rig, size), watched(rig, size), waiting(rig, size), prefork(rig, size), fan_out(rig, size)]
+
+
+def no_op(rig: Rig, size: Size) -> Case:
+    """Nothing but the way to the handler and back."""
+    n = size.events
+    return Case(
+        "consume",
+        "consume, one worker process, async handler that does nothing",
+        _UNITS,
+        {
+            "ours": partial(rig.consume, "ours", n(20_000)),
+            "faststream": partial(rig.consume, "faststream", n(10_000)),
+            "celery": partial(rig.consume, "celery", n(10_000), SOLO),
+            "raw": partial(rig.consume, "raw", n(20_000)),
+        },
+        (Target("faststream", 2.0), Target("celery", 2.0), Target("raw", 0.4)),
+        "Prefetch 100 for all. Bodies as in `publish`: ours parses 410 bytes, FastStream and raw 242. Celery's solo "
+        "pool handles one task at a time, and its handler is a plain function. FastStream acknowledges each event by "
+        "itself, ours those that are done together, and raw fifty at a time, in a loop that calls no handler: a "
+        "ceiling, no bus.",
+        floors=(Target("raw", 0.55),),
+    )
+
+
+def watched(rig: Rig, size: Size) -> Case:
+    """With `-E`."""
+    consume = partial(consume_watched, rig)
+    return Case(
+        "watched",
+        "the same with task events on and Flower attached",
+        _UNITS,
+        {
+            "ours": partial(consume, "ours", size.events(10_000), ("-E",), tells=True),
+            "faststream": partial(consume, "faststream", size.events(10_000), tells=False),
+        },
+        (Target("faststream", 1.2),),
+        "`qt-events flower`, up before the worker starts and on the same two cores; at the end it must have seen "
+        "events of all three kinds that a delivery tells of. Prefetch 100. The same Flower runs beside FastStream, "
+        "which has nothing to tell it: it costs FastStream memory but hardly CPU, and ours the CPU that Flower takes "
+        "to read. CPU is the worker's alone.",
+    )
+
+
+def waiting(rig: Rig, size: Size) -> Case:
+    """Many at once."""
+    serve = f"waits:{_AT_ONCE}"
+    return Case(
+        "waiting",
+        f"consume, async handler that waits 10 ms, {_AT_ONCE} at a time",
+        _UNITS,
+        {
+            "ours": partial(rig.consume, "ours", size.events(20_000), serve=serve),
+            "no-op": partial(rig.consume, "ours", size.events(20_000)),
+            "faststream": partial(rig.consume, "faststream", size.events(10_000), serve=serve),
+        },
+        (Target("no-op", 0.9, cap=_AT_ONCE / WAIT),),
+        f"{_AT_ONCE} at once allow {_AT_ONCE / WAIT:,.0f} a second; `no-op` is ours with a handler that does nothing, "
+        f"in the same round. Prefetch {2 * _AT_ONCE} (ours takes twice its concurrency, FastStream was given as "
+        "much), 100 for `no-op`. FastStream is limited by its prefetch alone, so it may have 400 at once.",
+    )
+
+
+def prefork(rig: Rig, size: Size) -> Case:
+    """Handlers in processes."""
+    return Case(
+        "prefork",
+        "consume, prefork, two children",
+        _UNITS,
+        {
+            "ours": partial(rig.consume, "ours", size.events(8_000), _OUR_PREFORK, "sync"),
+            "celery": partial(rig.consume, "celery", size.events(8_000), _PREFORK),
+        },
+        (Target("celery", 1.0),),
+        "Prefetch 8 for both, four for each child, which is ours by itself and was given to Celery. Both handlers "
+        "are plain functions. CPU is of parent and children together.",
+    )
+
+
+def fan_out(rig: Rig, size: Size) -> Case:
+    """One event, ten queues."""
+
+    def consume(peer: str) -> "partial[Sample]":
+        return partial(rig.consume, peer, size.events(2_000), serve="fanout:10", subscriptions=10)
+
+    return Case(
+        "fan-out",
+        "deliveries of one event to 10 subscriptions in one worker",
+        _UNITS,
+        {name: consume(name) for name in ("ours", "faststream")},
+        (Target("faststream", 2.0), Target("", 5_000)),
+        "Prefetch 100 for each of the ten queues, both. A delivery is one subscription's: rate and CPU are for each.",
+    )

@@ -1,0 +1,69 @@
+"""The bus without a broker."""
+
+from functools import partial
+
+from benchmarks.case import Case, Sample, Target
+from benchmarks.cases.size import Size
+from benchmarks.rig import Rig
+
+
+def cases(rig: Rig, size: Size) -> list[Case]:
+    """In one process, on one event loop."""
+    return [throughput(rig, size), latency(rig, size), unrelated(rig, size)]
+
+
+def throughput(rig: Rig, size: Size) -> Case:
+    """Beside the bus that one would write oneself."""
+    count = size.events(50_000)
+    return Case(
+        "in memory",
+        "in memory: made, published, one async handler; against one asyncio.Queue with gather",
+        ("rate", "cpu_us"),
+        {
+            "ours": partial(rig.act, "memory", "throughput", count=count),
+            "home-made": partial(rig.act, "memory", "throughput_home_made", count=count),
+        },
+        (Target("home-made", 4.0),),
+        "The other one has no names, no limits, no retries and no errors handled: one asyncio.Queue, a dict of "
+        "handlers by class and `gather` for each event. Unfair to it: its events have a uuid4, which takes 2 µs more "
+        "than the uuid7 of ours. Unfair to ours: its events have more attributes. Both validate the payload. The "
+        "publisher lets the loop go on after every hundred.",
+        floors=(Target("home-made", 2.8),),
+    )
+
+
+def latency(rig: Rig, size: Size) -> Case:
+    """Beside the least there could be."""
+    target = Target("bare queue", 10.0, at_most=True, difference=True)
+    count = size.events(5_000)
+    return Case(
+        "in memory, latency",
+        "in memory: from publish to the handler; against a bare asyncio.Queue",
+        ("p50_us",),
+        {
+            "ours": partial(rig.act, "memory", "latency", count=count),
+            "bare queue": partial(rig.act, "memory", "latency_bare_queue", count=count),
+        },
+        (target,),
+        "Events are made before; one at a time. The bare queue is `put`, `get` and one task that takes: no bus, no "
+        "handler, no gather.",
+        floors=(target,),
+    )
+
+
+def unrelated(rig: Rig, size: Size) -> Case:
+    """Subscriptions that do not match cost nothing."""
+    target = Target("without them", 1.1, at_most=True)
+
+    def beside(subscriptions: int) -> "partial[Sample]":
+        return partial(rig.act, "memory", "throughput", count=size.events(50_000), unrelated=subscriptions)
+
+    return Case(
+        "unrelated",
+        "in memory, beside 10,000 subscriptions to other events",
+        ("cpu_us",),
+        {"ours": beside(10_000), "without them": beside(0)},
+        (target,),
+        "As the throughput in memory. Subscribing itself is not measured.",
+        floors=(target,),
+    )

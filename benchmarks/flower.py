@@ -1,0 +1,71 @@
+"""Flower as users start it, beside a contender's worker."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from benchmarks.case import Sample
+from benchmarks.interpreter import Running, running
+from benchmarks.rig import Env, Rig
+from benchmarks.worker import worker
+from qt_events.testing.ports import free_ports
+
+_COMMAND = Path(sys.executable).with_name("qt-events")
+_ROOT = Path(__file__).parent.parent  # where the app is that it names
+_TOLD = ("task-received", "task-started", "task-succeeded")  # what a worker tells of each delivery that succeeds
+
+
+@dataclass(frozen=True)
+class Flower:
+    """One that runs."""
+
+    _running: Running
+    _place: str
+
+    def until_up(self) -> None:
+        """Its health check answers."""
+        self._running.until(lambda: self._page("healthcheck") is not None, lambda: "its health check does not answer")
+
+    def until_told(self) -> None:
+        """It has seen a worker's task events of every kind."""
+        self._running.until(self._has_been_told, lambda: f"not told of all of {', '.join(_TOLD)}")
+
+    def _has_been_told(self) -> bool:
+        lines = (self._page("metrics") or "").splitlines()
+        seen = [line for line in lines if line.startswith("flower_events_total{")]
+        return all(any(f'type="{kind}"' in line for line in seen) for kind in _TOLD)
+
+    def _page(self, path: str) -> str | None:
+        try:
+            with build_opener(ProxyHandler({})).open(f"{self._place}/{path}", timeout=30) as answer:
+                return str(answer.read().decode()) if answer.status == HTTPStatus.OK else None
+        except (URLError, ConnectionError):
+            return None
+
+
+@contextmanager
+def flower(env: Env, api: str) -> Iterator[Flower]:
+    """On the workers of that virtual host; killed at the end."""
+    (port,) = free_ports(1)
+    options = ("-A", "benchmarks.peers.ours", "--port", str(port), "--broker-api", api)
+    own = {**env, "QT_BENCH_SERVE": "noop", "PYTHONPATH": str(_ROOT)}
+    with running(str(_COMMAND), "flower", *options, env=own) as process:
+        watching = Flower(process, f"http://127.0.0.1:{port}")
+        watching.until_up()
+        yield watching
+
+
+def consume_watched(rig: Rig, peer: str, count: int, options: Sequence[str] = (), *, tells: bool) -> Sample:
+    """As Rig.consume, with Flower beside it; if the worker `tells`, Flower must have heard it in the end."""
+    with rig.vhost() as env, flower(env, rig.api) as watching:
+        rig.preload(env, peer, count)
+        with worker(peer, env, options) as handling:
+            sample = handling.pace(count)
+            if tells:
+                watching.until_told()
+    return sample
