@@ -34,8 +34,7 @@ fuzz: .venv/.installed-dev  ## a million broken messages through all that reads 
 
 bench: .venv/.installed-bench  ## ours beside FastStream, Celery and py-amqp, with ratios: make bench ARGS="--only consume"; --check before a release
 	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
-	@mkdir -p build/bench
-	@$(BIN)/python -m benchmarks --json build/bench/bench.json --svg build/bench/bench.svg --markdown build/bench/bench.md $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: .venv/.installed-dev  ## style, types, who imports whom
 	@$(BIN)/ruff check .
