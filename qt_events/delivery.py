@@ -178,6 +178,7 @@ class _Attempt:
     watch: Watch | None
     slow_after: float
     started: float
+    cancelled_by: asyncio.CancelledError | None = None  #: with which whoever runs this attempt wanted it to end
 
     async def finish(self, rest: _Rest) -> Outcome:
         """The outcome, when the rest has ended too."""
@@ -192,7 +193,7 @@ class _Attempt:
         try:
             if isinstance(error, KeyboardInterrupt | GeneratorExit):
                 raise error  # meant for the whole program, or for this coroutine
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            if isinstance(error, asyncio.CancelledError) and _comes_from(error, self.cancelled_by):
                 raise error  # else the handler raised it by itself
             return _within(self.context, _decide, self.subscription, self.number, error)
         finally:
@@ -238,7 +239,11 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
     """A sync handler; it may return a coroutine too: a lambda, a decorated handler."""
     handler, event = attempt.subscription.handler, attempt.event
     loop = asyncio.get_running_loop()
-    result, error = await loop.run_in_executor(executor, attempt.context.run, _ended, handler, event)
+    try:
+        result, error = await loop.run_in_executor(executor, attempt.context.run, _ended, handler, event)
+    except asyncio.CancelledError as cancelled:
+        attempt.cancelled_by = cancelled
+        raise
     if error is not None:
         raise error
     if isawaitable(result):
@@ -247,12 +252,14 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
 
 async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
     """What a plain function returned."""
-    if not isinstance(result, CoroutineType):
-        await result
-        return
+    coroutine = result if isinstance(result, CoroutineType) else _await(result)
     with suppress(StopIteration):
-        waits_for = attempt.step(result.send, None)
-        await _further_steps(result, waits_for, attempt)
+        waits_for = attempt.step(coroutine.send, None)
+        await _further_steps(coroutine, waits_for, attempt)
+
+
+async def _await(result: Awaitable[object]) -> object:
+    return await result
 
 
 def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseException | None]:
@@ -263,12 +270,11 @@ def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseExcept
         return None, error
 
 
-def _is_being_cancelled() -> bool:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # a thread without a loop: nobody could cancel this delivery
-        return False
-    return task is not None and task.cancelling() > 0
+def _comes_from(error: BaseException | None, cause: BaseException | None) -> bool:
+    """Whether it is that one, or was raised while that one was being handled."""
+    while error is not None and error is not cause:
+        error = error.__context__
+    return error is not None
 
 
 def _decide(subscription: Subscription, attempt: int, error: BaseException) -> Outcome:
@@ -307,18 +313,31 @@ def _further_steps(
     It stays in the task that awaits it, so that asyncio.timeout and TaskGroup work in handlers; its
     context variables stay its own, as they would in a task of its own.
     """
+    cancel_requests = _task().cancelling
     while True:
+        so_far = cancel_requests()
         try:
             step, value = coroutine.send, (yield waits_for)
         except GeneratorExit:
-            coroutine.close()
+            attempt.context.run(coroutine.close)
             raise
+        except asyncio.CancelledError as error:
+            # The count alone would not tell: CPython 3.11's TaskGroup adds to it and forgets to take it back.
+            if cancel_requests() > so_far:
+                attempt.cancelled_by = error
+            step, value = coroutine.throw, error
         except BaseException as error:  # noqa: BLE001  # whatever is thrown in is the coroutine's
             step, value = coroutine.throw, error
         try:
             waits_for = attempt.step(step, value)
         except StopIteration:
             return
+
+
+def _task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # whoever awaits a handler is one
+    return task
 
 
 class SlowHandlerLog:

@@ -11,8 +11,7 @@ T = TypeVar("T")
 Process = Callable[[T], Awaitable[None] | None]
 
 _BURST = 64  # items a worker takes before it lets the rest of the loop run, if no handler has waited
-_TURN = 0.005  # seconds after which it does so in any case, about
-_GLANCE = 8  # items between two looks at the clock
+_TURN = 0.005  # seconds after which it does so in any case
 
 
 class Lane(Generic[T]):
@@ -97,7 +96,9 @@ class Lane(Generic[T]):
             self._on_idle()
 
     async def _work(self) -> None:
-        process, waiting = self._process, self._waiting
+        worker = asyncio.current_task()
+        assert worker is not None  # noqa: S101
+        process, waiting, cancel_requests = self._process, self._waiting, worker.cancelling
         done, until = 0, monotonic() + _TURN
         while waiting and self._loop is not None:
             item = waiting.popleft()
@@ -108,7 +109,11 @@ class Lane(Generic[T]):
             except asyncio.CancelledError:
                 waiting.appendleft(item)
                 raise
+            if (
+                cancel_requests()
+            ):  # by a handler, or in its name (TaskGroup of CPython 3.11): the next one gets a new task
+                return
             done += 1
-            if not done % _GLANCE and (done >= _BURST or monotonic() > until):
+            if done >= _BURST or monotonic() > until:
                 await asyncio.sleep(0)
                 done, until = 0, monotonic() + _TURN

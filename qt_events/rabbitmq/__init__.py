@@ -42,6 +42,7 @@ handler_thread.py  where Celery's own pools call handlers, within reach of the s
 remote_control.py  what a pool cannot do is answered by name
 solitude.py       many handlers beside each other, or one alone
 quarantine.py     what becomes of an event that comes back without an outcome; no I/O
+task_events.py    what monitors are told of tasks (`-E`), while the broker takes it
 tasks.py          one attempt, and outcome -> delay level, dead letters; for every pool
                   afterwards
 outstanding.py    what join() waits for

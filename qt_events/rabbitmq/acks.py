@@ -25,6 +25,9 @@ class Acks:
     An acknowledgement of several at once says `multiple`: all up to this tag. So it goes no further than what is not
     done with, and is not used where somebody else takes messages of the same channel.
 
+    A channel that is gone has `ended`: py-amqp opens one that the broker closed again, under the same number, and the
+    old tags would be somebody else's there. The broker delivers again what it did not hear of.
+
     Args:
         channel: that the messages came by.
         soon: calls a function at the end of this turn of the event loop.
@@ -36,6 +39,7 @@ class Acks:
         self._done: list[int] = []  # the broker has not heard of it
         self._last = 0
         self._all_ours = True
+        self.ended = False  #: nothing more is said of these tags
 
     def take(self, tag: int) -> None:
         """A message came."""
@@ -46,6 +50,8 @@ class Acks:
 
     def ack(self, tag: int) -> None:
         """It is done with."""
+        if self.ended:
+            return
         del self._open[tag]
         if not self._done:
             self._soon(self.flush)
@@ -55,6 +61,8 @@ class Acks:
 
     def requeue(self, tag: int) -> None:
         """The broker is to deliver it again. Raises what a lost connection raises."""
+        if self.ended:
+            return
         del self._open[tag]
         self.channel.basic_reject(tag, requeue=True)
 
@@ -67,6 +75,11 @@ class Acks:
             self.channel.connection.frames.write(b"".join(self._frames(done)))
         except (*LOST, AttributeError) as error:  # py-amqp takes the connection of a closed channel away
             logger.info("%d events that were handled are delivered again: their channel is gone (%s)", len(done), error)
+
+    def end(self) -> None:
+        """The channel is gone."""
+        self.ended = True
+        self._done = []
 
     def _frames(self, done: list[int]) -> Iterable[bytes]:
         limit = next(iter(self._open), math.inf) if self._all_ours else 0

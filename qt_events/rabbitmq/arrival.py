@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from celery import signals
@@ -81,8 +82,7 @@ class Delivery:
     """A message on the asyncio pool: what Celery's worker state and remote control ask of a Request, and no more."""
 
     __slots__ = (
-        "__weakref__", "_acks", "_events", "_tag", "acknowledged", "connection", "envelope", "hostname", "id",
-        "task", "time_start", "worker_pid",
+        "__weakref__", "_acks", "_began", "_events", "_tag", "acknowledged", "envelope", "hostname", "id", "task",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -97,9 +97,7 @@ class Delivery:
     ) -> None:
         self.id, self.task, self.envelope, self.hostname = id, task, envelope, hostname
         self.acknowledged = False
-        self.time_start: float | None = None
-        self.worker_pid: int | None = None
-        self.connection: object = None  # the pool's mark of what it came by
+        self._began: float | None = None  # by the monotonic clock
         self._tag, self._acks, self._events = tag, acks, events
 
     @property
@@ -141,14 +139,31 @@ class Delivery:
         state.requests[self.id] = self
         state.reserved_requests.add(self)
 
+    def is_void(self) -> bool:
+        """Its channel is gone: the broker delivers it again, whatever comes of it here."""
+        return self._acks.ended
+
     def started(self) -> None:
         """Its handler is about to be called."""
-        self.time_start, self.worker_pid = time.time(), os.getpid()
-        state.active_requests.add(self)
+        self._began = monotonic()
         state.total_count[self.envelope.subscription] += 1
         state.all_total_count[0] += 1
         if self._events is not None:
             self._events("task-started", uuid=self.id)
+
+    def goes_on(self) -> None:
+        """Its handler waits for something: others may see meanwhile that it is active."""
+        state.active_requests.add(self)
+
+    @property
+    def time_start(self) -> float | None:
+        """When its handler was called, in seconds since 1970."""
+        return None if self._began is None else time.time() - (monotonic() - self._began)
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The process that handles it."""
+        return None if self._began is None else os.getpid()
 
     def _release(self) -> None:
         if state.requests.get(self.id) is self:  # else it came once more meanwhile, by another connection
@@ -156,13 +171,13 @@ class Delivery:
         state.reserved_requests.discard(self)
         state.active_requests.discard(self)
 
-    def settle(self, outcome: Outcome, seconds: float) -> None:
+    def settle(self, outcome: Outcome) -> None:
         """Its outcome is safe: acknowledge, and tell who watches."""
         self._release()
         self._acks.ack(self._tag)
         self.acknowledged = True
         if self._events is not None:
-            self._events(uuid=self.id, **_event_of(outcome, seconds))
+            self._events(uuid=self.id, **_event_of(outcome, monotonic() - (self._began or 0.0)))
 
     def give_back(self) -> None:
         """Its outcome is not safe: the broker is to deliver it again."""
@@ -172,7 +187,7 @@ class Delivery:
         except LOST as error:  # never on another channel: the tag would be somebody else's
             message = "%s: event %s is delivered again: its channel is gone (%s)"
             logger.info(message, self.name, self.envelope.event_id, error, extra=self.envelope.log_fields())
-        if self._events is not None and self.time_start is not None:
+        if self._events is not None and self._began is not None:
             self._events("task-rejected", uuid=self.id, requeue=True)
 
     def replace(self) -> None:

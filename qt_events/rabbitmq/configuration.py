@@ -114,6 +114,7 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
     if not isinstance(app, _OwnApp):
         _take_over(app)
     app.amqp.Connection = BrokerConnection
+    app.events.dispatcher_cls = "qt_events.rabbitmq.task_events:TaskEvents"
     follow_celery()
     app.user_options["worker"].add(SubscriptionsOption())
     if classic:  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together

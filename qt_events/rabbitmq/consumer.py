@@ -11,7 +11,7 @@ from typing import Any
 
 import kombu
 from amqp import Channel
-from amqp.exceptions import AccessRefused, NotAllowed, RecoverableConnectionError, ResourceLocked
+from amqp.exceptions import AccessRefused, ChannelError, NotAllowed, RecoverableConnectionError, ResourceLocked
 from celery.app.trace import build_tracer
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.platforms import EX_FAILURE
@@ -96,7 +96,17 @@ class EventConsumer(Consumer):
         return Selection(self.bus, patterns_from(subscriptions, (each.name for each in self.bus.subscriptions)))
 
     def loop(self, *args: Any) -> None:
-        """Celery calls this once a connection, with all consumers made; it returns when the connection ends."""
+        """Celery calls this once a connection, with all consumers made; it returns when the connection ends.
+
+        A channel that the broker closed (an event that nobody settled within its `consumer_timeout`, say) ends that
+        alone: Celery would end the worker.
+        """
+        try:
+            self._loop(*args)
+        except ChannelError as error:
+            _give_up_connection(error)
+
+    def _loop(self, *args: Any) -> None:
         if not isinstance(self.pool, AsyncioPool):
             try:
                 (asynloop if self.hub else synloop)(*args)

@@ -27,7 +27,7 @@ class HandedOverHub:
         hub: the real one.
         loop: the event loop that is to step it.
         resume: called on the loop when it has taken over.
-        pause: called on the loop when it has given back.
+        pause: called on the loop when it has given back, with the error that came out of the hub, if one did.
         look: called in Celery's thread several times a second; may raise to end the worker.
     """
 
@@ -37,7 +37,7 @@ class HandedOverHub:
         loop: asyncio.AbstractEventLoop,
         *,
         resume: Callable[[], None],
-        pause: Callable[[], None],
+        pause: Callable[[BaseException | None], None],
         look: Callable[[], None],
     ) -> None:
         self._hub, self._loop = hub, loop
@@ -156,8 +156,10 @@ class HandedOverHub:
             self._loop.remove_reader(self._poller.fileno())
         if self._timer is not None:
             self._timer.cancel()
-        self._pause()
-        self._over.set()
+        try:
+            self._pause(error)
+        finally:
+            self._over.set()
 
 
 class _Impatient:

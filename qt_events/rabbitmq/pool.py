@@ -6,20 +6,20 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from amqp import Channel
+from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool, apply_target
 
-from qt_events.delivery import Outcome
+from qt_events.delivery import Done, Outcome
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.lane import Lane
 from qt_events.rabbitmq.acks import Acks
 from qt_events.rabbitmq.loop import LoopThread
 from qt_events.rabbitmq.quarantine import Step, next_step
 from qt_events.rabbitmq.solitude import Solitude
-from qt_events.rabbitmq.tasks import PAUSE, attempt, isolate
+from qt_events.rabbitmq.tasks import PAUSE, Begun, begin_attempt, finish_attempt, isolate
 from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class AsyncioPool(BasePool):
         self._solitude = Solitude()
         self._context = copy_context()
         self._running = False
-        self._connection = object()  # stands for the one that deliveries come by; another after each loss
-        self._acks: Acks | None = None  # of the channel that they come by
+        self._acks: Acks | None = None  # of the channel that deliveries come by
         self._patience: asyncio.Timeout | None = None
         self._spawned: set[Future[None]] = set()
 
@@ -121,7 +120,6 @@ class AsyncioPool(BasePool):
 
     def admit(self, delivery: "Delivery") -> None:
         """Queue a delivery in its subscription's lane."""
-        delivery.connection = self._connection
         if threading.get_ident() == getattr(self, "_thread", None):
             self._push(delivery)
         else:  # Celery's own thread, while it sets the consumers up
@@ -138,28 +136,22 @@ class AsyncioPool(BasePool):
         lane.concurrency = concurrency  # another, if it was unsubscribed and subscribed again
         lane.push(delivery)
 
-    def _process(self, delivery: "Delivery") -> Coroutine[Any, Any, None]:
+    def _process(self, delivery: "Delivery") -> Coroutine[Any, Any, None] | None:
+        """As a Lane wants it. Most wait for nothing: they are done with when this returns."""
         if delivery.envelope.is_on_trial:
             return self._process_alone(delivery)
-        return self._process_when_open(delivery) if self._solitude.closed else self._process_beside(delivery)
+        return self._process_when_open(delivery) if self._solitude.closed else self._begin(delivery)
 
     async def _process_when_open(self, delivery: "Delivery") -> None:
         await self._solitude.opened()
-        await self._process_beside(delivery)
-
-    async def _process_beside(self, delivery: "Delivery") -> None:
-        self._solitude.enter()
-        try:
-            await self._handle(delivery)
-        finally:
-            self._solitude.leave()
+        await self._handle(delivery)
 
     async def _process_alone(self, delivery: "Delivery") -> None:
         """Nothing else is handled meanwhile, unless it or the others take long: then nobody waits any more."""
         envelope = delivery.envelope
         about = (envelope.subscription, envelope.event_id)
         if self._solitude.reserved_for != about and not await self._solitude.begin(_COMPANY):
-            await self._process_beside(delivery)  # it counts all the same: there has to be an end
+            await self._handle(delivery)  # it counts all the same: there has to be an end
             return
         with self._solitude.at_most(_TRIAL):
             await self._handle(delivery)
@@ -167,36 +159,51 @@ class AsyncioPool(BasePool):
             self._solitude.reserve(about, _COPY)
 
     async def _handle(self, delivery: "Delivery") -> None:
-        def is_void() -> bool:
-            return delivery.connection is not self._connection
+        rest = self._begin(delivery)
+        if rest is not None:
+            await rest
 
-        if is_void():
+    def _begin(self, delivery: "Delivery") -> Coroutine[Any, Any, None] | None:
+        """Handle it as far as that comes without waiting; what is to be awaited for the rest."""
+        if delivery.is_void():
             delivery.forget()
-            return
-        started = monotonic()
+            return None
         delivery.started()
-        outcome = await self._attempt(delivery, is_void)
-        if is_void():
-            delivery.forget()
-        elif outcome is None:
-            self.bus.serving.pardons.grant(delivery.envelope)
-            delivery.give_back()
-        else:
-            delivery.settle(outcome, monotonic() - started)
-
-    async def _attempt(self, delivery: "Delivery", is_void: Callable[[], bool]) -> Outcome | None:
-        """The outcome, safe; None if there is none, after a pause where it would be the same at once."""
-        task, envelope = delivery.task, delivery.envelope
-        message, about = "%s: event %s goes back to its queue: %s", (task.name, envelope.event_id)
+        envelope = delivery.envelope
+        begun: Begun
         try:
-            return await attempt(
-                envelope,
-                task.subscription,
-                self.bus,
-                self.executor,
-                is_revoked=delivery.revoked(),
-                is_void=is_void,
+            begun = begin_attempt(
+                envelope, delivery.task.subscription, self.bus, self.executor, is_revoked=delivery.revoked()
             )
+            if isinstance(begun, Done):
+                self.bus.concluded(envelope, begun)
+                delivery.settle(begun)
+                return None
+        except Exception as error:  # noqa: BLE001  # `_outcome` tells of it
+            begun = _fails(error)
+        return self._finish(delivery, begun)
+
+    async def _finish(self, delivery: "Delivery", begun: Begun) -> None:
+        self._solitude.enter()
+        delivery.goes_on()
+        try:
+            outcome = await self._outcome(delivery, begun)
+            if delivery.is_void():
+                delivery.forget()
+            elif outcome is None:
+                self.bus.serving.pardons.grant(delivery.envelope)
+                delivery.give_back()
+            else:
+                delivery.settle(outcome)
+        finally:
+            self._solitude.leave()
+
+    async def _outcome(self, delivery: "Delivery", begun: Begun) -> Outcome | None:
+        """The outcome, safe; None if there is none, after a pause where it would be the same at once."""
+        envelope = delivery.envelope
+        message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id)
+        try:
+            return await finish_attempt(envelope, self.bus, begun, delivery.is_void)
         except BusStateError as error:
             logger.info(message, *about, error, extra=envelope.log_fields())
         except BrokerError as error:
@@ -235,25 +242,27 @@ class AsyncioPool(BasePool):
         for lane in self._lanes.values():
             lane.start(self.loop, self._context)
 
-    def pause(self) -> None:
+    def pause(self, error: BaseException | None) -> None:
         """The connection is gone: what waits was its, and the broker delivers it again; what runs goes on.
 
         None of its delivery tags is used any more: on another channel it would be somebody else's.
         """
-        self._running = False
-        self._tell_acks()
-        self._connection = object()
+        if not isinstance(error, ChannelError):  # what was handled need not be, again, if the connection still takes it
+            self._tell_acks()
+        self.void()
         for lane in self._lanes.values():
             lane.pause()
             for delivery in lane.clear():
                 delivery.forget()
 
     def void(self) -> None:
-        """What came by this channel is none of ours any more, though the connection stands: the broker closed it."""
-        self._connection, self._acks = object(), None
+        """What came by this channel is none of ours any more, though the connection may stand: the broker closed it."""
+        self._running = False
+        if self._acks is not None:
+            self._acks.end()
+            self._acks = None
 
     def _tell_acks(self) -> None:
-        """What was handled need not be handled again, if the connection still takes it."""
         if self._acks is not None:
             self._acks.flush()
 
@@ -303,3 +312,8 @@ class AsyncioPool(BasePool):
     def held(self) -> int:
         """Events that wait or are being handled in this process."""
         return sum(len(lane) + lane.busy for lane in tuple(self._lanes.values()))
+
+
+async def _fails(error: Exception) -> Outcome:
+    """In place of the rest of an attempt: it could not begin."""
+    raise error

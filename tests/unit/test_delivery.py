@@ -385,6 +385,92 @@ async def test_a_child_that_was_cancelled_fails_the_attempt() -> None:
     assert outcome.failure.exception_type == "asyncio.exceptions.CancelledError"
 
 
+async def test_only_a_cancellation_of_the_delivery_gives_it_back() -> None:
+    """Who cancelled is told by what was thrown in, not by a count: CPython 3.11's TaskGroup leaves that too high."""
+    tries = 0
+
+    async def fail() -> None:
+        message = "a child"
+        raise ValueError(message)
+
+    async def handler(event: Event[Any]) -> None:
+        nonlocal tries
+        tries += 1
+        with pytest.raises(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+        child = asyncio.create_task(asyncio.Event().wait())
+        child.cancel()
+        await child
+
+    assert isinstance(await deliver(EVENT, subscription(handler)), DeadLetter)
+    assert tries == 1
+
+
+async def test_a_delivery_that_is_cancelled_while_the_handler_cleans_up_is_given_back() -> None:
+    """What a handler raises in its `except` or `finally` in place of the cancellation is that cancellation still."""
+    began, cleaned = asyncio.Event(), asyncio.Event()
+
+    async def handler(event: Event[Any]) -> None:
+        began.set()
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.gather(asyncio.Event().wait(), asyncio.sleep(10))
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            cleaned.set()
+            raise asyncio.CancelledError("another") from None
+
+    task = asyncio.create_task(deliver(EVENT, subscription(handler)))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cleaned.is_set()
+
+
+async def test_a_sync_handler_s_delivery_is_given_back_when_it_is_cancelled(executor: ThreadPoolExecutor) -> None:
+    """The thread goes on; a CancelledError of the handler's own is its failure all the same."""
+    may_end = threading.Event()
+    task = asyncio.create_task(deliver(EVENT, subscription(lambda _: may_end.wait(5)), executor=executor))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    may_end.set()
+    raises = subscription(MagicMock(side_effect=asyncio.CancelledError))
+    assert isinstance(await deliver(EVENT, raises, executor=executor), DeadLetter)
+
+
+async def test_what_is_left_behind_is_closed_in_the_handler_s_context() -> None:
+    """`finally` of a handler whose delivery is thrown away still sees the event that it is about."""
+    seen: list[object] = []
+
+    async def handler(event: Event[Any]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(current_event())
+
+    coroutine = deliver(EVENT, subscription(handler))
+    coroutine.send(None)
+    coroutine.close()
+    assert seen == [EVENT]
+
+
+async def test_any_awaitable_is_awaited_in_the_handler_s_context() -> None:
+    """Also one that is no coroutine: what it publishes has its cause."""
+    seen: list[object] = []
+
+    class Later:
+        def __await__(self) -> Iterator[None]:
+            yield
+            seen.append(current_event())
+
+    assert await deliver(EVENT, subscription(lambda _: Later())) == Done()
+    assert seen == [EVENT]
+
+
 async def test_async_generators_and_context_managers_close_inside() -> None:
     """`finally` of what a handler uses runs within the delivery, also when the handler fails."""
     closed: list[str] = []

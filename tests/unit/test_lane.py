@@ -1,6 +1,7 @@
 """Lane: what waits for one subscription."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from contextvars import ContextVar, copy_context
 
@@ -223,3 +224,41 @@ async def test_what_is_processed_at_once_is_not_awaited() -> None:
         lane.push(n)
     await lane.settled()
     assert done == list(range(6))
+
+
+async def test_what_blocks_the_loop_lets_it_run_after_each_item() -> None:
+    """However few they are: heartbeats and acknowledgements wait for one handler, not for eight."""
+    turns: list[int] = []
+
+    def process(item: int) -> None:
+        time.sleep(0.006)  # a turn is 5 ms
+        asyncio.get_running_loop().call_soon(turns.append, item)
+
+    lane = started(Lane(1, process))
+    for n in range(3):
+        lane.push(n)
+    await asyncio.sleep(0)
+    assert (turns, len(lane)) == ([], 2)
+    await asyncio.sleep(0)
+    assert (turns, len(lane)) == ([0], 1)
+
+
+async def test_who_cancels_the_task_it_runs_in_does_not_cancel_the_next() -> None:
+    """A cancellation that has not arrived when an item ends, or was never taken back, is not the next one's."""
+    began, done = list[int](), list[int]()
+
+    async def process(item: int) -> None:
+        began.append(item)
+        task = asyncio.current_task()
+        assert task
+        if item == 0:
+            task.cancel()
+            return
+        await asyncio.sleep(0)
+        done.append(item)
+
+    lane = started(Lane(1, process))
+    for n in range(3):
+        lane.push(n)
+    await lane.settled()
+    assert (began, done) == ([0, 1, 2], [1, 2])

@@ -1,5 +1,6 @@
 """Deliveries of the asyncio pool: what Celery sees of them, and when they answer the broker."""
 
+import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -73,8 +74,10 @@ def test_an_outcome_is_acknowledged_and_told() -> None:
     one = delivery(channel, events)
     one.reserve()
     one.started()
+    assert (one in state.active_requests, one.info()["worker_pid"]) == (False, os.getpid())
+    one.goes_on()
     assert one in state.active_requests
-    one.settle(Done(), 0.5)
+    one.settle(Done())
     end_of_turn()
     assert channel.told == ["ack"]
     assert [event["type"] for event in events] == ["task-started", "task-succeeded"]
@@ -94,7 +97,7 @@ def test_an_outcome_is_acknowledged_and_told() -> None:
 def test_celerys_event_is_true_to_the_outcome(outcome: Any, told: str) -> None:
     """A retry is no success, a dead letter a failure."""
     events = Events()
-    delivery(Channel(), events).settle(outcome, 0.1)
+    delivery(Channel(), events).settle(outcome)
     assert [event["type"] for event in events] == [told]
 
 
@@ -108,12 +111,26 @@ def test_an_event_without_an_outcome_goes_back() -> None:
 def test_a_lost_channel_is_answered_nothing() -> None:
     """Neither forgetting nor an answer that fails raises: the broker delivers it again."""
     lost = Channel(ConnectionError("gone"))
-    delivery(lost).settle(Done(), 0.1)
+    delivery(lost).settle(Done())
     delivery(lost).give_back()
     other = Channel()
     delivery(other).forget()
     end_of_turn()
     assert (lost.told, other.told) == ([], [])
+
+
+def test_a_channel_that_is_gone_is_told_nothing_more() -> None:
+    """Not even what was about to be told: opened again, the same number is another channel, and its tags are others."""
+    channel = Channel()
+    acks = Acks(channel, turns.append)
+    for tag in (1, 2, 3):
+        acks.take(tag)
+    acks.ack(1)
+    acks.end()
+    acks.ack(2)
+    acks.requeue(3)
+    end_of_turn()
+    assert (channel.told, acks.ended) == ([], True)
 
 
 def test_what_is_held_while_celery_reconnects_is_told_over_the_new_connection() -> None:
@@ -122,7 +139,7 @@ def test_what_is_held_while_celery_reconnects_is_told_over_the_new_connection() 
     watched, unwatched = delivery(Channel(), before), delivery(Channel())
     for held in (watched, unwatched):
         held.eventer = after
-        held.settle(Done(), 0.1)
+        held.settle(Done())
     assert before == []
     assert [told["type"] for told in after] == ["task-succeeded"]
 

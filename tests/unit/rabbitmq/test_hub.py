@@ -36,10 +36,13 @@ class Celery:
             hub,
             asyncio.get_running_loop(),
             resume=lambda: self.calls.append("resume"),
-            pause=lambda: self.calls.append("pause"),
+            pause=self._pause,
             look=look,
         )
         self._thread = threading.Thread(target=self._run)
+
+    def _pause(self, error: BaseException | None) -> None:
+        self.calls.append("pause" if error is None else f"pause: {type(error).__name__}")
 
     def _run(self) -> None:
         try:
@@ -121,7 +124,7 @@ async def test_an_error_out_of_the_hub_ends_celerys_loop(hub: Hub) -> None:
     celery.start()
     assert isinstance(await celery.ended(), ConnectionResetError)
     assert celery.over.lost
-    assert celery.calls == ["resume", "pause"]
+    assert celery.calls == ["resume", "pause: ConnectionResetError"]
 
 
 async def test_an_order_to_stop_leaves_the_connection_in_service(hub: Hub) -> None:
@@ -155,7 +158,7 @@ async def test_a_reset_takes_the_hub_back_first(hub: Hub) -> None:
     """Celery forgets the descriptors of a lost connection only when nobody steps them."""
     celery = Celery(hub)
     order: list[str] = []
-    celery.over._pause = lambda: order.append("pause")  # noqa: SLF001
+    celery.over._pause = lambda _: order.append("pause")  # noqa: SLF001
     hub.on_close.add(lambda _: order.append("closed"))
     await asyncio.to_thread(celery.over.reset)
     assert order == ["pause", "closed"]
@@ -164,7 +167,7 @@ async def test_a_reset_takes_the_hub_back_first(hub: Hub) -> None:
 async def test_taking_back_ends_when_the_loop_has_ended(hub: Hub) -> None:
     """A loop that was closed meanwhile steps nothing: nobody waits for it."""
     loop = asyncio.new_event_loop()
-    over = HandedOverHub(hub, loop, resume=lambda: None, pause=lambda: None, look=lambda: None)
+    over = HandedOverHub(hub, loop, resume=lambda: None, pause=lambda _: None, look=lambda: None)
     loop.close()
     await asyncio.wait_for(asyncio.to_thread(over.take_back), 5)
 
@@ -174,7 +177,7 @@ async def test_the_first_read_does_not_wait(hub: Hub) -> None:
     read: list[Any] = []
     raw: Any = object()
     connection = SimpleNamespace(connection=raw, transport=SimpleNamespace(on_readable=lambda *each: read.append(each)))
-    over = HandedOverHub(hub, asyncio.get_running_loop(), resume=lambda: None, pause=lambda: None, look=lambda: None)
+    over = HandedOverHub(hub, asyncio.get_running_loop(), resume=lambda: None, pause=lambda _: None, look=lambda: None)
     over.call_soon(loops._quick_drain, connection)  # noqa: SLF001
     for callback in hub._pop_ready():  # noqa: SLF001
         callback()

@@ -1,0 +1,52 @@
+"""TaskEvents: what a worker tells monitors such as Flower (`-E`), unless the broker takes no publishes."""
+
+import logging
+from collections import deque
+from typing import Any
+
+from celery.events.dispatcher import EventDispatcher
+
+from qt_events.rabbitmq.connection.connections import BrokerConnection
+
+logger = logging.getLogger("qt_events")
+
+_KEPT = 1000  # batches and single ones, while there is no connection; Celery 5.7 keeps all
+
+
+class TaskEvents(EventDispatcher):
+    """Celery's dispatcher, that holds its tongue while an alarm of the broker lasts.
+
+    RabbitMQ reads no more from a connection that has published during an alarm, and says so. What is written to it all
+    the same fills the buffers on the way within a second or two of a busy worker; the next write then blocks the event
+    loop, fails, and takes the worker's connection along, again and again until the alarm is over. What a monitor is not
+    told it can do without: it is counted, and logged once.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._is_blocked, self._untold = False, 0
+        super().__init__(*args, **kwargs)
+        self._outbound_buffer: deque[tuple[Any, str]] = deque(maxlen=_KEPT)
+
+    def enable(self) -> None:
+        """Celery calls it with the connection made."""
+        super().enable()
+        if isinstance(self.connection, BrokerConnection) and self.connection.connected:
+            raw = self.connection.connection
+            raw.on_blocked, raw.on_unblocked = self._block, self._unblock
+
+    def _block(self, reason: str) -> None:
+        """py-amqp looks for the broker's word before each publish."""
+        self._is_blocked, self._untold = True, 0
+        self.connection.close = self.connection.collect  # the broker would not hear a goodbye, nor answer it
+        logger.warning("monitors are told nothing: the broker takes no publishes (%s)", reason)
+
+    def _unblock(self) -> None:
+        self._is_blocked = False
+        vars(self.connection).pop("close", None)
+        logger.info("monitors are told again; %d task events were left out", self._untold)
+
+    def _publish(self, event: Any, *args: Any, **kwargs: Any) -> None:
+        if self._is_blocked:
+            self._untold += len(event) if isinstance(event, list) else 1
+            return
+        super()._publish(event, *args, **kwargs)

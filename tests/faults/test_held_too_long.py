@@ -1,0 +1,38 @@
+"""Events that a worker holds for longer than the broker's `consumer_timeout`: it closes the channel for it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from qt_events.testing.broker import PrivateBroker
+from qt_events.testing.ledger.load import numbered
+from tests.faults.rig import PREFORK, Rig
+from tests.integration.conftest import until
+
+TIMEOUT = 1_000  # milliseconds; thirty minutes unless it is set
+EVENTS = 24
+POOLS = {"asyncio": (), "prefork": PREFORK}
+
+
+@pytest.fixture(scope="module")
+def harmed() -> Iterator[PrivateBroker]:
+    """A broker that soon loses patience; it looks once a second, not once a minute."""
+    with PrivateBroker(settings={"consumer_timeout": str(TIMEOUT)}) as broker:
+        broker.rabbitmqctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
+        yield broker
+
+
+@pytest.mark.parametrize("pool", POOLS)
+async def test_a_worker_outlives_a_channel_that_the_broker_closes(pool: str, rig: Rig) -> None:
+    """It reconnects, and handles what comes again; nothing is suspected of anything, nothing is lost."""
+    worker = await rig.worker(*POOLS[pool], LOAD_SECONDS=0.5)
+    bus = rig.bus()
+    for number in range(1, EVENTS + 1):
+        assert await rig.ledger.publish(bus, numbered(number))
+    rig.ledger.fault("held too long")
+    await until(lambda: "PRECONDITION_FAILED" in worker.output, 60, "the broker closes the channel")
+    account = await rig.account()
+    assert "poison" not in worker.output
+    assert "came back without an outcome" not in worker.output
+    rig.figures["handled again"] = account.total.duplicated
+    await rig.end(worker)
