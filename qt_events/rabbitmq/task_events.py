@@ -42,7 +42,7 @@ class TaskEvents(EventDispatcher):
 
     def _unblock(self) -> None:
         self._is_blocked = False
-        vars(self.connection).pop("close", None)
+        self.connection.__dict__.pop("close", None)
         logger.info("monitors are told again; %d task events were left out", self._untold)
 
     def _publish(self, event: Any, *args: Any, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader
+from tests.faults.memory import Memory
 from tests.faults.rig import Rig
 from tests.integration.conftest import until_told
 
@@ -90,20 +91,3 @@ def taken(rig: Rig, type: str) -> list[float]:
     begun = {each.id: each.at for each in entries if each.kind is Kind.ATTEMPTED and each.about == type}
     quick = (each for each in entries if each.kind is Kind.HANDLED and each.about == "quick")
     return [each.at - begun[each.id] for each in quick if each.id in begun]
-
-
-class Memory:
-    """Of one process, from now on."""
-
-    def __init__(self, pid: int) -> None:
-        self._folder = Path(f"/proc/{pid}")
-        (self._folder / "clear_refs").write_text("5")  # VmHWM begins anew, from VmRSS
-        self._before = self._read("VmRSS")
-
-    def grown(self) -> float:
-        """How much it had more at its height, in MiB."""
-        return (self._read("VmHWM") - self._before) / 1024
-
-    def _read(self, name: str) -> int:
-        lines = (self._folder / "status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(name))

@@ -1,0 +1,20 @@
+"""How much memory a process takes for what a test does to it."""
+
+from pathlib import Path
+
+
+class Memory:
+    """Of one process, from now on."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+        (self._folder / "clear_refs").write_text("5")  # VmHWM begins anew, from VmRSS
+        self._before = self._read("VmRSS")
+
+    def grown(self) -> float:
+        """How much it had more at its height, in MiB."""
+        return (self._read("VmHWM") - self._before) / 1024
+
+    def _read(self, name: str) -> int:
+        lines = (self._folder / "status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))

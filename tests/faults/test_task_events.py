@@ -1,0 +1,64 @@
+"""Workers that tell Flower of their tasks (`-E`), while the broker takes no publishes: what they do goes on."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from qt_events.testing.broker import PrivateBroker
+from qt_events.testing.ledger import Kind, Load
+from tests.faults.memory import Memory
+from tests.faults.noted import Noted
+from tests.faults.rig import Rig
+from tests.faults.test_alarms import alarmed
+from tests.integration.conftest import until_told
+
+APP = ("-m", "celery", "-A", "slow_app", "worker", "-l", "INFO", "-E")
+QUICK, SLOW = {"quick": "load.#"}, {"slow": "load.#"}
+WAITING = 8_000  # events: what there is to tell of them fills every buffer on the way to the broker, and more
+MEMORY = 64  # MiB that a worker may take for what it cannot tell
+PAUSE = 2.0  # seconds without an event handled, at most
+PATIENCE = 60.0  # seconds for all of them
+
+
+@pytest.fixture
+def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Of the two subscriptions of apps/slow_app.py."""
+    opened = Rig(node_url, tmp_path, QUICK | SLOW)
+    yield opened
+    opened.close()
+    account = opened.ledger.account(opened.subscriptions)
+    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+
+
+@pytest.mark.timeout(240)
+async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(rig: Rig, harmed: PrivateBroker) -> None:
+    """Handlers need no publish: thousands of events are handled without a pause, and SIGTERM is obeyed."""
+    worker = await rig.worker(program=APP)
+    async with Load(rig.bus(), rig.ledger, in_flight=200) as load:
+        await load.reaches(WAITING)
+    await until_told(lambda: not rig.ledger.open(QUICK), 120, "the quick subscription has had all")
+    rig.ledger.fault("memory alarm")
+    memory, noted = Memory(worker.pid), Noted(rig)
+    async with alarmed(harmed, "memory"):
+        began = monotonic()
+        (rig.ledger.folder / "hurry").touch()
+        await until_told(lambda: not rig.ledger.open(SLOW), PATIENCE, "what waited is handled during the alarm")
+        handled = sorted(each.at for each in noted.of(Kind.HANDLED) if each.at > began)
+        grown, told = memory.grown(), monotonic()
+        await rig.end(worker)
+        rig.figures["ended after"] = f"{monotonic() - told:.1f} s"
+    longest = max(after - before for before, after in pairwise([began, *handled]))
+    rig.figures |= {"handled during the alarm": len(handled), "worker grew": f"{grown:.0f} MiB"}
+    rig.figures["longest pause"] = f"{longest:.2f} s"
+    rig.ledger.fault("no alarm any more")
+    await rig.worker(program=APP)
+    async with Load(load.bus, rig.ledger, rate=100) as load:
+        await load.more(100)
+    (await rig.account()).verify(duplicates=0)
+    assert len(handled) > 0.9 * WAITING
+    assert longest < PAUSE
+    assert grown < MEMORY
+    assert "onnection to broker lost" not in worker.output
