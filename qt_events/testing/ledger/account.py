@@ -11,7 +11,7 @@ _SHOWN = 5  # deliveries that an error's text names
 @dataclass(slots=True)
 class Line:
     """Figures from one kind of fault until the next fault: by when an event was published; what came twice, or was
-    never published, by when it was handled.
+    never published, by when it was handled or noted as a dead letter.
     """
 
     struck: int = 0  #: times
@@ -39,7 +39,6 @@ class Account:
     lost: tuple[tuple[str, str], ...]  #: subscription and event
     unexpected: tuple[tuple[str, str], ...]
     unanswered: int  #: publishes that neither returned nor raised: their process was killed
-    answered_twice: int  #: events with more answers than attempts
 
     @property
     def total(self) -> Line:
@@ -47,7 +46,7 @@ class Account:
         return sum(self.lines.values(), start=Line())
 
     def verify(self, *, duplicates: int | None = None, dead: Mapping[str, Collection[str]] | None = None) -> None:
-        """Nothing is lost, nothing unexpected, no publish answered twice; and something happened at all.
+        """Nothing is lost, nothing unexpected; and something happened at all.
 
         Args:
             duplicates: handled twice, at most. None: any number, at least once is the promise.
@@ -59,7 +58,6 @@ class Account:
         complaints = [
             *_complaint("lost", self.lost),
             *_complaint("unexpected", self.unexpected),
-            *([f"{self.answered_twice} publishes both failed and confirmed"] if self.answered_twice else []),
         ]
         complaints += [f"nothing was confirmed that {name} hears" for name, owed in self.owed.items() if not owed]
         complaints += [

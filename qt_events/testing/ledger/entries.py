@@ -73,15 +73,15 @@ class Writer:
 
 
 class Reader:
-    """Reads what has been appended since it last looked, by all processes."""
+    """Reads what has been appended since it last looked: by all processes, or by those whose files `names` matches."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, names: str = "*.entries") -> None:
+        self._folder, self._names = folder, names
         self._read: dict[Path, int] = {}
 
     def read(self) -> Iterator[Entry]:
         """New entries, in the order of each process."""
-        for path in sorted(self._folder.glob("*.entries")):
+        for path in sorted(self._folder.glob(self._names)):
             with path.open("rb") as file:
                 file.seek(self._read.get(path, 0))
                 for line in file:

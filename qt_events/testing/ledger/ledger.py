@@ -2,9 +2,11 @@
 
 import functools
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any, Self
 
 from qt_events.bus import EventBus
@@ -105,6 +107,20 @@ class Ledger:
     def open(self, subscriptions: Mapping[str, str]) -> int:
         """Deliveries that are owed now, of subscriptions by name with the pattern that each hears."""
         return self._read().open(subscriptions)
+
+    def in_flight(self, subscriptions: Mapping[str, str], *, held: float = math.inf, within: float = 0.1) -> int:
+        """Deliveries that a fault which strikes now may have handled once more: a bound for `Account.verify`.
+
+        Those of publishes without an answer: they may be published again. Those that are owed and in a worker's hands.
+        And those that were handled just now: the broker may not have heard of it. Take it as the fault strikes; and
+        again when one is over that goes on, such as silence, for more is published then.
+
+        Args:
+            subscriptions: by name, with the pattern that each hears.
+            held: deliveries that all workers hold together, at most; the others that are owed wait on the broker.
+            within: seconds until the broker has heard that an event was handled.
+        """
+        return self._read().in_flight(subscriptions, monotonic() - within, held)
 
     def account(self, subscriptions: Mapping[str, str]) -> Account:
         """What it adds up to."""

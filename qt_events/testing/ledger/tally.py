@@ -1,5 +1,6 @@
 """Tally: entries added up as they come. Pure."""
 
+import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,10 @@ class _Publish:
     confirms: int = 0
     failures: int = 0
 
+    @property
+    def unanswered(self) -> bool:
+        return self.confirms + self.failures < self.attempts
+
 
 @dataclass(slots=True)
 class Tally:
@@ -30,7 +35,7 @@ class Tally:
 
     _publishes: dict[str, _Publish] = field(default_factory=lambda: defaultdict(_Publish))
     _handled: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    _dead: dict[tuple[str, str], str] = field(default_factory=dict)  # with the reason
+    _dead: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # the reason, and when it was noted
     _errors: Counter[str] = field(default_factory=Counter)
     _faults: list[tuple[float, str]] = field(default_factory=list)
 
@@ -53,7 +58,8 @@ class Tally:
             case Kind.HANDLED:
                 self._handled[entry.about, entry.id].append(entry.at)
             case Kind.DEAD:
-                self._dead[entry.about, entry.id] = entry.why
+                _, noted = self._dead.get((entry.about, entry.id), ("", entry.at))
+                self._dead[entry.about, entry.id] = entry.why, min(noted, entry.at)
             case Kind.FAULT:
                 self._faults.append((entry.at, entry.id))
 
@@ -70,18 +76,16 @@ class Tally:
             if self._count(lines.at(publish.at), delivery, publish):
                 lost.append(delivery)
         unexpected = self._count_what_is_too_much(subscriptions, lines)
-        publishes = self._publishes.values()
         return Account(
             lines=lines.written(),
             errors=dict(self._errors),
             owed=owed,
             dead=Counter(
-                (name, why) for (name, event), why in self._dead.items() if (name, event) not in self._handled
+                (name, why) for (name, event), (why, _) in self._dead.items() if (name, event) not in self._handled
             ),
             lost=tuple(lost),
             unexpected=unexpected,
-            unanswered=sum(each.confirms + each.failures < each.attempts for each in publishes),
-            answered_twice=sum(each.confirms + each.failures > each.attempts for each in publishes),
+            unanswered=sum(each.unanswered for each in self._publishes.values()),
         )
 
     def open(self, subscriptions: Mapping[str, str]) -> int:
@@ -90,6 +94,16 @@ class Tally:
             publish.confirms > 0 and not self._has_outcome(delivery)
             for delivery, publish in self._deliveries(subscriptions)
         )
+
+    def in_flight(self, subscriptions: Mapping[str, str], since: float, held: float = math.inf) -> int:
+        """Deliveries of publishes without an answer, handled since, or owed: of the latter no more than are `held`."""
+        under_way = owed = 0
+        for delivery, publish in self._deliveries(subscriptions):
+            if publish.unanswered or max(self._handled.get(delivery, ()), default=-math.inf) >= since:
+                under_way += 1
+            elif publish.confirms and not self._has_outcome(delivery):
+                owed += 1
+        return under_way + int(min(owed, held))
 
     def _has_outcome(self, delivery: tuple[str, str]) -> bool:
         return delivery in self._handled or delivery in self._dead
@@ -116,13 +130,14 @@ class Tally:
 
     def _count_what_is_too_much(self, subscriptions: Mapping[str, str], lines: "_Lines") -> tuple[tuple[str, str], ...]:
         """What came more than once, and what nobody published or the subscription does not hear; the latter."""
-        unexpected = []
-        for delivery, times in self._handled.items():
+        for times in self._handled.values():
             for at in sorted(times)[1:]:
                 lines.at(at).duplicated += 1
-            if not self._is_owed(delivery, subscriptions):
-                lines.at(min(times)).unexpected += 1
-                unexpected.append(delivery)
+        outcomes = {delivery: noted for delivery, (_, noted) in self._dead.items()}
+        outcomes |= {delivery: min(times) for delivery, times in self._handled.items()}
+        unexpected = [delivery for delivery in outcomes if not self._is_owed(delivery, subscriptions)]
+        for delivery in unexpected:
+            lines.at(outcomes[delivery]).unexpected += 1
         return tuple(unexpected)
 
     def _is_owed(self, delivery: tuple[str, str], subscriptions: Mapping[str, str]) -> bool:

@@ -69,6 +69,29 @@ def test_what_is_owed_is_known_while_it_runs() -> None:
     assert tally(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
 
 
+@pytest.mark.parametrize(
+    ("entries", "since", "expected"),
+    [
+        ((), 0, 0),
+        ((ATTEMPTED,), 2, 2),  # it may be published again
+        ((ATTEMPTED, FAILED), 2, 0),  # and now no more
+        ((ATTEMPTED, CONFIRMED), 2, 2),  # a worker may hold it
+        ((ATTEMPTED, CONFIRMED, HANDLED), 4, 1),  # by `one` it was handled
+        ((ATTEMPTED, CONFIRMED, HANDLED), 3, 2),  # just now, and the broker may not know
+        ((ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")), 5, 0),
+    ],
+)
+def test_what_a_fault_may_double_is_known_as_it_strikes(entries: tuple[Any, ...], since: float, expected: int) -> None:
+    """Whatever is on its way, to the broker, to a handler, or back."""
+    assert tally(*entries).in_flight(BOTH, since) == expected
+
+
+def test_a_fault_doubles_no_more_of_what_is_owed_than_workers_hold() -> None:
+    """The rest waits on the broker."""
+    owed = [("attempted", "1", "order.placed"), ("confirmed", "1", ""), ("attempted", "2", "order.placed")]
+    assert [tally(*owed).in_flight(BOTH, 9, held) for held in (0, 1, 5)] == [2, 3, 4]
+
+
 def test_figures_go_to_the_fault_that_struck_last() -> None:
     """By when an event was published; what came twice, by when it did."""
     found = account(ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), HANDLED, ("attempted", "2", "x"))
@@ -89,10 +112,13 @@ def test_the_verdict_names_what_is_unexpected() -> None:
         account(HANDLED).verify()
 
 
-def test_a_publish_is_never_both_confirmed_and_failed() -> None:
-    """One attempt, one answer."""
-    with pytest.raises(AssertionError, match="1 publishes both failed and confirmed"):
-        account(ATTEMPTED, FAILED, CONFIRMED, HANDLED).verify()
+def test_a_dead_letter_of_what_was_never_published_is_unexpected() -> None:
+    """Or not to this subscription; it counts for the fault after which it was found."""
+    with pytest.raises(AssertionError, match="1 unexpected: 1 of one"):
+        account(DEAD).verify()
+    found = account(ATTEMPTED, CONFIRMED, DEAD, ("fault", "a kill", ""), ("dead", "1", "two"), ("dead", "1", "two"))
+    assert found.unexpected == (("two", "1"),)
+    assert found.lines["a kill"] == Line(struck=1, unexpected=1)
 
 
 def test_duplicates_are_allowed_up_to_what_was_in_flight() -> None:
@@ -152,6 +178,7 @@ def test_entries_of_all_processes_are_read_once(tmp_path: Path) -> None:
     child.join()
     assert len(list(ledger.folder.iterdir())) == 2
     assert (ledger.open({"one": "#"}), ledger.account({"one": "#"}).total) == (0, Line(events=1, ok=1))
+    assert (ledger.in_flight({"one": "#"}), ledger.in_flight({"one": "#"}, within=0)) == (1, 0)
 
 
 def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
