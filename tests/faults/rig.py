@@ -24,6 +24,7 @@ SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#"
 PREFETCH = 100  # events that a worker holds of each, at most
 PREFORK = ("-P", "processes", "-c", "2")
 PREFORK_HOLDS = 10 + 8 + 10  # events of all three: four a child, or the subscription's own concurrency
+HELD = {"asyncio": PREFETCH, "prefork": 10}  # events of each, at most
 
 
 class Rig:
@@ -75,6 +76,16 @@ class Rig:
         if worker.process.poll() is None:
             os.killpg(worker.pid, signal.SIGKILL)
             worker.process.wait()
+
+    def in_flight(self, held: float = PREFETCH) -> int:
+        """Deliveries that a fault which strikes now may have handled once more; `held`: in all, of each subscription.
+
+        One that fails may come back, and as its next attempt, and as the copy of that: it counts twice.
+        """
+        twice = [name for name in self.subscriptions if name == "failing"]
+        return sum(
+            self.ledger.in_flight({name: self.subscriptions[name]}, held=held) for name in [*self.subscriptions, *twice]
+        )
 
     async def settled(self, timeout: float = 90.0) -> None:
         """Return when every confirmed delivery was handled or is a dead letter; those are noted."""

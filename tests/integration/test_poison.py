@@ -1,4 +1,4 @@
-"""Events that end their process: only the guilty one becomes a dead letter."""
+"""Events that end their process: only the guilty one becomes a dead letter. Under load: tests/faults/test_poison.py."""
 
 import asyncio
 import signal
@@ -39,24 +39,6 @@ async def dead_letters(client: CeleryEventBus, subscription: str) -> Sequence[De
 async def end(worker: WorkerProcess) -> None:
     worker.send(signal.SIGTERM)
     await worker.ended()
-
-
-@pytest.mark.timeout(240)
-async def test_poison_ends_as_a_dead_letter_and_nothing_else_does(fleet: Fleet, client: CeleryEventBus) -> None:
-    """An event that ends its process every time is a dead letter `poison`; those prefetched with it are handled."""
-    await fleet.start(program=AGAIN)
-    before = [await publish(client, "killing", n=n) for n in range(50)]
-    poison = await publish(client, "killing", kills=1000)
-    after = [await publish(client, "killing", n=n) for n in range(50)]
-    records = await dead_letters(client, "killing")
-    for event in [*before, *after]:
-        await fleet.until_called("killing", event=event)
-    assert {(record.event_id, record.reason) for record in records} == {(poison.id, "poison")}
-    assert len(fleet.calls("killing", poison)) <= LIVES
-    for event in [*before, poison, *after]:
-        await fleet.until_called("bystander", event=event)
-    assert await client.dead_letters.list("bystander") == []
-    print(f"poison: {len(fleet.calls('killing', poison))} deaths, {len(fleet.ready)} starts")  # noqa: T201
 
 
 @pytest.mark.timeout(240)

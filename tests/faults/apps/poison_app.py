@@ -1,0 +1,36 @@
+"""A handler that ends its process for one event, and one of the same events beside it. They keep a ledger."""
+
+import os
+import signal
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events.events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.ledger import Ledger
+
+app = Celery("poison_app", broker=os.environ["LOAD_URL"], set_as_current=False)
+bus = CeleryEventBus(app=app)
+ledger = Ledger.current()
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(**_: Any) -> None:
+    (ledger.folder / f"ready-{os.getpid()}").touch()
+
+
+def killing(event: Event[Any]) -> None:
+    """Leaves a file for each time that it does."""
+    if event.payload["kills"]:
+        (ledger.folder / f"died-{os.getpid()}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def bystander(_: Event[Any]) -> None:
+    """Nothing to do."""
+
+
+bus.subscribe("load.#", ledger.keeping("killing", killing), name="killing")
+bus.subscribe("load.#", ledger.keeping("bystander", bystander), name="bystander")
