@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import traceback
+import uuid
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from urllib.parse import quote, urlsplit
 
 import celery
 import click
+import psycopg
 import pytest
 import typer.main
+from psycopg import sql
 from typer.testing import CliRunner
 
 from qt_events.cli import GROUP, build_app
@@ -28,15 +31,23 @@ from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import until_told
+from qt_events.testing.postgres import PrivatePostgres
+from tests.integration.conftest import until, until_told
 from tests.integration.watching import QT_EVENTS, Desk, Flower
 
 ROOT = Path(__file__).resolve().parents[2]
+PATH = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
 MANY_COMMANDS = Path(__file__).parent / "apps" / "many_commands.py"
 USER = "planted"
 PASSWORD = "gXq7;?#/@%:wZk9 ü&=hVn3"
 PIECES = ("gXq7", "wZk9", "hVn3", b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
+#: What ends by itself where its logins are taken. What goes on has a test of its own: see GOING_ON, below.
+ENDING = {
+    *(f"topology {each}" for each in ("declare", "show", "remove", "permissions")),
+    *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
+    "run", "feed", "analytics",
+}  # fmt: skip
 
 
 def leaks(text: str) -> list[str]:
@@ -119,10 +130,9 @@ def test_no_help_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
     """All that each of them says until it ends, or has said that it goes on trying."""
-    path = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
     command = [sys.executable, str(MANY_COMMANDS), str(folder), *map(json.dumps, chosen)]
-    given = {**os.environ, "PYTHONPATH": path, "COLUMNS": "400", "QT_LOG_LEVEL": "DEBUG", **environment}
-    subprocess.run(command, env=given, cwd=folder, check=True, timeout=110)
+    given = {**os.environ, "PYTHONPATH": PATH, "COLUMNS": "400", "QT_LOG_LEVEL": "DEBUG", **environment}
+    subprocess.run(command, env=given, cwd=folder, check=True, timeout=200)
     return [(folder / str(number)).read_text(errors="replace") for number in range(len(chosen))]
 
 
@@ -233,15 +243,62 @@ def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[
     opened.close()
 
 
-def test_no_command_of_an_operator_at_work_tells_a_secret(desk: Desk, broker: Broker, tmp_path: Path) -> None:
-    """Those on topology and dead letters, where the login is taken."""
+@pytest.fixture
+def database(postgres: PrivatePostgres) -> str:
+    """The URL of an empty one, with the planted login, which is taken."""
+    name = f"planted_{uuid.uuid4().hex}"
+    url = postgres.create_database(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (USER,)).fetchone() is None:
+            make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+            connection.execute(make.format(sql.Identifier(USER), sql.Literal(PASSWORD)))
+        give = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+        connection.execute(give.format(sql.Identifier(name), sql.Identifier(USER)))
+    return with_login(url)
+
+
+@pytest.mark.timeout(300)
+async def test_no_command_at_work_tells_a_secret(desk: Desk, broker: Broker, database: str, tmp_path: Path) -> None:
+    """A worker on the asyncio pool at DEBUG trades a day; all that ends by itself is called, with logins that work."""
     broker.rabbitmqctl("set_user_tags", USER, "administrator")
-    chosen = [each for each in calls() if each[1] in {"topology", "dead-letters"}]
-    chosen.sort(key=lambda call: "declare" not in call)  # first: then the others have something to look at
-    told = silent_of(chosen, tmp_path, secrets_at(desk.url, broker.management_url))
-    said = {" ".join(call[1:3]): text for call, text in zip(chosen, told, strict=True)}
+    secrets = {**secrets_at(desk.url, broker.management_url), "QT_DATABASE_URL": database}
+    serving = [QT_EVENTS, "worker", "--loglevel=DEBUG", "-E"]
+    worker = desk.spawn("serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG")
+    await until(lambda: " ready." in desk.output("serving"), timeout=90, what="the worker is ready")
+    chosen = [each for each in calls() if (each[0] == "celery" and "worker" not in each) or named(each) in ENDING]
+    chosen.sort(key=lambda call: ("declare" not in call, "feed" not in call))  # so that the others have what to look at
+    told = await asyncio.to_thread(silent_of, chosen, tmp_path, secrets)
+    shown = arguments_of(worker.pid)
+    worker.terminate()
+    await until(lambda: worker.poll() is not None, what="the worker's end")
+    assert leaks(shown + desk.output("serving")) == []
+    said = {named(call): text for call, text in zip(chosen, told, strict=True)}
+    assert said.keys() >= ENDING
+    assert "DEBUG" in desk.output("serving")
     assert "declared: exchanges" in said["topology declare"]
-    assert "served by nobody" in said["topology show"]
+    assert "opp_rank.on_market_closed" in said["topology show"]
+    assert "0 dead letters" in said["dead-letters list"]
+    assert {name: said[name].count("day 1/1") for name in ("run", "feed")} == {"run": 1, "feed": 1}
+    assert "it ended with 0" in said["analytics"]
+
+
+@pytest.mark.timeout(300)
+def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
+    """Neither the database's nor the webhook's, though all its processes have them: they are in nobody's arguments."""
+    given = {**os.environ, **secrets_at("amqp://nobody", "http://nobody"), "PYTHONPATH": PATH, "QT_LOG_LEVEL": "DEBUG"}
+    command = [QT_EVENTS, "fleet", "--workers=1", "--days=1", "--until-done", "--no-flower"]
+    ended = subprocess.run(
+        command, env={**given, "QT_DATABASE_URL": database}, cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False,
+    )  # fmt: skip
+    assert leaks(ended.stdout) == []
+    assert ended.returncode == 0, ended.stdout
+    assert "worker-1: " in ended.stdout
+
+
+def named(call: list[str]) -> str:
+    """The words of a call that name its command."""
+    return " ".join(call[1:3] if call[1] in {"topology", "dead-letters"} else call[1:2])
 
 
 def arguments_of(pid: int) -> str:
@@ -271,3 +328,18 @@ async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
     told.append(flower.output)
     assert USER in str(answers)
     assert leaks("\n".join(told)) == []
+
+
+GOING_ON: dict[str, Callable[..., object]] = {
+    "worker": test_no_command_at_work_tells_a_secret,
+    "flower": test_workers_and_flower_at_work_tell_no_secret,
+    "fleet": test_a_fleet_tells_no_secret,
+}
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in entry_points(group=GROUP)))
+def test_every_command_is_tried_where_its_logins_are_taken(name: str) -> None:
+    """A new one needs a place in ENDING; or a test of its own, and a place in GOING_ON."""
+    found = {" ".join(words) for words, _ in commands() if words[0] == name}
+    assert found
+    assert found <= ENDING | GOING_ON.keys()
