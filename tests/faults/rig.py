@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -116,3 +116,17 @@ def children(process: subprocess.Popen[bytes]) -> list[int]:
         ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
     )
     return [int(line) for line in found.stdout.split()]
+
+
+@asynccontextmanager
+async def running(bus: CeleryEventBus) -> AsyncIterator[None]:
+    """It consumes, inside; it is stopped as SIGTERM stops a worker, and closed, afterwards."""
+    serving = asyncio.create_task(bus.run_forever())
+    try:
+        await asyncio.sleep(0)
+        await bus.serving.ready()
+        yield
+    finally:
+        bus.stop()
+        await serving
+    await asyncio.to_thread(bus.close)

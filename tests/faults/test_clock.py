@@ -8,14 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import pytest
 
 from qt_events.testing.broker import PrivateBroker
-from qt_events.testing.faketime import installed_faketime
 from qt_events.testing.ledger import Kind
-from qt_events.testing.provision import NEEDS
+from tests.faults.jumps import WallClock
 from tests.faults.noted import Noted
 from tests.faults.rig import Rig
 from tests.integration.conftest import until
@@ -35,29 +33,6 @@ DAY = 86_400.0
 DELAY = 0.4  # seconds before the second attempt: a delay level of its own
 TIMEOUT = 3.0  # seconds of publish_timeout
 SLACK = 30.0  # seconds that a busy machine may add; a day is more
-
-
-class WallClock:
-    """Of processes that are started with its environment; their monotonic clock is the machine's."""
-
-    def __init__(self, folder: Path) -> None:
-        library = installed_faketime()
-        assert library is not None, NEEDS["faketime"].advice
-        self._file = folder / "wall-clock"
-        self.jump("+0d")
-        self.environment: dict[str, Any] = {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def jump(self, to: str) -> None:
-        """Let it be so far from the machine's: `-1d`, `+1d`."""
-        new = self._file.with_suffix(".new")
-        new.write_text(to)
-        new.replace(self._file)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from qt_events.testing.ledger import Load
-from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig, children
+from tests.faults.rig import HELD, PREFORK, Rig, children
 from tests.integration.conftest import WorkerProcess, until
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
@@ -24,11 +24,11 @@ async def test_a_worker_killed_mid_handler_loses_nothing(rig: Rig) -> None:
     first, _ = await asyncio.gather(*(rig.worker(LOAD_SECONDS=0.02) for _ in range(2)))
     async with Load(rig.bus(), rig.ledger, rate=300) as load:
         await load.more(400)
-        strike(rig, first, "worker killed")
+        strike(rig, first, "worker killed", HELD["asyncio"])
         await rig.worker(LOAD_SECONDS=0.02)
         await load.more(300)
     account = await rig.account()
-    account.verify(duplicates=PREFETCH * len(rig.subscriptions))
+    account.verify(duplicates=rig.figures["in flight"])
     assert not load.failed
 
 
@@ -53,17 +53,18 @@ async def test_a_prefork_worker_killed_with_its_children_loses_nothing(rig: Rig)
     first, _ = await asyncio.gather(*(rig.worker(*PREFORK, LOAD_SECONDS=0.02) for _ in range(2)))
     async with Load(rig.bus(), rig.ledger, rate=60) as load:
         await load.more(90)
-        strike(rig, first, "worker and children killed")
+        strike(rig, first, "worker and children killed", HELD["prefork"])
         await rig.worker(*PREFORK, LOAD_SECONDS=0.02)
         await load.more(60)
     account = await rig.account()
-    account.verify(duplicates=PREFORK_HOLDS)
+    account.verify(duplicates=rig.figures["in flight"])
     assert not load.failed
 
 
-def strike(rig: Rig, worker: WorkerProcess, fault: str) -> None:
+def strike(rig: Rig, worker: WorkerProcess, fault: str, held: int) -> None:
     """Kill it and its children, while deliveries are owed."""
     rig.ledger.fault(fault)
+    rig.figures["in flight"] = rig.in_flight(held)
     rig.kill(worker)
     rig.figures["owed when killed"] = rig.ledger.open(rig.subscriptions)
     assert rig.figures["owed when killed"] > 0

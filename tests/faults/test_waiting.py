@@ -1,10 +1,7 @@
 """Events that wait: while workers come and go, while somebody looks, and while what they wait for is removed."""
 
 import asyncio
-import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
@@ -14,12 +11,11 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.retry import RetryPolicy
 from qt_events.testing.ledger import Load
-from tests.faults.rig import PREFETCH, Rig
+from tests.faults.rig import PREFETCH, Rig, running
 from tests.integration.conftest import channel_to, depth, until, until_told
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
-FULL = "QT_EVENTS_FULL" in os.environ  # a recorded run; else what fits into CI's time
-RESTARTS, LOOKS, WAITING = 40, 1000 if FULL else 100, 20
+RESTARTS, LOOKS, WAITING = 40, 1000, 20
 AT_A_TIME = 10  # events that a worker handles
 DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits
 
@@ -72,6 +68,7 @@ async def test_looking_at_dead_letters_takes_none(rig: Rig) -> None:
         account = await rig.account()
     began = monotonic()
     looks = Counter([len(await bus.dead_letters.list("buried")) for _ in range(LOOKS)])
+    rig.figures["looks"] = LOOKS
     rig.figures["a look"] = f"{(monotonic() - began) / LOOKS * 1000:.0f} ms"
     account.verify(duplicates=0)
     assert looks == {account.total.dead: LOOKS}
@@ -113,17 +110,3 @@ def failing_once(bus: CeleryEventBus, name: str) -> dict[str, list[float]]:
     once_more = RetryPolicy(max_attempts=2, initial=DELAY, jitter=0)
     bus.subscribe("load.#", handler, name=name, concurrency=WAITING, retry=once_more)
     return calls
-
-
-@asynccontextmanager
-async def running(bus: CeleryEventBus) -> AsyncIterator[None]:
-    """It consumes, inside; it is stopped as SIGTERM stops a worker, and closed, afterwards."""
-    serving = asyncio.create_task(bus.run_forever())
-    try:
-        await asyncio.sleep(0)
-        await bus.serving.ready()
-        yield
-    finally:
-        bus.stop()
-        await serving
-    await asyncio.to_thread(bus.close)

@@ -40,6 +40,7 @@ class Load:
         self._numbers = count()
         self._began = 0.0
         self._stopping = False
+        self._going = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.published = 0  #: confirmed
         self.failed = 0
@@ -47,6 +48,7 @@ class Load:
 
     async def __aenter__(self) -> Self:
         self._began = monotonic()
+        self._going.set()
         self._tasks = [asyncio.create_task(self._publish()) for _ in range(self.in_flight)]
         return self
 
@@ -58,7 +60,16 @@ class Load:
     async def stop(self) -> None:
         """Let what is in flight be answered, and begin nothing more."""
         self._stopping = True
+        self._going.set()
         await asyncio.gather(*self._tasks)
+
+    def hold(self) -> None:
+        """Publish nothing more until told to `go_on`; what is in flight is answered."""
+        self._going.clear()
+
+    def go_on(self) -> None:
+        """And make up for the time at once, as far as there is a rate."""
+        self._going.set()
 
     async def reaches(self, number: int, timeout: float = 120.0) -> None:
         """Return when so many were confirmed.
@@ -81,6 +92,7 @@ class Load:
         while not self._stopping:
             number = next(self._numbers)
             await self._turn_of(number)
+            await self._going.wait()
             began = monotonic()
             confirmed = await self.ledger.publish(self.bus, self._make(number))
             self.longest = max(self.longest, monotonic() - began)

@@ -34,4 +34,6 @@ async def slow(_: Event[Any]) -> None:
 
 
 bus.subscribe("load.#", ledger.keeping("quick", quick), name="quick", concurrency=10)
-bus.subscribe("load.#", ledger.keeping("slow", slow), name="slow", concurrency=10)
+kept = ledger.keeping("slow", slow)
+for pattern in ("load.#", "backlog.#"):
+    bus.subscribe(pattern, kept, name="slow", concurrency=10)

@@ -1,5 +1,6 @@
 """The ledger: what entries of publishers and handlers add up to."""
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -260,6 +261,19 @@ async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
         began = monotonic()
         await load.more(20)
         assert monotonic() - began >= 0.15
+
+
+async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
+    """And makes up for the time."""
+    async with InMemoryEventBus() as bus, Load(bus, Ledger(tmp_path), in_flight=2, rate=1000) as load:
+        await load.more(5)
+        load.hold()
+        await asyncio.sleep(0.05)
+        held = load.published
+        await asyncio.sleep(0.05)
+        assert load.published == held
+        load.go_on()
+        await load.more(50, timeout=5)
 
 
 async def test_a_load_that_cannot_make_its_events_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""A wall clock that jumps, in processes of the test's."""
+
+from pathlib import Path
+from typing import Any
+
+from qt_events.testing.faketime import installed_faketime
+from qt_events.testing.provision import NEEDS
+
+
+class WallClock:
+    """Of processes that are started with its environment; their monotonic clock is the machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        library = installed_faketime()
+        assert library is not None, NEEDS["faketime"].advice
+        self._file = folder / "wall-clock"
+        self.jump("+0d")
+        self.environment: dict[str, Any] = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def jump(self, to: str) -> None:
+        """Let it be so far from the machine's: `-1d`, `+1d`."""
+        new = self._file.with_suffix(".new")
+        new.write_text(to)
+        new.replace(self._file)
