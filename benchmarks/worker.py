@@ -39,6 +39,8 @@ class Worker:
         done = self.until_handled(hits)
         if began.hits == done.hits:
             raise BenchmarkFailedError(f"{hits} events are too few to measure: give a larger --scale")
+        if done.hits > hits:
+            raise BenchmarkFailedError(f"handled {done.hits} times, but there were {hits} events: some came again")
         spent = (self.cpu() - cpu) / (done.hits - began.hits)
         return {"rate": (done.hits - 1) / done.seconds, "cpu_us": spent * 1e6}
 

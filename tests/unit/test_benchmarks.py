@@ -213,6 +213,18 @@ def test_a_page_without_marks_is_not_guessed_at() -> None:
         page.with_run("# Performance\n", record())
 
 
+def test_publishing_writes_the_page_and_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the one can be made of the other again."""
+    shown, kept = tmp_path / "page.md", tmp_path / "page.json"
+    shown.write_text(page.PAGE.read_text())
+    monkeypatch.setattr(page, "PAGE", shown)
+    monkeypatch.setattr(page, "KEPT", kept)
+    made = unrated(Target("raw", 2))
+    assert run_command(tmp_path, made, "--publish") == 0
+    assert Record.read(kept) == made
+    assert page.with_run(shown.read_text(), made) == shown.read_text()
+
+
 @pytest.mark.skipif(not page.KEPT.exists(), reason='no run is published yet: make bench ARGS="--publish"')
 def test_the_page_shows_the_run_that_is_kept_beside_it() -> None:
     """docs/performance.md has the table that docs/performance.json gives."""
