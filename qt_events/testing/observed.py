@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import DeadLetterRecord, DeadLetters
+from qt_events.dead_letters import DeadLetterRecord, DeadLetters, OnLook
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.events import Event
 from qt_events.retry import RetryPolicy
@@ -183,15 +183,19 @@ class _LookedAt:
         """See DeadLetters."""
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
-    async def stream(self, subscription: str | None = None) -> AsyncGenerator[DeadLetterRecord, None]:
+    async def stream(
+        self, subscription: str | None = None, *, on_look: OnLook | None = None
+    ) -> AsyncGenerator[DeadLetterRecord, None]:
         """See DeadLetters."""
-        async with aclosing(self._letters.stream(subscription)) as records:
+        async with aclosing(self._letters.stream(subscription, on_look=on_look)) as records:
             async for record in records:
                 yield self._expect(record)
 
-    async def show(self, id: str, *, subscription: str | None = None) -> DeadLetterRecord:
+    async def show(
+        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+    ) -> DeadLetterRecord:
         """See DeadLetters."""
-        return self._expect(await self._letters.show(id, subscription=subscription))
+        return self._expect(await self._letters.show(id, subscription=subscription, on_look=on_look))
 
     async def discard(self, id: str) -> None:
         """See DeadLetters."""
