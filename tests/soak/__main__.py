@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Account, Ledger
-from tests.soak.faults import OF_A_CLUSTER, OF_ONE_NODE, Fault
+from tests.soak.faults import NAMES, OF_A_CLUSTER, OF_ONE_NODE, Fault, leader_killed, name_of
 from tests.soak.scene import MAY_DIE, SUBSCRIPTIONS, Scene
 
 _STRIKES = 60  # faults in all, about
+_LEAST = 50  # events between two of them
 _SETTLE = 900.0  # seconds for what waits at the end
 _LOOK = 2.0  # seconds between two looks at what is still owed
 
@@ -66,59 +68,79 @@ def soak(
 ) -> None:
     """Strike a fleet of three workers with every fault there is, again and again, and account for every event.
 
-    It starts RabbitMQ nodes of its own and ends them. Exit code 1 if an event was lost, or any that was not published
-    was handled.
+    It starts RabbitMQ nodes of its own and ends them, and goes on until each fault has struck, even if there are more
+    events than asked for by then. Exit code 1 if an event was lost, one that was not published was handled, more were
+    handled twice than were in flight, or a fault has not struck.
     """
+    logging.getLogger("qt_events").setLevel(logging.ERROR)  # that connections break, and handlers fail, is meant
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     random.seed(seed)
     began = monotonic()
     with TemporaryDirectory(prefix="qt-events-soak-") as folder:
         on_cluster = int(events * cluster_share)
         with _progress(events) as progress:
-            asyncio.run(_run(Path(folder), events - on_cluster, on_cluster, rate, progress))
+            in_flight = asyncio.run(_run(Path(folder), events - on_cluster, on_cluster, rate, progress))
         account = Ledger(Path(folder) / "ledger").account(SUBSCRIPTIONS)
     typer.echo(json.dumps(account.as_dict()) if as_json else account)
-    typer.echo(f"{events:,} events, seed {seed}, {monotonic() - began:.0f} s", err=True)
-    _judge(account)
+    total = account.total
+    typer.echo(f"{total.events:,} events, seed {seed}, {monotonic() - began:.0f} s", err=True)
+    typer.echo(f"handled twice: {total.duplicated:,}, of {in_flight:,} in flight when something struck", err=True)
+    _judge(account, in_flight, NAMES if on_cluster else NAMES - {name_of(leader_killed)})
 
 
-def _judge(account: Account) -> None:
+def _judge(account: Account, in_flight: int, faults: Collection[str]) -> None:
+    complaints = [f"never struck: {name}" for name in sorted(faults) if name not in account.lines]
     try:
-        account.verify(dead=MAY_DIE)
+        account.verify(dead=MAY_DIE, duplicates=in_flight)
     except AssertionError as error:
-        typer.echo(f"soak: {str(error).partition(chr(10))[0]}", err=True)
-        raise typer.Exit(1) from error
+        complaints.append(str(error).partition("\n")[0])
+    for complaint in complaints:
+        typer.echo(f"soak: {complaint}", err=True)
+    if complaints:
+        raise typer.Exit(1)
 
 
-async def _run(folder: Path, on_node: int, on_cluster: int, rate: float, progress: _Shown) -> None:
+async def _run(folder: Path, on_node: int, on_cluster: int, rate: float, progress: _Shown) -> int:
+    """Deliveries that were in flight at all strikes together."""
     with PrivateBroker() as broker:
-        await _leg(Scene(broker, folder, rate, first=0), on_node, OF_ONE_NODE, progress)
+        in_flight = await _leg(Scene(broker, folder, rate, first=0), on_node, OF_ONE_NODE, progress)
     if on_cluster:
         progress.say("three nodes become a cluster")
         with PrivateCluster() as cluster:
-            await _leg(Scene(cluster, folder, rate, first=on_node), on_cluster, OF_A_CLUSTER, progress)
+            scene = Scene(cluster, folder, rate, first=on_node)
+            in_flight += await _leg(scene, on_cluster, OF_A_CLUSTER, progress)
+    return in_flight
 
 
-async def _leg(scene: Scene, events: int, faults: Sequence[Fault], progress: _Shown) -> None:
-    """So many events through this scene, and their outcomes."""
+async def _leg(scene: Scene, events: int, faults: Sequence[Fault], progress: _Shown) -> int:
+    """So many events through this scene, or as many as it takes for all faults, and their outcomes."""
     async with scene:
         await asyncio.to_thread(scene.broker.settle)
         async with scene.load as load:
             showing = asyncio.create_task(progress.follow(scene))
+            left = set(faults)
             for fault in _at_random(faults):
                 pause = int(random.uniform(0.3, 1.7) * events / _STRIKES)
-                await load.more(min(pause, max(0, events - load.published)), timeout=600)
-                if load.published >= events:
+                await load.more(min(pause, max(_LEAST, events - load.published)), timeout=600)
+                if load.published >= events and not left:
                     break
-                name = fault.__name__.replace("_", " ")
-                progress.say(name)
-                scene.rig.ledger.fault(name)
-                await fault(scene)
+                progress.say(name_of(fault))
+                scene.rig.ledger.fault(name_of(fault))
+                await _strike(fault, scene)
+                left.discard(fault)
         progress.say("what waits is handled")
         scene.rig.ledger.fault("(all whole)")
         await _settle(scene)
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
+    return scene.in_flight
+
+
+async def _strike(fault: Fault, scene: Scene) -> None:
+    """What is published while it lasts may come twice, as what was in flight before."""
+    await scene.count_in_flight()
+    await fault(scene)
+    await scene.count_in_flight()
 
 
 def _at_random(faults: Sequence[Fault]) -> Iterator[Fault]:

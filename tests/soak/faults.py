@@ -9,7 +9,12 @@ from contextlib import suppress
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
-from tests.soak.scene import HEARTBEAT, Scene
+from qt_events.testing.faketime import installed_faketime
+from qt_events.testing.ledger import Load
+from tests.soak.removed import leave_retries_behind
+from tests.soak.scene import HEARTBEAT, IN_FLIGHT, Scene
+
+_BACKLOG = 5_000  # events
 
 Fault = Callable[[Scene], Awaitable[None]]
 
@@ -22,9 +27,10 @@ async def worker_killed(scene: Scene) -> None:
 
 async def prefork_child_killed(scene: Scene) -> None:
     """Only the process that handles."""
-    if (child := scene.some_child()) is not None:
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+    while (child := scene.some_child()) is None:  # noqa: ASYNC110  # processes
+        await asyncio.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
 
 
 async def worker_and_children_killed_at_once(scene: Scene) -> None:
@@ -39,6 +45,15 @@ async def rolling_restart(scene: Scene) -> None:
         worker.send(signal.SIGTERM)
         await worker.ended(60)
         await scene.all_ready()
+
+
+async def worker_killed_after_sigterm(scene: Scene) -> None:
+    """Before it has finished what it holds."""
+    worker = scene.some_worker()
+    worker.send(signal.SIGTERM)
+    await asyncio.sleep(random.uniform(0, 0.3))
+    scene.rig.kill(worker)
+    await scene.all_ready()
 
 
 async def poison_published(scene: Scene) -> None:
@@ -56,6 +71,15 @@ async def broker_killed(scene: Scene) -> None:
     broker = _single(scene)
     await asyncio.to_thread(broker.kill)
     await asyncio.sleep(random.uniform(0, 2))
+    await asyncio.to_thread(broker.restart)
+
+
+async def broker_away_for_longer_than_the_timeout(scene: Scene) -> None:
+    """Publishers are told so, by name; then it comes back."""
+    broker, failed = _single(scene), scene.load.failed
+    await asyncio.to_thread(broker.kill)
+    while scene.load.failed < failed + IN_FLIGHT:  # noqa: ASYNC110  # the load has no such event
+        await asyncio.sleep(0.1)
     await asyncio.to_thread(broker.restart)
 
 
@@ -90,6 +114,36 @@ async def disk_alarm(scene: Scene) -> None:
     await asyncio.to_thread(broker.rabbitmqctl, "set_disk_free_limit", "1000000000000000")
     await asyncio.sleep(5)
     await asyncio.to_thread(broker.rabbitmqctl, "set_disk_free_limit", "10000000")
+
+
+# What waits, and time
+
+
+async def retries_wait_for_a_removed_subscription(scene: Scene) -> None:
+    """They end in qt.lost, all of them."""
+    await leave_retries_behind(scene.rig)
+
+
+async def nothing_published(scene: Scene) -> None:
+    """For longer than two heartbeats; what then comes at once is a backlog."""
+    scene.load.hold()
+    await asyncio.sleep(2 * HEARTBEAT + 1)
+    scene.load.go_on()
+    await scene.load.more(200)
+
+
+async def backlog(scene: Scene) -> None:
+    """Far more than the fleet can handle, in a few seconds."""
+    async with Load(scene.load.bus, scene.rig.ledger, in_flight=200) as load:
+        await load.reaches(_BACKLOG, timeout=600)
+
+
+async def wall_clock_jumped(scene: Scene) -> None:
+    """A worker's: a day back, a day on, and right again."""
+    assert scene.clock is not None
+    for jump in ("-1d", "+1d", "+0d"):
+        scene.clock.jump(jump)
+        await scene.load.more(200)
 
 
 # The network
@@ -156,6 +210,7 @@ OF_WORKERS: tuple[Fault, ...] = (
     worker_killed,
     prefork_child_killed,
     worker_and_children_killed_at_once,
+    worker_killed_after_sigterm,
     rolling_restart,
     poison_published,
     connections_closed,
@@ -163,8 +218,13 @@ OF_WORKERS: tuple[Fault, ...] = (
 OF_ONE_NODE: tuple[Fault, ...] = (
     *OF_WORKERS,
     broker_killed,
+    broker_away_for_longer_than_the_timeout,
     broker_restarted,
     broker_silent,
+    retries_wait_for_a_removed_subscription,
+    nothing_published,
+    backlog,
+    *([wall_clock_jumped] if installed_faketime() else []),
     memory_alarm,
     disk_alarm,
     connections_reset,
@@ -173,3 +233,12 @@ OF_ONE_NODE: tuple[Fault, ...] = (
     two_hundred_ms_added,
 )
 OF_A_CLUSTER: tuple[Fault, ...] = (*OF_WORKERS, *[leader_killed] * 3)  # nothing else is a cluster's own
+
+
+def name_of(fault: Fault) -> str:
+    """In the ledger."""
+    return fault.__name__.replace("_", " ")
+
+
+#: Those that there are, whatever is installed.
+NAMES = {*map(name_of, (*OF_ONE_NODE, *OF_A_CLUSTER, wall_clock_jumped))}

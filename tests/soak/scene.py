@@ -11,19 +11,25 @@ from urllib.parse import urlsplit
 from qt_events.events import Event
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
+from qt_events.testing.faketime import installed_faketime
 from qt_events.testing.ledger import Load
 from qt_events.testing.proxy import Proxy
-from tests.faults.rig import PREFORK, Rig, children
+from tests.faults.jumps import WallClock
+from tests.faults.rig import HELD, PREFORK, Rig, children
 from tests.integration.conftest import WorkerProcess
 
 HEARTBEAT = 3  # seconds: short, so that silence is noticed within the run
 IN_FLIGHT = 50  # publishes
-PROGRAM = ("-m", "celery", "-A", "soak_app", "worker", "-l", "WARNING")
+PUBLISH_TIMEOUT = 15  # seconds: longer than the broker takes to start, and no longer than an outage may be made
+OPTIONS = ("-A", "soak_app", "worker", "-l", "WARNING")
+PROGRAM = ("-m", "celery", *OPTIONS)
+CLOCKED = ("-c", "import wall_clock; from celery.__main__ import main; main()", *OPTIONS)  #: the one whose clock jumps
 #: Those of faults/apps/soak_app.py, with what they hear.
 SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#", "lethal": "lethal"}
 #: For what reasons they may have dead letters: only the guilty one is poison.
 MAY_DIE = {"failing": {"exhausted"}, "lethal": {"poison"}}
 FLEET: tuple[tuple[str, ...], ...] = ((), (), PREFORK)  # options of each worker: two on asyncio, one on prefork
+HOLDS = 2 * HELD["asyncio"] + HELD["prefork"]  # events of each subscription that they hold
 _LOOK = 0.1  # seconds between two looks at whether all live
 _PATIENCE = 120.0  # seconds for a fleet to be ready
 
@@ -37,19 +43,22 @@ class Scene:
         self.proxies = [] if isinstance(broker, PrivateCluster) else [_proxy(broker), _proxy(broker)]
         urls = [proxy.url_for(broker.url) for proxy in self.proxies] or [broker.url, broker.url]
         publisher, self._workers_url = urls
-        bus = self.rig.bus(publisher)
+        bus = self.rig.bus(publisher, publish_timeout=PUBLISH_TIMEOUT)
         bus.app.conf.broker_heartbeat = HEARTBEAT
         make = lambda number: Event("load.numbered", payload={"n": first + number})  # noqa: E731
         self.load = Load(bus, self.rig.ledger, in_flight=IN_FLIGHT, rate=rate, make=make)
+        self.clock = WallClock(folder) if installed_faketime() else None  #: of the first worker
         self.workers: list[WorkerProcess] = []
+        self.in_flight = 0  #: deliveries, at all strikes together: what may be handled twice
+        self._counting = asyncio.Lock()
         self._opened = ExitStack()
 
     async def __aenter__(self) -> Self:
         self._opened.callback(self.rig.close)
         for proxy in self.proxies:
             self._opened.enter_context(proxy)
-        for options in FLEET:
-            self.workers.append(await self._start(options))
+        for place in range(len(FLEET)):
+            self.workers.append(await self._start(place))
         await self.all_ready()
         self._keeping = asyncio.create_task(self._keep_alive())
         return self
@@ -89,15 +98,28 @@ class Scene:
     async def _keep_alive(self) -> None:
         """Start a worker wherever one has ended, as an init system does."""
         while True:
-            for place, options in enumerate(FLEET):
-                if self.workers[place].process.poll() is not None:
-                    self.workers[place] = await self._start(options)
+            for place, worker in enumerate(self.workers):
+                if worker.process.poll() is not None:
+                    await self.count_in_flight()
+                    self.workers[place] = await self._start(place)
             await asyncio.sleep(_LOOK)
 
-    async def _start(self, options: tuple[str, ...]) -> WorkerProcess:
+    async def _start(self, place: int) -> WorkerProcess:
+        clocked = self.clock is not None and place == 0
+        environment = self.clock.environment if self.clock is not None and clocked else {}
         return await self.rig.worker(
-            *options, url=self._workers_url, ready=False, program=PROGRAM, LOAD_HEARTBEAT=HEARTBEAT
+            *FLEET[place],
+            url=self._workers_url,
+            ready=False,
+            program=CLOCKED if clocked else PROGRAM,
+            LOAD_HEARTBEAT=HEARTBEAT,
+            **environment,
         )
+
+    async def count_in_flight(self) -> None:
+        """Now, for the bound of what comes twice: at each strike, when it is over, and whenever a worker has ended."""
+        async with self._counting:
+            self.in_flight += await asyncio.to_thread(self.rig.in_flight, HOLDS)
 
 
 def _proxy(broker: PrivateBroker) -> Proxy:

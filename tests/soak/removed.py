@@ -1,0 +1,40 @@
+"""A subscription that is removed while its retries wait: for a moment, a program of its own."""
+
+import asyncio
+from typing import Any
+
+from qt_events.events import Event
+from qt_events.retry import RetryPolicy
+from tests.faults.rig import Rig, running
+from tests.integration.conftest import channel_to, depth, until, until_told
+
+NAME = "leaving"  # subscription and type
+DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits: nobody else's retries do
+WAITING = 20
+
+
+async def leave_retries_behind(rig: Rig) -> None:
+    """Have events fail, take their subscription away, and see them all in qt.lost. An AssertionError if they are not.
+
+    The load's ledger knows nothing of them.
+    """
+    bus, failed = rig.bus(), set()
+
+    async def fail(event: Event[Any]) -> None:
+        failed.add(event.id)
+        raise OSError("it is tried again")
+
+    retry = RetryPolicy(max_attempts=2, initial=DELAY, jitter=0)
+    bus.subscribe(NAME, fail, name=NAME, concurrency=WAITING, retry=retry)
+    before = await asyncio.to_thread(depth, rig.url, "qt.lost")
+    async with running(bus):
+        await asyncio.gather(*(bus.publish(Event(NAME)) for _ in range(WAITING)))
+        await until(lambda: len(failed) == WAITING, what="all have failed once")
+        await until_told(lambda: depth(rig.url, LEVEL) == WAITING, what="all wait for their retries")
+    await asyncio.to_thread(remove, rig.url)
+    await until_told(lambda: depth(rig.url, "qt.lost") == before + WAITING, what="they are in qt.lost")
+
+
+def remove(url: str) -> None:
+    with channel_to(url) as channel:
+        channel.queue_delete(f"qt.sub.{NAME}")
