@@ -259,18 +259,12 @@ class InMemoryEventBus(Hosted):
         self._room.stop_waiting()
 
     def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
-        event, subscription, open_, attempt, _ = delivery
+        event, subscription, _, attempt, _ = delivery
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
         outcome = begin(event, subscription, attempt, self._executor, self._watch, self.slow_after)
-        if outcome is HANDLED and open_ is None and self.observer is None:  # the shorter way, as in `_route`
-            tally = self._tally
-            tally.delivered[subscription.name] += 1
-            tally.dispatched[event.type] += 1
-            self._room.leave()
-            return None
-        if isinstance(outcome, Outcome):
+        if outcome is HANDLED or isinstance(outcome, Outcome):
             self._conclude(delivery, outcome)
             return None
         return self._conclude_later(delivery, outcome)

@@ -108,7 +108,11 @@ def imports() -> Case:
         "import",
         "import qt_events; against asyncio, pydantic and as many models",
         ("cpu_ms",),
-        {"ours": starts.import_ours, "as much": starts.import_as_much},
+        {
+            "ours": starts.import_ours,
+            "as much": starts.import_as_much,
+            "ours, with InMemoryEventBus": starts.import_with_bus,
+        },
         (Target("as much", 1.25, at_most=True),),
         "CPU of a whole interpreter, from start to end, with Python's own start in both. Three rounds for each of "
         "the others': it is short, and moves with the machine. Celery must not have been imported.",
