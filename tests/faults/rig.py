@@ -11,10 +11,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from amqp.exceptions import NotFound
+
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.keeper import Keeper
 from qt_events.testing.ledger import FOLDER, Account, Ledger
-from tests.integration.conftest import WorkerProcess, until
+from tests.integration.conftest import WorkerProcess, depth, until
 
 _APPS = Path(__file__).parent / "apps"
 WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
@@ -108,6 +110,14 @@ class Rig:
         self._keeper.close()
         for bus in self._buses:
             bus.close()
+
+
+def delayed(url: str, level: str) -> int:
+    """Messages that wait in a delay level; none before its first one makes it."""
+    try:
+        return depth(url, level)
+    except NotFound:
+        return 0
 
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:

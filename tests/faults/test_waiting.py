@@ -11,7 +11,7 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.retry import RetryPolicy
 from qt_events.testing.ledger import Load
-from tests.faults.rig import PREFETCH, Rig, running
+from tests.faults.rig import PREFETCH, Rig, delayed, running
 from tests.integration.conftest import channel_to, depth, until, until_told
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
@@ -83,7 +83,7 @@ async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
         async with running(goes):
             await asyncio.gather(*(stays.publish(Event("load.numbered", payload={"n": n})) for n in range(WAITING)))
             await until(lambda: all(len(each) == WAITING for each in calls.values()), what="all have failed once")
-            await until_told(lambda: depth(rig.url, LEVEL) == 2 * WAITING, what="all wait for their retries")
+            await until_told(lambda: delayed(rig.url, LEVEL) == 2 * WAITING, what="all wait for their retries")
         with channel_to(rig.url) as channel:
             channel.queue_delete("qt.sub.goes")
         await until_told(lambda: depth(rig.url, "qt.lost") == WAITING, what="they are in qt.lost")

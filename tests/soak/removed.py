@@ -5,7 +5,7 @@ from typing import Any
 
 from qt_events.events import Event
 from qt_events.retry import RetryPolicy
-from tests.faults.rig import Rig, running
+from tests.faults.rig import Rig, delayed, running
 from tests.integration.conftest import channel_to, depth, until, until_told
 
 NAME = "leaving"  # subscription and type
@@ -30,7 +30,7 @@ async def leave_retries_behind(rig: Rig) -> None:
     async with running(bus):
         await asyncio.gather(*(bus.publish(Event(NAME)) for _ in range(WAITING)))
         await until(lambda: len(failed) == WAITING, what="all have failed once")
-        await until_told(lambda: depth(rig.url, LEVEL) == WAITING, what="all wait for their retries")
+        await until_told(lambda: delayed(rig.url, LEVEL) == WAITING, what="all wait for their retries")
     await asyncio.to_thread(remove, rig.url)
     await until_told(lambda: depth(rig.url, "qt.lost") == before + WAITING, what="they are in qt.lost")
 
