@@ -178,7 +178,8 @@ class _Attempt:
     watch: Watch | None
     slow_after: float
     started: float
-    cancelled_by: asyncio.CancelledError | None = None  #: with which whoever runs this attempt wanted it to end
+    #: Each with which somebody wanted this task to end, and how many such requests there were before.
+    cancellations: tuple[tuple[asyncio.CancelledError, int], ...] = ()
 
     async def finish(self, rest: _Rest) -> Outcome:
         """The outcome, when the rest has ended too."""
@@ -193,11 +194,22 @@ class _Attempt:
         try:
             if isinstance(error, KeyboardInterrupt | GeneratorExit):
                 raise error  # meant for the whole program, or for this coroutine
-            if isinstance(error, asyncio.CancelledError) and _comes_from(error, self.cancelled_by):
-                raise error  # else the handler raised it by itself
+            if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
+                raise error
             return _within(self.context, _decide, self.subscription, self.number, error)
         finally:
             self._tell_if_slow()
+
+    def _was_cancelled_with(self, error: asyncio.CancelledError) -> bool:
+        """By a request that nobody has taken back; else the handler raised it by itself."""
+        return any(
+            _cancel_requests() > before and _comes_from(error, cancelled) for cancelled, before in self.cancellations
+        )
+
+    def cancelled(self, error: asyncio.CancelledError, before: int) -> None:
+        """It was thrown in."""
+        if _cancel_requests() > before:  # else what the handler awaited was cancelled
+            self.cancellations += ((error, before),)
 
     def ended(self, outcome: Outcome) -> Outcome:
         """The outcome, told where it is of interest."""
@@ -238,11 +250,11 @@ def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs:
 async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
     """A sync handler; it may return a coroutine too: a lambda, a decorated handler."""
     handler, event = attempt.subscription.handler, attempt.event
-    loop = asyncio.get_running_loop()
+    loop, before = asyncio.get_running_loop(), _cancel_requests()
     try:
         result, error = await loop.run_in_executor(executor, attempt.context.run, _ended, handler, event)
     except asyncio.CancelledError as cancelled:
-        attempt.cancelled_by = cancelled
+        attempt.cancelled(cancelled, before)
         raise
     if error is not None:
         raise error
@@ -313,18 +325,15 @@ def _further_steps(
     It stays in the task that awaits it, so that asyncio.timeout and TaskGroup work in handlers; its
     context variables stay its own, as they would in a task of its own.
     """
-    cancel_requests = _task().cancelling
     while True:
-        so_far = cancel_requests()
+        before = _cancel_requests()
         try:
             step, value = coroutine.send, (yield waits_for)
         except GeneratorExit:
             attempt.context.run(coroutine.close)
             raise
         except asyncio.CancelledError as error:
-            # The count alone would not tell: CPython 3.11's TaskGroup adds to it and forgets to take it back.
-            if cancel_requests() > so_far:
-                attempt.cancelled_by = error
+            attempt.cancelled(error, before)
             step, value = coroutine.throw, error
         except BaseException as error:  # noqa: BLE001  # whatever is thrown in is the coroutine's
             step, value = coroutine.throw, error
@@ -334,10 +343,13 @@ def _further_steps(
             return
 
 
-def _task() -> asyncio.Task[Any]:
+def _cancel_requests() -> int:
+    """How many this task has had and nobody has taken back.
+
+    The count alone does not tell that somebody wants it to end: TaskGroup of CPython 3.11 leaves its own there.
+    """
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101  # whoever awaits a handler is one
-    return task
+    return task.cancelling() if task is not None else 0
 
 
 class SlowHandlerLog:

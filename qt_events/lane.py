@@ -109,9 +109,8 @@ class Lane(Generic[T]):
             except asyncio.CancelledError:
                 waiting.appendleft(item)
                 raise
-            if (
-                cancel_requests()
-            ):  # by a handler, or in its name (TaskGroup of CPython 3.11): the next one gets a new task
+            # By a handler, or in its name (TaskGroup of CPython 3.11): the next one gets a new task.
+            if cancel_requests():
                 return
             done += 1
             if done >= _BURST or monotonic() > until:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import kombu
-from amqp import Channel
+from amqp import Channel, spec
 from amqp.exceptions import AccessRefused, ChannelError, NotAllowed, RecoverableConnectionError, ResourceLocked
 from celery.app.trace import build_tracer
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
@@ -99,11 +99,17 @@ class EventConsumer(Consumer):
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends.
 
         A channel that the broker closed (an event that nobody settled within its `consumer_timeout`, say) ends that
-        alone: Celery would end the worker.
+        alone: Celery would end the worker. TopologyError: a queue must not be read.
         """
         try:
             self._loop(*args)
         except ChannelError as error:
+            if isinstance(error, AccessRefused) and error.method_sig == spec.Basic.Consume:
+                message = (
+                    f"a queue must not be read by this user ({error.reply_text}): give it the rights that "
+                    "`qt-events topology permissions` prints"
+                )
+                raise TopologyError(message) from error
             _give_up_connection(error)
 
     def _loop(self, *args: Any) -> None:

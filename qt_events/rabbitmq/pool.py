@@ -115,6 +115,8 @@ class AsyncioPool(BasePool):
     def acks_of(self, channel: Channel) -> Acks:
         """The acknowledgements of a channel that messages are about to come by: one a connection."""
         if self._acks is None or self._acks.channel is not channel:
+            if self._acks is not None:
+                self._acks.end()
             self._acks = Acks(channel, self.loop.call_soon)
         return self._acks
 
@@ -177,42 +179,37 @@ class AsyncioPool(BasePool):
             )
             if isinstance(begun, Done):
                 self.bus.concluded(envelope, begun)
-                delivery.settle(begun)
-                return None
-        except Exception as error:  # noqa: BLE001  # `_outcome` tells of it
+        except Exception as error:  # noqa: BLE001  # `_finish` tells of it
             begun = _fails(error)
-        return self._finish(delivery, begun)
+        if not isinstance(begun, Done):
+            return self._finish(delivery, begun)
+        delivery.settle(begun)
+        return None
 
     async def _finish(self, delivery: "Delivery", begun: Begun) -> None:
         self._solitude.enter()
         delivery.goes_on()
         try:
-            outcome = await self._outcome(delivery, begun)
+            outcome = await finish_attempt(delivery.envelope, self.bus, begun, delivery.is_void)
+        except Exception as error:  # noqa: BLE001  # told of; the broker delivers it again
+            _log_return(delivery, error)
+            if not isinstance(error, BusStateError):
+                await asyncio.sleep(PAUSE)  # it would be the same at once
+            self._return(delivery)
+        else:
             if delivery.is_void():
                 delivery.forget()
-            elif outcome is None:
-                self.bus.serving.pardons.grant(delivery.envelope)
-                delivery.give_back()
             else:
                 delivery.settle(outcome)
         finally:
             self._solitude.leave()
 
-    async def _outcome(self, delivery: "Delivery", begun: Begun) -> Outcome | None:
-        """The outcome, safe; None if there is none, after a pause where it would be the same at once."""
-        envelope = delivery.envelope
-        message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id)
-        try:
-            return await finish_attempt(envelope, self.bus, begun, delivery.is_void)
-        except BusStateError as error:
-            logger.info(message, *about, error, extra=envelope.log_fields())
-        except BrokerError as error:
-            logger.warning(message, *about, error, extra=envelope.log_fields())
-            await asyncio.sleep(PAUSE)
-        except Exception:
-            logger.exception(message, *about, "a fault of this library", extra=envelope.log_fields())
-            await asyncio.sleep(PAUSE)
-        return None
+    def _return(self, delivery: "Delivery") -> None:
+        if delivery.is_void():
+            delivery.forget()
+        else:
+            self.bus.serving.pardons.grant(delivery.envelope)
+            delivery.give_back()
 
     def give_back(self, subscription: str) -> None:
         """What waits for it goes back to its queue; what is being handled is finished."""
@@ -312,6 +309,19 @@ class AsyncioPool(BasePool):
     def held(self) -> int:
         """Events that wait or are being handled in this process."""
         return sum(len(lane) + lane.busy for lane in tuple(self._lanes.values()))
+
+
+def _log_return(delivery: "Delivery", error: Exception) -> None:
+    """Why an event has no outcome."""
+    envelope = delivery.envelope
+    if isinstance(error, BusStateError):
+        level, why, fault = logging.INFO, str(error), None
+    elif isinstance(error, BrokerError):
+        level, why, fault = logging.WARNING, str(error), None
+    else:
+        level, why, fault = logging.ERROR, "a fault of this library", error
+    message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id, why)
+    logger.log(level, message, *about, exc_info=fault, extra=envelope.log_fields())
 
 
 async def _fails(error: Exception) -> Outcome:

@@ -2,11 +2,12 @@
 
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from celery.events.dispatcher import EventDispatcher
 
-from qt_events.rabbitmq.connection.connections import BrokerConnection
+from qt_events.rabbitmq.connection.connections import LOST, BrokerConnection
 
 logger = logging.getLogger("qt_events")
 
@@ -46,6 +47,9 @@ class TaskEvents(EventDispatcher):
         logger.info("monitors are told again; %d task events were left out", self._untold)
 
     def _publish(self, event: Any, *args: Any, **kwargs: Any) -> None:
+        if self._is_blocked:
+            with suppress(*LOST):  # without heartbeats nobody else reads what the broker says; a TimeoutError: nothing
+                self.connection.drain_events(timeout=0)
         if self._is_blocked:
             self._untold += len(event) if isinstance(event, list) else 1
             return

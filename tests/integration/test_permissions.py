@@ -265,6 +265,22 @@ async def test_who_may_not_bind_its_own_queue_is_told_so_and_served_again_when_p
             await bus.publish(Event("ranking.updated"))
 
 
+async def test_who_may_not_read_its_own_queue_is_told_so(guarded: Guarded) -> None:
+    """The broker refuses that only to who consumes: to reconnect for it would never end."""
+    (rights,) = (each for each in json.loads(guarded.command("permissions", "--json"))["permissions"]
+                 if each["component"] == "ranker")  # fmt: skip
+    mine = guarded.name("sub.ranker.on_close").replace(".", r"\.")
+    with guarded.bus("ranker") as bus:
+        bus.subscribe("bell.rung", print, name="ranker.on_close")
+        assert mine in rights["read"]
+        guarded.api.permit(rights["user"], rights["configure"], rights["write"], rights["read"].replace(mine, "none"))
+        try:
+            with pytest.raises(TopologyError, match=r"must not be read.*ranker\.on_close.*topology permissions"):
+                await asyncio.wait_for(bus.run_forever(), 60)
+        finally:
+            guarded.api.permit(rights["user"], rights["configure"], rights["write"], rights["read"])
+
+
 async def test_what_was_refused_is_asked_for_again_over_a_new_connection(guarded: Guarded, broker: Broker) -> None:
     """A process goes on when an administrator has permitted it; over the same connection nobody asks twice."""
     user, name = f"{guarded.prefix}-ranker", f"qt-test-{uuid.uuid4().hex}"

@@ -429,6 +429,48 @@ async def test_a_delivery_that_is_cancelled_while_the_handler_cleans_up_is_given
     assert cleaned.is_set()
 
 
+async def test_a_cancellation_that_was_taken_back_gives_nothing_back() -> None:
+    """asyncio.timeout cancels its task and takes that back: what fails while the handler sees to it is a failure."""
+
+    async def handler(event: Event[Any]) -> None:
+        child = asyncio.create_task(asyncio.Event().wait())
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.shield(child)
+        except TimeoutError:
+            child.cancel()
+            await child
+
+    assert isinstance(await deliver(EVENT, subscription(handler)), DeadLetter)
+
+
+async def test_a_cancelled_delivery_whose_handler_cleans_up_with_a_timeout_is_given_back() -> None:
+    """The cancellation of a timeout inside the clean-up does not hide the first one."""
+    began = asyncio.Event()
+
+    async def cancel_inside() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        task.uncancel()
+
+    async def handler(event: Event[Any]) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await cancel_inside()  # as asyncio.timeout does from Python 3.12 on
+            raise
+
+    task = asyncio.create_task(deliver(EVENT, subscription(handler)))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_sync_handler_s_delivery_is_given_back_when_it_is_cancelled(executor: ThreadPoolExecutor) -> None:
     """The thread goes on; a CancelledError of the handler's own is its failure all the same."""
     may_end = threading.Event()

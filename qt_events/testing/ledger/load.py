@@ -93,6 +93,8 @@ class Load:
             number = next(self._numbers)
             await self._turn_of(number)
             await self._going.wait()
+            if self._stopping:
+                return
             began = monotonic()
             confirmed = await self.ledger.publish(self.bus, self._make(number))
             self.longest = max(self.longest, monotonic() - began)

@@ -1,5 +1,6 @@
 """Monitors are told of tasks, unless the broker takes no publishes."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -20,10 +21,16 @@ class Connected(BrokerConnection):
     def __init__(self) -> None:
         super().__init__("amqp://")
         self.raw = SimpleNamespace(on_blocked=None, on_unblocked=None)
+        self.said: list[Callable[[], None]] = []  #: what the broker has said and nobody has read
 
     @property
     def connection(self) -> Any:
         return self.raw
+
+    def drain_events(self, **_: Any) -> None:
+        if not self.said:
+            raise TimeoutError
+        self.said.pop()()
 
     def close(self) -> None:
         raise AssertionError("it waits for an answer")
@@ -70,6 +77,15 @@ def test_what_cannot_be_told_is_counted_and_nobody_waits(
     assert "4 task events were left out" in caplog.text
     events.send("worker-heartbeat")
     assert [event["type"] for event in published(events)] == ["worker-heartbeat"]
+
+
+def test_the_end_of_an_alarm_is_heard_by_who_tells(connection: Connected, events: TaskEvents) -> None:
+    """Without heartbeats nobody else reads that connection."""
+    connection.raw.on_blocked("low on memory")
+    events.send("worker-heartbeat")
+    connection.said.append(connection.raw.on_unblocked)
+    events.send("worker-online")
+    assert [event["type"] for event in published(events)] == ["worker-online"]
 
 
 def test_a_blocked_connection_is_closed_without_a_goodbye(connection: Connected, events: TaskEvents) -> None:
