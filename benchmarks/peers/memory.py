@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.pace import spent, warm_up
-from benchmarks.trade import TradeExecuted, fields
+from benchmarks.trade import WAIT, TradeExecuted, fields
 from qt_events import InMemoryEventBus, TradeExecutedEvent
 
 
@@ -134,6 +134,21 @@ async def latency_bare_queue(count: int) -> dict[str, float]:
     result = await watch.time(queue.put, [TradeExecuted.new(number) for number in range(count)])
     consuming.cancel()
     return result
+
+
+async def bare_waits(seconds: int) -> dict[str, float]:
+    """What asyncio takes for each wait of 10 ms, 200 at a time, where nothing else is done."""
+    waits, until = 0, time.monotonic() + seconds
+
+    async def wait() -> None:
+        nonlocal waits
+        while time.monotonic() < until:
+            await asyncio.sleep(WAIT)
+            waits += 1
+
+    cpu = time.process_time()
+    await asyncio.gather(*(wait() for _ in range(200)))
+    return {"cpu_us": (time.process_time() - cpu) / waits * 1e6}
 
 
 async def idle(seconds: float) -> dict[str, float]:

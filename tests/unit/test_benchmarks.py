@@ -225,7 +225,6 @@ def test_publishing_writes_the_page_and_what_it_is_made_of(tmp_path: Path, monke
     assert page.with_run(shown.read_text(), made) == shown.read_text()
 
 
-@pytest.mark.skipif(not page.KEPT.exists(), reason='no run is published yet: make bench ARGS="--publish"')
 def test_the_page_shows_the_run_that_is_kept_beside_it() -> None:
     """docs/performance.md has the table that docs/performance.json gives."""
     shown = page.PAGE.read_text()
