@@ -64,6 +64,23 @@ class Guarded:
         bus.close()
 
     @contextmanager
+    def without(self, component: str, right: str, queue: str) -> Iterator[None]:
+        """The component's user may not configure, write or read the queue, until the block ends."""
+        printed = json.loads(self.command("permissions", "--json"))["permissions"]
+        (rights,) = (each for each in printed if each["component"] == component)
+        mine = self.name(queue).replace(".", r"\.")
+        assert mine in rights[right]
+        less = {**rights, right: rights[right].replace(mine, "none")}
+        self._permit(less)
+        try:
+            yield
+        finally:
+            self._permit(rights)
+
+    def _permit(self, rights: dict[str, str]) -> None:
+        self.api.permit(rights["user"], rights["configure"], rights["write"], rights["read"])
+
+    @contextmanager
     def channel(self, component: str) -> Iterator[amqp.Channel]:
         """A channel with the component's user, that waits for the broker's answer to each publish."""
         parts = urlsplit(self.url_of(component))
