@@ -3,12 +3,14 @@
 import base64
 import http.client
 import json
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from qt_events.errors import BrokerError
 
-_TIMEOUT = 60.0
+_TIMEOUT = 60.0  # seconds
+_PAUSE = 0.2  # seconds before the broker is asked again
 
 
 class Management:
@@ -27,11 +29,20 @@ class Management:
 
     def create_vhost(self, name: str) -> str:
         """Make a vhost that the same user may use fully; its AMQP URL."""
-        self._request("PUT", f"/vhosts/{_quoted(name)}")
+        self._put_vhost(name)
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         user = unquote(self._url.username or "guest")
         self._request("PUT", f"/permissions/{_quoted(name)}/{_quoted(user)}", everything)
         return self.vhost_url(name)
+
+    def _put_vhost(self, name: str) -> None:
+        """RabbitMQ 3.10 gives up waiting after 10 s, and goes on with it: a busy cluster takes longer."""
+        path, deadline = f"/vhosts/{_quoted(name)}", monotonic() + _TIMEOUT
+        status, answer = self._asked("PUT", path)
+        while status == http.client.INTERNAL_SERVER_ERROR and monotonic() < deadline:
+            sleep(_PAUSE)
+            status, answer = self._asked("PUT", path)
+        self._accepted("PUT", path, status, answer)
 
     def vhost_url(self, name: str) -> str:
         """The AMQP URL of a vhost, whether it exists or not."""
@@ -98,13 +109,21 @@ class Management:
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, missing_ok: bool = False
     ) -> bytes:
-        try:
-            status, answer = self._answer(method, path, body)
-        except OSError as error:
-            raise BrokerError(f"RabbitMQ's management API does not answer at {self._place}: {error}") from error
-        if status >= http.client.BAD_REQUEST and not (missing_ok and status == http.client.NOT_FOUND):
+        status, answer = self._asked(method, path, body)
+        if missing_ok and status == http.client.NOT_FOUND:
+            return answer
+        return self._accepted(method, path, status, answer)
+
+    def _accepted(self, method: str, path: str, status: int, answer: bytes) -> bytes:
+        if status >= http.client.BAD_REQUEST:
             raise BrokerError(f"{method} {path} at {self._place}: {status} {answer.decode(errors='replace')}")
         return answer
+
+    def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+        try:
+            return self._answer(method, path, body)
+        except OSError as error:
+            raise BrokerError(f"RabbitMQ's management API does not answer at {self._place}: {error}") from error
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
         https = self._url.scheme == "https"

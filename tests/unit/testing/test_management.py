@@ -14,7 +14,7 @@ from qt_events.testing.management import Management
 
 @contextmanager
 def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
-    """A Management of a server that lists one connection and answers each DELETE with the next status."""
+    """A Management of a server that lists one connection and answers each DELETE or PUT with the next status."""
     left, deleted = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
@@ -24,6 +24,8 @@ def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
         def do_DELETE(self) -> None:
             deleted.append(self.path)
             self.answer(left.pop(0), b"")
+
+        do_PUT = do_DELETE  # noqa: N815  # http.server's way of naming
 
         def answer(self, status: int, body: bytes) -> None:
             self.send_response(status)
@@ -54,3 +56,10 @@ def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(statuses: t
 def test_a_broker_that_goes_on_failing_is_an_error() -> None:
     with answering(500, 500) as (management, _), pytest.raises(BrokerError, match="500"):
         management.close_connections()
+
+
+def test_a_vhost_that_takes_a_busy_cluster_long_is_asked_for_again() -> None:
+    """RabbitMQ answers 500 when it has waited for 10 s, and goes on making it."""
+    with answering(500, 204, 204) as (management, put):
+        assert management.create_vhost("new") == "amqp://localhost/new"
+    assert put == ["/api/vhosts/new", "/api/vhosts/new", "/api/permissions/new/guest"]
