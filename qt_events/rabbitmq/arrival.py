@@ -177,7 +177,8 @@ class Delivery:
         self._acks.ack(self._tag)
         self.acknowledged = True
         if self._events is not None:
-            self._events(uuid=self.id, **_event_of(outcome, monotonic() - (self._began or 0.0)))
+            seconds = 0.0 if self._began is None else monotonic() - self._began
+            self._events(uuid=self.id, **_event_of(outcome, seconds))
 
     def give_back(self) -> None:
         """Its outcome is not safe: the broker is to deliver it again."""

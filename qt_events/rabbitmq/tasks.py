@@ -57,7 +57,6 @@ async def attempt(
     executor: Executor,
     *,
     is_revoked: bool = False,
-    is_void: Callable[[], bool] = _never,
     expose: Callable[[Subscription], Subscription] = _as_it_is,
 ) -> Outcome:
     """Handle the message once and make its outcome safe.
@@ -68,7 +67,6 @@ async def attempt(
         bus: of the subscription.
         executor: where sync handlers run.
         is_revoked: an operator revoked it: it is a dead letter, for nothing is dropped in silence.
-        is_void: asked after the handler: the broker delivers the message again anyway, so nothing need follow.
         expose: gives the subscription whose handler is called in its stead: one that a time limit can interrupt.
 
     Raises:
@@ -77,7 +75,7 @@ async def attempt(
         asyncio.CancelledError: there is no outcome; the message must be given back.
     """
     begun = begin_attempt(envelope, subscription, bus, executor, is_revoked=is_revoked, expose=expose)
-    return await finish_attempt(envelope, bus, begun, is_void)
+    return await finish_attempt(envelope, bus, begun)
 
 
 Begun = Outcome | Step | Coroutine[Any, Any, Outcome]  #: an outcome, what to do instead, or what has to wait for one
@@ -114,7 +112,10 @@ def begin_attempt(
 async def finish_attempt(
     envelope: Envelope, bus: "CeleryEventBus", begun: Begun, is_void: Callable[[], bool] = _never
 ) -> Outcome:
-    """The rest of `attempt`. On the loop that the handler's coroutine is to run on."""
+    """The rest of `attempt`. On the loop that the handler's coroutine is to run on.
+
+    `is_void` is asked after the handler: the broker delivers the message again anyway, so nothing need follow.
+    """
     if isinstance(begun, Step):
         message = "%s: event %s came back without an outcome (%d): %s"
         about = (envelope.key, envelope.event_id, envelope.returns, begun.value)

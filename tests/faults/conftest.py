@@ -1,13 +1,13 @@
 """Fixtures of the fault tests: a broker to harm, and a rig on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from qt_events.testing.broker import PrivateBroker
-from tests.faults.rig import Rig
+from tests.faults.rig import SUBSCRIPTIONS, Rig
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,15 @@ def node_url(harmed: PrivateBroker) -> Iterator[str]:
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+def hears() -> Mapping[str, str]:
+    """The subscriptions of the app that the module's workers serve, with what they hear."""
+    return SUBSCRIPTIONS
+
+
+@pytest.fixture
+def rig(node_url: str, tmp_path: Path, hears: Mapping[str, str], request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Workers, buses and a ledger on that vhost; its account goes into the summary of the run."""
-    opened = Rig(node_url, tmp_path)
+    opened = Rig(node_url, tmp_path, hears)
     yield opened
     opened.close()
     account = opened.ledger.account(opened.subscriptions)

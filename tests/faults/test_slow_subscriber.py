@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from statistics import median, quantiles
 from typing import Any
 
@@ -33,13 +32,9 @@ def node_url(amqp_url: str) -> str:
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """Of the two subscriptions of apps/slow_app.py."""
-    opened = Rig(node_url, tmp_path, QUICK | SLOW)
-    yield opened
-    opened.close()
-    account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+def hears() -> Mapping[str, str]:
+    """The two subscriptions of apps/slow_app.py."""
+    return QUICK | SLOW
 
 
 @pytest.mark.timeout(180 + BACKLOG // 500)

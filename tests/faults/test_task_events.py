@@ -1,8 +1,7 @@
 """Workers that tell Flower of their tasks (`-E`), while the broker takes no publishes: what they do goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -24,13 +23,9 @@ PATIENCE = 60.0  # seconds for all of them
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """Of the two subscriptions of apps/slow_app.py."""
-    opened = Rig(node_url, tmp_path, QUICK | SLOW)
-    yield opened
-    opened.close()
-    account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+def hears() -> Mapping[str, str]:
+    """The two subscriptions of apps/slow_app.py."""
+    return QUICK | SLOW
 
 
 @pytest.mark.timeout(240)
