@@ -172,10 +172,15 @@ class Delivery:
         state.active_requests.discard(self)
 
     def settle(self, outcome: Outcome) -> None:
-        """Its outcome is safe: acknowledge, and tell who watches."""
+        """Its outcome is safe: acknowledge, and tell who watches, unless it is a Retry: that they know."""
         self._release()
         self._acks.ack(self._tag)
         self.acknowledged = True
+        if not isinstance(outcome, Retry):
+            self.tell(outcome)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Have monitors know."""
         if self._events is not None:
             seconds = 0.0 if self._began is None else monotonic() - self._began
             self._events(uuid=self.id, **_event_of(outcome, seconds))

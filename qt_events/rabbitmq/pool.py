@@ -190,7 +190,9 @@ class AsyncioPool(BasePool):
         self._solitude.enter()
         delivery.goes_on()
         try:
-            outcome = await finish_attempt(delivery.envelope, self.bus, begun, delivery.is_void)
+            outcome = await finish_attempt(
+                delivery.envelope, self.bus, begun, is_void=delivery.is_void, on_retry=delivery.tell
+            )
         except Exception as error:  # noqa: BLE001  # told of; the broker delivers it again
             _log_return(delivery, error)
             if not isinstance(error, BusStateError):

@@ -8,6 +8,7 @@ passed has its error, and its publish is not repeated.
 
 import asyncio
 import logging
+import math
 import socket
 import sys
 import threading
@@ -68,6 +69,7 @@ class Publisher:
         self._closing = threading.Event()
         self._connected = False
         self._alarmed = False  # the broker has said so, and confirmed nothing since
+        self._alarm_ended = -math.inf  # by time.monotonic()
         self._last_error: BaseException | None = None
         self._told: set[str] = set()  # why there is no connection
         self._places = ""
@@ -207,6 +209,11 @@ class Publisher:
             return BrokerBlockedError(
                 f"{where} takes no publishes (an alarm for memory or disk is on): none in {self._timeout:g} s; {again}"
             )
+        if self._alarm_ended > order.deadline - self._timeout:
+            return BrokerBlockedError(
+                f"{where} took no publishes for a part of the last {self._timeout:g} s (an alarm for memory or disk "
+                f"was on), and has not confirmed since; {again}"
+            )
         return PublishTimeoutError(f"{where} has not confirmed within {self._timeout:g} s; {again}")
 
     # For the session, in the thread
@@ -266,7 +273,8 @@ class Publisher:
 
     def confirmed_something(self) -> None:
         """Whatever alarm there was is over, unless this connection is blocked: what it took before is confirmed yet."""
-        self._alarmed = self._session is not None and self._session.blocked
+        if self._alarmed and (self._session is None or not self._session.blocked):
+            self._end_alarm()
 
     # The thread
 
@@ -301,10 +309,13 @@ class Publisher:
         logger.warning("publisher: %s; publishing waits", reason)
 
     def _on_unblocked(self) -> None:
-        self._alarmed = False
+        self._end_alarm()
         if self._session is not None:
             self._session.blocked = False
         logger.info("publisher: the broker takes publishes again")
+
+    def _end_alarm(self) -> None:
+        self._alarmed, self._alarm_ended = False, monotonic()
 
     def _note_loss(self, error: BaseException) -> None:
         if self._connected:

@@ -35,6 +35,16 @@ class TaskEvents(EventDispatcher):
             raw = self.connection.connection
             raw.on_blocked, raw.on_unblocked = self._block, self._unblock
 
+    def send(self, type: str, *args: Any, **fields: Any) -> None:
+        """Celery's own keeps what is told of tasks for this turn of the loop.
+
+        Not so a retry: whatever process has the next attempt is not to be heard before this one. Celery's State has a
+        task that is retried after it has succeeded wait for its retry for ever.
+        """
+        super().send(type, *args, **fields)
+        if type == "task-retried":
+            self.flush()
+
     def _block(self, reason: str) -> None:
         """py-amqp looks for the broker's word before each publish."""
         self._is_blocked, self._untold = True, 0

@@ -46,6 +46,9 @@ def _never() -> bool:
     return False
 
 
+def _untold(_: Retry) -> None: ...
+
+
 def _as_it_is(subscription: Subscription) -> Subscription:
     return subscription
 
@@ -110,11 +113,17 @@ def begin_attempt(
 
 
 async def finish_attempt(
-    envelope: Envelope, bus: "CeleryEventBus", begun: Begun, is_void: Callable[[], bool] = _never
+    envelope: Envelope,
+    bus: "CeleryEventBus",
+    begun: Begun,
+    *,
+    is_void: Callable[[], bool] = _never,
+    on_retry: Callable[[Retry], None] = _untold,
 ) -> Outcome:
     """The rest of `attempt`. On the loop that the handler's coroutine is to run on.
 
     `is_void` is asked after the handler: the broker delivers the message again anyway, so nothing need follow.
+    `on_retry` is called before the retry can be anywhere: another process may be through with it in no time.
     """
     if isinstance(begun, Step):
         message = "%s: event %s came back without an outcome (%d): %s"
@@ -124,6 +133,8 @@ async def finish_attempt(
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
     if not is_void():
+        if isinstance(outcome, Retry):
+            on_retry(outcome)
         if not isinstance(outcome, Done):
             await _make_safe(envelope, outcome, bus)
         bus.concluded(envelope, outcome)

@@ -95,7 +95,7 @@ async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
     assert min(late) >= 0
     assert max(late) < DELAY
     assert all(len(times) == 1 for times in calls["goes"].values())
-    assert depth(rig.url, "qt.lost") == WAITING
+    await until_told(lambda: depth(rig.url, "qt.lost") == WAITING, what="that one is back in its place")
 
 
 def failing_once(bus: CeleryEventBus, name: str) -> dict[str, list[float]]:

@@ -331,6 +331,24 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
     assert [number for number in numbers if number > 0] == [1, 2, 3, 4]
 
 
+async def test_a_publish_that_an_alarm_held_up_says_so(make_bus: Make, harmed: PrivateBroker, node_url: str) -> None:
+    """Its time may run out between the end of the alarm and its confirm; the next one's has nothing to do with it."""
+    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
+    await bus.publish(event(1))
+    harmed.suspend()
+    late = asyncio.create_task(bus.publish(event(2)))
+    await until(lambda: bus.publisher.in_flight == 1)
+    bus.publisher._on_blocked("low on memory")  # noqa: SLF001  # in the name of the broker, which confirms nothing
+    bus.publisher._on_unblocked()  # noqa: SLF001
+    with pytest.raises(BrokerBlockedError, match="a part of the last 1 s"):
+        await late
+    with pytest.raises(PublishTimeoutError, match="has not confirmed within") as caught:
+        await bus.publish(event(3))
+    harmed.resume()
+    assert type(caught.value) is PublishTimeoutError
+    await until_told(lambda: published(bus))
+
+
 async def test_large_events_end_by_name_on_a_blocked_broker_too(
     make_bus: Make, harmed: PrivateBroker, node_url: str
 ) -> None:

@@ -71,12 +71,17 @@ class Flower:
 
     async def until_task(self, event: Event[Any], name: str, *states: str) -> Task:
         """The event's delivery to that subscription, once it is in one of these states."""
-        found = await until_told(
-            lambda: [task for task in self.tasks(event, name) if task["state"] in states],
-            timeout=90,  # it may be retried, and its events come after it
-            what=f"{name} {states}",
-        )
-        (task,) = found
+        seen: list[Task] = []
+
+        def found() -> list[Task]:
+            seen[:] = self.tasks(event, name)
+            return [task for task in seen if task["state"] in states]
+
+        try:
+            (task,) = await until_told(found, timeout=90)  # it may be retried, and its events come after it
+        except AssertionError as error:
+            error.add_note(f"{name} of {event.id} was to be {states}, and is {seen}\n{self.output}")
+            raise
         return dict(task)
 
 

@@ -13,7 +13,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.retry import Reject, RetryPolicy
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, passed, record
 
-THRICE = RetryPolicy(max_attempts=3, initial=0.2, factor=1, jitter=0)
+THRICE = RetryPolicy(max_attempts=3, initial=1.0, factor=1, jitter=0)
 WORK = 0.05  # seconds that a handler takes at least
 
 app: Any = Celery("flower_app", broker=os.environ["FLEET_URL"], set_as_current=False)

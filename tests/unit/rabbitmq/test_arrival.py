@@ -89,16 +89,24 @@ def test_an_outcome_is_acknowledged_and_told() -> None:
     [
         (Done(), "task-succeeded"),
         (Done(handled=False), "task-succeeded"),
-        (Retry(1.0, FAILURE), "task-retried"),
         (DeadLetter("exhausted", FAILURE), "task-failed"),
         (DeadLetter("revoked", FAILURE), "task-revoked"),
     ],
 )
 def test_celerys_event_is_true_to_the_outcome(outcome: Any, told: str) -> None:
-    """A retry is no success, a dead letter a failure."""
+    """A dead letter is a failure."""
     events = Events()
     delivery(Channel(), events).settle(outcome)
     assert [event["type"] for event in events] == [told]
+
+
+def test_a_retry_is_told_of_once() -> None:
+    """Before there is one: not when it is safe."""
+    events = Events()
+    retried = delivery(Channel(), events)
+    retried.tell(Retry(1.0, FAILURE))
+    retried.settle(Retry(1.0, FAILURE))
+    assert [event["type"] for event in events] == ["task-retried"]
 
 
 def test_an_event_without_an_outcome_goes_back() -> None:

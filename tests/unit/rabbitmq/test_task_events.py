@@ -97,6 +97,14 @@ def test_a_blocked_connection_is_closed_without_a_goodbye(connection: Connected,
         connection.close()
 
 
+def test_a_retry_is_told_of_at_once(events: TaskEvents) -> None:
+    """Other words about tasks wait for more of them, or the end of the loop's turn."""
+    events.send("task-started")
+    assert not published(events)
+    events.send("task-retried")
+    assert [[event["type"] for event in batch] for batch in published(events)] == [["task-started", "task-retried"]]
+
+
 def test_what_waits_for_a_connection_is_bounded(events: TaskEvents) -> None:
     """The latest stays."""
     events.producer.publish.side_effect = OSError

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject, Retry
 
-from qt_events.delivery import Done, Outcome
+from qt_events.delivery import DeadLetter, Done, Failure, Outcome
+from qt_events.delivery import Retry as Again
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.events import Event
 from qt_events.rabbitmq import handler_thread, tasks
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.subscription import Subscription
+
+ENVELOPE = Envelope("guard", "guard", b'{"n": 1}', {"message_id": "1"}, {}, "it.happened")
+FAILURE = Failure("OSError", "no", "Traceback")
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ class Desk:
         self.outcomes.append(outcome)
 
     def run(self) -> None:
-        self.task.run(Envelope("guard", "guard", b'{"n": 1}', {"message_id": "1"}, {}, "it.happened"))
+        self.task.run(ENVELOPE)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +124,21 @@ def test_a_predicate_that_raises_is_an_outcome() -> None:
     with pytest.raises(Retry):
         desk.run()
     assert [type(each).__name__ for each in desk.made_safe] == ["Retry"]
+
+
+def test_monitors_know_of_a_retry_before_it_is_on_its_way() -> None:
+    """Else another process may be through with it before; a dead letter has no next attempt to be heard of."""
+    desk: Any = Desk(print)
+    told: list[tuple[Outcome, int]] = []
+
+    def tell(retry: Again) -> None:
+        told.append((retry, len(desk.made_safe)))
+
+    outcomes: list[Outcome] = [Again(1.0, FAILURE), DeadLetter("exhausted", FAILURE)]
+    for outcome in outcomes:
+        asyncio.run(tasks.finish_attempt(ENVELOPE, desk, outcome, on_retry=tell))
+    assert told == [(outcomes[0], 0)]
+    assert desk.made_safe == outcomes
 
 
 def test_what_is_told_to_end_has_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
