@@ -48,12 +48,11 @@ class TaskEvents(EventDispatcher):
     def _block(self, reason: str) -> None:
         """py-amqp looks for the broker's word before each publish."""
         self._is_blocked, self._untold = True, 0
-        self.connection.close = self.connection.collect  # the broker would not hear a goodbye, nor answer it
+        self.connection.is_deaf = True
         logger.warning("monitors are told nothing: the broker takes no publishes (%s)", reason)
 
     def _unblock(self) -> None:
-        self._is_blocked = False
-        self.connection.__dict__.pop("close", None)
+        self._is_blocked = self.connection.is_deaf = False
         logger.info("monitors are told again; %d task events were left out", self._untold)
 
     def _publish(self, event: Any, *args: Any, **kwargs: Any) -> None:

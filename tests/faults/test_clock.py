@@ -5,7 +5,7 @@ import json
 import re
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 
@@ -41,18 +41,14 @@ def clock(tmp_path: Path) -> WallClock:
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """Of the subscriptions of apps/clock_app.py."""
-    opened = Rig(node_url, tmp_path, HEARS)
-    opened.may_die = {"retried": {"exhausted"}}  # a second attempt in another process than the first fails too
-    yield opened
-    opened.close()
-    account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+def hears() -> Mapping[str, str]:
+    """The subscriptions of apps/clock_app.py."""
+    return HEARS
 
 
 async def test_a_wall_clock_that_jumps_moves_nothing(rig: Rig, harmed: PrivateBroker, clock: WallClock) -> None:
     """Retries come on time, publishes fail on time, connections stay, nobody is slow, and SIGTERM finishes all."""
+    rig.may_die = {"retried": {"exhausted"}}  # a second attempt in another process than the first fails too
     worker = await rig.worker(program=WORKER, CLOCK_DELAY=DELAY, **clock.environment)
     publisher = await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT, **clock.environment)
     noted = Noted(rig)

@@ -3,8 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
 from time import monotonic
 
 import pytest
@@ -23,13 +22,9 @@ TIMEOUT = 60.0  # seconds of publish_timeout
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """Of the subscriptions of apps/odd_app.py."""
-    opened = Rig(node_url, tmp_path, HEARS)
-    yield opened
-    opened.close()
-    account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+def hears() -> Mapping[str, str]:
+    """The subscriptions of apps/odd_app.py."""
+    return HEARS
 
 
 async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: Rig, harmed: PrivateBroker) -> None:

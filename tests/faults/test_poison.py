@@ -1,8 +1,7 @@
 """Poison under load: an event that ends its process every time. What else may come back is in tests/integration."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -29,19 +28,15 @@ def node_url(amqp_url: str) -> str:
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """Of the subscriptions of apps/poison_app.py."""
-    opened = Rig(node_url, tmp_path, HEARS)
-    opened.may_die = {"killing": {"poison"}}
-    yield opened
-    opened.close()
-    account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+def hears() -> Mapping[str, str]:
+    """The subscriptions of apps/poison_app.py."""
+    return HEARS
 
 
 @pytest.mark.timeout(300)
 async def test_poison_ends_as_a_dead_letter_and_nothing_else_does(rig: Rig) -> None:
     """Those that were prefetched with it, and came before and after it, are handled, by both subscriptions."""
+    rig.may_die = {"killing": {"poison"}}
     await rig.worker(program=PROGRAM, ready=False)
     await until(lambda: notes(rig, "ready"), what="a worker is ready")
     async with Load(rig.bus(), rig.ledger, rate=50, make=numbered) as load:

@@ -36,6 +36,8 @@ class BrokerConnection(kombu.Connection):
 
     #: Set once it is connected: kombu would connect again wherever it is used, on an event loop for example, and wait.
     stays_lost = False
+    #: Set while the broker reads nothing from it: it would not hear a goodbye, and nobody waits for it to answer one.
+    is_deaf = False
 
     def __init__(self, hostname: Any = "localhost", *args: Any, **kwargs: Any) -> None:
         urls = hostname if isinstance(hostname, str | None) else ";".join(hostname)
@@ -75,6 +77,13 @@ class BrokerConnection(kombu.Connection):
         if self.stays_lost and not self.connected:
             raise RecoverableConnectionError("the connection was lost")
         return super()._ensure_connection(*args, **kwargs)
+
+    def _close(self) -> None:
+        """What kombu's close() and release() do."""
+        if self.is_deaf:
+            self.collect()
+        else:
+            super()._close()
 
     @property
     def places(self) -> str:
