@@ -4,6 +4,13 @@ import pytest
 
 import qt_events
 from qt_events import errors
+from qt_events.errors import (
+    BrokerBlockedError,
+    BrokerError,
+    BrokerUnreachableError,
+    PublishRefusedError,
+    PublishTimeoutError,
+)
 
 
 def test_every_error_is_public() -> None:
@@ -25,3 +32,10 @@ def test_every_error_is_public() -> None:
 def test_whose_fault(kind: type[Exception], bases: tuple[type[Exception], ...]) -> None:
     """An error stands where its advice is true."""
     assert kind.__bases__ == bases
+
+
+def test_errors_of_the_broker_can_be_caught_together() -> None:
+    """Whoever publishes again need know one class only; those of time are TimeoutErrors too."""
+    for error in (BrokerUnreachableError, BrokerBlockedError, PublishTimeoutError, PublishRefusedError):
+        assert issubclass(error, BrokerError)
+    assert issubclass(BrokerBlockedError, TimeoutError)

@@ -1,0 +1,41 @@
+"""What tests of publishing share: numbered events, a subscription that keeps them, and how long it took."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from qt_events import Event
+from qt_events.codec import decode
+from qt_events.rabbitmq.bus import CeleryEventBus
+from tests.integration.conftest import channel_to
+
+KEPT = "qt.sub.kept"
+SHORT = 1.0  # publish_timeout where it is to run out
+SLACK = 1.0  # seconds that a busy machine may take on top of it
+
+
+def keeping(bus: CeleryEventBus, pattern: str = "#") -> CeleryEventBus:
+    bus.subscribe(pattern, print, name="kept")
+    return bus
+
+
+def event(number: int = 0, type: str = "number.drawn") -> Event[Any]:
+    return Event(type, None, {"number": number})
+
+
+def taken(url: str, queue: str = KEPT) -> list[Any]:
+    """The numbers of the events that the queue holds, taken out of it."""
+    numbers = []
+    with channel_to(url) as channel:
+        while (raw := channel.basic_get(queue, no_ack=True)) is not None:
+            body = raw.body if isinstance(raw.body, bytes) else raw.body.encode()
+            numbers.append(decode(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"])
+    return numbers
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds + SLACK

@@ -1,0 +1,161 @@
+"""Callers of `publish`: loops, threads, forked children, programs that exit, over one connection a process."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qt_events import Event
+from qt_events.errors import BusStateError
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.management import Management
+from tests.integration.conftest import Make, until_told
+from tests.integration.publisher.scene import event, taken, within
+
+ROOT = Path(__file__).parents[3]
+
+
+def publisher_threads() -> int:
+    return sum(thread.name == "qt_events-publisher" for thread in threading.enumerate())
+
+
+async def test_one_connection_serves_every_loop_and_thread(
+    bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
+) -> None:
+    """Made with the first publish, not before."""
+    before = publisher_threads()
+
+    def in_a_loop(number: int) -> None:
+        async def publish() -> None:
+            await asyncio.gather(*(bus.publish(event(10 * number + i)) for i in range(5)))
+            await bus.publish(event(10 * number + 5))
+
+        asyncio.run(publish())
+
+    def in_a_thread(number: int) -> None:
+        for i in range(6):
+            bus.publish_sync(event(10 * number + i))
+
+    with ThreadPoolExecutor(8) as threads:
+        loop = asyncio.get_running_loop()
+        works = [loop.run_in_executor(threads, (in_a_loop, in_a_thread)[n % 2], n) for n in range(8)]
+        await asyncio.gather(*works)
+    assert before == 0
+    assert publisher_threads() == 1
+    await until_told(lambda: len(management.connections(vhost)) == 1)
+    expected = [10 * number + i for number in range(8) for i in range(6)]
+    assert sorted(await asyncio.to_thread(taken, amqp_url)) == expected
+
+
+async def test_publish_sync_is_refused_on_an_event_loop(bus: CeleryEventBus) -> None:
+    """It would block it."""
+    with pytest.raises(BusStateError, match="await bus"):
+        bus.publish_sync(event())
+
+
+async def test_a_sync_handler_publishes_with_publish_sync(make_bus: Make, amqp_url: str) -> None:
+    """It runs in a thread; and what it publishes is caused by what it handles."""
+    bus = make_bus(amqp_url)
+    heard: list[Event[Any]] = []
+    bus.subscribe("ask", lambda asked: bus.publish_sync(event(asked.payload["number"], "answer")), name="asked")
+    bus.subscribe("answer", heard.append, name="answered")
+    async with bus:
+        asked = event(7, "ask")
+        await bus.publish(asked)
+        await bus.join(20)
+    assert [(answer.payload["number"], answer.causation_id) for answer in heard] == [(7, asked.id)]
+
+
+@contextmanager
+def run_program(body: str, url: str) -> Iterator[subprocess.Popen[str]]:
+    """A program of its own, with a `bus` whose subscription keeps every event; killed if the test fails."""
+    head = (
+        "import os, sys\n"
+        "from qt_events import Event\n"
+        "from qt_events.rabbitmq.bus import CeleryEventBus\n"
+        "bus = CeleryEventBus(sys.argv[1], publish_timeout=20)\n"
+        "bus.subscribe('#', print, name='kept')\n"
+        "def publish(number): bus.publish_sync(Event('number.drawn', None, {'number': number}))\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", head + body, url]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, start_new_session=True, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as program:
+        try:
+            yield program
+        finally:
+            if program.poll() is None:
+                os.killpg(program.pid, signal.SIGKILL)
+
+
+def ended_well(program: subprocess.Popen[str], told: str = "") -> None:
+    out, err = program.communicate(told, timeout=60)
+    assert (program.returncode, err) == (0, ""), out
+
+
+async def test_a_forked_child_publishes_over_a_connection_of_its_own(
+    amqp_url: str, management: Management, vhost: str
+) -> None:
+    """And the parent's goes on, though the child ends."""
+    body = (
+        "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"  # 3.12: fork beside threads
+        "publish(1)\n"
+        "go, tell = os.pipe(), os.pipe()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    publish(2); os.write(tell[1], b'x'); os.read(go[0], 1); bus.close(); os._exit(0)\n"
+        "os.read(tell[0], 1); publish(3); print('three', flush=True)\n"
+        "sys.stdin.readline(); os.write(go[1], b'x')\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "publish(4)\n"
+    )
+    with run_program(body, amqp_url) as program:
+        assert program.stdout is not None
+        assert await asyncio.to_thread(program.stdout.readline) == "three\n"
+        await until_told(lambda: len(management.connections(vhost)) == 2)
+        await asyncio.to_thread(ended_well, program, "go\n")
+    assert await asyncio.to_thread(taken, amqp_url) == [1, 2, 3, 4]
+
+
+def test_publishing_while_the_interpreter_exits_works_and_does_not_hang(amqp_url: str) -> None:
+    """From atexit handlers, whether or not something was published before, and without close()."""
+    with run_program("import atexit; atexit.register(publish, 2)\npublish(1)\n", amqp_url) as program:
+        ended_well(program)
+    with run_program("import atexit; atexit.register(publish, 3)\n", amqp_url) as program:
+        ended_well(program)
+    assert taken(amqp_url) == [1, 2, 3]
+
+
+def test_a_process_with_many_open_files_publishes(amqp_url: str) -> None:
+    """select() would refuse descriptors from 1024 on."""
+    body = (
+        "import resource, socket\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))\n"
+        "files = [open(os.devnull) for _ in range(1100)]\n"
+        "publish(1)\n"
+        "for file in files: file.close()\n"
+    )
+    with run_program(body, amqp_url) as program:
+        ended_well(program)
+    assert taken(amqp_url) == [1]
+
+
+def test_a_publisher_is_closed_once_and_for_all(bus: CeleryEventBus) -> None:
+    """Closing twice is closing once; publishing afterwards is a named error, at once."""
+    bus.publish_sync(event())
+    for _ in range(3):
+        bus.close()
+    assert publisher_threads() == 0
+    with within(0), pytest.raises(BusStateError, match="closed"):
+        bus.publish_sync(event())

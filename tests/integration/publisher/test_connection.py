@@ -1,0 +1,101 @@
+"""The connection: nobody answers, or it breaks, or idles; `publish` goes on, or ends by name in time."""
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+import celery
+import pytest
+
+from qt_events.errors import BrokerUnreachableError
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.management import Management
+from qt_events.testing.ports import free_ports
+from tests.integration.conftest import Make, until, until_told
+from tests.integration.publisher.scene import SHORT, event, keeping, taken, within
+
+
+async def test_nobody_listening_is_a_named_error_in_time(make_bus: Make) -> None:
+    """It says where, why and what to do, and never the password."""
+    (port,) = free_ports(1)
+    bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{port}//", publish_timeout=SHORT)
+    with within(SHORT), pytest.raises(BrokerUnreachableError, match=rf":{port}.*refused") as caught:
+        await bus.publish(event())
+    assert "s3cret" not in str(caught.value)
+    assert bus.publisher.in_flight == 0
+    with within(SHORT), pytest.raises(BrokerUnreachableError):
+        await asyncio.to_thread(bus.publish_sync, event())
+
+
+async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: Make) -> None:
+    """The connection stands, and nobody speaks AMQP on it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{server.getsockname()[1]}//", publish_timeout=SHORT)
+        with within(SHORT), pytest.raises(BrokerUnreachableError) as caught:
+            await bus.publish(event())
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_refused_login_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
+    """It waits all the same: a broker that comes up may refuse at first. The broker's word is in the text."""
+    parts = urlsplit(amqp_url)
+    bus = make_bus(f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT)
+    with within(SHORT), pytest.raises(BrokerUnreachableError, match="ACCESS_REFUSED") as caught:
+        await bus.publish(event())
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_the_next_host_is_taken_where_the_first_ones_are_away(make_bus: Make, amqp_url: str) -> None:
+    """However many are away, and without a pause between them."""
+    dead = [f"amqp://guest:guest@127.0.0.1:{port}//" for port in free_ports(3)]
+    bus = keeping(make_bus(";".join([*dead, amqp_url])))
+    with within(1):
+        await bus.publish(event(1))
+    assert await asyncio.to_thread(taken, amqp_url) == [1]
+
+
+async def test_a_connection_closed_by_the_broker_fails_no_publish(
+    bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
+) -> None:
+    """An operator closes it again and again; the order of what is seen first stays."""
+    running, sent = True, iter(range(10_000_000))
+
+    async def load() -> None:
+        while running:
+            await asyncio.gather(*(bus.publish(event(next(sent))) for _ in range(20)))
+            await asyncio.sleep(0.05)
+
+    loading = asyncio.create_task(load())
+    for _ in range(2):
+        session = bus.publisher.session
+        await until_told(lambda: management.close_connections(vhost))
+        await until(lambda session=session: bus.publisher.session > session)  # type: ignore[misc]
+    running = False
+    await loading
+    there = await asyncio.to_thread(taken, amqp_url)
+    first_seen = list(dict.fromkeys(there))
+    assert first_seen == list(range(next(sent)))
+
+
+async def test_an_idle_publisher_stays_connected(
+    make_bus: Make, amqp_url: str, management: Management, vhost: str
+) -> None:
+    """Idle for longer than two heartbeats of the app's own `broker_heartbeat`: over the same connection it goes on."""
+    app = celery.Celery("idle", broker=amqp_url, set_as_current=False)
+    app.conf.broker_heartbeat = 1
+    bus = keeping(make_bus(app=app))
+    await bus.publish(event(1))
+    await until_told(lambda: [each.get("timeout") for each in management.connections(vhost)] == [1])
+    await asyncio.sleep(3.5)  # being idle is what is tested
+    await bus.publish(event(2))
+    assert bus.publisher.session == 1
+    assert await asyncio.to_thread(taken, amqp_url) == [1, 2]
+
+
+async def test_nothing_piles_up_while_the_broker_is_away(make_bus: Make) -> None:
+    """What ended in an error is not kept for later."""
+    (port,) = free_ports(1)
+    bus = make_bus(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=0.2)
+    for _ in range(3):
+        await asyncio.gather(*(bus.publish(event()) for _ in range(50)), return_exceptions=True)
+    assert len(bus.publisher._outbox) == 0  # noqa: SLF001

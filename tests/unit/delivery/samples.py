@@ -1,0 +1,14 @@
+"""An event, and a subscription that takes it, with a policy that is easily reckoned."""
+
+from typing import Any
+
+from qt_events.events import Event
+from qt_events.retry import RetryPolicy
+from qt_events.subscription import Subscription
+
+EVENT: Event[Any] = Event("unit.delivered", None, {"n": 1})
+POLICY = RetryPolicy(max_attempts=3, initial=2, factor=2, jitter=0, give_up_on=(KeyError,))
+
+
+def subscription(handler: Any, **options: Any) -> Subscription:
+    return Subscription("unit", handler, **{"retry": POLICY, **options})

@@ -1,0 +1,55 @@
+"""The executor: which handlers run in its threads, and that what they return is awaited on the loop."""
+
+import asyncio
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from qt_events.delivery import Done, Retry, deliver
+from qt_events.events import Event
+from tests.unit.delivery.samples import EVENT, subscription
+
+
+async def test_sync_handlers_run_in_the_executor(executor: ThreadPoolExecutor) -> None:
+    """With an executor a sync handler runs in its thread, an async one on the loop; without one both run here."""
+    threads: list[int] = []
+
+    def sync(event: Event[Any]) -> None:
+        threads.append(threading.get_ident())
+
+    async def asynchronous(event: Event[Any]) -> None:
+        threads.append(threading.get_ident())
+
+    await deliver(EVENT, subscription(sync), executor=executor)
+    await deliver(EVENT, subscription(asynchronous), executor=executor)
+    await deliver(EVENT, subscription(sync))
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [False, True, True]
+
+
+async def test_what_a_plain_function_returns_is_awaited(executor: ThreadPoolExecutor) -> None:
+    """A lambda that returns a coroutine, or a function that returns a future, is handled when that has ended."""
+    ended: list[str] = []
+
+    async def end(how: str) -> None:
+        await asyncio.sleep(0)
+        ended.append(how)
+
+    loop = asyncio.get_running_loop()
+    handlers = [
+        lambda _: end("coroutine"),
+        lambda _: loop.create_task(end("task")),
+        functools.partial(lambda _, e: end("partial"), 0),
+    ]
+    for handler in handlers:
+        assert await deliver(EVENT, subscription(handler)) == Done()
+    assert await deliver(EVENT, subscription(lambda _: end("thread")), executor=executor) == Done()
+    assert ended == ["coroutine", "task", "partial", "thread"]
+
+
+async def test_an_error_of_what_is_returned_is_the_handlers() -> None:
+    """A returned awaitable that fails is a failed attempt."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_exception(OSError("later"))
+    assert isinstance(await deliver(EVENT, subscription(lambda _: future)), Retry)

@@ -1,0 +1,27 @@
+"""A payload and an event as a user writes them, and a policy of the catalog."""
+
+from typing import Any
+
+from qt_events.catalog import PolicyUpdatedEvent, RiskMode
+from qt_events.events import Event
+from qt_events.payload import Payload
+
+
+class PriceAlert(Payload):
+    price: float
+    tags: list[str] = []  # noqa: RUF012  # as a user of pydantic writes it
+    limits: dict[str, list[float]] = {}  # noqa: RUF012
+
+
+class PriceAlertEvent(Event[PriceAlert], type="unit.price_alert"): ...
+
+
+def policy(**changes: Any) -> PolicyUpdatedEvent:
+    fields: dict[str, Any] = {
+        "risk_mode": RiskMode.NORMAL,
+        "allowed_strategies": ["s1"],
+        "global_min_confidence": 0.7,
+        "max_risk_per_trade": 0.02,
+        "max_positions": 5,
+    }
+    return PolicyUpdatedEvent.create(**{**fields, **changes})
