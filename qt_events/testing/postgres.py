@@ -3,11 +3,13 @@
 import os
 import pwd
 import secrets
+import select
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,10 +71,14 @@ class PrivatePostgres:
         return self.database_url(name)
 
     def kill(self) -> None:
-        """SIGKILL: a crash. Its data stays for `restart`."""
-        self._alive()
+        """SIGKILL: a crash. Its data stays for `restart`; nobody answers any more when this returns."""
+        server = self._alive()
+        server.send_signal(signal.SIGSTOP)  # it is to have no more children than these
+        children = [os.pidfd_open(pid) for pid in _children(server.pid)]
         self._server = None
         self._keeper.kill("server")
+        for child in children:
+            _end(child)
 
     def restart(self) -> None:
         """Start it again on the same data and port; one that still runs is shut down first."""
@@ -182,6 +188,27 @@ def installed_postgres() -> Path | None:
         return max(found, key=lambda folder: float(folder.parent.name))
     initdb = shutil.which("initdb")
     return Path(initdb).resolve().parent if initdb else None
+
+
+def _children(parent: int) -> list[int]:
+    """Process ids of those that a stopped process started (proc(5): `stat` has the parent behind name and state)."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _end(child: int) -> None:
+    """SIGKILL it, by its pidfd, and return when it is gone. Each is a process group of its own: setsid(2)."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(child, signal.SIGKILL)
+    gone = select.poll()
+    gone.register(child, select.POLLIN)
+    gone.poll()
+    os.close(child)
 
 
 def _bin() -> Path:

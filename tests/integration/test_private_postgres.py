@@ -1,6 +1,7 @@
 """A private PostgreSQL comes up by itself, can be killed and restarted, and leaves nothing behind."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -63,6 +64,17 @@ def test_what_was_kept_survives_a_crash(server: PrivatePostgres) -> None:
     server.restart()
     with psycopg.connect(server.url) as connection:
         assert connection.execute("SELECT word FROM kept").fetchone() == ("still here",)
+
+
+def test_after_a_crash_nobody_answers_any_more(server: PrivatePostgres) -> None:
+    """Not even a process of the server's that has not noticed: this one could not."""
+    with psycopg.connect(server.url) as connection:
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        server.kill()
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    server.restart()
 
 
 def test_a_running_server_is_restarted_in_good_order(server: PrivatePostgres) -> None:
