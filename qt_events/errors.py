@@ -118,7 +118,7 @@ class LoginRefusedError(BrokerError):
 
 
 class BrokerBlockedError(PublishTimeoutError):
-    """The broker takes no publishes: an alarm for memory or disk is on."""
+    """The broker takes no publishes: an alarm for memory or disk is on, or was for a part of `publish_timeout`."""
 
 
 class PublishRefusedError(BrokerError):

@@ -19,7 +19,8 @@ from qt_events.rabbitmq.acks import Acks
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.pool import AsyncioPool
-from qt_events.rabbitmq.strategy import REVOKED, events_of, shown, take_revocation, tell_it_goes_on
+from qt_events.rabbitmq.strategy import REVOKED, monitors_of, shown, take_revocation, tell_it_goes_on
+from qt_events.rabbitmq.task_events import TaskEvents
 from qt_events.rabbitmq.tasks import SubscriptionTask
 
 logger = logging.getLogger("qt_events")
@@ -49,7 +50,7 @@ def _not_served(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
 
 def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
     """How messages of this task are taken over this connection: what Celery would do for a Request, and no more."""
-    events = events_of(task, consumer)
+    monitors = monitors_of(task, consumer)
     pardons = task.bus.serving.pardons
     pool, hostname = consumer.pool, consumer.hostname
 
@@ -57,10 +58,10 @@ def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
         if envelope.headers:  # it has been delivered before
             envelope = pardons.applied(envelope)
         acks.take(tag)
-        delivery = Delivery(id, task, envelope, tag, acks, hostname, events)
+        delivery = Delivery(id, task, envelope, tag, acks, hostname, monitors)
         signals.task_received.send(sender=consumer, request=delivery)
-        if events is not None:
-            events(
+        if monitors is not None:
+            monitors.send(
                 "task-received",
                 uuid=id,
                 name=task.name,
@@ -82,7 +83,7 @@ class Delivery:
     """A message on the asyncio pool: what Celery's worker state and remote control ask of a Request, and no more."""
 
     __slots__ = (
-        "__weakref__", "_acks", "_began", "_events", "_tag", "acknowledged", "envelope", "hostname", "id", "task",
+        "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope", "hostname", "id", "task",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -93,12 +94,12 @@ class Delivery:
         tag: int,
         acks: Acks,
         hostname: str,
-        events: Callable[..., None] | None,
+        monitors: TaskEvents | None,
     ) -> None:
         self.id, self.task, self.envelope, self.hostname = id, task, envelope, hostname
         self.acknowledged = False
         self._began: float | None = None  # by the monotonic clock
-        self._tag, self._acks, self._events = tag, acks, events
+        self._tag, self._acks, self._monitors = tag, acks, monitors
 
     @property
     def name(self) -> str:
@@ -117,9 +118,9 @@ class Delivery:
         """Event id and type."""
         return shown(self.envelope)
 
-    def _tell_over(self, eventer: Any) -> None:
-        if self._events is not None:
-            self._events = eventer.send
+    def _tell_over(self, eventer: TaskEvents) -> None:
+        if self._monitors is not None:
+            self._monitors = eventer
 
     eventer = property(None, _tell_over, doc="Celery sets it after reconnecting, for what is held by then.")
 
@@ -148,8 +149,8 @@ class Delivery:
         self._began = monotonic()
         state.total_count[self.envelope.subscription] += 1
         state.all_total_count[0] += 1
-        if self._events is not None:
-            self._events("task-started", uuid=self.id)
+        if self._monitors is not None:
+            self._monitors.send("task-started", uuid=self.id)
 
     def goes_on(self) -> None:
         """Its handler waits for something: others may see meanwhile that it is active."""
@@ -172,18 +173,23 @@ class Delivery:
         state.active_requests.discard(self)
 
     def settle(self, outcome: Outcome) -> None:
-        """Its outcome is safe: acknowledge, and tell who watches, unless it is a Retry: that they know."""
+        """Its outcome is safe: acknowledge it and tell monitors; of a retry they know already."""
         self._release()
         self._acks.ack(self._tag)
         self.acknowledged = True
-        if not isinstance(outcome, Retry):
-            self.tell(outcome)
-
-    def tell(self, outcome: Outcome) -> None:
-        """Have monitors know."""
-        if self._events is not None:
+        if self._monitors is not None and not isinstance(outcome, Retry):
             seconds = 0.0 if self._began is None else monotonic() - self._began
-            self._events(uuid=self.id, **_event_of(outcome, seconds))
+            self._monitors.send(uuid=self.id, **_event_of(outcome, seconds))
+
+    def tell_retry(self, outcome: Retry) -> None:
+        """Tell monitors of a retry that is about to be published, at once.
+
+        Whatever process has the next attempt is not to be heard before: in Celery's State, and so in Flower, a task
+        that is retried after it has succeeded waits for its retry for ever.
+        """
+        if self._monitors is not None:
+            self._monitors.send(uuid=self.id, **_event_of(outcome, 0.0))
+            self._monitors.flush()
 
     def give_back(self) -> None:
         """Its outcome is not safe: the broker is to deliver it again."""
@@ -193,8 +199,8 @@ class Delivery:
         except LOST as error:  # never on another channel: the tag would be somebody else's
             message = "%s: event %s is delivered again: its channel is gone (%s)"
             logger.info(message, self.name, self.envelope.event_id, error, extra=self.envelope.log_fields())
-        if self._events is not None and self._began is not None:
-            self._events("task-rejected", uuid=self.id, requeue=True)
+        if self._monitors is not None and self._began is not None:
+            self._monitors.send("task-rejected", uuid=self.id, requeue=True)
 
     def replace(self) -> None:
         """A copy of it is safe in its stead: acknowledge, and say nothing."""

@@ -191,7 +191,7 @@ class AsyncioPool(BasePool):
         delivery.goes_on()
         try:
             outcome = await finish_attempt(
-                delivery.envelope, self.bus, begun, is_void=delivery.is_void, on_retry=delivery.tell
+                delivery.envelope, self.bus, begun, is_void=delivery.is_void, on_retry=delivery.tell_retry
             )
         except Exception as error:  # noqa: BLE001  # told of; the broker delivers it again
             _log_return(delivery, error)

@@ -69,7 +69,7 @@ class Publisher:
         self._closing = threading.Event()
         self._connected = False
         self._alarmed = False  # the broker has said so, and confirmed nothing since
-        self._alarm_ended = -math.inf  # by time.monotonic()
+        self._alarm_ended = -math.inf  # or was last known to be on; by time.monotonic()
         self._last_error: BaseException | None = None
         self._told: set[str] = set()  # why there is no connection
         self._places = ""
@@ -212,7 +212,7 @@ class Publisher:
         if self._alarm_ended > order.deadline - self._timeout:
             return BrokerBlockedError(
                 f"{where} took no publishes for a part of the last {self._timeout:g} s (an alarm for memory or disk "
-                f"was on), and has not confirmed since; {again}"
+                f"was on), and has not confirmed this one; {again}"
             )
         return PublishTimeoutError(f"{where} has not confirmed within {self._timeout:g} s; {again}")
 
@@ -273,8 +273,7 @@ class Publisher:
 
     def confirmed_something(self) -> None:
         """Whatever alarm there was is over, unless this connection is blocked: what it took before is confirmed yet."""
-        if self._alarmed and (self._session is None or not self._session.blocked):
-            self._end_alarm()
+        self._alarmed = self._session is not None and self._session.blocked
 
     # The thread
 
@@ -309,13 +308,10 @@ class Publisher:
         logger.warning("publisher: %s; publishing waits", reason)
 
     def _on_unblocked(self) -> None:
-        self._end_alarm()
+        self._alarm_ended, self._alarmed = monotonic(), False  # in this order: others look without the lock
         if self._session is not None:
             self._session.blocked = False
         logger.info("publisher: the broker takes publishes again")
-
-    def _end_alarm(self) -> None:
-        self._alarmed, self._alarm_ended = False, monotonic()
 
     def _note_loss(self, error: BaseException) -> None:
         if self._connected:
@@ -324,6 +320,8 @@ class Publisher:
             self._told.add(str(error))
             logger.warning("publisher: no connection (%s), trying until there is one", error)
         self._connected, self._last_error = False, error
+        if self._alarmed:
+            self._alarm_ended = monotonic()
 
     def _refuse_the_rest(self) -> None:
         """After closing: nothing comes in any more."""

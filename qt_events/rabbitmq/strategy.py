@@ -15,6 +15,7 @@ from celery.worker.request import Request, create_request_cls
 
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.queues import ENVELOPE
+from qt_events.rabbitmq.task_events import TaskEvents
 from qt_events.rabbitmq.tasks import SubscriptionTask
 
 logger = logging.getLogger("qt_events")
@@ -25,7 +26,7 @@ REVOKED = {"type": "task-revoked", "terminated": False, "signum": None, "expired
 def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[..., None]:
     """Celery's Task.Strategy: the function that takes this task's messages in this worker."""
     make = _request_maker(task, app, consumer)
-    events = events_of(task, consumer)
+    monitors = monitors_of(task, consumer)
     handle = consumer.on_task_request
     pardons = task.bus.serving.pardons
 
@@ -37,8 +38,8 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
             envelope = pardons.applied(envelope)
         request = make(message, envelope, ack, reject)
         signals.task_received.send(sender=consumer, request=request)
-        if events is not None:
-            events(
+        if monitors is not None:
+            monitors.send(
                 "task-received",
                 uuid=request.id,
                 name=task.name,
@@ -60,10 +61,10 @@ def _retries(message: kombu.Message) -> int:
     return int(message.headers[ENVELOPE].attempt) - 1
 
 
-def events_of(task: SubscriptionTask, consumer: Consumer) -> Callable[..., None] | None:
+def monitors_of(task: SubscriptionTask, consumer: Consumer) -> TaskEvents | None:
     """How Celery's events are sent; None if nobody is to be told."""
-    eventer = consumer.event_dispatcher
-    return eventer.send if eventer and eventer.enabled and task.send_events else None
+    monitors: TaskEvents | None = consumer.event_dispatcher
+    return monitors if monitors and monitors.enabled and task.send_events else None
 
 
 def shown(envelope: Envelope) -> str:

@@ -5,6 +5,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from amqp.exceptions import ChannelError
 from celery.events.dispatcher import EventDispatcher
 
 from qt_events.rabbitmq.connection.connections import LOST, BrokerConnection
@@ -35,15 +36,10 @@ class TaskEvents(EventDispatcher):
             raw = self.connection.connection
             raw.on_blocked, raw.on_unblocked = self._block, self._unblock
 
-    def send(self, type: str, *args: Any, **fields: Any) -> None:
-        """Celery's own keeps what is told of tasks for this turn of the loop.
-
-        Not so a retry: whatever process has the next attempt is not to be heard before this one. Celery's State has a
-        task that is retried after it has succeeded wait for its retry for ever.
-        """
-        super().send(type, *args, **fields)
-        if type == "task-retried":
-            self.flush()
+    def extend_buffer(self, other: "TaskEvents") -> None:
+        """What its predecessor could not tell, less the retries: an attempt after them may be over by now."""
+        kept = ((_less_retries(event), key) for event, key in other._outbound_buffer)  # noqa: SLF001
+        self._outbound_buffer.extend((event, key) for event, key in kept if event)
 
     def _block(self, reason: str) -> None:
         """py-amqp looks for the broker's word before each publish."""
@@ -57,9 +53,16 @@ class TaskEvents(EventDispatcher):
 
     def _publish(self, event: Any, *args: Any, **kwargs: Any) -> None:
         if self._is_blocked:
-            with suppress(*LOST):  # without heartbeats nobody else reads what the broker says; a TimeoutError: nothing
+            with suppress(
+                *LOST, ChannelError
+            ):  # without heartbeats nobody else reads what the broker says; a TimeoutError: nothing
                 self.connection.drain_events(timeout=0)
         if self._is_blocked:
             self._untold += len(event) if isinstance(event, list) else 1
             return
         super()._publish(event, *args, **kwargs)
+
+
+def _less_retries(event: Any) -> Any:
+    """Of several together; Celery keeps those of one task together with others."""
+    return [each for each in event if each["type"] != "task-retried"] if isinstance(event, list) else event

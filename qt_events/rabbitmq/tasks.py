@@ -46,7 +46,7 @@ def _never() -> bool:
     return False
 
 
-def _untold(_: Retry) -> None: ...
+def _tell_nobody(_: Retry) -> None: ...
 
 
 def _as_it_is(subscription: Subscription) -> Subscription:
@@ -118,12 +118,13 @@ async def finish_attempt(
     begun: Begun,
     *,
     is_void: Callable[[], bool] = _never,
-    on_retry: Callable[[Retry], None] = _untold,
+    on_retry: Callable[[Retry], None] = _tell_nobody,
 ) -> Outcome:
     """The rest of `attempt`. On the loop that the handler's coroutine is to run on.
 
     `is_void` is asked after the handler: the broker delivers the message again anyway, so nothing need follow.
-    `on_retry` is called before the retry can be anywhere: another process may be through with it in no time.
+    `on_retry` is called before the retry can be anywhere: another process may be through with it in no time. That it
+    cannot be published shows afterwards: then the message is given back.
     """
     if isinstance(begun, Step):
         message = "%s: event %s came back without an outcome (%d): %s"

@@ -72,13 +72,11 @@ class PrivatePostgres:
 
     def kill(self) -> None:
         """SIGKILL: a crash. Its data stays for `restart`; nobody answers any more when this returns."""
-        server = self._alive()
-        server.send_signal(signal.SIGSTOP)  # it is to have no more children than these
-        children = [os.pidfd_open(pid) for pid in _children(server.pid)]
+        children = _children_of_stopped(self._alive())
         self._server = None
         self._keeper.kill("server")
-        for child in children:
-            _end(child)
+        for pidfd in children:
+            _end(pidfd)
 
     def restart(self) -> None:
         """Start it again on the same data and port; one that still runs is shut down first."""
@@ -135,7 +133,7 @@ class PrivatePostgres:
                 time.sleep(_POLL)
             if self._server.poll() is None:
                 return
-            # After a kill its memory is in use until its last process has noticed.
+            # After a crash that was not `kill` its memory is in use until its last process has noticed.
             if "shared memory block" not in self._log_tail() or time.monotonic() > deadline:
                 raise PostgresError(f"PostgreSQL ended while starting\n{self._log_tail()}")
             time.sleep(_POLL)
@@ -190,8 +188,17 @@ def installed_postgres() -> Path | None:
     return Path(initdb).resolve().parent if initdb else None
 
 
+def _children_of_stopped(server: subprocess.Popen[bytes]) -> list[int]:
+    """Stop it (SIGSTOP), so that it starts and buries nobody any more; pidfds of its children, if it still runs."""
+    if server.poll() is not None:
+        return []
+    server.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    return [os.pidfd_open(pid) for pid in _children(server.pid)]
+
+
 def _children(parent: int) -> list[int]:
-    """Process ids of those that a stopped process started (proc(5): `stat` has the parent behind name and state)."""
+    """Process ids (proc(5): `stat` has the parent's behind name and state)."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
@@ -201,14 +208,14 @@ def _children(parent: int) -> list[int]:
     return found
 
 
-def _end(child: int) -> None:
-    """SIGKILL it, by its pidfd, and return when it is gone. Each is a process group of its own: setsid(2)."""
+def _end(pidfd: int) -> None:
+    """SIGKILL the process, and return when it is gone. PostgreSQL makes each a process group of its own."""
     with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(child, signal.SIGKILL)
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     gone = select.poll()
-    gone.register(child, select.POLLIN)
+    gone.register(pidfd, select.POLLIN)
     gone.poll()
-    os.close(child)
+    os.close(pidfd)
 
 
 def _bin() -> Path:

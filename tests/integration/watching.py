@@ -78,7 +78,7 @@ class Flower:
             return [task for task in seen if task["state"] in states]
 
         try:
-            (task,) = await until_told(found, timeout=90)  # it may be retried, and its events come after it
+            (task,) = await until_told(found, timeout=90, what=f"{name} {states}")  # its events come after it
         except AssertionError as error:
             error.add_note(f"{name} of {event.id} was to be {states}, and is {seen}\n{self.output}")
             raise

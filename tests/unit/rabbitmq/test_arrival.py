@@ -43,8 +43,13 @@ turns: list[Callable[[], None]] = []  # what is to be called at the end of this 
 
 
 class Events(list[dict[str, Any]]):
+    flushed = 0  #: how many of them were told at once
+
     def send(self, type: str, **fields: Any) -> None:
         self.append({"type": type, **fields})
+
+    def flush(self) -> None:
+        self.flushed = len(self)
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +60,12 @@ def celerys_state() -> Iterator[None]:
     state.reset_state()
 
 
-def delivery(channel: Channel, events: Events | None = None) -> Delivery:
+def delivery(channel: Channel, events: Any = None) -> Delivery:
     task: Any = SimpleNamespace(name="audit")
     envelope = Envelope("audit", "audit", b"{}", {"message_id": "e1"}, {}, "trade.executed")
     acks = Acks(channel, turns.append)
     acks.take(1)
-    return Delivery("e1:audit", task, envelope, 1, acks, "node@host", events.send if events is not None else None)
+    return Delivery("e1:audit", task, envelope, 1, acks, "node@host", events)
 
 
 def end_of_turn() -> None:
@@ -101,10 +106,11 @@ def test_celerys_event_is_true_to_the_outcome(outcome: Any, told: str) -> None:
 
 
 def test_a_retry_is_told_of_once() -> None:
-    """Before there is one: not when it is safe."""
+    """Before there is one, and at once; not when it is safe."""
     events = Events()
     retried = delivery(Channel(), events)
-    retried.tell(Retry(1.0, FAILURE))
+    retried.tell_retry(Retry(1.0, FAILURE))
+    assert events.flushed == 1
     retried.settle(Retry(1.0, FAILURE))
     assert [event["type"] for event in events] == ["task-retried"]
 

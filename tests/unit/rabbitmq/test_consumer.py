@@ -1,12 +1,14 @@
 """How Celery's consumer finds what takes a subscription's messages."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from qt_events import CeleryEventBus, Event
-from qt_events.rabbitmq.consumer import _Strategies
+from qt_events.rabbitmq.consumer import EventConsumer, _Strategies
+from qt_events.rabbitmq.pool import AsyncioPool
 
 
 def handle(_: Event) -> None: ...
@@ -23,3 +25,17 @@ def test_a_task_that_came_after_the_connection_is_served(monkeypatch: pytest.Mon
     monkeypatch.setattr(bus.app.tasks["late"], "start_strategy", lambda *_: made)
     assert strategies["late"] is made
     assert strategies["late"] is made
+
+
+async def test_monitors_of_the_asyncio_pool_are_told_at_the_end_of_the_turn() -> None:
+    """Once, of all that happened in it, and not at the next look of Celery's hub."""
+    told: list[str] = []
+    consumer: Any = EventConsumer.__new__(EventConsumer)
+    consumer.pool = AsyncioPool.__new__(AsyncioPool)
+    consumer.pool.loop, consumer.pool._running = asyncio.get_running_loop(), True  # noqa: SLF001
+    consumer.event_dispatcher = SimpleNamespace(flush=lambda: told.append("flushed"))
+    for turn in (1, 2):
+        for _ in range(3):
+            consumer.on_send_event_buffered()
+        await asyncio.sleep(0)
+        assert told == ["flushed"] * turn

@@ -97,12 +97,19 @@ def test_a_blocked_connection_is_closed_without_a_goodbye(connection: Connected,
         connection.close()
 
 
-def test_a_retry_is_told_of_at_once(events: TaskEvents) -> None:
-    """Other words about tasks wait for more of them, or the end of the loop's turn."""
-    events.send("task-started")
-    assert not published(events)
-    events.send("task-retried")
-    assert [[event["type"] for event in batch] for batch in published(events)] == [["task-started", "task-retried"]]
+def test_a_retry_is_told_of_at_once_or_not_at_all(connection: Connected, events: TaskEvents) -> None:
+    """After reconnecting the next attempt may be over: Celery's State would have the task wait for ever."""
+    events.producer.publish.side_effect = OSError
+    for kind in ("task-started", "task-retried", "task-received"):
+        events.send(kind)
+    events.send("worker-heartbeat")
+    successor = TaskEvents(connection, app=events.app)
+    successor.producer = Mock()
+    successor.extend_buffer(events)
+    successor.flush()
+    tasks, heartbeat = published(successor)
+    assert [event["type"] for event in tasks] == ["task-started", "task-received"]
+    assert heartbeat["type"] == "worker-heartbeat"
 
 
 def test_what_waits_for_a_connection_is_bounded(events: TaskEvents) -> None:

@@ -141,6 +141,14 @@ def test_monitors_know_of_a_retry_before_it_is_on_its_way() -> None:
     assert desk.made_safe == outcomes
 
 
+def test_monitors_hear_of_no_retry_that_there_will_not_be() -> None:
+    """The channel is gone: the broker delivers the event again."""
+    desk: Any = Desk(print)
+    told: list[Outcome] = []
+    asyncio.run(tasks.finish_attempt(ENVELOPE, desk, Again(1.0, FAILURE), is_void=lambda: True, on_retry=told.append))
+    assert (told, desk.made_safe, desk.outcomes) == ([], [], [])
+
+
 def test_what_is_told_to_end_has_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """Billiard ends a child by SystemExit wherever it is: the event is delivered again."""
     desk = Desk(print)
