@@ -19,6 +19,9 @@ class Declarations:
     """The Preparation of every event that is published: what was subscribed before stands before it is written.
 
     What could not be declared is wanted still: the publish it was for fails with it, and the next one tries again.
+
+    In a new era everything is declared again, not only the exchange. RabbitMQ 3.10.8, killed under load, now and then
+    comes back with a queue that was bound seconds before and is no more; nothing that is published would reach it.
     """
 
     def __init__(
@@ -31,28 +34,30 @@ class Declarations:
     ) -> None:
         self._topology, self._publisher, self._prefetch, self._serves = topology, publisher, prefetch, serves
         self._taker = taker
-        self._missing: dict[str, Subscription] = {}
-        self._session = 0  # the publisher's session in which the exchange was declared
+        self._wanted: dict[str, Subscription] = {}
+        self._missing: dict[str, Subscription] = {}  # those of them that are not declared yet, in this era
+        self._era = 0  # the publisher's, in which the exchange was declared
         self._levels: dict[str, Level] = {}
         self._instance = _new_instance()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """The child is another instance, and declares by itself what its parent may have been about to."""
-        self._instance, self._session, self._levels = _new_instance(), 0, {}
+        self._instance, self._era, self._levels = _new_instance(), 0, {}
 
     def want(self, subscription: Subscription) -> None:
         """It is new, or has a new pattern."""
-        self._missing[subscription.name] = subscription
+        self._wanted[subscription.name] = self._missing[subscription.name] = subscription
 
     def drop(self, subscription: Subscription) -> None:
         """It need not be declared any more."""
+        self._wanted.pop(subscription.name, None)
         self._missing.pop(subscription.name, None)
 
     async def made(self) -> None:
         """Return when all that was wanted so far stands."""
         if self._missing:
-            await self._publisher.ask(Declare(self.about, lambda channel: self.make(channel, self._publisher.session)))
+            await self._publisher.ask(Declare(self.about, lambda channel: self.make(channel, self._publisher.era)))
 
     # As a Preparation, in the publisher's thread
 
@@ -61,24 +66,25 @@ class Declarations:
         """What is being declared."""
         return f"exchange {self._topology.events!r}"
 
-    def needed(self, session: int) -> bool:
-        """Whether something was subscribed since, or the channel is new: what stood may be gone."""
-        return bool(self._missing) or session != self._session
+    def needed(self, era: int) -> bool:
+        """Whether something was subscribed since, or what stood may be gone."""
+        return bool(self._missing) or era != self._era
 
-    def make(self, channel: Channel, session: int) -> None:
+    def make(self, channel: Channel, era: int) -> None:
         """Declare it.
 
         Raises:
             TopologyError: something stands on the broker with other arguments.
         """
-        if session != self._session:
+        if era != self._era:
             self._topology.declare_base(channel)
-            self._session = session
+            self._missing.update(self._wanted)
+            self._era = era
         for subscription in tuple(self._missing.values()):
             patterns = subscription.patterns
             self._declare(channel, subscription, self.key(subscription))
             if subscription.patterns == patterns:  # else it got another one meanwhile
-                self.drop(subscription)
+                self._missing.pop(subscription.name, None)
 
     def _declare(self, channel: Channel, subscription: Subscription, key: str) -> None:
         self._topology.declare_subscription(channel, subscription, key, served=self._serves(subscription))
@@ -91,7 +97,7 @@ class Declarations:
     def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
         """Delete everything; what is published later declares again what it needs."""
         self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
-        self._session, self._levels = 0, {}
+        self._era, self._levels = 0, {}
         for subscription in subscriptions:
             self.want(subscription)
 
@@ -124,20 +130,20 @@ class Declarations:
 
 
 class Level:
-    """A Preparation: a delay level, declared once a session, however many wait to be published into it."""
+    """A Preparation: a delay level, declared once an era, however many wait to be published into it."""
 
     def __init__(self, topology: Topology, delay: float, about: str) -> None:
         self._topology, self._delay, self.about = topology, delay, about
-        self._session = 0  # the publisher's session in which it was declared
+        self._era = 0  # the publisher's, in which it was declared
 
-    def needed(self, session: int) -> bool:
-        """Whether the channel is new: what stood may be gone."""
-        return session != self._session
+    def needed(self, era: int) -> bool:
+        """Whether what stood may be gone."""
+        return era != self._era
 
-    def make(self, channel: Channel, session: int) -> None:
+    def make(self, channel: Channel, era: int) -> None:
         """Declare it. TopologyError: something stands on the broker with other arguments."""
         self._topology.declare_level(channel, self._delay)
-        self._session = session
+        self._era = era
 
 
 def _new_instance() -> str:

@@ -19,17 +19,17 @@ _TURN = 100  # waiters that are told before the rest of their loop has its turn
 class Preparation(Protocol):
     """What must stand on the broker before an order is carried out. Runs in the publisher's thread.
 
-    `session` numbers the publisher's channels: what was declared in an earlier one may be gone.
+    `era` is the publisher's: what was declared in an earlier one may be gone.
     """
 
     @property
     def about(self) -> str:
         """What is declared, for the text of an error."""
 
-    def needed(self, session: int) -> bool:
+    def needed(self, era: int) -> bool:
         """Whether there is anything to declare."""
 
-    def make(self, channel: Channel, session: int) -> None:
+    def make(self, channel: Channel, era: int) -> None:
         """Declare it, on a channel of its own, where a refusal closes nobody else's."""
 
 
@@ -96,11 +96,11 @@ class Declare(Order):
         super().__init__(first=self)
         self.about, self.action = about, action
 
-    def needed(self, _session: int) -> bool:
+    def needed(self, _era: int) -> bool:
         """Always."""
         return True
 
-    def make(self, channel: Channel, _session: int) -> None:
+    def make(self, channel: Channel, _era: int) -> None:
         """Do it."""
         self.action(channel)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import kombu
 from amqp import Channel
 from amqp.basic_message import Message as RawMessage
-from amqp.exceptions import ChannelError, FrameSyntaxError
+from amqp.exceptions import ChannelError, FrameSyntaxError, NotFound
 
 from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.confirms import Ledger
@@ -63,6 +63,7 @@ class Session:
             for readable in (self._raw.sock, self._publisher.reader):
                 self._poll.register(readable, select.POLLIN)
             self._open_channel()
+            self._publisher.era += 1
         except BaseException:
             self._raw.collect()
             raise
@@ -155,7 +156,7 @@ class Session:
 
     def _carry_out(self, order: Order) -> None:
         try:
-            if order.first is not None and order.first.needed(self._publisher.session):
+            if order.first is not None and order.first.needed(self._publisher.era):
                 self._send()
                 self._prepare(order.first)
         except QtEventsError as error:
@@ -176,7 +177,7 @@ class Session:
 
     def _refusal(self, channel: Channel, preparation: Preparation) -> QtEventsError | None:
         try:
-            preparation.make(channel, self._publisher.session)
+            preparation.make(channel, self._publisher.era)
         except (ChannelError, QtEventsError) as error:
             cause = error if isinstance(error, ChannelError) else error.__cause__
             if is_about_a_publish(cause):  # our own channel ended, while the other one's answer was waited for
@@ -209,6 +210,7 @@ class Session:
             self._ended.append(order)
             self._flush()
         self._give_back()
+        self._publisher.era += isinstance(error, NotFound)
         self._careful = len(unconfirmed)
         self._confirm_from_here()  # py-amqp has opened the channel again
 

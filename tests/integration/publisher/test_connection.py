@@ -11,8 +11,8 @@ from qt_events.errors import BrokerUnreachableError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import Make, until, until_told
-from tests.integration.publisher.scene import SHORT, event, keeping, taken, within
+from tests.integration.conftest import Make, channel_to, until, until_told
+from tests.integration.publisher.scene import KEPT, SHORT, event, keeping, taken, within
 
 
 async def test_nobody_listening_is_a_named_error_in_time(make_bus: Make) -> None:
@@ -75,6 +75,23 @@ async def test_a_connection_closed_by_the_broker_fails_no_publish(
     there = await asyncio.to_thread(taken, amqp_url)
     first_seen = list(dict.fromkeys(there))
     assert first_seen == list(range(next(sent)))
+
+
+@pytest.mark.parametrize("gone", ["binding", "queue"])
+async def test_what_a_broker_has_lost_stands_again_before_the_next_publish(
+    bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str, gone: str
+) -> None:
+    """RabbitMQ, killed, may come back without a binding that it had confirmed a second before."""
+    await bus.publish(event(1))
+    with channel_to(amqp_url) as channel:
+        if gone == "binding":
+            channel.queue_unbind(KEPT, "qt.events", "#")
+        else:
+            channel.queue_delete(KEPT)
+    await until_told(lambda: management.close_connections(vhost))
+    await until(lambda: bus.publisher.session == 2)
+    await bus.publish(event(2), mandatory=True)
+    assert (await asyncio.to_thread(taken, amqp_url))[-1] == 2
 
 
 async def test_an_idle_publisher_stays_connected(

@@ -59,32 +59,43 @@ def subscription(broadcast: bool = False) -> Subscription:
     return made
 
 
-def make(declarations: Declarations, session: int = 1) -> None:
+def make(declarations: Declarations, era: int = 1) -> None:
     channel: Any = None
-    declarations.make(channel, session)
+    declarations.make(channel, era)
 
 
-def test_everything_is_declared_once_a_session(declarations: Declarations, topology: RecordingTopology) -> None:
-    """The exchange again on a new channel: it may be gone; subscriptions once."""
+def test_everything_is_declared_once_an_era(declarations: Declarations, topology: RecordingTopology) -> None:
+    """What stood before may be gone: the exchange, a queue, a binding."""
     declarations.want(subscription())
     assert declarations.needed(1)
     make(declarations, 1)
     assert not declarations.needed(1)
     assert declarations.needed(2)
     make(declarations, 2)
+    assert topology.declared == ["base", ("guard", ("first",))] * 2
+
+
+def test_what_is_served_here_no_more_is_not_declared_again(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Its queue stays as it is, or is gone because somebody has deleted it."""
+    declarations.want(subscription())
+    make(declarations, 1)
+    declarations.drop(subscription())
+    make(declarations, 2)
     assert topology.declared == ["base", ("guard", ("first",)), "base"]
 
 
-def test_a_delay_level_is_declared_once_a_session_however_many_wait_for_it(
+def test_a_delay_level_is_declared_once_an_era_however_many_wait_for_it(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
     """Each declaration is a dozen round trips on the publisher's one thread."""
     channel: Any = None
     waiting = [declarations.level(delay) for delay in (0.3, 0.4, 0.35, 0.5)]
-    for session in (1, 2):
+    for era in (1, 2):
         for level in waiting:
-            if level.needed(session):
-                level.make(channel, session)
+            if level.needed(era):
+                level.make(channel, era)
     assert topology.declared == ["qt.retry.400", "qt.retry.800"] * 2
 
 
