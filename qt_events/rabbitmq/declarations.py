@@ -20,8 +20,8 @@ class Declarations:
 
     What could not be declared is wanted still: the publish it was for fails with it, and the next one tries again.
 
-    In a new era everything is declared again, not only the exchange. RabbitMQ 3.10.8, killed under load, now and then
-    comes back with a queue that was bound seconds before and is no more; nothing that is published would reach it.
+    In a new era everything is declared again, not only the exchange. RabbitMQ 3.10.8 confirms a binding before its log
+    is on disk: killed a second later, it may come back without, and nothing that is published would reach the queue.
     """
 
     def __init__(

@@ -32,8 +32,10 @@ _ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_
 
 # On every node of the cluster; a single one is a cluster of its own.
 _SYNC = """\
-[ok = rpc:call(Node, dets, sync, [Table])
- || Node <- rabbit_nodes:all_running(), Table <- rpc:call(Node, dets, all, [])]."""
+[begin
+   ok = rpc:call(Node, mnesia, sync_log, []),
+   [ok = rpc:call(Node, dets, sync, [Table]) || Table <- rpc:call(Node, dets, all, [])]
+ end || Node <- rabbit_nodes:all_running()]."""
 
 
 class Node:
@@ -91,7 +93,8 @@ class Node:
         """Returns when what has been declared so far is on disk; call it before a `kill` soon after a declare.
 
         RabbitMQ 3.10.8 notes a new quorum queue in tables (DETS) that it writes up to a second later: killed before
-        that, it comes back with a queue that answers nobody, whatever was confirmed into it.
+        that, it comes back with a queue that answers nobody, whatever was confirmed into it. The last of its other
+        declarations (Mnesia's log) is not on disk either when it is confirmed: a binding may be gone.
         """
         self.rabbitmqctl("eval", _SYNC)
 
