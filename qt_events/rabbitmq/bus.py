@@ -302,6 +302,9 @@ class CeleryEventBus(Hosted):
         )
 
     async def delete_topology(self) -> None:
-        """Delete every exchange and queue of this bus's prefix and subscriptions, with what is in them."""
+        """Delete every exchange and queue of this bus's prefix and subscriptions, with what is in them.
+
+        Processes that subscribe the same declare them again with their next connection: end those first.
+        """
         subscriptions = list(self.subscriptions)
         await self.publisher.ask(Declare("all", lambda channel: self.declarations.remove(channel, subscriptions)))

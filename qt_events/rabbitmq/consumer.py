@@ -144,15 +144,16 @@ class EventConsumer(Consumer):
 
     def on_send_event_buffered(self) -> None:
         """Celery's own tells monitors at its hub's next step: on an idle asyncio pool a quarter of a second later."""
-        if not (isinstance(self.pool, AsyncioPool) and self.pool.serving):
-            super().on_send_event_buffered()
+        if not (isinstance(self.pool, AsyncioPool) and self.pool.is_in_charge):
+            super().on_send_event_buffered()  # from another thread it wakes the hub
         elif not self._flush_is_due:
             self._flush_is_due = True
             self.pool.loop.call_soon(self._flush_now)
 
     def _flush_now(self) -> None:
         self._flush_is_due = False
-        self._flush_events()
+        if self.pool.serving:  # else the dispatcher is Celery's thread's again, which takes over what waits
+            self._flush_events()
 
     def _maybe_stop(self) -> None:
         if self._serving.stop_wanted:

@@ -1,18 +1,23 @@
 """Declarations: a bus's subscriptions as queues, and which of them stand on the broker already."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from amqp import Channel
 
+from qt_events.errors import TopologyError
 from qt_events.rabbitmq.forking import renew_after_fork
 from qt_events.rabbitmq.orders import Declare
 from qt_events.rabbitmq.provenance import Provenance
 from qt_events.rabbitmq.publisher import Publisher
 from qt_events.rabbitmq.queues import SubscriptionQueue
+from qt_events.rabbitmq.standing import is_about_a_publish
 from qt_events.rabbitmq.topology import Topology
 from qt_events.subscription import Subscription
+
+logger = logging.getLogger("qt_events")
 
 
 class Declarations:
@@ -22,6 +27,7 @@ class Declarations:
 
     In a new era everything is declared again, not only the exchange. RabbitMQ 3.10.8 confirms a binding before its log
     is on disk: killed a second later, it may come back without, and nothing that is published would reach the queue.
+    What cannot be declared any more, though it could, is logged, and publishing goes on.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class Declarations:
         self._taker = taker
         self._wanted: dict[str, Subscription] = {}
         self._missing: dict[str, Subscription] = {}  # those of them that are not declared yet, in this era
+        self._stood: set[str] = set()  # those that were declared as they are, in this era or before
         self._era = 0  # the publisher's, in which the exchange was declared
         self._levels: dict[str, Level] = {}
         self._instance = _new_instance()
@@ -44,9 +51,13 @@ class Declarations:
     def after_fork(self) -> None:
         """The child is another instance, and declares by itself what its parent may have been about to."""
         self._instance, self._era, self._levels = _new_instance(), 0, {}
+        for subscription in tuple(self._wanted.values()):
+            if subscription.broadcast and subscription.name not in self._missing:
+                del self._wanted[subscription.name]  # nobody would read this instance's queue
 
     def want(self, subscription: Subscription) -> None:
         """It is new, or has a new pattern."""
+        self._stood.discard(subscription.name)
         self._wanted[subscription.name] = self._missing[subscription.name] = subscription
 
     def drop(self, subscription: Subscription) -> None:
@@ -74,20 +85,35 @@ class Declarations:
         """Declare it.
 
         Raises:
-            TopologyError: something stands on the broker with other arguments.
+            TopologyError: something that was not declared before stands on the broker with other arguments.
         """
         if era != self._era:
             self._topology.declare_base(channel)
             self._missing.update(self._wanted)
             self._era = era
+        ways = True  # of all of them; then they stand
         for subscription in tuple(self._missing.values()):
             patterns = subscription.patterns
-            self._declare(channel, subscription, self.key(subscription))
+            if self._declare_or_tell(channel, subscription, ways=ways):
+                ways = False
             if subscription.patterns == patterns:  # else it got another one meanwhile
                 self._missing.pop(subscription.name, None)
+                self._stood.add(subscription.name)
 
-    def _declare(self, channel: Channel, subscription: Subscription, key: str) -> None:
-        self._topology.declare_subscription(channel, subscription, key, served=self._serves(subscription))
+    def _declare_or_tell(self, channel: Channel, subscription: Subscription, *, ways: bool) -> bool:
+        """Whether it is declared. TopologyError if it never was."""
+        try:
+            self._declare(channel, subscription, self.key(subscription), ways=ways)
+        except TopologyError as error:
+            if subscription.name not in self._stood or is_about_a_publish(error.__cause__):
+                raise
+            logger.error("%s is not declared again, and may hear nothing: %s", subscription.name, error)  # noqa: TRY400
+            return False
+        return True
+
+    def _declare(self, channel: Channel, subscription: Subscription, key: str, *, ways: bool = True) -> None:
+        served = self._serves(subscription)
+        self._topology.declare_subscription(channel, subscription, key, served=served, ways=ways)
 
     def level(self, delay: float) -> "Level":
         """The Preparation of a publish into the delay level for so many seconds."""
@@ -98,8 +124,8 @@ class Declarations:
         """Delete everything; what is published later declares again what it needs."""
         self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
         self._era, self._levels = 0, {}
-        for subscription in subscriptions:
-            self.want(subscription)
+        self._stood.clear()
+        self._missing.update(self._wanted)
 
     # Names and queues
 

@@ -232,6 +232,11 @@ class AsyncioPool(BasePool):
         """The connection is the loop's: nobody else may use it."""
         return self._running
 
+    @property
+    def is_in_charge(self) -> bool:
+        """This is the loop's thread, and the connection is its own."""
+        return self._running and threading.get_ident() == self._thread
+
     # The connection comes and goes; on the loop's thread
 
     def resume(self) -> None:

@@ -320,9 +320,9 @@ class Publisher:
         if str(error) not in self._told:  # each reason once an outage
             self._told.add(str(error))
             logger.warning("publisher: no connection (%s), trying until there is one", error)
-        self._connected, self._last_error = False, error
-        if self._alarmed:
+        if self._alarmed and self._connected:
             self._alarm_ended = monotonic()
+        self._connected, self._last_error = False, error
 
     def _refuse_the_rest(self) -> None:
         """After closing: nothing comes in any more."""

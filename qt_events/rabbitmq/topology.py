@@ -127,18 +127,20 @@ class Topology:
         self._refused.clear()
 
     def declare_subscription(
-        self, channel: Channel, subscription: Subscription, key: str, *, served: bool = True
+        self, channel: Channel, subscription: Subscription, key: str, *, served: bool = True, ways: bool = True
     ) -> None:
         """The queue of a subscription (`key` is its name, for a broadcast its instance), and all that belongs to it.
 
         Where this user may declare nothing, it has to stand already. Unless it is `served` by this process, this user
-        need not be able to bind it either.
+        need not be able to bind it either. `ways`: what all subscriptions share, too.
 
         Raises:
             TopologyError: something stands on the broker with other arguments, or is missing and may not be declared.
         """
         standing = self._standing(channel)
         try:
+            if ways:
+                self._declare_ways(standing)
             self._declare_lasting(standing, subscription)
             standing.queue(self.queue(key), **self._queue(**self._dead_lettering(subscription)))
             standing.bind(self.queue(key), self.redeliver, key, served=served)
@@ -164,7 +166,7 @@ class Topology:
             raise topology_error(error, f"prefix {self.prefix!r}") from error
         for subscription in subscriptions:
             if not subscription.broadcast:
-                self.declare_subscription(channel, subscription, subscription.name)
+                self.declare_subscription(channel, subscription, subscription.name, ways=False)
 
     def declare_level(self, channel: Channel, delay: float) -> None:
         """The delay level for `delay` seconds: what expires in it comes back by `redeliver`."""
@@ -187,8 +189,7 @@ class Topology:
             standing.exchange(exchange, "topic")
 
     def _declare_lasting(self, standing: Standing, subscription: Subscription) -> None:
-        """What all its processes share, beside the queue."""
-        self._declare_ways(standing)
+        """What all its processes share, beside the queue and the ways."""
         name = subscription.name
         if standing.queue(self.dead(name), **self._queue()):
             standing.bind(self.dead(name), self.dead_letters, name)

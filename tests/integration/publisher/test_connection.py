@@ -89,9 +89,26 @@ async def test_what_a_broker_has_lost_stands_again_before_the_next_publish(
         else:
             channel.queue_delete(KEPT)
     await until_told(lambda: management.close_connections(vhost))
-    await until(lambda: bus.publisher.session == 2)
+    await until(lambda: bus.publisher.session > 1)
     await bus.publish(event(2), mandatory=True)
     assert (await asyncio.to_thread(taken, amqp_url))[-1] == 2
+
+
+async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
+    bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody made the queue of one subscription anew, with other arguments; the others hear what they should."""
+    bus.subscribe("bell.rung", print, name="bell")
+    await bus.publish(event(1))
+    with channel_to(amqp_url) as channel:
+        channel.queue_delete(KEPT)
+        channel.queue_declare(KEPT, durable=True, auto_delete=False)
+    await until_told(lambda: management.close_connections(vhost))
+    await until(lambda: bus.publisher.session > 1)
+    await bus.publish(event(2, "bell.rung"), mandatory=True)
+    assert await asyncio.to_thread(taken, amqp_url, "qt.sub.bell") == [2]
+    assert caplog.text.count("kept is not declared again") == 1
+    assert "x-queue-type" in caplog.text
 
 
 async def test_an_idle_publisher_stays_connected(

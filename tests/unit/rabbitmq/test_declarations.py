@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from amqp import spec
+from amqp.exceptions import AccessRefused
 
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.declarations import Declarations
@@ -36,7 +38,11 @@ class RecordingTopology:
     def declare_level(self, _channel: object, delay: float) -> None:
         self.declared.append(self.level(delay)[0])
 
-    def declare_subscription(self, _channel: object, subscription: Subscription, key: str, *, served: bool) -> None:
+    def declare_subscription(
+        self, _channel: object, subscription: Subscription, key: str, *, served: bool, ways: bool
+    ) -> None:
+        if ways:
+            self.declared.append("ways")
         patterns, self.served = subscription.patterns, served
         self.meanwhile()
         self.declared.append((key, patterns))
@@ -53,8 +59,8 @@ def declarations(topology: RecordingTopology) -> Declarations:
     return Declarations(topology, publisher, lambda _: 1, lambda each: each.broadcast)  # type: ignore[arg-type]
 
 
-def subscription(broadcast: bool = False) -> Subscription:
-    made = Subscription("guard", print, broadcast=broadcast)
+def subscription(broadcast: bool = False, name: str = "guard") -> Subscription:
+    made = Subscription(name, print, broadcast=broadcast)
     made.patterns = ("first",)
     return made
 
@@ -72,7 +78,57 @@ def test_everything_is_declared_once_an_era(declarations: Declarations, topology
     assert not declarations.needed(1)
     assert declarations.needed(2)
     make(declarations, 2)
-    assert topology.declared == ["base", ("guard", ("first",))] * 2
+    assert topology.declared == ["base", "ways", ("guard", ("first",))] * 2
+
+
+def test_what_all_share_is_declared_once(declarations: Declarations, topology: RecordingTopology) -> None:
+    """It is half of what a subscription needs."""
+    for name in ("guard", "audit"):
+        declarations.want(subscription(name=name))
+    make(declarations)
+    assert topology.declared == ["base", "ways", ("guard", ("first",)), ("audit", ("first",))]
+
+
+def test_what_cannot_be_declared_again_fails_nobody(
+    declarations: Declarations, topology: RecordingTopology, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, once an era, and the others are declared. A new pattern of it is another matter."""
+
+    def refuse_once() -> None:
+        topology.meanwhile = lambda: None
+        message = "different"
+        raise TopologyError(message)
+
+    guard = subscription()
+    declarations.want(guard)
+    declarations.want(subscription(name="audit"))
+    make(declarations, 1)
+    topology.declared, topology.meanwhile = [], refuse_once
+    make(declarations, 2)
+    assert topology.declared == ["base", "ways", "ways", ("audit", ("first",))]
+    assert not declarations.needed(2)
+    assert "guard is not declared again, and may hear nothing: different" in caplog.text
+    declarations.want(guard)
+    topology.meanwhile = refuse_once
+    with pytest.raises(TopologyError):
+        make(declarations, 2)
+
+
+def test_a_publish_that_was_refused_meanwhile_is_none_of_its_business(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """The publisher's own channel was closed while it waited: it begins anew, and this is declared then."""
+
+    def refuse() -> None:
+        topology.meanwhile = lambda: None
+        raise TopologyError("no") from AccessRefused("no", spec.Basic.Publish)
+
+    declarations.want(subscription())
+    make(declarations, 1)
+    topology.meanwhile = refuse
+    with pytest.raises(TopologyError):
+        make(declarations, 2)
+    assert declarations.needed(2)
 
 
 def test_what_is_served_here_no_more_is_not_declared_again(
@@ -83,7 +139,7 @@ def test_what_is_served_here_no_more_is_not_declared_again(
     make(declarations, 1)
     declarations.drop(subscription())
     make(declarations, 2)
-    assert topology.declared == ["base", ("guard", ("first",)), "base"]
+    assert topology.declared == ["base", "ways", ("guard", ("first",)), "base"]
 
 
 def test_a_delay_level_is_declared_once_an_era_however_many_wait_for_it(
@@ -116,7 +172,7 @@ def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too
     assert declarations.needed(1)
     make(declarations)
     assert not declarations.needed(1)
-    assert topology.declared[1:] == [("guard", ("first",)), ("guard", ("first", "second"))]
+    assert topology.declared[1:] == ["ways", ("guard", ("first",)), "ways", ("guard", ("first", "second"))]
 
 
 def test_what_could_not_be_declared_is_wanted_still(declarations: Declarations, topology: RecordingTopology) -> None:
@@ -143,6 +199,19 @@ def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:
     assert declarations.key(state).startswith("guard.")
     assert declarations.key(state) != before
     assert declarations.key(subscription()) == "guard"
+
+
+def test_a_forked_child_makes_no_queue_that_nobody_reads(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Of a broadcast: each would collect events until it expires. What processes share it declares."""
+    declarations.want(subscription(broadcast=True, name="cache"))
+    declarations.want(subscription())
+    make(declarations)
+    topology.declared = []
+    declarations.after_fork()
+    make(declarations)
+    assert topology.declared == ["base", "ways", ("guard", ("first",))]
 
 
 @pytest.mark.parametrize("served", [True, False])
