@@ -75,7 +75,7 @@ class Publisher:
         self._places = ""
         self._called = False  # a byte for the thread is on its way
         self.session = 0  #: number of the channel that is, or was last, published on
-        self.era = 0  #: a new one begins where what was declared may be gone: with a connection, or where something was
+        self.era = 0  #: another begins with each connection, and where something was missing: what stood may be gone
 
     def after_fork(self) -> None:
         """Connection and thread are the parent's."""
