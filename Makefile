@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
 ARGS ?=
-# Tests mostly wait, for processes that start and stop: three at a time, each with servers of its own.
-JOBS ?= 3
+# Tests mostly wait, for processes that start and stop: two at a time, each with servers of its own.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test soak fuzz bench check clean

@@ -72,7 +72,10 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
     await rig.worker(url=near)
     async with Load(rig.bus(near), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
         await load.more(80)
-        await until_told(lambda: {each["node"] for each in cluster.management.connections(vhost)} == {follower.name})
+        here = {follower.name}
+        await until_told(
+            lambda: {each["node"] for each in cluster.management.connections(vhost)} == here, what="all there"
+        )
         assert await asyncio.to_thread(cluster.leader, QUEUE, vhost) is leader
         await killed(cluster, follower, rig, load, "follower killed")
     await nothing_is_lost(rig, load, nodes=1, workers=1)

@@ -12,10 +12,10 @@ async def test_a_blocking_call_is_our_own_stall() -> None:
     """All of it, with the line it was in."""
     async with Stalls() as stalls:
         await asyncio.sleep(0.05)
-        time.sleep(0.2)  # noqa: ASYNC251  # the point
+        time.sleep(1.0)  # noqa: ASYNC251  # the point
         await asyncio.sleep(0.05)
-    assert stalls.worst.own > 0.15
-    assert "time.sleep(0.2)" in stalls.worst.doing
+    assert stalls.worst.own > 0.5  # at such a time a busy machine takes its part
+    assert "time.sleep(1.0)" in stalls.worst.doing
 
 
 async def test_computing_is_our_own_stall() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import traceback
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -81,6 +81,10 @@ class Webhook:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(asyncio.IncompleteReadError):  # a client may leave without a word
+            await self._answer(reader, writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
         self.posts.append(Post(head, json.loads(await reader.readexactly(int(length.split(":")[1])))))
@@ -88,7 +92,6 @@ class Webhook:
         if said == HANG:
             await self._over.wait()
         writer.write(said)
-        writer.close()
 
 
 class Desk:
