@@ -43,24 +43,6 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.backends import create_event_bus
 from qt_events.bus import EventBus
-from qt_events.catalog import (
-    HealthStatus,
-    HealthStatusChanged,
-    HealthStatusChangedEvent,
-    ModelPromoted,
-    ModelPromotedEvent,
-    OpportunitiesUpdated,
-    OpportunitiesUpdatedEvent,
-    PolicyUpdated,
-    PolicyUpdatedEvent,
-    RiskMode,
-    Side,
-    Stage,
-    StrategyPromoted,
-    StrategyPromotedEvent,
-    TradeExecuted,
-    TradeExecutedEvent,
-)
 from qt_events.component import Component
 from qt_events.errors import (
     BackpressureError,
@@ -95,8 +77,26 @@ from qt_events.errors import (
     UnroutableError,
     UsageError,
 )
-from qt_events.events import Event, current_event
-from qt_events.payload import Payload
+from qt_events.events.event import Event, current_event
+from qt_events.events.payload import Payload
+from qt_events.events.quantum_trader import (
+    HealthStatus,
+    HealthStatusChanged,
+    HealthStatusChangedEvent,
+    ModelPromoted,
+    ModelPromotedEvent,
+    OpportunitiesUpdated,
+    OpportunitiesUpdatedEvent,
+    PolicyUpdated,
+    PolicyUpdatedEvent,
+    RiskMode,
+    Side,
+    Stage,
+    StrategyPromoted,
+    StrategyPromotedEvent,
+    TradeExecuted,
+    TradeExecutedEvent,
+)
 from qt_events.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.subscription import EventHandler, Subscription
 

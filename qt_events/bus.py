@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from qt_events.errors import BusStateError
-from qt_events.events import Event, current_event
+from qt_events.events.event import Event, current_event
 from qt_events.subscription import EventHandler, Predicate, Subscription
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from qt_events.codec import encode
 from qt_events.dead_letter_box import DeadLetterBox
 from qt_events.dead_letter_work import Look
 from qt_events.dead_letters import DeadLetterRecord, now, words
 from qt_events.delivery import DeadLetter
-from qt_events.events import Event
+from qt_events.events.cloudevents import encode
+from qt_events.events.event import Event
 from qt_events.subscription import Subscription
 
 Redeliver = Callable[[Event[Any], Subscription], Awaitable[None]]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from qt_events.delivery import DeadLetter
 from qt_events.errors import QtEventsError
-from qt_events.events import new_id
+from qt_events.events.event import new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

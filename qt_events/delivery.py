@@ -20,7 +20,7 @@ from types import CoroutineType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from qt_events.error_text import name_of_type, text_of
-from qt_events.events import Event, bind_attempt
+from qt_events.events.event import Event, bind_attempt
 from qt_events.retry import GiveUp, RetryAfter
 from qt_events.subscription import EventHandler, Subscription
 

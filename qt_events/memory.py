@@ -16,7 +16,7 @@ from qt_events.dead_letter_store import DeadLetterStore
 from qt_events.dead_letters import now
 from qt_events.delivery import HANDLED, SKIPPED, SLOW_AFTER, DeadLetter, Outcome, Retry, SlowHandlerLog, begin
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
-from qt_events.events import Event, checked_event, current_attempt, current_event
+from qt_events.events.event import Event, checked_event, current_attempt, current_event
 from qt_events.hosting import Hosted
 from qt_events.lanes import Lanes
 from qt_events.limits import positive_int, positive_seconds

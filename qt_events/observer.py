@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from qt_events.delivery import Outcome
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.subscription import Subscription
 
 

@@ -13,10 +13,10 @@ from qt_events.errors import (
     InvalidPatternError,
     InvalidPolicyError,
 )
-from qt_events.events import Event
+from qt_events.events.event import Event
+from qt_events.events.topics import validate_pattern
 from qt_events.limits import positive_int
 from qt_events.retry import RetryPolicy
-from qt_events.routing import validate_pattern
 
 EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from qt_events.errors import DuplicateSubscriptionError, UnknownSubscriptionError
+from qt_events.events.topics import RoutingIndex
 from qt_events.retry import RetryPolicy
-from qt_events.routing import RoutingIndex
 from qt_events.subscription import EventHandler, Subscription, checked_policy
 
 

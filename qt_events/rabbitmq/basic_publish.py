@@ -13,7 +13,7 @@ from amqp import spec
 from amqp.basic_message import Message as RawMessage
 from amqp.serialization import dumps
 
-from qt_events.codec import Message
+from qt_events.events.cloudevents import Message
 
 _FRAME = Struct(">BHI")  # kind, channel, size (AMQP 0-9-1, 4.2.3)
 _LONG = Struct(">Q")

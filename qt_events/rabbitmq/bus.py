@@ -8,7 +8,6 @@ import celery
 import kombu
 
 from qt_events.bus import refuse_in_handler, refuse_on_event_loop
-from qt_events.codec import encode
 from qt_events.dead_letters import DeadLetters
 from qt_events.delivery import SLOW_AFTER, Outcome, Retry, SlowHandlerLog
 from qt_events.errors import (
@@ -17,7 +16,8 @@ from qt_events.errors import (
     InvalidUrlError,
     UnroutableError,
 )
-from qt_events.events import Event, checked_event, current_event
+from qt_events.events.cloudevents import encode
+from qt_events.events.event import Event, checked_event, current_event
 from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.observer import Attempt, Observer

@@ -9,11 +9,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from qt_events.codec import decode, encode
 from qt_events.dead_letter_store import DeadLetterStore
 from qt_events.dead_letters import now
 from qt_events.delivery import DeadLetter, Retry, deliver
-from qt_events.events import Event
+from qt_events.events.cloudevents import decode, encode
+from qt_events.events.event import Event
 from qt_events.observer import Attempt
 from qt_events.subscription import Subscription
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from amqp import Channel
 
-from qt_events.codec import Message
+from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.basic_publish import frames
 
 _TURN = 100  # waiters that are told before the rest of their loop has its turn

@@ -12,7 +12,7 @@ from uuid import uuid4
 import kombu
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.codec import MAX_BODY, too_large
+from qt_events.events.cloudevents import MAX_BODY, too_large
 from qt_events.rabbitmq.connection.unreadable import UNREADABLE
 from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, RETURNS, TRIAL, TYPE, Envelope, body_of, encodable
 from qt_events.rabbitmq.provenance import ASTRAY, RETURNED

@@ -18,9 +18,9 @@ import celery
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 
-from qt_events.codec import Message
 from qt_events.delivery import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry, begin
 from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
+from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.handler_thread import HandlerThread, end_if_told
 from qt_events.rabbitmq.orders import Publish

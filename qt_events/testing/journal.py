@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qt_events.delivery import DeadLetter, Retry
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.observer import Attempt
 from qt_events.subscription import Subscription
 

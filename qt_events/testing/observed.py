@@ -9,7 +9,7 @@ from typing import Any, Self
 from qt_events.bus import EventBus
 from qt_events.dead_letters import DeadLetterRecord, DeadLetters, OnLook
 from qt_events.errors import BusStateError, NotSupportedError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.retry import RetryPolicy
 from qt_events.subscription import EventHandler, Predicate, Subscription
 from qt_events.testing.assertions import Assertions

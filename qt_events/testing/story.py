@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.observer import Attempt
 from qt_events.testing.journal import Journal, Publication
 

@@ -58,7 +58,7 @@ def blocks(language: str) -> list[Block]:
 @pytest.fixture
 def namespace(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Of a module `readme`; its event classes are forgotten afterwards, and its buses closed."""
-    monkeypatch.setattr("qt_events.events._classes", _registered_by_the_library())
+    monkeypatch.setattr("qt_events.events.event._classes", _registered_by_the_library())
     module = ModuleType("readme")
     monkeypatch.setitem(sys.modules, "readme", module)
     opened = _remember_buses(monkeypatch)
@@ -80,7 +80,7 @@ def _remember_buses(monkeypatch: pytest.MonkeyPatch) -> list[CeleryEventBus]:
 
 
 def _registered_by_the_library() -> dict[str, Any]:
-    from qt_events import events  # noqa: PLC0415
+    from qt_events.events import event as events  # noqa: PLC0415
 
     return {
         name: {version: cls for version, cls in versions.items() if cls.__module__.startswith("qt_events.")}

@@ -9,7 +9,7 @@ import pytest
 from amqp import Channel
 
 from qt_events.errors import TopologyError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.ledger import Load
 from qt_events.testing.ledger.load import numbered
 from qt_events.testing.management import Management

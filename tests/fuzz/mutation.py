@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qt_events.catalog import PolicyUpdatedEvent
-from qt_events.codec import CONTENT_TYPE, encode
-from qt_events.events import Event
+from qt_events.events.cloudevents import CONTENT_TYPE, encode
+from qt_events.events.event import Event
+from qt_events.events.quantum_trader import PolicyUpdatedEvent
 from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, KEY, RETURNS, TRIAL, TYPE
 
 _STROKES = 4  # at most, for one message

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import amqp
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper

@@ -9,7 +9,6 @@ import amqp
 import pytest
 
 from qt_events import Event, RetryPolicy
-from qt_events.codec import CONTENT_TYPE, Message, encode
 from qt_events.dead_letters import DeadLetterRecord, Progress
 from qt_events.errors import (
     BrokerUnreachableError,
@@ -18,6 +17,7 @@ from qt_events.errors import (
     UnknownDeadLetterError,
     UnknownSubscriptionError,
 )
+from qt_events.events.cloudevents import CONTENT_TYPE, Message, encode
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.envelope import body_of
 from qt_events.rabbitmq.orders import Publish

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from qt_events.errors import BrokerUnreachableError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import PATIENCE, until, until_told

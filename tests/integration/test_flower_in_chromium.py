@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.broker import Broker
 from qt_events.testing.chromium import arguments, chromium
 from tests.integration.conftest import PATIENCE

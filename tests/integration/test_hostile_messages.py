@@ -13,7 +13,7 @@ from uuid import uuid4
 import amqp
 import pytest
 
-from qt_events.codec import MAX_BODY
+from qt_events.events.cloudevents import MAX_BODY
 from qt_events.rabbitmq.envelope import record_from
 from qt_events.rabbitmq.queues import BEGINNING
 from qt_events.testing.broker import Broker

@@ -12,7 +12,7 @@ import celery
 import pytest
 
 from qt_events.errors import InvalidOptionError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.integration.conftest import Fleet, channel_to, until
 from tests.integration.remote import one_dead_letter

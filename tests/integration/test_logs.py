@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import celery
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.log_lines import FIELDS
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder

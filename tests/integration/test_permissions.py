@@ -10,7 +10,7 @@ import pytest
 from amqp.exceptions import AccessRefused
 
 from qt_events import CeleryEventBus, Event, PublishRefusedError, TopologyError
-from qt_events.codec import encode
+from qt_events.events.cloudevents import encode
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until, until_told

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.integration.conftest import Fleet, WorkerProcess, until
 from tests.integration.remote import Remote, monitor, one_dead_letter, publish

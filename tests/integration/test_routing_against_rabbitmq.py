@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import amqp
 import pytest
 
-from qt_events.routing import RoutingIndex, matches
+from qt_events.events.topics import RoutingIndex, matches
 from tests.integration.conftest import channel_to
 
 EXCHANGE = "routing.test"

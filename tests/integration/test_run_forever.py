@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from qt_events.errors import BrokerUnreachableError, BusStateError, ForeignConsumersError, TopologyError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.topology import Topology
 from qt_events.retry import RetryPolicy

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from qt_events.cli import GROUP, build_app
 from qt_events.errors import BrokerError, QtEventsError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.operating.management import ManagementApi

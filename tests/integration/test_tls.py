@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from qt_events.cli import GROUP, build_app
 from qt_events.errors import BrokerUnreachableError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ports import free_ports

@@ -8,7 +8,7 @@ import pytest
 from amqp.exceptions import AccessRefused
 
 from qt_events import PublishRefusedError
-from qt_events.codec import Message
+from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until_told

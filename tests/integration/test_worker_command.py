@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.retry import RetryPolicy
 from tests.faults.rig import Rig, delayed, running
 from tests.integration.conftest import channel_to, depth, until, until_told

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from qt_events.codec import MAX_BODY
+from qt_events.events.cloudevents import MAX_BODY
 from workers import fleet_commands
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,7 +21,7 @@ import pytest
 
 from qt_events import EventFieldsFilter, InMemoryEventBus, InvalidOptionError, configure_logging
 from qt_events.delivery import Done, SlowHandlerLog, deliver
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.log_lines import FIELDS, JsonFormatter, TextFormatter
 from qt_events.logs import bound_fields
 from qt_events.retry import RetryPolicy

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "qt_events"
 MAPPED = [
     ROOT / "cli",
+    ROOT / "events",
     ROOT / "rabbitmq",
     ROOT / "rabbitmq" / "connection",
     ROOT / "rabbitmq" / "operating",

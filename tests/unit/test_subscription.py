@@ -8,14 +8,14 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
-from qt_events.catalog import PolicyUpdatedEvent
 from qt_events.errors import (
     InvalidHandlerError,
     InvalidOptionError,
     InvalidPatternError,
     InvalidPolicyError,
 )
-from qt_events.events import Event
+from qt_events.events.event import Event
+from qt_events.events.quantum_trader import PolicyUpdatedEvent
 from qt_events.retry import RetryPolicy
 from qt_events.subscription import (
     MAX_CONCURRENCY,

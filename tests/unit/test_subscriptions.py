@@ -11,7 +11,7 @@ from qt_events.errors import (
     InvalidPolicyError,
     UnknownSubscriptionError,
 )
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.retry import RetryPolicy
 from qt_events.subscriptions import Subscriptions

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from qt_events.bus import EventBus
 from qt_events.dead_letters import DeadLetterRecord
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.contract.backend import Backend, Member
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import EVERY_GATE, RECORDS, Call, RecordedLog, Recorder

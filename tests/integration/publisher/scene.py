@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from qt_events import Event
-from qt_events.codec import decode
+from qt_events.events.cloudevents import decode
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.integration.conftest import channel_to
 

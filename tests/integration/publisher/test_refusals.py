@@ -5,8 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from qt_events.codec import Message
 from qt_events.errors import PublishRefusedError, UnroutableError
+from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.broker import PrivateBroker

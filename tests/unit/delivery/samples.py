@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.retry import RetryPolicy
 from qt_events.subscription import Subscription
 

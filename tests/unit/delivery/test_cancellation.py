@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from qt_events.delivery import DeadLetter, Done, deliver
-from qt_events.events import Event
+from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 
 

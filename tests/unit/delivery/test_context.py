@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from qt_events.delivery import Done, deliver
-from qt_events.events import Event, current_event
+from qt_events.events.event import Event, current_event
 from tests.unit.delivery.samples import EVENT, subscription
 
 variable: ContextVar[str] = ContextVar("variable", default="outside")

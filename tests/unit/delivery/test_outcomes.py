@@ -10,7 +10,7 @@ import pytest
 
 from qt_events.delivery import DeadLetter, Done, Failure, Retry, deliver
 from qt_events.errors import InvalidPolicyError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.retry import Reject, RetryLater
 from tests.unit.delivery.samples import EVENT, subscription
 

@@ -9,7 +9,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from qt_events.delivery import SlowHandlerLog, deliver
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.stats import Stats
 from qt_events.subscription import Subscription
 from tests.unit.delivery.samples import EVENT, subscription

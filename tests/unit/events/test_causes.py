@@ -1,6 +1,6 @@
 """Causes: what is published while an event is handled names it, and goes on with its story."""
 
-from qt_events.events import Event, correlated, current_event, handled
+from qt_events.events.event import Event, correlated, current_event, handled
 
 
 def test_what_is_published_while_handling_is_caused_by_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qt_events.errors import InvalidEventError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from tests.unit.events.samples import PriceAlertEvent, policy
 
 

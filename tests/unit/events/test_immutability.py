@@ -5,9 +5,9 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from qt_events.events import Event
-from qt_events.frozen import FrozenDict, FrozenList, freeze
-from qt_events.payload import Payload
+from qt_events.events.event import Event
+from qt_events.events.frozen import FrozenDict, FrozenList, freeze
+from qt_events.events.payload import Payload
 
 
 def test_an_event_cannot_change() -> None:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.catalog import HealthStatusChangedEvent, RiskMode
-from qt_events.codec import decode, encode
 from qt_events.errors import InvalidPayloadError
-from qt_events.events import Event
-from qt_events.frozen import MAX_DEPTH
-from qt_events.payload import Payload
+from qt_events.events.cloudevents import decode, encode
+from qt_events.events.event import Event
+from qt_events.events.frozen import MAX_DEPTH
+from qt_events.events.payload import Payload
+from qt_events.events.quantum_trader import HealthStatusChangedEvent, RiskMode
 from tests.unit.events.samples import PriceAlert
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -3,8 +3,8 @@
 import pytest
 
 from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPatternError
-from qt_events.events import Event, event_class
-from qt_events.payload import Payload
+from qt_events.events.event import Event, event_class
+from qt_events.events.payload import Payload
 from tests.unit.events.samples import PriceAlert, PriceAlertEvent
 
 

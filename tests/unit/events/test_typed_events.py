@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from qt_events.catalog import HealthStatus, HealthStatusChangedEvent, TradeExecutedEvent
 from qt_events.errors import InvalidEventError, InvalidPayloadError
-from qt_events.events import Event, event_class
-from qt_events.payload import Payload
+from qt_events.events.event import Event, event_class
+from qt_events.events.payload import Payload
+from qt_events.events.quantum_trader import HealthStatus, HealthStatusChangedEvent, TradeExecutedEvent
 from tests.unit.events.samples import PriceAlert, PriceAlertEvent, policy
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 
 

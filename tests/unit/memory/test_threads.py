@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qt_events.errors import BackpressureError, UnroutableError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from tests.unit.memory.scene import Gate, end, event, run
 

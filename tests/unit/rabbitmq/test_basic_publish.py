@@ -13,7 +13,7 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.codec import Message
+from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.basic_publish import frames
 
 FRAME_MAX = 4096

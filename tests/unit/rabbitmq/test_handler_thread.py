@@ -12,7 +12,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from qt_events.delivery import Done, Outcome, deliver
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.handler_thread import HandlerThread
 from qt_events.subscription import EventHandler, Subscription
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from qt_events.codec import Message
+from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.nacks import ANSWER, LONGEST, PAUSE, Nacks
 from qt_events.rabbitmq.orders import Publish
 

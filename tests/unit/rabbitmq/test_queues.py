@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.codec import MAX_BODY
 from qt_events.errors import DecodeError
+from qt_events.events.cloudevents import MAX_BODY
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.provenance import RETURNED
 from qt_events.rabbitmq.queues import BEGINNING, ENVELOPE, SubscriptionQueue

@@ -12,7 +12,7 @@ from celery.exceptions import Reject, Retry
 from qt_events.delivery import DeadLetter, Done, Failure, Outcome
 from qt_events.delivery import Retry as Again
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq import handler_thread, tasks
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.subscription import Subscription

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from qt_events.bus import EventBus
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.retry import Reject, RetryLater, RetryPolicy
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Call, nth_call, record

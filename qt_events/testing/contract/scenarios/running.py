@@ -7,7 +7,7 @@ import pytest
 
 from qt_events.bus import EventBus
 from qt_events.errors import BusStateError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.retry import RetryPolicy
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import nth_call, passed, record

@@ -11,11 +11,11 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qt_events.catalog import PolicyUpdatedEvent
-from qt_events.codec import CONTENT_TYPE, MAX_BODY, MAX_VALUES, Message, decode, encode
 from qt_events.errors import DecodeError, InvalidPayloadError, MessageError, TypeMismatchError
-from qt_events.events import Event
-from qt_events.payload import Payload
+from qt_events.events.cloudevents import CONTENT_TYPE, MAX_BODY, MAX_VALUES, Message, decode, encode
+from qt_events.events.event import Event
+from qt_events.events.payload import Payload
+from qt_events.events.quantum_trader import PolicyUpdatedEvent
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

@@ -21,7 +21,7 @@ from qt_events.errors import (
     InvalidPayloadError,
     TypeMismatchError,
 )
-from qt_events.events import Event
+from qt_events.events.event import Event
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BODY = 16 * 1024 * 1024  # bytes; a larger body is not parsed

@@ -20,10 +20,10 @@ from typing_extensions import TypeVar
 from uuid_utils import reseed_rng, uuid7
 
 from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
-from qt_events.frozen import freeze, shown
+from qt_events.events.frozen import freeze, shown
+from qt_events.events.payload import Payload, validated, wrong_fields
+from qt_events.events.topics import MAX_BYTES, validate_routing_key
 from qt_events.limits import positive_int
-from qt_events.payload import Payload, validated, wrong_fields
-from qt_events.routing import MAX_BYTES, validate_routing_key
 
 os.register_at_fork(after_in_child=reseed_rng)  # else every prefork child draws the same ids
 

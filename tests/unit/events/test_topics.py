@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events.errors import InvalidPatternError
-from qt_events.routing import MAX_BYTES, RoutingIndex, matches, validate_pattern, validate_routing_key
+from qt_events.events.topics import MAX_BYTES, RoutingIndex, matches, validate_pattern, validate_routing_key
 
 
 def plainly_matches(pattern: list[str], key: list[str]) -> bool:

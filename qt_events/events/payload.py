@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema
 
 from qt_events.errors import InvalidPayloadError
-from qt_events.frozen import TYPED_SCALARS, freeze_field, shown
+from qt_events.events.frozen import TYPED_SCALARS, freeze_field, shown
 
 _MOST_SHOWN, _MOST_LISTED = 50, 1_000  # of the wrong fields of one payload
 _MAPPING_METHODS = {"get", "items", "keys", "values"}

@@ -7,8 +7,8 @@ from typing import Any, Final, Self
 
 from pydantic import Field
 
-from qt_events.events import Event
-from qt_events.payload import Payload
+from qt_events.events.event import Event
+from qt_events.events.payload import Payload
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -1,0 +1,9 @@
+"""Events: typed, validated, immutable; their types as topics; their form as CloudEvents.
+
+event.py            Event, and the registry from type and version to class
+payload.py          Payload, an event's own data
+frozen.py           immutable values that JSON can carry
+topics.py           topic patterns: match one, or an index over many
+cloudevents.py      an event as CloudEvents JSON, and back
+quantum_trader.py   the six events of Quantum Trader
+"""
