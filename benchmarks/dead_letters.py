@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import amqp
 
 from qt_events import CeleryEventBus
-from qt_events.dead_letters import DeadLetterRecord, now
+from qt_events.dead_letters.record import DeadLetterRecord, now
 from qt_events.rabbitmq.envelope import headers_of
 from qt_events.testing.broker import PrivateBroker
 

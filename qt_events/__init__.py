@@ -43,7 +43,9 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.backends import create_event_bus
 from qt_events.bus import EventBus
-from qt_events.component import Component
+from qt_events.delivery.component import Component
+from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
+from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import (
     BackpressureError,
     BrokerBlockedError,
@@ -97,12 +99,10 @@ from qt_events.events.quantum_trader import (
     TradeExecuted,
     TradeExecutedEvent,
 )
-from qt_events.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
-from qt_events.subscription import EventHandler, Subscription
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters import DeadLetterRecord
-    from qt_events.logs import EventFieldsFilter, configure_logging
+    from qt_events.dead_letters.record import DeadLetterRecord
+    from qt_events.logs.configure import EventFieldsFilter, configure_logging
     from qt_events.memory import InMemoryEventBus
     from qt_events.rabbitmq.bus import CeleryEventBus
 
@@ -179,10 +179,10 @@ __all__ = [
 # What a program that only publishes, or only has one of the buses, need not wait for at its start; celery above all.
 _WHEN_ASKED_FOR = {
     "CeleryEventBus": "qt_events.rabbitmq.bus",
-    "DeadLetterRecord": "qt_events.dead_letters",
-    "EventFieldsFilter": "qt_events.logs",
+    "DeadLetterRecord": "qt_events.dead_letters.record",
+    "EventFieldsFilter": "qt_events.logs.configure",
     "InMemoryEventBus": "qt_events.memory",
-    "configure_logging": "qt_events.logs",
+    "configure_logging": "qt_events.logs.configure",
 }
 
 

@@ -4,13 +4,13 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
+from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BusStateError
 from qt_events.events.event import Event, current_event
-from qt_events.subscription import EventHandler, Predicate, Subscription
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters import DeadLetters
-    from qt_events.retry import RetryPolicy
+    from qt_events.dead_letters.record import DeadLetters
+    from qt_events.delivery.retry import RetryPolicy
 
 
 @runtime_checkable
@@ -102,7 +102,7 @@ class EventBus(Protocol):
         """
 
     def get_stats(self) -> dict[str, Any]:
-        """Counters; see `qt_events.stats.Stats.snapshot`."""
+        """Counters; see `qt_events.delivery.stats.Stats.snapshot`."""
 
     async def __aenter__(self) -> Self:
         """Start delivering in the background."""

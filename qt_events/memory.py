@@ -11,22 +11,22 @@ from threading import get_ident
 from typing import Any
 
 from qt_events.bus import refuse_in_handler, refuse_on_event_loop
-from qt_events.clock import Clock, LoopClock, Timer
-from qt_events.dead_letter_store import DeadLetterStore
-from qt_events.dead_letters import now
-from qt_events.delivery import HANDLED, SKIPPED, SLOW_AFTER, DeadLetter, Outcome, Retry, SlowHandlerLog, begin
+from qt_events.dead_letters.in_memory import DeadLetterStore
+from qt_events.dead_letters.record import now
+from qt_events.delivery.capacity import Room
+from qt_events.delivery.clock import Clock, LoopClock, Timer
+from qt_events.delivery.deliver import HANDLED, SKIPPED, SLOW_AFTER, DeadLetter, Outcome, Retry, SlowHandlerLog, begin
+from qt_events.delivery.lanes import Lanes
+from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, name_of, pattern_of
+from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.events.event import Event, checked_event, current_attempt, current_event
 from qt_events.hosting import Hosted
-from qt_events.lanes import Lanes
 from qt_events.limits import positive_int, positive_seconds
-from qt_events.observer import Attempt, Observer
-from qt_events.retry import RetryPolicy
-from qt_events.room import Room
-from qt_events.stats import Stats
-from qt_events.subscription import EventHandler, Predicate, Subscription, name_of, pattern_of
-from qt_events.subscriptions import Subscriptions
-from qt_events.threads import DaemonThreads
 
 logger = logging.getLogger("qt_events")
 

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as RichProgress
 
 from qt_events.cli.dead_letters_shown import printable
-from qt_events.dead_letters import DeadLetterRecord, Progress
+from qt_events.dead_letters.record import DeadLetterRecord, Progress
 
 if TYPE_CHECKING:
     from qt_events.errors import QtEventsError

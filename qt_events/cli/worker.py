@@ -7,7 +7,7 @@ import typer
 
 from qt_events.cli.options import App, More
 from qt_events.errors import InvalidOptionError, NotSupportedError
-from qt_events.log_lines import LogFormat
+from qt_events.logs.formatters import LogFormat
 from qt_events.rabbitmq.selection import HELP
 
 #: Those of qt_events.rabbitmq.pools, written out: to import that is to import celery, for every command's --help.

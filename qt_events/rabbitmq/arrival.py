@@ -14,7 +14,7 @@ from celery import signals
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
-from qt_events.delivery import DeadLetter, Done, Outcome, Retry
+from qt_events.delivery.deliver import DeadLetter, Done, Outcome, Retry
 from qt_events.rabbitmq.acks import Acks
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.envelope import Envelope

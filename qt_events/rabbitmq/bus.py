@@ -8,8 +8,13 @@ import celery
 import kombu
 
 from qt_events.bus import refuse_in_handler, refuse_on_event_loop
-from qt_events.dead_letters import DeadLetters
-from qt_events.delivery import SLOW_AFTER, Outcome, Retry, SlowHandlerLog
+from qt_events.dead_letters.record import DeadLetters
+from qt_events.delivery.deliver import SLOW_AFTER, Outcome, Retry, SlowHandlerLog
+from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
+from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
     ForeignConsumersError,
@@ -20,7 +25,6 @@ from qt_events.events.cloudevents import encode
 from qt_events.events.event import Event, checked_event, current_event
 from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
-from qt_events.observer import Attempt, Observer
 from qt_events.rabbitmq.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
@@ -34,10 +38,6 @@ from qt_events.rabbitmq.registration import Registration, lasting_name
 from qt_events.rabbitmq.serving import Serving
 from qt_events.rabbitmq.tasks import task_for
 from qt_events.rabbitmq.topology import Topology
-from qt_events.retry import RetryPolicy
-from qt_events.stats import Stats
-from qt_events.subscription import EventHandler, Predicate, Subscription, pattern_of
-from qt_events.subscriptions import Subscriptions
 
 logger = logging.getLogger("qt_events")
 

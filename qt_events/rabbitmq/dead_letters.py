@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.dead_letter_box import DeadLetterBox
-from qt_events.dead_letter_work import Look
-from qt_events.dead_letters import DeadLetterRecord
+from qt_events.dead_letters.operations import DeadLetterBox
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import Look
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.connection.connections import for_errands

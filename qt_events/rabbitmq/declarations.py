@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from amqp import Channel
 
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.forking import renew_after_fork
 from qt_events.rabbitmq.orders import Declare
@@ -15,7 +16,6 @@ from qt_events.rabbitmq.publisher import Publisher
 from qt_events.rabbitmq.queues import SubscriptionQueue
 from qt_events.rabbitmq.standing import is_about_a_publish
 from qt_events.rabbitmq.topology import Topology
-from qt_events.subscription import Subscription
 
 logger = logging.getLogger("qt_events")
 

@@ -9,13 +9,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from qt_events.dead_letter_store import DeadLetterStore
-from qt_events.dead_letters import now
-from qt_events.delivery import DeadLetter, Retry, deliver
+from qt_events.dead_letters.in_memory import DeadLetterStore
+from qt_events.dead_letters.record import now
+from qt_events.delivery.deliver import DeadLetter, Retry, deliver
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
-from qt_events.observer import Attempt
-from qt_events.subscription import Subscription
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus

@@ -8,12 +8,12 @@ from uuid import NAMESPACE_URL, uuid5
 
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.dead_letters import DeadLetterRecord, now, words
-from qt_events.delivery import DeadLetter
+from qt_events.dead_letters.record import DeadLetterRecord, now, words
+from qt_events.delivery.deliver import DeadLetter
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
-from qt_events.log_lines import FIELDS
+from qt_events.logs.formatters import FIELDS
 
 ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = "qt-attempt", "qt-type", "qt-first-failed", "qt-key", "qt-trial"
 BODY_SIZE = "qt-body-size"

@@ -16,8 +16,8 @@ from billiard.common import EX_SOFTWARE, terminate_handler_fired
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 from celery.exceptions import SoftTimeLimitExceeded
 
+from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.rabbitmq.loop import LoopThread
-from qt_events.subscription import EventHandler, Subscription
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from celery.utils.log import ColorFormatter, get_multiprocessing_logger
 from click.core import ParameterSource
 
 from qt_events.errors import InvalidOptionError
-from qt_events.log_lines import FORMATTERS, WithFields
-from qt_events.logs import EventFieldsFilter, chosen
+from qt_events.logs.configure import EventFieldsFilter, chosen
+from qt_events.logs.formatters import FORMATTERS, WithFields
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.tasks import DeliveryFailed
 

@@ -12,15 +12,15 @@ from amqp import Channel
 from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool, apply_target
 
-from qt_events.delivery import Done, Outcome
+from qt_events.delivery.deliver import Done, Outcome
+from qt_events.delivery.lane import Lane
+from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.lane import Lane
 from qt_events.rabbitmq.acks import Acks
 from qt_events.rabbitmq.loop import LoopThread
 from qt_events.rabbitmq.quarantine import Step, next_step
 from qt_events.rabbitmq.solitude import Solitude
 from qt_events.rabbitmq.tasks import PAUSE, Begun, begin_attempt, finish_attempt, isolate
-from qt_events.threads import DaemonThreads
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.arrival import Delivery

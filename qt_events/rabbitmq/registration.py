@@ -2,13 +2,13 @@
 
 import celery
 
+from qt_events.delivery.subscription import EventHandler, Subscription, name_of
 from qt_events.errors import InvalidHandlerError
 from qt_events.rabbitmq.consumer import EventConsumer
 from qt_events.rabbitmq.declarations import Declarations
 from qt_events.rabbitmq.outstanding import Outstanding
 from qt_events.rabbitmq.serving import Serving
 from qt_events.rabbitmq.tasks import SubscriptionTask
-from qt_events.subscription import EventHandler, Subscription, name_of
 
 
 class Registration:

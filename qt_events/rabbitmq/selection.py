@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
-from qt_events.subscription import Subscription
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.rabbitmq.pool import AsyncioPool
 from qt_events.rabbitmq.pools import pool_name
 from qt_events.rabbitmq.quarantine import Pardons
 from qt_events.rabbitmq.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker import InProcessWorker
-from qt_events.subscription import Subscription
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus

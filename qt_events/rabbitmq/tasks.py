@@ -18,14 +18,14 @@ import celery
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 
-from qt_events.delivery import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry, begin
+from qt_events.delivery.deliver import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry, begin
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.envelope import Envelope
 from qt_events.rabbitmq.handler_thread import HandlerThread, end_if_told
 from qt_events.rabbitmq.orders import Publish
 from qt_events.rabbitmq.quarantine import Step, next_step
-from qt_events.subscription import Subscription
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus

@@ -12,10 +12,10 @@ from typing import Any
 from amqp import Channel
 from amqp.exceptions import ChannelError
 
+from qt_events.delivery.retry import MAX_DELAY
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.standing import Standing, topology_error
-from qt_events.retry import MAX_DELAY
-from qt_events.subscription import Subscription
 
 FIRST_LEVEL = 100  # ms; the levels double from here
 NO_DELIVERY_LIMIT = 1_000_000  # the broker counts returns of what was merely prefetched; -1 deletes on 3.10

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
-from qt_events.delivery import DeadLetter, Done, Failure, Retry
+from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
 from qt_events.events.topics import matches
-from qt_events.observer import Attempt
-from qt_events.subscription import EventHandler, Subscription, pattern_of
 from qt_events.testing.journal import Delivery, Journal
 from qt_events.testing.story import counted, indented, named, outcome, told
 

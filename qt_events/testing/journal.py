@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qt_events.delivery import DeadLetter, Retry
+from qt_events.delivery.deliver import DeadLetter, Retry
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
-from qt_events.observer import Attempt
-from qt_events.subscription import Subscription
 
 Delivery = tuple[str, str]  # event id, subscription
 

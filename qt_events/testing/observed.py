@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import DeadLetterRecord, DeadLetters, OnLook
+from qt_events.dead_letters.record import DeadLetterRecord, DeadLetters, OnLook
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.events.event import Event
-from qt_events.retry import RetryPolicy
-from qt_events.subscription import EventHandler, Predicate, Subscription
 from qt_events.testing.assertions import Assertions
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.journal import Journal

@@ -12,8 +12,8 @@ from typing import Any
 import amqp
 import pytest
 
-from qt_events.dead_letter_work import BATCH
-from qt_events.dead_letters import DeadLetterRecord, now
+from qt_events.dead_letters.record import DeadLetterRecord, now
+from qt_events.dead_letters.scan import BATCH
 from qt_events.rabbitmq.envelope import headers_of
 from qt_events.testing.broker import Broker
 from qt_events.testing.management import Management

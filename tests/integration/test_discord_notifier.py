@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from qt_events import HealthStatus, HealthStatusChangedEvent, InMemoryEventBus, Reject
-from qt_events.dead_letters import DeadLetterRecord
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.testing.clock import ManualClock
 from tests.integration.conftest import until
 from workers.discord_notifier import (

@@ -17,7 +17,7 @@ import celery
 import pytest
 
 from qt_events.events.event import Event
-from qt_events.log_lines import FIELDS
+from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import amqp
 import pytest
 
-from qt_events.dead_letters import DeadLetterRecord, now
+from qt_events.dead_letters.record import DeadLetterRecord, now
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.envelope import headers_of
 from qt_events.testing.broker import Broker

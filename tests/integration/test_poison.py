@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from qt_events.dead_letters import DeadLetterRecord
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
 from qt_events.testing.management import Management

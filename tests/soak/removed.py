@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
+from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
-from qt_events.retry import RetryPolicy
 from tests.faults.rig import Rig, delayed, running
 from tests.integration.conftest import channel_to, depth, until, until_told
 

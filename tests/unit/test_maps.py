@@ -8,6 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[2] / "qt_events"
 MAPPED = [
     ROOT / "cli",
+    ROOT / "logs",
+    ROOT / "dead_letters",
+    ROOT / "delivery",
     ROOT / "events",
     ROOT / "rabbitmq",
     ROOT / "rabbitmq" / "connection",

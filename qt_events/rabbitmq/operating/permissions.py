@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from qt_events.component import Component
+from qt_events.delivery.component import Component
+from qt_events.delivery.subscription import Subscription
 from qt_events.rabbitmq.topology import INSTANCE, Topology
-from qt_events.subscription import Subscription
 
 NOTHING = "^$"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import DeadLetterRecord
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.events.event import Event
 from qt_events.testing.contract.backend import Backend, Member
 from qt_events.testing.contract.feature import Feature

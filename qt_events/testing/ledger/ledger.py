@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import DeadLetterRecord
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import InvalidOptionError, QtEventsError
 from qt_events.events.event import Event
 from qt_events.testing.ledger.account import Account

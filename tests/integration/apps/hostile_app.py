@@ -7,9 +7,9 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
+from qt_events.delivery.retry import NO_RETRY
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.retry import NO_RETRY
 from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder, passed, record
 
 app: Any = Celery("hostile_app", broker=os.environ["FLEET_URL"], set_as_current=False)

@@ -19,7 +19,7 @@ from rich.console import Console
 from qt_events import cli
 from qt_events.cli.dead_letters_progress import Bar, Skipped
 from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, print_overview, print_record, printable
-from qt_events.dead_letters import DeadLetterRecord, OnLook, Progress
+from qt_events.dead_letters.record import DeadLetterRecord, OnLook, Progress
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
 from qt_events.rabbitmq.operating import desk as dead_letters_desk
 

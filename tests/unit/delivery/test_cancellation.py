@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from qt_events.delivery import DeadLetter, Done, deliver
+from qt_events.delivery.deliver import DeadLetter, Done, deliver
 from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 

@@ -8,10 +8,10 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
-from qt_events.delivery import DeadLetter, Done, Failure, Retry, deliver
+from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry, deliver
+from qt_events.delivery.retry import Reject, RetryLater
 from qt_events.errors import InvalidPolicyError
 from qt_events.events.event import Event
-from qt_events.retry import Reject, RetryLater
 from tests.unit.delivery.samples import EVENT, subscription
 
 

@@ -2,7 +2,7 @@
 
 from unittest.mock import AsyncMock, MagicMock
 
-from qt_events.delivery import DeadLetter, Done, Retry, deliver
+from qt_events.delivery.deliver import DeadLetter, Done, Retry, deliver
 from tests.unit.delivery.samples import EVENT, subscription
 
 

@@ -8,10 +8,10 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qt_events.delivery import SlowHandlerLog, deliver
+from qt_events.delivery.deliver import SlowHandlerLog, deliver
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
-from qt_events.stats import Stats
-from qt_events.subscription import Subscription
 from tests.unit.delivery.samples import EVENT, subscription
 
 

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 from unittest.mock import AsyncMock
 
+from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
-from qt_events.retry import RetryPolicy
 from qt_events.testing.clock import ManualClock
 from tests.unit.memory.scene import Gate, event
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery.worker import state
 
-from qt_events.delivery import DeadLetter, Done, Failure, Retry
+from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry
 from qt_events.rabbitmq.acks import Acks
 from qt_events.rabbitmq.arrival import Delivery
 from qt_events.rabbitmq.envelope import Envelope

@@ -7,9 +7,9 @@ import pytest
 from amqp import spec
 from amqp.exceptions import AccessRefused
 
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.declarations import Declarations
-from qt_events.subscription import Subscription
 
 
 class RecordingTopology:

@@ -11,10 +11,10 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
-from qt_events.delivery import Done, Outcome, deliver
+from qt_events.delivery.deliver import Done, Outcome, deliver
+from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.events.event import Event
 from qt_events.rabbitmq.handler_thread import HandlerThread
-from qt_events.subscription import EventHandler, Subscription
 
 
 def strike() -> None:

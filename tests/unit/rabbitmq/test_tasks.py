@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject, Retry
 
-from qt_events.delivery import DeadLetter, Done, Failure, Outcome
-from qt_events.delivery import Retry as Again
+from qt_events.delivery.deliver import DeadLetter, Done, Failure, Outcome
+from qt_events.delivery.deliver import Retry as Again
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.events.event import Event
 from qt_events.rabbitmq import handler_thread, tasks
 from qt_events.rabbitmq.envelope import Envelope
-from qt_events.subscription import Subscription
 
 ENVELOPE = Envelope("guard", "guard", b'{"n": 1}', {"message_id": "1"}, {}, "it.happened")
 FAILURE = Failure("OSError", "no", "Traceback")

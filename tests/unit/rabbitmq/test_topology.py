@@ -5,10 +5,10 @@ from amqp.exceptions import NotFound, PreconditionFailed
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qt_events.delivery.retry import MAX_DELAY
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.standing import topology_error
 from qt_events.rabbitmq.topology import FIRST_LEVEL, Topology
-from qt_events.retry import MAX_DELAY
 
 DELAYS = st.floats(min_value=0, max_value=MAX_DELAY)
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.delivery.deliver import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
-from qt_events.observer import Attempt
-from qt_events.subscription import Subscription
 from qt_events.testing.journal import Journal
 
 FAILURE = Failure("OSError", "gone")

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from qt_events import Component, InMemoryEventBus
+from qt_events.delivery.subscription import Subscription
 from qt_events.rabbitmq.operating.permissions import NOTHING, Permissions, permissions_of
 from qt_events.rabbitmq.topology import Topology
-from qt_events.subscription import Subscription
 
 QT = Topology("qt")
 INSTANCE = "0123456789ab"

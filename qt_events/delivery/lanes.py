@@ -9,8 +9,8 @@ from operator import itemgetter
 from threading import get_ident
 from typing import Any, Generic, TypeVar
 
-from qt_events.lane import Lane, Process
-from qt_events.subscription import Subscription
+from qt_events.delivery.lane import Lane, Process
+from qt_events.delivery.subscription import Subscription
 
 T = TypeVar("T")
 

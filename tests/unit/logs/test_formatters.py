@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.log_lines import FIELDS, JsonFormatter, TextFormatter, WithFields
+from qt_events.logs.formatters import FIELDS, JsonFormatter, TextFormatter, WithFields
 
 NOW = datetime(2026, 11, 23, 19, 15, 39, 123_000, UTC)
 ABOUT: dict[str, Any] = dict(zip(FIELDS, ("e-1", "order.placed", "audit", 2, "c-1"), strict=True))

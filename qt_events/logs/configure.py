@@ -20,7 +20,7 @@ from typing import Any, Final, TextIO, get_args
 
 from qt_events.errors import InvalidOptionError
 from qt_events.events.event import current_attempt
-from qt_events.log_lines import FIELDS, FORMATTERS, LogFormat
+from qt_events.logs.formatters import FIELDS, FORMATTERS, LogFormat
 
 FORMAT_VARIABLE: Final = "QT_LOG_FORMAT"
 LEVEL_VARIABLE: Final = "QT_LOG_LEVEL"

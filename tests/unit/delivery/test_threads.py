@@ -6,8 +6,8 @@ from concurrent.futures import wait
 
 import pytest
 
+from qt_events.delivery.threads import DaemonThreads
 from qt_events.rabbitmq.loop import LoopThread
-from qt_events.threads import DaemonThreads
 
 
 def test_work_is_done_in_at_most_so_many_threads() -> None:

@@ -8,6 +8,15 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import (
+    MAX_CONCURRENCY,
+    Subscription,
+    is_async,
+    name_of,
+    pattern_of,
+    validate_handler,
+)
 from qt_events.errors import (
     InvalidHandlerError,
     InvalidOptionError,
@@ -16,15 +25,6 @@ from qt_events.errors import (
 )
 from qt_events.events.event import Event
 from qt_events.events.quantum_trader import PolicyUpdatedEvent
-from qt_events.retry import RetryPolicy
-from qt_events.subscription import (
-    MAX_CONCURRENCY,
-    Subscription,
-    is_async,
-    name_of,
-    pattern_of,
-    validate_handler,
-)
 
 
 def sync_function(event: Event[Any]) -> None: ...

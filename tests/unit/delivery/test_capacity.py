@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from qt_events.room import Room
+from qt_events.delivery.capacity import Room
 
 
 async def waiting(room: Room, *names: str, let_in: list[str]) -> list[asyncio.Task[None]]:

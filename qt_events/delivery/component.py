@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qt_events.subscription import Subscription
+from qt_events.delivery.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qt_events.lanes import Lanes
-from qt_events.subscription import Subscription
+from qt_events.delivery.lanes import Lanes
+from qt_events.delivery.subscription import Subscription
 
 
 class Work:

@@ -19,10 +19,10 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from qt_events.delivery.retry import GiveUp, RetryAfter
+from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.error_text import name_of_type, text_of
 from qt_events.events.event import Event, bind_attempt
-from qt_events.retry import GiveUp, RetryAfter
-from qt_events.subscription import EventHandler, Subscription
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 from qt_events import EventFieldsFilter, InMemoryEventBus, InvalidOptionError, configure_logging
-from qt_events.delivery import Done, SlowHandlerLog, deliver
+from qt_events.delivery.deliver import Done, SlowHandlerLog, deliver
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
-from qt_events.log_lines import FIELDS, JsonFormatter, TextFormatter
-from qt_events.logs import bound_fields
-from qt_events.retry import RetryPolicy
-from qt_events.stats import Stats
-from qt_events.subscription import Subscription
+from qt_events.logs.configure import bound_fields
+from qt_events.logs.formatters import FIELDS, JsonFormatter, TextFormatter
 
 EVENT: Event[Any] = Event("unit.logged").caused_by(Event("unit.cause"))
 log = logging.getLogger("my.app")
@@ -42,7 +42,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     """The root logger, and all else that configure_logging() changes, as they were afterwards; no environment."""
     monkeypatch.delenv("QT_LOG_FORMAT", raising=False)
     monkeypatch.delenv("QT_LOG_LEVEL", raising=False)
-    monkeypatch.setattr("qt_events.logs._by_program", {})
+    monkeypatch.setattr("qt_events.logs.configure._by_program", {})
     logger = logging.getLogger()
     handlers, level = list(logger.handlers), logger.level
     yield logger
@@ -353,7 +353,7 @@ def test_text_is_the_default(root: logging.Logger) -> None:
 
 def test_the_page_about_logs_says_what_works() -> None:
     """Each Python block of docs/logging.md, in a process of its own; then a line is logged as it says."""
-    page = (Path(__file__).parents[2] / "docs" / "logging.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "logging.md").read_text()
     first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     for code, told in ((first, '"message": "hello"'), (second, " - - hello")):
         program = f"{code}\nimport logging; logging.getLogger('my.app').warning('hello')"

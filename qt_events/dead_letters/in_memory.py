@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from qt_events.dead_letter_box import DeadLetterBox
-from qt_events.dead_letter_work import Look
-from qt_events.dead_letters import DeadLetterRecord, now, words
-from qt_events.delivery import DeadLetter
+from qt_events.dead_letters.operations import DeadLetterBox
+from qt_events.dead_letters.record import DeadLetterRecord, now, words
+from qt_events.dead_letters.scan import Look
+from qt_events.delivery.deliver import DeadLetter
+from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import encode
 from qt_events.events.event import Event
-from qt_events.subscription import Subscription
 
 Redeliver = Callable[[Event[Any], Subscription], Awaitable[None]]
 

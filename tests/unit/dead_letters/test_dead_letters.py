@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from qt_events.dead_letter_box import DeadLetterBox
-from qt_events.dead_letter_work import BATCH, Look, Pace
-from qt_events.dead_letters import DeadLetterGroups, DeadLetterRecord, Progress
+from qt_events.dead_letters.operations import DeadLetterBox
+from qt_events.dead_letters.record import DeadLetterGroups, DeadLetterRecord, Progress
+from qt_events.dead_letters.scan import BATCH, Look, Pace
 from qt_events.errors import (
     BrokerUnreachableError,
     IncompleteDeadLetterError,

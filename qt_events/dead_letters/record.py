@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from qt_events.delivery import DeadLetter
+from qt_events.delivery.deliver import DeadLetter
 from qt_events.errors import QtEventsError
 from qt_events.events.event import new_id
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     DuplicateSubscriptionError,
     InvalidOptionError,
@@ -13,8 +15,6 @@ from qt_events.errors import (
 )
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
-from qt_events.retry import RetryPolicy
-from qt_events.subscriptions import Subscriptions
 
 
 def hear(event: Event[Any]) -> None: ...

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from qt_events.delivery import Outcome
+from qt_events.delivery.deliver import Outcome
+from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
-from qt_events.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)

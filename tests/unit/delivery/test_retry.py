@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qt_events.delivery.retry import (
+    MAX_DELAY,
+    MAX_FACTOR,
+    NO_RETRY,
+    GiveUp,
+    Reject,
+    RetryAfter,
+    RetryLater,
+    RetryPolicy,
+)
 from qt_events.errors import InvalidPolicyError
-from qt_events.retry import MAX_DELAY, MAX_FACTOR, NO_RETRY, GiveUp, Reject, RetryAfter, RetryLater, RetryPolicy
 
 policies = st.builds(
     RetryPolicy,

@@ -11,8 +11,7 @@ from datetime import datetime
 from heapq import nsmallest
 from typing import Generic
 
-from qt_events.dead_letter_work import BATCH, Act, H, Look, Pace, Work, check, send_back
-from qt_events.dead_letters import (
+from qt_events.dead_letters.record import (
     DeadLetterGroup,
     DeadLetterGroups,
     DeadLetterRecord,
@@ -21,6 +20,7 @@ from qt_events.dead_letters import (
     OnSkipped,
     Progress,
 )
+from qt_events.dead_letters.scan import BATCH, Act, H, Look, Pace, Work, check, send_back
 from qt_events.errors import QtEventsError, UnknownDeadLetterError
 from qt_events.limits import positive_int
 

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import EventHandler, Subscription, checked_policy
 from qt_events.errors import DuplicateSubscriptionError, UnknownSubscriptionError
 from qt_events.events.topics import RoutingIndex
-from qt_events.retry import RetryPolicy
-from qt_events.subscription import EventHandler, Subscription, checked_policy
 
 
 class Subscriptions:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import (
     InvalidHandlerError,
     InvalidOptionError,
@@ -16,7 +17,6 @@ from qt_events.errors import (
 from qt_events.events.event import Event
 from qt_events.events.topics import validate_pattern
 from qt_events.limits import positive_int
-from qt_events.retry import RetryPolicy
 
 EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from qt_events.dead_letters import DeadLetterRecord, OnProgress, OnSkipped, Progress
+from qt_events.dead_letters.record import DeadLetterRecord, OnProgress, OnSkipped, Progress
 from qt_events.errors import BusStateError, IncompleteDeadLetterError, PublishRefusedError, UsageError
 from qt_events.limits import positive_rate
 
