@@ -1,4 +1,4 @@
-"""The pages of docs/ say what is true: their Python runs and prints what they say, their commands work.
+"""Pages of docs/ are true: their Python prints what they say, and their commands work.
 
 A ```text block right after a ```python block is what that block prints. The URL
 `amqp://guest:guest@localhost:5672//` stands for a broker and is replaced by the test's own.
@@ -141,7 +141,7 @@ def test_dead_letters(line: str, amqp_url: str) -> None:
 
 @pytest.fixture
 def keeper() -> Iterator[Keeper]:
-    """Ends the worker that a test starts."""
+    """End the worker that a test starts."""
     keeper = Keeper("qt-events-guide-")
     yield keeper
     keeper.close()

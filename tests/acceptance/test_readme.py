@@ -1,4 +1,4 @@
-"""README.md says what is true: its program runs in memory and over RabbitMQ, and prints what it says."""
+"""README.md is true: its program prints what the page says, in memory and over RabbitMQ."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Pages are finished: no capitals stand where a table should, and every link within the project leads somewhere."""
+"""Pages are finished: no placeholder is left, and every link and every path leads to a file."""
 
 import re
 from pathlib import Path
