@@ -8,7 +8,7 @@ import typer
 from qt_events.cli.options import App, More
 from qt_events.errors import InvalidOptionError, NotSupportedError
 from qt_events.logs.formatters import LogFormat
-from qt_events.rabbitmq.selection import HELP
+from qt_events.rabbitmq.app.selection import HELP
 
 #: Those of qt_events.rabbitmq.pools, written out: to import that is to import celery, for every command's --help.
 PoolName = Literal["asyncio", "prefork", "threads", "solo"]
@@ -65,7 +65,7 @@ def worker(
     """
     if log_format is not None:
         os.environ["QT_LOG_FORMAT"] = log_format
-    from qt_events.rabbitmq.command_line import run_worker
+    from qt_events.rabbitmq.app.command_line import run_worker
 
     named = {
         "-P": _CELERYS.get(pool, pool) if pool else None,

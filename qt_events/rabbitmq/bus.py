@@ -25,19 +25,19 @@ from qt_events.events.cloudevents import encode
 from qt_events.events.event import Event, checked_event, current_event
 from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
-from qt_events.rabbitmq.configuration import configure, is_eager, new_app
+from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
+from qt_events.rabbitmq.app.registration import Registration, lasting_name
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
-from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
-from qt_events.rabbitmq.declarations import Declarations
+from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
-from qt_events.rabbitmq.envelope import Envelope
-from qt_events.rabbitmq.orders import Declare, Publish
-from qt_events.rabbitmq.outstanding import Outstanding
-from qt_events.rabbitmq.publisher import Publisher
-from qt_events.rabbitmq.registration import Registration, lasting_name
-from qt_events.rabbitmq.serving import Serving
-from qt_events.rabbitmq.tasks import task_for
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.handling.attempt import task_for
+from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.publishing.outstanding import Outstanding
+from qt_events.rabbitmq.publishing.publisher import Publisher
+from qt_events.rabbitmq.publishing.requests import Declare, Publish
+from qt_events.rabbitmq.topology.declarations import Declarations
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.worker.serving import Serving
 
 logger = logging.getLogger("qt_events")
 

@@ -13,13 +13,13 @@ from amqp.exceptions import FrameSyntaxError
 from qt_events.delivery.deliver import DeadLetter, Failure
 from qt_events.errors import InvalidPayloadError, MessageError
 from qt_events.events.cloudevents import Message, decode, encode
-from qt_events.rabbitmq.basic_publish import frames
-from qt_events.rabbitmq.connection.unreadable import guard
-from qt_events.rabbitmq.envelope import ATTEMPT, TYPE, Envelope, record_from
-from qt_events.rabbitmq.provenance import Provenance
-from qt_events.rabbitmq.quarantine import next_step
-from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.compat.unreadable import guard
+from qt_events.rabbitmq.handling.envelope import ATTEMPT, TYPE, Envelope, record_from
+from qt_events.rabbitmq.handling.quarantine import next_step
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
+from qt_events.rabbitmq.topology.trust import Provenance
 from tests.fuzz.mutation import Input
 
 guard()  # as whoever connects does

@@ -19,8 +19,8 @@ from qt_events.errors import (
 )
 from qt_events.events.cloudevents import CONTENT_TYPE, Message, encode
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.envelope import body_of
-from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.handling.envelope import body_of
+from qt_events.rabbitmq.publishing.requests import Publish
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import channel_to, depth, until, until_told
 

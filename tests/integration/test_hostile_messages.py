@@ -14,8 +14,8 @@ import amqp
 import pytest
 
 from qt_events.events.cloudevents import MAX_BODY
-from qt_events.rabbitmq.envelope import record_from
-from qt_events.rabbitmq.queues import BEGINNING
+from qt_events.rabbitmq.handling.envelope import record_from
+from qt_events.rabbitmq.topology.queues import BEGINNING
 from qt_events.testing.broker import Broker
 from qt_events.testing.contract.recorder import Call
 from tests.integration.conftest import PATIENCE, Fleet, WorkerProcess, channel_to

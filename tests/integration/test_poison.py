@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
+from qt_events.rabbitmq.handling.quarantine import SUSPECT_AFTER, TRIALS
 from qt_events.testing.management import Management
 from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
 from tests.integration.remote import publish

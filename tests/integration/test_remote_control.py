@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.remote_control import RULES
+from qt_events.rabbitmq.worker.remote_control import RULES
 from tests.integration.conftest import Fleet, WorkerProcess
 from tests.integration.remote import Remote, one_dead_letter, publish
 
@@ -43,7 +43,10 @@ async def test_inspect_answers_on_each_pool(pool: str, fleet: Fleet, client: Cel
     assert {"quick", "gated", "overdue.tidy"} <= set(await remote.inspect("registered"))
     assert {"qt.sub.gated", "qt.quarantine.gated"} <= {each["name"] for each in await remote.inspect("active_queues")}
     stats = await remote.inspect("stats")
-    module = {"asyncio": "qt_events.rabbitmq.pool:AsyncioPool", "threads": "celery.concurrency.thread:TaskPool"}
+    module = {
+        "asyncio": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool",
+        "threads": "celery.concurrency.thread:TaskPool",
+    }
     assert stats["pool"]["implementation"] == module.get(pool, f"celery.concurrency.{pool}:TaskPool")
     assert stats["pool"]["max-concurrency"] == (1 if pool == "solo" else 2)
     assert stats["total"] == {"quick": 1}

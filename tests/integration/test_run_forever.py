@@ -17,7 +17,7 @@ from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import BrokerUnreachableError, BusStateError, ForeignConsumersError, TopologyError
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports

@@ -9,7 +9,7 @@ from amqp.exceptions import AccessRefused
 
 from qt_events import PublishRefusedError
 from qt_events.events.cloudevents import Message
-from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.publishing.requests import Publish
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until_told
 from tests.integration.guarded import Guarded

@@ -16,10 +16,10 @@ from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
+from qt_events.rabbitmq.compat.frames import Frames, read_what_came, watch
+from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.connection.amqp_urls import bare
-from qt_events.rabbitmq.connection.frames import Frames, read_what_came, watch
 from qt_events.rabbitmq.connection.tls import told, verified
-from qt_events.rabbitmq.connection.unreadable import guard
 
 LOST = (OSError, AmqpConnectionError)  #: what a connection raises when it is no more, or cannot be made
 ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a look

@@ -12,13 +12,13 @@ from celery.utils.imports import cwd_in_path
 from qt_events.delivery.component import Component
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BusStateError, NotSupportedError, TopologyError, UnknownSubscriptionError
+from qt_events.rabbitmq.app.command_line import app_with_bus
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.command_line import app_with_bus
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
 from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 from qt_events.rabbitmq.operating.permissions import Permissions, permissions_of
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 
 class Administration:

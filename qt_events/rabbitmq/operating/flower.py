@@ -11,7 +11,7 @@ from urllib.parse import quote
 import celery
 
 from qt_events.errors import BrokerError, BusyError, InvalidOptionError, LoginRefusedError, NotSupportedError
-from qt_events.rabbitmq.command_line import app_with_bus, run_celery
+from qt_events.rabbitmq.app.command_line import app_with_bus, run_celery
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 

@@ -13,7 +13,7 @@ import celery
 import kombu
 from kombu.exceptions import OperationalError
 
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 LOOK = 0.5  # seconds between two looks at whether to go on listening
 

@@ -13,7 +13,7 @@ from itertools import chain
 
 from qt_events.delivery.component import Component
 from qt_events.delivery.subscription import Subscription
-from qt_events.rabbitmq.topology import INSTANCE, Topology
+from qt_events.rabbitmq.topology.names import INSTANCE, Topology
 
 NOTHING = "^$"
 

@@ -8,7 +8,7 @@ import pytest
 from qt_events.errors import PublishRefusedError, UnroutableError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.publishing.requests import Publish
 from qt_events.testing.broker import PrivateBroker
 from tests.integration.conftest import Make, channel_to, until
 from tests.integration.publisher.scene import event, keeping, taken

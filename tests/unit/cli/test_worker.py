@@ -9,8 +9,8 @@ import pytest
 
 from qt_events import InvalidOptionError, cli
 from qt_events.cli.worker import PoolName
-from qt_events.rabbitmq import command_line
-from qt_events.rabbitmq.pools import POOLS
+from qt_events.rabbitmq.app import command_line
+from qt_events.rabbitmq.pools.names import POOLS
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from qt_events.rabbitmq.operating.gauges import (
     nodes_online,
     queue_gauges,
 )
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 QT = Topology("qt")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from qt_events.rabbitmq.operating.inventory import Holding, inventory
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 QT = Topology("qt")
 

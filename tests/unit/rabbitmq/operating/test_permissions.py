@@ -7,7 +7,7 @@ import pytest
 from qt_events import Component, InMemoryEventBus
 from qt_events.delivery.subscription import Subscription
 from qt_events.rabbitmq.operating.permissions import NOTHING, Permissions, permissions_of
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 QT = Topology("qt")
 INSTANCE = "0123456789ab"
