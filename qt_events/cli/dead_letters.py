@@ -95,7 +95,7 @@ def list_(
     overview, bar = Overview(limit, oldest=oldest), Bar("read")
 
     async def look(letters: "DeadLetters") -> None:
-        async with aclosing(letters.stream(subscription, on_look=bar.look)) as records:
+        async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
             async for record in records:
                 overview.add(record)
                 bar.count()
@@ -121,7 +121,7 @@ def show(
 ) -> None:
     """Show one with its traceback and its event as it was."""
     place, bar = Place(app, url, prefix, management_url), Bar("shown")
-    options: dict[str, Any] = {"subscription": subscription, "on_look": bar.look}
+    options: dict[str, Any] = {"subscription": subscription, "on_scan": bar.look}
     record = place.work(subscription, lambda letters: letters.show(id, **options), bar)
     if as_json_:
         print(dumps(as_json(record), indent=2))
@@ -152,7 +152,7 @@ def retry(
 
     async def send(letters: "DeadLetters") -> int:
         if ids:
-            return await letters.retry_many(ids, subscription=subscription, on_look=bar.look, **options)
+            return await letters.retry_many(ids, subscription=subscription, on_scan=bar.look, **options)
         return await letters.retry_all(str(subscription), on_skipped=skipped.add, **options)
 
     done = Place(app, url, prefix, management_url).work(subscription, send, bar)
@@ -191,7 +191,7 @@ def discard(
 
     async def remove(letters: "DeadLetters") -> int:
         if ids:
-            return await letters.discard_many(ids, subscription=subscription, on_look=bar.look, **options)
+            return await letters.discard_many(ids, subscription=subscription, on_scan=bar.look, **options)
         return await letters.discard_all(str(subscription), **options)
 
     typer.echo(f"{place.work(subscription, remove, bar):,} {bar.what}")
@@ -216,7 +216,7 @@ def export(
 
     async def write(letters: "DeadLetters") -> None:
         with output.open("w", encoding="ascii") if output else open(1, "w", closefd=False) as file:  # noqa: ASYNC230
-            async with aclosing(letters.stream(subscription, on_look=bar.look)) as records:
+            async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
                 async for record in records:
                     file.write(dumps(as_json(record)) + "\n")
                     bar.count()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from qt_events.delivery.deliver import DeadLetter
+from qt_events.delivery.outcome import DeadLetter
 from qt_events.errors import QtEventsError
 from qt_events.events.event import new_id
 
@@ -106,7 +106,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], object]
-OnLook = Callable[[int, int], object]  #: of how many were looked through so far, and how many there are
+OnScan = Callable[[int, int], object]  #: of how many were looked through so far, and how many there are
 OnSkipped = Callable[[DeadLetterRecord, QtEventsError], object]
 
 
@@ -133,7 +133,7 @@ class DeadLetters(Protocol):
         """The oldest `limit` of one subscription or of all that this bus knows; looking changes nothing."""
 
     def stream(
-        self, subscription: str | None = None, *, on_look: OnLook | None = None
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
         """Each there is now, about in the order in which they came; of however many only some are held at a time.
 
@@ -145,7 +145,7 @@ class DeadLetters(Protocol):
         """How many there are, by error; see DeadLetterGroups."""
 
     async def show(
-        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
         """The one with this id."""
 
@@ -160,7 +160,7 @@ class DeadLetters(Protocol):
         rate: float | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
-        on_look: OnLook | None = None,
+        on_scan: OnScan | None = None,
     ) -> int:
         """`retry` these, in one look through the dead letters; how many they were.
 
@@ -191,7 +191,7 @@ class DeadLetters(Protocol):
         subscription: str | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
-        on_look: OnLook | None = None,
+        on_scan: OnScan | None = None,
     ) -> int:
         """`discard` these, in one look through the dead letters; how many they were. If one is not there, none is."""
 

@@ -26,7 +26,7 @@ class Held(Protocol):
 H = TypeVar("H", bound=Held)
 
 
-class Look(ABC, Generic[H]):
+class Scan(ABC, Generic[H]):
     """One pass through the dead letters there are, oldest first. What it does not remove stays, in order."""
 
     total: int  #: how many there were at its start
@@ -48,7 +48,7 @@ class Look(ABC, Generic[H]):
         """They are no dead letters any more."""
 
 
-async def check(look: Look[H], held: H) -> None:
+async def check(scan: Scan[H], held: H) -> None:
     record = held.record
     if not record.whole:
         message = (
@@ -56,12 +56,12 @@ async def check(look: Look[H], held: H) -> None:
             "was kept, for it was too large. Have its producer publish it again, smaller, and discard this one"
         )
         raise IncompleteDeadLetterError(message)
-    await look.check(held)
+    await scan.check(held)
 
 
-async def send_back(look: Look[H], held: H) -> None:
-    await check(look, held)
-    await look.send_back(held)
+async def send_back(scan: Scan[H], held: H) -> None:
+    await check(scan, held)
+    await scan.send_back(held)
 
 
 class Pace:
@@ -93,7 +93,7 @@ class Pace:
         self._sent += count
 
 
-Act = Callable[[Look[H], H], Awaitable[None]]
+Act = Callable[[Scan[H], H], Awaitable[None]]
 
 
 class Work(Generic[H]):
@@ -101,13 +101,13 @@ class Work(Generic[H]):
 
     def __init__(
         self,
-        look: Look[H],
+        scan: Scan[H],
         act: Act[H] | None,
         progress: Progress,
         on_progress: OnProgress | None,
         on_skipped: OnSkipped,
     ) -> None:
-        self._look, self._act = look, act
+        self._look, self._act = scan, act
         self.progress, self._on_progress, self._on_skipped = progress, on_progress, on_skipped
 
     async def on(self, batch: Sequence[H], pace: Pace, *, keep: bool) -> None:

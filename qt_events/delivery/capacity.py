@@ -6,7 +6,7 @@ from collections import deque
 from concurrent.futures import Future
 
 
-class Room:
+class Capacity:
     """Counts the places that are taken. For any thread and any event loop.
 
     Who takes a free place, or gives one back that nobody waits for, takes no lock: a deque's own appends and pops

@@ -6,7 +6,6 @@ handler, a predicate or a retry policy cannot behave differently by backend.
 
 import asyncio
 import logging
-import traceback
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
@@ -19,9 +18,9 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Failure, Outcome, Retry
 from qt_events.delivery.retry import GiveUp, RetryAfter
 from qt_events.delivery.subscription import EventHandler, Subscription
-from qt_events.error_text import name_of_type, text_of
 from qt_events.events.event import Event, bind_attempt
 
 P = ParamSpec("P")
@@ -33,46 +32,6 @@ SLOW_AFTER = 0.1  # seconds
 _REPORT_EVERY = 10.0  # seconds between two log lines about one slow subscription; the counters count all
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an attempt failed, in words: what a dead letter tells an operator."""
-
-    exception_type: str
-    message: str
-    traceback: str = ""
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Failure":
-        """The failure that this exception means."""
-        return cls(name_of_type(error), text_of(error), "".join(traceback.format_exception(error)))
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Finished with; `handled` is False where a predicate or a removed binding kept the event from the handler."""
-
-    handled: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Again after `delay` seconds, for this subscription alone."""
-
-    delay: float
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Failed for good; see `DeadLetterRecord.reason` for the reasons there are."""
-
-    reason: str
-    failure: Failure
-
-
-Outcome = Done | Retry | DeadLetter
-
-HANDLED, SKIPPED = Done(), Done(handled=False)  # the two there are
 _DONE = "%s: attempt %d done"
 _ENDED = object()  # where a coroutine waits for something, if it does not
 _Rest = Callable[["_Attempt"], Awaitable[object]]  # what is left of a handler that waits for something

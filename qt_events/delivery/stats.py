@@ -4,7 +4,7 @@ import threading
 from collections import Counter, defaultdict
 from typing import Any
 
-from qt_events.delivery.deliver import DeadLetter, Done, Outcome, Retry
+from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
 
 
 class Tally:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter as Encoding
 
-from qt_events.error_text import name_of_type, text_of
+from qt_events.errors import name_of_type, text_of
 
 LogFormat = Literal["text", "json"]
 

@@ -7,10 +7,11 @@ from typing import Any
 import celery
 import kombu
 
-from qt_events.bus import refuse_in_handler, refuse_on_event_loop
+from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.record import DeadLetters
-from qt_events.delivery.deliver import SLOW_AFTER, Outcome, Retry, SlowHandlerLog
+from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.outcome import Outcome, Retry
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
@@ -23,7 +24,6 @@ from qt_events.errors import (
 )
 from qt_events.events.cloudevents import encode
 from qt_events.events.event import Event, checked_event, current_event
-from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.app.registration import Registration, lasting_name
@@ -34,7 +34,7 @@ from qt_events.rabbitmq.handling.attempt import task_for
 from qt_events.rabbitmq.handling.envelope import Envelope
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
-from qt_events.rabbitmq.publishing.requests import Declare, Publish
+from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.worker.serving import Serving
@@ -141,7 +141,7 @@ class CeleryEventBus(Hosted):
             await self._eager.publish(event, subscriptions)
             return
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = await self.publisher.ask(self._order(event), wait_for_room=current_event() is None)
+            routed = await self.publisher.ask(self._request(event), wait_for_room=current_event() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
@@ -155,12 +155,12 @@ class CeleryEventBus(Hosted):
             self._eager.publish_sync(event, subscriptions)
             return
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = self.publisher.ask_blocking(self._order(event), wait_for_room=current_event() is None)
+            routed = self.publisher.ask_blocking(self._request(event), wait_for_room=current_event() is None)
         self._count_published(event, mandatory=mandatory, routed=routed)
 
-    def _order(self, event: Event[Any]) -> Publish:
+    def _request(self, event: Event[Any]) -> PublishRequest:
         message = encode(event)
-        return Publish(self.topology.events, event.type, message, first=self.declarations, must_route=False)
+        return PublishRequest(self.topology.events, event.type, message, first=self.declarations, must_route=False)
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
@@ -307,4 +307,6 @@ class CeleryEventBus(Hosted):
         Processes that subscribe the same declare them again with their next connection: end those first.
         """
         subscriptions = list(self.subscriptions)
-        await self.publisher.ask(Declare("all", lambda channel: self.declarations.remove(channel, subscriptions)))
+        await self.publisher.ask(
+            DeclareRequest("all", lambda channel: self.declarations.remove(channel, subscriptions))
+        )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.dead_letters.record import now
-from qt_events.delivery.deliver import DeadLetter, Retry, deliver
+from qt_events.delivery.deliver import deliver
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Retry
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
 from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qt_events.delivery.deliver import DeadLetter, Retry
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Retry
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.events.event import Event
 from qt_events.testing.journal import Journal, Publication
 

@@ -10,7 +10,7 @@ from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import FrameSyntaxError
 
-from qt_events.delivery.deliver import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, Failure
 from qt_events.errors import InvalidPayloadError, MessageError
 from qt_events.events.cloudevents import Message, decode, encode
 from qt_events.rabbitmq.compat.basic_publish import frames

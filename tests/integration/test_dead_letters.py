@@ -20,7 +20,7 @@ from qt_events.errors import (
 from qt_events.events.cloudevents import CONTENT_TYPE, Message, encode
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.handling.envelope import body_of
-from qt_events.rabbitmq.publishing.requests import Publish
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import channel_to, depth, until, until_told
 
@@ -270,7 +270,7 @@ async def test_a_retry_that_expires_in_its_queue_stays_what_it_is(
 ) -> None:
     """By an operator's message-ttl: it has been in a delay level before, and its headers are ours."""
     await bus.declarations.made()
-    delayed = Publish("qt.retry.100", "fallible", Message(encode(event(3)).body, {"expiration": "1"}, RETRIED))
+    delayed = PublishRequest("qt.retry.100", "fallible", Message(encode(event(3)).body, {"expiration": "1"}, RETRIED))
     delayed.first = bus.declarations.level(0.1)
     await bus.publisher.ask(delayed)
     with channel_to(amqp_url) as channel:
@@ -287,7 +287,7 @@ async def test_what_the_broker_drops_from_quarantine_is_a_dead_letter(
     """By a limit of an operator's policy, for example."""
     await bus.declarations.made()
     expiring = Message(encode(event(3)).body, {"expiration": "1"}, RETRIED)
-    await bus.publisher.ask(Publish("qt.quarantine", "fallible", expiring))
+    await bus.publisher.ask(PublishRequest("qt.quarantine", "fallible", expiring))
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
     (record,) = await listed(bus)
     assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 2)

@@ -107,11 +107,11 @@ def workers(amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
     opened.close()
 
 
-Publish = Callable[[str], Any]
+PublishRequest = Callable[[str], Any]
 
 
 @pytest.fixture
-def publish(client: CeleryEventBus) -> Publish:
+def publish(client: CeleryEventBus) -> PublishRequest:
     async def published(event_type: str) -> Event[Any]:
         cause: Event[Any] = Event("cause")
         event: Event[Any] = Event(event_type).caused_by(cause)  # so that its correlation is not its own id
@@ -139,7 +139,7 @@ def fields_in(line: Line) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", POOLS)
 async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
-    workers: Workers, publish: Publish, name: str
+    workers: Workers, publish: PublishRequest, name: str
 ) -> None:
     """On every pool: Celery's lines, the handlers', what they print, Python's warnings; each attempt told apart."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
@@ -170,7 +170,7 @@ async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
     assert worker.stdout == ""  # no banner: a container's two streams are read as one
 
 
-async def test_the_death_of_a_prefork_child_is_told_in_json(workers: Workers, publish: Publish) -> None:
+async def test_the_death_of_a_prefork_child_is_told_in_json(workers: Workers, publish: PublishRequest) -> None:
     """The pool's own logger too, which has handlers of its own; the event is handled by another child."""
     worker = await workers.start("-P", "processes", "-c", "1", QT_LOG_FORMAT="json")
     event = await publish("order.killing")
@@ -191,7 +191,7 @@ async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
     assert any("succeeded" in line["message"] for line in worker.lines if line["logger"] == "celery.app.trace")
 
 
-async def test_a_log_file_gets_the_json(workers: Workers, publish: Publish, tmp_path: Path) -> None:
+async def test_a_log_file_gets_the_json(workers: Workers, publish: PublishRequest, tmp_path: Path) -> None:
     """`--logfile` is Celery's as ever."""
     file = tmp_path / "worker.log"
     worker = await workers.start("-l", "INFO", "-f", str(file), QT_LOG_FORMAT="json")
@@ -215,7 +215,7 @@ async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(wor
 
 @pytest.mark.parametrize("name", POOLS)
 async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
-    workers: Workers, publish: Publish, name: str
+    workers: Workers, publish: PublishRequest, name: str
 ) -> None:
     """At INFO, on every pool; Celery's tracer would tell of each that it succeeded, and of a failure once more."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
@@ -233,7 +233,9 @@ async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
 
 
 @pytest.mark.parametrize("name", ["processes", "solo"])
-async def test_while_debugging_celerys_tracer_is_heard_too(workers: Workers, publish: Publish, name: str) -> None:
+async def test_while_debugging_celerys_tracer_is_heard_too(
+    workers: Workers, publish: PublishRequest, name: str
+) -> None:
     """What it says of an event has the event's fields."""
     worker = await workers.start("-l", "DEBUG", *pool(name), QT_LOG_FORMAT="json")
     event = await publish("order.quiet")
@@ -247,7 +249,9 @@ async def test_while_debugging_celerys_tracer_is_heard_too(workers: Workers, pub
 # Levels, formats, and who decides
 
 
-async def test_without_an_option_celerys_format_stays_and_tells_the_event(workers: Workers, publish: Publish) -> None:
+async def test_without_an_option_celerys_format_stays_and_tells_the_event(
+    workers: Workers, publish: PublishRequest
+) -> None:
     """The five fields stand behind the message of lines that belong to a delivery; banner and all are Celery's."""
     worker = await workers.start("-l", "INFO")
     event = await publish("order.placed")
@@ -274,7 +278,7 @@ async def test_the_level_comes_from_the_environment_unless_celery_is_told(worker
 
 
 @pytest.mark.parametrize("way", ["own receiver", "own handler"])
-async def test_logs_that_a_user_set_up_are_left_alone(workers: Workers, publish: Publish, way: str) -> None:
+async def test_logs_that_a_user_set_up_are_left_alone(workers: Workers, publish: PublishRequest, way: str) -> None:
     """A receiver of Celery's setup_logging, or worker_hijack_root_logger=False and a handler: QT_LOG_FORMAT or not."""
     worker = await workers.start("-l", "INFO", QT_LOG_FORMAT="json", LOGGING_APP=way)
     event = await publish("order.placed")
@@ -310,7 +314,9 @@ def create_user(management: Management, user: str, password: str, vhost: str) ->
     request("PUT", f"/permissions/{vhost}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
 
 
-async def test_a_password_is_in_no_line(workers: Workers, management: Management, vhost: str, publish: Publish) -> None:
+async def test_a_password_is_in_no_line(
+    workers: Workers, management: Management, vhost: str, publish: PublishRequest
+) -> None:
     """Neither where the login works nor where it is refused, at any level, on stdout or stderr, banner included."""
     secret = "hunter2-planted-7731"
     create_user(management, user := f"planted-{vhost}", secret, vhost)

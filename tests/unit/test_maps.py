@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "qt_events"
 MAPPED = [
+    ROOT,
     ROOT / "cli",
     ROOT / "rabbitmq" / "dead_letters",
     ROOT / "rabbitmq" / "app",

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl
 
 from qt_events.errors import InvalidUrlError
 from qt_events.rabbitmq.connection.tls import check_files
-from qt_events.urls import split
+from qt_events.rabbitmq.connection.urls import split
 
 SCHEMES = ("amqp", "amqps", "pyamqp")  # the last is Celery's other name for the first
 _ADVICE = (

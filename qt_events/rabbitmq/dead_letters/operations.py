@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.dead_letters.operations import DeadLetterBox
+from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.scan import Look
+from qt_events.dead_letters.scan import Scan
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, Taken, reading
 from qt_events.rabbitmq.handling.envelope import KEY, REASON, TYPE, body_of, record_from
-from qt_events.rabbitmq.publishing.requests import Publish
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.topology.trust import Provenance
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Letter:
         return cls(taken, _record(taken), key if isinstance(key, str) and key else taken.subscription)
 
 
-class RabbitMQDeadLetters(DeadLetterBox[Letter]):
+class RabbitMQDeadLetters(DeadLetterOperations[Letter]):
     """Reads the queues `<prefix>.dead.<subscription>`, each call on a connection of its own, in a thread.
 
     Looking takes the messages and gives them back: the queues' delivery limit is high enough for that. Whether a queue
@@ -65,7 +65,7 @@ class RabbitMQDeadLetters(DeadLetterBox[Letter]):
         return list({**dict.fromkeys(each.name for each in self._bus.subscriptions), **self._known})
 
     @asynccontextmanager
-    async def look(self, subscription: str | None) -> AsyncIterator[Look[Letter]]:
+    async def scan(self, subscription: str | None) -> AsyncIterator[Scan[Letter]]:
         """See DeadLetterBox."""
         with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
             ask = partial(_ask, thread)
@@ -75,7 +75,7 @@ class RabbitMQDeadLetters(DeadLetterBox[Letter]):
                 names = self.known if subscription is None else [subscription]
                 await ask(partial(reader.begin, names, must_exist=subscription is not None))
                 self.make_known(names)
-                yield _LookAtBroker(self._bus, reader, ask)
+                yield _BrokerScan(self._bus, reader, ask)
             finally:
                 # Errors are the caller's or have their names already. Cancelled here, the thread is waited for.
                 await asyncio.shield(ask(partial(pass_.__exit__, None, None, None)))
@@ -85,7 +85,7 @@ async def _ask(thread: ThreadPoolExecutor, question: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(thread, question)
 
 
-class _LookAtBroker(Look[Letter]):
+class _BrokerScan(Scan[Letter]):
     """With a Reader, each of whose steps is taken in its thread."""
 
     def __init__(self, bus: "CeleryEventBus", reader: Reader, ask: Callable[..., Any]) -> None:
@@ -125,7 +125,7 @@ class _LookAtBroker(Look[Letter]):
         message = Message(record.body, record.properties, {TYPE: record.event_type})
         served = self._bus.subscriptions.get(record.subscription)
         with self._bus.outstanding.expecting(record.event_id, (served,) if served is not None else ()):
-            await self._bus.publisher.ask(Publish(self._bus.topology.redeliver, self._key(held), message))
+            await self._bus.publisher.ask(PublishRequest(self._bus.topology.redeliver, self._key(held), message))
 
     def _key(self, held: Letter) -> str:
         """What brings it back. A broadcast's own process may be gone for good: then it is this one's."""

@@ -18,14 +18,15 @@ import celery
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 
-from qt_events.delivery.deliver import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry, begin
+from qt_events.delivery.deliver import begin
+from qt_events.delivery.outcome import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.handling.envelope import Envelope
-from qt_events.rabbitmq.handling.quarantine import Step, next_step
+from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.pools.handler_thread import HandlerThread, end_if_told
-from qt_events.rabbitmq.publishing.requests import Publish
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.bus import CeleryEventBus
@@ -81,7 +82,9 @@ async def attempt(
     return await finish_attempt(envelope, bus, begun)
 
 
-Begun = Outcome | Step | Coroutine[Any, Any, Outcome]  #: an outcome, what to do instead, or what has to wait for one
+Begun = (
+    Outcome | NextStep | Coroutine[Any, Any, Outcome]
+)  #: an outcome, what to do instead, or what has to wait for one
 
 
 def begin_attempt(
@@ -103,11 +106,11 @@ def begin_attempt(
         raise BusStateError(message)
     if is_revoked:
         return _REVOKED
-    step = Step.HANDLE if subscription.broadcast else next_step(envelope)
+    step = NextStep.HANDLE if subscription.broadcast else next_step(envelope)
     match step:
-        case Step.HANDLE:
+        case NextStep.HANDLE:
             return _begin(envelope, subscription, bus, executor, expose)
-        case Step.BURY:
+        case NextStep.BURY:
             return _unreadable(envelope, PoisonError(_POISON))
     return step
 
@@ -126,11 +129,11 @@ async def finish_attempt(
     `on_retry` is called before the retry can be anywhere: another process may be through with it in no time. That it
     cannot be published shows afterwards: then the message is given back.
     """
-    if isinstance(begun, Step):
+    if isinstance(begun, NextStep):
         message = "%s: event %s came back without an outcome (%d): %s"
         about = (envelope.key, envelope.event_id, envelope.returns, begun.value)
         logger.warning(message, *about, extra=envelope.log_fields())
-        await isolate(envelope, bus, envelope.trials + (begun is Step.TRY_ALONE))
+        await isolate(envelope, bus, envelope.trials + (begun is NextStep.TRY_ALONE))
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
     if not is_void():
@@ -145,7 +148,7 @@ async def finish_attempt(
 async def isolate(envelope: Envelope, bus: "CeleryEventBus", trials: int) -> None:
     """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
     message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
-    await bus.publisher.ask(Publish(bus.topology.quarantined, envelope.subscription, message))
+    await bus.publisher.ask(PublishRequest(bus.topology.quarantined, envelope.subscription, message))
 
 
 def _begin(
@@ -177,14 +180,14 @@ async def _make_safe(envelope: Envelope, outcome: Outcome, bus: "CeleryEventBus"
             await bus.publisher.ask(_delayed(envelope, delay, bus))
         case DeadLetter():
             message = Message(envelope.body, envelope.carried(), envelope.record_headers(outcome))
-            await bus.publisher.ask(Publish(bus.topology.dead_letters, envelope.subscription, message))
+            await bus.publisher.ask(PublishRequest(bus.topology.dead_letters, envelope.subscription, message))
 
 
-def _delayed(envelope: Envelope, delay: float, bus: "CeleryEventBus") -> Publish:
+def _delayed(envelope: Envelope, delay: float, bus: "CeleryEventBus") -> PublishRequest:
     exchange, _ = bus.topology.level(delay)
     properties = {**envelope.carried(), "expiration": bus.topology.expiration(delay)}
     message = Message(envelope.body, properties, envelope.retry_headers())
-    return Publish(exchange, envelope.key, message, first=bus.declarations.level(delay))
+    return PublishRequest(exchange, envelope.key, message, first=bus.declarations.level(delay))
 
 
 # As Celery tasks

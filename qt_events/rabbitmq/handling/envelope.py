@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.record import DeadLetterRecord, now, words
-from qt_events.delivery.deliver import DeadLetter
+from qt_events.delivery.outcome import DeadLetter
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event

@@ -16,7 +16,7 @@ TRIALS = 3  # that ended without an outcome: somebody who kills workers by hand 
 _REMEMBERED = 10_000  # events; more than a worker holds
 
 
-class Step(Enum):
+class NextStep(Enum):
     """What is next."""
 
     HANDLE = "handled"
@@ -25,16 +25,16 @@ class Step(Enum):
     BURY = "poison"
 
 
-def next_step(envelope: Envelope) -> Step:
+def next_step(envelope: Envelope) -> NextStep:
     """What to do with it now. A broadcast's queue ends with its process, so it has no quarantine: HANDLE."""
     if not envelope.returns:
-        return Step.HANDLE
+        return NextStep.HANDLE
     if envelope.quarantined:
-        return Step.TRY_ALONE if envelope.trials < TRIALS else Step.BURY
-    return Step.ISOLATE if envelope.returns >= SUSPECT_AFTER else Step.HANDLE
+        return NextStep.TRY_ALONE if envelope.trials < TRIALS else NextStep.BURY
+    return NextStep.ISOLATE if envelope.returns >= SUSPECT_AFTER else NextStep.HANDLE
 
 
-class Pardons:
+class SurvivedDeliveries:
     """Events that this worker held and has outlived: its connection was lost, or their outcome could not be made safe.
 
     None of their returns is held against them here: what ends a process would have ended this one, or a child of it,

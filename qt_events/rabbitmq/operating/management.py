@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 from qt_events.errors import BrokerError, BrokerUnreachableError, LoginRefusedError
 from qt_events.rabbitmq.connection.connections import BrokerConnection
 from qt_events.rabbitmq.connection.tls import context_of, told
-from qt_events.urls import split
+from qt_events.rabbitmq.connection.urls import split
 
 ADVICE = "RabbitMQ's management API has a URL such as http://user:password@host:15672/api/"
 _PORTS = {"http": 15672, "https": 15671}

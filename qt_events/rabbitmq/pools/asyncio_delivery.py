@@ -14,7 +14,7 @@ from celery import signals
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
-from qt_events.delivery.deliver import DeadLetter, Done, Outcome, Retry
+from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.handling.attempt import SubscriptionTask
 from qt_events.rabbitmq.handling.envelope import Envelope
@@ -51,12 +51,12 @@ def _not_served(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
 def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
     """How messages of this task are taken over this connection: what Celery would do for a Request, and no more."""
     monitors = monitors_of(task, consumer)
-    pardons = task.bus.serving.pardons
+    survived = task.bus.serving.survived
     pool, hostname = consumer.pool, consumer.hostname
 
     def arrive(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
         if envelope.headers:  # it has been delivered before
-            envelope = pardons.applied(envelope)
+            envelope = survived.applied(envelope)
         acks.take(tag)
         delivery = Delivery(id, task, envelope, tag, acks, hostname, monitors)
         signals.task_received.send(sender=consumer, request=delivery)

@@ -12,14 +12,14 @@ from amqp import Channel
 from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool, apply_target
 
-from qt_events.delivery.deliver import Done, Outcome
 from qt_events.delivery.lane import Lane
+from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, begin_attempt, finish_attempt, isolate
-from qt_events.rabbitmq.handling.quarantine import Step, next_step
+from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.pools.acks import Acks
-from qt_events.rabbitmq.pools.exclusive_gate import Solitude
+from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class AsyncioPool(BasePool):
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
         self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
-        self._solitude = Solitude()
+        self._gate = ExclusiveGate()
         self._context = copy_context()
         self._running = False
         self._acks: Acks | None = None  # of the channel that deliveries come by
@@ -142,23 +142,23 @@ class AsyncioPool(BasePool):
         """As a Lane wants it. Most wait for nothing: they are done with when this returns."""
         if delivery.envelope.is_on_trial:
             return self._process_alone(delivery)
-        return self._process_when_open(delivery) if self._solitude.closed else self._begin(delivery)
+        return self._process_when_open(delivery) if self._gate.closed else self._begin(delivery)
 
     async def _process_when_open(self, delivery: "Delivery") -> None:
-        await self._solitude.opened()
+        await self._gate.opened()
         await self._handle(delivery)
 
     async def _process_alone(self, delivery: "Delivery") -> None:
         """Nothing else is handled meanwhile, unless it or the others take long: then nobody waits any more."""
         envelope = delivery.envelope
         about = (envelope.subscription, envelope.event_id)
-        if self._solitude.reserved_for != about and not await self._solitude.begin(_COMPANY):
+        if self._gate.reserved_for != about and not await self._gate.begin(_COMPANY):
             await self._handle(delivery)  # it counts all the same: there has to be an end
             return
-        with self._solitude.at_most(_TRIAL):
+        with self._gate.at_most(_TRIAL):
             await self._handle(delivery)
-        if delivery.acknowledged and next_step(envelope) is Step.TRY_ALONE:  # a marked copy is on its way here
-            self._solitude.reserve(about, _COPY)
+        if delivery.acknowledged and next_step(envelope) is NextStep.TRY_ALONE:  # a marked copy is on its way here
+            self._gate.reserve(about, _COPY)
 
     async def _handle(self, delivery: "Delivery") -> None:
         rest = self._begin(delivery)
@@ -187,7 +187,7 @@ class AsyncioPool(BasePool):
         return None
 
     async def _finish(self, delivery: "Delivery", begun: Begun) -> None:
-        self._solitude.enter()
+        self._gate.enter()
         delivery.goes_on()
         try:
             outcome = await finish_attempt(
@@ -204,13 +204,13 @@ class AsyncioPool(BasePool):
             else:
                 delivery.settle(outcome)
         finally:
-            self._solitude.leave()
+            self._gate.leave()
 
     def _return(self, delivery: "Delivery") -> None:
         if delivery.is_void():
             delivery.forget()
         else:
-            self.bus.serving.pardons.grant(delivery.envelope)
+            self.bus.serving.survived.grant(delivery.envelope)
             delivery.give_back()
 
     def give_back(self, subscription: str) -> None:

@@ -28,14 +28,14 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
     make = _request_maker(task, app, consumer)
     monitors = monitors_of(task, consumer)
     handle = consumer.on_task_request
-    pardons = task.bus.serving.pardons
+    survived = task.bus.serving.survived
 
     def on_message(message: kombu.Message, _body: object, ack: Any, reject: Any, callbacks: Any) -> None:
         envelope = message.headers.get(ENVELOPE)
         if not isinstance(envelope, Envelope):
             raise InvalidTaskError(f"{task.name} is a subscription: publish an event instead of sending a task")
         if envelope.headers:  # it has been delivered before
-            envelope = pardons.applied(envelope)
+            envelope = survived.applied(envelope)
         request = make(message, envelope, ack, reject)
         signals.task_received.send(sender=consumer, request=request)
         if monitors is not None:
@@ -135,11 +135,11 @@ class EventRequest(Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
         """Celery calls it when there is no outcome, or it is a dead letter: one by remote control is no failure."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps what comes from a child
-        pardons = self.task.bus.serving.pardons
+        survived = self.task.bus.serving.survived
         if isinstance(error, CeleryReject):  # its outcome is not safe, and nobody died of it
-            pardons.grant(self.envelope)
+            survived.grant(self.envelope)
         elif isinstance(error, WorkerLostError):
-            pardons.revoke(self.envelope)
+            survived.revoke(self.envelope)
         revoked = getattr(exc_info.exception, "reason", "") == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)
         if revoked:
@@ -148,7 +148,7 @@ class EventRequest(Request):
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  # Celery's signature
         """Celery tells of a time limit; at the hard one it kills the child."""
         if not soft:
-            self.task.bus.serving.pardons.revoke(self.envelope)
+            self.task.bus.serving.survived.revoke(self.envelope)
         super().on_timeout(soft, timeout)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Solitude:
+class ExclusiveGate:
     """Who is inside. `closed` is asked before each `enter`, so that the usual way in costs next to nothing."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Ledger(Generic[T]):
+class UnconfirmedPublishes(Generic[T]):
     """Delivery tags of one channel: 1, 2, 3, ... in the order of publishing (RabbitMQ, Publisher Confirms)."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import math
 
-from qt_events.rabbitmq.publishing.requests import Publish
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 
 PAUSE = 0.1  #: seconds after the first nack; each further one doubles it, for every try may reach other queues again
 LONGEST = 2.0  #: seconds between two tries, at most: so soon after an outage all that waited for its end goes
@@ -13,15 +13,15 @@ class Nacks:
     """Orders that wait for another try."""
 
     def __init__(self) -> None:
-        self._due: dict[Publish, float] = {}  # by time.monotonic(), in the order of their nacks
+        self._due: dict[PublishRequest, float] = {}  # by time.monotonic(), in the order of their nacks
 
-    def add(self, order: Publish, now: float) -> bool:
+    def add(self, request: PublishRequest, now: float) -> bool:
         """Note a nack; whether there is another try before the order's waiter has given up."""
-        order.nacks += 1
-        last = order.deadline - ANSWER
+        request.nacks += 1
+        last = request.deadline - ANSWER
         if now >= last:
             return False
-        self._due[order] = min(now + _pause(order.nacks), last)
+        self._due[request] = min(now + _pause(request.nacks), last)
         return True
 
     @property
@@ -29,11 +29,11 @@ class Nacks:
         """When the first of them is due; infinite if there is none."""
         return min(self._due.values(), default=math.inf)
 
-    def take(self, until: float = math.inf) -> list[Publish]:
+    def take(self, until: float = math.inf) -> list[PublishRequest]:
         """Those that are due by then, which wait no more, in the order of their nacks."""
-        taken = [order for order, due in self._due.items() if due <= until]
-        for order in taken:
-            del self._due[order]
+        taken = [request for request, due in self._due.items() if due <= until]
+        for request in taken:
+            del self._due[request]
         return taken
 
 

@@ -28,7 +28,7 @@ from qt_events.errors import (
 )
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
-from qt_events.rabbitmq.publishing.requests import Order, resolve
+from qt_events.rabbitmq.publishing.requests import Request, resolve
 from qt_events.rabbitmq.publishing.session import Session
 
 logger = logging.getLogger("qt_events")
@@ -62,8 +62,8 @@ class Publisher:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()  # held for a few steps at a time, never while waiting for anything
-        self._outbox: OrderedDict[Order, None] = OrderedDict()  # in flight, not written yet
-        self._room: OrderedDict[Order, None] = OrderedDict()  # not in flight yet
+        self._outbox: OrderedDict[Request, None] = OrderedDict()  # in flight, not written yet
+        self._waiting_for_room: OrderedDict[Request, None] = OrderedDict()  # not in flight yet
         self._in_flight = 0
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
@@ -75,7 +75,7 @@ class Publisher:
         self._places = ""
         self._called = False  # a byte for the thread is on its way
         self.session = 0  #: number of the channel that is, or was last, published on
-        self.era = 0  #: another begins with each connection, and where something was missing: what stood may be gone
+        self.epoch = 0  #: another begins with each connection, and where something was missing: what stood may be gone
 
     def after_fork(self) -> None:
         """Connection and thread are the parent's."""
@@ -94,7 +94,7 @@ class Publisher:
         """Orders without an end."""
         return self._in_flight
 
-    async def ask(self, order: Order, *, wait_for_room: bool = False) -> bool:
+    async def ask(self, request: Request, *, wait_for_room: bool = False) -> bool:
         """Have it done; whether it was routed.
 
         Raises:
@@ -103,39 +103,39 @@ class Publisher:
             BusStateError: the publisher is closed.
         """
         loop = asyncio.get_running_loop()
-        order.await_on(loop, self._timeout)
-        self._submit(order, wait_for_room=wait_for_room)
-        late = loop.call_later(self._timeout, self._give_up, order)  # asyncio.timeout takes three times as long
+        request.await_on(loop, self._timeout)
+        self._submit(request, wait_for_room=wait_for_room)
+        late = loop.call_later(self._timeout, self._give_up, request)  # asyncio.timeout takes three times as long
         try:
-            return bool(await order.future)
+            return bool(await request.future)
         finally:
             late.cancel()
-            if not order.ended:
-                self.end([order])
+            if not request.ended:
+                self.end([request])
 
-    def _give_up(self, order: Order) -> None:
-        if order.future.done():
+    def _give_up(self, request: Request) -> None:
+        if request.future.done():
             return
         try:
-            error: Exception = self._timeout_error(order)
+            error: Exception = self._timeout_error(request)
         except Exception as fault:  # noqa: BLE001  # whoever waits has to hear something
             error = PublishTimeoutError(
                 f"no answer within {self._timeout:g} s; publish the same event again ({fault!r})"
             )
-        order.future.set_exception(error)
+        request.future.set_exception(error)
 
-    def ask_blocking(self, order: Order, *, wait_for_room: bool = False) -> bool:
+    def ask_blocking(self, request: Request, *, wait_for_room: bool = False) -> bool:
         """`ask`, for plain threads."""
-        order.await_on(None, self._timeout)
-        self._submit(order, wait_for_room=wait_for_room)
+        request.await_on(None, self._timeout)
+        self._submit(request, wait_for_room=wait_for_room)
         try:
-            return bool(order.future.result(self._timeout))
+            return bool(request.future.result(self._timeout))
         except TimeoutError:
-            if order.future.done():
+            if request.future.done():
                 raise  # a named error of ours
-            raise self._timeout_error(order) from None
+            raise self._timeout_error(request) from None
         finally:
-            self.end([order])
+            self.end([request])
 
     def close(self, timeout: float = 5.0) -> None:
         """Finish what is in flight, at most `timeout` seconds if the broker is there, and disconnect."""
@@ -152,7 +152,7 @@ class Publisher:
             message = "this bus is closed: nothing more can be published on it"
             raise BusStateError(message)
 
-    def _submit(self, order: Order, *, wait_for_room: bool) -> None:
+    def _submit(self, request: Request, *, wait_for_room: bool) -> None:
         if sys.is_finalizing():  # the thread runs no more, and may have ended with the lock
             message = "nothing can be published any more: the interpreter is on its way out"
             raise BusStateError(message)
@@ -161,14 +161,14 @@ class Publisher:
             if self._thread is None:
                 self._start()
             if wait_for_room and self._in_flight >= self._window:
-                self._room[order] = None
+                self._waiting_for_room[request] = None
             else:
-                self._admit(order)
+                self._admit(request)
         self._call()
 
-    def _admit(self, order: Order) -> None:
-        order.admitted = True
-        self._outbox[order] = None
+    def _admit(self, request: Request) -> None:
+        request.admitted = True
+        self._outbox[request] = None
         self._in_flight += 1
 
     def _start(self) -> None:
@@ -192,8 +192,8 @@ class Publisher:
             with suppress(OSError):  # closed: the thread has ended, after a last look
                 self._writer.send(b"\0")
 
-    def _timeout_error(self, order: Order) -> PublishTimeoutError | BackpressureError:
-        if not order.admitted:
+    def _timeout_error(self, request: Request) -> PublishTimeoutError | BackpressureError:
+        if not request.admitted:
             return BackpressureError(
                 f"no room for {self._timeout:g} s: {self._in_flight} publishes are in flight "
                 f"(max_queue_size={self._window}); {self._slowest()}"
@@ -210,7 +210,7 @@ class Publisher:
             return BrokerBlockedError(
                 f"{where} takes no publishes (an alarm for memory or disk is on): none in {self._timeout:g} s; {again}"
             )
-        if self._alarm_ended > order.deadline - self._timeout:
+        if self._alarm_ended > request.deadline - self._timeout:
             return BrokerBlockedError(
                 f"{where} took no publishes for a part of the last {self._timeout:g} s (an alarm for memory or disk "
                 f"was on), and has not confirmed this one; {again}"
@@ -224,7 +224,7 @@ class Publisher:
         """Nothing more will come."""
         return self._closing.is_set() and not self._in_flight
 
-    def next_order(self) -> Order | None:
+    def next_request(self) -> Request | None:
         """The next one somebody still waits for."""
         with self._lock:
             return self._outbox.popitem(last=False)[0] if self._outbox else None
@@ -234,41 +234,41 @@ class Publisher:
         self.reader.recv(64)
         self._called = False
 
-    def give_back(self, orders: Iterable[Order]) -> None:
+    def give_back(self, requests: Iterable[Request]) -> None:
         """To the head of the outbox, in order: those somebody still waits for."""
         with self._lock:
-            for order in reversed(tuple(orders)):
-                if not order.ended:
-                    self._outbox[order] = None
-                    self._outbox.move_to_end(order, last=False)
+            for request in reversed(tuple(requests)):
+                if not request.ended:
+                    self._outbox[request] = None
+                    self._outbox.move_to_end(request, last=False)
 
-    def end(self, orders: Iterable[Order]) -> None:
+    def end(self, requests: Iterable[Request]) -> None:
         """Tell the waiters, and let others in. Ended twice is ended once."""
-        ending = [order for order in orders if not order.ended]
+        ending = [request for request in requests if not request.ended]
         if not ending:
             return
         with self._lock:
-            for order in ending:
-                self._count_out(order)
+            for request in ending:
+                self._count_out(request)
             admitted = self._admit_waiting()
         resolve(ending)
         if admitted:
             self._call()
 
-    def _count_out(self, order: Order) -> None:
-        if order.ended:
+    def _count_out(self, request: Request) -> None:
+        if request.ended:
             return
-        order.ended = True
-        self._outbox.pop(order, None)
-        self._room.pop(order, None)
-        self._in_flight -= order.admitted
+        request.ended = True
+        self._outbox.pop(request, None)
+        self._waiting_for_room.pop(request, None)
+        self._in_flight -= request.admitted
 
     def _admit_waiting(self) -> bool:
         admitted, late = False, monotonic() + min(_TOO_LATE, self._timeout / 10)
-        while self._room and self._in_flight < self._window:
-            order, _ = self._room.popitem(last=False)
-            if order.deadline > late:  # else it is not tried any more, and its waiter is told so
-                self._admit(order)
+        while self._waiting_for_room and self._in_flight < self._window:
+            request, _ = self._waiting_for_room.popitem(last=False)
+            if request.deadline > late:  # else it is not tried any more, and its waiter is told so
+                self._admit(request)
                 admitted = True
         return admitted
 
@@ -327,9 +327,9 @@ class Publisher:
     def _refuse_the_rest(self) -> None:
         """After closing: nothing comes in any more."""
         with self._lock:
-            rest = [*self._outbox, *self._room]
-        for order in rest:
-            order.error = BusStateError("this bus was closed before the broker had confirmed")
+            rest = [*self._outbox, *self._waiting_for_room]
+        for request in rest:
+            request.error = BusStateError("this bus was closed before the broker had confirmed")
         self.end(rest)
         self._close_pair()
 

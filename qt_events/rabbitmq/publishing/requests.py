@@ -19,21 +19,21 @@ _TURN = 100  # waiters that are told before the rest of their loop has its turn
 class Preparation(Protocol):
     """What must stand on the broker before an order is carried out. Runs in the publisher's thread.
 
-    `era` is the publisher's: what was declared in an earlier one may be gone.
+    `epoch` is the publisher's: what was declared in an earlier one may be gone.
     """
 
     @property
     def about(self) -> str:
         """What is declared, for the text of an error."""
 
-    def needed(self, era: int) -> bool:
+    def needed(self, epoch: int) -> bool:
         """Whether there is anything to declare."""
 
-    def make(self, channel: Channel, era: int) -> None:
+    def make(self, channel: Channel, epoch: int) -> None:
         """Declare it, on a channel of its own, where a refusal closes nobody else's."""
 
 
-class Order:
+class Request:
     """Something that ends once, with a result or an error, for one waiter: a coroutine or a plain thread."""
 
     __slots__ = ("admitted", "deadline", "ended", "error", "first", "future", "loop", "routed")
@@ -63,7 +63,7 @@ class Order:
             self.future.set_exception(self.error)
 
 
-class Publish(Order):
+class PublishRequest(Request):
     """A message for an exchange. Unless `must_route`, it may reach no queue at all."""
 
     __slots__ = ("exchange", "message", "must_route", "nacks", "routing_key")
@@ -87,7 +87,7 @@ class Publish(Order):
         return frames(self.exchange, self.routing_key, self.message, channel, frame_max)
 
 
-class Declare(Order):
+class DeclareRequest(Request):
     """Nothing but something for a channel of its own."""
 
     __slots__ = ("about", "action")
@@ -96,21 +96,21 @@ class Declare(Order):
         super().__init__(first=self)
         self.about, self.action = about, action
 
-    def needed(self, _era: int) -> bool:
+    def needed(self, _epoch: int) -> bool:
         """Always."""
         return True
 
-    def make(self, channel: Channel, _era: int) -> None:
+    def make(self, channel: Channel, _epoch: int) -> None:
         """Do it."""
         self.action(channel)
 
 
-def resolve(orders: Iterable[Order]) -> None:
+def resolve(requests: Iterable[Request]) -> None:
     """Tell each order's waiter; one call over to each event loop, however many wait there."""
-    by_loop: dict[asyncio.AbstractEventLoop | None, list[Order]] = {}
-    for order in orders:
-        if not order.future.done():  # else its waiter has left, and calling over wakes the loop for nothing
-            by_loop.setdefault(order.loop, []).append(order)
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[Request]] = {}
+    for request in requests:
+        if not request.future.done():  # else its waiter has left, and calling over wakes the loop for nothing
+            by_loop.setdefault(request.loop, []).append(request)
     for loop, waiting in by_loop.items():
         if loop is None:
             _resolve_all(waiting)
@@ -119,13 +119,13 @@ def resolve(orders: Iterable[Order]) -> None:
                 loop.call_soon_threadsafe(_resolve_in_turns, loop, waiting)
 
 
-def _resolve_in_turns(loop: asyncio.AbstractEventLoop, orders: list[Order]) -> None:
+def _resolve_in_turns(loop: asyncio.AbstractEventLoop, requests: list[Request]) -> None:
     """Some at a time: one confirm may be for thousands, and their waiters would have the loop to themselves."""
-    _resolve_all(orders[:_TURN])
-    if orders[_TURN:]:
-        loop.call_soon(_resolve_in_turns, loop, orders[_TURN:])
+    _resolve_all(requests[:_TURN])
+    if requests[_TURN:]:
+        loop.call_soon(_resolve_in_turns, loop, requests[_TURN:])
 
 
-def _resolve_all(orders: Iterable[Order]) -> None:
-    for order in orders:
-        order.resolve()
+def _resolve_all(requests: Iterable[Request]) -> None:
+    for request in requests:
+        request.resolve()

@@ -17,9 +17,9 @@ from amqp.exceptions import ChannelError, FrameSyntaxError, NotFound
 
 from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave
-from qt_events.rabbitmq.publishing.confirms import Ledger
+from qt_events.rabbitmq.publishing.confirms import UnconfirmedPublishes
 from qt_events.rabbitmq.publishing.nacks import PAUSE, Nacks
-from qt_events.rabbitmq.publishing.requests import Order, Preparation, Publish
+from qt_events.rabbitmq.publishing.requests import Preparation, PublishRequest, Request
 from qt_events.rabbitmq.topology.declare import is_about_a_publish, topology_error
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class Session:
 
     def __init__(self, publisher: "Publisher", connection: kombu.Connection) -> None:
         self._publisher, self._connection = publisher, connection
-        self._ledger: Ledger[Publish] = Ledger()
+        self._unconfirmed: UnconfirmedPublishes[PublishRequest] = UnconfirmedPublishes()
         self._nacks = Nacks()
-        self._ended: list[Order] = []
-        self._current: Order | None = None  # taken from the outbox, not in the ledger yet
+        self._ended: list[Request] = []
+        self._current: Request | None = None  # taken from the outbox, not in the ledger yet
         self._careful = 0  # publishes to confirm one by one: the broker closed the channel over one of them
         self._written: list[bytes] = []  # what the kernel has not been given yet
         self._size = 0  # bytes of that
@@ -63,7 +63,7 @@ class Session:
             for readable in (self._raw.sock, self._publisher.reader):
                 self._poll.register(readable, select.POLLIN)
             self._open_channel()
-            self._publisher.era += 1
+            self._publisher.epoch += 1
         except BaseException:
             self._raw.collect()
             raise
@@ -78,7 +78,7 @@ class Session:
 
     def _confirm_from_here(self) -> None:
         """Count delivery tags from 1: the channel is new."""
-        self._ledger, self._written, self._size = Ledger(), [], 0
+        self._unconfirmed, self._written, self._size = UnconfirmedPublishes(), [], 0
         self._channel.confirm_select()
         self._publisher.session += 1
 
@@ -98,9 +98,9 @@ class Session:
                     self._raw.blocking_read(_FRAME_TIMEOUT)
         self._raw.collect()
 
-    def _give_back(self, nacked: Iterable[Publish] = ()) -> None:
+    def _give_back(self, nacked: Iterable[PublishRequest] = ()) -> None:
         current = [] if self._current is None else [self._current]
-        self._publisher.give_back([*nacked, *self._ledger, *current])
+        self._publisher.give_back([*nacked, *self._unconfirmed, *current])
         self._current = None
 
     def disown(self) -> None:
@@ -138,9 +138,9 @@ class Session:
 
     def _write_batch(self) -> bool:
         for _ in range(_BATCH):
-            if self.blocked or (self._careful and self._ledger) or not self._until_next_try():
+            if self.blocked or (self._careful and self._unconfirmed) or not self._until_next_try():
                 return False
-            self._current = self._publisher.next_order()
+            self._current = self._publisher.next_request()
             if self._current is None:
                 return False
             self._careful -= bool(self._careful)
@@ -154,17 +154,17 @@ class Session:
         if written:
             self._raw.frames.write(b"".join(written))
 
-    def _carry_out(self, order: Order) -> None:
+    def _carry_out(self, request: Request) -> None:
         try:
-            if order.first is not None and order.first.needed(self._publisher.era):
+            if request.first is not None and request.first.needed(self._publisher.epoch):
                 self._send()
-                self._prepare(order.first)
+                self._prepare(request.first)
         except QtEventsError as error:
-            order.error = error
-        if isinstance(order, Publish) and order.error is None:
-            self._publish(order)
+            request.error = error
+        if isinstance(request, PublishRequest) and request.error is None:
+            self._publish(request)
         else:
-            self._ended.append(order)
+            self._ended.append(request)
 
     def _prepare(self, preparation: Preparation) -> None:
         self._raw.sock.settimeout(ANSWER_TIMEOUT)
@@ -177,7 +177,7 @@ class Session:
 
     def _refusal(self, channel: Channel, preparation: Preparation) -> QtEventsError | None:
         try:
-            preparation.make(channel, self._publisher.era)
+            preparation.make(channel, self._publisher.epoch)
         except (ChannelError, QtEventsError) as error:
             cause = error if isinstance(error, ChannelError) else error.__cause__
             if is_about_a_publish(cause):  # our own channel ended, while the other one's answer was waited for
@@ -185,15 +185,15 @@ class Session:
             return topology_error(error, preparation.about) if isinstance(error, ChannelError) else error
         return None
 
-    def _publish(self, order: Publish) -> None:
+    def _publish(self, request: PublishRequest) -> None:
         try:
-            frames = order.frames(self._channel.channel_id, self._raw.frame_max)
+            frames = request.frames(self._channel.channel_id, self._raw.frame_max)
         except _UNSENDABLE as error:
-            message = f"{order.routing_key!r:.300} cannot be written as an AMQP message: {error}"
-            order.error = PublishRefusedError(message)
-            self._ended.append(order)
+            message = f"{request.routing_key!r:.300} cannot be written as an AMQP message: {error}"
+            request.error = PublishRefusedError(message)
+            self._ended.append(request)
             return
-        self._ledger.add(order)  # before the write: a write that fails half way is unconfirmed, not unsent
+        self._unconfirmed.add(request)  # before the write: a write that fails half way is unconfirmed, not unsent
         for frame in frames:
             if self._written and self._size + len(frame) > _CHUNK:
                 self._send()
@@ -203,14 +203,14 @@ class Session:
     def _refused(self, error: ChannelError) -> None:
         """The broker closed the channel over one publish: the only one in flight, or find it by going one by one."""
         logger.warning("publisher: the broker closed the channel: %s", error)
-        unconfirmed = list(self._ledger)
+        unconfirmed = list(self._unconfirmed)
         if len(unconfirmed) == 1:
-            (order,) = unconfirmed
-            order.error = PublishRefusedError(f"the broker refused {order.routing_key!r}: {error.reply_text}")
-            self._ended.append(order)
+            (request,) = unconfirmed
+            request.error = PublishRefusedError(f"the broker refused {request.routing_key!r}: {error.reply_text}")
+            self._ended.append(request)
             self._flush()
         self._give_back()
-        self._publisher.era += isinstance(error, NotFound)
+        self._publisher.epoch += isinstance(error, NotFound)
         self._careful = len(unconfirmed)
         self._confirm_from_here()  # py-amqp has opened the channel again
 
@@ -227,7 +227,7 @@ class Session:
         nacks all that follows, long after another leader was elected.
         """
         overdue = monotonic() - self._nacks.next
-        if self.blocked or overdue < 0 or (self._ledger and overdue < _DRAIN):
+        if self.blocked or overdue < 0 or (self._unconfirmed and overdue < _DRAIN):
             return
         self._raw.sock.settimeout(ANSWER_TIMEOUT)
         self._channel.close()
@@ -262,27 +262,27 @@ class Session:
 
     def _on_ack(self, tag: int, multiple: Any) -> None:
         self._publisher.confirmed_something()
-        for order in self._ledger.settle(tag, multiple=bool(multiple)):
-            if order.must_route and not order.routed:
-                order.error = TopologyError(f"no queue {order.routing_key!r} behind exchange {order.exchange!r}")
-            self._ended.append(order)
+        for request in self._unconfirmed.settle(tag, multiple=bool(multiple)):
+            if request.must_route and not request.routed:
+                request.error = TopologyError(f"no queue {request.routing_key!r} behind exchange {request.exchange!r}")
+            self._ended.append(request)
 
     def _on_nack(self, tag: int, multiple: Any) -> None:
-        for order in self._ledger.settle(tag, multiple=bool(multiple)):
-            if not self._nacks.add(order, monotonic()):
-                order.error = PublishRefusedError(
-                    f"the broker could not store {order.routing_key!r} ({order.nacks} nacks): "
+        for request in self._unconfirmed.settle(tag, multiple=bool(multiple)):
+            if not self._nacks.add(request, monotonic()):
+                request.error = PublishRefusedError(
+                    f"the broker could not store {request.routing_key!r} ({request.nacks} nacks): "
                     "a queue is full or lost its majority; try again"
                 )
-                self._ended.append(order)
+                self._ended.append(request)
 
     def _on_return(self, _error: Exception, exchange: str, routing_key: str, raw: RawMessage) -> None:
         """Nobody is bound for it. Its ack comes next; the oldest publish that fits is the one: AMQP keeps the order."""
         message_id = raw.properties.get("message_id")
-        for order in self._ledger:
-            same = order.exchange == exchange and order.routing_key == routing_key and order.routed
-            if same and order.message.properties.get("message_id") == message_id:
-                order.routed = False
+        for request in self._unconfirmed:
+            same = request.exchange == exchange and request.routing_key == routing_key and request.routed
+            if same and request.message.properties.get("message_id") == message_id:
+                request.routed = False
                 return
 
     def _flush(self) -> None:

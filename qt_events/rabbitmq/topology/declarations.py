@@ -11,7 +11,7 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.publishing.publisher import Publisher
-from qt_events.rabbitmq.publishing.requests import Declare
+from qt_events.rabbitmq.publishing.requests import DeclareRequest
 from qt_events.rabbitmq.topology.declare import is_about_a_publish
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
@@ -25,8 +25,8 @@ class Declarations:
 
     What could not be declared is wanted still: the publish it was for fails with it, and the next one tries again.
 
-    In a new era everything is declared again, not only the exchange. RabbitMQ 3.10.8 confirms a binding before its log
-    is on disk: killed a second later, it may come back without, and nothing that is published would reach the queue.
+    In a new epoch everything is declared again, not only the exchange. RabbitMQ 3.10.8 confirms a binding before its
+    log is on disk: killed a second later, it may come back without it, and no publish would reach the queue.
     What cannot be declared any more, though it could, is logged, and publishing goes on.
     """
 
@@ -41,16 +41,16 @@ class Declarations:
         self._topology, self._publisher, self._prefetch, self._serves = topology, publisher, prefetch, serves
         self._taker = taker
         self._wanted: dict[str, Subscription] = {}
-        self._missing: dict[str, Subscription] = {}  # those of them that are not declared yet, in this era
-        self._stood: set[str] = set()  # those that were declared as they are, in this era or before
-        self._era = 0  # the publisher's, in which the exchange was declared
+        self._missing: dict[str, Subscription] = {}  # those of them that are not declared yet, in this epoch
+        self._stood: set[str] = set()  # those that were declared as they are, in this epoch or before
+        self._epoch = 0  # the publisher's, in which the exchange was declared
         self._levels: dict[str, Level] = {}
         self._instance = _new_instance()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """The child is another instance, and declares by itself what its parent may have been about to."""
-        self._instance, self._era, self._levels = _new_instance(), 0, {}
+        self._instance, self._epoch, self._levels = _new_instance(), 0, {}
         for subscription in tuple(self._wanted.values()):
             if subscription.broadcast and subscription.name not in self._missing:
                 del self._wanted[subscription.name]  # nobody would read this instance's queue
@@ -68,7 +68,9 @@ class Declarations:
     async def made(self) -> None:
         """Return when all that was wanted so far stands."""
         if self._missing:
-            await self._publisher.ask(Declare(self.about, lambda channel: self.make(channel, self._publisher.era)))
+            await self._publisher.ask(
+                DeclareRequest(self.about, lambda channel: self.make(channel, self._publisher.epoch))
+            )
 
     # As a Preparation, in the publisher's thread
 
@@ -77,20 +79,20 @@ class Declarations:
         """What is being declared."""
         return f"exchange {self._topology.events!r}"
 
-    def needed(self, era: int) -> bool:
+    def needed(self, epoch: int) -> bool:
         """Whether something was subscribed since, or what stood may be gone."""
-        return bool(self._missing) or era != self._era
+        return bool(self._missing) or epoch != self._epoch
 
-    def make(self, channel: Channel, era: int) -> None:
+    def make(self, channel: Channel, epoch: int) -> None:
         """Declare it.
 
         Raises:
             TopologyError: something that was not declared before stands on the broker with other arguments.
         """
-        if era != self._era:
+        if epoch != self._epoch:
             self._topology.declare_base(channel)
             self._missing.update(self._wanted)
-            self._era = era
+            self._epoch = epoch
         ways = True  # of all of them; then they stand
         for subscription in tuple(self._missing.values()):
             patterns = subscription.patterns
@@ -123,7 +125,7 @@ class Declarations:
     def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
         """Delete everything; what is published later declares again what it needs."""
         self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
-        self._era, self._levels = 0, {}
+        self._epoch, self._levels = 0, {}
         self._stood.clear()
         self._missing.update(self._wanted)
 
@@ -156,20 +158,20 @@ class Declarations:
 
 
 class Level:
-    """A Preparation: a delay level, declared once an era, however many wait to be published into it."""
+    """A Preparation: a delay level, declared once an epoch, however many wait to be published into it."""
 
     def __init__(self, topology: Topology, delay: float, about: str) -> None:
         self._topology, self._delay, self.about = topology, delay, about
-        self._era = 0  # the publisher's, in which it was declared
+        self._epoch = 0  # the publisher's, in which it was declared
 
-    def needed(self, era: int) -> bool:
+    def needed(self, epoch: int) -> bool:
         """Whether what stood may be gone."""
-        return era != self._era
+        return epoch != self._epoch
 
-    def make(self, channel: Channel, era: int) -> None:
+    def make(self, channel: Channel, epoch: int) -> None:
         """Declare it. TopologyError: something stands on the broker with other arguments."""
         self._topology.declare_level(channel, self._delay)
-        self._era = era
+        self._epoch = epoch
 
 
 def _new_instance() -> str:

@@ -17,7 +17,7 @@ from qt_events.rabbitmq.topology.difference import Difference
 logger = logging.getLogger("qt_events")
 
 
-class Standing:
+class Declarer:
     """What has to stand, over one channel. A refusal closes that; py-amqp opens it again.
 
     `refused` remembers names that this user may not declare, or bind, for as long as its owner likes: RabbitMQ logs

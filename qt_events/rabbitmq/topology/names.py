@@ -15,7 +15,7 @@ from amqp.exceptions import ChannelError
 from qt_events.delivery.retry import MAX_DELAY
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
-from qt_events.rabbitmq.topology.declare import Standing, topology_error
+from qt_events.rabbitmq.topology.declare import Declarer, topology_error
 
 FIRST_LEVEL = 100  # ms; the levels double from here
 NO_DELIVERY_LIMIT = 1_000_000  # the broker counts returns of what was merely prefetched; -1 deletes on 3.10
@@ -120,7 +120,7 @@ class Topology:
 
     def declare_base(self, channel: Channel) -> None:
         """What a publisher needs: the exchange."""
-        self._standing(channel).exchange(self.events, "topic")
+        self._declarer(channel).exchange(self.events, "topic")
 
     def ask_again(self) -> None:
         """Forget what this user was refused: on a new connection it may be allowed."""
@@ -137,15 +137,15 @@ class Topology:
         Raises:
             TopologyError: something stands on the broker with other arguments, or is missing and may not be declared.
         """
-        standing = self._standing(channel)
+        declarer = self._declarer(channel)
         try:
             if ways:
-                self._declare_ways(standing)
-            self._declare_lasting(standing, subscription)
-            standing.queue(self.queue(key), **self._queue(**self._dead_lettering(subscription)))
-            standing.bind(self.queue(key), self.redeliver, key, served=served)
+                self._declare_ways(declarer)
+            self._declare_lasting(declarer, subscription)
+            declarer.queue(self.queue(key), **self._queue(**self._dead_lettering(subscription)))
+            declarer.bind(self.queue(key), self.redeliver, key, served=served)
             for pattern in subscription.patterns:
-                standing.bind(self.queue(key), self.events, pattern, served=served)
+                declarer.bind(self.queue(key), self.events, pattern, served=served)
         except ChannelError as error:
             raise topology_error(error, f"subscription {subscription.name!r}") from error
 
@@ -154,14 +154,14 @@ class Topology:
 
         A broadcast's processes make their queues themselves. All delay levels: a handler may ask for any delay.
         """
-        standing = self._standing(channel)
+        declarer = self._declarer(channel)
         try:
-            self._declare_ways(standing)
+            self._declare_ways(declarer)
             for ttl in self.ttls():
-                self._declare_level(standing, ttl)
+                self._declare_level(declarer, ttl)
             for subscription in subscriptions:
                 if subscription.broadcast:
-                    self._declare_lasting(standing, subscription)
+                    self._declare_lasting(declarer, subscription)
         except ChannelError as error:
             raise topology_error(error, f"prefix {self.prefix!r}") from error
         for subscription in subscriptions:
@@ -170,39 +170,39 @@ class Topology:
 
     def declare_level(self, channel: Channel, delay: float) -> None:
         """The delay level for `delay` seconds: what expires in it comes back by `redeliver`."""
-        standing = self._standing(channel)
-        self._declare_ways(standing)
-        self._declare_level(standing, self.level(delay)[1])
+        declarer = self._declarer(channel)
+        self._declare_ways(declarer)
+        self._declare_level(declarer, self.level(delay)[1])
 
-    def _standing(self, channel: Channel) -> Standing:
-        return Standing(channel, self._refused)
+    def _declarer(self, channel: Channel) -> Declarer:
+        return Declarer(channel, self._refused)
 
-    def _declare_ways(self, standing: Standing) -> None:
-        standing.exchange(self.events, "topic")
-        standing.exchange(self.lost, "fanout")
-        if standing.queue(self.lost, **self._queue()):
-            standing.bind(self.lost, self.lost, "")
+    def _declare_ways(self, declarer: Declarer) -> None:
+        declarer.exchange(self.events, "topic")
+        declarer.exchange(self.lost, "fanout")
+        if declarer.queue(self.lost, **self._queue()):
+            declarer.bind(self.lost, self.lost, "")
         # Not direct: only of topic exchanges does RabbitMQ ask who may use which key.
-        standing.exchange(self.redeliver, "topic", **{"alternate-exchange": self.lost})
+        declarer.exchange(self.redeliver, "topic", **{"alternate-exchange": self.lost})
         # No alternate exchange: a worker whose copy reaches no queue is to hear of it, and to keep the event.
         for exchange in (self.dead_letters, self.quarantined):
-            standing.exchange(exchange, "topic")
+            declarer.exchange(exchange, "topic")
 
-    def _declare_lasting(self, standing: Standing, subscription: Subscription) -> None:
+    def _declare_lasting(self, declarer: Declarer, subscription: Subscription) -> None:
         """What all its processes share, beside the queue and the ways."""
         name = subscription.name
-        if standing.queue(self.dead(name), **self._queue()):
-            standing.bind(self.dead(name), self.dead_letters, name)
+        if declarer.queue(self.dead(name), **self._queue()):
+            declarer.bind(self.dead(name), self.dead_letters, name)
         alone = {"x-single-active-consumer": True, **self._to_dead_letters(subscription)}
-        if self.has_quarantine(subscription) and standing.queue(self.quarantine(name), **self._queue(**alone)):
-            standing.bind(self.quarantine(name), self.quarantined, name)
+        if self.has_quarantine(subscription) and declarer.queue(self.quarantine(name), **self._queue(**alone)):
+            declarer.bind(self.quarantine(name), self.quarantined, name)
 
-    def _declare_level(self, standing: Standing, ttl: int) -> None:
+    def _declare_level(self, declarer: Declarer, ttl: int) -> None:
         name = self._level(ttl)
-        standing.exchange(name, "topic")
+        declarer.exchange(name, "topic")
         back = {"x-message-ttl": ttl, "x-dead-letter-exchange": self.redeliver}
-        if standing.queue(name, **self._queue(**back, **self._at_least_once())):
-            standing.bind(name, name, "#")
+        if declarer.queue(name, **self._queue(**back, **self._at_least_once())):
+            declarer.bind(name, name, "#")
 
     def _dead_lettering(self, subscription: Subscription) -> dict[str, Any]:
         """What a producer's own TTL expires in the queue becomes a dead letter too."""

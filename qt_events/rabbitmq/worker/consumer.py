@@ -119,7 +119,7 @@ class EventConsumer(Consumer):
             try:
                 (asynloop if self.hub else synloop)(*args)
             finally:
-                self._pardon_what_is_held()
+                self._remember_what_is_held()
             return
         hub = HandedOverHub(
             self.hub, self.pool.loop, resume=self.pool.resume, pause=self.pool.pause, look=self._maybe_stop
@@ -132,15 +132,15 @@ class EventConsumer(Consumer):
             self._drain(hub)
             raise
         finally:
-            self._pardon_what_is_held()
+            self._remember_what_is_held()
             hub.take_back()
             self.task_consumer.cancel = self._cancel
 
-    def _pardon_what_is_held(self) -> None:
+    def _remember_what_is_held(self) -> None:
         """This process lives: that its connection ends is nobody's fault."""
         for request in tuple(state.reserved_requests):
             if getattr(request.task, "bus", None) is self.bus:
-                self._serving.pardons.grant(request.envelope)
+                self._serving.survived.grant(request.envelope)
 
     def on_send_event_buffered(self) -> None:
         """Celery's own tells monitors at its hub's next step: on an idle asyncio pool a quarter of a second later."""

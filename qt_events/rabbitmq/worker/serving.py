@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BusStateError, NotSupportedError
-from qt_events.rabbitmq.handling.quarantine import Pardons
+from qt_events.rabbitmq.handling.quarantine import SurvivedDeliveries
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
@@ -31,7 +31,7 @@ class Serving:
         self.worker: InProcessWorker | None = None  #: that run_forever() hosts
         self.stop_wanted = False
         self.hurry = False  #: stop at once: give back what is being handled
-        self.pardons = Pardons()  #: of events that this process handled alone
+        self.survived = SurvivedDeliveries()  #: of events that this process handled alone
         self.last_refusal: BaseException | None = None  #: why the worker has no connection
         self._eager_stop = asyncio.Event()
 

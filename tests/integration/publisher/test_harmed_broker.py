@@ -133,7 +133,7 @@ async def test_no_room_in_time_is_backpressure(make_bus: Make, harmed: PrivateBr
     harmed.resume()
     assert [type(error) for error in errors[:3]] == [PublishTimeoutError] * 3
     assert all(isinstance(error, BackpressureError) and "max_queue_size=3" in str(error) for error in errors[3:])
-    assert (bus.publisher.in_flight, len(bus.publisher._room)) == (0, 0)  # noqa: SLF001
+    assert (bus.publisher.in_flight, len(bus.publisher._waiting_for_room)) == (0, 0)  # noqa: SLF001
     await until_told(lambda: published(bus))
 
 
@@ -143,11 +143,11 @@ async def test_a_cancelled_publish_leaves_nothing_behind(make_bus: Make, harmed:
     await bus.publish(event(1))
     harmed.suspend()
     tasks = [asyncio.create_task(bus.publish(event(-1))) for _ in range(6)]
-    await until(lambda: bus.publisher.in_flight == 3 and len(bus.publisher._room) == 3)  # noqa: SLF001
+    await until(lambda: bus.publisher.in_flight == 3 and len(bus.publisher._waiting_for_room) == 3)  # noqa: SLF001
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     harmed.resume()
-    assert (bus.publisher.in_flight, len(bus.publisher._room)) == (0, 0)  # noqa: SLF001
+    assert (bus.publisher.in_flight, len(bus.publisher._waiting_for_room)) == (0, 0)  # noqa: SLF001
     assert len(bus.outstanding) == 1  # the first one, which nobody serves
     await bus.publish(event(2))

@@ -8,7 +8,7 @@ import pytest
 from qt_events.errors import PublishRefusedError, UnroutableError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.publishing.requests import Publish
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import PrivateBroker
 from tests.integration.conftest import Make, channel_to, until
 from tests.integration.publisher.scene import event, keeping, taken
@@ -110,7 +110,7 @@ async def test_a_forbidden_publish_fails_alone(make_bus: Make, node: PrivateBrok
 )
 async def test_an_unsendable_message_fails_alone(bus: CeleryEventBus, amqp_url: str, message: Message) -> None:
     """Nothing of it is written, and delivery tags go on being right."""
-    unsendable = bus.publisher.ask(Publish(bus.topology.events, "number.drawn", message))
+    unsendable = bus.publisher.ask(PublishRequest(bus.topology.events, "number.drawn", message))
     results = await asyncio.gather(
         bus.publish(event(1)), unsendable, *(bus.publish(event(n)) for n in range(2, 20)), return_exceptions=True
     )

@@ -19,7 +19,7 @@ from rich.console import Console
 from qt_events import cli
 from qt_events.cli.dead_letters_progress import Bar, Skipped
 from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, print_overview, print_record, printable
-from qt_events.dead_letters.record import DeadLetterRecord, OnLook, Progress
+from qt_events.dead_letters.record import DeadLetterRecord, OnScan, Progress
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
 from qt_events.rabbitmq.operating import desk as dead_letters_desk
 
@@ -47,23 +47,23 @@ class Letters:
         self.skips = self.looks_only = False
         self.answer = 5
 
-    async def stream(self, subscription: str | None, *, on_look: OnLook) -> AsyncIterator[DeadLetterRecord]:
+    async def stream(self, subscription: str | None, *, on_scan: OnScan) -> AsyncIterator[DeadLetterRecord]:
         self.calls.append(("stream", subscription))
-        on_look(2, 7)
+        on_scan(2, 7)
         for record in self.records:
             yield record
 
-    async def show(self, id: str, *, subscription: str | None, on_look: OnLook) -> DeadLetterRecord:
+    async def show(self, id: str, *, subscription: str | None, on_scan: OnScan) -> DeadLetterRecord:
         self.calls.append(("show", id, subscription))
-        on_look(2, 7)
+        on_scan(2, 7)
         return self.records[0]
 
     def _answer(
-        self, *call: Any, on_look: Any = None, on_progress: Any = None, on_skipped: Any = None, **options: Any
+        self, *call: Any, on_scan: Any = None, on_progress: Any = None, on_skipped: Any = None, **options: Any
     ) -> int:
         self.calls.append((*call, {name: value for name, value in options.items() if value}))
-        if on_look:
-            on_look(6, 7)
+        if on_scan:
+            on_scan(6, 7)
             if self.looks_only:
                 return 0
         if on_progress:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from qt_events.dead_letters.operations import DeadLetterBox
+from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterGroups, DeadLetterRecord, Progress
-from qt_events.dead_letters.scan import BATCH, Look, Pace
+from qt_events.dead_letters.scan import BATCH, Pace, Scan
 from qt_events.errors import (
     BrokerUnreachableError,
     IncompleteDeadLetterError,
@@ -40,7 +40,7 @@ class Lying:
     record: DeadLetterRecord
 
 
-class Shelf(DeadLetterBox[Lying]):
+class Shelf(DeadLetterOperations[Lying]):
     """Keeps a list; sending back does what `on_send` does."""
 
     def __init__(self, records: Sequence[DeadLetterRecord]) -> None:
@@ -56,12 +56,12 @@ class Shelf(DeadLetterBox[Lying]):
         """Confirmed at once."""
 
     @asynccontextmanager
-    async def look(self, subscription: str | None) -> AsyncIterator[Look[Lying]]:
+    async def scan(self, subscription: str | None) -> AsyncIterator[Scan[Lying]]:
         self.looks += 1
         yield LookAtShelf(self)
 
 
-class LookAtShelf(Look[Lying]):
+class LookAtShelf(Scan[Lying]):
     def __init__(self, shelf: Shelf) -> None:
         self.shelf, self.total = shelf, len(shelf.lying)
 
@@ -128,15 +128,15 @@ async def test_looking_tells_how_far_it_is() -> None:
     box, told = Shelf([letter(number) for number in range(2 * BATCH + 1)]), list[tuple[int, int]]()
     total = len(box.lying)
 
-    def on_look(seen: int, of: int) -> None:
+    def on_scan(seen: int, of: int) -> None:
         told.append((seen, of))
 
     looked = [(BATCH, total), (2 * BATCH, total), (total, total)]
-    assert (await box.show("d0", on_look=on_look)).id == "d0"
+    assert (await box.show("d0", on_scan=on_scan)).id == "d0"
     assert told == looked
-    assert await box.retry_many(["d0"], dry_run=True, on_look=on_look) == 1
-    assert await box.discard_many(["d0"], dry_run=True, on_look=on_look) == 1
-    assert len([record async for record in box.stream(on_look=on_look)]) == total
+    assert await box.retry_many(["d0"], dry_run=True, on_scan=on_scan) == 1
+    assert await box.discard_many(["d0"], dry_run=True, on_scan=on_scan) == 1
+    assert len([record async for record in box.stream(on_scan=on_scan)]) == total
     assert told == 4 * looked
 
 

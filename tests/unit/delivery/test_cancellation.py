@@ -8,7 +8,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from qt_events.delivery.deliver import DeadLetter, Done, deliver
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import DeadLetter, Done
 from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 

@@ -8,7 +8,8 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry, deliver
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
 from qt_events.delivery.retry import Reject, RetryLater
 from qt_events.errors import InvalidPolicyError
 from qt_events.events.event import Event

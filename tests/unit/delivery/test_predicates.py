@@ -2,7 +2,8 @@
 
 from unittest.mock import AsyncMock, MagicMock
 
-from qt_events.delivery.deliver import DeadLetter, Done, Retry, deliver
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import DeadLetter, Done, Retry
 from tests.unit.delivery.samples import EVENT, subscription
 
 

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.delivery.stats import Stats
 
 FAILURE = Failure("OSError", "away")

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from qt_events import EventFieldsFilter, InMemoryEventBus, InvalidOptionError, configure_logging
-from qt_events.delivery.deliver import Done, SlowHandlerLog, deliver
+from qt_events.delivery.deliver import SlowHandlerLog, deliver
+from qt_events.delivery.outcome import Done
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import Subscription

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from qt_events.errors import InvalidUrlError
-from qt_events.urls import scheme, split
+from qt_events.rabbitmq.connection.urls import split
 
 
 def test_a_url_is_split() -> None:
@@ -44,20 +44,3 @@ def test_a_malformed_url_is_refused_with_the_advice_and_nothing_else(url: Any) -
     assert str(refused.value) == "advice"
     assert refused.value.__cause__ is None
     assert refused.value.__context__ is None
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("amqp://h", "amqp"),
-        ("AMQPS://u:p@[::1", "amqps"),
-        ("sqla+postgresql://h", "sqla+postgresql"),
-        ("u:p@h://", ""),
-        ("h:5672", ""),
-        ("", ""),
-        (None, ""),
-    ],
-)
-def test_the_scheme_is_told_even_of_a_malformed_url(url: Any, expected: str) -> None:
-    """But nothing that could be a piece of a password."""
-    assert scheme(url) == expected

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject, Retry
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Outcome
-from qt_events.delivery.deliver import Retry as Again
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome
+from qt_events.delivery.outcome import Retry as Again
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.events.event import Event

@@ -9,7 +9,7 @@ from amqp.basic_message import Message as RawMessage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qt_events.delivery.deliver import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, Failure
 from qt_events.rabbitmq.handling.envelope import ATTEMPT, FIRST_FAILED, KEY, TYPE, Envelope, headers_of, record_from
 
 # Short texts of few letters: hypothesis makes a table of all of Unicode for any others, which takes it seconds.

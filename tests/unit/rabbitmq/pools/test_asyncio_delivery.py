@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery.worker import state
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
 from qt_events.rabbitmq.handling.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery

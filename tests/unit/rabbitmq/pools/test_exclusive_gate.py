@@ -2,61 +2,61 @@
 
 import asyncio
 
-from qt_events.rabbitmq.pools.exclusive_gate import Solitude
+from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 
 
 async def test_one_who_is_to_be_alone_waits_until_all_have_left() -> None:
     """And nobody enters meanwhile."""
-    solitude = Solitude()
-    solitude.enter()
-    alone = asyncio.create_task(solitude.begin(10))
+    gate = ExclusiveGate()
+    gate.enter()
+    alone = asyncio.create_task(gate.begin(10))
     await asyncio.sleep(0)
-    assert solitude.closed
+    assert gate.closed
     assert not alone.done()
-    solitude.leave()
+    gate.leave()
     assert await alone
 
 
 async def test_others_enter_when_it_ends() -> None:
     """Those that waited."""
-    solitude = Solitude()
-    await solitude.begin(10)
-    other = asyncio.create_task(solitude.opened())
-    with solitude.at_most(10):
+    gate = ExclusiveGate()
+    await gate.begin(10)
+    other = asyncio.create_task(gate.opened())
+    with gate.at_most(10):
         await asyncio.sleep(0)
         assert not other.done()
     await other
-    assert not solitude.closed
+    assert not gate.closed
 
 
 async def test_who_does_not_leave_is_not_waited_for_without_end() -> None:
     """All may enter again then."""
-    solitude = Solitude()
-    solitude.enter()
-    assert not await solitude.begin(0.01)
-    assert not solitude.closed
+    gate = ExclusiveGate()
+    gate.enter()
+    assert not await gate.begin(0.01)
+    assert not gate.closed
 
 
 async def test_one_that_takes_long_keeps_the_others_no_longer() -> None:
-    """It is one among others then: the next one to be alone waits for its end, which does not end that solitude."""
-    solitude = Solitude()
-    await solitude.begin(10)
-    with solitude.at_most(0.01):
-        await solitude.opened()
-        next_one = asyncio.create_task(solitude.begin(10))
+    """It is one among others then: the next one to be alone waits for its end, which does not end that gate."""
+    gate = ExclusiveGate()
+    await gate.begin(10)
+    with gate.at_most(0.01):
+        await gate.opened()
+        next_one = asyncio.create_task(gate.begin(10))
         await asyncio.sleep(0.01)
         assert not next_one.done()
     assert await next_one
-    assert solitude.closed
+    assert gate.closed
 
 
 async def test_two_are_alone_one_after_the_other() -> None:
     """Never together."""
-    solitude, inside = Solitude(), []
+    gate, inside = ExclusiveGate(), []
 
     async def be_alone(name: str) -> None:
-        await solitude.begin(10)
-        with solitude.at_most(10):
+        await gate.begin(10)
+        with gate.at_most(10):
             inside.append(name)
             await asyncio.sleep(0.005)
             inside.append(name)
@@ -67,34 +67,34 @@ async def test_two_are_alone_one_after_the_other() -> None:
 
 async def test_a_reservation_lets_nobody_in_between() -> None:
     """Not even those that were waiting."""
-    solitude = Solitude()
-    await solitude.begin(10)
-    other = asyncio.create_task(solitude.opened())
+    gate = ExclusiveGate()
+    await gate.begin(10)
+    other = asyncio.create_task(gate.opened())
     await asyncio.sleep(0)
-    with solitude.at_most(10):
+    with gate.at_most(10):
         pass
-    solitude.reserve("me", 10)
+    gate.reserve("me", 10)
     await asyncio.sleep(0.01)
     assert not other.done()
-    assert solitude.reserved_for == "me"
-    solitude.end()
+    assert gate.reserved_for == "me"
+    gate.end()
     await other
 
 
 async def test_a_reservation_that_nobody_takes_up_ends() -> None:
     """The copy went to another process."""
-    solitude = Solitude()
-    solitude.reserve("me", 0.01)
-    await solitude.opened()
-    assert solitude.reserved_for is None
+    gate = ExclusiveGate()
+    gate.reserve("me", 0.01)
+    await gate.opened()
+    assert gate.reserved_for is None
 
 
 async def test_whoever_is_cancelled_while_waiting_to_be_alone_lets_the_others_in() -> None:
     """A worker stops."""
-    solitude = Solitude()
-    solitude.enter()
-    alone = asyncio.create_task(solitude.begin(10))
+    gate = ExclusiveGate()
+    gate.enter()
+    alone = asyncio.create_task(gate.begin(10))
     await asyncio.sleep(0)
     alone.cancel()
     await asyncio.gather(alone, return_exceptions=True)
-    assert not solitude.closed
+    assert not gate.closed

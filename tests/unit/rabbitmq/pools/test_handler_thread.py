@@ -11,7 +11,8 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
-from qt_events.delivery.deliver import Done, Outcome, deliver
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.events.event import Event
 from qt_events.rabbitmq.pools.handler_thread import HandlerThread

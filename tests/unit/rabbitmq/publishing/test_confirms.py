@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.rabbitmq.publishing.confirms import Ledger
+from qt_events.rabbitmq.publishing.confirms import UnconfirmedPublishes
 
 ADD, SETTLE = "add", "settle"
 STEPS = st.lists(
@@ -21,7 +21,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_ledger_agrees_with_a_plain_list_of_tags(steps: list[tuple[Any, ...]]) -> None:
     """Whatever is published, taken back and settled in whatever order, a list of (tag, item) pairs says the same."""
-    ledger: Ledger[int] = Ledger()
+    ledger: UnconfirmedPublishes[int] = UnconfirmedPublishes()
     model: list[tuple[int, int]] = []
     tag = 0
     for number, (step, *arguments) in enumerate(steps):
@@ -41,7 +41,7 @@ def test_ledger_agrees_with_a_plain_list_of_tags(steps: list[tuple[Any, ...]]) -
 @pytest.mark.parametrize("multiple", [False, True])
 def test_a_tag_is_settled_once(multiple: bool) -> None:
     """A second ack of a tag is about nothing: it may be a stale one."""
-    ledger: Ledger[str] = Ledger()
+    ledger: UnconfirmedPublishes[str] = UnconfirmedPublishes()
     ledger.add("event")
     assert ledger.settle(1, multiple=multiple) == ["event"]
     assert ledger.settle(1, multiple=multiple) == []
@@ -49,7 +49,7 @@ def test_a_tag_is_settled_once(multiple: bool) -> None:
 
 def test_iterating_bears_settling_meanwhile() -> None:
     """Whoever looks at the unconfirmed may settle them."""
-    ledger: Ledger[int] = Ledger()
+    ledger: UnconfirmedPublishes[int] = UnconfirmedPublishes()
     for number in range(3):
         ledger.add(number)
     for number in ledger:

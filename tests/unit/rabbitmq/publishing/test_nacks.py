@@ -7,18 +7,18 @@ import pytest
 
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.publishing.nacks import ANSWER, LONGEST, PAUSE, Nacks
-from qt_events.rabbitmq.publishing.requests import Publish
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 
 
-def order(key: str = "load.numbered", deadline: float = math.inf) -> Publish:
-    made = Publish("qt.events", key, Message(b"{}", {}))
+def request(key: str = "load.numbered", deadline: float = math.inf) -> PublishRequest:
+    made = PublishRequest("qt.events", key, Message(b"{}", {}))
     made.deadline = deadline
     return made
 
 
 def tries(timeout: float, answer: float = 0.0) -> list[float]:
     """When an order is tried that is nacked each time, `answer` seconds after the try."""
-    nacks, hopeless, made = Nacks(), order(deadline=timeout), [0.0]
+    nacks, hopeless, made = Nacks(), request(deadline=timeout), [0.0]
     while nacks.add(hopeless, made[-1] + answer):
         made.append(nacks.next)
         assert nacks.take(nacks.next) == [hopeless]
@@ -52,7 +52,7 @@ def test_who_gives_up_before_an_answer_can_come_is_told_at_once() -> None:
 
 def test_those_that_are_due_are_taken_and_the_others_wait_on() -> None:
     """Each goes once."""
-    nacks, early, late = Nacks(), order("early"), order("late")
+    nacks, early, late = Nacks(), request("early"), request("late")
     nacks.add(early, 0.0)
     nacks.add(late, 10.0)
     assert nacks.take(5.0) == [early]

@@ -65,9 +65,9 @@ def subscription(broadcast: bool = False, name: str = "guard") -> Subscription:
     return made
 
 
-def make(declarations: Declarations, era: int = 1) -> None:
+def make(declarations: Declarations, epoch: int = 1) -> None:
     channel: Any = None
-    declarations.make(channel, era)
+    declarations.make(channel, epoch)
 
 
 def test_everything_is_declared_once_an_era(declarations: Declarations, topology: RecordingTopology) -> None:
@@ -92,7 +92,7 @@ def test_what_all_share_is_declared_once(declarations: Declarations, topology: R
 def test_what_cannot_be_declared_again_fails_nobody(
     declarations: Declarations, topology: RecordingTopology, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told, once an era, and the others are declared. A new pattern of it is another matter."""
+    """It is told, once an epoch, and the others are declared. A new pattern of it is another matter."""
 
     def refuse_once() -> None:
         topology.meanwhile = lambda: None
@@ -148,10 +148,10 @@ def test_a_delay_level_is_declared_once_an_era_however_many_wait_for_it(
     """Each declaration is a dozen round trips on the publisher's one thread."""
     channel: Any = None
     waiting = [declarations.level(delay) for delay in (0.3, 0.4, 0.35, 0.5)]
-    for era in (1, 2):
+    for epoch in (1, 2):
         for level in waiting:
-            if level.needed(era):
-                level.make(channel, era)
+            if level.needed(epoch):
+                level.make(channel, epoch)
     assert topology.declared == ["qt.retry.400", "qt.retry.800"] * 2
 
 

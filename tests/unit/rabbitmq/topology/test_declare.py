@@ -7,7 +7,7 @@ from amqp import spec
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed
 
 from qt_events.errors import TopologyError
-from qt_events.rabbitmq.topology.declare import Standing, is_about_a_publish
+from qt_events.rabbitmq.topology.declare import Declarer, is_about_a_publish
 
 
 class Channel:
@@ -34,15 +34,15 @@ class Channel:
             raise self.refused
 
 
-def standing(channel: Any) -> Standing:
-    return Standing(channel, set())
+def declarer(channel: Any) -> Declarer:
+    return Declarer(channel, set())
 
 
 @pytest.mark.parametrize("kind", ["queue", "exchange"])
 def test_who_may_declare_declares(kind: str) -> None:
     """And is told so."""
     channel = Channel(may="a")
-    assert getattr(standing(channel), kind)("a", *["topic"] * (kind == "exchange")) is True
+    assert getattr(declarer(channel), kind)("a", *["topic"] * (kind == "exchange")) is True
     assert channel.asked == ["declare a"]
 
 
@@ -50,7 +50,7 @@ def test_who_may_declare_declares(kind: str) -> None:
 def test_who_may_not_declare_looks_and_asks_no_second_time(kind: str) -> None:
     """RabbitMQ logs every refusal, and a fleet connects often."""
     channel = Channel(stands="a")
-    found = standing(channel)
+    found = declarer(channel)
     for _ in range(2):
         assert getattr(found, kind)("a", *["topic"] * (kind == "exchange")) is False
     assert channel.asked == ["declare a", "look a", "look a"]
@@ -59,7 +59,7 @@ def test_who_may_not_declare_looks_and_asks_no_second_time(kind: str) -> None:
 def test_what_is_missing_and_may_not_be_declared_is_a_named_error() -> None:
     """With the command that helps, and who has to give it."""
     with pytest.raises(TopologyError, match=r"'a' is missing.*`qt-events topology declare` as an administrator"):
-        standing(Channel()).queue("a")
+        declarer(Channel()).queue("a")
 
 
 def test_what_stands_with_other_arguments_is_no_refusal() -> None:
@@ -70,7 +70,7 @@ def test_what_stands_with_other_arguments_is_no_refusal() -> None:
             raise PreconditionFailed(f"inequivalent arg for queue {name!r}")
 
     with pytest.raises(PreconditionFailed):
-        standing(Different(stands="a")).queue("a")
+        declarer(Different(stands="a")).queue("a")
 
 
 def refusal(what: str) -> AccessRefused:
@@ -81,7 +81,7 @@ def test_anothers_queue_is_left_to_whose_it_is(caplog: pytest.LogCaptureFixture)
     """A worker declares what others of its app serve, as far as it may; it asks once, and says so."""
     caplog.set_level("INFO", "qt_events")
     channel = Channel(refused=refusal("queue 'qt.sub.a'"))
-    found = standing(channel)
+    found = declarer(channel)
     for key in ("x", "y"):
         found.bind("qt.sub.a", "qt.events", key, served=False)
     assert channel.asked == ["bind qt.sub.a qt.events x"]
@@ -90,7 +90,7 @@ def test_anothers_queue_is_left_to_whose_it_is(caplog: pytest.LogCaptureFixture)
 
 def test_a_queue_that_is_served_here_has_to_be_bound_here() -> None:
     """Who has lost the right to it would hear nothing, also where it was left to others before."""
-    found = standing(Channel(refused=refusal("queue 'qt.sub.a'")))
+    found = declarer(Channel(refused=refusal("queue 'qt.sub.a'")))
     found.bind("qt.sub.a", "qt.events", "x", served=False)
     with pytest.raises(TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"):
         found.bind("qt.sub.a", "qt.events", "x", served=True)
@@ -102,7 +102,7 @@ def test_its_own_queue_that_may_not_hear_something_is_a_named_error(what: str, s
     """Rather than a subscription that stays silent."""
     channel = Channel(refused=refusal(what))
     with pytest.raises(TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"):
-        standing(channel).bind("qt.sub.a", "qt.events", "x", served=served)
+        declarer(channel).bind("qt.sub.a", "qt.events", "x", served=served)
 
 
 def test_a_refused_publish_is_none_of_ours() -> None:
@@ -115,6 +115,6 @@ def test_a_refused_publish_is_none_of_ours() -> None:
             raise error
 
     with pytest.raises(AccessRefused):
-        standing(Other(stands="a")).queue("a")
+        declarer(Other(stands="a")).queue("a")
     with pytest.raises(AccessRefused):
-        standing(Channel(refused=error)).bind("a", "b", "c")
+        declarer(Channel(refused=error)).bind("a", "b", "c")

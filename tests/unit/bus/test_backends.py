@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.backends import create_event_bus
+from qt_events.bus import create_event_bus
 from qt_events.errors import InvalidOptionError, InvalidUrlError
 from qt_events.memory import InMemoryEventBus
 

@@ -27,9 +27,3 @@ def _parts(url: object) -> SplitResult | None:
         return parts if parts is not None and parts.hostname and parts.port != 0 else None
     except ValueError:  # raised from here, ours would have it as its context, and its text shows what it stumbled over
         return None
-
-
-def scheme(url: object) -> str:
-    """What stands before ://, even where the rest is malformed; empty if nothing does."""
-    before, found, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
-    return before.lower() if found and before.replace("+", "").isalnum() else ""

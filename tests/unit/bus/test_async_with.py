@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from qt_events.bus import Hosted
 from qt_events.errors import BusStateError
-from qt_events.hosting import Hosted
 
 
 class Host(Hosted):
