@@ -23,13 +23,17 @@ async def main() -> None:
     bus.subscribe("visitor.arrived", greet)
     bus.subscribe("visitor.*", count_letters)
 
-    async with bus:  # starts to deliver; at the end of the block it finishes what is under way, then stops
+    async with (
+        bus
+    ):  # starts to deliver; at the end of the block it finishes what is under way, then stops
         await bus.publish(Event("visitor.arrived", payload={"name": "Ada"}))
         await bus.join()  # until every handler is through
         await bus.publish(Event("visitor.left", payload={"name": "Grace"}))
 
     stats = bus.get_stats()
-    print(f"{stats['published']} published, {stats['delivered']} delivered, {stats['errors']} errors")
+    print(
+        f"{stats['published']} published, {stats['delivered']} delivered, {stats['errors']} errors"
+    )
 
 
 asyncio.run(main())

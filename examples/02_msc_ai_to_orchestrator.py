@@ -47,7 +47,9 @@ class Orchestrator:
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
         self.current_policy = event.payload
         # The payload is a pydantic model that also reads as a mapping.
-        print(f"policy updated: {event.payload['risk_mode']}, at most {event.payload.max_positions} positions")
+        print(
+            f"policy updated: {event.payload['risk_mode']}, at most {event.payload.max_positions} positions"
+        )
 
 
 async def main() -> None:

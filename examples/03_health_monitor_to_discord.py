@@ -52,7 +52,9 @@ class DiscordNotifier:
         event_bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, when=is_critical)
 
     async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
-        await self.discord.post(f"{event.payload.component} is {event.payload.new_status}: {event.payload.reason}")
+        await self.discord.post(
+            f"{event.payload.component} is {event.payload.new_status}: {event.payload.reason}"
+        )
 
 
 def is_critical(event: HealthStatusChangedEvent) -> bool:
@@ -67,7 +69,9 @@ async def main() -> None:
         for drawdown in (-0.4, -2.5, -6.1, -6.3, -1.0):
             await monitor.check_health(drawdown)
     stats = bus.get_stats()
-    print(f"{stats['published']} changes, {stats['delivered']} alert, {stats['filtered']} filtered out")
+    print(
+        f"{stats['published']} changes, {stats['delivered']} alert, {stats['filtered']} filtered out"
+    )
 
 
 asyncio.run(main())

@@ -33,7 +33,9 @@ class Broker:
 
 async def main() -> None:
     bus, broker = InMemoryEventBus(), Broker()
-    policy = RetryPolicy(max_attempts=3, initial=0.05, retry_on=OSError)  # seconds; ConnectionError is an OSError
+    policy = RetryPolicy(
+        max_attempts=3, initial=0.05, retry_on=OSError
+    )  # seconds; ConnectionError is an OSError
     subscription = bus.subscribe(OrderPlacedEvent, broker.submit, retry=policy)
 
     async with bus:
@@ -41,8 +43,12 @@ async def main() -> None:
         await bus.publish(OrderPlacedEvent.create(order_id="A-2", quantity=0))
         await bus.join()  # until each event has an outcome: handled, or a dead letter
 
-        for letter in sorted(await bus.dead_letters.list(subscription.name), key=lambda each: each.attempts):
-            print(f"{letter.reason} after {letter.attempts} attempt(s): {letter.exception_type}: {letter.message}")
+        for letter in sorted(
+            await bus.dead_letters.list(subscription.name), key=lambda each: each.attempts
+        ):
+            print(
+                f"{letter.reason} after {letter.attempts} attempt(s): {letter.exception_type}: {letter.message}"
+            )
             if letter.reason == "rejected":
                 await bus.dead_letters.discard(letter.id)
 

@@ -38,7 +38,9 @@ class Alarm:
             self.is_warm = True
             raise RetryLater(0.2, "warming up")
         if event.payload.price < LOW:
-            await self.bus.publish(Event("example.alarm", payload={"text": f"{event.payload.symbol} is low"}))
+            await self.bus.publish(
+                Event("example.alarm", payload={"text": f"{event.payload.symbol} is low"})
+            )
 
 
 async def report(event: Event) -> None:
@@ -47,8 +49,12 @@ async def report(event: Event) -> None:
 
 async def main(url: str) -> None:
     bus = create_event_bus(url)
-    Alarm(bus)  # its subscription is named alarm.on_price, so on RabbitMQ its queue is qt.sub.alarm.on_price
-    bus.subscribe("example.alarm", report, name="example.report")  # a script's function: give it a name that lasts
+    Alarm(
+        bus
+    )  # its subscription is named alarm.on_price, so on RabbitMQ its queue is qt.sub.alarm.on_price
+    bus.subscribe(
+        "example.alarm", report, name="example.report"
+    )  # a script's function: give it a name that lasts
 
     async with bus:
         price = PriceEvent.create(symbol="BTCUSDT", price=49_000)
@@ -56,7 +62,11 @@ async def main(url: str) -> None:
         print(f"published {price.id}")
         await bus.join()
     stats = bus.get_stats()
-    print(f"{stats['published']} published, {stats['delivered']} delivered, {stats['retries']} retried")
+    print(
+        f"{stats['published']} published, {stats['delivered']} delivered, {stats['retries']} retried"
+    )
 
 
-asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QT_EVENTS_URL", "memory://")))
+asyncio.run(
+    main(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QT_EVENTS_URL", "memory://"))
+)

@@ -43,13 +43,26 @@ EVENTS: list[Event[Any]] = [
     StrategyPromotedEvent.create(
         strategy_id="strat1", from_stage=Stage.SHADOW, to_stage=Stage.LIVE, reason="20 good days"
     ),
-    ModelPromotedEvent.create(model_name="XGBoost", old_version="v1", new_version="v2", metrics={"auc": 0.71}),
-    HealthStatusChangedEvent.create(
-        old_status=HealthStatus.HEALTHY, new_status=HealthStatus.CRITICAL, component="DrawdownGuard", reason="dd -6 %"
+    ModelPromotedEvent.create(
+        model_name="XGBoost", old_version="v1", new_version="v2", metrics={"auc": 0.71}
     ),
-    OpportunitiesUpdatedEvent.create(top_symbols=["BTCUSDT", "ETHUSDT"], scores={"BTCUSDT": 0.9, "ETHUSDT": 0.8}),
+    HealthStatusChangedEvent.create(
+        old_status=HealthStatus.HEALTHY,
+        new_status=HealthStatus.CRITICAL,
+        component="DrawdownGuard",
+        reason="dd -6 %",
+    ),
+    OpportunitiesUpdatedEvent.create(
+        top_symbols=["BTCUSDT", "ETHUSDT"], scores={"BTCUSDT": 0.9, "ETHUSDT": 0.8}
+    ),
     TradeExecutedEvent.create(
-        order_id="A-1", symbol="BTCUSDT", side=Side.BUY, size=0.5, price=60_000, strategy_id="strat1", model="XGBoost"
+        order_id="A-1",
+        symbol="BTCUSDT",
+        side=Side.BUY,
+        size=0.5,
+        price=60_000,
+        strategy_id="strat1",
+        model="XGBoost",
     ),
 ]
 
@@ -73,7 +86,9 @@ class Consumers:
         bus.subscribe("*.updated", self.dashboard, broadcast=True)
         bus.subscribe("*.promoted", self.analytics)
         bus.subscribe("trade.executed", self.performance_tracker, concurrency=10)
-        bus.subscribe("health.#", self.discord, when=lambda event: event.payload["new_status"] == "CRITICAL")
+        bus.subscribe(
+            "health.#", self.discord, when=lambda event: event.payload["new_status"] == "CRITICAL"
+        )
         bus.subscribe("#", self.event_log)
 
     async def orchestrator(self, event: PolicyUpdatedEvent) -> None:
@@ -129,7 +144,9 @@ async def main(url: str | None) -> None:
     for name, count in EXPECTED.items():
         print(f"{name:<20} {count}")
     stats = bus.get_stats()
-    print(f"{stats['published']} published, {stats['dispatched']} dispatched, {stats['errors']} errors")
+    print(
+        f"{stats['published']} published, {stats['dispatched']} dispatched, {stats['errors']} errors"
+    )
 
 
 asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -115,7 +115,10 @@ class EventBus(Protocol):
         """Start delivering in the background."""
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         """Drain and stop."""
 
@@ -179,7 +182,10 @@ class Hosted(ABC):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         """Wait for all outcomes, retries included, at most `grace` seconds; then stop."""
         runner = self._runner
@@ -215,7 +221,9 @@ def create_event_bus(url: str, **options: Any) -> EventBus:
     if scheme not in _BACKENDS:
         shown = f"{scheme}://..." if scheme else f"without a scheme ({type(url).__name__})"
         # never the whole URL: it may hold a password
-        message = f"no backend for the URL {shown}: use memory:// or amqp://user:password@host:port/vhost"
+        message = (
+            f"no backend for the URL {shown}: use memory:// or amqp://user:password@host:port/vhost"
+        )
         raise InvalidUrlError(message)
     module, name = _BACKENDS[scheme]
     backend = getattr(import_module(module), name)

@@ -150,7 +150,11 @@ class UnroutableError(QtEventsError):
 def name_of_type(error: BaseException) -> str:
     """The exception's type, with its module unless it is a builtin."""
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def text_of(error: BaseException) -> str:

@@ -21,7 +21,13 @@ from qt_events.delivery.middleware import Attempt, Observer
 from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Outcome, Retry
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import Stats
-from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, name_of, pattern_of
+from qt_events.delivery.subscription import (
+    EventHandler,
+    Predicate,
+    Subscription,
+    name_of,
+    pattern_of,
+)
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
@@ -113,7 +119,9 @@ class InMemoryEventBus(Hosted):
         self._unbroken += 1
         if self._unbroken > _BURST:
             self._unbroken = 1
-            await asyncio.sleep(0)  # before the event is taken: a cancelled publish has not published
+            await asyncio.sleep(
+                0
+            )  # before the event is taken: a cancelled publish has not published
         if self._closed or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
         try:
@@ -148,7 +156,11 @@ class InMemoryEventBus(Hosted):
     def _backpressure(self, waited: float) -> BackpressureError:
         why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
         name, to_do = self._lanes.slowest()
-        slowest = f"the slowest subscription is {name!r} with {to_do} events to go" if name else "all wait for a retry"
+        slowest = (
+            f"the slowest subscription is {name!r} with {to_do} events to go"
+            if name
+            else "all wait for a retry"
+        )
         return BackpressureError(
             f"{why}: {self._capacity.taken} events are held (max_queue_size={self.max_queue_size}); {slowest}"
         )
@@ -245,7 +257,9 @@ class InMemoryEventBus(Hosted):
             await self._lanes.drain(self.grace)
         except TimeoutError:
             queued = self._lanes.queued
-            logger.warning("stopped after %g s of grace with %d deliveries unfinished", self.grace, queued)
+            logger.warning(
+                "stopped after %g s of grace with %d deliveries unfinished", self.grace, queued
+            )
 
     async def _end(self) -> None:
         await self._lanes.stop()
@@ -279,7 +293,9 @@ class InMemoryEventBus(Hosted):
         else:
             self.stats.outcome(subscription.name, event.type, outcome)
         if self.observer is not None:
-            self.observer.concluded(Attempt(event.id, event.type, subscription.name, attempt, outcome))
+            self.observer.concluded(
+                Attempt(event.id, event.type, subscription.name, attempt, outcome)
+            )
         if outcome is not HANDLED and self._comes_again(delivery, outcome):
             return
         if open_ is not None:
@@ -326,9 +342,7 @@ class InMemoryEventBus(Hosted):
             message = f"after {timeout:g} s {self._capacity.taken} events have no outcome; {waiting} wait for a retry"
             raise TimeoutError(message) from None
         if not emptied:
-            message = (
-                f"the bus stopped while join() waited: {self._capacity.taken} events have no outcome; run it again"
-            )
+            message = f"the bus stopped while join() waited: {self._capacity.taken} events have no outcome; run it again"
             raise BusStateError(message)
 
     def stop(self) -> None:

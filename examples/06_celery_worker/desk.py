@@ -15,7 +15,9 @@ import celery
 
 from qt_events import CeleryEventBus, PolicyUpdatedEvent, RetryPolicy, TradeExecutedEvent
 
-app = celery.Celery("desk", broker=os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//"))
+app = celery.Celery(
+    "desk", broker=os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//")
+)
 bus = CeleryEventBus(app=app)  # brings the asyncio pool, late acknowledgement and the queues
 
 

@@ -13,7 +13,13 @@ bus = CeleryEventBus(os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@loc
 
 def trade(order_id: str) -> TradeExecutedEvent:
     return TradeExecutedEvent.create(
-        order_id=order_id, symbol="BTCUSDT", side="BUY", size=1, price=60_000, strategy_id="momentum", model="XGBoost"
+        order_id=order_id,
+        symbol="BTCUSDT",
+        side="BUY",
+        size=1,
+        price=60_000,
+        strategy_id="momentum",
+        model="XGBoost",
     )
 
 
@@ -27,7 +33,9 @@ policy = PolicyUpdatedEvent.create(
 events: list[Event[Any]] = [policy, trade("A-1"), trade("A-2"), trade("A-3")]
 try:
     for event in events:
-        bus.publish_sync(event, mandatory=True)  # returns when the broker has it; an error if nobody is subscribed
+        bus.publish_sync(
+            event, mandatory=True
+        )  # returns when the broker has it; an error if nobody is subscribed
         print(f"published {event.type}")
 except UnroutableError as error:
     raise SystemExit(f"{error} (has a worker of desk.py ever been started?)") from error

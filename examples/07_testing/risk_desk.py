@@ -5,7 +5,14 @@ from typing import Protocol
 
 import celery
 
-from qt_events import CeleryEventBus, EventBus, PolicyUpdatedEvent, Reject, RetryPolicy, TradeExecutedEvent
+from qt_events import (
+    CeleryEventBus,
+    EventBus,
+    PolicyUpdatedEvent,
+    Reject,
+    RetryPolicy,
+    TradeExecutedEvent,
+)
 
 
 class Gateway(Protocol):
@@ -29,7 +36,9 @@ class Orchestrator:
         await self._gateway.limit(event.payload.max_positions)
 
 
-app = celery.Celery("risk_desk", broker=os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//"))
+app = celery.Celery(
+    "risk_desk", broker=os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//")
+)
 bus = CeleryEventBus(app=app)
 
 

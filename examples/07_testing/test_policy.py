@@ -43,7 +43,9 @@ async def test_zero_positions_are_refused(event_bus: ObservedEventBus) -> None:
     event = policy(0)
     await event_bus.publish(event)
     await event_bus.join()
-    event_bus.assert_dead_lettered("orchestrator.on_policy_updated", event, reason="rejected", attempts=1)
+    event_bus.assert_dead_lettered(
+        "orchestrator.on_policy_updated", event, reason="rejected", attempts=1
+    )
 
 
 @pytest.mark.event_bus(backend="memory")  # two hours pass: not on a real broker
@@ -55,13 +57,19 @@ async def test_a_closed_gateway_is_asked_again_after_an_hour(event_bus: Observed
     await event_bus.clock.advance(3599)
     assert gateway.limits == []
     await event_bus.clock.advance(1)
-    event_bus.assert_retried("orchestrator.on_policy_updated", event, times=1, exception=ConnectionError)
+    event_bus.assert_retried(
+        "orchestrator.on_policy_updated", event, times=1, exception=ConnectionError
+    )
     event_bus.assert_delivered("orchestrator.on_policy_updated", event, attempts=2)
 
 
 @pytest.mark.event_bus(backend="memory")
-async def test_a_gateway_that_stays_closed_leaves_a_dead_letter(event_bus: ObservedEventBus) -> None:
+async def test_a_gateway_that_stays_closed_leaves_a_dead_letter(
+    event_bus: ObservedEventBus,
+) -> None:
     Orchestrator(event_bus, Broker(closed=3))
     await event_bus.publish(policy(3))
     await event_bus.join()  # three hours, in no time
-    event_bus.assert_dead_lettered("orchestrator.on_policy_updated", reason="exhausted", exception=OSError)
+    event_bus.assert_dead_lettered(
+        "orchestrator.on_policy_updated", reason="exhausted", exception=OSError
+    )

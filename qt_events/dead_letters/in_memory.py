@@ -64,7 +64,11 @@ class DeadLetterStore(DeadLetterOperations[Kept]):
     @asynccontextmanager
     async def scan(self, subscription: str | None) -> AsyncIterator[Scan[Kept]]:
         """See DeadLetterBox."""
-        kept = [each for each in tuple(self._kept.values()) if subscription in (None, each.record.subscription)]
+        kept = [
+            each
+            for each in tuple(self._kept.values())
+            if subscription in (None, each.record.subscription)
+        ]
         yield _InMemoryScan(kept, self._kept, self._redeliver)
 
 
@@ -78,7 +82,9 @@ class _InMemoryScan(Scan[Kept]):
 
     async def batches(self, most: int) -> AsyncIterator[Sequence[Kept]]:
         for start in range(0, self.total, most):
-            yield [each for each in self._seen[start : start + most] if each.record.id in self._kept]
+            yield [
+                each for each in self._seen[start : start + most] if each.record.id in self._kept
+            ]
 
     async def check(self, held: Kept) -> None:
         """Whether somebody is subscribed shows when it is sent back."""

@@ -36,7 +36,9 @@ class DeadLetterOperations(ABC, Generic[H]):
     def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[H]]:
         """A pass through a subscription's, or through all. UnknownSubscriptionError if there is no such one."""
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
+    async def list(
+        self, subscription: str | None = None, limit: int = 1000
+    ) -> Sequence[DeadLetterRecord]:
         positive_int("limit", limit)
         oldest: list[DeadLetterRecord] = []
         async with aclosing(self.stream(subscription)) as records:
@@ -86,7 +88,9 @@ class DeadLetterOperations(ABC, Generic[H]):
             found = await _found(scan, ids, on_scan)
             for held in found:
                 await check(scan, held)
-            work = Work(scan, None if dry_run else send_back, Progress(len(found)), on_progress, _refuse)
+            work = Work(
+                scan, None if dry_run else send_back, Progress(len(found)), on_progress, _refuse
+            )
             await work.on(found, pace, keep=dry_run)
         return work.progress.done
 
@@ -100,7 +104,9 @@ class DeadLetterOperations(ABC, Generic[H]):
         on_skipped: OnSkipped | None = None,
     ) -> int:
         act, pace = (check, Pace(None)) if dry_run else (send_back, Pace(rate))
-        return await self._on_all(subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run)
+        return await self._on_all(
+            subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run
+        )
 
     async def discard(self, id: str) -> None:
         await self.discard_many([id])
@@ -129,7 +135,9 @@ class DeadLetterOperations(ABC, Generic[H]):
         on_progress: OnProgress | None = None,
     ) -> int:
         most = None if limit is None else positive_int("limit", limit)
-        return await self._on_all(subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most)
+        return await self._on_all(
+            subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most
+        )
 
     async def _on_all(
         self,
@@ -145,7 +153,9 @@ class DeadLetterOperations(ABC, Generic[H]):
         async with self.scan(subscription) as scan:
             left = scan.total if most is None else min(most, scan.total)
             work = Work(scan, act, Progress(left), on_progress, on_skipped)
-            async for batch in scan.batches(pace.batch):  # all of them: what is left in the middle changes its order
+            async for batch in scan.batches(
+                pace.batch
+            ):  # all of them: what is left in the middle changes its order
                 await work.on(batch[:left], pace, keep=keep)
                 left = max(0, left - len(batch))
         return work.progress.done
@@ -170,7 +180,9 @@ async def _found(scan: Scan[H], ids: Iterable[str], on_scan: OnScan | None) -> S
             if held.record.id in wanted:
                 found.setdefault(held.record.id, held)
     if missing := [each for each in wanted if each not in found]:
-        named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED]) + (", ..." if missing[_NAMED:] else "")
+        named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED]) + (
+            ", ..." if missing[_NAMED:] else ""
+        )
         message = f"there is no dead letter {named} among {scan.total}; list() shows those there are. Nothing was done"
         raise UnknownDeadLetterError(message)
     return [found[each] for each in wanted]

@@ -7,7 +7,12 @@ from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from qt_events.dead_letters.record import DeadLetterRecord, OnProgress, OnSkipped, Progress
-from qt_events.errors import BusStateError, IncompleteDeadLetterError, PublishRefusedError, UsageError
+from qt_events.errors import (
+    BusStateError,
+    IncompleteDeadLetterError,
+    PublishRefusedError,
+    UsageError,
+)
 from qt_events.limits import positive_rate
 
 BATCH = 500  #: dead letters in hand at once
@@ -121,7 +126,9 @@ class Work(Generic[H]):
         errors = await self._act_on(turn)
         done = [held for held, error in zip(turn, errors, strict=True) if error is None]
         if not keep:
-            await self._look.remove(done)  # before an error is raised: these are safe where they went
+            await self._look.remove(
+                done
+            )  # before an error is raised: these are safe where they went
         self.progress = replace(self.progress, done=self.progress.done + len(done))
         try:
             for held, error in zip(turn, errors, strict=True):
@@ -134,10 +141,14 @@ class Work(Generic[H]):
     async def _act_on(self, turn: Sequence[H]) -> Sequence[BaseException | None]:
         if self._act is None:
             return [None] * len(turn)
-        return await asyncio.gather(*(self._act(self._look, held) for held in turn), return_exceptions=True)
+        return await asyncio.gather(
+            *(self._act(self._look, held) for held in turn), return_exceptions=True
+        )
 
     def _skip(self, held: H, error: BaseException) -> None:
-        if not isinstance(error, UsageError | PublishRefusedError) or isinstance(error, BusStateError):
+        if not isinstance(error, UsageError | PublishRefusedError) or isinstance(
+            error, BusStateError
+        ):
             raise error  # it is not about this one: the next would fail as well
         self._on_skipped(held.record, error)
         self.progress = replace(self.progress, skipped=self.progress.skipped + 1)

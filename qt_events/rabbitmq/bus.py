@@ -101,9 +101,15 @@ class CeleryEventBus(Hosted):
             slowest=self.serving.slowest,
         )
         self.declarations = Declarations(
-            self.topology, self.publisher, self.serving.prefetch, self.serving.serves, self.serving.taker
+            self.topology,
+            self.publisher,
+            self.serving.prefetch,
+            self.serving.serves,
+            self.serving.taker,
         )
-        self._registration = Registration(self.app, self.declarations, self.serving, self.outstanding)
+        self._registration = Registration(
+            self.app, self.declarations, self.serving, self.outstanding
+        )
         self._eager = Eager(self)
         self._broker_dead_letters = RabbitMQDeadLetters(self)
 
@@ -141,7 +147,9 @@ class CeleryEventBus(Hosted):
             await self._eager.publish(event, subscriptions)
             return
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = await self.publisher.ask(self._request(event), wait_for_room=current_event() is None)
+            routed = await self.publisher.ask(
+                self._request(event), wait_for_room=current_event() is None
+            )
         self._count_published(event, mandatory=mandatory, routed=routed)
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
@@ -155,12 +163,16 @@ class CeleryEventBus(Hosted):
             self._eager.publish_sync(event, subscriptions)
             return
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = self.publisher.ask_blocking(self._request(event), wait_for_room=current_event() is None)
+            routed = self.publisher.ask_blocking(
+                self._request(event), wait_for_room=current_event() is None
+            )
         self._count_published(event, mandatory=mandatory, routed=routed)
 
     def _request(self, event: Event[Any]) -> PublishRequest:
         message = encode(event)
-        return PublishRequest(self.topology.events, event.type, message, first=self.declarations, must_route=False)
+        return PublishRequest(
+            self.topology.events, event.type, message, first=self.declarations, must_route=False
+        )
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
@@ -216,12 +228,16 @@ class CeleryEventBus(Hosted):
         event_type = envelope.event_type
         self.stats.outcome(envelope.subscription, event_type, outcome)
         if self.observer is not None:
-            attempt = Attempt(envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome)
+            attempt = Attempt(
+                envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome
+            )
             self.observer.concluded(attempt)
         if isinstance(outcome, Retry):
             return
         subscription = self.subscriptions.get(envelope.subscription)
-        if self.outstanding.settled(envelope.event_id, subscription, self.subscriptions.match(event_type)):
+        if self.outstanding.settled(
+            envelope.event_id, subscription, self.subscriptions.match(event_type)
+        ):
             self.stats.count_dispatched(event_type)
 
     @property
@@ -272,7 +288,11 @@ class CeleryEventBus(Hosted):
     def _must_serve_alone(self) -> None:
         shared = [each.name for each in self.subscriptions if not each.broadcast]
         with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
-            others = [name for name in shared if self.topology.depth(channel, self.topology.queue(name))[1] > 1]
+            others = [
+                name
+                for name in shared
+                if self.topology.depth(channel, self.topology.queue(name))[1] > 1
+            ]
         if others:
             message = f"join() cannot know: other processes serve {', '.join(others)} too"
             raise ForeignConsumersError(message)

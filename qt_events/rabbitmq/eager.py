@@ -50,7 +50,9 @@ class Eager:
         """All attempts of one delivery."""
         attempt, first_failed = 1, None
         while True:
-            with ThreadPoolExecutor(1) as executor:  # a thread each: a sync handler may publish, and so on without end
+            with ThreadPoolExecutor(
+                1
+            ) as executor:  # a thread each: a sync handler may publish, and so on without end
                 outcome = await deliver(
                     event,
                     subscription,
@@ -61,7 +63,9 @@ class Eager:
                 )
             self._bus.stats.outcome(subscription.name, event.type, outcome)
             if self._bus.observer is not None:
-                self._bus.observer.concluded(Attempt(event.id, event.type, subscription.name, attempt, outcome))
+                self._bus.observer.concluded(
+                    Attempt(event.id, event.type, subscription.name, attempt, outcome)
+                )
             if not isinstance(outcome, Retry):
                 break
             attempt, first_failed = attempt + 1, first_failed or now()

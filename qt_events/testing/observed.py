@@ -73,7 +73,13 @@ class ObservedEventBus(Assertions):
     ) -> Subscription:
         """See EventBus."""
         subscription = self.bus.subscribe(
-            event_type, handler, name=name, when=when, retry=retry, concurrency=concurrency, broadcast=broadcast
+            event_type,
+            handler,
+            name=name,
+            when=when,
+            retry=retry,
+            concurrency=concurrency,
+            broadcast=broadcast,
         )
         self._known[subscription.name] = subscription
         return subscription
@@ -146,7 +152,10 @@ class ObservedEventBus(Assertions):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         """See EventBus."""
         await self.bus.__aexit__(kind, error, tb)
@@ -179,7 +188,9 @@ class _LookedAt:
         self._test.expect(record.subscription, record.event_id)
         return record
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
+    async def list(
+        self, subscription: str | None = None, limit: int = 1000
+    ) -> Sequence[DeadLetterRecord]:
         """See DeadLetters."""
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
@@ -195,7 +206,9 @@ class _LookedAt:
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
         """See DeadLetters."""
-        return self._expect(await self._letters.show(id, subscription=subscription, on_scan=on_scan))
+        return self._expect(
+            await self._letters.show(id, subscription=subscription, on_scan=on_scan)
+        )
 
     async def discard(self, id: str) -> None:
         """See DeadLetters."""

@@ -110,7 +110,9 @@ def test_over_rabbitmq(backend: str, amqp_url: str) -> None:
 def test_over_rabbitmq_by_environment(amqp_url: str, management: Management, vhost: str) -> None:
     """QT_EVENTS_URL names the broker too, and the durable queues stay on it afterwards."""
     output("05_over_rabbitmq.py", QT_EVENTS_URL=amqp_url)
-    assert {"qt.sub.alarm.on_price", "qt.sub.example.report"} <= {each["name"] for each in management.queues(vhost)}
+    assert {"qt.sub.alarm.on_price", "qt.sub.example.report"} <= {
+        each["name"] for each in management.queues(vhost)
+    }
 
 
 def test_example_usage_in_memory() -> None:
@@ -157,7 +159,16 @@ def test_celery_worker(keeper: Keeper, amqp_url: str) -> None:
     assert too_early.returncode == 1
     assert "no queue is bound for 'policy.updated'" in too_early.stderr
 
-    celery = [sys.executable, "-m", "celery", "--workdir", str(EXAMPLES / "06_celery_worker"), "-A", "desk", "worker"]
+    celery = [
+        sys.executable,
+        "-m",
+        "celery",
+        "--workdir",
+        str(EXAMPLES / "06_celery_worker"),
+        "-A",
+        "desk",
+        "worker",
+    ]
     for name in ("desk-1", "desk-2"):
         command = [*celery, "--loglevel", "INFO", "--hostname", f"{name}@%h"]
         keeper.spawn(name, command, {**os.environ, **environment})

@@ -29,7 +29,8 @@ URL = "amqp://guest:guest@localhost:5672//"
 BIN = Path(sys.executable).parent
 
 _BLOCK = re.compile(
-    r"^```(?P<language>\w+)\n(?P<text>.*?)^```\n(\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL
+    r"^```(?P<language>\w+)\n(?P<text>.*?)^```\n(\n```text\n(?P<output>.*?)^```\n)?",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -49,7 +50,12 @@ class Block:
 def blocks(language: str) -> list[Block]:
     text = README.read_text()
     found = (
-        Block(match["language"], match["text"], text.count("\n", 0, match.start("text")) + 1, match["output"] or "")
+        Block(
+            match["language"],
+            match["text"],
+            text.count("\n", 0, match.start("text")) + 1,
+            match["output"] or "",
+        )
         for match in _BLOCK.finditer(text)
     )
     return [block for block in found if block.language == language]
@@ -83,12 +89,18 @@ def _registered_by_the_library() -> dict[str, Any]:
     from qt_events.events import event as events  # noqa: PLC0415
 
     return {
-        name: {version: cls for version, cls in versions.items() if cls.__module__.startswith("qt_events.")}
+        name: {
+            version: cls
+            for version, cls in versions.items()
+            if cls.__module__.startswith("qt_events.")
+        }
         for name, versions in events._classes.items()  # noqa: SLF001
     }
 
 
-async def test_python(namespace: dict[str, Any], amqp_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_python(
+    namespace: dict[str, Any], amqp_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each block runs after those before it, and prints exactly what README.md says."""
     for block in blocks("python"):
         result = eval(block.compiled(amqp_url), namespace)  # noqa: S307
@@ -107,7 +119,9 @@ def test_blocks_are_found() -> None:
 
 # Shell
 
-COMMANDS = [line.partition("  #")[0] for block in blocks("bash") for line in block.text.splitlines()]
+COMMANDS = [
+    line.partition("  #")[0] for block in blocks("bash") for line in block.text.splitlines()
+]
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
@@ -121,7 +135,9 @@ def test_make(line: str) -> None:
 def test_qt_events(line: str, amqp_url: str) -> None:
     """The command ends well."""
     program, *args = shlex.split(line.replace(URL, amqp_url))
-    finished = subprocess.run([BIN / program, *args], check=False, capture_output=True, text=True, timeout=90)
+    finished = subprocess.run(
+        [BIN / program, *args], check=False, capture_output=True, text=True, timeout=90
+    )
     assert finished.returncode == 0, finished.stderr
     assert '"days": 20' in finished.stdout
 
@@ -143,21 +159,33 @@ def test_celery(line: str, amqp_url: str, keeper: Keeper) -> None:
     comes_up(keeper, command, {name: value})
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("qt-events worker ")])
+@pytest.mark.parametrize(
+    "line", [line for line in COMMANDS if line.startswith("qt-events worker ")]
+)
 def test_worker(line: str, amqp_url: str, keeper: Keeper) -> None:
     """So does the short form."""
     program, *args = shlex.split(line)
-    comes_up(keeper, [str(BIN / program), *args, "--loglevel", "INFO"], {"CELERY_BROKER_URL": amqp_url})
+    comes_up(
+        keeper, [str(BIN / program), *args, "--loglevel", "INFO"], {"CELERY_BROKER_URL": amqp_url}
+    )
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("qt-events dead-letters ")])
+@pytest.mark.parametrize(
+    "line", [line for line in COMMANDS if line.startswith("qt-events dead-letters ")]
+)
 def test_dead_letters(line: str, amqp_url: str) -> None:
     """Of Quantum Trader, whose queues stand."""
     for command in ("qt-events topology declare", line):
         program, *args = shlex.split(command)
         environment = {**os.environ, "CELERY_BROKER_URL": amqp_url, "PYTHONPATH": str(ROOT)}
         finished = subprocess.run(
-            [BIN / program, *args], check=False, capture_output=True, text=True, timeout=90, env=environment, cwd=ROOT
+            [BIN / program, *args],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env=environment,
+            cwd=ROOT,
         )
         assert finished.returncode == 0, finished.stderr
 
@@ -174,7 +202,9 @@ def comes_up(keeper: Keeper, command: list[str], environment: dict[str, str]) ->
 
 def test_every_command_is_tested() -> None:
     """A line of another kind needs a test here."""
-    assert [line for line in COMMANDS if not re.match(r"make |qt-events |\w+=\S+ celery ", line)] == []
+    assert [
+        line for line in COMMANDS if not re.match(r"make |qt-events |\w+=\S+ celery ", line)
+    ] == []
 
 
 def test_links() -> None:

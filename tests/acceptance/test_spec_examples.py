@@ -13,7 +13,9 @@ import pytest
 import qt_events
 from qt_events import Event, EventBus, HealthStatus, InMemoryEventBus, PolicyUpdatedEvent, RiskMode
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the reference calls it
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:datetime.datetime.utcnow:DeprecationWarning"
+)  # the reference calls it
 
 
 def names(**more: Any) -> dict[str, Any]:
@@ -376,7 +378,9 @@ class MyBus(EventBus):
 async def test_the_interface_is_there() -> None:
     """EventBus is a Protocol with publish, subscribe and run_forever; EventHandler is a public name."""
     await execute(EVENT_BUS, names())
-    assert all(callable(getattr(EventBus, name)) for name in ("publish", "subscribe", "run_forever"))
+    assert all(
+        callable(getattr(EventBus, name)) for name in ("publish", "subscribe", "run_forever")
+    )
     assert isinstance(InMemoryEventBus(), EventBus)
 
 
@@ -400,14 +404,27 @@ REFERENCE = {
     "model.promoted": ["model_name", "old_version", "new_version", "metrics", "shadow_performance"],
     "health.status_changed": ["old_status", "new_status", "component", "reason", "metrics"],
     "opportunities.updated": ["top_symbols", "scores", "criteria", "excluded_count"],
-    "trade.executed": ["order_id", "symbol", "side", "size", "price", "strategy_id", "model", "pnl"],
+    "trade.executed": [
+        "order_id",
+        "symbol",
+        "side",
+        "size",
+        "price",
+        "strategy_id",
+        "model",
+        "pnl",
+    ],
 }
 
 
 @pytest.mark.parametrize("event_type", REFERENCE)
 def test_the_reference(event_type: str) -> None:
     """Each event type of the reference has exactly the payload fields that are listed there."""
-    classes = [value for value in vars(qt_events).values() if isinstance(value, type) and issubclass(value, Event)]
+    classes = [
+        value
+        for value in vars(qt_events).values()
+        if isinstance(value, type) and issubclass(value, Event)
+    ]
     [cls] = [cls for cls in classes if cls.event_type == event_type]
     assert cls.payload_model is not None
     assert list(cls.payload_model.model_fields) == REFERENCE[event_type]

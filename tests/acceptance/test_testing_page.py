@@ -7,7 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "testing.md").read_text()
-EXAMPLE = "\n".join(path.read_text() for path in sorted((ROOT / "examples" / "07_testing").glob("*.*")))
+EXAMPLE = "\n".join(
+    path.read_text() for path in sorted((ROOT / "examples" / "07_testing").glob("*.*"))
+)
 BLOCKS = re.findall(r"^```(?:python|ini)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
@@ -26,9 +28,16 @@ def test_every_name_on_the_page_exists() -> None:
     """What it says of assertions, fixtures and settings."""
     code = "\n".join(
         path.read_text()
-        for path in (*(ROOT / "pytest_qt_events").glob("*.py"), *(ROOT / "qt_events" / "testing").glob("*.py"))
+        for path in (
+            *(ROOT / "pytest_qt_events").glob("*.py"),
+            *(ROOT / "qt_events" / "testing").glob("*.py"),
+        )
     )
-    names = set(re.findall(r"\b(?:assert_\w+|event_bus_\w+|rabbitmq_\w+|celery_(?:worker|app|event)_\w+)", PAGE))
+    names = set(
+        re.findall(
+            r"\b(?:assert_\w+|event_bus_\w+|rabbitmq_\w+|celery_(?:worker|app|event)_\w+)", PAGE
+        )
+    )
     assert {name for name in names if not re.search(rf"\b{name}\b", code)} == set()
 
 

@@ -151,7 +151,9 @@ def _buried(envelope: Envelope) -> str:
 
 
 def _send_back(raw: RawMessage) -> Any:
-    properties = {name: value for name, value in raw.properties.items() if name != "application_headers"}
+    properties = {
+        name: value for name, value in raw.properties.items() if name != "application_headers"
+    }
     record = record_from(SUBSCRIPTION, raw.body, properties, raw.headers or {}, "qt.dead.fuzz")
     assert record.id
     assert record.first_failed.tzinfo is not None
@@ -224,13 +226,17 @@ def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]
     written, received = _sent(Message(body, properties, headers))
     assert received == body
     raw = RawMessage(received)
-    raw.properties, _ = serialization.decode_properties_basic(written, 0)  # py-amqp's own: ours are always readable
+    raw.properties, _ = serialization.decode_properties_basic(
+        written, 0
+    )  # py-amqp's own: ours are always readable
     return raw
 
 
 def _sent(message: Message) -> tuple[bytes, bytes]:
     """Properties and body, out of the frames that our publisher writes."""
-    read = list(_frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX))))
+    read = list(
+        _frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX)))
+    )
     (method, _), (kind, header), *rest = read
     assert [method, kind, *(each for each, _ in rest)] == [METHOD, HEADER, *[BODY] * len(rest)]
     body = b"".join(part for _, part in rest)

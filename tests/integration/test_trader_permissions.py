@@ -31,7 +31,9 @@ def trader(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Quantum Trader, as `qt-events topology permissions --apply -A workers` lets its components in."""
     name = f"qt-test-{uuid.uuid4().hex}"
     url = broker.management.create_vhost(name)
-    opened = Guarded(url, broker.management_url, "qt", tmp_path_factory.mktemp("trader"), app="workers")
+    opened = Guarded(
+        url, broker.management_url, "qt", tmp_path_factory.mktemp("trader"), app="workers"
+    )
     try:
         opened.let_in()
         yield opened
@@ -39,10 +41,14 @@ def trader(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         opened.fleet.close()
         broker.management.delete_vhost(name)
         users = ",".join(f'<<"qt-{each.name}">>' for each in components())
-        broker.rabbitmqctl("eval", f'[rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [{users}]].')
+        broker.rabbitmqctl(
+            "eval", f'[rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [{users}]].'
+        )
 
 
-async def test_opprank_may_write_opportunities_and_every_other_type_is_refused_by_name(trader: Guarded) -> None:
+async def test_opprank_may_write_opportunities_and_every_other_type_is_refused_by_name(
+    trader: Guarded,
+) -> None:
     """What its permissions say is what the broker does, type by type, for all that anybody here publishes."""
     with trader.bus(OPPRANK) as bus:
         for event_type in ALL_TYPES:

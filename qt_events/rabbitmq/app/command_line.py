@@ -61,7 +61,10 @@ def _spell_pool(ctx: click.Context, opts: MutableMapping[str, Any]) -> None:
     written = opts.get("pool") or (pool and pool.value_from_envvar(ctx))
     if written == "asyncio":
         opts["pool"] = AsyncioPool
-    elif written == "prefork" and (configured := pool_name(ctx.obj.app.conf.worker_pool)) != "prefork":
+    elif (
+        written == "prefork"
+        and (configured := pool_name(ctx.obj.app.conf.worker_pool)) != "prefork"
+    ):
         message = (
             f"with -P prefork Celery would start the pool of the configuration, {configured}: "
             "write -P processes, its other name for prefork"
@@ -84,7 +87,9 @@ def run_worker(name: str, arguments: Sequence[str]) -> NoReturn:
     try:
         run_celery("-A", name, "worker", *arguments)
     except SystemExit as end:
-        interrupted = end.code == state.should_stop == EX_FAILURE  # Celery's word for a warm shutdown by Ctrl-C
+        interrupted = (
+            end.code == state.should_stop == EX_FAILURE
+        )  # Celery's word for a warm shutdown by Ctrl-C
         sys.exit(_INTERRUPTED if interrupted else end.code)
 
 
@@ -110,7 +115,9 @@ def app_with_bus(name: str) -> celery.Celery:
         message = f"there is no Celery app in {name!r}: it has to be an attribute `app` of the module ({error})"
         raise InvalidOptionError(message) from error
     if getattr(app, "qt_events_bus", None) is None:
-        message = f"the Celery app of {name!r} has no bus: make one beside it, CeleryEventBus(app=app)"
+        message = (
+            f"the Celery app of {name!r} has no bus: make one beside it, CeleryEventBus(app=app)"
+        )
         raise NotSupportedError(message)
     return app
 

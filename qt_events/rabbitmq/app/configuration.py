@@ -69,15 +69,22 @@ def new_app(url: str) -> celery.Celery:
 def _take_over(app: celery.Celery) -> None:
     """Check the URLs that the app's author gave, and make settings of their parameters."""
     conf = app.conf
-    given = {"read": conf.broker_read_url, "write": conf.broker_write_url}  # from the environment, too
+    given = {
+        "read": conf.broker_read_url,
+        "write": conf.broker_write_url,
+    }  # from the environment, too
     listed = [each for found in given.values() if _is_amqp(found) for each in urls.listed(found)]
     settings = urls.settings(listed) if listed else {}
     if "broker_use_ssl" in settings and conf.broker_use_ssl:
-        raise InvalidOptionError("TLS is configured twice: in the broker's URL, and in broker_use_ssl; choose one")
+        raise InvalidOptionError(
+            "TLS is configured twice: in the broker's URL, and in broker_use_ssl; choose one"
+        )
     conf.update(settings)
     urls.checked_tls(conf.broker_use_ssl)
     for name in ("broker_url", "broker_read_url", "broker_write_url"):
-        if _is_amqp(found := conf.get(name)):  # Celery reads them for its reports, and knows no parameters
+        if _is_amqp(
+            found := conf.get(name)
+        ):  # Celery reads them for its reports, and knows no parameters
             conf[name] = urls.bare(found if isinstance(found, str) else ";".join(found))
 
 
@@ -91,13 +98,19 @@ def _must_not_unpickle(app: celery.Celery) -> None:
     for name in ("accept_content", "result_accept_content", "event_serializer"):
         given = app.conf.get(name) or ()
         if not _PICKLE.isdisjoint([given] if isinstance(given, str) else given):
-            raise InvalidOptionError(f"{name} allows pickle, by which a message runs code: leave it at json")
+            raise InvalidOptionError(
+                f"{name} allows pickle, by which a message runs code: leave it at json"
+            )
 
 
 def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -> None:
     """Set what a bus needs of its Celery app; the app's own settings win over mere defaults."""
-    app.conf.get("worker_pool")  # until something is read, app.conf only stands in for the configuration
-    *given, _celerys_own = app.conf.maps  # changes, then what was configured by object, then Celery's defaults
+    app.conf.get(
+        "worker_pool"
+    )  # until something is read, app.conf only stands in for the configuration
+    *given, _celerys_own = (
+        app.conf.maps
+    )  # changes, then what was configured by object, then Celery's defaults
     defaults: dict[str, Any] = {
         **_DEFAULTS,
         "worker_concurrency": threads,
@@ -117,7 +130,9 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
     app.events.dispatcher_cls = "qt_events.rabbitmq.worker.task_events:TaskEvents"
     follow_celery()
     app.user_options["worker"].add(SubscriptionsOption())
-    if classic:  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together
+    if (
+        classic
+    ):  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together
         app.conf.worker_prefetch_multiplier = 0
 
 
@@ -130,6 +145,8 @@ def is_eager(app: celery.Celery) -> bool:
 @signals.celeryd_init.connect(weak=False)
 def _name_uniquely(sender: str, instance: Any, **_: Any) -> None:
     """`celery worker` without -n: two on one host would share a control queue, and Celery 5.7 refuses the second."""
-    if getattr(instance.app, "qt_events_bus", None) is not None and sender == default_nodename(None):
+    if getattr(instance.app, "qt_events_bus", None) is not None and sender == default_nodename(
+        None
+    ):
         name, _at, host = sender.partition("@")
         instance.hostname = f"{name}-{os.getpid()}-{uuid4().hex[:4]}@{host}"

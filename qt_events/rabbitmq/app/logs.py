@@ -67,7 +67,9 @@ _told_already = _ToldAlready()
 # Before Celery has set its logging up
 
 
-_at_first = logging.StreamHandler()  # Celery warns of a worker that root runs: in our form, if one was chosen
+_at_first = (
+    logging.StreamHandler()
+)  # Celery warns of a worker that root runs: in our form, if one was chosen
 
 
 def _begin(instance: Any, **_: Any) -> None:
@@ -107,7 +109,10 @@ def _was_given(option: str) -> bool:
 
 
 def _dress_all(logger: logging.Logger, **_: Any) -> None:
-    for each in (logger, get_multiprocessing_logger()):  # what the prefork pool itself reports goes there
+    for each in (
+        logger,
+        get_multiprocessing_logger(),
+    ):  # what the prefork pool itself reports goes there
         _dress(each)
 
 

@@ -15,7 +15,11 @@ class Registration:
     """What makes a Celery worker of this app serve a subscription."""
 
     def __init__(
-        self, app: celery.Celery, declarations: Declarations, serving: Serving, outstanding: Outstanding
+        self,
+        app: celery.Celery,
+        declarations: Declarations,
+        serving: Serving,
+        outstanding: Outstanding,
     ) -> None:
         self._app, self._declarations = app, declarations
         self._serving, self._outstanding = serving, outstanding
@@ -50,6 +54,8 @@ def lasting_name(handler: EventHandler) -> str:
     """The handler's own name, which its queue is to have. InvalidHandlerError if it has none that lasts."""
     name = name_of(handler)
     if name is None:
-        message = f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
+        message = (
+            f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
+        )
         raise InvalidHandlerError(message)
     return name

@@ -26,7 +26,9 @@ _HEADERS = 0x2000
 _NONE = bytes(4)  # a table without entries
 
 
-def frames(exchange: str, routing_key: str, message: Message, channel: int, frame_max: int) -> list[bytes]:
+def frames(
+    exchange: str, routing_key: str, message: Message, channel: int, frame_max: int
+) -> list[bytes]:
     """The method, the header and the body, whole frames in each item; mandatory, so that what nobody gets comes back.
 
     Raises:
@@ -34,15 +36,22 @@ def frames(exchange: str, routing_key: str, message: Message, channel: int, fram
     """
     body = message.body
     flags, properties = _properties(message)
-    if len(properties) > frame_max - _OVERHEAD:  # the broker would close the connection, with all that is in flight
-        message_ = f"its headers have {len(properties)} bytes, and a frame holds {frame_max - _OVERHEAD}"
+    if (
+        len(properties) > frame_max - _OVERHEAD
+    ):  # the broker would close the connection, with all that is in flight
+        message_ = (
+            f"its headers have {len(properties)} bytes, and a frame holds {frame_max - _OVERHEAD}"
+        )
         raise ValueError(message_)
     header = _CONTENT.pack(spec.Basic.CLASS_ID, 0, len(body), flags) + properties
     head = _method(channel, exchange, routing_key) + _frame(_HEADER, channel, header)
     most = frame_max - _OVERHEAD
     if len(body) <= most:
         return [head + _frame(_BODY, channel, body)] if body else [head]
-    return [head, *(_frame(_BODY, channel, body[at : at + most]) for at in range(0, len(body), most))]
+    return [
+        head,
+        *(_frame(_BODY, channel, body[at : at + most]) for at in range(0, len(body), most)),
+    ]
 
 
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:
@@ -59,7 +68,9 @@ def _method(channel: int, exchange: str, routing_key: str) -> bytes:
 def _properties(message: Message) -> tuple[int, bytes]:
     """Flags and values. py-amqp writes them where there are headers: those may hold anything."""
     if message.headers or not message.properties.keys() <= _KNOWN:
-        raw = RawMessage(b"", application_headers=message.headers, **message.properties)._serialize_properties()  # noqa: SLF001
+        raw = RawMessage(  # noqa: SLF001
+            b"", application_headers=message.headers, **message.properties
+        )._serialize_properties()
         return int.from_bytes(raw[:2]), raw[2:]
     flags, values, given = _HEADERS, [], message.properties
     for name, flag, write in _PROPERTIES:

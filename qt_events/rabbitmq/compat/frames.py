@@ -134,7 +134,10 @@ class Frames:
     def has_whole(self) -> bool:
         """Whether a frame can be read without the socket."""
         buffer, at = self._buffer, self._at
-        return len(buffer) - at >= _LEAST and len(buffer) - at >= _LEAST + _HEAD.unpack_from(buffer, at)[2]
+        return (
+            len(buffer) - at >= _LEAST
+            and len(buffer) - at >= _LEAST + _HEAD.unpack_from(buffer, at)[2]
+        )
 
     def _next(self) -> Frame | None:
         buffer, at = self._buffer, self._at

@@ -12,8 +12,12 @@ def remembering(pool: Any) -> Iterator[None]:
     One that was written to a child's pipe is begun nevertheless. Nobody would read its result: handled and never
     acknowledged, it would come again; and the child would wait 30 s for somebody to read.
     """
-    jobs: dict[int, Any] = getattr(getattr(pool, "_pool", None), "_cache", {})  # no other pool has such
-    sent = {number: job for number, job in jobs.items() if getattr(job, "_write_to", None) is not None}
+    jobs: dict[int, Any] = getattr(
+        getattr(pool, "_pool", None), "_cache", {}
+    )  # no other pool has such
+    sent = {
+        number: job for number, job in jobs.items() if getattr(job, "_write_to", None) is not None
+    }
     try:
         yield
     finally:

@@ -12,8 +12,15 @@ from typing import Any
 
 from amqp import abstract_channel, serialization, spec
 
-UNREADABLE = ("qt_events", "unreadable")  #: the one header of such a message: why. No name that the wire could carry
-_CONTENT_TYPE, _ENCODING, _HEADERS = 0x8000, 0x4000, 0x2000  # property flags, in the order of the properties
+UNREADABLE = (
+    "qt_events",
+    "unreadable",
+)  #: the one header of such a message: why. No name that the wire could carry
+_CONTENT_TYPE, _ENCODING, _HEADERS = (
+    0x8000,
+    0x4000,
+    0x2000,
+)  # property flags, in the order of the properties
 _FLAGS = 2  # bytes
 _LENGTH = 4  # bytes, of a table's length
 

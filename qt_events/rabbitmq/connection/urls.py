@@ -16,7 +16,12 @@ def split(url: object, schemes: Collection[str], advice: str) -> SplitResult:
         InvalidUrlError: it is none; with `advice` as its text, and nothing of the URL in it nor in what led to it.
     """
     parts = _parts(url)
-    if parts is None or parts.scheme not in schemes or parts.fragment or "@" in f"{parts.path}{parts.query}":
+    if (
+        parts is None
+        or parts.scheme not in schemes
+        or parts.fragment
+        or "@" in f"{parts.path}{parts.query}"
+    ):
         raise InvalidUrlError(advice)
     return parts
 

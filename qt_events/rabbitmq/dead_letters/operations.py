@@ -39,7 +39,9 @@ class Letter:
     def of(cls, taken: Taken) -> "Letter":
         """What a message tells."""
         key = (taken.raw.headers or {}).get(KEY)
-        return cls(taken, _record(taken), key if isinstance(key, str) and key else taken.subscription)
+        return cls(
+            taken, _record(taken), key if isinstance(key, str) and key else taken.subscription
+        )
 
 
 class RabbitMQDeadLetters(DeadLetterOperations[Letter]):
@@ -53,7 +55,9 @@ class RabbitMQDeadLetters(DeadLetterOperations[Letter]):
 
     def __init__(self, bus: "CeleryEventBus") -> None:
         self._bus = bus
-        self._known: dict[str, None] = {}  # subscriptions of other processes: AMQP cannot list queues
+        self._known: dict[
+            str, None
+        ] = {}  # subscriptions of other processes: AMQP cannot list queues
 
     def make_known(self, subscriptions: Iterable[str]) -> None:
         """Look through these too from now on; those without dead letters are no error."""
@@ -103,7 +107,10 @@ class _BrokerScan(Scan[Letter]):
 
     def _believed(self, taken: Taken) -> Taken:
         """It with those of its headers that its way vouches for."""
-        raw, provenance = taken.raw, Provenance(self._bus.topology, taken.subscription, taken.subscription)
+        raw, provenance = (
+            taken.raw,
+            Provenance(self._bus.topology, taken.subscription, taken.subscription),
+        )
         believed = provenance.believed(raw.delivery_info, raw.headers or {})
         raw.properties["application_headers"] = {REASON: "forged"} if believed is None else believed
         return taken
@@ -124,8 +131,12 @@ class _BrokerScan(Scan[Letter]):
         record = held.record
         message = Message(record.body, record.properties, {TYPE: record.event_type})
         served = self._bus.subscriptions.get(record.subscription)
-        with self._bus.outstanding.expecting(record.event_id, (served,) if served is not None else ()):
-            await self._bus.publisher.ask(PublishRequest(self._bus.topology.redeliver, self._key(held), message))
+        with self._bus.outstanding.expecting(
+            record.event_id, (served,) if served is not None else ()
+        ):
+            await self._bus.publisher.ask(
+                PublishRequest(self._bus.topology.redeliver, self._key(held), message)
+            )
 
     def _key(self, held: Letter) -> str:
         """What brings it back. A broadcast's own process may be gone for good: then it is this one's."""
@@ -145,6 +156,8 @@ class _BrokerScan(Scan[Letter]):
 
 def _record(taken: Taken) -> DeadLetterRecord:
     raw: RawMessage = taken.raw
-    properties = {name: value for name, value in raw.properties.items() if name != "application_headers"}
+    properties = {
+        name: value for name, value in raw.properties.items() if name != "application_headers"
+    }
     key = str(raw.delivery_info["routing_key"])
     return record_from(taken.subscription, body_of(raw), properties, raw.headers or {}, key)

@@ -133,7 +133,9 @@ class Reader:
         raws: list[RawMessage] = []
         self._consumers += 1
         self._channel.basic_qos(0, count, a_global=False)
-        tag = self._channel.basic_consume(queue, consumer_tag=f"dead-letters-{self._consumers}", callback=raws.append)
+        tag = self._channel.basic_consume(
+            queue, consumer_tag=f"dead-letters-{self._consumers}", callback=raws.append
+        )
         empty_looks, deadline = 0, monotonic() + ANSWER_TIMEOUT
         while len(raws) < count and empty_looks < 2:  # noqa: PLR2004  # what it had sent may come after its first answer
             before = len(raws)
@@ -182,9 +184,7 @@ class Reader:
         try:
             yield
         except LOST as error:
-            message = (
-                f"no answer from {self._where} any more ({error}): is RabbitMQ running there? Run it again for the rest"
-            )
+            message = f"no answer from {self._where} any more ({error}): is RabbitMQ running there? Run it again for the rest"
             raise BrokerUnreachableError(message) from error
         except ChannelError as error:
             # Its consumer_timeout, 30 minutes unless configured, for one.

@@ -21,7 +21,14 @@ from celery.exceptions import Retry as CeleryRetry
 from qt_events.delivery.deliver import begin
 from qt_events.delivery.outcome import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import BrokerError, BusStateError, DecodeError, MessageError, PoisonError, TypeMismatchError
+from qt_events.errors import (
+    BrokerError,
+    BusStateError,
+    DecodeError,
+    MessageError,
+    PoisonError,
+    TypeMismatchError,
+)
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.handling.envelope import Envelope
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
@@ -34,8 +41,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("qt_events")
 
 PAUSE = 1.0  #: seconds before an event without an outcome goes back: the broker delivers it again at once
-_REVOKED = DeadLetter("revoked", Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"))
-_POISON = "it came back without an outcome though nothing else was handled beside it: it ends its process"
+_REVOKED = DeadLetter(
+    "revoked", Failure("celery.exceptions.TaskRevokedError", "revoked by remote control")
+)
+_POISON = (
+    "it came back without an outcome though nothing else was handled beside it: it ends its process"
+)
 _REASONS: dict[type[MessageError], str] = {
     DecodeError: "undecodable",
     TypeMismatchError: "mistyped",
@@ -78,7 +89,9 @@ async def attempt(
         BusStateError: it is not served here any more; the message must be given back.
         asyncio.CancelledError: there is no outcome; the message must be given back.
     """
-    begun = begin_attempt(envelope, subscription, bus, executor, is_revoked=is_revoked, expose=expose)
+    begun = begin_attempt(
+        envelope, subscription, bus, executor, is_revoked=is_revoked, expose=expose
+    )
     return await finish_attempt(envelope, bus, begun)
 
 
@@ -148,7 +161,9 @@ async def finish_attempt(
 async def isolate(envelope: Envelope, bus: "CeleryEventBus", trials: int) -> None:
     """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
     message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
-    await bus.publisher.ask(PublishRequest(bus.topology.quarantined, envelope.subscription, message))
+    await bus.publisher.ask(
+        PublishRequest(bus.topology.quarantined, envelope.subscription, message)
+    )
 
 
 def _begin(
@@ -180,7 +195,9 @@ async def _make_safe(envelope: Envelope, outcome: Outcome, bus: "CeleryEventBus"
             await bus.publisher.ask(_delayed(envelope, delay, bus))
         case DeadLetter():
             message = Message(envelope.body, envelope.carried(), envelope.record_headers(outcome))
-            await bus.publisher.ask(PublishRequest(bus.topology.dead_letters, envelope.subscription, message))
+            await bus.publisher.ask(
+                PublishRequest(bus.topology.dead_letters, envelope.subscription, message)
+            )
 
 
 def _delayed(envelope: Envelope, delay: float, bus: "CeleryEventBus") -> PublishRequest:
@@ -234,7 +251,9 @@ class SubscriptionTask(celery.Task):
         match outcome:
             case Retry(delay=delay, failure=failure):
                 failed = DeliveryFailed("retried", failure.exception_type, failure.message)
-                raise CeleryRetry(failure.message, exc=failed, when=delay) from HandlerTraceback(failure.traceback)
+                raise CeleryRetry(failure.message, exc=failed, when=delay) from HandlerTraceback(
+                    failure.traceback
+                )
             case DeadLetter(reason=reason, failure=failure):
                 failed = DeliveryFailed(reason, failure.exception_type, failure.message)
                 raise failed from HandlerTraceback(failure.traceback)
@@ -247,9 +266,18 @@ class SubscriptionTask(celery.Task):
                 return thread.run(attempt(*about, is_revoked=is_revoked, expose=thread.exposed))
             return self._outcome_here(envelope, thread, is_revoked=is_revoked)
 
-    def _outcome_here(self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool) -> Outcome:
+    def _outcome_here(
+        self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool
+    ) -> Outcome:
         """A sync handler is called by this thread anyway: two calls over to the loop's and back are spared."""
-        begun = begin_attempt(envelope, self.subscription, self.bus, None, is_revoked=is_revoked, expose=thread.exposed)
+        begun = begin_attempt(
+            envelope,
+            self.subscription,
+            self.bus,
+            None,
+            is_revoked=is_revoked,
+            expose=thread.exposed,
+        )
         end_if_told()
         if isinstance(begun, Done):
             self.bus.concluded(envelope, begun)
@@ -257,7 +285,9 @@ class SubscriptionTask(celery.Task):
         return thread.run(finish_attempt(envelope, self.bus, begun))
 
 
-class DeliveryFailed(Exception):  # no error of this library: how Celery is told of one of a handler's
+class DeliveryFailed(
+    Exception
+):  # no error of this library: how Celery is told of one of a handler's
     """Shown by Celery's events and Flower as the error that the handler raised, as on the asyncio pool."""
 
     def __init__(self, reason: str, exception_type: str, message: str) -> None:

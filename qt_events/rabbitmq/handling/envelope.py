@@ -15,12 +15,30 @@ from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
 
-ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = "qt-attempt", "qt-type", "qt-first-failed", "qt-key", "qt-trial"
+ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = (
+    "qt-attempt",
+    "qt-type",
+    "qt-first-failed",
+    "qt-key",
+    "qt-trial",
+)
 BODY_SIZE = "qt-body-size"
 REASON = "qt-reason"
 RETURNS = "x-delivery-count"
-_RECORD = ("subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id")
-_LONGEST = {"message": 4_000, "traceback": 32_000}  # bytes of UTF-8; a header frame holds 128 KiB in all
+_RECORD = (
+    "subscription",
+    "event_id",
+    "reason",
+    "exception_type",
+    "message",
+    "traceback",
+    "host",
+    "id",
+)
+_LONGEST = {
+    "message": 4_000,
+    "traceback": 32_000,
+}  # bytes of UTF-8; a header frame holds 128 KiB in all
 _KEPT_PROPERTIES = (
     "app_id", "content_encoding", "content_type", "correlation_id", "message_id",
     "priority", "reply_to", "timestamp", "type",
@@ -31,7 +49,9 @@ _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
 _PERSISTENT = 2
 
 
-@dataclass(slots=True)  # not frozen: that would take longer than all else that is done with most of them
+@dataclass(
+    slots=True
+)  # not frozen: that would take longer than all else that is done with most of them
 class Envelope:
     """What the broker handed over. Nothing changes it."""
 
@@ -89,7 +109,13 @@ class Envelope:
     def log_fields(self) -> dict[str, Any]:
         """What a log line outside of the delivery says of it, as logging's `extra`."""
         correlation_id = printable(str(self.properties.get("correlation_id") or ""))
-        values = (self.event_id, printable(self.event_type), self.subscription, self.attempt, correlation_id)
+        values = (
+            self.event_id,
+            printable(self.event_type),
+            self.subscription,
+            self.attempt,
+            correlation_id,
+        )
         return {name: value for name, value in zip(FIELDS, values, strict=True) if value}
 
     def carried(self) -> dict[str, Any]:
@@ -138,7 +164,9 @@ class Envelope:
 
 def headers_of(record: DeadLetterRecord, key: str) -> dict[str, Any]:
     """A dead letter's details as AMQP headers; `key` brings it back."""
-    texts = {f"qt-{name.replace('_', '-')}": _bounded(name, getattr(record, name)) for name in _RECORD}
+    texts = {
+        f"qt-{name.replace('_', '-')}": _bounded(name, getattr(record, name)) for name in _RECORD
+    }
     return {
         **texts,
         KEY: key,
@@ -158,11 +186,19 @@ def _bounded(name: str, text: str) -> str:
     """The end of it, which tells most, in as many bytes as there is room for."""
     encoded = text.encode(errors="replace")  # a lone surrogate cannot travel
     longest = _LONGEST.get(name, 1_000)
-    return encoded.decode() if len(encoded) <= longest else "..." + encoded[-longest:].decode(errors="ignore")
+    return (
+        encoded.decode()
+        if len(encoded) <= longest
+        else "..." + encoded[-longest:].decode(errors="ignore")
+    )
 
 
 def record_from(
-    subscription: str, body: bytes, properties: Mapping[str, Any], headers: Mapping[str, Any], routing_key: str
+    subscription: str,
+    body: bytes,
+    properties: Mapping[str, Any],
+    headers: Mapping[str, Any],
+    routing_key: str,
 ) -> DeadLetterRecord:
     """The dead letter in a message of a dead-letter queue; what the broker put there says so in x-death."""
     death = _death(headers)
@@ -205,7 +241,9 @@ def _death(headers: Mapping[str, Any]) -> _Death:
     return _Death(
         reason=_text(first.get("reason")),
         routing_key=_key(keys[0]) if isinstance(keys, list) and keys else "",
-        time=time.replace(tzinfo=UTC) if isinstance(time, datetime) else None,  # py-amqp reads it as a naive UTC time
+        time=time.replace(tzinfo=UTC)
+        if isinstance(time, datetime)
+        else None,  # py-amqp reads it as a naive UTC time
     )
 
 
@@ -216,7 +254,11 @@ def _derived_id(body: bytes, death: _Death) -> str:
 
 def _carried(properties: Mapping[str, Any]) -> dict[str, Any]:
     """What every copy keeps: no `expiration`, which is not the copy's, and no `user_id`, which is not ours."""
-    kept = {name: _fitting(properties[name]) for name in _KEPT_PROPERTIES if properties.get(name) is not None}
+    kept = {
+        name: _fitting(properties[name])
+        for name in _KEPT_PROPERTIES
+        if properties.get(name) is not None
+    }
     return {**kept, "delivery_mode": _PERSISTENT}
 
 

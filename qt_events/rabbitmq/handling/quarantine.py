@@ -12,7 +12,9 @@ from enum import Enum
 from qt_events.rabbitmq.handling.envelope import RETURNS, Envelope
 
 SUSPECT_AFTER = 3  # returns to its queue
-TRIALS = 3  # that ended without an outcome: somebody who kills workers by hand may hit it once or twice
+TRIALS = (
+    3  # that ended without an outcome: somebody who kills workers by hand may hit it once or twice
+)
 _REMEMBERED = 10_000  # events; more than a worker holds
 
 

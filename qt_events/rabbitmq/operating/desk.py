@@ -36,7 +36,11 @@ def make_all_known(bus: CeleryEventBus, management_url: str | None) -> None:
     try:
         rows = api.queues()
     except BrokerError as error:
-        message = f"{error}; AMQP alone cannot list queues: give --subscription, or the --management-url"
+        message = (
+            f"{error}; AMQP alone cannot list queues: give --subscription, or the --management-url"
+        )
         raise type(error)(message) from error
     if isinstance(bus.dead_letters, RabbitMQDeadLetters):
-        bus.dead_letters.make_known(each.name for each in inventory(bus.topology, rows).subscriptions)
+        bus.dead_letters.make_known(
+            each.name for each in inventory(bus.topology, rows).subscriptions
+        )

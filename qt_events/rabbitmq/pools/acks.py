@@ -15,7 +15,9 @@ logger = logging.getLogger("qt_events")
 #: Flushed when there are so many, so that the broker sends more while the rest of what it sent is being handled.
 MOST = 32
 
-_ACK = Struct(">BHIHHQ?B")  # a frame: kind, channel, size; class and method, delivery tag, multiple; its end
+_ACK = Struct(
+    ">BHIHHQ?B"
+)  # a frame: kind, channel, size; class and method, delivery tag, multiple; its end
 _METHOD, _SIZE, _END = 1, 13, 0xCE
 
 
@@ -73,8 +75,15 @@ class Acks:
         done, self._done = self._done, []
         try:
             self.channel.connection.frames.write(b"".join(self._frames(done)))
-        except (*LOST, AttributeError) as error:  # py-amqp takes the connection of a closed channel away
-            logger.info("%d events that were handled are delivered again: their channel is gone (%s)", len(done), error)
+        except (
+            *LOST,
+            AttributeError,
+        ) as error:  # py-amqp takes the connection of a closed channel away
+            logger.info(
+                "%d events that were handled are delivered again: their channel is gone (%s)",
+                len(done),
+                error,
+            )
 
     def end(self) -> None:
         """The channel is gone."""
@@ -91,4 +100,6 @@ class Acks:
                 yield self._frame(tag, multiple=False)
 
     def _frame(self, tag: int, *, multiple: bool) -> bytes:
-        return _ACK.pack(_METHOD, self.channel.channel_id, _SIZE, *spec.Basic.Ack, tag, multiple, _END)
+        return _ACK.pack(
+            _METHOD, self.channel.channel_id, _SIZE, *spec.Basic.Ack, tag, multiple, _END
+        )

@@ -20,12 +20,20 @@ from qt_events.rabbitmq.handling.attempt import SubscriptionTask
 from qt_events.rabbitmq.handling.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
-from qt_events.rabbitmq.pools.celery_request import REVOKED, monitors_of, shown, take_revocation, tell_it_goes_on
+from qt_events.rabbitmq.pools.celery_request import (
+    REVOKED,
+    monitors_of,
+    shown,
+    take_revocation,
+    tell_it_goes_on,
+)
 from qt_events.rabbitmq.worker.task_events import TaskEvents
 
 logger = logging.getLogger("qt_events")
 
-Arrive = Callable[[str, int, Envelope, Acks], None]  #: of a task's id, a delivery tag, what it tags, its channel's acks
+Arrive = Callable[
+    [str, int, Envelope, Acks], None
+]  #: of a task's id, a delivery tag, what it tags, its channel's acks
 
 
 class Arrivals(dict[str, Arrive]):
@@ -122,7 +130,9 @@ class Delivery:
         if self._monitors is not None:
             self._monitors = eventer
 
-    eventer = property(None, _tell_over, doc="Celery sets it after reconnecting, for what is held by then.")
+    eventer = property(
+        None, _tell_over, doc="Celery sets it after reconnecting, for what is held by then."
+    )
 
     def execute_using_pool(self, pool: AsyncioPool, **_: Any) -> None:
         """Celery's way of saying: go."""
@@ -167,7 +177,9 @@ class Delivery:
         return None if self._began is None else os.getpid()
 
     def _release(self) -> None:
-        if state.requests.get(self.id) is self:  # else it came once more meanwhile, by another connection
+        if (
+            state.requests.get(self.id) is self
+        ):  # else it came once more meanwhile, by another connection
             del state.requests[self.id]
         state.reserved_requests.discard(self)
         state.active_requests.discard(self)
@@ -198,7 +210,9 @@ class Delivery:
             self._acks.requeue(self._tag)
         except LOST as error:  # never on another channel: the tag would be somebody else's
             message = "%s: event %s is delivered again: its channel is gone (%s)"
-            logger.info(message, self.name, self.envelope.event_id, error, extra=self.envelope.log_fields())
+            logger.info(
+                message, self.name, self.envelope.event_id, error, extra=self.envelope.log_fields()
+            )
         if self._monitors is not None and self._began is not None:
             self._monitors.send("task-rejected", uuid=self.id, requeue=True)
 
@@ -222,7 +236,10 @@ class Delivery:
             "hostname": self.hostname,
             "time_start": self.time_start,
             "acknowledged": self.acknowledged,
-            "delivery_info": {"routing_key": self.envelope.routing_key, "redelivered": self.envelope.returns > 0},
+            "delivery_info": {
+                "routing_key": self.envelope.routing_key,
+                "redelivered": self.envelope.returns > 0,
+            },
             "worker_pid": self.worker_pid,
         }
 

@@ -108,7 +108,12 @@ class AsyncioPool(BasePool):
             }
             for (name, quarantined), lane in tuple(self._lanes.items())
         }
-        return {**super()._get_info(), "threads": len(self.executor), "held": self.held, "lanes": lanes}
+        return {
+            **super()._get_info(),
+            "threads": len(self.executor),
+            "held": self.held,
+            "lanes": lanes,
+        }
 
     # Deliveries
 
@@ -157,7 +162,9 @@ class AsyncioPool(BasePool):
             return
         with self._gate.at_most(_TRIAL):
             await self._handle(delivery)
-        if delivery.acknowledged and next_step(envelope) is NextStep.TRY_ALONE:  # a marked copy is on its way here
+        if (
+            delivery.acknowledged and next_step(envelope) is NextStep.TRY_ALONE
+        ):  # a marked copy is on its way here
             self._gate.reserve(about, _COPY)
 
     async def _handle(self, delivery: "Delivery") -> None:
@@ -175,7 +182,11 @@ class AsyncioPool(BasePool):
         begun: Begun
         try:
             begun = begin_attempt(
-                envelope, delivery.task.subscription, self.bus, self.executor, is_revoked=delivery.revoked()
+                envelope,
+                delivery.task.subscription,
+                self.bus,
+                self.executor,
+                is_revoked=delivery.revoked(),
             )
             if isinstance(begun, Done):
                 self.bus.concluded(envelope, begun)
@@ -191,7 +202,11 @@ class AsyncioPool(BasePool):
         delivery.goes_on()
         try:
             outcome = await finish_attempt(
-                delivery.envelope, self.bus, begun, is_void=delivery.is_void, on_retry=delivery.tell_retry
+                delivery.envelope,
+                self.bus,
+                begun,
+                is_void=delivery.is_void,
+                on_retry=delivery.tell_retry,
             )
         except Exception as error:  # noqa: BLE001  # told of; the broker delivers it again
             _log_return(delivery, error)
@@ -251,7 +266,9 @@ class AsyncioPool(BasePool):
 
         None of its delivery tags is used any more: on another channel it would be somebody else's.
         """
-        if not isinstance(error, ChannelError):  # what was handled need not be, again, if the connection still takes it
+        if not isinstance(
+            error, ChannelError
+        ):  # what was handled need not be, again, if the connection still takes it
             self._tell_acks()
         self.void()
         for lane in self._lanes.values():
@@ -297,7 +314,9 @@ class AsyncioPool(BasePool):
             async with asyncio.timeout(_ACQUITTAL):
                 await isolate(envelope, self.bus, envelope.trials - 1)
         except (BrokerError, BusStateError, TimeoutError) as error:
-            logger.info("%s: event %s is tried once more: %s", delivery.name, envelope.event_id, error)
+            logger.info(
+                "%s: event %s is tried once more: %s", delivery.name, envelope.event_id, error
+            )
         else:
             delivery.replace()
 
@@ -327,7 +346,10 @@ def _log_return(delivery: "Delivery", error: Exception) -> None:
         level, why, fault = logging.WARNING, str(error), None
     else:
         level, why, fault = logging.ERROR, "a fault of this library", error
-    message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id, why)
+    message, about = (
+        "%s: event %s goes back to its queue: %s",
+        (delivery.name, envelope.event_id, why),
+    )
     logger.log(level, message, *about, exc_info=fault, extra=envelope.log_fields())
 
 

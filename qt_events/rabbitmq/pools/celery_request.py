@@ -30,10 +30,14 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
     handle = consumer.on_task_request
     survived = task.bus.serving.survived
 
-    def on_message(message: kombu.Message, _body: object, ack: Any, reject: Any, callbacks: Any) -> None:
+    def on_message(
+        message: kombu.Message, _body: object, ack: Any, reject: Any, callbacks: Any
+    ) -> None:
         envelope = message.headers.get(ENVELOPE)
         if not isinstance(envelope, Envelope):
-            raise InvalidTaskError(f"{task.name} is a subscription: publish an event instead of sending a task")
+            raise InvalidTaskError(
+                f"{task.name} is a subscription: publish an event instead of sending a task"
+            )
         if envelope.headers:  # it has been delivered before
             envelope = survived.applied(envelope)
         request = make(message, envelope, ack, reject)
@@ -75,7 +79,9 @@ def shown(envelope: Envelope) -> str:
 def _request_maker(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[..., Request]:
     """For Celery's own pools: a Request whose one argument is the envelope."""
     eventer = consumer.event_dispatcher
-    request_class = create_request_cls(EventRequest, task, consumer.pool, consumer.hostname, eventer, app=app)
+    request_class = create_request_cls(
+        EventRequest, task, consumer.pool, consumer.hostname, eventer, app=app
+    )
 
     def make(message: kombu.Message, envelope: Envelope, ack: Any, reject: Any) -> Request:
         headers = {
@@ -84,7 +90,10 @@ def _request_maker(task: SubscriptionTask, app: Any, consumer: Consumer) -> Call
             "retries": envelope.attempt - 1,
             "argsrepr": shown(envelope),
             "kwargsrepr": "{}",
-            "timelimit": (task.time_limit, task.soft_time_limit),  # as they are now: remote control may change them
+            "timelimit": (
+                task.time_limit,
+                task.soft_time_limit,
+            ),  # as they are now: remote control may change them
         }
         message.properties.pop("application_headers", None)  # they hold the envelope once more
         return request_class(
@@ -132,9 +141,16 @@ class EventRequest(Request):
         self.acknowledge()
         self.send_event("task-retried", exception=repr(error), traceback=exc_info.traceback)
 
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
+    def on_failure(
+        self,
+        exc_info: Any,
+        send_failed_event: bool = True,  # noqa: FBT001, FBT002
+        return_ok: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
         """Celery calls it when there is no outcome, or it is a dead letter: one by remote control is no failure."""
-        error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps what comes from a child
+        error = getattr(
+            exc_info.exception, "exc", exc_info.exception
+        )  # billiard wraps what comes from a child
         survived = self.task.bus.serving.survived
         if isinstance(error, CeleryReject):  # its outcome is not safe, and nobody died of it
             survived.grant(self.envelope)

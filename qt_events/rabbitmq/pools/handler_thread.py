@@ -52,7 +52,9 @@ class HandlerThread(Executor):
 
     def run(self, attempt: Coroutine[Any, Any, T]) -> T:
         """Its result; meanwhile this thread does what is submitted to it."""
-        calls = self._calls = SimpleQueue()  # a soft limit that struck late may have left something in the old one
+        calls = self._calls = (
+            SimpleQueue()
+        )  # a soft limit that struck late may have left something in the old one
         future = asyncio.run_coroutine_threadsafe(attempt, self._loop)
         future.add_done_callback(lambda _: calls.put(None))
         while (call := calls.get()) is not None:
@@ -113,7 +115,11 @@ class HandlerThread(Executor):
 
 def _limits_strike_here() -> bool:
     in_main = threading.current_thread() is threading.main_thread()
-    return in_main and SIG_SOFT_TIMEOUT is not None and signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler
+    return (
+        in_main
+        and SIG_SOFT_TIMEOUT is not None
+        and signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler
+    )
 
 
 def _settle(future: Future[T], call: Callable[[], T]) -> None:

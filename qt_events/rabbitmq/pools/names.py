@@ -45,4 +45,6 @@ def check_options(pool: str, controller: Any) -> None:
         raise NotSupportedError(message)
     unheeded = [option for name, option in _PREFORK_ONLY.items() if getattr(controller, name, None)]
     if unheeded:
-        logger.warning("%s: no effect on %s, only on prefork (-P processes)", ", ".join(unheeded), pool)
+        logger.warning(
+            "%s: no effect on %s, only on prefork (-P processes)", ", ".join(unheeded), pool
+        )

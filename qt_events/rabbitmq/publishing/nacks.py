@@ -13,7 +13,9 @@ class Nacks:
     """Orders that wait for another try."""
 
     def __init__(self) -> None:
-        self._due: dict[PublishRequest, float] = {}  # by time.monotonic(), in the order of their nacks
+        self._due: dict[
+            PublishRequest, float
+        ] = {}  # by time.monotonic(), in the order of their nacks
 
     def add(self, request: PublishRequest, now: float) -> bool:
         """Note a nack; whether there is another try before the order's waiter has given up."""

@@ -30,7 +30,9 @@ class Outstanding:
         self._foreign: OrderedDict[str, Collection[Hashable]] = OrderedDict()
         self._waiting: list[Callable[[], object]] = []
         self._lock = threading.Lock()
-        self.serving = False  #: own events are kept without bound only while somebody here settles them
+        self.serving = (
+            False  #: own events are kept without bound only while somebody here settles them
+        )
 
     def __len__(self) -> int:
         return len(self._own)
@@ -50,7 +52,9 @@ class Outstanding:
             self._own.pop(event_id, None)
             self._wake()
 
-    def settled(self, event_id: str, subscription: Hashable, all_here: tuple[Hashable, ...]) -> bool:
+    def settled(
+        self, event_id: str, subscription: Hashable, all_here: tuple[Hashable, ...]
+    ) -> bool:
         """One subscription has an outcome; whether that was the last one of the event in this process."""
         with self._lock:
             events = self._own if event_id in self._own else self._foreign
@@ -108,6 +112,11 @@ class _Expecting:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         if kind is not None:
             self._book.forget(self._event_id)

@@ -33,7 +33,13 @@ from qt_events.rabbitmq.publishing.session import Session
 
 logger = logging.getLogger("qt_events")
 
-_BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)  # seconds between attempts to connect, the last one for all further ones
+_BACKOFF = (
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+    1.0,
+)  # seconds between attempts to connect, the last one for all further ones
 _TOO_LATE = 0.05  # seconds before its deadline from which an order is not begun
 
 
@@ -55,13 +61,20 @@ class Publisher:
         window: int,
         slowest: Callable[[], str] = lambda: "the broker is slow",
     ) -> None:
-        self._connect, self._timeout, self._window, self._slowest = connect, timeout, window, slowest
+        self._connect, self._timeout, self._window, self._slowest = (
+            connect,
+            timeout,
+            window,
+            slowest,
+        )
         self._session: Session | None = None
         self._reset()
         renew_after_fork(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()  # held for a few steps at a time, never while waiting for anything
+        self._lock = (
+            threading.Lock()
+        )  # held for a few steps at a time, never while waiting for anything
         self._outbox: OrderedDict[Request, None] = OrderedDict()  # in flight, not written yet
         self._waiting_for_room: OrderedDict[Request, None] = OrderedDict()  # not in flight yet
         self._in_flight = 0
@@ -105,7 +118,9 @@ class Publisher:
         loop = asyncio.get_running_loop()
         request.await_on(loop, self._timeout)
         self._submit(request, wait_for_room=wait_for_room)
-        late = loop.call_later(self._timeout, self._give_up, request)  # asyncio.timeout takes three times as long
+        late = loop.call_later(
+            self._timeout, self._give_up, request
+        )  # asyncio.timeout takes three times as long
         try:
             return bool(await request.future)
         finally:
@@ -181,7 +196,9 @@ class Publisher:
             thread.start()
         except RuntimeError as error:
             self._close_pair()
-            message = f"nothing can be published any more: {error}"  # the interpreter is on its way out
+            message = (
+                f"nothing can be published any more: {error}"  # the interpreter is on its way out
+            )
             raise BusStateError(message) from error
         self._thread = thread
 
@@ -288,7 +305,9 @@ class Publisher:
             except LOST as error:
                 self._note_loss(error)
             except Exception as error:
-                logger.exception("publisher: this connection is given up; what is unconfirmed goes over a new one")
+                logger.exception(
+                    "publisher: this connection is given up; what is unconfirmed goes over a new one"
+                )
                 self._note_loss(error)
             if self._closing.is_set():
                 break
@@ -299,7 +318,9 @@ class Publisher:
 
     def _connection(self) -> kombu.Connection:
         connection = self._connect(self._on_blocked, self._on_unblocked)
-        self._places = connection.places  # kept for errors: making one takes long, and thousands may fail at a time
+        self._places = (
+            connection.places
+        )  # kept for errors: making one takes long, and thousands may fail at a time
         return connection
 
     def _on_blocked(self, reason: str) -> None:
@@ -309,7 +330,10 @@ class Publisher:
         logger.warning("publisher: %s; publishing waits", reason)
 
     def _on_unblocked(self) -> None:
-        self._alarm_ended, self._alarmed = monotonic(), False  # in this order: others look without the lock
+        self._alarm_ended, self._alarmed = (
+            monotonic(),
+            False,
+        )  # in this order: others look without the lock
         if self._session is not None:
             self._session.blocked = False
         logger.info("publisher: the broker takes publishes again")

@@ -109,7 +109,9 @@ def resolve(requests: Iterable[Request]) -> None:
     """Tell each order's waiter; one call over to each event loop, however many wait there."""
     by_loop: dict[asyncio.AbstractEventLoop | None, list[Request]] = {}
     for request in requests:
-        if not request.future.done():  # else its waiter has left, and calling over wakes the loop for nothing
+        if (
+            not request.future.done()
+        ):  # else its waiter has left, and calling over wakes the loop for nothing
             by_loop.setdefault(request.loop, []).append(request)
     for loop, waiting in by_loop.items():
         if loop is None:

@@ -47,7 +47,9 @@ class Session:
         self._nacks = Nacks()
         self._ended: list[Request] = []
         self._current: Request | None = None  # taken from the outbox, not in the ledger yet
-        self._careful = 0  # publishes to confirm one by one: the broker closed the channel over one of them
+        self._careful = (
+            0  # publishes to confirm one by one: the broker closed the channel over one of them
+        )
         self._written: list[bytes] = []  # what the kernel has not been given yet
         self._size = 0  # bytes of that
         self._next_tick = monotonic()
@@ -82,7 +84,12 @@ class Session:
         self._channel.confirm_select()
         self._publisher.session += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         try:
             leave(self._raw) if error is None else self._collect()
         finally:
@@ -180,9 +187,15 @@ class Session:
             preparation.make(channel, self._publisher.epoch)
         except (ChannelError, QtEventsError) as error:
             cause = error if isinstance(error, ChannelError) else error.__cause__
-            if is_about_a_publish(cause):  # our own channel ended, while the other one's answer was waited for
+            if is_about_a_publish(
+                cause
+            ):  # our own channel ended, while the other one's answer was waited for
                 raise cause from None  # type: ignore[misc]
-            return topology_error(error, preparation.about) if isinstance(error, ChannelError) else error
+            return (
+                topology_error(error, preparation.about)
+                if isinstance(error, ChannelError)
+                else error
+            )
         return None
 
     def _publish(self, request: PublishRequest) -> None:
@@ -193,7 +206,9 @@ class Session:
             request.error = PublishRefusedError(message)
             self._ended.append(request)
             return
-        self._unconfirmed.add(request)  # before the write: a write that fails half way is unconfirmed, not unsent
+        self._unconfirmed.add(
+            request
+        )  # before the write: a write that fails half way is unconfirmed, not unsent
         for frame in frames:
             if self._written and self._size + len(frame) > _CHUNK:
                 self._send()
@@ -206,7 +221,9 @@ class Session:
         unconfirmed = list(self._unconfirmed)
         if len(unconfirmed) == 1:
             (request,) = unconfirmed
-            request.error = PublishRefusedError(f"the broker refused {request.routing_key!r}: {error.reply_text}")
+            request.error = PublishRefusedError(
+                f"the broker refused {request.routing_key!r}: {error.reply_text}"
+            )
             self._ended.append(request)
             self._flush()
         self._give_back()
@@ -231,17 +248,25 @@ class Session:
             return
         self._raw.sock.settimeout(ANSWER_TIMEOUT)
         self._channel.close()
-        nacked = self._nacks.take(monotonic() + PAUSE)  # together: a new channel for each would hold up the others
+        nacked = self._nacks.take(
+            monotonic() + PAUSE
+        )  # together: a new channel for each would hold up the others
         self._give_back(nacked)
         self._open_channel()
         self._raw.sock.settimeout(_WRITE_TIMEOUT)
-        logger.info("publisher: %d publishes that the broker could not store go over a new channel", len(nacked))
+        logger.info(
+            "publisher: %d publishes that the broker could not store go over a new channel",
+            len(nacked),
+        )
 
     # Read
 
     def _wait(self, timeout: float) -> bool:
         """Wait for orders or frames; whether there are frames."""
-        ready = {descriptor for descriptor, _ in self._poll.poll(0 if self._pending() else timeout * 1000)}
+        ready = {
+            descriptor
+            for descriptor, _ in self._poll.poll(0 if self._pending() else timeout * 1000)
+        }
         if self._publisher.reader.fileno() in ready:
             self._publisher.heard()
         return self._raw.sock.fileno() in ready or self._pending()
@@ -252,7 +277,9 @@ class Session:
         return self._raw.frames.has_whole() or bool(hasattr(sock, "pending") and sock.pending())
 
     def _has_frames(self) -> bool:
-        return self._pending() or any(descriptor == self._raw.sock.fileno() for descriptor, _ in self._poll.poll(0))
+        return self._pending() or any(
+            descriptor == self._raw.sock.fileno() for descriptor, _ in self._poll.poll(0)
+        )
 
     def _read(self) -> None:
         """Read what has come; a half frame is kept until its rest comes."""
@@ -264,7 +291,9 @@ class Session:
         self._publisher.confirmed_something()
         for request in self._unconfirmed.settle(tag, multiple=bool(multiple)):
             if request.must_route and not request.routed:
-                request.error = TopologyError(f"no queue {request.routing_key!r} behind exchange {request.exchange!r}")
+                request.error = TopologyError(
+                    f"no queue {request.routing_key!r} behind exchange {request.exchange!r}"
+                )
             self._ended.append(request)
 
     def _on_nack(self, tag: int, multiple: Any) -> None:
@@ -276,11 +305,17 @@ class Session:
                 )
                 self._ended.append(request)
 
-    def _on_return(self, _error: Exception, exchange: str, routing_key: str, raw: RawMessage) -> None:
+    def _on_return(
+        self, _error: Exception, exchange: str, routing_key: str, raw: RawMessage
+    ) -> None:
         """Nobody is bound for it. Its ack comes next; the oldest publish that fits is the one: AMQP keeps the order."""
         message_id = raw.properties.get("message_id")
         for request in self._unconfirmed:
-            same = request.exchange == exchange and request.routing_key == routing_key and request.routed
+            same = (
+                request.exchange == exchange
+                and request.routing_key == routing_key
+                and request.routed
+            )
             if same and request.message.properties.get("message_id") == message_id:
                 request.routed = False
                 return

@@ -38,11 +38,20 @@ class Declarations:
         serves: Callable[[Subscription], bool],
         taker: Callable[[str, Channel], Any] = lambda *_: None,
     ) -> None:
-        self._topology, self._publisher, self._prefetch, self._serves = topology, publisher, prefetch, serves
+        self._topology, self._publisher, self._prefetch, self._serves = (
+            topology,
+            publisher,
+            prefetch,
+            serves,
+        )
         self._taker = taker
         self._wanted: dict[str, Subscription] = {}
-        self._missing: dict[str, Subscription] = {}  # those of them that are not declared yet, in this epoch
-        self._stood: set[str] = set()  # those that were declared as they are, in this epoch or before
+        self._missing: dict[
+            str, Subscription
+        ] = {}  # those of them that are not declared yet, in this epoch
+        self._stood: set[str] = (
+            set()
+        )  # those that were declared as they are, in this epoch or before
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._levels: dict[str, Level] = {}
         self._instance = _new_instance()
@@ -69,7 +78,9 @@ class Declarations:
         """Return when all that was wanted so far stands."""
         if self._missing:
             await self._publisher.ask(
-                DeclareRequest(self.about, lambda channel: self.make(channel, self._publisher.epoch))
+                DeclareRequest(
+                    self.about, lambda channel: self.make(channel, self._publisher.epoch)
+                )
             )
 
     # As a Preparation, in the publisher's thread
@@ -109,11 +120,15 @@ class Declarations:
         except TopologyError as error:
             if subscription.name not in self._stood or is_about_a_publish(error.__cause__):
                 raise
-            logger.error("%s is not declared again, and may hear nothing: %s", subscription.name, error)  # noqa: TRY400
+            logger.error(  # noqa: TRY400
+                "%s is not declared again, and may hear nothing: %s", subscription.name, error
+            )
             return False
         return True
 
-    def _declare(self, channel: Channel, subscription: Subscription, key: str, *, ways: bool = True) -> None:
+    def _declare(
+        self, channel: Channel, subscription: Subscription, key: str, *, ways: bool = True
+    ) -> None:
         served = self._serves(subscription)
         self._topology.declare_subscription(channel, subscription, key, served=served, ways=ways)
 
@@ -133,7 +148,9 @@ class Declarations:
 
     def key(self, subscription: Subscription) -> str:
         """What brings an event back to it: its name; for a broadcast with the instance that this process is."""
-        return f"{subscription.name}.{self._instance}" if subscription.broadcast else subscription.name
+        return (
+            f"{subscription.name}.{self._instance}" if subscription.broadcast else subscription.name
+        )
 
     def queues(self, subscription: Subscription) -> list[SubscriptionQueue]:
         """Its queues as a worker consumes them: its own, and its quarantine if it has one."""
@@ -141,9 +158,14 @@ class Declarations:
         names = [(self._topology.queue(key), False)]
         if self._topology.has_quarantine(subscription):
             names.append((self._topology.quarantine(key), True))
-        return [self._queue(subscription, key, name, quarantined=quarantined) for name, quarantined in names]
+        return [
+            self._queue(subscription, key, name, quarantined=quarantined)
+            for name, quarantined in names
+        ]
 
-    def _queue(self, subscription: Subscription, key: str, name: str, *, quarantined: bool) -> SubscriptionQueue:
+    def _queue(
+        self, subscription: Subscription, key: str, name: str, *, quarantined: bool
+    ) -> SubscriptionQueue:
         return SubscriptionQueue(
             name,
             subscription=subscription.name,

@@ -69,7 +69,9 @@ class Declarer:
                     "run `qt-events topology permissions --apply` as an administrator"
                 )
                 raise TopologyError(message) from error
-            self._note(_binding(queue), error, f"{queue!r} is bound by others: this user may not do it")
+            self._note(
+                _binding(queue), error, f"{queue!r} is bound by others: this user may not do it"
+            )
 
     def _stands(self, name: str, declare: Callable[[], object], look: Callable[[], object]) -> bool:
         if name not in self._refused:
@@ -89,7 +91,9 @@ class Declarer:
             raise TopologyError(message) from error
 
     def _note(self, name: str, error: AccessRefused, told: str) -> None:
-        if is_about_a_publish(error):  # of the publisher, whose channel ended while this one's answer was waited for
+        if is_about_a_publish(
+            error
+        ):  # of the publisher, whose channel ended while this one's answer was waited for
             raise error
         self._refused.add(name)
         logger.info(told)

@@ -29,7 +29,13 @@ class Difference:
         if (found := _REFUSAL.search(text)) is None:
             return None
         told = found.groupdict()
-        return cls(told["kind"], told["name"], told["argument"], _value(told["wanted"]), _value(told["stands"]))
+        return cls(
+            told["kind"],
+            told["name"],
+            told["argument"],
+            _value(told["wanted"]),
+            _value(told["stands"]),
+        )
 
     def __str__(self) -> str:
         return (

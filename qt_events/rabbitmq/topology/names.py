@@ -18,11 +18,15 @@ from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.topology.declare import Declarer, topology_error
 
 FIRST_LEVEL = 100  # ms; the levels double from here
-NO_DELIVERY_LIMIT = 1_000_000  # the broker counts returns of what was merely prefetched; -1 deletes on 3.10
+NO_DELIVERY_LIMIT = (
+    1_000_000  # the broker counts returns of what was merely prefetched; -1 deletes on 3.10
+)
 INSTANCE_EXPIRES = 30 * 60 * 1000  # ms that a broadcast queue outlives its process
 QUEUE_TYPES = ("quorum", "classic")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,39}")
-INSTANCE = r"\.[0-9a-f]{12}"  #: which process a broadcast's queue belongs to, as a regular expression
+INSTANCE = (
+    r"\.[0-9a-f]{12}"  #: which process a broadcast's queue belongs to, as a regular expression
+)
 _INSTANCE = re.compile(f"{INSTANCE}$")
 
 
@@ -32,7 +36,9 @@ class Topology:
 
     prefix: str = "qt"
     queue_type: str = "quorum"
-    _refused: set[str] = field(default_factory=set, init=False, repr=False, compare=False)  # see Standing
+    _refused: set[str] = field(
+        default_factory=set, init=False, repr=False, compare=False
+    )  # see Standing
 
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
@@ -127,7 +133,13 @@ class Topology:
         self._refused.clear()
 
     def declare_subscription(
-        self, channel: Channel, subscription: Subscription, key: str, *, served: bool = True, ways: bool = True
+        self,
+        channel: Channel,
+        subscription: Subscription,
+        key: str,
+        *,
+        served: bool = True,
+        ways: bool = True,
     ) -> None:
         """The queue of a subscription (`key` is its name, for a broadcast its instance), and all that belongs to it.
 
@@ -194,7 +206,9 @@ class Topology:
         if declarer.queue(self.dead(name), **self._queue()):
             declarer.bind(self.dead(name), self.dead_letters, name)
         alone = {"x-single-active-consumer": True, **self._to_dead_letters(subscription)}
-        if self.has_quarantine(subscription) and declarer.queue(self.quarantine(name), **self._queue(**alone)):
+        if self.has_quarantine(subscription) and declarer.queue(
+            self.quarantine(name), **self._queue(**alone)
+        ):
             declarer.bind(self.quarantine(name), self.quarantined, name)
 
     def _declare_level(self, declarer: Declarer, ttl: int) -> None:
@@ -211,7 +225,10 @@ class Topology:
 
     def _to_dead_letters(self, subscription: Subscription) -> dict[str, Any]:
         """What the broker drops is a dead letter, whatever limits an operator's policy has set."""
-        way = {"x-dead-letter-exchange": self.dead_letters, "x-dead-letter-routing-key": subscription.name}
+        way = {
+            "x-dead-letter-exchange": self.dead_letters,
+            "x-dead-letter-routing-key": subscription.name,
+        }
         return {**way, **self._at_least_once()}
 
     def _at_least_once(self) -> dict[str, Any]:

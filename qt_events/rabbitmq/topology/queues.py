@@ -70,13 +70,19 @@ class SubscriptionQueue(kombu.Queue):
 
     def declare(self, nowait: bool = False, channel: Any = None) -> str:  # noqa: ARG002, FBT001, FBT002  # kombu's
         """Declare the subscription's whole topology, never kombu's idea of a queue."""
-        with (channel or self.channel).connection.channel() as own:  # a refusal closes the channel it came on
+        with (
+            channel or self.channel
+        ).connection.channel() as own:  # a refusal closes the channel it came on
             self.declare_all(own)
         return str(self.name)
 
-    def consume(self, consumer_tag: str = "", callback: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def consume(
+        self, consumer_tag: str = "", callback: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Consume with this queue's own prefetch (basic.qos counts for the consumers after it), and name the task."""
-        self.channel.auto_decode = False  # the body stays bytes, whatever encoding a producer claims
+        self.channel.auto_decode = (
+            False  # the body stays bytes, whatever encoding a producer claims
+        )
         self.channel.basic_qos(0, self.prefetch(), False)  # noqa: FBT003  # a_global
         take = self.taker(self.subscription, self.channel)
         arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
@@ -97,10 +103,16 @@ class SubscriptionQueue(kombu.Queue):
         return callback(raw)
 
     def _task_id(self, message_id: object) -> str:
-        sane = isinstance(message_id, str) and 0 < len(message_id) <= _MAX_MESSAGE_ID and message_id.isprintable()
+        sane = (
+            isinstance(message_id, str)
+            and 0 < len(message_id) <= _MAX_MESSAGE_ID
+            and message_id.isprintable()
+        )
         return f"{message_id if sane else uuid4()}:{self.key}"
 
-    def _envelope(self, raw: RawMessage, properties: dict[str, Any], given: dict[Any, Any]) -> Envelope:
+    def _envelope(
+        self, raw: RawMessage, properties: dict[str, Any], given: dict[Any, Any]
+    ) -> Envelope:
         body, size = _held(raw)
         routing_key = str(raw.delivery_info.get("routing_key", ""))
         way = self.way(raw.delivery_info, given)
@@ -116,9 +128,13 @@ class SubscriptionQueue(kombu.Queue):
             size=size,
         )
 
-    def _believed(self, way: str, delivery: dict[str, Any], given: dict[Any, Any]) -> dict[str, Any]:
+    def _believed(
+        self, way: str, delivery: dict[str, Any], given: dict[Any, Any]
+    ) -> dict[str, Any]:
         names = _OURS if way == RETURNED else ()
-        if self.counts_returns and delivery.get("redelivered"):  # a first delivery has what its producer wrote there
+        if self.counts_returns and delivery.get(
+            "redelivered"
+        ):  # a first delivery has what its producer wrote there
             names = (*names, RETURNS)
         return {name: given[name] for name in names if name in given}
 

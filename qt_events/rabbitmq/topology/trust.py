@@ -28,18 +28,30 @@ class Provenance:
 
     def of(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> str:
         """PUBLISHED to everybody, RETURNED to this subscription by us or an operator, or ASTRAY: by no way of ours."""
-        exchange, key, deaths = delivery.get("exchange", ""), delivery.get("routing_key"), _deaths(headers)
+        exchange, key, deaths = (
+            delivery.get("exchange", ""),
+            delivery.get("routing_key"),
+            _deaths(headers),
+        )
         if exchange == "":  # straight into the queue: only an administrator may do that
             return RETURNED
         if exchange == self.topology.events:
             return ASTRAY if deaths else PUBLISHED
         if exchange == self.topology.redeliver:
             return RETURNED if key == self.key and all(map(self._is_of_a_level, deaths)) else ASTRAY
-        return RETURNED if exchange == self.topology.quarantined and key == self.key and not deaths else ASTRAY
+        return (
+            RETURNED
+            if exchange == self.topology.quarantined and key == self.key and not deaths
+            else ASTRAY
+        )
 
     def of_dead_letter(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> str:
         """BURIED by the subscription's worker; or by which way it came to the queue that the broker dropped it from."""
-        exchange, key, deaths = delivery.get("exchange", ""), delivery.get("routing_key"), _deaths(headers)
+        exchange, key, deaths = (
+            delivery.get("exchange", ""),
+            delivery.get("routing_key"),
+            _deaths(headers),
+        )
         if exchange != "" and (exchange, key) != (self.topology.dead_letters, self.subscription):
             return ASTRAY
         if not deaths:
@@ -48,7 +60,9 @@ class Provenance:
         known = all(self._is_own(each) or self._is_of_a_level(each) for each in before)
         return self._dropped(last) if known else ASTRAY
 
-    def believed(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> dict[str, Any] | None:
+    def believed(
+        self, delivery: Mapping[str, Any], headers: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
         """The headers of a dead letter that count; None if it came by no way of ours."""
         origin = self.of_dead_letter(delivery, headers)
         if origin in (BURIED, ASTRAY):
@@ -58,9 +72,15 @@ class Provenance:
 
     def _dropped(self, death: object) -> str:
         """By which way what the broker dropped had come to the queue that this tells of."""
-        queue, exchange, keys = (_named(death, each) for each in ("queue", "exchange", "routing-keys"))
+        queue, exchange, keys = (
+            _named(death, each) for each in ("queue", "exchange", "routing-keys")
+        )
         if queue == self.topology.quarantine(self.subscription):
-            return RETURNED if (exchange, keys) == (self.topology.quarantined, [self.subscription]) else ASTRAY
+            return (
+                RETURNED
+                if (exchange, keys) == (self.topology.quarantined, [self.subscription])
+                else ASTRAY
+            )
         if not self._is_own(death):
             return ASTRAY
         if exchange == self.topology.events:

@@ -11,7 +11,13 @@ from typing import Any
 
 import kombu
 from amqp import Channel, spec
-from amqp.exceptions import AccessRefused, ChannelError, NotAllowed, RecoverableConnectionError, ResourceLocked
+from amqp.exceptions import (
+    AccessRefused,
+    ChannelError,
+    NotAllowed,
+    RecoverableConnectionError,
+    ResourceLocked,
+)
 from celery.app.trace import build_tracer
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.platforms import EX_FAILURE
@@ -75,12 +81,16 @@ class EventConsumer(Consumer):
     class Blueprint(Consumer.Blueprint):
         """Celery's steps but those that make queues or bindings of their own."""
 
-        default_steps = [step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)]  # noqa: RUF012
+        default_steps = [  # noqa: RUF012
+            step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)
+        ]
 
     _flush_is_due = False  # monitors are told at the end of this turn of the pool's loop
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)  # other steps require them
+        super().__init__(
+            *args, **kwargs, without_mingle=True, without_gossip=True
+        )  # other steps require them
         self.bus = self.app.qt_events_bus
         self.strategies, self._arrivals = _Strategies(self), Arrivals(self)
         self.selection = self._selection(**(kwargs.get("worker_options") or {}))
@@ -95,7 +105,9 @@ class EventConsumer(Consumer):
 
     def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
         """From the worker's options. InvalidOptionError if a pattern fits nothing."""
-        return Selection(self.bus, patterns_from(subscriptions, (each.name for each in self.bus.subscriptions)))
+        return Selection(
+            self.bus, patterns_from(subscriptions, (each.name for each in self.bus.subscriptions))
+        )
 
     def loop(self, *args: Any) -> None:
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends.
@@ -122,13 +134,25 @@ class EventConsumer(Consumer):
                 self._remember_what_is_held()
             return
         hub = HandedOverHub(
-            self.hub, self.pool.loop, resume=self.pool.resume, pause=self.pool.pause, look=self._maybe_stop
+            self.hub,
+            self.pool.loop,
+            resume=self.pool.resume,
+            pause=self.pool.pause,
+            look=self._maybe_stop,
         )
-        before, after = args[:4], args[5:]  # consumer, connection, task consumer, blueprint; the hub; qos, ...
-        self._cancel, self.task_consumer.cancel = self.task_consumer.cancel, self._cancel_from_any_thread
+        before, after = (
+            args[:4],
+            args[5:],
+        )  # consumer, connection, task consumer, blueprint; the hub; qos, ...
+        self._cancel, self.task_consumer.cancel = (
+            self.task_consumer.cancel,
+            self._cancel_from_any_thread,
+        )
         try:
             asynloop(*before, hub, *after)
-        except SystemExit:  # a signal, remote control or bus.stop(); the connection still stands, and the loop's
+        except (
+            SystemExit
+        ):  # a signal, remote control or bus.stop(); the connection still stands, and the loop's
             self._drain(hub)
             raise
         finally:
@@ -152,7 +176,9 @@ class EventConsumer(Consumer):
 
     def _flush_now(self) -> None:
         self._flush_is_due = False
-        if self.pool.serving:  # else the dispatcher is Celery's thread's again, which takes over what waits
+        if (
+            self.pool.serving
+        ):  # else the dispatcher is Celery's thread's again, which takes over what waits
             self._flush_events()
 
     def _maybe_stop(self) -> None:
@@ -176,7 +202,9 @@ class EventConsumer(Consumer):
         ignore_errors(self.connection, self._cancel)
         if self.pool.held:
             logger.info("stopping: %d events to finish within %g s", self.pool.held, self.bus.grace)
-        idle = not self.pool.serving  # told to stop while it connected: nothing is being handled, all is given back
+        idle = (
+            not self.pool.serving
+        )  # told to stop while it connected: nothing is being handled, all is given back
         await self.pool.drain(0 if idle or self._must_hurry() else self.bus.grace)
 
     def _must_hurry(self) -> bool:
@@ -184,7 +212,9 @@ class EventConsumer(Consumer):
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
 
-    def taker(self, subscription: str, channel: Channel) -> Callable[[str, int, Envelope], None] | None:
+    def taker(
+        self, subscription: str, channel: Channel
+    ) -> Callable[[str, int, Envelope], None] | None:
         """What takes the messages of its queue that come by this channel; None on Celery's own pools."""
         if not isinstance(self.pool, AsyncioPool):
             return None
@@ -211,7 +241,9 @@ class EventConsumer(Consumer):
             for queue in queues:
                 if self.pool.serving:  # else the next connection consumes from all queues there are
                     self._consume([queue])
-                await asyncio.sleep(0)  # each is a round trip or two: let the handlers run in between
+                await asyncio.sleep(
+                    0
+                )  # each is a round trip or two: let the handlers run in between
         except QtEventsError:
             logger.exception("%s is not served", queues[0].subscription)
         except (*self.connection_errors, *self.channel_errors) as error:
@@ -224,8 +256,12 @@ class EventConsumer(Consumer):
             return  # it stops
         for queue in queues:
             for known in (self.strategies, self._arrivals):
-                known.pop(queue.subscription, None)  # of another subscription that had the name before
-        self.task_consumer.auto_declare = False  # they stand; declaring again would hold up the loop
+                known.pop(
+                    queue.subscription, None
+                )  # of another subscription that had the name before
+        self.task_consumer.auto_declare = (
+            False  # they stand; declaring again would hold up the loop
+        )
         try:
             for queue in queues:
                 if queue.name in self.app.amqp.queues:  # not unsubscribed meanwhile
@@ -250,7 +286,10 @@ class EventConsumer(Consumer):
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
         """What came from a subscription's queue goes back there; Celery would drop it."""
         if ENVELOPE in message.headers:
-            logger.warning("%s is not served here (any more): an event goes back to its queue", message.headers["task"])
+            logger.warning(
+                "%s is not served here (any more): an event goes back to its queue",
+                message.headers["task"],
+            )
             message.requeue()
         else:
             super().on_unknown_task(body, message, exc)
@@ -258,7 +297,9 @@ class EventConsumer(Consumer):
     def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
         """Remote control's add_consumer too: it adds subscriptions' queues, and never makes one of Celery's own."""
         if queue not in self.app.amqp.queues and not self.app.conf.task_queues:
-            logger.error("no subscription of this worker has a queue %r: nothing is consumed from it", queue)
+            logger.error(
+                "no subscription of this worker has a queue %r: nothing is consumed from it", queue
+            )
             return
         super().add_task_queue(queue, *args, **kwargs)
 
@@ -305,7 +346,12 @@ class EventConsumer(Consumer):
             if not self.restart_count:
                 message = f"{where} does not let us in ({error.reply_text}): check user, password and virtual host"
                 raise LoginRefusedError(message) from error
-            logger.warning("worker: %s does not let us in (%s), again in %g s", where, error.reply_text, _REFUSED_PAUSE)
+            logger.warning(
+                "worker: %s does not let us in (%s), again in %g s",
+                where,
+                error.reply_text,
+                _REFUSED_PAUSE,
+            )
             self._pause()
             raise ConnectionRefusedError(str(error)) from error
         if self.app.conf.worker_enable_remote_control:
@@ -330,7 +376,9 @@ class EventConsumer(Consumer):
                 refusal = error
             time.sleep(_NAME_PAUSE)
             self._give_up_if_stopping()
-        if self.restart_count:  # our own lost connection has it, until the broker misses its heartbeat
+        if (
+            self.restart_count
+        ):  # our own lost connection has it, until the broker misses its heartbeat
             raise ConnectionRefusedError(str(refusal)) from refusal
         taken = BusStateError(
             f"a worker named {self.hostname} is running already: give this one a name of its own, such as "
@@ -351,12 +399,18 @@ class EventConsumer(Consumer):
         )
         self.first_connection_attempt = False
         connected.stays_lost = True
-        connected.connection.sock.settimeout(ANSWER_TIMEOUT)  # no heartbeats are looked at until all is set up
+        connected.connection.sock.settimeout(
+            ANSWER_TIMEOUT
+        )  # no heartbeats are looked at until all is set up
         return connected
 
-    def _on_connection_refused(self, conn: kombu.Connection, error: Exception, interval: float) -> None:
+    def _on_connection_refused(
+        self, conn: kombu.Connection, error: Exception, interval: float
+    ) -> None:
         self._serving.last_refusal = error
-        logger.warning("worker: no connection to %s (%s), again in %.1f s", conn.as_uri(), error, interval)
+        logger.warning(
+            "worker: no connection to %s (%s), again in %.1f s", conn.as_uri(), error, interval
+        )
 
     def _give_up_if_stopping(self) -> None:
         state.maybe_shutdown()

@@ -44,7 +44,9 @@ class HandedOverHub:
         self._resume, self._pause, self._look = resume, pause, look
         self._over = threading.Event()  # the loop steps no more
         self.error: BaseException | None = None  # what came out of the hub and ended the stepping
-        self.order: SystemExit | None = None  # to stop, by remote control: the stepping goes on until it is obeyed
+        self.order: SystemExit | None = (
+            None  # to stop, by remote control: the stepping goes on until it is obeyed
+        )
         self._poller: _Impatient | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._thread = 0  # of the loop, once that steps
@@ -73,7 +75,9 @@ class HandedOverHub:
         self._loop.call_soon_threadsafe(self._take_over)
         while True:
             if self._over.wait(_LOOK):
-                raise self.error or ConnectionError("the event loop that served the connection has ended")
+                raise self.error or ConnectionError(
+                    "the event loop that served the connection has ended"
+                )
             if self.order is not None:
                 raise self.order
             self._look()

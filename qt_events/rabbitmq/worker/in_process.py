@@ -80,7 +80,9 @@ class InProcessWorker:
     def _unreachable(self, timeout: float) -> BrokerUnreachableError:
         where = for_errands(self._bus.app).places
         why = self._serving.last_refusal or "no answer"
-        return BrokerUnreachableError(f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?")
+        return BrokerUnreachableError(
+            f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?"
+        )
 
     async def _until_ended(self) -> None:
         """Celery's thread needs this loop to end: cancelled or not, wait for it, but not for ever."""

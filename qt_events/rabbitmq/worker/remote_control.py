@@ -33,7 +33,9 @@ class Rule(NamedTuple):
     command: str
     note: str = ""  #: what it does where it is not refused, if that is more than Celery's
     refused: Mapping[str, str] = MappingProxyType({})  #: pool -> why
-    mistake: Callable[[Any, Arguments], str] = _no_mistake  #: why these arguments cannot be meant; empty if they can
+    mistake: Callable[[Any, Arguments], str] = (
+        _no_mistake  #: why these arguments cannot be meant; empty if they can
+    )
     answer: Callable[[Any, Arguments], Any] = _as_it_is  #: what is said for Celery's own answer
 
 
@@ -68,7 +70,11 @@ RULES = (
     Rule("registered", "a subscription is a task of its name"),
     Rule("active_queues"),
     Rule("stats", "asyncio: threads for sync handlers, events held, and each lane's"),
-    Rule("add_consumer", "queues of subscriptions only; an error names another", mistake=_no_such_queue),
+    Rule(
+        "add_consumer",
+        "queues of subscriptions only; an error names another",
+        mistake=_no_such_queue,
+    ),
     Rule("cancel_consumer", "the events wait in the queue", mistake=_no_such_queue),
     Rule("pool_grow", _NOTE_ON_SIZE, _FIXED_SIZE),
     Rule("pool_shrink", _NOTE_ON_SIZE, _FIXED_SIZE),
@@ -80,14 +86,21 @@ RULES = (
     Rule(
         "pool_restart",
         "with worker_pool_restarts; else an error says that it is not enabled",
-        _but_on_prefork("there are no processes to restart: restart the worker, events wait in their queues"),
+        _but_on_prefork(
+            "there are no processes to restart: restart the worker, events wait in their queues"
+        ),
     ),
     Rule(
         "time_limit",
         "for what is received from then on",
-        _but_on_prefork("a handler here cannot be ended: time limits work on prefork (-P processes)"),
+        _but_on_prefork(
+            "a handler here cannot be ended: time limits work on prefork (-P processes)"
+        ),
     ),
-    Rule("rate_limit", "events a second, minute or hour of one subscription, retries too, in this worker"),
+    Rule(
+        "rate_limit",
+        "events a second, minute or hour of one subscription, retries too, in this worker",
+    ),
     Rule(
         "revoke",
         "what has not begun becomes a dead letter, `revoked`; what runs goes on, with terminate too",
@@ -97,7 +110,10 @@ RULES = (
         "revoke_by_stamped_headers",
         refused=dict.fromkeys(POOLS, "events carry no stamped headers: revoke by id"),
     ),
-    Rule("election", refused=dict.fromkeys(POOLS, "workers of a bus hold no elections: they do not gossip")),
+    Rule(
+        "election",
+        refused=dict.fromkeys(POOLS, "workers of a bus hold no elections: they do not gossip"),
+    ),
     Rule("shutdown", "finishes what it holds"),
 )
 
@@ -115,7 +131,11 @@ def _guarded(rule: Rule, command: Command) -> Command:
             return command(state, **arguments)
         pool = pool_name(type(state.consumer.pool))
         why = rule.refused.get(pool) or rule.mistake(state, arguments)
-        return _refusal(rule, pool, why) if why else rule.answer(command(state, **arguments), arguments)
+        return (
+            _refusal(rule, pool, why)
+            if why
+            else rule.answer(command(state, **arguments), arguments)
+        )
 
     return guarded
 
@@ -143,5 +163,10 @@ def _row(rule: Rule) -> str:
 
 def _reasons(refused: Mapping[str, str]) -> list[str]:
     """Each with its pools, unless it is the only one."""
-    pools = {why: ", ".join(pool for pool in refused if refused[pool] == why) for why in refused.values()}
-    return [f"refused on {where}: {why}" if len(pools) > 1 else f"refused: {why}" for why, where in pools.items()]
+    pools = {
+        why: ", ".join(pool for pool in refused if refused[pool] == why) for why in refused.values()
+    }
+    return [
+        f"refused on {where}: {why}" if len(pools) > 1 else f"refused: {why}"
+        for why, where in pools.items()
+    ]

@@ -113,16 +113,22 @@ class Serving:
             case _:  # such a pool takes whatever comes: only the broker can keep to the subscription's concurrency
                 return subscription.concurrency
 
-    def taker(self, subscription: str, channel: Any) -> "Callable[[str, int, Envelope], None] | None":
+    def taker(
+        self, subscription: str, channel: Any
+    ) -> "Callable[[str, int, Envelope], None] | None":
         """What takes its messages that come by this channel, on the asyncio pool; None where Celery does."""
         return None if self.consumer is None else self.consumer.taker(subscription, channel)
 
     def _most_children(self) -> int:
         controller = self.consumer.controller if self.consumer is not None else None
-        return int(getattr(controller, "max_concurrency", 0) or getattr(controller, "concurrency", 1))
+        return int(
+            getattr(controller, "max_concurrency", 0) or getattr(controller, "concurrency", 1)
+        )
 
     def tell(
-        self, act: "Callable[[EventConsumer, list[SubscriptionQueue]], None]", queues: list[SubscriptionQueue]
+        self,
+        act: "Callable[[EventConsumer, list[SubscriptionQueue]], None]",
+        queues: list[SubscriptionQueue],
     ) -> None:
         """Do it on the thread that owns the worker's connection, if a worker runs here."""
         if self.consumer is not None:
@@ -141,7 +147,11 @@ class Serving:
     def slowest(self) -> str:
         """What holds others up, for the text of an error."""
         name, waiting = self._pool.slowest() if self._pool is not None else ("", 0)
-        return f"the slowest subscription here is {name!r} with {waiting} events" if name else "the broker is slow"
+        return (
+            f"the slowest subscription here is {name!r} with {waiting} events"
+            if name
+            else "the broker is slow"
+        )
 
 
 async def _first(*awaitables: Any) -> int:

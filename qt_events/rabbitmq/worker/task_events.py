@@ -65,4 +65,8 @@ class TaskEvents(EventDispatcher):
 
 def _less_retries(event: Any) -> Any:
     """Of several together; Celery keeps those of one task together with others."""
-    return [each for each in event if each["type"] != "task-retried"] if isinstance(event, list) else event
+    return (
+        [each for each in event if each["type"] != "task-retried"]
+        if isinstance(event, list)
+        else event
+    )

@@ -57,7 +57,9 @@ async def test_what_run_forever_raises_at_its_start_is_raised_at_the_head() -> N
 
 
 @pytest.mark.parametrize("late", [TimeoutError("still 3 events"), BusStateError("still 3 events")])
-async def test_work_that_is_left_is_reported(late: Exception, caplog: pytest.LogCaptureFixture) -> None:
+async def test_work_that_is_left_is_reported(
+    late: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     """What has no outcome after the grace period is a warning, not an error."""
     async with Host(late=late):
         pass

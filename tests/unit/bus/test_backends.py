@@ -46,7 +46,9 @@ def test_a_url_that_means_no_backend_is_refused_without_its_password(url: Any) -
         ("amqp://guest@h", "app", "CeleryEventBus"),
     ],
 )
-def test_an_option_that_the_backend_does_not_have_is_refused_by_name(url: str, option: str, backend: str) -> None:
+def test_an_option_that_the_backend_does_not_have_is_refused_by_name(
+    url: str, option: str, backend: str
+) -> None:
     """The error names the option and the backend, and what there is instead."""
     with pytest.raises(InvalidOptionError, match=rf"{backend}.*'{option}'.*max_queue_size"):
         create_event_bus(url, **{option: None})

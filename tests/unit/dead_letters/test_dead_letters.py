@@ -86,7 +86,12 @@ class LookAtShelf(Scan[Lying]):
 def test_groups_are_by_subscription_reason_and_exception() -> None:
     """With the first and the last failure of each, the largest first."""
     groups = DeadLetterGroups()
-    for record in (letter(3), letter(1, exception_type="KeyError"), letter(2), letter(9, reason="expired")):
+    for record in (
+        letter(3),
+        letter(1, exception_type="KeyError"),
+        letter(2),
+        letter(9, reason="expired"),
+    ):
         groups.add(record)
     found = groups.sorted()
     assert [(each.reason, each.exception_type, each.count) for each in found] == [
@@ -94,7 +99,10 @@ def test_groups_are_by_subscription_reason_and_exception() -> None:
         ("exhausted", "KeyError", 1),
         ("expired", "OSError", 1),
     ]
-    assert (found[0].first_failed, found[0].last_failed) == (letter(2).first_failed, letter(3).last_failed)
+    assert (found[0].first_failed, found[0].last_failed) == (
+        letter(2).first_failed,
+        letter(3).last_failed,
+    )
     assert groups.total == 4
 
 
@@ -155,7 +163,9 @@ async def test_an_unknown_one_among_several_stops_all() -> None:
     """Named, up to ten of them; nothing is done."""
     box = Shelf([letter(1)])
     unknown = [f"x{number}" for number in range(12)]
-    with pytest.raises(UnknownDeadLetterError, match=r"'x0', .*'x9', \.\.\. among 1; .* Nothing was done"):
+    with pytest.raises(
+        UnknownDeadLetterError, match=r"'x0', .*'x9', \.\.\. among 1; .* Nothing was done"
+    ):
         await box.discard_many(["d1", *unknown])
     with pytest.raises(UnknownDeadLetterError):
         await box.retry_many(["d1", *unknown])
@@ -171,7 +181,9 @@ async def test_one_that_is_not_whole_is_not_sent_back() -> None:
     skipped: list[tuple[str, str]] = []
     told: list[Progress] = []
     done = await box.retry_all(
-        "s", on_progress=told.append, on_skipped=lambda record, error: skipped.append((record.id, type(error).__name__))
+        "s",
+        on_progress=told.append,
+        on_skipped=lambda record, error: skipped.append((record.id, type(error).__name__)),
     )
     assert (done, box.left, box.sent) == (2, ["d2"], ["d1", "d3"])
     assert skipped == [("d2", "IncompleteDeadLetterError")]
@@ -182,7 +194,9 @@ async def test_a_preview_counts_what_would_stay() -> None:
     """It sends and removes nothing, and waits for no rate."""
     box = Shelf([letter(1), letter(2, whole=False), letter(3, reason="homeless"), letter(4)])
     skipped: list[str] = []
-    done = await box.retry_all("s", rate=0.001, dry_run=True, on_skipped=lambda record, _: skipped.append(record.id))
+    done = await box.retry_all(
+        "s", rate=0.001, dry_run=True, on_skipped=lambda record, _: skipped.append(record.id)
+    )
     assert (done, skipped, box.sent, len(box.left)) == (2, ["d2", "d3"], [], 4)
 
 

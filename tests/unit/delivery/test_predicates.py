@@ -11,7 +11,9 @@ async def test_a_predicate_that_says_no_keeps_the_handler_from_the_event() -> No
     """The delivery is done, and not handled; any false value says no."""
     for no in (False, None, 0, ""):
         handler = AsyncMock()
-        assert await deliver(EVENT, subscription(handler, when=MagicMock(return_value=no))) == Done(handled=False)
+        assert await deliver(EVENT, subscription(handler, when=MagicMock(return_value=no))) == Done(
+            handled=False
+        )
         handler.assert_not_called()
 
 

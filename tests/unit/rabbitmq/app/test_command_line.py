@@ -56,7 +56,9 @@ def test_subscriptions_are_given_to_the_worker_as_patterns() -> None:
     assert given["subscriptions"] == ("desk", "desk.*", "*")
 
 
-def test_the_environment_chooses_too_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_chooses_too_and_the_command_line_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An empty variable, as a compose file may set it, is none."""
     app = app_with()
     monkeypatch.setenv("QT_SUBSCRIPTIONS", "desk.*")
@@ -66,9 +68,15 @@ def test_the_environment_chooses_too_and_the_command_line_wins(monkeypatch: pyte
     assert parsed(app)["subscriptions"] == ()
 
 
-@pytest.mark.parametrize("args", [["-P", "prefork"], ["-Pprefork"], ["--pool=prefork"], ["--pool", "prefork"]])
-@pytest.mark.parametrize(("configured", "name"), [({}, "asyncio"), ({"worker_pool": "threads"}, "threads")])
-def test_prefork_that_celery_would_not_give_is_refused(args: list[str], configured: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize(
+    "args", [["-P", "prefork"], ["-Pprefork"], ["--pool=prefork"], ["--pool", "prefork"]]
+)
+@pytest.mark.parametrize(
+    ("configured", "name"), [({}, "asyncio"), ({"worker_pool": "threads"}, "threads")]
+)
+def test_prefork_that_celery_would_not_give_is_refused(
+    args: list[str], configured: dict[str, Any], name: str
+) -> None:
     """However it is written; the text says what would have come, and what to write."""
     with pytest.raises(click.BadParameter, match=f"the configuration, {name}: write -P processes"):
         parsed(app_with(**configured), *args)
@@ -87,7 +95,9 @@ def test_prefork_that_celery_would_not_give_is_refused(args: list[str], configur
         ({"worker_pool": "threads"}, [], Threads),
     ],
 )
-def test_what_is_not_refused_is_what_was_asked_for(configured: dict[str, Any], args: list[str], expected: type) -> None:
+def test_what_is_not_refused_is_what_was_asked_for(
+    configured: dict[str, Any], args: list[str], expected: type
+) -> None:
     """Celery resolves the rest by itself."""
     assert parsed(app_with(**configured), *args)["pool"] is expected
 
@@ -113,7 +123,9 @@ def test_finds_the_app_as_celery_does(monkeypatch: pytest.MonkeyPatch) -> None:
     assert app_with_bus(f"{name}:app") is app
 
 
-@pytest.mark.parametrize("name", ["no_such_module", "no_such_module.inside", "json.no_such_module", "json", "json:app"])
+@pytest.mark.parametrize(
+    "name", ["no_such_module", "no_such_module.inside", "json.no_such_module", "json", "json:app"]
+)
 def test_an_app_that_is_not_there_is_named(name: str) -> None:
     """No module, or no app in it."""
     with pytest.raises(InvalidOptionError, match=r"there is no (module|Celery app)"):

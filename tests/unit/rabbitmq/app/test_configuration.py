@@ -19,7 +19,11 @@ def test_what_the_app_was_configured_with_wins_over_a_default() -> None:
     """celeryconfig.py is a user's word: the bus only fills in what it leaves out."""
     app = app_with(worker_concurrency=7, broker_heartbeat=33, worker_pool="threads")
     CeleryEventBus(app=app)
-    assert (app.conf.worker_concurrency, app.conf.broker_heartbeat, app.conf.worker_pool) == (7, 33, "threads")
+    assert (app.conf.worker_concurrency, app.conf.broker_heartbeat, app.conf.worker_pool) == (
+        7,
+        33,
+        "threads",
+    )
 
 
 def test_what_was_set_on_the_app_wins_over_a_default() -> None:
@@ -45,7 +49,9 @@ def test_what_a_bus_needs_is_set_whatever_the_app_says() -> None:
     assert app.conf.worker_consumer == "qt_events.rabbitmq.worker.consumer:EventConsumer"
 
 
-@pytest.mark.parametrize("url", ["http://localhost", "amqp://", "amqp://host:port//", "amqp://[::1", "localhost"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost", "amqp://", "amqp://host:port//", "amqp://[::1", "localhost"]
+)
 def test_a_url_that_is_no_amqp_url_is_refused_without_showing_it(url: str) -> None:
     """It may hold a password."""
     with pytest.raises(InvalidUrlError, match="such as amqp://") as refused:

@@ -39,7 +39,9 @@ def late(_: Event) -> None: ...
         ("*", "anything.at.all", True),
     ],
 )
-def test_a_pattern_fits_a_name_or_its_beginning_up_to_a_dot(pattern: str, name: str, expected: bool) -> None:
+def test_a_pattern_fits_a_name_or_its_beginning_up_to_a_dot(
+    pattern: str, name: str, expected: bool
+) -> None:
     """As in file names, but that a component's bare name means all of it."""
     assert fits(pattern, name) is expected
 
@@ -53,7 +55,13 @@ def test_every_beginning_of_a_name_fits_it(first: str, rest: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "texts", [["executor,risk_guard"], ["executor", "risk_guard"], [" executor , risk_guard,"], ["executor risk_guard"]]
+    "texts",
+    [
+        ["executor,risk_guard"],
+        ["executor", "risk_guard"],
+        [" executor , risk_guard,"],
+        ["executor risk_guard"],
+    ],
 )
 def test_patterns_come_in_one_text_or_several(texts: list[str]) -> None:
     """Commas and blanks part them."""
@@ -72,7 +80,10 @@ def test_nothing_given_is_everything() -> None:
             ["orchestator.*"],
             r"'orchestator\.\*' fits no subscription\. Did you mean 'orchestrator'\? There are: executor, ",
         ),
-        (["executor,nothing"], "'nothing' fits no subscription. There are: executor, orchestrator.on_policy, "),
+        (
+            ["executor,nothing"],
+            "'nothing' fits no subscription. There are: executor, orchestrator.on_policy, ",
+        ),
         (["EXECUTOR"], "'EXECUTOR' fits no subscription"),
         (["risk_gard.on_fill"], "Did you mean 'risk_guard.on_fill'"),
         ([""], "'' names no subscription"),
@@ -115,10 +126,14 @@ def test_the_others_are_not_consumed_from(bus: CeleryEventBus) -> None:
     }
 
 
-def test_the_others_are_declared_but_for_broadcasts(bus: CeleryEventBus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_others_are_declared_but_for_broadcasts(
+    bus: CeleryEventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is published here waits for whoever serves them."""
     declared: list[str] = []
-    monkeypatch.setattr(SubscriptionQueue, "declare", lambda queue, channel: declared.append(queue.name))
+    monkeypatch.setattr(
+        SubscriptionQueue, "declare", lambda queue, channel: declared.append(queue.name)
+    )
     Selection(bus, ("desk",)).declare_others(object())
     assert declared == ["qt.sub.other"]
 
@@ -128,7 +143,8 @@ def test_what_is_subscribed_later_is_served_if_it_was_chosen(bus: CeleryEventBus
     told_of: list[str] = []
     selection = Selection(bus, ("desk",))
     consumer: Any = SimpleNamespace(
-        selection=selection, call_soon=lambda act, consumer, queues: told_of.append(queues[0].subscription)
+        selection=selection,
+        call_soon=lambda act, consumer, queues: told_of.append(queues[0].subscription),
     )
     selection.leave_others()
     bus.serving.consumer = consumer

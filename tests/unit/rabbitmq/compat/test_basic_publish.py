@@ -23,7 +23,10 @@ texts = st.text(max_size=80)
 properties = st.fixed_dictionaries(
     {},
     optional={
-        **dict.fromkeys(("content_type", "content_encoding", "correlation_id", "message_id", "type", "app_id"), texts),
+        **dict.fromkeys(
+            ("content_type", "content_encoding", "correlation_id", "message_id", "type", "app_id"),
+            texts,
+        ),
         "reply_to": texts,
         "expiration": texts,
         "delivery_mode": st.integers(1, 2),
@@ -48,7 +51,9 @@ def by_py_amqp(exchange: str, key: str, message: Message) -> bytes:
 
 
 @given(st.binary(max_size=2_000), properties, headers, st.sampled_from(["qt.events", ""]), texts)
-def test_the_bytes_are_py_amqps(body: bytes, properties: Any, headers: Any, exchange: str, key: str) -> None:
+def test_the_bytes_are_py_amqps(
+    body: bytes, properties: Any, headers: Any, exchange: str, key: str
+) -> None:
     message = Message(body or b"x", properties, headers)
     try:
         expected = by_py_amqp(exchange, key, message)
@@ -92,6 +97,8 @@ def test_a_body_goes_in_as_many_frames_as_it_takes(size: int) -> None:
         ({}, {"qt-message": object()}),
     ],
 )
-def test_what_amqp_cannot_carry_is_refused_before_a_byte_is_written(properties: Any, headers: Any) -> None:
+def test_what_amqp_cannot_carry_is_refused_before_a_byte_is_written(
+    properties: Any, headers: Any
+) -> None:
     with pytest.raises(REFUSED):
         frames("qt.events", "a.b", Message(b"{}", properties, headers), 5, FRAME_MAX)

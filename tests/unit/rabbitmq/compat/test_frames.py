@@ -28,7 +28,9 @@ class Line:
         transport.sock, transport.connected = self.ours, True
         transport._setup_transport()  # noqa: SLF001
         self.handled: list[Any] = []
-        self.raw = SimpleNamespace(transport=transport, on_inbound_frame=self._handle, connected=True, bytes_sent=0)
+        self.raw = SimpleNamespace(
+            transport=transport, on_inbound_frame=self._handle, connected=True, bytes_sent=0
+        )
         Frames.read_by(self.raw)
         self.raw.drain_events = self.raw.blocking_read
 
@@ -68,10 +70,17 @@ def test_the_beginning_of_a_frame_is_kept_until_its_rest_has_come(line: Line, fi
         line.read(0.01)
 
 
-@given(payloads=st.lists(st.binary(max_size=50), max_size=20), cuts=st.lists(st.integers(1, 60), max_size=20))
-def test_in_whatever_pieces_they_come_they_are_the_same(payloads: list[bytes], cuts: list[int]) -> None:
+@given(
+    payloads=st.lists(st.binary(max_size=50), max_size=20),
+    cuts=st.lists(st.integers(1, 60), max_size=20),
+)
+def test_in_whatever_pieces_they_come_they_are_the_same(
+    payloads: list[bytes], cuts: list[int]
+) -> None:
     line = Line()
-    stream = b"".join(struct.pack(f">BHI{len(each)}sB", 3, 1, len(each), each, 0xCE) for each in payloads)
+    stream = b"".join(
+        struct.pack(f">BHI{len(each)}sB", 3, 1, len(each), each, 0xCE) for each in payloads
+    )
     for cut in [*cuts, len(stream)]:
         line.theirs.sendall(stream[:cut])
         stream = stream[cut:]
@@ -147,7 +156,9 @@ def test_it_is_left_once_however_many_answers_are_waited_for(line: Line) -> None
     assert len(loop.soon) == 1
 
 
-def test_a_long_stream_leaves_the_loop_its_turns(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_stream_leaves_the_loop_its_turns(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(frames, "_TURN", 0.0)
     loop = Loop()
     line.theirs.sendall(100 * FRAME)

@@ -41,7 +41,9 @@ def test_what_can_be_read_is_read_as_ever() -> None:
 
 def test_a_property_that_is_no_utf_8_is_salvaged_with_the_rest() -> None:
     """Its dead letter has the headers and the other properties."""
-    broken = written(message_id="QQ", app_id="go", application_headers={"a": 1}).replace(b"QQ", b"\xff\xfe")
+    broken = written(message_id="QQ", app_id="go", application_headers={"a": 1}).replace(
+        b"QQ", b"\xff\xfe"
+    )
     properties = read(broken)
     headers = properties["application_headers"]
     assert isinstance(headers, dict)
@@ -49,10 +51,14 @@ def test_a_property_that_is_no_utf_8_is_salvaged_with_the_rest() -> None:
     assert "UnicodeDecodeError" in headers[UNREADABLE]
 
 
-@pytest.mark.parametrize("table", [b"\x01tT" + b"\xff" * 8, b"\x01t?", nested(), b"\x01tS\xff\xff\xff\xffx"])
+@pytest.mark.parametrize(
+    "table", [b"\x01tT" + b"\xff" * 8, b"\x01t?", nested(), b"\x01tS\xff\xff\xff\xffx"]
+)
 def test_headers_that_cannot_be_read_are_left_out(table: bytes) -> None:
     """A time beyond all calendars, an unknown kind, tables nested by the thousand, a length that is none."""
-    properties = read(pack(">H", 0x8000 | 0x2000 | 0x0080) + b"\x01x" + pack(">I", len(table)) + table + b"\x02id")
+    properties = read(
+        pack(">H", 0x8000 | 0x2000 | 0x0080) + b"\x01x" + pack(">I", len(table)) + table + b"\x02id"
+    )
     assert (properties["content_type"], properties["message_id"]) == ("x", "id")
     assert set(properties["application_headers"]) == {UNREADABLE}  # type: ignore[call-overload]
 

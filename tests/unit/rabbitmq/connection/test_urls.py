@@ -11,7 +11,12 @@ from qt_events.rabbitmq.connection.urls import split
 def test_a_url_is_split() -> None:
     """As urllib does."""
     parts = split("amqp://me:my%40word@host:5672/desk?heartbeat=5", {"amqp"}, "advice")
-    assert (parts.hostname, parts.port, parts.path, parts.query) == ("host", 5672, "/desk", "heartbeat=5")
+    assert (parts.hostname, parts.port, parts.path, parts.query) == (
+        "host",
+        5672,
+        "/desk",
+        "heartbeat=5",
+    )
 
 
 MALFORMED = [

@@ -28,7 +28,9 @@ def task() -> tasks.SubscriptionTask:
     return tasks.task_for(Subscription("guard", print), bus)
 
 
-@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError(), BrokerError(), BusStateError()])
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), MemoryError(), BrokerError(), BusStateError()]
+)
 def test_whatever_goes_wrong_around_an_attempt_the_event_goes_back(
     task: tasks.SubscriptionTask, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -146,7 +148,11 @@ def test_monitors_hear_of_no_retry_that_there_will_not_be() -> None:
     """The channel is gone: the broker delivers the event again."""
     desk: Any = Desk(print)
     told: list[Outcome] = []
-    asyncio.run(tasks.finish_attempt(ENVELOPE, desk, Again(1.0, FAILURE), is_void=lambda: True, on_retry=told.append))
+    asyncio.run(
+        tasks.finish_attempt(
+            ENVELOPE, desk, Again(1.0, FAILURE), is_void=lambda: True, on_retry=told.append
+        )
+    )
     assert (told, desk.made_safe, desk.outcomes) == ([], [], [])
 
 

@@ -10,19 +10,46 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qt_events.delivery.outcome import DeadLetter, Failure
-from qt_events.rabbitmq.handling.envelope import ATTEMPT, FIRST_FAILED, KEY, TYPE, Envelope, headers_of, record_from
+from qt_events.rabbitmq.handling.envelope import (
+    ATTEMPT,
+    FIRST_FAILED,
+    KEY,
+    TYPE,
+    Envelope,
+    headers_of,
+    record_from,
+)
 
 # Short texts of few letters: hypothesis makes a table of all of Unicode for any others, which takes it seconds.
 TEXTS = st.text(st.sampled_from("aZ0-.: é😀\x00\n\ud800"), max_size=40) | st.sampled_from(
     ["x" * 5_000, "2026-01-02T03:04:05"]
 )
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.binary(max_size=20) | st.datetimes(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | TEXTS
+    | st.binary(max_size=20)
+    | st.datetimes(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
-OURS = ("attempt", "type", "first-failed", "last-failed", "reason", "event-id", "id", "message", "traceback", "host")
-HEADERS = st.dictionaries(st.sampled_from([*(f"qt-{name}" for name in OURS), "x-death", "x-delivery-count"]), ANYTHING)
+OURS = (
+    "attempt",
+    "type",
+    "first-failed",
+    "last-failed",
+    "reason",
+    "event-id",
+    "id",
+    "message",
+    "traceback",
+    "host",
+)
+HEADERS = st.dictionaries(
+    st.sampled_from([*(f"qt-{name}" for name in OURS), "x-death", "x-delivery-count"]), ANYTHING
+)
 
 
 def envelope(headers: dict[str, Any] | None = None, **changes: Any) -> Envelope:
@@ -30,7 +57,12 @@ def envelope(headers: dict[str, Any] | None = None, **changes: Any) -> Envelope:
         "subscription": "risk_guard",
         "key": "risk_guard",
         "body": b"{}",
-        "properties": {"message_id": "e1", "content_type": "application/json", "expiration": "5", "delivery_mode": 1},
+        "properties": {
+            "message_id": "e1",
+            "content_type": "application/json",
+            "expiration": "5",
+            "delivery_mode": 1,
+        },
         "headers": headers or {},
         "routing_key": "trade.executed",
     }
@@ -41,7 +73,9 @@ def dead(message: str = "no", traceback: str = "Traceback ...") -> DeadLetter:
     return DeadLetter("exhausted", Failure("OSError", message, traceback))
 
 
-@pytest.mark.parametrize("attempt", [None, -1, 0, 10**9, 2**63, "x", "3", True, 2.0, [2], {"a": 1}, b"2"])
+@pytest.mark.parametrize(
+    "attempt", [None, -1, 0, 10**9, 2**63, "x", "3", True, 2.0, [2], {"a": 1}, b"2"]
+)
 def test_an_attempt_that_is_no_sane_count_is_the_first(attempt: object) -> None:
     """Headers come from anybody: none may make an event immortal, or dead before it was tried."""
     read = envelope({ATTEMPT: attempt})
@@ -59,9 +93,12 @@ def test_a_sane_attempt_is_counted_on(attempt: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "event_type"), [("policy.updated", "policy.updated"), ("", "k"), (7, "k"), ("x" * 256, "k")]
+    ("kept", "event_type"),
+    [("policy.updated", "policy.updated"), ("", "k"), (7, "k"), ("x" * 256, "k")],
 )
-def test_the_type_is_what_the_way_through_a_level_kept_or_the_routing_key(kept: object, event_type: str) -> None:
+def test_the_type_is_what_the_way_through_a_level_kept_or_the_routing_key(
+    kept: object, event_type: str
+) -> None:
     """A kept type that could be no routing key was not put there by us."""
     assert envelope({TYPE: kept}, routing_key="k").event_type == event_type
 
@@ -75,7 +112,11 @@ def test_a_delivery_count_that_is_none_is_no_return(count: object) -> None:
 
 def test_copies_keep_the_properties_but_a_producers_expiration() -> None:
     """A retry must not expire by the original's TTL; and every copy is persistent."""
-    assert envelope().carried() == {"message_id": "e1", "content_type": "application/json", "delivery_mode": 2}
+    assert envelope().carried() == {
+        "message_id": "e1",
+        "content_type": "application/json",
+        "delivery_mode": 2,
+    }
 
 
 def test_the_first_failure_is_kept_through_retries() -> None:
@@ -88,7 +129,9 @@ def test_the_first_failure_is_kept_through_retries() -> None:
 
 def test_a_time_without_a_zone_is_utc() -> None:
     """Else comparing records would raise."""
-    assert envelope({FIRST_FAILED: "2026-01-02T00:00:00"}).first_failed == datetime(2026, 1, 2, tzinfo=UTC)
+    assert envelope({FIRST_FAILED: "2026-01-02T00:00:00"}).first_failed == datetime(
+        2026, 1, 2, tzinfo=UTC
+    )
 
 
 def test_a_record_survives_the_way_over_the_broker() -> None:
@@ -96,7 +139,12 @@ def test_a_record_survives_the_way_over_the_broker() -> None:
     read = envelope({ATTEMPT: 5, TYPE: "trade.executed"})
     record = read.record(dead())
     headers = headers_of(record, read.key)
-    assert record_from(read.subscription, record.body, record.properties, headers, "qt.dead.risk_guard") == record
+    assert (
+        record_from(
+            read.subscription, record.body, record.properties, headers, "qt.dead.risk_guard"
+        )
+        == record
+    )
     assert headers[KEY] == "risk_guard"
 
 
@@ -117,9 +165,18 @@ def test_a_short_text_is_left_as_it_is() -> None:
 def test_what_the_broker_moved_tells_its_reason_in_x_death() -> None:
     """An event that expired in its queue has no details of ours."""
     time = datetime(2026, 1, 2, 3, 4, 5)
-    death = {"x-death": [{"reason": "expired", "routing-keys": ["trade.executed"], "time": time, "queue": "q"}]}
+    death = {
+        "x-death": [
+            {"reason": "expired", "routing-keys": ["trade.executed"], "time": time, "queue": "q"}
+        ]
+    }
     record = record_from("risk_guard", b"{}", {"message_id": "e1"}, death, "qt.dead.risk_guard")
-    assert (record.reason, record.event_type, record.event_id, record.id) == ("expired", "trade.executed", "e1", "e1")
+    assert (record.reason, record.event_type, record.event_id, record.id) == (
+        "expired",
+        "trade.executed",
+        "e1",
+        "e1",
+    )
     assert record.last_failed == time.replace(tzinfo=UTC)
     assert record.attempts == 0
 
@@ -133,7 +190,9 @@ def test_a_dead_letter_without_an_id_gets_the_same_one_at_every_look() -> None:
 
 
 @given(HEADERS)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # how fast a busy machine draws is no matter
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # how fast a busy machine draws is no matter
 def test_no_header_breaks_reading(headers: dict[str, Any]) -> None:
     """A forged message, or a forged dead letter, is read as far as it makes sense."""
     read = envelope(headers)
@@ -162,7 +221,9 @@ def test_a_dead_letter_says_that_its_body_is_only_a_beginning() -> None:
 @pytest.mark.parametrize("value", ["\ud800" * 200, "é" * 255, "x" * 300])
 def test_every_property_fits_into_its_copy(value: str) -> None:
     """One that was no UTF-8, or is longer as UTF-8, is cut: its copy can be written."""
-    carried = envelope(properties={"message_id": value, "priority": 255, "timestamp": 2**64 - 1}).carried()
+    carried = envelope(
+        properties={"message_id": value, "priority": 255, "timestamp": 2**64 - 1}
+    ).carried()
     assert len(carried["message_id"].encode()) <= 255
     RawMessage(b"", **carried)._serialize_properties()  # noqa: SLF001
 

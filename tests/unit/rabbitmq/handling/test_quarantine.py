@@ -5,10 +5,18 @@ from typing import Any
 import pytest
 
 from qt_events.rabbitmq.handling.envelope import Envelope
-from qt_events.rabbitmq.handling.quarantine import SUSPECT_AFTER, TRIALS, NextStep, SurvivedDeliveries, next_step
+from qt_events.rabbitmq.handling.quarantine import (
+    SUSPECT_AFTER,
+    TRIALS,
+    NextStep,
+    SurvivedDeliveries,
+    next_step,
+)
 
 
-def envelope(returns: int = 0, trials: int = 0, *, quarantined: bool = True, id: str = "1") -> Envelope:
+def envelope(
+    returns: int = 0, trials: int = 0, *, quarantined: bool = True, id: str = "1"
+) -> Envelope:
     headers: dict[str, Any] = {"x-delivery-count": returns, "qt-trial": trials}
     return Envelope("s", "s", b"{}", {"message_id": id}, headers, "e", quarantined=quarantined)
 
@@ -38,9 +46,9 @@ def test_returns_to_quarantine_alone_condemn_nobody(returns: int) -> None:
 
 def test_as_many_trials_as_allowed_without_an_outcome_are_poison() -> None:
     """Nothing else was handled beside it."""
-    assert [next_step(envelope(1, trials)) for trials in range(TRIALS + 1)] == [NextStep.TRY_ALONE] * TRIALS + [
-        NextStep.BURY
-    ]
+    assert [next_step(envelope(1, trials)) for trials in range(TRIALS + 1)] == [
+        NextStep.TRY_ALONE
+    ] * TRIALS + [NextStep.BURY]
 
 
 def test_the_marked_copy_counts_one_more() -> None:

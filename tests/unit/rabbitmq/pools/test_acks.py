@@ -26,7 +26,9 @@ class Broker:
     def write(self, data: bytes) -> None:
         assert len(data) % 21 == 0
         for at in range(0, len(data), 21):
-            kind, channel, size, cls, method, tag, multiple, end = struct.unpack_from(">BHIHHQ?B", data, at)
+            kind, channel, size, cls, method, tag, multiple, end = struct.unpack_from(
+                ">BHIHHQ?B", data, at
+            )
             assert (kind, channel, size, cls, method, end) == (1, 7, 13, 60, 80, 0xCE)
             self._settle(tag, multiple=multiple)
 
@@ -96,14 +98,22 @@ def test_they_go_at_the_end_of_the_turn_and_when_there_are_many(broker: Broker) 
     assert (len(broker.acknowledged), broker.told) == (MOST, 1)
     acks.ack(MOST + 1)
     flushes[-1]()
-    assert (len(broker.acknowledged), broker.told, broker.unacknowledged) == (MOST + 1, 2, [MOST + 2])
+    assert (len(broker.acknowledged), broker.told, broker.unacknowledged) == (
+        MOST + 1,
+        2,
+        [MOST + 2],
+    )
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(["take", "skip", "ack", "requeue", "flush"]), st.integers(0, 30)))
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["take", "skip", "ack", "requeue", "flush"]), st.integers(0, 30))
+)
 
 
 @given(STEPS)
-def test_whatever_happens_the_broker_hears_of_what_is_done_with_and_of_nothing_else(steps: list[Any]) -> None:
+def test_whatever_happens_the_broker_hears_of_what_is_done_with_and_of_nothing_else(
+    steps: list[Any],
+) -> None:
     broker, tag = Broker(), 0
     acks = taken(broker)
     held: list[int] = []

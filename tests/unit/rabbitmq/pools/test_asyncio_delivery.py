@@ -168,4 +168,8 @@ def test_a_revocation_is_taken_once() -> None:
 def test_inspect_shows_event_id_and_type() -> None:
     """`inspect active`: plain values that JSON can carry."""
     info = delivery(Channel()).info()
-    assert (info["id"], info["name"], info["args"]) == ("e1:audit", "audit", ["e1", "trade.executed"])
+    assert (info["id"], info["name"], info["args"]) == (
+        "e1:audit",
+        "audit",
+        ["e1", "trade.executed"],
+    )

@@ -25,7 +25,9 @@ def test_a_plain_task_message_for_a_subscription_is_refused() -> None:
         connection_errors=(), channel_errors=(),
     )  # fmt: skip
     bus = SimpleNamespace(serving=SimpleNamespace(survived=SurvivedDeliveries()))
-    task: Any = SimpleNamespace(name="audit", acks_late=True, bus=bus, time_limit=None, soft_time_limit=None)
+    task: Any = SimpleNamespace(
+        name="audit", acks_late=True, bus=bus, time_limit=None, soft_time_limit=None
+    )
     handle = strategy(task, Celery(set_as_current=False), consumer)
     message: Any = SimpleNamespace(headers={"task": "audit", "id": "x"})
     with pytest.raises(InvalidTaskError, match="publish an event"):

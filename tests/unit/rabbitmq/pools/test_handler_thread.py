@@ -105,7 +105,9 @@ def test_a_handler_that_returns_a_coroutine_is_within_reach(thread: HandlerThrea
         strike()
         await asyncio.sleep(60)
 
-    assert failure(handled(thread, lambda _: overdue())) == "billiard.exceptions.SoftTimeLimitExceeded"
+    assert (
+        failure(handled(thread, lambda _: overdue())) == "billiard.exceptions.SoftTimeLimitExceeded"
+    )
 
 
 def test_nothing_but_handlers_is_within_reach(thread: HandlerThread) -> None:

@@ -20,7 +20,9 @@ def test_a_pool_has_one_name_however_it_is_written() -> None:
 @pytest.mark.parametrize("pool", [pool for pool in POOLS if pool != "prefork"])
 def test_an_option_without_effect_is_named(pool: str, caplog: pytest.LogCaptureFixture) -> None:
     """One line, with what to do."""
-    check_options(pool, SimpleNamespace(time_limit=5, soft_time_limit=None, max_memory_per_child=10))
+    check_options(
+        pool, SimpleNamespace(time_limit=5, soft_time_limit=None, max_memory_per_child=10)
+    )
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.message == (

@@ -37,7 +37,9 @@ def test_each_pause_is_twice_the_one_before_and_none_is_long() -> None:
 
 @pytest.mark.parametrize("timeout", [2.0, 3.1, 5.0, 25.4, 25.6, 30.0, 300.0])
 @pytest.mark.parametrize("answer", [0.0, 0.01, 0.3])
-def test_an_outage_is_outlived_until_a_moment_before_the_caller_gives_up(timeout: float, answer: float) -> None:
+def test_an_outage_is_outlived_until_a_moment_before_the_caller_gives_up(
+    timeout: float, answer: float
+) -> None:
     """The last try leaves time for its answer, and no more; none is made after that."""
     last = timeout - ANSWER
     *_, before, final = tries(timeout, answer)

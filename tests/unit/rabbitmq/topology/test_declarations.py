@@ -70,7 +70,9 @@ def make(declarations: Declarations, epoch: int = 1) -> None:
     declarations.make(channel, epoch)
 
 
-def test_everything_is_declared_once_an_era(declarations: Declarations, topology: RecordingTopology) -> None:
+def test_everything_is_declared_once_an_era(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
     """What stood before may be gone: the exchange, a queue, a binding."""
     declarations.want(subscription())
     assert declarations.needed(1)
@@ -81,7 +83,9 @@ def test_everything_is_declared_once_an_era(declarations: Declarations, topology
     assert topology.declared == ["base", "ways", ("guard", ("first",))] * 2
 
 
-def test_what_all_share_is_declared_once(declarations: Declarations, topology: RecordingTopology) -> None:
+def test_what_all_share_is_declared_once(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
     """It is half of what a subscription needs."""
     for name in ("guard", "audit"):
         declarations.want(subscription(name=name))
@@ -172,10 +176,17 @@ def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too
     assert declarations.needed(1)
     make(declarations)
     assert not declarations.needed(1)
-    assert topology.declared[1:] == ["ways", ("guard", ("first",)), "ways", ("guard", ("first", "second"))]
+    assert topology.declared[1:] == [
+        "ways",
+        ("guard", ("first",)),
+        "ways",
+        ("guard", ("first", "second")),
+    ]
 
 
-def test_what_could_not_be_declared_is_wanted_still(declarations: Declarations, topology: RecordingTopology) -> None:
+def test_what_could_not_be_declared_is_wanted_still(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
     """The next publish tries again, and fails again, rather than go where its subscription does not hear it."""
 
     def refuse() -> None:

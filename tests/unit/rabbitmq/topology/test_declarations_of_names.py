@@ -15,7 +15,16 @@ def test_a_queue_tells_its_subscription(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "queue", [TOPOLOGY.dead("a"), TOPOLOGY.quarantine("a"), TOPOLOGY.lost, "qt.sub.a", "qt.axsub.a", "celery", ""]
+    "queue",
+    [
+        TOPOLOGY.dead("a"),
+        TOPOLOGY.quarantine("a"),
+        TOPOLOGY.lost,
+        "qt.sub.a",
+        "qt.axsub.a",
+        "celery",
+        "",
+    ],
 )
 def test_other_queues_are_no_subscriptions(queue: str) -> None:
     """Nor are those of another prefix."""
@@ -25,5 +34,11 @@ def test_other_queues_are_no_subscriptions(queue: str) -> None:
 def test_dead_letters_are_told_from_all_else() -> None:
     """From what is in quarantine too."""
     assert TOPOLOGY.holds_dead_letters(TOPOLOGY.dead("a"))
-    others = [TOPOLOGY.queue("a"), TOPOLOGY.queue("dead.a"), TOPOLOGY.quarantine("a"), TOPOLOGY.lost, "qt.dead.a"]
+    others = [
+        TOPOLOGY.queue("a"),
+        TOPOLOGY.queue("dead.a"),
+        TOPOLOGY.quarantine("a"),
+        TOPOLOGY.lost,
+        "qt.dead.a",
+    ]
     assert not any(map(TOPOLOGY.holds_dead_letters, others))

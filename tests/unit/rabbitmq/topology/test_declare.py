@@ -13,7 +13,9 @@ from qt_events.rabbitmq.topology.declare import Declarer, is_about_a_publish
 class Channel:
     """A broker on which some names may be declared, some stand, and some bindings are refused."""
 
-    def __init__(self, may: str = "", stands: str = "", refused: AccessRefused | None = None) -> None:
+    def __init__(
+        self, may: str = "", stands: str = "", refused: AccessRefused | None = None
+    ) -> None:
         self.may, self.stands, self.refused = may.split(), stands.split(), refused
         self.asked: list[str] = []
 
@@ -58,7 +60,9 @@ def test_who_may_not_declare_looks_and_asks_no_second_time(kind: str) -> None:
 
 def test_what_is_missing_and_may_not_be_declared_is_a_named_error() -> None:
     """With the command that helps, and who has to give it."""
-    with pytest.raises(TopologyError, match=r"'a' is missing.*`qt-events topology declare` as an administrator"):
+    with pytest.raises(
+        TopologyError, match=r"'a' is missing.*`qt-events topology declare` as an administrator"
+    ):
         declarer(Channel()).queue("a")
 
 
@@ -74,7 +78,9 @@ def test_what_stands_with_other_arguments_is_no_refusal() -> None:
 
 
 def refusal(what: str) -> AccessRefused:
-    return AccessRefused(f"ACCESS_REFUSED - access to {what} in vhost '/' refused for user 'u'", spec.Queue.Bind)
+    return AccessRefused(
+        f"ACCESS_REFUSED - access to {what} in vhost '/' refused for user 'u'", spec.Queue.Bind
+    )
 
 
 def test_anothers_queue_is_left_to_whose_it_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -92,16 +98,24 @@ def test_a_queue_that_is_served_here_has_to_be_bound_here() -> None:
     """Who has lost the right to it would hear nothing, also where it was left to others before."""
     found = declarer(Channel(refused=refusal("queue 'qt.sub.a'")))
     found.bind("qt.sub.a", "qt.events", "x", served=False)
-    with pytest.raises(TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"):
+    with pytest.raises(
+        TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"
+    ):
         found.bind("qt.sub.a", "qt.events", "x", served=True)
 
 
 @pytest.mark.parametrize("served", [True, False])
-@pytest.mark.parametrize("what", ["topic 'x' in exchange 'qt.events'", "exchange 'qt.events'", "queue 'qt.sub.ab'"])
-def test_its_own_queue_that_may_not_hear_something_is_a_named_error(what: str, served: bool) -> None:
+@pytest.mark.parametrize(
+    "what", ["topic 'x' in exchange 'qt.events'", "exchange 'qt.events'", "queue 'qt.sub.ab'"]
+)
+def test_its_own_queue_that_may_not_hear_something_is_a_named_error(
+    what: str, served: bool
+) -> None:
     """Rather than a subscription that stays silent."""
     channel = Channel(refused=refusal(what))
-    with pytest.raises(TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"):
+    with pytest.raises(
+        TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"
+    ):
         declarer(channel).bind("qt.sub.a", "qt.events", "x", served=served)
 
 

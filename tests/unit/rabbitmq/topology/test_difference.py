@@ -47,7 +47,9 @@ def test_a_difference_reads_as_a_sentence() -> None:
     )
 
 
-@pytest.mark.parametrize("told", ["", "NOT_FOUND - no queue 'a' in vhost '/'", "RESOURCE_LOCKED - cannot obtain"])
+@pytest.mark.parametrize(
+    "told", ["", "NOT_FOUND - no queue 'a' in vhost '/'", "RESOURCE_LOCKED - cannot obtain"]
+)
 def test_any_other_refusal_is_no_difference(told: str) -> None:
     """Nothing is made up."""
     assert Difference.from_refusal(told) is None

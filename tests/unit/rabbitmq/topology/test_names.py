@@ -16,7 +16,11 @@ DELAYS = st.floats(min_value=0, max_value=MAX_DELAY)
 def test_names_are_those_of_the_design() -> None:
     """Every name begins with the prefix and ends with whose it is."""
     topology = Topology("qt")
-    assert (topology.events, topology.redeliver, topology.lost) == ("qt.events", "qt.redeliver", "qt.lost")
+    assert (topology.events, topology.redeliver, topology.lost) == (
+        "qt.events",
+        "qt.redeliver",
+        "qt.lost",
+    )
     assert topology.queue("risk_guard") == "qt.sub.risk_guard"
     assert topology.dead("risk_guard") == "qt.dead.risk_guard"
     assert topology.quarantine("risk_guard") == "qt.quarantine.risk_guard"
@@ -24,7 +28,15 @@ def test_names_are_those_of_the_design() -> None:
 
 @pytest.mark.parametrize(
     ("delay", "level"),
-    [(0, 100), (0.1, 100), (0.1001, 200), (0.5, 800), (1, 1600), (60, 102_400), (MAX_DELAY, 838_860_800)],
+    [
+        (0, 100),
+        (0.1, 100),
+        (0.1001, 200),
+        (0.5, 800),
+        (1, 1600),
+        (60, 102_400),
+        (MAX_DELAY, 838_860_800),
+    ],
 )
 def test_a_delay_takes_the_smallest_level_that_holds_it(delay: float, level: int) -> None:
     """Levels double from 100 ms."""
@@ -70,7 +82,9 @@ def test_a_bad_queue_type_is_refused(queue_type: object) -> None:
 
 def test_a_refused_declaration_names_what_it_is_about_and_the_brokers_words() -> None:
     """The broker's own text names the queue and the argument that differs."""
-    refusal = PreconditionFailed("inequivalent arg 'x-queue-type' for queue 'qt.sub.a' in vhost '/'")
+    refusal = PreconditionFailed(
+        "inequivalent arg 'x-queue-type' for queue 'qt.sub.a' in vhost '/'"
+    )
     text = str(topology_error(refusal, "subscription 'a'"))
     assert "subscription 'a'" in text
     assert "'x-queue-type' for queue 'qt.sub.a'" in text
@@ -79,4 +93,6 @@ def test_a_refused_declaration_names_what_it_is_about_and_the_brokers_words() ->
 
 def test_something_missing_is_told_from_something_different() -> None:
     """A NotFound is no argument that differs."""
-    assert "missing" in str(topology_error(NotFound("no exchange 'qt.events'"), "delay level 'qt.retry.100'"))
+    assert "missing" in str(
+        topology_error(NotFound("no exchange 'qt.events'"), "delay level 'qt.retry.100'")
+    )

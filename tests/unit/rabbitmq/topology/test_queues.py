@@ -50,7 +50,12 @@ def test_the_task_is_the_subscription() -> None:
         {"compression": "application/x-bz2"},
         {"x-death": [{"reason": "expired"}], "x-first-death-queue": "q"},
         {"callbacks": [1], "chain": [2], "errbacks": [3], "group": "g", "reply_to": "r"},
-        {"eta": "2020-01-01T00:00:00", "expires": "2020-01-01T00:00:00", "timelimit": [1, 1], "retries": 99},
+        {
+            "eta": "2020-01-01T00:00:00",
+            "expires": "2020-01-01T00:00:00",
+            "timelimit": [1, 1],
+            "retries": 99,
+        },
         {ENVELOPE: "forged"},
     ],
 )
@@ -65,7 +70,14 @@ def test_a_messages_own_headers_choose_nothing(hostile: dict[str, Any]) -> None:
 
 def believed(*, redelivered: bool, counts_returns: bool) -> dict[str, Any]:
     raw = RawMessage(b"body")
-    given = {"qt-attempt": 3, "qt-type": "a.b", "qt-other": 1, "x-delivery-count": 2, "other": 1, b"qt-\xff": 1}
+    given = {
+        "qt-attempt": 3,
+        "qt-type": "a.b",
+        "qt-other": 1,
+        "x-delivery-count": 2,
+        "other": 1,
+        b"qt-\xff": 1,
+    }
     raw.properties["application_headers"] = given
     raw.delivery_info = {"routing_key": "trade.executed", "redelivered": redelivered}
     queue(counts_returns=counts_returns)._arrived(lambda _: None, raw)  # noqa: SLF001
@@ -83,7 +95,9 @@ def test_a_delivery_count_that_a_producer_may_have_written_is_not_believed(
     redelivered: bool, counts_returns: bool
 ) -> None:
     """At a first delivery, and in a classic queue, it is not the broker's: nobody pushes an event into quarantine."""
-    assert "x-delivery-count" not in believed(redelivered=redelivered, counts_returns=counts_returns)
+    assert "x-delivery-count" not in believed(
+        redelivered=redelivered, counts_returns=counts_returns
+    )
 
 
 def test_only_the_beginning_of_a_body_that_is_too_large_is_held() -> None:
@@ -119,15 +133,23 @@ def test_a_routing_key_that_is_no_utf_8_is_named(key: str) -> None:
 
 def test_the_envelope_holds_body_properties_and_routing_key() -> None:
     """Everything that a handler's attempt needs."""
-    envelope = arrive(None, message_id="e1", content_type="x").properties["application_headers"][ENVELOPE]
-    assert (envelope.body, envelope.routing_key, envelope.key) == (b"body", "trade.executed", "audit.1")
+    envelope = arrive(None, message_id="e1", content_type="x").properties["application_headers"][
+        ENVELOPE
+    ]
+    assert (envelope.body, envelope.routing_key, envelope.key) == (
+        b"body",
+        "trade.executed",
+        "audit.1",
+    )
     assert envelope.properties == {"message_id": "e1", "content_type": "x"}
 
 
 @pytest.mark.parametrize("message_id", [None, "", "a\nb", "x" * 300, 7])
 def test_a_message_without_a_sane_id_gets_one(message_id: object) -> None:
     """Two such messages are two tasks."""
-    ids = {arrive({}, message_id=message_id).properties["application_headers"]["id"] for _ in range(2)}
+    ids = {
+        arrive({}, message_id=message_id).properties["application_headers"]["id"] for _ in range(2)
+    }
     assert len(ids) == 2
     assert all(len(each) == len("audit.1") + 37 for each in ids)
 
@@ -135,7 +157,12 @@ def test_a_message_without_a_sane_id_gets_one(message_id: object) -> None:
 def test_a_copy_keeps_everything() -> None:
     """kombu binds a copy of the queue to each channel."""
     copy = queue(quarantined=True)(None)
-    assert (copy.subscription, copy.key, copy.quarantined, copy.prefetch()) == ("audit", "audit.1", True, 7)
+    assert (copy.subscription, copy.key, copy.quarantined, copy.prefetch()) == (
+        "audit",
+        "audit.1",
+        True,
+        7,
+    )
 
 
 def test_what_inspect_shows_is_json() -> None:

@@ -17,7 +17,12 @@ def came(exchange: str, key: str) -> dict[str, Any]:
 
 
 def died(queue: str, exchange: str | None = None) -> dict[str, Any]:
-    return {"queue": queue, "exchange": queue if exchange is None else exchange, "reason": "expired", "count": 1}
+    return {
+        "queue": queue,
+        "exchange": queue if exchange is None else exchange,
+        "reason": "expired",
+        "count": 1,
+    }
 
 
 EXPIRED_IN_A_LEVEL = {"x-death": [died("qt.retry.100")]}
@@ -51,7 +56,10 @@ def test_what_comes_back_by_our_ways_is_believed(
         (came("qt.events", "trade.executed"), {"x-death": [died("qt.sub.other")]}),
         (came("qt.events", "trade.executed"), EXPIRED_IN_A_LEVEL),
         (came("qt.redeliver", "other"), EXPIRED_IN_A_LEVEL),
-        (came("qt.redeliver", "audit"), {"x-death": [died("qt.retry.100", exchange="qt.sub.mine")]}),
+        (
+            came("qt.redeliver", "audit"),
+            {"x-death": [died("qt.retry.100", exchange="qt.sub.mine")]},
+        ),
         (came("qt.redeliver", "audit"), {"x-death": [died("qt.retry.100"), died("qt.sub.mine")]}),
         (came("qt.redeliver", "audit"), {"x-death": [died("qt.sub.mine")]}),
         (came("qt.redeliver", "audit"), {"x-death": [died("qt.retry.123")]}),
@@ -64,7 +72,9 @@ def test_what_comes_back_by_our_ways_is_believed(
         (came("amq.topic", "trade.executed"), {}),
     ],
 )
-def test_what_comes_by_any_other_way_is_astray(delivery: dict[str, Any], headers: dict[str, Any]) -> None:
+def test_what_comes_by_any_other_way_is_astray(
+    delivery: dict[str, Any], headers: dict[str, Any]
+) -> None:
     """By another's key, out of a queue or through an exchange that somebody made."""
     assert AUDIT.of(delivery, headers) == ASTRAY
 
@@ -117,7 +127,10 @@ def test_a_dead_letter_is_buried_by_a_worker_or_dropped_by_the_broker(
     delivery: dict[str, Any], deaths: list[Any], origin: str
 ) -> None:
     """Out of a queue of its subscription, into which it came by a way of ours; also where it came from a level."""
-    assert STATE.of_dead_letter(delivery, {**GIVEN, **({"x-death": deaths} if deaths else {})}) == origin
+    assert (
+        STATE.of_dead_letter(delivery, {**GIVEN, **({"x-death": deaths} if deaths else {})})
+        == origin
+    )
 
 
 def test_of_a_dead_letter_only_what_its_way_vouches_for_is_believed() -> None:
@@ -127,5 +140,9 @@ def test_of_a_dead_letter_only_what_its_way_vouches_for_is_believed() -> None:
     way = came("qt.dead", "audit")
     assert AUDIT.believed(way, GIVEN) == GIVEN
     assert AUDIT.believed(way, {**GIVEN, **first}) == first
-    assert AUDIT.believed(way, {**GIVEN, **returned}) == {"qt-type": "x.y", "qt-attempt": 3, **returned}
+    assert AUDIT.believed(way, {**GIVEN, **returned}) == {
+        "qt-type": "x.y",
+        "qt-attempt": 3,
+        **returned,
+    }
     assert AUDIT.believed(came("qt.sub.mine", "audit"), GIVEN) is None

@@ -176,8 +176,16 @@ async def test_the_first_read_does_not_wait(hub: Hub) -> None:
     """Celery's `_quick_drain` would hold up the loop for 0.1 s at each connection."""
     read: list[Any] = []
     raw: Any = object()
-    connection = SimpleNamespace(connection=raw, transport=SimpleNamespace(on_readable=lambda *each: read.append(each)))
-    over = HandedOverHub(hub, asyncio.get_running_loop(), resume=lambda: None, pause=lambda _: None, look=lambda: None)
+    connection = SimpleNamespace(
+        connection=raw, transport=SimpleNamespace(on_readable=lambda *each: read.append(each))
+    )
+    over = HandedOverHub(
+        hub,
+        asyncio.get_running_loop(),
+        resume=lambda: None,
+        pause=lambda _: None,
+        look=lambda: None,
+    )
     over.call_soon(loops._quick_drain, connection)  # noqa: SLF001
     for callback in hub._pop_ready():  # noqa: SLF001
         callback()
@@ -202,5 +210,15 @@ def test_celerys_loop_uses_the_hub_as_it_is_stood_in_for() -> None:
     assert "loop = hub.create_loop()" in source
     assert "next(loop)" in source
     assert "hub.reset()" in source
-    arguments = ["obj", "connection", "consumer", "blueprint", "hub", "qos", "heartbeat", "clock", "hbrate"]
+    arguments = [
+        "obj",
+        "connection",
+        "consumer",
+        "blueprint",
+        "hub",
+        "qos",
+        "heartbeat",
+        "clock",
+        "hbrate",
+    ]
     assert list(inspect.signature(loops.asynloop).parameters) == arguments

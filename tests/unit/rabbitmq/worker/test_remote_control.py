@@ -28,7 +28,9 @@ class _Solo:
 
 def state(app: celery.Celery) -> Any:
     controller = SimpleNamespace(autoscaler=None)
-    consumer = SimpleNamespace(pool=_Solo(), controller=controller, _update_prefetch_count=lambda _: None)
+    consumer = SimpleNamespace(
+        pool=_Solo(), controller=controller, _update_prefetch_count=lambda _: None
+    )
     return SimpleNamespace(app=app, consumer=consumer)
 
 
@@ -52,7 +54,9 @@ def test_a_queue_of_no_subscription_is_a_mistake(command: str) -> None:
     """The error names it; the pool may do the rest of the command."""
     asked = state(CeleryEventBus("amqp://localhost").app)
     answer = Panel.data[command](asked, queue="elsewhere")
-    assert answer == {"error": f"{command} on solo: no subscription of this worker has a queue 'elsewhere'"}
+    assert answer == {
+        "error": f"{command} on solo: no subscription of this worker has a queue 'elsewhere'"
+    }
 
 
 def test_each_command_has_one_rule_and_is_celerys() -> None:

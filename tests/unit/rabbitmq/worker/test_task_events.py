@@ -46,7 +46,9 @@ def connection() -> Connected:
 
 @pytest.fixture
 def events(connection: Connected) -> TaskEvents:
-    dispatcher = TaskEvents(connection, app=Celery(set_as_current=False), buffer_group=["task"], buffer_limit=3)
+    dispatcher = TaskEvents(
+        connection, app=Celery(set_as_current=False), buffer_group=["task"], buffer_limit=3
+    )
     dispatcher.producer = Mock()
     return dispatcher
 
@@ -79,7 +81,9 @@ def test_what_cannot_be_told_is_counted_and_nobody_waits(
     assert [event["type"] for event in published(events)] == ["worker-heartbeat"]
 
 
-def test_the_end_of_an_alarm_is_heard_by_who_tells(connection: Connected, events: TaskEvents) -> None:
+def test_the_end_of_an_alarm_is_heard_by_who_tells(
+    connection: Connected, events: TaskEvents
+) -> None:
     """Without heartbeats nobody else reads that connection."""
     connection.raw.on_blocked("low on memory")
     events.send("worker-heartbeat")
@@ -88,7 +92,9 @@ def test_the_end_of_an_alarm_is_heard_by_who_tells(connection: Connected, events
     assert [event["type"] for event in published(events)] == ["worker-online"]
 
 
-def test_a_blocked_connection_is_closed_without_a_goodbye(connection: Connected, events: TaskEvents) -> None:
+def test_a_blocked_connection_is_closed_without_a_goodbye(
+    connection: Connected, events: TaskEvents
+) -> None:
     """The broker does not read it; one that does is told again."""
     connection.raw.on_blocked("low on disk")
     connection.close()
@@ -97,7 +103,9 @@ def test_a_blocked_connection_is_closed_without_a_goodbye(connection: Connected,
         connection.close()
 
 
-def test_a_retry_is_told_of_at_once_or_not_at_all(connection: Connected, events: TaskEvents) -> None:
+def test_a_retry_is_told_of_at_once_or_not_at_all(
+    connection: Connected, events: TaskEvents
+) -> None:
     """After reconnecting the next attempt may be over: Celery's State would have the task wait for ever."""
     events.producer.publish.side_effect = OSError
     for kind in ("task-started", "task-retried", "task-received"):
