@@ -16,7 +16,7 @@ import amqp
 
 from qt_events import CeleryEventBus
 from qt_events.dead_letters.record import DeadLetterRecord, now
-from qt_events.rabbitmq.handling.envelope import headers_of
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import PrivateBroker
 
 COMMAND = Path(sys.executable).with_name("qt-events")

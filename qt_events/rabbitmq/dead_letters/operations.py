@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from amqp.basic_message import Message as RawMessage
 
@@ -17,12 +17,10 @@ from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, Taken, reading
-from qt_events.rabbitmq.handling.envelope import KEY, REASON, TYPE, body_of, record_from
+from qt_events.rabbitmq.messages.envelope import KEY, REASON, TYPE, body_of, record_from
 from qt_events.rabbitmq.publishing.requests import PublishRequest
+from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.trust import Provenance
-
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
 
 T = TypeVar("T")
 
@@ -53,8 +51,8 @@ class RabbitMQDeadLetters(DeadLetterOperations[Letter]):
     those that were made known.
     """
 
-    def __init__(self, bus: "CeleryEventBus") -> None:
-        self._bus = bus
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._known: dict[
             str, None
         ] = {}  # subscriptions of other processes: AMQP cannot list queues
@@ -66,20 +64,22 @@ class RabbitMQDeadLetters(DeadLetterOperations[Letter]):
     @property
     def known(self) -> Sequence[str]:
         """The subscriptions that are looked through unless one is named."""
-        return list({**dict.fromkeys(each.name for each in self._bus.subscriptions), **self._known})
+        return list(
+            {**dict.fromkeys(each.name for each in self._runtime.subscriptions), **self._known}
+        )
 
     @asynccontextmanager
     async def scan(self, subscription: str | None) -> AsyncIterator[Scan[Letter]]:
         """See DeadLetterBox."""
         with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
             ask = partial(_ask, thread)
-            pass_ = reading(for_errands(self._bus.app), self._bus.topology)
+            pass_ = reading(for_errands(self._runtime.app), self._runtime.topology)
             reader = await ask(pass_.__enter__)
             try:
                 names = self.known if subscription is None else [subscription]
                 await ask(partial(reader.begin, names, must_exist=subscription is not None))
                 self.make_known(names)
-                yield _BrokerScan(self._bus, reader, ask)
+                yield _BrokerScan(self._runtime, reader, ask)
             finally:
                 # Errors are the caller's or have their names already. Cancelled here, the thread is waited for.
                 await asyncio.shield(ask(partial(pass_.__exit__, None, None, None)))
@@ -92,8 +92,8 @@ async def _ask(thread: ThreadPoolExecutor, question: Callable[[], T]) -> T:
 class _BrokerScan(Scan[Letter]):
     """With a Reader, each of whose steps is taken in its thread."""
 
-    def __init__(self, bus: "CeleryEventBus", reader: Reader, ask: Callable[..., Any]) -> None:
-        self._bus, self._reader, self._ask = bus, reader, ask
+    def __init__(self, runtime: Runtime, reader: Reader, ask: Callable[..., Any]) -> None:
+        self._runtime, self._reader, self._ask = runtime, reader, ask
         self._standing: dict[str, bool] = {}  # queues that were asked for
         self._asking = asyncio.Lock()
         self.total = reader.total
@@ -109,14 +109,14 @@ class _BrokerScan(Scan[Letter]):
         """It with those of its headers that its way vouches for."""
         raw, provenance = (
             taken.raw,
-            Provenance(self._bus.topology, taken.subscription, taken.subscription),
+            Provenance(self._runtime.topology, taken.subscription, taken.subscription),
         )
         believed = provenance.believed(raw.delivery_info, raw.headers or {})
         raw.properties["application_headers"] = {REASON: "forged"} if believed is None else believed
         return taken
 
     async def check(self, held: Letter) -> None:
-        queue = self._bus.topology.queue(self._key(held))
+        queue = self._runtime.topology.queue(self._key(held))
         async with self._asking:
             if queue not in self._standing:
                 self._standing[queue] = await self._ask(partial(self._reader.stands, queue))
@@ -130,20 +130,20 @@ class _BrokerScan(Scan[Letter]):
     async def send_back(self, held: Letter) -> None:
         record = held.record
         message = Message(record.body, record.properties, {TYPE: record.event_type})
-        served = self._bus.subscriptions.get(record.subscription)
-        with self._bus.outstanding.expecting(
+        served = self._runtime.subscriptions.get(record.subscription)
+        with self._runtime.outstanding.expecting(
             record.event_id, (served,) if served is not None else ()
         ):
-            await self._bus.publisher.ask(
-                PublishRequest(self._bus.topology.redeliver, self._key(held), message)
+            await self._runtime.publisher.ask(
+                PublishRequest(self._runtime.topology.redeliver, self._key(held), message)
             )
 
     def _key(self, held: Letter) -> str:
         """What brings it back. A broadcast's own process may be gone for good: then it is this one's."""
         name = held.record.subscription
-        served = self._bus.subscriptions.get(name)
+        served = self._runtime.subscriptions.get(name)
         if served is not None:
-            return self._bus.declarations.key(served)
+            return self._runtime.declarations.key(served)
         if held.key != name:
             message = f"{name!r} is a broadcast: send its dead letters back from a process that subscribes to it"
             raise UnknownSubscriptionError(message)
