@@ -9,7 +9,9 @@ import os
 
 broker_url = os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//")
 
-worker_concurrency = 4  # threads for sync handlers on the asyncio pool; children on prefork (-P processes)
+worker_concurrency = (
+    4  # threads for sync handlers on the asyncio pool; children on prefork (-P processes)
+)
 worker_send_task_events = False  # -E switches them on: Flower needs them
 worker_hijack_root_logger = False  # the workers' own loggers stay as they are configured
 worker_proc_alive_timeout = 30  # seconds a prefork child may take to start

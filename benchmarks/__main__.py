@@ -20,18 +20,31 @@ _INTERRUPTED = 130
 
 def bench(
     rounds: Annotated[
-        int, typer.Option(help="How often each contender runs, in turn; rows that have others say so.", min=1)
+        int,
+        typer.Option(
+            help="How often each contender runs, in turn; rows that have others say so.", min=1
+        ),
     ] = 5,
-    only: Annotated[list[str] | None, typer.Option(help="Only this row; may be given again.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this row; may be given again.")
+    ] = None,
     scale: Annotated[float, typer.Option(help="Longer or shorter runs.", min=0.01)] = 1.0,
     check: Annotated[
-        bool, typer.Option(help="Before a release: only against the ceiling; exit status 1 if ours has lost ground.")
+        bool,
+        typer.Option(
+            help="Before a release: only against the ceiling; exit status 1 if ours has lost ground."
+        ),
     ] = False,
-    folder: Annotated[Path, typer.Option(help="Where bench.json, bench.md and bench.svg go.")] = Path("build/bench"),
+    folder: Annotated[
+        Path, typer.Option(help="Where bench.json, bench.md and bench.svg go.")
+    ] = Path("build/bench"),
     kept: Annotated[
-        Path | None, typer.Option("--from", help="Measure nothing: show this bench.json.", exists=True)
+        Path | None,
+        typer.Option("--from", help="Measure nothing: show this bench.json.", exists=True),
     ] = None,
-    publish: Annotated[bool, typer.Option(help="Make it the run that docs/performance.md shows.")] = False,
+    publish: Annotated[
+        bool, typer.Option(help="Make it the run that docs/performance.md shows.")
+    ] = False,
 ) -> None:
     """Measure qt_events beside FastStream, plain Celery and the ceiling (py-amqp alone); about 25 minutes.
 
@@ -39,7 +52,9 @@ def bench(
     contender failed, or with --check if a floor is missed; 130 after Ctrl-C, which still shows what is finished.
     """
     if publish and (only or check):
-        raise typer.BadParameter("a page shows all rows of one run: without --only and --check", param_hint="--publish")
+        raise typer.BadParameter(
+            "a page shows all rows of one run: without --only and --check", param_hint="--publish"
+        )
     if kept:
         record, interrupted = Record.read(kept), False
     else:
@@ -54,13 +69,17 @@ def bench(
         raise typer.Exit(1)
 
 
-def _measured(rounds: int, scale: float, only: Sequence[str] | None, *, check: bool) -> tuple[Record, bool]:
+def _measured(
+    rounds: int, scale: float, only: Sequence[str] | None, *, check: bool
+) -> tuple[Record, bool]:
     """What came of it, and whether Ctrl-C ended it early."""
     with PrivateBroker() as broker:
         version = broker.rabbitmqctl("version").strip()
         every = cases(Rig(broker), scale)
         session = Session(rounds, scale)
-        session.run(_chosen([case.for_check() for case in every if case.floors] if check else every, only))
+        session.run(
+            _chosen([case.for_check() for case in every if case.floors] if check else every, only)
+        )
         return session.record(version), session.interrupted
 
 
@@ -68,7 +87,9 @@ def _chosen(every: list[Case], names: Sequence[str] | None) -> list[Case]:
     known = [case.name for case in every]
     for name in names or ():
         if name not in known:
-            raise typer.BadParameter(f"no row {name!r}; there are {', '.join(known)}", param_hint="--only")
+            raise typer.BadParameter(
+                f"no row {name!r}; there are {', '.join(known)}", param_hint="--only"
+            )
     return [case for case in every if not names or case.name in names]
 
 

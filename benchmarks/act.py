@@ -13,7 +13,9 @@ import sys
 def main() -> None:
     """Call it."""
     peer, action, *given = sys.argv[1:]
-    arguments = {name: json.loads(value) for name, _, value in (each.partition("=") for each in given)}
+    arguments = {
+        name: json.loads(value) for name, _, value in (each.partition("=") for each in given)
+    }
     result = getattr(importlib.import_module(f"benchmarks.peers.{peer}"), action)(**arguments)
     print(json.dumps(asyncio.run(result) if inspect.iscoroutine(result) else result))
 

@@ -40,8 +40,12 @@ class Case:
     units: Sequence[str]  #: of the samples, the one that is compared first
     contenders: Mapping[str, Callable[[], Sample]]  #: ours is the one called "ours"
     targets: Sequence[Target] = ()
-    method: str = ""  #: how each is measured, what is unfair to whom, what one might think that it shows
-    floors: Sequence[Target] = ()  #: against a ceiling of the same run, near what was reached: for `--check`
+    method: str = (
+        ""  #: how each is measured, what is unfair to whom, what one might think that it shows
+    )
+    floors: Sequence[
+        Target
+    ] = ()  #: against a ceiling of the same run, near what was reached: for `--check`
     once: bool = False  #: too long for more than one round, and `what` says so
     times: int = 1  #: rounds for each that is asked for: more where one is short and noisy
 

@@ -25,7 +25,9 @@ def draw(record: Record, path: Path) -> None:
     figure, panels = plt.subplots(len(shown), 1, figsize=(8, 1.5 * len(shown)), squeeze=False)
     for row, panel in zip(shown, panels[:, 0], strict=True):
         _fill(panel, row)
-    panels[-1, 0].set_xlabel("events a second: median of the rounds, from the least to the most", fontsize=8)
+    panels[-1, 0].set_xlabel(
+        "events a second: median of the rounds, from the least to the most", fontsize=8
+    )
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
@@ -34,7 +36,10 @@ def _fill(panel: Any, row: Row) -> None:
     """Bars of whoever did not fail."""
     names = list(row.spreads)
     rates = [row.spreads[name]["rate"] for name in names]
-    ranges = [[each.median - each.least for each in rates], [each.most - each.median for each in rates]]
+    ranges = [
+        [each.median - each.least for each in rates],
+        [each.most - each.median for each in rates],
+    ]
     colours = [_COLOURS.get(name, _OTHERS) for name in names]
     panel.barh(names, [each.median for each in rates], xerr=ranges, color=colours, height=0.7)
     panel.invert_yaxis()

@@ -16,12 +16,13 @@ import amqp
 
 from qt_events import CeleryEventBus
 from qt_events.dead_letters.record import DeadLetterRecord, now
-from qt_events.rabbitmq.envelope import headers_of
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import PrivateBroker
 
 COMMAND = Path(sys.executable).with_name("qt-events")
 TRACEBACK = (
-    "Traceback (most recent call last):\n" + 20 * '  File "/srv/desk/orders.py", line 12, in handle\n    pay()\n'
+    "Traceback (most recent call last):\n"
+    + 20 * '  File "/srv/desk/orders.py", line 12, in handle\n    pay()\n'
 )
 BODY = b'{"account": "A7", "padding": "%s"}' % (300 * b"x")
 
@@ -29,7 +30,11 @@ BODY = b'{"account": "A7", "padding": "%s"}' % (300 * b"x")
 @contextmanager
 def channel_to(url: str) -> Iterator[amqp.Channel]:
     parts = urlsplit(url)
-    with amqp.Connection(f"{parts.hostname}:{parts.port}", userid="guest", password="guest") as connection:  # noqa: S106
+    with amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid="guest",
+        password="guest",  # noqa: S106
+    ) as connection:
         yield connection.channel()
 
 
@@ -43,7 +48,9 @@ def bury(url: str, count: int) -> None:
                 first_failed=failed, last_failed=failed, body=BODY,
             )  # fmt: skip
             headers = headers_of(record, "orders")
-            message = amqp.Message(BODY, application_headers=headers, delivery_mode=2, message_id=record.event_id)
+            message = amqp.Message(
+                BODY, application_headers=headers, delivery_mode=2, message_id=record.event_id
+            )
             channel.basic_publish(message, "", "qt.dead.orders")
         while depth(channel, "qt.dead.orders") < count:
             time.sleep(0.1)

@@ -17,7 +17,11 @@ from qt_events.testing.ports import free_ports
 
 _COMMAND = Path(sys.executable).with_name("qt-events")
 _ROOT = Path(__file__).parent.parent  # where the app is that it names
-_TOLD = ("task-received", "task-started", "task-succeeded")  # what a worker tells of each delivery that succeeds
+_TOLD = (
+    "task-received",
+    "task-started",
+    "task-succeeded",
+)  # what a worker tells of each delivery that succeeds
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class Flower:
 
     def until_up(self) -> None:
         """Its health check answers."""
-        self._running.until(lambda: self._page("healthcheck") is not None, lambda: "its health check does not answer")
+        self._running.until(
+            lambda: self._page("healthcheck") is not None,
+            lambda: "its health check does not answer",
+        )
 
     def until_told(self) -> None:
         """It has seen a worker's task events of every kind."""
@@ -60,7 +67,9 @@ def flower(env: Env, api: str) -> Iterator[Flower]:
         yield watching
 
 
-def consume_watched(rig: Rig, peer: str, count: int, options: Sequence[str] = (), *, tells: bool) -> Sample:
+def consume_watched(
+    rig: Rig, peer: str, count: int, options: Sequence[str] = (), *, tells: bool
+) -> Sample:
     """As Rig.consume, with Flower beside it; if the worker `tells`, Flower must have heard it in the end."""
     with rig.vhost() as env, flower(env, rig.api) as watching:
         rig.preload(env, peer, count)

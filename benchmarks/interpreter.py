@@ -31,9 +31,13 @@ def answer(*arguments: str, env: Mapping[str, str] | None = None) -> Any:
     """
     command = [sys.executable, *arguments]
     try:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_ANSWER, check=True)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, env=env, capture_output=True, text=True, timeout=_ANSWER, check=True
+        )
     except subprocess.TimeoutExpired as error:
-        raise BenchmarkFailedError(f"{_named(arguments)}: not done after {_ANSWER:.0f} s") from error
+        raise BenchmarkFailedError(
+            f"{_named(arguments)}: not done after {_ANSWER:.0f} s"
+        ) from error
     except subprocess.CalledProcessError as error:
         raise BenchmarkFailedError(f"{_named(arguments)}: {error.stderr[-_END:]}") from error
     return json.loads(done.stdout.splitlines()[-1])
@@ -56,7 +60,9 @@ class Running:
         deadline = time.monotonic() + _PATIENCE
         while not (found := told()):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise BenchmarkFailedError(f"{self.name}: {missing()}\n{self.output.read_text()[-_END:]}")
+                raise BenchmarkFailedError(
+                    f"{self.name}: {missing()}\n{self.output.read_text()[-_END:]}"
+                )
             time.sleep(_LOOK)
         return found
 

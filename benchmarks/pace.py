@@ -18,10 +18,15 @@ def warm_up(count: int) -> int:
 
 def spent(began: float, cpu: float, count: int) -> dict[str, float]:
     """Events a second by the clock, and CPU microseconds of this process for each."""
-    return {"rate": count / (time.monotonic() - began), "cpu_us": (time.process_time() - cpu) / count * 1e6}
+    return {
+        "rate": count / (time.monotonic() - began),
+        "cpu_us": (time.process_time() - cpu) / count * 1e6,
+    }
 
 
-async def windowed(publish: Callable[[int], Awaitable[Any]], count: int, in_flight: int) -> dict[str, float]:
+async def windowed(
+    publish: Callable[[int], Awaitable[Any]], count: int, in_flight: int
+) -> dict[str, float]:
     """Publish `count` times with so many in flight."""
     numbers = iter(range(count))
 
@@ -55,7 +60,9 @@ async def counted(publish: Callable[[int], Awaitable[Any]], count: int) -> dict[
         return {"opcodes": (opcodes.read() - before) / count}
 
 
-async def steadily(publish: Callable[[int], Awaitable[Any]], count: int, rate: int) -> dict[str, float]:
+async def steadily(
+    publish: Callable[[int], Awaitable[Any]], count: int, rate: int
+) -> dict[str, float]:
     """Publish `count` times, so many a second, one at a time; CPU microseconds of this process for each."""
     began, cpu = time.monotonic(), time.process_time()
     for number in range(count):
@@ -92,7 +99,9 @@ class Pace:
             if early > 0:
                 await asyncio.sleep(early)
             elif not number % 20:
-                await asyncio.sleep(0)  # behind time: the rest of the loop has its turns all the same
+                await asyncio.sleep(
+                    0
+                )  # behind time: the rest of the loop has its turns all the same
             task = asyncio.ensure_future(publish(number))
             publishing.add(task)
             task.add_done_callback(publishing.discard)

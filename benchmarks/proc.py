@@ -16,7 +16,9 @@ def resident(pid: int) -> float:
 
 def cpu(pid: int) -> float:
     """Seconds, to a nanosecond, that threads have used which still run (schedstat, which counts no whole ticks)."""
-    return sum(_ran(task / "schedstat") for folder in _family(pid) for task in _tasks(folder)) / _NANO
+    return (
+        sum(_ran(task / "schedstat") for folder in _family(pid) for task in _tasks(folder)) / _NANO
+    )
 
 
 def _family(pid: int) -> Iterator[Path]:
@@ -34,7 +36,9 @@ def _tasks(folder: Path) -> list[Path]:
 
 
 def _rss(status: Path) -> int:
-    return sum(int(line.split()[1]) for line in _text(status).splitlines() if line.startswith("VmRSS"))
+    return sum(
+        int(line.split()[1]) for line in _text(status).splitlines() if line.startswith("VmRSS")
+    )
 
 
 def _ran(schedstat: Path) -> int:

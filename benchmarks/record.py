@@ -29,7 +29,9 @@ class Record(BaseModel, frozen=True):
     rows: tuple[Row, ...]
 
     @classmethod
-    def of(cls, rows: Sequence[Row], *, rounds: int, scale: float, seconds: float, rabbitmq: str) -> "Record":
+    def of(
+        cls, rows: Sequence[Row], *, rounds: int, scale: float, seconds: float, rabbitmq: str
+    ) -> "Record":
         """These rows, measured here and now."""
         return cls(
             date=datetime.now(UTC).replace(microsecond=0),
@@ -54,7 +56,11 @@ class Record(BaseModel, frozen=True):
     @property
     def failed(self) -> list[str]:
         """The contenders that did not get through, and why."""
-        return [f"{row.name}: {name} failed {why}" for row in self.rows for name, why in row.failed.items()]
+        return [
+            f"{row.name}: {name} failed {why}"
+            for row in self.rows
+            for name, why in row.failed.items()
+        ]
 
 
 def _packages() -> dict[str, str]:

@@ -46,14 +46,25 @@ class Rig:
         return answer("-m", "benchmarks.act", peer, action, *words, env=env) or {}
 
     def consume(
-        self, peer: str, count: int, options: Sequence[str] = (), serve: str = "noop", subscriptions: int = 1
+        self,
+        peer: str,
+        count: int,
+        options: Sequence[str] = (),
+        serve: str = "noop",
+        subscriptions: int = 1,
     ) -> Sample:
         """How fast one worker handles what waits for it, and what CPU that takes."""
         with self.vhost() as env:
             return self.consume_on(env, peer, count, options, serve, subscriptions)
 
     def consume_on(
-        self, env: Env, peer: str, count: int, options: Sequence[str] = (), serve: str = "noop", subscriptions: int = 1
+        self,
+        env: Env,
+        peer: str,
+        count: int,
+        options: Sequence[str] = (),
+        serve: str = "noop",
+        subscriptions: int = 1,
     ) -> Sample:
         """The same on one that there is."""
         self.preload(env, peer, count, subscriptions)

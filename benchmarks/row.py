@@ -42,7 +42,12 @@ class Row(BaseModel, frozen=True):
     failed: dict[str, str] = {}  #: why, by contender that did not get through
 
     @classmethod
-    def of(cls, case: Case, samples: dict[str, list[dict[str, float]]], failed: dict[str, str] | None = None) -> "Row":
+    def of(
+        cls,
+        case: Case,
+        samples: dict[str, list[dict[str, float]]],
+        failed: dict[str, str] | None = None,
+    ) -> "Row":
         """That case with what came of it."""
         return cls(
             name=case.name,

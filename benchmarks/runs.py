@@ -18,7 +18,14 @@ def bound(rig: Rig, subscriptions: int, count: int, steady: int, rate: int) -> S
     with rig.vhost() as env:
         return {
             **rig.act_on(env, "ours", "publish_counted", count=count, subscriptions=subscriptions),
-            **rig.act_on(env, "ours", "publish_steadily", count=steady, subscriptions=subscriptions, rate=rate),
+            **rig.act_on(
+                env,
+                "ours",
+                "publish_steadily",
+                count=steady,
+                subscriptions=subscriptions,
+                rate=rate,
+            ),
         }
 
 

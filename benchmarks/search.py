@@ -9,7 +9,9 @@ _LATEST = 50.0  # milliseconds that p99 may take
 _TRIES = 2  # at each rate: the machine may have something else to do just then
 _AT_STEP_0 = 1_000  # events a second
 _STEPS = 6  # to twice the rate: one is an eighth more
-_LOWEST = 50  # events a second, which anybody is taken to sustain: a search ends, and a ratio has no zero
+_LOWEST = (
+    50  # events a second, which anybody is taken to sustain: a search ends, and a ratio has no zero
+)
 
 
 def highest(sustains: Callable[[int], bool], start: int) -> int:
@@ -53,7 +55,10 @@ class HighestRate:
         rate = _rate(step)
         if rate <= _LOWEST:
             return True
-        runs = (self._rig.act(self._peer, "end_to_end", rate=rate, seconds=self._seconds) for _ in range(_TRIES))
+        runs = (
+            self._rig.act(self._peer, "end_to_end", rate=rate, seconds=self._seconds)
+            for _ in range(_TRIES)
+        )
         return any(run["p99_ms"] < _LATEST for run in runs)
 
 

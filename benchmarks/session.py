@@ -32,7 +32,9 @@ class Session:
     def record(self, rabbitmq: str) -> Record:
         """What is finished; `rabbitmq` is its version."""
         seconds = time.monotonic() - self._began
-        return Record.of(self._rows, rounds=self._rounds, scale=self._scale, seconds=seconds, rabbitmq=rabbitmq)
+        return Record.of(
+            self._rows, rounds=self._rounds, scale=self._scale, seconds=seconds, rabbitmq=rabbitmq
+        )
 
     def _tell(self, what: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)

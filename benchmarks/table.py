@@ -13,7 +13,10 @@ def for_terminal(record: Record) -> Table:
     for head in ("what", "median (least to most)", "target", "reached (by round)"):
         shown.add_column(head)
     for row in record.rows:
-        shown.add_row(row.what, *("\n".join(lines) for lines in (words.figures(row), _wanted(row), _coloured(row))))
+        shown.add_row(
+            row.what,
+            *("\n".join(lines) for lines in (words.figures(row), _wanted(row), _coloured(row))),
+        )
     return shown
 
 
@@ -38,7 +41,12 @@ def made(record: Record) -> str:
 
 
 def _line(row: Row) -> str:
-    cells = (words.figures(row), _wanted(row), _reached(row), [words.met(result) for result in row.results])
+    cells = (
+        words.figures(row),
+        _wanted(row),
+        _reached(row),
+        [words.met(result) for result in row.results],
+    )
     return f"| {row.what} | {' | '.join('<br>'.join(lines) for lines in cells)} |"
 
 

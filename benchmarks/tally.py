@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = "QT_BENCH_TALLY"  #: the variable that names the folder
-_FORM = struct.Struct("qdd")  # hits, seconds at the first and the last by one clock for all processes
+_FORM = struct.Struct(
+    "qdd"
+)  # hits, seconds at the first and the last by one clock for all processes
 
 
 class Tally:
@@ -50,8 +52,14 @@ class Count:
     @classmethod
     def of(cls, folder: Path) -> "Count":
         """As far as it has come."""
-        found = [_FORM.unpack(path.read_bytes()) for path in folder.iterdir() if path.stat().st_size == _FORM.size]
+        found = [
+            _FORM.unpack(path.read_bytes())
+            for path in folder.iterdir()
+            if path.stat().st_size == _FORM.size
+        ]
         rows = [row for row in found if row[0]]
         if not rows:
             return cls(0, 0.0)
-        return cls(sum(row[0] for row in rows), max(row[2] for row in rows) - min(row[1] for row in rows))
+        return cls(
+            sum(row[0] for row in rows), max(row[2] for row in rows) - min(row[1] for row in rows)
+        )

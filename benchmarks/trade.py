@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict
 
-PREFETCH = 100  #: unacknowledged messages a consumer holds: the default of qt_events, so everybody's
+PREFETCH = (
+    100  #: unacknowledged messages a consumer holds: the default of qt_events, so everybody's
+)
 IN_FLIGHT = 100  #: publishes that have begun and are not confirmed
 WAIT = 0.01  #: seconds that a handler waits which waits
 

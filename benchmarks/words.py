@@ -47,7 +47,9 @@ def wanted(row: Row, target: Target) -> str:
     sign, unit = "<=" if target.at_most else ">=", _unit(row, target)
     if not target.over:
         return f"{sign} {figure(target.value)} {unit}"
-    other = target.over if target.cap is None else f"min({target.over}, {figure(target.cap)} {unit})"
+    other = (
+        target.over if target.cap is None else f"min({target.over}, {figure(target.cap)} {unit})"
+    )
     if target.difference:
         return f"{sign} {other} + {figure(target.value)} {unit}"
     return f"{sign} {target.value:g} x {other}"
@@ -59,11 +61,15 @@ def reached(row: Row, result: Result) -> str:
         return "nothing"
     target, rounds = result.target, result.by_round
     if target.over and not target.difference:
-        by_round = "" if rounds.least == rounds.most else f" ({rounds.least:.2f} to {rounds.most:.2f})"
+        by_round = (
+            "" if rounds.least == rounds.most else f" ({rounds.least:.2f} to {rounds.most:.2f})"
+        )
         return f"{result.reached:.2f} x{by_round}"
     sign = "+" if target.difference else ""
     return (
-        f"{result.reached:{sign}.3g} {_unit(row, target)}" if sign else f"{figure(result.reached)} {_unit(row, target)}"
+        f"{result.reached:{sign}.3g} {_unit(row, target)}"
+        if sign
+        else f"{figure(result.reached)} {_unit(row, target)}"
     )
 
 

@@ -30,7 +30,9 @@ class Worker:
 
     def until_handled(self, hits: int) -> Count:
         """The count as soon as there are so many hits."""
-        return self._running.until(lambda: self._count(hits), lambda: f"handled {self._hits()} of {hits}")
+        return self._running.until(
+            lambda: self._count(hits), lambda: f"handled {self._hits()} of {hits}"
+        )
 
     def pace(self, hits: int) -> Sample:
         """Events a second from the first to the last of `hits`, and CPU microseconds for each, children included."""
@@ -38,9 +40,13 @@ class Worker:
         cpu = self.cpu()
         done = self.until_handled(hits)
         if began.hits == done.hits:
-            raise BenchmarkFailedError(f"{hits} events are too few to measure: give a larger --scale")
+            raise BenchmarkFailedError(
+                f"{hits} events are too few to measure: give a larger --scale"
+            )
         if done.hits > hits:
-            raise BenchmarkFailedError(f"handled {done.hits} times, but there were {hits} events: some came again")
+            raise BenchmarkFailedError(
+                f"handled {done.hits} times, but there were {hits} events: some came again"
+            )
         spent = (self.cpu() - cpu) / (done.hits - began.hits)
         return {"rate": (done.hits - 1) / done.seconds, "cpu_us": spent * 1e6}
 
@@ -61,7 +67,9 @@ class Worker:
 
 
 @contextmanager
-def worker(peer: str, env: Mapping[str, str], options: Sequence[str] = (), serve: str = "noop") -> Iterator[Worker]:
+def worker(
+    peer: str, env: Mapping[str, str], options: Sequence[str] = (), serve: str = "noop"
+) -> Iterator[Worker]:
     """One of that contender; killed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         own = {**os.environ, **env, FOLDER: folder, "QT_BENCH_SERVE": serve}

@@ -39,10 +39,15 @@ _BUSES = pytest.StashKey["Buses"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options, each also a setting of pytest's configuration file."""
     about = "memory, eager, rabbitmq (a private node) or amqp://user:password@host:5672// (with the management API)"
-    parser.getgroup("qt_events").addoption("--event-bus", metavar="BUS", help=f"what event_bus is: {about}")
+    parser.getgroup("qt_events").addoption(
+        "--event-bus", metavar="BUS", help=f"what event_bus is: {about}"
+    )
     parser.addini("event_bus", f"what event_bus is: {about}", default="memory")
     parser.addini(
-        "event_bus_allow_leftovers", "whether a test may end with dead letters it did not expect", "bool", default=False
+        "event_bus_allow_leftovers",
+        "whether a test may end with dead letters it did not expect",
+        "bool",
+        default=False,
     )
 
 
@@ -119,7 +124,8 @@ if pytest_asyncio is None:
     def event_bus_factory() -> None:
         """What is missing."""
         pytest.fail(
-            "event_bus needs an event loop: pip install 'qt-events[testing]', for pytest-asyncio", pytrace=False
+            "event_bus needs an event loop: pip install 'qt-events[testing]', for pytest-asyncio",
+            pytrace=False,
         )
 
     @pytest.fixture
@@ -131,10 +137,16 @@ else:
     @pytest.fixture
     def event_bus_url(request: pytest.FixtureRequest) -> str | None:
         """Of the test's own vhost, where it needs one. A fixture, so that the vhost ends after the buses."""
-        return str(request.getfixturevalue("rabbitmq_url")) if _Marker(request).backend == "rabbitmq" else None
+        return (
+            str(request.getfixturevalue("rabbitmq_url"))
+            if _Marker(request).backend == "rabbitmq"
+            else None
+        )
 
     @pytest_asyncio.fixture
-    async def event_bus_factory(request: pytest.FixtureRequest, event_bus_url: str | None) -> "AsyncIterator[OpenBus]":
+    async def event_bus_factory(
+        request: pytest.FixtureRequest, event_bus_url: str | None
+    ) -> "AsyncIterator[OpenBus]":
         """Opens more of them, each with options of its own; over RabbitMQ all on the vhost of this test."""
         from qt_events.testing.buses import Buses
 
@@ -150,7 +162,9 @@ else:
             pytest.fail(f"the test left behind:\n{leftovers}", pytrace=False)
 
     @pytest_asyncio.fixture
-    async def event_bus(event_bus_factory: "OpenBus", request: pytest.FixtureRequest) -> "ObservedEventBus":
+    async def event_bus(
+        event_bus_factory: "OpenBus", request: pytest.FixtureRequest
+    ) -> "ObservedEventBus":
         """An event bus that runs, in memory unless --event-bus or the marker `event_bus` says otherwise."""
         return await event_bus_factory(**_Marker(request).options)
 
@@ -167,8 +181,12 @@ class _Marker:
             given = {**marker.kwargs, **given}
         self.backend: str = given.pop("backend", None) or _choice(request.config).backend
         if self.backend not in ("memory", "eager", "rabbitmq"):
-            pytest.fail(f"backend={self.backend!r}: there are memory, eager and rabbitmq", pytrace=False)
-        self.allow_leftovers: bool = given.pop("allow_leftovers", request.config.getini("event_bus_allow_leftovers"))
+            pytest.fail(
+                f"backend={self.backend!r}: there are memory, eager and rabbitmq", pytrace=False
+            )
+        self.allow_leftovers: bool = given.pop(
+            "allow_leftovers", request.config.getini("event_bus_allow_leftovers")
+        )
         self.options = given
 
 

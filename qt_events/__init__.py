@@ -2,47 +2,23 @@
 
 The life of an event, and where to read about each part of it:
 
-    events.py         Event: typed, validated, immutable; the registry of event classes
-    payload.py        Payload: an event's own data
-    frozen.py         what JSON carries, and nobody can change
-    catalog.py        Quantum Trader's six events
-    codec.py          an event as CloudEvents JSON and AMQP properties, and back
-    routing.py        topic patterns: match, and an index over many
-    subscription.py   who wants which events
-    component.py      who has a user of its own on the broker
-    subscriptions.py  a bus's subscribers, by name, by handler, by what they hear
-    retry.py          again, when, or never
-    delivery.py       deliver(): the one place that calls a handler
-    error_text.py     an exception in words
-    logs.py           the event that is being handled, on every line that is logged
-    log_lines.py      a log record as a line of text or JSON
-    lane.py           what waits for one subscription in this process
-    lanes.py          a lane for each subscription that has something to do
-    threads.py        where sync handlers run
-    room.py           how many events a bus may hold, and who waits in line
-    dead_letters.py   what failed for good
-    dead_letter_box.py    what an operator does with it, wherever it is kept
-    dead_letter_work.py   one by one: looked through, sent back at a pace, removed
-    dead_letter_store.py  kept in this process
-    stats.py          the counters behind get_stats()
-    clock.py          when a retry is due
-    limits.py         the numbers a user sets, checked
-    errors.py         every error, by whose fault it is
-    observer.py       who is told of publishes and of how attempts ended
-    bus.py            the EventBus Protocol
-    hosting.py        `async with bus:`
-    backends.py       create_event_bus(url)
-    memory.py         InMemoryEventBus
-    rabbitmq/         CeleryEventBus; beside testing/, the only room that imports celery
-    cli/              the command `qt-events`
-    testing/          contract suite, brokers and clocks for tests
+    bus.py           the EventBus Protocol, `async with bus`, create_event_bus(url)
+    events/          Event: typed, validated, immutable; topics; CloudEvents
+    delivery/        subscriptions, lanes, deliver(), the outcome, retries
+    dead_letters/    what failed for good, and what an operator does with it
+    memory.py        InMemoryEventBus
+    rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
+    logs/            the event that is being handled, on every line that is logged
+    errors.py        every error, by whose fault it is
+    limits.py        the numbers a user sets, checked
+    cli/             the command `qt-events`
+    testing/         contract suite, brokers and clocks for tests
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qt_events.backends import create_event_bus
-from qt_events.bus import EventBus
+from qt_events.bus import EventBus, create_event_bus
 from qt_events.delivery.component import Component
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import EventHandler, Subscription

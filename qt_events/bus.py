@@ -1,16 +1,23 @@
 """The EventBus Protocol: what every backend does, whoever carries the events."""
 
 import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from importlib import import_module
+from inspect import signature
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
-from qt_events.errors import BusStateError
+from qt_events.errors import BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.events.event import Event, current_event
 
 if TYPE_CHECKING:
     from qt_events.dead_letters.record import DeadLetters
     from qt_events.delivery.retry import RetryPolicy
+
+logger = logging.getLogger("qt_events")
 
 
 @runtime_checkable
@@ -108,7 +115,10 @@ class EventBus(Protocol):
         """Start delivering in the background."""
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         """Drain and stop."""
 
@@ -128,3 +138,108 @@ def refuse_in_handler() -> None:
     if current_event() is not None:
         message = "join() inside a handler would wait for that handler: call it from outside"
         raise BusStateError(message)
+
+
+class Hosted(ABC):
+    """A bus that `async with` runs in the background: started at its head, drained and stopped at its end."""
+
+    grace: float  #: seconds that the end gives to what has no outcome yet
+    _runner: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def run_forever(self) -> None:
+        """See EventBus."""
+
+    @abstractmethod
+    async def join(self, timeout: float | None = None) -> None:
+        """See EventBus."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """See EventBus."""
+
+    @abstractmethod
+    def _forget_stop(self) -> None:
+        """A stop() from before is not meant for what begins now."""
+
+    async def _started(self) -> None:
+        """Return when it delivers. Begins after run_forever's first step, and is cancelled if that ends first."""
+        await asyncio.sleep(0)
+
+    async def __aenter__(self) -> Self:
+        """Start delivering in the background; return once it does. Raises what run_forever raises before that."""
+        self._forget_stop()
+        runner = self._runner = asyncio.create_task(self.run_forever())
+        started = asyncio.create_task(self._started())
+        try:
+            await asyncio.wait({runner, started}, return_when=asyncio.FIRST_COMPLETED)
+            await (runner if runner.done() else started)
+        except BaseException:  # nobody will call __aexit__
+            runner.cancel()
+            raise
+        finally:
+            started.cancel()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Wait for all outcomes, retries included, at most `grace` seconds; then stop."""
+        runner = self._runner
+        assert runner is not None  # noqa: S101
+        try:
+            if error is None and not runner.done():
+                await self.join(self.grace)
+        except (TimeoutError, BusStateError) as late:
+            logger.warning("left the bus with work unfinished: %s", late)
+        finally:
+            if not runner.done():
+                self.stop()
+            await runner
+
+
+_BACKENDS = {
+    "memory": ("qt_events.memory", "InMemoryEventBus"),
+    "amqp": ("qt_events.rabbitmq.bus", "CeleryEventBus"),
+    "amqps": ("qt_events.rabbitmq.bus", "CeleryEventBus"),
+}
+
+
+def create_event_bus(url: str, **options: Any) -> EventBus:
+    """The bus behind a URL: `memory://`, or RabbitMQ at `amqp://user:password@host:port/vhost` (`amqps` for TLS).
+
+    `options` are those of the backend's class. Several AMQP URLs joined by `;` name the nodes of a cluster.
+
+    Raises:
+        InvalidUrlError: it is malformed, or no backend serves the scheme.
+        InvalidOptionError: the backend has no such option, or not with that value.
+    """
+    scheme = scheme_of(url)
+    if scheme not in _BACKENDS:
+        shown = f"{scheme}://..." if scheme else f"without a scheme ({type(url).__name__})"
+        # never the whole URL: it may hold a password
+        message = (
+            f"no backend for the URL {shown}: use memory:// or amqp://user:password@host:port/vhost"
+        )
+        raise InvalidUrlError(message)
+    module, name = _BACKENDS[scheme]
+    backend = getattr(import_module(module), name)
+    _must_be_known(options, name, signature(backend).parameters.keys() - {"url", "app"})
+    bus = backend(url, **options) if scheme != "memory" else backend(**options)
+    return cast("EventBus", bus)
+
+
+def _must_be_known(options: Iterable[str], backend: str, known: Iterable[str]) -> None:
+    for option in options:
+        if option not in known:
+            message = f"{backend} has no option {option!r}; it has {', '.join(sorted(known))}"
+            raise InvalidOptionError(message)
+
+
+def scheme_of(url: object) -> str:
+    """What stands before ://, even where the rest is malformed; empty if nothing does."""
+    before, found, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
+    return before.lower() if found and before.replace("+", "").isalnum() else ""

@@ -10,22 +10,28 @@ from itertools import count
 from threading import get_ident
 from typing import Any
 
-from qt_events.bus import refuse_in_handler, refuse_on_event_loop
+from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.dead_letters.record import now
-from qt_events.delivery.capacity import Room
+from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.clock import Clock, LoopClock, Timer
-from qt_events.delivery.deliver import HANDLED, SKIPPED, SLOW_AFTER, DeadLetter, Outcome, Retry, SlowHandlerLog, begin
+from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog, begin
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Outcome, Retry
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import Stats
-from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, name_of, pattern_of
+from qt_events.delivery.subscription import (
+    EventHandler,
+    Predicate,
+    Subscription,
+    name_of,
+    pattern_of,
+)
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.events.event import Event, checked_event, current_attempt, current_event
-from qt_events.hosting import Hosted
 from qt_events.limits import positive_int, positive_seconds
 
 logger = logging.getLogger("qt_events")
@@ -97,7 +103,7 @@ class InMemoryEventBus(Hosted):
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry)
         self._anonymous = count(1)
-        self._room = Room(self.max_queue_size)
+        self._capacity = Capacity(self.max_queue_size)
         self._unbroken = 0  # publishes since the last that let the loop run
         self._closed = False
         self._lanes = Lanes(self._process)
@@ -113,18 +119,20 @@ class InMemoryEventBus(Hosted):
         self._unbroken += 1
         if self._unbroken > _BURST:
             self._unbroken = 1
-            await asyncio.sleep(0)  # before the event is taken: a cancelled publish has not published
+            await asyncio.sleep(
+                0
+            )  # before the event is taken: a cancelled publish has not published
         if self._closed or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
         try:
-            self._room.take_free()
+            self._capacity.take_free()
         except IndexError:
-            await self._enter_room()
+            await self._enter()
         self._route(event, mandatory=mandatory)
 
-    async def _enter_room(self) -> None:
+    async def _enter(self) -> None:
         try:
-            await self._room.enter(self.publish_timeout, anyway=current_event() is not None)
+            await self._capacity.enter(self.publish_timeout, anyway=current_event() is not None)
         except TimeoutError:
             raise self._backpressure(self.publish_timeout) from None
 
@@ -134,7 +142,7 @@ class InMemoryEventBus(Hosted):
         refuse_on_event_loop()
         patience = self.publish_timeout if self._lanes.running else 0.0
         try:
-            self._room.enter_blocking(patience, anyway=current_event() is not None)
+            self._capacity.enter_blocking(patience, anyway=current_event() is not None)
         except TimeoutError:
             raise self._backpressure(patience) from None
         self._route(event, mandatory=mandatory)
@@ -148,9 +156,13 @@ class InMemoryEventBus(Hosted):
     def _backpressure(self, waited: float) -> BackpressureError:
         why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
         name, to_do = self._lanes.slowest()
-        slowest = f"the slowest subscription is {name!r} with {to_do} events to go" if name else "all wait for a retry"
+        slowest = (
+            f"the slowest subscription is {name!r} with {to_do} events to go"
+            if name
+            else "all wait for a retry"
+        )
         return BackpressureError(
-            f"{why}: {self._room.taken} events are held (max_queue_size={self.max_queue_size}); {slowest}"
+            f"{why}: {self._capacity.taken} events are held (max_queue_size={self.max_queue_size}); {slowest}"
         )
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
@@ -170,7 +182,7 @@ class InMemoryEventBus(Hosted):
             self._unheard(event, mandatory=mandatory)
 
     def _unheard(self, event: Event[Any], *, mandatory: bool) -> None:
-        self._room.leave()
+        self._capacity.leave()
         if mandatory:
             message = f"nobody is subscribed to {event.type!r}: subscribe first, or publish without mandatory"
             raise UnroutableError(message)
@@ -183,7 +195,7 @@ class InMemoryEventBus(Hosted):
     async def redeliver(self, event: Event[Any], subscription: Subscription) -> None:
         """Queue an event for whoever has the subscription's name now, and nobody else, as a first attempt."""
         served = self._subscriptions.served(subscription.name)
-        self._room.enter_at_once(anyway=True)
+        self._capacity.enter_at_once(anyway=True)
         self._hold(event, (served,))
 
     # Subscribe
@@ -245,7 +257,9 @@ class InMemoryEventBus(Hosted):
             await self._lanes.drain(self.grace)
         except TimeoutError:
             queued = self._lanes.queued
-            logger.warning("stopped after %g s of grace with %d deliveries unfinished", self.grace, queued)
+            logger.warning(
+                "stopped after %g s of grace with %d deliveries unfinished", self.grace, queued
+            )
 
     async def _end(self) -> None:
         await self._lanes.stop()
@@ -256,7 +270,7 @@ class InMemoryEventBus(Hosted):
         assert self._executor is not None  # noqa: S101
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._executor = None
-        self._room.stop_waiting()
+        self._capacity.stop_waiting()
 
     def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
         event, subscription, _, attempt, _ = delivery
@@ -279,7 +293,9 @@ class InMemoryEventBus(Hosted):
         else:
             self.stats.outcome(subscription.name, event.type, outcome)
         if self.observer is not None:
-            self.observer.concluded(Attempt(event.id, event.type, subscription.name, attempt, outcome))
+            self.observer.concluded(
+                Attempt(event.id, event.type, subscription.name, attempt, outcome)
+            )
         if outcome is not HANDLED and self._comes_again(delivery, outcome):
             return
         if open_ is not None:
@@ -287,7 +303,7 @@ class InMemoryEventBus(Hosted):
             if open_.deliveries:
                 return
         self._tally.dispatched[event.type] += 1
-        self._room.leave()
+        self._capacity.leave()
 
     def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
         """Whether it is to be tried again, which is seen to; and to its burial, if it failed for good."""
@@ -316,17 +332,17 @@ class InMemoryEventBus(Hosted):
         """See EventBus. BusStateError inside a handler, which it would wait for, and on a bus that does not run."""
         refuse_in_handler()
         await asyncio.sleep(0)  # a run_forever() task made just before starts now
-        if self._room.taken and not self._lanes.running:
-            message = f"join() on a bus that does not run: {self._room.taken} events wait for run_forever()"
+        if self._capacity.taken and not self._lanes.running:
+            message = f"join() on a bus that does not run: {self._capacity.taken} events wait for run_forever()"
             raise BusStateError(message)
         try:
-            emptied = await self._room.emptied(timeout)
+            emptied = await self._capacity.emptied(timeout)
         except TimeoutError:
             waiting = len(self._waiting_retries)
-            message = f"after {timeout:g} s {self._room.taken} events have no outcome; {waiting} wait for a retry"
+            message = f"after {timeout:g} s {self._capacity.taken} events have no outcome; {waiting} wait for a retry"
             raise TimeoutError(message) from None
         if not emptied:
-            message = f"the bus stopped while join() waited: {self._room.taken} events have no outcome; run it again"
+            message = f"the bus stopped while join() waited: {self._capacity.taken} events have no outcome; run it again"
             raise BusStateError(message)
 
     def stop(self) -> None:
@@ -346,7 +362,7 @@ class InMemoryEventBus(Hosted):
     def get_stats(self) -> dict[str, Any]:
         """See EventBus; `queue_size` counts events held, those that wait for a retry included."""
         return self.stats.snapshot(
-            queue_size=self._room.taken,
+            queue_size=self._capacity.taken,
             handler_types=len(self._subscriptions.patterns),
             total_handlers=len(self._subscriptions),
         )

@@ -35,4 +35,7 @@ class Analytics:
 async def profit_by(store: Store, question: Question) -> dict[str, float]:
     """What sales brought over their purchases, by strategy, model or symbol; in the account's currency, best first."""
     earned = await store.trades.profit(BOOK, COLUMNS[question])
-    return {name: cents / 100 for name, cents in sorted(earned.items(), key=lambda item: (-item[1], item[0]))}
+    return {
+        name: cents / 100
+        for name, cents in sorted(earned.items(), key=lambda item: (-item[1], item[0]))
+    }

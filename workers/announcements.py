@@ -17,7 +17,11 @@ from workers.store import Documents
 P = TypeVar("P", bound=Payload)
 
 #: Which field of the payload tells announcements of one type from each other; none: there is one.
-KEYS = {"strategy.promoted": "strategy_id", "model.promoted": "model_name", "health.status_changed": "component"}
+KEYS = {
+    "strategy.promoted": "strategy_id",
+    "model.promoted": "model_name",
+    "health.status_changed": "component",
+}
 
 
 class UnknownAnnouncementError(QtEventsError):
@@ -89,7 +93,11 @@ class Heard(Generic[P]):
     async def at(self, rests_on: Mapping[str, str]) -> dict[str, P]:
         """By key, what a step rests on, as exactly as it was known to whoever asked for the step."""
         prefix = f"{self._announcements.type}/"
-        wanted = {name.removeprefix(prefix): told for name, told in rests_on.items() if name.startswith(prefix)}
+        wanted = {
+            name.removeprefix(prefix): told
+            for name, told in rests_on.items()
+            if name.startswith(prefix)
+        }
         return {key: await self._of(key, told) for key, told in sorted(wanted.items())}
 
     async def one(self, rests_on: Mapping[str, str]) -> P | None:

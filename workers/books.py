@@ -30,7 +30,9 @@ class Books:
         trades = await self.trades.between(self.owner, self._through, day)
         with self._reading:
             past = [
-                trade for trade in trades if trade.day < day and (self._through is None or trade.day > self._through)
+                trade
+                for trade in trades
+                if trade.day < day and (self._through is None or trade.day > self._through)
             ]
             self._portfolio.enter_all(past)
             self._through = max(self._through or date.min, day - timedelta(1))

@@ -52,18 +52,28 @@ class ContinuousLearningManager(Analyst):
         for name, model in MODELS.items():
             last = at_work.get(name)
             if last is None or last.day != day:
-                await self._review(day, name, last and Version.of(last.payload), _hit_rates(model, history))
+                await self._review(
+                    day, name, last and Version.of(last.payload), _hit_rates(model, history)
+                )
 
-    async def _review(self, day: date, name: str, current: Version | None, rates: dict[int, float]) -> None:
+    async def _review(
+        self, day: date, name: str, current: Version | None, rates: dict[int, float]
+    ) -> None:
         if current is None:
             await self._promote(day, name, None, Version(1, min(rates)), {})
             return
         best = max(rates, key=lambda lookback: (rates[lookback], -lookback))
         if rates[best] >= rates[current.lookback] + EDGE:
-            shadow = {"days": SHADOW_DAYS, "hit_rate": rates[best], "hit_rate_at_work": rates[current.lookback]}
+            shadow = {
+                "days": SHADOW_DAYS,
+                "hit_rate": rates[best],
+                "hit_rate_at_work": rates[current.lookback],
+            }
             await self._promote(day, name, current, Version(current.number + 1, best), shadow)
 
-    async def _promote(self, day: date, name: str, old: Version | None, new: Version, shadow: dict[str, float]) -> None:
+    async def _promote(
+        self, day: date, name: str, old: Version | None, new: Version, shadow: dict[str, float]
+    ) -> None:
         await self.announce(
             day,
             model_name=name,

@@ -30,14 +30,18 @@ FAREWELL = 5.0  # seconds for a broker that has failed already to come back and 
 
 Market = Annotated[
     Path | None,
-    typer.Option(help="Close prices as CSV: Date and a column a symbol, a row a day. By default stocks of 2007-2010."),
+    typer.Option(
+        help="Close prices as CSV: Date and a column a symbol, a row a day. By default stocks of 2007-2010."
+    ),
 ]
 Days = Annotated[int | None, typer.Option(min=1, help="Only the first N days.", metavar="N")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write the result as JSON, and nothing else.")]
 Database = Annotated[
     str | None,
     typer.Option(
-        envvar="QT_DATABASE_URL", help="Quantum Trader's database, sqlite:///… or postgresql://….", metavar="URL"
+        envvar="QT_DATABASE_URL",
+        help="Quantum Trader's database, sqlite:///… or postgresql://….",
+        metavar="URL",
     ),
 ]
 
@@ -52,7 +56,9 @@ def run(
     broker: Annotated[
         str | None,
         typer.Option(
-            envvar="QT_BROKER_URL", help="Over this RabbitMQ, amqp://…, under a prefix of its own.", metavar="URL"
+            envvar="QT_BROKER_URL",
+            help="Over this RabbitMQ, amqp://…, under a prefix of its own.",
+            metavar="URL",
         ),
     ] = None,
     as_json: AsJson = False,  # noqa: FBT002
@@ -126,9 +132,13 @@ def _tell(result: Result, display: Display, *, as_json: bool) -> None:
         show(result, display.seconds)
 
 
-async def _feed(market: list[Close], bus: "CeleryEventBus", store: Store, display: Display) -> Result:
+async def _feed(
+    market: list[Close], bus: "CeleryEventBus", store: Store, display: Display
+) -> Result:
     _end_by_signal()
-    if not (await store.is_empty() and await store.documents.add("feed", "", {"days": len(market)})):
+    if not (
+        await store.is_empty() and await store.documents.add("feed", "", {"days": len(market)})
+    ):
         message = "the database holds what another replay left: give --database (QT_DATABASE_URL) an empty one"
         raise UsedStoreError(message)
     try:
@@ -151,7 +161,9 @@ async def _run(market: list[Close], broker: str | None, display: Display) -> Sum
 
 def _end_by_signal() -> None:
     """Asked to end, end as if by Ctrl-C: what was declared on the broker is deleted first."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, signal.raise_signal, signal.SIGINT
+    )
 
 
 @asynccontextmanager
@@ -160,7 +172,9 @@ async def _bus(broker: str | None) -> AsyncIterator[EventBus]:
         yield InMemoryEventBus(retry=RETRY)
         return
     prefix = f"qt-run-{uuid.uuid4().hex[:8]}"
-    bus = qt_events.CeleryEventBus(broker, prefix=prefix, retry=RETRY)  # not imported above: celery is heavy
+    bus = qt_events.CeleryEventBus(
+        broker, prefix=prefix, retry=RETRY
+    )  # not imported above: celery is heavy
     patience = None
     try:
         yield bus
@@ -176,4 +190,6 @@ async def _clean_up(bus: "CeleryEventBus", prefix: str, patience: float | None) 
         async with asyncio.timeout(patience):
             await bus.delete_topology()
     except (BrokerError, TimeoutError):  # no reason to hide how the run itself ended
-        typer.echo(f"the broker is away: queues and exchanges named {prefix}.* may be left on it", err=True)
+        typer.echo(
+            f"the broker is away: queues and exchanges named {prefix}.* may be left on it", err=True
+        )

@@ -13,7 +13,9 @@ from qt_events.testing.keeper import Keeper
 
 TAIL = 15  # lines
 FAR = 32_768  # bytes from the end, in which they are looked for
-COMPLAINT = re.compile(r"(?:qt-events|Error|(?:qt_events|workers)\.[\w.]+Error): (.+)")  # ours, click's, a traceback's
+COMPLAINT = re.compile(
+    r"(?:qt-events|Error|(?:qt_events|workers)\.[\w.]+Error): (.+)"
+)  # ours, click's, a traceback's
 
 
 class Crew:
@@ -24,9 +26,17 @@ class Crew:
 
     def __init__(self) -> None:
         self._keeper = Keeper("qt-events-fleet-")
-        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        here = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))  # celeryconfig.py
-        self.environment = {**os.environ, "PATH": programs, "PYTHONPATH": here}  #: what each process is given
+        programs = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        )
+        here = os.pathsep.join(
+            filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")])
+        )  # celeryconfig.py
+        self.environment = {
+            **os.environ,
+            "PATH": programs,
+            "PYTHONPATH": here,
+        }  #: what each process is given
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._read: dict[str, int] = {}  # bytes of what each has printed
         self._stopped: set[str] = set()
@@ -108,7 +118,11 @@ class Crew:
 
 def told(status: int) -> str:
     """An exit status in words."""
-    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return (
+        f"was killed by {signal.Signals(-status).name}"
+        if status < 0
+        else f"ended with status {status}"
+    )
 
 
 def complaint(printed: str) -> str | None:

@@ -22,7 +22,9 @@ from qt_events import (
 from workers.store import Store
 
 logger = logging.getLogger(__name__)
-logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs every URL, and this one is a secret
+logging.getLogger("httpx").setLevel(
+    logging.WARNING
+)  # at INFO it logs every URL, and this one is a secret
 
 TIMEOUT = 10.0  # seconds, for the whole answer
 BUSY_WAIT = 5.0  # seconds, where a 429 does not say how long
@@ -57,7 +59,12 @@ class DiscordNotifier:
     """
 
     def __init__(
-        self, bus: EventBus, store: Store, webhook_url: str | None = None, *, timeout: float = TIMEOUT
+        self,
+        bus: EventBus,
+        store: Store,
+        webhook_url: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
     ) -> None:
         given = webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
         self._url = checked(given) if given else None
@@ -66,17 +73,24 @@ class DiscordNotifier:
 
     async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
         alert = event.payload
-        if alert.new_status is not HealthStatus.CRITICAL or await self._documents.get(ALERTS, event.id):
+        if alert.new_status is not HealthStatus.CRITICAL or await self._documents.get(
+            ALERTS, event.id
+        ):
             return  # nothing to tell, or told already: an event may be delivered twice
         if self._url is None:
             logger.warning("no DISCORD_WEBHOOK_URL is set: %s", text(alert))
         else:
             await self._post(self._url, alert)
-        await self._documents.put(ALERTS, event.id, {"text": text(alert), "sent": self._url is not None})
+        await self._documents.put(
+            ALERTS, event.id, {"text": text(alert), "sent": self._url is not None}
+        )
 
     async def _post(self, url: httpx.URL, alert: HealthStatusChanged) -> None:
         try:
-            async with asyncio.timeout(self._timeout), httpx.AsyncClient(timeout=self._timeout) as client:
+            async with (
+                asyncio.timeout(self._timeout),
+                httpx.AsyncClient(timeout=self._timeout) as client,
+            ):
                 answer = await client.post(url, json={"content": text(alert)})
         except (TimeoutError, httpx.TimeoutException):
             message = f"the webhook did not answer within {self._timeout:g} s"
@@ -91,7 +105,11 @@ def checked(url: str) -> httpx.URL:
     """The URL of a webhook. InvalidWebhookError, which does not show it, for anything else."""
     try:
         parsed = httpx.URL(url)
-        sane = parsed.scheme in {"http", "https"} and parsed.host and 0 <= (parsed.port or 0) <= MAX_PORT
+        sane = (
+            parsed.scheme in {"http", "https"}
+            and parsed.host
+            and 0 <= (parsed.port or 0) <= MAX_PORT
+        )
     except (httpx.InvalidURL, UnicodeError, ValueError):
         sane = False
     if not sane:

@@ -9,7 +9,13 @@ from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
@@ -38,7 +44,12 @@ class Display:
         self._started = monotonic()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         """Nothing to put back."""
 
     def __call__(self, progress: Progress) -> None:
@@ -67,7 +78,9 @@ class PlainDisplay(Display):
 
 def line(progress: Progress) -> str:
     """A day in one line."""
-    published, failed = (sum(row[name] for row in progress.events.values()) for name in ("published", "errors"))
+    published, failed = (
+        sum(row[name] for row in progress.events.values()) for name in ("published", "errors")
+    )
     return (
         f"{progress.day}  day {progress.done}/{progress.total}  events {published}  failed {failed}  "
         f"risk {progress.risk_mode or '-'}  health {progress.health}  "
@@ -99,13 +112,23 @@ class LiveDisplay(Display):
         self._live.start()
         return super().__enter__()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
         self._curve.append(progress.equity)
         if monotonic() - self._drawn >= FRAME:
-            self._bar.update(self._task, description=str(progress.day), completed=progress.done, total=progress.total)
+            self._bar.update(
+                self._task,
+                description=str(progress.day),
+                completed=progress.done,
+                total=progress.total,
+            )
             self._live.update(frame(self._bar, progress, self._curve, self._over))
             self._drawn = monotonic()
 
@@ -118,7 +141,9 @@ def frame(bar: RenderableType, progress: Progress, curve: list[float], over: str
     sides.add_row(_events(progress.events), _state(progress, curve))
     title = f"[bold]Quantum Trader[/] on the event bus, {over}"
     panel = Panel(Group(bar, "", sides), title=title, box=box.ROUNDED, border_style="blue")
-    return Group(panel, "")  # the cursor rests on a line of its own, where the echo of Ctrl-C harms nothing
+    return Group(
+        panel, ""
+    )  # the cursor rests on a line of its own, where the echo of Ctrl-C harms nothing
 
 
 def _events(events: dict[str, dict[str, int]]) -> Table:
@@ -153,7 +178,9 @@ def chart(values: list[float], width: int = CHART_WIDTH, height: int = CHART_HEI
     count = min(width, len(values))
     sample = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
     low, high = min(sample), max(sample)
-    eighths = [1 + round((value - low) / ((high - low) or 1) * (height * 8 - 1)) for value in sample]
+    eighths = [
+        1 + round((value - low) / ((high - low) or 1) * (height * 8 - 1)) for value in sample
+    ]
     return "\n".join(_chart_line(eighths, floor) for floor in range(8 * (height - 1), -1, -8))
 
 
@@ -181,7 +208,10 @@ def _figures(result: Result, seconds: float) -> Table:
     table.add_row("largest drawdown", f"{result.largest_drawdown:.2%}")
     if isinstance(result, Summary):
         table.add_row("retries", f"{result.retries:,}")
-        table.add_row("dead letters", Text(f"{result.dead_letters:,}", style="bold red" if result.dead_letters else ""))
+        table.add_row(
+            "dead letters",
+            Text(f"{result.dead_letters:,}", style="bold red" if result.dead_letters else ""),
+        )
         if result.unfinished:
             table.add_row("unfinished", Text(f"{result.unfinished:,}", style="bold red"))
     return table
@@ -202,7 +232,10 @@ def _components(figures: Figures) -> Table:
     table.add_column("figures")
     for component, each in figures.items():
         if component != "analytics":  # they have tables of their own
-            table.add_row(component, "  ".join(f"[dim]{name}[/] {_words(value)}" for name, value in each.items()))
+            table.add_row(
+                component,
+                "  ".join(f"[dim]{name}[/] {_words(value)}" for name, value in each.items()),
+            )
     return table
 
 
@@ -222,7 +255,10 @@ def _words(value: Any) -> str:
 
 
 def _profits(analytics: dict[str, dict[str, float]]) -> Columns:
-    return Columns([_profit(name.removeprefix("profit_by_"), each) for name, each in analytics.items()], padding=(0, 4))
+    return Columns(
+        [_profit(name.removeprefix("profit_by_"), each) for name, each in analytics.items()],
+        padding=(0, 4),
+    )
 
 
 def _profit(by: str, earned: dict[str, float]) -> Table:

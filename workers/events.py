@@ -69,7 +69,9 @@ class AnalyzedEvent(Event[Step]):
     Each has a type of its own, which the broker lets nobody else publish: nobody is done in another's name.
     """
 
-    announces: ClassVar[type[Event[Any]]]  #: what its producer has to say, and all that it may name in `rests_on`
+    announces: ClassVar[
+        type[Event[Any]]
+    ]  #: what its producer has to say, and all that it may name in `rests_on`
 
 
 class PolicyAnalyzedEvent(AnalyzedEvent, type="policy.analyzed", source="msc_ai"):
@@ -100,7 +102,12 @@ class OpportunitiesAnalyzedEvent(AnalyzedEvent, type="opportunities.analyzed", s
 ANALYZED: Mapping[type[Event[Any]], type[AnalyzedEvent]] = MappingProxyType(
     {
         each.announces: each
-        for each in (PolicyAnalyzedEvent, StrategyAnalyzedEvent, ModelAnalyzedEvent, OpportunitiesAnalyzedEvent)
+        for each in (
+            PolicyAnalyzedEvent,
+            StrategyAnalyzedEvent,
+            ModelAnalyzedEvent,
+            OpportunitiesAnalyzedEvent,
+        )
     }
 )
 
@@ -122,7 +129,9 @@ class SignalsGenerated(Step):
     signals: list[Signal]  #: of each live strategy
 
 
-class SignalsGeneratedEvent(Event[SignalsGenerated], type="signals.generated", source="strategy_runtime_engine"):
+class SignalsGeneratedEvent(
+    Event[SignalsGenerated], type="signals.generated", source="strategy_runtime_engine"
+):
     """Strategy Runtime Engine's part of the day."""
 
 
@@ -178,7 +187,9 @@ class OrdersRequested(Step):
     orders: list[Order]
 
 
-class OrdersRequestedEvent(Event[OrdersRequested], type="orders.requested", source="portfolio_balancer"):
+class OrdersRequestedEvent(
+    Event[OrdersRequested], type="orders.requested", source="portfolio_balancer"
+):
     """What the plan comes to; Risk Guard answers."""
 
 
@@ -213,7 +224,9 @@ class PerformanceReported(Payload):
     trades: int  #: so far
 
 
-class PerformanceReportedEvent(Event[PerformanceReported], type="performance.reported", source="performance_tracker"):
+class PerformanceReportedEvent(
+    Event[PerformanceReported], type="performance.reported", source="performance_tracker"
+):
     """The day's result; Health Monitor watches it."""
 
 
@@ -224,7 +237,9 @@ class HealthChecked(PerformanceReported):
     rests_on: dict[str, str]  #: as in Step
 
 
-class HealthCheckedEvent(Event[HealthChecked], type="health.checked", source="system_health_monitor"):
+class HealthCheckedEvent(
+    Event[HealthChecked], type="health.checked", source="system_health_monitor"
+):
     """The day is over, and this is what it came to."""
 
     announces: ClassVar[type[Event[Any]]] = HealthStatusChangedEvent  #: as in AnalyzedEvent

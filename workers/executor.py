@@ -33,24 +33,32 @@ class Executor:
         for trade in trades:
             await self.bus.publish(executed(trade))
             await self.account.enter(trade)
-        await self.bus.publish(once(TradingClosedEvent.create(day=approved.day, trades=len(trades)), approved.day))
+        await self.bus.publish(
+            once(TradingClosedEvent.create(day=approved.day, trades=len(trades)), approved.day)
+        )
 
     async def _trades(self, approved: OrdersApproved) -> Iterator[Trade]:
         ranking = await self.rankings.one(approved.rests_on)
         portfolio, _ = await self.account.at(approved.day)
-        return fill(approved, in_turn(approved.orders, ranking.top_symbols if ranking else []), portfolio)
+        return fill(
+            approved, in_turn(approved.orders, ranking.top_symbols if ranking else []), portfolio
+        )
 
 
 def in_turn(orders: Iterable[Order], ranking: Sequence[str]) -> list[Order]:
     """Sales first, for the cash they bring; then purchases, the best opportunities before the others."""
 
     def turn(order: Order) -> tuple[bool, int]:
-        return order.side is Side.BUY, ranking.index(order.symbol) if order.symbol in ranking else len(ranking)
+        return order.side is Side.BUY, ranking.index(
+            order.symbol
+        ) if order.symbol in ranking else len(ranking)
 
     return sorted(orders, key=turn)
 
 
-def fill(approved: OrdersApproved, orders: Iterable[Order], portfolio: Portfolio) -> Iterator[Trade]:
+def fill(
+    approved: OrdersApproved, orders: Iterable[Order], portfolio: Portfolio
+) -> Iterator[Trade]:
     """The trades that the orders come to, entered into the portfolio; none for a purchase beyond the cash."""
     for order in orders:
         sale = order.side is Side.SELL

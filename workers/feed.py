@@ -70,8 +70,12 @@ class MarketFeed:
         """
         self._day, self._missing, self._over = close.day, set(ANALYZED.values()), None
         await until_available(lambda: self._prices.add(close.day, close.closes), self._timeout)
-        await self._ask(MarketClosedEvent.create(day=close.day, closes=close.closes), lambda: not self._missing)
-        await self._ask(TradingOpenedEvent.create(day=close.day, rests_on=self._rests_on), lambda: self._over)
+        await self._ask(
+            MarketClosedEvent.create(day=close.day, closes=close.closes), lambda: not self._missing
+        )
+        await self._ask(
+            TradingOpenedEvent.create(day=close.day, rests_on=self._rests_on), lambda: self._over
+        )
         assert self._over is not None  # noqa: S101  # what was waited for
         return self._over
 
@@ -138,8 +142,12 @@ def its_own(event: AnalyzedEvent | HealthCheckedEvent) -> Mapping[str, str]:
     """
     own, rests_on = f"{event.announces.event_type}/", event.payload.rests_on
     if foreign := sorted(name for name in rests_on if not name.startswith(own)):
-        named = ", ".join(f"{name!r:.80}" for name in foreign[:_NAMED]) + (", ..." if foreign[_NAMED:] else "")
-        message = f"{event.type} of {event.payload.day} may name what is {own}..., and names {named}"
+        named = ", ".join(f"{name!r:.80}" for name in foreign[:_NAMED]) + (
+            ", ..." if foreign[_NAMED:] else ""
+        )
+        message = (
+            f"{event.type} of {event.payload.day} may name what is {own}..., and names {named}"
+        )
         raise NotItsOwnError(message)
     return rests_on
 

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d  day (\d+)/(\d+)  ")  # as workers.display.line begins: a test compares them
+_DAY = re.compile(
+    r"\d{4}-\d\d-\d\d  day (\d+)/(\d+)  "
+)  # as workers.display.line begins: a test compares them
 
 
 class FeedReport:

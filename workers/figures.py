@@ -52,9 +52,7 @@ async def figures(store: Store, timeout: float = HEARD_TIMEOUT) -> Figures:
             while missing := await _deaf(store):  # noqa: ASYNC110  # other processes write it
                 await asyncio.sleep(LOOK)
     except TimeoutError:
-        message = (
-            f"{', '.join(missing) or 'some'} did not hear of everything within {timeout:g} s: are there dead letters?"
-        )
+        message = f"{', '.join(missing) or 'some'} did not hear of everything within {timeout:g} s: are there dead letters?"
         raise UnheardTradesError(message) from None
     return {**await _analysts(store), **await _traders(store), **await _listeners(store)}
 
@@ -75,24 +73,34 @@ async def _analysts(store: Store) -> Figures:
     documents = store.documents
     stages: Announcements[StrategyPromoted] = Announcements(documents, StrategyPromotedEvent)
     models: Announcements[ModelPromoted] = Announcements(documents, ModelPromotedEvent)
-    rankings: Announcements[OpportunitiesUpdated] = Announcements(documents, OpportunitiesUpdatedEvent)
+    rankings: Announcements[OpportunitiesUpdated] = Announcements(
+        documents, OpportunitiesUpdatedEvent
+    )
     promoted = {name: each.payload.to_stage for name, each in (await stages.all()).items()}
     versions = {name: each.payload for name, each in (await models.all()).items()}
-    ranking = [symbol for each in (await rankings.all()).values() for symbol in each.payload.top_symbols]
+    ranking = [
+        symbol for each in (await rankings.all()).values() for symbol in each.payload.top_symbols
+    ]
     history = await store.policies.history()
     now = {name: str(stage) for name, stage in (FIRST_STAGES | promoted).items()}
     return {
         "msc_ai": {"risk_mode": str(history[-1][1]) if history else None, "policies": len(history)},
         "sg_ai": {
             "stages": now,
-            "promotions": await documents.count(f"{analytics.BOOK}.{StrategyPromotedEvent.event_type}"),
+            "promotions": await documents.count(
+                f"{analytics.BOOK}.{StrategyPromotedEvent.event_type}"
+            ),
         },
         "clm": {
             "versions": {name: model.new_version for name, model in versions.items()},
-            "promotions": await documents.count(f"{analytics.BOOK}.{ModelPromotedEvent.event_type}"),
+            "promotions": await documents.count(
+                f"{analytics.BOOK}.{ModelPromotedEvent.event_type}"
+            ),
         },
         "opprank": {"top_symbols": ranking[:5]},
-        "strategy_runtime_engine": {"live": [name for name, stage in now.items() if stage == Stage.LIVE]},
+        "strategy_runtime_engine": {
+            "live": [name for name, stage in now.items() if stage == Stage.LIVE]
+        },
         "ensemble_manager": {"model": _named(best(versions.values())) if versions else None},
     }
 
@@ -112,7 +120,9 @@ async def _traders(store: Store) -> Figures:
         "executor": {
             "trades": await store.trades.count(ACCOUNT),
             "cash": account.cash / 100,
-            "positions": {symbol: position.size for symbol, position in sorted(account.positions.items())},
+            "positions": {
+                symbol: position.size for symbol, position in sorted(account.positions.items())
+            },
         },
     }
 
@@ -122,11 +132,18 @@ def _days(names: Iterable[str | None]) -> dict[str, int]:
 
 
 async def _listeners(store: Store) -> Figures:
-    health: Announcements[HealthStatusChanged] = Announcements(store.documents, HealthStatusChangedEvent)
+    health: Announcements[HealthStatusChanged] = Announcements(
+        store.documents, HealthStatusChangedEvent
+    )
     return {
-        "system_health_monitor": {part: str(each.payload.new_status) for part, each in (await health.all()).items()},
+        "system_health_monitor": {
+            part: str(each.payload.new_status) for part, each in (await health.all()).items()
+        },
         "performance_tracker": {"trades": await store.trades.count(performance_tracker.BOOK)},
-        "analytics": {f"profit_by_{name}": await analytics.profit_by(store, name) for name in analytics.COLUMNS},
+        "analytics": {
+            f"profit_by_{name}": await analytics.profit_by(store, name)
+            for name in analytics.COLUMNS
+        },
         "metrics_logger": {"trades": await store.trades.count(metrics_logger.BOOK)},
         "discord_notifier": {"alerts": await store.documents.count(ALERTS)},
     }

@@ -17,12 +17,24 @@ class Pool(StrEnum):
     SOLO = "solo"
 
 
-CELERYS = {Pool.PREFORK: "processes"}  # by its other name Celery gives the pool that the configuration names
+CELERYS = {
+    Pool.PREFORK: "processes"
+}  # by its other name Celery gives the pool that the configuration names
 
 
-def worker(name: str = "worker", *, pool: Pool | None = None, subscriptions: str | None = None) -> list[str]:
+def worker(
+    name: str = "worker", *, pool: Pool | None = None, subscriptions: str | None = None
+) -> list[str]:
     """One worker; %h is the host's name, so that a node's name is unique as long as `name` is so on its host."""
-    command = ["celery", "-A", "workers", "worker", "--loglevel=INFO", "-E", f"--hostname={name}@%h"]
+    command = [
+        "celery",
+        "-A",
+        "workers",
+        "worker",
+        "--loglevel=INFO",
+        "-E",
+        f"--hostname={name}@%h",
+    ]
     options = {"--pool": pool and CELERYS.get(pool, pool.value), "--subscriptions": subscriptions}
     return [*command, *(f"{option}={value}" for option, value in options.items() if value)]
 

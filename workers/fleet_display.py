@@ -26,7 +26,12 @@ class FleetDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         """Nothing to put back."""
 
     def tell(self, news: str, style: str = "") -> None:
@@ -54,7 +59,12 @@ class LiveFleetDisplay(FleetDisplay):
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._live.stop()
 
     def show(self, reading: Reading) -> None:
@@ -65,8 +75,12 @@ class LiveFleetDisplay(FleetDisplay):
 def line(reading: Reading) -> str:
     """A reading in one line."""
     online = sum(state == ONLINE for state in reading.workers.values())
-    rate = sum(gauge.rate for name, gauge in reading.gauges.items() if reading.workers.get(name) == ONLINE)
-    waiting, unacked = (sum(getattr(queue, name) for queue in reading.queues) for name in ("waiting", "unacked"))
+    rate = sum(
+        gauge.rate for name, gauge in reading.gauges.items() if reading.workers.get(name) == ONLINE
+    )
+    waiting, unacked = (
+        sum(getattr(queue, name) for queue in reading.queues) for name in ("waiting", "unacked")
+    )
     return (
         f"workers {online}/{len(reading.workers)}  handled {rate:.0f}/s  waiting {waiting}  unacked {unacked}  "
         f"dead letters {reading.dead_letters}"
@@ -75,7 +89,10 @@ def line(reading: Reading) -> str:
 
 def frame(reading: Reading, title: str, room: int) -> RenderableType:
     """The live table at one moment, with at most `room` queues."""
-    dead = Text(f"dead letters {reading.dead_letters:,}", style="bold red" if reading.dead_letters else "dim")
+    dead = Text(
+        f"dead letters {reading.dead_letters:,}",
+        style="bold red" if reading.dead_letters else "dim",
+    )
     feed = Text(f"feed: {reading.feed or 'waits'}", overflow="ellipsis", no_wrap=True)
     body = Group(_workers(reading), "", _queues(reading, room), "", feed, dead)
     return Group(Panel(body, title=title, box=box.ROUNDED, border_style="blue"), "")
@@ -89,7 +106,13 @@ def _workers(reading: Reading) -> Table:
         figures = ("", Text(state, style), "", "", "")
         if gauge is not None:
             rate = f"{gauge.rate:,.0f}" if state == ONLINE else ""
-            figures = (str(gauge.pid), Text(state, style), f"{gauge.handled:,}", rate, str(gauge.active))
+            figures = (
+                str(gauge.pid),
+                Text(state, style),
+                f"{gauge.handled:,}",
+                rate,
+                str(gauge.active),
+            )
         table.add_row(name, *figures)
     return table
 

@@ -24,7 +24,9 @@ class Reading:
     """All gauges at one moment."""
 
     workers: dict[str, str] = field(default_factory=dict)  #: a state for each
-    gauges: dict[str, WorkerGauge] = field(default_factory=dict)  #: of those that have told of themselves
+    gauges: dict[str, WorkerGauge] = field(
+        default_factory=dict
+    )  #: of those that have told of themselves
     queues: list[QueueGauge] = field(default_factory=list)
     dead_letters: int = 0
     feed: str = ""  #: its last line on a day
@@ -51,12 +53,16 @@ class Gauges:
         """Return when it listens no more."""
         self._heartbeats.stop()
 
-    def read(self, rows: Iterable[Mapping[str, Any]], ended: Mapping[str, str | None], feed: str) -> Reading:
+    def read(
+        self, rows: Iterable[Mapping[str, Any]], ended: Mapping[str, str | None], feed: str
+    ) -> Reading:
         """From the queues of the management API; `ended` tells for each worker how it has, if it has."""
         rows = list(rows)
         online = nodes_online(self._app, rows)
         return Reading(
-            workers={name: end or (ONLINE if name in online else STARTING) for name, end in ended.items()},
+            workers={
+                name: end or (ONLINE if name in online else STARTING) for name, end in ended.items()
+            },
             gauges=dict(self._heartbeats.gauges),
             queues=queue_gauges(self._topology, rows),
             dead_letters=dead_letters(self._topology, rows),

@@ -2,7 +2,13 @@
 
 from qt_events import EventBus, HealthStatus, HealthStatusChanged, HealthStatusChangedEvent
 from workers.announcements import Announcements
-from workers.events import HealthCheckedEvent, PerformanceReported, PerformanceReportedEvent, once, plain
+from workers.events import (
+    HealthCheckedEvent,
+    PerformanceReported,
+    PerformanceReportedEvent,
+    once,
+    plain,
+)
 from workers.store import Store
 
 PEAK_DAYS = 63  # a quarter: the drawdown counts from the highest equity of these
@@ -18,7 +24,9 @@ class SystemHealthMonitor:
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
-        self._statuses: Announcements[HealthStatusChanged] = Announcements(store.documents, HealthStatusChangedEvent)
+        self._statuses: Announcements[HealthStatusChanged] = Announcements(
+            store.documents, HealthStatusChangedEvent
+        )
         self._market = store.market
         bus.subscribe(PerformanceReportedEvent, self.on_performance_reported)
 
@@ -40,7 +48,9 @@ class SystemHealthMonitor:
                 reason=f"drawdown {drawdown:.1%} in {PEAK_DAYS} days",
                 metrics={"dd": drawdown},
             )
-        checked = HealthCheckedEvent.create(**plain(report), status=status, rests_on=await self._statuses.ids())
+        checked = HealthCheckedEvent.create(
+            **plain(report), status=status, rests_on=await self._statuses.ids()
+        )
         await self.bus.publish(once(checked, report.day))
 
     async def _drawdown(self, report: PerformanceReported) -> float:
@@ -55,7 +65,10 @@ class SystemHealthMonitor:
 
 def next_status(status: HealthStatus, drawdown: float) -> HealthStatus:
     """The status after `status` at this drawdown (a share, 0 to -1)."""
-    worse_or_same = {HealthStatus.CRITICAL: list(LIMITS), HealthStatus.DEGRADED: [HealthStatus.DEGRADED]}
+    worse_or_same = {
+        HealthStatus.CRITICAL: list(LIMITS),
+        HealthStatus.DEGRADED: [HealthStatus.DEGRADED],
+    }
     for candidate, (begins, over) in LIMITS.items():
         limit = over if candidate in worse_or_same.get(status, []) else begins
         if drawdown <= limit:

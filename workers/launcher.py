@@ -36,12 +36,21 @@ class FleetError(QtEventsError):
 
 def fleet(
     workers: Annotated[int, typer.Option(min=1, max=50, help="How many workers.", metavar="N")] = 3,
-    days: Annotated[int | None, typer.Option(min=1, help="Only the first N days.", metavar="N")] = None,
-    pool: Annotated[Pool | None, typer.Option(help="Where the workers' handlers run. Default: asyncio.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="Only the first N days.", metavar="N")
+    ] = None,
+    pool: Annotated[
+        Pool | None, typer.Option(help="Where the workers' handlers run. Default: asyncio.")
+    ] = None,
     flower: Annotated[bool, typer.Option(help="Start Flower too.")] = True,  # noqa: FBT002
-    flower_port: Annotated[int, typer.Option(min=0, max=65535, help="Where; 0: any that is free.")] = 0,
+    flower_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where; 0: any that is free.")
+    ] = 0,
     until_done: Annotated[  # noqa: FBT002
-        bool, typer.Option("--until-done", help="End, with 0, when the feed has ended; else it waits for Ctrl-C.")
+        bool,
+        typer.Option(
+            "--until-done", help="End, with 0, when the feed has ended; else it waits for Ctrl-C."
+        ),
     ] = False,
 ) -> None:
     """Start a private RabbitMQ, several workers, the market feed and Flower; show what they do; stop them all.
@@ -82,7 +91,12 @@ class Launcher:
     """One fleet: a context that ends with all of it stopped in good order, first the feed."""
 
     def __init__(
-        self, broker: PrivateBroker, crew: Crew, workers: list[str], flower_port: int | None, display: FleetDisplay
+        self,
+        broker: PrivateBroker,
+        crew: Crew,
+        workers: list[str],
+        flower_port: int | None,
+        display: FleetDisplay,
     ) -> None:
         self._broker, self._crew, self._workers, self._port = broker, crew, workers, flower_port
         self._display, self._report = display, FeedReport()
@@ -93,7 +107,12 @@ class Launcher:
         self._gauges.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._display.tell("stopping")
         self._crew.stop([FEED], SHORT_GRACE)
         self._crew.stop(self._workers, GRACE)
@@ -167,7 +186,9 @@ class Launcher:
             if name not in self._told and (name, status) != (FEED, 0):
                 self._told.add(name)
                 complaint = self._crew.complaint(name)
-                why = f": {complaint}" if complaint else f"; its last words:\n{self._crew.tail(name)}"
+                why = (
+                    f": {complaint}" if complaint else f"; its last words:\n{self._crew.tail(name)}"
+                )
                 self._display.tell(f"{name} {told(status)}{why}", "bold red")
 
     def _must_go_on(self) -> None:
@@ -178,7 +199,9 @@ class Launcher:
 
     def _read_and_show(self) -> Reading:
         self._report.hear(self._crew.new_lines(FEED))
-        reading = self._gauges.read(self._broker.management.queues("/"), self._ended(), self._report.day)
+        reading = self._gauges.read(
+            self._broker.management.queues("/"), self._ended(), self._report.day
+        )
         self._display.show(reading)
         return reading
 

@@ -69,7 +69,9 @@ def _close(place: str, symbols: Sequence[str], row: Sequence[str]) -> Close:
     if len(row) != len(symbols) + 1:
         message = f"{place} has {len(row)} columns, the header {len(symbols) + 1}"
         raise MarketFileError(message)
-    prices = {symbol: _price(place, symbol, text) for symbol, text in zip(symbols, row[1:], strict=True)}
+    prices = {
+        symbol: _price(place, symbol, text) for symbol, text in zip(symbols, row[1:], strict=True)
+    }
     return Close(_day(place, row[0]), prices)
 
 

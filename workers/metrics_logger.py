@@ -21,4 +21,10 @@ class MetricsLogger:
     async def on_trade_executed(self, event: TradeExecutedEvent) -> None:
         trade = trade_of(event)
         if await self._trades.add(BOOK, trade):
-            logger.info("trade side=%s symbol=%s size=%d price=%s", trade.side, trade.symbol, trade.size, trade.price)
+            logger.info(
+                "trade side=%s symbol=%s size=%d price=%s",
+                trade.side,
+                trade.symbol,
+                trade.size,
+                trade.price,
+            )

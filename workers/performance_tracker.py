@@ -11,7 +11,10 @@ from workers.store import Store
 from workers.trades import trade_of
 
 BOOK = KIND = "performance_tracker"  # its books, and the kind of its documents
-CLOSING, RESULT = "closing", "result"  # their keys: the day that ends, and what came of all days so far
+CLOSING, RESULT = (
+    "closing",
+    "result",
+)  # their keys: the day that ends, and what came of all days so far
 
 
 class PerformanceTracker:

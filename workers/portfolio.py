@@ -56,10 +56,14 @@ class Portfolio:
         value = settlement(trade.side, trade.size, trade.price)
         if trade.side is Side.BUY:
             self.cash -= value
-            left = Position(held.size + trade.size, held.cost + value, trade.strategy_id, trade.model)
+            left = Position(
+                held.size + trade.size, held.cost + value, trade.strategy_id, trade.model
+            )
         else:
             self.cash += value
-            left = held._replace(size=held.size - trade.size, cost=held.cost - self._cost(trade.symbol, trade.size))
+            left = held._replace(
+                size=held.size - trade.size, cost=held.cost - self._cost(trade.symbol, trade.size)
+            )
         self.positions[trade.symbol] = left
         if not left.size:
             del self.positions[trade.symbol]

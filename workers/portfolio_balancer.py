@@ -6,7 +6,14 @@ from typing import Any
 from qt_events import EventBus, PolicyUpdated, PolicyUpdatedEvent, Side
 from workers.announcements import Announcements, Heard
 from workers.books import ACCOUNT, Books
-from workers.events import ClearedPlan, Order, OrdersRequestedEvent, TradingClearedEvent, once, order_id
+from workers.events import (
+    ClearedPlan,
+    Order,
+    OrdersRequestedEvent,
+    TradingClearedEvent,
+    once,
+    order_id,
+)
 from workers.portfolio import Portfolio
 from workers.prices import Closes
 from workers.rebalancing import Step, rebalance
@@ -42,7 +49,9 @@ class PortfolioBalancer:
         requested = OrdersRequestedEvent.create(day=plan.day, rests_on=plan.rests_on, orders=orders)
         await self.bus.publish(once(requested, plan.day))
 
-    async def _orders(self, plan: ClearedPlan, policy: PolicyUpdated, closes: Closes) -> list[Order]:
+    async def _orders(
+        self, plan: ClearedPlan, policy: PolicyUpdated, closes: Closes
+    ) -> list[Order]:
         wanted = list(plan.confidence)[: policy.max_positions]
         share = policy.max_risk_per_trade
         if not await self._is_new(plan, [wanted, plan.strategy_id, share, plan.halted]):
@@ -64,7 +73,9 @@ class PortfolioBalancer:
         return True
 
 
-def as_orders(plan: ClearedPlan, portfolio: Portfolio, closes: Closes, steps: Iterable[Step]) -> Iterator[Order]:
+def as_orders(
+    plan: ClearedPlan, portfolio: Portfolio, closes: Closes, steps: Iterable[Step]
+) -> Iterator[Order]:
     """The steps as orders. A sale goes to the account of the strategy that bought, and is certain."""
     equity = portfolio.equity(closes)
     for symbol, side, size in steps:

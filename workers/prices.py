@@ -18,7 +18,9 @@ class PriceHistory:
     def __init__(self, limit: int = YEAR) -> None:
         self.days: deque[date] = deque(maxlen=limit)
         self.closes: deque[Closes] = deque(maxlen=limit)
-        self.returns: deque[float] = deque([0.0], maxlen=limit)  #: of the market, a day; parallel to `days`
+        self.returns: deque[float] = deque(
+            [0.0], maxlen=limit
+        )  #: of the market, a day; parallel to `days`
 
     def __len__(self) -> int:
         return len(self.days)
@@ -47,7 +49,10 @@ def is_first_of_month(history: PriceHistory) -> bool:
 
 def is_first_of_week(history: PriceHistory) -> bool:
     """Whether the last day is its week's first."""
-    return len(history) == 1 or history.days[-1].isocalendar()[:2] != history.days[-2].isocalendar()[:2]
+    return (
+        len(history) == 1
+        or history.days[-1].isocalendar()[:2] != history.days[-2].isocalendar()[:2]
+    )
 
 
 def market_return(before: Closes, after: Closes, symbols: Sequence[str] = ()) -> float:

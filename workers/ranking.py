@@ -22,7 +22,9 @@ class Ranking(NamedTuple):
 def rank(days: Sequence[Closes]) -> Ranking:
     """Rank all symbols of these closes, oldest first, by momentum."""
     paths = {symbol: [closes[symbol] for closes in days] for symbol in days[-1]}
-    risks = {symbol: volatility([b / a - 1 for a, b in pairwise(path)]) for symbol, path in paths.items()}
+    risks = {
+        symbol: volatility([b / a - 1 for a, b in pairwise(path)]) for symbol, path in paths.items()
+    }
     kept = [symbol for symbol, risk in risks.items() if risk <= TOO_WILD]
     scores = {symbol: _score(paths[symbol], risks[symbol]) for symbol in kept}
     return Ranking(_best_first(scores), scores, len(paths) - len(kept))

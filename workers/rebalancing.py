@@ -18,16 +18,22 @@ class Step(NamedTuple):
     size: int  #: units
 
 
-def rebalance(portfolio: Portfolio, closes: Closes, wanted: Sequence[str], share: float) -> list[Step]:
+def rebalance(
+    portfolio: Portfolio, closes: Closes, wanted: Sequence[str], share: float
+) -> list[Step]:
     """Sell what is not wanted, cut what outgrew its share of equity, buy what is missing while the cash lasts."""
     target = int(portfolio.equity(closes) * share)
     sales = list(_sales(portfolio, closes, wanted, target))
-    cash = portfolio.cash + sum(settlement(Side.SELL, sale.size, closes[sale.symbol]) for sale in sales)
+    cash = portfolio.cash + sum(
+        settlement(Side.SELL, sale.size, closes[sale.symbol]) for sale in sales
+    )
     missing = [symbol for symbol in wanted if symbol not in portfolio.positions]
     return sales + list(_buys(missing, closes, target, cash))
 
 
-def _sales(portfolio: Portfolio, closes: Closes, wanted: Sequence[str], target: int) -> Iterator[Step]:
+def _sales(
+    portfolio: Portfolio, closes: Closes, wanted: Sequence[str], target: int
+) -> Iterator[Step]:
     for symbol, position in sorted(portfolio.positions.items()):
         value = portfolio.value(symbol, closes)
         if symbol not in wanted:

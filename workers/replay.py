@@ -33,7 +33,9 @@ class Summary(Result):
     deliveries: dict[str, int]  #: handled, by subscription
     retries: int
     dead_letters: int
-    unfinished: int  #: events without an outcome, such as an alert to a webhook that does not answer
+    unfinished: (
+        int  #: events without an outcome, such as an alert to a webhook that does not answer
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Progress:
     equity: float
     drawdown: float
     trades: int
-    events: dict[str, dict[str, int]]  #: of this process's bus, by type: published, dispatched, errors
+    events: dict[
+        str, dict[str, int]
+    ]  #: of this process's bus, by type: published, dispatched, errors
 
 
 class Replay:

@@ -23,10 +23,14 @@ class RiskGuard:
     async def on_orders_requested(self, event: OrdersRequestedEvent) -> None:
         step = event.payload
         policy = await self.policies.one(step.rests_on)
-        refused = {order.order_id: reason for order in step.orders if (reason := objection(order, policy))}
+        refused = {
+            order.order_id: reason for order in step.orders if (reason := objection(order, policy))
+        }
         for order in step.orders:
             if order.order_id in refused:
-                await self._documents.put(REFUSED, order.order_id, {**plain(order), "reason": refused[order.order_id]})
+                await self._documents.put(
+                    REFUSED, order.order_id, {**plain(order), "reason": refused[order.order_id]}
+                )
         approved = OrdersApprovedEvent.create(
             day=step.day,
             rests_on=step.rests_on,

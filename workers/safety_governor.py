@@ -9,7 +9,9 @@ from workers.store import Store
 
 logger = logging.getLogger(__name__)
 
-HALTED_DAYS = "safety_governor.halted"  # kind of the documents, one for each day without new positions
+HALTED_DAYS = (
+    "safety_governor.halted"  # kind of the documents, one for each day without new positions
+)
 
 
 class SafetyGovernor:
@@ -32,7 +34,9 @@ class SafetyGovernor:
         plan = event.payload
         health = await self.health.at(plan.rests_on)
         critical = {
-            part: status.reason for part, status in health.items() if status.new_status is HealthStatus.CRITICAL
+            part: status.reason
+            for part, status in health.items()
+            if status.new_status is HealthStatus.CRITICAL
         }
         if critical:
             await self._documents.put(HALTED_DAYS, plan.day.isoformat(), critical)

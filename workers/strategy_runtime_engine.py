@@ -33,7 +33,9 @@ class StrategyRuntimeEngine:
         live = [name for name, stage in stages.items() if stage is Stage.LIVE]
         ranking = await self.rankings.one(step.rests_on)
         signals = [signal(name, ranking.top_symbols) for name in live] if ranking else []
-        generated = SignalsGeneratedEvent.create(day=step.day, rests_on=step.rests_on, signals=signals)
+        generated = SignalsGeneratedEvent.create(
+            day=step.day, rests_on=step.rests_on, signals=signals
+        )
         await self.bus.publish(once(generated, step.day))
 
 

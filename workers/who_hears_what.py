@@ -68,7 +68,9 @@ class Tap:
         self._wiring[event.type].producers.add(self._component)
         await self._bus.publish(event, mandatory=mandatory)
 
-    def subscribe(self, event_type: type[Event[Any]], handler: EventHandler, **options: Any) -> Subscription:
+    def subscribe(
+        self, event_type: type[Event[Any]], handler: EventHandler, **options: Any
+    ) -> Subscription:
         self._wiring[event_type.event_type].consumers.add(self._component)
         return self._bus.subscribe(event_type, handler, **options)
 
@@ -101,7 +103,9 @@ def table(wiring: Wiring) -> str:
     """As Markdown."""
     lines = ["| event | published by | heard by |", "|---|---|---|"]
     for event_type, line in sorted(wiring.items()):
-        producers, consumers = (", ".join(sorted(names)) for names in (line.producers, line.consumers))
+        producers, consumers = (
+            ", ".join(sorted(names)) for names in (line.producers, line.consumers)
+        )
         lines.append(f"| `{event_type}` | {producers} | {consumers} |")
     return "\n".join(lines)
 

@@ -17,7 +17,13 @@ _UNITS = ("rate", "cpu_us")
 
 def cases(rig: Rig, size: Size) -> list[Case]:
     """Of one worker process, or one with two children."""
-    return [no_op(rig, size), watched(rig, size), waiting(rig, size), prefork(rig, size), fan_out(rig, size)]
+    return [
+        no_op(rig, size),
+        watched(rig, size),
+        waiting(rig, size),
+        prefork(rig, size),
+        fan_out(rig, size),
+    ]
 
 
 def no_op(rig: Rig, size: Size) -> Case:

@@ -21,7 +21,10 @@ def steady(rig: Rig, size: Size) -> Case:
         "end to end",
         "publisher and worker in one process, 1,000 events a second",
         ("p50_ms", "p99_ms"),
-        {name: partial(rig.act, name, "end_to_end", rate=1_000, seconds=size.seconds(5)) for name in _BOTH},
+        {
+            name: partial(rig.act, name, "end_to_end", rate=1_000, seconds=size.seconds(5))
+            for name in _BOTH
+        },
         (Target("faststream", 1.0, at_most=True), Target("", 10.0, at_most=True, unit="p99_ms")),
         "Events are due at a steady rate, whatever the answers do; a latency is from when an event was due until its "
         "handler has it, so a stall counts for all that it delayed. The first half second is not told. Prefetch 100 "

@@ -34,7 +34,10 @@ def idle_worker(rig: Rig, size: Size) -> Case:
             "ours": partial(runs.idle, rig, "ours", seconds),
             "celery": partial(runs.idle, rig, "celery", seconds, SOLO),
         },
-        (Target("celery", 15.0, at_most=True, difference=True), Target("", 0.5, at_most=True, unit="cpu_percent")),
+        (
+            Target("celery", 15.0, at_most=True, difference=True),
+            Target("", 0.5, at_most=True, unit="cpu_percent"),
+        ),
         f"After 500 events and a second, for {seconds:g} seconds. CPU as the kernel's scheduler counts it, in "
         "nanoseconds. Celery's is its solo pool, without remote control.",
         floors=(Target("celery", 5.0, at_most=True, difference=True),),
@@ -66,7 +69,10 @@ def backlog(rig: Rig, size: Size) -> Case:
         "memory, backlog",
         f"a worker's memory with {many:,} events behind it; against with {few:,}; one round",
         ("mb",),
-        {"ours": partial(runs.backlog, rig, many, few // 2), other: partial(runs.backlog, rig, few, few // 2)},
+        {
+            "ours": partial(runs.backlog, rig, many, few // 2),
+            other: partial(runs.backlog, rig, few, few // 2),
+        },
         (target,),
         f"Both after {few // 2:,} events, while they handle more, 50 at once, each for 10 ms. One round, whatever "
         f"`--rounds` says: to publish {many:,} takes a minute or two. {_SAME:g} MB count as unchanged.",

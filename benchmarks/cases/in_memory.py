@@ -56,7 +56,9 @@ def unrelated(rig: Rig, size: Size) -> Case:
     target = Target("without them", 1.1, at_most=True)
 
     def beside(subscriptions: int) -> "partial[Sample]":
-        return partial(rig.act, "memory", "throughput", count=size.events(50_000), unrelated=subscriptions)
+        return partial(
+            rig.act, "memory", "throughput", count=size.events(50_000), unrelated=subscriptions
+        )
 
     return Case(
         "unrelated",

@@ -8,7 +8,9 @@ from benchmarks.cases.size import Size
 from benchmarks.rig import Rig
 
 _COUNTED = 100  # publishes: their bytecodes hardly vary
-_STEADY = 50  # events a second: a hundred queues get 5,000, which a broker keeps up with beside others
+_STEADY = (
+    50  # events a second: a hundred queues get 5,000, which a broker keeps up with beside others
+)
 
 
 def cases(rig: Rig, size: Size) -> list[Case]:
@@ -48,7 +50,10 @@ def latency(rig: Rig, size: Size) -> Case:
         "latency",
         "confirmed publish, one at a time",
         ("p50_ms", "p99_ms"),
-        {name: partial(rig.act, name, "publish_singly", count=size.events(2_000)) for name in ("ours", "faststream")},
+        {
+            name: partial(rig.act, name, "publish_singly", count=size.events(2_000))
+            for name in ("ours", "faststream")
+        },
         (Target("faststream", 1.0, at_most=True),),
         "From before the event is made until its confirm is known to the coroutine that published it. Most of it is "
         "the broker's, which writes to its disk first.",

@@ -10,7 +10,9 @@ from benchmarks.pace import spent, warm_up
 from benchmarks.tally import hit
 from benchmarks.trade import PREFETCH, TradeExecuted
 
-app = celery.Celery("benchmarks.peers.celery", broker=os.environ.get("QT_BENCH_URL"), set_as_current=False)
+app = celery.Celery(
+    "benchmarks.peers.celery", broker=os.environ.get("QT_BENCH_URL"), set_as_current=False
+)
 app.conf.update(
     task_queues=[
         Queue(

@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from faststream import AckPolicy, FastStream
-from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit import (
+    Channel,
+    ExchangeType,
+    QueueType,
+    RabbitBroker,
+    RabbitExchange,
+    RabbitQueue,
+)
 
 from benchmarks.pace import Pace, singly, warm_up, windowed
 from benchmarks.tally import hit
@@ -17,12 +24,19 @@ EXCHANGE = RabbitExchange("faststream.events", type=ExchangeType.TOPIC, durable=
 
 def queue(number: int = 0) -> RabbitQueue:
     """Durable, replicated, bound to the event."""
-    return RabbitQueue(f"faststream.{number}", queue_type=QueueType.QUORUM, durable=True, routing_key="trade.executed")
+    return RabbitQueue(
+        f"faststream.{number}",
+        queue_type=QueueType.QUORUM,
+        durable=True,
+        routing_key="trade.executed",
+    )
 
 
 def new_broker(prefetch: int = PREFETCH) -> RabbitBroker:
     """Confirms are on by default; the prefetch is each consumer's own."""
-    return RabbitBroker(os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=prefetch), logger=None)
+    return RabbitBroker(
+        os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=prefetch), logger=None
+    )
 
 
 def counting() -> Callable[[TradeExecuted], Awaitable[None]]:
@@ -40,7 +54,9 @@ async def waiting(_trade: TradeExecuted) -> None:
     hit()
 
 
-def serve(broker: RabbitBroker, handler: Callable[[TradeExecuted], Awaitable[None]], number: int = 0) -> None:
+def serve(
+    broker: RabbitBroker, handler: Callable[[TradeExecuted], Awaitable[None]], number: int = 0
+) -> None:
     """Subscribe; acknowledged after the handler."""
     broker.subscriber(queue(number), EXCHANGE, ack_policy=AckPolicy.REJECT_ON_ERROR)(handler)
 

@@ -18,7 +18,9 @@ class HomeMade:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
-        self._handlers: defaultdict[type, list[Callable[[Any], Awaitable[None]]]] = defaultdict(list)
+        self._handlers: defaultdict[type, list[Callable[[Any], Awaitable[None]]]] = defaultdict(
+            list
+        )
 
     def subscribe(self, event_type: type, handler: Callable[[Any], Awaitable[None]]) -> None:
         self._handlers[event_type].append(handler)
@@ -47,7 +49,9 @@ class _Handled:
             self.all.set()
 
 
-async def _throughput(publish: Callable[[int], Awaitable[None]], handled: _Handled, count: int) -> dict[str, float]:
+async def _throughput(
+    publish: Callable[[int], Awaitable[None]], handled: _Handled, count: int
+) -> dict[str, float]:
     """Events made, published and handled, a second; every hundred, the publisher lets the others run."""
     for each in (warm_up(count), count):
         handled.expect(each)
@@ -68,7 +72,9 @@ async def throughput(count: int, unrelated: int = 0) -> dict[str, float]:
     for number in range(unrelated):
         bus.subscribe(f"other{number}.happened", _other(), name=f"other.{number}")
     async with bus:
-        return await _throughput(lambda n: bus.publish(TradeExecutedEvent.create(**fields(n))), handled, count)
+        return await _throughput(
+            lambda n: bus.publish(TradeExecutedEvent.create(**fields(n))), handled, count
+        )
 
 
 async def throughput_home_made(count: int) -> dict[str, float]:
@@ -102,7 +108,9 @@ class _Stopwatch:
     async def handle(self, _event: Any) -> None:
         self.arrived()
 
-    async def time(self, publish: Callable[[Any], Awaitable[None]], events: list[Any]) -> dict[str, float]:
+    async def time(
+        self, publish: Callable[[Any], Awaitable[None]], events: list[Any]
+    ) -> dict[str, float]:
         for event in events:
             self._arrived.clear()
             self._began = time.perf_counter()

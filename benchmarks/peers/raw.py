@@ -25,7 +25,9 @@ def _channel() -> amqp.Channel:
     connection.connect()
     channel = connection.channel()
     channel.exchange_declare(EXCHANGE, "topic", durable=True, auto_delete=False)
-    channel.queue_declare(QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+    channel.queue_declare(
+        QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
+    )
     channel.queue_bind(QUEUE, EXCHANGE, "trade.executed")
     return channel
 
@@ -58,7 +60,9 @@ class _Window:
             self._channel.connection.drain_events()
         body = TradeExecuted.new(number).model_dump_json()
         self._channel.basic_publish(
-            amqp.Message(body, delivery_mode=2, content_type="application/json"), EXCHANGE, "trade.executed"
+            amqp.Message(body, delivery_mode=2, content_type="application/json"),
+            EXCHANGE,
+            "trade.executed",
         )
         self._sent += 1
         self._open.add(self._sent)

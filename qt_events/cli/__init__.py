@@ -38,7 +38,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def build_app(commands: Iterable[EntryPoint]) -> typer.Typer:
     """The application with these commands, in the order of their names."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+    app = typer.Typer(
+        no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False
+    )
     app.callback()(_options)
     for entry_point in sorted(commands, key=lambda entry_point: entry_point.name):
         _add(app, entry_point)
@@ -49,7 +51,10 @@ def _options(
     show_version: Annotated[  # noqa: FBT002  # typer's way to write a flag
         bool,
         typer.Option(
-            "--version", callback=lambda wanted: _show_version(wanted=wanted), is_eager=True, help="Show the version."
+            "--version",
+            callback=lambda wanted: _show_version(wanted=wanted),
+            is_eager=True,
+            help="Show the version.",
         ),
     ] = False,
 ) -> None:
@@ -66,7 +71,9 @@ def _add(app: typer.Typer, entry_point: EntryPoint) -> None:
     try:
         command = entry_point.load()
     except (ImportError, AttributeError) as error:  # one that is broken takes no other along
-        _complain(f"the command {entry_point.name!r} ({entry_point.value}) cannot be loaded: {error}")
+        _complain(
+            f"the command {entry_point.name!r} ({entry_point.value}) cannot be loaded: {error}"
+        )
         return
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=entry_point.name)

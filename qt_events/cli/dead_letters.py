@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from qt_events.cli.dead_letters_progress import Bar, Skipped
-from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, groups_as_json, print_overview, print_record
+from qt_events.cli.dead_letters_shown import (
+    Overview,
+    as_json,
+    dumps,
+    groups_as_json,
+    print_overview,
+    print_record,
+)
 from qt_events.cli.options import App, AsJson, Prefix, Yes, broker_url, management_url
 from qt_events.errors import InvalidOptionError, InvalidUrlError, NotSupportedError, QtEventsError
 
@@ -31,13 +38,21 @@ dead_letters = typer.Typer(
 )
 
 Subscription = Annotated[
-    str | None, typer.Option("--subscription", "-s", metavar="NAME", help="Whose; any that there is on the broker.")
+    str | None,
+    typer.Option(
+        "--subscription", "-s", metavar="NAME", help="Whose; any that there is on the broker."
+    ),
 ]
 Url = Annotated[str | None, broker_url(instead_of="--app")]
 ManagementUrl = Annotated[str | None, management_url(default="Default, with --url")]
-Rate = Annotated[float | None, typer.Option(metavar="N", help="Send back at most so many a second.")]
+Rate = Annotated[
+    float | None, typer.Option(metavar="N", help="Send back at most so many a second.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `list` shows them.", show_default=False)]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="As `list` shows them.", show_default=False),
+]
 All = Annotated[bool, typer.Option("--all", help="All that a --subscription has now.")]
 
 
@@ -50,7 +65,9 @@ class Place:
     prefix: str
     management_url: str | None
 
-    def work(self, subscription: str | None, does: Callable[["DeadLetters"], Awaitable[T]], bar: Bar) -> T:
+    def work(
+        self, subscription: str | None, does: Callable[["DeadLetters"], Awaitable[T]], bar: Bar
+    ) -> T:
         """Have it done. Ctrl-C ends it in order: 130, and the bar says how far it came."""
         from qt_events.rabbitmq.operating.desk import bus_of, make_all_known
 
@@ -83,8 +100,12 @@ async def _awaited(work: Awaitable[T]) -> T:
 @dead_letters.command("list")
 def list_(
     subscription: Subscription = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many to show one by one.")] = 50,
-    oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first, not the newest.")] = False,  # noqa: FBT002
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many to show one by one.")
+    ] = 50,
+    oldest: Annotated[  # noqa: FBT002
+        bool, typer.Option("--oldest", help="The oldest first, not the newest.")
+    ] = False,
     as_json_: AsJson = False,  # noqa: FBT002
     app: App = "workers",
     url: Url = None,
@@ -95,7 +116,7 @@ def list_(
     overview, bar = Overview(limit, oldest=oldest), Bar("read")
 
     async def look(letters: "DeadLetters") -> None:
-        async with aclosing(letters.stream(subscription, on_look=bar.look)) as records:
+        async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
             async for record in records:
                 overview.add(record)
                 bar.count()
@@ -121,7 +142,7 @@ def show(
 ) -> None:
     """Show one with its traceback and its event as it was."""
     place, bar = Place(app, url, prefix, management_url), Bar("shown")
-    options: dict[str, Any] = {"subscription": subscription, "on_look": bar.look}
+    options: dict[str, Any] = {"subscription": subscription, "on_scan": bar.look}
     record = place.work(subscription, lambda letters: letters.show(id, **options), bar)
     if as_json_:
         print(dumps(as_json(record), indent=2))
@@ -152,7 +173,9 @@ def retry(
 
     async def send(letters: "DeadLetters") -> int:
         if ids:
-            return await letters.retry_many(ids, subscription=subscription, on_look=bar.look, **options)
+            return await letters.retry_many(
+                ids, subscription=subscription, on_scan=bar.look, **options
+            )
         return await letters.retry_all(str(subscription), on_skipped=skipped.add, **options)
 
     done = Place(app, url, prefix, management_url).work(subscription, send, bar)
@@ -179,7 +202,10 @@ def discard(
     Without a yes it exits with 1.
     """
     _must_say_which(ids, all_=all_, subscription=subscription)
-    place, bar = Place(app, url, prefix, management_url), Bar("would be discarded" if dry_run else "discarded")
+    place, bar = (
+        Place(app, url, prefix, management_url),
+        Bar("would be discarded" if dry_run else "discarded"),
+    )
     options: dict[str, Any] = {"dry_run": dry_run, "on_progress": bar.show}
     if all_ and not (dry_run or yes):
         found = _counted(place, str(subscription))
@@ -191,7 +217,9 @@ def discard(
 
     async def remove(letters: "DeadLetters") -> int:
         if ids:
-            return await letters.discard_many(ids, subscription=subscription, on_look=bar.look, **options)
+            return await letters.discard_many(
+                ids, subscription=subscription, on_scan=bar.look, **options
+            )
         return await letters.discard_all(str(subscription), **options)
 
     typer.echo(f"{place.work(subscription, remove, bar):,} {bar.what}")
@@ -200,7 +228,10 @@ def discard(
 @dead_letters.command()
 def export(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: standard output.", dir_okay=False)
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Default: standard output.", dir_okay=False
+        ),
     ] = None,
     subscription: Subscription = None,
     app: App = "workers",
@@ -216,7 +247,7 @@ def export(
 
     async def write(letters: "DeadLetters") -> None:
         with output.open("w", encoding="ascii") if output else open(1, "w", closefd=False) as file:  # noqa: ASYNC230
-            async with aclosing(letters.stream(subscription, on_look=bar.look)) as records:
+            async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
                 async for record in records:
                     file.write(dumps(as_json(record)) + "\n")
                     bar.count()
@@ -229,7 +260,9 @@ def export(
 def _counted(place: Place, subscription: str) -> int:
     bar = Bar("counted")
     options: dict[str, Any] = {"dry_run": True, "on_progress": bar.show}
-    return place.work(subscription, lambda letters: letters.discard_all(subscription, **options), bar)
+    return place.work(
+        subscription, lambda letters: letters.discard_all(subscription, **options), bar
+    )
 
 
 def _must_say_which(ids: list[str] | None, *, all_: bool, subscription: str | None) -> None:

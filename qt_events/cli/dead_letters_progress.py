@@ -4,7 +4,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
 
 from qt_events.cli.dead_letters_shown import printable
@@ -23,9 +29,18 @@ class Bar:
         console = Console(stderr=True)
         self.what = what  #: is done to each
         self.progress = Progress(0)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         self._bar = RichProgress(
-            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+            *columns,
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task(what, total=None)
 
@@ -33,7 +48,12 @@ class Bar:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._bar.stop()
 
     @property
@@ -58,7 +78,11 @@ class Bar:
     def told(self) -> str:
         """How far it came, in words."""
         done, total = self.progress.done, self.progress.total
-        return f"{done:,} of {total:,} {self.what}, the others are as they were" if total else f"{done:,} {self.what}"
+        return (
+            f"{done:,} of {total:,} {self.what}, the others are as they were"
+            if total
+            else f"{done:,} {self.what}"
+        )
 
 
 class Skipped:

@@ -29,14 +29,18 @@ class Overview:
     def __init__(self, limit: int, *, oldest: bool) -> None:
         self._limit, self._sign = limit, -1.0 if oldest else 1.0
         self._groups = DeadLetterGroups()
-        self._some: list[tuple[float, int, DeadLetterRecord]] = []  # a heap, the first to go at its head
+        self._some: list[
+            tuple[float, int, DeadLetterRecord]
+        ] = []  # a heap, the first to go at its head
         self._turn = count()
 
     def add(self, record: DeadLetterRecord) -> None:
         """One more."""
         self._groups.add(record)
         short = replace(record, body=b"", traceback="")
-        heapq.heappush(self._some, (self._sign * _seconds(record.last_failed), next(self._turn), short))
+        heapq.heappush(
+            self._some, (self._sign * _seconds(record.last_failed), next(self._turn), short)
+        )
         if len(self._some) > self._limit:
             heapq.heappop(self._some)
 
@@ -91,7 +95,9 @@ def _plain(value: Any) -> Any:
 
 def printable(text: str) -> str:
     """On one line, without what a terminal would obey."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def print_overview(overview: Overview, *, console: Console | None = None) -> None:
@@ -115,7 +121,11 @@ def print_record(record: DeadLetterRecord, *, console: Console | None = None) ->
     _print_block(console, "traceback", record.traceback)
     body = as_json(record)
     part = "" if record.whole else ", only its beginning"
-    _print_block(console, f"body ({len(record.body):,} bytes{part})", body.get("body") or body.get("body_base64", ""))
+    _print_block(
+        console,
+        f"body ({len(record.body):,} bytes{part})",
+        body.get("body") or body.get("body_base64", ""),
+    )
 
 
 def _print_line(console: Console, name: str, text: str) -> None:
@@ -144,7 +154,15 @@ def _records_table(records: Iterable[DeadLetterRecord]) -> Table:
     table.columns[5].no_wrap, table.columns[5].overflow = True, "ellipsis"
     for each in records:
         error = ": ".join(filter(None, (each.exception_type or each.reason, each.message)))
-        _add(table, each.id, each.subscription, each.event_type, _short(each.last_failed), str(each.attempts), error)
+        _add(
+            table,
+            each.id,
+            each.subscription,
+            each.event_type,
+            _short(each.last_failed),
+            str(each.attempts),
+            error,
+        )
     return table
 
 

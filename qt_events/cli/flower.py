@@ -49,7 +49,9 @@ def flower(
 
     auth = [f"--basic_auth={basic_auth}"] if basic_auth else []
     try:
-        run_flower(app, [f"--port={port}", f"--address={address}", *auth, *(more or ())], broker_api)
+        run_flower(
+            app, [f"--port={port}", f"--address={address}", *auth, *(more or ())], broker_api
+        )
     except (InvalidOptionError, InvalidUrlError, NotSupportedError) as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -5,7 +5,10 @@ from typing import Annotated, Any
 import typer
 
 App = Annotated[
-    str, typer.Option("--app", "-A", envvar="QT_APP", metavar="MODULE", help="The module with the Celery app.")
+    str,
+    typer.Option(
+        "--app", "-A", envvar="QT_APP", metavar="MODULE", help="The module with the Celery app."
+    ),
 ]
 Prefix = Annotated[str, typer.Option(help="Of the names on the broker; with --url.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else.")]
@@ -13,7 +16,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 More = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[-- OPTION...]", help="More options of Celery's command of this name, after a --.", show_default=False
+        metavar="[-- OPTION...]",
+        help="More options of Celery's command of this name, after a --.",
+        show_default=False,
     ),
 ]
 

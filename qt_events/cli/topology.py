@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from qt_events.rabbitmq.operating.administration import Administration
     from qt_events.rabbitmq.operating.permissions import Permissions
 
-topology = typer.Typer(no_args_is_help=True, help="Exchanges, queues and permissions on the broker.")
+topology = typer.Typer(
+    no_args_is_help=True, help="Exchanges, queues and permissions on the broker."
+)
 
 Url = Annotated[str | None, broker_url(instead_of="the app's")]
 ManagementUrl = Annotated[str | None, management_url(default="Default")]
@@ -79,11 +81,18 @@ def permissions(
     url: Url = None,
     as_json: AsJson = False,  # noqa: FBT002
     as_commands: Annotated[  # noqa: FBT002
-        bool, typer.Option("--commands", help="Write command lines of rabbitmqctl, and nothing else.")
+        bool,
+        typer.Option("--commands", help="Write command lines of rabbitmqctl, and nothing else."),
     ] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="Set them, for users <prefix>-<component>.")] = False,  # noqa: FBT002
+    apply: Annotated[  # noqa: FBT002
+        bool, typer.Option("--apply", help="Set them, for users <prefix>-<component>.")
+    ] = False,
     create_users: Annotated[  # noqa: FBT002
-        bool, typer.Option("--create-users", help="With --apply: make users that there are not; shows their passwords.")
+        bool,
+        typer.Option(
+            "--create-users",
+            help="With --apply: make users that there are not; shows their passwords.",
+        ),
     ] = False,
     management_url: ManagementUrl = None,
 ) -> None:
@@ -98,7 +107,14 @@ def permissions(
     except NotSupportedError as error:
         raise typer.BadParameter(str(error)) from error
     passwords = administration.apply(needed, create_users=create_users) if apply else {}
-    _tell(administration, needed, dict(passwords), applied=apply, as_json=as_json, as_commands=as_commands)
+    _tell(
+        administration,
+        needed,
+        dict(passwords),
+        applied=apply,
+        as_json=as_json,
+        as_commands=as_commands,
+    )
 
 
 def _tell(
@@ -116,7 +132,11 @@ def _tell(
         print(json.dumps({"permissions": listed, "passwords": passwords}, indent=2))
     elif as_commands:
         vhost = administration.vhost
-        print("\n".join(line for user, each in users for line in permissions_as_commands(user, vhost, each)))
+        print(
+            "\n".join(
+                line for user, each in users for line in permissions_as_commands(user, vhost, each)
+            )
+        )
     elif applied:
         typer.echo(f"set for {len(users)} users in the vhost {administration.vhost!r}")
     else:
@@ -128,7 +148,9 @@ def _tell(
             typer.echo(f"{user} {password}", err=as_commands)
 
 
-def _administration(app: str, url: str | None, management_url: str | None = None) -> "Administration":
+def _administration(
+    app: str, url: str | None, management_url: str | None = None
+) -> "Administration":
     from qt_events.rabbitmq.operating.administration import Administration
 
     try:

@@ -47,7 +47,10 @@ def _table(holdings: Iterable["Holding"]) -> Table:
 
 def _row(held: "Holding") -> tuple[str, ...]:
     consumers = held.consumers if held.is_served else "nobody"
-    return (held.name, *map(str, (held.waiting, held.unacked, consumers, held.quarantined, held.dead_letters)))
+    return (
+        held.name,
+        *map(str, (held.waiting, held.unacked, consumers, held.quarantined, held.dead_letters)),
+    )
 
 
 def print_permissions(user: str, permissions: "Permissions") -> None:
@@ -55,7 +58,9 @@ def print_permissions(user: str, permissions: "Permissions") -> None:
     typer.echo(user)
     for name in _RIGHTS:
         typer.echo(f"  {name:9} {getattr(permissions, name)}")
-    for (write, read), same in groupby(permissions.topics, key=lambda topic: (topic.write, topic.read)):
+    for (write, read), same in groupby(
+        permissions.topics, key=lambda topic: (topic.write, topic.read)
+    ):
         typer.echo(f"  topics of {_first_and_last([each.exchange for each in same])}")
         typer.echo(f"    {'write':7} {write}\n    {'read':7} {read}")
 
@@ -67,7 +72,10 @@ def _first_and_last(names: Sequence[str]) -> str:
 def permissions_as_json(user: str, permissions: "Permissions") -> dict[str, Any]:
     """For programs."""
     rights = {name: getattr(permissions, name) for name in _RIGHTS}
-    topics = [{"exchange": each.exchange, "write": each.write, "read": each.read} for each in permissions.topics]
+    topics = [
+        {"exchange": each.exchange, "write": each.write, "read": each.read}
+        for each in permissions.topics
+    ]
     return {"component": permissions.component, "user": user, **rights, "topics": topics}
 
 
@@ -75,7 +83,8 @@ def permissions_as_commands(user: str, vhost: str, permissions: "Permissions") -
     """For a shell: lines of rabbitmqctl. First the topics: an exchange is open for any key until there are some."""
     there = ["rabbitmqctl", "--vhost", vhost]
     topics = [
-        [*there, "set_topic_permissions", user, each.exchange, each.write, each.read] for each in permissions.topics
+        [*there, "set_topic_permissions", user, each.exchange, each.write, each.read]
+        for each in permissions.topics
     ]
     rights = [getattr(permissions, name) for name in _RIGHTS]
     return [shlex.join(words) for words in (*topics, [*there, "set_permissions", user, *rights])]

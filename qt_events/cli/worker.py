@@ -8,26 +8,36 @@ import typer
 from qt_events.cli.options import App, More
 from qt_events.errors import InvalidOptionError, NotSupportedError
 from qt_events.logs.formatters import LogFormat
-from qt_events.rabbitmq.selection import HELP
+from qt_events.rabbitmq.app.selection import HELP
 
 #: Those of qt_events.rabbitmq.pools, written out: to import that is to import celery, for every command's --help.
 PoolName = Literal["asyncio", "prefork", "threads", "solo"]
 
-_CELERYS = {"prefork": "processes"}  # by its other name Celery gives the pool that the configuration names
+_CELERYS = {
+    "prefork": "processes"
+}  # by its other name Celery gives the pool that the configuration names
 
 Pool = Annotated[
     PoolName | None,
-    typer.Option("--pool", "-P", help="Where handlers run. Default: the app's worker_pool, or asyncio."),
+    typer.Option(
+        "--pool", "-P", help="Where handlers run. Default: the app's worker_pool, or asyncio."
+    ),
 ]
 Concurrency = Annotated[
     int | None,
     typer.Option(
-        "--concurrency", "-c", min=1, metavar="N", help="Processes on prefork; threads for sync handlers elsewhere."
+        "--concurrency",
+        "-c",
+        min=1,
+        metavar="N",
+        help="Processes on prefork; threads for sync handlers elsewhere.",
     ),
 ]
 Autoscale = Annotated[
     str | None,
-    typer.Option(metavar="MAX,MIN", help="On prefork: as many processes as there is work for, within these."),
+    typer.Option(
+        metavar="MAX,MIN", help="On prefork: as many processes as there is work for, within these."
+    ),
 ]
 Subscriptions = Annotated[
     list[str] | None,
@@ -35,13 +45,25 @@ Subscriptions = Annotated[
 ]
 Hostname = Annotated[
     str | None,
-    typer.Option("--hostname", "-n", metavar="NAME", help="The node's name; %h is the host's. Default: a unique one."),
+    typer.Option(
+        "--hostname",
+        "-n",
+        metavar="NAME",
+        help="The node's name; %h is the host's. Default: a unique one.",
+    ),
 ]
 LogLevel = Annotated[
-    str | None, typer.Option("--loglevel", "-l", metavar="LEVEL", help="DEBUG, INFO, WARNING (default), ERROR.")
+    str | None,
+    typer.Option(
+        "--loglevel", "-l", metavar="LEVEL", help="DEBUG, INFO, WARNING (default), ERROR."
+    ),
 ]
-Format = Annotated[LogFormat | None, typer.Option(help="Default: QT_LOG_FORMAT, or text.", show_default=False)]
-Events = Annotated[bool, typer.Option("--events", "-E", help="Tell monitors such as Flower what happens.")]
+Format = Annotated[
+    LogFormat | None, typer.Option(help="Default: QT_LOG_FORMAT, or text.", show_default=False)
+]
+Events = Annotated[
+    bool, typer.Option("--events", "-E", help="Tell monitors such as Flower what happens.")
+]
 
 
 def worker(
@@ -65,7 +87,7 @@ def worker(
     """
     if log_format is not None:
         os.environ["QT_LOG_FORMAT"] = log_format
-    from qt_events.rabbitmq.command_line import run_worker
+    from qt_events.rabbitmq.app.command_line import run_worker
 
     named = {
         "-P": _CELERYS.get(pool, pool) if pool else None,
@@ -74,7 +96,12 @@ def worker(
         "-n": hostname,
         "-l": loglevel,
     }
-    given = [text for option, value in named.items() if value is not None for text in (option, str(value))]
+    given = [
+        text
+        for option, value in named.items()
+        if value is not None
+        for text in (option, str(value))
+    ]
     chosen = [text for patterns in subscriptions or () for text in ("--subscriptions", patterns)]
     try:
         run_worker(app, [*given, *chosen, *(["-E"] if events else []), *(more or ())])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from qt_events.dead_letters.operations import DeadLetterBox
+from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord, now, words
-from qt_events.dead_letters.scan import Look
-from qt_events.delivery.deliver import DeadLetter
+from qt_events.dead_letters.scan import Scan
+from qt_events.delivery.outcome import DeadLetter
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import encode
 from qt_events.events.event import Event
@@ -27,7 +27,7 @@ class Kept:
     subscription: Subscription
 
 
-class DeadLetterStore(DeadLetterBox[Kept]):
+class DeadLetterStore(DeadLetterOperations[Kept]):
     """Oldest first. See DeadLetters.
 
     `redeliver` hands an event to one subscription only, as a first attempt.
@@ -62,13 +62,17 @@ class DeadLetterStore(DeadLetterBox[Kept]):
         self._kept[record.id] = Kept(record, event, subscription)
 
     @asynccontextmanager
-    async def look(self, subscription: str | None) -> AsyncIterator[Look[Kept]]:
+    async def scan(self, subscription: str | None) -> AsyncIterator[Scan[Kept]]:
         """See DeadLetterBox."""
-        kept = [each for each in tuple(self._kept.values()) if subscription in (None, each.record.subscription)]
-        yield _LookAtStore(kept, self._kept, self._redeliver)
+        kept = [
+            each
+            for each in tuple(self._kept.values())
+            if subscription in (None, each.record.subscription)
+        ]
+        yield _InMemoryScan(kept, self._kept, self._redeliver)
 
 
-class _LookAtStore(Look[Kept]):
+class _InMemoryScan(Scan[Kept]):
     """At those there were when it began."""
 
     def __init__(self, seen: Sequence[Kept], kept: dict[str, Kept], redeliver: Redeliver) -> None:
@@ -78,7 +82,9 @@ class _LookAtStore(Look[Kept]):
 
     async def batches(self, most: int) -> AsyncIterator[Sequence[Kept]]:
         for start in range(0, self.total, most):
-            yield [each for each in self._seen[start : start + most] if each.record.id in self._kept]
+            yield [
+                each for each in self._seen[start : start + most] if each.record.id in self._kept
+            ]
 
     async def check(self, held: Kept) -> None:
         """Whether somebody is subscribed shows when it is sent back."""

@@ -15,12 +15,12 @@ from qt_events.dead_letters.record import (
     DeadLetterGroup,
     DeadLetterGroups,
     DeadLetterRecord,
-    OnLook,
     OnProgress,
+    OnScan,
     OnSkipped,
     Progress,
 )
-from qt_events.dead_letters.scan import BATCH, Act, H, Look, Pace, Work, check, send_back
+from qt_events.dead_letters.scan import BATCH, Act, H, Pace, Scan, Work, check, send_back
 from qt_events.errors import QtEventsError, UnknownDeadLetterError
 from qt_events.limits import positive_int
 
@@ -29,14 +29,16 @@ logger = logging.getLogger("qt_events")
 _NAMED = 10  # ids in an error's text
 
 
-class DeadLetterBox(ABC, Generic[H]):
+class DeadLetterOperations(ABC, Generic[H]):
     """See DeadLetters, for all of this."""
 
     @abstractmethod
-    def look(self, subscription: str | None) -> AbstractAsyncContextManager[Look[H]]:
+    def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[H]]:
         """A pass through a subscription's, or through all. UnknownSubscriptionError if there is no such one."""
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
+    async def list(
+        self, subscription: str | None = None, limit: int = 1000
+    ) -> Sequence[DeadLetterRecord]:
         positive_int("limit", limit)
         oldest: list[DeadLetterRecord] = []
         async with aclosing(self.stream(subscription)) as records:
@@ -47,10 +49,10 @@ class DeadLetterBox(ABC, Generic[H]):
         return nsmallest(limit, oldest, key=_age)
 
     async def stream(
-        self, subscription: str | None = None, *, on_look: OnLook | None = None
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        async with self.look(subscription) as look:
-            async for batch in _batches(look, on_look):
+        async with self.scan(subscription) as scan:
+            async for batch in _batches(scan, on_scan):
                 for held in batch:
                     yield held.record
 
@@ -62,10 +64,10 @@ class DeadLetterBox(ABC, Generic[H]):
         return groups.sorted()
 
     async def show(
-        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
-        async with self.look(subscription) as look:
-            (found,) = await _found(look, [id], on_look)
+        async with self.scan(subscription) as scan:
+            (found,) = await _found(scan, [id], on_scan)
         return found.record
 
     async def retry(self, id: str) -> None:
@@ -79,14 +81,16 @@ class DeadLetterBox(ABC, Generic[H]):
         rate: float | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
-        on_look: OnLook | None = None,
+        on_scan: OnScan | None = None,
     ) -> int:
         pace = Pace(rate)
-        async with self.look(subscription) as look:
-            found = await _found(look, ids, on_look)
+        async with self.scan(subscription) as scan:
+            found = await _found(scan, ids, on_scan)
             for held in found:
-                await check(look, held)
-            work = Work(look, None if dry_run else send_back, Progress(len(found)), on_progress, _refuse)
+                await check(scan, held)
+            work = Work(
+                scan, None if dry_run else send_back, Progress(len(found)), on_progress, _refuse
+            )
             await work.on(found, pace, keep=dry_run)
         return work.progress.done
 
@@ -100,7 +104,9 @@ class DeadLetterBox(ABC, Generic[H]):
         on_skipped: OnSkipped | None = None,
     ) -> int:
         act, pace = (check, Pace(None)) if dry_run else (send_back, Pace(rate))
-        return await self._on_all(subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run)
+        return await self._on_all(
+            subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run
+        )
 
     async def discard(self, id: str) -> None:
         await self.discard_many([id])
@@ -112,11 +118,11 @@ class DeadLetterBox(ABC, Generic[H]):
         subscription: str | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
-        on_look: OnLook | None = None,
+        on_scan: OnScan | None = None,
     ) -> int:
-        async with self.look(subscription) as look:
-            found = await _found(look, ids, on_look)
-            work = Work(look, None, Progress(len(found)), on_progress, _refuse)
+        async with self.scan(subscription) as scan:
+            found = await _found(scan, ids, on_scan)
+            work = Work(scan, None, Progress(len(found)), on_progress, _refuse)
             await work.on(found, Pace(None), keep=dry_run)
         return work.progress.done
 
@@ -129,7 +135,9 @@ class DeadLetterBox(ABC, Generic[H]):
         on_progress: OnProgress | None = None,
     ) -> int:
         most = None if limit is None else positive_int("limit", limit)
-        return await self._on_all(subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most)
+        return await self._on_all(
+            subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most
+        )
 
     async def _on_all(
         self,
@@ -142,36 +150,40 @@ class DeadLetterBox(ABC, Generic[H]):
         keep: bool,
         most: int | None = None,
     ) -> int:
-        async with self.look(subscription) as look:
-            left = look.total if most is None else min(most, look.total)
-            work = Work(look, act, Progress(left), on_progress, on_skipped)
-            async for batch in look.batches(pace.batch):  # all of them: what is left in the middle changes its order
+        async with self.scan(subscription) as scan:
+            left = scan.total if most is None else min(most, scan.total)
+            work = Work(scan, act, Progress(left), on_progress, on_skipped)
+            async for batch in scan.batches(
+                pace.batch
+            ):  # all of them: what is left in the middle changes its order
                 await work.on(batch[:left], pace, keep=keep)
                 left = max(0, left - len(batch))
         return work.progress.done
 
 
-async def _batches(look: Look[H], on_look: OnLook | None) -> AsyncGenerator[Sequence[H], None]:
+async def _batches(scan: Scan[H], on_scan: OnScan | None) -> AsyncGenerator[Sequence[H], None]:
     """All of them; who wants to know is told how far it is."""
     seen = 0
-    async for batch in look.batches(BATCH):
+    async for batch in scan.batches(BATCH):
         seen += len(batch)
-        if on_look is not None:
-            on_look(seen, look.total)
+        if on_scan is not None:
+            on_scan(seen, scan.total)
         yield batch
 
 
-async def _found(look: Look[H], ids: Iterable[str], on_look: OnLook | None) -> Sequence[H]:
+async def _found(scan: Scan[H], ids: Iterable[str], on_scan: OnScan | None) -> Sequence[H]:
     """Those with these ids, in their order. Looks through all: what is left in the middle would change its order."""
     wanted = dict.fromkeys(ids)
     found: dict[str, H] = {}
-    async for batch in _batches(look, on_look):
+    async for batch in _batches(scan, on_scan):
         for held in batch:
             if held.record.id in wanted:
                 found.setdefault(held.record.id, held)
     if missing := [each for each in wanted if each not in found]:
-        named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED]) + (", ..." if missing[_NAMED:] else "")
-        message = f"there is no dead letter {named} among {look.total}; list() shows those there are. Nothing was done"
+        named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED]) + (
+            ", ..." if missing[_NAMED:] else ""
+        )
+        message = f"there is no dead letter {named} among {scan.total}; list() shows those there are. Nothing was done"
         raise UnknownDeadLetterError(message)
     return [found[each] for each in wanted]
 

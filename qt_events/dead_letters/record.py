@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from qt_events.delivery.deliver import DeadLetter
+from qt_events.delivery.outcome import DeadLetter
 from qt_events.errors import QtEventsError
 from qt_events.events.event import new_id
 
@@ -26,8 +26,12 @@ class DeadLetterRecord:
     first_failed: datetime  #: UTC
     last_failed: datetime  #: UTC
     body: bytes  #: as it was on the wire
-    whole: bool = True  #: False: `body` is only its beginning, for it was too large to be read or kept
-    properties: dict[str, Any] = field(default_factory=dict)  #: AMQP properties and headers of the event
+    whole: bool = (
+        True  #: False: `body` is only its beginning, for it was too large to be read or kept
+    )
+    properties: dict[str, Any] = field(
+        default_factory=dict
+    )  #: AMQP properties and headers of the event
     host: str = field(default_factory=socket.gethostname)
     id: str = field(default_factory=new_id)  #: of this dead letter
 
@@ -77,13 +81,20 @@ class DeadLetterGroups:
         self._groups[key] = DeadLetterGroup(
             *key,
             count=before.count + 1 if before else 1,
-            first_failed=min(before.first_failed, record.first_failed) if before else record.first_failed,
-            last_failed=max(before.last_failed, record.last_failed) if before else record.last_failed,
+            first_failed=min(before.first_failed, record.first_failed)
+            if before
+            else record.first_failed,
+            last_failed=max(before.last_failed, record.last_failed)
+            if before
+            else record.last_failed,
         )
 
     def sorted(self) -> list[DeadLetterGroup]:
         """By subscription, the largest first."""
-        return sorted(self._groups.values(), key=lambda each: (each.subscription, -each.count, each.exception_type))
+        return sorted(
+            self._groups.values(),
+            key=lambda each: (each.subscription, -each.count, each.exception_type),
+        )
 
     @property
     def total(self) -> int:
@@ -106,7 +117,9 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], object]
-OnLook = Callable[[int, int], object]  #: of how many were looked through so far, and how many there are
+OnScan = Callable[
+    [int, int], object
+]  #: of how many were looked through so far, and how many there are
 OnSkipped = Callable[[DeadLetterRecord, QtEventsError], object]
 
 
@@ -129,11 +142,13 @@ class DeadLetters(Protocol):
         InvalidOptionError: a `rate` or a `limit` that is no number over 0.
     """
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
+    async def list(
+        self, subscription: str | None = None, limit: int = 1000
+    ) -> Sequence[DeadLetterRecord]:
         """The oldest `limit` of one subscription or of all that this bus knows; looking changes nothing."""
 
     def stream(
-        self, subscription: str | None = None, *, on_look: OnLook | None = None
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
         """Each there is now, about in the order in which they came; of however many only some are held at a time.
 
@@ -145,7 +160,7 @@ class DeadLetters(Protocol):
         """How many there are, by error; see DeadLetterGroups."""
 
     async def show(
-        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
         """The one with this id."""
 
@@ -160,7 +175,7 @@ class DeadLetters(Protocol):
         rate: float | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
-        on_look: OnLook | None = None,
+        on_scan: OnScan | None = None,
     ) -> int:
         """`retry` these, in one look through the dead letters; how many they were.
 
@@ -191,7 +206,7 @@ class DeadLetters(Protocol):
         subscription: str | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
-        on_look: OnLook | None = None,
+        on_scan: OnScan | None = None,
     ) -> int:
         """`discard` these, in one look through the dead letters; how many they were. If one is not there, none is."""
 

@@ -7,7 +7,12 @@ from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from qt_events.dead_letters.record import DeadLetterRecord, OnProgress, OnSkipped, Progress
-from qt_events.errors import BusStateError, IncompleteDeadLetterError, PublishRefusedError, UsageError
+from qt_events.errors import (
+    BusStateError,
+    IncompleteDeadLetterError,
+    PublishRefusedError,
+    UsageError,
+)
 from qt_events.limits import positive_rate
 
 BATCH = 500  #: dead letters in hand at once
@@ -26,7 +31,7 @@ class Held(Protocol):
 H = TypeVar("H", bound=Held)
 
 
-class Look(ABC, Generic[H]):
+class Scan(ABC, Generic[H]):
     """One pass through the dead letters there are, oldest first. What it does not remove stays, in order."""
 
     total: int  #: how many there were at its start
@@ -48,7 +53,7 @@ class Look(ABC, Generic[H]):
         """They are no dead letters any more."""
 
 
-async def check(look: Look[H], held: H) -> None:
+async def check(scan: Scan[H], held: H) -> None:
     record = held.record
     if not record.whole:
         message = (
@@ -56,12 +61,12 @@ async def check(look: Look[H], held: H) -> None:
             "was kept, for it was too large. Have its producer publish it again, smaller, and discard this one"
         )
         raise IncompleteDeadLetterError(message)
-    await look.check(held)
+    await scan.check(held)
 
 
-async def send_back(look: Look[H], held: H) -> None:
-    await check(look, held)
-    await look.send_back(held)
+async def send_back(scan: Scan[H], held: H) -> None:
+    await check(scan, held)
+    await scan.send_back(held)
 
 
 class Pace:
@@ -93,7 +98,7 @@ class Pace:
         self._sent += count
 
 
-Act = Callable[[Look[H], H], Awaitable[None]]
+Act = Callable[[Scan[H], H], Awaitable[None]]
 
 
 class Work(Generic[H]):
@@ -101,13 +106,13 @@ class Work(Generic[H]):
 
     def __init__(
         self,
-        look: Look[H],
+        scan: Scan[H],
         act: Act[H] | None,
         progress: Progress,
         on_progress: OnProgress | None,
         on_skipped: OnSkipped,
     ) -> None:
-        self._look, self._act = look, act
+        self._look, self._act = scan, act
         self.progress, self._on_progress, self._on_skipped = progress, on_progress, on_skipped
 
     async def on(self, batch: Sequence[H], pace: Pace, *, keep: bool) -> None:
@@ -121,7 +126,9 @@ class Work(Generic[H]):
         errors = await self._act_on(turn)
         done = [held for held, error in zip(turn, errors, strict=True) if error is None]
         if not keep:
-            await self._look.remove(done)  # before an error is raised: these are safe where they went
+            await self._look.remove(
+                done
+            )  # before an error is raised: these are safe where they went
         self.progress = replace(self.progress, done=self.progress.done + len(done))
         try:
             for held, error in zip(turn, errors, strict=True):
@@ -134,10 +141,14 @@ class Work(Generic[H]):
     async def _act_on(self, turn: Sequence[H]) -> Sequence[BaseException | None]:
         if self._act is None:
             return [None] * len(turn)
-        return await asyncio.gather(*(self._act(self._look, held) for held in turn), return_exceptions=True)
+        return await asyncio.gather(
+            *(self._act(self._look, held) for held in turn), return_exceptions=True
+        )
 
     def _skip(self, held: H, error: BaseException) -> None:
-        if not isinstance(error, UsageError | PublishRefusedError) or isinstance(error, BusStateError):
+        if not isinstance(error, UsageError | PublishRefusedError) or isinstance(
+            error, BusStateError
+        ):
             raise error  # it is not about this one: the next would fail as well
         self._on_skipped(held.record, error)
         self.progress = replace(self.progress, skipped=self.progress.skipped + 1)

@@ -6,7 +6,7 @@ from collections import deque
 from concurrent.futures import Future
 
 
-class Room:
+class Capacity:
     """Counts the places that are taken. For any thread and any event loop.
 
     Who takes a free place, or gives one back that nobody waits for, takes no lock: a deque's own appends and pops
@@ -18,7 +18,9 @@ class Room:
         self.size = size
         self._made = 0  # places: as many as were ever taken at a time, over `size` only while so many are taken
         self._free: deque[None] = deque()  # those of them that nobody has
-        self.take_free = self._free.pop  #: takes one of them; IndexError if there is none, which `enter` knows to mend
+        self.take_free = (
+            self._free.pop
+        )  #: takes one of them; IndexError if there is none, which `enter` knows to mend
         self._lock = threading.Lock()
         self._line: deque[Future[bool]] = deque()  # if anybody stands here, the room is full
         self._until_empty: list[Future[bool]] = []
@@ -71,7 +73,9 @@ class Room:
             self._leave_one_too_many()
         else:
             self._free.append(None)
-        if self._line or (self._until_empty and not self.taken):  # after that: who comes to wait looks again too
+        if self._line or (
+            self._until_empty and not self.taken
+        ):  # after that: who comes to wait looks again too
             with self._lock:
                 self._look_again()
 

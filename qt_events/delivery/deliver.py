@@ -6,7 +6,6 @@ handler, a predicate or a retry policy cannot behave differently by backend.
 
 import asyncio
 import logging
-import traceback
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
@@ -19,9 +18,9 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Failure, Outcome, Retry
 from qt_events.delivery.retry import GiveUp, RetryAfter
 from qt_events.delivery.subscription import EventHandler, Subscription
-from qt_events.error_text import name_of_type, text_of
 from qt_events.events.event import Event, bind_attempt
 
 P = ParamSpec("P")
@@ -30,52 +29,16 @@ T = TypeVar("T")
 logger = logging.getLogger("qt_events")
 
 SLOW_AFTER = 0.1  # seconds
-_REPORT_EVERY = 10.0  # seconds between two log lines about one slow subscription; the counters count all
+_REPORT_EVERY = (
+    10.0  # seconds between two log lines about one slow subscription; the counters count all
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an attempt failed, in words: what a dead letter tells an operator."""
-
-    exception_type: str
-    message: str
-    traceback: str = ""
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Failure":
-        """The failure that this exception means."""
-        return cls(name_of_type(error), text_of(error), "".join(traceback.format_exception(error)))
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Finished with; `handled` is False where a predicate or a removed binding kept the event from the handler."""
-
-    handled: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Again after `delay` seconds, for this subscription alone."""
-
-    delay: float
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Failed for good; see `DeadLetterRecord.reason` for the reasons there are."""
-
-    reason: str
-    failure: Failure
-
-
-Outcome = Done | Retry | DeadLetter
-
-HANDLED, SKIPPED = Done(), Done(handled=False)  # the two there are
 _DONE = "%s: attempt %d done"
 _ENDED = object()  # where a coroutine waits for something, if it does not
-_Rest = Callable[["_Attempt"], Awaitable[object]]  # what is left of a handler that waits for something
+_Rest = Callable[
+    ["_Attempt"], Awaitable[object]
+]  # what is left of a handler that waits for something
 
 
 class SlowCounters(Protocol):
@@ -149,7 +112,9 @@ def begin(  # noqa: PLR0917  # six: names would cost as much as the call
         else:
             result = context.run(subscription.handler, event)
             if type(result) is CoroutineType and subscription.is_async:
-                waits_for = context.run(next, result.__await__(), _ENDED)  # spares the StopIteration that send() makes
+                waits_for = context.run(
+                    next, result.__await__(), _ENDED
+                )  # spares the StopIteration that send() makes
                 if waits_for is not _ENDED:
                     rest = partial(_further_steps, result, waits_for)
             elif isawaitable(result):
@@ -203,7 +168,8 @@ class _Attempt:
     def _was_cancelled_with(self, error: asyncio.CancelledError) -> bool:
         """By a request that nobody has taken back; else the handler raised it by itself."""
         return any(
-            _cancel_requests() > before and _comes_from(error, cancelled) for cancelled, before in self.cancellations
+            _cancel_requests() > before and _comes_from(error, cancelled)
+            for cancelled, before in self.cancellations
         )
 
     def cancelled(self, error: asyncio.CancelledError, before: int) -> None:
@@ -252,7 +218,9 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
     handler, event = attempt.subscription.handler, attempt.event
     loop, before = asyncio.get_running_loop(), _cancel_requests()
     try:
-        result, error = await loop.run_in_executor(executor, attempt.context.run, _ended, handler, event)
+        result, error = await loop.run_in_executor(
+            executor, attempt.context.run, _ended, handler, event
+        )
     except asyncio.CancelledError as cancelled:
         attempt.cancelled(cancelled, before)
         raise
@@ -300,7 +268,9 @@ def _decide(subscription: Subscription, attempt: int, error: BaseException) -> O
     return outcome
 
 
-def _log_failure(subscription: Subscription, attempt: int, error: BaseException, outcome: Outcome) -> None:
+def _log_failure(
+    subscription: Subscription, attempt: int, error: BaseException, outcome: Outcome
+) -> None:
     if isinstance(outcome, Retry):
         then = f"again in {outcome.delay:.3g} s"
         failure = outcome.failure
@@ -313,7 +283,9 @@ def _log_failure(subscription: Subscription, attempt: int, error: BaseException,
             then,
         )
     else:
-        logger.error("%s: attempt %d failed, dead letter", subscription.name, attempt, exc_info=error)
+        logger.error(
+            "%s: attempt %d failed, dead letter", subscription.name, attempt, exc_info=error
+        )
 
 
 @types.coroutine
@@ -369,8 +341,12 @@ class SlowHandlerLog:
         self._stats.count_blocked(subscription.name)
         self._log("blocked the event loop for", subscription, event, seconds)
 
-    def _log(self, what: str, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+    def _log(
+        self, what: str, subscription: Subscription, event: Event[Any], seconds: float
+    ) -> None:
         key, now = (what, subscription.name), monotonic()
         if now >= self._silent_until.get(key, 0.0):
             self._silent_until[key] = now + _REPORT_EVERY
-            logger.warning("handler %s %s %.0f ms with %s", subscription.name, what, seconds * 1000, event.type)
+            logger.warning(
+                "handler %s %s %.0f ms with %s", subscription.name, what, seconds * 1000, event.type
+            )

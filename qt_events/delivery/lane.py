@@ -10,7 +10,9 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 Process = Callable[[T], Awaitable[None] | None]
 
-_BURST = 64  # items a worker takes before it lets the rest of the loop run, if no handler has waited
+_BURST = (
+    64  # items a worker takes before it lets the rest of the loop run, if no handler has waited
+)
 _TURN = 0.005  # seconds after which it does so in any case
 
 
@@ -22,7 +24,9 @@ class Lane(Generic[T]):
     `on_idle` is called when the last item has been handled and none waits.
     """
 
-    def __init__(self, concurrency: int, process: Process[T], on_idle: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, concurrency: int, process: Process[T], on_idle: Callable[[], None] = lambda: None
+    ) -> None:
         self.concurrency = concurrency
         self._process = process
         self._on_idle = on_idle

@@ -34,11 +34,15 @@ class Lanes(Generic[T]):
     def __init__(self, process: Process[T]) -> None:
         self._process = process
         self._lanes: _BySubscription[T] = _BySubscription(self._new_lane)
-        self.lane_of = self._lanes.__getitem__  #: the subscription's lane; only for the thread of the loop
+        self.lane_of = (
+            self._lanes.__getitem__
+        )  #: the subscription's lane; only for the thread of the loop
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread = 0  #: of the loop; 0 without one
-        self._context: Context | None = None  # for handlers; None while nothing new is to be taken up
+        self._context: Context | None = (
+            None  # for handlers; None while nothing new is to be taken up
+        )
 
     @property
     def queued(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from qt_events.delivery.deliver import Outcome
+from qt_events.delivery.outcome import Outcome
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
 

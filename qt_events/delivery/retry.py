@@ -57,7 +57,9 @@ class RetryAfter:
 class GiveUp:
     """Try no more."""
 
-    reason: GiveUpReason  #: attempts used up; an error that is not to be retried; the handler said so
+    reason: (
+        GiveUpReason  #: attempts used up; an error that is not to be retried; the handler said so
+    )
 
 
 Decision = RetryAfter | GiveUp
@@ -83,11 +85,18 @@ class RetryPolicy:
     factor: float = 2.0  #: each backoff is so many times the one before; from 1 to MAX_FACTOR
     max_delay: float = 300.0  #: seconds, the cap of the backoff; from 0 to MAX_DELAY
     jitter: float = 0.1  #: the largest share of the backoff that chance adds; from 0 to 1
-    retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,)  #: errors to retry; kept as a tuple
-    give_up_on: type[Exception] | tuple[type[Exception], ...] = ()  #: errors not to, over `retry_on`; kept as a tuple
+    retry_on: type[Exception] | tuple[type[Exception], ...] = (
+        Exception,
+    )  #: errors to retry; kept as a tuple
+    give_up_on: (
+        type[Exception] | tuple[type[Exception], ...]
+    ) = ()  #: errors not to, over `retry_on`; kept as a tuple
 
     def __post_init__(self) -> None:
-        self._keep("max_attempts", positive_int("max_attempts", self.max_attempts, error=InvalidPolicyError))
+        self._keep(
+            "max_attempts",
+            positive_int("max_attempts", self.max_attempts, error=InvalidPolicyError),
+        )
         self._keep("initial", _number("initial", self.initial, 0, MAX_DELAY))
         self._keep("factor", _number("factor", self.factor, 1, MAX_FACTOR))
         self._keep("max_delay", _number("max_delay", self.max_delay, 0, MAX_DELAY))
@@ -117,7 +126,9 @@ class RetryPolicy:
         except OverflowError:
             return self.max_delay
 
-    def decide(self, attempt: int, error: BaseException, random: Callable[[], float] = random.random) -> Decision:
+    def decide(
+        self, attempt: int, error: BaseException, random: Callable[[], float] = random.random
+    ) -> Decision:
         """What follows when attempt number `attempt`, from 1, has failed with `error`.
 
         The first that holds: Reject gives up; RetryLater is obeyed while attempts are left; an error that
@@ -134,7 +145,9 @@ class RetryPolicy:
             return GiveUp("gave_up")
         if attempt >= self.max_attempts:
             return GiveUp("exhausted")
-        return RetryAfter(error.delay if isinstance(error, RetryLater) else self.delay(attempt, random))
+        return RetryAfter(
+            error.delay if isinstance(error, RetryLater) else self.delay(attempt, random)
+        )
 
     def _retries(self, error: BaseException) -> bool:
         return isinstance(error, self.retry_on) and not isinstance(error, self.give_up_on)

@@ -4,7 +4,7 @@ import threading
 from collections import Counter, defaultdict
 from typing import Any
 
-from qt_events.delivery.deliver import DeadLetter, Done, Outcome, Retry
+from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
 
 
 class Tally:
@@ -14,7 +14,9 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.published: defaultdict[str, int] = defaultdict(int)  #: by type: what was heard by somebody
+        self.published: defaultdict[str, int] = defaultdict(
+            int
+        )  #: by type: what was heard by somebody
         self.dispatched: defaultdict[str, int] = defaultdict(int)  #: by type
         self.delivered: defaultdict[str, int] = defaultdict(int)  #: by subscription
 
@@ -30,16 +32,22 @@ class Stats:
         self._lock = threading.Lock()
         self.tally = Tally()
         self.published: Counter[str] = Counter()  #: by type
-        self.dispatched: Counter[str] = Counter()  #: by type: events whose deliveries all have an outcome
+        self.dispatched: Counter[str] = (
+            Counter()
+        )  #: by type: events whose deliveries all have an outcome
         self.unroutable: Counter[str] = Counter()  #: by type
         self.failed: Counter[str] = Counter()  #: by type: failed attempts
         self.delivered: Counter[str] = Counter()  #: by subscription: handled to the end
-        self.filtered: Counter[str] = Counter()  #: by subscription: its predicate said no, or its binding is gone
+        self.filtered: Counter[str] = (
+            Counter()
+        )  #: by subscription: its predicate said no, or its binding is gone
         self.errors: Counter[str] = Counter()  #: by subscription: failed attempts
         self.retried: Counter[str] = Counter()  #: by subscription
         self.dead_lettered: Counter[str] = Counter()  #: by subscription
         self.slow: Counter[str] = Counter()  #: by subscription: handlers over the threshold
-        self.blocked: Counter[str] = Counter()  #: by subscription: times a handler blocked the event loop
+        self.blocked: Counter[str] = (
+            Counter()
+        )  #: by subscription: times a handler blocked the event loop
 
     def count_published(self, event_type: str, *, routed: bool) -> None:
         """Count an event that was taken, `routed` or heard by nobody."""
@@ -83,7 +91,9 @@ class Stats:
         self.errors[subscription] += 1
         self.failed[event_type] += 1
 
-    def snapshot(self, *, queue_size: int, handler_types: int, total_handlers: int) -> dict[str, Any]:
+    def snapshot(
+        self, *, queue_size: int, handler_types: int, total_handlers: int
+    ) -> dict[str, Any]:
         """The six keys that every bus has, and `retries`, `dead_letters`, ..., `by_type` and `by_subscription`."""
         with self._lock:
             # Backwards, for the loop goes on counting; dict(...) takes a copy in one step, whatever is added meanwhile.
@@ -105,7 +115,10 @@ class Stats:
                 "slow": self.slow.total(),
                 "blocked": self.blocked.total(),
                 "by_type": _table(
-                    published=published, dispatched=dispatched, errors=self.failed, unroutable=self.unroutable
+                    published=published,
+                    dispatched=dispatched,
+                    errors=self.failed,
+                    unroutable=self.unroutable,
                 ),
                 "by_subscription": _table(
                     delivered=delivered,

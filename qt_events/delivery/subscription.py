@@ -22,7 +22,9 @@ EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")  # it becomes a part of queue names: 255 bytes in AMQP
+_NAME = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}"
+)  # it becomes a part of queue names: 255 bytes in AMQP
 
 
 @dataclass(eq=False, slots=True)
@@ -35,12 +37,16 @@ class Subscription:
     name: str
     handler: EventHandler
     patterns: tuple[str, ...] = ()
-    when: Predicate | None = None  #: only events for which this is true are handled; the others are done at once
+    when: Predicate | None = (
+        None  #: only events for which this is true are handled; the others are done at once
+    )
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     concurrency: int = 1  #: how many events of this subscription one process handles at a time
     broadcast: bool = False  #: every process gets each event, instead of one process of all
     is_async: bool = field(init=False)
-    narrowed: bool = field(default=False, init=False)  #: lost a pattern: what waits for it may have come by that one
+    narrowed: bool = field(
+        default=False, init=False
+    )  #: lost a pattern: what waits for it may have come by that one
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
@@ -50,9 +56,13 @@ class Subscription:
         if self.when is not None:
             _validate_predicate(self.name, self.when)
         checked_policy(f"subscription {self.name!r}", self.retry)
-        positive_int(f"subscription {self.name!r}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
+        positive_int(
+            f"subscription {self.name!r}: concurrency", self.concurrency, most=MAX_CONCURRENCY
+        )
         if not isinstance(self.broadcast, bool):
-            message = f"subscription {self.name!r}: broadcast={self.broadcast!r} must be True or False"
+            message = (
+                f"subscription {self.name!r}: broadcast={self.broadcast!r} must be True or False"
+            )
             raise InvalidOptionError(message)
         self.is_async = is_async(self.handler)
 
@@ -116,7 +126,9 @@ def _unwrapped(handler: Any) -> Any:
 def is_async(handler: EventHandler) -> bool:
     """Whether calling it gives a coroutine: by what it is (partial, method, object, mock), not how it is written."""
     target = _unwrapped(handler)
-    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
+        getattr(target, "__call__", None)  # noqa: B004
+    )
 
 
 def validate_handler(handler: object) -> None:

@@ -21,7 +21,9 @@ class Subscriptions:
         self._changing = threading.Lock()
         self._by_name: dict[str, Subscription] = {}
         self._index: RoutingIndex[Subscription] = RoutingIndex()
-        self.match = self._index.match  #: those that hear a type, each once, in the order in which they were made
+        self.match = (
+            self._index.match
+        )  #: those that hear a type, each once, in the order in which they were made
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(tuple(self._by_name.values()))
@@ -89,13 +91,17 @@ class Subscriptions:
         """The subscription of that name. UnknownSubscriptionError if there is none (any more)."""
         subscription = self._by_name.get(name)
         if subscription is None:
-            message = f"nobody serves the subscription {name!r} here: subscribe it first, then send back"
+            message = (
+                f"nobody serves the subscription {name!r} here: subscribe it first, then send back"
+            )
             raise UnknownSubscriptionError(message)
         return subscription
 
     def of(self, handler: EventHandler) -> Subscription | None:
         """The first subscription of this handler."""
-        return next((subscription for subscription in self if subscription.handler == handler), None)
+        return next(
+            (subscription for subscription in self if subscription.handler == handler), None
+        )
 
 
 def _must_agree(subscription: Subscription, handler: EventHandler, options: dict[str, Any]) -> None:

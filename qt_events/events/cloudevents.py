@@ -32,7 +32,9 @@ _PERSISTENT = 2
 _EPOCH = 1970
 _VERSION_DIGITS = 10
 _PLAIN = "application/json"
-_UTF8 = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "binary", "identity", "8bit", "7bit"})  # or no encoding
+_UTF8 = frozenset(
+    {"", "utf-8", "utf8", "us-ascii", "ascii", "binary", "identity", "8bit", "7bit"}
+)  # or no encoding
 _PLAIN_NAMESPACE = uuid5(NAMESPACE_URL, "https://qt-events.invalid/plain-json")
 
 
@@ -54,12 +56,21 @@ def encode(event: Event[Any], limit: int | None = MAX_BODY) -> Message:
     """
     try:
         body = to_json(_envelope(event), inf_nan_mode="constants")
-    except (ValueError, RecursionError) as error:  # models in models: their depth is not looked at before
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # models in models: their depth is not looked at before
         message = f"{event.type!r} cannot be written as JSON ({error!s:.200}): flatten its payload"
         raise InvalidPayloadError(message) from None
     if limit is not None and (len(body) > limit or _has_too_many(body)):
-        what = f"{len(body)} bytes; more than {limit}" if len(body) > limit else f"more than {MAX_VALUES} values, which"
-        raise InvalidPayloadError(f"{event.type!r} has {what} are not read: publish where to find the data")
+        what = (
+            f"{len(body)} bytes; more than {limit}"
+            if len(body) > limit
+            else f"more than {MAX_VALUES} values, which"
+        )
+        raise InvalidPayloadError(
+            f"{event.type!r} has {what} are not read: publish where to find the data"
+        )
     return Message(body, _properties(event))
 
 
@@ -83,7 +94,9 @@ def _envelope(event: Event[Any]) -> dict[str, Any]:
 
 
 def _properties(event: Event[Any]) -> dict[str, Any]:
-    timestamp = {"timestamp": int(event.timestamp.timestamp())} if event.timestamp.year >= _EPOCH else {}  # unsigned
+    timestamp = (
+        {"timestamp": int(event.timestamp.timestamp())} if event.timestamp.year >= _EPOCH else {}
+    )  # unsigned
     return {
         **timestamp,
         "message_id": event.id,
@@ -122,7 +135,11 @@ def too_large(size: int) -> str:
 
 def _has_too_many(body: bytes) -> bool:
     """Values: a comma goes before each but the first of its list or object."""
-    return len(body) > _FEW and body.count(b",") >= MAX_VALUES and _STRINGS.sub(b"", body).count(b",") >= MAX_VALUES
+    return (
+        len(body) > _FEW
+        and body.count(b",") >= MAX_VALUES
+        and _STRINGS.sub(b"", body).count(b",") >= MAX_VALUES
+    )
 
 
 def _content_type(properties: Mapping[str, Any]) -> str:
@@ -136,7 +153,9 @@ def _content_type(properties: Mapping[str, Any]) -> str:
             message = f"the body is said to be in {name[:80]!r}: only UTF-8 is read, not compressed"
             raise DecodeError(message)
     if content_type.strip() not in (CONTENT_TYPE, _PLAIN):
-        message = f"content type {content_type.strip()[:80]!r}: only {CONTENT_TYPE} and {_PLAIN} are read"
+        message = (
+            f"content type {content_type.strip()[:80]!r}: only {CONTENT_TYPE} and {_PLAIN} are read"
+        )
         raise DecodeError(message)
     return content_type.strip()
 
@@ -190,13 +209,17 @@ def _cloud_event(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(document: dict[str, Any], body: bytes, properties: Mapping[str, Any], routing_key: str) -> dict[str, Any]:
+def _plain(
+    document: dict[str, Any], body: bytes, properties: Mapping[str, Any], routing_key: str
+) -> dict[str, Any]:
     timestamp = properties.get("timestamp")
     return {
         "type": routing_key,
         "timestamp": _amqp_time(timestamp),
         "payload": document,
-        "id": str(properties.get("message_id") or _derived_id(f"{routing_key}\n{timestamp}\n", body)),
+        "id": str(
+            properties.get("message_id") or _derived_id(f"{routing_key}\n{timestamp}\n", body)
+        ),
         "source": properties.get("app_id") or None,
         "correlation_id": properties.get("correlation_id") or None,
     }
@@ -210,7 +233,9 @@ def _derived_id(where: str, body: bytes) -> str:
 
 def _event_of(attributes: dict[str, Any], routing_key: str) -> Event[Any]:
     if attributes["type"] != routing_key:
-        message = f"the event says type {attributes['type']!r:.300}, its routing key {routing_key!r}"
+        message = (
+            f"the event says type {attributes['type']!r:.300}, its routing key {routing_key!r}"
+        )
         raise TypeMismatchError(message)
     if not isinstance(attributes["payload"], dict | None):
         message = f"data is a {type(attributes['payload']).__name__}, not an object"
@@ -242,7 +267,12 @@ def _amqp_time(value: object) -> datetime | None:
 
 
 def _version(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _VERSION_DIGITS:
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isdigit()
+        and len(value) <= _VERSION_DIGITS
+    ):
         return int(value)  # CloudEvents libraries may carry extensions as strings
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value

@@ -62,7 +62,9 @@ class Event(Generic[P]):
     event_version: ClassVar[int] = 1
     event_source: ClassVar[str] = DEFAULT_SOURCE
     payload_model: ClassVar["builtins.type[Payload] | None"] = None
-    _plain_model: ClassVar["builtins.type[Payload] | None"] = None  # with which create() need not call __init__
+    _plain_model: ClassVar["builtins.type[Payload] | None"] = (
+        None  # with which create() need not call __init__
+    )
 
     # An event has these four itself, and of the others what its class does not say: that makes most of them cheap.
     type: str
@@ -76,7 +78,9 @@ class Event(Generic[P]):
     causation_id: str | None = None
     traceparent: str | None = None
 
-    def __init_subclass__(cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
         cls.payload_model = _declared_payload_model(cls) or cls.payload_model
         cls.event_source = source or cls.event_source
@@ -84,10 +88,16 @@ class Event(Generic[P]):
             cls.event_type, cls.event_version = validate_routing_key(type), version
             _register(cls)
         cls.source, cls.data_version = cls.event_source, cls.event_version
-        has_own_way = any(name in vars(each) for each in cls.__mro__[: cls.__mro__.index(Event)] for name in _MAKING)
+        has_own_way = any(
+            name in vars(each)
+            for each in cls.__mro__[: cls.__mro__.index(Event)]
+            for name in _MAKING
+        )
         cls._plain_model = cls.payload_model if cls.event_type and not has_own_way else None
 
-    def __new__(cls, type: object = "", *_: Any, data_version: int | None = None, **__: Any) -> Self:
+    def __new__(
+        cls, type: object = "", *_: Any, data_version: int | None = None, **__: Any
+    ) -> Self:
         made = event_class(type, data_version) if cls is Event and isinstance(type, str) else None
         return object.__new__(cast("builtins.type[Self]", made) if made else cls)
 
@@ -242,7 +252,9 @@ def _utc(timestamp: object) -> datetime:
     try:
         return timestamp.astimezone(UTC)
     except OverflowError:
-        message = f"timestamp is {timestamp.isoformat()}: in UTC that is not within the years 1 to 9999"
+        message = (
+            f"timestamp is {timestamp.isoformat()}: in UTC that is not within the years 1 to 9999"
+        )
         raise InvalidEventError(message) from None
 
 
@@ -294,7 +306,10 @@ def _declared_payload_model(cls: type) -> type[Payload] | None:
 def _register(cls: type[Event[Any]]) -> None:
     versions = _classes.setdefault(cls.event_type, {})
     taken = versions.get(_version(cls.event_version))
-    if taken and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):  # else a module reload
+    if taken and (taken.__module__, taken.__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):  # else a module reload
         message = (
             f"{cls.__module__}.{cls.__qualname__}: {cls.event_type!r} version {cls.event_version} is already "
             f"{taken.__module__}.{taken.__qualname__}; use that class, or another type or version"
@@ -324,9 +339,13 @@ def event_class(event_type: str, version: int | None = None) -> type[Event[Any]]
 # What is being handled
 
 # Event, subscription, attempt: bare, and in one variable, for every delivery sets it.
-_handled: ContextVar[tuple[Event[Any], str, int] | None] = ContextVar("qt_events.handled", default=None)
+_handled: ContextVar[tuple[Event[Any], str, int] | None] = ContextVar(
+    "qt_events.handled", default=None
+)
 
-current_attempt = _handled.get  #: the event whose handler runs here, its subscription's name, the attempt; or None
+current_attempt = (
+    _handled.get
+)  #: the event whose handler runs here, its subscription's name, the attempt; or None
 bind_attempt = _handled.set  #: makes it so, in the context that this is called in
 
 
@@ -346,7 +365,9 @@ def handled(event: Event[Any], subscription: str = "", attempt: int = 1) -> Cont
 def correlated(event: Event[Any]) -> Event[Any]:
     """`event`, as caused by the one being handled here, unless it says itself what caused it."""
     cause = current_event()
-    if cause is None or not event.is_root or event.id == cause.id:  # a handler may pass its own event on
+    if (
+        cause is None or not event.is_root or event.id == cause.id
+    ):  # a handler may pass its own event on
         return event
     return event.caused_by(cause)
 

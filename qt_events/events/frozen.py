@@ -13,8 +13,21 @@ from pydantic import BaseModel
 from qt_events.errors import InvalidPayloadError
 
 MAX_INT_BITS = 14_000  # Python and pydantic read integers of up to 4300 digits
-MAX_DEPTH = 100  # levels of a payload; JSON readers, pydantic's and others', refuse at 200 and some earlier
-TYPED_SCALARS = (str, int, bool, type(None), Enum, datetime, date, timedelta, Decimal, UUID)  # pydantic carries them
+MAX_DEPTH = (
+    100  # levels of a payload; JSON readers, pydantic's and others', refuse at 200 and some earlier
+)
+TYPED_SCALARS = (
+    str,
+    int,
+    bool,
+    type(None),
+    Enum,
+    datetime,
+    date,
+    timedelta,
+    Decimal,
+    UUID,
+)  # pydantic carries them
 
 
 def _refuse(self: object, *_: object, **__: object) -> NoReturn:
@@ -60,7 +73,9 @@ def _not_json(path: str, value: object) -> InvalidPayloadError:
 
 
 def _too_deep(path: str) -> InvalidPayloadError:
-    return InvalidPayloadError(f"{path:.80}... nests deeper than {MAX_DEPTH} levels, or contains itself: flatten it")
+    return InvalidPayloadError(
+        f"{path:.80}... nests deeper than {MAX_DEPTH} levels, or contains itself: flatten it"
+    )
 
 
 def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
@@ -81,7 +96,9 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
         case None | str() | int() | float():
             return value
         case Mapping():
-            return FrozenDict({_key(k, path): freeze(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()})
+            return FrozenDict(
+                {_key(k, path): freeze(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
+            )
         case list() | tuple():
             return FrozenList([freeze(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)])
     raise _not_json(path, value)
@@ -107,12 +124,18 @@ def freeze_field(value: Any, path: str, depth: int = 1) -> Any:
         raise _too_deep(path)
     match value:
         case dict():
-            return FrozenDict({k: freeze_field(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()})
+            return FrozenDict(
+                {k: freeze_field(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
+            )
         case list():
-            return FrozenList([freeze_field(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)])
+            return FrozenList(
+                [freeze_field(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
+            )
         case tuple():
             items = [freeze_field(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
-            return type(value)._make(items) if hasattr(value, "_make") else tuple(items)  # a NamedTuple stays one
+            return (
+                type(value)._make(items) if hasattr(value, "_make") else tuple(items)
+            )  # a NamedTuple stays one
         case set() | frozenset():
             return frozenset(freeze_field(v, path, depth + 1) for v in value)
     return _leaf(value, path)
@@ -126,6 +149,8 @@ def _leaf(value: Any, path: str) -> Any:
     if isinstance(value, BaseModel) and not isinstance(value, Mapping):
         message = f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, checked and frozen"
         raise InvalidPayloadError(message)
-    if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (
+        isinstance(value, float) and math.isfinite(value)
+    ):
         return value
     raise _not_json(path, value)

@@ -21,7 +21,9 @@ class Payload(BaseModel, Mapping[str, Any]):
     a producer may add one before its consumers know it; a missing or mistyped one is an error.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=()
+    )
 
     _containers: ClassVar[tuple[str, ...]] = ()  # fields that may hold something mutable
 
@@ -29,20 +31,30 @@ class Payload(BaseModel, Mapping[str, Any]):
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         hidden = _MAPPING_METHODS & cls.model_fields.keys()
         if hidden:
-            message = (
-                f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: name it otherwise"
-            )
+            message = f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: name it otherwise"
             raise InvalidPayloadError(message)
         cls._containers = cls._may_hold_mutable()
 
     @classmethod
     def _may_hold_mutable(cls) -> tuple[str, ...]:
-        return tuple(name for name, field in cls.__pydantic_fields__.items() if not _is_scalar(field.annotation))
+        return tuple(
+            name
+            for name, field in cls.__pydantic_fields__.items()
+            if not _is_scalar(field.annotation)
+        )
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /) -> CoreSchema:
-        if cls.__pydantic_fields__ and not cls._may_hold_mutable() and cls.model_post_init is Payload.model_post_init:
-            cls.__pydantic_post_init__ = None  # nothing to freeze: pydantic then takes half the time
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /
+    ) -> CoreSchema:
+        if (
+            cls.__pydantic_fields__
+            and not cls._may_hold_mutable()
+            and cls.model_post_init is Payload.model_post_init
+        ):
+            cls.__pydantic_post_init__ = (
+                None  # nothing to freeze: pydantic then takes half the time
+            )
         return handler(source)
 
     def model_post_init(self, _context: Any, /) -> None:

@@ -209,7 +209,9 @@ class HealthStatusChangedEvent(
         )
 
 
-class OpportunitiesUpdatedEvent(Event[OpportunitiesUpdated], type="opportunities.updated", source="opprank"):
+class OpportunitiesUpdatedEvent(
+    Event[OpportunitiesUpdated], type="opportunities.updated", source="opprank"
+):
     """OppRank ranked the symbols anew; Strategy Runtime Engine and Executor listen."""
 
     @classmethod

@@ -23,7 +23,9 @@ from qt_events.errors import InvalidPatternError
 T = TypeVar("T")
 
 MAX_BYTES = 255  # a routing key is a short string: AMQP 0-9-1, 4.2.5.3
-MEMO_SIZE = 4096  # keys; a program has tens of event types, only keys made up at run time exceed this
+MEMO_SIZE = (
+    4096  # keys; a program has tens of event types, only keys made up at run time exceed this
+)
 
 _WILDCARDS = ("*", "#")
 # AMQP forbids NUL in short strings, CloudEvents 1.0 ("Type System", String) every control character and surrogate.
@@ -63,15 +65,15 @@ def validate_routing_key(type: object) -> str:
 
 def _validate_words(noun: str, text: object) -> list[str]:
     if not isinstance(text, str):
-        message = (
-            f"{text!r:.200} is no {noun}: it must be a string of words with dots between, such as 'policy.updated'"
-        )
+        message = f"{text!r:.200} is no {noun}: it must be a string of words with dots between, such as 'policy.updated'"
         raise InvalidPatternError(message)
     if (size := len(text.encode(errors="surrogatepass"))) > MAX_BYTES:
         message = f"'{text[:40]}...' is no {noun}: it has {size} bytes in UTF-8, AMQP carries {MAX_BYTES}; shorten it"
         raise InvalidPatternError(message)
     if found := _FORBIDDEN.search(text):
-        message = f"{text!r} is no {noun}: take out {found.group()!r}, AMQP or CloudEvents forbids it"
+        message = (
+            f"{text!r} is no {noun}: take out {found.group()!r}, AMQP or CloudEvents forbids it"
+        )
         raise InvalidPatternError(message)
     if "" in text.split("."):
         message = f"{text!r} is no {noun}: it has an empty word; write words with exactly one dot between two of them"
@@ -123,7 +125,9 @@ class _Node(Generic[T]):
     def __init__(self, *, takes_any_word: bool = False) -> None:
         self.children: dict[str, _Node[T]] = {}
         self.entries: set[_Entry[T]] = set()
-        self.takes_any_word = takes_any_word  # the node of a `#`: whatever word comes, one is still there
+        self.takes_any_word = (
+            takes_any_word  # the node of a `#`: whatever word comes, one is still there
+        )
 
     def child(self, word: str) -> "_Node[T]":
         """The node behind `word`, made if need be."""
@@ -237,7 +241,9 @@ class RoutingIndex(Generic[T]):
         """Take the entry off the end of its path, and the nodes that nobody needs any more."""
         path = self._path(pattern)
         path[-1].entries.remove(entry)
-        for parent, word, node in zip(path[-2::-1], reversed(_words(pattern)), path[:0:-1], strict=True):
+        for parent, word, node in zip(
+            path[-2::-1], reversed(_words(pattern)), path[:0:-1], strict=True
+        ):
             if node.entries or node.children:
                 return
             del parent.children[word]

@@ -65,8 +65,12 @@ class Chosen:
     level: int | None = None
 
     def __post_init__(self) -> None:
-        self.format = self.format or format_option(FORMAT_VARIABLE, os.environ.get(FORMAT_VARIABLE) or None)
-        self.level = self.level or level_option(LEVEL_VARIABLE, os.environ.get(LEVEL_VARIABLE) or None)
+        self.format = self.format or format_option(
+            FORMAT_VARIABLE, os.environ.get(FORMAT_VARIABLE) or None
+        )
+        self.level = self.level or level_option(
+            LEVEL_VARIABLE, os.environ.get(LEVEL_VARIABLE) or None
+        )
 
 
 def format_option(name: str, value: object) -> LogFormat | None:
@@ -89,7 +93,9 @@ def level_option(name: str, value: object) -> int | None:
     raise InvalidOptionError(message)
 
 
-_by_program: dict[str, Any] = {}  # what configure_logging() was given last: a Celery worker goes by it too
+_by_program: dict[
+    str, Any
+] = {}  # what configure_logging() was given last: a Celery worker goes by it too
 
 
 def chosen() -> Chosen:
@@ -128,7 +134,9 @@ def configure_logging(
     handler.addFilter(EventFieldsFilter())
     handler.setFormatter(FORMATTERS[wanted.format or "text"]())
     for old in tuple(root.handlers):
-        if isinstance(old, _Handler) or (type(old) is logging.StreamHandler and old.stream is handler.stream):
+        if isinstance(old, _Handler) or (
+            type(old) is logging.StreamHandler and old.stream is handler.stream
+        ):
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(wanted.level or logging.INFO)

@@ -13,11 +13,17 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter as Encoding
 
-from qt_events.error_text import name_of_type, text_of
+from qt_events.errors import name_of_type, text_of
 
 LogFormat = Literal["text", "json"]
 
-FIELDS: Final = ("event_id", "event_type", "subscription", "attempt", "correlation_id")  #: of a record of a delivery
+FIELDS: Final = (
+    "event_id",
+    "event_type",
+    "subscription",
+    "attempt",
+    "correlation_id",
+)  #: of a record of a delivery
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -36,13 +42,19 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(record.created, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def _exception(record: logging.LogRecord) -> dict[str, str] | None:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
-        return {"traceback": record.exc_text} if record.exc_text else None  # a QueueHandler keeps the text alone
+        return (
+            {"traceback": record.exc_text} if record.exc_text else None
+        )  # a QueueHandler keeps the text alone
     shown = record.exc_text or "".join(traceback.format_exception(*record.exc_info))  # type: ignore[misc]
     return {"type": name_of_type(error), "message": text_of(error), "traceback": shown}
 
@@ -60,7 +72,9 @@ class _Formatter(logging.Formatter):
             return self.line(record)
         except Exception as error:  # noqa: BLE001  # logging would print a traceback between the lines
             told = f"a record from line {record.lineno} of {record.pathname} cannot be written: {text_of(error)}"
-            plain = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, told, None, None)
+            plain = logging.LogRecord(
+                record.name, record.levelno, record.pathname, record.lineno, told, None, None
+            )
             return self.line(plain)
 
 
@@ -83,7 +97,9 @@ class JsonFormatter(_Formatter):
         try:
             return _encoding.serialize_log_record(line)
         except Exception:  # noqa: BLE001  # a circle, a key that is no text, an object that cannot be shown
-            return _encoding.serialize_log_record({name: _as_json_carries_it(value) for name, value in line.items()})
+            return _encoding.serialize_log_record(
+                {name: _as_json_carries_it(value) for name, value in line.items()}
+            )
 
 
 def _object(record: logging.LogRecord) -> dict[str, Any]:
@@ -139,7 +155,9 @@ class TextFormatter(_Formatter):
         exception = _exception(record)
         for block in (exception and exception["traceback"], record.stack_info):
             lines += (f"  {each.translate(_ESCAPED)}" for each in (block or "").split("\n") if each)
-        return "\n".join(lines).encode(errors="backslashreplace").decode()  # half a surrogate pair fits no stream
+        return (
+            "\n".join(lines).encode(errors="backslashreplace").decode()
+        )  # half a surrogate pair fits no stream
 
 
 def tail(record: logging.LogRecord) -> str:
@@ -167,4 +185,7 @@ class WithFields(logging.Formatter):
         return self._other.format(record)
 
 
-FORMATTERS: Final[dict[LogFormat, Callable[[], logging.Formatter]]] = {"text": TextFormatter, "json": JsonFormatter}
+FORMATTERS: Final[dict[LogFormat, Callable[[], logging.Formatter]]] = {
+    "text": TextFormatter,
+    "json": JsonFormatter,
+}

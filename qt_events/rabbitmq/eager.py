@@ -7,25 +7,24 @@ has nothing to wait for.
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.dead_letters.record import now
-from qt_events.delivery.deliver import DeadLetter, Retry, deliver
+from qt_events.delivery.deliver import deliver
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Retry
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
-
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.runtime import Runtime
 
 
 class Eager:
     """The whole way of an event inside one call."""
 
-    def __init__(self, bus: "CeleryEventBus") -> None:
-        self._bus = bus
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self.dead_letters = DeadLetterStore(self._redeliver)
 
     async def publish(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
@@ -35,7 +34,7 @@ class Eager:
         for subscription in subscriptions:
             await self.run(received, subscription)
         if subscriptions:
-            self._bus.stats.count_dispatched(event.type)
+            self._runtime.stats.count_dispatched(event.type)
 
     def publish_sync(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
         """`publish`, for plain threads."""
@@ -43,24 +42,28 @@ class Eager:
 
     async def _redeliver(self, event: Event[Any], subscription: Subscription) -> None:
         """To whoever has the subscription's name now."""
-        await self.run(event, self._bus.subscriptions.served(subscription.name))
+        await self.run(event, self._runtime.subscriptions.served(subscription.name))
 
     async def run(self, event: Event[Any], subscription: Subscription) -> None:
         """All attempts of one delivery."""
         attempt, first_failed = 1, None
         while True:
-            with ThreadPoolExecutor(1) as executor:  # a thread each: a sync handler may publish, and so on without end
+            with ThreadPoolExecutor(
+                1
+            ) as executor:  # a thread each: a sync handler may publish, and so on without end
                 outcome = await deliver(
                     event,
                     subscription,
                     attempt,
                     executor=executor,
-                    watch=self._bus.watch,
-                    slow_after=self._bus.slow_after,
+                    watch=self._runtime.watch,
+                    slow_after=self._runtime.settings.slow_after,
                 )
-            self._bus.stats.outcome(subscription.name, event.type, outcome)
-            if self._bus.observer is not None:
-                self._bus.observer.concluded(Attempt(event.id, event.type, subscription.name, attempt, outcome))
+            self._runtime.stats.outcome(subscription.name, event.type, outcome)
+            if self._runtime.observer is not None:
+                self._runtime.observer.concluded(
+                    Attempt(event.id, event.type, subscription.name, attempt, outcome)
+                )
             if not isinstance(outcome, Retry):
                 break
             attempt, first_failed = attempt + 1, first_failed or now()

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
 from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
@@ -36,7 +36,9 @@ class Assertions:
     @overload
     def published(self, what: type[E], where: Callable[[E], bool] | None = None) -> list[E]: ...
     @overload
-    def published(self, what: str = "#", where: Callable[[Event[Any]], bool] | None = None) -> list[Event[Any]]: ...
+    def published(
+        self, what: str = "#", where: Callable[[Event[Any]], bool] | None = None
+    ) -> list[Event[Any]]: ...
 
     def published(self, what: Any = "#", where: Callable[[Any], bool] | None = None) -> list[Any]:
         """The events of this class or topic pattern that were published, oldest first."""
@@ -49,7 +51,11 @@ class Assertions:
     ) -> list[E]: ...
     @overload
     def assert_published(
-        self, what: str, *, times: int | None = None, where: Callable[[Event[Any]], bool] | None = None
+        self,
+        what: str,
+        *,
+        times: int | None = None,
+        where: Callable[[Event[Any]], bool] | None = None,
     ) -> list[Event[Any]]: ...
 
     def assert_published(
@@ -62,14 +68,18 @@ class Assertions:
         self._count(len(found), times, f"{wanted} published")
         return found
 
-    def assert_not_published(self, what: str | type[Event[Any]], *, where: Callable[[Any], bool] | None = None) -> None:
+    def assert_not_published(
+        self, what: str | type[Event[Any]], *, where: Callable[[Any], bool] | None = None
+    ) -> None:
         """No such event was published."""
         __tracebackhide__ = True
         self.assert_published(what, times=0, where=where)
 
     # Attempts
 
-    def attempts(self, subscription: Claimed | None = None, event: Event[Any] | None = None) -> list[Attempt]:
+    def attempts(
+        self, subscription: Claimed | None = None, event: Event[Any] | None = None
+    ) -> list[Attempt]:
         """Every attempt with its outcome, oldest first."""
         return self.journal.of(None if subscription is None else self._name(subscription), event)
 
@@ -86,7 +96,11 @@ class Assertions:
         found = [each for each in self.attempts(subscription, event) if each.outcome == Done()]
         if attempts is not None:
             found = [each for each in found if each.number == attempts]
-        self._count(len(found), times, self._delivery("delivered to", subscription, event) + _after(attempts))
+        self._count(
+            len(found),
+            times,
+            self._delivery("delivered to", subscription, event) + _after(attempts),
+        )
 
     def assert_not_delivered(self, subscription: Claimed, event: Event[Any] | None = None) -> None:
         """The handler never came to its end with the event: it was not called, or failed."""
@@ -108,7 +122,9 @@ class Assertions:
             for each in self.attempts(subscription, event)
             if isinstance(each.outcome, Retry) and _raised(each.outcome.failure, exception)
         ]
-        self._count(len(found), times, self._delivery("retried by", subscription, event) + _by(exception))
+        self._count(
+            len(found), times, self._delivery("retried by", subscription, event) + _by(exception)
+        )
         self._expected_retries.update(map(_delivery, found))
 
     # Dead letters
@@ -134,7 +150,12 @@ class Assertions:
             and _raised(each.outcome.failure, exception)
         ]
         because = f", {reason}" if reason else ""
-        wanted = self._delivery("dead-lettered by", subscription, event) + because + _by(exception) + _after(attempts)
+        wanted = (
+            self._delivery("dead-lettered by", subscription, event)
+            + because
+            + _by(exception)
+            + _after(attempts)
+        )
         self._count(len(found), times, wanted)
         self._expected_dead.update(map(_delivery, found))
 
@@ -142,7 +163,9 @@ class Assertions:
         """Nothing failed for good, or all that did was handled later."""
         __tracebackhide__ = True
         if dead := self.journal.dead:
-            raise AssertionError("\n".join(_obituary(dead, "dead letter", "where none was expected")))
+            raise AssertionError(
+                "\n".join(_obituary(dead, "dead letter", "where none was expected"))
+            )
 
     def expect(self, subscription: str, event_id: str) -> None:
         """The test knows of this dead letter."""
@@ -155,16 +178,26 @@ class Assertions:
     def leftovers(self) -> str:
         """What the test left behind without a word about it; empty if all is well."""
         dead = [each for each in self.journal.dead if _delivery(each) not in self._expected_dead]
-        failed = [each for each in self.journal.open.values() if each and _delivery(each) not in self._expected_retries]
+        failed = [
+            each
+            for each in self.journal.open.values()
+            if each and _delivery(each) not in self._expected_retries
+        ]
         untouched = [delivery for delivery, last in self.journal.open.items() if last is None]
         return "\n".join(
             [
-                *_obituary(dead, "dead letter", "that the test does not expect (bus.assert_dead_lettered)"),
                 *_obituary(
-                    failed, "failed delivery", "waiting for a retry (`await bus.join()`, or bus.assert_retried)"
+                    dead, "dead letter", "that the test does not expect (bus.assert_dead_lettered)"
+                ),
+                *_obituary(
+                    failed,
+                    "failed delivery",
+                    "waiting for a retry (`await bus.join()`, or bus.assert_retried)",
                 ),
                 *(
-                    [f"{counted(len(untouched), 'delivery')} without an outcome (`await bus.join()`)"]
+                    [
+                        f"{counted(len(untouched), 'delivery')} without an outcome (`await bus.join()`)"
+                    ]
                     if untouched
                     else []
                 ),
@@ -179,7 +212,9 @@ class Assertions:
             return
         wanted = "at least once" if times is None else counted(times, "time")
         unfinished = len(self.journal.open)
-        hint = f"{counted(unfinished, 'delivery')} without an outcome yet: `await bus.join()` first\n"
+        hint = (
+            f"{counted(unfinished, 'delivery')} without an outcome yet: `await bus.join()` first\n"
+        )
         raise AssertionError(
             f"{what}: {counted(found, 'time')}, expected {wanted}\n{hint if unfinished else ''}{told(self.journal)}"
         )
@@ -189,17 +224,24 @@ class Assertions:
 
     def _name(self, subscription: Claimed) -> str:
         """Of a subscription of this bus, or one that was seen at work."""
-        known = {**self._known, **dict.fromkeys(attempt.subscription for attempt in self.journal.attempts)}
+        known = {
+            **self._known,
+            **dict.fromkeys(attempt.subscription for attempt in self.journal.attempts),
+        }
         if subscription in known and isinstance(subscription, str):
             return subscription
         by_handler = [each.name for each in self._known.values() if each.handler == subscription]
         if by_handler:
             return by_handler[0]
-        raise UnknownSubscriptionError(f"no subscription {subscription!r}; there are: {', '.join(known) or 'none'}")
+        raise UnknownSubscriptionError(
+            f"no subscription {subscription!r}; there are: {', '.join(known) or 'none'}"
+        )
 
 
 def _is(event: Event[Any], what: str | type[Event[Any]]) -> bool:
-    return isinstance(event, what) if isinstance(what, type) else matches(pattern_of(what), event.type)
+    return (
+        isinstance(event, what) if isinstance(what, type) else matches(pattern_of(what), event.type)
+    )
 
 
 def _title(what: str | type[Event[Any]]) -> str:
@@ -226,7 +268,11 @@ def _raised(failure: Failure, wanted: type[BaseException] | None) -> bool:
     found: Any = getattr(sys.modules.get(module or "builtins"), name, None)
     if isinstance(found, type):
         return issubclass(found, wanted)
-    own = wanted.__qualname__ if wanted.__module__ == "builtins" else f"{wanted.__module__}.{wanted.__qualname__}"
+    own = (
+        wanted.__qualname__
+        if wanted.__module__ == "builtins"
+        else f"{wanted.__module__}.{wanted.__qualname__}"
+    )
     return failure.exception_type == own  # one of a local class
 
 
@@ -234,7 +280,9 @@ def _obituary(attempts: Sequence[Attempt], noun: str, what: str) -> list[str]:
     """How many, then each with its handler's traceback; nothing if there are none."""
     lines = [f"{counted(len(attempts), noun)} {what}:"] if attempts else []
     for each in attempts:
-        lines.append(f"  {each.subscription}, {each.event_type}: attempt {each.number} {outcome(each.outcome)}")
+        lines.append(
+            f"  {each.subscription}, {each.event_type}: attempt {each.number} {outcome(each.outcome)}"
+        )
         if not isinstance(each.outcome, Done) and each.outcome.failure.traceback:
             lines.append(indented(each.outcome.failure.traceback))
     return lines

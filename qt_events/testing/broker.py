@@ -40,15 +40,24 @@ class PrivateBroker(Node):
     this process is killed. Linux and macOS. Not safe to be driven from several threads at once.
     """
 
-    def __init__(self, *, startup_timeout: float = 90.0, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, startup_timeout: float = 90.0, settings: Mapping[str, str] | None = None
+    ) -> None:
         """`startup_timeout` in seconds, for each start and restart; `settings` are more lines of its rabbitmq.conf."""
-        super().__init__(ErlangHost("qt-events-broker-"), startup_timeout=startup_timeout, settings=settings)
+        super().__init__(
+            ErlangHost("qt-events-broker-"), startup_timeout=startup_timeout, settings=settings
+        )
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
@@ -62,7 +71,9 @@ class PrivateBroker(Node):
         BrokerError with the end of its log if that takes longer than `startup_timeout`, or if no RabbitMQ is installed.
         """
         if self._host.is_open:
-            raise BusStateError(f"{self.name} has been started already; stop() it first, or use restart()")
+            raise BusStateError(
+                f"{self.name} has been started already; stop() it first, or use restart()"
+            )
         rabbitmq_bin()
         self._host.open()
         try:

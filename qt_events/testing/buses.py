@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from qt_events.backends import create_event_bus
+from qt_events.bus import create_event_bus
 from qt_events.errors import InvalidOptionError
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.observed import ObservedEventBus
@@ -26,7 +26,9 @@ class Buses:
     async def open(self, **options: Any) -> ObservedEventBus:
         """One more, running. InvalidOptionError if the backend has no such option."""
         if "clock" in options:
-            raise InvalidOptionError("the bus of a test has a clock of its own already: event_bus.clock")
+            raise InvalidOptionError(
+                "the bus of a test has a clock of its own already: event_bus.clock"
+            )
         bus = self._made({"grace": _GRACE, **options})
         await bus.__aenter__()
         self.opened.append(bus)
@@ -36,7 +38,9 @@ class Buses:
         match self._backend:
             case "memory":
                 clock = ManualClock()
-                return ObservedEventBus(create_event_bus("memory://", clock=clock, **options), clock)
+                return ObservedEventBus(
+                    create_event_bus("memory://", clock=clock, **options), clock
+                )
             case "eager":
                 bus = cast("Any", create_event_bus(_NOBODY, **options))
                 bus.app.conf.task_always_eager = True

@@ -22,5 +22,9 @@ class Choice:
             return cls(text)
         if text.startswith(("amqp://", "amqps://")):
             return cls("rabbitmq", text)
-        shown = f"{urlsplit(text).scheme}://..." if "://" in text else repr(text)  # a URL may hold a password
-        raise InvalidOptionError(f"event bus {shown}: there are {', '.join(BACKENDS)} and amqp://user:password@host/")
+        shown = (
+            f"{urlsplit(text).scheme}://..." if "://" in text else repr(text)
+        )  # a URL may hold a password
+        raise InvalidOptionError(
+            f"event bus {shown}: there are {', '.join(BACKENDS)} and amqp://user:password@host/"
+        )

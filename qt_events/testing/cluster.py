@@ -31,7 +31,13 @@ class PrivateCluster:
         names = [new_name() for _ in range(_SIZE)]
         settings = _formation(names)
         self.nodes = tuple(
-            Node(self._host, name=name, label=f"node-{number}", startup_timeout=startup_timeout, settings=settings)
+            Node(
+                self._host,
+                name=name,
+                label=f"node-{number}",
+                startup_timeout=startup_timeout,
+                settings=settings,
+            )
             for number, name in enumerate(names, 1)
         )
 
@@ -39,7 +45,12 @@ class PrivateCluster:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
@@ -95,7 +106,9 @@ class PrivateCluster:
 
         Returns when there is one and it is up; BrokerError if none was elected within `startup_timeout`.
         """
-        self._wait_for(lambda: self._leader(queue, vhost) is not None, f"elected a leader of {queue}")
+        self._wait_for(
+            lambda: self._leader(queue, vhost) is not None, f"elected a leader of {queue}"
+        )
         leader = self._leader(queue, vhost)
         assert leader is not None
         return leader
@@ -114,7 +127,9 @@ class PrivateCluster:
 
     def _is_whole(self) -> bool:
         # RabbitMQ's own question before a node is taken down: a queue's member that has not come back counts as gone.
-        return len(self._up()) == _SIZE and all(node.management.check(_CRITICAL) for node in self.nodes)
+        return len(self._up()) == _SIZE and all(
+            node.management.check(_CRITICAL) for node in self.nodes
+        )
 
     def _up(self) -> list[Node]:
         up = [node for node in self.nodes if node.is_up]
@@ -140,12 +155,20 @@ class PrivateCluster:
                 trouble = error
             time.sleep(_POLL)
         nodes = ", ".join(map(repr, self.nodes))
-        raise BrokerError(f"the cluster of {nodes} has not {what} in {self._timeout} s") from trouble
+        raise BrokerError(
+            f"the cluster of {nodes} has not {what} in {self._timeout} s"
+        ) from trouble
 
 
 def _formation(names: Sequence[str]) -> dict[str, str]:
     """Lines of rabbitmq.conf (RabbitMQ, Cluster Formation and Peer Discovery)."""
-    listed = {f"cluster_formation.classic_config.nodes.{number}": name for number, name in enumerate(names, 1)}
+    listed = {
+        f"cluster_formation.classic_config.nodes.{number}": name
+        for number, name in enumerate(names, 1)
+    }
     # The first to take the lock looks for peers in vain, five seconds long unless told otherwise; the others join it.
-    haste = {"cluster_formation.discovery_retry_limit": "1", "cluster_formation.discovery_retry_interval": "100"}
+    haste = {
+        "cluster_formation.discovery_retry_limit": "1",
+        "cluster_formation.discovery_retry_interval": "100",
+    }
     return {"cluster_formation.peer_discovery_backend": "classic_config", **haste, **listed}

@@ -67,7 +67,11 @@ class ErlangHost:
     def environment(self) -> dict[str, str]:
         """Of a process on it."""
         # What is set for another broker, by the user or by the machine's /etc/rabbitmq, must not leak into this one.
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("RABBITMQ_", "ERL_"))
+        }
         return inherited | {
             "HOME": str(self.folder / "home"),
             "LANG": "C.UTF-8",

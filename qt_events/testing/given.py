@@ -18,7 +18,9 @@ class GivenBroker:
 
     def __init__(self, url: str, management_url: str | None = None) -> None:
         if not _is_amqp(url):
-            raise InvalidUrlError(f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {_shown(url)}")
+            raise InvalidUrlError(
+                f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {_shown(url)}"
+            )
         self.url = url
         self.management_url = management_url or _beside(url)
         self.management = Management(self.management_url, url)
@@ -45,7 +47,9 @@ class GivenBroker:
         self._refuse(f"run rabbitmqctl {' '.join(arguments)} on")
 
     def _refuse(self, what: str) -> Never:
-        raise NotSupportedError(f"tests may not {what} the broker that {BROKER_URL} lends: install rabbitmq-server")
+        raise NotSupportedError(
+            f"tests may not {what} the broker that {BROKER_URL} lends: install rabbitmq-server"
+        )
 
 
 def _is_amqp(url: str) -> bool:

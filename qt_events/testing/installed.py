@@ -33,5 +33,7 @@ def program(name: str) -> str:
     """The path of one of Erlang's own, or a BrokerError that names it."""
     found = shutil.which(name)
     if found is None:
-        raise BrokerError(f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed")
+        raise BrokerError(
+            f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed"
+        )
     return found

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qt_events.delivery.deliver import DeadLetter, Retry
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Retry
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
 
@@ -27,9 +27,13 @@ class Journal:
     def __init__(self) -> None:
         self.publications: list[Publication] = []
         self.attempts: list[Attempt] = []
-        self.on_change: Callable[[], None] | None = None  #: called after each entry, on whichever thread wrote it
+        self.on_change: Callable[[], None] | None = (
+            None  #: called after each entry, on whichever thread wrote it
+        )
         self._last: dict[Delivery, Attempt] = {}
-        self._open: dict[Delivery, Attempt | None] = {}  # without a final outcome: the last failed attempt, if any
+        self._open: dict[
+            Delivery, Attempt | None
+        ] = {}  # without a final outcome: the last failed attempt, if any
         self._waiting = 0  # of those, how many have failed
         self._lock = threading.Lock()
 
@@ -39,7 +43,10 @@ class Journal:
         with self._lock:
             self.publications.append(Publication(event, names))
             for name in names:
-                if (event.id, name) not in self._last:  # over RabbitMQ the outcome may come before the confirm
+                if (
+                    event.id,
+                    name,
+                ) not in self._last:  # over RabbitMQ the outcome may come before the confirm
                     self._open.setdefault((event.id, name), None)
         self._tell()
 
@@ -78,7 +85,11 @@ class Journal:
     def dead(self) -> list[Attempt]:
         """The deliveries whose last attempt made a dead letter."""
         with self._lock:
-            return [attempt for attempt in self._last.values() if isinstance(attempt.outcome, DeadLetter)]
+            return [
+                attempt
+                for attempt in self._last.values()
+                if isinstance(attempt.outcome, DeadLetter)
+            ]
 
     def event(self, event_id: str) -> Event[Any] | None:
         """The event, if it was published here."""
@@ -89,5 +100,6 @@ class Journal:
         return [
             attempt
             for attempt in tuple(self.attempts)
-            if subscription in (None, attempt.subscription) and (event is None or attempt.event_id == event.id)
+            if subscription in (None, attempt.subscription)
+            and (event is None or attempt.event_id == event.id)
         ]

@@ -40,12 +40,16 @@ class Keeper:
         self.folder = Path(tempfile.mkdtemp(prefix=prefix))
         (self.folder / "pids").mkdir()
         self._shell = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEP, "keeper", str(self.folder)], stdin=subprocess.PIPE, start_new_session=True
+            ["/bin/sh", "-c", _KEEP, "keeper", str(self.folder)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._close = weakref.finalize(self, _close, os.getpid(), self._shell, self._processes)
 
-    def spawn(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, name: str, command: Sequence[str], env: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         """Start `command` as the leader of a process group; its output goes to `<name>.out` in the folder."""
         # A session of its own: Ctrl-C in the terminal is for the tests, which then close what they opened.
         with (self.folder / f"{name}.out").open("ab") as output:
@@ -83,7 +87,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _close(owner: int, shell: subprocess.Popen[bytes], processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def _close(
+    owner: int, shell: subprocess.Popen[bytes], processes: dict[str, subprocess.Popen[bytes]]
+) -> None:
     # A forked child runs the same exit hooks: what its parent made is not its own to end.
     if os.getpid() != owner:
         return

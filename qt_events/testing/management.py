@@ -66,7 +66,9 @@ class Management:
 
     def connections(self, vhost: str | None = None) -> list[dict[str, Any]]:
         """The open client connections, of one vhost or of all; a new one shows up some milliseconds after it opened."""
-        return self._listed("/connections" if vhost is None else f"/vhosts/{_quoted(vhost)}/connections")
+        return self._listed(
+            "/connections" if vhost is None else f"/vhosts/{_quoted(vhost)}/connections"
+        )
 
     def close_connections(self, vhost: str | None = None) -> int:
         """Close them from the broker's side, as an operator or a failing network would; how many there were."""
@@ -107,7 +109,12 @@ class Management:
         return listed
 
     def _request(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, missing_ok: bool = False
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        missing_ok: bool = False,
     ) -> bytes:
         status, answer = self._asked(method, path, body)
         if missing_ok and status == http.client.NOT_FOUND:
@@ -116,21 +123,29 @@ class Management:
 
     def _accepted(self, method: str, path: str, status: int, answer: bytes) -> bytes:
         if status >= http.client.BAD_REQUEST:
-            raise BrokerError(f"{method} {path} at {self._place}: {status} {answer.decode(errors='replace')}")
+            raise BrokerError(
+                f"{method} {path} at {self._place}: {status} {answer.decode(errors='replace')}"
+            )
         return answer
 
-    def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+    def _asked(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> tuple[int, bytes]:
         try:
             return self._answer(method, path, body)
         except OSError as error:
-            raise BrokerError(f"RabbitMQ's management API does not answer at {self._place}: {error}") from error
+            raise BrokerError(
+                f"RabbitMQ's management API does not answer at {self._place}: {error}"
+            ) from error
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
         https = self._url.scheme == "https"
         connect = http.client.HTTPSConnection if https else http.client.HTTPConnection
         connection = connect(self._url.hostname or "127.0.0.1", self._url.port, timeout=_TIMEOUT)
         try:
-            connection.request(method, f"/api{path}", None if body is None else json.dumps(body), self._headers)
+            connection.request(
+                method, f"/api{path}", None if body is None else json.dumps(body), self._headers
+            )
             answer = connection.getresponse()
             return answer.status, answer.read()
         except http.client.HTTPException as error:
@@ -145,7 +160,10 @@ class Management:
 
     @property
     def _headers(self) -> dict[str, str]:
-        user, password = unquote(self._url.username or "guest"), unquote(self._url.password or "guest")
+        user, password = (
+            unquote(self._url.username or "guest"),
+            unquote(self._url.password or "guest"),
+        )
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         return {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
 

@@ -28,7 +28,9 @@ raft.wal_max_size_bytes = 33554432
 _ADVANCED = "[{rabbit, [{quorum_tick_interval, 1000}, {dead_letter_worker_publisher_confirm_timeout, 2000}]}].\n"
 
 # Schedulers that do not spin while idle: several nodes and the tests share a few cores.
-_ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+_ERLANG = (
+    "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+)
 
 # On every node of the cluster; a single one is a cluster of its own.
 _SYNC = """\
@@ -85,9 +87,13 @@ class Node:
         BrokerError with the end of its log if that takes longer than `startup_timeout`.
         """
         node = self._alive()
-        self._wait_for(lambda: node.poll() is not None or self.management.is_ready(self._amqp), "came up")
+        self._wait_for(
+            lambda: node.poll() is not None or self.management.is_ready(self._amqp), "came up"
+        )
         if node.poll() is not None:
-            raise BrokerError(f"{self.name} ended with status {node.returncode} while starting\n{self._log_tail()}")
+            raise BrokerError(
+                f"{self.name} ended with status {node.returncode} while starting\n{self._log_tail()}"
+            )
 
     def settle(self) -> None:
         """Returns when what has been declared so far is on disk; call it before a `kill` soon after a declare.
@@ -115,7 +121,9 @@ class Node:
         """SIGSTOP: connections stay open, new ones are accepted by the kernel, and nobody answers on them."""
         node = self._alive()
         node.send_signal(signal.SIGSTOP)
-        if hasattr(os, "waitid"):  # not on macOS; on a busy machine some of its threads go on for a while
+        if hasattr(
+            os, "waitid"
+        ):  # not on macOS; on a busy machine some of its threads go on for a while
             os.waitid(os.P_PID, node.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
@@ -134,10 +142,18 @@ class Node:
         """The output of `rabbitmqctl --quiet <arguments>` on this node; BrokerError with its words if it fails."""
         command = [str(rabbitmq_bin() / "rabbitmqctl"), "--quiet", "--node", self.name, *arguments]
         done = subprocess.run(
-            command, env=self._environment, cwd=self._place, capture_output=True, text=True, timeout=60, check=False
+            command,
+            env=self._environment,
+            cwd=self._place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         if done.returncode != 0:
-            raise BrokerError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+            raise BrokerError(
+                f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}"
+            )
         return done.stdout
 
     def forget(self) -> None:
@@ -161,7 +177,9 @@ class Node:
         for name in ("data", "log", "none"):
             (self._place / name).mkdir(parents=True)
         more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
-        (self._place / "rabbitmq.conf").write_text(_CONFIG.format(amqp=self._amqp, http=self._http) + more)
+        (self._place / "rabbitmq.conf").write_text(
+            _CONFIG.format(amqp=self._amqp, http=self._http) + more
+        )
         (self._place / "advanced.config").write_text(_ADVANCED)
         (self._place / "plugins").write_text("[rabbitmq_management].\n")
         (self._place / "rabbitmq-env.conf").touch()
@@ -200,18 +218,24 @@ class Node:
 
     def _set_watermark(self, share: str, *, alarmed: bool) -> None:
         self.rabbitmqctl("set_vm_memory_high_watermark", share)
-        self._wait_for(lambda: self.management.is_alarmed() is alarmed, f"set its memory alarm to {alarmed}")
+        self._wait_for(
+            lambda: self.management.is_alarmed() is alarmed, f"set its memory alarm to {alarmed}"
+        )
 
     def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._startup_timeout
         while not condition():
             if time.monotonic() > deadline:
-                raise BrokerError(f"{self.name} has not {what} in {self._startup_timeout} s\n{self._log_tail()}")
+                raise BrokerError(
+                    f"{self.name} has not {what} in {self._startup_timeout} s\n{self._log_tail()}"
+                )
             time.sleep(0.05)
 
     def _log_tail(self) -> str:
         logs = [self._host.folder / f"{self._label}.out", *sorted(self._place.glob("log/*.log"))]
-        return "\n".join(line for log in logs for line in log.read_text(errors="replace").splitlines()[-12:])
+        return "\n".join(
+            line for log in logs for line in log.read_text(errors="replace").splitlines()[-12:]
+        )
 
 
 def new_name() -> str:

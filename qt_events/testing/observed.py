@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters.record import DeadLetterRecord, DeadLetters, OnLook
+from qt_events.dead_letters.record import DeadLetterRecord, DeadLetters, OnScan
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BusStateError, NotSupportedError
@@ -73,7 +73,13 @@ class ObservedEventBus(Assertions):
     ) -> Subscription:
         """See EventBus."""
         subscription = self.bus.subscribe(
-            event_type, handler, name=name, when=when, retry=retry, concurrency=concurrency, broadcast=broadcast
+            event_type,
+            handler,
+            name=name,
+            when=when,
+            retry=retry,
+            concurrency=concurrency,
+            broadcast=broadcast,
         )
         self._known[subscription.name] = subscription
         return subscription
@@ -146,7 +152,10 @@ class ObservedEventBus(Assertions):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         """See EventBus."""
         await self.bus.__aexit__(kind, error, tb)
@@ -179,23 +188,27 @@ class _LookedAt:
         self._test.expect(record.subscription, record.event_id)
         return record
 
-    async def list(self, subscription: str | None = None, limit: int = 1000) -> Sequence[DeadLetterRecord]:
+    async def list(
+        self, subscription: str | None = None, limit: int = 1000
+    ) -> Sequence[DeadLetterRecord]:
         """See DeadLetters."""
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
     async def stream(
-        self, subscription: str | None = None, *, on_look: OnLook | None = None
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
         """See DeadLetters."""
-        async with aclosing(self._letters.stream(subscription, on_look=on_look)) as records:
+        async with aclosing(self._letters.stream(subscription, on_scan=on_scan)) as records:
             async for record in records:
                 yield self._expect(record)
 
     async def show(
-        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
         """See DeadLetters."""
-        return self._expect(await self._letters.show(id, subscription=subscription, on_look=on_look))
+        return self._expect(
+            await self._letters.show(id, subscription=subscription, on_scan=on_scan)
+        )
 
     async def discard(self, id: str) -> None:
         """See DeadLetters."""

@@ -36,7 +36,10 @@ def _as_root() -> list[str] | None:
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")
-    if sudo is None or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0:
+    if (
+        sudo is None
+        or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0
+    ):
         return None
     return [sudo, "-n"]
 
@@ -44,4 +47,7 @@ def _as_root() -> list[str] | None:
 def _last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     # apt says what went wrong in lines that begin with E:, and may go on talking after them.
-    return next((line for line in reversed(lines) if line.startswith("E:")), lines[-1] if lines else "no output")
+    return next(
+        (line for line in reversed(lines) if line.startswith("E:")),
+        lines[-1] if lines else "no output",
+    )

@@ -53,7 +53,12 @@ class PrivatePostgres:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
@@ -108,8 +113,20 @@ class PrivatePostgres:
         if user is not None:
             os.chown(self._data, user.pw_uid, user.pw_gid)
             os.chown(secret, user.pw_uid, user.pw_gid)
-            self._before = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--"]
-        options = ["--auth=scram-sha-256", f"--username={_USER}", f"--pwfile={secret}", "--encoding=UTF8", "--no-sync"]
+            self._before = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--clear-groups",
+                "--",
+            ]
+        options = [
+            "--auth=scram-sha-256",
+            f"--username={_USER}",
+            f"--pwfile={secret}",
+            "--encoding=UTF8",
+            "--no-sync",
+        ]
         self._must("initdb", f"--pgdata={self._data}", "--locale=C", *options, before=self._before)
         secret.unlink()
 
@@ -129,7 +146,9 @@ class PrivatePostgres:
             self._server = self._keeper.spawn("server", command, _environment())
             while self._server.poll() is None and not self._answers():
                 if time.monotonic() > deadline:
-                    raise PostgresError(f"PostgreSQL is not up after {self._startup_timeout:g} s\n{self._log_tail()}")
+                    raise PostgresError(
+                        f"PostgreSQL is not up after {self._startup_timeout:g} s\n{self._log_tail()}"
+                    )
                 time.sleep(_POLL)
             if self._server.poll() is None:
                 return
@@ -144,7 +163,12 @@ class PrivatePostgres:
         server.wait(self._startup_timeout)
 
     def _answers(self) -> bool:
-        command = [str(_bin() / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self._port}"]
+        command = [
+            str(_bin() / "pg_isready"),
+            "--quiet",
+            "--host=127.0.0.1",
+            f"--port={self._port}",
+        ]
         return subprocess.run(command, env=_environment(), check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -229,7 +253,9 @@ def _bin() -> Path:
 
 def _environment() -> dict[str, str]:
     """What is set for another server must not leak into this one."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
+    return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {
+        "LC_ALL": "C"
+    }
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

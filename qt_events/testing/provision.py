@@ -124,7 +124,11 @@ def ensure(names: Iterable[str] = NEEDS) -> Provision:
     lines = {need: _line(need, just_installed=need in missing) for need in needs}
     return Provision(
         there=tuple(line for line in lines.values() if line),
-        missing=tuple(f"{need.advice} ({trouble or 'installed, but not found'})" for need in needs if not lines[need]),
+        missing=tuple(
+            f"{need.advice} ({trouble or 'installed, but not found'})"
+            for need in needs
+            if not lines[need]
+        ),
     )
 
 
@@ -136,7 +140,9 @@ def _line(need: Need, *, just_installed: bool) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 and a line for each thing that says what tests use; 1 and a line on stderr for each that cannot be had."""
-    parser = argparse.ArgumentParser(prog="python -m qt_events.testing.provision", description="What tests need.")
+    parser = argparse.ArgumentParser(
+        prog="python -m qt_events.testing.provision", description="What tests need."
+    )
     parser.add_argument(
         "--ensure", nargs="*", choices=NEEDS, required=True, metavar="NAME",
         help=f"install what is missing of {', '.join(NEEDS)}; by default all",

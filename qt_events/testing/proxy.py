@@ -18,7 +18,9 @@ from qt_events.testing.wire import Way, Wire, abort
 T = TypeVar("T")
 Direction = Literal["both", "to_target", "from_target"]
 
-_PATIENCE = 30.0  # seconds for the proxy's thread to do what it is told, which takes it milliseconds
+_PATIENCE = (
+    30.0  # seconds for the proxy's thread to do what it is told, which takes it milliseconds
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,12 @@ class Proxy:
         self._tell(self._door.open())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def url_for(self, url: str) -> str:
@@ -179,7 +186,13 @@ class _Door:
 
     async def count(self) -> Traffic:
         there, back = self._ways["to_target"], self._ways["from_target"]
-        return Traffic(self._accepted, len(self._wires), there.forwarded, back.forwarded, there.cuts + back.cuts)
+        return Traffic(
+            self._accepted,
+            len(self._wires),
+            there.forwarded,
+            back.forwarded,
+            there.cuts + back.cuts,
+        )
 
     async def change(self, direction: Direction, change: Callable[[Way], Any]) -> None:
         for name, way in self._ways.items():
@@ -211,13 +224,17 @@ class _Door:
             task = asyncio.create_task(self._serve(client))
             self._clients.add(task)
             task.add_done_callback(self._clients.discard)
-            task.add_done_callback(lambda _: abort(client))  # not in _serve: cancelled soon enough, that never begins
+            task.add_done_callback(
+                lambda _: abort(client)
+            )  # not in _serve: cancelled soon enough, that never begins
 
     async def _serve(self, client: socket.socket) -> None:
         target = socket.socket()
         target.settimeout(0)
         try:
-            await self._ways["to_target"].open.wait()  # a client in a black hole hears nothing of its target
+            await self._ways[
+                "to_target"
+            ].open.wait()  # a client in a black hole hears nothing of its target
             with suppress(OSError):
                 await asyncio.get_running_loop().sock_connect(target, self._target)
                 await self._pump(client, target)

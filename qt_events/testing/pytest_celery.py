@@ -109,7 +109,10 @@ def celery_worker_options() -> list[str]:
 @pytest.fixture
 def celery_worker_environment(rabbitmq_url: str) -> dict[str, str]:
     """What workers see beside the tests' own environment: the broker, and the tests' import path."""
-    return {"CELERY_BROKER_URL": rabbitmq_url, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    return {
+        "CELERY_BROKER_URL": rabbitmq_url,
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+    }
 
 
 @pytest.fixture
@@ -132,13 +135,17 @@ def celery_backend_cluster() -> CeleryBackendCluster | None:
 
 @pytest.fixture
 def celery_worker_process(
-    celery_app_name: str, celery_worker_environment: dict[str, str], celery_worker_options: list[str]
+    celery_app_name: str,
+    celery_worker_environment: dict[str, str],
+    celery_worker_options: list[str],
 ) -> Iterator[Callable[[str], WorkerProcess]]:
     """Makes worker processes, by name, not started; killed at the end of the test."""
     made: list[WorkerProcess] = []
 
     def make(name: str) -> WorkerProcess:
-        made.append(WorkerProcess(celery_app_name, name, celery_worker_environment, celery_worker_options))
+        made.append(
+            WorkerProcess(celery_app_name, name, celery_worker_environment, celery_worker_options)
+        )
         return made[-1]
 
     yield make
@@ -154,7 +161,9 @@ def celery_worker_cluster(
     celery_worker_count: int,
 ) -> "WorkerCluster":
     """The workers, started together, each ready."""
-    processes = [celery_worker_process(f"worker{number}") for number in range(1, celery_worker_count + 1)]
+    processes = [
+        celery_worker_process(f"worker{number}") for number in range(1, celery_worker_count + 1)
+    ]
     for process in processes:
         process.start()
     request.node.stash[_PROCESSES] = processes
@@ -172,11 +181,15 @@ def celery_event_bus(rabbitmq_url: str) -> "Iterator[CeleryEventBus]":
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that fails reports what its workers wrote."""
     report = yield
     if report.failed:
-        report.sections += [(f"log of {each.name}", each.logs()) for each in item.stash.get(_PROCESSES, [])]
+        report.sections += [
+            (f"log of {each.name}", each.logs()) for each in item.stash.get(_PROCESSES, [])
+        ]
     return report
 
 
@@ -187,7 +200,9 @@ class Worker(CeleryTestWorker):
 
     def get_running_processes_info(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
         """Asked by a program inside of pytest-celery's image: NotSupportedError."""
-        raise NotSupportedError("there is no container to look into: worker.container.id is the worker's process id")
+        raise NotSupportedError(
+            "there is no container to look into: worker.container.id is the worker's process id"
+        )
 
 
 class WorkerCluster(CeleryWorkerCluster):
@@ -201,5 +216,7 @@ class WorkerCluster(CeleryWorkerCluster):
         """Return when each of the texts was written by any of the workers; AssertionError that names those missing."""
         deadline = time.monotonic() + timeout
         while missing := [text for text in texts if text not in self.logs()]:
-            assert time.monotonic() < deadline, f"not in any worker's log within {timeout:g} s: {missing}"
+            assert time.monotonic() < deadline, (
+                f"not in any worker's log within {timeout:g} s: {missing}"
+            )
             time.sleep(_POLL)

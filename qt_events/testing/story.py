@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.events.event import Event
 from qt_events.testing.journal import Journal, Publication
 
@@ -17,14 +17,18 @@ def told(journal: Journal) -> str:
     """Every event that was published, in order, with each attempt to deliver it."""
     lines = [line for each in tuple(journal.publications) for line in _publication(each, journal)]
     lines += _from_elsewhere(journal)
-    return "\n".join(["what happened:", *lines]) if lines else "what happened: nothing was published"
+    return (
+        "\n".join(["what happened:", *lines]) if lines else "what happened: nothing was published"
+    )
 
 
 def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
     event = publication.event
     yield f"  {named(event)} {short(repr(_plain(event.payload)))}"
     attempts = journal.of(event=event)
-    heard = dict.fromkeys((*publication.subscriptions, *(attempt.subscription for attempt in attempts)))
+    heard = dict.fromkeys(
+        (*publication.subscriptions, *(attempt.subscription for attempt in attempts))
+    )
     if not heard:
         yield f"    nobody is subscribed to {event.type}"
     for name in heard:
@@ -33,7 +37,9 @@ def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
 
 def _plain(payload: Mapping[str, Any]) -> dict[str, Any]:
     """An enum by its value, as it goes over the wire."""
-    return {key: value.value if isinstance(value, Enum) else value for key, value in payload.items()}
+    return {
+        key: value.value if isinstance(value, Enum) else value for key, value in payload.items()
+    }
 
 
 def _from_elsewhere(journal: Journal) -> Iterator[str]:
@@ -45,7 +51,10 @@ def _from_elsewhere(journal: Journal) -> Iterator[str]:
 
 
 def _course(attempts: Iterable[Attempt]) -> str:
-    return "; ".join(f"attempt {each.number} {outcome(each.outcome)}" for each in attempts) or "no outcome yet"
+    return (
+        "; ".join(f"attempt {each.number} {outcome(each.outcome)}" for each in attempts)
+        or "no outcome yet"
+    )
 
 
 def named(event: Event[Any]) -> str:
@@ -68,7 +77,11 @@ def outcome(of: Outcome) -> str:
 
 def exception(failure: Failure) -> str:
     """Its last line in a traceback."""
-    return short(f"{failure.exception_type}: {failure.message}" if failure.message else failure.exception_type)
+    return short(
+        f"{failure.exception_type}: {failure.message}"
+        if failure.message
+        else failure.exception_type
+    )
 
 
 def short(text: str) -> str:

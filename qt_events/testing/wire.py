@@ -27,7 +27,9 @@ class Way:
     keep: int = 3  #: how many bytes those are
     forwarded: int = 0  #: bytes
     cuts: int = 0
-    open: asyncio.Event = field(default_factory=asyncio.Event)  #: nothing is forwarded while it is not set
+    open: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  #: nothing is forwarded while it is not set
     _healed: asyncio.Event = field(default_factory=asyncio.Event)  # another one after each time
 
     def __post_init__(self) -> None:
@@ -57,8 +59,13 @@ class Wire:
     def __init__(self, client: socket.socket, target: socket.socket, there: Way, back: Way) -> None:
         self._sockets = (client, target)
         for each in self._sockets:
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a piece cut in two is sent in two
-        self._pumps = _Pump(client, target, there, self.reset), _Pump(target, client, back, self.reset)
+            each.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # a piece cut in two is sent in two
+        self._pumps = (
+            _Pump(client, target, there, self.reset),
+            _Pump(target, client, back, self.reset),
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._forgotten = False
         self._reset = asyncio.Event()
@@ -93,7 +100,9 @@ class Wire:
 class _Pump:
     """From one socket to another."""
 
-    def __init__(self, source: socket.socket, sink: socket.socket, way: Way, reset: Callable[[], None]) -> None:
+    def __init__(
+        self, source: socket.socket, sink: socket.socket, way: Way, reset: Callable[[], None]
+    ) -> None:
         self._source, self._sink, self._way, self._reset = source, sink, way, reset
         self._waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS)
 

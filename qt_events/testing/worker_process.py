@@ -30,7 +30,9 @@ class WorkerProcess:
     What happens to it on the way (kill, restart) is the test's business; its log goes on in one piece.
     """
 
-    def __init__(self, app: str, name: str, env: Mapping[str, str], options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: str, name: str, env: Mapping[str, str], options: Sequence[str] = ()
+    ) -> None:
         """`app` as for `celery -A`, importable under `env`; `options` of `celery worker`."""
         self.name = name
         self.celeryconfig: dict[str, Any] = {}
@@ -112,7 +114,11 @@ class WorkerProcess:
         deadline = time.monotonic() + timeout
         while not condition():
             if self.status != "running":
-                raise WorkerFailedError(f"{self.name} ended before it was {what}:\n{self.logs()[-5000:]}")
+                raise WorkerFailedError(
+                    f"{self.name} ended before it was {what}:\n{self.logs()[-5000:]}"
+                )
             if time.monotonic() > deadline:
-                raise WorkerFailedError(f"{self.name} was not {what} within {timeout:g} s:\n{self.logs()[-5000:]}")
+                raise WorkerFailedError(
+                    f"{self.name} was not {what} within {timeout:g} s:\n{self.logs()[-5000:]}"
+                )
             time.sleep(_POLL)

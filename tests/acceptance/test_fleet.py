@@ -27,14 +27,19 @@ class Fleet:
 
     def start(self, *options: str) -> None:
         environment = {
-            key: value for key, value in os.environ.items() if key not in ("QT_DATABASE_URL", "QT_SUBSCRIPTIONS")
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("QT_DATABASE_URL", "QT_SUBSCRIPTIONS")
         }
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [*FLEET, *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**environment, "TMPDIR": str(self._folder)},  # whatever it leaves behind is found there
+                env={
+                    **environment,
+                    "TMPDIR": str(self._folder),
+                },  # whatever it leaves behind is found there
                 start_new_session=True,
             )
 
@@ -154,7 +159,9 @@ def test_a_fleet_that_cannot_start_says_why(fleet: Fleet) -> None:
     fleet.start("--workers", "2", "--pool", "prefork", "--no-flower")
     assert fleet.ended() == 1
     last = fleet.output.splitlines()[-1]
-    assert re.fullmatch(r"qt-events: worker-\d cannot start: subscription '.+' is a broadcast: .+", last), fleet.output
+    assert re.fullmatch(
+        r"qt-events: worker-\d cannot start: subscription '.+' is a broadcast: .+", last
+    ), fleet.output
     assert "Traceback" not in fleet.output
     assert fleet.left() == []
 

@@ -34,13 +34,26 @@ class Workers:
 
     def start(self, number: int) -> None:
         """Return when all of them consume."""
-        command = [str(BIN / "celery"), "--workdir", str(HERE), "-A", "workers", "worker", "--loglevel", "INFO"]
+        command = [
+            str(BIN / "celery"),
+            "--workdir",
+            str(HERE),
+            "-A",
+            "workers",
+            "worker",
+            "--loglevel",
+            "INFO",
+        ]
         for _ in range(number):
             self._names.append(f"worker-{len(self._names) + 1}")
             self._keeper.spawn(self._names[-1], command, self._environment)
         deadline = time.monotonic() + STARTUP
-        while not all(re.search(r" ready\.$", self.log(name), re.MULTILINE) for name in self._names):
-            assert time.monotonic() < deadline, "\n".join(self.log(name)[-2000:] for name in self._names)
+        while not all(
+            re.search(r" ready\.$", self.log(name), re.MULTILINE) for name in self._names
+        ):
+            assert time.monotonic() < deadline, "\n".join(
+                self.log(name)[-2000:] for name in self._names
+            )
             time.sleep(0.1)
 
     def log(self, name: str) -> str:
@@ -54,7 +67,11 @@ class Workers:
         """Set the market on its way through the fleet."""
         command = [str(BIN / "qt-events"), "feed", "--json", "--days", str(DAYS)]
         return subprocess.Popen(
-            command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def close(self) -> None:
@@ -86,7 +103,10 @@ def until_day(number: int, database: str) -> None:
 def in_memory() -> dict[str, Any]:
     """What the same days come to in one process, without a broker."""
     done = subprocess.run(
-        [str(BIN / "qt-events"), "run", "--json", "--days", str(DAYS)], capture_output=True, text=True, check=True
+        [str(BIN / "qt-events"), "run", "--json", "--days", str(DAYS)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
@@ -120,7 +140,9 @@ def test_as_many_workers_as_one_likes_end_where_memory_ends(
     assert result["trades"] > 0
 
 
-def test_workers_that_are_killed_change_nothing(workers: Workers, in_memory: dict[str, Any], database: str) -> None:
+def test_workers_that_are_killed_change_nothing(
+    workers: Workers, in_memory: dict[str, Any], database: str
+) -> None:
     """Two of three end in the middle of a day, one after the other; what they held is handled again, to no effect."""
     workers.start(3)
     feed = workers.begin()
@@ -131,7 +153,9 @@ def test_workers_that_are_killed_change_nothing(workers: Workers, in_memory: dic
     assert result == {name: in_memory[name] for name in result}
 
 
-def test_a_database_that_is_away_for_a_while_changes_nothing(amqp_url: str, in_memory: dict[str, Any]) -> None:
+def test_a_database_that_is_away_for_a_while_changes_nothing(
+    amqp_url: str, in_memory: dict[str, Any]
+) -> None:
     """Handlers fail, and are tried again when it is back; no trade is lost, and none is made twice."""
     with PrivatePostgres() as server:
         workers = Workers(amqp_url, server.url)

@@ -31,7 +31,9 @@ SIX = {
 
 
 def finished(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([QT_EVENTS, "run", *args], check=False, capture_output=True, text=True, timeout=100)
+    return subprocess.run(
+        [QT_EVENTS, "run", *args], check=False, capture_output=True, text=True, timeout=100
+    )
 
 
 def run(*args: str) -> dict[str, Any]:
@@ -65,7 +67,9 @@ def test_four_years_in_memory_under_a_minute() -> None:
     assert (summary["trades"], summary["final_equity"]) == (811, 100_497.02)
 
 
-def test_rabbitmq_ends_where_memory_ends(amqp_url: str, left_on_broker: Callable[[], list[str]]) -> None:
+def test_rabbitmq_ends_where_memory_ends(
+    amqp_url: str, left_on_broker: Callable[[], list[str]]
+) -> None:
     """The same events, deliveries, trades and equity to the cent; and nothing is left on the broker."""
     assert run("--days", "60", "--broker", amqp_url) == run("--days", "60")
     assert left_on_broker() == []
@@ -78,7 +82,11 @@ def test_interrupted_it_leaves_nothing_on_the_broker(
     """Ctrl-C, or a supervisor's wish, ends the run with 130 and deletes what it declared."""
     command = [QT_EVENTS, "run", "--broker", amqp_url]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
     ) as process:
         try:
             assert process.stdout is not None

@@ -79,7 +79,10 @@ NOT_COLLECTED = {
     CeleryBackend: {"Backpressure", "WaitingForRoom"},  # the broker holds what waits for handlers
     WorkerBackend: _PUBLISHER_ELSEWHERE,
     PreforkBackend: _PUBLISHER_ELSEWHERE
-    | {"OneMember", "SeveralMembers"}  # a broadcast is a NotSupportedError: no child could own its queue
+    | {
+        "OneMember",
+        "SeveralMembers",
+    }  # a broadcast is a NotSupportedError: no child could own its queue
     | {
         "Order",
         "Concurrency",
@@ -87,7 +90,11 @@ NOT_COLLECTED = {
     },  # children take what comes, as many of one subscription as there are
     ThreadsBackend: _PUBLISHER_ELSEWHERE,
     SoloBackend: _PUBLISHER_ELSEWHERE
-    | {"SyncBesideAsync", "Concurrency", "SlowHoldsUpNobody"},  # one handler at a time, whosever it is
+    | {
+        "SyncBesideAsync",
+        "Concurrency",
+        "SlowHoldsUpNobody",
+    },  # one handler at a time, whosever it is
     EagerBackend: {  # publish returns when the handlers have run
         "SeveralMembers",
         "SyncBesideAsync",
@@ -123,7 +130,10 @@ def test_a_backend_has_what_it_does_not_lack() -> None:
     """One that extends another too, whatever the other lacks."""
 
     class Narrow(MemoryBackend):
-        lacks: ClassVar[Mapping[Feature, str]] = {Feature.ORDER: "as a test", Feature.LOCAL: "as a test"}
+        lacks: ClassVar[Mapping[Feature, str]] = {
+            Feature.ORDER: "as a test",
+            Feature.LOCAL: "as a test",
+        }
 
     class Narrower(Narrow):
         lacks: ClassVar[Mapping[Feature, str]] = {**Narrow.lacks, Feature.HOSTED: "as a test"}

@@ -32,10 +32,14 @@ def hears() -> Mapping[str, str]:
 
 
 @pytest.fixture
-def rig(node_url: str, tmp_path: Path, hears: Mapping[str, str], request: pytest.FixtureRequest) -> Iterator[Rig]:
+def rig(
+    node_url: str, tmp_path: Path, hears: Mapping[str, str], request: pytest.FixtureRequest
+) -> Iterator[Rig]:
     """Workers, buses and a ledger on that vhost; its account goes into the summary of the run."""
     opened = Rig(node_url, tmp_path, hears)
     yield opened
     opened.close()
     account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+    request.node.user_properties.append(
+        ("ledger", {**account.as_dict(), "figures": opened.figures})
+    )

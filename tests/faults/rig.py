@@ -25,17 +25,23 @@ WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
 SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#"}
 PREFETCH = 100  # events that a worker holds of each, at most
 PREFORK = ("-P", "processes", "-c", "2")
-PREFORK_HOLDS = 10 + 8 + 10  # events of all three: four a child, or the subscription's own concurrency
+PREFORK_HOLDS = (
+    10 + 8 + 10
+)  # events of all three: four a child, or the subscription's own concurrency
 HELD = {"asyncio": PREFETCH, "prefork": 10}  # events of each, at most
 
 
 class Rig:
     """Workers of apps/load_app.py (or another app), buses that publish, and their common ledger."""
 
-    def __init__(self, url: str, folder: Path, subscriptions: Mapping[str, str] = SUBSCRIPTIONS) -> None:
+    def __init__(
+        self, url: str, folder: Path, subscriptions: Mapping[str, str] = SUBSCRIPTIONS
+    ) -> None:
         self.url, self.subscriptions = url, dict(subscriptions)
         self.ledger = Ledger(folder / "ledger")
-        self.may_die: dict[str, set[str]] = {"failing": {"exhausted"}}  #: subscriptions, with reasons for dead letters
+        self.may_die: dict[str, set[str]] = {
+            "failing": {"exhausted"}
+        }  #: subscriptions, with reasons for dead letters
         self.figures: dict[str, Any] = {}  #: of the test, for the summary
         self._keeper, self._numbers = Keeper("qt-events-rig-"), count(1)
         self._buses: list[CeleryEventBus] = []
@@ -53,7 +59,13 @@ class Rig:
         name = f"worker-{next(self._numbers)}"
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
         given = {key: str(value) for key, value in environment.items()}
-        env = {**os.environ, "PYTHONPATH": path, "LOAD_URL": url or self.url, FOLDER: str(self.ledger.folder), **given}
+        env = {
+            **os.environ,
+            "PYTHONPATH": path,
+            "LOAD_URL": url or self.url,
+            FOLDER: str(self.ledger.folder),
+            **given,
+        }
         process = self._keeper.spawn(name, [sys.executable, *program, *options], env)
         worker = WorkerProcess(process, self._keeper.folder / f"{name}.out")
         if ready:
@@ -63,7 +75,9 @@ class Rig:
     async def until_ready(self, worker: WorkerProcess) -> None:
         """It consumes. It fails with the worker's output if that ends instead."""
         note = self.ledger.folder / f"ready-{worker.pid}"
-        await until(lambda: note.exists() or worker.process.poll() is not None, 60, "a worker is ready")
+        await until(
+            lambda: note.exists() or worker.process.poll() is not None, 60, "a worker is ready"
+        )
         assert worker.process.poll() is None, worker.output
 
     async def end(self, *workers: WorkerProcess) -> None:
@@ -86,7 +100,8 @@ class Rig:
         """
         twice = [name for name in self.subscriptions if name == "failing"]
         return sum(
-            self.ledger.in_flight({name: self.subscriptions[name]}, held=held) for name in [*self.subscriptions, *twice]
+            self.ledger.in_flight({name: self.subscriptions[name]}, held=held)
+            for name in [*self.subscriptions, *twice]
         )
 
     async def settled(self, timeout: float = 90.0) -> None:
@@ -123,7 +138,10 @@ def delayed(url: str, level: str) -> int:
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     """The processes that it has forked."""
     found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return [int(line) for line in found.stdout.split()]
 

@@ -46,7 +46,10 @@ CHANGES = {
     "qt.dead.on_loop": (classic, r"queue 'qt\.dead\.on_loop' .* x-queue-type is 'classic' there"),
     "qt.quarantine.on_loop": (short, r"queue 'qt\.quarantine\.on_loop' .* x-[a-z-]+ is .* there"),
     "qt.events": (fanout, r"exchange 'qt\.events' .* type is 'fanout' there and should be 'topic'"),
-    LEVEL: (classic, r"queue 'qt\.retry\.100' stands on the broker with other arguments: x-[a-z-]+ is not set there"),
+    LEVEL: (
+        classic,
+        r"queue 'qt\.retry\.100' stands on the broker with other arguments: x-[a-z-]+ is not set there",
+    ),
 }
 AT_THE_START = [name for name in CHANGES if name != LEVEL]
 
@@ -75,13 +78,19 @@ async def test_a_process_that_starts_is_told_which_and_what(rig: Rig, name: str)
     workers = [await rig.worker(ready=False, program=program) for program in (WORKER, SHORT_FORM)]
     bus = rig.bus()
     bus.subscribe("load.#", nothing, name="on_loop")
-    for act in (bus.run_forever, lambda: bus.publish(numbered(0)), lambda: bus.publish(numbered(0))):
+    for act in (
+        bus.run_forever,
+        lambda: bus.publish(numbered(0)),
+        lambda: bus.publish(numbered(0)),
+    ):
         async with asyncio.timeout(30):
             with pytest.raises(TopologyError, match=CHANGES[name][1]):
                 await act()
     for worker in workers:
         assert await worker.ended() == 1, worker.output
-        assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, worker.output
+        assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, (
+            worker.output
+        )
         assert "Traceback" not in worker.output
 
     remove(rig.url, name)
@@ -107,7 +116,9 @@ async def test_a_worker_that_reconnects_is_told_too(
     await asyncio.to_thread(management.close_connections, vhost)
     worker.send(signal.SIGCONT)
     assert await worker.ended() == 1, worker.output
-    assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, worker.output
+    assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, (
+        worker.output
+    )
     rig.figures["lines of output"] = len(worker.output.splitlines())
 
     remove(rig.url, name)
@@ -124,13 +135,20 @@ async def test_a_changed_delay_level_holds_up_only_the_retries_that_need_it(rig:
     others = {"on_loop": "load.#", "in_thread": "load.#"}
     async with Load(rig.bus(), rig.ledger, in_flight=10, rate=100) as load:
         await load.reaches(100)
-        await until(lambda: len(re.findall(CHANGES[LEVEL][1], worker.output)) > TRIES, what="retries are tried again")
+        await until(
+            lambda: len(re.findall(CHANGES[LEVEL][1], worker.output)) > TRIES,
+            what="retries are tried again",
+        )
         await load.more(50)
-    await until_told(lambda: not rig.ledger.open(others), what="the other subscriptions have had all")
+    await until_told(
+        lambda: not rig.ledger.open(others), what="the other subscriptions have had all"
+    )
     owed = rig.ledger.open(rig.subscriptions)
     assert owed > 0
     assert worker.process.poll() is None
     remove(rig.url, LEVEL)
     (await rig.account()).verify(duplicates=0)
-    assert {each.reason for each in await load.bus.dead_letters.list("failing", limit=1000)} == {"exhausted"}
+    assert {each.reason for each in await load.bus.dead_letters.list("failing", limit=1000)} == {
+        "exhausted"
+    }
     rig.figures["waited for their delay level"] = owed

@@ -27,7 +27,10 @@ WORKER = (
     "-l",
     "INFO",
 )
-PUBLISHER = ("-c", "import wall_clock, runpy; runpy.run_module('clock_publisher', run_name='__main__')")
+PUBLISHER = (
+    "-c",
+    "import wall_clock, runpy; runpy.run_module('clock_publisher', run_name='__main__')",
+)
 HEARS = {"retried": "load.#", "long": "load.#", "long_in_thread": "load.#"}
 DAY = 86_400.0
 DELAY = 0.4  # seconds before the second attempt: a delay level of its own
@@ -46,11 +49,17 @@ def hears() -> Mapping[str, str]:
     return HEARS
 
 
-async def test_a_wall_clock_that_jumps_moves_nothing(rig: Rig, harmed: PrivateBroker, clock: WallClock) -> None:
+async def test_a_wall_clock_that_jumps_moves_nothing(
+    rig: Rig, harmed: PrivateBroker, clock: WallClock
+) -> None:
     """Retries come on time, publishes fail on time, connections stay, nobody is slow, and SIGTERM finishes all."""
-    rig.may_die = {"retried": {"exhausted"}}  # a second attempt in another process than the first fails too
+    rig.may_die = {
+        "retried": {"exhausted"}
+    }  # a second attempt in another process than the first fails too
     worker = await rig.worker(program=WORKER, CLOCK_DELAY=DELAY, **clock.environment)
-    publisher = await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT, **clock.environment)
+    publisher = await rig.worker(
+        program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT, **clock.environment
+    )
     noted = Noted(rig)
     await until(lambda: len(noted.of(Kind.CONFIRMED)) > 50, what="events are published")
     for jump in ("-1d", "+1d", "+0d", "+1d", "-1d"):
@@ -64,7 +73,9 @@ async def test_a_wall_clock_that_jumps_moves_nothing(rig: Rig, harmed: PrivateBr
     clock.jump("+1d")  # while publishes wait
     await until(lambda: noted.of(Kind.FAILED), what="publishes fail")
     clock.jump("-1d")
-    await until(lambda: len(noted.of(Kind.FAILED)) > 20, what="more publishes fail")  # those that waited meanwhile
+    await until(
+        lambda: len(noted.of(Kind.FAILED)) > 20, what="more publishes fail"
+    )  # those that waited meanwhile
     await asyncio.to_thread(harmed.unblock)
     (rig.ledger.folder / "stop").touch()
     assert await publisher.ended() == 0, publisher.output
@@ -83,7 +94,9 @@ async def test_a_wall_clock_that_jumps_moves_nothing(rig: Rig, harmed: PrivateBr
     assert max(failures) < TIMEOUT + SLACK
     assert max(map(int, re.findall(r"took (\d+) ms", worker.output)), default=0) < SLACK * 1000
     assert "onnection to broker lost" not in worker.output
-    rig.figures["retries"] = f"{len(delays)}, after {min(delays):.3f} to {max(delays):.3f} of {DELAY:g} s"
+    rig.figures["retries"] = (
+        f"{len(delays)}, after {min(delays):.3f} to {max(delays):.3f} of {DELAY:g} s"
+    )
     rig.figures["failed publishes"] = (
         f"{len(failures)}, after {min(failures):.2f} to {max(failures):.2f} of {TIMEOUT:g} s"
     )

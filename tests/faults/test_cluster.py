@@ -36,13 +36,17 @@ def vhost(cluster: PrivateCluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def rig(cluster: PrivateCluster, vhost: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+def rig(
+    cluster: PrivateCluster, vhost: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Rig]:
     """Workers, buses and a ledger there; all know all nodes."""
     opened = Rig(cluster.url_from(cluster.nodes[0], vhost), tmp_path)
     yield opened
     opened.close()
     account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+    request.node.user_properties.append(
+        ("ledger", {**account.as_dict(), "figures": opened.figures})
+    )
 
 
 async def test_two_leaders_killed_one_after_the_other_lose_nothing(
@@ -67,14 +71,17 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
 ) -> None:
     """Clients of a node that leads no queue find another one."""
     leader, follower, _ = cluster.nodes
-    await rig.end(await rig.worker(url=cluster.url_from(leader, vhost)))  # queues are led where they were declared
+    await rig.end(
+        await rig.worker(url=cluster.url_from(leader, vhost))
+    )  # queues are led where they were declared
     near = cluster.url_from(follower, vhost)
     await rig.worker(url=near)
     async with Load(rig.bus(near), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
         await load.more(80)
         here = {follower.name}
         await until_told(
-            lambda: {each["node"] for each in cluster.management.connections(vhost)} == here, what="all there"
+            lambda: {each["node"] for each in cluster.management.connections(vhost)} == here,
+            what="all there",
         )
         assert await asyncio.to_thread(cluster.leader, QUEUE, vhost) is leader
         await killed(cluster, follower, rig, load, "follower killed")

@@ -19,7 +19,9 @@ RETRY_WORKER = ("-m", "celery", "-A", "retry_app", "worker", "-l", "INFO")
 LEVELS = {"qt.retry.400", "qt.retry.1600", "qt.retry.6400"}
 EVENTS = 40
 
-Attempts = dict[tuple[str, str], dict[int, list[float]]]  #: by subscription and event: when each attempt began
+Attempts = dict[
+    tuple[str, str], dict[int, list[float]]
+]  #: by subscription and event: when each attempt began
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ async def test_retries_that_wait_while_the_broker_is_down_come_as_planned(
     await until_told(lambda: queues(harmed, rig) >= LEVELS, what="all delay levels stand")
     await asyncio.to_thread(harmed.settle)
     await publish(rig, EVENTS)
-    await until(lambda: first_attempts(recorder) == len(PLAN) * (EVENTS + 1), what="all were tried once")
+    await until(
+        lambda: first_attempts(recorder) == len(PLAN) * (EVENTS + 1), what="all were tried once"
+    )
     rig.figures["waiting"] = waiting = still_to_come(attempts(recorder))
     rig.ledger.fault("broker down while retries wait")
     await asyncio.to_thread(strike, harmed)
@@ -101,7 +105,9 @@ def as_planned(began: Attempts) -> None:
     for (name, event), each in began.items():
         assert sorted(each) == list(range(1, planned(name) + 1)), f"{name}: {event}"
         for number in range(1, planned(name)):
-            assert min(each[number + 1]) >= min(each[number]) + PLAN[name][0], f"{name}: {event} came early"
+            assert min(each[number + 1]) >= min(each[number]) + PLAN[name][0], (
+                f"{name}: {event} came early"
+            )
 
 
 async def dead_letters_say_so(rig: Rig) -> None:

@@ -42,7 +42,9 @@ async def test_a_killed_prefork_child_loses_nothing(rig: Rig) -> None:
         await load.more(30)
     account = await rig.account()
     account.verify(duplicates=4)
-    rig.figures["killed in a handler"] = worker.output.count("Task handler raised error: WorkerLostError")
+    rig.figures["killed in a handler"] = worker.output.count(
+        "Task handler raised error: WorkerLostError"
+    )
     assert rig.figures["killed in a handler"] > 0
     assert worker.process.poll() is None
     assert not load.failed

@@ -41,7 +41,9 @@ class Network:
     async def start(self, pool: str = "asyncio", **environment: Any) -> WorkerProcess:
         """A worker process, ready."""
         url = self.worker.url_for(self._rig.url)
-        return await self._rig.worker(*POOLS[pool], url=url, LOAD_HEARTBEAT=self.heartbeat, **environment)
+        return await self._rig.worker(
+            *POOLS[pool], url=url, LOAD_HEARTBEAT=self.heartbeat, **environment
+        )
 
     def of(self, whom: str) -> list[Proxy]:
         """`publisher`, `worker` or `both`."""
@@ -61,9 +63,12 @@ def network(rig: Rig) -> Iterator[Network]:
 
 
 @pytest.mark.parametrize(
-    ("whom", "pool"), [("publisher", "asyncio"), ("worker", "asyncio"), ("both", "asyncio"), ("both", "prefork")]
+    ("whom", "pool"),
+    [("publisher", "asyncio"), ("worker", "asyncio"), ("both", "asyncio"), ("both", "prefork")],
 )
-async def test_resets_at_random_lose_nothing(whom: str, pool: str, rig: Rig, network: Network) -> None:
+async def test_resets_at_random_lose_nothing(
+    whom: str, pool: str, rig: Rig, network: Network
+) -> None:
     """What was in flight is published again, what was held is delivered again; no publish fails."""
     worker = await network.start(pool)
     resets = in_flight = 0
@@ -121,7 +126,9 @@ async def test_publishes_that_fail_in_a_black_hole_fail_by_name(rig: Rig, networ
     """Within publish_timeout, and none of them is confirmed as well; the same publisher comes back by itself."""
     timeout = 1.0
     await network.start()
-    async with Load(network.bus(publish_timeout=timeout), rig.ledger, in_flight=20, rate=100) as load:
+    async with Load(
+        network.bus(publish_timeout=timeout), rig.ledger, in_flight=20, rate=100
+    ) as load:
         await load.more(50)
         rig.ledger.fault("black hole, publisher")
         in_flight = rig.in_flight()
@@ -138,7 +145,9 @@ async def test_publishes_that_fail_in_a_black_hole_fail_by_name(rig: Rig, networ
 
 
 @pytest.mark.parametrize("pool", POOLS)
-async def test_a_worker_notices_silence_in_the_middle_of_a_frame(pool: str, rig: Rig, network: Network) -> None:
+async def test_a_worker_notices_silence_in_the_middle_of_a_frame(
+    pool: str, rig: Rig, network: Network
+) -> None:
     """The rest of the frame never comes; heartbeats are missed all the same."""
     worker = await network.start(pool)
     async with Load(network.bus(), rig.ledger, in_flight=IN_FLIGHT, rate=50) as load:
@@ -172,7 +181,9 @@ async def test_a_worker_notices_silence_while_it_sets_up(rig: Rig, network: Netw
 # A slow network
 
 
-async def test_200_ms_more_each_way_break_nothing(rig: Rig, network: Network, caplog: pytest.LogCaptureFixture) -> None:
+async def test_200_ms_more_each_way_break_nothing(
+    rig: Rig, network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
     """Many are in flight at a time, so publishing is hardly slower; nobody reconnects, nothing comes twice."""
     network.heartbeat = PATIENT
     worker = await network.start()
@@ -207,7 +218,9 @@ async def test_a_connection_that_ends_in_the_middle_of_a_frame_loses_nothing(
         await load.more(20)
         for keep, (whom, direction) in zip((1, 3, 5, 7), cuts, strict=True):
             (proxy,) = network.of(whom)
-            rig.ledger.fault(f"half a frame, {whom} {'reads' if direction == 'from_target' else 'writes'}")
+            rig.ledger.fault(
+                f"half a frame, {whom} {'reads' if direction == 'from_target' else 'writes'}"
+            )
             before = proxy.traffic.cuts
             proxy.cut(direction, keep=keep)
             await until(lambda proxy=proxy, before=before: proxy.traffic.cuts > before)  # type: ignore[misc]
@@ -259,7 +272,9 @@ async def test_delivery_tags_of_a_lost_channel_are_never_used_on_the_next(
     account = await rig.account()
     rig.figures["in flight"] = in_flight
     account.verify(duplicates=in_flight)
-    await until_told(lambda: not unacknowledged(harmed, rig.url), what="nothing is left unacknowledged")
+    await until_told(
+        lambda: not unacknowledged(harmed, rig.url), what="nothing is left unacknowledged"
+    )
     assert "unknown delivery tag" not in log_of(harmed)
     assert "PRECONDITION_FAILED" not in worker.output
     assert not load.failed

@@ -27,7 +27,9 @@ def hears() -> Mapping[str, str]:
     return HEARS
 
 
-async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: Rig, harmed: PrivateBroker) -> None:
+async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(
+    rig: Rig, harmed: PrivateBroker
+) -> None:
     """While connections are closed and the broker is killed; on the asyncio pool and on prefork, on the same queues."""
     await asyncio.gather(rig.worker(program=WORKER), rig.worker(*PREFORK, program=WORKER))
     noted = Noted(rig)
@@ -45,7 +47,9 @@ async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: R
     began = monotonic()
     (rig.ledger.folder / "stop").touch()
     await asyncio.to_thread(harmed.management.close_connections)
-    for each in publishers:  # sooner than any publish fails: what comes too late for the bus is refused at once
+    for each in (
+        publishers
+    ):  # sooner than any publish fails: what comes too late for the bus is refused at once
         assert await each.ended(TIMEOUT) == 0, each.output
         assert (rig.ledger.folder / f"exits-{each.pid}").exists(), each.output
         assert "Traceback" not in each.output, each.output
@@ -63,7 +67,9 @@ def test_publishing_imports_nothing(amqp_url: str) -> None:
         "bus.publish_sync(Event('odd.begun'))\n"
         "print(set(sys.modules) - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", body, amqp_url], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", body, amqp_url], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 

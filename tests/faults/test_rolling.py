@@ -34,7 +34,9 @@ class Fleet:
 
 
 @pytest.mark.parametrize("fleet", [Fleet((), 250), Fleet(PREFORK, 70)], ids=["asyncio", "prefork"])
-async def test_a_rolling_update_under_load_loses_and_repeats_nothing(rig: Rig, fleet: Fleet) -> None:
+async def test_a_rolling_update_under_load_loses_and_repeats_nothing(
+    rig: Rig, fleet: Fleet
+) -> None:
     """A new worker, then SIGTERM to an old one, three times: each finishes what it holds and exits with 0."""
 
     async def start() -> WorkerProcess:
@@ -64,17 +66,23 @@ async def test_a_rolling_update_under_load_loses_and_repeats_nothing(rig: Rig, f
 
 def handled_since(rig: Rig, moment: float, processes: Collection[int]) -> int:
     """Events that these processes have handled after that."""
-    entries = chain.from_iterable(Reader(rig.ledger.folder, f"{each}.entries").read() for each in processes)
+    entries = chain.from_iterable(
+        Reader(rig.ledger.folder, f"{each}.entries").read() for each in processes
+    )
     return sum(each.kind is Kind.HANDLED and each.at > moment for each in entries)
 
 
 @pytest.mark.parametrize("options", [(), PREFORK], ids=["asyncio", "prefork"])
-async def test_a_worker_killed_before_it_has_finished_loses_nothing(rig: Rig, options: tuple[str, ...]) -> None:
+async def test_a_worker_killed_before_it_has_finished_loses_nothing(
+    rig: Rig, options: tuple[str, ...]
+) -> None:
     """SIGTERM, and SIGKILL while it is still at what it holds: another one handles that."""
     slow = await rig.worker(*options, LOAD_SECONDS=0.3)
     async with Load(rig.bus(), rig.ledger) as load:
         await load.more(200)
-    await until(lambda: rig.ledger.open(rig.subscriptions) < 3 * load.published, what="it is at work")
+    await until(
+        lambda: rig.ledger.open(rig.subscriptions) < 3 * load.published, what="it is at work"
+    )
     slow.send(signal.SIGTERM)
     await until(lambda: "Warm shutdown" in slow.output, what="it stops")
     assert slow.process.poll() is None

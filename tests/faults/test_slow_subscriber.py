@@ -59,7 +59,9 @@ async def test_a_backlog_slows_nobody_else_and_takes_no_memory(rig: Rig) -> None
     rig.figures["behind"] = behind
     rig.figures.update({f"{name} grew": f"{size:.0f} MiB" for name, size in grown.items()})
     for name in ("p50", "p99"):
-        rig.figures[name] = " -> ".join(f"{1000 * each[name]:.1f}" for each in (before, *after)) + " ms"
+        rig.figures[name] = (
+            " -> ".join(f"{1000 * each[name]:.1f}" for each in (before, *after)) + " ms"
+        )
     assert behind > 0.9 * BACKLOG
     assert max(grown.values()) < MEMORY
     assert unchanged, rig.figures
@@ -106,6 +108,8 @@ async def caught_up(rig: Rig) -> None:
 def taken(rig: Rig, type: str) -> list[float]:
     """The seconds that each took, when all was warm."""
     entries = list(Reader(rig.ledger.folder).read())
-    begun = {each.id: each.at for each in entries if each.kind is Kind.ATTEMPTED and each.about == type}
+    begun = {
+        each.id: each.at for each in entries if each.kind is Kind.ATTEMPTED and each.about == type
+    }
     quick = (each for each in entries if each.kind is Kind.HANDLED and each.about == "quick")
     return [each.at - begun[each.id] for each in quick if each.id in begun][WARM_UP:]

@@ -33,8 +33,15 @@ class Program:
         self.bus = rig.bus(proxy.url_for(rig.url))
         self.bus.app.conf.broker_heartbeat = HEARTBEAT
         rig.subscriptions = {"on_loop": "load.#", "in_thread": "load.#"}
-        self.bus.subscribe("load.#", rig.ledger.keeping("on_loop", self.on_loop), name="on_loop", concurrency=10)
-        self.bus.subscribe("load.#", rig.ledger.keeping("in_thread", self.in_thread), name="in_thread", concurrency=4)
+        self.bus.subscribe(
+            "load.#", rig.ledger.keeping("on_loop", self.on_loop), name="on_loop", concurrency=10
+        )
+        self.bus.subscribe(
+            "load.#",
+            rig.ledger.keeping("in_thread", self.in_thread),
+            name="in_thread",
+            concurrency=4,
+        )
 
     async def on_loop(self, _: Event[Any]) -> None:
         self.handled += 1
@@ -45,12 +52,16 @@ class Program:
     @property
     def connections(self) -> int:
         """That the worker has had so far."""
-        return self.bus.serving.consumer.restart_count if self.bus.serving.consumer is not None else 0
+        return (
+            self.bus.serving.consumer.restart_count if self.bus.serving.consumer is not None else 0
+        )
 
     @asynccontextmanager
     async def running(self) -> Any:
         task = asyncio.create_task(self.bus.run_forever())
-        await until(lambda: self.bus.serving.worker is not None and self.bus.serving.worker.ready.is_set())
+        await until(
+            lambda: self.bus.serving.worker is not None and self.bus.serving.worker.ready.is_set()
+        )
         try:
             yield
         finally:
@@ -117,13 +128,24 @@ async def slow_reconnect(program: Program) -> None:
     await asyncio.sleep(2.0)
 
 
-FAULTS: list[Fault] = [reset, refused, half_frames, cut_frames, slow_reconnect, black_hole, forgotten]
+FAULTS: list[Fault] = [
+    reset,
+    refused,
+    half_frames,
+    cut_frames,
+    slow_reconnect,
+    black_hole,
+    forgotten,
+]
 
 
 async def test_a_bad_network_never_stalls_the_callers_loop(rig: Rig, program: Program) -> None:
     """Resets, refusals, silence, half frames: connecting, waiting and tearing down happen elsewhere."""
     worst: dict[str, str] = {}
-    async with program.running(), Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load:
+    async with (
+        program.running(),
+        Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load,
+    ):
         await program.goes_on(load)
         for fault in FAULTS:
             rig.ledger.fault(fault.__name__)
@@ -141,9 +163,14 @@ async def test_a_bad_network_never_stalls_the_callers_loop(rig: Rig, program: Pr
     assert not load.failed
 
 
-async def test_a_killed_broker_never_stalls_the_callers_loop(rig: Rig, program: Program, harmed: PrivateBroker) -> None:
+async def test_a_killed_broker_never_stalls_the_callers_loop(
+    rig: Rig, program: Program, harmed: PrivateBroker
+) -> None:
     """Nor does one that is booting beside it."""
-    async with program.running(), Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load:
+    async with (
+        program.running(),
+        Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load,
+    ):
         await program.goes_on(load)
         await asyncio.to_thread(harmed.settle)
         async with Stalls() as stalls:

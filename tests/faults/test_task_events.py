@@ -29,7 +29,9 @@ def hears() -> Mapping[str, str]:
 
 
 @pytest.mark.timeout(240)
-async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(rig: Rig, harmed: PrivateBroker) -> None:
+async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(
+    rig: Rig, harmed: PrivateBroker
+) -> None:
     """Handlers need no publish: thousands of events are handled without a pause, and SIGTERM is obeyed."""
     worker = await rig.worker(program=APP)
     async with Load(rig.bus(), rig.ledger, in_flight=200) as load:
@@ -40,7 +42,9 @@ async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(rig: Rig, ha
     async with alarmed(harmed, "memory"):
         began = monotonic()
         (rig.ledger.folder / "hurry").touch()
-        await until_told(lambda: not rig.ledger.open(SLOW), PATIENCE, "what waited is handled during the alarm")
+        await until_told(
+            lambda: not rig.ledger.open(SLOW), PATIENCE, "what waited is handled during the alarm"
+        )
         handled = sorted(each.at for each in noted.of(Kind.HANDLED) if each.at > began)
         grown, told = memory.grown(), monotonic()
         await rig.end(worker)

@@ -36,7 +36,9 @@ async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
 
     def fresh() -> CeleryEventBus:
         bus = rig.bus(grace=0.05)
-        bus.subscribe("load.#", rig.ledger.keeping("gated", wait), name="gated", concurrency=AT_A_TIME)
+        bus.subscribe(
+            "load.#", rig.ledger.keeping("gated", wait), name="gated", concurrency=AT_A_TIME
+        )
         return bus
 
     async with running(fresh()), Load(rig.bus(), rig.ledger, in_flight=20) as load:
@@ -48,7 +50,9 @@ async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
     gate.set()
     async with running(fresh()):
         account = await rig.account()
-    account.verify(duplicates=AT_A_TIME * RESTARTS)  # what was being moved when its worker stopped may come as a copy
+    account.verify(
+        duplicates=AT_A_TIME * RESTARTS
+    )  # what was being moved when its worker stopped may come as a copy
     assert account.total.dead == 0
     assert not await rig.bus().dead_letters.list("gated")
 
@@ -81,13 +85,23 @@ async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
     calls = {"goes": failing_once(goes, "goes"), "stays": failing_once(stays, "stays")}
     async with running(stays):
         async with running(goes):
-            await asyncio.gather(*(stays.publish(Event("load.numbered", payload={"n": n})) for n in range(WAITING)))
-            await until(lambda: all(len(each) == WAITING for each in calls.values()), what="all have failed once")
-            await until_told(lambda: delayed(rig.url, LEVEL) == 2 * WAITING, what="all wait for their retries")
+            await asyncio.gather(
+                *(stays.publish(Event("load.numbered", payload={"n": n})) for n in range(WAITING))
+            )
+            await until(
+                lambda: all(len(each) == WAITING for each in calls.values()),
+                what="all have failed once",
+            )
+            await until_told(
+                lambda: delayed(rig.url, LEVEL) == 2 * WAITING, what="all wait for their retries"
+            )
         with channel_to(rig.url) as channel:
             channel.queue_delete("qt.sub.goes")
         await until_told(lambda: depth(rig.url, "qt.lost") == WAITING, what="they are in qt.lost")
-        await until(lambda: all(len(times) == 2 for times in calls["stays"].values()), what="the others are retried")
+        await until(
+            lambda: all(len(times) == 2 for times in calls["stays"].values()),
+            what="the others are retried",
+        )
     with channel_to(rig.url) as channel:
         assert channel.basic_get("qt.lost").delivery_info["routing_key"] == "goes"
     late = [again - first - DELAY for first, again in calls["stays"].values()]
@@ -95,7 +109,9 @@ async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
     assert min(late) >= 0
     assert max(late) < DELAY
     assert all(len(times) == 1 for times in calls["goes"].values())
-    await until_told(lambda: depth(rig.url, "qt.lost") == WAITING, what="that one is back in its place")
+    await until_told(
+        lambda: depth(rig.url, "qt.lost") == WAITING, what="that one is back in its place"
+    )
 
 
 def failing_once(bus: CeleryEventBus, name: str) -> dict[str, list[float]]:

@@ -18,7 +18,14 @@ from multiprocessing import get_context
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from tests.fuzz.mutation import Input, Mutator
@@ -34,7 +41,9 @@ class Report:
     """What a run came to."""
 
     kinds: Counter[tuple[str, str]] = field(default_factory=Counter)  #: by target and outcome
-    failures: dict[str, tuple[str, Input]] = field(default_factory=dict)  #: by error and place: traceback, input
+    failures: dict[str, tuple[str, Input]] = field(
+        default_factory=dict
+    )  #: by error and place: traceback, input
 
     @property
     def inputs(self) -> int:
@@ -70,7 +79,10 @@ def attempt(target: Callable[[Input], str], drawn: Input) -> tuple[str, str]:
         return UNWRITABLE, ""
     except Exception as error:  # noqa: BLE001  # that is what it looks for
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return f"FAILURE {type(error).__name__} at {place.name}:{place.lineno}", traceback.format_exc()
+        return (
+            f"FAILURE {type(error).__name__} at {place.name}:{place.lineno}",
+            traceback.format_exc(),
+        )
 
 
 def smallest(target: Callable[[Input], str], failing: Input, kind: str) -> Input:
@@ -82,14 +94,17 @@ def smallest(target: Callable[[Input], str], failing: Input, kind: str) -> Input
 
 
 def _simpler(given: Input) -> Iterator[Input]:
-    yield from (replace(given, properties=_without(given.properties, name)) for name in given.properties)
+    yield from (
+        replace(given, properties=_without(given.properties, name)) for name in given.properties
+    )
     yield from (replace(given, headers=_without(given.headers, name)) for name in given.headers)
     if given.scars:
         yield replace(given, scars=given.scars[1:])
     size = len(given.body) // 2
     while size:
         yield from (
-            replace(given, body=given.body[:at] + given.body[at + size :]) for at in range(0, len(given.body), size)
+            replace(given, body=given.body[:at] + given.body[at + size :])
+            for at in range(0, len(given.body), size)
         )
         size //= 2
 
@@ -102,8 +117,17 @@ def in_processes(seed: int, inputs: int, processes: int, console: Console) -> Re
     """`fuzz` in portions, each with a seed of its own, on so many processes."""
     report = Report()
     portions = [min(_PORTION, inputs - done) for done in range(0, inputs, _PORTION)]
-    columns = TextColumn("fuzzing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool, Progress(*columns, console=console) as progress:
+    columns = (
+        TextColumn("fuzzing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with (
+        ProcessPoolExecutor(processes, get_context("spawn")) as pool,
+        Progress(*columns, console=console) as progress,
+    ):
         bar = progress.add_task("", total=inputs)
         seeds = range(seed * 1_000_000, seed * 1_000_000 + len(portions))
         for part in pool.map(fuzz, seeds, portions):
@@ -121,7 +145,9 @@ def _families(report: Report) -> Counter[tuple[str, str]]:
 
 
 def _table(report: Report, seconds: float) -> Table:
-    table = Table("target", "outcome", "inputs", title=f"{report.inputs:,} inputs in {seconds:.0f} s")
+    table = Table(
+        "target", "outcome", "inputs", title=f"{report.inputs:,} inputs in {seconds:.0f} s"
+    )
     for (target, family), times in sorted(_families(report).items()):
         table.add_row(target, family, f"{times:,}")
     table.add_row("", "different texts", f"{len(report.kinds):,}")
@@ -131,7 +157,8 @@ def _table(report: Report, seconds: float) -> Table:
 def main() -> int:
     """0: nothing but named errors."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.fuzz.fuzz", description="Strange messages, until one breaks something."
+        prog="python -m tests.fuzz.fuzz",
+        description="Strange messages, until one breaks something.",
     )
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)

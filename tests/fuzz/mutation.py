@@ -9,7 +9,7 @@ from typing import Any
 from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.events.event import Event
 from qt_events.events.quantum_trader import PolicyUpdatedEvent
-from qt_events.rabbitmq.envelope import ATTEMPT, FIRST_FAILED, KEY, RETURNS, TRIAL, TYPE
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, KEY, RETURNS, TRIAL, TYPE
 
 _STROKES = 4  # at most, for one message
 _CORPUS = 2_000  # bodies that are remembered because they led somewhere new
@@ -17,9 +17,15 @@ _FROM_VALID = 0.6  # how often a valid message is begun with
 _LONG = 4_000  # bytes of a body that is remembered, at most
 
 POLICY = PolicyUpdatedEvent.create(
-    risk_mode="NORMAL", allowed_strategies=["a"], global_min_confidence=0.5, max_risk_per_trade=0.1, max_positions=3
+    risk_mode="NORMAL",
+    allowed_strategies=["a"],
+    global_min_confidence=0.5,
+    max_risk_per_trade=0.1,
+    max_positions=3,
 )
-OPEN: Event[Any] = Event("fuzz.open", None, {"a": [1, 2.5, None, True, "ä", {"b": {}}], "c": 2**70}, causation_id="x")
+OPEN: Event[Any] = Event(
+    "fuzz.open", None, {"a": [1, 2.5, None, True, "ä", {"b": {}}], "c": 2**70}, causation_id="x"
+)
 KEYS = (
     "fuzz.open",
     "policy.updated",
@@ -84,18 +90,29 @@ class Input:
     key: str = "fuzz.open"
     exchange: str = "qt.events"
     redelivered: bool = False
-    scars: tuple[tuple[float, int], ...] = ()  #: bytes changed in the serialised properties: where (0 to 1), to what
+    scars: tuple[
+        tuple[float, int], ...
+    ] = ()  #: bytes changed in the serialised properties: where (0 to 1), to what
 
 
 def valid() -> list[Input]:
     """What a mutation begins with."""
-    cloud = [Input(encode(event).body, dict(encode(event).properties), key=event.type) for event in (POLICY, OPEN)]
+    cloud = [
+        Input(encode(event).body, dict(encode(event).properties), key=event.type)
+        for event in (POLICY, OPEN)
+    ]
     plain = [
-        Input(json.dumps({"a": 1}).encode(), {"content_type": "application/json", "message_id": "m", "timestamp": 1}),
+        Input(
+            json.dumps({"a": 1}).encode(),
+            {"content_type": "application/json", "message_id": "m", "timestamp": 1},
+        ),
         Input(b"{}", {}),
         Input(json.dumps(dict(POLICY.payload), default=str).encode(), {}, key="policy.updated"),
     ]
-    retried = replace(cloud[0], headers={ATTEMPT: 2, TYPE: "policy.updated", FIRST_FAILED: "2026-01-02T03:04:05+00:00"})
+    retried = replace(
+        cloud[0],
+        headers={ATTEMPT: 2, TYPE: "policy.updated", FIRST_FAILED: "2026-01-02T03:04:05+00:00"},
+    )
     return [*cloud, *plain, replace(retried, exchange="qt.redeliver", key="fuzz")]
 
 
@@ -115,7 +132,9 @@ class Mutator:
 
     def draw(self) -> Input:
         """The next message."""
-        drawn = self._random.choice(self._valid if self._random.random() < _FROM_VALID else self._corpus)
+        drawn = self._random.choice(
+            self._valid if self._random.random() < _FROM_VALID else self._corpus
+        )
         for _ in range(self._random.randint(1, _STROKES)):
             drawn = self._random.choice(_WAYS)(self, drawn)
         return drawn
@@ -147,7 +166,9 @@ class Mutator:
         try:
             document = json.loads(given.body)
             _change(document, self._random)
-            return replace(given, body=json.dumps(document, ensure_ascii=self._random.random() < 0.5).encode())
+            return replace(
+                given, body=json.dumps(document, ensure_ascii=self._random.random() < 0.5).encode()
+            )
         except (ValueError, RecursionError):
             return self.cut_and_paste(given)
 
@@ -172,7 +193,9 @@ class Mutator:
         return replace(given, exchange=exchange, key=key, redelivered=redelivered)
 
     def scar(self, given: Input) -> Input:
-        return replace(given, scars=(*given.scars, (self._random.random(), self._random.randrange(256))))
+        return replace(
+            given, scars=(*given.scars, (self._random.random(), self._random.randrange(256)))
+        )
 
 
 _WAYS: list[Callable[[Mutator, Input], Input]] = [

@@ -10,16 +10,16 @@ from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import FrameSyntaxError
 
-from qt_events.delivery.deliver import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, Failure
 from qt_events.errors import InvalidPayloadError, MessageError
 from qt_events.events.cloudevents import Message, decode, encode
-from qt_events.rabbitmq.basic_publish import frames
-from qt_events.rabbitmq.connection.unreadable import guard
-from qt_events.rabbitmq.envelope import ATTEMPT, TYPE, Envelope, record_from
-from qt_events.rabbitmq.provenance import Provenance
-from qt_events.rabbitmq.quarantine import next_step
-from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.compat.unreadable import guard
+from qt_events.rabbitmq.handling.quarantine import next_step
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, TYPE, Envelope, record_from
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
+from qt_events.rabbitmq.topology.trust import Provenance
 from tests.fuzz.mutation import Input
 
 guard()  # as whoever connects does
@@ -151,7 +151,9 @@ def _buried(envelope: Envelope) -> str:
 
 
 def _send_back(raw: RawMessage) -> Any:
-    properties = {name: value for name, value in raw.properties.items() if name != "application_headers"}
+    properties = {
+        name: value for name, value in raw.properties.items() if name != "application_headers"
+    }
     record = record_from(SUBSCRIPTION, raw.body, properties, raw.headers or {}, "qt.dead.fuzz")
     assert record.id
     assert record.first_failed.tzinfo is not None
@@ -224,13 +226,17 @@ def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]
     written, received = _sent(Message(body, properties, headers))
     assert received == body
     raw = RawMessage(received)
-    raw.properties, _ = serialization.decode_properties_basic(written, 0)  # py-amqp's own: ours are always readable
+    raw.properties, _ = serialization.decode_properties_basic(
+        written, 0
+    )  # py-amqp's own: ours are always readable
     return raw
 
 
 def _sent(message: Message) -> tuple[bytes, bytes]:
     """Properties and body, out of the frames that our publisher writes."""
-    read = list(_frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX))))
+    read = list(
+        _frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX)))
+    )
     (method, _), (kind, header), *rest = read
     assert [method, kind, *(each for each, _ in rest)] == [METHOD, HEADER, *[BODY] * len(rest)]
     body = b"".join(part for _, part in rest)

@@ -14,7 +14,9 @@ def test_only_named_errors_come_out_whatever_comes_in(seed: int) -> None:
     """Strange bodies, properties, headers and keys are events or MessageErrors, and their copies can be written."""
     report = fuzz(seed, INPUTS)
     assert report.failures == {}
-    assert report.inputs == INPUTS < sum(report.kinds.values())  # what nobody could have sent is beside it
+    assert (
+        report.inputs == INPUTS < sum(report.kinds.values())
+    )  # what nobody could have sent is beside it
     reached = {(target, kind.partition(":")[0]) for target, kind in report.kinds}
     assert reached >= {
         ("codec", "decoded"), ("codec", "DecodeError"), ("codec", "TypeMismatchError"),

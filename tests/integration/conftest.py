@@ -96,7 +96,11 @@ class WorkerProcess:
 
     async def ended(self, timeout: float = PATIENCE) -> int:
         """Its exit status."""
-        await until(lambda: self.process.poll() is not None, timeout, f"the end of the worker\n{self.output}")
+        await until(
+            lambda: self.process.poll() is not None,
+            timeout,
+            f"the end of the worker\n{self.output}",
+        )
         return int(self.process.returncode)
 
     @property
@@ -112,7 +116,11 @@ class Fleet:
         self._keeper, self._number = Keeper("qt-events-fleet-"), count(1)
 
     async def start(
-        self, *options: str, ready: bool = True, program: Sequence[str] = CELERY_WORKER, **environment: str
+        self,
+        *options: str,
+        ready: bool = True,
+        program: Sequence[str] = CELERY_WORKER,
+        **environment: str,
     ) -> WorkerProcess:
         """One more worker; `ready`: return when it consumes."""
         name, before = f"worker-{next(self._number)}", len(self.ready)
@@ -127,7 +135,12 @@ class Fleet:
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
-        return {**os.environ, "PYTHONPATH": path, "FLEET_URL": self.url, RECORDS: str(self.recorder.path)}
+        return {
+            **os.environ,
+            "PYTHONPATH": path,
+            "FLEET_URL": self.url,
+            RECORDS: str(self.recorder.path),
+        }
 
     @property
     def ready(self) -> list[str]:
@@ -140,9 +153,14 @@ class Fleet:
     def open(self, gate: str = "go") -> None:
         self.recorder.write(Call("gate", gate))
 
-    async def until_called(self, name: str, times: int = 1, event: Event[Any] | None = None) -> list[Call]:
+    async def until_called(
+        self, name: str, times: int = 1, event: Event[Any] | None = None
+    ) -> list[Call]:
         return list(
-            await until(lambda: len(c := self.calls(name, event)) >= times and c, what=f"{times} calls of {name}")
+            await until(
+                lambda: len(c := self.calls(name, event)) >= times and c,
+                what=f"{times} calls of {name}",
+            )
         )
 
     def close(self) -> None:

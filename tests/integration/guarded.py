@@ -24,7 +24,9 @@ QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
 class Guarded:
     """One of them, made by the commands that an administrator would give. The app is in apps/, or Quantum Trader."""
 
-    def __init__(self, url: str, management_url: str, prefix: str, folder: Path, app: str = "guarded_app") -> None:
+    def __init__(
+        self, url: str, management_url: str, prefix: str, folder: Path, app: str = "guarded_app"
+    ) -> None:
         self.url, self.prefix, self.app = url, prefix, app
         self._management_url = management_url
         self.fleet = Fleet(url, folder)
@@ -38,7 +40,11 @@ class Guarded:
 
     def command(self, name: str, *options: str, status: int = 0, answer: str = "") -> str:
         """What `qt-events topology` prints, as an administrator."""
-        given = {**self._environment(self.url), "COLUMNS": "200", "QT_MANAGEMENT_URL": self._management_url}
+        given = {
+            **self._environment(self.url),
+            "COLUMNS": "200",
+            "QT_MANAGEMENT_URL": self._management_url,
+        }
         done = subprocess.run(
             [QT_EVENTS, "topology", name, *options],
             env={**os.environ, **given, "QT_APP": self.app},
@@ -49,12 +55,19 @@ class Guarded:
 
     def _environment(self, url: str) -> dict[str, str]:
         path = os.pathsep.join([*_PATH, *(entry for entry in sys.path if entry)])
-        return {"PYTHONPATH": path, "FLEET_URL": url, "CELERY_BROKER_URL": url, "GUARDED_PREFIX": self.prefix}
+        return {
+            "PYTHONPATH": path,
+            "FLEET_URL": url,
+            "CELERY_BROKER_URL": url,
+            "GUARDED_PREFIX": self.prefix,
+        }
 
     def url_of(self, component: str) -> str:
         """The broker's, with the component's user."""
         parts, user = urlsplit(self.url), f"{self.prefix}-{component}"
-        return parts._replace(netloc=f"{user}:{self._passwords[user]}@{parts.hostname}:{parts.port}").geturl()
+        return parts._replace(
+            netloc=f"{user}:{self._passwords[user]}@{parts.hostname}:{parts.port}"
+        ).geturl()
 
     @contextmanager
     def bus(self, component: str) -> Iterator[CeleryEventBus]:
@@ -91,7 +104,12 @@ class Guarded:
             yield connection.channel()
 
     async def work(
-        self, component: str, *options: str, serves: str | None = None, ready: bool = True, **environment: str
+        self,
+        component: str,
+        *options: str,
+        serves: str | None = None,
+        ready: bool = True,
+        **environment: str,
     ) -> WorkerProcess:
         """A worker process with the component's user, for its subscriptions alone: by its name, unless told another."""
         given: dict[str, Any] = {**self._environment(self.url_of(component)), **environment}

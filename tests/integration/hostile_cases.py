@@ -74,7 +74,9 @@ def event(name: str, data: str = "{}", **changes: str) -> bytes:
         "data": data,
         **changes,
     }
-    return ("{" + ", ".join(f'"{key}": {value}' for key, value in attributes.items() if value) + "}").encode()
+    return (
+        "{" + ", ".join(f'"{key}": {value}' for key, value in attributes.items() if value) + "}"
+    ).encode()
 
 
 class _Bomb:
@@ -93,7 +95,12 @@ SIGNATURE: dict[str, Any] = {
     "immutable": True,
 }
 DEATH = {"x-death": [{"count": "x", "time": "now", "routing-keys": 5}, 7], "x-first-death-queue": 3}
-EMBED = {"callbacks": [SIGNATURE], "errbacks": [SIGNATURE], "chain": [SIGNATURE], "chord": SIGNATURE}
+EMBED = {
+    "callbacks": [SIGNATURE],
+    "errbacks": [SIGNATURE],
+    "chain": [SIGNATURE],
+    "chord": SIGNATURE,
+}
 CELERY = {
     "lang": "py", "task": "canary", "id": "c1", "root_id": "c1", "parent_id": None, "group": "g", "argsrepr": "()",
     "kwargsrepr": "{}", "origin": "o", "eta": "2020-01-01T00:00:00", "expires": "2020-01-01T00:00:00", "retries": 99,

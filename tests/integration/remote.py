@@ -12,7 +12,9 @@ from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 
 
-async def one_dead_letter(client: CeleryEventBus, subscription: str, timeout: float = 90) -> DeadLetterRecord:
+async def one_dead_letter(
+    client: CeleryEventBus, subscription: str, timeout: float = 90
+) -> DeadLetterRecord:
     async with asyncio.timeout(timeout):
         while not (found := await client.dead_letters.list(subscription)):  # noqa: ASYNC110  # only asking tells
             await asyncio.sleep(0.05)
@@ -33,7 +35,9 @@ class Remote:
         self._control = client.app.control
 
     async def inspect(self, command: str) -> Any:
-        answer = await asyncio.to_thread(getattr(self._control.inspect(timeout=3, limit=1), command))
+        answer = await asyncio.to_thread(
+            getattr(self._control.inspect(timeout=3, limit=1), command)
+        )
         (value,) = (answer or {"nobody": None}).values()
         return value
 
@@ -44,7 +48,9 @@ class Remote:
         return value
 
     async def order(self, command: str, **arguments: Any) -> Any:
-        return await asyncio.to_thread(self._control.broadcast, command, arguments, reply=True, timeout=3, limit=1)
+        return await asyncio.to_thread(
+            self._control.broadcast, command, arguments, reply=True, timeout=3, limit=1
+        )
 
     async def answer(self, command: str, **arguments: Any) -> Any:
         """What the worker answers to a command."""

@@ -14,7 +14,7 @@ import pytest
 
 from qt_events.dead_letters.record import DeadLetterRecord, now
 from qt_events.dead_letters.scan import BATCH
-from qt_events.rabbitmq.envelope import headers_of
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports
@@ -66,9 +66,13 @@ def bury(url: str, subscription: str, numbers: Iterable[int]) -> None:
     records = [record(subscription, number) for number in numbers]
     with channel_to(url) as channel:
         for each in records:
-            message = amqp.Message(each.body, application_headers=headers_of(each, subscription), **each.properties)
+            message = amqp.Message(
+                each.body, application_headers=headers_of(each, subscription), **each.properties
+            )
             channel.basic_publish(message, "", f"qt.dead.{subscription}")
-        while channel.queue_declare(f"qt.dead.{subscription}", passive=True).message_count < len(records):
+        while channel.queue_declare(f"qt.dead.{subscription}", passive=True).message_count < len(
+            records
+        ):
             pass
 
 
@@ -113,18 +117,29 @@ async def test_an_operator_works_with_nothing_but_urls(url: str, broker: Broker)
     """Finds the dead letters of all subscriptions, and sends some back, to their own alone."""
     await asyncio.to_thread(bury, url, "orders", range(4))
     await asyncio.to_thread(bury, url, "audit", [10])
-    code, out, err = await asyncio.to_thread(run, url, "list", "--json", "--management-url", broker.management_url)
+    code, out, err = await asyncio.to_thread(
+        run, url, "list", "--json", "--management-url", broker.management_url
+    )
     listed = json.loads(out)
     assert (code, err, listed["total"]) == (0, "", 5)
-    assert [(group["subscription"], group["count"]) for group in listed["groups"]] == [("audit", 1), ("orders", 4)]
+    assert [(group["subscription"], group["count"]) for group in listed["groups"]] == [
+        ("audit", 1),
+        ("orders", 4),
+    ]
     assert [each["id"] for each in listed["dead_letters"]] == ["d10", "d3", "d2", "d1", "d0"]
 
-    assert await asyncio.to_thread(run, url, "retry", "-s", "orders", "d2", "d0") == (0, "2 sent back\n", "")
+    assert await asyncio.to_thread(run, url, "retry", "-s", "orders", "d2", "d0") == (
+        0,
+        "2 sent back\n",
+        "",
+    )
     assert sorted(emptied(url, "qt.sub.orders")) == ["e0", "e2"]
     assert depth(url, "qt.sub.audit") == 0
 
 
-async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(url: str, tmp_path: Path) -> None:
+async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(
+    url: str, tmp_path: Path
+) -> None:
     """In the order in which they came, with their bodies."""
     await asyncio.to_thread(bury, url, "orders", [1, 3])
     code, out, err = await asyncio.to_thread(run, url, "discard", "-s", "orders", "d1", "d2")
@@ -133,7 +148,10 @@ async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(ur
     path = tmp_path / "dead.jsonl"
     assert (await asyncio.to_thread(run, url, "export", "-s", "orders", "-o", str(path)))[0] == 0
     exported = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(each["id"], each["body"]) for each in exported] == [("d1", '{"number": 1}'), ("d3", '{"number": 3}')]
+    assert [(each["id"], each["body"]) for each in exported] == [
+        ("d1", '{"number": 1}'),
+        ("d3", '{"number": 3}'),
+    ]
 
 
 async def test_an_app_tells_which_subscriptions_there_are(url: str, tmp_path: Path) -> None:
@@ -147,7 +165,9 @@ async def test_an_app_tells_which_subscriptions_there_are(url: str, tmp_path: Pa
     code, _, err = await asyncio.to_thread(run, "", "discard", "d2", "-A", "desk", **app)
     assert code == 1
     assert "there is no dead letter 'd2'" in err
-    discarded = await asyncio.to_thread(run, "", "discard", "d2", "-A", "desk", "-s", "audit", **app)
+    discarded = await asyncio.to_thread(
+        run, "", "discard", "d2", "-A", "desk", "-s", "audit", **app
+    )
     assert discarded == (0, "1 discarded\n", "")
 
 
@@ -157,17 +177,25 @@ async def test_without_a_broker_the_password_stays_out_of_the_error() -> None:
     nowhere = f"amqp://somebody:s3cret@127.0.0.1:{amqp_port}//"
     named, listed = await asyncio.gather(
         asyncio.to_thread(run, nowhere, "retry", "--all", "-s", "orders"),
-        asyncio.to_thread(run, nowhere, "list", QT_MANAGEMENT_URL=f"http://somebody:s3cret@127.0.0.1:{http_port}"),
+        asyncio.to_thread(
+            run, nowhere, "list", QT_MANAGEMENT_URL=f"http://somebody:s3cret@127.0.0.1:{http_port}"
+        ),
     )
     assert (named[0], str(amqp_port) in named[2]) == (1, True)
-    assert (listed[0], str(http_port) in listed[2], "--subscription" in listed[2]) == (1, True, True)
+    assert (listed[0], str(http_port) in listed[2], "--subscription" in listed[2]) == (
+        1,
+        True,
+        True,
+    )
     assert "s3cret" not in repr((named, listed))
 
 
 async def test_killed_in_the_middle_it_loses_none(url: str) -> None:
     """At worst some were sent back and are dead letters too: as many as are on their way at once."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
-    code, _ = await asyncio.to_thread(stopped_by, signal.SIGKILL, url, lambda: depth(url, "qt.sub.orders") >= 100)
+    code, _ = await asyncio.to_thread(
+        stopped_by, signal.SIGKILL, url, lambda: depth(url, "qt.sub.orders") >= 100
+    )
     assert code == -signal.SIGKILL
     sent = await asyncio.to_thread(emptied, url, "qt.sub.orders")
     await until_told(lambda: depth(url, "qt.dead.orders") >= MANY - len(sent))
@@ -179,7 +207,9 @@ async def test_killed_in_the_middle_it_loses_none(url: str) -> None:
 async def test_ctrl_c_ends_it_in_order(url: str) -> None:
     """Exit code 130; it says how many were sent; these are no dead letters any more, and all the others are."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
-    code, err = await asyncio.to_thread(stopped_by, signal.SIGINT, url, lambda: depth(url, "qt.sub.orders") >= 100)
+    code, err = await asyncio.to_thread(
+        stopped_by, signal.SIGINT, url, lambda: depth(url, "qt.sub.orders") >= 100
+    )
     sent = await asyncio.to_thread(emptied, url, "qt.sub.orders")
     left = await asyncio.to_thread(emptied, url, "qt.dead.orders")
     assert (code, err) == (

@@ -38,7 +38,10 @@ HTML = {"content-type": "text/html; charset=utf-8"}
 
 def answer(status: int, body: str = "", **headers: str) -> bytes:
     """An HTTP answer; underscores in a header's name are hyphens."""
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"content-length: {len(body.encode())}"]
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"content-length: {len(body.encode())}",
+    ]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "connection: close", "", body]).encode()
 
@@ -81,13 +84,20 @@ class Webhook:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer), suppress(asyncio.IncompleteReadError):  # a client may leave without a word
+        with (
+            closing(writer),
+            suppress(asyncio.IncompleteReadError),
+        ):  # a client may leave without a word
             await self._answer(reader, writer)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
-        self.posts.append(Post(head, json.loads(await reader.readexactly(int(length.split(":")[1])))))
+        length = next(
+            line for line in head.lower().splitlines() if line.startswith("content-length:")
+        )
+        self.posts.append(
+            Post(head, json.loads(await reader.readexactly(int(length.split(":")[1]))))
+        )
         said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if said == HANG:
             await self._over.wait()
@@ -99,7 +109,9 @@ class Desk:
 
     def __init__(self, store: Store, url: str | None) -> None:
         self.store, self.clock = store, ManualClock()
-        self.bus = InMemoryEventBus(clock=self.clock, grace=0.1)  # what still waits at the end of a test is left alone
+        self.bus = InMemoryEventBus(
+            clock=self.clock, grace=0.1
+        )  # what still waits at the end of a test is left alone
         self.notifier = DiscordNotifier(self.bus, store, url)
 
     async def waits(self) -> float:
@@ -174,7 +186,9 @@ async def test_posts_what_became_critical(desk: Desk, webhook: Webhook) -> None:
     (post,) = webhook.posts
     assert post.head.startswith(f"POST {PATH} HTTP/1.1\r\n")
     assert "content-type: application/json" in post.head.lower()
-    assert post.body == {"content": "CRITICAL: DrawdownGuard: drawdown -12.4% in 63 days (was DEGRADED)"}
+    assert post.body == {
+        "content": "CRITICAL: DrawdownGuard: drawdown -12.4% in 63 days (was DEGRADED)"
+    }
     assert await desk.sent() == [True]
 
 
@@ -186,16 +200,26 @@ async def test_posts_nothing_else(desk: Desk, webhook: Webhook, status: HealthSt
     assert (webhook.posts, await desk.sent()) == ([], [])
 
 
-@pytest.mark.parametrize("taken", [TAKEN, answer(200, '{"id": "1"}', content_type="application/json")])
-async def test_takes_an_empty_answer_and_one_in_json(desk: Desk, webhook: Webhook, taken: bytes) -> None:
+@pytest.mark.parametrize(
+    "taken", [TAKEN, answer(200, '{"id": "1"}', content_type="application/json")]
+)
+async def test_takes_an_empty_answer_and_one_in_json(
+    desk: Desk, webhook: Webhook, taken: bytes
+) -> None:
     """Discord says 204; with `?wait=true` it answers 200 and the message."""
     webhook.answers = [taken]
     await desk.bus.publish(changed())
     await desk.bus.join()
-    assert (len(webhook.posts), await desk.sent(), await desk.bus.dead_letters.list()) == (1, [True], [])
+    assert (len(webhook.posts), await desk.sent(), await desk.bus.dead_letters.list()) == (
+        1,
+        [True],
+        [],
+    )
 
 
-async def test_without_a_url_the_alert_is_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_a_url_the_alert_is_logged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     """And noted as not sent; nothing fails, and nothing is posted."""
     desk = Desk(store, None)
     async with desk.bus:
@@ -205,7 +229,9 @@ async def test_without_a_url_the_alert_is_logged(store: Store, caplog: pytest.Lo
     assert (await desk.sent(), await desk.bus.dead_letters.list()) == ([False], [])
 
 
-async def test_the_url_is_the_environments(store: Store, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_url_is_the_environments(
+    store: Store, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a fleet is configured."""
     monkeypatch.setenv("DISCORD_WEBHOOK_URL", webhook.url)
     await Desk(store, None).notifier.on_health_changed(changed())
@@ -223,7 +249,12 @@ def in_so_many_seconds(seconds: float) -> str:
 @pytest.mark.parametrize(
     ("said", "delay"),
     [
-        (limited({"message": "You are being rate limited.", "retry_after": 2.5, "global": False}), 2.5),
+        (
+            limited(
+                {"message": "You are being rate limited.", "retry_after": 2.5, "global": False}
+            ),
+            2.5,
+        ),
         (limited({"retry_after": 2.5}, retry_after="9"), 2.5),
         (limited(retry_after="7"), 7.0),
         (limited({"message": "later"}, retry_after="7"), 7.0),
@@ -251,7 +282,9 @@ def in_so_many_seconds(seconds: float) -> str:
         "for ever",
     ],
 )
-async def test_waits_as_long_as_a_429_asks(desk: Desk, webhook: Webhook, said: bytes, delay: float) -> None:
+async def test_waits_as_long_as_a_429_asks(
+    desk: Desk, webhook: Webhook, said: bytes, delay: float
+) -> None:
     """Exactly so long, with no jitter; then it posts again."""
     webhook.answers = [said, TAKEN]
     await desk.bus.publish(changed())
@@ -311,8 +344,14 @@ async def test_trouble_without_end_is_a_dead_letter(desk: Desk, webhook: Webhook
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (answer(403, "<html>login</html>", **HTML), "403 Forbidden: a page of HTML, which no webhook sends"),
-        (answer(404, '{"message": "Unknown Webhook", "code": 10015}'), '404 Not Found: \'{"message": "Unknown'),
+        (
+            answer(403, "<html>login</html>", **HTML),
+            "403 Forbidden: a page of HTML, which no webhook sends",
+        ),
+        (
+            answer(404, '{"message": "Unknown Webhook", "code": 10015}'),
+            '404 Not Found: \'{"message": "Unknown',
+        ),
         (answer(401), "401 Unauthorized"),
         (answer(302, location="http://127.0.0.1:1/elsewhere"), "302 Found"),
     ],
@@ -336,7 +375,10 @@ async def test_what_will_never_be_taken_is_a_dead_letter_at_once(
     ("said", "complaint"),
     [
         (answer(200, "<html>maintenance</html>", **HTML), r"answered 200 OK: a page of HTML"),
-        (answer(502, "<html>bad gateway</html>", **HTML), r"answered 502 Bad Gateway: a page of HTML"),
+        (
+            answer(502, "<html>bad gateway</html>", **HTML),
+            r"answered 502 Bad Gateway: a page of HTML",
+        ),
         (b"SSH-2.0-OpenSSH_9.2\r\n", r"cannot be reached \(RemoteProtocolError\)"),
         (answer(204)[:20], r"cannot be reached \(RemoteProtocolError\)"),
     ],
@@ -352,7 +394,9 @@ async def test_what_no_webhook_answers_is_worth_another_try(
     assert await desk.sent() == []
 
 
-async def test_a_webhook_that_hangs_is_given_up_and_asked_again(store: Store, webhook: Webhook) -> None:
+async def test_a_webhook_that_hangs_is_given_up_and_asked_again(
+    store: Store, webhook: Webhook
+) -> None:
     """Within its timeout, so that it holds nobody up; the next attempt goes through."""
     desk = Desk(store, None)
     notifier = DiscordNotifier(InMemoryEventBus(), store, webhook.url, timeout=SHORT)
@@ -391,7 +435,9 @@ def test_a_url_that_is_none_is_refused_at_once_without_saying_it(store: Store, u
 
 
 @pytest.mark.parametrize(
-    "said", [answer(500), answer(404), answer(200, "<html>", **HTML), b"nonsense\r\n"], ids=["500", "404", "page", "-"]
+    "said",
+    [answer(500), answer(404), answer(200, "<html>", **HTML), b"nonsense\r\n"],
+    ids=["500", "404", "page", "-"],
 )
 async def test_no_error_tells_the_url(desk: Desk, webhook: Webhook, said: bytes) -> None:
     """Neither its text nor its traceback."""
@@ -411,7 +457,9 @@ async def test_a_timeout_does_not_tell_the_url(store: Store, webhook: Webhook) -
     assert "During handling" not in words_of(failed.value)
 
 
-@pytest.mark.parametrize("said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"])
+@pytest.mark.parametrize(
+    "said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"]
+)
 async def test_no_dead_letter_tells_the_url(desk: Desk, webhook: Webhook, said: bytes) -> None:
     """Nothing that an operator may see of it, or copy into a ticket."""
     webhook.answers = [said]
@@ -424,7 +472,9 @@ async def test_no_dead_letter_tells_the_url(desk: Desk, webhook: Webhook, said: 
     assert SECRET not in repr(await desk.store.documents.all(ALERTS))
 
 
-@pytest.mark.parametrize("said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"])
+@pytest.mark.parametrize(
+    "said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"]
+)
 async def test_no_log_record_tells_the_url(
     desk: Desk, webhook: Webhook, said: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -472,8 +522,12 @@ async def test_an_empty_variable_is_no_url(store: Store, monkeypatch: pytest.Mon
     assert await desk.sent() == [False]
 
 
-@pytest.mark.parametrize("said", [limited({"retry_after": float("nan")}), limited(retry_after="nan")])
-async def test_a_429_that_says_nonsense_waits_as_if_it_said_nothing(desk: Desk, webhook: Webhook, said: bytes) -> None:
+@pytest.mark.parametrize(
+    "said", [limited({"retry_after": float("nan")}), limited(retry_after="nan")]
+)
+async def test_a_429_that_says_nonsense_waits_as_if_it_said_nothing(
+    desk: Desk, webhook: Webhook, said: bytes
+) -> None:
     """NaN is a number to Python's JSON."""
     webhook.answers = [said, TAKEN]
     await desk.bus.publish(changed())
@@ -487,8 +541,12 @@ async def test_a_null_in_json_leaves_it_to_the_header(desk: Desk, webhook: Webho
     assert await desk.waits() == 7
 
 
-@pytest.mark.parametrize("said", [answer(404, f"Cannot POST {PATH}"), answer(500, f"no route {PATH}")])
-async def test_a_server_that_repeats_the_url_does_not_make_it_public(desk: Desk, webhook: Webhook, said: bytes) -> None:
+@pytest.mark.parametrize(
+    "said", [answer(404, f"Cannot POST {PATH}"), answer(500, f"no route {PATH}")]
+)
+async def test_a_server_that_repeats_the_url_does_not_make_it_public(
+    desk: Desk, webhook: Webhook, said: bytes
+) -> None:
     """Many say which path they do not know."""
     webhook.answers = [said]
     with pytest.raises((WebhookError, Reject)) as failed:

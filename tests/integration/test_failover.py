@@ -31,7 +31,9 @@ def proxy(amqp_url: str) -> Iterator[Proxy]:
 
 
 @pytest.mark.parametrize("order", ["{dead};{alive}", "{alive};{dead}", "{dead};{dead};{alive}"])
-async def test_whichever_url_answers_is_taken(order: str, dead: str, amqp_url: str, make_bus: Make) -> None:
+async def test_whichever_url_answers_is_taken(
+    order: str, dead: str, amqp_url: str, make_bus: Make
+) -> None:
     """By who publishes, who serves, and who looks; in whatever order they are."""
     bus, heard = make_bus(order.format(dead=dead, alive=amqp_url)), asyncio.Event()
     bus.subscribe("order.placed", lambda _: heard.set(), name="desk")
@@ -41,7 +43,9 @@ async def test_whichever_url_answers_is_taken(order: str, dead: str, amqp_url: s
         assert await bus.dead_letters.list("desk") == []
 
 
-async def test_a_worker_process_takes_whichever_url_answers(dead: str, amqp_url: str, tmp_path: Path) -> None:
+async def test_a_worker_process_takes_whichever_url_answers(
+    dead: str, amqp_url: str, tmp_path: Path
+) -> None:
     """A plain app with a list, as Celery takes it; it says of the others that nobody is there."""
     fleet, client = Fleet(f"{dead};{amqp_url}", tmp_path), CeleryEventBus(amqp_url)
     try:
@@ -73,18 +77,29 @@ async def test_when_a_connection_is_lost_the_other_url_takes_over(
             await asyncio.gather(*publishing, *map(bus.publish, published[300:]))
             ids = {event.id for event in published}
             await until(lambda: ids <= heard, what="all heard in this process")
-            await until(lambda: ids <= {call.event_id for call in fleet.calls("on_loop")}, what="and in the other")
+            await until(
+                lambda: ids <= {call.event_id for call in fleet.calls("on_loop")},
+                what="and in the other",
+            )
     finally:
         fleet.close()
 
 
-async def test_when_nobody_answers_every_place_is_told_without_a_password(dead: str, make_bus: Make) -> None:
+async def test_when_nobody_answers_every_place_is_told_without_a_password(
+    dead: str, make_bus: Make
+) -> None:
     """What each of them said, too."""
     (port,) = free_ports(1)
     urls = f"{dead};{dead}".replace("guest:guest", "me:geheim", 1).replace("localhost", "127.0.0.1")
     bus = make_bus(f"{urls};amqp://you:secret@127.0.0.1:{port}//", publish_timeout=0.5)
-    for refused in (bus.publish(Event("order.placed")), bus.run_forever(), bus.dead_letters.list("desk")):
-        with pytest.raises(BrokerUnreachableError, match=rf"me:\*\*@.* or amqp://you:\*\*@127.0.0.1:{port}") as told:
+    for refused in (
+        bus.publish(Event("order.placed")),
+        bus.run_forever(),
+        bus.dead_letters.list("desk"),
+    ):
+        with pytest.raises(
+            BrokerUnreachableError, match=rf"me:\*\*@.* or amqp://you:\*\*@127.0.0.1:{port}"
+        ) as told:
             await refused
         assert "geheim" not in str(told.value)
         assert "secret" not in str(told.value)

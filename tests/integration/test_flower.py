@@ -34,9 +34,15 @@ async def watched(
 ) -> AsyncIterator[Watched]:
     """Two workers of one pool and Flower, shared by tests that only publish: each looks at its own events."""
     vhost = f"qt-test-{uuid.uuid4().hex}"
-    desk = Desk(broker.management.create_vhost(vhost), broker.management_url, tmp_path_factory.mktemp("desk"))
+    desk = Desk(
+        broker.management.create_vhost(vhost),
+        broker.management_url,
+        tmp_path_factory.mktemp("desk"),
+    )
     try:
-        environment = {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}  # prefork serves none
+        environment = (
+            {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}
+        )  # prefork serves none
         for _ in range(2):
             await desk.start(*POOLS[request.param], **environment)
         yield desk, await desk.watch()
@@ -55,18 +61,27 @@ def shown(event: Event[Any]) -> str:
 # Deliveries
 
 
-async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id_and_type(watched: Watched) -> None:
+async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id_and_type(
+    watched: Watched,
+) -> None:
     """Each subscription's delivery is shown once, on the worker that made it, with no retry and no exception."""
     desk, flower = watched
     event = await desk.publish("order.requested")
     for name in ("executor", "risk_guard"):
         task = await flower.until_task(event, name, "SUCCESS")
-        assert (task["args"], task["kwargs"], task["retries"], task["exception"]) == (shown(event), "{}", 0, None)
+        assert (task["args"], task["kwargs"], task["retries"], task["exception"]) == (
+            shown(event),
+            "{}",
+            0,
+            None,
+        )
         assert task["worker"] in desk.nodes
 
 
 @pytest.mark.parametrize("name", ["executor", "risk_guard"])
-async def test_run_time_and_times_enclose_what_the_handler_measured(name: str, watched: Watched) -> None:
+async def test_run_time_and_times_enclose_what_the_handler_measured(
+    name: str, watched: Watched
+) -> None:
     """Received, begun, ended, succeeded, in this order on one clock; and no shorter run time than the handler's."""
     desk, flower = watched
     event = await desk.publish("order.requested")
@@ -87,7 +102,9 @@ async def test_a_task_is_started_before_its_handler_and_by_its_process(watched: 
     assert f"-{call.process}-" in task["worker"]
 
 
-async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_two_retries(watched: Watched) -> None:
+async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_two_retries(
+    watched: Watched,
+) -> None:
     """One task for all attempts, whichever workers made them; it remembers what the attempt before failed of."""
     desk, flower = watched
     event = await desk.publish("alert.raised")
@@ -98,7 +115,9 @@ async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_
     assert_tells(task, "ConnectionError('the webhook hung up')", "notify")
 
 
-async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_exception(watched: Watched) -> None:
+async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_exception(
+    watched: Watched,
+) -> None:
     """Not before the last attempt, and for good."""
     desk, flower = watched
     event = await desk.publish("model.wanted", model="m7")
@@ -137,7 +156,9 @@ async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
     assert {task["args"] for task in tasks} == {shown(event)}
 
 
-async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(desk: Desk) -> None:
+async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(
+    desk: Desk,
+) -> None:
     """What Flower's button does to an event that waits in a worker; nothing is dropped in silence."""
     await desk.start()
     flower = await desk.watch()
@@ -147,7 +168,9 @@ async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_lett
     await asyncio.to_thread(flower.get, f"/api/task/revoke/{waiting['uuid']}", "POST")
     with desk.client() as client:
         inspector = client.app.control.inspect(timeout=3, limit=1)
-        await until_told(lambda: waiting["uuid"] in str(inspector.revoked()), what="the worker knows")
+        await until_told(
+            lambda: waiting["uuid"] in str(inspector.revoked()), what="the worker knows"
+        )
         desk.open("analytics")
         await flower.until_task(first, "analytics", "SUCCESS")
         await flower.until_task(second, "analytics", "REVOKED")
@@ -159,7 +182,9 @@ async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_lett
 # Queues
 
 
-async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(desk: Desk) -> None:
+async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(
+    desk: Desk,
+) -> None:
     """True counts, in a vhost of its own, from a Flower that never met a worker; dead letters too."""
     worker = await desk.start()
     lost = await desk.publish("trade.disputed")
@@ -169,7 +194,13 @@ async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits
     flower = await desk.watch(awaited=[])
     for _ in range(3):
         await desk.publish("order.requested")
-    wanted = {"qt.sub.executor": 3, "qt.sub.risk_guard": 3, "qt.sub.analytics": 0, "qt.dead.auditor": 1, "qt.lost": 0}
+    wanted = {
+        "qt.sub.executor": 3,
+        "qt.sub.risk_guard": 3,
+        "qt.sub.analytics": 0,
+        "qt.dead.auditor": 1,
+        "qt.lost": 0,
+    }
     await until_told(lambda: wanted.items() <= flower.queues().items(), what=f"{wanted}")
     await desk.start()
     await until_told(lambda: flower.queues()["qt.sub.executor"] == 0, what="an empty queue")
@@ -184,7 +215,11 @@ async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: P
         flower = await desk.watch()
         await until_told(lambda: "qt.sub.executor" in flower.queues(), what="its queues")
         queues = {each["name"] for each in broker.management.queues(name)}
-        expected = {each for each in queues if each.startswith(("qt.sub.", "qt.quarantine.", "qt.dead.", "qt.lost"))}
+        expected = {
+            each
+            for each in queues
+            if each.startswith(("qt.sub.", "qt.quarantine.", "qt.dead.", "qt.lost"))
+        }
         assert set(flower.queues()) == expected
     finally:
         desk.close()

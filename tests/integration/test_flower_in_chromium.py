@@ -49,7 +49,9 @@ class Browser:
         def look(driver: webdriver.Chrome) -> WebElement | None:
             fitting = driver.find_elements(By.CSS_SELECTOR, selector)
             # Not `.text`: that has a line's end wherever a long name is broken.
-            return next((each for each in fitting if text in str(each.get_property("textContent"))), None)
+            return next(
+                (each for each in fitting if text in str(each.get_property("textContent"))), None
+            )
 
         found: WebElement = self._wait().until(look, f"{selector} {text!r}")  # type: ignore[assignment]  # not None
         return found
@@ -59,7 +61,10 @@ class Browser:
         self.find("#task-page dl")
         rows = self.driver.find_elements(By.CSS_SELECTOR, "#task-page .detail-row")
         return {
-            row.find_element(By.TAG_NAME, "dt").text: row.find_element(By.TAG_NAME, "dd").text.strip() for row in rows
+            row.find_element(By.TAG_NAME, "dt").text: row.find_element(
+                By.TAG_NAME, "dd"
+            ).text.strip()
+            for row in rows
         }
 
     def until_listed(self, flower: Flower, *row: str) -> None:
@@ -126,7 +131,9 @@ async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
     return events
 
 
-async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(desk: Desk, browser: Browser) -> None:
+async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(
+    desk: Desk, browser: Browser
+) -> None:
     """Tasks by the subscription's name, their pages, the workers, the queues: as pages show them."""
     for name in ("trader-1@desk", "trader-2@desk"):
         await desk.start("-n", name)
@@ -135,7 +142,9 @@ async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(desk:
     await asyncio.to_thread(look_around, browser, flower, events, desk.nodes)
 
 
-def look_around(browser: Browser, flower: Flower, events: dict[str, Event[Any]], nodes: list[str]) -> None:
+def look_around(
+    browser: Browser, flower: Flower, events: dict[str, Event[Any]], nodes: list[str]
+) -> None:
     browser.log_in(flower)
     browser.visit(flower, "/tasks")
     for name in ("executor", "risk_guard", "model_loader", "discord_notifier"):
@@ -167,7 +176,10 @@ def look_around(browser: Browser, flower: Flower, events: dict[str, Event[Any]],
     assert browser.find("#workers-online", "2").text == "2"
     browser.picture("flower-workers")
 
-    for name, kind, waiting, consumers in [("executor", "sub", "0", "2"), ("model_loader", "dead", "1", "0")]:
+    for name, kind, waiting, consumers in [
+        ("executor", "sub", "0", "2"),
+        ("model_loader", "dead", "1", "0"),
+    ]:
         row = f"qt.{kind}.{name}", waiting, "0", waiting, consumers
         browser.until_listed(flower, *row)
     browser.picture("flower-broker")

@@ -25,7 +25,9 @@ async def test_a_producers_headers_neither_name_a_type_nor_count_attempts(amqp_u
     async with bus:
         with channel_to(amqp_url) as channel:
             headers = {"qt-type": "forged.type", "qt-attempt": 99}
-            message = amqp.Message(b"{}", content_type="application/json", application_headers=headers)
+            message = amqp.Message(
+                b"{}", content_type="application/json", application_headers=headers
+            )
             channel.basic_publish(message, "qt.events", "allowed.key")
         await came.wait()
     bus.close()

@@ -26,9 +26,13 @@ UNREADABLE = with_properties(pack(">HI", 0x2000, 11) + b"\x01tT" + b"\xff" * 8)
 FORGED = {
     "bare": amqp.Message(b'{"name": "bare"}'),
     "text": amqp.Message(b"hello"),
-    "absurd": amqp.Message(b'{"name": "absurd"}', application_headers=ABSURD, message_id="a\nb", **PLAIN),
+    "absurd": amqp.Message(
+        b'{"name": "absurd"}', application_headers=ABSURD, message_id="a\nb", **PLAIN
+    ),
     "claim": amqp.Message(b'{"name": "claim"}', application_headers=ANOTHERS, **PLAIN),
-    "type": amqp.Message(b"{}", application_headers={"qt-type": "x" * 300, "qt-id": "i" * 5_000}, **PLAIN),
+    "type": amqp.Message(
+        b"{}", application_headers={"qt-type": "x" * 300, "qt-id": "i" * 5_000}, **PLAIN
+    ),
     "unreadable": UNREADABLE(b'{"name": "unreadable"}'),
 }
 AGAIN = {"text": "not JSON", "absurd": "id is"}  # which are dead letters again, and why
@@ -79,7 +83,9 @@ def test_only_a_redelivery_from_a_quorum_queue_has_the_brokers_own_count(
     """A producer's `x-delivery-count` stands at the first delivery to a consumer, in a classic queue always."""
     came: list[tuple[bool, object]] = []
     with channel_to(amqp_url) as channel:
-        channel.queue_declare("q", durable=True, auto_delete=False, arguments={"x-queue-type": queue_type})
+        channel.queue_declare(
+            "q", durable=True, auto_delete=False, arguments={"x-queue-type": queue_type}
+        )
         channel.confirm_select()
         message = amqp.Message(b"{}", application_headers={"x-delivery-count": claimed})
         channel.basic_publish_confirm(message, "", "q")

@@ -14,8 +14,8 @@ import amqp
 import pytest
 
 from qt_events.events.cloudevents import MAX_BODY
-from qt_events.rabbitmq.envelope import record_from
-from qt_events.rabbitmq.queues import BEGINNING
+from qt_events.rabbitmq.messages.envelope import record_from
+from qt_events.rabbitmq.topology.queues import BEGINNING
 from qt_events.testing.broker import Broker
 from qt_events.testing.contract.recorder import Call
 from tests.integration.conftest import PATIENCE, Fleet, WorkerProcess, channel_to
@@ -23,7 +23,9 @@ from tests.integration.hostile_cases import CANARY, CASES, FILTERED, HANDLED, Ca
 
 PROGRAM = ("-m", "celery", "-A", "hostile_app", "worker")
 MARKER = "hostile.marker"
-ROOM = 160 * 1024  # KiB that all this may cost; one message of 20 MB is there twice while it arrives
+ROOM = (
+    160 * 1024
+)  # KiB that all this may cost; one message of 20 MB is there twice while it arrives
 MANY = 10  # messages of 20 MB that wait at once
 
 
@@ -64,24 +66,34 @@ class Scene:
     def mark(self) -> list[Call]:
         """Have a marker handled; what was called before it."""
         body = json.dumps({"number": next(self._numbers)}).encode()
-        self.channel.basic_publish(amqp.Message(body, content_type="application/json"), "qt.events", MARKER)
+        self.channel.basic_publish(
+            amqp.Message(body, content_type="application/json"), "qt.events", MARKER
+        )
         calls: list[Call] = _waited(lambda: self._calls_to(json.loads(body)))
         new, self._seen = calls[self._seen : -1], len(calls)
         return new
 
     def _calls_to(self, payload: dict[str, Any]) -> list[Call]:
         calls = self.fleet.recorder.read("call")
-        marks = [n for n, call in enumerate(calls) if call.event_type == MARKER and call.payload == payload]
+        marks = [
+            n
+            for n, call in enumerate(calls)
+            if call.event_type == MARKER and call.payload == payload
+        ]
         return calls[: marks[0] + 1] if marks else []
 
     def buried(self, subscription: str = "hostile") -> list[amqp.Message]:
-        return list(iter(lambda: self.channel.basic_get(f"qt.dead.{subscription}", no_ack=True), None))
+        return list(
+            iter(lambda: self.channel.basic_get(f"qt.dead.{subscription}", no_ack=True), None)
+        )
 
     @property
     def memory(self) -> int:
         """KiB of resident memory, at its peak so far."""
         status = Path(f"/proc/{self.worker.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        return next(
+            int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")
+        )
 
 
 def _waited(look: Callable[[], Any]) -> Any:
@@ -136,8 +148,13 @@ def _reason(dead: amqp.Message) -> str:
 
 
 def _check_dead_letter(case: Case, dead: amqp.Message) -> None:
-    headers, body = dead.headers or {}, dead.body if isinstance(dead.body, bytes) else dead.body.encode()
-    properties = {name: value for name, value in dead.properties.items() if name != "application_headers"}
+    headers, body = (
+        dead.headers or {},
+        dead.body if isinstance(dead.body, bytes) else dead.body.encode(),
+    )
+    properties = {
+        name: value for name, value in dead.properties.items() if name != "application_headers"
+    }
     record = record_from("hostile", body, properties, headers, "qt.dead.hostile")
     whole = len(case.body) <= MAX_BODY
     assert record.whole == whole
@@ -149,7 +166,9 @@ def _check_dead_letter(case: Case, dead: amqp.Message) -> None:
         assert record.event_type == case.routing_key
 
 
-@pytest.mark.parametrize(("case", "way"), [pytest.param(c, w, id=f"{c.name}-{w}") for c in CASES for w in c.ways])
+@pytest.mark.parametrize(
+    ("case", "way"), [pytest.param(c, w, id=f"{c.name}-{w}") for c in CASES for w in c.ways]
+)
 def test_a_message_ends_as_the_table_says(scene: Scene, case: Case, way: str) -> None:
     """Handled, filtered, or a dead letter with its reason and its body, whichever way it came; and the next goes on."""
     _check(case, way, scene.send(case, way))
@@ -165,7 +184,9 @@ def test_many_large_messages_wait_in_little_memory(scene: Scene) -> None:
     """What no handler will see is cut as it arrives, not when its turn comes."""
     large = json.dumps({"long": "x" * 20 * 10**6}).encode()
     for body in [b"{}", *[large] * MANY]:
-        scene.channel.basic_publish(amqp.Message(body, content_type="application/json"), "qt.events", "held")
+        scene.channel.basic_publish(
+            amqp.Message(body, content_type="application/json"), "qt.events", "held"
+        )
     _waited(lambda: scene.fleet.calls("held.begun"))
     _waited(lambda: scene.channel.queue_declare("qt.sub.held", passive=True).message_count == 0)
     scene.fleet.open()
@@ -191,5 +212,12 @@ def test_after_all_that_nothing_else_has_happened(scene: Scene, prefork: Scene, 
     assert "Unrecoverable" not in here.worker.output
     assert "Logging error" not in here.worker.output
     assert here.memory - here.at_first < ROOM
-    for queue in ("qt.sub.hostile", "qt.quarantine.hostile", "qt.sub.other", "qt.dead.other", "qt.lost", "celery"):
+    for queue in (
+        "qt.sub.hostile",
+        "qt.quarantine.hostile",
+        "qt.sub.other",
+        "qt.dead.other",
+        "qt.lost",
+        "celery",
+    ):
         assert here.channel.queue_declare(queue, passive=True).message_count == 0

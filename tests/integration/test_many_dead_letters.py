@@ -17,7 +17,7 @@ import pytest
 
 from qt_events.dead_letters.record import DeadLetterRecord, now
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.envelope import headers_of
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import channel_to, depth
 from tests.integration.watching import QT_EVENTS
@@ -25,7 +25,9 @@ from tests.integration.watching import QT_EVENTS
 pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, and forty megabytes
 
 MANY, PADDING = 20_000, 2_000  # dead letters, bytes
-ROOM = 24 * 1024  # KiB over what the same command takes where there are none: 8 MiB were seen, and all have over 40
+ROOM = (
+    24 * 1024
+)  # KiB over what the same command takes where there are none: 8 MiB were seen, and all have over 40
 HALFWAY = re.compile(rf"(\d{{4}}|1\d{{4}})/{MANY}")  # on the bar
 QUEUE, LETTERS = "qt.sub.orders", "qt.dead.orders"
 
@@ -53,7 +55,9 @@ def bury(url: str, count: int) -> None:
     with channel_to(url) as channel:
         for number in range(count):
             each = record(number)
-            message = amqp.Message(each.body, application_headers=headers_of(each, "orders"), **each.properties)
+            message = amqp.Message(
+                each.body, application_headers=headers_of(each, "orders"), **each.properties
+            )
             channel.basic_publish(message, "", LETTERS)
         while channel.queue_declare(LETTERS, passive=True).message_count < count:
             time.sleep(0.02)
@@ -108,7 +112,10 @@ def place(broker: Broker) -> Iterator[Place]:
     with channel_to(url) as channel:
         bus.declarations.make(channel, 1)
     bus.close()
-    peaks = {"export": ended(url, "export", "-o", os.devnull).peak, "retry": ended(url, "retry", "--all").peak}
+    peaks = {
+        "export": ended(url, "export", "-o", os.devnull).peak,
+        "retry": ended(url, "retry", "--all").peak,
+    }
     bury(url, MANY)
     yield Place(url, peaks)
     broker.management.delete_vhost(name)
@@ -122,7 +129,9 @@ def test_export_holds_few_in_memory_and_a_bar_moves(place: Place, tmp_path: Path
     assert export.peak < place.peaks["export"] + ROOM
     assert HALFWAY.search(export.shown), export.shown[-2_000:]
     with path.open() as lines:
-        assert [json.loads(line)["id"] for line in lines] == [f"d{number}" for number in range(MANY)]
+        assert [json.loads(line)["id"] for line in lines] == [
+            f"d{number}" for number in range(MANY)
+        ]
 
 
 def test_ctrl_c_in_a_look_leaves_all_where_they_are(place: Place) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
+from qt_events.rabbitmq.handling.quarantine import SUSPECT_AFTER, TRIALS
 from qt_events.testing.management import Management
 from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
 from tests.integration.remote import publish
@@ -74,7 +74,9 @@ async def test_restarts_and_lost_connections_count_against_nobody(
         worker = await fleet.start(FLEET_GRACE="0.2")
     await fleet.until_called("gated.begun", begun + 1, event)
     for _ in range(TRIALS + 1):
-        await until_told(lambda: consumers(amqp_url, "qt.quarantine.gated"), what="the worker is connected")
+        await until_told(
+            lambda: consumers(amqp_url, "qt.quarantine.gated"), what="the worker is connected"
+        )
         await until_told(lambda: management.close_connections(vhost), what="connections to close")
     fleet.open()
     await fleet.until_called("gated", event=event)
@@ -95,7 +97,9 @@ async def test_a_lost_connection_does_not_keep_poison_alive_on_prefork(
     assert len(fleet.calls("killing", poison)) <= LIVES
 
 
-async def test_poison_on_prefork_ends_its_children_only(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_poison_on_prefork_ends_its_children_only(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """The main process knows whose child died; what the other child handles is not even delivered twice."""
     worker = await fleet.start("-P", "processes", "-c", "2")
     poison = await publish(client, "killing", kills=1000)

@@ -15,7 +15,9 @@ from tests.integration.test_private_broker import QUORUM, listens, opened, proce
 def declare_on(node: Node, queue: str) -> None:
     with opened(node.url, confirm_publish=True) as channel:
         channel.queue_declare(queue, durable=True, auto_delete=False, arguments=QUORUM)
-        channel.basic_publish_confirm(amqp.Message("still here", delivery_mode=2), routing_key=queue)
+        channel.basic_publish_confirm(
+            amqp.Message("still here", delivery_mode=2), routing_key=queue
+        )
 
 
 def test_a_quorum_queue_outlives_its_leader() -> None:

@@ -109,8 +109,15 @@ def test_it_listens_at_no_socket_file_and_at_no_other_address(server: PrivatePos
         assert connection.execute("SHOW listen_addresses").fetchone() == ("127.0.0.1",)
 
 
-def test_another_servers_settings_in_the_environment_do_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"PGPORT": "1", "PGSSLMODE": "require", "PGDATA": "/nowhere", "PGOPTIONS": "-c x"}.items():
+def test_another_servers_settings_in_the_environment_do_not_leak_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "PGPORT": "1",
+        "PGSSLMODE": "require",
+        "PGDATA": "/nowhere",
+        "PGOPTIONS": "-c x",
+    }.items():
         monkeypatch.setenv(name, value)
     with PrivatePostgres() as server:
         server.create_database("made")
@@ -134,7 +141,9 @@ def test_a_server_does_not_outlive_a_killed_parent() -> None:
         "server = PrivatePostgres(); server.__enter__(); print(server.url, flush=True); time.sleep(600)"
     )
     before = segments()
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         url = parent.stdout.readline().strip()
         with psycopg.connect(url) as connection:

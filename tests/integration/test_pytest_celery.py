@@ -93,7 +93,9 @@ def test_a_worker_is_killed_and_the_other_takes_over(pytester: pytest.Pytester, 
     assert processes_of(desk) == []
 
 
-def test_a_test_that_fails_shows_the_workers_logs_and_leaves_no_process(pytester: pytest.Pytester, desk: str) -> None:
+def test_a_test_that_fails_shows_the_workers_logs_and_leaves_no_process(
+    pytester: pytest.Pytester, desk: str
+) -> None:
     """What its own fixtures say counts: one worker here."""
     tests = """
 import pytest
@@ -116,10 +118,14 @@ def test_an_app_that_cannot_be_imported_is_an_error_with_the_workers_words(
     configure(pytester, broker, "celery_app = nowhere_at_all")
     result = run(pytester, "def test(celery_setup): ...")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*WorkerFailedError: worker1 ended before it was ready:", "*nowhere_at_all*"])
+    result.stdout.fnmatch_lines(
+        ["*WorkerFailedError: worker1 ended before it was ready:", "*nowhere_at_all*"]
+    )
 
 
-def test_without_an_app_the_error_says_where_to_name_it(pytester: pytest.Pytester, desk: str, broker: Broker) -> None:
+def test_without_an_app_the_error_says_where_to_name_it(
+    pytester: pytest.Pytester, desk: str, broker: Broker
+) -> None:
     """The setting, or the fixture."""
     configure(pytester, broker)
     result = run(pytester, "def test(celery_setup): ...")

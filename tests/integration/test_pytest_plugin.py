@@ -32,13 +32,22 @@ def strict_project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -
 
 
 def configured(pytester: pytest.Pytester, *lines: str) -> None:
-    head = ["[pytest]", "filterwarnings = error", "addopts = --strict-markers --strict-config", ASYNCIO]
+    head = [
+        "[pytest]",
+        "filterwarnings = error",
+        "addopts = --strict-markers --strict-config",
+        ASYNCIO,
+    ]
     pytester.makefile(".ini", pytest="\n".join([*head, *lines]))
 
 
 def run(pytester: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult:
     pytester.makepyfile(TOP + tests)
-    lean = [each for name in ("cacheprovider", "celery", "docker_tools") for each in ("-p", f"no:{name}")]
+    lean = [
+        each
+        for name in ("cacheprovider", "celery", "docker_tools")
+        for each in ("-p", f"no:{name}")
+    ]
     return pytester.runpytest_subprocess(*lean, *options, timeout=100)
 
 
@@ -61,7 +70,9 @@ async def test_handled(event_bus):
 
 
 @pytest.mark.parametrize("mode", ["auto", "strict"])
-def test_a_bus_is_there_and_runs_in_both_modes_of_pytest_asyncio(pytester: pytest.Pytester, mode: str) -> None:
+def test_a_bus_is_there_and_runs_in_both_modes_of_pytest_asyncio(
+    pytester: pytest.Pytester, mode: str
+) -> None:
     """Nothing to start, nothing to stop."""
     configured(pytester, f"asyncio_mode = {mode}")
     run(pytester, HANDLED).assert_outcomes(passed=1)
@@ -141,7 +152,9 @@ async def test_forgets(event_bus):
 """
     result = run(pytester, tests)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["1 failed delivery waiting for a retry*", "*again after 60 s*gateway closed)"])
+    result.stdout.fnmatch_lines(
+        ["1 failed delivery waiting for a retry*", "*again after 60 s*gateway closed)"]
+    )
 
 
 def test_leftovers_are_allowed_by_marker_or_configuration(pytester: pytest.Pytester) -> None:
@@ -158,7 +171,9 @@ async def test_forgets(event_bus):
     run(pytester, tests.replace("allow_leftovers={marked}", "")).assert_outcomes(passed=1)
 
 
-def test_a_test_that_fails_tells_what_happened_and_is_not_blamed_twice(pytester: pytest.Pytester) -> None:
+def test_a_test_that_fails_tells_what_happened_and_is_not_blamed_twice(
+    pytester: pytest.Pytester,
+) -> None:
     """The story stands in the report, in the assertion itself or beside it."""
     tests = """
 async def test_other(event_bus):
@@ -191,14 +206,26 @@ async def test_ours(event_bus):
 @pytest.mark.parametrize(
     ("test", "said"),
     [
-        ("def test(event_bus): ...", "test uses event_bus, whose event loop stands still*async def*to_thread*"),
-        ("@pytest.mark.event_bus(max_queue=1)\nasync def test(event_bus): ...", "*has no option 'max_queue'; it has *"),
-        ("@pytest.mark.event_bus(clock=None)\nasync def test(event_bus): ...", "*of its own already: event_bus.clock"),
+        (
+            "def test(event_bus): ...",
+            "test uses event_bus, whose event loop stands still*async def*to_thread*",
+        ),
+        (
+            "@pytest.mark.event_bus(max_queue=1)\nasync def test(event_bus): ...",
+            "*has no option 'max_queue'; it has *",
+        ),
+        (
+            "@pytest.mark.event_bus(clock=None)\nasync def test(event_bus): ...",
+            "*of its own already: event_bus.clock",
+        ),
         (
             "@pytest.mark.event_bus(backend='kafka')\nasync def test(event_bus): ...",
             "*there are memory, eager and rab*",
         ),
-        ("@pytest.mark.event_bus('eager')\nasync def test(event_bus): ...", "*takes keywords only*backend='eager'"),
+        (
+            "@pytest.mark.event_bus('eager')\nasync def test(event_bus): ...",
+            "*takes keywords only*backend='eager'",
+        ),
     ],
 )
 def test_a_mistake_is_named(pytester: pytest.Pytester, test: str, said: str) -> None:
@@ -212,7 +239,9 @@ def test_a_mistaken_option_ends_the_run_at_once(pytester: pytest.Pytester) -> No
     """And shows no password."""
     result = run(pytester, HANDLED, "--event-bus=kafka://u:secret@host")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: event bus kafka://...: there are memory, eager, rabbitmq and amqp://*"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: event bus kafka://...: there are memory, eager, rabbitmq and amqp://*"]
+    )
     assert "secret" not in str(result.stderr)
 
 
@@ -225,12 +254,18 @@ def test_without_pytest_asyncio_the_fixture_says_what_to_install(
     pytester.makefile(".ini", pytest="[pytest]\nfilterwarnings = error")
     result = run(pytester, "def test(event_bus): ...\ndef test_other(): ...", "-p", "no:asyncio")
     result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["event_bus needs an event loop: pip install 'qt-events?testing?'*"])
+    result.stdout.fnmatch_lines(
+        ["event_bus needs an event loop: pip install 'qt-events?testing?'*"]
+    )
 
 
-def test_the_plugin_imports_nothing_that_a_test_has_not_asked_for(pytester: pytest.Pytester) -> None:
+def test_the_plugin_imports_nothing_that_a_test_has_not_asked_for(
+    pytester: pytest.Pytester,
+) -> None:
     """qt_events when a test wants a bus, celery when that is on RabbitMQ."""
-    pytester.makeconftest("import sys\nassert 'pytest_qt_events' in sys.modules and 'qt_events' not in sys.modules")
+    pytester.makeconftest(
+        "import sys\nassert 'pytest_qt_events' in sys.modules and 'qt_events' not in sys.modules"
+    )
     tests = """
     import sys
     def test_nothing(): assert "qt_events" not in sys.modules
@@ -248,6 +283,18 @@ def test_the_plugin_imports_nothing_that_a_test_has_not_asked_for(pytester: pyte
 def test_the_example_passes(bus: str) -> None:
     """All of it, its fleet of workers too, on a private RabbitMQ that pytest starts itself."""
     only = [] if bus == "rabbitmq" else ["test_policy.py"]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--event-bus={bus}", *only]
-    finished = subprocess.run(command, cwd=EXAMPLE, capture_output=True, text=True, timeout=110, check=False)
-    assert f"{5 if bus == 'rabbitmq' else 4} passed" in finished.stdout, finished.stdout + finished.stderr
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"--event-bus={bus}",
+        *only,
+    ]
+    finished = subprocess.run(
+        command, cwd=EXAMPLE, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert f"{5 if bus == 'rabbitmq' else 4} passed" in finished.stdout, (
+        finished.stdout + finished.stderr
+    )

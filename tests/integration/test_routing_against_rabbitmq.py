@@ -18,14 +18,18 @@ PATTERN_WORDS = ("a", "b", "", "*", "#", "a*")
 
 def short(words: Iterable[str]) -> list[str]:
     """Every text of none to three of these words."""
-    choices = itertools.chain.from_iterable(itertools.product(words, repeat=count) for count in range(4))
+    choices = itertools.chain.from_iterable(
+        itertools.product(words, repeat=count) for count in range(4)
+    )
     return list(dict.fromkeys(".".join(choice) for choice in choices))
 
 
 def longer(words: tuple[str, ...]) -> list[str]:
     """A hundred longer texts, the same in every run."""
     choose = random.Random(7)
-    return list(dict.fromkeys(".".join(choose.choices(words, k=choose.randint(4, 8))) for _ in range(100)))
+    return list(
+        dict.fromkeys(".".join(choose.choices(words, k=choose.randint(4, 8))) for _ in range(100))
+    )
 
 
 KEYS = [*short(KEY_WORDS), *longer(KEY_WORDS), "prix.modifié", "a" * 255]
@@ -78,7 +82,9 @@ def test_every_pattern_matches_the_keys_that_rabbitmq_routes_by_it(channel: amqp
     index: RoutingIndex[str] = RoutingIndex()
     for pattern in PATTERNS:
         index.add(pattern, pattern)
-    assert by_rabbitmq == {(pattern, key) for pattern in PATTERNS for key in KEYS if matches(pattern, key)}
+    assert by_rabbitmq == {
+        (pattern, key) for pattern in PATTERNS for key in KEYS if matches(pattern, key)
+    }
     assert by_rabbitmq == {(pattern, key) for key in KEYS for pattern in index.match(key)}
 
 

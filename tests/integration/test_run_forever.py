@@ -14,10 +14,15 @@ from typing import Any
 import pytest
 
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.errors import BrokerUnreachableError, BusStateError, ForeignConsumersError, TopologyError
+from qt_events.errors import (
+    BrokerUnreachableError,
+    BusStateError,
+    ForeignConsumersError,
+    TopologyError,
+)
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports
@@ -120,7 +125,9 @@ def footprint(management: Management, vhost: str) -> dict[str, Any]:
     }
 
 
-async def test_starting_and_stopping_leaves_nothing_behind(make_bus: Make, management: Management, vhost: str) -> None:
+async def test_starting_and_stopping_leaves_nothing_behind(
+    make_bus: Make, management: Management, vhost: str
+) -> None:
     """Threads, file descriptors, connections and tasks after many runs are those after the first."""
     bus, handler = make_bus(), Handler()
     bus.subscribe("happened", handler, name="handler")
@@ -138,9 +145,12 @@ async def test_starting_and_stopping_leaves_nothing_behind(make_bus: Make, manag
                 event = await publish(bus)
                 await until(lambda event=event: event.id in handler.ids)  # type: ignore[misc]
         await until_told(
-            lambda: len(management.connections(vhost)) == 1, what="only the publisher's connection is left"
+            lambda: len(management.connections(vhost)) == 1,
+            what="only the publisher's connection is left",
         )
-        await until(lambda: not any(t.name.startswith("qt_events-handler") for t in threading.enumerate()))
+        await until(
+            lambda: not any(t.name.startswith("qt_events-handler") for t in threading.enumerate())
+        )
         first = first or footprint(management, vhost)
     assert footprint(management, vhost) == first
 
@@ -213,7 +223,9 @@ async def test_a_queue_of_other_arguments_ends_run_forever_by_name(make_bus: Mak
     """TopologyError names the subscription; nothing is tried again and again."""
     bus = make_bus()
     with bus.app.connection_for_write() as connection, connection.channel() as channel:
-        channel.queue_declare("qt.sub.handler", durable=True, auto_delete=False, arguments={"x-max-length": 5})
+        channel.queue_declare(
+            "qt.sub.handler", durable=True, auto_delete=False, arguments={"x-max-length": 5}
+        )
     bus.subscribe("happened", Handler(), name="handler")
     with pytest.raises(TopologyError, match="'handler'"):
         await bus.run_forever()
@@ -293,7 +305,9 @@ async def test_a_new_subscription_with_a_wrong_queue_ends_nobody_elses(make_bus:
     """A refused declaration while running is reported; the other subscriptions go on."""
     bus, other, handler = make_bus(), make_bus(), Handler()
     with bus.app.connection_for_write() as connection, connection.channel() as channel:
-        channel.queue_declare("qt.sub.wrong", durable=True, auto_delete=False, arguments={"x-max-length": 5})
+        channel.queue_declare(
+            "qt.sub.wrong", durable=True, auto_delete=False, arguments={"x-max-length": 5}
+        )
     bus.subscribe("happened", handler, name="handler")
     async with running(bus):
         bus.subscribe("other", Handler(), name="wrong")
@@ -308,7 +322,11 @@ async def test_a_new_subscription_with_a_wrong_queue_ends_nobody_elses(make_bus:
 
 async def test_two_buses_in_one_process_share_a_subscription(make_bus: Make) -> None:
     """Shared: exactly one of them gets each event. Broadcast: each of them does."""
-    buses, shared, everywhere = [make_bus(), make_bus()], [Handler(), Handler()], [Handler(), Handler()]
+    buses, shared, everywhere = (
+        [make_bus(), make_bus()],
+        [Handler(), Handler()],
+        [Handler(), Handler()],
+    )
     for bus, one, each in zip(buses, shared, everywhere, strict=True):
         bus.subscribe("happened", one, name="shared")
         bus.subscribe("happened", each, name="everywhere", broadcast=True)
@@ -423,7 +441,9 @@ def own_broker() -> Iterator[PrivateBroker]:
         yield broker
 
 
-async def test_it_reconnects_when_the_broker_was_killed(own_broker: PrivateBroker, make_bus: Make) -> None:
+async def test_it_reconnects_when_the_broker_was_killed(
+    own_broker: PrivateBroker, make_bus: Make
+) -> None:
     """What was subscribed before and meanwhile hears what comes after."""
     bus, handler, late = make_bus(own_broker.url, prefix="killed"), Handler(), Handler()
     bus.subscribe("happened", handler, name="handler")
@@ -466,11 +486,13 @@ async def test_delivery_tags_of_a_lost_channel_are_never_used(
         events = [await publish(bus, n=n) for n in range(9)]
         await until(lambda: len(handler.begun) == 3)
         await until_told(lambda: len(management.connections(vhost)) == 2)
-        consumer = bus.serving.consumer
+        consumer: Any = bus.serving.consumer
         assert consumer is not None
         lost = consumer.connection
         await asyncio.to_thread(management.close_connections, vhost)
-        await until(lambda: consumer.connection not in {None, lost} and consumer.task_consumer is not None)
+        await until(
+            lambda: consumer.connection not in {None, lost} and consumer.task_consumer is not None
+        )
         await until(lambda: bus.serving.held == 9 + 3)  # the old three and all nine again
         handler.open.set()
         await until(lambda: len(handler.done) >= 12)
@@ -512,7 +534,10 @@ async def test_a_bus_that_is_not_let_in_any_more_can_be_stopped(
     running = asyncio.create_task(bus.run_forever())
     await until(lambda: bus.serving.worker is not None and bus.serving.worker.ready.is_set())
     management.delete_vhost(vhost)
-    await until(lambda: bus.serving.consumer is not None and bus.serving.consumer.restart_count, what="reconnecting")
+    await until(
+        lambda: bus.serving.consumer is not None and bus.serving.consumer.restart_count,
+        what="reconnecting",
+    )
     bus.stop()
     await asyncio.wait_for(running, 30)
     management.create_vhost(vhost)  # the fixture deletes it

@@ -92,7 +92,9 @@ def secrets_at(url: str, management_url: str) -> dict[str, str]:
 
 def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Each with the words that call it."""
-    pending: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(build_app(entry_points(group=GROUP))))]
+    pending: list[tuple[tuple[str, ...], Any]] = [
+        ((), typer.main.get_command(build_app(entry_points(group=GROUP))))
+    ]
     while pending:
         words, command = pending.pop()
         if hasattr(command, "commands"):
@@ -106,18 +108,30 @@ def calls() -> list[list[str]]:
 
     Not `fleet`: it makes a broker of its own, and what it starts is `worker`, `feed` and `flower`.
     """
-    more = {"worker": ["--loglevel=DEBUG"], "flower": ["--port=0"], "feed": ["--days=1"], "run": ["--days=1"]}
+    more = {
+        "worker": ["--loglevel=DEBUG"],
+        "flower": ["--port=0"],
+        "feed": ["--days=1"],
+        "run": ["--days=1"],
+    }
     found = []
     for words, command in commands():
-        needed = ["x" for each in command.params if each.param_type_name == "argument" and each.required]
+        needed = [
+            "x" for each in command.params if each.param_type_name == "argument" and each.required
+        ]
         found.append(["qt-events", *words, *needed, *more.get(words[0], [])])
     celerys = (["worker", "--loglevel=DEBUG"], ["inspect", "stats", "--timeout=1"], ["report"])
-    return [*(each for each in found if each[1] != "fleet"), *(["celery", "-A", "workers", *each] for each in celerys)]
+    return [
+        *(each for each in found if each[1] != "fleet"),
+        *(["celery", "-A", "workers", *each] for each in celerys),
+    ]
 
 
 def test_no_help_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though options take them from the environment, and some have defaults."""
-    for name, value in secrets_at(f"amqp://{LOGIN}@host//", "http://guest:guest@host:15672").items():
+    for name, value in secrets_at(
+        f"amqp://{LOGIN}@host//", "http://guest:guest@host:15672"
+    ).items():
         monkeypatch.setenv(name, value)
     names = set()
     for words, _ in commands():
@@ -131,7 +145,13 @@ def test_no_help_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
     """All that each of them says until it ends, or has said that it goes on trying."""
     command = [sys.executable, str(MANY_COMMANDS), str(folder), *map(json.dumps, chosen)]
-    given = {**os.environ, "PYTHONPATH": PATH, "COLUMNS": "400", "QT_LOG_LEVEL": "DEBUG", **environment}
+    given = {
+        **os.environ,
+        "PYTHONPATH": PATH,
+        "COLUMNS": "400",
+        "QT_LOG_LEVEL": "DEBUG",
+        **environment,
+    }
     subprocess.run(command, env=given, cwd=folder, check=True, timeout=200)
     return [(folder / str(number)).read_text(errors="replace") for number in range(len(chosen))]
 
@@ -146,7 +166,9 @@ def silent_of(chosen: list[list[str]], folder: Path, environment: dict[str, str]
 
 
 @pytest.mark.parametrize("place", ["refused", "malformed"])
-def test_no_command_tells_a_secret(place: str, places: dict[str, str], broker: Broker, tmp_path: Path) -> None:
+def test_no_command_tells_a_secret(
+    place: str, places: dict[str, str], broker: Broker, tmp_path: Path
+) -> None:
     """Every one of them where the login is refused, and where the URL is none."""
     silent_of(calls(), tmp_path, secrets_at(places[place], broker.management_url))
 
@@ -180,20 +202,35 @@ async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
     return [each for each in told if isinstance(each, BaseException)]
 
 
-@pytest.mark.parametrize(("made", "place"), [("by a URL", "refused"), ("by a URL", "away"), ("by an app", "refused")])
+@pytest.mark.parametrize(
+    ("made", "place"), [("by a URL", "refused"), ("by a URL", "away"), ("by an app", "refused")]
+)
 async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
     made: str, place: str, places: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its representations, statistics, reports and logs; its errors, with their tracebacks and what led to them."""
     caplog.set_level(logging.DEBUG)
     url = places[place]
-    given = {"url": url} if made == "by a URL" else {"app": celery.Celery("own", broker=url, set_as_current=False)}
+    given = (
+        {"url": url}
+        if made == "by a URL"
+        else {"app": celery.Celery("own", broker=url, set_as_current=False)}
+    )
     bus = CeleryEventBus(**given, publish_timeout=1.0)
     bus.subscribe("order.placed", print, name="desk")
     errors = await errors_of(bus)
     await asyncio.to_thread(bus.close)
     connection = for_errands(bus.app)
-    parts = (bus, bus.app, bus.publisher, bus.serving, bus.subscriptions, bus.dead_letters, bus.get_stats(), connection)
+    parts = (
+        bus,
+        bus.app,
+        bus.publisher,
+        bus.serving,
+        bus.subscriptions,
+        bus.dead_letters,
+        bus.get_stats(),
+        connection,
+    )
     told = [
         *map(shown, parts),
         *(shown(each) for error in errors for each in chain(error)),
@@ -249,7 +286,10 @@ def database(postgres: PrivatePostgres) -> str:
     name = f"planted_{uuid.uuid4().hex}"
     url = postgres.create_database(name)
     with psycopg.connect(url, autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (USER,)).fetchone() is None:
+        if (
+            connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (USER,)).fetchone()
+            is None
+        ):
             make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
             connection.execute(make.format(sql.Identifier(USER), sql.Literal(PASSWORD)))
         give = sql.SQL("ALTER DATABASE {} OWNER TO {}")
@@ -258,15 +298,23 @@ def database(postgres: PrivatePostgres) -> str:
 
 
 @pytest.mark.timeout(300)
-async def test_no_command_at_work_tells_a_secret(desk: Desk, broker: Broker, database: str, tmp_path: Path) -> None:
+async def test_no_command_at_work_tells_a_secret(
+    desk: Desk, broker: Broker, database: str, tmp_path: Path
+) -> None:
     """A worker on the asyncio pool at DEBUG trades a day; all that ends by itself is called, with logins that work."""
     broker.rabbitmqctl("set_user_tags", USER, "administrator")
     secrets = {**secrets_at(desk.url, broker.management_url), "QT_DATABASE_URL": database}
     serving = [QT_EVENTS, "worker", "--loglevel=DEBUG", "-E"]
     worker = desk.spawn("serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG")
     await until(lambda: " ready." in desk.output("serving"), timeout=90, what="the worker is ready")
-    chosen = [each for each in calls() if (each[0] == "celery" and "worker" not in each) or named(each) in ENDING]
-    chosen.sort(key=lambda call: ("declare" not in call, "feed" not in call))  # so that the others have what to look at
+    chosen = [
+        each
+        for each in calls()
+        if (each[0] == "celery" and "worker" not in each) or named(each) in ENDING
+    ]
+    chosen.sort(
+        key=lambda call: ("declare" not in call, "feed" not in call)
+    )  # so that the others have what to look at
     told = await asyncio.to_thread(silent_of, chosen, tmp_path, secrets)
     shown = arguments_of(worker.pid)
     worker.terminate()
@@ -285,7 +333,12 @@ async def test_no_command_at_work_tells_a_secret(desk: Desk, broker: Broker, dat
 @pytest.mark.timeout(300)
 def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
     """Neither the database's nor the webhook's, though all its processes have them: they are in nobody's arguments."""
-    given = {**os.environ, **secrets_at("amqp://nobody", "http://nobody"), "PYTHONPATH": PATH, "QT_LOG_LEVEL": "DEBUG"}
+    given = {
+        **os.environ,
+        **secrets_at("amqp://nobody", "http://nobody"),
+        "PYTHONPATH": PATH,
+        "QT_LOG_LEVEL": "DEBUG",
+    }
     command = [QT_EVENTS, "fleet", "--workers=1", "--days=1", "--until-done", "--no-flower"]
     ended = subprocess.run(
         command, env={**given, "QT_DATABASE_URL": database}, cwd=tmp_path, text=True,
@@ -309,21 +362,41 @@ def arguments_of(pid: int) -> str:
 
 async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
     """Prefork at DEBUG in JSON with a failing handler; what remote control and Flower's pages say; the process list."""
-    worker = await desk.start("-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json")
+    worker = await desk.start(
+        "-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json"
+    )
     (port,) = free_ports(1)
     watching = {"FLOWER_BASIC_AUTH": "me:mine", "FLOWER_BROKER_API": desk.api}
-    process = desk.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", f"--port={port}"], **watching)
+    process = desk.spawn(
+        "flower", [QT_EVENTS, "flower", "-A", "flower_app", f"--port={port}"], **watching
+    )
     flower = Flower(process, desk.path("flower"), port)
     with desk.client() as client:
         inspector = client.app.control.inspect(timeout=10, limit=1)
-        answers = [await asyncio.to_thread(getattr(inspector, name)) for name in ("conf", "stats", "report")]
+        answers = [
+            await asyncio.to_thread(getattr(inspector, name))
+            for name in ("conf", "stats", "report")
+        ]
     await until_told(flower.answers, what="Flower answers")
     await until_told(lambda: flower.sees(desk.nodes), what="Flower sees the worker")
     failed = await desk.publish("model.wanted", model="m7")
     await flower.until_task(failed, "model_loader", "FAILURE")
     (node,) = desk.nodes
-    pages = ("/", "/broker", "/tasks", f"/worker/{node}", "/api/workers?refresh=1", "/api/queues/length", "/metrics")
-    told = [str(answers), arguments_of(worker.pid), arguments_of(flower.process.pid), desk.output("worker-1")]
+    pages = (
+        "/",
+        "/broker",
+        "/tasks",
+        f"/worker/{node}",
+        "/api/workers?refresh=1",
+        "/api/queues/length",
+        "/metrics",
+    )
+    told = [
+        str(answers),
+        arguments_of(worker.pid),
+        arguments_of(flower.process.pid),
+        desk.output("worker-1"),
+    ]
     told += [await asyncio.to_thread(flower.page, each) for each in pages]
     told.append(flower.output)
     assert USER in str(answers)

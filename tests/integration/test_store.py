@@ -50,10 +50,14 @@ async def store(url: str) -> AsyncIterator[Store]:
     opened.dispose()
 
 
-def trade(order_id: str = "1", day: date = DAY, pnl_cents: int | None = None, **columns: str) -> Trade:
+def trade(
+    order_id: str = "1", day: date = DAY, pnl_cents: int | None = None, **columns: str
+) -> Trade:
     own = {"symbol": "A", "strategy_id": "core", "model": "XGBoost v1"} | columns
     side = Side.BUY if pnl_cents is None else Side.SELL
-    return Trade(order_id=order_id, day=day, side=side, size=10, price=0.1, pnl_cents=pnl_cents, **own)
+    return Trade(
+        order_id=order_id, day=day, side=side, size=10, price=0.1, pnl_cents=pnl_cents, **own
+    )
 
 
 async def test_a_new_store_is_empty_until_something_is_kept(store: Store) -> None:
@@ -69,7 +73,10 @@ async def test_a_days_prices_are_kept_once_and_exactly(store: Store) -> None:
     await store.prices.add(NEXT, {"A": 2.0})
     await store.prices.add(DAY, closes)
     await store.prices.add(DAY, {"A": 3.0})
-    assert await store.prices.between(None, NEXT) == [StoredClose(DAY, closes), StoredClose(NEXT, {"A": 2.0})]
+    assert await store.prices.between(None, NEXT) == [
+        StoredClose(DAY, closes),
+        StoredClose(NEXT, {"A": 2.0}),
+    ]
     assert await store.prices.between(DAY, date.max) == [StoredClose(NEXT, {"A": 2.0})]
     assert await store.prices.between(NEXT, date.max) == []
 
@@ -81,9 +88,15 @@ async def test_documents_are_put_over_and_added_once(store: Store) -> None:
     assert await store.documents.add("plan", "a", {"n": 2})
     assert not await store.documents.add("plan", "a", {"n": 3})
     await store.documents.put("other", "a", {})
-    assert await store.documents.all("plan") == {"a": {"n": 2}, "b": {"n": {"deep": [1, None, "ü"]}}}
+    assert await store.documents.all("plan") == {
+        "a": {"n": 2},
+        "b": {"n": {"deep": [1, None, "ü"]}},
+    }
     assert list(await store.documents.all("plan")) == ["a", "b"]
-    assert (await store.documents.count("plan"), await store.documents.get("plan", "c")) == (2, None)
+    assert (await store.documents.count("plan"), await store.documents.get("plan", "c")) == (
+        2,
+        None,
+    )
 
 
 async def test_a_trade_is_entered_once_in_each_book(store: Store) -> None:
@@ -130,14 +143,18 @@ async def test_the_policy_store_knows_the_newest_and_all_before(url: str) -> Non
 def test_two_processes_make_one_store_at_once_and_lose_nothing(url: str) -> None:
     """Each finds the schema made, by itself or by the other; what both add is there once."""
     processes = [
-        subprocess.Popen([sys.executable, "-c", ADDING, url, name], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", ADDING, url, name], stdout=subprocess.PIPE, text=True
+        )
         for name in ("one", "two")
     ]
     outputs = [process.communicate(timeout=100)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(map(int, outputs)) == 200
     store = Store(url)
-    assert asyncio.run(store.documents.count("race")) == asyncio.run(store.trades.count("race")) == 100
+    assert (
+        asyncio.run(store.documents.count("race")) == asyncio.run(store.trades.count("race")) == 100
+    )
     store.dispose()
 
 
@@ -147,7 +164,9 @@ def own_postgres() -> Iterator[PrivatePostgres]:
         yield server
 
 
-async def test_a_server_that_is_away_has_a_name_and_comes_back(own_postgres: PrivatePostgres) -> None:
+async def test_a_server_that_is_away_has_a_name_and_comes_back(
+    own_postgres: PrivatePostgres,
+) -> None:
     """No password in the error; the same store works again, with what was kept before."""
     store = Store(own_postgres.url)
     await store.documents.put("kind", "key", {"n": 1})

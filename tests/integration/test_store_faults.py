@@ -73,7 +73,9 @@ async def test_a_silent_server_ends_in_an_error_and_is_used_again(
             assert await store.documents.get("kind", "key") == {"n": 1}
 
 
-async def test_a_user_without_the_right_is_told_so(postgres: PrivatePostgres, postgres_url: str) -> None:
+async def test_a_user_without_the_right_is_told_so(
+    postgres: PrivatePostgres, postgres_url: str
+) -> None:
     """Waiting does not give it: this is no StoreUnavailableError."""
     with opened(postgres_url) as store:
         await store.is_empty()
@@ -102,7 +104,9 @@ async def test_a_schema_from_the_future_holds_no_connection(postgres_url: str) -
                     await store.is_empty()
             query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
             # A server notices a moment later that a client has gone.
-            await until(lambda: connection.execute(query, [connection.info.backend_pid]).fetchone() == (0,))
+            await until(
+                lambda: connection.execute(query, [connection.info.backend_pid]).fetchone() == (0,)
+            )
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
@@ -112,10 +116,18 @@ async def test_a_schema_from_the_future_holds_no_connection(postgres_url: str) -
     ids=["nan", "object", "surrogate"],
 )
 async def test_what_is_no_json_is_refused_by_both(
-    request: pytest.FixtureRequest, tmp_path: Path, database: str, key: str, value: dict[str, object]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    database: str,
+    key: str,
+    value: dict[str, object],
 ) -> None:
     """SQLite alone would keep a NaN, and the same program would fail on PostgreSQL."""
-    url = f"sqlite:///{tmp_path}/store.db" if database == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    url = (
+        f"sqlite:///{tmp_path}/store.db"
+        if database == "sqlite"
+        else str(request.getfixturevalue("postgres_url"))
+    )
     with opened(url) as store:
         with pytest.raises(StoreError, match="refuses"):
             await store.documents.put("kind", key, value)

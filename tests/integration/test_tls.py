@@ -26,7 +26,11 @@ from qt_events.testing.ports import free_ports
 from tests.integration.certificates import Authority, Identity
 from tests.integration.conftest import Fleet, until
 
-PATIENCES = (2.0, 10.0, 40.0)  # seconds of publish_timeout: on a busy machine the first may pass before any answer
+PATIENCES = (
+    2.0,
+    10.0,
+    40.0,
+)  # seconds of publish_timeout: on a busy machine the first may pass before any answer
 
 
 class Guarded:
@@ -81,7 +85,9 @@ class Guarded:
 
     def connections(self) -> list[list[str]]:
         """Whether each is on TLS, and whose certificate it has."""
-        listed = self.broker.rabbitmqctl("list_connections", "--no-table-headers", "ssl", "peer_cert_subject")
+        listed = self.broker.rabbitmqctl(
+            "list_connections", "--no-table-headers", "ssl", "peer_cert_subject"
+        )
         return [line.split("\t") for line in listed.splitlines()]
 
 
@@ -107,11 +113,16 @@ async def running(bus: CeleryEventBus) -> AsyncIterator[None]:
         await serving
 
 
-async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(guarded: Guarded) -> None:
+async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(
+    guarded: Guarded,
+) -> None:
     """Publisher, worker and errands: each connection is encrypted, and the broker has seen the certificate."""
     bus, heard = CeleryEventBus(guarded.url(), prefix="whole"), set()
     bus.subscribe("order.placed", lambda event: heard.add(event.id), name="desk")
-    events = [Event("order.placed", None, {"number": number, "padding": "x" * 5_000}) for number in range(300)]
+    events = [
+        Event("order.placed", None, {"number": number, "padding": "x" * 5_000})
+        for number in range(300)
+    ]
     try:
         async with running(bus):
             await asyncio.gather(*map(bus.publish, events))
@@ -125,11 +136,15 @@ async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(g
         bus.close()
 
 
-async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(guarded: Guarded, tmp_path: Path) -> None:
+async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(
+    guarded: Guarded, tmp_path: Path
+) -> None:
     """A prefork child publishes retries itself; and remote control answers, without the password."""
     fleet, bus = Fleet(guarded.url(), tmp_path), CeleryEventBus(guarded.url())
     try:
-        asyncio_worker, prefork = await asyncio.gather(fleet.start(), fleet.start("-P", "processes", "-c", "1"))
+        asyncio_worker, prefork = await asyncio.gather(
+            fleet.start(), fleet.start("-P", "processes", "-c", "1")
+        )
         by: set[int] = set()
         while not (asyncio_worker.pid in by and by - {asyncio_worker.pid, prefork.pid}):
             await bus.publish(event := Event("failing"))
@@ -151,11 +166,19 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     def run(url: str, management_url: str, *words: str) -> Result:
         module: Any = ModuleType("tls_desk")
         module.app = celery.Celery("desk", broker=url, set_as_current=False)
-        CeleryEventBus(app=module.app, prefix="looked").subscribe("order.placed", print, name="desk")
+        CeleryEventBus(app=module.app, prefix="looked").subscribe(
+            "order.placed", print, name="desk"
+        )
         monkeypatch.setitem(sys.modules, "tls_desk", module)
-        where = ["--url", url, "--prefix", "looked"] if words[0] == "dead-letters" else ["-A", "tls_desk"]
+        where = (
+            ["--url", url, "--prefix", "looked"]
+            if words[0] == "dead-letters"
+            else ["-A", "tls_desk"]
+        )
         given = [*words, *where, "--management-url", management_url]
-        return CliRunner().invoke(build_app(entry_points(group=GROUP)), given, env={"COLUMNS": "400"})
+        return CliRunner().invoke(
+            build_app(entry_points(group=GROUP)), given, env={"COLUMNS": "400"}
+        )
 
     return run
 
@@ -168,8 +191,14 @@ def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
     done = told(guarded.url(), guarded.management_url(), *words)
     assert done.exit_code == 0, done.output
     refusals = {
-        "signed by nobody trusted": (guarded.url(cacertfile=guarded.strange.certificate), guarded.management_url()),
-        f"certfile and keyfile|{HUNG_UP}": (guarded.url(certfile=None, keyfile=None), guarded.management_url()),
+        "signed by nobody trusted": (
+            guarded.url(cacertfile=guarded.strange.certificate),
+            guarded.management_url(),
+        ),
+        f"certfile and keyfile|{HUNG_UP}": (
+            guarded.url(certfile=None, keyfile=None),
+            guarded.management_url(),
+        ),
         "connect by the name": (guarded.url(), guarded.management_url("127.0.0.1")),
     }
     for advice, urls in refusals.items():
@@ -185,7 +214,10 @@ HUNG_UP = "does it want a client certificate"  # over TLS 1.3 the reason can get
 Url = Callable[[Guarded], str]
 
 REFUSED: dict[str, tuple[Url, str]] = {
-    "no client certificate": (lambda g: g.url(certfile=None, keyfile=None), f"certfile and keyfile|{HUNG_UP}"),
+    "no client certificate": (
+        lambda g: g.url(certfile=None, keyfile=None),
+        f"certfile and keyfile|{HUNG_UP}",
+    ),
     "another CA's client": (
         lambda g: g.url(certfile=g.stranger.certificate, keyfile=g.stranger.key),
         f"does not trust the client|{HUNG_UP}",
@@ -194,15 +226,24 @@ REFUSED: dict[str, tuple[Url, str]] = {
         lambda g: g.url(certfile=g.late.certificate, keyfile=g.late.key),
         f"certificate expired|{HUNG_UP}",
     ),
-    "a broker of an unknown CA": (lambda g: g.url(cacertfile=g.strange.certificate), "signed by nobody trusted"),
+    "a broker of an unknown CA": (
+        lambda g: g.url(cacertfile=g.strange.certificate),
+        "signed by nobody trusted",
+    ),
     "a broker of no public CA": (lambda g: g.url(cacertfile=None), "signed by nobody trusted"),
     "a broker of another name": (lambda g: g.url("127.0.0.1"), "'127.0.0.1'.*connect by the name"),
-    "a name that it has not": (lambda g: g.url(server_name_indication="broker.example"), "'broker.example'.*the name"),
+    "a name that it has not": (
+        lambda g: g.url(server_name_indication="broker.example"),
+        "'broker.example'.*the name",
+    ),
     "TLS to the plain port": (
         lambda g: g.url().replace(str(g.port), str(urlsplit(g.broker.url).port)),
         "nobody speaks TLS there",
     ),
-    "no TLS to its port": (lambda g: f"amqp://guest:guest@localhost:{g.port}//", "begins with amqps://"),
+    "no TLS to its port": (
+        lambda g: f"amqp://guest:guest@localhost:{g.port}//",
+        "begins with amqps://",
+    ),
 }
 
 
@@ -248,11 +289,15 @@ async def test_a_worker_process_says_what_tls_refuses(guarded: Guarded, tmp_path
 
 
 @pytest.mark.parametrize("own", ["ca_certs", "context"])
-async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(own: str, guarded: Guarded) -> None:
+async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(
+    own: str, guarded: Guarded
+) -> None:
     """Celery alone would check nobody's name, and send the password to whoever has a certificate."""
 
     def bus_to(host: str) -> CeleryEventBus:
-        app = celery.Celery("own", broker=f"amqps://guest:guest@{host}:{guarded.port}//", set_as_current=False)
+        app = celery.Celery(
+            "own", broker=f"amqps://guest:guest@{host}:{guarded.port}//", set_as_current=False
+        )
         app.conf.broker_use_ssl = options
         return CeleryEventBus(app=app)
 

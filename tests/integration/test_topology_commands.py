@@ -49,7 +49,11 @@ def command(bus: CeleryEventBus, broker: Broker) -> Command:
     """`qt-events topology ...` in this process, in a thread: it blocks."""
 
     def run(*arguments: str, answer: str = "") -> Result:
-        environment = {"QT_APP": "shown", "QT_MANAGEMENT_URL": broker.management_url, "COLUMNS": "200"}
+        environment = {
+            "QT_APP": "shown",
+            "QT_MANAGEMENT_URL": broker.management_url,
+            "COLUMNS": "200",
+        }
         return CliRunner().invoke(topology, list(arguments), env=environment, input=answer)
 
     return run
@@ -60,14 +64,21 @@ def shown(command: Command) -> dict[str, Any]:
     return {each.pop("name"): each for each in found["subscriptions"]} | {"lost": found["lost"]}
 
 
-def test_everything_is_declared_for_those_who_may_not(command: Command, management: Management, vhost: str) -> None:
+def test_everything_is_declared_for_those_who_may_not(
+    command: Command, management: Management, vhost: str
+) -> None:
     """All delay levels too, and for a broadcast what its processes share; twice is as good as once."""
     for _ in range(2):
         done = command("declare")
         assert (done.exit_code, done.stdout.count("3 subscriptions")) == (0, 1), done.output
     levels = {f"qt.retry.{100 * 2**number}" for number in range(24)}
-    shared = {f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in ("desk", "audit")}
-    assert {each["name"] for each in management.queues(vhost)} == levels | shared | {"qt.dead.state", "qt.lost"}
+    shared = {
+        f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in ("desk", "audit")
+    }
+    assert {each["name"] for each in management.queues(vhost)} == levels | shared | {
+        "qt.dead.state",
+        "qt.lost",
+    }
     ours = {each["name"] for each in management.exchanges(vhost) if each["name"].startswith("qt.")}
     assert ours == levels | {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost"}
 
@@ -85,13 +96,21 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
         await bus.publish(Event("order.made"))
     with channel_to(amqp_url) as channel:
         channel.basic_publish(amqp.Message("{}"), "qt.redeliver", "gone")
-    expected = {"waiting": 3, "unacked": 0, "consumers": 0, "quarantined": 0, "dead_letters": 0, "served": False}
+    expected = {
+        "waiting": 3,
+        "unacked": 0,
+        "consumers": 0,
+        "quarantined": 0,
+        "dead_letters": 0,
+        "served": False,
+    }
     wanted = {
         "desk": {**expected, "queues": ["qt.sub.desk"]},
         "audit": {**expected, "queues": ["qt.sub.audit"], "waiting": 0, "dead_letters": 1},
     }
     await until_told(
-        lambda: (found := shown(command)).items() >= wanted.items() and found["lost"] == 1, what=str(wanted)
+        lambda: (found := shown(command)).items() >= wanted.items() and found["lost"] == 1,
+        what=str(wanted),
     )
     text = (await asyncio.to_thread(command, "show")).stdout
     (line,) = (line.split() for line in text.splitlines() if "desk" in line)
@@ -115,11 +134,17 @@ async def test_a_subscription_is_removed_after_saying_what_it_holds(
     before = names()
     refused = await asyncio.to_thread(command, "remove", "audit", answer="n\n")
     assert (refused.exit_code, names()) == (1, before)
-    assert "audit: 2 events wait, 0 in quarantine: they go; 1 dead letters: they stay; 0 consumers" in refused.stdout
+    assert (
+        "audit: 2 events wait, 0 in quarantine: they go; 1 dead letters: they stay; 0 consumers"
+        in refused.stdout
+    )
     assert (await asyncio.to_thread(command, "remove", "audit", answer="y\n")).exit_code == 0
     assert names() == before - {"qt.sub.audit", "qt.quarantine.audit"}
     again = await asyncio.to_thread(command, "remove", "audit", "--with-dead-letters", "--yes")
-    assert (again.exit_code, names()) == (0, before - {"qt.sub.audit", "qt.quarantine.audit", "qt.dead.audit"})
+    assert (again.exit_code, names()) == (
+        0,
+        before - {"qt.sub.audit", "qt.quarantine.audit", "qt.dead.audit"},
+    )
     unknown = await asyncio.to_thread(command, "remove", "audit", "--yes")
     assert isinstance(unknown.exception, UnknownSubscriptionError)
 
@@ -146,7 +171,9 @@ async def test_a_dead_letter_that_no_queue_takes_does_not_vanish(
         with channel_to(amqp_url) as channel:
             channel.queue_delete("qt.dead.audit")
         await bus.publish(Event("trade.done"))
-        await until(lambda: "no queue 'audit' behind exchange 'qt.dead'" in caplog.text, what="it is told")
+        await until(
+            lambda: "no queue 'audit' behind exchange 'qt.dead'" in caplog.text, what="it is told"
+        )
         with channel_to(amqp_url) as channel:
             bus.topology.declare_for_others(channel, bus.subscriptions)
         await until_told(lambda: depth(amqp_url, "qt.dead.audit") == 1)

@@ -46,15 +46,25 @@ async def used(bus: CeleryEventBus) -> None:
 
 def exchanges(management: Management, vhost: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """Type and arguments of all but the built-in ones; durable, kept and public they must be."""
-    ours = [each for each in management.exchanges(vhost) if not each["name"].startswith("amq.") and each["name"]]
-    assert all((each["durable"], each["auto_delete"], each["internal"]) == (True, False, False) for each in ours)
+    ours = [
+        each
+        for each in management.exchanges(vhost)
+        if not each["name"].startswith("amq.") and each["name"]
+    ]
+    assert all(
+        (each["durable"], each["auto_delete"], each["internal"]) == (True, False, False)
+        for each in ours
+    )
     return {each["name"]: (each["type"], each["arguments"]) for each in ours}
 
 
 def queues(management: Management, vhost: str) -> dict[str, dict[str, Any]]:
     """Arguments of all; durable and kept they must be."""
     found = management.queues(vhost)
-    assert all((each["durable"], each["auto_delete"], each["exclusive"]) == (True, False, False) for each in found)
+    assert all(
+        (each["durable"], each["auto_delete"], each["exclusive"]) == (True, False, False)
+        for each in found
+    )
     assert all(each["type"] == each["arguments"]["x-queue-type"] for each in found)
     return {each["name"]: each["arguments"] for each in found}
 
@@ -94,13 +104,23 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
     }
     level = {"x-dead-letter-exchange": f"{prefix}.redeliver", **queue, **safe}
     expires = {"x-expires": 30 * 60 * 1000}
-    alone = {**queue, **safe, **dead_lettering(f"{prefix}.dead", "guard"), "x-single-active-consumer": True}
+    alone = {
+        **queue,
+        **safe,
+        **dead_lettering(f"{prefix}.dead", "guard"),
+        "x-single-active-consumer": True,
+    }
     quarantine = {f"{prefix}.quarantine.guard": alone} if queue_type == "quorum" else {}
     assert queues(management, vhost) == {
         f"{prefix}.sub.guard": {**queue, **safe, **dead_lettering(f"{prefix}.dead", "guard")},
         **quarantine,
         f"{prefix}.dead.guard": queue,
-        f"{prefix}.sub.{key}": {**queue, **safe, **dead_lettering(f"{prefix}.dead", "state"), **expires},
+        f"{prefix}.sub.{key}": {
+            **queue,
+            **safe,
+            **dead_lettering(f"{prefix}.dead", "state"),
+            **expires,
+        },
         f"{prefix}.dead.state": queue,
         f"{prefix}.lost": queue,
         f"{prefix}.retry.100": {**level, "x-message-ttl": 100},
@@ -121,7 +141,9 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
     }
 
 
-async def test_deleting_the_topology_leaves_nothing(make_bus: Make, management: Management, vhost: str) -> None:
+async def test_deleting_the_topology_leaves_nothing(
+    make_bus: Make, management: Management, vhost: str
+) -> None:
     """Neither exchange nor queue; another prefix's stay; and the bus can be used again."""
     other = make_bus(prefix="other")
     other.subscribe("#", hearing, name="kept")
@@ -129,16 +151,30 @@ async def test_deleting_the_topology_leaves_nothing(make_bus: Make, management: 
     before = (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost))
     bus = make_bus()
     await used(bus)
-    everything = (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost))
+    everything = (
+        exchanges(management, vhost),
+        queues(management, vhost),
+        bindings(management, vhost),
+    )
     await bus.delete_topology()
-    assert (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost)) == before
+    assert (
+        exchanges(management, vhost),
+        queues(management, vhost),
+        bindings(management, vhost),
+    ) == before
     async with bus:
         await bus.publish(event())
         await bus.join(30)
-    assert (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost)) == everything
+    assert (
+        exchanges(management, vhost),
+        queues(management, vhost),
+        bindings(management, vhost),
+    ) == everything
 
 
-async def test_a_publisher_alone_makes_one_exchange(make_bus: Make, management: Management, vhost: str) -> None:
+async def test_a_publisher_alone_makes_one_exchange(
+    make_bus: Make, management: Management, vhost: str
+) -> None:
     """It knows no subscriptions."""
     await make_bus().publish(event())
     assert exchanges(management, vhost) == {"qt.events": ("topic", {})}
@@ -171,14 +207,18 @@ async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
     assert bus.publisher.in_flight == 0
 
 
-async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(make_bus: Make, amqp_url: str) -> None:
+async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(
+    make_bus: Make, amqp_url: str
+) -> None:
     """A publish whose subscription failed never goes by it: nothing is lost between error and repair."""
     with channel_to(amqp_url) as channel:
         channel.queue_declare("qt.dead.guard", durable=True, auto_delete=False)
         bus = make_bus()
         bus.subscribe("policy.*", hearing, name="guard")
         bus.subscribe("policy.*", failing, name="beside")
-        results = await asyncio.gather(*(bus.publish(event()) for _ in range(5)), return_exceptions=True)
+        results = await asyncio.gather(
+            *(bus.publish(event()) for _ in range(5)), return_exceptions=True
+        )
         assert all(isinstance(result, TopologyError) for result in results)
         channel.queue_delete("qt.dead.guard")
         await bus.publish(event())

@@ -9,7 +9,7 @@ from amqp.exceptions import AccessRefused
 
 from qt_events import PublishRefusedError
 from qt_events.events.cloudevents import Message
-from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until_told
 from tests.integration.guarded import Guarded
@@ -31,7 +31,9 @@ def trader(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Quantum Trader, as `qt-events topology permissions --apply -A workers` lets its components in."""
     name = f"qt-test-{uuid.uuid4().hex}"
     url = broker.management.create_vhost(name)
-    opened = Guarded(url, broker.management_url, "qt", tmp_path_factory.mktemp("trader"), app="workers")
+    opened = Guarded(
+        url, broker.management_url, "qt", tmp_path_factory.mktemp("trader"), app="workers"
+    )
     try:
         opened.let_in()
         yield opened
@@ -39,15 +41,19 @@ def trader(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         opened.fleet.close()
         broker.management.delete_vhost(name)
         users = ",".join(f'<<"qt-{each.name}">>' for each in components())
-        broker.rabbitmqctl("eval", f'[rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [{users}]].')
+        broker.rabbitmqctl(
+            "eval", f'[rabbit_auth_backend_internal:delete_user(U, <<"test">>) || U <- [{users}]].'
+        )
 
 
-async def test_opprank_may_write_opportunities_and_every_other_type_is_refused_by_name(trader: Guarded) -> None:
+async def test_opprank_may_write_opportunities_and_every_other_type_is_refused_by_name(
+    trader: Guarded,
+) -> None:
     """What its permissions say is what the broker does, type by type, for all that anybody here publishes."""
     with trader.bus(OPPRANK) as bus:
         for event_type in ALL_TYPES:
             message = Message(b"{}", {"content_type": "application/json"})
-            order = Publish(bus.topology.events, event_type, message, must_route=False)
+            order = PublishRequest(bus.topology.events, event_type, message, must_route=False)
             if event_type in OWN_TYPES:
                 await bus.publisher.ask(order)
             else:

@@ -24,7 +24,9 @@ async def publish(client: CeleryEventBus, event_type: str) -> Event[Any]:
 
 async def inspected(client: CeleryEventBus, command: str) -> dict[str, Any]:
     """By node name, what each of the workers that are ready answers."""
-    return await asyncio.to_thread(lambda: getattr(client.app.control.inspect(timeout=3, limit=1), command)() or {})
+    return await asyncio.to_thread(
+        lambda: getattr(client.app.control.inspect(timeout=3, limit=1), command)() or {}
+    )
 
 
 # --subscriptions
@@ -80,11 +82,19 @@ async def test_a_part_may_be_named_by_the_environment(fleet: Fleet, client: Cele
 @pytest.mark.parametrize(
     ("options", "environment", "text"),
     [
-        (["--subscriptions", "on_lop"], {}, "'on_lop' fits no subscription. Did you mean 'on_loop'? There are: "),
+        (
+            ["--subscriptions", "on_lop"],
+            {},
+            "'on_lop' fits no subscription. Did you mean 'on_loop'? There are: ",
+        ),
         (["--subscriptions", "on_loop,nobody"], {}, "'nobody' fits no subscription."),
         (["--subscriptions", ""], {}, "'' names no subscription"),
         ([], {"QT_SUBSCRIPTIONS": "nobody.*"}, "'nobody.*' fits no subscription."),
-        (["--subscriptions", "on_loop", "-Q", "qt.sub.gated"], {}, "--subscriptions and -Q both say what to serve"),
+        (
+            ["--subscriptions", "on_loop", "-Q", "qt.sub.gated"],
+            {},
+            "--subscriptions and -Q both say what to serve",
+        ),
         (["-P", "prefork"], {}, "write -P processes"),
         (["--pool=prefork"], {}, "write -P processes"),
         ([], {"CELERY_WORKER_POOL": "prefork"}, "write -P processes"),
@@ -112,7 +122,9 @@ async def test_the_short_form_runs_the_pool_of_that_name(
     pool: str, implementation: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
     """`prefork` is prefork; a part is served; SIGTERM ends it with 0."""
-    worker = await fleet.start("--pool", pool, "-c", "2", "--subscriptions", "on_loop", program=SHORT)
+    worker = await fleet.start(
+        "--pool", pool, "-c", "2", "--subscriptions", "on_loop", program=SHORT
+    )
     event = await publish(client, "order.placed")
     await fleet.until_called("on_loop", event=event)
     (stats,) = (await inspected(client, "stats")).values()
@@ -122,9 +134,13 @@ async def test_the_short_form_runs_the_pool_of_that_name(
     assert fleet.calls("in_thread") == []
 
 
-async def test_the_short_form_hands_celerys_other_options_on(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_the_short_form_hands_celerys_other_options_on(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """What stands after a -- is Celery's."""
-    await fleet.start("--pool", "prefork", "-E", "--", "--autoscale", "3,1", "-n", "named@%h", program=SHORT)
+    await fleet.start(
+        "--pool", "prefork", "-E", "--", "--autoscale", "3,1", "-n", "named@%h", program=SHORT
+    )
     ((name, stats),) = (await inspected(client, "stats")).items()
     assert name.startswith("named@")
     assert stats["autoscaler"]["max"] == 3
@@ -139,9 +155,15 @@ async def test_ctrl_c_ends_the_short_form_with_130(fleet: Fleet) -> None:
     assert "Traceback" not in worker.output
 
 
-async def test_workers_of_both_spellings_have_names_of_their_own(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_workers_of_both_spellings_have_names_of_their_own(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Several on one host, none of them named."""
-    workers = [await fleet.start(), await fleet.start(program=SHORT), await fleet.start(program=SHORT)]
+    workers = [
+        await fleet.start(),
+        await fleet.start(program=SHORT),
+        await fleet.start(program=SHORT),
+    ]
     pings = await asyncio.to_thread(client.app.control.ping, timeout=3, limit=3)
     assert len({name for ping in pings for name in ping}) == 3
     assert [worker.process.poll() for worker in workers] == [None] * 3
@@ -156,7 +178,9 @@ async def test_workers_of_both_spellings_have_names_of_their_own(fleet: Fleet, c
         (["--pool", "asynchronous"], "'asyncio', 'prefork', 'threads', 'solo'"),
     ],
 )
-async def test_wrong_usage_of_the_short_form_ends_with_2(options: list[str], text: str, fleet: Fleet) -> None:
+async def test_wrong_usage_of_the_short_form_ends_with_2(
+    options: list[str], text: str, fleet: Fleet
+) -> None:
     """Named, without a traceback."""
     worker = await fleet.start(*options, ready=False, program=SHORT, COLUMNS="300")
     assert await worker.ended() == 2

@@ -44,7 +44,9 @@ class Flower:
 
     def page(self, path: str, method: str = "GET") -> str:
         token = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        request = Request(f"http://{self.place}{path}", method=method, headers={"Authorization": f"Basic {token}"})
+        request = Request(
+            f"http://{self.place}{path}", method=method, headers={"Authorization": f"Basic {token}"}
+        )
         with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
             return str(answer.read().decode())
 
@@ -61,13 +63,22 @@ class Flower:
     def tasks(self, event: Event[Any], name: str | None = None) -> list[Task]:
         """The deliveries of an event, as Flower knows them."""
         found = self.get("/api/tasks?limit=100").values()
-        return [each for each in found if each["uuid"].startswith(event.id) and name in (None, each["name"])]
+        return [
+            each
+            for each in found
+            if each["uuid"].startswith(event.id) and name in (None, each["name"])
+        ]
 
     def queues(self) -> dict[str, int]:
-        return {each["name"]: each.get("messages", -1) for each in self.get("/api/queues/length")["active_queues"]}
+        return {
+            each["name"]: each.get("messages", -1)
+            for each in self.get("/api/queues/length")["active_queues"]
+        }
 
     def sees(self, nodes: list[str]) -> bool:
-        return {each["hostname"] for each in self.get("/workers?json=1")["data"] if each["status"]} == set(nodes)
+        return {
+            each["hostname"] for each in self.get("/workers?json=1")["data"] if each["status"]
+        } == set(nodes)
 
     async def until_task(self, event: Event[Any], name: str, *states: str) -> Task:
         """The event's delivery to that subscription, once it is in one of these states."""
@@ -78,7 +89,9 @@ class Flower:
             return [task for task in seen if task["state"] in states]
 
         try:
-            (task,) = await until_told(found, timeout=90, what=f"{name} {states}")  # its events come after it
+            (task,) = await until_told(
+                found, timeout=90, what=f"{name} {states}"
+            )  # its events come after it
         except AssertionError as error:
             error.add_note(f"{name} of {event.id} was to be {states}, and is {seen}\n{self.output}")
             raise
@@ -97,9 +110,21 @@ class Desk:
         """One more worker; returns when it consumes."""
         before = len(self.nodes)
         name = f"worker-{next(self._number)}"
-        command = ["-m", "celery", "-A", "flower_app", "worker", "-E", "--loglevel", "INFO", *options]
+        command = [
+            "-m",
+            "celery",
+            "-A",
+            "flower_app",
+            "worker",
+            "-E",
+            "--loglevel",
+            "INFO",
+            *options,
+        ]
         process = self.spawn(name, command, **environment)
-        await until(lambda: len(self.nodes) > before or process.poll() is not None, what=f"{name} is ready")
+        await until(
+            lambda: len(self.nodes) > before or process.poll() is not None, what=f"{name} is ready"
+        )
         assert process.poll() is None, self.output(name)
         return process
 
@@ -116,8 +141,15 @@ class Desk:
 
     def spawn(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
-        own = {"PYTHONPATH": path, "FLEET_URL": self.url, RECORDS: str(self.recorder.path), "COLUMNS": "200"}
-        return self._keeper.spawn(name, [sys.executable, *command], {**os.environ, **own, **environment})
+        own = {
+            "PYTHONPATH": path,
+            "FLEET_URL": self.url,
+            RECORDS: str(self.recorder.path),
+            "COLUMNS": "200",
+        }
+        return self._keeper.spawn(
+            name, [sys.executable, *command], {**os.environ, **own, **environment}
+        )
 
     def output(self, name: str) -> str:
         return self.path(name).read_text(errors="replace")

@@ -52,7 +52,12 @@ class _Shown:
 @contextmanager
 def _progress(events: int) -> Iterator[_Shown]:
     """A bar on stderr."""
-    columns = (TextColumn("{task.description:36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:36}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield _Shown(progress, events)
 
@@ -61,7 +66,10 @@ def soak(
     events: Annotated[int, typer.Option(min=1_000, help="How many to publish.")] = 200_000,
     rate: Annotated[float, typer.Option(min=1, help="Events a second, at most.")] = 500,
     cluster_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of the events, on a cluster of three nodes; the rest on one node.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Of the events, on a cluster of three nodes; the rest on one node."
+        ),
     ] = 0.15,
     seed: Annotated[int | None, typer.Option(help="Of the choice of faults.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
@@ -72,19 +80,26 @@ def soak(
     events than asked for by then. Exit code 1 if an event was lost, one that was not published was handled, more were
     handled twice than were in flight, or a fault has not struck.
     """
-    logging.getLogger("qt_events").setLevel(logging.ERROR)  # that connections break, and handlers fail, is meant
+    logging.getLogger("qt_events").setLevel(
+        logging.ERROR
+    )  # that connections break, and handlers fail, is meant
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     random.seed(seed)
     began = monotonic()
     with TemporaryDirectory(prefix="qt-events-soak-") as folder:
         on_cluster = int(events * cluster_share)
         with _progress(events) as progress:
-            in_flight = asyncio.run(_run(Path(folder), events - on_cluster, on_cluster, rate, progress))
+            in_flight = asyncio.run(
+                _run(Path(folder), events - on_cluster, on_cluster, rate, progress)
+            )
         account = Ledger(Path(folder) / "ledger").account(SUBSCRIPTIONS)
     typer.echo(json.dumps(account.as_dict()) if as_json else account)
     total = account.total
     typer.echo(f"{total.events:,} events, seed {seed}, {monotonic() - began:.0f} s", err=True)
-    typer.echo(f"handled twice: {total.duplicated:,}, of {in_flight:,} in flight when something struck", err=True)
+    typer.echo(
+        f"handled twice: {total.duplicated:,}, of {in_flight:,} in flight when something struck",
+        err=True,
+    )
     _judge(account, in_flight, NAMES if on_cluster else NAMES - {name_of(leader_killed)})
 
 

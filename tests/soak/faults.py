@@ -232,7 +232,10 @@ OF_ONE_NODE: tuple[Fault, ...] = (
     black_hole,
     two_hundred_ms_added,
 )
-OF_A_CLUSTER: tuple[Fault, ...] = (*OF_WORKERS, *[leader_killed] * 3)  # nothing else is a cluster's own
+OF_A_CLUSTER: tuple[Fault, ...] = (
+    *OF_WORKERS,
+    *[leader_killed] * 3,
+)  # nothing else is a cluster's own
 
 
 def name_of(fault: Fault) -> str:

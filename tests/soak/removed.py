@@ -9,7 +9,10 @@ from tests.faults.rig import Rig, delayed, running
 from tests.integration.conftest import channel_to, depth, until, until_told
 
 NAME = "leaving"  # subscription and type
-DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits: nobody else's retries do
+DELAY, LEVEL = (
+    3.0,
+    "qt.retry.3200",
+)  # seconds until a retry, and where it waits: nobody else's retries do
 WAITING = 20
 
 
@@ -30,9 +33,13 @@ async def leave_retries_behind(rig: Rig) -> None:
     async with running(bus):
         await asyncio.gather(*(bus.publish(Event(NAME)) for _ in range(WAITING)))
         await until(lambda: len(failed) == WAITING, what="all have failed once")
-        await until_told(lambda: delayed(rig.url, LEVEL) == WAITING, what="all wait for their retries")
+        await until_told(
+            lambda: delayed(rig.url, LEVEL) == WAITING, what="all wait for their retries"
+        )
     await asyncio.to_thread(remove, rig.url)
-    await until_told(lambda: depth(rig.url, "qt.lost") == before + WAITING, what="they are in qt.lost")
+    await until_told(
+        lambda: depth(rig.url, "qt.lost") == before + WAITING, what="they are in qt.lost"
+    )
 
 
 def remove(url: str) -> None:

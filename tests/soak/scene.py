@@ -20,15 +20,30 @@ from tests.integration.conftest import WorkerProcess
 
 HEARTBEAT = 3  # seconds: short, so that silence is noticed within the run
 IN_FLIGHT = 50  # publishes
-PUBLISH_TIMEOUT = 15  # seconds: longer than the broker takes to start, and no longer than an outage may be made
+PUBLISH_TIMEOUT = (
+    15  # seconds: longer than the broker takes to start, and no longer than an outage may be made
+)
 OPTIONS = ("-A", "soak_app", "worker", "-l", "WARNING")
 PROGRAM = ("-m", "celery", *OPTIONS)
-CLOCKED = ("-c", "import wall_clock; from celery.__main__ import main; main()", *OPTIONS)  #: the one whose clock jumps
+CLOCKED = (
+    "-c",
+    "import wall_clock; from celery.__main__ import main; main()",
+    *OPTIONS,
+)  #: the one whose clock jumps
 #: Those of faults/apps/soak_app.py, with what they hear.
-SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#", "lethal": "lethal"}
+SUBSCRIPTIONS = {
+    "on_loop": "load.#",
+    "in_thread": "load.#",
+    "failing": "load.#",
+    "lethal": "lethal",
+}
 #: For what reasons they may have dead letters: only the guilty one is poison.
 MAY_DIE = {"failing": {"exhausted"}, "lethal": {"poison"}}
-FLEET: tuple[tuple[str, ...], ...] = ((), (), PREFORK)  # options of each worker: two on asyncio, one on prefork
+FLEET: tuple[tuple[str, ...], ...] = (
+    (),
+    (),
+    PREFORK,
+)  # options of each worker: two on asyncio, one on prefork
 HOLDS = 2 * HELD["asyncio"] + HELD["prefork"]  # events of each subscription that they hold
 _LOOK = 0.1  # seconds between two looks at whether all live
 _PATIENCE = 120.0  # seconds for a fleet to be ready
@@ -37,10 +52,14 @@ _PATIENCE = 120.0  # seconds for a fleet to be ready
 class Scene:
     """What faults strike, one at a time: each leaves all as it was."""
 
-    def __init__(self, broker: PrivateBroker | PrivateCluster, folder: Path, rate: float, first: int) -> None:
+    def __init__(
+        self, broker: PrivateBroker | PrivateCluster, folder: Path, rate: float, first: int
+    ) -> None:
         self.broker = broker
         self.rig = Rig(broker.url, folder, SUBSCRIPTIONS)
-        self.proxies = [] if isinstance(broker, PrivateCluster) else [_proxy(broker), _proxy(broker)]
+        self.proxies = (
+            [] if isinstance(broker, PrivateCluster) else [_proxy(broker), _proxy(broker)]
+        )
         urls = [proxy.url_for(broker.url) for proxy in self.proxies] or [broker.url, broker.url]
         publisher, self._workers_url = urls
         bus = self.rig.bus(publisher, publish_timeout=PUBLISH_TIMEOUT)
@@ -93,7 +112,10 @@ class Scene:
                 await asyncio.sleep(_LOOK)
 
     def _is_ready(self, worker: WorkerProcess) -> bool:
-        return worker.process.poll() is None and (self.rig.ledger.folder / f"ready-{worker.pid}").exists()
+        return (
+            worker.process.poll() is None
+            and (self.rig.ledger.folder / f"ready-{worker.pid}").exists()
+        )
 
     async def _keep_alive(self) -> None:
         """Start a worker wherever one has ended, as an init system does."""

@@ -51,7 +51,10 @@ def runner(ran: list[str], name: str, *rates: float) -> Run:
 
 
 def case(ran: list[str], *targets: Target) -> Case:
-    contenders = {"ours": runner(ran, "ours", 100, 900, 300), "raw": runner(ran, "raw", 400, 600, 500)}
+    contenders = {
+        "ours": runner(ran, "ours", 100, 900, 300),
+        "raw": runner(ran, "raw", 400, 600, 500),
+    }
     return Case("publish", "confirmed publish", ("rate",), contenders, targets, "So.")
 
 
@@ -95,7 +98,11 @@ def test_a_contender_that_fails_is_run_no_more_and_the_others_go_on() -> None:
     """What it is compared with is not met, and the row says why."""
     ran: list[str] = []
     contenders = {"ours": runner(ran, "ours", 1, 2, 3), "raw": runner(ran, "raw", 4)}
-    row = measure(Case("a", "a", ("rate",), contenders, (Target("raw", 0.1), Target("", 1))), 3, lambda _: None)
+    row = measure(
+        Case("a", "a", ("rate",), contenders, (Target("raw", 0.1), Target("", 1))),
+        3,
+        lambda _: None,
+    )
     assert ran == ["ours", "raw", "ours", "raw", "ours"]
     assert [result.met for result in row.results] == [False, True]
     assert words.figures(row) == ["ours: 2 (1 to 3) events/s", "raw: failed in round 2: no more"]
@@ -146,7 +153,9 @@ def test_a_check_runs_only_what_its_floors_compare() -> None:
     """Ours, and whoever a floor names."""
     floor = Target("raw", 0.5)
     contenders: dict[str, Run] = dict.fromkeys(("ours", "faststream", "raw"), dict)
-    checked = Case("a", "a", ("rate",), contenders, (Target("faststream", 2),), floors=(floor,)).for_check()
+    checked = Case(
+        "a", "a", ("rate",), contenders, (Target("faststream", 2),), floors=(floor,)
+    ).for_check()
     assert (list(checked.contenders), list(checked.targets)) == (["ours", "raw"], [floor])
 
 
@@ -163,7 +172,10 @@ def test_every_row_can_be_told_and_compared(scale: float) -> None:
         assert each.method
         assert each.targets
         assert {target.over for target in (*each.targets, *each.floors)} <= {"", *each.contenders}
-        assert {*each.units, *(target.unit for target in each.targets if target.unit)} <= words.UNITS.keys()
+        assert {
+            *each.units,
+            *(target.unit for target in each.targets if target.unit),
+        } <= words.UNITS.keys()
         assert next(iter(each.contenders)) == "ours"
 
 
@@ -174,7 +186,9 @@ def test_every_sample_is_kept_with_what_follows_from_it(tmp_path: Path) -> None:
     record(measured(Target("raw", 0.6))).save(tmp_path / "bench.json")
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert {"date", "commit", "rounds", "scale", "seconds", "machine", "versions"} < kept.keys()
-    assert {"python", "rabbitmq", "celery", "kombu", "amqp", "faststream", "pydantic"} < kept["versions"].keys()
+    assert {"python", "rabbitmq", "celery", "kombu", "amqp", "faststream", "pydantic"} < kept[
+        "versions"
+    ].keys()
     row = kept["rows"][0]
     assert row["rounds"] == 3
     assert row["samples"]["ours"] == [{"rate": 100}, {"rate": 900}, {"rate": 300}]
@@ -213,7 +227,9 @@ def test_a_page_without_marks_is_not_guessed_at() -> None:
         page.with_run("# Performance\n", record())
 
 
-def test_publishing_writes_the_page_and_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_writes_the_page_and_what_it_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that the one can be made of the other again."""
     shown, kept = tmp_path / "page.md", tmp_path / "page.json"
     shown.write_text(page.PAGE.read_text())
@@ -340,7 +356,9 @@ def test_cpu_is_told_finer_than_in_ticks_and_memory_in_million_bytes() -> None:
     assert 0 < proc.resident(os.getpid()) <= peak * 1024 / 1e6 + 1000
 
 
-def test_a_process_that_fails_or_hangs_is_a_failed_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_fails_or_hangs_is_a_failed_benchmark(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """With the end of what it said; the run goes on without it."""
     assert answer("-c", "print('noise'); print([1])") == [1]
     with pytest.raises(BenchmarkFailedError, match="no broker"):
@@ -365,7 +383,9 @@ def test_percentiles_are_milliseconds() -> None:
     assert found["p99_ms"] == pytest.approx(990, abs=2)
 
 
-async def test_what_never_arrives_took_as_long_as_it_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_never_arrives_took_as_long_as_it_was_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A figure, not infinity, which JSON has not."""
     monkeypatch.setattr("benchmarks.pace._LATE", 0.05)
     assert await Pace(100, 0.1).run(lambda _: asyncio.sleep(0)) == {"p50_ms": 50, "p99_ms": 50}

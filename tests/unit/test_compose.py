@@ -26,12 +26,16 @@ def compose() -> dict[str, Any]:
 
 
 def test_it_fits_the_compose_specification(compose: dict[str, Any]) -> None:
-    schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
+    schema = json.loads(
+        (files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text()
+    )
     jsonschema.validators.validator_for(schema)(schema).validate(compose)
 
 
 def test_the_broker_is_a_pinned_rabbitmq_4_with_management(compose: dict[str, Any]) -> None:
-    assert re.fullmatch(r"rabbitmq:4\.\d+\.\d+-management", compose["services"]["rabbitmq"]["image"])
+    assert re.fullmatch(
+        r"rabbitmq:4\.\d+\.\d+-management", compose["services"]["rabbitmq"]["image"]
+    )
 
 
 @pytest.mark.parametrize("image", ["rabbitmq", "postgres"])
@@ -41,7 +45,11 @@ def test_images_are_pinned_to_a_patch_release(compose: dict[str, Any], image: st
 
 def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
     """What `qt-events fleet` runs on one machine is what runs in containers."""
-    commands = {name: service["command"] for name, service in compose["services"].items() if "command" in service}
+    commands = {
+        name: service["command"]
+        for name, service in compose["services"].items()
+        if "command" in service
+    }
     assert commands == {
         "worker": fleet_commands.worker(),
         "feed": fleet_commands.feed(),
@@ -50,7 +58,9 @@ def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("program", ["worker", "feed", "flower"])
-def test_programs_read_what_the_fleets_read_and_wait_for_their_servers(compose: dict[str, Any], program: str) -> None:
+def test_programs_read_what_the_fleets_read_and_wait_for_their_servers(
+    compose: dict[str, Any], program: str
+) -> None:
     """The same variables, and RabbitMQ and PostgreSQL healthy before the first of them starts."""
     service = compose["services"][program]
     assert fleet_commands.environment("", "").keys() <= service["environment"].keys()
@@ -73,10 +83,14 @@ def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
 
 
 def test_flower_asks_the_management_api_with_a_slash_at_its_end(compose: dict[str, Any]) -> None:
-    assert compose["services"]["flower"]["environment"]["FLOWER_BROKER_API"].endswith("@rabbitmq:15672/api/")
+    assert compose["services"]["flower"]["environment"]["FLOWER_BROKER_API"].endswith(
+        "@rabbitmq:15672/api/"
+    )
 
 
-def test_every_service_that_goes_on_has_a_health_check_and_comes_back(compose: dict[str, Any]) -> None:
+def test_every_service_that_goes_on_has_a_health_check_and_comes_back(
+    compose: dict[str, Any],
+) -> None:
     """All but the feed, which ends: begun again it would find its own traces in the database."""
     lasting = {name: service for name, service in compose["services"].items() if name != "feed"}
     for service in lasting.values():
@@ -85,7 +99,9 @@ def test_every_service_that_goes_on_has_a_health_check_and_comes_back(compose: d
     assert compose["services"]["feed"]["restart"] == "no"
 
 
-def test_the_workers_health_check_asks_the_name_that_the_worker_has(compose: dict[str, Any]) -> None:
+def test_the_workers_health_check_asks_the_name_that_the_worker_has(
+    compose: dict[str, Any],
+) -> None:
     worker = compose["services"]["worker"]
     assert "worker@$$(hostname)" in shlex.split(worker["healthcheck"]["test"][1])
 
@@ -113,7 +129,11 @@ def test_the_example_gives_all_that_is_needed_on_ones_own_machine(compose: dict[
     """And nothing that compose does not read, nor in a form that a URL could not hold, nor the user guest."""
     given = dict(line.split("=", 1) for line in EXAMPLE.splitlines() if line and line[0] != "#")
     found = VARIABLE.findall(json.dumps(compose))
-    assert {name for name, kind, _ in found if kind == ":?"} <= given.keys() <= {name for name, _, _ in found}
+    assert (
+        {name for name, kind, _ in found if kind == ":?"}
+        <= given.keys()
+        <= {name for name, _, _ in found}
+    )
     assert all(re.fullmatch(r"[\w.~:-]*", value) for value in given.values())
     assert given["RABBITMQ_USER"] != "guest"
 
@@ -133,7 +153,9 @@ def test_a_file_with_passwords_of_ones_own_is_never_committed_nor_in_the_image()
 
 def test_the_broker_takes_no_message_that_a_bus_would_not_read(compose: dict[str, Any]) -> None:
     """Both have the same limit."""
-    targets = {each["target"]: each["source"] for each in compose["services"]["rabbitmq"]["configs"]}
+    targets = {
+        each["target"]: each["source"] for each in compose["services"]["rabbitmq"]["configs"]
+    }
     content = compose["configs"][targets["/etc/rabbitmq/conf.d/20-qt-events.conf"]]["content"]
     assert f"max_message_size = {MAX_BODY}\n" in content
 
@@ -146,7 +168,11 @@ def test_programs_can_get_no_privileges(compose: dict[str, Any], program: str) -
 
 
 def test_data_lives_in_named_volumes_that_are_declared(compose: dict[str, Any]) -> None:
-    mounted = {v.split(":")[0] for service in compose["services"].values() for v in service.get("volumes", [])}
+    mounted = {
+        v.split(":")[0]
+        for service in compose["services"].values()
+        for v in service.get("volumes", [])
+    }
     assert mounted == set(compose["volumes"])
 
 
@@ -155,7 +181,11 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 def test_the_image_is_built_from_files_that_the_build_may_see() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, flags=re.MULTILINE)
-    seen = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    seen = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line[:1] == "!"
+    }
     assert {name for line in copied for name in line.split()} == seen
 
 

@@ -22,7 +22,10 @@ def test_every_error_is_public() -> None:
 @pytest.mark.parametrize(
     ("kind", "bases"),
     [
-        (errors.UnroutableError, (errors.QtEventsError,)),  # no BrokerError: publishing again does not help
+        (
+            errors.UnroutableError,
+            (errors.QtEventsError,),
+        ),  # no BrokerError: publishing again does not help
         (errors.InvalidOptionError, (errors.UsageError,)),
         (errors.InvalidPolicyError, (errors.UsageError,)),
         (errors.UnknownDeadLetterError, (errors.UsageError,)),
@@ -36,6 +39,11 @@ def test_whose_fault(kind: type[Exception], bases: tuple[type[Exception], ...]) 
 
 def test_errors_of_the_broker_can_be_caught_together() -> None:
     """Whoever publishes again need know one class only; those of time are TimeoutErrors too."""
-    for error in (BrokerUnreachableError, BrokerBlockedError, PublishTimeoutError, PublishRefusedError):
+    for error in (
+        BrokerUnreachableError,
+        BrokerBlockedError,
+        PublishTimeoutError,
+        PublishRefusedError,
+    ):
         assert issubclass(error, BrokerError)
     assert issubclass(BrokerBlockedError, TimeoutError)

@@ -7,7 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "qt_events"
 MAPPED = [
+    ROOT,
     ROOT / "cli",
+    ROOT / "rabbitmq" / "messages",
+    ROOT / "rabbitmq" / "dead_letters",
+    ROOT / "rabbitmq" / "app",
+    ROOT / "rabbitmq" / "worker",
+    ROOT / "rabbitmq" / "pools",
+    ROOT / "rabbitmq" / "handling",
+    ROOT / "rabbitmq" / "topology",
+    ROOT / "rabbitmq" / "publishing",
+    ROOT / "rabbitmq" / "compat",
     ROOT / "logs",
     ROOT / "dead_letters",
     ROOT / "delivery",

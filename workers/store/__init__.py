@@ -16,7 +16,12 @@ import sqlalchemy as sa
 
 from workers.store.database import Database
 from workers.store.documents import Documents
-from workers.store.errors import InvalidStoreUrlError, StoreError, StoreSchemaError, StoreUnavailableError
+from workers.store.errors import (
+    InvalidStoreUrlError,
+    StoreError,
+    StoreSchemaError,
+    StoreUnavailableError,
+)
 from workers.store.history import MarketHistory, NoPricesError
 from workers.store.policy_store import PolicyStore
 from workers.store.prices import Prices, StoredClose
@@ -62,7 +67,9 @@ class Store:
     async def is_empty(self) -> bool:
         """Whether no table has a row."""
         queries = [sa.select(sa.exists().select_from(table)) for table in metadata.sorted_tables]
-        return not await self._database.read(lambda connection: any(connection.scalar(query) for query in queries))
+        return not await self._database.read(
+            lambda connection: any(connection.scalar(query) for query in queries)
+        )
 
     def dispose(self) -> None:
         """Close its connections; it may be used again."""

@@ -25,7 +25,12 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT = 30.0  # seconds that a write waits for another process's
 _POSTGRESQL = "postgresql+psycopg"
-_DRIVERS = {"sqlite": "sqlite", "postgresql": _POSTGRESQL, "postgres": _POSTGRESQL, _POSTGRESQL: _POSTGRESQL}
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": _POSTGRESQL,
+    "postgres": _POSTGRESQL,
+    _POSTGRESQL: _POSTGRESQL,
+}
 _SECRETS = ("password", "sslpassword")  # what libpq takes in a URL's query
 _EXAMPLES = "sqlite:///qt_events.db or postgresql://user:password@host:5432/name"
 
@@ -112,7 +117,9 @@ class Database:
 
     def _bring_up_to_date(self, engine: sa.Engine) -> None:
         with engine.connect() as connection:
-            if is_current(connection):  # as mostly: then no lock is needed, and nobody's write is waited for
+            if is_current(
+                connection
+            ):  # as mostly: then no lock is needed, and nobody's write is waited for
                 return
             connection.rollback()
             self._begin(connection)
@@ -136,11 +143,21 @@ class Database:
             yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
             said = self._said(error)
-            advice = "another process is writing" if "locked" in said else "is it running, and its disk not full?"
+            advice = (
+                "another process is writing"
+                if "locked" in said
+                else "is it running, and its disk not full?"
+            )
             message = f"the database {self} cannot be used now ({said}): {advice}"
             raise StoreUnavailableError(message) from None
-        except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:  # psycopg's own for what it cannot send
-            message = f"the database {self} refuses: {self._said(error)}; trying again does not help"
+        except (
+            sa.exc.SQLAlchemyError,
+            TypeError,
+            ValueError,
+        ) as error:  # psycopg's own for what it cannot send
+            message = (
+                f"the database {self} refuses: {self._said(error)}; trying again does not help"
+            )
             raise StoreError(message) from None
 
     def _said(self, error: Exception) -> str:
@@ -172,9 +189,15 @@ if hasattr(os, "register_at_fork"):
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # Database says BEGIN, not the driver; reading needs none
-    with suppress(sqlite3.OperationalError):  # another process does the same at this moment; the file remembers it
-        connection.execute("PRAGMA journal_mode=WAL")  # readers and a writer do not wait for each other
-    connection.execute("PRAGMA synchronous=NORMAL")  # with WAL: whole after a crash of this program or of its machine
+    with suppress(
+        sqlite3.OperationalError
+    ):  # another process does the same at this moment; the file remembers it
+        connection.execute(
+            "PRAGMA journal_mode=WAL"
+        )  # readers and a writer do not wait for each other
+    connection.execute(
+        "PRAGMA synchronous=NORMAL"
+    )  # with WAL: whole after a crash of this program or of its machine
 
 
 def _checked(url: str) -> sa.URL:

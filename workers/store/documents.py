@@ -8,12 +8,18 @@ from workers.store.database import Database
 from workers.store.tables import documents
 
 # Made once: making a statement takes longer than carrying it out. ON CONFLICT is the same on both databases.
-_VALUES = "INSERT INTO documents (kind, key, value) VALUES (:kind, :key, :value) ON CONFLICT (kind, key)"
-_PUT = sa.text(f"{_VALUES} DO UPDATE SET value = excluded.value").bindparams(sa.bindparam("value", type_=sa.JSON))
+_VALUES = (
+    "INSERT INTO documents (kind, key, value) VALUES (:kind, :key, :value) ON CONFLICT (kind, key)"
+)
+_PUT = sa.text(f"{_VALUES} DO UPDATE SET value = excluded.value").bindparams(
+    sa.bindparam("value", type_=sa.JSON)
+)
 _ADVANCE = sa.text(
     f"{_VALUES} DO UPDATE SET value = excluded.value WHERE documents.value ->> 'day' <= excluded.value ->> 'day'"
 ).bindparams(sa.bindparam("value", type_=sa.JSON))
-_ADD = sa.text(f"{_VALUES} DO NOTHING RETURNING key").bindparams(sa.bindparam("value", type_=sa.JSON))
+_ADD = sa.text(f"{_VALUES} DO NOTHING RETURNING key").bindparams(
+    sa.bindparam("value", type_=sa.JSON)
+)
 _OF_KIND = documents.c.kind == sa.bindparam("of_kind")
 _GET = sa.select(documents.c.value).where(_OF_KIND, documents.c.key == sa.bindparam("of_key"))
 _ALL = sa.select(documents.c.key, documents.c.value).where(_OF_KIND)
@@ -39,20 +45,28 @@ class Documents:
     async def add(self, kind: str, key: str, value: dict[str, Any]) -> bool:
         """Keep it unless there is one; whether it is new."""
         row = {"kind": kind, "key": key, "value": value}
-        return await self._database.write(lambda connection: connection.execute(_ADD, row).first() is not None)
+        return await self._database.write(
+            lambda connection: connection.execute(_ADD, row).first() is not None
+        )
 
     async def get(self, kind: str, key: str) -> dict[str, Any] | None:
         """It, or None."""
         which = {"of_kind": kind, "of_key": key}
-        found = await self._database.read(lambda connection: connection.execute(_GET, which).first())
+        found = await self._database.read(
+            lambda connection: connection.execute(_GET, which).first()
+        )
         return found[0] if found else None
 
     async def all(self, kind: str) -> dict[str, dict[str, Any]]:
         """All of a kind, by key, sorted."""
-        rows = await self._database.read(lambda connection: connection.execute(_ALL, {"of_kind": kind}).all())
+        rows = await self._database.read(
+            lambda connection: connection.execute(_ALL, {"of_kind": kind}).all()
+        )
         return dict(sorted((str(key), value) for key, value in rows))
 
     async def count(self, kind: str) -> int:
         """How many of a kind."""
         which = {"of_kind": kind}
-        return await self._database.read(lambda connection: int(connection.execute(_COUNT, which).scalar_one()))
+        return await self._database.read(
+            lambda connection: int(connection.execute(_COUNT, which).scalar_one())
+        )

@@ -28,7 +28,9 @@ class ImpatientConnection(psycopg.Connection[Any]):
             return super().wait(_until(monotonic() + SILENCE, gen), *arguments, **options)
         except _SilenceError as error:
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"the server has not answered for {SILENCE:g} s") from error
+            raise psycopg.OperationalError(
+                f"the server has not answered for {SILENCE:g} s"
+            ) from error
 
 
 class _SilenceError(Exception):
@@ -58,5 +60,7 @@ def make_engine(url: sa.URL, **options: Any) -> sa.Engine:
     return engine
 
 
-def _connect(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> ImpatientConnection:
+def _connect(
+    _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]
+) -> ImpatientConnection:
     return ImpatientConnection.connect(*arguments, **options)

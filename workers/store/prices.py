@@ -17,9 +17,9 @@ class StoredClose(NamedTuple):
     closes: dict[str, float]  #: symbol -> close price
 
 
-_ADD = sa.text("INSERT INTO prices (day, closes) VALUES (:day, :closes) ON CONFLICT (day) DO NOTHING").bindparams(
-    sa.bindparam("day", type_=sa.Date), sa.bindparam("closes", type_=sa.JSON)
-)
+_ADD = sa.text(
+    "INSERT INTO prices (day, closes) VALUES (:day, :closes) ON CONFLICT (day) DO NOTHING"
+).bindparams(sa.bindparam("day", type_=sa.Date), sa.bindparam("closes", type_=sa.JSON))
 _BETWEEN = (
     sa.select(prices)
     .where(prices.c.day > sa.bindparam("after"), prices.c.day <= sa.bindparam("through"))
@@ -41,5 +41,7 @@ class Prices:
     async def between(self, after: date | None, through: date) -> list[StoredClose]:
         """Days later than `after` (None: from the first), up to and with `through`; oldest first."""
         days = {"after": after or date.min, "through": through}
-        rows = await self._database.read(lambda connection: connection.execute(_BETWEEN, days).all())
+        rows = await self._database.read(
+            lambda connection: connection.execute(_BETWEEN, days).all()
+        )
         return [StoredClose(*row) for row in rows]

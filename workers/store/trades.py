@@ -45,21 +45,29 @@ class Trades:
     async def add(self, book: str, trade: Trade) -> bool:
         """Enter it, once for each order id; whether it is new."""
         row = {"book": book, **trade._asdict(), "side": trade.side.value}
-        return await self._database.write(lambda connection: connection.execute(_ADD, row).first() is not None)
+        return await self._database.write(
+            lambda connection: connection.execute(_ADD, row).first() is not None
+        )
 
     async def between(self, book: str, after: date | None, through: date) -> list[Trade]:
         """Of days later than `after` (None: from the first), up to and with `through`; by day, then order id."""
         which = {"of_book": book, "after": after or date.min, "through": through}
-        rows = await self._database.read(lambda connection: connection.execute(_BETWEEN, which).all())
+        rows = await self._database.read(
+            lambda connection: connection.execute(_BETWEEN, which).all()
+        )
         found = [Trade(*row)._replace(side=Side(row.side)) for row in rows]
         return sorted(found, key=lambda trade: (trade.day, trade.order_id))
 
     async def count(self, book: str) -> int:
         """How many."""
         which = {"of_book": book}
-        return await self._database.read(lambda connection: int(connection.execute(_COUNT, which).scalar_one()))
+        return await self._database.read(
+            lambda connection: int(connection.execute(_COUNT, which).scalar_one())
+        )
 
-    async def profit(self, book: str, by: Literal["strategy_id", "model", "symbol"]) -> dict[str, int]:
+    async def profit(
+        self, book: str, by: Literal["strategy_id", "model", "symbol"]
+    ) -> dict[str, int]:
         """Cents that sales brought, summed up by a column, and sorted by it."""
         column = trades.c[by]
         query = sa.select(column, sa.func.sum(trades.c.pnl_cents))

@@ -11,14 +11,19 @@ from celery.utils.imports import cwd_in_path
 
 from qt_events.delivery.component import Component
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import BusStateError, NotSupportedError, TopologyError, UnknownSubscriptionError
+from qt_events.errors import (
+    BusStateError,
+    NotSupportedError,
+    TopologyError,
+    UnknownSubscriptionError,
+)
+from qt_events.rabbitmq.app.command_line import app_with_bus
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.command_line import app_with_bus
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
 from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 from qt_events.rabbitmq.operating.permissions import Permissions, permissions_of
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 
 class Administration:
@@ -35,7 +40,9 @@ class Administration:
         NotSupportedError: it has no bus.
     """
 
-    def __init__(self, name: str, management_url: str | None = None, *, url: str | None = None) -> None:
+    def __init__(
+        self, name: str, management_url: str | None = None, *, url: str | None = None
+    ) -> None:
         self.app = app_with_bus(name)
         self.topology: Topology = self.app.qt_events_bus.topology
         self._connecting = _app_at(url, self.topology) if url else self.app  # whose broker it is
@@ -89,7 +96,9 @@ class Administration:
         """The broker's user of a component."""
         return f"{self.topology.prefix}-{permissions.component}"
 
-    def apply(self, permissions: Iterable[Permissions], *, create_users: bool = False) -> Mapping[str, str]:
+    def apply(
+        self, permissions: Iterable[Permissions], *, create_users: bool = False
+    ) -> Mapping[str, str]:
         """Set them all; the passwords of the users that were made for it, which nobody else knows.
 
         Raises:
@@ -130,7 +139,9 @@ class Administration:
             counts = [self._depth(channel, queue) for queue in held.queues]
             held.quarantined = self._depth(channel, self.topology.quarantine(subscription))[0]
             held.dead_letters = self._depth(channel, self.topology.dead(subscription))[0]
-        held.waiting, held.consumers = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
+        held.waiting, held.consumers = (
+            (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
+        )
         return held
 
     def _depth(self, channel: Channel, queue: str) -> tuple[int, int]:
@@ -139,7 +150,9 @@ class Administration:
         except NotFound:  # that closed the channel; py-amqp opens it again
             return 0, 0
 
-    def remove(self, held: Holding, *, with_dead_letters: bool = False, force: bool = False) -> None:
+    def remove(
+        self, held: Holding, *, with_dead_letters: bool = False, force: bool = False
+    ) -> None:
         """Delete its queues with what is in them. Retries that wait come to `lost` then.
 
         Raises:

@@ -1,10 +1,10 @@
 """Where a command gets at dead letters: by an app, or by nothing but a URL."""
 
 from qt_events.errors import BrokerError
+from qt_events.rabbitmq.app.command_line import app_with_bus
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.command_line import app_with_bus
 from qt_events.rabbitmq.connection.connections import for_errands
-from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
+from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.operating.inventory import inventory
 from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
@@ -36,7 +36,11 @@ def make_all_known(bus: CeleryEventBus, management_url: str | None) -> None:
     try:
         rows = api.queues()
     except BrokerError as error:
-        message = f"{error}; AMQP alone cannot list queues: give --subscription, or the --management-url"
+        message = (
+            f"{error}; AMQP alone cannot list queues: give --subscription, or the --management-url"
+        )
         raise type(error)(message) from error
     if isinstance(bus.dead_letters, RabbitMQDeadLetters):
-        bus.dead_letters.make_known(each.name for each in inventory(bus.topology, rows).subscriptions)
+        bus.dead_letters.make_known(
+            each.name for each in inventory(bus.topology, rows).subscriptions
+        )

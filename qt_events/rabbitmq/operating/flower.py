@@ -10,8 +10,14 @@ from urllib.parse import quote
 
 import celery
 
-from qt_events.errors import BrokerError, BusyError, InvalidOptionError, LoginRefusedError, NotSupportedError
-from qt_events.rabbitmq.command_line import app_with_bus, run_celery
+from qt_events.errors import (
+    BrokerError,
+    BusyError,
+    InvalidOptionError,
+    LoginRefusedError,
+    NotSupportedError,
+)
+from qt_events.rabbitmq.app.command_line import app_with_bus, run_celery
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
@@ -86,7 +92,9 @@ def show_every_queue(app: celery.Celery, vhost: str) -> None:
     try:
         from flower.utils import broker  # noqa: PLC0415  # an extra, and a whole web server
     except ModuleNotFoundError as error:
-        raise NotSupportedError("Flower is not installed: pip install 'qt-events[flower]'") from error
+        raise NotSupportedError(
+            "Flower is not installed: pip install 'qt-events[flower]'"
+        ) from error
     prefix, flowers_own = f"{app.qt_events_bus.topology.prefix}.", f"{app.conf.event_queue_prefix}."
 
     def is_shown(name: str, known: Collection[str]) -> bool:
@@ -99,7 +107,9 @@ def show_every_queue(app: celery.Celery, vhost: str) -> None:
 
         async def queues(self, names: Collection[str]) -> list[dict[str, Any]]:
             listed = await super().queues(_Everything())
-            return sorted((each for each in listed if is_shown(each["name"], names)), key=itemgetter("name"))
+            return sorted(
+                (each for each in listed if is_shown(each["name"], names)), key=itemgetter("name")
+            )
 
         def _tls_kwargs(self) -> dict[str, Any]:
             return _tls_of_the_api(app.conf.broker_use_ssl)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 
 @dataclass(slots=True)
@@ -12,7 +12,9 @@ class Holding:
     """Of one subscription."""
 
     name: str
-    queues: list[str] = field(default_factory=list)  #: one; of a broadcast one a process, of the last half hour
+    queues: list[str] = field(
+        default_factory=list
+    )  #: one; of a broadcast one a process, of the last half hour
     waiting: int = 0  #: events that no worker has taken
     unacked: int = 0  #: events that a worker holds
     consumers: int = 0  #: of its queues

@@ -57,7 +57,9 @@ class CeleryBackend(Backend):
         """See Backend."""
         members = await super().members(scenario, bus)
         for opened in self._opened:
-            await opened.declarations.made()  # publish waits for the queues of its own bus, not for another member's
+            await (
+                opened.declarations.made()
+            )  # publish waits for the queues of its own bus, not for another member's
         return members
 
 
@@ -117,7 +119,9 @@ class WorkerBackend(Backend):
 
     def open(self, scenario: type[Scenario]) -> EventBus:
         """See Backend."""
-        return CeleryEventBus(self._url, prefix=self._prefix(scenario), **scenario.options.arguments())
+        return CeleryEventBus(
+            self._url, prefix=self._prefix(scenario), **scenario.options.arguments()
+        )
 
     async def close(self, bus: EventBus) -> None:
         """See Backend."""
@@ -130,7 +134,11 @@ class WorkerBackend(Backend):
 
     def records(self, scenario: type[Scenario], folder: Path) -> Path:
         """See Backend."""
-        return self._folder / "shared.jsonl" if self.shares(scenario) else super().records(scenario, folder)
+        return (
+            self._folder / "shared.jsonl"
+            if self.shares(scenario)
+            else super().records(scenario, folder)
+        )
 
     async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:  # noqa: ARG002
         """See Backend."""
@@ -200,24 +208,37 @@ class WorkerMember(Member):
         """See Member."""
         if self._process is None:
             self._starts += 1
-            self._process = self._keeper.spawn(self._assignment.name, self._command(), self._environment())
+            self._process = self._keeper.spawn(
+                self._assignment.name, self._command(), self._environment()
+            )
             await self._ready()
 
     def _command(self) -> list[str]:
         app = "qt_events.testing.contract.worker"
         node = f"{self._assignment.name}-{self._starts}@%h"
-        options = ["--loglevel", "WARNING", "--hostname", node, "--without-mingle", "--without-gossip"]
+        options = [
+            "--loglevel",
+            "WARNING",
+            "--hostname",
+            node,
+            "--without-mingle",
+            "--without-gossip",
+        ]
         return [sys.executable, "-m", "celery", "-A", app, "worker", *self._pool, *options]
 
     def _environment(self) -> dict[str, str]:
-        path = os.pathsep.join(entry for entry in sys.path if entry)  # scenarios may live beside the tests
+        path = os.pathsep.join(
+            entry for entry in sys.path if entry
+        )  # scenarios may live beside the tests
         return {**os.environ, "PYTHONPATH": path, **self._assignment.environment()}
 
     async def _ready(self) -> None:
         recorder, deadline = Recorder(Path(self._assignment.records)), time.monotonic() + _STARTUP
         while len(recorder.read("ready", self._assignment.name)) < self._starts:
             self.must_be_well()
-            assert time.monotonic() < deadline, f"not ready within {_STARTUP:g} s:\n{self._output()}"
+            assert time.monotonic() < deadline, (
+                f"not ready within {_STARTUP:g} s:\n{self._output()}"
+            )
             await asyncio.sleep(_POLL)
 
     async def stop(self) -> None:
@@ -228,7 +249,9 @@ class WorkerMember(Member):
             try:
                 await asyncio.to_thread(process.wait, _SHUTDOWN)
             except subprocess.TimeoutExpired:
-                raise AssertionError(f"no warm shutdown within {_SHUTDOWN:g} s:\n{self._output()}") from None
+                raise AssertionError(
+                    f"no warm shutdown within {_SHUTDOWN:g} s:\n{self._output()}"
+                ) from None
 
     def must_be_well(self) -> None:
         """See Member."""
@@ -236,7 +259,9 @@ class WorkerMember(Member):
         assert code is None, f"the worker ended by itself with {code}:\n{self._output()}"
 
     def _output(self) -> str:
-        return (self._keeper.folder / f"{self._assignment.name}.out").read_text(errors="replace")[-5000:]
+        return (self._keeper.folder / f"{self._assignment.name}.out").read_text(errors="replace")[
+            -5000:
+        ]
 
 
 class _Lasting(Member):

@@ -34,7 +34,9 @@ class Call:
     details: dict[str, Any] = field(default_factory=dict)
     process: int = field(default_factory=os.getpid)
     thread: int = field(default_factory=threading.get_ident)
-    at: float = field(default_factory=time.monotonic)  #: seconds; one clock for all processes of a machine
+    at: float = field(
+        default_factory=time.monotonic
+    )  #: seconds; one clock for all processes of a machine
 
 
 class Recorder:
@@ -61,9 +63,15 @@ class Recorder:
     def read(self, kind: str, name: str | None = None, event_id: str | None = None) -> list[Call]:
         """What was recorded, oldest first."""
         calls = [
-            Call(**json.loads(line)) for line in self.path.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"
+            Call(**json.loads(line))
+            for line in self.path.read_bytes().splitlines(keepends=True)
+            if line[-1:] == b"\n"
         ]
-        return [c for c in calls if c.kind == kind and name in (None, c.name) and event_id in (None, c.event_id)]
+        return [
+            c
+            for c in calls
+            if c.kind == kind and name in (None, c.name) and event_id in (None, c.event_id)
+        ]
 
 
 def record(name: str, event: Event[Any], **details: Any) -> None:

@@ -26,7 +26,9 @@ _POLL = 0.005  # seconds
 class Stage:
     """What a check works with: the bus to publish through, and what the handlers recorded."""
 
-    def __init__(self, bus: EventBus, members: list[Member], recorder: Recorder, features: Feature) -> None:
+    def __init__(
+        self, bus: EventBus, members: list[Member], recorder: Recorder, features: Feature
+    ) -> None:
         self.bus = bus
         self.recorder = recorder
         self._features = features
@@ -54,7 +56,9 @@ class Stage:
         """The calls so far of the handler that records as `name`."""
         return self.recorder.read("call", name, None if event is None else event.id)
 
-    async def called(self, name: str, times: int = 1, event: Event[Any] | None = None) -> list[Call]:
+    async def called(
+        self, name: str, times: int = 1, event: Event[Any] | None = None
+    ) -> list[Call]:
         """The calls, once there are at least so many."""
         await self.until(lambda: len(self.calls(name, event)) >= times, f"{times} calls of {name}")
         return self.calls(name, event)
@@ -92,13 +96,19 @@ class Stage:
                 return
             for member in self._members:
                 member.must_be_well()
-            assert time.monotonic() < deadline, f"no {what} within {PATIENCE:g} s; so far:\n{self._story()}"
+            assert time.monotonic() < deadline, (
+                f"no {what} within {PATIENCE:g} s; so far:\n{self._story()}"
+            )
             await asyncio.sleep(_POLL)
 
     def _story(self) -> str:
         kinds = ("ready", "call", "gate", "log")
-        calls = sorted((call for kind in kinds for call in self.recorder.read(kind)), key=lambda call: call.at)
-        return "\n".join(f"  {c.kind} {c.name} {c.event_type} {c.payload} {c.details}" for c in calls)
+        calls = sorted(
+            (call for kind in kinds for call in self.recorder.read(kind)), key=lambda call: call.at
+        )
+        return "\n".join(
+            f"  {c.kind} {c.name} {c.event_type} {c.payload} {c.details}" for c in calls
+        )
 
 
 async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:

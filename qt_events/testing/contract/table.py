@@ -38,7 +38,12 @@ def table(backends: Iterable[type[Backend]] = BACKENDS) -> str:
 def _row(scenario: type[Scenario], backends: Iterable[type[Backend]]) -> str:
     subject = scenario.__module__.rpartition(".")[2]
     lacking = (_names(scenario.needs & ~backend.features) for backend in backends)
-    return _line([f"{subject}: {scenario.__name__}", *(f"no: {names}" if names else "runs" for names in lacking)])
+    return _line(
+        [
+            f"{subject}: {scenario.__name__}",
+            *(f"no: {names}" if names else "runs" for names in lacking),
+        ]
+    )
 
 
 def _reasons(backends: Iterable[type[Backend]]) -> list[str]:
@@ -46,7 +51,10 @@ def _reasons(backends: Iterable[type[Backend]]) -> list[str]:
     for backend in backends:
         for feature, why in backend.lacks.items():
             whys.setdefault((feature, why), []).append(backend.name)
-    rows = [_line([_names(feature), ", ".join(names), why]) for (feature, why), names in sorted(whys.items(), key=_by)]
+    rows = [
+        _line([_names(feature), ", ".join(names), why])
+        for (feature, why), names in sorted(whys.items(), key=_by)
+    ]
     return [_line(["lacking", "on", "because"]), _rule(3), *rows]
 
 

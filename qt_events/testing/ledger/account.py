@@ -25,7 +25,9 @@ class Line:
     dead: int = 0  #: of the ok and recovered ones, dead letters
 
     def __add__(self, other: Self) -> "Line":
-        return Line(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+        return Line(
+            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
+        )
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Account:
         """All faults together."""
         return sum(self.lines.values(), start=Line())
 
-    def verify(self, *, duplicates: int | None = None, dead: Mapping[str, Collection[str]] | None = None) -> None:
+    def verify(
+        self, *, duplicates: int | None = None, dead: Mapping[str, Collection[str]] | None = None
+    ) -> None:
         """Nothing is lost, nothing unexpected; and something happened at all.
 
         Args:
@@ -59,14 +63,20 @@ class Account:
             *_complaint("lost", self.lost),
             *_complaint("unexpected", self.unexpected),
         ]
-        complaints += [f"nothing was confirmed that {name} hears" for name, owed in self.owed.items() if not owed]
+        complaints += [
+            f"nothing was confirmed that {name} hears"
+            for name, owed in self.owed.items()
+            if not owed
+        ]
         complaints += [
             f"{count} dead letters of {name}: {reason}"
             for (name, reason), count in self.dead.items()
             if dead is not None and reason not in dead.get(name, ())
         ]
         if duplicates is not None and self.total.duplicated > duplicates:
-            complaints.append(f"{self.total.duplicated} handled twice, more than the {duplicates} that were in flight")
+            complaints.append(
+                f"{self.total.duplicated} handled twice, more than the {duplicates} that were in flight"
+            )
         if complaints:
             raise AssertionError("; ".join(complaints) + f"\n{self}")
 
@@ -81,13 +91,17 @@ class Account:
     def table(self) -> str:
         """As Markdown: a row a fault, and their sum."""
         names = [each.name for each in fields(Line)]
-        rows = [(fault, *(str(getattr(line, name)) for name in names)) for fault, line in self._rows()]
+        rows = [
+            (fault, *(str(getattr(line, name)) for name in names)) for fault, line in self._rows()
+        ]
         head = ("fault", *names)
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         rule = ("-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:]))
         lines = [_row(row, widths) for row in (head, rule, *rows)]
         failures = ", ".join(f"{count} {name}" for name, count in sorted(self.errors.items()))
-        return "\n".join([*lines, *(["", f"publishes that failed: {failures}"] if failures else [])])
+        return "\n".join(
+            [*lines, *(["", f"publishes that failed: {failures}"] if failures else [])]
+        )
 
     def _rows(self) -> Iterable[tuple[str, Line]]:
         yield from self.lines.items()

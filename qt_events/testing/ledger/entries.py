@@ -28,7 +28,9 @@ class Entry:
     kind: Kind
     id: str  #: the event's
     about: str = ""
-    at: float = field(default_factory=monotonic)  #: seconds; one clock for all processes of a machine
+    at: float = field(
+        default_factory=monotonic
+    )  #: seconds; one clock for all processes of a machine
     why: str = ""
 
     def line(self) -> bytes:
@@ -65,7 +67,9 @@ class Writer:
         os.write(self._file, entry.line())
 
     def _open(self) -> None:
-        with self._lock:  # another thread may come first, and others write as soon as the process is known
+        with (
+            self._lock
+        ):  # another thread may come first, and others write as soon as the process is known
             if self._process != os.getpid():
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
                 self._file = os.open(self._folder / f"{os.getpid()}.entries", flags, 0o644)

@@ -40,7 +40,9 @@ class Ledger:
             InvalidOptionError: it names none.
         """
         if not (folder := os.environ.get(FOLDER)):
-            raise InvalidOptionError(f"no ledger: set {FOLDER} to a folder that all processes of the test share")
+            raise InvalidOptionError(
+                f"no ledger: set {FOLDER} to a folder that all processes of the test share"
+            )
         return cls(Path(folder))
 
     # Notes
@@ -71,7 +73,9 @@ class Ledger:
         """A handler is done with it: call this last."""
         self.note(Kind.HANDLED, event.id, subscription)
 
-    def keeping(self, subscription: str, handler: Callable[[Event[Any]], Any]) -> Callable[[Event[Any]], Any]:
+    def keeping(
+        self, subscription: str, handler: Callable[[Event[Any]], Any]
+    ) -> Callable[[Event[Any]], Any]:
         """The handler, which notes what it has handled; async if that is."""
         if inspect.iscoroutinefunction(handler):
 
@@ -108,7 +112,9 @@ class Ledger:
         """Deliveries that are owed now, of subscriptions by name with the pattern that each hears."""
         return self._read().open(subscriptions)
 
-    def in_flight(self, subscriptions: Mapping[str, str], *, held: float = math.inf, within: float = 0.1) -> int:
+    def in_flight(
+        self, subscriptions: Mapping[str, str], *, held: float = math.inf, within: float = 0.1
+    ) -> int:
         """Deliveries that a fault which strikes now may have handled once more: a bound for `Account.verify`.
 
         Those of publishes without an answer: they may be published again. Those that are owed and in a worker's hands.

@@ -103,4 +103,6 @@ class Load:
 
     async def _turn_of(self, number: int) -> None:
         due = self._began + number / self._rate if self._rate is not None else 0.0
-        await asyncio.sleep(max(0.0, due - monotonic()))  # at least once round the loop: a bus in memory never waits
+        await asyncio.sleep(
+            max(0.0, due - monotonic())
+        )  # at least once round the loop: a bus in memory never waits

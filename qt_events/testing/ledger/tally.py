@@ -35,7 +35,9 @@ class Tally:
 
     _publishes: dict[str, _Publish] = field(default_factory=lambda: defaultdict(_Publish))
     _handled: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    _dead: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # the reason, and when it was noted
+    _dead: dict[tuple[str, str], tuple[str, float]] = field(
+        default_factory=dict
+    )  # the reason, and when it was noted
     _errors: Counter[str] = field(default_factory=Counter)
     _faults: list[tuple[float, str]] = field(default_factory=list)
 
@@ -81,7 +83,9 @@ class Tally:
             errors=dict(self._errors),
             owed=owed,
             dead=Counter(
-                (name, why) for (name, event), (why, _) in self._dead.items() if (name, event) not in self._handled
+                (name, why)
+                for (name, event), (why, _) in self._dead.items()
+                if (name, event) not in self._handled
             ),
             lost=tuple(lost),
             unexpected=unexpected,
@@ -95,11 +99,16 @@ class Tally:
             for delivery, publish in self._deliveries(subscriptions)
         )
 
-    def in_flight(self, subscriptions: Mapping[str, str], since: float, held: float = math.inf) -> int:
+    def in_flight(
+        self, subscriptions: Mapping[str, str], since: float, held: float = math.inf
+    ) -> int:
         """Deliveries of publishes without an answer, handled since, or owed: of the latter no more than are `held`."""
         under_way = owed = 0
         for delivery, publish in self._deliveries(subscriptions):
-            if publish.unanswered or max(self._handled.get(delivery, ()), default=-math.inf) >= since:
+            if (
+                publish.unanswered
+                or max(self._handled.get(delivery, ()), default=-math.inf) >= since
+            ):
                 under_way += 1
             elif publish.confirms and not self._has_outcome(delivery):
                 owed += 1
@@ -108,7 +117,9 @@ class Tally:
     def _has_outcome(self, delivery: tuple[str, str]) -> bool:
         return delivery in self._handled or delivery in self._dead
 
-    def _deliveries(self, subscriptions: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], _Publish]]:
+    def _deliveries(
+        self, subscriptions: Mapping[str, str]
+    ) -> Iterator[tuple[tuple[str, str], _Publish]]:
         types = {publish.type for publish in self._publishes.values() if publish.attempts}
         for name, pattern in subscriptions.items():
             heard = {each for each in types if matches(pattern, each)}
@@ -128,14 +139,18 @@ class Tally:
         line.failed += not has_outcome
         return False
 
-    def _count_what_is_too_much(self, subscriptions: Mapping[str, str], lines: "_Lines") -> tuple[tuple[str, str], ...]:
+    def _count_what_is_too_much(
+        self, subscriptions: Mapping[str, str], lines: "_Lines"
+    ) -> tuple[tuple[str, str], ...]:
         """What came more than once, and what nobody published or the subscription does not hear; the latter."""
         for times in self._handled.values():
             for at in sorted(times)[1:]:
                 lines.at(at).duplicated += 1
         outcomes = {delivery: noted for delivery, (_, noted) in self._dead.items()}
         outcomes |= {delivery: min(times) for delivery, times in self._handled.items()}
-        unexpected = [delivery for delivery in outcomes if not self._is_owed(delivery, subscriptions)]
+        unexpected = [
+            delivery for delivery in outcomes if not self._is_owed(delivery, subscriptions)
+        ]
         for delivery in unexpected:
             lines.at(outcomes[delivery]).unexpected += 1
         return tuple(unexpected)
@@ -143,7 +158,11 @@ class Tally:
     def _is_owed(self, delivery: tuple[str, str], subscriptions: Mapping[str, str]) -> bool:
         name, event = delivery
         publish = self._publishes.get(event)
-        return publish is not None and name in subscriptions and matches(subscriptions[name], publish.type)
+        return (
+            publish is not None
+            and name in subscriptions
+            and matches(subscriptions[name], publish.type)
+        )
 
 
 class _Lines:

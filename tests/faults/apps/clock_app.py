@@ -45,6 +45,10 @@ def long_in_thread(_: Event[Any]) -> None:
 
 
 once_more = RetryPolicy(max_attempts=2, initial=float(os.environ["CLOCK_DELAY"]), jitter=0)
-bus.subscribe("load.#", ledger.keeping("retried", retried), name="retried", concurrency=100, retry=once_more)
+bus.subscribe(
+    "load.#", ledger.keeping("retried", retried), name="retried", concurrency=100, retry=once_more
+)
 bus.subscribe("load.#", ledger.keeping("long", long), name="long", concurrency=100)
-bus.subscribe("load.#", ledger.keeping("long_in_thread", long_in_thread), name="long_in_thread", concurrency=4)
+bus.subscribe(
+    "load.#", ledger.keeping("long_in_thread", long_in_thread), name="long_in_thread", concurrency=4
+)

@@ -51,4 +51,6 @@ async def failing(event: Event[Any]) -> None:
 THREE = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)
 bus.subscribe("load.#", ledger.keeping("on_loop", on_loop), name="on_loop", concurrency=10)
 bus.subscribe("load.#", ledger.keeping("in_thread", in_thread), name="in_thread", concurrency=4)
-bus.subscribe("load.#", ledger.keeping("failing", failing), name="failing", concurrency=10, retry=THREE)
+bus.subscribe(
+    "load.#", ledger.keeping("failing", failing), name="failing", concurrency=10, retry=THREE
+)

@@ -25,7 +25,9 @@ def tell_ready(**_: Any) -> None:
 
 def following(event: Event[Any], subscription: str) -> Event[Any]:
     """The same one each time that it is handled."""
-    return Event("odd.followed", payload={}, id=str(uuid5(NAMESPACE_OID, f"{event.id} {subscription}")))
+    return Event(
+        "odd.followed", payload={}, id=str(uuid5(NAMESPACE_OID, f"{event.id} {subscription}"))
+    )
 
 
 async def on_loop(event: Event[Any]) -> None:

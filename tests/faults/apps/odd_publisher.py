@@ -16,7 +16,9 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
 
 warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, of a fork beside threads
-bus = CeleryEventBus(os.environ["LOAD_URL"], publish_timeout=float(os.environ["LOAD_PUBLISH_TIMEOUT"]))
+bus = CeleryEventBus(
+    os.environ["LOAD_URL"], publish_timeout=float(os.environ["LOAD_PUBLISH_TIMEOUT"])
+)
 ledger = Ledger.current()
 PAUSE = 0.2  # seconds between two events of one place
 

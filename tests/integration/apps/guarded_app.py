@@ -10,7 +10,9 @@ from qt_events import CeleryEventBus, Component, Event, Reject, RetryPolicy
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
 
 app = Celery("guarded", broker=os.environ["FLEET_URL"], set_as_current=False)
-bus = CeleryEventBus(app=app, prefix=os.environ["GUARDED_PREFIX"], retry=RetryPolicy(initial=0.1, jitter=0))
+bus = CeleryEventBus(
+    app=app, prefix=os.environ["GUARDED_PREFIX"], retry=RetryPolicy(initial=0.1, jitter=0)
+)
 
 
 @worker_ready.connect(weak=False)

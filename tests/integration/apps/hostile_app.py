@@ -31,7 +31,14 @@ def canary(*args: Any, **kwargs: Any) -> None:
 async def hostile(event: Event[Any]) -> None:
     size = len(event.payload.get("long", ""))
     shown = {} if size else dict(event.payload)
-    call = Call("call", "hostile", event_id=event.id, event_type=event.type, payload=shown, details={"long": size})
+    call = Call(
+        "call",
+        "hostile",
+        event_id=event.id,
+        event_type=event.type,
+        payload=shown,
+        details={"long": size},
+    )
     Recorder.current().write(call)
     if event.payload.get("fail"):
         message = "told to"

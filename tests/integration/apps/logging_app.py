@@ -90,7 +90,12 @@ def quiet(event: Event[Any]) -> None:
     record("quiet", event)
 
 
-bus.subscribe("order.placed", retried, name="retried", retry=RetryPolicy(max_attempts=2, initial=0.1, jitter=0))
+bus.subscribe(
+    "order.placed",
+    retried,
+    name="retried",
+    retry=RetryPolicy(max_attempts=2, initial=0.1, jitter=0),
+)
 bus.subscribe("order.placed", in_thread, name="in_thread")
 bus.subscribe("order.refused", hopeless, name="hopeless", retry=RetryPolicy(max_attempts=1))
 bus.subscribe("order.killing", killing, name="killing")

@@ -30,7 +30,9 @@ def taken(url: str, queue: str = KEPT) -> list[Any]:
     with channel_to(url) as channel:
         while (raw := channel.basic_get(queue, no_ack=True)) is not None:
             body = raw.body if isinstance(raw.body, bytes) else raw.body.encode()
-            numbers.append(decode(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"])
+            numbers.append(
+                decode(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"]
+            )
     return numbers
 
 

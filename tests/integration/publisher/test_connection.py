@@ -30,7 +30,9 @@ async def test_nobody_listening_is_a_named_error_in_time(make_bus: Make) -> None
 async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: Make) -> None:
     """The connection stands, and nobody speaks AMQP on it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{server.getsockname()[1]}//", publish_timeout=SHORT)
+        bus = make_bus(
+            f"amqp://somebody:s3cret@127.0.0.1:{server.getsockname()[1]}//", publish_timeout=SHORT
+        )
         with within(SHORT), pytest.raises(BrokerUnreachableError) as caught:
             await bus.publish(event())
     assert "s3cret" not in str(caught.value)
@@ -39,13 +41,17 @@ async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: 
 async def test_a_refused_login_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
     """It waits all the same: a broker that comes up may refuse at first. The broker's word is in the text."""
     parts = urlsplit(amqp_url)
-    bus = make_bus(f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT)
+    bus = make_bus(
+        f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT
+    )
     with within(SHORT), pytest.raises(BrokerUnreachableError, match="ACCESS_REFUSED") as caught:
         await bus.publish(event())
     assert "s3cret" not in str(caught.value)
 
 
-async def test_the_next_host_is_taken_where_the_first_ones_are_away(make_bus: Make, amqp_url: str) -> None:
+async def test_the_next_host_is_taken_where_the_first_ones_are_away(
+    make_bus: Make, amqp_url: str
+) -> None:
     """However many are away, and without a pause between them."""
     dead = [f"amqp://guest:guest@127.0.0.1:{port}//" for port in free_ports(3)]
     bus = keeping(make_bus(";".join([*dead, amqp_url])))
@@ -95,7 +101,11 @@ async def test_what_a_broker_has_lost_stands_again_before_the_next_publish(
 
 
 async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
-    bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str, caplog: pytest.LogCaptureFixture
+    bus: CeleryEventBus,
+    amqp_url: str,
+    management: Management,
+    vhost: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Somebody made the queue of one subscription anew, with other arguments; the others hear what they should."""
     bus.subscribe("bell.rung", print, name="bell")

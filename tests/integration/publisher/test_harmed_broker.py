@@ -23,7 +23,9 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
     await asyncio.to_thread(harmed.block)
     waiting = asyncio.create_task(patient.publish(event(3)))
     with within(SHORT):
-        errors = await asyncio.gather(*(bus.publish(event(-1)) for _ in range(5)), return_exceptions=True)
+        errors = await asyncio.gather(
+            *(bus.publish(event(-1)) for _ in range(5)), return_exceptions=True
+        )
     with within(SHORT), pytest.raises(BrokerBlockedError, match="alarm"):
         await bus.publish(event(-1))
     await asyncio.to_thread(harmed.unblock)
@@ -35,7 +37,9 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
     assert [number for number in numbers if number > 0] == [1, 2, 3, 4]
 
 
-async def test_a_publish_that_an_alarm_held_up_says_so(make_bus: Make, harmed: PrivateBroker, node_url: str) -> None:
+async def test_a_publish_that_an_alarm_held_up_says_so(
+    make_bus: Make, harmed: PrivateBroker, node_url: str
+) -> None:
     """Its time may run out between the end of the alarm and its confirm; the next one's has nothing to do with it."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
     await bus.publish(event(1))
@@ -62,7 +66,9 @@ async def test_large_events_end_by_name_on_a_blocked_broker_too(
     await asyncio.to_thread(harmed.block)
     large = [Event("number.drawn", None, {"number": -1, "text": "x" * 8_000_000}) for _ in range(2)]
     with within(SHORT):
-        errors = await asyncio.gather(*(bus.publish(each) for each in large), return_exceptions=True)
+        errors = await asyncio.gather(
+            *(bus.publish(each) for each in large), return_exceptions=True
+        )
     assert all(isinstance(error, PublishTimeoutError) for error in errors)
     await asyncio.to_thread(harmed.unblock)
     patient = keeping(make_bus(node_url))
@@ -91,7 +97,10 @@ async def test_a_silent_broker_is_a_named_error_and_later_none(
     harmed.resume()
     assert type(caught.value) is PublishTimeoutError
     await until_told(lambda: published(bus))
-    assert (await asyncio.to_thread(taken, node_url))[:2] == [1, 2]  # unknown, it was: here it arrived
+    assert (await asyncio.to_thread(taken, node_url))[:2] == [
+        1,
+        2,
+    ]  # unknown, it was: here it arrived
 
 
 async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
@@ -123,31 +132,40 @@ async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
     assert bus.publisher.in_flight == 0
 
 
-async def test_no_room_in_time_is_backpressure(make_bus: Make, harmed: PrivateBroker, node_url: str) -> None:
+async def test_no_room_in_time_is_backpressure(
+    make_bus: Make, harmed: PrivateBroker, node_url: str
+) -> None:
     """Those in flight have a timeout, those without room another error; then nothing is left of either."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()
     with within(SHORT):
-        errors = await asyncio.gather(*(bus.publish(event(-1)) for _ in range(5)), return_exceptions=True)
+        errors = await asyncio.gather(
+            *(bus.publish(event(-1)) for _ in range(5)), return_exceptions=True
+        )
     harmed.resume()
     assert [type(error) for error in errors[:3]] == [PublishTimeoutError] * 3
-    assert all(isinstance(error, BackpressureError) and "max_queue_size=3" in str(error) for error in errors[3:])
-    assert (bus.publisher.in_flight, len(bus.publisher._room)) == (0, 0)  # noqa: SLF001
+    assert all(
+        isinstance(error, BackpressureError) and "max_queue_size=3" in str(error)
+        for error in errors[3:]
+    )
+    assert (bus.publisher.in_flight, len(bus.publisher._waiting_for_room)) == (0, 0)  # noqa: SLF001
     await until_told(lambda: published(bus))
 
 
-async def test_a_cancelled_publish_leaves_nothing_behind(make_bus: Make, harmed: PrivateBroker, node_url: str) -> None:
+async def test_a_cancelled_publish_leaves_nothing_behind(
+    make_bus: Make, harmed: PrivateBroker, node_url: str
+) -> None:
     """In flight or waiting for room, its place is free at once."""
     bus = keeping(make_bus(node_url, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()
     tasks = [asyncio.create_task(bus.publish(event(-1))) for _ in range(6)]
-    await until(lambda: bus.publisher.in_flight == 3 and len(bus.publisher._room) == 3)  # noqa: SLF001
+    await until(lambda: bus.publisher.in_flight == 3 and len(bus.publisher._waiting_for_room) == 3)  # noqa: SLF001
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     harmed.resume()
-    assert (bus.publisher.in_flight, len(bus.publisher._room)) == (0, 0)  # noqa: SLF001
+    assert (bus.publisher.in_flight, len(bus.publisher._waiting_for_room)) == (0, 0)  # noqa: SLF001
     assert len(bus.outstanding) == 1  # the first one, which nobody serves
     await bus.publish(event(2))

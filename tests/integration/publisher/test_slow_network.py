@@ -17,8 +17,14 @@ class Relay:
     def __init__(self, url: str, delay: float = 0.0) -> None:
         self._broker, self._delay = urlsplit(url), delay
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = self._broker._replace(netloc=f"guest:guest@127.0.0.1:{self._server.getsockname()[1]}").geturl()
-        self.halve, self.halved, self.go_on = threading.Event(), threading.Event(), threading.Event()
+        self.url = self._broker._replace(
+            netloc=f"guest:guest@127.0.0.1:{self._server.getsockname()[1]}"
+        ).geturl()
+        self.halve, self.halved, self.go_on = (
+            threading.Event(),
+            threading.Event(),
+            threading.Event(),
+        )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -67,7 +73,9 @@ async def test_publishes_share_the_way_to_the_broker(make_bus: Make, amqp_url: s
     relay.close()
 
 
-async def test_half_a_frame_is_waited_for_without_burning_the_processor(make_bus: Make, amqp_url: str) -> None:
+async def test_half_a_frame_is_waited_for_without_burning_the_processor(
+    make_bus: Make, amqp_url: str
+) -> None:
     """The rest of a confirm comes a second later: it counts, and nothing spins meanwhile."""
     relay = Relay(amqp_url)
     bus = keeping(make_bus(relay.url))

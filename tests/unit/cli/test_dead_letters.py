@@ -18,8 +18,15 @@ from rich.console import Console
 
 from qt_events import cli
 from qt_events.cli.dead_letters_progress import Bar, Skipped
-from qt_events.cli.dead_letters_shown import Overview, as_json, dumps, print_overview, print_record, printable
-from qt_events.dead_letters.record import DeadLetterRecord, OnLook, Progress
+from qt_events.cli.dead_letters_shown import (
+    Overview,
+    as_json,
+    dumps,
+    print_overview,
+    print_record,
+    printable,
+)
+from qt_events.dead_letters.record import DeadLetterRecord, OnScan, Progress
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
 from qt_events.rabbitmq.operating import desk as dead_letters_desk
 
@@ -47,23 +54,30 @@ class Letters:
         self.skips = self.looks_only = False
         self.answer = 5
 
-    async def stream(self, subscription: str | None, *, on_look: OnLook) -> AsyncIterator[DeadLetterRecord]:
+    async def stream(
+        self, subscription: str | None, *, on_scan: OnScan
+    ) -> AsyncIterator[DeadLetterRecord]:
         self.calls.append(("stream", subscription))
-        on_look(2, 7)
+        on_scan(2, 7)
         for record in self.records:
             yield record
 
-    async def show(self, id: str, *, subscription: str | None, on_look: OnLook) -> DeadLetterRecord:
+    async def show(self, id: str, *, subscription: str | None, on_scan: OnScan) -> DeadLetterRecord:
         self.calls.append(("show", id, subscription))
-        on_look(2, 7)
+        on_scan(2, 7)
         return self.records[0]
 
     def _answer(
-        self, *call: Any, on_look: Any = None, on_progress: Any = None, on_skipped: Any = None, **options: Any
+        self,
+        *call: Any,
+        on_scan: Any = None,
+        on_progress: Any = None,
+        on_skipped: Any = None,
+        **options: Any,
     ) -> int:
         self.calls.append((*call, {name: value for name, value in options.items() if value}))
-        if on_look:
-            on_look(6, 7)
+        if on_scan:
+            on_scan(6, 7)
             if self.looks_only:
                 return 0
         if on_progress:
@@ -102,7 +116,9 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
         return SimpleNamespace(dead_letters=letters, close=lambda: None)
 
     monkeypatch.setattr(dead_letters_desk, "bus_of", bus_of)
-    monkeypatch.setattr(dead_letters_desk, "make_all_known", lambda _, url: letters.calls.append(("all known", url)))
+    monkeypatch.setattr(
+        dead_letters_desk, "make_all_known", lambda _, url: letters.calls.append(("all known", url))
+    )
     return letters
 
 
@@ -136,7 +152,9 @@ def exit_code(*args: str) -> int:
         (["export", "-s", "x"], [WORKERS, ("stream", "x")]),
     ],
 )  # fmt: skip
-def test_options_become_a_place_and_a_call(letters: Letters, args: list[str], calls: list[Any]) -> None:
+def test_options_become_a_place_and_a_call(
+    letters: Letters, args: list[str], calls: list[Any]
+) -> None:
     """All subscriptions of a URL, or of a management API, are asked for only where none is named."""
     assert exit_code(*args) == 0
     assert letters.calls == calls
@@ -152,7 +170,11 @@ def test_which_ones_has_to_be_said_once(letters: Letters, command: str, args: li
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
 def test_discarding_all_asks_first(
-    letters: Letters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, code: int
+    letters: Letters,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    code: int,
 ) -> None:
     """With the number, and no more are removed than it says; no answer is no."""
     monkeypatch.setattr("sys.stdin", StringIO(answer))
@@ -168,25 +190,33 @@ def test_where_there_is_nothing_to_discard_a_yes_removes_nothing(
     letters.answer = 0
     monkeypatch.setattr("sys.stdin", StringIO("y\n"))
     assert exit_code("discard", "--all", "-s", "x") == 0
-    assert [call for call in letters.calls if call[0] == "discard all"] == [("discard all", "x", {"dry_run": True})]
+    assert [call for call in letters.calls if call[0] == "discard all"] == [
+        ("discard all", "x", {"dry_run": True})
+    ]
     assert "0 discarded" in capsys.readouterr().out
 
 
-def test_a_wrong_app_url_or_rate_is_wrong_usage(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_app_url_or_rate_is_wrong_usage(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 2, with what was wrong."""
     letters.error = InvalidOptionError("rate=0.0 must be")
     assert exit_code("retry", "--all", "-s", "x", "--rate", "0") == 2
     assert "rate=0.0 must be" in capsys.readouterr().err
 
 
-def test_interrupted_it_says_how_far_it_came(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupted_it_says_how_far_it_came(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 130, as a shell says it."""
     letters.error = KeyboardInterrupt()
     assert exit_code("retry", "--all", "-s", "x") == 130
     assert "interrupted: 2 of 5 sent back, the others are as they were" in capsys.readouterr().err
 
 
-def test_broken_off_it_says_how_far_it_came(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_off_it_says_how_far_it_came(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And why."""
     letters.error = BrokerUnreachableError("no answer")
     assert exit_code("retry", "--all", "-s", "x") == 1
@@ -195,7 +225,9 @@ def test_broken_off_it_says_how_far_it_came(letters: Letters, capsys: pytest.Cap
     assert "no answer" in err
 
 
-def test_what_could_not_be_sent_back_is_told(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_could_not_be_sent_back_is_told(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 1: a script sees it too."""
     letters.skips = True
     assert exit_code("retry", "--all", "-s", "x") == 1
@@ -213,7 +245,9 @@ def test_of_many_that_stay_ten_are_named() -> None:
     assert str(skipped).endswith("\n  d9: too large\n  and 3 more")
 
 
-def test_without_a_terminal_there_is_no_bar(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_there_is_no_bar(
+    letters: Letters, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing on standard error but errors."""
     with Bar("sent back") as bar:
         bar.show(Progress(3, 1))
@@ -228,7 +262,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setenv("COLUMNS", "80")
     shown: list[str] = []
     ours, theirs = os.openpty()
-    with os.fdopen(theirs, "w") as file, ThreadPoolExecutor(1) as reader, monkeypatch.context() as patched:
+    with (
+        os.fdopen(theirs, "w") as file,
+        ThreadPoolExecutor(1) as reader,
+        monkeypatch.context() as patched,
+    ):
         reading = reader.submit(_read_to_its_end, ours)
         patched.setattr("sys.stderr", file)
         yield shown
@@ -285,17 +323,23 @@ def test_list_as_json_is_one_document(letters: Letters, capsys: pytest.CaptureFi
     assert exit_code("list", "--json", "--limit", "1") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["total"] == 2
-    assert [(group["exception_type"], group["count"]) for group in document["groups"]] == [("OSError", 2)]
+    assert [(group["exception_type"], group["count"]) for group in document["groups"]] == [
+        ("OSError", 2)
+    ]
     assert [each["id"] for each in document["dead_letters"]] == ["d2"]
     assert "body" not in document["dead_letters"][0]
 
 
-def test_export_writes_a_line_each(letters: Letters, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_writes_a_line_each(
+    letters: Letters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Into a file, which is told; or to standard output, and then nothing else."""
     path = tmp_path / "dead.jsonl"
     assert exit_code("export", "-s", "x", "-o", str(path)) == 0
     assert f"2 written to {path}" in capsys.readouterr().err
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [as_json(each) for each in letters.records]
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        as_json(each) for each in letters.records
+    ]
 
 
 @pytest.mark.parametrize("oldest", [False, True])
@@ -314,8 +358,19 @@ def test_nothing_in_a_dead_letter_commands_the_terminal() -> None:
     """Neither escape sequences nor rich's markup, in tables and in text."""
     evil = "\x1b[2J\x07[bold]\u202e\ud800\n"
     assert printable(evil) == "\\x1b[2J\\x07[bold]\\u202e\\ud800\\n"
-    names = ("id", "subscription", "event_type", "reason", "exception_type", "message", "host", "event_id")
-    record = letter(1, traceback=evil, body=evil.encode(errors="replace"), **dict.fromkeys(names, evil))
+    names = (
+        "id",
+        "subscription",
+        "event_type",
+        "reason",
+        "exception_type",
+        "message",
+        "host",
+        "event_id",
+    )
+    record = letter(
+        1, traceback=evil, body=evil.encode(errors="replace"), **dict.fromkeys(names, evil)
+    )
     overview = Overview(5, oldest=False)
     overview.add(record)
     console = Console(file=StringIO(), width=1_000)
@@ -328,7 +383,9 @@ def test_nothing_in_a_dead_letter_commands_the_terminal() -> None:
 
 def test_a_body_that_is_no_text_is_in_base64() -> None:
     """Whatever is in it, the line is ASCII and can be read back."""
-    fields = json.loads(dumps(as_json(letter(1, body=b"\xff\x00", message="\ud800", properties={"x": b"\xff"}))))
+    fields = json.loads(
+        dumps(as_json(letter(1, body=b"\xff\x00", message="\ud800", properties={"x": b"\xff"})))
+    )
     assert (fields["body_base64"], "body" in fields) == ("/wA=", False)
     assert json.loads(dumps(as_json(letter(1, body="Ä".encode()))))["body"] == "Ä"
     assert dumps(as_json(letter(1, body="Ä\u2028".encode()))).isascii()

@@ -20,7 +20,9 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
     def entry_points(group: str) -> list[EntryPoint]:
         names = [name for name in vars(module) if not name.startswith("_")]
-        return [EntryPoint(name, f"{module.__name__}:{name}", group) for name in names if group == GROUP]
+        return [
+            EntryPoint(name, f"{module.__name__}:{name}", group) for name in names if group == GROUP
+        ]
 
     monkeypatch.setattr(cli, "entry_points", entry_points)
     return module
@@ -33,7 +35,9 @@ def exit_code(*args: str) -> int:
     return end.value.code
 
 
-def test_a_command_is_found_by_its_entry_point(commands: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_is_found_by_its_entry_point(
+    commands: types.ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A function of any package becomes a command, its annotations its options."""
 
     def greet(name: str = "you") -> None:
@@ -47,7 +51,9 @@ def test_a_command_is_found_by_its_entry_point(commands: types.ModuleType, capsy
     assert "Say hello." in capsys.readouterr().out
 
 
-def test_a_group_of_commands_is_found_too(commands: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_group_of_commands_is_found_too(
+    commands: types.ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A typer.Typer becomes a group."""
     commands.letters = typer.Typer()  # type: ignore[attr-defined]
     commands.letters.callback()(lambda: None)
@@ -65,7 +71,10 @@ def test_a_broken_command_takes_no_other_along(
     works = EntryPoint("works", f"{commands.__name__}:works", GROUP)
     monkeypatch.setattr(cli, "entry_points", lambda group: [broken, works])
     assert exit_code("works") == 0
-    assert "the command 'broken' (no_such_module_anywhere:run) cannot be loaded" in capsys.readouterr().err
+    assert (
+        "the command 'broken' (no_such_module_anywhere:run) cannot be loaded"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_error_of_ours_is_one_line_and_exit_code_1(
@@ -82,7 +91,9 @@ def test_an_error_of_ours_is_one_line_and_exit_code_1(
     assert capsys.readouterr() == ("", "qt-events: this went wrong: do that\n")
 
 
-def test_ctrl_c_ends_with_130(commands: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_ends_with_130(
+    commands: types.ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As a shell expects, without a traceback."""
 
     def interrupted() -> None:

@@ -12,7 +12,9 @@ from qt_events import cli
 @pytest.fixture(autouse=True)
 def run_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command as its entry point names it, whether or not the package is installed here."""
-    monkeypatch.setattr(cli, "entry_points", lambda group: [EntryPoint("run", "workers.command:run", group)])
+    monkeypatch.setattr(
+        cli, "entry_points", lambda group: [EntryPoint("run", "workers.command:run", group)]
+    )
 
 
 def run(*args: str) -> int:
@@ -27,7 +29,12 @@ def test_json_is_all_there_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> N
     assert run("--days", "25", "--json") == 0
     out, err = capsys.readouterr()
     summary = json.loads(out)
-    assert (summary["days"], summary["events"]["market.closed"], summary["dead_letters"], err) == (25, 25, 0, "")
+    assert (summary["days"], summary["events"]["market.closed"], summary["dead_letters"], err) == (
+        25,
+        25,
+        0,
+        "",
+    )
 
 
 def test_writes_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,7 +43,14 @@ def test_writes_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if " day " in line]
     assert [line.split("  ")[1] for line in lines] == ["day 100/150", "day 150/150"]
-    for word in ("trades", "final equity", "largest drawdown", "retries", "dead letters", "orchestrator.on_policy"):
+    for word in (
+        "trades",
+        "final equity",
+        "largest drawdown",
+        "retries",
+        "dead letters",
+        "orchestrator.on_policy",
+    ):
         assert word in out
     assert ("\x1b" in out, err) == (False, "")
 
@@ -49,7 +63,9 @@ def test_replays_another_market(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert json.loads(capsys.readouterr().out)["days"] == 2
 
 
-def test_more_days_than_there_are_are_all_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_days_than_there_are_are_all_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`--days` only ever shortens."""
     prices = tmp_path / "market.csv"
     prices.write_text("Date,X\n2020-01-02,1\n")
@@ -77,8 +93,12 @@ def test_bad_days_are_wrong_usage(days: str) -> None:
     assert run("--days", days) == 2
 
 
-@pytest.mark.parametrize("url", ["memory://", "carrier-pigeon://u:secret@home", "amqp://u:secret@[::1"])
-def test_a_broker_that_is_no_rabbitmq_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "url", ["memory://", "carrier-pigeon://u:secret@home", "amqp://u:secret@[::1"]
+)
+def test_a_broker_that_is_no_rabbitmq_is_refused(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`--broker` is for RabbitMQ only; the error says what to write, without the password."""
     assert run("--days", "1", "--broker", url) == 1
     err = capsys.readouterr().err

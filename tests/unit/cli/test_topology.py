@@ -51,7 +51,9 @@ class FakeApi:
 def app(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An app of one component, on a broker that nobody asks."""
     module: Any = ModuleType("guarded_desk")
-    module.app = Celery("desk", broker=f"amqp://admin:{PASSWORD}@localhost/desks", set_as_current=False)
+    module.app = Celery(
+        "desk", broker=f"amqp://admin:{PASSWORD}@localhost/desks", set_as_current=False
+    )
     bus = CeleryEventBus(app=module.app, prefix="shop")
     desk = bus.subscribe("order.placed", print, name="desk.on_order")
     module.components = lambda: [Component("desk", ("trade.executed",), (desk,))]
@@ -72,7 +74,10 @@ def test_permissions_are_shown_for_people(app: Any) -> None:
     """By user, with the topics; delay levels in one line."""
     shown = run("permissions").stdout
     assert shown.startswith("shop-desk\n  configure ")
-    assert "topics of shop.events\n    write   ^(trade\\.executed)$\n    read    ^(order\\.placed)$\n" in shown
+    assert (
+        "topics of shop.events\n    write   ^(trade\\.executed)$\n    read    ^(order\\.placed)$\n"
+        in shown
+    )
     assert "shop.retry.838860800 (26)" in shown
     assert FakeApi.calls == []
 
@@ -83,8 +88,17 @@ def test_the_same_for_programs_and_for_shells(app: Any) -> None:
     assert (desk["component"], desk["user"], len(desk["topics"])) == ("desk", "shop-desk", 28)
     lines = [shlex.split(line) for line in run("permissions", "--commands").stdout.splitlines()]
     start = ["rabbitmqctl", "--vhost", "desks"]
-    assert [*start, "set_permissions", "shop-desk", desk["configure"], desk["write"], desk["read"]] == lines[-1]
-    topics = [[*start, "set_topic_permissions", "shop-desk", *each.values()] for each in desk["topics"]]
+    assert [
+        *start,
+        "set_permissions",
+        "shop-desk",
+        desk["configure"],
+        desk["write"],
+        desk["read"],
+    ] == lines[-1]
+    topics = [
+        [*start, "set_topic_permissions", "shop-desk", *each.values()] for each in desk["topics"]
+    ]
     assert topics == lines[:-1]
 
 
@@ -137,15 +151,22 @@ def test_an_app_that_tells_of_no_components_is_told_how(app: Any) -> None:
 
 
 @pytest.mark.parametrize("by", ["option", "environment"])
-def test_a_url_says_where_and_the_app_says_what(app: Any, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+def test_a_url_says_where_and_the_app_says_what(
+    app: Any, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
     """The names are those of the app's prefix; host, user and vhost are the URL's, for the management API too."""
     options = ["--url", ELSEWHERE] if by == "option" else []
     if by == "environment":
         monkeypatch.setenv("QT_BROKER_URL", ELSEWHERE)
     shown = json.loads(run("show", "--json", *options).stdout)
-    assert [(each["name"], each["waiting"]) for each in shown["subscriptions"]] == [("desk.on_order", 3)]
+    assert [(each["name"], each["waiting"]) for each in shown["subscriptions"]] == [
+        ("desk.on_order", 3)
+    ]
     assert FakeApi.calls == [("http://operator:word@elsewhere:15672/api/", "floor")]
-    assert "rabbitmqctl --vhost floor set_permissions shop-desk" in run("permissions", "--commands", *options).stdout
+    assert (
+        "rabbitmqctl --vhost floor set_permissions shop-desk"
+        in run("permissions", "--commands", *options).stdout
+    )
 
 
 @pytest.mark.parametrize("words", [["declare"], ["remove", "desk.on_order", "--yes"]])
@@ -158,7 +179,9 @@ def test_what_changes_the_broker_changes_that_of_the_url(app: Any, words: list[s
     assert "word" not in str(refused.exception)
 
 
-@pytest.mark.parametrize("words", [["declare"], ["show"], ["remove", "desk.on_order"], ["permissions"]])
+@pytest.mark.parametrize(
+    "words", [["declare"], ["show"], ["remove", "desk.on_order"], ["permissions"]]
+)
 def test_a_url_that_is_none_is_wrong_usage(app: Any, words: list[str]) -> None:
     """It is not told: a piece of a password may be in it."""
     refused = run(*words, "--url", "amqp://operator:word@elsewhere:planted//")
@@ -170,7 +193,9 @@ def test_a_url_that_is_none_is_wrong_usage(app: Any, words: list[str]) -> None:
 
 def test_a_table_that_nobody_sees_is_wide(app: Any) -> None:
     """Where there is no terminal; what nobody serves says so."""
-    shown = CliRunner().invoke(topology, ["show", "-A", "guarded_desk"], env={"COLUMNS": "20"}).stdout
+    shown = (
+        CliRunner().invoke(topology, ["show", "-A", "guarded_desk"], env={"COLUMNS": "20"}).stdout
+    )
     assert re.search(r"^ *desk\.on_order +3 +0 +nobody +0 +0 *$", shown, re.MULTILINE)
     assert shown.endswith("1 subscriptions, 1 of them served by nobody; 0 events lost\n")
 

@@ -9,19 +9,25 @@ import pytest
 
 from qt_events import InvalidOptionError, cli
 from qt_events.cli.worker import PoolName
-from qt_events.rabbitmq import command_line
-from qt_events.rabbitmq.pools import POOLS
+from qt_events.rabbitmq.app import command_line
+from qt_events.rabbitmq.pools.names import POOLS
 
 
 @pytest.fixture
 def celerys(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What each run was given; none starts a worker."""
-    monkeypatch.setattr(cli, "entry_points", lambda group: [EntryPoint("worker", "qt_events.cli.worker:worker", group)])
+    monkeypatch.setattr(
+        cli,
+        "entry_points",
+        lambda group: [EntryPoint("worker", "qt_events.cli.worker:worker", group)],
+    )
     for name in ("QT_APP", "QT_LOG_FORMAT"):
         monkeypatch.setenv(name, "")  # so that it is put back afterwards
         monkeypatch.delenv(name)
     given: list[list[str]] = []
-    monkeypatch.setattr(command_line, "run_worker", lambda app, arguments: given.append([app, *arguments]))
+    monkeypatch.setattr(
+        command_line, "run_worker", lambda app, arguments: given.append([app, *arguments])
+    )
     return given
 
 
@@ -47,10 +53,15 @@ def exit_code(*args: str) -> int:
             ["--autoscale", "8,2", "-n", "w@%h", "-l", "INFO", "-E"],
             ["workers", *["--autoscale", "8,2", "-n", "w@%h", "-l", "INFO", "-E"]],
         ),
-        (["-E", "--", "--time-limit", "5", "-X", "celery"], ["workers", *["-E", "--time-limit", "5", "-X", "celery"]]),
+        (
+            ["-E", "--", "--time-limit", "5", "-X", "celery"],
+            ["workers", *["-E", "--time-limit", "5", "-X", "celery"]],
+        ),
     ],
 )
-def test_options_become_celerys(celerys: list[list[str]], args: Sequence[str], expected: list[str]) -> None:
+def test_options_become_celerys(
+    celerys: list[list[str]], args: Sequence[str], expected: list[str]
+) -> None:
     """Each by Celery's own name; prefork by the one that really gives it."""
     assert exit_code(*args) == 0
     assert celerys == [expected]
@@ -61,7 +72,9 @@ def test_the_pools_are_those_that_a_bus_is_tested_on() -> None:
     assert get_args(PoolName) == POOLS
 
 
-def test_the_app_may_come_by_environment(celerys: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_app_may_come_by_environment(
+    celerys: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """QT_APP."""
     monkeypatch.setenv("QT_APP", "desk")
     assert exit_code() == 0
@@ -75,7 +88,8 @@ def test_the_log_format_goes_by_environment(celerys: list[list[str]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["--pool", "processes"], ["--concurrency", "0"], ["--log-format", "xml"], ["--nonsense"]]
+    "args",
+    [["--pool", "processes"], ["--concurrency", "0"], ["--log-format", "xml"], ["--nonsense"]],
 )
 def test_wrong_options_are_wrong_usage(celerys: list[list[str]], args: list[str]) -> None:
     """Exit code 2, and nothing is started."""

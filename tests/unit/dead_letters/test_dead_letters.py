@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from qt_events.dead_letters.operations import DeadLetterBox
+from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterGroups, DeadLetterRecord, Progress
-from qt_events.dead_letters.scan import BATCH, Look, Pace
+from qt_events.dead_letters.scan import BATCH, Pace, Scan
 from qt_events.errors import (
     BrokerUnreachableError,
     IncompleteDeadLetterError,
@@ -40,7 +40,7 @@ class Lying:
     record: DeadLetterRecord
 
 
-class Shelf(DeadLetterBox[Lying]):
+class Shelf(DeadLetterOperations[Lying]):
     """Keeps a list; sending back does what `on_send` does."""
 
     def __init__(self, records: Sequence[DeadLetterRecord]) -> None:
@@ -56,12 +56,12 @@ class Shelf(DeadLetterBox[Lying]):
         """Confirmed at once."""
 
     @asynccontextmanager
-    async def look(self, subscription: str | None) -> AsyncIterator[Look[Lying]]:
+    async def scan(self, subscription: str | None) -> AsyncIterator[Scan[Lying]]:
         self.looks += 1
         yield LookAtShelf(self)
 
 
-class LookAtShelf(Look[Lying]):
+class LookAtShelf(Scan[Lying]):
     def __init__(self, shelf: Shelf) -> None:
         self.shelf, self.total = shelf, len(shelf.lying)
 
@@ -86,7 +86,12 @@ class LookAtShelf(Look[Lying]):
 def test_groups_are_by_subscription_reason_and_exception() -> None:
     """With the first and the last failure of each, the largest first."""
     groups = DeadLetterGroups()
-    for record in (letter(3), letter(1, exception_type="KeyError"), letter(2), letter(9, reason="expired")):
+    for record in (
+        letter(3),
+        letter(1, exception_type="KeyError"),
+        letter(2),
+        letter(9, reason="expired"),
+    ):
         groups.add(record)
     found = groups.sorted()
     assert [(each.reason, each.exception_type, each.count) for each in found] == [
@@ -94,7 +99,10 @@ def test_groups_are_by_subscription_reason_and_exception() -> None:
         ("exhausted", "KeyError", 1),
         ("expired", "OSError", 1),
     ]
-    assert (found[0].first_failed, found[0].last_failed) == (letter(2).first_failed, letter(3).last_failed)
+    assert (found[0].first_failed, found[0].last_failed) == (
+        letter(2).first_failed,
+        letter(3).last_failed,
+    )
     assert groups.total == 4
 
 
@@ -128,15 +136,15 @@ async def test_looking_tells_how_far_it_is() -> None:
     box, told = Shelf([letter(number) for number in range(2 * BATCH + 1)]), list[tuple[int, int]]()
     total = len(box.lying)
 
-    def on_look(seen: int, of: int) -> None:
+    def on_scan(seen: int, of: int) -> None:
         told.append((seen, of))
 
     looked = [(BATCH, total), (2 * BATCH, total), (total, total)]
-    assert (await box.show("d0", on_look=on_look)).id == "d0"
+    assert (await box.show("d0", on_scan=on_scan)).id == "d0"
     assert told == looked
-    assert await box.retry_many(["d0"], dry_run=True, on_look=on_look) == 1
-    assert await box.discard_many(["d0"], dry_run=True, on_look=on_look) == 1
-    assert len([record async for record in box.stream(on_look=on_look)]) == total
+    assert await box.retry_many(["d0"], dry_run=True, on_scan=on_scan) == 1
+    assert await box.discard_many(["d0"], dry_run=True, on_scan=on_scan) == 1
+    assert len([record async for record in box.stream(on_scan=on_scan)]) == total
     assert told == 4 * looked
 
 
@@ -155,7 +163,9 @@ async def test_an_unknown_one_among_several_stops_all() -> None:
     """Named, up to ten of them; nothing is done."""
     box = Shelf([letter(1)])
     unknown = [f"x{number}" for number in range(12)]
-    with pytest.raises(UnknownDeadLetterError, match=r"'x0', .*'x9', \.\.\. among 1; .* Nothing was done"):
+    with pytest.raises(
+        UnknownDeadLetterError, match=r"'x0', .*'x9', \.\.\. among 1; .* Nothing was done"
+    ):
         await box.discard_many(["d1", *unknown])
     with pytest.raises(UnknownDeadLetterError):
         await box.retry_many(["d1", *unknown])
@@ -171,7 +181,9 @@ async def test_one_that_is_not_whole_is_not_sent_back() -> None:
     skipped: list[tuple[str, str]] = []
     told: list[Progress] = []
     done = await box.retry_all(
-        "s", on_progress=told.append, on_skipped=lambda record, error: skipped.append((record.id, type(error).__name__))
+        "s",
+        on_progress=told.append,
+        on_skipped=lambda record, error: skipped.append((record.id, type(error).__name__)),
     )
     assert (done, box.left, box.sent) == (2, ["d2"], ["d1", "d3"])
     assert skipped == [("d2", "IncompleteDeadLetterError")]
@@ -182,7 +194,9 @@ async def test_a_preview_counts_what_would_stay() -> None:
     """It sends and removes nothing, and waits for no rate."""
     box = Shelf([letter(1), letter(2, whole=False), letter(3, reason="homeless"), letter(4)])
     skipped: list[str] = []
-    done = await box.retry_all("s", rate=0.001, dry_run=True, on_skipped=lambda record, _: skipped.append(record.id))
+    done = await box.retry_all(
+        "s", rate=0.001, dry_run=True, on_skipped=lambda record, _: skipped.append(record.id)
+    )
     assert (done, skipped, box.sent, len(box.left)) == (2, ["d2", "d3"], [], 4)
 
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from qt_events.delivery.capacity import Room
+from qt_events.delivery.capacity import Capacity
 
 
-async def waiting(room: Room, *names: str, let_in: list[str]) -> list[asyncio.Task[None]]:
+async def waiting(room: Capacity, *names: str, let_in: list[str]) -> list[asyncio.Task[None]]:
     """Tasks that stand in line, in this order, and note their names once they are in."""
 
     async def enter(name: str) -> None:
@@ -23,7 +23,7 @@ async def waiting(room: Room, *names: str, let_in: list[str]) -> list[asyncio.Ta
 
 async def test_first_come_first_served() -> None:
     """Each place that becomes free goes to the head of the line."""
-    room, let_in = Room(1), list[str]()
+    room, let_in = Capacity(1), list[str]()
     await room.enter(5)
     tasks = await waiting(room, "a", "b", "c", let_in=let_in)
     for n in range(1, 4):
@@ -34,7 +34,7 @@ async def test_first_come_first_served() -> None:
 
 async def test_nobody_overtakes_who_was_let_in() -> None:
     """A place is taken from the moment it is given, not when its owner wakes up."""
-    room, let_in = Room(1), list[str]()
+    room, let_in = Capacity(1), list[str]()
     await room.enter(5)
     [task] = await waiting(room, "a", let_in=let_in)
     room.leave()
@@ -46,7 +46,7 @@ async def test_nobody_overtakes_who_was_let_in() -> None:
 
 async def test_who_leaves_the_line_is_passed_over() -> None:
     """A cancelled one takes no place, whether it was let in already or not."""
-    room, let_in = Room(1), list[str]()
+    room, let_in = Capacity(1), list[str]()
     await room.enter(5)
     first, second, third = await waiting(room, "a", "b", "c", let_in=let_in)
     second.cancel()
@@ -58,7 +58,7 @@ async def test_who_leaves_the_line_is_passed_over() -> None:
 
 async def test_waiting_has_an_end() -> None:
     """Nobody waits longer than asked for, and who gave up is not counted."""
-    room = Room(1)
+    room = Capacity(1)
     await room.enter(5)
     with pytest.raises(TimeoutError):
         await room.enter(0.01)
@@ -70,7 +70,7 @@ async def test_waiting_has_an_end() -> None:
 
 async def test_who_enters_anyway_is_counted() -> None:
     """More than there is room for may be in; the line waits until there is room again."""
-    room, let_in = Room(1), list[str]()
+    room, let_in = Capacity(1), list[str]()
     await room.enter(5)
     assert room.enter_at_once(anyway=True)
     [task] = await waiting(room, "a", let_in=let_in)
@@ -83,7 +83,7 @@ async def test_who_enters_anyway_is_counted() -> None:
 
 async def test_emptied() -> None:
     """emptied() is true once nobody is left, false where waiting is called off, and has an end."""
-    room = Room(2)
+    room = Capacity(2)
     assert await room.emptied(None)
     await room.enter(5)
     with pytest.raises(TimeoutError):
@@ -101,7 +101,7 @@ async def test_emptied() -> None:
 
 def test_threads_never_exceed_it() -> None:
     """However many threads come and go, no more are in than may be, and at last nobody is."""
-    room, most, lock = Room(3), 0, threading.Lock()
+    room, most, lock = Capacity(3), 0, threading.Lock()
 
     def visit(_: int) -> None:
         nonlocal most

@@ -9,7 +9,8 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qt_events.delivery.deliver import Done, deliver
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import Done
 from qt_events.events.event import Event, current_event
 from tests.unit.delivery.samples import EVENT, subscription
 

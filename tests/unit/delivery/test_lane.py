@@ -43,7 +43,9 @@ class Work:
 
     async def reaches(self, *, began: int = 0, ended: int = 0) -> None:
         async with asyncio.timeout(5), self.changed:
-            await self.changed.wait_for(lambda: len(self.began) >= began and len(self.ended) >= ended)
+            await self.changed.wait_for(
+                lambda: len(self.began) >= began and len(self.ended) >= ended
+            )
 
 
 def started(lane: Lane[int]) -> Lane[int]:
@@ -116,7 +118,10 @@ async def test_what_was_cancelled_goes_back_to_the_head(concurrency: int) -> Non
         lane.push(n)
     await work.reaches(began=concurrency)
     await lane.cancel()
-    assert (sorted(list(lane)[:concurrency]), list(lane)[concurrency:]) == (work.began, list(range(concurrency, 5)))
+    assert (sorted(list(lane)[:concurrency]), list(lane)[concurrency:]) == (
+        work.began,
+        list(range(concurrency, 5)),
+    )
     assert lane.busy == 0
     work.gate.set()
     started(lane)

@@ -8,7 +8,8 @@ from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Retry, deliver
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
 from qt_events.delivery.retry import Reject, RetryLater
 from qt_events.errors import InvalidPolicyError
 from qt_events.events.event import Event
@@ -69,7 +70,12 @@ async def test_an_impossible_delay_is_a_failure_like_any_other() -> None:
 @pytest.mark.parametrize("in_thread", [False, True])
 @pytest.mark.parametrize(
     "error",
-    [SystemExit(1), asyncio.CancelledError(), BaseExceptionGroup("group", [SystemExit(1)]), Unheard()],
+    [
+        SystemExit(1),
+        asyncio.CancelledError(),
+        BaseExceptionGroup("group", [SystemExit(1)]),
+        Unheard(),
+    ],
     ids=repr,
 )
 async def test_what_breaks_a_handler_is_an_outcome(
@@ -98,7 +104,9 @@ async def test_stop_iteration_is_a_failure() -> None:
 async def test_stop_iteration_in_a_thread_is_a_failure(executor: ThreadPoolExecutor) -> None:
     """StopIteration cannot travel in a future; from a sync handler in a thread it is a failed attempt all the same."""
     async with asyncio.timeout(5):
-        outcome = await deliver(EVENT, subscription(MagicMock(side_effect=StopIteration)), executor=executor)
+        outcome = await deliver(
+            EVENT, subscription(MagicMock(side_effect=StopIteration)), executor=executor
+        )
     assert isinstance(outcome, Retry)
 
 
@@ -120,7 +128,10 @@ def test_a_failure_is_told_in_words() -> None:
     with pytest.raises(InvalidPolicyError) as caught:
         raise InvalidPolicyError("wrong")
     failure = Failure.of(caught.value)
-    assert (failure.exception_type, failure.message) == ("qt_events.errors.InvalidPolicyError", "wrong")
+    assert (failure.exception_type, failure.message) == (
+        "qt_events.errors.InvalidPolicyError",
+        "wrong",
+    )
     assert "test_a_failure_is_told_in_words" in failure.traceback
     assert Failure.of(KeyError("k")).exception_type == "KeyError"
 

@@ -36,10 +36,15 @@ chances = st.floats(0, 1, exclude_max=True)
 class TestDelay:
     def test_by_default_it_doubles_from_a_second(self) -> None:
         """A subscription that names no policy waits 1, 2, 4, 8 s, plus at most a tenth."""
-        assert [RetryPolicy().delay(attempt, lambda: 0.0) for attempt in range(1, 5)] == [1, 2, 4, 8]
-        assert [RetryPolicy().delay(attempt, lambda: 1.0) for attempt in range(1, 5)] == pytest.approx(
-            [1.1, 2.2, 4.4, 8.8]
-        )
+        assert [RetryPolicy().delay(attempt, lambda: 0.0) for attempt in range(1, 5)] == [
+            1,
+            2,
+            4,
+            8,
+        ]
+        assert [
+            RetryPolicy().delay(attempt, lambda: 1.0) for attempt in range(1, 5)
+        ] == pytest.approx([1.1, 2.2, 4.4, 8.8])
 
     def test_the_example_of_the_design(self) -> None:
         """0.5 s, doubling, capped at a minute."""
@@ -52,7 +57,13 @@ class TestDelay:
             retry_on=(OSError,),
             give_up_on=(ValueError,),
         )
-        assert [policy.delay(attempt, lambda: 0.0) for attempt in (1, 2, 7, 8, 9)] == [0.5, 1, 32, 60, 60]
+        assert [policy.delay(attempt, lambda: 0.0) for attempt in (1, 2, 7, 8, 9)] == [
+            0.5,
+            1,
+            32,
+            60,
+            60,
+        ]
 
     @given(policies, attempts, chances)
     def test_it_is_between_the_backoff_and_the_backoff_with_jitter(
@@ -94,7 +105,9 @@ class TestDelay:
 
 class TestDecide:
     @given(policies, attempts, chances)
-    def test_as_many_attempts_as_it_says(self, policy: RetryPolicy, attempt: int, chance: float) -> None:
+    def test_as_many_attempts_as_it_says(
+        self, policy: RetryPolicy, attempt: int, chance: float
+    ) -> None:
         """Before the last attempt it waits for its delay, from the last one on it gives up."""
         decision = policy.decide(attempt, OSError(), lambda: chance)
         if attempt < policy.max_attempts:
@@ -132,10 +145,14 @@ class TestDecide:
 
 class TestHandlersDecision:
     @given(policies, attempts, st.floats(0, MAX_DELAY))
-    def test_retry_later_is_obeyed_to_the_second(self, policy: RetryPolicy, attempt: int, delay: float) -> None:
+    def test_retry_later_is_obeyed_to_the_second(
+        self, policy: RetryPolicy, attempt: int, delay: float
+    ) -> None:
         """Its delay replaces backoff, cap and jitter, but not the number of attempts."""
         left = attempt < policy.max_attempts
-        assert policy.decide(attempt, RetryLater(delay)) == (RetryAfter(delay) if left else GiveUp("exhausted"))
+        assert policy.decide(attempt, RetryLater(delay)) == (
+            RetryAfter(delay) if left else GiveUp("exhausted")
+        )
 
     def test_retry_later_asks_no_class_rules(self) -> None:
         """A handler that asks for another attempt gets it, whatever errors the policy retries."""
@@ -147,10 +164,14 @@ class TestHandlersDecision:
         for attempt in (1, 5):
             assert RetryPolicy().decide(attempt, Reject("bad price")) == GiveUp("rejected")
 
-    @pytest.mark.parametrize("delay", [-0.001, MAX_DELAY + 1, math.nan, math.inf, True, "5", None, 10**400])
+    @pytest.mark.parametrize(
+        "delay", [-0.001, MAX_DELAY + 1, math.nan, math.inf, True, "5", None, 10**400]
+    )
     def test_a_delay_out_of_range_is_refused(self, delay: Any) -> None:
         """RetryLater takes 0 to seven days."""
-        with pytest.raises(InvalidPolicyError, match=r"RetryLater\.delay=.* must be a number from 0 to 604,800"):
+        with pytest.raises(
+            InvalidPolicyError, match=r"RetryLater\.delay=.* must be a number from 0 to 604,800"
+        ):
             RetryLater(delay)
 
     def test_their_text_is_their_reason(self) -> None:
@@ -172,14 +193,32 @@ class TestValidation:
         "field",
         [
             *({"max_attempts": value} for value in (0, -1, 2.0, True, "5", None, math.inf)),
-            *({"initial": value} for value in (-1, MAX_DELAY + 1, math.nan, math.inf, False, "1", None, 10**400)),
-            *({"factor": value} for value in (0.99, 0, MAX_FACTOR + 1, math.nan, math.inf, True, "2", None, 10**400)),
-            *({"max_delay": value} for value in (-1, MAX_DELAY + 1, math.nan, math.inf, True, "60", None)),
+            *(
+                {"initial": value}
+                for value in (-1, MAX_DELAY + 1, math.nan, math.inf, False, "1", None, 10**400)
+            ),
+            *(
+                {"factor": value}
+                for value in (0.99, 0, MAX_FACTOR + 1, math.nan, math.inf, True, "2", None, 10**400)
+            ),
+            *(
+                {"max_delay": value}
+                for value in (-1, MAX_DELAY + 1, math.nan, math.inf, True, "60", None)
+            ),
             *({"jitter": value} for value in (-0.1, 1.1, math.nan, math.inf, True, "0", None)),
             *(
                 {name: value}
                 for name in ("retry_on", "give_up_on")
-                for value in (None, OSError(), "OSError", int, [OSError], (OSError, int), BaseException, (SystemExit,))
+                for value in (
+                    None,
+                    OSError(),
+                    "OSError",
+                    int,
+                    [OSError],
+                    (OSError, int),
+                    BaseException,
+                    (SystemExit,),
+                )
             ),
         ],
         ids=lambda field: str(field)[:60],
@@ -193,15 +232,34 @@ class TestValidation:
 
     def test_the_limits_themselves_are_allowed(self) -> None:
         """Every range includes both its ends."""
-        RetryPolicy(max_attempts=1, initial=0, factor=1, max_delay=0, jitter=0, retry_on=(), give_up_on=())
-        RetryPolicy(max_attempts=10**400, initial=MAX_DELAY, factor=MAX_FACTOR, max_delay=MAX_DELAY, jitter=1)
+        RetryPolicy(
+            max_attempts=1, initial=0, factor=1, max_delay=0, jitter=0, retry_on=(), give_up_on=()
+        )
+        RetryPolicy(
+            max_attempts=10**400,
+            initial=MAX_DELAY,
+            factor=MAX_FACTOR,
+            max_delay=MAX_DELAY,
+            jitter=1,
+        )
 
     def test_numbers_become_floats_and_a_class_a_tuple(self) -> None:
         """Policies that mean the same are equal and hash alike, however they were written."""
-        plain = RetryPolicy(initial=1, factor=2, max_delay=60, jitter=0, retry_on=OSError, give_up_on=ValueError)
+        plain = RetryPolicy(
+            initial=1, factor=2, max_delay=60, jitter=0, retry_on=OSError, give_up_on=ValueError
+        )
         full = RetryPolicy(
-            initial=1.0, factor=2.0, max_delay=60.0, jitter=0.0, retry_on=(OSError,), give_up_on=(ValueError,)
+            initial=1.0,
+            factor=2.0,
+            max_delay=60.0,
+            jitter=0.0,
+            retry_on=(OSError,),
+            give_up_on=(ValueError,),
         )
         assert plain == full
         assert hash(plain) == hash(full)
-        assert (type(plain.initial), plain.retry_on, plain.give_up_on) == (float, (OSError,), (ValueError,))
+        assert (type(plain.initial), plain.retry_on, plain.give_up_on) == (
+            float,
+            (OSError,),
+            (ValueError,),
+        )

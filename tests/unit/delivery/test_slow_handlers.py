@@ -73,11 +73,19 @@ async def test_a_handler_that_blocks_the_loop_is_reported() -> None:
 async def test_a_handler_in_a_thread_blocks_nobody(executor: ThreadPoolExecutor) -> None:
     """A slow sync handler in the executor is slow, not blocking."""
     watch = Watching()
-    await deliver(EVENT, subscription(lambda _: time.sleep(0.03)), executor=executor, watch=watch, slow_after=0.02)
+    await deliver(
+        EVENT,
+        subscription(lambda _: time.sleep(0.03)),
+        executor=executor,
+        watch=watch,
+        slow_after=0.02,
+    )
     assert (len(watch.slow_ones), watch.blocked_ones) == (1, [])
 
 
-async def test_slow_handlers_are_counted_each_and_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+async def test_slow_handlers_are_counted_each_and_logged_now_and_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """SlowHandlerLog counts all and logs the first of a subscription in ten seconds, by name."""
     stats = Stats()
     log = SlowHandlerLog(stats)

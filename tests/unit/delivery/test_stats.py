@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from qt_events.delivery.deliver import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.delivery.stats import Stats
 
 FAILURE = Failure("OSError", "away")
@@ -19,7 +19,9 @@ def counted(*outcomes: Outcome) -> Stats:
 
 def test_each_outcome_is_counted_once_under_its_name() -> None:
     """Handled, filtered, retried and dead-lettered attempts are counted apart; the last two are errors too."""
-    stats = counted(Done(), Done(), Done(handled=False), Retry(1.0, FAILURE), DeadLetter("exhausted", FAILURE))
+    stats = counted(
+        Done(), Done(), Done(handled=False), Retry(1.0, FAILURE), DeadLetter("exhausted", FAILURE)
+    )
     assert stats.delivered == {"sub": 2}
     assert stats.filtered == {"sub": 1}
     assert stats.retried == {"sub": 1}
@@ -79,7 +81,12 @@ def test_threads_lose_no_count() -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(count, range(100)))
     snapshot = stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)
-    assert snapshot["by_type"]["a.b"] == {"published": 100, "dispatched": 100, "errors": 0, "unroutable": 100}
+    assert snapshot["by_type"]["a.b"] == {
+        "published": 100,
+        "dispatched": 100,
+        "errors": 0,
+        "unroutable": 100,
+    }
     assert [snapshot[key] for key in ("delivered", "slow", "blocked")] == [100, 100, 100]
 
 

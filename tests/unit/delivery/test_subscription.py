@@ -33,7 +33,9 @@ def sync_function(event: Event[Any]) -> None: ...
 async def async_function(event: Event[Any]) -> None: ...
 
 
-async def with_more(event: Event[Any], more: int = 1, *rest: Any, key: str = "", **others: Any) -> None: ...
+async def with_more(
+    event: Event[Any], more: int = 1, *rest: Any, key: str = "", **others: Any
+) -> None: ...
 
 
 async def two_first(more: int, event: Event[Any]) -> None: ...
@@ -132,7 +134,13 @@ def keyword_only(*, event: Any) -> None: ...
 
 @pytest.mark.parametrize(
     "handler",
-    [no_parameters, two_first, keyword_only, HTTPRouter.on_event, functools.partial(sync_function, 1)],  # type: ignore[arg-type]
+    [
+        no_parameters,
+        two_first,
+        keyword_only,
+        HTTPRouter.on_event,
+        functools.partial(sync_function, 1),  # type: ignore[arg-type]
+    ],
 )
 def test_a_handler_that_cannot_take_one_event_is_refused(handler: Any) -> None:
     """The error says why, and how a handler looks."""
@@ -200,7 +208,9 @@ def test_names_that_fit_a_queue(name: str) -> None:
     assert Subscription(name, sync_function).name == name
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "a/b", "ä", ".a", "-a", "x" * 201, "a\n", None, 5])
+@pytest.mark.parametrize(
+    "name", ["", " ", "a b", "a/b", "ä", ".a", "-a", "x" * 201, "a\n", None, 5]
+)
 def test_names_that_do_not_are_refused(name: Any) -> None:
     """Anything else is an error that says what a name may be."""
     with pytest.raises(InvalidHandlerError, match="no subscription name"):

@@ -33,7 +33,12 @@ def test_the_same_handler_again_adds_a_pattern() -> None:
     first = subscriptions.add("a", hear, "s", concurrency=3)
     assert subscriptions.add("b", hear, "s") is first
     assert subscriptions.add("b", hear, "s", concurrency=3, when=None) is first
-    assert (first.patterns, first.concurrency, len(subscriptions), list(subscriptions)) == (("a", "b"), 3, 1, [first])
+    assert (first.patterns, first.concurrency, len(subscriptions), list(subscriptions)) == (
+        ("a", "b"),
+        3,
+        1,
+        [first],
+    )
     assert subscriptions.get("s") is first
     assert subscriptions.get("t") is None
 
@@ -63,7 +68,11 @@ def test_a_refused_subscription_leaves_nothing() -> None:
     subscriptions = Subscriptions()
     with pytest.raises(InvalidOptionError):
         subscriptions.add("a", hear, "s", concurrency=0)
-    assert (len(subscriptions), subscriptions.match("a"), subscriptions.patterns) == (0, (), frozenset())
+    assert (len(subscriptions), subscriptions.match("a"), subscriptions.patterns) == (
+        0,
+        (),
+        frozenset(),
+    )
 
 
 def test_removing_patterns_one_by_one() -> None:
@@ -72,7 +81,11 @@ def test_removing_patterns_one_by_one() -> None:
     subscription = subscriptions.add("a", hear, "s")
     subscriptions.add("b", hear, "s")
     assert subscriptions.remove("a", hear) == (subscription, False)
-    assert (subscription.patterns, subscriptions.match("a"), subscriptions.match("b")) == (("b",), (), (subscription,))
+    assert (subscription.patterns, subscriptions.match("a"), subscriptions.match("b")) == (
+        ("b",),
+        (),
+        (subscription,),
+    )
     assert subscriptions.remove("b", hear) == (subscription, True)
     assert subscriptions.get("s") is None
     assert subscriptions.of(hear) is None
@@ -98,7 +111,11 @@ def test_who_hears_what() -> None:
     assert subscriptions.patterns == {"a.*", "a.b", "#"}
     subscriptions.remove("#", hear_too)
     again = subscriptions.add("#", hear_too, "second")
-    assert [subscriptions.hears(each, "a.b") for each in (first, second, again)] == [True, False, True]
+    assert [subscriptions.hears(each, "a.b") for each in (first, second, again)] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_a_name_that_nobody_serves_is_unknown() -> None:
@@ -119,7 +136,11 @@ def test_threads_may_subscribe_at_the_same_time() -> None:
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(add, range(200)))
-    assert (len(subscriptions), len(subscriptions.match("a")), len(subscriptions.match("b"))) == (201, 200, 1)
+    assert (len(subscriptions), len(subscriptions.match("a")), len(subscriptions.match("b"))) == (
+        201,
+        200,
+        1,
+    )
 
 
 def test_defaults_are_for_those_made_without_the_option() -> None:

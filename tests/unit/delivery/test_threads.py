@@ -7,7 +7,7 @@ from concurrent.futures import wait
 import pytest
 
 from qt_events.delivery.threads import DaemonThreads
-from qt_events.rabbitmq.loop import LoopThread
+from qt_events.rabbitmq.pools.loop_thread import LoopThread
 
 
 def test_work_is_done_in_at_most_so_many_threads() -> None:

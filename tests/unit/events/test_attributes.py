@@ -55,7 +55,9 @@ if os.fork() == 0:
 os.wait()
 assert os.read(read, 99).decode()[-12:] != e.new_id()[-12:]
 """
-    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", program], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program], check=True, timeout=60
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,9 @@ def test_a_wrong_attribute_is_refused_by_name(arguments: dict[str, Any], named: 
         Event("my.event", **arguments)
 
 
-@pytest.mark.parametrize("event_type", ["", "a..b", ".a", "a.", "a.*", "#", "a.b#", None, 5, "x" * 256, "a\x00b"])
+@pytest.mark.parametrize(
+    "event_type", ["", "a..b", ".a", "a.", "a.*", "#", "a.b#", None, 5, "x" * 256, "a\x00b"]
+)
 def test_a_wrong_type_is_refused(event_type: Any) -> None:
     """A type that is no routing key, or holds wildcards, is an InvalidPatternError."""
     with pytest.raises(InvalidPatternError):

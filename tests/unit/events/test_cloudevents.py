@@ -93,14 +93,20 @@ def test_the_properties_repeat_what_tools_show() -> None:
 def test_round_trip() -> None:
     """What is encoded is decoded to an equal event of the same class."""
     typed = PolicyUpdatedEvent.create(
-        risk_mode="NORMAL", allowed_strategies=[], global_min_confidence=0, max_risk_per_trade=0, max_positions=1
+        risk_mode="NORMAL",
+        allowed_strategies=[],
+        global_min_confidence=0,
+        max_risk_per_trade=0,
+        max_positions=1,
     )
     for event in (an_event(), typed, Event("unit.codec")):
         assert read_back(event) == event
         assert type(read_back(event)) is type(event)
 
 
-@pytest.mark.parametrize("moment", [datetime.min, datetime.max, datetime(1969, 12, 31, 23, 59, 59, 999999), MOMENT])
+@pytest.mark.parametrize(
+    "moment", [datetime.min, datetime.max, datetime(1969, 12, 31, 23, 59, 59, 999999), MOMENT]
+)
 def test_any_time_round_trips_to_the_microsecond(moment: datetime) -> None:
     """The earliest, the latest and times before 1970 survive."""
     event = Event("unit.codec", moment)
@@ -122,7 +128,9 @@ def test_the_sdk_reads_what_is_sent() -> None:
     assert read.get_specversion() == "1.0"
     assert read.get_datacontenttype() == "application/json"
     assert read.get_data() == event.payload
-    assert {name: read.get_extension(name) for name in ("correlationid", "causationid", "dataversion")} == {
+    assert {
+        name: read.get_extension(name) for name in ("correlationid", "causationid", "dataversion")
+    } == {
         "correlationid": "story",
         "causationid": "cause",
         "dataversion": 3,
@@ -142,17 +150,31 @@ def test_what_the_sdk_writes_is_read() -> None:
         "dataversion": "2",
     }
     sent = to_structured_event(CloudEvent(attributes=attributes, data={"a": 1}))
-    event = decode(sent.application_data, {"content_type": sent.properties["content-type"]}, "unit.codec")
+    event = decode(
+        sent.application_data, {"content_type": sent.properties["content-type"]}, "unit.codec"
+    )
     assert event == Event(
-        "unit.codec", MOMENT, {"a": 1}, id="sdk-1", source="/elsewhere", correlation_id="story", data_version=2
+        "unit.codec",
+        MOMENT,
+        {"a": 1},
+        id="sdk-1",
+        source="/elsewhere",
+        correlation_id="story",
+        data_version=2,
     )
 
 
 def test_the_sdk_reads_every_event_that_can_be_made() -> None:
     """Our envelope holds for payloads and times of all kinds."""
-    for moment in (None, datetime(1970, 1, 1), datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))):
+    for moment in (
+        None,
+        datetime(1970, 1, 1),
+        datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+    ):
         event = Event("unit.codec", moment, {"ü": {"deep": [1.5, True]}})
-        read = from_structured_event(AMQPMessage({"content-type": CONTENT_TYPE}, {}, encode(event).body))
+        read = from_structured_event(
+            AMQPMessage({"content-type": CONTENT_TYPE}, {}, encode(event).body)
+        )
         assert (read.get_time(), read.get_data()) == (event.timestamp, event.payload)
 
 
@@ -174,7 +196,11 @@ def test_unknown_extensions_are_ignored() -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/cloudevents+json; charset=utf-8", "Application/CloudEvents+JSON", "application/cloudevents+json "],
+    [
+        "application/cloudevents+json; charset=utf-8",
+        "Application/CloudEvents+JSON",
+        "application/cloudevents+json ",
+    ],
 )
 def test_a_content_type_may_have_parameters_and_capitals(content_type: str) -> None:
     """Content types are compared as media types are."""
@@ -183,10 +209,21 @@ def test_a_content_type_may_have_parameters_and_capitals(content_type: str) -> N
 
 def test_plain_json_is_a_payload() -> None:
     """A JSON object from any producer is a payload; the properties fill the envelope."""
-    properties = {**PLAIN, "message_id": "m", "timestamp": 1_700_000_000, "app_id": "go", "correlation_id": "c"}
+    properties = {
+        **PLAIN,
+        "message_id": "m",
+        "timestamp": 1_700_000_000,
+        "app_id": "go",
+        "correlation_id": "c",
+    }
     event = decode(b'{"a": 1}', properties, "unit.codec")
     assert event == Event(
-        "unit.codec", datetime.fromtimestamp(1_700_000_000, UTC), {"a": 1}, id="m", source="go", correlation_id="c"
+        "unit.codec",
+        datetime.fromtimestamp(1_700_000_000, UTC),
+        {"a": 1},
+        id="m",
+        source="go",
+        correlation_id="c",
     )
 
 
@@ -353,7 +390,9 @@ def test_commas_in_a_text_are_no_values() -> None:
 
 def test_as_many_wrong_values_as_fit_are_counted_not_listed() -> None:
     """A dead letter's message is for reading."""
-    data = json.loads(encode(Event("unit.codec")).body)["data"] | {"allowed_strategies": [1] * 100_000}
+    data = json.loads(encode(Event("unit.codec")).body)["data"] | {
+        "allowed_strategies": [1] * 100_000
+    }
     with pytest.raises(DecodeError, match="values are wrong") as caught:
         decode(json.dumps(data).encode(), PLAIN, "policy.updated")
     assert len(str(caught.value)) < 1_000
@@ -391,7 +430,9 @@ def test_a_key_that_is_no_type_is_refused(key: str) -> None:
 def test_a_payload_that_does_not_fit_its_class_is_refused() -> None:
     """The error names the field."""
     with pytest.raises(DecodeError, match=r"payload\.risk_mode"):
-        decode(cloud_event(type="policy.updated", data={"risk_mode": "WILD"}), CLOUD, "policy.updated")
+        decode(
+            cloud_event(type="policy.updated", data={"risk_mode": "WILD"}), CLOUD, "policy.updated"
+        )
 
 
 def test_an_unknown_version_of_a_known_type_is_refused() -> None:
@@ -403,7 +444,9 @@ def test_an_unknown_version_of_a_known_type_is_refused() -> None:
 # Whatever comes
 
 
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a machine may be busy
+PATIENT = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a machine may be busy
 
 # Of few letters: hypothesis makes a table of all of Unicode for others, which takes it seconds.
 texts = st.text(st.sampled_from('aZ0-.:"\\ é😀\x00\n\ud800'), max_size=20)
@@ -426,11 +469,20 @@ attributes = st.sampled_from(
         "traceparent",
     ]
 )
-almost_events = st.dictionaries(attributes, json_documents | st.just("unit.codec") | st.just("1.0")).map(
-    lambda changes: json.dumps({**json.loads(cloud_event()), **changes}).encode()
+almost_events = st.dictionaries(
+    attributes, json_documents | st.just("unit.codec") | st.just("1.0")
+).map(lambda changes: json.dumps({**json.loads(cloud_event()), **changes}).encode())
+bodies = (
+    st.binary() | json_documents.map(lambda document: json.dumps(document).encode()) | almost_events
 )
-bodies = st.binary() | json_documents.map(lambda document: json.dumps(document).encode()) | almost_events
-any_property = st.none() | texts | st.integers() | st.floats() | st.binary() | st.lists(st.integers(), max_size=2)
+any_property = (
+    st.none()
+    | texts
+    | st.integers()
+    | st.floats()
+    | st.binary()
+    | st.lists(st.integers(), max_size=2)
+)
 names = st.sampled_from(["message_id", "timestamp", "app_id", "correlation_id", "type"])
 properties = st.dictionaries(names, any_property)
 content_types = st.sampled_from([CONTENT_TYPE, "application/json", None]) | any_property

@@ -16,7 +16,14 @@ from tests.unit.events.samples import PriceAlertEvent, policy
 @pytest.mark.parametrize(
     "event",
     [
-        Event("unit.any", None, {"a": [1, {"b": None}]}, correlation_id="c", causation_id="d", traceparent="t"),
+        Event(
+            "unit.any",
+            None,
+            {"a": [1, {"b": None}]},
+            correlation_id="c",
+            causation_id="d",
+            traceparent="t",
+        ),
         PriceAlertEvent.create(price=1, tags=["a"], limits={"x": [1.0]}),
         policy(),
     ],
@@ -44,7 +51,12 @@ def test_replace_changes_the_envelope_only() -> None:
     """replace() gives a copy with another attribute; the original and the payload stay."""
     event = Event("my.event", None, {"a": 1})
     other = event.replace(source="elsewhere", correlation_id="c")
-    assert (other.source, other.correlation_id, other.payload, other.id) == ("elsewhere", "c", event.payload, event.id)
+    assert (other.source, other.correlation_id, other.payload, other.id) == (
+        "elsewhere",
+        "c",
+        event.payload,
+        event.id,
+    )
     assert event.source == "qt_events"
 
 
@@ -83,4 +95,6 @@ def test_events_are_equal_by_all_they_say() -> None:
 def test_repr_shows_what_happened() -> None:
     """repr() names class, type, payload and id."""
     event = PriceAlertEvent.create(price=1.5)
-    assert all(word in repr(event) for word in ("PriceAlertEvent", "unit.price_alert", "1.5", event.id))
+    assert all(
+        word in repr(event) for word in ("PriceAlertEvent", "unit.price_alert", "1.5", event.id)
+    )

@@ -21,9 +21,15 @@ from tests.unit.events.samples import PriceAlert
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | texts
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
 )
-json_values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20)
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20
+)
 payloads = st.dictionaries(texts, json_values, max_size=5)
 
 
@@ -38,13 +44,26 @@ def test_what_json_carries_round_trips(payload: dict[str, Any]) -> None:
 
 
 not_json = st.sampled_from(
-    [object(), b"bytes", {1, 2}, float("nan"), float("inf"), 1j, datetime(2026, 1, 1), Decimal(1), "\ud800", print]
+    [
+        object(),
+        b"bytes",
+        {1, 2},
+        float("nan"),
+        float("inf"),
+        1j,
+        datetime(2026, 1, 1),
+        Decimal(1),
+        "\ud800",
+        print,
+    ]
 )
 bad_keys = st.sampled_from([1, None, 2.5, b"k", ("a",), "\udfff"])
 
 
 def _wrapped(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.builds(lambda value: [1, value], inner) | st.builds(lambda value: {"deep": value}, inner)
+    return st.builds(lambda value: [1, value], inner) | st.builds(
+        lambda value: {"deep": value}, inner
+    )
 
 
 @given(st.recursive(not_json | st.builds(lambda key: {key: 1}, bad_keys), _wrapped, max_leaves=5))
@@ -68,7 +87,9 @@ class Unshowable:
 
 def test_a_value_that_cannot_be_shown_is_refused_all_the_same() -> None:
     """A refused value whose repr fails does not hide the error about it."""
-    with pytest.raises(InvalidPayloadError, match=r"payload\['field'\] is a Unshowable that cannot be shown"):
+    with pytest.raises(
+        InvalidPayloadError, match=r"payload\['field'\] is a Unshowable that cannot be shown"
+    ):
         Event("unit.any", None, {"field": Unshowable()})
 
 
@@ -87,7 +108,11 @@ def test_a_payload_that_contains_itself_is_refused() -> None:
         Event("unit.any", None, {"endless": endless})
     with pytest.raises(InvalidPayloadError, match="contains itself"):
         HealthStatusChangedEvent.create(
-            old_status="HEALTHY", new_status="CRITICAL", component="c", reason="r", metrics={"endless": endless}
+            old_status="HEALTHY",
+            new_status="CRITICAL",
+            component="c",
+            reason="r",
+            metrics={"endless": endless},
         )
 
 
@@ -115,7 +140,11 @@ def test_an_integer_that_no_reader_takes_is_refused() -> None:
         Event("unit.any", None, {"n": 10**5000})
     with pytest.raises(InvalidPayloadError, match="bits"):
         HealthStatusChangedEvent.create(
-            old_status="HEALTHY", new_status="CRITICAL", component="c", reason="r", metrics={"n": 10**5000}
+            old_status="HEALTHY",
+            new_status="CRITICAL",
+            component="c",
+            reason="r",
+            metrics={"n": 10**5000},
         )
 
 

@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events.errors import InvalidPatternError
-from qt_events.events.topics import MAX_BYTES, RoutingIndex, matches, validate_pattern, validate_routing_key
+from qt_events.events.topics import (
+    MAX_BYTES,
+    RoutingIndex,
+    matches,
+    validate_pattern,
+    validate_routing_key,
+)
 
 
 def plainly_matches(pattern: list[str], key: list[str]) -> bool:
@@ -72,7 +78,9 @@ class Colour(StrEnum):
 
 
 class TestValidation:
-    @pytest.mark.parametrize("pattern", ["a", "policy.updated", "*", "#", "*.#.a", "prix.modifié", "order-2_x.done"])
+    @pytest.mark.parametrize(
+        "pattern", ["a", "policy.updated", "*", "#", "*.#.a", "prix.modifié", "order-2_x.done"]
+    )
     def test_a_well_formed_pattern_is_given_back(self, pattern: str) -> None:
         """A pattern of words and whole-word wildcards is fine, in any script."""
         assert pattern == validate_pattern(pattern)
@@ -102,7 +110,9 @@ class TestValidation:
         with pytest.raises(InvalidPatternError, match=advice):
             validate_pattern(pattern)
 
-    @pytest.mark.parametrize("type", ["*", "#", "policy.*", "policy.#", "pol*", "a.b#c", None, "", "a..b", "a" * 256])
+    @pytest.mark.parametrize(
+        "type", ["*", "#", "policy.*", "policy.#", "pol*", "a.b#c", None, "", "a..b", "a" * 256]
+    )
     def test_an_event_type_has_no_wildcards(self, type: object) -> None:
         """An event has one type; what is no pattern is no type either."""
         with pytest.raises(InvalidPatternError, match="no event type"):
@@ -180,7 +190,9 @@ class TestRoutingIndex:
         """It finds the values of all patterns that match, each once, in the order in which they came."""
         hits = [value for pattern, value in bindings if plainly_matches(words(pattern), words(key))]
         first_added = list(dict.fromkeys(value for _, value in bindings))
-        assert tuple(value for value in first_added if value in hits) == index_of(*bindings).match(key)
+        assert tuple(value for value in first_added if value in hits) == index_of(*bindings).match(
+            key
+        )
 
     @given(
         st.lists(st.tuples(st.booleans(), patterns, st.integers(0, 3), keys), max_size=25),
@@ -200,7 +212,11 @@ class TestRoutingIndex:
                 index.remove(pattern, value)
                 left.get(value, set()).discard(pattern)
                 left = {value: its for value, its in left.items() if its}
-            expected = [v for v, its in left.items() if any(plainly_matches(words(p), words(key)) for p in its)]
+            expected = [
+                v
+                for v, its in left.items()
+                if any(plainly_matches(words(p), words(key)) for p in its)
+            ]
             assert tuple(expected) == index.match(key)
         assert node_count(index._root) == 1 + len(prefixes(left))  # noqa: SLF001  # memory cannot be seen from outside
 
@@ -252,7 +268,9 @@ class TestRoutingIndex:
         """A match takes exactly as many steps among 10,000 other patterns as beside one, the first time and later."""
         related = [("policy.updated", "a"), ("policy.*", "b"), ("#", "c")]
         beside_one = index_of(*related, (unrelated.format(0), 0))
-        among_many = index_of(*related, *((unrelated.format(number), number) for number in range(10_000)))
+        among_many = index_of(
+            *related, *((unrelated.format(number), number) for number in range(10_000))
+        )
         for _ in ("first", "again"):
             alone = lines_run(lambda: beside_one.match("policy.updated"))
             assert lines_run(lambda: among_many.match("policy.updated")) == alone

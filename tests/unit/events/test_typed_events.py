@@ -11,14 +11,22 @@ from pydantic import BaseModel
 from qt_events.errors import InvalidEventError, InvalidPayloadError
 from qt_events.events.event import Event, event_class
 from qt_events.events.payload import Payload
-from qt_events.events.quantum_trader import HealthStatus, HealthStatusChangedEvent, TradeExecutedEvent
+from qt_events.events.quantum_trader import (
+    HealthStatus,
+    HealthStatusChangedEvent,
+    TradeExecutedEvent,
+)
 from tests.unit.events.samples import PriceAlert, PriceAlertEvent, policy
 
 
 def test_a_users_event_is_three_lines() -> None:
     """A payload class and an event class: the event is registered, validated, and reads both ways."""
     event = PriceAlertEvent.create(price="1.5", tags=["a"])
-    assert (event.type, event.payload.price, event.payload["price"]) == ("unit.price_alert", 1.5, 1.5)
+    assert (event.type, event.payload.price, event.payload["price"]) == (
+        "unit.price_alert",
+        1.5,
+        1.5,
+    )
     assert event_class("unit.price_alert") is PriceAlertEvent
 
 
@@ -33,7 +41,9 @@ def test_the_plain_constructor_makes_the_registered_class() -> None:
 
 def test_each_wrong_field_is_named() -> None:
     """InvalidPayloadError names every wrong field, what is wrong and what it was."""
-    with pytest.raises(InvalidPayloadError, match=r"payload\.risk_mode.*'WILD'.*payload\.max_positions.*'many'"):
+    with pytest.raises(
+        InvalidPayloadError, match=r"payload\.risk_mode.*'WILD'.*payload\.max_positions.*'many'"
+    ):
         policy(risk_mode="WILD", max_positions="many")
 
 
@@ -46,7 +56,11 @@ def test_typed_payloads_refuse_nan_and_infinity(number: float) -> None:
         PriceAlertEvent.create(price=1.0, limits={"a": [number]})
     with pytest.raises(InvalidPayloadError):
         HealthStatusChangedEvent.create(
-            old_status="HEALTHY", new_status="CRITICAL", component="c", reason="r", metrics={"dd": number}
+            old_status="HEALTHY",
+            new_status="CRITICAL",
+            component="c",
+            reason="r",
+            metrics={"dd": number},
         )
 
 
@@ -54,7 +68,11 @@ def test_typed_payloads_refuse_what_json_cannot_carry_in_untyped_fields() -> Non
     """A dict[str, Any] field is checked like a plain payload."""
     with pytest.raises(InvalidPayloadError, match=r"payload\.metrics\['x'\]"):
         HealthStatusChangedEvent.create(
-            old_status="HEALTHY", new_status="CRITICAL", component="c", reason="r", metrics={"x": object()}
+            old_status="HEALTHY",
+            new_status="CRITICAL",
+            component="c",
+            reason="r",
+            metrics={"x": object()},
         )
 
 
@@ -158,7 +176,11 @@ def test_every_event_of_the_reference_has_its_type() -> None:
             {"old_status": "HEALTHY", "new_status": "CRITICAL", "component": "c", "reason": "r"},
             {"metrics": {}},
         ),
-        ("opportunities.updated", {"top_symbols": ["A"], "scores": {"A": 1.0}}, {"criteria": {}, "excluded_count": 0}),
+        (
+            "opportunities.updated",
+            {"top_symbols": ["A"], "scores": {"A": 1.0}},
+            {"criteria": {}, "excluded_count": 0},
+        ),
     ],
 )
 def test_what_create_does_not_ask_for_a_foreign_producer_may_leave_out_too(
@@ -173,7 +195,9 @@ def test_what_create_does_not_ask_for_a_foreign_producer_may_leave_out_too(
 def test_enum_fields_take_members_and_their_names() -> None:
     """create() takes an enum member or its value; both read as the member."""
     for status in (HealthStatus.CRITICAL, "CRITICAL"):
-        event = HealthStatusChangedEvent.create(old_status="HEALTHY", new_status=status, component="c", reason="r")
+        event = HealthStatusChangedEvent.create(
+            old_status="HEALTHY", new_status=status, component="c", reason="r"
+        )
         assert event.payload.new_status is HealthStatus.CRITICAL
         assert event.source == "system_health_monitor"
 
@@ -206,7 +230,9 @@ def test_a_nested_model_must_be_a_payload() -> None:
 
     class OuterEvent(Event[Outer], type="nested.model"): ...
 
-    with pytest.raises(InvalidPayloadError, match=r"payload\.inner is a Inner: .* must be a qt_events.Payload"):
+    with pytest.raises(
+        InvalidPayloadError, match=r"payload\.inner is a Inner: .* must be a qt_events.Payload"
+    ):
         OuterEvent.create(inner=Inner(x=1))
 
 

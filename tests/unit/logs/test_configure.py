@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from qt_events import EventFieldsFilter, InMemoryEventBus, InvalidOptionError, configure_logging
-from qt_events.delivery.deliver import Done, SlowHandlerLog, deliver
+from qt_events.delivery.deliver import SlowHandlerLog, deliver
+from qt_events.delivery.outcome import Done
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import Subscription
@@ -32,7 +33,9 @@ EVENT: Event[Any] = Event("unit.logged").caused_by(Event("unit.cause"))
 log = logging.getLogger("my.app")
 
 
-def fields(subscription: str = "unit", attempt: int = 1, event: Event[Any] = EVENT) -> dict[str, Any]:
+def fields(
+    subscription: str = "unit", attempt: int = 1, event: Event[Any] = EVENT
+) -> dict[str, Any]:
     values = (event.id, event.type, subscription, attempt, event.correlation_id)
     return dict(zip(FIELDS, values, strict=True))
 
@@ -102,7 +105,9 @@ async def test_an_async_handler_and_the_tasks_it_spawns(lines: Lines) -> None:
 async def test_a_sync_handler(lines: Lines, in_thread: bool) -> None:
     """In a thread, or right here as on Celery's own pools."""
     with ThreadPoolExecutor(1) as executor:
-        subscription = Subscription("unit", lambda _: log.info("%s", threading.current_thread().name))
+        subscription = Subscription(
+            "unit", lambda _: log.info("%s", threading.current_thread().name)
+        )
         await deliver(EVENT, subscription, 7, executor=executor if in_thread else None)
     ((thread, found),) = told(lines).items()
     assert (thread != "MainThread") == in_thread
@@ -125,9 +130,13 @@ async def test_handlers_that_run_at_the_same_time(lines: Lines) -> None:
         log.info("%s", event.id)
 
     events: list[Event[Any]] = [Event("unit.logged") for _ in range(3)]
-    deliveries = (deliver(event, Subscription(f"s{n}", handler), n + 1) for n, event in enumerate(events))
+    deliveries = (
+        deliver(event, Subscription(f"s{n}", handler), n + 1) for n, event in enumerate(events)
+    )
     await asyncio.gather(*deliveries)
-    assert told(lines) == {event.id: fields(f"s{n}", n + 1, event) for n, event in enumerate(events)}
+    assert told(lines) == {
+        event.id: fields(f"s{n}", n + 1, event) for n, event in enumerate(events)
+    }
 
 
 async def test_each_attempt_and_what_the_library_says_of_it(lines: Lines) -> None:
@@ -139,13 +148,21 @@ async def test_each_attempt_and_what_the_library_says_of_it(lines: Lines) -> Non
         raise OSError(message)
 
     bus = InMemoryEventBus()
-    bus.subscribe("unit.logged", handler, name="unit", retry=RetryPolicy(max_attempts=2, initial=0.001, jitter=0))
+    bus.subscribe(
+        "unit.logged",
+        handler,
+        name="unit",
+        retry=RetryPolicy(max_attempts=2, initial=0.001, jitter=0),
+    )
     async with bus:
         await bus.publish(EVENT)
         await bus.join()
     assert told(lines) == {f"attempt {n}": fields(attempt=n) for n in (1, 2)}
     assert list(told(lines, "qt_events").values()) == [fields(attempt=1), fields(attempt=2)]
-    assert [line["level"] for line in lines() if line["logger"] == "qt_events"] == ["WARNING", "ERROR"]
+    assert [line["level"] for line in lines() if line["logger"] == "qt_events"] == [
+        "WARNING",
+        "ERROR",
+    ]
 
 
 async def test_slow_handlers_are_reported_with_the_fields(lines: Lines) -> None:
@@ -181,7 +198,9 @@ async def test_a_handler_in_a_thread_outlives_its_cancelled_delivery(lines: Line
 
     with ThreadPoolExecutor(1) as executor:
         subscription, watch = Subscription("unit", handler), SlowHandlerLog(Stats())
-        delivery = asyncio.create_task(deliver(EVENT, subscription, executor=executor, watch=watch, slow_after=0))
+        delivery = asyncio.create_task(
+            deliver(EVENT, subscription, executor=executor, watch=watch, slow_after=0)
+        )
         await asyncio.to_thread(begun.wait, 30)
         delivery.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -216,7 +235,11 @@ async def test_the_fields_are_bound_while_the_handler_runs_and_no_longer() -> No
 async def test_a_users_own_format_names_the_fields(root: logging.Logger) -> None:
     """With defaults, a %-format works outside of deliveries too."""
     handler = logging.StreamHandler(stream := io.StringIO())
-    handler.setFormatter(logging.Formatter("%(event_id)s %(attempt)s %(message)s", defaults=dict.fromkeys(FIELDS, "-")))
+    handler.setFormatter(
+        logging.Formatter(
+            "%(event_id)s %(attempt)s %(message)s", defaults=dict.fromkeys(FIELDS, "-")
+        )
+    )
     handler.addFilter(EventFieldsFilter())
     root.addHandler(handler)
     await deliver(EVENT, Subscription("unit", lambda _: log.warning("inside")), 2)
@@ -253,7 +276,9 @@ def test_nothing_is_configured_unasked() -> None:
         "assert logging.getLogger('qt_events').handlers == [];"
         "logging.getLogger('qt_events').error('heard'); logging.getLogger('qt_events').info('too quiet')"
     )
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert finished.stderr == "heard\n"
 
 
@@ -306,7 +331,11 @@ def test_the_environment_decides_where_the_program_does_not(
     ("options", "environment", "text"),
     [
         ({"format": "xml"}, {}, "format='xml' is no log format: use text or json"),
-        ({"level": "LOUD"}, {}, "level='LOUD' is no log level: use one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        (
+            {"level": "LOUD"},
+            {},
+            "level='LOUD' is no log level: use one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
+        ),
         ({"level": 0}, {}, "level=0 is no log level"),
         ({"level": True}, {}, "level=True is no log level"),
         ({"level": 51}, {}, "level=51 is no log level"),
@@ -316,7 +345,11 @@ def test_the_environment_decides_where_the_program_does_not(
     ],
 )
 def test_a_wrong_option_is_a_named_error(
-    root: logging.Logger, monkeypatch: pytest.MonkeyPatch, options: Any, environment: dict[str, str], text: str
+    root: logging.Logger,
+    monkeypatch: pytest.MonkeyPatch,
+    options: Any,
+    environment: dict[str, str],
+    text: str,
 ) -> None:
     """It says the choices, and nothing has changed."""
     for name, value in environment.items():
@@ -357,5 +390,7 @@ def test_the_page_about_logs_says_what_works() -> None:
     first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     for code, told in ((first, '"message": "hello"'), (second, " - - hello")):
         program = f"{code}\nimport logging; logging.getLogger('my.app').warning('hello')"
-        finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        finished = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
         assert told in finished.stderr

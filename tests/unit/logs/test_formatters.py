@@ -29,7 +29,9 @@ class Unprintable(Exception):
         raise RuntimeError("no text")
 
 
-def record(message: Any = "hello", *args: Any, error: BaseException | None = None, **extra: Any) -> logging.LogRecord:
+def record(
+    message: Any = "hello", *args: Any, error: BaseException | None = None, **extra: Any
+) -> logging.LogRecord:
     exc_info = (type(error), error, error.__traceback__) if error is not None else None
     made = logging.LogRecord("my.app", logging.WARNING, "app.py", 7, message, args, exc_info)
     made.created = NOW.timestamp()
@@ -87,9 +89,9 @@ def test_an_exception_is_type_message_and_traceback() -> None:
     assert (exception["type"], exception["message"]) == ("LookupError", "no desk")
     assert "json.decoder.JSONDecodeError: bad: line 1" in exception["traceback"]
     assert exception["traceback"].rstrip().endswith("LookupError: no desk")
-    assert as_json(record(error=raised(json.JSONDecodeError("bad", "", 0))))["exception"]["type"] == (
-        "json.decoder.JSONDecodeError"
-    )
+    assert as_json(record(error=raised(json.JSONDecodeError("bad", "", 0))))["exception"][
+        "type"
+    ] == ("json.decoder.JSONDecodeError")
 
 
 def test_an_exception_that_was_written_already() -> None:
@@ -115,7 +117,19 @@ circle.append(circle)
 
 @pytest.mark.parametrize(
     "extra",
-    [object(), float("nan"), float("inf"), {1, 2}, {(1, 2): 3}, circle, Evil(), {"deep": Evil()}, b"\xff", NOW, Evil],
+    [
+        object(),
+        float("nan"),
+        float("inf"),
+        {1, 2},
+        {(1, 2): 3},
+        circle,
+        Evil(),
+        {"deep": Evil()},
+        b"\xff",
+        NOW,
+        Evil,
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_what_json_cannot_carry_is_text(extra: Any) -> None:
@@ -136,7 +150,9 @@ def test_what_json_cannot_carry_is_text(extra: Any) -> None:
         (record("hello", error=raised(Unprintable())), "hello"),
     ],
 )
-def test_a_record_that_cannot_be_written_says_so(formatter: logging.Formatter, made: Any, told: str) -> None:
+def test_a_record_that_cannot_be_written_says_so(
+    formatter: logging.Formatter, made: Any, told: str
+) -> None:
     """logging would print a traceback between the lines instead."""
     assert told in formatter.format(made)
 
@@ -148,7 +164,10 @@ def test_an_extra_of_one_of_our_names_does_not_hide_ours() -> None:
     assert found["exception"] == "none"
 
 
-@given(message=st.text(), extra=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
+@given(
+    message=st.text(),
+    extra=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists),
+)
 def test_whatever_is_said_is_one_line_of_strict_json(message: str, extra: Any) -> None:
     """A law: newlines, surrogates, NaN and all."""
     found = as_json(record("%s", message, extra=extra))
@@ -182,7 +201,9 @@ def test_a_message_cannot_forge_a_line_or_order_a_terminal() -> None:
 def test_a_traceback_follows_indented() -> None:
     """So that no line of it passes for a record."""
     first, *rest = (
-        TextFormatter().format(record("failed", error=raised(ValueError("x\n2026 forged")), **ABOUT)).split("\n")
+        TextFormatter()
+        .format(record("failed", error=raised(ValueError("x\n2026 forged")), **ABOUT))
+        .split("\n")
     )
     assert first.endswith("correlation_id=c-1")
     assert rest[0] == "  Traceback (most recent call last):"

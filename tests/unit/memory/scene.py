@@ -35,7 +35,9 @@ class Gate:
 
     async def reaches(self, *, began: int = 0, ended: int = 0) -> None:
         async with asyncio.timeout(5), self._changed:
-            await self._changed.wait_for(lambda: len(self.began) >= began and len(self.ended) >= ended)
+            await self._changed.wait_for(
+                lambda: len(self.began) >= began and len(self.ended) >= ended
+            )
 
 
 async def run(bus: InMemoryEventBus) -> asyncio.Task[None]:

@@ -20,7 +20,8 @@ async def test_a_bus_that_does_not_run_holds_so_many_and_no_more() -> None:
     await bus.publish(event(0))
     await bus.publish(event(1))
     with pytest.raises(
-        BackpressureError, match=r"0\.05 s: 2 events are held \(max_queue_size=2\).*'gate' with 2 events"
+        BackpressureError,
+        match=r"0\.05 s: 2 events are held \(max_queue_size=2\).*'gate' with 2 events",
     ):
         await bus.publish(event(2))
     with pytest.raises(BackpressureError, match="not running"):
@@ -79,7 +80,9 @@ async def test_many_publishers_never_exceed_the_bound() -> None:
     assert len(order) == 80
     assert max(sizes) == 3
     for publisher in range(8):
-        assert [n for n in order if n // 100 == publisher] == [100 * publisher + n for n in range(10)]
+        assert [n for n in order if n // 100 == publisher] == [
+            100 * publisher + n for n in range(10)
+        ]
 
 
 async def test_a_cancelled_publish_gives_its_turn_to_the_next() -> None:

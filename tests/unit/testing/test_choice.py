@@ -20,6 +20,8 @@ def test_a_url_is_a_rabbitmq() -> None:
 @pytest.mark.parametrize("text", ["kafka://u:secret@host", "kafka", "", "[::secret"])
 def test_anything_else_is_an_error_that_says_what_there_is(text: str) -> None:
     """And does not show what may be a password."""
-    with pytest.raises(InvalidOptionError, match="there are memory, eager, rabbitmq and amqp://") as refused:
+    with pytest.raises(
+        InvalidOptionError, match="there are memory, eager, rabbitmq and amqp://"
+    ) as refused:
         Choice.of(text)
     assert "u:secret" not in str(refused.value)

@@ -66,7 +66,10 @@ def test_a_delivery_is_owed_to_each_subscription_that_hears_the_event() -> None:
 
 def test_what_is_owed_is_known_while_it_runs() -> None:
     """Confirmed, and without an outcome so far."""
-    assert [tally(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [0, 2]
+    assert [tally(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [
+        0,
+        2,
+    ]
     assert tally(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
 
 
@@ -82,20 +85,28 @@ def test_what_is_owed_is_known_while_it_runs() -> None:
         ((ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")), 5, 0),
     ],
 )
-def test_what_a_fault_may_double_is_known_as_it_strikes(entries: tuple[Any, ...], since: float, expected: int) -> None:
+def test_what_a_fault_may_double_is_known_as_it_strikes(
+    entries: tuple[Any, ...], since: float, expected: int
+) -> None:
     """Whatever is on its way, to the broker, to a handler, or back."""
     assert tally(*entries).in_flight(BOTH, since) == expected
 
 
 def test_a_fault_doubles_no_more_of_what_is_owed_than_workers_hold() -> None:
     """The rest waits on the broker."""
-    owed = [("attempted", "1", "order.placed"), ("confirmed", "1", ""), ("attempted", "2", "order.placed")]
+    owed = [
+        ("attempted", "1", "order.placed"),
+        ("confirmed", "1", ""),
+        ("attempted", "2", "order.placed"),
+    ]
     assert [tally(*owed).in_flight(BOTH, 9, held) for held in (0, 1, 5)] == [2, 3, 4]
 
 
 def test_figures_go_to_the_fault_that_struck_last() -> None:
     """By when an event was published; what came twice, by when it did."""
-    found = account(ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), HANDLED, ("attempted", "2", "x"))
+    found = account(
+        ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), HANDLED, ("attempted", "2", "x")
+    )
     assert found.lines["(before any)"] == Line(events=1, ok=1)
     assert found.lines["a kill"] == Line(struck=1, events=1, duplicated=1, failed=1)
 
@@ -117,7 +128,14 @@ def test_a_dead_letter_of_what_was_never_published_is_unexpected() -> None:
     """Or not to this subscription; it counts for the fault after which it was found."""
     with pytest.raises(AssertionError, match="1 unexpected: 1 of one"):
         account(DEAD).verify()
-    found = account(ATTEMPTED, CONFIRMED, DEAD, ("fault", "a kill", ""), ("dead", "1", "two"), ("dead", "1", "two"))
+    found = account(
+        ATTEMPTED,
+        CONFIRMED,
+        DEAD,
+        ("fault", "a kill", ""),
+        ("dead", "1", "two"),
+        ("dead", "1", "two"),
+    )
     assert found.unexpected == (("two", "1"),)
     assert found.lines["a kill"] == Line(struck=1, unexpected=1)
 
@@ -136,7 +154,9 @@ def test_a_run_in_which_nothing_happened_is_no_success() -> None:
     with pytest.raises(AssertionError, match="nothing was confirmed that one hears"):
         account().verify()
     with pytest.raises(AssertionError, match="nothing was confirmed that two hears"):
-        account(ATTEMPTED, CONFIRMED, HANDLED, subscriptions={"one": "order.#", "two": "odrer.#"}).verify()
+        account(
+            ATTEMPTED, CONFIRMED, HANDLED, subscriptions={"one": "order.#", "two": "odrer.#"}
+        ).verify()
 
 
 def test_a_dead_letter_for_another_reason_than_expected_is_no_success() -> None:
@@ -155,7 +175,9 @@ def test_publishes_that_were_never_answered_are_counted() -> None:
 
 def test_an_account_is_a_table_and_json() -> None:
     """For a page, and for programs."""
-    found = account(ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), ("attempted", "2", "x"), FAILED)
+    found = account(
+        ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), ("attempted", "2", "x"), FAILED
+    )
     assert [line.split("|")[1].strip() for line in str(found).splitlines()[2:5]] == [
         "(before any)",
         "a kill",
@@ -173,12 +195,17 @@ def test_entries_of_all_processes_are_read_once(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "made")
     ledger.note(Kind.ATTEMPTED, "1", "order.placed")
     ledger.note(Kind.CONFIRMED, "1")
-    child = multiprocessing.get_context("fork").Process(target=ledger.note, args=(Kind.HANDLED, "1", "one"))
+    child = multiprocessing.get_context("fork").Process(
+        target=ledger.note, args=(Kind.HANDLED, "1", "one")
+    )
     assert ledger.open({"one": "#"}) == 1
     child.start()
     child.join()
     assert len(list(ledger.folder.iterdir())) == 2
-    assert (ledger.open({"one": "#"}), ledger.account({"one": "#"}).total) == (0, Line(events=1, ok=1))
+    assert (ledger.open({"one": "#"}), ledger.account({"one": "#"}).total) == (
+        0,
+        Line(events=1, ok=1),
+    )
     assert [ledger.in_flight({"one": "#"}, within=seconds) for seconds in (60, 0)] == [1, 0]
 
 
@@ -193,7 +220,9 @@ def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
         assert ledger.account({"one": "#"}).total.events == 1
 
 
-def test_a_worker_finds_the_ledger_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_finds_the_ledger_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And is told what is missing."""
     monkeypatch.delenv(FOLDER, raising=False)
     with pytest.raises(InvalidOptionError, match=FOLDER):
@@ -225,7 +254,12 @@ async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path
 
     async with InMemoryEventBus() as bus:
         bus.subscribe("order.placed", ledger.keeping("one", on_loop), name="one")
-        bus.subscribe("order.placed", ledger.keeping("two", in_thread), name="two", retry=RetryPolicy(max_attempts=1))
+        bus.subscribe(
+            "order.placed",
+            ledger.keeping("two", in_thread),
+            name="two",
+            retry=RetryPolicy(max_attempts=1),
+        )
         assert await ledger.publish(bus, Event("order.placed"))
         await bus.join()
         ledger.dead(await bus.dead_letters.list())
@@ -265,7 +299,10 @@ async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
 
 async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
     """And makes up for the time."""
-    async with InMemoryEventBus() as bus, Load(bus, Ledger(tmp_path), in_flight=2, rate=1000) as load:
+    async with (
+        InMemoryEventBus() as bus,
+        Load(bus, Ledger(tmp_path), in_flight=2, rate=1000) as load,
+    ):
         await load.more(5)
         load.hold()
         await asyncio.sleep(0.05)

@@ -39,14 +39,21 @@ def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield Management(f"http://guest:guest@127.0.0.1:{server.server_port}", "amqp://localhost"), deleted
+            yield (
+                Management(
+                    f"http://guest:guest@127.0.0.1:{server.server_port}", "amqp://localhost"
+                ),
+                deleted,
+            )
         finally:
             server.shutdown()
             thread.join()
 
 
 @pytest.mark.parametrize("statuses", [(204,), (404,), (500, 404), (500, 204)])
-def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(statuses: tuple[int, ...]) -> None:
+def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(
+    statuses: tuple[int, ...],
+) -> None:
     """The broker's answer for one that dies within the call is a bare 500."""
     with answering(*statuses) as (management, deleted):
         assert management.close_connections() == 1

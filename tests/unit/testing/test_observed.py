@@ -129,9 +129,15 @@ def test_a_bus_in_real_time_has_no_clock_to_move() -> None:
 # Published
 
 
-async def test_published_events_are_found_by_class_by_pattern_and_by_what_they_say(bus: ObservedEventBus) -> None:
+async def test_published_events_are_found_by_class_by_pattern_and_by_what_they_say(
+    bus: ObservedEventBus,
+) -> None:
     """Oldest first; nobody need be subscribed."""
-    cheap, dear, other = PriceEvent.create(price=1), PriceEvent.create(price=9), Event("observed.other")
+    cheap, dear, other = (
+        PriceEvent.create(price=1),
+        PriceEvent.create(price=9),
+        Event("observed.other"),
+    )
     for event in (cheap, dear, other):
         await bus.publish(event)
     assert bus.published() == [cheap, dear, other]
@@ -152,7 +158,9 @@ async def test_a_claim_about_what_was_published_fails_with_what_was(bus: Observe
     assert lines[2].startswith("  observed.price (PriceEvent, id ...")
     assert lines[2].endswith("{'price': 1.0}")
     assert lines[3] == "    nobody is subscribed to observed.price"
-    with pytest.raises(AssertionError, match="PriceEvent with where= published: 1 time, expected 2 times"):
+    with pytest.raises(
+        AssertionError, match="PriceEvent with where= published: 1 time, expected 2 times"
+    ):
         bus.assert_published(PriceEvent, times=2, where=lambda _: True)
 
 
@@ -173,7 +181,9 @@ async def test_a_claim_before_join_says_that_join_is_missing(bus: ObservedEventB
     """The most frequent mistake."""
     bus.subscribe("a", Flaky(0).on_event)
     await bus.publish(Event("a"))
-    with pytest.raises(AssertionError, match=r"1 delivery without an outcome yet: `await bus.join\(\)` first"):
+    with pytest.raises(
+        AssertionError, match=r"1 delivery without an outcome yet: `await bus.join\(\)` first"
+    ):
         bus.assert_delivered("flaky.on_event")
     await bus.join()
     bus.assert_delivered("flaky.on_event", times=1)
@@ -191,22 +201,33 @@ async def test_a_subscription_is_named_by_its_handler_too(bus: ObservedEventBus)
     bus.assert_not_delivered(handler, filtered)
 
 
-async def test_an_unknown_subscription_is_an_error_that_lists_those_there_are(bus: ObservedEventBus) -> None:
+async def test_an_unknown_subscription_is_an_error_that_lists_those_there_are(
+    bus: ObservedEventBus,
+) -> None:
     """A misspelt name must not pass for 'never delivered'."""
     bus.subscribe("a", Flaky(0).on_event)
     with pytest.raises(UnknownSubscriptionError, match=r"there are: flaky\.on_event"):
         bus.assert_not_delivered("flaky.on_evnt")
 
 
-async def test_retries_and_dead_letters_are_claimed_by_exception_reason_and_attempts(bus: ObservedEventBus) -> None:
+async def test_retries_and_dead_letters_are_claimed_by_exception_reason_and_attempts(
+    bus: ObservedEventBus,
+) -> None:
     """A base class of the exception counts, as in `except`."""
     bus.subscribe("a", Flaky(9).on_event, retry=HOURLY)
     event = Event("a")
     await bus.publish(event)
     await bus.join()
     bus.assert_retried("flaky.on_event", event, times=2, exception=OSError)
-    bus.assert_dead_lettered("flaky.on_event", event, reason="exhausted", exception=ConnectionError, attempts=3)
-    wrongs: list[dict[str, Any]] = [{"exception": KeyError}, {"reason": "rejected"}, {"attempts": 1}, {"times": 2}]
+    bus.assert_dead_lettered(
+        "flaky.on_event", event, reason="exhausted", exception=ConnectionError, attempts=3
+    )
+    wrongs: list[dict[str, Any]] = [
+        {"exception": KeyError},
+        {"reason": "rejected"},
+        {"attempts": 1},
+        {"times": 2},
+    ]
     for wrong in wrongs:
         with pytest.raises(AssertionError, match=r"dead-lettered by flaky\.on_event"):
             bus.assert_dead_lettered("flaky.on_event", event, **wrong)
@@ -214,13 +235,17 @@ async def test_retries_and_dead_letters_are_claimed_by_exception_reason_and_atte
         bus.assert_retried("flaky.on_event", exception=KeyError)
 
 
-async def test_no_dead_letters_is_a_claim_that_fails_with_the_traceback(bus: ObservedEventBus) -> None:
+async def test_no_dead_letters_is_a_claim_that_fails_with_the_traceback(
+    bus: ObservedEventBus,
+) -> None:
     """Of the handler."""
     bus.assert_no_dead_letters()
     bus.subscribe("a", Flaky(1, Reject).on_event)
     await bus.publish(Event("a"))
     await bus.join()
-    with pytest.raises(AssertionError, match=r"(?s)1 dead letter where none was expected.*in on_event.*not yet"):
+    with pytest.raises(
+        AssertionError, match=r"(?s)1 dead letter where none was expected.*in on_event.*not yet"
+    ):
         bus.assert_no_dead_letters()
 
 
@@ -241,7 +266,9 @@ async def test_nothing_is_left_after_what_was_claimed_or_looked_at(bus: Observed
     assert bus.leftovers() == ""
 
 
-async def test_what_becomes_of_an_expected_retry_is_not_expected_with_it(bus: ObservedEventBus) -> None:
+async def test_what_becomes_of_an_expected_retry_is_not_expected_with_it(
+    bus: ObservedEventBus,
+) -> None:
     """A dead letter after it is news."""
     bus.subscribe("a", Flaky(9).on_event, retry=HOURLY)
     await bus.publish(Event("a"))

@@ -117,7 +117,9 @@ def test_an_end_goes_through_too(proxy: Proxy, client: socket.socket, echo: Echo
 def test_a_url_goes_through_the_proxy_with_all_its_parts(proxy: Proxy) -> None:
     """User, password, vhost and query are those of the target's URL."""
     through = f"127.0.0.1:{proxy.port}"
-    assert proxy.url_for("amqp://guest:p%40ss@localhost:5672//") == f"amqp://guest:p%40ss@{through}//"
+    assert (
+        proxy.url_for("amqp://guest:p%40ss@localhost:5672//") == f"amqp://guest:p%40ss@{through}//"
+    )
     assert proxy.url_for("amqp://localhost/v?heartbeat=4") == f"amqp://{through}/v?heartbeat=4"
 
 
@@ -144,7 +146,9 @@ def test_some_connections_can_be_reset(proxy: Proxy) -> None:
     assert alive == 1
 
 
-def test_in_a_black_hole_nothing_comes_until_it_is_healed(proxy: Proxy, client: socket.socket) -> None:
+def test_in_a_black_hole_nothing_comes_until_it_is_healed(
+    proxy: Proxy, client: socket.socket
+) -> None:
     """Open connections stay open, new ones are accepted, nobody answers; healed, what was sent arrives."""
     proxy.black_hole()
     client.sendall(b"held")
@@ -178,7 +182,9 @@ def test_a_black_hole_hides_a_reset(proxy: Proxy, client: socket.socket, echo: E
     until(lambda: echo.ends == ["reset"])
 
 
-def test_a_forgotten_connection_stays_silent(proxy: Proxy, client: socket.socket, echo: Echo) -> None:
+def test_a_forgotten_connection_stays_silent(
+    proxy: Proxy, client: socket.socket, echo: Echo
+) -> None:
     """Neither end is told, healing changes nothing, and new connections work."""
     assert proxy.forget() == 1
     client.sendall(b"lost")
@@ -226,7 +232,9 @@ def test_a_throttle_holds_throughput(proxy: Proxy, client: socket.socket) -> Non
     assert time.monotonic() - started >= 0.19
 
 
-def test_a_cut_keeps_back_the_end_and_resets(proxy: Proxy, client: socket.socket, echo: Echo) -> None:
+def test_a_cut_keeps_back_the_end_and_resets(
+    proxy: Proxy, client: socket.socket, echo: Echo
+) -> None:
     """Once: the next connection is whole."""
     proxy.cut("from_target", keep=3)
     client.sendall(b"a whole frame")

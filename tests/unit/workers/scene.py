@@ -109,11 +109,19 @@ def order(symbol: str = "A", side: Side = Side.BUY, *, day: date = MONDAY, **cha
     """A wish to trade a hundred of a symbol at 10."""
     fields = {"size": 100, "price": 10.0, "share": 0.1, "confidence": 0.7}
     names = {"strategy_id": "momentum", "model": "XGBoost v1"}
-    return Order(order_id=order_id(day, symbol), symbol=symbol, side=side, **(fields | names | changes))
+    return Order(
+        order_id=order_id(day, symbol), symbol=symbol, side=side, **(fields | names | changes)
+    )
 
 
 def trade(
-    symbol: str = "A", side: Side = Side.BUY, size: int = 100, price: float = 10.0, *, day: date = MONDAY, **more: Any
+    symbol: str = "A",
+    side: Side = Side.BUY,
+    size: int = 100,
+    price: float = 10.0,
+    *,
+    day: date = MONDAY,
+    **more: Any,
 ) -> Trade:
     """A trade that somebody enters."""
     fields = {"strategy_id": "momentum", "model": "XGBoost v1", "pnl_cents": None} | more

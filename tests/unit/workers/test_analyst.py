@@ -17,15 +17,25 @@ from workers.sg_ai import StrategyGenerator
 from workers.store import Store
 
 FOUR = (MetaStrategyController, StrategyGenerator, ContinuousLearningManager, OppRank)
-KNOWN, DAYS = read_market()[260:325], read_market()[325:365]  # in the summer of 2008 each has things to announce
+KNOWN, DAYS = (
+    read_market()[260:325],
+    read_market()[325:365],
+)  # in the summer of 2008 each has things to announce
 
 Make = type[Analyst]
-each_analyst = pytest.mark.parametrize("make", FOUR, ids=[analyst.announces.event_source for analyst in FOUR])
+each_analyst = pytest.mark.parametrize(
+    "make", FOUR, ids=[analyst.announces.event_source for analyst in FOUR]
+)
 
 
 def said(*scenes: Scene) -> dict[str, Any]:
     """All that was told in these processes, by the events' ids; market.closed is not theirs."""
-    told = [event for scene in scenes for event in scene.events if not isinstance(event, MarketClosedEvent)]
+    told = [
+        event
+        for scene in scenes
+        for event in scene.events
+        if not isinstance(event, MarketClosedEvent)
+    ]
     return {event.id: event.payload for event in told}
 
 
@@ -44,7 +54,9 @@ async def replay(days: list[Close], *scenes: Scene) -> None:
 
 
 @each_analyst
-async def test_two_processes_decide_as_one_alone_would(make: Make, scene: Scene, other: Scene, tmp_path: Path) -> None:
+async def test_two_processes_decide_as_one_alone_would(
+    make: Make, scene: Scene, other: Scene, tmp_path: Path
+) -> None:
     """Each hears every second day, and goes on where the other stopped: nothing is kept in a process."""
     make(scene.bus, scene.store)
     make(other.bus, other.store)
@@ -72,7 +84,9 @@ async def test_says_each_day_that_it_is_done(make: Make, scene: Scene) -> None:
 
 
 @each_analyst
-async def test_tells_the_announcement_before_it_says_that_it_is_done(make: Make, scene: Scene) -> None:
+async def test_tells_the_announcement_before_it_says_that_it_is_done(
+    make: Make, scene: Scene
+) -> None:
     """Whoever hears of the step may already have heard what it rests on."""
     analyst = make(scene.bus, scene.store)
     await replay(DAYS, scene)
@@ -97,7 +111,9 @@ async def test_the_same_day_twice_changes_nothing(make: Make, scene: Scene) -> N
 
 
 @each_analyst
-async def test_of_a_day_long_past_nothing_is_announced(make: Make, scene: Scene, other: Scene) -> None:
+async def test_of_a_day_long_past_nothing_is_announced(
+    make: Make, scene: Scene, other: Scene
+) -> None:
     """Delivered once more when the market has moved on: nothing changes, in any process."""
     analyst = make(scene.bus, scene.store)
     make(other.bus, other.store)
@@ -108,7 +124,10 @@ async def test_of_a_day_long_past_nothing_is_announced(make: Make, scene: Scene,
         for process in (scene, other):
             await process.say(MarketClosedEvent.create(day=close.day, closes=close.closes))
     assert (other.heard(make.announces), len(scene.heard(make.announces))) == ([], told)
-    assert (await analyst.announcements.all(), await scene.store.policies.history()) == (kept, policies)
+    assert (await analyst.announcements.all(), await scene.store.policies.history()) == (
+        kept,
+        policies,
+    )
     assert len(scene.heard(AnalyzedEvent)) == len(DAYS) + 1  # it has gone on
 
 

@@ -6,7 +6,9 @@ from workers.analytics import BOOK, Analytics, Question, profit_by
 from workers.executor import executed
 from workers.store import Trade
 
-MOVED = StrategyPromotedEvent.create(strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE)
+MOVED = StrategyPromotedEvent.create(
+    strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
+)
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +16,9 @@ def _analytics(scene: Scene) -> None:
     Analytics(scene.bus, scene.store)
 
 
-def sale(symbol: str, cents: int, strategy_id: str = "momentum", model: str = "XGBoost v1") -> Trade:
+def sale(
+    symbol: str, cents: int, strategy_id: str = "momentum", model: str = "XGBoost v1"
+) -> Trade:
     return trade(symbol, Side.SELL, strategy_id=strategy_id, model=model, pnl_cents=cents)
 
 

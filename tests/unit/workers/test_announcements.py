@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from qt_events import Event, HealthStatusChangedEvent, ModelPromotedEvent, PolicyUpdated, PolicyUpdatedEvent, RiskMode
+from qt_events import (
+    Event,
+    HealthStatusChangedEvent,
+    ModelPromotedEvent,
+    PolicyUpdated,
+    PolicyUpdatedEvent,
+    RiskMode,
+)
 from tests.unit.workers.scene import MONDAY, Scene, policy
 from workers.announcements import Announcements, Heard, UnknownAnnouncementError, key_of
 from workers.events import MarketClosedEvent, once
@@ -37,7 +44,9 @@ def unreadable(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene.store.documents, "get", away)
 
 
-async def test_what_was_heard_is_not_looked_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_heard_is_not_looked_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A broadcast is all it takes: the database is not asked."""
     heard = listening(scene)
     await scene.announce(PolicyUpdatedEvent, **policy())
@@ -82,18 +91,27 @@ async def test_each_key_has_an_announcement_of_its_own(scene: Scene) -> None:
     """The last of each model, by name."""
     for name, version in (("XGBoost", "v1"), ("LightGBM", "v1"), ("XGBoost", "v2")):
         day = MONDAY if version == "v1" else TUESDAY
-        await scene.announce(ModelPromotedEvent, day, model_name=name, old_version=None, new_version=version)
+        await scene.announce(
+            ModelPromotedEvent, day, model_name=name, old_version=None, new_version=version
+        )
     models: Heard[Any] = Heard(Announcements(scene.store.documents, ModelPromotedEvent))
     known = await models.at(await scene.rests_on())
-    assert [(name, model.new_version) for name, model in known.items()] == [("LightGBM", "v1"), ("XGBoost", "v2")]
-    assert len({event.id for event in scene.heard(ModelPromotedEvent)}) == 3  # two of them on one day
+    assert [(name, model.new_version) for name, model in known.items()] == [
+        ("LightGBM", "v1"),
+        ("XGBoost", "v2"),
+    ]
+    assert (
+        len({event.id for event in scene.heard(ModelPromotedEvent)}) == 3
+    )  # two of them on one day
 
 
 async def test_an_announcement_is_kept_as_it_was_told(scene: Scene) -> None:
     """With the id of its event and its day; the ids are what a step names."""
     await scene.announce(PolicyUpdatedEvent, **policy())
     (event,) = scene.heard(PolicyUpdatedEvent)
-    announcements: Announcements[PolicyUpdated] = Announcements(scene.store.documents, PolicyUpdatedEvent)
+    announcements: Announcements[PolicyUpdated] = Announcements(
+        scene.store.documents, PolicyUpdatedEvent
+    )
     assert await announcements.all() == {"": (event.id, MONDAY, event.payload)}
     assert await announcements.ids() == {"policy.updated/": event.id}
 

@@ -88,12 +88,19 @@ async def test_those_who_ask_at_once_read_each_trade_once(books: Books) -> None:
 sizes, prices = st.integers(1, 1000), st.integers(1, 100_000).map(lambda mills: mills / 1000)
 
 
-@given(st.lists(st.tuples(st.sampled_from("ABC"), sizes, prices), max_size=8), st.permutations(range(8)))
-def test_the_order_of_a_days_trades_does_not_matter(traded: list[tuple[str, int, float]], order: list[int]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from("ABC"), sizes, prices), max_size=8),
+    st.permutations(range(8)),
+)
+def test_the_order_of_a_days_trades_does_not_matter(
+    traded: list[tuple[str, int, float]], order: list[int]
+) -> None:
     """They are told in any order; the day ends in the same books."""
     trades: list[Trade] = []
     for index, (symbol, size, price) in enumerate(traded):
-        trades.append(trade(symbol, size=size, price=price, day=MONDAY)._replace(order_id=str(index)))
+        trades.append(
+            trade(symbol, size=size, price=price, day=MONDAY)._replace(order_id=str(index))
+        )
     shuffled = [trades[index] for index in order if index < len(trades)]
     first, second = Portfolio(), Portfolio()
     first.enter_all(trades)
@@ -107,8 +114,13 @@ def test_no_money_is_made_or_lost_by_entering(traded: list[tuple[str, int, float
     trades = []
     for index, (symbol, size, paid, got) in enumerate(traded):
         trades.append(trade(symbol, size=size, price=paid)._replace(order_id=f"{index}b"))
-        trades.append(trade(symbol, Side.SELL, size, got, day=TUESDAY)._replace(order_id=f"{index}s"))
+        trades.append(
+            trade(symbol, Side.SELL, size, got, day=TUESDAY)._replace(order_id=f"{index}s")
+        )
     portfolio = Portfolio()
     portfolio.enter_all(trades)
-    moved = [settlement(each.side, each.size, each.price) * (1 if each.side is Side.SELL else -1) for each in trades]
+    moved = [
+        settlement(each.side, each.size, each.price) * (1 if each.side is Side.SELL else -1)
+        for each in trades
+    ]
     assert (portfolio.cash, portfolio.positions) == (START_CENTS + sum(moved), {})

@@ -31,7 +31,9 @@ async def test_puts_a_first_version_of_every_model_to_work(scene: Scene) -> None
 async def test_a_better_challenger_takes_the_place(scene: Scene) -> None:
     """By its hit rate in the shadow of the version at work."""
     await scene.market(A=WAVES)
-    later = [event.payload for event in scene.heard(ModelPromotedEvent) if event.payload.old_version]
+    later = [
+        event.payload for event in scene.heard(ModelPromotedEvent) if event.payload.old_version
+    ]
     assert later
     for model in later:
         shadow = model.shadow_performance
@@ -64,7 +66,10 @@ def test_a_model_goes_on_as_the_last_days_went_or_turns_round(model: str, rises:
     for day, closes in days(A=[100.0, 101.0, 102.0, 103.0]):
         history.add(day, closes)
     promoted = ModelPromotedEvent.create(
-        model_name=model, old_version=None, new_version="v7", metrics={"lookback": 2, "hit_rate": 0.6}
+        model_name=model,
+        old_version=None,
+        new_version="v7",
+        metrics={"lookback": 2, "hit_rate": 0.6},
     ).payload
     assert forecasts_rise(promoted, history) is rises
     assert Version.of(promoted) == Version(7, 2)

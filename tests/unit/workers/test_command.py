@@ -18,7 +18,9 @@ def _commands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether or not the package is installed here; and no setting of this machine's."""
     names = ("analytics", "feed")
     monkeypatch.setattr(
-        cli, "entry_points", lambda group: [EntryPoint(name, f"workers.command:{name}", group) for name in names]
+        cli,
+        "entry_points",
+        lambda group: [EntryPoint(name, f"workers.command:{name}", group) for name in names],
     )
     monkeypatch.delenv("QT_DATABASE_URL", raising=False)
 
@@ -68,7 +70,9 @@ def test_analytics_asks_the_fleets_database(
     assert json.loads(capsys.readouterr().out) == {"XGBoost v1": 1184.25}
 
 
-@pytest.mark.parametrize(("options", "said"), [((), "no position has been closed yet"), (("--json",), "{}")])
+@pytest.mark.parametrize(
+    ("options", "said"), [((), "no position has been closed yet"), (("--json",), "{}")]
+)
 def test_an_empty_database_has_no_answer(
     database: str, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
 ) -> None:
@@ -94,7 +98,12 @@ def test_feed_refuses_a_database_that_is_in_use(
 ) -> None:
     """Ids and days of two replays would collide; it says which option to give. Nothing is fed, no broker asked."""
     asyncio.run(store.prices.add(MONDAY, {"A": 1.0}))
-    assert qt_events("feed", "--database", database, "--broker", "amqp://guest@127.0.0.1:1//", "--days", "1") == 1
+    assert (
+        qt_events(
+            "feed", "--database", database, "--broker", "amqp://guest@127.0.0.1:1//", "--days", "1"
+        )
+        == 1
+    )
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "the database holds what another replay left: give --database" in err

@@ -60,7 +60,9 @@ def test_a_line_is_read_once_and_whole(crew: Crew, tmp_path: Path) -> None:
     """What has no end yet is read when it has."""
     go_on = tmp_path / "go_on"
     os.mkfifo(go_on)
-    crew.start("one", ["sh", "-c", f"printf 'first\\nsec'; read word < {go_on}; printf 'ond\\nrest'"])
+    crew.start(
+        "one", ["sh", "-c", f"printf 'first\\nsec'; read word < {go_on}; printf 'ond\\nrest'"]
+    )
     while not crew.tail("one").endswith("sec"):
         assert crew.status("one") is None
     assert crew.new_lines("one") == ["first"]
@@ -94,14 +96,20 @@ def test_the_last_line_of_a_named_error_is_what_it_says(last: str) -> None:
     assert complaint(f"Traceback (most recent call last):\n  raise\n{last}") == SENTENCE
 
 
-@pytest.mark.parametrize("last", ["", "worker: Warm shutdown", "KeyError: 'a'", "qt-events: gone\nand more"])
+@pytest.mark.parametrize(
+    "last", ["", "worker: Warm shutdown", "KeyError: 'a'", "qt-events: gone\nand more"]
+)
 def test_other_last_lines_are_none(last: str) -> None:
     """A KeyError says nothing without its traceback."""
     assert complaint(f"first\n{last}") is None
 
 
-@pytest.mark.parametrize(("end", "says"), [("exit 2", "no"), ("exit 0", None), ("kill -9 $$", None)])
-def test_only_one_that_ended_by_itself_and_badly_complains(crew: Crew, end: str, says: str | None) -> None:
+@pytest.mark.parametrize(
+    ("end", "says"), [("exit 2", "no"), ("exit 0", None), ("kill -9 $$", None)]
+)
+def test_only_one_that_ended_by_itself_and_badly_complains(
+    crew: Crew, end: str, says: str | None
+) -> None:
     """What a killed one said last was no reason."""
     crew.start("one", ["sh", "-c", f"echo 'qt-events: no'; {end}"])
     crew.wait("one", PATIENCE)
@@ -115,7 +123,9 @@ def test_programs_are_those_of_this_python(crew: Crew) -> None:
     assert crew.status("which") == 0
 
 
-@pytest.mark.parametrize(("status", "words"), [(1, "ended with status 1"), (-9, "was killed by SIGKILL")])
+@pytest.mark.parametrize(
+    ("status", "words"), [(1, "ended with status 1"), (-9, "was killed by SIGKILL")]
+)
 def test_a_status_is_told_in_words(status: int, words: str) -> None:
     """As waitpid gives it: negative for a signal."""
     assert told(status) == words

@@ -47,7 +47,17 @@ def test_the_live_display_shows_it_all_on_any_terminal(width: int) -> None:
     console = Console(file=StringIO(), width=width, record=True)
     console.print(frame("bar", progress(failed=3), [1.0, 2.0, 3.0], "in memory"))
     text = console.export_text()
-    for word in ("market.closed", "1,200", "1,199", " 3 ", "DEFENSIVE", "CRITICAL", "98,765.43", "-12.34%", "1,234"):
+    for word in (
+        "market.closed",
+        "1,200",
+        "1,199",
+        " 3 ",
+        "DEFENSIVE",
+        "CRITICAL",
+        "98,765.43",
+        "-12.34%",
+        "1,234",
+    ):
         assert word in text
     assert "…" not in text
 
@@ -73,7 +83,9 @@ FIGURES: dict[str, Any] = {
     "executor": {"trades": 1234, "positions": {"A": 1500, "B": 2}},
     "analytics": {"profit_by_strategy": {"core": 1234.5, "momentum": -7.25}, "profit_by_model": {}},
 }
-RESULT = Result(days=1008, trades=1234, final_equity=98_765.43, largest_drawdown=-0.1766, components=FIGURES)
+RESULT = Result(
+    days=1008, trades=1234, final_equity=98_765.43, largest_drawdown=-0.1766, components=FIGURES
+)
 SUMMARY = Summary(
     **dict(RESULT),
     events={"market.closed": 1008},
@@ -104,10 +116,14 @@ def test_shows_what_a_fleet_came_to(capsys: pytest.CaptureFixture[str]) -> None:
         "momentum -7.25",
     ):
         assert line_of.split() in lines
-    assert not [words for words in lines if words[:1] == ["retries"] or words[:2] == ["dead", "letters"]]
+    assert not [
+        words for words in lines if words[:1] == ["retries"] or words[:2] == ["dead", "letters"]
+    ]
 
 
-def test_shows_what_went_over_the_bus_where_there_was_only_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_what_went_over_the_bus_where_there_was_only_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Events, deliveries, retries, dead letters: a fleet's are counted by others."""
     lines = shown(SUMMARY, capsys)
     assert ["retries", "3"] in lines
@@ -132,7 +148,9 @@ def test_a_figure_is_said_in_words(value: Any, words: str) -> None:
     assert _words(value) == words
 
 
-@pytest.mark.parametrize(("value", "words"), [(None, "none"), (True, "True"), ([], "none"), (1234.5, "1,234.5")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(None, "none"), (True, "True"), ([], "none"), (1234.5, "1,234.5")]
+)
 def test_a_figure_in_words(value: object, words: str) -> None:
     """Nothing is none, whatever it is nothing of."""
     assert _words(value) == words

@@ -22,12 +22,19 @@ def _ensemble(scene: Scene) -> None:
 async def promote(scene: Scene, name: str, hit_rate: float, version: str = "v1") -> None:
     metrics = {"hit_rate": hit_rate, "lookback": 1}
     await scene.announce(
-        ModelPromotedEvent, MONDAY, model_name=name, old_version=None, new_version=version, metrics=metrics
+        ModelPromotedEvent,
+        MONDAY,
+        model_name=name,
+        old_version=None,
+        new_version=version,
+        metrics=metrics,
     )
 
 
 async def scored(scene: Scene) -> SignalsScored:
-    step = SignalsGeneratedEvent.create(day=TUESDAY, rests_on=await scene.rests_on(), signals=[SIGNAL])
+    step = SignalsGeneratedEvent.create(
+        day=TUESDAY, rests_on=await scene.rests_on(), signals=[SIGNAL]
+    )
     await scene.say(step)
     payload: SignalsScored = scene.last(SignalsScoredEvent)
     return payload
@@ -71,11 +78,18 @@ async def test_a_day_long_past_is_ignored(scene: Scene) -> None:
     await scene.keep(A=[*RISING, 102.0])
     await promote(scene, "XGBoost", 0.6)
     for day in (TUESDAY, TUESDAY + timedelta(1), TUESDAY):
-        await scene.say(SignalsGeneratedEvent.create(day=day, rests_on=await scene.rests_on(), signals=[SIGNAL]))
-    assert [event.payload.day for event in scene.heard(SignalsScoredEvent)] == [TUESDAY, TUESDAY + timedelta(1)]
+        await scene.say(
+            SignalsGeneratedEvent.create(day=day, rests_on=await scene.rests_on(), signals=[SIGNAL])
+        )
+    assert [event.payload.day for event in scene.heard(SignalsScoredEvent)] == [
+        TUESDAY,
+        TUESDAY + timedelta(1),
+    ]
 
 
-async def test_the_same_step_again_has_the_same_answer_in_any_process(scene: Scene, other: Scene) -> None:
+async def test_the_same_step_again_has_the_same_answer_in_any_process(
+    scene: Scene, other: Scene
+) -> None:
     """One that has heard of no model yet looks it up."""
     await scene.keep(A=RISING)
     await promote(scene, "XGBoost", 0.6)
@@ -88,7 +102,9 @@ async def test_the_same_step_again_has_the_same_answer_in_any_process(scene: Sce
 def test_of_equals_the_last_by_name_judges(hit_rates: list[tuple[str, float]]) -> None:
     """The order in which they are known decides nothing."""
     models = [
-        ModelPromotedEvent.create(model_name=name, old_version=None, new_version="v1", metrics={"hit_rate": rate})
+        ModelPromotedEvent.create(
+            model_name=name, old_version=None, new_version="v1", metrics={"hit_rate": rate}
+        )
         for name, rate in hit_rates
     ]
     assert best(model.payload for model in models).model_name == "XGBoost"

@@ -1,21 +1,35 @@
 import pytest
 
-from qt_events import Event, HealthStatusChangedEvent, ModelPromotedEvent, Stage, StrategyPromotedEvent
+from qt_events import (
+    Event,
+    HealthStatusChangedEvent,
+    ModelPromotedEvent,
+    Stage,
+    StrategyPromotedEvent,
+)
 from tests.unit.workers.scene import Scene
 from workers.event_logger import EventLogger
 
 
-async def test_logs_changes_of_stages_and_of_health(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+async def test_logs_changes_of_stages_and_of_health(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     """One line each, with all that was said; what others log it leaves to them."""
     caplog.set_level("INFO", "workers.event_logger")
     EventLogger(scene.bus, scene.store)
     await scene.say(
-        StrategyPromotedEvent.create(strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE),
+        StrategyPromotedEvent.create(
+            strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
+        ),
         ModelPromotedEvent.create(model_name="XGBoost", old_version=None, new_version="v1"),
-        HealthStatusChangedEvent.create(old_status="HEALTHY", new_status="CRITICAL", component="Feed", reason="late"),
+        HealthStatusChangedEvent.create(
+            old_status="HEALTHY", new_status="CRITICAL", component="Feed", reason="late"
+        ),
         Event("unheard.of"),
     )
-    first, second = (each.getMessage() for each in caplog.records if each.name == "workers.event_logger")
+    first, second = (
+        each.getMessage() for each in caplog.records if each.name == "workers.event_logger"
+    )
     assert first.startswith("strategy.promoted from sg_ai: ")
     assert "'strategy_id': 'core'" in first
     assert second.startswith("health.status_changed from system_health_monitor: ")

@@ -26,7 +26,9 @@ async def executor(scene: Scene) -> Executor:
 async def approve(scene: Scene, *orders: Order, day: int = 0) -> None:
     today = MONDAY + timedelta(day)
     await scene.store.prices.add(today, {"A": 10.0, "B": 10.0, "C": 10.0})
-    step = OrdersApprovedEvent.create(day=today, rests_on=await scene.rests_on(), orders=list(orders), refused={})
+    step = OrdersApprovedEvent.create(
+        day=today, rests_on=await scene.rests_on(), orders=list(orders), refused={}
+    )
     await scene.say(step)
 
 
@@ -34,7 +36,9 @@ def trades(scene: Scene) -> list[tuple[str, Side]]:
     return [(event.payload.symbol, event.payload.side) for event in scene.heard(TradeExecutedEvent)]
 
 
-async def test_tells_each_trade_and_then_the_end_of_trading(scene: Scene, executor: Executor) -> None:
+async def test_tells_each_trade_and_then_the_end_of_trading(
+    scene: Scene, executor: Executor
+) -> None:
     """At the price that was approved, under the order's id; and keeps it in its books."""
     await approve(scene, order("A"))
     assert scene.last(TradeExecutedEvent) == {
@@ -62,7 +66,13 @@ async def test_a_day_without_orders_ends_too(scene: Scene) -> None:
 async def test_sales_come_first_then_purchases_by_rank(scene: Scene) -> None:
     """The best opportunity before the others, for the cash may not do for all."""
     await approve(scene, order("B"))
-    await approve(scene, order("A", day=TUESDAY), order("C", day=TUESDAY), order("B", Side.SELL, day=TUESDAY), day=1)
+    await approve(
+        scene,
+        order("A", day=TUESDAY),
+        order("C", day=TUESDAY),
+        order("B", Side.SELL, day=TUESDAY),
+        day=1,
+    )
     assert trades(scene)[1:] == [("B", Side.SELL), ("C", Side.BUY), ("A", Side.BUY)]
 
 
@@ -84,7 +94,12 @@ async def test_nothing_is_bought_beyond_the_cash(scene: Scene, executor: Executo
 async def test_what_sales_bring_may_be_spent_on_the_same_day(scene: Scene) -> None:
     """That is why they come first."""
     await approve(scene, order("A", size=9900))
-    await approve(scene, order("B", size=9000, day=TUESDAY), order("A", Side.SELL, size=9900, day=TUESDAY), day=1)
+    await approve(
+        scene,
+        order("B", size=9000, day=TUESDAY),
+        order("A", Side.SELL, size=9900, day=TUESDAY),
+        day=1,
+    )
     assert trades(scene) == [("A", Side.BUY), ("A", Side.SELL), ("B", Side.BUY)]
 
 
@@ -95,7 +110,9 @@ async def test_a_sale_tells_its_profit(scene: Scene) -> None:
     assert scene.last(TradeExecutedEvent).pnl == 100 * 1.0 - 2 * 0.5
 
 
-async def test_delivered_again_it_trades_nothing_twice(scene: Scene, other: Scene, executor: Executor) -> None:
+async def test_delivered_again_it_trades_nothing_twice(
+    scene: Scene, other: Scene, executor: Executor
+) -> None:
     """In any process: the same events by their ids, and books with each trade once."""
     asked = [order("A"), order("B")]
     await approve(scene, *asked)
@@ -103,7 +120,9 @@ async def test_delivered_again_it_trades_nothing_twice(scene: Scene, other: Scen
     Executor(other.bus, other.store)
     await approve(other, *asked)
     told = [
-        event for event in scene.events + other.events if isinstance(event, TradeExecutedEvent | TradingClosedEvent)
+        event
+        for event in scene.events + other.events
+        if isinstance(event, TradeExecutedEvent | TradingClosedEvent)
     ]
     assert len(told) == 9
     assert len({event.id for event in told}) == 3
@@ -125,30 +144,43 @@ async def test_a_process_that_ends_half_way_is_continued_by_another(
         await executor.account.trades.add("executor", trade)
 
     monkeypatch.setattr(executor.account, "enter", crash_at_second)
-    step = OrdersApprovedEvent.create(day=MONDAY, rests_on={}, orders=[order("A"), order("B"), order("C")], refused={})
+    step = OrdersApprovedEvent.create(
+        day=MONDAY, rests_on={}, orders=[order("A"), order("B"), order("C")], refused={}
+    )
     await scene.store.prices.add(MONDAY, {"A": 10.0})
     with pytest.raises(OSError, match="crash"):
         await executor.on_orders_approved(step)
     await scene.bus.join()
     continued = Executor(other.bus, other.store)
     await other.say(step)
-    first, again = ([event.id for event in each.heard(TradeExecutedEvent)] for each in (scene, other))
+    first, again = (
+        [event.id for event in each.heard(TradeExecutedEvent)] for each in (scene, other)
+    )
     assert (len(first), len(again)) == (2, 3)
     assert set(first) < set(again)
-    assert other.last(TradingClosedEvent).trades == len((await continued.account.at(MONDAY))[1]) == 3
+    assert (
+        other.last(TradingClosedEvent).trades == len((await continued.account.at(MONDAY))[1]) == 3
+    )
 
 
 async def test_a_day_long_past_is_ignored(scene: Scene) -> None:
     """Its books are closed."""
     await scene.store.prices.add(TUESDAY, {"A": 10.0})
     await approve(scene, order("A"))
-    assert [type(event) for event in scene.events] == [OpportunitiesUpdatedEvent, OrdersApprovedEvent]
+    assert [type(event) for event in scene.events] == [
+        OpportunitiesUpdatedEvent,
+        OrdersApprovedEvent,
+    ]
 
 
 def test_a_trades_id_says_which_trade_it_is() -> None:
     """The order's id alone: whatever else is said of it, it happens once."""
     one = Trade("20240101-A", MONDAY, "A", Side.BUY, 100, 10.0, "momentum", "XGBoost v1", None)
-    assert executed(one).id == executed(one._replace(size=99)).id != executed(one._replace(order_id="20240102-A")).id
+    assert (
+        executed(one).id
+        == executed(one._replace(size=99)).id
+        != executed(one._replace(order_id="20240102-A")).id
+    )
 
 
 wishes = st.lists(
@@ -158,7 +190,9 @@ wishes = st.lists(
 
 
 @given(wishes, st.permutations("ABCDEF"))
-def test_the_account_is_never_overdrawn(wanted: list[tuple[str, int, int]], ranking: list[str]) -> None:
+def test_the_account_is_never_overdrawn(
+    wanted: list[tuple[str, int, int]], ranking: list[str]
+) -> None:
     """Whatever is approved, and in whichever order it is ranked."""
     portfolio = Portfolio()
     orders = [order(symbol, size=size, price=mills / 1000) for symbol, size, mills in wanted]

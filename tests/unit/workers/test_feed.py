@@ -44,7 +44,9 @@ def announced(word: Word) -> str:
 
 def checked(day: date = MONDAY, **rests_on: str) -> HealthCheckedEvent:
     figures = {"equity": 99.0, "drawdown": 0.0, "largest_drawdown": 0.0, "trades": 3}
-    return HealthCheckedEvent.create(day=day, status=HealthStatus.HEALTHY, rests_on=rests_on, **figures)
+    return HealthCheckedEvent.create(
+        day=day, status=HealthStatus.HEALTHY, rests_on=rests_on, **figures
+    )
 
 
 class System:
@@ -59,7 +61,9 @@ class System:
     async def on_market_closed(self, event: MarketClosedEvent) -> None:
         if self.hears():
             for word in self.analysts:
-                await self.bus.publish(analyzed(word, event.payload.day, **{announced(word): str(event.payload.day)}))
+                await self.bus.publish(
+                    analyzed(word, event.payload.day, **{announced(word): str(event.payload.day)})
+                )
 
     async def on_trading_opened(self, event: TradingOpenedEvent) -> None:
         if self.ends and self.hears():
@@ -124,7 +128,9 @@ async def test_what_is_said_of_another_day_is_no_answer(scene: Scene) -> None:
     assert (await day).day == TUESDAY
 
 
-async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(scene: Scene) -> None:
+async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(
+    scene: Scene,
+) -> None:
     """Merged: the last word of each."""
     System(scene)
     feed = new_feed(scene)
@@ -187,7 +193,9 @@ async def test_silence_ends_in_an_error_that_names_who_is_silent(scene: Scene) -
     System(scene, analysts=[PolicyAnalyzedEvent, StrategyAnalyzedEvent])
     with pytest.raises(SilenceError) as silence:
         await new_feed(scene, timeout=0.5).trade(close())
-    assert str(silence.value).startswith("2024-01-01: clm, opprank did not report within 0.5 s; is every subscription")
+    assert str(silence.value).startswith(
+        "2024-01-01: clm, opprank did not report within 0.5 s; is every subscription"
+    )
     assert silence.value.__cause__ is None
 
 
@@ -198,7 +206,9 @@ async def test_silence_after_the_opening_is_nobodys_in_particular(scene: Scene) 
         await new_feed(scene, timeout=0.5).trade(close())
 
 
-async def test_a_broker_that_is_away_is_not_called_silence(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_is_away_is_not_called_silence(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PublishTimeoutError is a TimeoutError too: the operator must read what it says."""
     feed = new_feed(scene, timeout=0.1)
     monkeypatch.setattr(module, "PAUSE", 0.01)
@@ -211,7 +221,9 @@ async def test_a_broker_that_is_away_is_not_called_silence(scene: Scene, monkeyp
         await feed.trade(close())
 
 
-async def test_a_broker_that_comes_back_gets_the_same_event(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_comes_back_gets_the_same_event(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever had become of the first: its id stays."""
     System(scene)
     monkeypatch.setattr(module, "PAUSE", 0.01)
@@ -249,10 +261,20 @@ async def test_a_word_that_names_what_others_announce_is_refused(scene: Scene, w
     for name in [*others, mine.removesuffix("/"), f"x{mine}", ""]:
         await scene.say(word(MONDAY, **{mine: "new", name: "old"}))
         (letter,) = await scene.bus.dead_letters.list()
-        assert (letter.reason, letter.exception_type) == ("rejected", f"{NotItsOwnError.__module__}.NotItsOwnError")
-        assert letter.message == f"{who.event_type} of 2024-01-01 may name what is {mine}..., and names {name!r}"
+        assert (letter.reason, letter.exception_type) == (
+            "rejected",
+            f"{NotItsOwnError.__module__}.NotItsOwnError",
+        )
+        assert (
+            letter.message
+            == f"{who.event_type} of 2024-01-01 may name what is {mine}..., and names {name!r}"
+        )
         await scene.bus.dead_letters.discard(letter.id)
-    assert "new" not in [name for event in scene.heard(TradingOpenedEvent) for name in event.payload.rests_on.values()]
+    assert "new" not in [
+        name
+        for event in scene.heard(TradingOpenedEvent)
+        for name in event.payload.rests_on.values()
+    ]
     assert not day.done()
     day.cancel()
 

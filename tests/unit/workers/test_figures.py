@@ -32,29 +32,49 @@ async def test_nothing_happened_yet(scene: Scene) -> None:
 async def test_tells_what_each_component_came_to(scene: Scene) -> None:
     """From the database alone."""
     await scene.store.policies.set_risk_mode(RiskMode.NORMAL, since=MONDAY)
-    await scene.announce(StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE)
     await scene.announce(
-        ModelPromotedEvent, model_name="N-HiTS", old_version=None, new_version="v3", metrics={"hit_rate": 0.6}
+        StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
+    )
+    await scene.announce(
+        ModelPromotedEvent,
+        model_name="N-HiTS",
+        old_version=None,
+        new_version="v3",
+        metrics={"hit_rate": 0.6},
     )
     await scene.announce(OpportunitiesUpdatedEvent, top_symbols=list("ABCDEFG"), scores={})
     await scene.announce(
-        HealthStatusChangedEvent, old_status="HEALTHY", new_status="DEGRADED", component="Guard", reason="drawdown"
+        HealthStatusChangedEvent,
+        old_status="HEALTHY",
+        new_status="DEGRADED",
+        component="Guard",
+        reason="drawdown",
     )
     for day, strategy_id in (("1", "core"), ("2", None), ("3", "core")):
-        await scene.store.documents.put(PLANS, day, {"strategy_id": strategy_id, "model": "N-HiTS v3"})
+        await scene.store.documents.put(
+            PLANS, day, {"strategy_id": strategy_id, "model": "N-HiTS v3"}
+        )
     for book in ("executor", *LISTENERS):
         await scene.store.trades.add(book, trade("A"))
     for promoted in ("strategy.promoted", "model.promoted"):
         await scene.store.documents.add(f"analytics.{promoted}", "1", {})
     told = await figures(scene.store)
     assert told["msc_ai"] == {"risk_mode": "NORMAL", "policies": 1}
-    assert told["sg_ai"]["stages"] == {"momentum": "LIVE", "mean_reversion": "SHADOW", "core": "LIVE"}
+    assert told["sg_ai"]["stages"] == {
+        "momentum": "LIVE",
+        "mean_reversion": "SHADOW",
+        "core": "LIVE",
+    }
     assert told["clm"]["versions"] == {"N-HiTS": "v3"}
     assert told["opprank"] == {"top_symbols": list("ABCDE")}
     assert told["strategy_runtime_engine"] == {"live": ["momentum", "core"]}
     assert told["ensemble_manager"] == {"model": "N-HiTS v3"}
     assert told["orchestrator"] == {"days_by_strategy": {"core": 2, "none": 1}}
-    assert told["executor"] == {"trades": 1, "cash": START_CENTS / 100 - 1000.5, "positions": {"A": 100}}
+    assert told["executor"] == {
+        "trades": 1,
+        "cash": START_CENTS / 100 - 1000.5,
+        "positions": {"A": 100},
+    }
     assert told["system_health_monitor"] == {"Guard": "DEGRADED"}
     assert told["performance_tracker"] == told["metrics_logger"] == {"trades": 1}
 
@@ -85,7 +105,9 @@ async def test_names_those_who_did_not_hear(scene: Scene) -> None:
 
 async def test_waits_for_promotions_too(scene: Scene) -> None:
     """They are figures like any other: told, and then heard of."""
-    await scene.announce(StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE)
+    await scene.announce(
+        StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
+    )
     with pytest.raises(UnheardTradesError, match=r"^analytics \(strategy\.promoted\) did not"):
         await figures(scene.store, timeout=0.5)
     await scene.store.documents.add("analytics.strategy.promoted", "1", {})

@@ -39,7 +39,9 @@ def test_the_feed_may_be_shortened() -> None:
 
 def test_no_command_holds_an_address_that_may_hold_a_password() -> None:
     """Other users of a machine see command lines."""
-    environment = fleet_commands.environment("amqp://u:secret@host//", "postgresql://u:secret@host/qt")
+    environment = fleet_commands.environment(
+        "amqp://u:secret@host//", "postgresql://u:secret@host/qt"
+    )
     commands = [fleet_commands.worker(), fleet_commands.feed(), fleet_commands.flower()]
     assert not any("://" in argument for command in commands for argument in command)
     assert environment["CELERY_BROKER_URL"] == "amqp://u:secret@host//"

@@ -53,7 +53,9 @@ async def report(scene: Scene, *equity: float, begin: int = 0) -> None:
     for number, amount in enumerate(equity, begin):
         day = MONDAY + timedelta(number)
         await scene.store.prices.add(day, {"A": 1.0})
-        told = PerformanceReportedEvent.create(day=day, equity=amount, drawdown=0.0, largest_drawdown=0.0, trades=7)
+        told = PerformanceReportedEvent.create(
+            day=day, equity=amount, drawdown=0.0, largest_drawdown=0.0, trades=7
+        )
         await scene.say(told)
 
 
@@ -83,10 +85,19 @@ async def test_ends_each_day(scene: Scene) -> None:
     await report(scene, 100, 80)
     first, second = (event.payload for event in scene.heard(HealthCheckedEvent))
     assert first == HealthChecked(
-        day=MONDAY, equity=100, drawdown=0, largest_drawdown=0, trades=7, status=HEALTHY, rests_on={}
+        day=MONDAY,
+        equity=100,
+        drawdown=0,
+        largest_drawdown=0,
+        trades=7,
+        status=HEALTHY,
+        rests_on={},
     )
     (change,) = scene.heard(HealthStatusChangedEvent)
-    assert (second.status, second.rests_on) == (CRITICAL, {f"health.status_changed/{COMPONENT}": change.id})
+    assert (second.status, second.rests_on) == (
+        CRITICAL,
+        {f"health.status_changed/{COMPONENT}": change.id},
+    )
 
 
 async def test_an_old_peak_is_forgotten(scene: Scene) -> None:

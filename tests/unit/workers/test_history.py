@@ -17,7 +17,9 @@ async def test_holds_all_days_up_to_the_one_asked_for(scene: Scene) -> None:
     assert ([closes["A"] for closes in history.closes], history.days[0]) == (WEEK, MONDAY)
 
 
-async def test_one_that_reads_on_knows_what_one_that_begins_reads(scene: Scene, other: Scene) -> None:
+async def test_one_that_reads_on_knows_what_one_that_begins_reads(
+    scene: Scene, other: Scene
+) -> None:
     """Day by day, or all at once in a younger process: the same figures."""
     reader = MarketHistory(scene.store.prices)
     for days in range(1, 8):
@@ -26,7 +28,11 @@ async def test_one_that_reads_on_knows_what_one_that_begins_reads(scene: Scene, 
     late = await MarketHistory(other.store.prices).at(SUNDAY)
     assert history
     assert late
-    for one, same in ((history.days, late.days), (history.closes, late.closes), (history.returns, late.returns)):
+    for one, same in (
+        (history.days, late.days),
+        (history.closes, late.closes),
+        (history.returns, late.returns),
+    ):
         assert list(one) == list(same)
 
 

@@ -48,12 +48,17 @@ async def test_a_storm_is_defensive(scene: Scene) -> None:
 async def test_the_policy_carries_the_limits_of_its_mode(scene: Scene) -> None:
     """All of them."""
     await scene.market(A=CALM_RISE)
-    assert scene.last(PolicyUpdatedEvent) == {"risk_mode": RiskMode.AGGRESSIVE, **POLICIES[RiskMode.AGGRESSIVE]}
+    assert scene.last(PolicyUpdatedEvent) == {
+        "risk_mode": RiskMode.AGGRESSIVE,
+        **POLICIES[RiskMode.AGGRESSIVE],
+    }
 
 
 def test_less_risk_means_less_of_everything() -> None:
     """Fewer positions, smaller ones, and of those only the surest."""
-    ordered = [POLICIES[mode] for mode in (RiskMode.AGGRESSIVE, RiskMode.NORMAL, RiskMode.DEFENSIVE)]
+    ordered = [
+        POLICIES[mode] for mode in (RiskMode.AGGRESSIVE, RiskMode.NORMAL, RiskMode.DEFENSIVE)
+    ]
     assert [policy["max_positions"] for policy in ordered] == [8, 6, 4]
     assert [policy["max_risk_per_trade"] for policy in ordered] == [0.12, 0.10, 0.08]
     assert [policy["global_min_confidence"] for policy in ordered] == [0.6, 0.7, 0.9]
@@ -68,8 +73,13 @@ async def test_the_policy_store_keeps_each_mode_with_its_first_day(scene: Scene)
     assert await scene.store.policies.risk_mode() is RiskMode.DEFENSIVE
 
 
-@given(st.lists(st.floats(-0.08, 0.08), min_size=25, max_size=70), st.none() | st.sampled_from(RiskMode))
-def test_a_mode_that_was_chosen_stays_while_nothing_changes(changes: list[float], mode: RiskMode | None) -> None:
+@given(
+    st.lists(st.floats(-0.08, 0.08), min_size=25, max_size=70),
+    st.none() | st.sampled_from(RiskMode),
+)
+def test_a_mode_that_was_chosen_stays_while_nothing_changes(
+    changes: list[float], mode: RiskMode | None
+) -> None:
     """It does not flicker: asked again about the same day, it is the same."""
     prices = [100.0]
     for change in changes:

@@ -16,7 +16,9 @@ def _orchestrator(scene: Scene) -> None:
 async def plan(scene: Scene, *strategies: str) -> Plan:
     """For signals of these strategies."""
     signals = [Signal(strategy_id=strategy, confidence=CONFIDENCE) for strategy in strategies]
-    step = SignalsScoredEvent.create(day=MONDAY, rests_on=await scene.rests_on(), signals=signals, model="XGBoost v1")
+    step = SignalsScoredEvent.create(
+        day=MONDAY, rests_on=await scene.rests_on(), signals=signals, model="XGBoost v1"
+    )
     await scene.say(step)
     planned: Plan = scene.last(TradingPlannedEvent)
     return planned

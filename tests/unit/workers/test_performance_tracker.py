@@ -38,11 +38,19 @@ async def test_reports_equity_from_the_trades_it_heard_of(scene: Scene) -> None:
     await price(scene, 11.005)
     await scene.say(executed(BOUGHT), closed(trades=1))
     (report,) = reports(scene)
-    assert report == {"day": MONDAY, "equity": 101_000.0, "drawdown": 0.0, "largest_drawdown": 0.0, "trades": 1}
+    assert report == {
+        "day": MONDAY,
+        "equity": 101_000.0,
+        "drawdown": 0.0,
+        "largest_drawdown": 0.0,
+        "trades": 1,
+    }
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-async def test_reports_once_all_trades_are_heard_in_whichever_order(scene: Scene, order: tuple[int, ...]) -> None:
+async def test_reports_once_all_trades_are_heard_in_whichever_order(
+    scene: Scene, order: tuple[int, ...]
+) -> None:
     """The end of trading may come before the trades that it counts."""
     await price(scene, 10.0)
     news: list[Event[Any]] = [
@@ -72,13 +80,18 @@ async def test_a_day_without_trades_is_reported_too(scene: Scene) -> None:
     await scene.say(executed(BOUGHT), closed(trades=1))
     await price(scene, 12.005, 1)
     await scene.say(closed(1))
-    assert [(report.equity, report.trades) for report in reports(scene)] == [(100_000.0, 1), (102_000.0, 1)]
+    assert [(report.equity, report.trades) for report in reports(scene)] == [
+        (100_000.0, 1),
+        (102_000.0, 1),
+    ]
 
 
 async def test_a_trade_told_twice_counts_once(scene: Scene) -> None:
     """By its order id; and the report that may follow is the same event."""
     await price(scene, 11.005)
-    await scene.say(executed(BOUGHT), executed(BOUGHT), closed(trades=1), executed(BOUGHT), closed(trades=1))
+    await scene.say(
+        executed(BOUGHT), executed(BOUGHT), closed(trades=1), executed(BOUGHT), closed(trades=1)
+    )
     told = scene.heard(PerformanceReportedEvent)
     assert len(told) > 1
     assert len({event.id for event in told}) == 1
@@ -120,7 +133,9 @@ async def test_a_day_long_past_does_not_make_it_forget_today(scene: Scene) -> No
     await price(scene, 11.0, 1)
     await scene.say(closed(1, trades=1), closed(0))
     await scene.say(executed(trade("A", day=MONDAY + timedelta(1))))
-    assert [(report.day, report.trades) for report in reports(scene)] == [(MONDAY + timedelta(1), 1)]
+    assert [(report.day, report.trades) for report in reports(scene)] == [
+        (MONDAY + timedelta(1), 1)
+    ]
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=30))

@@ -10,7 +10,12 @@ from workers.events import Order, OrdersRequestedEvent, TradingClearedEvent
 from workers.portfolio_balancer import REBALANCED, PortfolioBalancer
 
 FLAT = {"A": [10.0] * 5, "B": [20.0] * 5, "C": [40.0] * 5}
-PLAN = {"strategy_id": "momentum", "model": "XGBoost v1", "confidence": {"A": 0.9, "B": 0.8, "C": 0.7}, "halted": False}
+PLAN = {
+    "strategy_id": "momentum",
+    "model": "XGBoost v1",
+    "confidence": {"A": 0.9, "B": 0.8, "C": 0.7},
+    "halted": False,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +26,9 @@ async def _balancer(scene: Scene) -> None:
 
 async def begin(scene: Scene, day: int) -> None:
     """The market closes: a day, from 0."""
-    await scene.store.prices.add(MONDAY + timedelta(day), {symbol: path[day] for symbol, path in FLAT.items()})
+    await scene.store.prices.add(
+        MONDAY + timedelta(day), {symbol: path[day] for symbol, path in FLAT.items()}
+    )
 
 
 async def orders(scene: Scene, day: int = 0, **changes: Any) -> list[Order]:
@@ -39,7 +46,9 @@ async def enter(scene: Scene, requested: list[Order], day: int = 0) -> None:
     """They are carried out, all."""
     for each in requested:
         done = trade(each.symbol, each.side, each.size, each.price, day=MONDAY + timedelta(day))
-        await scene.store.trades.add(ACCOUNT, done._replace(strategy_id=each.strategy_id, model=each.model))
+        await scene.store.trades.add(
+            ACCOUNT, done._replace(strategy_id=each.strategy_id, model=each.model)
+        )
 
 
 async def test_buys_the_first_of_the_plan_within_the_policy(scene: Scene) -> None:
@@ -63,7 +72,9 @@ async def test_asks_for_nothing_where_nothing_has_changed(scene: Scene) -> None:
     """Each order costs a fee; the day goes on with none."""
     await enter(scene, await orders(scene))
     assert await orders(scene, 1) == []
-    assert await orders(scene, 2, model="LightGBM v2", confidence={"A": 0.8, "B": 0.7, "C": 0.1}) == []
+    assert (
+        await orders(scene, 2, model="LightGBM v2", confidence={"A": 0.8, "B": 0.7, "C": 0.1}) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,11 +82,15 @@ async def test_asks_for_nothing_where_nothing_has_changed(scene: Scene) -> None:
     [{"confidence": {"C": 0.9, "A": 0.8}}, {"strategy_id": "core"}, {"halted": True}],
     ids=["symbols", "strategy", "halt"],
 )
-async def test_looks_at_the_account_again_when_what_is_wanted_changes(scene: Scene, change: dict[str, Any]) -> None:
+async def test_looks_at_the_account_again_when_what_is_wanted_changes(
+    scene: Scene, change: dict[str, Any]
+) -> None:
     """Positions, strategy, or whether anything may be bought: what is missing is bought, what is not wanted sold."""
     assert len(await orders(scene)) == 2  # and none of them is carried out
     asked = await orders(scene, 1, **change)
-    assert [each.symbol for each in asked] == ([] if "halted" in change else [*(PLAN | change)["confidence"]][:2])  # type: ignore[misc]
+    assert [each.symbol for each in asked] == (
+        [] if "halted" in change else [*(PLAN | change)["confidence"]][:2]  # type: ignore[misc]
+    )
 
 
 async def test_a_new_policy_is_a_change(scene: Scene) -> None:
@@ -122,7 +137,9 @@ async def test_a_sale_is_on_the_account_of_the_strategy_and_model_that_bought(sc
     await enter(scene, await orders(scene))
     sales = await orders(scene, 1, strategy_id=None, confidence={}, model="PatchTST v3")
     assert [(each.symbol, each.side) for each in sales] == [("A", Side.SELL), ("B", Side.SELL)]
-    assert {(each.strategy_id, each.model, each.confidence) for each in sales} == {("momentum", "XGBoost v1", 1.0)}
+    assert {(each.strategy_id, each.model, each.confidence) for each in sales} == {
+        ("momentum", "XGBoost v1", 1.0)
+    }
 
 
 async def test_without_a_policy_it_asks_for_nothing(scene: Scene) -> None:
@@ -141,7 +158,9 @@ async def test_a_day_long_past_is_ignored(scene: Scene) -> None:
     assert len(scene.heard(OrdersRequestedEvent)) == told
 
 
-async def test_a_day_long_past_does_not_change_what_today_is_traded_for(scene: Scene, other: Scene) -> None:
+async def test_a_day_long_past_does_not_change_what_today_is_traded_for(
+    scene: Scene, other: Scene
+) -> None:
     """Delivered once more to a process that has not gone on: asked again, today has the same orders."""
     PortfolioBalancer(other.bus, other.store)
     late = TradingClearedEvent.create(day=MONDAY, rests_on=await scene.rests_on(), **PLAN)

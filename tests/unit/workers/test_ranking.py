@@ -9,7 +9,9 @@ def test_the_strongest_for_its_risk_comes_first() -> None:
     """Return counts by the volatility it took."""
     ranking = rank(days(FALLS=[10, 10, 9.9], RISES=[10, 10.05, 10.1], SWINGS=[10, 10.5, 10.1]))
     assert ranking.symbols == ["RISES", "SWINGS", "FALLS"]
-    assert sorted(ranking.scores.values(), reverse=True) == [ranking.scores[symbol] for symbol in ranking.symbols]
+    assert sorted(ranking.scores.values(), reverse=True) == [
+        ranking.scores[symbol] for symbol in ranking.symbols
+    ]
 
 
 def test_equals_rank_by_name() -> None:

@@ -2,7 +2,12 @@
 
 from datetime import timedelta
 
-from qt_events import HealthStatusChangedEvent, ModelPromoted, ModelPromotedEvent, PolicyUpdatedEvent
+from qt_events import (
+    HealthStatusChangedEvent,
+    ModelPromoted,
+    ModelPromotedEvent,
+    PolicyUpdatedEvent,
+)
 from tests.unit.workers.scene import MONDAY, Scene, order, policy
 from workers.clm import ContinuousLearningManager
 from workers.events import (
@@ -25,14 +30,24 @@ async def test_a_plan_of_yesterday_does_not_halt_yesterday(scene: Scene) -> None
     """Redelivered after the health has changed: that day was not halted, and the figure must not say so."""
     SafetyGovernor(scene.bus, scene.store)
     await scene.announce(
-        HealthStatusChangedEvent, MONDAY, old_status="HEALTHY", new_status="DEGRADED", component="G", reason="r"
+        HealthStatusChangedEvent,
+        MONDAY,
+        old_status="HEALTHY",
+        new_status="DEGRADED",
+        component="G",
+        reason="r",
     )
     plan = TradingPlannedEvent.create(
         day=TUESDAY, rests_on=await scene.rests_on(), strategy_id="core", model="m", confidence={}
     )
     await scene.say(plan)
     await scene.announce(
-        HealthStatusChangedEvent, TUESDAY, old_status="DEGRADED", new_status="CRITICAL", component="G", reason="r"
+        HealthStatusChangedEvent,
+        TUESDAY,
+        old_status="DEGRADED",
+        new_status="CRITICAL",
+        component="G",
+        reason="r",
     )
     await scene.store.prices.add(TUESDAY, {"A": 1.0})
     await scene.store.prices.add(TUESDAY + timedelta(1), {"A": 1.0})
@@ -44,7 +59,9 @@ async def test_orders_of_yesterday_are_not_refused_by_todays_policy(scene: Scene
     """They rest on yesterday's."""
     RiskGuard(scene.bus, scene.store)
     await scene.announce(PolicyUpdatedEvent, MONDAY, **policy())
-    asked = OrdersRequestedEvent.create(day=MONDAY, rests_on=await scene.rests_on(), orders=[order("A")])
+    asked = OrdersRequestedEvent.create(
+        day=MONDAY, rests_on=await scene.rests_on(), orders=[order("A")]
+    )
     await scene.say(asked)
     await scene.announce(PolicyUpdatedEvent, TUESDAY, **policy(global_min_confidence=0.9))
     await scene.store.prices.add(MONDAY, {"A": 1.0})
@@ -83,10 +100,16 @@ async def test_a_past_day_leaves_the_balancers_figures_alone(scene: Scene, other
         await scene.store.prices.add(MONDAY + timedelta(day), {"A": 10.0, "B": 10.0})
         changed = plan if day < 2 else plan | {"confidence": {"B": 0.9}}
         await scene.say(
-            TradingClearedEvent.create(day=MONDAY + timedelta(day), rests_on=await scene.rests_on(), **changed)
+            TradingClearedEvent.create(
+                day=MONDAY + timedelta(day), rests_on=await scene.rests_on(), **changed
+            )
         )
     assert len(await scene.store.documents.all(REBALANCED)) == 2
-    await other.say(TradingClearedEvent.create(day=MONDAY + timedelta(1), rests_on=await scene.rests_on(), **plan))
+    await other.say(
+        TradingClearedEvent.create(
+            day=MONDAY + timedelta(1), rests_on=await scene.rests_on(), **plan
+        )
+    )
     assert len(await scene.store.documents.all(REBALANCED)) == 2
     assert [e.payload.orders for e in other.heard(OrdersRequestedEvent)] in ([], [[]])
 

@@ -14,7 +14,9 @@ def _guard(scene: Scene) -> None:
 
 
 async def answer(scene: Scene, *orders: Order) -> OrdersApproved:
-    step = OrdersRequestedEvent.create(day=MONDAY, rests_on=await scene.rests_on(), orders=list(orders))
+    step = OrdersRequestedEvent.create(
+        day=MONDAY, rests_on=await scene.rests_on(), orders=list(orders)
+    )
     await scene.say(step)
     approved: OrdersApproved = scene.last(OrdersApprovedEvent)
     return approved
@@ -31,9 +33,14 @@ async def test_an_order_at_the_limits_passes_unchanged(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"confidence": 0.69}, "confidence 0.69 is under 0.7"), ({"share": 0.11}, "11.00% of equity is over 10.00%")],
+    [
+        ({"confidence": 0.69}, "confidence 0.69 is under 0.7"),
+        ({"share": 0.11}, "11.00% of equity is over 10.00%"),
+    ],
 )
-def test_an_order_beyond_a_limit_is_objected_to_with_the_reason(change: dict[str, Any], reason: str) -> None:
+def test_an_order_beyond_a_limit_is_objected_to_with_the_reason(
+    change: dict[str, Any], reason: str
+) -> None:
     """Too uncertain, or too large."""
     assert objection(order(**change), PolicyUpdated(**policy())) == reason
 

@@ -15,9 +15,15 @@ def _governor(scene: Scene) -> None:
     SafetyGovernor(scene.bus, scene.store)
 
 
-async def health(scene: Scene, old: HealthStatus, new: HealthStatus, component: str = "DrawdownGuard") -> None:
+async def health(
+    scene: Scene, old: HealthStatus, new: HealthStatus, component: str = "DrawdownGuard"
+) -> None:
     await scene.announce(
-        HealthStatusChangedEvent, old_status=old, new_status=new, component=component, reason=f"{component} says so"
+        HealthStatusChangedEvent,
+        old_status=old,
+        new_status=new,
+        component=component,
+        reason=f"{component} says so",
     )
 
 
@@ -81,7 +87,9 @@ async def test_notes_each_halted_day_once_with_the_reasons(scene: Scene) -> None
     await health(scene, CRITICAL, HEALTHY)
     await cleared(scene, 3)
     halted = await scene.store.documents.all(HALTED_DAYS)
-    assert halted == {day: {"DrawdownGuard": "DrawdownGuard says so"} for day in ("2024-01-02", "2024-01-03")}
+    assert halted == {
+        day: {"DrawdownGuard": "DrawdownGuard says so"} for day in ("2024-01-02", "2024-01-03")
+    }
 
 
 async def test_says_in_the_log_when_it_halts_and_when_it_goes_on(
@@ -91,8 +99,13 @@ async def test_says_in_the_log_when_it_halts_and_when_it_goes_on(
     await health(scene, HEALTHY, DEGRADED)
     await health(scene, DEGRADED, CRITICAL)
     await health(scene, CRITICAL, DEGRADED)
-    lines = [record.getMessage() for record in caplog.records if record.name == "workers.safety_governor"]
-    assert lines == ["trading is halted: DrawdownGuard says so", "trading goes on: DrawdownGuard says so"]
+    lines = [
+        record.getMessage() for record in caplog.records if record.name == "workers.safety_governor"
+    ]
+    assert lines == [
+        "trading is halted: DrawdownGuard says so",
+        "trading goes on: DrawdownGuard says so",
+    ]
 
 
 async def test_the_same_plan_again_has_the_same_answer(scene: Scene) -> None:

@@ -23,7 +23,9 @@ async def show(scene: Scene, first: int, last: int, **paths: Sequence[float]) ->
     """Days from number `first` to number `last`, after those before, which are known."""
     await scene.keep(**{symbol: path[: first - 1] for symbol, path in paths.items()})
     for number in range(first - 1, last):
-        await scene.close(MONDAY + timedelta(number), **{symbol: path[number] for symbol, path in paths.items()})
+        await scene.close(
+            MONDAY + timedelta(number), **{symbol: path[number] for symbol, path in paths.items()}
+        )
 
 
 def moves(scene: Scene) -> list[tuple[str, Stage, Stage]]:
@@ -39,7 +41,10 @@ def changes(scene: Scene) -> set[date]:
 
 def diverging() -> dict[str, list[float]]:
     """Ten symbols, each with a drift of its own: the strong stay strong, the weak stay weak."""
-    return {f"S{rank}": [100 * (1 + 0.002 * (5 - rank)) ** day for day in range(DAYS)] for rank in range(10)}
+    return {
+        f"S{rank}": [100 * (1 + 0.002 * (5 - rank)) ** day for day in range(DAYS)]
+        for rank in range(10)
+    }
 
 
 async def test_moves_strategies_by_what_they_earned_on_paper(scene: Scene) -> None:
@@ -53,7 +58,10 @@ async def test_moves_strategies_by_what_they_earned_on_paper(scene: Scene) -> No
 
 async def test_what_turns_out_well_goes_up_a_stage_a_month(scene: Scene) -> None:
     """Where the strong fall and the weak rise each month, mean reversion goes live, and momentum has to leave."""
-    waves = {f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)] for rank in range(10)}
+    waves = {
+        f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)]
+        for rank in range(10)
+    }
     await show(scene, FIRST, DAYS, **waves)
     assert ("mean_reversion", Stage.SHADOW, Stage.LIVE) in moves(scene)
     assert ("momentum", Stage.LIVE, Stage.SHADOW) in moves(scene)
@@ -61,7 +69,9 @@ async def test_what_turns_out_well_goes_up_a_stage_a_month(scene: Scene) -> None
     for strategy_id, before, after in moves(scene):
         assert stages[strategy_id] is before
         stages[strategy_id] = after
-    assert {day.day for day in changes(scene)} == {1}  # after the first look, on each month's first day
+    assert {day.day for day in changes(scene)} == {
+        1
+    }  # after the first look, on each month's first day
 
 
 def _wave(day: int) -> float:
@@ -71,7 +81,10 @@ def _wave(day: int) -> float:
 
 async def test_a_day_told_twice_moves_nothing_twice(scene: Scene) -> None:
     """What fell a stage does not fall another for the same month."""
-    waves = {f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)] for rank in range(10)}
+    waves = {
+        f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)]
+        for rank in range(10)
+    }
     await show(scene, FIRST, FIRST, **waves)
     once = moves(scene)
     day = MONDAY + timedelta(FIRST - 1)

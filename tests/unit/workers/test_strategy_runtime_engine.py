@@ -15,11 +15,15 @@ def _engine(scene: Scene) -> None:
 
 
 async def rank(scene: Scene) -> None:
-    await scene.announce(OpportunitiesUpdatedEvent, top_symbols=RANKING, scores=dict.fromkeys(RANKING, 0.0))
+    await scene.announce(
+        OpportunitiesUpdatedEvent, top_symbols=RANKING, scores=dict.fromkeys(RANKING, 0.0)
+    )
 
 
 async def promote(scene: Scene, strategy_id: str, stage: Stage) -> None:
-    await scene.announce(StrategyPromotedEvent, strategy_id=strategy_id, from_stage=Stage.SHADOW, to_stage=stage)
+    await scene.announce(
+        StrategyPromotedEvent, strategy_id=strategy_id, from_stage=Stage.SHADOW, to_stage=stage
+    )
 
 
 async def generated(scene: Scene) -> SignalsGenerated:
@@ -36,14 +40,21 @@ async def test_a_live_strategy_says_what_it_would_hold(scene: Scene) -> None:
     """All symbols of the ranking, its favourites first, less sure of each one after."""
     await rank(scene)
     (momentum,) = (await generated(scene)).signals
-    assert momentum == {"strategy_id": "momentum", "confidence": {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25}}
+    assert momentum == {
+        "strategy_id": "momentum",
+        "confidence": {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25},
+    }
     assert list(momentum.confidence) == RANKING
 
 
 async def test_the_others_are_not_asked(scene: Scene) -> None:
     """At first momentum alone is live."""
     await rank(scene)
-    assert await live(scene) == ["momentum"] == [name for name, stage in FIRST_STAGES.items() if stage is Stage.LIVE]
+    assert (
+        await live(scene)
+        == ["momentum"]
+        == [name for name, stage in FIRST_STAGES.items() if stage is Stage.LIVE]
+    )
 
 
 async def test_stages_are_those_announced(scene: Scene) -> None:
@@ -78,7 +89,9 @@ async def test_the_same_step_again_has_the_same_answer(scene: Scene) -> None:
     assert first.payload.rests_on == await scene.rests_on()
 
 
-@pytest.mark.parametrize(("strategy_id", "first"), [("momentum", "A"), ("mean_reversion", "D"), ("core", "B")])
+@pytest.mark.parametrize(
+    ("strategy_id", "first"), [("momentum", "A"), ("mean_reversion", "D"), ("core", "B")]
+)
 def test_each_strategy_is_surest_of_its_own_first_choice(strategy_id: str, first: str) -> None:
     """In its own order."""
     confidence = signal(strategy_id, RANKING).confidence

@@ -17,7 +17,10 @@ REFERENCE = {
     "policy.updated": ("MSC AI", {"Orchestrator", "Risk Guard", "Portfolio Balancer"}),
     "strategy.promoted": ("SG AI", {"Strategy Runtime Engine", "Analytics", "Logger"}),
     "model.promoted": ("CLM", {"Ensemble Manager", "Analytics"}),
-    "health.status_changed": ("System Health Monitor", {"Discord Notifier", "Safety Governor", "Logger"}),
+    "health.status_changed": (
+        "System Health Monitor",
+        {"Discord Notifier", "Safety Governor", "Logger"},
+    ),
     "opportunities.updated": ("OppRank", {"Strategy Runtime Engine", "Executor"}),
     "trade.executed": ("Executor", {"Analytics", "Metrics Logger", "Performance Tracker"}),
 }
@@ -29,7 +32,9 @@ def wiring() -> Wiring:
 
 
 @pytest.mark.parametrize("event_type", REFERENCE)
-def test_the_six_events_have_the_producers_and_consumers_of_the_reference(wiring: Wiring, event_type: str) -> None:
+def test_the_six_events_have_the_producers_and_consumers_of_the_reference(
+    wiring: Wiring, event_type: str
+) -> None:
     """No more of them, and no fewer."""
     producer, consumers = REFERENCE[event_type]
     assert (wiring[event_type].producers, wiring[event_type].consumers) == ({producer}, consumers)
@@ -42,8 +47,14 @@ def test_every_event_has_somebody_on_both_ends(wiring: Wiring) -> None:
 
 def test_everybody_publishes_what_is_declared_and_nothing_else(wiring: Wiring) -> None:
     """The broker's permissions are made of it: too little stops a component, too much lets it speak for another."""
-    declared = {(each.event_type, title(made.__name__)) for made, types in PUBLISHES.items() for each in types}
-    assert {(name, producer) for name, line in wiring.items() for producer in line.producers} == declared
+    declared = {
+        (each.event_type, title(made.__name__))
+        for made, types in PUBLISHES.items()
+        for each in types
+    }
+    assert {
+        (name, producer) for name, line in wiring.items() for producer in line.producers
+    } == declared
 
 
 def test_every_component_is_declared_with_the_subscriptions_that_it_makes(wiring: Wiring) -> None:
@@ -51,7 +62,9 @@ def test_every_component_is_declared_with_the_subscriptions_that_it_makes(wiring
     assert set(PUBLISHES) == {MarketFeed, *COMPONENTS}
     heard = {(pattern, title(made.__name__)) for made, each in zip(PUBLISHES, components(), strict=True)
              for subscription in each.subscriptions for pattern in subscription.patterns}  # fmt: skip
-    assert heard == {(name, consumer) for name, line in wiring.items() for consumer in line.consumers}
+    assert heard == {
+        (name, consumer) for name, line in wiring.items() for consumer in line.consumers
+    }
 
 
 def test_opprank_publishes_opportunities_and_nothing_else() -> None:
@@ -72,7 +85,8 @@ def test_the_page_is_what_the_code_does(wiring: Wiring) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("RiskGuard", "Risk Guard"), ("MetaStrategyController", "MSC AI"), ("OppRank", "OppRank")]
+    ("name", "words"),
+    [("RiskGuard", "Risk Guard"), ("MetaStrategyController", "MSC AI"), ("OppRank", "OppRank")],
 )
 def test_a_component_has_the_name_of_the_reference(name: str, words: str) -> None:
     """In words, as people say it."""

@@ -54,5 +54,9 @@ def scenarios(features: Feature | None = None) -> list[type[Scenario]]:
 
 def scenarios_of(module: ModuleType) -> list[type[Scenario]]:
     """The scenarios that this module defines, in its order."""
-    found = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Scenario)]
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Scenario)
+    ]
     return [scenario for scenario in found if scenario.__module__ == module.__name__]

@@ -48,14 +48,27 @@ class Details(Scenario):
             event.id,
             "details.happened",
         )
-        assert (letter.reason, letter.attempts, letter.host) == ("exhausted", 2, socket.gethostname())
+        assert (letter.reason, letter.attempts, letter.host) == (
+            "exhausted",
+            2,
+            socket.gethostname(),
+        )
         assert letter.exception_type == f"{__name__}.LedgerError"
         assert letter.message == "no account Ä7"
         assert "fail_with_details" in letter.traceback
-        assert began <= letter.first_failed <= letter.last_failed <= datetime.now(UTC) + timedelta(seconds=1)
+        assert (
+            began
+            <= letter.first_failed
+            <= letter.last_failed
+            <= datetime.now(UTC) + timedelta(seconds=1)
+        )
         assert letter.first_failed.tzinfo is not None
         body = json.loads(letter.body)
-        assert (body["id"], body["data"], body["specversion"]) == (event.id, {"account": "Ä7"}, "1.0")
+        assert (body["id"], body["data"], body["specversion"]) == (
+            event.id,
+            {"account": "Ä7"},
+            "1.0",
+        )
         assert letter.properties["message_id"] == event.id
         assert await stage.bus.dead_letters.show(letter.id) == letter
 
@@ -76,7 +89,9 @@ class SendingBack(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
-        bus.subscribe("sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE)
+        bus.subscribe(
+            "sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE
+        )
         bus.subscribe("sent_back.happened", hear_beside, name="sent_back.beside")
 
     async def check(self, stage: Stage) -> None:
@@ -119,7 +134,9 @@ class LookingAndDiscarding(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
-        bus.subscribe("looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE)
+        bus.subscribe(
+            "looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE
+        )
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
@@ -149,7 +166,9 @@ class SendingAllBack(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
-        bus.subscribe("all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE)
+        bus.subscribe(
+            "all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE
+        )
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
@@ -174,7 +193,9 @@ class SeveralAtOnce(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
-        bus.subscribe("letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE)
+        bus.subscribe(
+            "letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE
+        )
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
@@ -193,7 +214,10 @@ class SeveralAtOnce(Scenario):
         stage.open("letters.mended")
         told: list[Progress] = []
         began = time.monotonic()
-        assert await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append) == 3
+        assert (
+            await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append)
+            == 3
+        )
         assert time.monotonic() - began >= 2 / 10
         assert told[-1] == Progress(total=3, done=3)
         again = {first.event_id, second.event_id, third.event_id}

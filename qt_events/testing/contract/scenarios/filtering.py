@@ -34,7 +34,9 @@ class Predicates(Scenario):
         """See Scenario."""
         for n in (1, 3, 2, 4):
             await stage.publish("filtered.happened", n=n)
-        assert stage.in_turn(call.payload["n"] for call in await stage.called("filtered.large", 2)) == [3, 4]
+        assert stage.in_turn(
+            call.payload["n"] for call in await stage.called("filtered.large", 2)
+        ) == [3, 4]
         calls = await stage.called("filtered.each", 4)
         assert stage.in_turn(call.payload["n"] for call in calls) == stage.in_turn([1, 3, 2, 4])
         assert await stage.bus.dead_letters.list("filtered.large") == []
@@ -57,13 +59,23 @@ class RaisingPredicates(Scenario):
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
         retry = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
-        bus.subscribe("raising.happened", hear_after_predicate, name="raising.sub", when=break_at_first, retry=retry)
+        bus.subscribe(
+            "raising.happened",
+            hear_after_predicate,
+            name="raising.sub",
+            when=break_at_first,
+            retry=retry,
+        )
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
         never = await stage.publish("raising.happened", good_at=9)
         [letter] = await stage.dead("raising.sub")
-        assert (letter.event_id, letter.attempts, letter.exception_type) == (never.id, 2, "LookupError")
+        assert (letter.event_id, letter.attempts, letter.exception_type) == (
+            never.id,
+            2,
+            "LookupError",
+        )
         second = await stage.publish("raising.happened", good_at=2)
         await stage.called("raising.handler", event=second)
         assert stage.calls("raising.handler", never) == []

@@ -42,7 +42,9 @@ class SeveralHandlers(Scenario):
         """See Scenario."""
         ids = [(await stage.publish("several.happened", n=n)).id for n in range(5)]
         for name in ("several.first", "several.second", "several.third"):
-            assert stage.in_turn(call.event_id for call in await stage.called(name, 5)) == stage.in_turn(ids)
+            assert stage.in_turn(
+                call.event_id for call in await stage.called(name, 5)
+            ) == stage.in_turn(ids)
 
 
 async def fail_always(event: Event[Any]) -> None:
@@ -69,7 +71,9 @@ class Isolation(Scenario):
         calls = await stage.called("isolated.steady", 3)
         assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(ids)
         await stage.dead("isolated.failing", 3)
-        assert stage.in_turn(call.event_id for call in stage.calls("isolated.failing")) == stage.in_turn(ids)
+        assert stage.in_turn(
+            call.event_id for call in stage.calls("isolated.failing")
+        ) == stage.in_turn(ids)
         assert len(stage.calls("isolated.steady")) == 3
 
 
@@ -98,7 +102,14 @@ def returning_a_coroutine(event: Event[Any]) -> Coroutine[Any, Any, None]:
     return with_name("kinds.returned", event)
 
 
-KINDS = ("kinds.method", "kinds.sync_method", "kinds.object", "kinds.partial", "kinds.returned", "kinds.lambda")
+KINDS = (
+    "kinds.method",
+    "kinds.sync_method",
+    "kinds.object",
+    "kinds.partial",
+    "kinds.returned",
+    "kinds.lambda",
+)
 
 
 class KindsOfHandlers(Scenario):
@@ -112,7 +123,9 @@ class KindsOfHandlers(Scenario):
         bus.subscribe("kinds.happened", Callable())
         bus.subscribe("kinds.happened", functools.partial(with_name, "kinds.partial"))
         bus.subscribe("kinds.happened", returning_a_coroutine)
-        bus.subscribe("kinds.happened", lambda event: record("kinds.lambda", event), name="kinds.lambda")
+        bus.subscribe(
+            "kinds.happened", lambda event: record("kinds.lambda", event), name="kinds.lambda"
+        )
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
@@ -273,7 +286,9 @@ class PublishingFromThreads(Scenario):
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
-        events: list[Event[Any]] = [Event("plain_thread.happened", None, {"n": n}) for n in range(4)]
+        events: list[Event[Any]] = [
+            Event("plain_thread.happened", None, {"n": n}) for n in range(4)
+        ]
         threads = [publishing_thread(stage, event) for event in events]
         for thread in threads:
             thread.start()

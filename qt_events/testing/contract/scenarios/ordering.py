@@ -62,7 +62,9 @@ class Concurrency(Scenario):
         stage.open("overlapping.go")
         ended = await stage.called("overlapping.ended", 7)
         assert sorted(call.payload["n"] for call in began) == [0, 1, 2]
-        moments = [(call.at, 1) for call in stage.calls("overlapping.began")] + [(call.at, -1) for call in ended]
+        moments = [(call.at, 1) for call in stage.calls("overlapping.began")] + [
+            (call.at, -1) for call in ended
+        ]
         assert max(_running(sorted(moments))) == 3
 
 

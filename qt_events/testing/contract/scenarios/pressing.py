@@ -99,7 +99,9 @@ class Ring(Scenario):
         await stage.publish("ring.a", left=10, to="ring.b")
         await stage.publish("ring.b", left=10, to="ring.a")
         await stage.called("ring.passed", 22)
-        fence = await stage.publish("ring.fence", left=0)  # behind a call too many, if there were one
+        fence = await stage.publish(
+            "ring.fence", left=0
+        )  # behind a call too many, if there were one
         await stage.called("ring.passed", event=fence)
         assert len(stage.calls("ring.passed")) == 23
 

@@ -11,7 +11,9 @@ from qt_events.testing.contract.recorder import Call, nth_call, record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.stage import Stage
 
-QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)  # the second after 0.1 s, the third after 0.2 s
+QUICK = RetryPolicy(
+    max_attempts=3, initial=0.1, jitter=0
+)  # the second after 0.1 s, the third after 0.2 s
 EARLY = 0.005  # seconds that clocks may differ
 
 
@@ -45,7 +47,9 @@ class OnlyTheFailingOneAgain(Scenario):
         second = await stage.publish("retried.happened")
         await stage.called("retried.flaky", 3, second)
         calls = await stage.called("retried.steady", 2)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn([first.id, second.id])
+        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(
+            [first.id, second.id]
+        )
         assert len(stage.calls("retried.flaky", first)) == 3
         assert await stage.bus.dead_letters.list("retried.flaky") == []
 
@@ -132,19 +136,32 @@ class GivingUp(Scenario):
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
         retry = RetryPolicy(
-            max_attempts=2, initial=0.1, jitter=0, retry_on=(OSError, ValueError), give_up_on=(ValueError,)
+            max_attempts=2,
+            initial=0.1,
+            jitter=0,
+            retry_on=(OSError, ValueError),
+            give_up_on=(ValueError,),
         )
         bus.subscribe("giving_up.happened", fail_as_told, name="giving_up.failing", retry=retry)
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
         events = {
-            error: await stage.publish("giving_up.happened", error=error) for error in ("value", "os", "key", "unicode")
+            error: await stage.publish("giving_up.happened", error=error)
+            for error in ("value", "os", "key", "unicode")
         }
         letters = {letter.event_id: letter for letter in await stage.dead("giving_up.failing", 4)}
-        told = {error: (letters[event.id].reason, letters[event.id].attempts) for error, event in events.items()}
+        told = {
+            error: (letters[event.id].reason, letters[event.id].attempts)
+            for error, event in events.items()
+        }
         at_once = ("gave_up", 1)
-        assert told == {"value": at_once, "key": at_once, "unicode": at_once, "os": ("exhausted", 2)}
+        assert told == {
+            "value": at_once,
+            "key": at_once,
+            "unicode": at_once,
+            "os": ("exhausted", 2),
+        }
         assert len(stage.calls("giving_up.failing")) == 5
 
 
@@ -201,7 +218,9 @@ class RetryingLaterNeverEarly(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
-        bus.subscribe("later_timed.happened", ask_for_later_and_time, name="later_timed.asking", retry=QUICK)
+        bus.subscribe(
+            "later_timed.happened", ask_for_later_and_time, name="later_timed.asking", retry=QUICK
+        )
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""

@@ -42,14 +42,31 @@ class TopicPatterns(Scenario):
 
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
-        types = ["words", "words.created", "words.order.item.created", "wordsx.order.created", "words.trade.created"]
-        for event_type in [*types, "words.order.created"]:  # the last one reaches them all, after the others
+        types = [
+            "words",
+            "words.created",
+            "words.order.item.created",
+            "wordsx.order.created",
+            "words.trade.created",
+        ]
+        for event_type in [
+            *types,
+            "words.order.created",
+        ]:  # the last one reaches them all, after the others
             await stage.publish(event_type)
         expected = {
             "routing.exact": ["words.order.created"],
             "routing.star": ["words.trade.created", "words.order.created"],
-            "routing.hash": [*(t for t in types if t != "wordsx.order.created"), "words.order.created"],
-            "routing.ends": ["words.created", "words.order.item.created", "words.trade.created", "words.order.created"],
+            "routing.hash": [
+                *(t for t in types if t != "wordsx.order.created"),
+                "words.order.created",
+            ],
+            "routing.ends": [
+                "words.created",
+                "words.order.item.created",
+                "words.trade.created",
+                "words.order.created",
+            ],
         }
         for name, heard in expected.items():
             calls = await stage.called(name, len(heard))
@@ -97,7 +114,9 @@ class TwoPatternsOneDelivery(Scenario):
         await stage.publish("twice.b")
         await stage.publish("twice.a")
         calls = await stage.called("routing.twice", 3)
-        assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(["twice.a", "twice.b", "twice.a"])
+        assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(
+            ["twice.a", "twice.b", "twice.a"]
+        )
 
 
 async def hear_policy(event: PolicyUpdatedEvent) -> None:
@@ -147,7 +166,9 @@ class Unroutable(Scenario):
     async def check(self, stage: Stage) -> None:
         """See Scenario."""
         await stage.publish("nobody.listens")
-        await stage.until(lambda: stage.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics")
+        await stage.until(
+            lambda: stage.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics"
+        )
         with pytest.raises(UnroutableError, match=r"nobody\.listens"):
             await stage.bus.publish(Event("nobody.listens"), mandatory=True)
         counted = stage.bus.get_stats()["by_type"]["nobody.listens"]

@@ -117,9 +117,19 @@ class Statistics(Scenario):
             "unroutable": 1,
         }
         assert {key: stats[key] for key in expected} == expected
-        assert stats["by_type"]["statistics.a"] == {"published": 2, "dispatched": 2, "errors": 6, "unroutable": 0}
+        assert stats["by_type"]["statistics.a"] == {
+            "published": 2,
+            "dispatched": 2,
+            "errors": 6,
+            "unroutable": 0,
+        }
         bad = stats["by_subscription"]["statistics.bad"]
-        assert (bad["delivered"], bad["errors"], bad["retries"], bad["dead_letters"]) == (0, 9, 6, 3)
+        assert (bad["delivered"], bad["errors"], bad["retries"], bad["dead_letters"]) == (
+            0,
+            9,
+            6,
+            3,
+        )
 
 
 def _never(_event: Event[Any]) -> bool:
@@ -151,12 +161,16 @@ class StopFinishes(Scenario):
         stage.open("stopped.go")
         await stopping
         began, ended = stage.calls("stopped.began"), stage.calls("stopped.ended")
-        assert stage.in_turn(call.event_id for call in began) == stage.in_turn(call.event_id for call in ended)
+        assert stage.in_turn(call.event_id for call in began) == stage.in_turn(
+            call.event_id for call in ended
+        )
         later = await stage.publish("stopped.happened", n=10)  # nobody delivers now
         assert stage.calls("stopped.began", later) == []
         await stage.start()
         calls = await stage.called("stopped.ended", 11)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(event.id for event in [*events, later])
+        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(
+            event.id for event in [*events, later]
+        )
 
 
 async def wait_out_the_stop(event: Event[Any]) -> None:

@@ -46,8 +46,14 @@ class Correlation(Scenario):
         """See Scenario."""
         root = await stage.publish("chain.first")
         [fourth] = await stage.called("chain.fourth")
-        [first], [second], [third] = (stage.calls(f"chain.{word}") for word in ("first", "second", "third"))
-        assert (first.event_id, first.correlation_id, first.causation_id) == (root.id, root.id, None)
+        [first], [second], [third] = (
+            stage.calls(f"chain.{word}") for word in ("first", "second", "third")
+        )
+        assert (first.event_id, first.correlation_id, first.causation_id) == (
+            root.id,
+            root.id,
+            None,
+        )
         assert (second.correlation_id, second.causation_id) == (root.id, root.id)
         assert (third.correlation_id, third.causation_id) == (root.id, second.event_id)
         assert fourth.correlation_id == "of-another-story"
@@ -69,5 +75,7 @@ class NoStory(Scenario):
         """See Scenario."""
         events = [await stage.publish("unrelated.happened", n=n) for n in range(2)]
         calls = await stage.called("unrelated.heard", 2)
-        assert stage.in_turn(call.correlation_id for call in calls) == stage.in_turn(event.id for event in events)
+        assert stage.in_turn(call.correlation_id for call in calls) == stage.in_turn(
+            event.id for event in events
+        )
         assert [call.causation_id for call in calls] == [None, None]
