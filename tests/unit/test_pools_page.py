@@ -16,7 +16,7 @@ def shown(what: str) -> str:
 
 
 def test_the_contract_table_is_that_of_the_suite() -> None:
-    """The page has what `python -m qt_events.testing.contract` prints."""
+    """The page has what `python -m tests.support.contract` prints."""
     assert shown("contract") == table.table()
 
 
