@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ RUN_HERE = [
 ]
 
 
-def run(command: list[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the checkout."""
     return subprocess.run(
         command,
