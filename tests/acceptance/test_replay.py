@@ -14,10 +14,10 @@ import pytest
 
 from qt_events import CeleryEventBus, Event, EventBus, InMemoryEventBus
 from qt_events.testing.management import Management
-from workers.market import read_market
-from workers.replay import Replay
+from workers.market.price_file import read_market
+from workers.replay.replay import Replay
 from workers.store import Store
-from workers.system import build
+from workers.system.assembly import build
 
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
 SIX = {

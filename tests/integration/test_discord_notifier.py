@@ -18,7 +18,8 @@ from qt_events import HealthStatus, HealthStatusChangedEvent, InMemoryEventBus, 
 from qt_events.dead_letters import DeadLetterRecord
 from qt_events.testing.clock import ManualClock
 from tests.integration.conftest import until
-from workers.discord_notifier import (
+from workers.store import Store
+from workers.system.listeners.discord_notifier import (
     ALERTS,
     BUSY_WAIT,
     LONGEST_WAIT,
@@ -27,7 +28,6 @@ from workers.discord_notifier import (
     InvalidWebhookError,
     WebhookError,
 )
-from workers.store import Store
 
 SECRET = "T0k3nT0k3n"
 PATH = f"/api/webhooks/42/{SECRET}"

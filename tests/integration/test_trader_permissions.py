@@ -13,10 +13,10 @@ from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until_told
 from tests.integration.guarded import Guarded
-from tests.unit.workers.scene import MONDAY
+from tests.unit.workers.harness import MONDAY
 from workers.events import MarketClosedEvent
+from workers.publishers import components
 from workers.store import Store
-from workers.who_publishes import components
 
 pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, two commands and some ninety queues
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from qt_events.codec import MAX_BODY
-from workers import fleet_commands
+from workers.fleet import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
@@ -41,11 +41,11 @@ def test_images_are_pinned_to_a_patch_release(compose: dict[str, Any], image: st
 
 def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
     """What `qt-events fleet` runs on one machine is what runs in containers."""
-    commands = {name: service["command"] for name, service in compose["services"].items() if "command" in service}
-    assert commands == {
-        "worker": fleet_commands.worker(),
-        "feed": fleet_commands.feed(),
-        "flower": fleet_commands.flower(),
+    started = {name: service["command"] for name, service in compose["services"].items() if "command" in service}
+    assert started == {
+        "worker": commands.worker(),
+        "feed": commands.feed(),
+        "flower": commands.flower(),
     }
 
 
@@ -53,7 +53,7 @@ def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
 def test_programs_read_what_the_fleets_read_and_wait_for_their_servers(compose: dict[str, Any], program: str) -> None:
     """The same variables, and RabbitMQ and PostgreSQL healthy before the first of them starts."""
     service = compose["services"][program]
-    assert fleet_commands.environment("", "").keys() <= service["environment"].keys()
+    assert commands.environment("", "").keys() <= service["environment"].keys()
     assert "@rabbitmq:5672" in service["environment"]["CELERY_BROKER_URL"]
     assert service["environment"]["QT_DATABASE_URL"].startswith("postgresql://")
     for server in ("rabbitmq", "postgres"):
@@ -166,7 +166,7 @@ def test_the_image_runs_a_worker_as_an_unprivileged_user_on_a_pinned_python() ->
     assert len(set(bases)) == 1
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
     user, command = re.findall(r"^(?:USER|CMD) (.+)$", DOCKERFILE, flags=re.MULTILINE)
-    assert (user, json.loads(command)) == ("qt", fleet_commands.worker())
+    assert (user, json.loads(command)) == ("qt", commands.worker())
 
 
 def test_the_image_has_what_flower_quantum_trader_and_postgresql_need() -> None:

@@ -3,7 +3,7 @@
 import threading
 from datetime import date
 
-from workers.prices import PriceHistory
+from workers.market.prices import PriceHistory
 from workers.store.errors import StoreError
 from workers.store.prices import Prices
 

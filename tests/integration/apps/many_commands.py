@@ -15,7 +15,7 @@ from typing import NoReturn
 import celery.bin.celery
 import flower.command  # noqa: F401  # with whatever it needs
 
-import workers.command  # noqa: F401
+import workers.commands  # noqa: F401
 from qt_events.cli import main
 from qt_events.rabbitmq.operating import flower as bus_flower  # noqa: F401
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.workers.scene import Scene
+from tests.unit.workers.harness import Scene
 from workers.store import Store
 
 

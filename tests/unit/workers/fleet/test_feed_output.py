@@ -1,0 +1,47 @@
+"""What the launcher makes of the lines that the feed prints."""
+
+from datetime import date
+
+from qt_events import HealthStatus
+from workers.fleet.feed_output import FeedReport
+from workers.replay.live import line
+from workers.replay.replay import Progress
+
+SUMMARY = [" 40 days in 3.0 s", "", "  trades  7"]
+
+
+def day(done: int) -> str:
+    """As the feed itself writes it."""
+    return line(
+        Progress(
+            day=date(2007, 5, done),
+            done=done,
+            total=30,
+            risk_mode=None,
+            health=HealthStatus.HEALTHY,
+            equity=1.0,
+            drawdown=0.0,
+            trades=0,
+            events={},
+        )
+    )
+
+
+def test_the_last_line_on_a_day_is_kept() -> None:
+    """Whatever is logged in between."""
+    report = FeedReport()
+    report.hear([day(10), "WARNING: day 99/100 is no day"])
+    report.hear([])
+    assert report.day == day(10)
+    report.hear([day(20), day(21)])
+    assert report.day == day(21)
+
+
+def test_what_comes_after_the_last_day_is_the_result() -> None:
+    """And nothing that came before it, however the lines come."""
+    report = FeedReport()
+    report.hear(["WARNING: slow", day(20), "WARNING: slow again"])
+    assert report.result == ""
+    report.hear([day(30), SUMMARY[0]])
+    report.hear(SUMMARY[1:])
+    assert (report.day, report.result.splitlines()) == (day(30), SUMMARY)

@@ -1,0 +1,29 @@
+from workers.market.ranking import rank
+
+
+def days(**paths: list[float]) -> list[dict[str, float]]:
+    return [dict(zip(paths, prices, strict=True)) for prices in zip(*paths.values(), strict=True)]
+
+
+def test_the_strongest_for_its_risk_comes_first() -> None:
+    """Return counts by the volatility it took."""
+    ranking = rank(days(FALLS=[10, 10, 9.9], RISES=[10, 10.05, 10.1], SWINGS=[10, 10.5, 10.1]))
+    assert ranking.symbols == ["RISES", "SWINGS", "FALLS"]
+    assert sorted(ranking.scores.values(), reverse=True) == [ranking.scores[symbol] for symbol in ranking.symbols]
+
+
+def test_equals_rank_by_name() -> None:
+    """The order of columns decides nothing."""
+    path = [10.0, 11.0, 12.0]
+    assert rank(days(B=path, A=path)).symbols == ["A", "B"]
+
+
+def test_what_is_too_wild_is_left_out_and_counted() -> None:
+    """Beyond a year's volatility of 100 % nothing is an opportunity."""
+    ranking = rank(days(CALM=[10, 10.1, 10.2], WILD=[10, 15, 10]))
+    assert (ranking.symbols, ranking.excluded) == (["CALM"], 1)
+
+
+def test_a_price_that_never_moves_scores_nothing() -> None:
+    """No risk is no reason to divide by it."""
+    assert rank(days(STILL=[10, 10, 10])).scores == {"STILL": 0}

@@ -1,0 +1,72 @@
+import pytest
+
+from qt_events import ModelPromotedEvent, Side, Stage, StrategyPromotedEvent
+from tests.unit.workers.harness import Scene, trade
+from workers.store import Trade
+from workers.system.listeners.analytics import BOOK, Analytics, Question, profit_by
+from workers.system.trading.executor import executed
+
+MOVED = StrategyPromotedEvent.create(strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE)
+
+
+@pytest.fixture(autouse=True)
+def _analytics(scene: Scene) -> None:
+    Analytics(scene.bus, scene.store)
+
+
+def sale(symbol: str, cents: int, strategy_id: str = "momentum", model: str = "XGBoost v1") -> Trade:
+    return trade(symbol, Side.SELL, strategy_id=strategy_id, model=model, pnl_cents=cents)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("strategy", [("core", 7.5), ("momentum", -2.0)]),
+        ("model", [("XGBoost v1", 8.0), ("LightGBM v1", -2.5)]),
+        ("symbol", [("C", 7.5), ("A", 0.5), ("B", -2.5)]),
+    ],
+)
+async def test_tells_what_was_earned_the_best_first(
+    scene: Scene, question: Question, answer: list[tuple[str, float]]
+) -> None:
+    """In the account's currency; purchases earn nothing yet."""
+    trades = [
+        sale("A", 50),
+        sale("B", -250, model="LightGBM v1"),
+        sale("C", 750, "core"),
+        trade("D", strategy_id="mean_reversion", model="PatchTST v1"),
+    ]
+    await scene.say(*[executed(each) for each in trades])
+    assert list((await profit_by(scene.store, question)).items()) == answer
+
+
+async def test_knows_nothing_at_first(scene: Scene) -> None:
+    """No trade, no answer."""
+    assert await profit_by(scene.store, "strategy") == {}
+
+
+async def test_equals_are_told_by_name(scene: Scene) -> None:
+    """The order in which they were heard decides nothing."""
+    await scene.say(*[executed(sale(symbol, 100)) for symbol in "CAB"])
+    assert list(await profit_by(scene.store, "symbol")) == ["A", "B", "C"]
+
+
+async def test_a_trade_told_twice_is_earned_once(scene: Scene) -> None:
+    """By its order id."""
+    await scene.say(executed(sale("A", 50)), executed(sale("A", 50)))
+    assert await profit_by(scene.store, "symbol") == {"A": 0.5}
+
+
+async def test_any_process_can_be_asked(scene: Scene, other: Scene) -> None:
+    """What one heard, another answers."""
+    await scene.say(executed(sale("A", 50)))
+    assert await profit_by(other.store, "symbol") == {"A": 0.5}
+
+
+async def test_promotions_are_kept_once_each(scene: Scene) -> None:
+    """By the event's id; strategies and models apart."""
+    model = ModelPromotedEvent.create(model_name="XGBoost", old_version=None, new_version="v1")
+    await scene.say(MOVED, MOVED, model)
+    kept = await scene.store.documents.all(f"{BOOK}.strategy.promoted")
+    assert {key: value["to_stage"] for key, value in kept.items()} == {MOVED.id: "LIVE"}
+    assert (await scene.store.documents.all(f"{BOOK}.model.promoted")).keys() == {model.id}
