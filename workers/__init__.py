@@ -1,21 +1,70 @@
-"""Quantum Trader: a trading system whose components know each other only by the events they publish and hear.
+"""Quantum Trader: a trading system whose components know of each other only by events.
 
-events.py        the steps of a trading day
-market/          prices and calculations from them
+It is an application of qt_events and no part of it: run from a checkout, `python -m workers`.
+
+__main__.py      `python -m workers`
+commands.py      its commands `run`, `feed` and `analytics`
+events.py        steps of a trading day, as events
+market/          prices, and figures calculated from them
 store/           the database
 system/          the trading system: a module a component, in the order of a trading day
-replay/          a market, day by day, through the system
+replay/          a market, day by day, through the system, and the report of it
 fleet/           the Celery app, and all processes of a fleet on one machine
-commands.py      `run`, `feed` and `analytics`
-publishers.py    which component publishes which events, for permissions on the broker
-wiring.py        which component publishes and hears which events, as docs/who-hears-what.md has it
+publishers.py    event types that each component publishes, for permissions on the broker
+wiring.py        the page docs/who-hears-what.md
+
+The components, in the order of a trading day. A test compares the table with a replay.
+
+name                     stands for, or does         publishes               hears
+Market Feed              prices, a day at a time     market.closed           policy.analyzed
+                                                     trading.opened          strategy.analyzed
+                                                                             model.analyzed
+                                                                             opportunities.analyzed
+                                                                             health.checked
+MSC AI                   Meta Strategy Controller    policy.updated          market.closed
+                                                     policy.analyzed
+SG AI                    Strategy Generator          strategy.promoted       market.closed
+                                                     strategy.analyzed
+CLM                      Continuous Learning Manager model.promoted          market.closed
+                                                     model.analyzed
+OppRank                  Opportunity Ranker          opportunities.updated   market.closed
+                                                     opportunities.analyzed
+Strategy Runtime Engine  signals of live strategies  signals.generated       trading.opened
+                                                                             strategy.promoted
+                                                                             opportunities.updated
+Ensemble Manager         signals scored by a model   signals.scored          model.promoted
+                                                                             signals.generated
+Orchestrator             one plan for the day        trading.planned         policy.updated
+                                                                             signals.scored
+Safety Governor          halt while CRITICAL         trading.cleared         trading.planned
+                                                                             health.status_changed
+Portfolio Balancer       orders that follow the plan orders.requested        policy.updated
+                                                                             trading.cleared
+Risk Guard               orders within the policy    orders.approved         policy.updated
+                                                                             orders.requested
+Executor                 trades                      trade.executed          opportunities.updated
+                                                     trading.closed          orders.approved
+Performance Tracker      equity and drawdown         performance.reported    trade.executed
+                                                                             trading.closed
+System Health Monitor    health, by the drawdown     health.status_changed   performance.reported
+                                                     health.checked
+Analytics                profits, on request                                 strategy.promoted
+                                                                             model.promoted
+                                                                             trade.executed
+Metrics Logger           a log line for each trade                           trade.executed
+Discord Notifier         an alert to a webhook                               health.status_changed
+Logger                   a log line for each change                          strategy.promoted
+                                                                             health.status_changed
 """
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, made when asked for: a replay in memory needs no Celery. `components` for `qt-events topology`."""
+    """Return `app` for Celery or `components` for `qt-events topology`, imported when needed.
+
+    A replay in memory does not load Celery.
+    """
     if name == "app":
         from workers.fleet.app import app
 

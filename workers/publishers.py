@@ -1,6 +1,7 @@
-"""Who publishes what, declared in this one place; a test compares it with what a replay really does.
+"""Event types that each component publishes.
 
-`qt-events topology` makes of it the broker's permissions: docs/security.md.
+`qt-events topology permissions` makes the broker's permissions of them: docs/security.md. A test
+compares them with the events that a replay publishes.
 """
 
 from collections.abc import Mapping
@@ -56,7 +57,7 @@ from workers.system.trading.executor import Executor
 from workers.system.trading.portfolio_balancer import PortfolioBalancer
 from workers.system.trading.risk_guard import RiskGuard
 
-#: By the component's class; one that only listens publishes nothing.
+#: By the component's class. A listener publishes nothing.
 PUBLISHES: Mapping[type, tuple[type[Event[Any]], ...]] = MappingProxyType(
     {
         MarketFeed: (MarketClosedEvent, TradingOpenedEvent),
@@ -81,27 +82,28 @@ PUBLISHES: Mapping[type, tuple[type[Event[Any]], ...]] = MappingProxyType(
 )
 
 
-class _Listening(InMemoryEventBus):
-    """Notes who subscribes."""
+class _SubscriptionCollector(InMemoryEventBus):
+    """A bus that collects the subscriptions made on it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.noted: dict[str, Subscription] = {}
+        self.collected: dict[str, Subscription] = {}
 
     def subscribe(self, *args: Any, **options: Any) -> Subscription:
         subscription = super().subscribe(*args, **options)
-        self.noted[subscription.name] = subscription
+        self.collected[subscription.name] = subscription
         return subscription
 
 
 def components() -> list[Component]:
-    """Each with what it publishes and its subscriptions."""
-    store = Store()  # neither opened nor read
+    """Return each component with its event types and subscriptions."""
+    # Neither opened nor read.
+    store = Store()
     return [_component(each, store) for each in PUBLISHES]
 
 
 def _component(made: type, store: Store) -> Component:
-    bus = _Listening()
+    bus = _SubscriptionCollector()
     made(bus, store.prices if made is MarketFeed else store)
     types = tuple(each.event_type for each in PUBLISHES[made])
-    return Component(made.__module__.rpartition(".")[2], types, tuple(bus.noted.values()))
+    return Component(made.__module__.rpartition(".")[2], types, tuple(bus.collected.values()))

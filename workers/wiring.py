@@ -1,7 +1,7 @@
-"""Who publishes what, and who hears it: found by watching a replay. `python -m workers.wiring` prints the page.
+"""Wiring: which component publishes and which hears each event, recorded during a replay.
 
-Each component gets the bus through a tap of its own, which notes what it publishes and subscribes to. So the table
-is what the code does, not what somebody wrote about it.
+`python -m workers.wiring` prints the page docs/who-hears-what.md. Each component gets a bus of its
+own that records its publishes and subscriptions, so the table shows the code as it is.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from workers.replay.feed import MarketFeed
 from workers.store import Store
 from workers.system.assembly import COMPONENTS
 
-ENOUGH = 450  # days of the price file: by then everything has happened at least once
+#: Days of the price file: every event type occurs in them.
+DAYS = 450
 
-#: The reference's own names where they are not the class's.
+#: Names that differ from those of the classes.
 NAMES = {
     "MetaStrategyController": "MSC AI",
     "StrategyGenerator": "SG AI",
@@ -32,31 +33,32 @@ NAMES = {
 PAGE = """\
 # Who hears what
 
-What each component of Quantum Trader publishes and subscribes to, watched during the first {days} days of the replay.
-Made with `python -m workers.wiring > docs/who-hears-what.md`; a test makes it again and compares.
+Event types of Quantum Trader, with the components that publish and hear them. Recorded during the
+first {days} days of the replay by `python -m workers.wiring > docs/who-hears-what.md`; a test
+compares the page with the code. `workers/__init__.py` explains the names.
 
 {table}
 """
 
 
 @dataclass
-class Line:
-    """One event type."""
+class Row:
+    """Components at both ends of one event type."""
 
     producers: set[str] = field(default_factory=set)
     consumers: set[str] = field(default_factory=set)
 
 
-class Wiring(dict[str, Line]):
-    """Lines by event type."""
+class Wiring(dict[str, Row]):
+    """Rows by event type."""
 
-    def __missing__(self, event_type: str) -> Line:
-        line = self[event_type] = Line()
-        return line
+    def __missing__(self, event_type: str) -> Row:
+        row = self[event_type] = Row()
+        return row
 
 
-class Tap:
-    """A bus as one component has it."""
+class RecordingBus:
+    """A bus for one component, which records what it publishes and subscribes to."""
 
     def __init__(self, bus: EventBus, component: str, wiring: Wiring) -> None:
         self._bus, self._component, self._wiring = bus, component, wiring
@@ -68,24 +70,26 @@ class Tap:
         self._wiring[event.type].producers.add(self._component)
         await self._bus.publish(event, mandatory=mandatory)
 
-    def subscribe(self, event_type: type[Event[Any]], handler: EventHandler, **options: Any) -> Subscription:
+    def subscribe(
+        self, event_type: type[Event[Any]], handler: EventHandler, **options: Any
+    ) -> Subscription:
         self._wiring[event_type.event_type].consumers.add(self._component)
         return self._bus.subscribe(event_type, handler, **options)
 
 
-async def watch(days: int = ENOUGH) -> Wiring:
-    """Replay these days and note who did what."""
+async def watch(days: int = DAYS) -> Wiring:
+    """Replay these days and return the wiring."""
     wiring = Wiring()
     with TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/store.db")
         async with InMemoryEventBus() as bus:
 
-            def tapped(component: Callable[..., Any]) -> Any:
-                return Tap(bus, title(component.__name__), wiring)
+            def recording(component: Callable[..., Any]) -> Any:
+                return RecordingBus(bus, title(component.__name__), wiring)
 
             for component in COMPONENTS:
-                component(tapped(component), store)
-            feed = MarketFeed(tapped(MarketFeed), store.prices)
+                component(recording(component), store)
+            feed = MarketFeed(recording(MarketFeed), store.prices)
             for close in read_market()[:days]:
                 await feed.trade(close)
         store.dispose()
@@ -93,18 +97,20 @@ async def watch(days: int = ENOUGH) -> Wiring:
 
 
 def title(class_name: str) -> str:
-    """A component's name in words, as the reference writes it."""
+    """Return a component's name in words, as docs/ have it."""
     return NAMES.get(class_name) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", class_name)
 
 
 def table(wiring: Wiring) -> str:
-    """As Markdown."""
+    """Return the wiring as a Markdown table."""
     lines = ["| event | published by | heard by |", "|---|---|---|"]
-    for event_type, line in sorted(wiring.items()):
-        producers, consumers = (", ".join(sorted(names)) for names in (line.producers, line.consumers))
+    for event_type, row in sorted(wiring.items()):
+        producers, consumers = (
+            ", ".join(sorted(names)) for names in (row.producers, row.consumers)
+        )
         lines.append(f"| `{event_type}` | {producers} | {consumers} |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    print(PAGE.format(days=ENOUGH, table=table(asyncio.run(watch()))), end="")
+    print(PAGE.format(days=DAYS, table=table(asyncio.run(watch()))), end="")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-FLEET = [sys.executable, "-c", "from qt_events.cli import main; main()", "fleet"]
+FLEET = [sys.executable, "-m", "workers", "fleet"]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 100.0  # seconds for whatever a fleet is to do
 PID = re.compile(r"^(\S+): .*\(pid (\d+)\)$", re.MULTILINE)
 
@@ -32,6 +33,7 @@ class Fleet:
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [*FLEET, *options],
+                cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**environment, "TMPDIR": str(self._folder)},  # whatever it leaves behind is found there
@@ -111,7 +113,7 @@ def test_a_killed_worker_is_named_and_the_others_go_on(fleet: Fleet) -> None:
     fleet.until(lambda: "feed" in fleet.pids, "fed")
     os.kill(fleet.pids["worker-2"], signal.SIGKILL)
     assert fleet.ended() == 0, fleet.output
-    assert "worker-2 was killed by SIGKILL; its last words:" in fleet.output
+    assert "worker-2 was killed by SIGKILL; its last lines:" in fleet.output
     assert "final equity" in fleet.output
     assert fleet.left() == []
 
@@ -154,7 +156,7 @@ def test_a_fleet_that_cannot_start_says_why(fleet: Fleet) -> None:
     fleet.start("--workers", "2", "--pool", "prefork", "--no-flower")
     assert fleet.ended() == 1
     last = fleet.output.splitlines()[-1]
-    assert re.fullmatch(r"qt-events: worker-\d cannot start: subscription '.+' is a broadcast: .+", last), fleet.output
+    assert re.fullmatch(r"workers: worker-\d cannot start: subscription '.+' is a broadcast: .+", last), fleet.output
     assert "Traceback" not in fleet.output
     assert fleet.left() == []
 
@@ -173,7 +175,7 @@ def test_a_broker_that_is_gone_ends_the_fleet(fleet: Fleet) -> None:
     fleet.until(lambda: "feed" in fleet.pids, "fed")
     os.kill(fleet.broker, signal.SIGKILL)
     assert fleet.ended() == 1, fleet.output
-    assert fleet.output.splitlines()[-1].startswith("qt-events: "), fleet.output
+    assert fleet.output.splitlines()[-1].startswith("workers: "), fleet.output
     assert "Traceback" not in fleet.output
     assert fleet.left() == []
 

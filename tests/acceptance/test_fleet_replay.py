@@ -20,6 +20,7 @@ from workers.store import Store
 
 HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+WORKERS = [sys.executable, "-m", "workers"]
 DAYS = 150  # policies, promotions, trades, and health that changes
 STARTUP = 60.0  # seconds
 
@@ -52,9 +53,14 @@ class Workers:
 
     def begin(self) -> "subprocess.Popen[str]":
         """Set the market on its way through the fleet."""
-        command = [str(BIN / "qt-events"), "feed", "--json", "--days", str(DAYS)]
+        command = [*WORKERS, "feed", "--json", "--days", str(DAYS)]
         return subprocess.Popen(
-            command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=HERE,
         )
 
     def close(self) -> None:
@@ -86,7 +92,11 @@ def until_day(number: int, database: str) -> None:
 def in_memory() -> dict[str, Any]:
     """What the same days come to in one process, without a broker."""
     done = subprocess.run(
-        [str(BIN / "qt-events"), "run", "--json", "--days", str(DAYS)], capture_output=True, text=True, check=True
+        [*WORKERS, "run", "--json", "--days", str(DAYS)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=HERE,
     )
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary

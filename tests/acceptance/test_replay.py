@@ -1,4 +1,4 @@
-"""`qt-events run` as a user runs it: a process of its own, in memory and over RabbitMQ."""
+"""`python -m workers run` as a user runs it: a process of its own, in memory and over RabbitMQ."""
 
 import json
 import os
@@ -19,7 +19,8 @@ from workers.replay.replay import Replay
 from workers.store import Store
 from workers.system.assembly import build
 
-QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
+RUN = [sys.executable, "-m", "workers", "run"]
+ROOT = Path(__file__).parents[2]
 SIX = {
     "policy.updated",
     "strategy.promoted",
@@ -31,7 +32,9 @@ SIX = {
 
 
 def finished(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([QT_EVENTS, "run", *args], check=False, capture_output=True, text=True, timeout=100)
+    return subprocess.run(
+        [*RUN, *args], check=False, capture_output=True, text=True, timeout=100, cwd=ROOT
+    )
 
 
 def run(*args: str) -> dict[str, Any]:
@@ -76,9 +79,14 @@ def test_interrupted_it_leaves_nothing_on_the_broker(
     amqp_url: str, left_on_broker: Callable[[], list[str]], ending: signal.Signals
 ) -> None:
     """Ctrl-C, or a supervisor's wish, ends the run with 130 and deletes what it declared."""
-    command = [QT_EVENTS, "run", "--broker", amqp_url]
+    command = [*RUN, "--broker", amqp_url]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
+        cwd=ROOT,
     ) as process:
         try:
             assert process.stdout is not None
@@ -96,7 +104,7 @@ def test_a_broker_that_is_not_there_is_named() -> None:
     process = finished("--days", "1", "--broker", "amqp://guest:guest@127.0.0.1:1//")
     assert (process.returncode, process.stdout) == (1, "")
     last = process.stderr.splitlines()[-1]
-    assert last.startswith("qt-events: ")
+    assert last.startswith("workers: ")
     assert "127.0.0.1:1" in last
     assert "Traceback" not in process.stderr
 

@@ -31,13 +31,13 @@ from workers.system.listeners.discord_notifier import (
 
 SECRET = "T0k3nT0k3n"
 PATH = f"/api/webhooks/42/{SECRET}"
-SHORT = 0.5  # seconds that a webhook may take which will not answer
-HANG = b""  # an answer that never comes
+SHORT = 0.5  # seconds that a webhook may take which will not response
+HANG = b""  # an response that never comes
 HTML = {"content-type": "text/html; charset=utf-8"}
 
 
-def answer(status: int, body: str = "", **headers: str) -> bytes:
-    """An HTTP answer; underscores in a header's name are hyphens."""
+def response(status: int, body: str = "", **headers: str) -> bytes:
+    """An HTTP response; underscores in a header's name are hyphens."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"content-length: {len(body.encode())}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "connection: close", "", body]).encode()
@@ -45,10 +45,10 @@ def answer(status: int, body: str = "", **headers: str) -> bytes:
 
 def limited(body: Any = None, **headers: str) -> bytes:
     """The 429 of a server that is asked too often."""
-    return answer(429, "" if body is None else json.dumps(body), **headers)
+    return response(429, "" if body is None else json.dumps(body), **headers)
 
 
-TAKEN = answer(204)
+TAKEN = response(204)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ async def test_posts_nothing_else(desk: Desk, webhook: Webhook, status: HealthSt
     assert (webhook.posts, await desk.sent()) == ([], [])
 
 
-@pytest.mark.parametrize("taken", [TAKEN, answer(200, '{"id": "1"}', content_type="application/json")])
+@pytest.mark.parametrize("taken", [TAKEN, response(200, '{"id": "1"}', content_type="application/json")])
 async def test_takes_an_empty_answer_and_one_in_json(desk: Desk, webhook: Webhook, taken: bytes) -> None:
     """Discord says 204; with `?wait=true` it answers 200 and the message."""
     webhook.answers = [taken]
@@ -228,7 +228,7 @@ def in_so_many_seconds(seconds: float) -> str:
         (limited(retry_after="7"), 7.0),
         (limited({"message": "later"}, retry_after="7"), 7.0),
         (limited([], retry_after="7"), 7.0),
-        (answer(429, "<html>slow down</html>", retry_after="7", content_type="text/html"), 7.0),
+        (response(429, "<html>slow down</html>", retry_after="7", content_type="text/html"), 7.0),
         (limited(), BUSY_WAIT),
         (limited(retry_after="soon"), BUSY_WAIT),
         (limited({"retry_after": "soon"}), BUSY_WAIT),
@@ -285,7 +285,7 @@ async def test_posts_no_sooner_than_it_was_asked(desk: Desk, webhook: Webhook) -
 
 async def test_a_server_in_trouble_is_asked_again(desk: Desk, webhook: Webhook) -> None:
     """After the policy's delays, and the alert is noted once it is taken."""
-    webhook.answers = [answer(500, "oops"), answer(503), answer(408), TAKEN]
+    webhook.answers = [response(500, "oops"), response(503), response(408), TAKEN]
     await desk.bus.publish(changed())
     for backoff in (0.5, 1.0, 2.0):
         assert backoff <= await desk.waits() <= backoff * (1 + RETRY.jitter)
@@ -297,7 +297,7 @@ async def test_a_server_in_trouble_is_asked_again(desk: Desk, webhook: Webhook) 
 
 async def test_trouble_without_end_is_a_dead_letter(desk: Desk, webhook: Webhook) -> None:
     """After hours; it names the status, and what the server said."""
-    webhook.answers = [answer(500, "database on fire")]
+    webhook.answers = [response(500, "database on fire")]
     await desk.bus.publish(changed())
     for _ in range(RETRY.max_attempts - 1):
         await desk.wait_and_retry()
@@ -311,10 +311,10 @@ async def test_trouble_without_end_is_a_dead_letter(desk: Desk, webhook: Webhook
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (answer(403, "<html>login</html>", **HTML), "403 Forbidden: a page of HTML, which no webhook sends"),
-        (answer(404, '{"message": "Unknown Webhook", "code": 10015}'), '404 Not Found: \'{"message": "Unknown'),
-        (answer(401), "401 Unauthorized"),
-        (answer(302, location="http://127.0.0.1:1/elsewhere"), "302 Found"),
+        (response(403, "<html>login</html>", **HTML), "403 Forbidden: a page of HTML, which no webhook sends"),
+        (response(404, '{"message": "Unknown Webhook", "code": 10015}'), '404 Not Found: \'{"message": "Unknown'),
+        (response(401), "401 Unauthorized"),
+        (response(302, location="http://127.0.0.1:1/elsewhere"), "302 Found"),
     ],
     ids=["HTML", "unknown", "unauthorized", "moved"],
 )
@@ -335,12 +335,12 @@ async def test_what_will_never_be_taken_is_a_dead_letter_at_once(
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
-        (answer(200, "<html>maintenance</html>", **HTML), r"answered 200 OK: a page of HTML"),
-        (answer(502, "<html>bad gateway</html>", **HTML), r"answered 502 Bad Gateway: a page of HTML"),
+        (response(200, "<html>maintenance</html>", **HTML), r"answered 200 OK: a page of HTML"),
+        (response(502, "<html>bad gateway</html>", **HTML), r"answered 502 Bad Gateway: a page of HTML"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", r"cannot be reached \(RemoteProtocolError\)"),
-        (answer(204)[:20], r"cannot be reached \(RemoteProtocolError\)"),
+        (response(204)[:20], r"cannot be reached \(RemoteProtocolError\)"),
     ],
-    ids=["a page for a success", "a proxy's page", "no HTTP", "half an answer"],
+    ids=["a page for a success", "a proxy's page", "no HTTP", "half an response"],
 )
 async def test_what_no_webhook_answers_is_worth_another_try(
     desk: Desk, webhook: Webhook, said: bytes, complaint: str
@@ -357,7 +357,7 @@ async def test_a_webhook_that_hangs_is_given_up_and_asked_again(store: Store, we
     desk = Desk(store, None)
     notifier = DiscordNotifier(InMemoryEventBus(), store, webhook.url, timeout=SHORT)
     webhook.answers = [HANG, TAKEN]
-    with pytest.raises(WebhookError, match=r"did not answer within 0\.5 s"):
+    with pytest.raises(WebhookError, match=r"did not response within 0\.5 s"):
         async with asyncio.timeout(40):
             await notifier.on_health_changed(changed())
     await notifier.on_health_changed(changed())
@@ -391,7 +391,7 @@ def test_a_url_that_is_none_is_refused_at_once_without_saying_it(store: Store, u
 
 
 @pytest.mark.parametrize(
-    "said", [answer(500), answer(404), answer(200, "<html>", **HTML), b"nonsense\r\n"], ids=["500", "404", "page", "-"]
+    "said", [response(500), response(404), response(200, "<html>", **HTML), b"nonsense\r\n"], ids=["500", "404", "page", "-"]
 )
 async def test_no_error_tells_the_url(desk: Desk, webhook: Webhook, said: bytes) -> None:
     """Neither its text nor its traceback."""
@@ -411,7 +411,7 @@ async def test_a_timeout_does_not_tell_the_url(store: Store, webhook: Webhook) -
     assert "During handling" not in words_of(failed.value)
 
 
-@pytest.mark.parametrize("said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"])
+@pytest.mark.parametrize("said", [TAKEN, response(500), response(404), limited()], ids=["204", "500", "404", "429"])
 async def test_no_dead_letter_tells_the_url(desk: Desk, webhook: Webhook, said: bytes) -> None:
     """Nothing that an operator may see of it, or copy into a ticket."""
     webhook.answers = [said]
@@ -424,7 +424,7 @@ async def test_no_dead_letter_tells_the_url(desk: Desk, webhook: Webhook, said: 
     assert SECRET not in repr(await desk.store.documents.all(ALERTS))
 
 
-@pytest.mark.parametrize("said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"])
+@pytest.mark.parametrize("said", [TAKEN, response(500), response(404), limited()], ids=["204", "500", "404", "429"])
 async def test_no_log_record_tells_the_url(
     desk: Desk, webhook: Webhook, said: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -437,7 +437,7 @@ async def test_no_log_record_tells_the_url(
 
 
 async def test_a_webhook_that_drips_is_given_up_too(store: Store) -> None:
-    """The timeout is for the whole answer: a byte now and then is no reason to wait for ever."""
+    """The timeout is for the whole response: a byte now and then is no reason to wait for ever."""
     over, ended = asyncio.Event(), asyncio.Event()
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -487,7 +487,7 @@ async def test_a_null_in_json_leaves_it_to_the_header(desk: Desk, webhook: Webho
     assert await desk.waits() == 7
 
 
-@pytest.mark.parametrize("said", [answer(404, f"Cannot POST {PATH}"), answer(500, f"no route {PATH}")])
+@pytest.mark.parametrize("said", [response(404, f"Cannot POST {PATH}"), response(500, f"no route {PATH}")])
 async def test_a_server_that_repeats_the_url_does_not_make_it_public(desk: Desk, webhook: Webhook, said: bytes) -> None:
     """Many say which path they do not know."""
     webhook.answers = [said]

@@ -1,6 +1,7 @@
-"""The Celery app whose workers serve every component's subscriptions: as many processes as one likes.
+"""Celery app of a fleet: its workers serve the subscriptions of every component.
 
-What a process keeps it hears by broadcast or reads again from the database of QT_DATABASE_URL, which all share.
+Any number of processes may serve them. A process hears announcements by broadcast, or reads them
+from the database of QT_DATABASE_URL, which all processes share.
 """
 
 import celery

@@ -1,15 +1,17 @@
-"""What a fleet runs: one set of commands for `qt-events fleet` and docker-compose.yml.
+"""Commands that a fleet runs, on this machine and in docker-compose.yml.
 
-None holds a password: addresses of the broker, its management API and the database come by environment.
+None holds a password: addresses of the broker, its management API and the database come by the
+environment.
 """
 
 from enum import StrEnum
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # inside a container; from outside, its published ports say who may come
+#: Address inside a container. From outside, the published ports decide who can connect.
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 
 class Pool(StrEnum):
-    """Worker pools, each by its own name."""
+    """Worker pools, by the names of `qt-events worker --pool`."""
 
     ASYNCIO = "asyncio"
     PREFORK = "prefork"
@@ -17,26 +19,40 @@ class Pool(StrEnum):
     SOLO = "solo"
 
 
-CELERYS = {Pool.PREFORK: "processes"}  # by its other name Celery gives the pool that the configuration names
+#: Celery's names where they differ. For `-P prefork` it would start the pool of the configuration.
+CELERY_NAMES = {Pool.PREFORK: "processes"}
 
 
-def worker(name: str = "worker", *, pool: Pool | None = None, subscriptions: str | None = None) -> list[str]:
-    """One worker; %h is the host's name, so that a node's name is unique as long as `name` is so on its host."""
-    command = ["celery", "-A", "workers", "worker", "--loglevel=INFO", "-E", f"--hostname={name}@%h"]
-    options = {"--pool": pool and CELERYS.get(pool, pool.value), "--subscriptions": subscriptions}
+def worker(
+    name: str = "worker", *, pool: Pool | None = None, subscriptions: str | None = None
+) -> list[str]:
+    """Return the command of one worker.
+
+    %h is the host's name, so a node's name is unique if `name` is unique on its host.
+    """
+    command = ["celery", "-A", "workers", "worker", "--loglevel=INFO", "-E"]
+    options = {
+        "--hostname": f"{name}@%h",
+        "--pool": pool and CELERY_NAMES.get(pool, pool.value),
+        "--subscriptions": subscriptions,
+    }
     return [*command, *(f"{option}={value}" for option, value in options.items() if value)]
 
 
 def feed(days: int | None = None) -> list[str]:
-    """The market, day by day, at the pace of the workers' answers."""
-    return ["qt-events", "feed", *([f"--days={days}"] if days else [])]
+    """Return the command of the market feed."""
+    return ["python", "-m", "workers", "feed", *([f"--days={days}"] if days else [])]
 
 
 def flower(port: int = 5555, address: str = ANY_ADDRESS) -> list[str]:
-    """Flower, on all the workers of the broker."""
+    """Return the command of Flower, which watches all workers of the broker."""
     return ["qt-events", "flower", f"--port={port}", f"--address={address}"]
 
 
 def environment(broker: str, database: str) -> dict[str, str]:
-    """What each of them reads."""
-    return {"CELERY_BROKER_URL": broker, "QT_DATABASE_URL": database}
+    """Return the environment of these commands."""
+    return {
+        "CELERY_BROKER_URL": broker,
+        "QT_APP": "workers",
+        "QT_DATABASE_URL": database,
+    }

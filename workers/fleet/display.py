@@ -1,4 +1,4 @@
-"""What `qt-events fleet` shows: a live table on a terminal, plain lines elsewhere."""
+"""Display of `python -m workers fleet`: a live table on a terminal, plain lines elsewhere."""
 
 from types import TracebackType
 from typing import Self
@@ -12,13 +12,16 @@ from rich.text import Text
 
 from workers.fleet.gauges import ONLINE, STARTING, Reading
 
-LINE_EVERY = 10  # readings
-AROUND = 16  # lines of the live table that are no worker's and no queue's
-FEWEST = 5  # queues that are shown on however low a terminal
+#: Readings from one plain line to the next.
+LINE_EVERY = 10
+#: Lines of the live table beside those of workers and queues.
+OTHER_LINES = 16
+#: Queues that are shown however low the terminal is.
+MIN_QUEUES = 5
 
 
 class FleetDisplay:
-    """A context: news as lines, readings as they come. Without a terminal every tenth reading is a line too."""
+    """Plain lines: news at once, and every tenth reading."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._readings, self._fed = console, 0, ""
@@ -26,25 +29,30 @@ class FleetDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Nothing to put back."""
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it is."""
 
-    def tell(self, news: str, style: str = "") -> None:
-        """Something that happened."""
+    def print(self, news: str, style: str = "") -> None:
+        """Print news."""
         self._console.print(Text(news, style), soft_wrap=True)
 
     def show(self, reading: Reading) -> None:
-        """How things stand."""
+        """Take a reading."""
         self._readings += 1
         if reading.feed not in ("", self._fed):
             self._fed = reading.feed
-            self.tell(f"feed: {reading.feed}")
+            self.print(f"feed: {reading.feed}")
         if self._readings % LINE_EVERY == 0:
-            self.tell(line(reading))
+            self.print(line(reading))
 
 
 class LiveFleetDisplay(FleetDisplay):
-    """For a terminal: one table that is drawn again and again, the news above it."""
+    """One table that is drawn again for each reading, with the news above it."""
 
     def __init__(self, console: Console, title: str) -> None:
         super().__init__(console)
@@ -54,28 +62,40 @@ class LiveFleetDisplay(FleetDisplay):
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._live.stop()
 
     def show(self, reading: Reading) -> None:
-        room = max(FEWEST, self._console.height - AROUND - len(reading.workers))
+        room = max(MIN_QUEUES, self._console.height - OTHER_LINES - len(reading.workers))
         self._live.update(frame(reading, self._title, room), refresh=True)
 
 
 def line(reading: Reading) -> str:
-    """A reading in one line."""
+    """Return a reading as one line."""
     online = sum(state == ONLINE for state in reading.workers.values())
-    rate = sum(gauge.rate for name, gauge in reading.gauges.items() if reading.workers.get(name) == ONLINE)
-    waiting, unacked = (sum(getattr(queue, name) for queue in reading.queues) for name in ("waiting", "unacked"))
+    rate = sum(
+        gauge.rate for name, gauge in reading.gauges.items() if reading.workers.get(name) == ONLINE
+    )
+    waiting, unacked = (
+        sum(getattr(queue, name) for queue in reading.queues) for name in ("waiting", "unacked")
+    )
     return (
-        f"workers {online}/{len(reading.workers)}  handled {rate:.0f}/s  waiting {waiting}  unacked {unacked}  "
-        f"dead letters {reading.dead_letters}"
+        f"workers {online}/{len(reading.workers)}  handled {rate:.0f}/s  waiting {waiting}  "
+        f"unacked {unacked}  dead letters {reading.dead_letters}"
     )
 
 
 def frame(reading: Reading, title: str, room: int) -> RenderableType:
-    """The live table at one moment, with at most `room` queues."""
-    dead = Text(f"dead letters {reading.dead_letters:,}", style="bold red" if reading.dead_letters else "dim")
+    """Return the live table, with at most `room` queues."""
+    dead = Text(
+        f"dead letters {reading.dead_letters:,}",
+        style="bold red" if reading.dead_letters else "dim",
+    )
     feed = Text(f"feed: {reading.feed or 'waits'}", overflow="ellipsis", no_wrap=True)
     body = Group(_workers(reading), "", _queues(reading, room), "", feed, dead)
     return Group(Panel(body, title=title, box=box.ROUNDED, border_style="blue"), "")
@@ -89,7 +109,13 @@ def _workers(reading: Reading) -> Table:
         figures = ("", Text(state, style), "", "", "")
         if gauge is not None:
             rate = f"{gauge.rate:,.0f}" if state == ONLINE else ""
-            figures = (str(gauge.pid), Text(state, style), f"{gauge.handled:,}", rate, str(gauge.active))
+            figures = (
+                str(gauge.pid),
+                Text(state, style),
+                f"{gauge.handled:,}",
+                rate,
+                str(gauge.active),
+            )
         table.add_row(name, *figures)
     return table
 

@@ -1,28 +1,29 @@
-"""FeedReport: what `qt-events feed` prints where there is no terminal: some of the days, then what they came to."""
+"""Output of the feed where there is no terminal: some of the days, then the report."""
 
 import re
 from collections.abc import Iterable
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d  day (\d+)/(\d+)  ")  # as workers.replay.live.line begins: a test compares them
+#: Begin of a line on a day, as workers.replay.live writes it; a test compares the two.
+_DAY = re.compile(r"\d{4}-\d\d-\d\d  day (\d+)/(\d+)  ")
 
 
-class FeedReport:
-    """One run of the feed, as far as its lines have been heard."""
+class FeedOutput:
+    """Lines that one run of the feed has printed so far."""
 
     def __init__(self) -> None:
-        self.day = ""  #: the last line on a day
-        self._over = False  # the last day has come
-        self._rest: list[str] = []
+        self.day = ""  #: the newest line on a day
+        self._last_day_seen = False
+        self._report: list[str] = []
 
-    def hear(self, lines: Iterable[str]) -> None:
-        """The next lines."""
+    def read(self, lines: Iterable[str]) -> None:
+        """Take the next lines."""
         for line in lines:
             if found := _DAY.match(line):
-                self.day, self._over = line, found[1] == found[2]
-            elif self._over:
-                self._rest.append(line)
+                self.day, self._last_day_seen = line, found[1] == found[2]
+            elif self._last_day_seen:
+                self._report.append(line)
 
     @property
-    def result(self) -> str:
-        """What came after the last day."""
-        return "\n".join(self._rest)
+    def report(self) -> str:
+        """Lines after the last day."""
+        return "\n".join(self._report)

@@ -1,4 +1,4 @@
-"""Crew: the processes of a fleet on this machine."""
+"""Processes of a fleet on this machine."""
 
 import os
 import re
@@ -11,58 +11,72 @@ from time import monotonic
 
 from qt_events.testing.keeper import Keeper
 
-TAIL = 15  # lines
-FAR = 32_768  # bytes from the end, in which they are looked for
-COMPLAINT = re.compile(r"(?:qt-events|Error|(?:qt_events|workers)\.[\w.]+Error): (.+)")  # ours, click's, a traceback's
+#: Folder of the package workers and of celeryconfig.py.
+ROOT = Path(__file__).parents[2]
+TAIL_LINES, TAIL_BYTES = 15, 32_768
+#: Last line of a program that failed with a named error: ours, click's, or the end of a traceback.
+ERROR_LINE = re.compile(r"(?:qt-events|workers|Error|(?:qt_events|workers)\.[\w.]+Error): (.+)")
 
 
-class Crew:
-    """Named processes with a folder of their own; they do not outlive this one, however it ends.
+class Processes:
+    """Named child processes with one folder; they end with this process, however it ends.
 
-    Each leads a session of its own: Ctrl-C in the terminal reaches this process alone, which then stops them in order.
+    Each leads a session of its own: Ctrl-C in the terminal reaches this process alone, which then
+    stops the others in order.
     """
 
     def __init__(self) -> None:
         self._keeper = Keeper("qt-events-fleet-")
-        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        here = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))  # celeryconfig.py
-        self.environment = {**os.environ, "PATH": programs, "PYTHONPATH": here}  #: what each process is given
+        programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        modules = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+        #: Environment of each process.
+        self.environment = {
+            **os.environ,
+            "PATH": os.pathsep.join(programs),
+            "PYTHONPATH": os.pathsep.join(modules),
+        }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._read: dict[str, int] = {}  # bytes of what each has printed
+        self._read: dict[str, int] = {}
         self._stopped: set[str] = set()
 
     @property
     def folder(self) -> Path:
-        """Gone when the crew is closed."""
+        """Folder of their output; `close` removes it."""
         return self._keeper.folder
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start it."""
-        self._processes[name] = self._keeper.spawn(name, command, self.environment)
+        """Start a process. The program `python` is this Python."""
+        program = sys.executable if command[0] == "python" else command[0]
+        started = self._keeper.spawn(name, [program, *command[1:]], self.environment)
+        self._processes[name] = started
 
     def __contains__(self, name: str) -> bool:
-        """Whether it was started."""
+        """Return True if the process was started."""
         return name in self._processes
 
     def pid(self, name: str) -> int:
-        """Its process id."""
+        """Return the process id."""
         return self._processes[name].pid
 
     def status(self, name: str) -> int | None:
-        """Its exit status, negative for a signal, if it was started and has ended."""
+        """Return the exit status, negative for a signal; None before the end or the start."""
         return self._processes[name].poll() if name in self else None
 
     def wait(self, name: str, timeout: float) -> int:
-        """Return when it has ended, with its status; subprocess.TimeoutExpired after so many seconds."""
+        """Return the exit status as soon as the process has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after `timeout` seconds.
+        """
         return self._processes[name].wait(timeout)
 
     def ended(self) -> dict[str, int]:
-        """Those that nobody has stopped and that have ended all the same, with their status."""
-        found = {name: self.status(name) for name in self._processes if name not in self._stopped}
-        return {name: status for name, status in found.items() if status is not None}
+        """Return the statuses of the processes that ended without being stopped."""
+        running = {name: self.status(name) for name in self._processes if name not in self._stopped}
+        return {name: status for name, status in running.items() if status is not None}
 
     def new_lines(self, name: str) -> list[str]:
-        """The whole lines that it has printed since this was asked last; none if it was not started."""
+        """Return the whole lines that a process has printed since the last call."""
         if name not in self:
             return []
         since = self._read.get(name, 0)
@@ -71,14 +85,14 @@ class Crew:
         return whole.decode(errors="replace").splitlines()
 
     def tail(self, name: str) -> str:
-        """The end of what it has printed."""
+        """Return the last lines that a process has printed."""
         size = self._path(name).stat().st_size
-        lines = self._printed(name, max(0, size - FAR)).decode(errors="replace").splitlines()
-        return "\n".join(lines[-TAIL:])
+        printed = self._printed(name, max(0, size - TAIL_BYTES)).decode(errors="replace")
+        return "\n".join(printed.splitlines()[-TAIL_LINES:])
 
-    def complaint(self, name: str) -> str | None:
-        """The error that it ended by, if that has a name, and so says all there is to say."""
-        return complaint(self.tail(name)) if (self.status(name) or 0) > 0 else None
+    def error_line(self, name: str) -> str | None:
+        """Return the named error by which a process failed; None if it has no name."""
+        return error_line(self.tail(name)) if (self.status(name) or 0) > 0 else None
 
     def _printed(self, name: str, since: int) -> bytes:
         with self._path(name).open("rb") as file:
@@ -89,7 +103,7 @@ class Crew:
         return self.folder / f"{name}.out"
 
     def stop(self, names: Iterable[str], grace: float) -> None:
-        """SIGTERM to all of them; SIGKILL to their groups if they have not ended after so many seconds."""
+        """Send SIGTERM to processes, and SIGKILL to those that still run after `grace` seconds."""
         chosen = [name for name in names if name in self and name not in self._stopped]
         self._stopped.update(chosen)
         for name in chosen:
@@ -102,16 +116,18 @@ class Crew:
                 self._keeper.kill(name)
 
     def close(self) -> None:
-        """SIGKILL to what still runs; the folder goes."""
+        """Send SIGKILL to the processes that still run, and remove the folder."""
         self._keeper.close()
 
 
-def told(status: int) -> str:
-    """An exit status in words."""
-    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+def status_text(status: int) -> str:
+    """Return an exit status in words."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
 
 
-def complaint(printed: str) -> str | None:
-    """What an error of ours, or click's of wrong usage, says in the last line, if there is one."""
-    found = COMPLAINT.fullmatch(printed.rstrip().rpartition("\n")[2])
+def error_line(printed: str) -> str | None:
+    """Return the text of the named error in the last line; None if there is none."""
+    found = ERROR_LINE.fullmatch(printed.rstrip().rpartition("\n")[2])
     return found[1] if found else None

@@ -1,4 +1,4 @@
-"""The market: a CSV of close prices."""
+"""Price file: close prices as CSV."""
 
 import csv
 import math
@@ -13,18 +13,18 @@ MARKET = Path(__file__).parent / "market_data" / "sp500_2007_2010.csv"
 
 
 class MarketFileError(UsageError):
-    """A price file that cannot be read; the text says which line and column, and what ought to be there."""
+    """A price file cannot be read; the text names line, column and the expected content."""
 
 
 class Close(NamedTuple):
-    """One trading day's prices."""
+    """Prices of one trading day."""
 
     day: date
     closes: dict[str, float]  #: symbol -> close price
 
 
 def read_market(path: Path = MARKET) -> list[Close]:
-    """All days of a price file of the shape that market_data/README.md describes.
+    """Return all days of a price file; market_data/README.md describes its shape.
 
     Raises:
         MarketFileError: there is no such file, or it has another shape.
@@ -48,7 +48,8 @@ def _parse(path: Path, lines: Iterator[str]) -> list[Close]:
         place = f"{path}, line {reader.line_num}"
         days.append(_close(place, symbols, row))
         if len(days) > 1 and days[-1].day <= days[-2].day:
-            message = f"{place}: {days[-1].day} does not come after {days[-2].day}: one row a day, oldest first"
+            late, early = days[-1].day, days[-2].day
+            message = f"{place}: {late} does not come after {early}: one row a day, oldest first"
             raise MarketFileError(message)
     if not days:
         message = f"the market file {path} has no days: a row a day must follow its header"
@@ -60,7 +61,10 @@ def _symbols(path: Path, header: Sequence[str]) -> list[str]:
     first, *symbols = header or [""]
     if first != "Date" or not symbols or not all(symbols) or len(set(symbols)) < len(symbols):
         found = ",".join(header)[:80]
-        message = f"{path}, line 1: {found!r} is no header: it must be Date and then one or more symbols, each once"
+        message = (
+            f"{path}, line 1: {found!r} is no header: it must be Date and then one or more "
+            "symbols, each once"
+        )
         raise MarketFileError(message)
     return symbols
 
@@ -69,7 +73,9 @@ def _close(place: str, symbols: Sequence[str], row: Sequence[str]) -> Close:
     if len(row) != len(symbols) + 1:
         message = f"{place} has {len(row)} columns, the header {len(symbols) + 1}"
         raise MarketFileError(message)
-    prices = {symbol: _price(place, symbol, text) for symbol, text in zip(symbols, row[1:], strict=True)}
+    prices = {
+        symbol: _price(place, symbol, text) for symbol, text in zip(symbols, row[1:], strict=True)
+    }
     return Close(_day(place, row[0]), prices)
 
 

@@ -1,4 +1,4 @@
-"""Ranking: symbols by what their prices did for the risk they took. Pure."""
+"""Ranking: symbols by momentum, in proportion to their volatility."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 from workers.market.prices import Closes, volatility
 
-DAYS = 21  # closes looked at: a month's returns
-TOO_WILD = 1.0  # a symbol of more volatility (a year's) is left out
-LEAST_RISK = 0.01  # a price that never moved is no reason to divide by 0
+#: Closes of a ranking: a month's returns.
+DAYS = 21
+#: Annual volatility of a symbol above which it is left out.
+MAX_VOLATILITY = 1.0
+#: Volatility by which a score is divided at least, for prices that never moved.
+MIN_RISK = 0.01
 
 
 class Ranking(NamedTuple):
-    """The outcome of one look at the prices."""
+    """Symbols ranked on one day."""
 
     symbols: list[str]  #: best first, equals by name
     scores: dict[str, float]  #: of those: return for each unit of volatility
@@ -20,16 +23,18 @@ class Ranking(NamedTuple):
 
 
 def rank(days: Sequence[Closes]) -> Ranking:
-    """Rank all symbols of these closes, oldest first, by momentum."""
+    """Rank all symbols of these closes, which are oldest first."""
     paths = {symbol: [closes[symbol] for closes in days] for symbol in days[-1]}
-    risks = {symbol: volatility([b / a - 1 for a, b in pairwise(path)]) for symbol, path in paths.items()}
-    kept = [symbol for symbol, risk in risks.items() if risk <= TOO_WILD]
+    risks = {
+        symbol: volatility([b / a - 1 for a, b in pairwise(path)]) for symbol, path in paths.items()
+    }
+    kept = [symbol for symbol, risk in risks.items() if risk <= MAX_VOLATILITY]
     scores = {symbol: _score(paths[symbol], risks[symbol]) for symbol in kept}
     return Ranking(_best_first(scores), scores, len(paths) - len(kept))
 
 
 def _score(path: Sequence[float], risk: float) -> float:
-    return round((path[-1] / path[0] - 1) / max(risk, LEAST_RISK), 4)
+    return round((path[-1] / path[0] - 1) / max(risk, MIN_RISK), 4)
 
 
 def _best_first(scores: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Strategies: which symbols of a ranking each would hold. Pure: SG AI tries them, Strategy Runtime Engine runs them."""
+"""Strategies: each orders the symbols of a ranking by what it would hold.
+
+SG AI tries them on paper, Strategy Runtime Engine runs them.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -8,17 +11,17 @@ Pick = Callable[[Sequence[str]], list[str]]
 
 
 def momentum(ranking: Sequence[str]) -> list[str]:
-    """The strongest first."""
+    """Order the strongest symbols first."""
     return list(ranking)
 
 
 def mean_reversion(ranking: Sequence[str]) -> list[str]:
-    """The weakest first."""
+    """Order the weakest symbols first."""
     return list(reversed(ranking))
 
 
 def core(ranking: Sequence[str]) -> list[str]:
-    """The middle of the field first."""
+    """Order symbols from the middle of the ranking outwards."""
     middle = (len(ranking) - 1) / 2
     return sorted(ranking, key=lambda symbol: abs(ranking.index(symbol) - middle))
 

@@ -1,8 +1,9 @@
-"""The main job: a market, day by day, through the trading system, wherever its components run."""
+"""Replay: the days of a market through the trading system, wherever its components run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from time import monotonic
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from qt_events import EventBus, HealthStatus, RiskMode
 from workers.events import HealthChecked
 from workers.market.price_file import Close
+from workers.replay.equity import DayEquity
 from workers.replay.feed import ANSWER_TIMEOUT, MarketFeed
 from workers.replay.figures import Figures, figures
 from workers.store import Store
@@ -17,7 +19,10 @@ from workers.store.retry import until_available
 
 
 class Result(BaseModel):
-    """What a replay came to: the same for the same prices, whatever the bus and however many processes."""
+    """Result of a replay.
+
+    It depends on the prices alone, not on the bus or the number of processes.
+    """
 
     days: int
     trades: int
@@ -27,18 +32,20 @@ class Result(BaseModel):
 
 
 class Summary(Result):
-    """The same, of a replay whose components all ran on this process's bus."""
+    """Result of a replay on one bus, with the statistics of that bus."""
 
     events: dict[str, int]  #: published, by type
     deliveries: dict[str, int]  #: handled, by subscription
     retries: int
     dead_letters: int
-    unfinished: int  #: events without an outcome, such as an alert to a webhook that does not answer
+    unfinished: (
+        int  #: events without an outcome, such as an alert to a webhook that does not answer
+    )
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a replay is, after each day."""
+    """State of a replay after a day."""
 
     day: date
     done: int  #: days
@@ -48,28 +55,35 @@ class Progress:
     equity: float
     drawdown: float
     trades: int
-    events: dict[str, dict[str, int]]  #: of this process's bus, by type: published, dispatched, errors
+    events: dict[
+        str, dict[str, int]
+    ]  #: of this process's bus, by type: published, dispatched, errors
 
 
 class Replay:
-    """One run of a market, on a store that holds nothing yet."""
+    """One run of a market, on an empty store."""
 
     def __init__(self, bus: EventBus, store: Store, market: Sequence[Close]) -> None:
         self.bus, self.store, self.market = bus, store, market
+        self.curve: list[DayEquity] = []  #: of the days so far
+        self.seconds = 0.0  #: that the days took, without the bus's start and end
         self._feed = MarketFeed(bus, store.prices)
 
     async def run(self, watch: Callable[[Progress], None] = lambda _: None) -> Result:
-        """Replay all days; `watch` is called after each.
+        """Replay all days, and call `watch` after each.
 
         Raises:
-            SilenceError: a day did not end.
-            UnheardTradesError: some trades were not heard of at the end.
+            NoAnswerError: a day did not end.
+            ListenersBehindError: some trades were not heard of at the end.
         """
         async with self.bus:
+            started = monotonic()
             for done, close in enumerate(self.market, 1):
                 over = await self._feed.trade(close)
                 mode = await until_available(self.store.policies.risk_mode, ANSWER_TIMEOUT)
+                self.curve.append(DayEquity(over.day, over.equity))
                 watch(self._progress(over, done, mode))
+            self.seconds = monotonic() - started
             return Result(
                 days=len(self.market),
                 trades=over.trades,
@@ -93,7 +107,7 @@ class Replay:
 
 
 def summary(result: Result, stats: dict[str, Any]) -> Summary:
-    """The result, with the statistics of the one bus that carried it all, after it has stopped."""
+    """Return the result with the statistics of the bus, which has stopped."""
     return Summary(
         **dict(result),
         events=_column(stats["by_type"], "published"),

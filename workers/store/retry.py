@@ -1,4 +1,4 @@
-"""Store retry: asking the database again while it is away, where no bus would call a handler again."""
+"""Retry for callers of the database that are no handlers: no bus would call them again."""
 
 import asyncio
 import logging
@@ -11,14 +11,15 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 0.5  # seconds between two tries
+#: Seconds between two attempts.
+PAUSE = 0.5
 
 
 async def until_available(ask: Callable[[], Awaitable[T]], timeout: float) -> T:
-    """What `ask` gives, as soon as it does.
+    """Return the result of `ask` as soon as the database is available.
 
     Raises:
-        StoreUnavailableError: the last one, after `timeout` seconds of them.
+        StoreUnavailableError: it is still away after `timeout` seconds.
     """
     deadline = asyncio.get_running_loop().time() + timeout
     while True:

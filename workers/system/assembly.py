@@ -1,4 +1,4 @@
-"""The trading system: every component, on one bus."""
+"""Assembly: all components of the trading system on one bus."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Books: a portfolio made of the trades that one component keeps in the database."""
+"""Books: the trades of one component in the database, as a portfolio."""
 
 import threading
 from datetime import date, timedelta
@@ -6,11 +6,12 @@ from datetime import date, timedelta
 from workers.store import Trade, Trades
 from workers.system.portfolio import Portfolio
 
-ACCOUNT = "executor"  # the owner of the books that are the account: what was really traded
+#: Owner of the books with the executed trades: the account.
+ACCOUNT = "executor"
 
 
 class Books:
-    """One component's. Trades of a past day never change, so a process reads each of them once."""
+    """Books of one component. Trades of a past day never change, so a process reads each once."""
 
     def __init__(self, trades: Trades, owner: str) -> None:
         self.trades, self.owner = trades, owner
@@ -19,18 +20,20 @@ class Books:
         self._reading = threading.Lock()
 
     async def enter(self, trade: Trade) -> None:
-        """Keep a trade; once, however often it is told."""
+        """Keep a trade, once for its order id."""
         await self.trades.add(self.owner, trade)
 
     async def at(self, day: date) -> tuple[Portfolio, list[Trade]]:
-        """The portfolio as the day began, a copy; and the trades that the day has brought so far.
+        """Return a copy of the portfolio at the start of the day, and the day's trades so far.
 
-        The days before must be over.
+        All earlier days must be over.
         """
         trades = await self.trades.between(self.owner, self._through, day)
         with self._reading:
             past = [
-                trade for trade in trades if trade.day < day and (self._through is None or trade.day > self._through)
+                trade
+                for trade in trades
+                if trade.day < day and (self._through is None or trade.day > self._through)
             ]
             self._portfolio.enter_all(past)
             self._through = max(self._through or date.min, day - timedelta(1))

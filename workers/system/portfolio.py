@@ -1,4 +1,4 @@
-"""Portfolio: cash and positions, kept in whole cents, so that equal trades make equal books. Pure."""
+"""Portfolio: cash and positions in whole cents, so that equal trades give equal books."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -9,11 +9,12 @@ from workers.market.prices import Closes
 from workers.store import Trade
 
 START_CENTS = 100_000_00
-FEE_CENTS = 0.5  # a unit traded
+#: Fee for each unit traded.
+FEE_CENTS = 0.5
 
 
 class Position(NamedTuple):
-    """What is held of one symbol."""
+    """Units held of one symbol."""
 
     size: int = 0  #: units
     cost: int = 0  #: cents paid for them, fees included
@@ -33,33 +34,37 @@ class Portfolio:
         return replace(self, positions=dict(self.positions))
 
     def equity(self, closes: Closes) -> int:
-        """Cents."""
+        """Return cash and positions in cents."""
         return self.cash + sum(self.value(symbol, closes) for symbol in self.positions)
 
     def value(self, symbol: str, closes: Closes) -> int:
-        """Cents that the position in a symbol is worth."""
+        """Return the value of the position in a symbol, in cents."""
         return cents(self.positions[symbol].size * closes[symbol])
 
     def profit(self, symbol: str, size: int, price: float) -> int:
-        """Cents that selling so many units brings over what was paid for them."""
+        """Return the profit in cents of selling `size` units at `price`."""
         return settlement(Side.SELL, size, price) - self._cost(symbol, size)
 
     def enter_all(self, trades: Iterable[Trade]) -> None:
-        """Enter trades; sales of a day first, since purchases are paid from them."""
+        """Enter trades; sales of a day first, because purchases are paid from them."""
         for trade in sorted(trades, key=lambda trade: (trade.day, trade.side is Side.BUY)):
             self.enter(trade)
 
     def enter(self, trade: Trade) -> None:
-        """Move cash and units."""
+        """Enter a trade."""
         self.trades += 1
         held = self.positions.get(trade.symbol, Position())
         value = settlement(trade.side, trade.size, trade.price)
         if trade.side is Side.BUY:
             self.cash -= value
-            left = Position(held.size + trade.size, held.cost + value, trade.strategy_id, trade.model)
+            left = Position(
+                held.size + trade.size, held.cost + value, trade.strategy_id, trade.model
+            )
         else:
             self.cash += value
-            left = held._replace(size=held.size - trade.size, cost=held.cost - self._cost(trade.symbol, trade.size))
+            left = held._replace(
+                size=held.size - trade.size, cost=held.cost - self._cost(trade.symbol, trade.size)
+            )
         self.positions[trade.symbol] = left
         if not left.size:
             del self.positions[trade.symbol]
@@ -70,11 +75,11 @@ class Portfolio:
 
 
 def settlement(side: Side, size: int, price: float) -> int:
-    """Cents that a buy costs or a sale brings."""
+    """Return the cents that a purchase costs or a sale brings."""
     fee = round(size * FEE_CENTS)
     return cents(size * price) + (fee if side is Side.BUY else -fee)
 
 
 def cents(amount: float) -> int:
-    """An amount of money in whole cents."""
+    """Return an amount of money in whole cents."""
     return round(amount * 100)

@@ -1,4 +1,4 @@
-"""Trades: from what `trade.executed` tells to what books keep. Pure."""
+"""Trades: from the payload of `trade.executed` to a row of the books."""
 
 from qt_events import TradeExecutedEvent
 from workers.events import day_of
@@ -7,7 +7,7 @@ from workers.system.portfolio import cents
 
 
 def trade_of(event: TradeExecutedEvent) -> Trade:
-    """The trade that it tells of."""
+    """Return the trade that an event reports."""
     told = event.payload
     return Trade(
         order_id=told.order_id,

@@ -1,11 +1,11 @@
-"""A database of this test's own, a scene on it, and a second one, as another process would be."""
+"""A database of this test's own, a harness on it, and a second one, as another process would be."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.workers.harness import Scene
+from tests.unit.workers.harness import Harness
 from workers.store import Store
 
 
@@ -23,19 +23,19 @@ def store(database: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-async def scene(store: Store) -> AsyncIterator[Scene]:
-    scene = Scene(store)
-    async with scene.bus:
-        yield scene
-    assert await scene.bus.dead_letters.list() == []
+async def harness(store: Store) -> AsyncIterator[Harness]:
+    harness = Harness(store)
+    async with harness.bus:
+        yield harness
+    assert await harness.bus.dead_letters.list() == []
 
 
 @pytest.fixture
-async def other(database: str) -> AsyncIterator[Scene]:
+async def other(database: str) -> AsyncIterator[Harness]:
     """Another process: a bus and a connection of its own, the same database."""
     store = Store(database)
-    scene = Scene(store)
-    async with scene.bus:
-        yield scene
+    harness = Harness(store)
+    async with harness.bus:
+        yield harness
     store.dispose()
-    assert await scene.bus.dead_letters.list() == []
+    assert await harness.bus.dead_letters.list() == []

@@ -1,32 +1,27 @@
-"""`qt-events analytics` and `feed`, as their entry points name them; `run` is in tests/unit/cli."""
+"""`python -m workers analytics` and `feed`."""
 
 import asyncio
 import json
-from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 
-from qt_events import Side, cli
+from qt_events import Side
 from tests.unit.workers.harness import MONDAY, trade
+from workers.__main__ import main
 from workers.store import Store
 from workers.system.listeners.analytics import BOOK
 
 
 @pytest.fixture(autouse=True)
-def _commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether or not the package is installed here; and no setting of this machine's."""
-    names = ("analytics", "feed")
-    monkeypatch.setattr(
-        cli, "entry_points", lambda group: [EntryPoint(name, f"workers.commands:{name}", group) for name in names]
-    )
+def no_database_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QT_DATABASE_URL", raising=False)
 
 
-def qt_events(*args: str) -> Any:
-    """Its exit status."""
+def workers(*args: str) -> Any:
+    """Return the exit status."""
     with pytest.raises(SystemExit) as end:
-        cli.main(args)
+        main(args)
     return end.value.code
 
 
@@ -44,18 +39,18 @@ def traded(store: Store, database: str) -> str:
 
 def test_analytics_answers_with_a_table(traded: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The best first; by strategy if nothing else is asked."""
-    assert qt_events("analytics", "--database", traded, "--by", "symbol") == 0
+    assert workers("analytics", "--database", traded, "--by", "symbol") == 0
     out, err = capsys.readouterr()
     rows = [line.split("│")[1:3] for line in out.splitlines() if "│" in line]
     assert [[cell.strip() for cell in row] for row in rows] == [["B", "1,234.50"], ["A", "-50.25"]]
     assert ("symbol" in out, "profit" in out, err) == (True, True, "")
-    assert qt_events("analytics", "--database", traded) == 0
+    assert workers("analytics", "--database", traded) == 0
     assert "momentum" in capsys.readouterr().out
 
 
 def test_analytics_answers_in_json(traded: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing else on stdout, in the same order."""
-    assert qt_events("analytics", "--database", traded, "--by", "symbol", "--json") == 0
+    assert workers("analytics", "--database", traded, "--by", "symbol", "--json") == 0
     assert list(json.loads(capsys.readouterr().out).items()) == [("B", 1234.5), ("A", -50.25)]
 
 
@@ -64,27 +59,29 @@ def test_analytics_asks_the_fleets_database(
 ) -> None:
     """That of QT_DATABASE_URL, where none is named."""
     monkeypatch.setenv("QT_DATABASE_URL", traded)
-    assert qt_events("analytics", "--json", "--by", "model") == 0
+    assert workers("analytics", "--json", "--by", "model") == 0
     assert json.loads(capsys.readouterr().out) == {"XGBoost v1": 1184.25}
 
 
-@pytest.mark.parametrize(("options", "said"), [((), "no position has been closed yet"), (("--json",), "{}")])
+@pytest.mark.parametrize(
+    ("options", "said"), [((), "no position has been closed yet"), (("--json",), "{}")]
+)
 def test_an_empty_database_has_no_answer(
     database: str, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
 ) -> None:
     """Said in words, or as an empty object; it is no error."""
-    assert qt_events("analytics", "--database", database, *options) == 0
+    assert workers("analytics", "--database", database, *options) == 0
     assert capsys.readouterr().out.strip() == said
 
 
 def test_a_question_that_is_none_is_wrong_usage(database: str) -> None:
     """Three there are."""
-    assert qt_events("analytics", "--database", database, "--by", "weather") == 2
+    assert workers("analytics", "--database", database, "--by", "weather") == 2
 
 
 def test_a_database_url_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """With what to write instead."""
-    assert qt_events("analytics", "--database", "mysql://root@localhost/x") == 1
+    assert workers("analytics", "--database", "mysql://root@localhost/x") == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n"), "sqlite:///" in err) == ("", 1, True)
 
@@ -94,9 +91,14 @@ def test_feed_refuses_a_database_that_is_in_use(
 ) -> None:
     """Ids and days of two replays would collide; it says which option to give. Nothing is fed, no broker asked."""
     asyncio.run(store.prices.add(MONDAY, {"A": 1.0}))
-    assert qt_events("feed", "--database", database, "--broker", "amqp://guest@127.0.0.1:1//", "--days", "1") == 1
+    assert (
+        workers(
+            "feed", "--database", database, "--broker", "amqp://guest@127.0.0.1:1//", "--days", "1"
+        )
+        == 1
+    )
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "the database holds what another replay left: give --database" in err
+    assert "the database holds data of another replay: give --database" in err
     kept = asyncio.run(store.prices.between(None, MONDAY.replace(year=9000)))
     assert [each.day for each in kept] == [MONDAY]

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+import workers
 from workers.publishers import PUBLISHES, components
 from workers.replay.feed import MarketFeed
 from workers.system.assembly import COMPONENTS
-from workers.wiring import ENOUGH, PAGE, Wiring, table, title, watch
+from workers.wiring import DAYS, PAGE, Wiring, table, title, watch
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -17,7 +18,10 @@ REFERENCE = {
     "policy.updated": ("MSC AI", {"Orchestrator", "Risk Guard", "Portfolio Balancer"}),
     "strategy.promoted": ("SG AI", {"Strategy Runtime Engine", "Analytics", "Logger"}),
     "model.promoted": ("CLM", {"Ensemble Manager", "Analytics"}),
-    "health.status_changed": ("System Health Monitor", {"Discord Notifier", "Safety Governor", "Logger"}),
+    "health.status_changed": (
+        "System Health Monitor",
+        {"Discord Notifier", "Safety Governor", "Logger"},
+    ),
     "opportunities.updated": ("OppRank", {"Strategy Runtime Engine", "Executor"}),
     "trade.executed": ("Executor", {"Analytics", "Metrics Logger", "Performance Tracker"}),
 }
@@ -29,7 +33,9 @@ def wiring() -> Wiring:
 
 
 @pytest.mark.parametrize("event_type", REFERENCE)
-def test_the_six_events_have_the_producers_and_consumers_of_the_reference(wiring: Wiring, event_type: str) -> None:
+def test_the_six_events_have_the_producers_and_consumers_of_the_reference(
+    wiring: Wiring, event_type: str
+) -> None:
     """No more of them, and no fewer."""
     producer, consumers = REFERENCE[event_type]
     assert (wiring[event_type].producers, wiring[event_type].consumers) == ({producer}, consumers)
@@ -42,8 +48,14 @@ def test_every_event_has_somebody_on_both_ends(wiring: Wiring) -> None:
 
 def test_everybody_publishes_what_is_declared_and_nothing_else(wiring: Wiring) -> None:
     """The broker's permissions are made of it: too little stops a component, too much lets it speak for another."""
-    declared = {(each.event_type, title(made.__name__)) for made, types in PUBLISHES.items() for each in types}
-    assert {(name, producer) for name, line in wiring.items() for producer in line.producers} == declared
+    declared = {
+        (each.event_type, title(made.__name__))
+        for made, types in PUBLISHES.items()
+        for each in types
+    }
+    assert {
+        (name, producer) for name, line in wiring.items() for producer in line.producers
+    } == declared
 
 
 def test_every_component_is_declared_with_the_subscriptions_that_it_makes(wiring: Wiring) -> None:
@@ -51,7 +63,9 @@ def test_every_component_is_declared_with_the_subscriptions_that_it_makes(wiring
     assert set(PUBLISHES) == {MarketFeed, *COMPONENTS}
     heard = {(pattern, title(made.__name__)) for made, each in zip(PUBLISHES, components(), strict=True)
              for subscription in each.subscriptions for pattern in subscription.patterns}  # fmt: skip
-    assert heard == {(name, consumer) for name, line in wiring.items() for consumer in line.consumers}
+    assert heard == {
+        (name, consumer) for name, line in wiring.items() for consumer in line.consumers
+    }
 
 
 def test_opprank_publishes_opportunities_and_nothing_else() -> None:
@@ -68,12 +82,43 @@ def test_no_two_components_publish_one_type() -> None:
 
 def test_the_page_is_what_the_code_does(wiring: Wiring) -> None:
     """After a change: python -m workers.wiring > docs/who-hears-what.md."""
-    assert (DOCS / "who-hears-what.md").read_text() == PAGE.format(days=ENOUGH, table=table(wiring))
+    assert (DOCS / "who-hears-what.md").read_text() == PAGE.format(days=DAYS, table=table(wiring))
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("RiskGuard", "Risk Guard"), ("MetaStrategyController", "MSC AI"), ("OppRank", "OppRank")]
+    ("name", "words"),
+    [("RiskGuard", "Risk Guard"), ("MetaStrategyController", "MSC AI"), ("OppRank", "OppRank")],
 )
 def test_a_component_has_the_name_of_the_reference(name: str, words: str) -> None:
     """In words, as people say it."""
     assert title(name) == words
+
+
+def explained() -> dict[str, tuple[set[str], set[str]]]:
+    """Return the table of workers/__init__.py: name -> publishes, hears."""
+    _, _, text = (workers.__doc__ or "").partition("name  ")
+    header, *lines = f"name  {text}".splitlines()
+    starts = [header.index(word) for word in ("stands for", "publishes", "hears")]
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for line in lines:
+        name, publishes, hears = (
+            line[a:b].strip()
+            for a, b in ((0, starts[0]), (starts[1], starts[2]), (starts[2], None))
+        )
+        last = name or last
+        both = found.setdefault(last, (set(), set()))
+        both[0].update({publishes} - {""})
+        both[1].update({hears} - {""})
+    return found
+
+
+def test_the_table_in_the_package_is_what_the_code_does(wiring: Wiring) -> None:
+    """Each component is there, with the events that it publishes and hears."""
+    names = {title(made.__name__) for made in PUBLISHES}
+    assert explained() == {
+        name: (
+            {event for event, row in wiring.items() if name in row.producers},
+            {event for event, row in wiring.items() if name in row.consumers},
+        )
+        for name in names
+    }

@@ -1,20 +1,21 @@
-"""Analyst: what MSC AI, SG AI, CLM and OppRank have in common."""
+"""Analyst: base class of MSC AI, SG AI, CLM and OppRank."""
 
 from abc import ABC, abstractmethod
 from datetime import date
 from typing import Any, ClassVar
 
 from qt_events import Event, EventBus
-from workers.events import ANALYZED, MarketClosedEvent, once
+from workers.events import ANALYZED, MarketClosedEvent, with_fixed_id
 from workers.market.prices import PriceHistory
 from workers.store import Store
 from workers.system.announcements import Announcements
 
 
 class Analyst(ABC):
-    """Hears each day's close, announces what it makes of it, and says that it is done.
+    """Component that hears each day's close, announces its conclusions, and reports that it is
+    done.
 
-    It keeps nothing in its process: whichever worker gets the next day goes on from the database.
+    It keeps no state in its process: any worker can handle the next day from the database.
     """
 
     announces: ClassVar[type[Event[Any]]]
@@ -34,10 +35,10 @@ class Analyst(ABC):
 
     @abstractmethod
     async def analyze(self, day: date, history: PriceHistory) -> None:
-        """Announce what has changed. Called again for a day whose end was not told, it announces the same."""
+        """Announce what has changed. Called again for an unfinished day, it announces the same."""
 
     async def announce(self, day: date, **payload: Any) -> bool:
-        """Tell everybody, unless this day's work was done long ago; whether it was told."""
+        """Publish an announcement unless its day is past, and return True if it was published."""
         if await self._market.is_past(day):
             return False
         await self.announcements.announce(self.bus, day, **payload)
@@ -45,4 +46,4 @@ class Analyst(ABC):
 
     async def _done(self, day: date) -> None:
         done = ANALYZED[self.announces].create(day=day, rests_on=await self.announcements.ids())
-        await self.bus.publish(once(done, day))
+        await self.bus.publish(with_fixed_id(done, day))

@@ -1,4 +1,7 @@
-"""CLM: each month a challenger of every model that forecast better than the version at work takes its place."""
+"""CLM, Continuous Learning Manager: replaces the version of a model by a better challenger.
+
+It compares them each month, by their forecasts of the last days.
+"""
 
 from collections.abc import Sequence
 from datetime import date
@@ -9,26 +12,28 @@ from workers.market.prices import PriceHistory, is_first_of_month
 from workers.system.analysts.analyst import Analyst
 
 SHADOW_DAYS = 60
-LEAST_DAYS = 30  # forecasts without which a hit rate says nothing
-EDGE = 0.08  # hit rate that a challenger must be ahead
+#: Forecasts that a hit rate needs to mean anything.
+LEAST_DAYS = 30
+#: Hit rate by which a challenger must be ahead.
+EDGE = 0.08
 
 
 class Model(NamedTuple):
-    """A small forecaster of the market's next day: it goes on as the last days went, or turns round."""
+    """A small forecaster of the market's next day, from the direction of the last days."""
 
-    direction: int  #: 1 goes on, -1 turns round
+    direction: int  #: 1 if it expects the same direction, -1 for the opposite
     lookbacks: tuple[int, ...]  #: days; each a version that may be trained
 
 
 class Version(NamedTuple):
-    """A version at work."""
+    """A version of a model at work."""
 
     number: int
     lookback: int  #: days
 
     @classmethod
     def of(cls, promoted: ModelPromoted) -> "Version":
-        """The one that a `model.promoted` brought."""
+        """Return the version that a `model.promoted` announced."""
         return cls(int(promoted.new_version.removeprefix("v")), int(promoted.metrics["lookback"]))
 
 
@@ -52,18 +57,28 @@ class ContinuousLearningManager(Analyst):
         for name, model in MODELS.items():
             last = at_work.get(name)
             if last is None or last.day != day:
-                await self._review(day, name, last and Version.of(last.payload), _hit_rates(model, history))
+                await self._review(
+                    day, name, last and Version.of(last.payload), _hit_rates(model, history)
+                )
 
-    async def _review(self, day: date, name: str, current: Version | None, rates: dict[int, float]) -> None:
+    async def _review(
+        self, day: date, name: str, current: Version | None, rates: dict[int, float]
+    ) -> None:
         if current is None:
             await self._promote(day, name, None, Version(1, min(rates)), {})
             return
         best = max(rates, key=lambda lookback: (rates[lookback], -lookback))
         if rates[best] >= rates[current.lookback] + EDGE:
-            shadow = {"days": SHADOW_DAYS, "hit_rate": rates[best], "hit_rate_at_work": rates[current.lookback]}
+            shadow = {
+                "days": SHADOW_DAYS,
+                "hit_rate": rates[best],
+                "hit_rate_at_work": rates[current.lookback],
+            }
             await self._promote(day, name, current, Version(current.number + 1, best), shadow)
 
-    async def _promote(self, day: date, name: str, old: Version | None, new: Version, shadow: dict[str, float]) -> None:
+    async def _promote(
+        self, day: date, name: str, old: Version | None, new: Version, shadow: dict[str, float]
+    ) -> None:
         await self.announce(
             day,
             model_name=name,
@@ -75,7 +90,7 @@ class ContinuousLearningManager(Analyst):
 
 
 def _hit_rates(model: Model, history: PriceHistory) -> dict[int, float]:
-    """By lookback, of the days just gone."""
+    """Return the hit rate of the last days by lookback."""
     return {
         lookback: hit_rate(history.market(SHADOW_DAYS + lookback), model.direction, lookback)
         for lookback in model.lookbacks
@@ -83,13 +98,13 @@ def _hit_rates(model: Model, history: PriceHistory) -> dict[int, float]:
 
 
 def forecasts_rise(promoted: ModelPromoted, history: PriceHistory) -> bool:
-    """Whether this version thinks that the market rises on the next day."""
+    """Return True if this version forecasts a rise of the market for the next day."""
     direction, lookback = MODELS[promoted.model_name].direction, Version.of(promoted).lookback
     return direction * sum(history.market(lookback)) > 0
 
 
 def hit_rate(returns: Sequence[float], direction: int, lookback: int) -> float:
-    """The share of days with a direction that were forecast right; a half where there are too few to tell."""
+    """Return the share of days forecast right; a half if there are too few days."""
     days = [day for day in range(lookback, len(returns)) if returns[day]]
     hits = sum(direction * sum(returns[day - lookback : day]) * returns[day] > 0 for day in days)
     return round(hits / len(days), 4) if len(days) >= LEAST_DAYS else 0.5

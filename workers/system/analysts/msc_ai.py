@@ -1,4 +1,4 @@
-"""MSC AI: volatility and trend of the market set the risk mode, and with it the policy."""
+"""MSC AI, Meta Strategy Controller: sets the risk mode by the market's volatility and trend."""
 
 from datetime import date
 from typing import Any
@@ -9,8 +9,10 @@ from workers.system.analysts.analyst import Analyst
 
 VOLATILITY_DAYS = 20
 TREND_DAYS = 60
-STORM, STORM_OVER = 0.30, 0.24  # a year's volatility that brings DEFENSIVE, and under which it ends
-CALM, CALM_OVER = 0.14, 0.18  # the same for AGGRESSIVE, downwards
+#: Annual volatility above which DEFENSIVE begins, and under which it ends.
+HIGH_VOLATILITY, HIGH_VOLATILITY_END = 0.30, 0.24
+#: Annual volatility under which AGGRESSIVE begins, and above which it ends.
+LOW_VOLATILITY, LOW_VOLATILITY_END = 0.14, 0.18
 
 POLICIES: dict[RiskMode, dict[str, Any]] = {
     RiskMode.AGGRESSIVE: {
@@ -35,7 +37,7 @@ POLICIES: dict[RiskMode, dict[str, Any]] = {
 
 
 class MetaStrategyController(Analyst):
-    """Publishes `policy.updated` when the risk mode changes, which it keeps in the PolicyStore."""
+    """Publishes `policy.updated` when the risk mode changes, and keeps it in the PolicyStore."""
 
     announces = PolicyUpdatedEvent
 
@@ -50,11 +52,14 @@ class MetaStrategyController(Analyst):
 
 
 def next_risk_mode(mode: RiskMode | None, history: PriceHistory) -> RiskMode:
-    """The mode after `mode`: it changes at one threshold and back at another, so that it does not flicker."""
+    """Return the risk mode after `mode`.
+
+    A mode begins at one threshold and ends at another, so that it does not flicker.
+    """
     risk = volatility(history.market(VOLATILITY_DAYS))
-    if risk > (STORM_OVER if mode is RiskMode.DEFENSIVE else STORM):
+    if risk > (HIGH_VOLATILITY_END if mode is RiskMode.DEFENSIVE else HIGH_VOLATILITY):
         return RiskMode.DEFENSIVE
     rising = trend(history.market(TREND_DAYS)) > 0
-    if rising and risk < (CALM_OVER if mode is RiskMode.AGGRESSIVE else CALM):
+    if rising and risk < (LOW_VOLATILITY_END if mode is RiskMode.AGGRESSIVE else LOW_VOLATILITY):
         return RiskMode.AGGRESSIVE
     return RiskMode.NORMAL

@@ -1,13 +1,13 @@
-"""OppRank: at each week's first close it ranks the symbols anew."""
+"""OppRank, Opportunity Ranker: ranks the symbols at the first close of each week."""
 
 from datetime import date
 
 from qt_events import OpportunitiesUpdatedEvent
 from workers.market.prices import PriceHistory, is_first_of_week
-from workers.market.ranking import DAYS, TOO_WILD, rank
+from workers.market.ranking import DAYS, MAX_VOLATILITY, rank
 from workers.system.analysts.analyst import Analyst
 
-CRITERIA = {"momentum_days": DAYS - 1, "max_volatility": TOO_WILD}
+CRITERIA = {"momentum_days": DAYS - 1, "max_volatility": MAX_VOLATILITY}
 
 
 class OppRank(Analyst):

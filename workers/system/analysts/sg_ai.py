@@ -1,4 +1,4 @@
-"""SG AI: each month it looks how the strategies did on paper, and moves them up or down a stage."""
+"""SG AI, Strategy Generator: moves strategies up or down a stage, by monthly paper trades."""
 
 from datetime import date
 
@@ -8,10 +8,12 @@ from workers.market.ranking import DAYS, rank
 from workers.market.strategies import FIRST_STAGES, STRATEGIES, Pick
 from workers.system.analysts.analyst import Analyst
 
-HELD_DAYS = 5  # a paper position's time
+#: Days that a paper position is held.
+HELD_DAYS = 5
 TRIED_DAYS = 60
 POSITIONS = 4
-EDGE = 0.05  # return over the market's that moves a strategy, up or down
+#: Return over the market's that moves a strategy up, or down if it is negative.
+EDGE = 0.05
 
 UP = {Stage.RETIRED: Stage.BACKTEST, Stage.BACKTEST: Stage.SHADOW, Stage.SHADOW: Stage.LIVE}
 DOWN = {Stage.LIVE: Stage.SHADOW, Stage.SHADOW: Stage.RETIRED}
@@ -53,7 +55,7 @@ def _next_stage(stage: Stage, edge: float) -> Stage:
 
 
 def paper_edge(pick: Pick, history: PriceHistory) -> float:
-    """What the strategy's picks earned over the market in the last days, traded on paper."""
+    """Return the return of a strategy's paper trades over the market's, in the last days."""
     return round(sum(_edge(pick, history, ago) for ago in range(TRIED_DAYS, 0, -HELD_DAYS)), 4)
 
 

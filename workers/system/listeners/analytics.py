@@ -1,9 +1,9 @@
-"""Analytics: what strategies, models and symbols earned, and how they were promoted."""
+"""Analytics: profits of strategies, models and symbols, and their promotions."""
 
 from typing import Any, Literal
 
 from qt_events import Event, EventBus, ModelPromotedEvent, StrategyPromotedEvent, TradeExecutedEvent
-from workers.events import plain
+from workers.events import as_json
 from workers.store import Store
 from workers.system.trades import trade_of
 
@@ -17,7 +17,7 @@ COLUMNS: dict[Question, Literal["strategy_id", "model", "symbol"]] = {
 
 
 class Analytics:
-    """Keeps what it hears in the database, so that it can be asked in any process, and after the fleet has ended."""
+    """Keeps trades and promotions in the database, to be asked from any process at any time."""
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self._store = store
@@ -29,10 +29,13 @@ class Analytics:
         await self._store.trades.add(BOOK, trade_of(event))
 
     async def on_promoted(self, event: Event[Any]) -> None:
-        await self._store.documents.add(f"{BOOK}.{event.type}", event.id, plain(event.payload))
+        await self._store.documents.add(f"{BOOK}.{event.type}", event.id, as_json(event.payload))
 
 
 async def profit_by(store: Store, question: Question) -> dict[str, float]:
-    """What sales brought over their purchases, by strategy, model or symbol; in the account's currency, best first."""
+    """Return profits by strategy, model or symbol in the account's currency, best first."""
     earned = await store.trades.profit(BOOK, COLUMNS[question])
-    return {name: cents / 100 for name, cents in sorted(earned.items(), key=lambda item: (-item[1], item[0]))}
+    return {
+        name: cents / 100
+        for name, cents in sorted(earned.items(), key=lambda item: (-item[1], item[0]))
+    }

@@ -1,4 +1,4 @@
-"""Logger: a line for each change of a strategy's stage and of the system's health."""
+"""Logger: logs each change of a strategy's stage and of the system's health."""
 
 import logging
 from typing import Any
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class EventLogger:
-    """A plain function on purpose: writing logs may block, so it belongs in the bus's threads."""
+    """Logs with a plain function: writing logs may block, so the bus runs it in a thread."""
 
     def __init__(self, bus: EventBus, _store: Store) -> None:
         bus.subscribe(StrategyPromotedEvent, self.on_event)

@@ -1,4 +1,4 @@
-"""Metrics Logger: each trade as a line of metrics, and as a row to sum up."""
+"""Metrics Logger: logs each trade and keeps it as a row."""
 
 import logging
 
@@ -12,7 +12,7 @@ BOOK = "metrics_logger"
 
 
 class MetricsLogger:
-    """Hears of each trade."""
+    """Hears each trade."""
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self._trades = store.trades
@@ -21,4 +21,10 @@ class MetricsLogger:
     async def on_trade_executed(self, event: TradeExecutedEvent) -> None:
         trade = trade_of(event)
         if await self._trades.add(BOOK, trade):
-            logger.info("trade side=%s symbol=%s size=%d price=%s", trade.side, trade.symbol, trade.size, trade.price)
+            logger.info(
+                "trade side=%s symbol=%s size=%d price=%s",
+                trade.side,
+                trade.symbol,
+                trade.size,
+                trade.price,
+            )

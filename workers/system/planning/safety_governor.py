@@ -1,28 +1,29 @@
-"""Safety Governor: while the system's health is CRITICAL, nothing new is bought."""
+"""Safety Governor: halts purchases while the system's health is CRITICAL."""
 
 import logging
 
 from qt_events import EventBus, HealthStatus, HealthStatusChangedEvent
-from workers.events import TradingClearedEvent, TradingPlannedEvent, once, plain
+from workers.events import TradingClearedEvent, TradingPlannedEvent, as_json, with_fixed_id
 from workers.store import Store
-from workers.system.announcements import Announcements, Heard
+from workers.system.announcements import Announcements, KnownAnnouncements
 
 logger = logging.getLogger(__name__)
 
-HALTED_DAYS = "safety_governor.halted"  # kind of the documents, one for each day without new positions
+#: Kind of the documents, one for each day without purchases.
+HALTED_DAYS = "safety_governor.halted"
 
 
 class SafetyGovernor:
-    """Passes each `trading.planned` on as `trading.cleared`, and says whether trading is halted."""
+    """Answers `trading.planned` with `trading.cleared`, which says if trading is halted."""
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
-        self.health = Heard(Announcements(store.documents, HealthStatusChangedEvent))
+        self.health = KnownAnnouncements(Announcements(store.documents, HealthStatusChangedEvent))
         bus.subscribe(HealthStatusChangedEvent, self.on_health_status_changed, broadcast=True)
         bus.subscribe(TradingPlannedEvent, self.on_trading_planned)
 
     async def on_health_status_changed(self, event: HealthStatusChangedEvent) -> None:
-        self.health.hear(event)
+        self.health.remember(event)
         if event.payload.new_status is HealthStatus.CRITICAL:
             logger.warning("trading is halted: %s", event.payload.reason)
         elif event.payload.old_status is HealthStatus.CRITICAL:
@@ -30,11 +31,13 @@ class SafetyGovernor:
 
     async def on_trading_planned(self, event: TradingPlannedEvent) -> None:
         plan = event.payload
-        health = await self.health.at(plan.rests_on)
+        health = await self.health.of_step(plan.rests_on)
         critical = {
-            part: status.reason for part, status in health.items() if status.new_status is HealthStatus.CRITICAL
+            part: status.reason
+            for part, status in health.items()
+            if status.new_status is HealthStatus.CRITICAL
         }
         if critical:
             await self._documents.put(HALTED_DAYS, plan.day.isoformat(), critical)
-        cleared = TradingClearedEvent.create(**plain(plan), halted=bool(critical))
-        await self.bus.publish(once(cleared, plan.day))
+        cleared = TradingClearedEvent.create(**as_json(plan), halted=bool(critical))
+        await self.bus.publish(with_fixed_id(cleared, plan.day))

@@ -1,24 +1,34 @@
-"""System Health Monitor: a drawdown changes the system's health, and so does its end."""
+"""System Health Monitor: derives the system's health from the drawdown."""
 
 from qt_events import EventBus, HealthStatus, HealthStatusChanged, HealthStatusChangedEvent
-from workers.events import HealthCheckedEvent, PerformanceReported, PerformanceReportedEvent, once, plain
+from workers.events import (
+    HealthCheckedEvent,
+    PerformanceReported,
+    PerformanceReportedEvent,
+    as_json,
+    with_fixed_id,
+)
 from workers.store import Store
 from workers.system.announcements import Announcements
 
-PEAK_DAYS = 63  # a quarter: the drawdown counts from the highest equity of these
+#: Days, a quarter: the drawdown counts from the highest equity of these.
+PEAK_DAYS = 63
 COMPONENT = "DrawdownGuard"
-KIND = "system_health_monitor"  # of its document: the equity of the last days, by day
+#: Kind of its document: the equity of the last days, by day.
+KIND = "system_health_monitor"
 
-#: Drawdown at which a status begins, and above which it is over: it changes at one and back at the other.
+#: Drawdown at which a status begins, and above which it ends.
 LIMITS = {HealthStatus.CRITICAL: (-0.12, -0.08), HealthStatus.DEGRADED: (-0.06, -0.03)}
 
 
 class SystemHealthMonitor:
-    """Publishes `health.status_changed` when the status changes, and `health.checked`, which ends the day."""
+    """Publishes each change as `health.status_changed`, and `health.checked` to end the day."""
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
-        self._statuses: Announcements[HealthStatusChanged] = Announcements(store.documents, HealthStatusChangedEvent)
+        self._statuses: Announcements[HealthStatusChanged] = Announcements(
+            store.documents, HealthStatusChangedEvent
+        )
         self._market = store.market
         bus.subscribe(PerformanceReportedEvent, self.on_performance_reported)
 
@@ -40,11 +50,13 @@ class SystemHealthMonitor:
                 reason=f"drawdown {drawdown:.1%} in {PEAK_DAYS} days",
                 metrics={"dd": drawdown},
             )
-        checked = HealthCheckedEvent.create(**plain(report), status=status, rests_on=await self._statuses.ids())
-        await self.bus.publish(once(checked, report.day))
+        checked = HealthCheckedEvent.create(
+            **as_json(report), status=status, rests_on=await self._statuses.ids()
+        )
+        await self.bus.publish(with_fixed_id(checked, report.day))
 
     async def _drawdown(self, report: PerformanceReported) -> float:
-        """How far equity is below its highest of the last days, as a share of that."""
+        """Return the distance of equity from its highest of the last days, as a share."""
         days = await self._documents.get(KIND, "") or {}
         days[report.day.isoformat()] = report.equity
         kept = dict(sorted(days.items())[-PEAK_DAYS:])
@@ -54,8 +66,11 @@ class SystemHealthMonitor:
 
 
 def next_status(status: HealthStatus, drawdown: float) -> HealthStatus:
-    """The status after `status` at this drawdown (a share, 0 to -1)."""
-    worse_or_same = {HealthStatus.CRITICAL: list(LIMITS), HealthStatus.DEGRADED: [HealthStatus.DEGRADED]}
+    """Return the status after `status` at this drawdown (a share, 0 to -1)."""
+    worse_or_same = {
+        HealthStatus.CRITICAL: list(LIMITS),
+        HealthStatus.DEGRADED: [HealthStatus.DEGRADED],
+    }
     for candidate, (begins, over) in LIMITS.items():
         limit = over if candidate in worse_or_same.get(status, []) else begins
         if drawdown <= limit:

@@ -1,31 +1,42 @@
-"""Executor: carries out the orders that Risk Guard approved, best opportunities first, as far as the cash goes."""
+"""Executor: executes approved orders, best opportunities first, as far as the cash goes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from qt_events import EventBus, OpportunitiesUpdatedEvent, Side, TradeExecutedEvent
-from workers.events import Order, OrdersApproved, OrdersApprovedEvent, TradingClosedEvent, once
+from workers.events import (
+    Order,
+    OrdersApproved,
+    OrdersApprovedEvent,
+    TradingClosedEvent,
+    with_fixed_id,
+)
 from workers.store import Store, Trade
-from workers.system.announcements import Announcements, Heard
+from workers.system.announcements import Announcements, KnownAnnouncements
 from workers.system.books import ACCOUNT, Books
 from workers.system.portfolio import Portfolio, settlement
 
 
 class Executor:
-    """Publishes `trade.executed` for each order, then `trading.closed`. Its books are the account."""
+    """Publishes `trade.executed` for each trade, then `trading.closed`. It keeps the account."""
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
-        self.rankings = Heard(Announcements(store.documents, OpportunitiesUpdatedEvent))
+        self.rankings = KnownAnnouncements(
+            Announcements(store.documents, OpportunitiesUpdatedEvent)
+        )
         self.account = Books(store.trades, ACCOUNT)
         self._market = store.market
         bus.subscribe(OpportunitiesUpdatedEvent, self.on_opportunities_updated, broadcast=True)
         bus.subscribe(OrdersApprovedEvent, self.on_orders_approved)
 
     async def on_opportunities_updated(self, event: OpportunitiesUpdatedEvent) -> None:
-        self.rankings.hear(event)
+        self.rankings.remember(event)
 
     async def on_orders_approved(self, event: OrdersApprovedEvent) -> None:
-        """Publish first, enter after: delivered again, it tells again what the books already hold once."""
+        """Publish each trade, then enter it.
+
+        Redelivered, it publishes the same trades, which the books hold once.
+        """
         approved = event.payload
         if approved.orders and await self._market.is_past(approved.day):
             return
@@ -33,25 +44,38 @@ class Executor:
         for trade in trades:
             await self.bus.publish(executed(trade))
             await self.account.enter(trade)
-        await self.bus.publish(once(TradingClosedEvent.create(day=approved.day, trades=len(trades)), approved.day))
+        await self.bus.publish(
+            with_fixed_id(
+                TradingClosedEvent.create(day=approved.day, trades=len(trades)), approved.day
+            )
+        )
 
     async def _trades(self, approved: OrdersApproved) -> Iterator[Trade]:
-        ranking = await self.rankings.one(approved.rests_on)
+        ranking = await self.rankings.single(approved.rests_on)
         portfolio, _ = await self.account.at(approved.day)
-        return fill(approved, in_turn(approved.orders, ranking.top_symbols if ranking else []), portfolio)
+        return fill(
+            approved, in_turn(approved.orders, ranking.top_symbols if ranking else []), portfolio
+        )
 
 
 def in_turn(orders: Iterable[Order], ranking: Sequence[str]) -> list[Order]:
-    """Sales first, for the cash they bring; then purchases, the best opportunities before the others."""
+    """Return sales first, for the cash they bring, then purchases by the rank of their symbols."""
 
     def turn(order: Order) -> tuple[bool, int]:
-        return order.side is Side.BUY, ranking.index(order.symbol) if order.symbol in ranking else len(ranking)
+        return order.side is Side.BUY, ranking.index(
+            order.symbol
+        ) if order.symbol in ranking else len(ranking)
 
     return sorted(orders, key=turn)
 
 
-def fill(approved: OrdersApproved, orders: Iterable[Order], portfolio: Portfolio) -> Iterator[Trade]:
-    """The trades that the orders come to, entered into the portfolio; none for a purchase beyond the cash."""
+def fill(
+    approved: OrdersApproved, orders: Iterable[Order], portfolio: Portfolio
+) -> Iterator[Trade]:
+    """Yield the trades of the orders and enter them into the portfolio.
+
+    A purchase beyond the cash is left out.
+    """
     for order in orders:
         sale = order.side is Side.SELL
         if not sale and settlement(order.side, order.size, order.price) > portfolio.cash:
@@ -72,7 +96,7 @@ def fill(approved: OrdersApproved, orders: Iterable[Order], portfolio: Portfolio
 
 
 def executed(trade: Trade) -> TradeExecutedEvent:
-    """The trade as all hear of it."""
+    """Return the event of a trade."""
     event = TradeExecutedEvent.create(
         order_id=trade.order_id,
         symbol=trade.symbol,
@@ -83,4 +107,4 @@ def executed(trade: Trade) -> TradeExecutedEvent:
         model=trade.model,
         pnl=None if trade.pnl_cents is None else trade.pnl_cents / 100,
     )
-    return once(event, trade.order_id)
+    return with_fixed_id(event, trade.order_id)

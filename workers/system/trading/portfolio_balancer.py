@@ -1,48 +1,59 @@
-"""Portfolio Balancer: from what is planned and what is held to the orders in between."""
+"""Portfolio Balancer: derives orders from the plan and the positions held."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from qt_events import EventBus, PolicyUpdated, PolicyUpdatedEvent, Side
-from workers.events import ClearedPlan, Order, OrdersRequestedEvent, TradingClearedEvent, once, order_id
+from workers.events import (
+    ClearedPlan,
+    Order,
+    OrdersRequestedEvent,
+    TradingClearedEvent,
+    order_id,
+    with_fixed_id,
+)
 from workers.market.prices import Closes
 from workers.store import Store
-from workers.system.announcements import Announcements, Heard
+from workers.system.announcements import Announcements, KnownAnnouncements
 from workers.system.books import ACCOUNT, Books
 from workers.system.portfolio import Portfolio
 from workers.system.trading.rebalancing import Step, rebalance
 
-BASIS = "portfolio_balancer.basis"  # kind of the document: what was last traded for, and what before that
-REBALANCED = "portfolio_balancer.days"  # kind of the documents, one for each day with orders
+#: Kind of the document with the basis of the last orders, and the one before it.
+BASIS = "portfolio_balancer.basis"
+#: Kind of the documents, one for each day with orders.
+REBALANCED = "portfolio_balancer.days"
 
 
 class PortfolioBalancer:
-    """Answers `trading.cleared` with `orders.requested`; with orders only where what is wanted has changed."""
+    """Answers `trading.cleared` with `orders.requested`; without orders if nothing has changed."""
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
-        self.policies = Heard(Announcements(store.documents, PolicyUpdatedEvent))
+        self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))
         self._account = Books(store.trades, ACCOUNT)
         self._market = store.market
         bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
         bus.subscribe(TradingClearedEvent, self.on_trading_cleared)
 
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
-        self.policies.hear(event)
+        self.policies.remember(event)
 
     async def on_trading_cleared(self, event: TradingClearedEvent) -> None:
         plan = event.payload
         history = await self._market.at(plan.day)
         if history is None:
             return
-        policy = await self.policies.one(plan.rests_on)
+        policy = await self.policies.single(plan.rests_on)
         orders = await self._orders(plan, policy, history.closes[-1]) if policy else []
         if orders:
             await self._documents.put(REBALANCED, plan.day.isoformat(), {"orders": len(orders)})
         requested = OrdersRequestedEvent.create(day=plan.day, rests_on=plan.rests_on, orders=orders)
-        await self.bus.publish(once(requested, plan.day))
+        await self.bus.publish(with_fixed_id(requested, plan.day))
 
-    async def _orders(self, plan: ClearedPlan, policy: PolicyUpdated, closes: Closes) -> list[Order]:
+    async def _orders(
+        self, plan: ClearedPlan, policy: PolicyUpdated, closes: Closes
+    ) -> list[Order]:
         wanted = list(plan.confidence)[: policy.max_positions]
         share = policy.max_risk_per_trade
         if not await self._is_new(plan, [wanted, plan.strategy_id, share, plan.halted]):
@@ -54,7 +65,10 @@ class PortfolioBalancer:
         return list(as_orders(plan, portfolio, closes, steps))
 
     async def _is_new(self, plan: ClearedPlan, basis: list[Any]) -> bool:
-        """Whether this is not what was traded for before today; asked again today, it answers the same."""
+        """Return True if the basis differs from that of the last trading day.
+
+        Redelivered on the same day, it returns the same.
+        """
         today = plan.day.isoformat()
         last = await self._documents.get(BASIS, "") or {"day": "", "basis": None, "before": None}
         before = last["before"] if last["day"] == today else last["basis"]
@@ -64,8 +78,13 @@ class PortfolioBalancer:
         return True
 
 
-def as_orders(plan: ClearedPlan, portfolio: Portfolio, closes: Closes, steps: Iterable[Step]) -> Iterator[Order]:
-    """The steps as orders. A sale goes to the account of the strategy that bought, and is certain."""
+def as_orders(
+    plan: ClearedPlan, portfolio: Portfolio, closes: Closes, steps: Iterable[Step]
+) -> Iterator[Order]:
+    """Yield the steps as orders.
+
+    A sale counts for the strategy that bought, with full confidence.
+    """
     equity = portfolio.equity(closes)
     for symbol, side, size in steps:
         held = portfolio.positions.get(symbol) if side is Side.SELL else None

@@ -1,43 +1,48 @@
-"""Risk Guard: no order beyond the policy."""
+"""Risk Guard: refuses orders beyond the policy."""
 
 from qt_events import EventBus, PolicyUpdated, PolicyUpdatedEvent, Side
-from workers.events import Order, OrdersApprovedEvent, OrdersRequestedEvent, once, plain
+from workers.events import Order, OrdersApprovedEvent, OrdersRequestedEvent, as_json, with_fixed_id
 from workers.store import Store
-from workers.system.announcements import Announcements, Heard
+from workers.system.announcements import Announcements, KnownAnnouncements
 
-REFUSED = "risk_guard.refused"  # kind of the documents, one for each order refused
+#: Kind of the documents, one for each refused order.
+REFUSED = "risk_guard.refused"
 
 
 class RiskGuard:
-    """Answers `orders.requested` with `orders.approved`; sales lower the risk and always pass."""
+    """Answers `orders.requested` with `orders.approved`. Sales lower the risk and always pass."""
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
-        self.policies = Heard(Announcements(store.documents, PolicyUpdatedEvent))
+        self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))
         bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
         bus.subscribe(OrdersRequestedEvent, self.on_orders_requested)
 
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
-        self.policies.hear(event)
+        self.policies.remember(event)
 
     async def on_orders_requested(self, event: OrdersRequestedEvent) -> None:
         step = event.payload
-        policy = await self.policies.one(step.rests_on)
-        refused = {order.order_id: reason for order in step.orders if (reason := objection(order, policy))}
+        policy = await self.policies.single(step.rests_on)
+        refused = {
+            order.order_id: reason for order in step.orders if (reason := objection(order, policy))
+        }
         for order in step.orders:
             if order.order_id in refused:
-                await self._documents.put(REFUSED, order.order_id, {**plain(order), "reason": refused[order.order_id]})
+                await self._documents.put(
+                    REFUSED, order.order_id, {**as_json(order), "reason": refused[order.order_id]}
+                )
         approved = OrdersApprovedEvent.create(
             day=step.day,
             rests_on=step.rests_on,
             orders=[order for order in step.orders if order.order_id not in refused],
             refused=refused,
         )
-        await self.bus.publish(once(approved, step.day))
+        await self.bus.publish(with_fixed_id(approved, step.day))
 
 
 def objection(order: Order, policy: PolicyUpdated | None) -> str | None:
-    """Why the policy forbids the order; None: it does not."""
+    """Return the reason why the policy forbids the order; None if it does not."""
     if order.side is Side.SELL:
         return None
     if policy is None:

@@ -33,8 +33,8 @@ def test_a_pool_goes_by_our_name_and_is_given_by_celerys(pool: str, celerys: str
 
 def test_the_feed_may_be_shortened() -> None:
     """By days."""
-    assert commands.feed() == ["qt-events", "feed"]
-    assert commands.feed(30) == ["qt-events", "feed", "--days=30"]
+    assert commands.feed() == ["python", "-m", "workers", "feed"]
+    assert commands.feed(30) == ["python", "-m", "workers", "feed", "--days=30"]
 
 
 def test_no_command_holds_an_address_that_may_hold_a_password() -> None:

@@ -11,7 +11,10 @@ from workers.fleet.gauges import Reading
 
 READING = Reading(
     workers={"worker-1": "online", "worker-2": "was killed by SIGKILL", "worker-3": "starting"},
-    gauges={"worker-1": WorkerGauge(11, 1234, 2, 50.4, 0.0), "worker-2": WorkerGauge(12, 99, 1, 70.0, 0.0)},
+    gauges={
+        "worker-1": WorkerGauge(11, 1234, 2, 50.4, 0.0),
+        "worker-2": WorkerGauge(12, 99, 1, 70.0, 0.0),
+    },
     queues=[QueueGauge("executor.on_orders", 7, 3, 0, 1.5, 0.5), QueueGauge("b"), QueueGauge("c")],
     dead_letters=1,
     feed="2007-05-29  day 100/1008  equity 1",
@@ -32,7 +35,11 @@ def test_the_table_names_every_worker_and_its_state(console: Console) -> None:
     """With its figures, if it has told them."""
     console.print(frame(READING, "title", 2))
     text = shown(console)
-    for words in ("worker-1 11 online 1,234 50 2", "worker-2 12 was killed by SIGKILL 99 1", "worker-3 starting"):
+    for words in (
+        "worker-1 11 online 1,234 50 2",
+        "worker-2 12 was killed by SIGKILL 99 1",
+        "worker-3 starting",
+    ):
         assert words in " ".join(text.split())
     assert "executor.on_orders 7 3 0 1.5 0.5" in " ".join(text.split())
     assert "and 1 that are less busy" in text
@@ -48,10 +55,14 @@ def test_a_line_sums_up(console: Console) -> None:
 def test_without_a_terminal_there_are_plain_lines(console: Console) -> None:
     """News at once, the feed's lines once each, every tenth reading summed up."""
     with FleetDisplay(console) as display:
-        display.tell("worker-1: celery (pid 1)")
+        display.print("worker-1: celery (pid 1)")
         for _ in range(LINE_EVERY):
             display.show(READING)
-    assert shown(console).splitlines() == ["worker-1: celery (pid 1)", f"feed: {READING.feed}", line(READING)]
+    assert shown(console).splitlines() == [
+        "worker-1: celery (pid 1)",
+        f"feed: {READING.feed}",
+        line(READING),
+    ]
     assert "\x1b" not in shown(console)
 
 
@@ -59,7 +70,7 @@ def test_on_a_terminal_the_table_is_drawn_again() -> None:
     """And what happened stands above it."""
     console = Console(file=io.StringIO(), width=100, height=40, force_terminal=True)
     with LiveFleetDisplay(console, "Quantum Trader") as display:
-        display.tell("worker-2 was killed")
+        display.print("worker-2 was killed")
         display.show(READING)
     assert "Quantum Trader" in shown(console)
     assert "worker-2 was killed" in shown(console)

@@ -3,7 +3,7 @@
 from datetime import date
 
 from qt_events import HealthStatus
-from workers.fleet.feed_output import FeedReport
+from workers.fleet.feed_output import FeedOutput
 from workers.replay.live import line
 from workers.replay.replay import Progress
 
@@ -29,19 +29,19 @@ def day(done: int) -> str:
 
 def test_the_last_line_on_a_day_is_kept() -> None:
     """Whatever is logged in between."""
-    report = FeedReport()
-    report.hear([day(10), "WARNING: day 99/100 is no day"])
-    report.hear([])
-    assert report.day == day(10)
-    report.hear([day(20), day(21)])
-    assert report.day == day(21)
+    output = FeedOutput()
+    output.read([day(10), "WARNING: day 99/100 is no day"])
+    output.read([])
+    assert output.day == day(10)
+    output.read([day(20), day(21)])
+    assert output.day == day(21)
 
 
 def test_what_comes_after_the_last_day_is_the_result() -> None:
     """And nothing that came before it, however the lines come."""
-    report = FeedReport()
-    report.hear(["WARNING: slow", day(20), "WARNING: slow again"])
-    assert report.result == ""
-    report.hear([day(30), SUMMARY[0]])
-    report.hear(SUMMARY[1:])
-    assert (report.day, report.result.splitlines()) == (day(30), SUMMARY)
+    output = FeedOutput()
+    output.read(["WARNING: slow", day(20), "WARNING: slow again"])
+    assert output.report == ""
+    output.read([day(30), SUMMARY[0]])
+    output.read(SUMMARY[1:])
+    assert (output.day, output.report.splitlines()) == (day(30), SUMMARY)

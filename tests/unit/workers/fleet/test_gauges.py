@@ -23,11 +23,20 @@ def gauges() -> Gauges:
 def test_a_reading_is_of_the_buss_own_names(gauges: Gauges) -> None:
     """Whatever its prefix is."""
     reading = gauges.read(ROWS, {"w1": None}, "day 1")
-    assert reading == Reading({"w1": ONLINE}, {}, [QueueGauge("executor.on_orders", waiting=2)], 3, "day 1")
+    assert reading == Reading(
+        {"w1": ONLINE}, {}, [QueueGauge("executor.on_orders", waiting=2)], 3, "day 1"
+    )
 
 
 def test_how_a_worker_ended_is_its_state(gauges: Gauges) -> None:
     """Though the broker may still show it; and one that is not online yet is starting."""
-    reading = gauges.read(ROWS, {"w1": None, "w2": None, "w3": "was killed by SIGKILL", "w4": None}, "")
-    assert reading.workers == {"w1": ONLINE, "w2": STARTING, "w3": "was killed by SIGKILL", "w4": STARTING}
+    reading = gauges.read(
+        ROWS, {"w1": None, "w2": None, "w3": "was killed by SIGKILL", "w4": None}, ""
+    )
+    assert reading.workers == {
+        "w1": ONLINE,
+        "w2": STARTING,
+        "w3": "was killed by SIGKILL",
+        "w4": STARTING,
+    }
     assert reading.starting == ["w2", "w4"]

@@ -31,7 +31,10 @@ def test_the_packaged_market_holds_four_years_of_twenty_stocks() -> None:
 def test_reads_any_file_of_the_shape(tmp_path: Path, content: bytes) -> None:
     """Symbols and days are the file's; editors' habits do no harm."""
     first, second = date(2020, 1, 2), date(2020, 1, 3)
-    assert read_market(file(tmp_path, content)) == [Close(first, {"A": 1, "B": 2}), Close(second, {"A": 3, "B": 4.5})]
+    assert read_market(file(tmp_path, content)) == [
+        Close(first, {"A": 1, "B": 2}),
+        Close(second, {"A": 3, "B": 4.5}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,10 @@ def test_reads_any_file_of_the_shape(tmp_path: Path, content: bytes) -> None:
         (b"Date,A\n", "has no days"),
         (b"Date,A,B\n2020-01-02,1\n", "line 2 has 2 columns, the header 3"),
         (b"Date,A\n2020-01-02,1\n02.01.2020,1\n", "line 3, column Date: '02.01.2020' is no day"),
-        (b"Date,A\n2020-01-02,1\n2020-01-02,1\n", "line 3: 2020-01-02 does not come after 2020-01-02"),
+        (
+            b"Date,A\n2020-01-02,1\n2020-01-02,1\n",
+            "line 3: 2020-01-02 does not come after 2020-01-02",
+        ),
         (b"Date,A,B\n2020-01-02,1,x\n", "line 2, column B: 'x' is no price"),
         (b"Date,A,B\n2020-01-02,,1\n", "line 2, column A: '' is no price"),
         (b"Date,A\n2020-01-02,0\n", "line 2, column A: '0' is no price"),

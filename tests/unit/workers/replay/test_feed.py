@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qt_events import Event, HealthStatus, PublishTimeoutError
-from tests.unit.workers.harness import MONDAY, Scene
+from tests.unit.workers.harness import MONDAY, Harness
 from workers.events import (
     ANALYZED,
     AnalyzedEvent,
@@ -21,7 +21,7 @@ from workers.events import (
 )
 from workers.market.price_file import Close
 from workers.replay import feed as module
-from workers.replay.feed import MarketFeed, NotItsOwnError, SilenceError, merged
+from workers.replay.feed import ForeignAnnouncementError, MarketFeed, NoAnswerError, merged
 
 TUESDAY = MONDAY + timedelta(1)
 ALL = (PolicyAnalyzedEvent, StrategyAnalyzedEvent, ModelAnalyzedEvent, OpportunitiesAnalyzedEvent)
@@ -37,29 +37,37 @@ def analyzed(word: Word, day: date = MONDAY, **rests_on: str) -> AnalyzedEvent:
     return word.create(day=day, rests_on=rests_on)
 
 
-def announced(word: Word) -> str:
+def own_announcement(word: Word) -> str:
     """An announcement of its own."""
     return f"{word.announces.event_type}/"
 
 
 def checked(day: date = MONDAY, **rests_on: str) -> HealthCheckedEvent:
     figures = {"equity": 99.0, "drawdown": 0.0, "largest_drawdown": 0.0, "trades": 3}
-    return HealthCheckedEvent.create(day=day, status=HealthStatus.HEALTHY, rests_on=rests_on, **figures)
+    return HealthCheckedEvent.create(
+        day=day, status=HealthStatus.HEALTHY, rests_on=rests_on, **figures
+    )
 
 
 class System:
     """All that trades, as the feed sees it: it answers, or not."""
 
-    def __init__(self, scene: Scene, analysts: Iterable[Word] = ALL, *, ends: bool = True) -> None:
-        self.bus, self.analysts, self.ends = scene.bus, analysts, ends
+    def __init__(
+        self, harness: Harness, analysts: Iterable[Word] = ALL, *, ends: bool = True
+    ) -> None:
+        self.bus, self.analysts, self.ends = harness.bus, analysts, ends
         self.deaf = 0  # times that it will not hear
-        scene.bus.subscribe(MarketClosedEvent, self.on_market_closed, name="analysts")
-        scene.bus.subscribe(TradingOpenedEvent, self.on_trading_opened, name="traders")
+        harness.bus.subscribe(MarketClosedEvent, self.on_market_closed, name="analysts")
+        harness.bus.subscribe(TradingOpenedEvent, self.on_trading_opened, name="traders")
 
     async def on_market_closed(self, event: MarketClosedEvent) -> None:
         if self.hears():
             for word in self.analysts:
-                await self.bus.publish(analyzed(word, event.payload.day, **{announced(word): str(event.payload.day)}))
+                await self.bus.publish(
+                    analyzed(
+                        word, event.payload.day, **{own_announcement(word): str(event.payload.day)}
+                    )
+                )
 
     async def on_trading_opened(self, event: TradingOpenedEvent) -> None:
         if self.ends and self.hears():
@@ -70,91 +78,97 @@ class System:
         return self.deaf < 0
 
 
-def steps(scene: Scene) -> list[tuple[str, date]]:
-    return [(event.type, event.payload.day) for event in scene.events]
+def steps(harness: Harness) -> list[tuple[str, date]]:
+    return [(event.type, event.payload.day) for event in harness.events]
 
 
 @pytest.fixture
 def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ASK_AGAIN", 0.02)
+    monkeypatch.setattr(module, "REPUBLISH_AFTER", 0.02)
 
 
-def new_feed(scene: Scene, timeout: float = 60.0) -> MarketFeed:
-    return MarketFeed(scene.bus, scene.store.prices, timeout=timeout)
+def new_feed(harness: Harness, timeout: float = 60.0) -> MarketFeed:
+    return MarketFeed(harness.bus, harness.store.prices, timeout=timeout)
 
 
-async def test_a_day_is_two_halves_and_the_next_comes_after_it(scene: Scene) -> None:
+async def test_a_day_is_two_halves_and_the_next_comes_after_it(harness: Harness) -> None:
     """Closes, all analysts, trading, its end; then the next closes."""
-    System(scene)
-    feed = new_feed(scene)
+    System(harness)
+    feed = new_feed(harness)
     over = await feed.trade(close())
     await feed.trade(close(TUESDAY))
-    await scene.bus.join()
+    await harness.bus.join()
     day = ["market.closed", *[word.event_type for word in ALL], "trading.opened", "health.checked"]
-    assert steps(scene) == [(step, MONDAY) for step in day] + [(step, TUESDAY) for step in day]
+    assert steps(harness) == [(step, MONDAY) for step in day] + [(step, TUESDAY) for step in day]
     assert (over.day, over.equity, over.trades) == (MONDAY, 99.0, 3)
 
 
-async def test_trading_opens_when_the_last_analyst_is_done(scene: Scene) -> None:
+async def test_trading_opens_when_the_last_analyst_is_done(harness: Harness) -> None:
     """Not before, whoever it is; one that says it twice is still one."""
-    feed = new_feed(scene)
+    feed = new_feed(harness)
     day = asyncio.create_task(feed.trade(close()))
     first, *others = ALL
     for word in (*others, *others):
-        await scene.say(analyzed(word))
-    assert scene.heard(TradingOpenedEvent) == []
-    await scene.say(analyzed(first))
-    await scene.until(TradingOpenedEvent)
+        await harness.publish(analyzed(word))
+    assert harness.published(TradingOpenedEvent) == []
+    await harness.publish(analyzed(first))
+    await harness.wait_for(TradingOpenedEvent)
     assert not day.done()
-    await scene.say(checked())
+    await harness.publish(checked())
     assert (await day).day == MONDAY
 
 
-async def test_what_is_said_of_another_day_is_no_answer(scene: Scene) -> None:
+async def test_what_is_said_of_another_day_is_no_answer(harness: Harness) -> None:
     """Redelivered, or of a run before this one."""
-    feed = new_feed(scene)
+    feed = new_feed(harness)
     day = asyncio.create_task(feed.trade(close(TUESDAY)))
-    await scene.say(*[analyzed(word, MONDAY) for word in ALL])
-    assert scene.heard(TradingOpenedEvent) == []
-    await scene.say(*[analyzed(word, TUESDAY) for word in ALL])
-    await scene.until(TradingOpenedEvent)
-    await scene.say(checked(MONDAY))
+    await harness.publish(*[analyzed(word, MONDAY) for word in ALL])
+    assert harness.published(TradingOpenedEvent) == []
+    await harness.publish(*[analyzed(word, TUESDAY) for word in ALL])
+    await harness.wait_for(TradingOpenedEvent)
+    await harness.publish(checked(MONDAY))
     assert not day.done()
-    await scene.say(checked(TUESDAY))
+    await harness.publish(checked(TUESDAY))
     assert (await day).day == TUESDAY
 
 
-async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(scene: Scene) -> None:
+async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(
+    harness: Harness,
+) -> None:
     """Merged: the last word of each."""
-    System(scene)
-    feed = new_feed(scene)
+    System(harness)
+    feed = new_feed(harness)
     await feed.trade(close())
     await feed.trade(close(TUESDAY))
-    await scene.bus.join()
-    first, second = (event.payload.rests_on for event in scene.heard(TradingOpenedEvent))
-    assert first == dict.fromkeys(map(announced, ALL), "2024-01-01")
-    assert second == dict.fromkeys(map(announced, ALL), "2024-01-02") | {HEALTH: "2024-01-01"}
+    await harness.bus.join()
+    first, second = (event.payload.rests_on for event in harness.published(TradingOpenedEvent))
+    assert first == dict.fromkeys(map(own_announcement, ALL), "2024-01-01")
+    assert second == dict.fromkeys(map(own_announcement, ALL), "2024-01-02") | {
+        HEALTH: "2024-01-01"
+    }
 
 
-async def test_closes_are_kept_before_anybody_hears_of_them(scene: Scene) -> None:
+async def test_closes_are_kept_before_anybody_hears_of_them(harness: Harness) -> None:
     """Whoever hears of a day can read it."""
     kept: list[Any] = []
 
     async def look(event: MarketClosedEvent) -> None:
-        kept.extend(await scene.store.prices.between(None, event.payload.day))
+        kept.extend(await harness.store.prices.between(None, event.payload.day))
 
-    scene.bus.subscribe(MarketClosedEvent, look, name="look")
-    System(scene)
-    await new_feed(scene).trade(close())
-    await scene.bus.join()
+    harness.bus.subscribe(MarketClosedEvent, look, name="look")
+    System(harness)
+    await new_feed(harness).trade(close())
+    await harness.bus.join()
     assert [(each.day, each.closes) for each in kept] == [(MONDAY, {"A": 10.0})]
 
 
 @pytest.mark.usefixtures("asks_often")
 @pytest.mark.parametrize("half", [MarketClosedEvent, TradingOpenedEvent])
-async def test_asks_again_until_there_is_an_answer(scene: Scene, half: type[Event[Any]]) -> None:
+async def test_asks_again_until_there_is_an_answer(
+    harness: Harness, half: type[Event[Any]]
+) -> None:
     """The workers may have come up only now; it is the same event each time."""
-    system = System(scene)
+    system = System(harness)
     if half is MarketClosedEvent:
         system.deaf = 2
     else:
@@ -162,60 +176,66 @@ async def test_asks_again_until_there_is_an_answer(scene: Scene, half: type[Even
         async def deafen(_: PolicyAnalyzedEvent) -> None:
             system.deaf = 2
 
-        scene.bus.subscribe(PolicyAnalyzedEvent, deafen)
-    over = await new_feed(scene).trade(close())
-    await scene.bus.join()
-    asked = scene.heard(half)
+        harness.bus.subscribe(PolicyAnalyzedEvent, deafen)
+    over = await new_feed(harness).trade(close())
+    await harness.bus.join()
+    asked = harness.published(half)
     assert len(asked) >= 3
     assert len({event.id for event in asked}) == 1
     assert over.day == MONDAY
 
 
-async def test_a_feed_that_begins_again_asks_for_the_same(scene: Scene, other: Scene) -> None:
+async def test_a_feed_that_begins_again_asks_for_the_same(harness: Harness, other: Harness) -> None:
     """A day's closes and its opening are each one event, whoever tells them."""
-    for process in (scene, other):
+    for process in (harness, other):
         System(process)
         await new_feed(process).trade(close())
         await process.bus.join()
     for kind in (MarketClosedEvent, TradingOpenedEvent):
-        assert scene.heard(kind)[0].id == other.heard(kind)[0].id
+        assert harness.published(kind)[0].id == other.published(kind)[0].id
 
 
 @pytest.mark.usefixtures("asks_often")
-async def test_silence_ends_in_an_error_that_names_who_is_silent(scene: Scene) -> None:
+async def test_silence_ends_in_an_error_that_names_who_is_silent(harness: Harness) -> None:
     """And the day, and what to look at."""
-    System(scene, analysts=[PolicyAnalyzedEvent, StrategyAnalyzedEvent])
-    with pytest.raises(SilenceError) as silence:
-        await new_feed(scene, timeout=0.5).trade(close())
-    assert str(silence.value).startswith("2024-01-01: clm, opprank did not report within 0.5 s; is every subscription")
+    System(harness, analysts=[PolicyAnalyzedEvent, StrategyAnalyzedEvent])
+    with pytest.raises(NoAnswerError) as silence:
+        await new_feed(harness, timeout=0.5).trade(close())
+    assert str(silence.value).startswith(
+        "2024-01-01: clm, opprank did not report within 0.5 s; is every subscription"
+    )
     assert silence.value.__cause__ is None
 
 
-async def test_silence_after_the_opening_is_nobodys_in_particular(scene: Scene) -> None:
+async def test_silence_after_the_opening_is_nobodys_in_particular(harness: Harness) -> None:
     """All analysts reported; what follows ends with one report."""
-    System(scene, ends=False)
-    with pytest.raises(SilenceError, match="2024-01-01: nobody reported the end of trading"):
-        await new_feed(scene, timeout=0.5).trade(close())
+    System(harness, ends=False)
+    with pytest.raises(NoAnswerError, match="2024-01-01: nobody reported the end of trading"):
+        await new_feed(harness, timeout=0.5).trade(close())
 
 
-async def test_a_broker_that_is_away_is_not_called_silence(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_is_away_is_not_called_silence(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PublishTimeoutError is a TimeoutError too: the operator must read what it says."""
-    feed = new_feed(scene, timeout=0.1)
+    feed = new_feed(harness, timeout=0.1)
     monkeypatch.setattr(module, "PAUSE", 0.01)
 
     async def away(event: Event[Any]) -> None:
         raise PublishTimeoutError("no confirm within 30 s: the broker is away")
 
-    monkeypatch.setattr(scene.bus, "publish", away)
+    monkeypatch.setattr(harness.bus, "publish", away)
     with pytest.raises(PublishTimeoutError, match="the broker is away"):
         await feed.trade(close())
 
 
-async def test_a_broker_that_comes_back_gets_the_same_event(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_comes_back_gets_the_same_event(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever had become of the first: its id stays."""
-    System(scene)
+    System(harness)
     monkeypatch.setattr(module, "PAUSE", 0.01)
-    published, publish = [], scene.bus.publish
+    published, publish = [], harness.bus.publish
 
     async def away_at_first(event: Event[Any]) -> None:
         published.append(event.id)
@@ -223,8 +243,8 @@ async def test_a_broker_that_comes_back_gets_the_same_event(scene: Scene, monkey
             raise PublishTimeoutError("no confirm within 30 s")
         await publish(event)
 
-    monkeypatch.setattr(scene.bus, "publish", away_at_first)
-    assert (await new_feed(scene).trade(close())).day == MONDAY
+    monkeypatch.setattr(harness.bus, "publish", away_at_first)
+    assert (await new_feed(harness).trade(close())).day == MONDAY
     assert published[0] == published[1]
 
 
@@ -237,33 +257,45 @@ def test_an_analysts_word_is_named_for_what_it_announces() -> None:
 
 
 @pytest.mark.parametrize("who", [*ALL, HealthCheckedEvent])
-async def test_a_word_that_names_what_others_announce_is_refused(scene: Scene, who: Any) -> None:
+async def test_a_word_that_names_what_others_announce_is_refused(
+    harness: Harness, who: Any
+) -> None:
     """OppRank cannot bring an older policy back: the dead letter says what it tried, and trading does not open."""
     word = checked if who is HealthCheckedEvent else partial(analyzed, who)
-    others = [announced(each) for each in ALL if each is not who]
-    feed = new_feed(scene)
+    others = [own_announcement(each) for each in ALL if each is not who]
+    feed = new_feed(harness)
     day = asyncio.create_task(feed.trade(close()))
-    await scene.until(MarketClosedEvent)
-    await scene.say(*[analyzed(each) for each in ALL if each is not who])
+    await harness.wait_for(MarketClosedEvent)
+    await harness.publish(*[analyzed(each) for each in ALL if each is not who])
     mine = f"{who.announces.event_type}/"
     for name in [*others, mine.removesuffix("/"), f"x{mine}", ""]:
-        await scene.say(word(MONDAY, **{mine: "new", name: "old"}))
-        (letter,) = await scene.bus.dead_letters.list()
-        assert (letter.reason, letter.exception_type) == ("rejected", f"{NotItsOwnError.__module__}.NotItsOwnError")
-        assert letter.message == f"{who.event_type} of 2024-01-01 may name what is {mine}..., and names {name!r}"
-        await scene.bus.dead_letters.discard(letter.id)
-    assert "new" not in [name for event in scene.heard(TradingOpenedEvent) for name in event.payload.rests_on.values()]
+        await harness.publish(word(MONDAY, **{mine: "new", name: "old"}))
+        (letter,) = await harness.bus.dead_letters.list()
+        assert (letter.reason, letter.exception_type) == (
+            "rejected",
+            f"{ForeignAnnouncementError.__module__}.ForeignAnnouncementError",
+        )
+        assert (
+            letter.message
+            == f"{who.event_type} of 2024-01-01 may name what is {mine}..., and names {name!r}"
+        )
+        await harness.bus.dead_letters.discard(letter.id)
+    assert "new" not in [
+        name
+        for event in harness.published(TradingOpenedEvent)
+        for name in event.payload.rests_on.values()
+    ]
     assert not day.done()
     day.cancel()
 
 
-async def test_what_was_refused_is_named_within_bounds(scene: Scene) -> None:
+async def test_what_was_refused_is_named_within_bounds(harness: Harness) -> None:
     """Whatever somebody wrote, however much of it."""
-    new_feed(scene)
+    new_feed(harness)
     names = {f"{each:02}{'x' * 1_000}": "1" for each in range(50)}
-    await scene.say(analyzed(OpportunitiesAnalyzedEvent, MONDAY, **names))
-    (letter,) = await scene.bus.dead_letters.list()
-    await scene.bus.dead_letters.discard(letter.id)
+    await harness.publish(analyzed(OpportunitiesAnalyzedEvent, MONDAY, **names))
+    (letter,) = await harness.bus.dead_letters.list()
+    await harness.bus.dead_letters.discard(letter.id)
     assert letter.message.count("xxx'") == 0
     assert letter.message.endswith(", ...")
     assert len(letter.message) < 400

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from qt_events import Event, InMemoryEventBus, RetryPolicy
-from tests.unit.workers.harness import Scene
+from tests.unit.workers.harness import Harness
 from workers.events import ANALYZED, TradingOpenedEvent
 from workers.market.price_file import Close, read_market
 from workers.replay import feed
-from workers.replay.feed import SilenceError
+from workers.replay.feed import NoAnswerError
 from workers.replay.replay import Progress, Replay, Result, Summary, summary
 from workers.store import Store
 from workers.system.assembly import build
@@ -29,7 +29,9 @@ class Run(NamedTuple):
     events: dict[str, Any]  #: payloads by id
 
 
-async def replayed(url: str, market: list[Close], prepare: Callable[[InMemoryEventBus], None] = lambda _: None) -> Run:
+async def replayed(
+    url: str, market: list[Close], prepare: Callable[[InMemoryEventBus], None] = lambda _: None
+) -> Run:
     store, bus = Store(url), InMemoryEventBus(retry=RetryPolicy(initial=0.01))
     events: list[Event[Any]] = []
     bus.subscribe("#", events.append, name="record")
@@ -62,7 +64,13 @@ def test_the_summary_adds_up(run: Run) -> None:
     """What was told, what was heard, and what the components say of it."""
     told, components = run.summary, run.summary.components
     assert (told.days, told.retries, told.dead_letters) == (DAYS, 0, 0)
-    steps = ("market.closed", "trading.opened", "trading.cleared", "trading.closed", "health.checked")
+    steps = (
+        "market.closed",
+        "trading.opened",
+        "trading.cleared",
+        "trading.closed",
+        "health.checked",
+    )
     for once_a_day in (*steps, *(each.event_type for each in ANALYZED.values())):
         assert told.events[once_a_day] == DAYS
     assert told.trades == told.events["trade.executed"] > 5
@@ -99,7 +107,10 @@ def test_two_books_kept_apart_agree(run: Run, url: str, market: list[Close]) -> 
     async def equities() -> list[float]:
         store = Store(url)
         days = market[-1].day.replace(year=9000)
-        portfolios = [(await Books(store.trades, name).at(days))[0] for name in ("executor", "performance_tracker")]
+        portfolios = [
+            (await Books(store.trades, name).at(days))[0]
+            for name in ("executor", "performance_tracker")
+        ]
         store.dispose()
         assert portfolios[0] == portfolios[1]
         return [portfolio.equity(market[-1].closes) / 100 for portfolio in portfolios]
@@ -107,14 +118,18 @@ def test_two_books_kept_apart_agree(run: Run, url: str, market: list[Close]) -> 
     assert asyncio.run(equities()) == [run.summary.final_equity] * 2
 
 
-async def test_the_same_prices_make_the_same_events(run: Run, tmp_path: Path, market: list[Close]) -> None:
+async def test_the_same_prices_make_the_same_events(
+    run: Run, tmp_path: Path, market: list[Close]
+) -> None:
     """By their ids and payloads: nothing depends on clocks or threads."""
     again = await replayed(f"sqlite:///{tmp_path}/again.db", market)
     assert again.events == run.events
     assert again.summary == run.summary
 
 
-async def test_what_fails_once_changes_nothing_but_the_retries(run: Run, tmp_path: Path, market: list[Close]) -> None:
+async def test_what_fails_once_changes_nothing_but_the_retries(
+    run: Run, tmp_path: Path, market: list[Close]
+) -> None:
     """The failing subscription runs again, alone, and the day waits for it."""
     failures = [OSError("once"), OSError("twice")]
 
@@ -128,11 +143,16 @@ async def test_what_fails_once_changes_nothing_but_the_retries(run: Run, tmp_pat
     disturbed = (await replayed(f"sqlite:///{tmp_path}/disturbed.db", market[:30], prepare)).summary
     undisturbed = (await replayed(f"sqlite:///{tmp_path}/undisturbed.db", market[:30])).summary
     assert (disturbed.retries, disturbed.dead_letters) == (2, 0)
-    assert (disturbed.trades, disturbed.final_equity) == (undisturbed.trades, undisturbed.final_equity)
+    assert (disturbed.trades, disturbed.final_equity) == (
+        undisturbed.trades,
+        undisturbed.final_equity,
+    )
     assert disturbed.components == undisturbed.components
 
 
-async def test_delivered_twice_each_event_changes_nothing(run: Run, tmp_path: Path, market: list[Close]) -> None:
+async def test_delivered_twice_each_event_changes_nothing(
+    run: Run, tmp_path: Path, market: list[Close]
+) -> None:
     """At least once is what the bus promises: twice ends in the same trades, equity and figures."""
     store = Store(f"sqlite:///{tmp_path}/twice.db")
     told: set[tuple[str, str]] = set()
@@ -154,15 +174,19 @@ async def test_delivered_twice_each_event_changes_nothing(run: Run, tmp_path: Pa
 
 
 async def test_a_day_that_does_not_end_stops_the_replay(
-    scene: Scene, market: list[Close], monkeypatch: pytest.MonkeyPatch
+    harness: Harness, market: list[Close], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the day it happened on, instead of waiting for ever; here nobody is there."""
     monkeypatch.setattr(feed.MarketFeed.__init__, "__kwdefaults__", {"timeout": 0.2})
-    with pytest.raises(SilenceError, match="2007-01-03: clm, msc_ai, opprank, sg_ai did not report"):
-        await Replay(InMemoryEventBus(grace=0.1), scene.store, market).run()
+    with pytest.raises(
+        NoAnswerError, match="2007-01-03: clm, msc_ai, opprank, sg_ai did not report"
+    ):
+        await Replay(InMemoryEventBus(grace=0.1), harness.store, market).run()
 
 
 def test_a_replay_in_memory_needs_no_celery() -> None:
     """The command starts fast, and works where celery is broken."""
-    program = "import sys, workers.commands; sys.exit('celery' in sys.modules or 'kombu' in sys.modules)"
+    program = (
+        "import sys, workers.commands; sys.exit('celery' in sys.modules or 'kombu' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -9,7 +9,14 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from workers.store import Database, Documents, InvalidStoreUrlError, Store, StoreSchemaError, StoreUnavailableError
+from workers.store import (
+    Database,
+    Documents,
+    InvalidStoreUrlError,
+    Store,
+    StoreSchemaError,
+    StoreUnavailableError,
+)
 from workers.store.migrations import HEAD
 from workers.store.tables import metadata
 
@@ -45,7 +52,9 @@ def test_a_password_is_never_shown(scheme: str) -> None:
     assert "planted" not in repr(database)
 
 
-def test_the_database_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+def test_the_database_is_named_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
     """QT_DATABASE_URL; nothing is opened before the first use."""
     monkeypatch.setenv("QT_DATABASE_URL", f"sqlite:///{path}")
     Store.from_environment()
@@ -99,7 +108,9 @@ async def test_the_migrations_lead_to_the_tables_of_the_program(path: Path) -> N
     config.set_main_option("path_separator", "os")
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
     database = Database(f"sqlite:///{path}")
-    found = await database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
+    found = await database.read(
+        lambda connection: compare_metadata(MigrationContext.configure(connection), metadata)
+    )
     assert found == []
     database.dispose()
 
@@ -114,7 +125,7 @@ def test_a_forked_process_has_connections_of_its_own(path: Path) -> None:
         try:
             database = store._database  # noqa: SLF001
             before = database._engine  # noqa: SLF001
-            status = 0 if database._opened() is not before else 2  # noqa: SLF001
+            status = 0 if database._open_engine() is not before else 2  # noqa: SLF001
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -13,7 +13,9 @@ from qt_events import Side
 from workers.store import Store, Trade
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3)
-VALUES = st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+VALUES = st.dictionaries(
+    st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+)
 DAYS = st.integers(0, 9).map(lambda number: date(2024, 1, 1) + timedelta(number))
 
 
@@ -27,7 +29,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @settings(deadline=None, max_examples=40)
 @given(words=st.lists(st.tuples(st.booleans(), KEYS, VALUES), max_size=12))
-def test_put_is_the_last_word_and_add_the_first(store: Store, words: list[tuple[bool, str, dict[str, float]]]) -> None:
+def test_put_is_the_last_word_and_add_the_first(
+    store: Store, words: list[tuple[bool, str, dict[str, float]]]
+) -> None:
     """As a dictionary would keep them: assignment, and setdefault."""
     kind, expected = uuid4().hex, dict[str, dict[str, float]]()
 
@@ -54,8 +58,13 @@ def test_between_is_later_than_one_day_and_no_later_than_another(
 ) -> None:
     """Both ends, whichever of them comes first, in order of day and order id."""
     book = uuid4().hex
-    kept = [Trade(str(number), day, "A", Side.BUY, 1, 1.0, "s", "m", None) for number, day in enumerate(days)]
-    expected = sorted(each for each in kept if (after is None or each.day > after) and each.day <= through)
+    kept = [
+        Trade(str(number), day, "A", Side.BUY, 1, 1.0, "s", "m", None)
+        for number, day in enumerate(days)
+    ]
+    expected = sorted(
+        each for each in kept if (after is None or each.day > after) and each.day <= through
+    )
 
     async def enter() -> None:
         for each in kept:

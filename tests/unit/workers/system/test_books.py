@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events import Side
-from tests.unit.workers.harness import MONDAY, Scene, trade
+from tests.unit.workers.harness import MONDAY, Harness, trade
 from workers.store import Trade
 from workers.system.books import Books
 from workers.system.portfolio import START_CENTS, Portfolio, settlement
@@ -15,8 +15,8 @@ TUESDAY, WEDNESDAY = MONDAY + timedelta(1), MONDAY + timedelta(2)
 
 
 @pytest.fixture
-def books(scene: Scene) -> Books:
-    return Books(scene.store.trades, "mine")
+def books(harness: Harness) -> Books:
+    return Books(harness.store.trades, "mine")
 
 
 async def test_begin_with_the_same_cash_and_nothing_else(books: Books) -> None:
@@ -53,15 +53,15 @@ async def test_asking_does_not_change_them(books: Books) -> None:
     assert (again.positions["A"].size, same) == (100, today)
 
 
-async def test_each_component_has_books_of_its_own(books: Books, scene: Scene) -> None:
+async def test_each_component_has_books_of_its_own(books: Books, harness: Harness) -> None:
     """In one table, apart."""
     await books.enter(trade("A"))
-    assert await Books(scene.store.trades, "others").at(MONDAY) == (Portfolio(), [])
+    assert await Books(harness.store.trades, "others").at(MONDAY) == (Portfolio(), [])
 
 
-async def test_two_processes_have_the_same_books(scene: Scene, other: Scene) -> None:
+async def test_two_processes_have_the_same_books(harness: Harness, other: Harness) -> None:
     """What one entered, the other has the next time that it is asked."""
-    ours, theirs = Books(scene.store.trades, "mine"), Books(other.store.trades, "mine")
+    ours, theirs = Books(harness.store.trades, "mine"), Books(other.store.trades, "mine")
     for index, books in enumerate((ours, theirs, ours, theirs)):
         day = MONDAY + timedelta(index)
         await books.enter(trade("ABCD"[index], day=day))
@@ -88,12 +88,19 @@ async def test_those_who_ask_at_once_read_each_trade_once(books: Books) -> None:
 sizes, prices = st.integers(1, 1000), st.integers(1, 100_000).map(lambda mills: mills / 1000)
 
 
-@given(st.lists(st.tuples(st.sampled_from("ABC"), sizes, prices), max_size=8), st.permutations(range(8)))
-def test_the_order_of_a_days_trades_does_not_matter(traded: list[tuple[str, int, float]], order: list[int]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from("ABC"), sizes, prices), max_size=8),
+    st.permutations(range(8)),
+)
+def test_the_order_of_a_days_trades_does_not_matter(
+    traded: list[tuple[str, int, float]], order: list[int]
+) -> None:
     """They are told in any order; the day ends in the same books."""
     trades: list[Trade] = []
     for index, (symbol, size, price) in enumerate(traded):
-        trades.append(trade(symbol, size=size, price=price, day=MONDAY)._replace(order_id=str(index)))
+        trades.append(
+            trade(symbol, size=size, price=price, day=MONDAY)._replace(order_id=str(index))
+        )
     shuffled = [trades[index] for index in order if index < len(trades)]
     first, second = Portfolio(), Portfolio()
     first.enter_all(trades)
@@ -107,8 +114,13 @@ def test_no_money_is_made_or_lost_by_entering(traded: list[tuple[str, int, float
     trades = []
     for index, (symbol, size, paid, got) in enumerate(traded):
         trades.append(trade(symbol, size=size, price=paid)._replace(order_id=f"{index}b"))
-        trades.append(trade(symbol, Side.SELL, size, got, day=TUESDAY)._replace(order_id=f"{index}s"))
+        trades.append(
+            trade(symbol, Side.SELL, size, got, day=TUESDAY)._replace(order_id=f"{index}s")
+        )
     portfolio = Portfolio()
     portfolio.enter_all(trades)
-    moved = [settlement(each.side, each.size, each.price) * (1 if each.side is Side.SELL else -1) for each in trades]
+    moved = [
+        settlement(each.side, each.size, each.price) * (1 if each.side is Side.SELL else -1)
+        for each in trades
+    ]
     assert (portfolio.cash, portfolio.positions) == (START_CENTS + sum(moved), {})

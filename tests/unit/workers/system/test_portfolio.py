@@ -69,7 +69,9 @@ def test_of_a_days_trades_sales_come_first() -> None:
     """However they are listed: purchases are paid from them, and a day's purchase is sold on another day."""
     portfolio = Portfolio(positions={"A": Position(100, 1000_50, "core", "v1")})
     portfolio.enter_all([buy(10, 20.0), sell(100, 10.0)])
-    assert portfolio.positions == {"A": Position(10, settlement(Side.BUY, 10, 20.0), "momentum", "XGBoost v1")}
+    assert portfolio.positions == {
+        "A": Position(10, settlement(Side.BUY, 10, 20.0), "momentum", "XGBoost v1")
+    }
 
 
 @given(st.lists(st.tuples(sizes, prices), min_size=1, max_size=20), prices)
@@ -85,7 +87,9 @@ def test_no_cent_is_lost(buys: list[tuple[int, float]], price: float) -> None:
 
 
 @given(sizes, prices, st.lists(st.tuples(st.integers(1, 5), prices), max_size=20))
-def test_profits_of_parts_sum_up_to_the_profit_of_all(size: int, paid: float, parts: list[tuple[int, float]]) -> None:
+def test_profits_of_parts_sum_up_to_the_profit_of_all(
+    size: int, paid: float, parts: list[tuple[int, float]]
+) -> None:
     """However a position is sold off, each cent of its cost is charged once."""
     portfolio = Portfolio()
     portfolio.enter(buy(size, paid))

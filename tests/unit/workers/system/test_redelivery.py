@@ -2,8 +2,13 @@
 
 from datetime import timedelta
 
-from qt_events import HealthStatusChangedEvent, ModelPromoted, ModelPromotedEvent, PolicyUpdatedEvent
-from tests.unit.workers.harness import MONDAY, Scene, order, policy
+from qt_events import (
+    HealthStatusChangedEvent,
+    ModelPromoted,
+    ModelPromotedEvent,
+    PolicyUpdatedEvent,
+)
+from tests.unit.workers.harness import MONDAY, Harness, order, policy
 from workers.events import (
     OrdersRequestedEvent,
     Signal,
@@ -21,84 +26,104 @@ from workers.system.trading.risk_guard import REFUSED, RiskGuard
 TUESDAY = MONDAY + timedelta(1)
 
 
-async def test_a_plan_of_yesterday_does_not_halt_yesterday(scene: Scene) -> None:
+async def test_a_plan_of_yesterday_does_not_halt_yesterday(harness: Harness) -> None:
     """Redelivered after the health has changed: that day was not halted, and the figure must not say so."""
-    SafetyGovernor(scene.bus, scene.store)
-    await scene.announce(
-        HealthStatusChangedEvent, MONDAY, old_status="HEALTHY", new_status="DEGRADED", component="G", reason="r"
+    SafetyGovernor(harness.bus, harness.store)
+    await harness.announce(
+        HealthStatusChangedEvent,
+        MONDAY,
+        old_status="HEALTHY",
+        new_status="DEGRADED",
+        component="G",
+        reason="r",
     )
     plan = TradingPlannedEvent.create(
-        day=TUESDAY, rests_on=await scene.rests_on(), strategy_id="core", model="m", confidence={}
+        day=TUESDAY, rests_on=await harness.rests_on(), strategy_id="core", model="m", confidence={}
     )
-    await scene.say(plan)
-    await scene.announce(
-        HealthStatusChangedEvent, TUESDAY, old_status="DEGRADED", new_status="CRITICAL", component="G", reason="r"
+    await harness.publish(plan)
+    await harness.announce(
+        HealthStatusChangedEvent,
+        TUESDAY,
+        old_status="DEGRADED",
+        new_status="CRITICAL",
+        component="G",
+        reason="r",
     )
-    await scene.store.prices.add(TUESDAY, {"A": 1.0})
-    await scene.store.prices.add(TUESDAY + timedelta(1), {"A": 1.0})
-    await scene.say(plan)
-    assert await scene.store.documents.count(HALTED_DAYS) == 0
+    await harness.store.prices.add(TUESDAY, {"A": 1.0})
+    await harness.store.prices.add(TUESDAY + timedelta(1), {"A": 1.0})
+    await harness.publish(plan)
+    assert await harness.store.documents.count(HALTED_DAYS) == 0
 
 
-async def test_orders_of_yesterday_are_not_refused_by_todays_policy(scene: Scene) -> None:
+async def test_orders_of_yesterday_are_not_refused_by_todays_policy(harness: Harness) -> None:
     """They rest on yesterday's."""
-    RiskGuard(scene.bus, scene.store)
-    await scene.announce(PolicyUpdatedEvent, MONDAY, **policy())
-    asked = OrdersRequestedEvent.create(day=MONDAY, rests_on=await scene.rests_on(), orders=[order("A")])
-    await scene.say(asked)
-    await scene.announce(PolicyUpdatedEvent, TUESDAY, **policy(global_min_confidence=0.9))
-    await scene.store.prices.add(MONDAY, {"A": 1.0})
-    await scene.store.prices.add(TUESDAY, {"A": 1.0})
-    await scene.say(asked)
-    assert await scene.store.documents.count(REFUSED) == 0
+    RiskGuard(harness.bus, harness.store)
+    await harness.announce(PolicyUpdatedEvent, MONDAY, **policy())
+    asked = OrdersRequestedEvent.create(
+        day=MONDAY, rests_on=await harness.rests_on(), orders=[order("A")]
+    )
+    await harness.publish(asked)
+    await harness.announce(PolicyUpdatedEvent, TUESDAY, **policy(global_min_confidence=0.9))
+    await harness.store.prices.add(MONDAY, {"A": 1.0})
+    await harness.store.prices.add(TUESDAY, {"A": 1.0})
+    await harness.publish(asked)
+    assert await harness.store.documents.count(REFUSED) == 0
 
 
-async def test_a_plan_noted_for_yesterday_stays(scene: Scene) -> None:
+async def test_a_plan_noted_for_yesterday_stays(harness: Harness) -> None:
     """Whatever is allowed today."""
-    Orchestrator(scene.bus, scene.store)
-    await scene.announce(PolicyUpdatedEvent, MONDAY, **policy(allowed_strategies=["core"]))
+    Orchestrator(harness.bus, harness.store)
+    await harness.announce(PolicyUpdatedEvent, MONDAY, **policy(allowed_strategies=["core"]))
     step = SignalsScoredEvent.create(
         day=MONDAY,
-        rests_on=await scene.rests_on(),
+        rests_on=await harness.rests_on(),
         model="m",
         signals=[Signal(strategy_id=s, confidence={}) for s in ("core", "momentum")],
     )
-    await scene.say(step)
-    await scene.announce(PolicyUpdatedEvent, TUESDAY, **policy(allowed_strategies=["momentum"]))
-    await scene.store.prices.add(MONDAY, {"A": 1.0})
-    await scene.store.prices.add(TUESDAY, {"A": 1.0})
-    await scene.say(step)
-    plan = await scene.store.documents.get(PLANS, MONDAY.isoformat())
+    await harness.publish(step)
+    await harness.announce(PolicyUpdatedEvent, TUESDAY, **policy(allowed_strategies=["momentum"]))
+    await harness.store.prices.add(MONDAY, {"A": 1.0})
+    await harness.store.prices.add(TUESDAY, {"A": 1.0})
+    await harness.publish(step)
+    plan = await harness.store.documents.get(PLANS, MONDAY.isoformat())
     assert plan is not None
     assert plan["strategy_id"] == "core"
 
 
-async def test_a_past_day_leaves_the_balancers_figures_alone(scene: Scene, other: Scene) -> None:
+async def test_a_past_day_leaves_the_balancers_figures_alone(
+    harness: Harness, other: Harness
+) -> None:
     """A day without orders, delivered once more to a process that has not gone on, has none later either."""
-    PortfolioBalancer(scene.bus, scene.store)
+    PortfolioBalancer(harness.bus, harness.store)
     PortfolioBalancer(other.bus, other.store)
-    await scene.announce(PolicyUpdatedEvent, **policy())
+    await harness.announce(PolicyUpdatedEvent, **policy())
     plan = {"strategy_id": "momentum", "model": "m", "confidence": {"A": 0.9}, "halted": False}
     for day in range(3):
-        await scene.store.prices.add(MONDAY + timedelta(day), {"A": 10.0, "B": 10.0})
+        await harness.store.prices.add(MONDAY + timedelta(day), {"A": 10.0, "B": 10.0})
         changed = plan if day < 2 else plan | {"confidence": {"B": 0.9}}
-        await scene.say(
-            TradingClearedEvent.create(day=MONDAY + timedelta(day), rests_on=await scene.rests_on(), **changed)
+        await harness.publish(
+            TradingClearedEvent.create(
+                day=MONDAY + timedelta(day), rests_on=await harness.rests_on(), **changed
+            )
         )
-    assert len(await scene.store.documents.all(REBALANCED)) == 2
-    await other.say(TradingClearedEvent.create(day=MONDAY + timedelta(1), rests_on=await scene.rests_on(), **plan))
-    assert len(await scene.store.documents.all(REBALANCED)) == 2
-    assert [e.payload.orders for e in other.heard(OrdersRequestedEvent)] in ([], [[]])
+    assert len(await harness.store.documents.all(REBALANCED)) == 2
+    await other.publish(
+        TradingClearedEvent.create(
+            day=MONDAY + timedelta(1), rests_on=await harness.rests_on(), **plan
+        )
+    )
+    assert len(await harness.store.documents.all(REBALANCED)) == 2
+    assert [e.payload.orders for e in other.published(OrdersRequestedEvent)] in ([], [[]])
 
 
-async def test_clm_told_of_a_day_twice_promotes_nothing_twice(scene: Scene) -> None:
+async def test_clm_told_of_a_day_twice_promotes_nothing_twice(harness: Harness) -> None:
     """Even where the first day it hears of has history behind it: one id is one payload."""
-    ContinuousLearningManager(scene.bus, scene.store)
+    ContinuousLearningManager(harness.bus, harness.store)
     for close in read_market()[260:333]:
-        await scene.store.prices.add(close.day, close.closes)
+        await harness.store.prices.add(close.day, close.closes)
     for close in read_market()[334:345]:
-        await scene.close(close.day, **close.closes)
-        await scene.close(close.day, **close.closes)
+        await harness.close_day(close.day, **close.closes)
+        await harness.close_day(close.day, **close.closes)
     told: dict[str, ModelPromoted] = {}
-    for e in scene.heard(ModelPromotedEvent):
+    for e in harness.published(ModelPromotedEvent):
         assert told.setdefault(e.id, e.payload) == e.payload

@@ -14,7 +14,9 @@ from workers.system.trading.executor import executed
     st.integers(1, 10**6).map(lambda mills: mills / 1000),
     st.none() | st.integers(-(10**9), 10**9),
 )
-def test_what_is_told_of_a_trade_is_what_was_traded(side: Side, size: int, price: float, cents: int | None) -> None:
+def test_what_is_told_of_a_trade_is_what_was_traded(
+    side: Side, size: int, price: float, cents: int | None
+) -> None:
     """Told by Executor and heard by the others, to the cent; the day is in the order id."""
     done = trade("A", side, size, price, pnl_cents=cents)
     assert trade_of(executed(done)) == done

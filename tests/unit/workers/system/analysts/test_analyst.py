@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workers.harness import Scene
+from tests.unit.workers.harness import Harness
 from workers.events import ANALYZED, AnalyzedEvent, MarketClosedEvent
 from workers.market.price_file import Close, read_market
 from workers.store import Store
@@ -17,109 +17,134 @@ from workers.system.analysts.opprank import OppRank
 from workers.system.analysts.sg_ai import StrategyGenerator
 
 FOUR = (MetaStrategyController, StrategyGenerator, ContinuousLearningManager, OppRank)
-KNOWN, DAYS = read_market()[260:325], read_market()[325:365]  # in the summer of 2008 each has things to announce
+KNOWN, DAYS = (
+    read_market()[260:325],
+    read_market()[325:365],
+)  # in the summer of 2008 each has things to announce
 
 Make = type[Analyst]
-each_analyst = pytest.mark.parametrize("make", FOUR, ids=[analyst.announces.event_source for analyst in FOUR])
+each_analyst = pytest.mark.parametrize(
+    "make", FOUR, ids=[analyst.announces.event_source for analyst in FOUR]
+)
 
 
-def said(*scenes: Scene) -> dict[str, Any]:
+def said(*harnesses: Harness) -> dict[str, Any]:
     """All that was told in these processes, by the events' ids; market.closed is not theirs."""
-    told = [event for scene in scenes for event in scene.events if not isinstance(event, MarketClosedEvent)]
+    told = [
+        event
+        for harness in harnesses
+        for event in harness.events
+        if not isinstance(event, MarketClosedEvent)
+    ]
     return {event.id: event.payload for event in told}
 
 
-async def begin(*scenes: Scene) -> None:
+async def begin(*harnesses: Harness) -> None:
     """Where the first day was told, and those after it are in the database."""
-    await scenes[0].close(KNOWN[0].day, **KNOWN[0].closes)
+    await harnesses[0].close_day(KNOWN[0].day, **KNOWN[0].closes)
     for close in KNOWN[1:]:
-        await scenes[0].store.prices.add(close.day, close.closes)
+        await harnesses[0].store.prices.add(close.day, close.closes)
 
 
-async def replay(days: list[Close], *scenes: Scene) -> None:
+async def replay(days: list[Close], *harnesses: Harness) -> None:
     """Day by day, whoever's turn it is."""
-    await begin(*scenes)
+    await begin(*harnesses)
     for index, close in enumerate(days):
-        await scenes[index % len(scenes)].close(close.day, **close.closes)
+        await harnesses[index % len(harnesses)].close_day(close.day, **close.closes)
 
 
 @each_analyst
-async def test_two_processes_decide_as_one_alone_would(make: Make, scene: Scene, other: Scene, tmp_path: Path) -> None:
+async def test_two_processes_decide_as_one_alone_would(
+    make: Make, harness: Harness, other: Harness, tmp_path: Path
+) -> None:
     """Each hears every second day, and goes on where the other stopped: nothing is kept in a process."""
-    make(scene.bus, scene.store)
+    make(harness.bus, harness.store)
     make(other.bus, other.store)
-    await replay(DAYS, scene, other)
-    alone = Scene(Store(f"sqlite:///{tmp_path}/alone.db"))
+    await replay(DAYS, harness, other)
+    alone = Harness(Store(f"sqlite:///{tmp_path}/alone.db"))
     make(alone.bus, alone.store)
     async with alone.bus:
         await replay(DAYS, alone)
     alone.store.dispose()
-    assert said(scene, other) == said(alone)
-    assert len({event.id for event in alone.heard(make.announces)}) > 1  # it had something to say
+    assert said(harness, other) == said(alone)
+    assert (
+        len({event.id for event in alone.published(make.announces)}) > 1
+    )  # it had something to say
 
 
 @each_analyst
-async def test_says_each_day_that_it_is_done(make: Make, scene: Scene) -> None:
+async def test_says_each_day_that_it_is_done(make: Make, harness: Harness) -> None:
     """By its own type, and with the ids of all that it has announced so far and nobody has replaced."""
-    analyst = make(scene.bus, scene.store)
-    await replay(DAYS, scene)
-    done = [event.payload for event in scene.heard(ANALYZED[make.announces])]
+    analyst = make(harness.bus, harness.store)
+    await replay(DAYS, harness)
+    done = [event.payload for event in harness.published(ANALYZED[make.announces])]
     assert [payload.day for payload in done] == [close.day for close in (KNOWN[0], *DAYS)]
-    assert len(scene.heard(AnalyzedEvent)) == len(done)
+    assert len(harness.published(AnalyzedEvent)) == len(done)
     assert done[-1].rests_on == await analyst.announcements.ids() != {}
-    told = {event.id for event in scene.heard(analyst.announces)}
+    told = {event.id for event in harness.published(analyst.announces)}
     assert all(set(payload.rests_on.values()) <= told for payload in done)
 
 
 @each_analyst
-async def test_tells_the_announcement_before_it_says_that_it_is_done(make: Make, scene: Scene) -> None:
+async def test_tells_the_announcement_before_it_says_that_it_is_done(
+    make: Make, harness: Harness
+) -> None:
     """Whoever hears of the step may already have heard what it rests on."""
-    analyst = make(scene.bus, scene.store)
-    await replay(DAYS, scene)
+    analyst = make(harness.bus, harness.store)
+    await replay(DAYS, harness)
     told: set[str] = set()
-    for event in scene.events:
+    for event in harness.events:
         if isinstance(event, AnalyzedEvent):
             assert set(event.payload.rests_on.values()) <= told
         told.add(event.id)
-    assert analyst.announces in {type(event) for event in scene.events}
+    assert analyst.announces in {type(event) for event in harness.events}
 
 
 @each_analyst
-async def test_the_same_day_twice_changes_nothing(make: Make, scene: Scene) -> None:
+async def test_the_same_day_twice_changes_nothing(make: Make, harness: Harness) -> None:
     """Deliveries come at least once: the same events with the same ids, the same state."""
-    analyst = make(scene.bus, scene.store)
-    await begin(scene)
+    analyst = make(harness.bus, harness.store)
+    await begin(harness)
     for close in DAYS:
-        await scene.close(close.day, **close.closes)
-        before, kept = said(scene), await analyst.announcements.all()
-        await scene.close(close.day, **close.closes)
-        assert (said(scene), await analyst.announcements.all()) == (before, kept)
+        await harness.close_day(close.day, **close.closes)
+        before, kept = said(harness), await analyst.announcements.all()
+        await harness.close_day(close.day, **close.closes)
+        assert (said(harness), await analyst.announcements.all()) == (before, kept)
 
 
 @each_analyst
-async def test_of_a_day_long_past_nothing_is_announced(make: Make, scene: Scene, other: Scene) -> None:
+async def test_of_a_day_long_past_nothing_is_announced(
+    make: Make, harness: Harness, other: Harness
+) -> None:
     """Delivered once more when the market has moved on: nothing changes, in any process."""
-    analyst = make(scene.bus, scene.store)
+    analyst = make(harness.bus, harness.store)
     make(other.bus, other.store)
-    await replay(DAYS, scene)
-    kept, policies = await analyst.announcements.all(), await scene.store.policies.history()
-    told = len(scene.heard(make.announces))
+    await replay(DAYS, harness)
+    kept, policies = await analyst.announcements.all(), await harness.store.policies.history()
+    told = len(harness.published(make.announces))
     for close in DAYS[5:30:6]:
-        for process in (scene, other):
-            await process.say(MarketClosedEvent.create(day=close.day, closes=close.closes))
-    assert (other.heard(make.announces), len(scene.heard(make.announces))) == ([], told)
-    assert (await analyst.announcements.all(), await scene.store.policies.history()) == (kept, policies)
-    assert len(scene.heard(AnalyzedEvent)) == len(DAYS) + 1  # it has gone on
+        for process in (harness, other):
+            await process.publish(MarketClosedEvent.create(day=close.day, closes=close.closes))
+    assert (other.published(make.announces), len(harness.published(make.announces))) == ([], told)
+    assert (await analyst.announcements.all(), await harness.store.policies.history()) == (
+        kept,
+        policies,
+    )
+    assert len(harness.published(AnalyzedEvent)) == len(DAYS) + 1  # it has gone on
 
 
 @each_analyst
 async def test_a_process_that_ends_before_it_kept_what_it_told_tells_the_same_again(
-    make: Make, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    make: Make, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One announcement, one id, however often a crash falls between telling and keeping."""
-    analyst = make(scene.bus, scene.store)
-    await begin(scene)
-    before, put, crashed = len(scene.heard(make.announces)), scene.store.documents.put, set()
+    analyst = make(harness.bus, harness.store)
+    await begin(harness)
+    before, put, crashed = (
+        len(harness.published(make.announces)),
+        harness.store.documents.put,
+        set(),
+    )
 
     async def crash_at_first(kind: str, key: str, value: Any) -> None:
         if value["id"] not in crashed:
@@ -127,12 +152,12 @@ async def test_a_process_that_ends_before_it_kept_what_it_told_tells_the_same_ag
             raise OSError
         await put(kind, key, value)
 
-    monkeypatch.setattr(scene.store.documents, "put", crash_at_first)
+    monkeypatch.setattr(harness.store.documents, "put", crash_at_first)
     for close in DAYS:
-        await scene.store.prices.add(close.day, close.closes)
+        await harness.store.prices.add(close.day, close.closes)
         await persist(analyst, MarketClosedEvent.create(day=close.day, closes=close.closes))
-    await scene.bus.join()
-    told = [event.id for event in scene.heard(make.announces)[before:]]
+    await harness.bus.join()
+    told = [event.id for event in harness.published(make.announces)[before:]]
     assert set(told) == crashed != set()
     assert len(told) == 2 * len(crashed)
     assert {each.id for each in (await analyst.announcements.all()).values()} & crashed

@@ -5,33 +5,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events import ModelPromotedEvent
-from tests.unit.workers.harness import Scene, days
+from tests.unit.workers.harness import Harness, days
 from workers.events import ModelAnalyzedEvent
 from workers.market.prices import PriceHistory
-from workers.system.analysts.clm import MODELS, ContinuousLearningManager, Version, forecasts_rise, hit_rate
+from workers.system.analysts.clm import (
+    MODELS,
+    ContinuousLearningManager,
+    Version,
+    forecasts_rise,
+    hit_rate,
+)
 
 # Up ten days, down ten days: the last days tell the next one well, the last weeks do not.
 WAVES = [100 * 1.01 ** (day % 20 if day % 20 < 10 else 20 - day % 20) for day in range(100)]
 
 
 @pytest.fixture(autouse=True)
-def _clm(scene: Scene) -> None:
-    ContinuousLearningManager(scene.bus, scene.store)
+def _clm(harness: Harness) -> None:
+    ContinuousLearningManager(harness.bus, harness.store)
 
 
-async def test_puts_a_first_version_of_every_model_to_work(scene: Scene) -> None:
+async def test_puts_a_first_version_of_every_model_to_work(harness: Harness) -> None:
     """On the first day, with nothing before it."""
-    await scene.market(A=[100.0])
-    promoted = [event.payload for event in scene.heard(ModelPromotedEvent)]
+    await harness.trade_days(A=[100.0])
+    promoted = [event.payload for event in harness.published(ModelPromotedEvent)]
     assert [(model.model_name, model.old_version, model.new_version) for model in promoted] == [
         (name, None, "v1") for name in MODELS
     ]
 
 
-async def test_a_better_challenger_takes_the_place(scene: Scene) -> None:
+async def test_a_better_challenger_takes_the_place(harness: Harness) -> None:
     """By its hit rate in the shadow of the version at work."""
-    await scene.market(A=WAVES)
-    later = [event.payload for event in scene.heard(ModelPromotedEvent) if event.payload.old_version]
+    await harness.trade_days(A=WAVES)
+    later = [
+        event.payload
+        for event in harness.published(ModelPromotedEvent)
+        if event.payload.old_version
+    ]
     assert later
     for model in later:
         shadow = model.shadow_performance
@@ -39,18 +49,20 @@ async def test_a_better_challenger_takes_the_place(scene: Scene) -> None:
         assert int(model.new_version[1:]) == int(str(model.old_version)[1:]) + 1
 
 
-async def test_no_challenger_is_better_in_a_market_that_stands_still(scene: Scene) -> None:
+async def test_no_challenger_is_better_in_a_market_that_stands_still(harness: Harness) -> None:
     """Nothing to forecast, nothing to promote."""
-    await scene.market(A=[100.0] * 70)
-    assert len(scene.heard(ModelPromotedEvent)) == len(MODELS)
+    await harness.trade_days(A=[100.0] * 70)
+    assert len(harness.published(ModelPromotedEvent)) == len(MODELS)
 
 
-async def test_looks_once_a_month(scene: Scene) -> None:
+async def test_looks_once_a_month(harness: Harness) -> None:
     """On its first day; in between nothing is promoted, however well a challenger does."""
-    await scene.market(A=WAVES)
+    await harness.trade_days(A=WAVES)
     changes = [
         today.day
-        for before, today in pairwise(event.payload for event in scene.heard(ModelAnalyzedEvent))
+        for before, today in pairwise(
+            event.payload for event in harness.published(ModelAnalyzedEvent)
+        )
         if before.rests_on != today.rests_on
     ]
     assert changes
@@ -64,7 +76,10 @@ def test_a_model_goes_on_as_the_last_days_went_or_turns_round(model: str, rises:
     for day, closes in days(A=[100.0, 101.0, 102.0, 103.0]):
         history.add(day, closes)
     promoted = ModelPromotedEvent.create(
-        model_name=model, old_version=None, new_version="v7", metrics={"lookback": 2, "hit_rate": 0.6}
+        model_name=model,
+        old_version=None,
+        new_version="v7",
+        metrics={"lookback": 2, "hit_rate": 0.6},
     ).payload
     assert forecasts_rise(promoted, history) is rises
     assert Version.of(promoted) == Version(7, 2)

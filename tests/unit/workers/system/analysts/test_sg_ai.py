@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from qt_events import Stage, StrategyPromotedEvent
-from tests.unit.workers.harness import MONDAY, Scene
+from tests.unit.workers.harness import MONDAY, Harness
 from workers.events import StrategyAnalyzedEvent
 from workers.market.ranking import DAYS as MONTH
 from workers.system.analysts.sg_ai import TRIED_DAYS, StrategyGenerator
@@ -15,53 +15,63 @@ FIRST = TRIED_DAYS + MONTH  # the first day on which there is enough to look at
 
 
 @pytest.fixture(autouse=True)
-def _sg_ai(scene: Scene) -> None:
-    StrategyGenerator(scene.bus, scene.store)
+def _sg_ai(harness: Harness) -> None:
+    StrategyGenerator(harness.bus, harness.store)
 
 
-async def show(scene: Scene, first: int, last: int, **paths: Sequence[float]) -> None:
+async def show(harness: Harness, first: int, last: int, **paths: Sequence[float]) -> None:
     """Days from number `first` to number `last`, after those before, which are known."""
-    await scene.keep(**{symbol: path[: first - 1] for symbol, path in paths.items()})
+    await harness.store_prices(**{symbol: path[: first - 1] for symbol, path in paths.items()})
     for number in range(first - 1, last):
-        await scene.close(MONDAY + timedelta(number), **{symbol: path[number] for symbol, path in paths.items()})
+        await harness.close_day(
+            MONDAY + timedelta(number), **{symbol: path[number] for symbol, path in paths.items()}
+        )
 
 
-def moves(scene: Scene) -> list[tuple[str, Stage, Stage]]:
-    told = [event.payload for event in scene.heard(StrategyPromotedEvent)]
+def moves(harness: Harness) -> list[tuple[str, Stage, Stage]]:
+    told = [event.payload for event in harness.published(StrategyPromotedEvent)]
     return [(move.strategy_id, move.from_stage, move.to_stage) for move in told]
 
 
-def changes(scene: Scene) -> set[date]:
+def changes(harness: Harness) -> set[date]:
     """The days on which something moved."""
-    done = [event.payload for event in scene.heard(StrategyAnalyzedEvent)]
+    done = [event.payload for event in harness.published(StrategyAnalyzedEvent)]
     return {today.day for before, today in pairwise(done) if before.rests_on != today.rests_on}
 
 
 def diverging() -> dict[str, list[float]]:
     """Ten symbols, each with a drift of its own: the strong stay strong, the weak stay weak."""
-    return {f"S{rank}": [100 * (1 + 0.002 * (5 - rank)) ** day for day in range(DAYS)] for rank in range(10)}
+    return {
+        f"S{rank}": [100 * (1 + 0.002 * (5 - rank)) ** day for day in range(DAYS)]
+        for rank in range(10)
+    }
 
 
-async def test_moves_strategies_by_what_they_earned_on_paper(scene: Scene) -> None:
+async def test_moves_strategies_by_what_they_earned_on_paper(harness: Harness) -> None:
     """Where the strong stay strong, mean reversion loses its place; momentum has the highest already."""
-    await show(scene, FIRST, FIRST, **diverging())
-    assert moves(scene) == [("mean_reversion", Stage.SHADOW, Stage.RETIRED)]
-    move = scene.last(StrategyPromotedEvent)
+    await show(harness, FIRST, FIRST, **diverging())
+    assert moves(harness) == [("mean_reversion", Stage.SHADOW, Stage.RETIRED)]
+    move = harness.last_payload(StrategyPromotedEvent)
     assert move.metrics["edge"] < 0
     assert move.reason == f"{move.metrics['edge']:+.2%} against the market in {TRIED_DAYS} days"
 
 
-async def test_what_turns_out_well_goes_up_a_stage_a_month(scene: Scene) -> None:
+async def test_what_turns_out_well_goes_up_a_stage_a_month(harness: Harness) -> None:
     """Where the strong fall and the weak rise each month, mean reversion goes live, and momentum has to leave."""
-    waves = {f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)] for rank in range(10)}
-    await show(scene, FIRST, DAYS, **waves)
-    assert ("mean_reversion", Stage.SHADOW, Stage.LIVE) in moves(scene)
-    assert ("momentum", Stage.LIVE, Stage.SHADOW) in moves(scene)
+    waves = {
+        f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)]
+        for rank in range(10)
+    }
+    await show(harness, FIRST, DAYS, **waves)
+    assert ("mean_reversion", Stage.SHADOW, Stage.LIVE) in moves(harness)
+    assert ("momentum", Stage.LIVE, Stage.SHADOW) in moves(harness)
     stages = {"momentum": Stage.LIVE, "mean_reversion": Stage.SHADOW, "core": Stage.SHADOW}
-    for strategy_id, before, after in moves(scene):
+    for strategy_id, before, after in moves(harness):
         assert stages[strategy_id] is before
         stages[strategy_id] = after
-    assert {day.day for day in changes(scene)} == {1}  # after the first look, on each month's first day
+    assert {day.day for day in changes(harness)} == {
+        1
+    }  # after the first look, on each month's first day
 
 
 def _wave(day: int) -> float:
@@ -69,31 +79,34 @@ def _wave(day: int) -> float:
     return abs(day % 28 - 14) / 14
 
 
-async def test_a_day_told_twice_moves_nothing_twice(scene: Scene) -> None:
+async def test_a_day_told_twice_moves_nothing_twice(harness: Harness) -> None:
     """What fell a stage does not fall another for the same month."""
-    waves = {f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)] for rank in range(10)}
-    await show(scene, FIRST, FIRST, **waves)
-    once = moves(scene)
+    waves = {
+        f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)]
+        for rank in range(10)
+    }
+    await show(harness, FIRST, FIRST, **waves)
+    once = moves(harness)
     day = MONDAY + timedelta(FIRST - 1)
-    await scene.close(day, **{symbol: path[FIRST - 1] for symbol, path in waves.items()})
+    await harness.close_day(day, **{symbol: path[FIRST - 1] for symbol, path in waves.items()})
     assert ("momentum", Stage.LIVE, Stage.SHADOW) in once
-    assert moves(scene) == once
+    assert moves(harness) == once
 
 
-async def test_what_is_retired_stays_so_while_it_loses(scene: Scene) -> None:
+async def test_what_is_retired_stays_so_while_it_loses(harness: Harness) -> None:
     """It has no stage to go down to."""
-    await show(scene, FIRST, DAYS, **diverging())
-    assert len(moves(scene)) == 1  # retired it stays, though it loses each month
+    await show(harness, FIRST, DAYS, **diverging())
+    assert len(moves(harness)) == 1  # retired it stays, though it loses each month
 
 
-async def test_moves_nothing_in_a_market_without_differences(scene: Scene) -> None:
+async def test_moves_nothing_in_a_market_without_differences(harness: Harness) -> None:
     """No edge, no promotion."""
     path = [100 * 1.001**day for day in range(DAYS)]
-    await show(scene, FIRST, DAYS, A=path, B=path)
-    assert moves(scene) == []
+    await show(harness, FIRST, DAYS, A=path, B=path)
+    assert moves(harness) == []
 
 
-async def test_says_nothing_before_it_has_tried(scene: Scene) -> None:
+async def test_says_nothing_before_it_has_tried(harness: Harness) -> None:
     """Paper trading comes before promotion."""
-    await show(scene, FIRST - 10, FIRST - 1, **diverging())
-    assert moves(scene) == []
+    await show(harness, FIRST - 10, FIRST - 1, **diverging())
+    assert moves(harness) == []

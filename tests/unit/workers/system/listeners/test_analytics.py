@@ -1,20 +1,24 @@
 import pytest
 
 from qt_events import ModelPromotedEvent, Side, Stage, StrategyPromotedEvent
-from tests.unit.workers.harness import Scene, trade
+from tests.unit.workers.harness import Harness, trade
 from workers.store import Trade
 from workers.system.listeners.analytics import BOOK, Analytics, Question, profit_by
 from workers.system.trading.executor import executed
 
-MOVED = StrategyPromotedEvent.create(strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE)
+MOVED = StrategyPromotedEvent.create(
+    strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
+)
 
 
 @pytest.fixture(autouse=True)
-def _analytics(scene: Scene) -> None:
-    Analytics(scene.bus, scene.store)
+def _analytics(harness: Harness) -> None:
+    Analytics(harness.bus, harness.store)
 
 
-def sale(symbol: str, cents: int, strategy_id: str = "momentum", model: str = "XGBoost v1") -> Trade:
+def sale(
+    symbol: str, cents: int, strategy_id: str = "momentum", model: str = "XGBoost v1"
+) -> Trade:
     return trade(symbol, Side.SELL, strategy_id=strategy_id, model=model, pnl_cents=cents)
 
 
@@ -27,7 +31,7 @@ def sale(symbol: str, cents: int, strategy_id: str = "momentum", model: str = "X
     ],
 )
 async def test_tells_what_was_earned_the_best_first(
-    scene: Scene, question: Question, answer: list[tuple[str, float]]
+    harness: Harness, question: Question, answer: list[tuple[str, float]]
 ) -> None:
     """In the account's currency; purchases earn nothing yet."""
     trades = [
@@ -36,37 +40,37 @@ async def test_tells_what_was_earned_the_best_first(
         sale("C", 750, "core"),
         trade("D", strategy_id="mean_reversion", model="PatchTST v1"),
     ]
-    await scene.say(*[executed(each) for each in trades])
-    assert list((await profit_by(scene.store, question)).items()) == answer
+    await harness.publish(*[executed(each) for each in trades])
+    assert list((await profit_by(harness.store, question)).items()) == answer
 
 
-async def test_knows_nothing_at_first(scene: Scene) -> None:
+async def test_knows_nothing_at_first(harness: Harness) -> None:
     """No trade, no answer."""
-    assert await profit_by(scene.store, "strategy") == {}
+    assert await profit_by(harness.store, "strategy") == {}
 
 
-async def test_equals_are_told_by_name(scene: Scene) -> None:
+async def test_equals_are_told_by_name(harness: Harness) -> None:
     """The order in which they were heard decides nothing."""
-    await scene.say(*[executed(sale(symbol, 100)) for symbol in "CAB"])
-    assert list(await profit_by(scene.store, "symbol")) == ["A", "B", "C"]
+    await harness.publish(*[executed(sale(symbol, 100)) for symbol in "CAB"])
+    assert list(await profit_by(harness.store, "symbol")) == ["A", "B", "C"]
 
 
-async def test_a_trade_told_twice_is_earned_once(scene: Scene) -> None:
+async def test_a_trade_told_twice_is_earned_once(harness: Harness) -> None:
     """By its order id."""
-    await scene.say(executed(sale("A", 50)), executed(sale("A", 50)))
-    assert await profit_by(scene.store, "symbol") == {"A": 0.5}
+    await harness.publish(executed(sale("A", 50)), executed(sale("A", 50)))
+    assert await profit_by(harness.store, "symbol") == {"A": 0.5}
 
 
-async def test_any_process_can_be_asked(scene: Scene, other: Scene) -> None:
+async def test_any_process_can_be_asked(harness: Harness, other: Harness) -> None:
     """What one heard, another answers."""
-    await scene.say(executed(sale("A", 50)))
+    await harness.publish(executed(sale("A", 50)))
     assert await profit_by(other.store, "symbol") == {"A": 0.5}
 
 
-async def test_promotions_are_kept_once_each(scene: Scene) -> None:
+async def test_promotions_are_kept_once_each(harness: Harness) -> None:
     """By the event's id; strategies and models apart."""
     model = ModelPromotedEvent.create(model_name="XGBoost", old_version=None, new_version="v1")
-    await scene.say(MOVED, MOVED, model)
-    kept = await scene.store.documents.all(f"{BOOK}.strategy.promoted")
+    await harness.publish(MOVED, MOVED, model)
+    kept = await harness.store.documents.all(f"{BOOK}.strategy.promoted")
     assert {key: value["to_stage"] for key, value in kept.items()} == {MOVED.id: "LIVE"}
-    assert (await scene.store.documents.all(f"{BOOK}.model.promoted")).keys() == {model.id}
+    assert (await harness.store.documents.all(f"{BOOK}.model.promoted")).keys() == {model.id}

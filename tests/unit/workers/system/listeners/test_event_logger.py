@@ -1,20 +1,32 @@
 import pytest
 
-from qt_events import Event, HealthStatusChangedEvent, ModelPromotedEvent, Stage, StrategyPromotedEvent
-from tests.unit.workers.harness import Scene
+from qt_events import (
+    Event,
+    HealthStatusChangedEvent,
+    ModelPromotedEvent,
+    Stage,
+    StrategyPromotedEvent,
+)
+from tests.unit.workers.harness import Harness
 from workers.system.listeners.event_logger import EventLogger
 
 LOGGER = "workers.system.listeners.event_logger"
 
 
-async def test_logs_changes_of_stages_and_of_health(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+async def test_logs_changes_of_stages_and_of_health(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
     """One line each, with all that was said; what others log it leaves to them."""
     caplog.set_level("INFO", LOGGER)
-    EventLogger(scene.bus, scene.store)
-    await scene.say(
-        StrategyPromotedEvent.create(strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE),
+    EventLogger(harness.bus, harness.store)
+    await harness.publish(
+        StrategyPromotedEvent.create(
+            strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
+        ),
         ModelPromotedEvent.create(model_name="XGBoost", old_version=None, new_version="v1"),
-        HealthStatusChangedEvent.create(old_status="HEALTHY", new_status="CRITICAL", component="Feed", reason="late"),
+        HealthStatusChangedEvent.create(
+            old_status="HEALTHY", new_status="CRITICAL", component="Feed", reason="late"
+        ),
         Event("unheard.of"),
     )
     first, second = (each.getMessage() for each in caplog.records if each.name == LOGGER)

@@ -1,7 +1,7 @@
 import pytest
 
 from qt_events import PolicyUpdatedEvent
-from tests.unit.workers.harness import MONDAY, Scene, policy
+from tests.unit.workers.harness import MONDAY, Harness, policy
 from workers.events import Plan, Signal, SignalsScoredEvent, TradingPlannedEvent
 from workers.system.planning.orchestrator import PLANS, Orchestrator
 
@@ -9,66 +9,70 @@ CONFIDENCE = {"A": 0.9, "B": 0.8}
 
 
 @pytest.fixture(autouse=True)
-def _orchestrator(scene: Scene) -> None:
-    Orchestrator(scene.bus, scene.store)
+def _orchestrator(harness: Harness) -> None:
+    Orchestrator(harness.bus, harness.store)
 
 
-async def plan(scene: Scene, *strategies: str) -> Plan:
+async def plan(harness: Harness, *strategies: str) -> Plan:
     """For signals of these strategies."""
     signals = [Signal(strategy_id=strategy, confidence=CONFIDENCE) for strategy in strategies]
-    step = SignalsScoredEvent.create(day=MONDAY, rests_on=await scene.rests_on(), signals=signals, model="XGBoost v1")
-    await scene.say(step)
-    planned: Plan = scene.last(TradingPlannedEvent)
+    step = SignalsScoredEvent.create(
+        day=MONDAY, rests_on=await harness.rests_on(), signals=signals, model="XGBoost v1"
+    )
+    await harness.publish(step)
+    planned: Plan = harness.last_payload(TradingPlannedEvent)
     return planned
 
 
-async def test_plans_by_the_strategy_that_the_policy_puts_first(scene: Scene) -> None:
+async def test_plans_by_the_strategy_that_the_policy_puts_first(harness: Harness) -> None:
     """Of those that have a signal; in the policy's order, not in theirs."""
-    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core", "momentum"]))
-    assert await plan(scene, "mean_reversion", "momentum", "core") == {
+    await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core", "momentum"]))
+    assert await plan(harness, "mean_reversion", "momentum", "core") == {
         "day": MONDAY,
-        "rests_on": await scene.rests_on(),
+        "rests_on": await harness.rests_on(),
         "strategy_id": "core",
         "model": "XGBoost v1",
         "confidence": CONFIDENCE,
     }
-    assert (await plan(scene, "mean_reversion", "momentum")).strategy_id == "momentum"
+    assert (await plan(harness, "mean_reversion", "momentum")).strategy_id == "momentum"
 
 
-async def test_a_strategy_that_is_not_allowed_is_not_traded(scene: Scene) -> None:
+async def test_a_strategy_that_is_not_allowed_is_not_traded(harness: Harness) -> None:
     """Nothing is to be held then: a plan of nothing, not of the second best."""
-    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
-    planned = await plan(scene, "momentum")
+    await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
+    planned = await plan(harness, "momentum")
     assert (planned.strategy_id, planned.confidence) == (None, {})
 
 
-async def test_without_a_policy_nothing_is_planned_to_be_held(scene: Scene) -> None:
+async def test_without_a_policy_nothing_is_planned_to_be_held(harness: Harness) -> None:
     """Silence is no permission; the day goes on."""
-    planned = await plan(scene, "momentum")
+    planned = await plan(harness, "momentum")
     assert (planned.strategy_id, planned.confidence, planned.model) == (None, {}, "XGBoost v1")
 
 
-async def test_a_new_policy_is_followed_from_the_next_step(scene: Scene) -> None:
+async def test_a_new_policy_is_followed_from_the_next_step(harness: Harness) -> None:
     """It is heard by broadcast."""
-    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["momentum"]))
-    assert (await plan(scene, "momentum", "core")).strategy_id == "momentum"
-    await scene.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
-    assert (await plan(scene, "momentum", "core")).strategy_id == "core"
+    await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["momentum"]))
+    assert (await plan(harness, "momentum", "core")).strategy_id == "momentum"
+    await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
+    assert (await plan(harness, "momentum", "core")).strategy_id == "core"
 
 
-async def test_a_younger_process_plans_the_same(scene: Scene, other: Scene) -> None:
+async def test_a_younger_process_plans_the_same(harness: Harness, other: Harness) -> None:
     """It looks the policy up; the event has the same id."""
-    await scene.announce(PolicyUpdatedEvent, **policy())
+    await harness.announce(PolicyUpdatedEvent, **policy())
     Orchestrator(other.bus, other.store)
-    assert await plan(other, "momentum") == await plan(scene, "momentum")
-    assert other.heard(TradingPlannedEvent)[0].id == scene.heard(TradingPlannedEvent)[0].id
+    assert await plan(other, "momentum") == await plan(harness, "momentum")
+    assert (
+        other.published(TradingPlannedEvent)[0].id == harness.published(TradingPlannedEvent)[0].id
+    )
 
 
-async def test_each_day_is_noted_once(scene: Scene) -> None:
+async def test_each_day_is_noted_once(harness: Harness) -> None:
     """By which strategy and model, however often the step comes."""
-    await scene.announce(PolicyUpdatedEvent, **policy())
-    await plan(scene, "momentum")
-    await plan(scene, "momentum")
-    assert await scene.store.documents.all(PLANS) == {
+    await harness.announce(PolicyUpdatedEvent, **policy())
+    await plan(harness, "momentum")
+    await plan(harness, "momentum")
+    assert await harness.store.documents.all(PLANS) == {
         MONDAY.isoformat(): {"strategy_id": "momentum", "model": "XGBoost v1"}
     }

@@ -5,16 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events import HealthStatus, HealthStatusChanged, HealthStatusChangedEvent
-from tests.unit.workers.harness import MONDAY, Scene
+from tests.unit.workers.harness import MONDAY, Harness
 from workers.events import HealthChecked, HealthCheckedEvent, PerformanceReportedEvent
-from workers.system.results.health_monitor import COMPONENT, PEAK_DAYS, SystemHealthMonitor, next_status
+from workers.system.results.health_monitor import (
+    COMPONENT,
+    PEAK_DAYS,
+    SystemHealthMonitor,
+    next_status,
+)
 
 HEALTHY, DEGRADED, CRITICAL = HealthStatus.HEALTHY, HealthStatus.DEGRADED, HealthStatus.CRITICAL
 
 
 @pytest.fixture(autouse=True)
-def _monitor(scene: Scene) -> None:
-    SystemHealthMonitor(scene.bus, scene.store)
+def _monitor(harness: Harness) -> None:
+    SystemHealthMonitor(harness.bus, harness.store)
 
 
 @pytest.mark.parametrize(
@@ -48,76 +53,90 @@ def test_a_status_stays_while_the_drawdown_does(status: HealthStatus, drawdown: 
     assert next_status(then, drawdown) is then
 
 
-async def report(scene: Scene, *equity: float, begin: int = 0) -> None:
+async def report(harness: Harness, *equity: float, begin: int = 0) -> None:
     """Day after day, one for each figure."""
     for number, amount in enumerate(equity, begin):
         day = MONDAY + timedelta(number)
-        await scene.store.prices.add(day, {"A": 1.0})
-        told = PerformanceReportedEvent.create(day=day, equity=amount, drawdown=0.0, largest_drawdown=0.0, trades=7)
-        await scene.say(told)
+        await harness.store.prices.add(day, {"A": 1.0})
+        told = PerformanceReportedEvent.create(
+            day=day, equity=amount, drawdown=0.0, largest_drawdown=0.0, trades=7
+        )
+        await harness.publish(told)
 
 
-def changes(scene: Scene) -> list[HealthStatusChanged]:
-    return [event.payload for event in scene.heard(HealthStatusChangedEvent)]
+def changes(harness: Harness) -> list[HealthStatusChanged]:
+    return [event.payload for event in harness.published(HealthStatusChangedEvent)]
 
 
-def statuses(scene: Scene) -> list[HealthStatus]:
+def statuses(harness: Harness) -> list[HealthStatus]:
     """Of each day."""
-    return [event.payload.status for event in scene.heard(HealthCheckedEvent)]
+    return [event.payload.status for event in harness.published(HealthCheckedEvent)]
 
 
-async def test_tells_each_change_with_its_reason(scene: Scene) -> None:
+async def test_tells_each_change_with_its_reason(harness: Harness) -> None:
     """From what to what, why, and the figure; nothing where nothing changes."""
-    await report(scene, 100, 93, 92, 99)
-    assert [(change.old_status, change.new_status) for change in changes(scene)] == [
+    await report(harness, 100, 93, 92, 99)
+    assert [(change.old_status, change.new_status) for change in changes(harness)] == [
         (HEALTHY, DEGRADED),
         (DEGRADED, HEALTHY),
     ]
-    first = changes(scene)[0]
+    first = changes(harness)[0]
     assert (first.component, first.reason) == (COMPONENT, "drawdown -7.0% in 63 days")
     assert first.metrics == {"dd": -0.07}
 
 
-async def test_ends_each_day(scene: Scene) -> None:
+async def test_ends_each_day(harness: Harness) -> None:
     """With the report, the status, and what the next day rests on."""
-    await report(scene, 100, 80)
-    first, second = (event.payload for event in scene.heard(HealthCheckedEvent))
+    await report(harness, 100, 80)
+    first, second = (event.payload for event in harness.published(HealthCheckedEvent))
     assert first == HealthChecked(
-        day=MONDAY, equity=100, drawdown=0, largest_drawdown=0, trades=7, status=HEALTHY, rests_on={}
+        day=MONDAY,
+        equity=100,
+        drawdown=0,
+        largest_drawdown=0,
+        trades=7,
+        status=HEALTHY,
+        rests_on={},
     )
-    (change,) = scene.heard(HealthStatusChangedEvent)
-    assert (second.status, second.rests_on) == (CRITICAL, {f"health.status_changed/{COMPONENT}": change.id})
+    (change,) = harness.published(HealthStatusChangedEvent)
+    assert (second.status, second.rests_on) == (
+        CRITICAL,
+        {f"health.status_changed/{COMPONENT}": change.id},
+    )
 
 
-async def test_an_old_peak_is_forgotten(scene: Scene) -> None:
+async def test_an_old_peak_is_forgotten(harness: Harness) -> None:
     """A quarter after it nothing is measured by it."""
-    await report(scene, 100, *[90] * (PEAK_DAYS - 1))
-    assert statuses(scene)[-1] is DEGRADED
-    await report(scene, 90, begin=PEAK_DAYS)
-    assert statuses(scene)[-1] is HEALTHY
+    await report(harness, 100, *[90] * (PEAK_DAYS - 1))
+    assert statuses(harness)[-1] is DEGRADED
+    await report(harness, 90, begin=PEAK_DAYS)
+    assert statuses(harness)[-1] is HEALTHY
 
 
-async def test_the_same_day_again_ends_the_same(scene: Scene, other: Scene) -> None:
+async def test_the_same_day_again_ends_the_same(harness: Harness, other: Harness) -> None:
     """In any process: the same events by their ids."""
-    await report(scene, 100, 80)
+    await report(harness, 100, 80)
     SystemHealthMonitor(other.bus, other.store)
     await report(other, 80, begin=1)
-    assert other.heard(HealthCheckedEvent)[0].id == scene.heard(HealthCheckedEvent)[1].id
-    assert other.heard(HealthCheckedEvent)[0].payload == scene.heard(HealthCheckedEvent)[1].payload
+    assert other.published(HealthCheckedEvent)[0].id == harness.published(HealthCheckedEvent)[1].id
+    assert (
+        other.published(HealthCheckedEvent)[0].payload
+        == harness.published(HealthCheckedEvent)[1].payload
+    )
     assert changes(other) == []
 
 
-async def test_two_processes_watch_as_one(scene: Scene, other: Scene) -> None:
+async def test_two_processes_watch_as_one(harness: Harness, other: Harness) -> None:
     """Days in turn: the peak that one saw, the other measures by."""
     SystemHealthMonitor(other.bus, other.store)
     for number, amount in enumerate((100, 93, 85, 95, 99)):
-        await report((scene, other)[number % 2], amount, begin=number)
-    assert statuses(scene) == [HEALTHY, CRITICAL, HEALTHY]
+        await report((harness, other)[number % 2], amount, begin=number)
+    assert statuses(harness) == [HEALTHY, CRITICAL, HEALTHY]
     assert statuses(other) == [DEGRADED, DEGRADED]
 
 
-async def test_a_day_long_past_is_ignored(scene: Scene) -> None:
+async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
     """It would be measured by what came after it."""
-    await report(scene, 100, 101)
-    await report(scene, 50)
-    assert statuses(scene) == [HEALTHY, HEALTHY]
+    await report(harness, 100, 101)
+    await report(harness, 50)
+    assert statuses(harness) == [HEALTHY, HEALTHY]

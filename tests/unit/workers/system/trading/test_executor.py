@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events import OpportunitiesUpdatedEvent, Side, TradeExecutedEvent
-from tests.unit.workers.harness import MONDAY, Scene, order
+from tests.unit.workers.harness import MONDAY, Harness, order
 from workers.events import Order, OrdersApproved, OrdersApprovedEvent, TradingClosedEvent
 from workers.store import Trade
 from workers.system.portfolio import START_CENTS, Portfolio
@@ -17,27 +17,34 @@ TUESDAY = MONDAY + timedelta(1)
 
 
 @pytest.fixture(autouse=True)
-async def executor(scene: Scene) -> Executor:
-    executor = Executor(scene.bus, scene.store)
-    await scene.announce(OpportunitiesUpdatedEvent, top_symbols=["C", "B", "A"], scores={})
+async def executor(harness: Harness) -> Executor:
+    executor = Executor(harness.bus, harness.store)
+    await harness.announce(OpportunitiesUpdatedEvent, top_symbols=["C", "B", "A"], scores={})
     return executor
 
 
-async def approve(scene: Scene, *orders: Order, day: int = 0) -> None:
+async def approve(harness: Harness, *orders: Order, day: int = 0) -> None:
     today = MONDAY + timedelta(day)
-    await scene.store.prices.add(today, {"A": 10.0, "B": 10.0, "C": 10.0})
-    step = OrdersApprovedEvent.create(day=today, rests_on=await scene.rests_on(), orders=list(orders), refused={})
-    await scene.say(step)
+    await harness.store.prices.add(today, {"A": 10.0, "B": 10.0, "C": 10.0})
+    step = OrdersApprovedEvent.create(
+        day=today, rests_on=await harness.rests_on(), orders=list(orders), refused={}
+    )
+    await harness.publish(step)
 
 
-def trades(scene: Scene) -> list[tuple[str, Side]]:
-    return [(event.payload.symbol, event.payload.side) for event in scene.heard(TradeExecutedEvent)]
+def trades(harness: Harness) -> list[tuple[str, Side]]:
+    return [
+        (event.payload.symbol, event.payload.side)
+        for event in harness.published(TradeExecutedEvent)
+    ]
 
 
-async def test_tells_each_trade_and_then_the_end_of_trading(scene: Scene, executor: Executor) -> None:
+async def test_tells_each_trade_and_then_the_end_of_trading(
+    harness: Harness, executor: Executor
+) -> None:
     """At the price that was approved, under the order's id; and keeps it in its books."""
-    await approve(scene, order("A"))
-    assert scene.last(TradeExecutedEvent) == {
+    await approve(harness, order("A"))
+    assert harness.last_payload(TradeExecutedEvent) == {
         "order_id": "20240101-A",
         "symbol": "A",
         "side": Side.BUY,
@@ -47,23 +54,29 @@ async def test_tells_each_trade_and_then_the_end_of_trading(scene: Scene, execut
         "model": "XGBoost v1",
         "pnl": None,
     }
-    assert scene.last(TradingClosedEvent) == {"day": MONDAY, "trades": 1}
-    assert isinstance(scene.events[-1], TradingClosedEvent)
+    assert harness.last_payload(TradingClosedEvent) == {"day": MONDAY, "trades": 1}
+    assert isinstance(harness.events[-1], TradingClosedEvent)
     portfolio, _ = await executor.account.at(TUESDAY)
     assert (portfolio.cash, portfolio.positions["A"].size) == (START_CENTS - 1000_50, 100)
 
 
-async def test_a_day_without_orders_ends_too(scene: Scene) -> None:
+async def test_a_day_without_orders_ends_too(harness: Harness) -> None:
     """With no trades."""
-    await approve(scene)
-    assert (trades(scene), scene.last(TradingClosedEvent).trades) == ([], 0)
+    await approve(harness)
+    assert (trades(harness), harness.last_payload(TradingClosedEvent).trades) == ([], 0)
 
 
-async def test_sales_come_first_then_purchases_by_rank(scene: Scene) -> None:
+async def test_sales_come_first_then_purchases_by_rank(harness: Harness) -> None:
     """The best opportunity before the others, for the cash may not do for all."""
-    await approve(scene, order("B"))
-    await approve(scene, order("A", day=TUESDAY), order("C", day=TUESDAY), order("B", Side.SELL, day=TUESDAY), day=1)
-    assert trades(scene)[1:] == [("B", Side.SELL), ("C", Side.BUY), ("A", Side.BUY)]
+    await approve(harness, order("B"))
+    await approve(
+        harness,
+        order("A", day=TUESDAY),
+        order("C", day=TUESDAY),
+        order("B", Side.SELL, day=TUESDAY),
+        day=1,
+    )
+    assert trades(harness)[1:] == [("B", Side.SELL), ("C", Side.BUY), ("A", Side.BUY)]
 
 
 def test_what_is_not_ranked_comes_last() -> None:
@@ -72,38 +85,47 @@ def test_what_is_not_ranked_comes_last() -> None:
     assert [each.symbol for each in turns] == ["Z", "A", "X", "Y"]
 
 
-async def test_nothing_is_bought_beyond_the_cash(scene: Scene, executor: Executor) -> None:
+async def test_nothing_is_bought_beyond_the_cash(harness: Harness, executor: Executor) -> None:
     """What it does not do for is left out; a smaller order after it may still pass."""
-    await approve(scene, order("C", size=9000), order("B", size=2000), order("A", size=500))
-    assert trades(scene) == [("C", Side.BUY), ("A", Side.BUY)]
-    assert scene.last(TradingClosedEvent).trades == 2
+    await approve(harness, order("C", size=9000), order("B", size=2000), order("A", size=500))
+    assert trades(harness) == [("C", Side.BUY), ("A", Side.BUY)]
+    assert harness.last_payload(TradingClosedEvent).trades == 2
     portfolio, _ = await executor.account.at(TUESDAY)
     assert portfolio.cash >= 0
 
 
-async def test_what_sales_bring_may_be_spent_on_the_same_day(scene: Scene) -> None:
+async def test_what_sales_bring_may_be_spent_on_the_same_day(harness: Harness) -> None:
     """That is why they come first."""
-    await approve(scene, order("A", size=9900))
-    await approve(scene, order("B", size=9000, day=TUESDAY), order("A", Side.SELL, size=9900, day=TUESDAY), day=1)
-    assert trades(scene) == [("A", Side.BUY), ("A", Side.SELL), ("B", Side.BUY)]
+    await approve(harness, order("A", size=9900))
+    await approve(
+        harness,
+        order("B", size=9000, day=TUESDAY),
+        order("A", Side.SELL, size=9900, day=TUESDAY),
+        day=1,
+    )
+    assert trades(harness) == [("A", Side.BUY), ("A", Side.SELL), ("B", Side.BUY)]
 
 
-async def test_a_sale_tells_its_profit(scene: Scene) -> None:
+async def test_a_sale_tells_its_profit(harness: Harness) -> None:
     """Over what was paid, both fees included, in the account's currency."""
-    await approve(scene, order("A"))
-    await approve(scene, order("A", Side.SELL, day=TUESDAY, price=11.0), day=1)
-    assert scene.last(TradeExecutedEvent).pnl == 100 * 1.0 - 2 * 0.5
+    await approve(harness, order("A"))
+    await approve(harness, order("A", Side.SELL, day=TUESDAY, price=11.0), day=1)
+    assert harness.last_payload(TradeExecutedEvent).pnl == 100 * 1.0 - 2 * 0.5
 
 
-async def test_delivered_again_it_trades_nothing_twice(scene: Scene, other: Scene, executor: Executor) -> None:
+async def test_delivered_again_it_trades_nothing_twice(
+    harness: Harness, other: Harness, executor: Executor
+) -> None:
     """In any process: the same events by their ids, and books with each trade once."""
     asked = [order("A"), order("B")]
-    await approve(scene, *asked)
-    await approve(scene, *asked)
+    await approve(harness, *asked)
+    await approve(harness, *asked)
     Executor(other.bus, other.store)
     await approve(other, *asked)
     told = [
-        event for event in scene.events + other.events if isinstance(event, TradeExecutedEvent | TradingClosedEvent)
+        event
+        for event in harness.events + other.events
+        if isinstance(event, TradeExecutedEvent | TradingClosedEvent)
     ]
     assert len(told) == 9
     assert len({event.id for event in told}) == 3
@@ -112,7 +134,7 @@ async def test_delivered_again_it_trades_nothing_twice(scene: Scene, other: Scen
 
 
 async def test_a_process_that_ends_half_way_is_continued_by_another(
-    scene: Scene, other: Scene, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, other: Harness, executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the first had told and kept is told again, the rest for the first time; the day ends as it would have."""
     entered = 0
@@ -125,30 +147,45 @@ async def test_a_process_that_ends_half_way_is_continued_by_another(
         await executor.account.trades.add("executor", trade)
 
     monkeypatch.setattr(executor.account, "enter", crash_at_second)
-    step = OrdersApprovedEvent.create(day=MONDAY, rests_on={}, orders=[order("A"), order("B"), order("C")], refused={})
-    await scene.store.prices.add(MONDAY, {"A": 10.0})
+    step = OrdersApprovedEvent.create(
+        day=MONDAY, rests_on={}, orders=[order("A"), order("B"), order("C")], refused={}
+    )
+    await harness.store.prices.add(MONDAY, {"A": 10.0})
     with pytest.raises(OSError, match="crash"):
         await executor.on_orders_approved(step)
-    await scene.bus.join()
+    await harness.bus.join()
     continued = Executor(other.bus, other.store)
-    await other.say(step)
-    first, again = ([event.id for event in each.heard(TradeExecutedEvent)] for each in (scene, other))
+    await other.publish(step)
+    first, again = (
+        [event.id for event in each.published(TradeExecutedEvent)] for each in (harness, other)
+    )
     assert (len(first), len(again)) == (2, 3)
     assert set(first) < set(again)
-    assert other.last(TradingClosedEvent).trades == len((await continued.account.at(MONDAY))[1]) == 3
+    assert (
+        other.last_payload(TradingClosedEvent).trades
+        == len((await continued.account.at(MONDAY))[1])
+        == 3
+    )
 
 
-async def test_a_day_long_past_is_ignored(scene: Scene) -> None:
+async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
     """Its books are closed."""
-    await scene.store.prices.add(TUESDAY, {"A": 10.0})
-    await approve(scene, order("A"))
-    assert [type(event) for event in scene.events] == [OpportunitiesUpdatedEvent, OrdersApprovedEvent]
+    await harness.store.prices.add(TUESDAY, {"A": 10.0})
+    await approve(harness, order("A"))
+    assert [type(event) for event in harness.events] == [
+        OpportunitiesUpdatedEvent,
+        OrdersApprovedEvent,
+    ]
 
 
 def test_a_trades_id_says_which_trade_it_is() -> None:
     """The order's id alone: whatever else is said of it, it happens once."""
     one = Trade("20240101-A", MONDAY, "A", Side.BUY, 100, 10.0, "momentum", "XGBoost v1", None)
-    assert executed(one).id == executed(one._replace(size=99)).id != executed(one._replace(order_id="20240102-A")).id
+    assert (
+        executed(one).id
+        == executed(one._replace(size=99)).id
+        != executed(one._replace(order_id="20240102-A")).id
+    )
 
 
 wishes = st.lists(
@@ -158,7 +195,9 @@ wishes = st.lists(
 
 
 @given(wishes, st.permutations("ABCDEF"))
-def test_the_account_is_never_overdrawn(wanted: list[tuple[str, int, int]], ranking: list[str]) -> None:
+def test_the_account_is_never_overdrawn(
+    wanted: list[tuple[str, int, int]], ranking: list[str]
+) -> None:
     """Whatever is approved, and in whichever order it is ranked."""
     portfolio = Portfolio()
     orders = [order(symbol, size=size, price=mills / 1000) for symbol, size, mills in wanted]

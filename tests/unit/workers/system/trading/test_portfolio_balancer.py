@@ -4,47 +4,56 @@ from typing import Any
 import pytest
 
 from qt_events import PolicyUpdatedEvent, Side
-from tests.unit.workers.harness import MONDAY, Scene, policy, trade
+from tests.unit.workers.harness import MONDAY, Harness, policy, trade
 from workers.events import Order, OrdersRequestedEvent, TradingClearedEvent
 from workers.system.books import ACCOUNT
 from workers.system.trading.portfolio_balancer import REBALANCED, PortfolioBalancer
 
 FLAT = {"A": [10.0] * 5, "B": [20.0] * 5, "C": [40.0] * 5}
-PLAN = {"strategy_id": "momentum", "model": "XGBoost v1", "confidence": {"A": 0.9, "B": 0.8, "C": 0.7}, "halted": False}
+PLAN = {
+    "strategy_id": "momentum",
+    "model": "XGBoost v1",
+    "confidence": {"A": 0.9, "B": 0.8, "C": 0.7},
+    "halted": False,
+}
 
 
 @pytest.fixture(autouse=True)
-async def _balancer(scene: Scene) -> None:
-    PortfolioBalancer(scene.bus, scene.store)
-    await scene.announce(PolicyUpdatedEvent, **policy())
+async def _balancer(harness: Harness) -> None:
+    PortfolioBalancer(harness.bus, harness.store)
+    await harness.announce(PolicyUpdatedEvent, **policy())
 
 
-async def begin(scene: Scene, day: int) -> None:
+async def begin(harness: Harness, day: int) -> None:
     """The market closes: a day, from 0."""
-    await scene.store.prices.add(MONDAY + timedelta(day), {symbol: path[day] for symbol, path in FLAT.items()})
-
-
-async def orders(scene: Scene, day: int = 0, **changes: Any) -> list[Order]:
-    """What is asked for on a day, by this plan."""
-    await begin(scene, day)
-    cleared = TradingClearedEvent.create(
-        day=MONDAY + timedelta(day), rests_on=await scene.rests_on(), **(PLAN | changes)
+    await harness.store.prices.add(
+        MONDAY + timedelta(day), {symbol: path[day] for symbol, path in FLAT.items()}
     )
-    await scene.say(cleared)
-    requested: list[Order] = scene.last(OrdersRequestedEvent).orders
+
+
+async def orders(harness: Harness, day: int = 0, **changes: Any) -> list[Order]:
+    """What is asked for on a day, by this plan."""
+    await begin(harness, day)
+    cleared = TradingClearedEvent.create(
+        day=MONDAY + timedelta(day), rests_on=await harness.rests_on(), **(PLAN | changes)
+    )
+    await harness.publish(cleared)
+    requested: list[Order] = harness.last_payload(OrdersRequestedEvent).orders
     return requested
 
 
-async def enter(scene: Scene, requested: list[Order], day: int = 0) -> None:
+async def enter(harness: Harness, requested: list[Order], day: int = 0) -> None:
     """They are carried out, all."""
     for each in requested:
         done = trade(each.symbol, each.side, each.size, each.price, day=MONDAY + timedelta(day))
-        await scene.store.trades.add(ACCOUNT, done._replace(strategy_id=each.strategy_id, model=each.model))
+        await harness.store.trades.add(
+            ACCOUNT, done._replace(strategy_id=each.strategy_id, model=each.model)
+        )
 
 
-async def test_buys_the_first_of_the_plan_within_the_policy(scene: Scene) -> None:
+async def test_buys_the_first_of_the_plan_within_the_policy(harness: Harness) -> None:
     """As many positions, and as much for each, as it allows; with the plan's confidence, strategy and model."""
-    first, second = await orders(scene)
+    first, second = await orders(harness)
     assert first == {
         "order_id": "20240101-A",
         "symbol": "A",
@@ -59,11 +68,14 @@ async def test_buys_the_first_of_the_plan_within_the_policy(scene: Scene) -> Non
     assert (second.symbol, second.size, second.confidence) == ("B", 499, 0.8)
 
 
-async def test_asks_for_nothing_where_nothing_has_changed(scene: Scene) -> None:
+async def test_asks_for_nothing_where_nothing_has_changed(harness: Harness) -> None:
     """Each order costs a fee; the day goes on with none."""
-    await enter(scene, await orders(scene))
-    assert await orders(scene, 1) == []
-    assert await orders(scene, 2, model="LightGBM v2", confidence={"A": 0.8, "B": 0.7, "C": 0.1}) == []
+    await enter(harness, await orders(harness))
+    assert await orders(harness, 1) == []
+    assert (
+        await orders(harness, 2, model="LightGBM v2", confidence={"A": 0.8, "B": 0.7, "C": 0.1})
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,102 +83,116 @@ async def test_asks_for_nothing_where_nothing_has_changed(scene: Scene) -> None:
     [{"confidence": {"C": 0.9, "A": 0.8}}, {"strategy_id": "core"}, {"halted": True}],
     ids=["symbols", "strategy", "halt"],
 )
-async def test_looks_at_the_account_again_when_what_is_wanted_changes(scene: Scene, change: dict[str, Any]) -> None:
+async def test_looks_at_the_account_again_when_what_is_wanted_changes(
+    harness: Harness, change: dict[str, Any]
+) -> None:
     """Positions, strategy, or whether anything may be bought: what is missing is bought, what is not wanted sold."""
-    assert len(await orders(scene)) == 2  # and none of them is carried out
-    asked = await orders(scene, 1, **change)
-    assert [each.symbol for each in asked] == ([] if "halted" in change else [*(PLAN | change)["confidence"]][:2])  # type: ignore[misc]
+    assert len(await orders(harness)) == 2  # and none of them is carried out
+    asked = await orders(harness, 1, **change)
+    assert [each.symbol for each in asked] == (
+        [] if "halted" in change else [*(PLAN | change)["confidence"]][:2]
+    )  # type: ignore[misc]
 
 
-async def test_a_new_policy_is_a_change(scene: Scene) -> None:
+async def test_a_new_policy_is_a_change(harness: Harness) -> None:
     """Of its shares, or of how many positions it allows."""
-    await enter(scene, await orders(scene))
-    await scene.announce(PolicyUpdatedEvent, MONDAY + timedelta(1), **policy(max_positions=1))
-    (sale,) = await orders(scene, 1)
+    await enter(harness, await orders(harness))
+    await harness.announce(PolicyUpdatedEvent, MONDAY + timedelta(1), **policy(max_positions=1))
+    (sale,) = await orders(harness, 1)
     assert (sale.symbol, sale.side, sale.size) == ("B", Side.SELL, 499)
 
 
-async def test_the_same_day_again_asks_for_the_same(scene: Scene, other: Scene) -> None:
+async def test_the_same_day_again_asks_for_the_same(harness: Harness, other: Harness) -> None:
     """In any process, even after some of it was carried out: the day's own trades do not count yet."""
-    first = await orders(scene)
-    await enter(scene, first[:1])
+    first = await orders(harness)
+    await enter(harness, first[:1])
     PortfolioBalancer(other.bus, other.store)
-    assert await orders(scene) == await orders(other) == first
-    assert {event.id for event in other.heard(OrdersRequestedEvent)} == {
-        event.id for event in scene.heard(OrdersRequestedEvent)
+    assert await orders(harness) == await orders(other) == first
+    assert {event.id for event in other.published(OrdersRequestedEvent)} == {
+        event.id for event in harness.published(OrdersRequestedEvent)
     }
 
 
-async def test_two_processes_know_what_was_last_traded_for(scene: Scene, other: Scene) -> None:
+async def test_two_processes_know_what_was_last_traded_for(
+    harness: Harness, other: Harness
+) -> None:
     """Days in turn: the other one does not ask again."""
     PortfolioBalancer(other.bus, other.store)
-    await enter(scene, await orders(scene))
+    await enter(harness, await orders(harness))
     assert await orders(other, 1) == []
-    assert await orders(scene, 2) == []
+    assert await orders(harness, 2) == []
 
 
-async def test_while_halted_it_only_sells(scene: Scene) -> None:
+async def test_while_halted_it_only_sells(harness: Harness) -> None:
     """What is not wanted any more may go, nothing new comes; afterwards the missing is bought."""
-    await enter(scene, await orders(scene))
+    await enter(harness, await orders(harness))
     changed = {"confidence": {"C": 0.9, "A": 0.8}}
-    (sale,) = await orders(scene, 1, **changed, halted=True)
+    (sale,) = await orders(harness, 1, **changed, halted=True)
     assert (sale.symbol, sale.side) == ("B", Side.SELL)
-    await enter(scene, [sale], 1)
-    assert await orders(scene, 2, **changed, halted=True) == []
-    (purchase,) = await orders(scene, 3, **changed)
+    await enter(harness, [sale], 1)
+    assert await orders(harness, 2, **changed, halted=True) == []
+    (purchase,) = await orders(harness, 3, **changed)
     assert (purchase.symbol, purchase.side) == ("C", Side.BUY)
 
 
-async def test_a_sale_is_on_the_account_of_the_strategy_and_model_that_bought(scene: Scene) -> None:
+async def test_a_sale_is_on_the_account_of_the_strategy_and_model_that_bought(
+    harness: Harness,
+) -> None:
     """So profits go to those who earned them; a sale is certain, whatever the plan thinks of the symbol."""
-    await enter(scene, await orders(scene))
-    sales = await orders(scene, 1, strategy_id=None, confidence={}, model="PatchTST v3")
+    await enter(harness, await orders(harness))
+    sales = await orders(harness, 1, strategy_id=None, confidence={}, model="PatchTST v3")
     assert [(each.symbol, each.side) for each in sales] == [("A", Side.SELL), ("B", Side.SELL)]
-    assert {(each.strategy_id, each.model, each.confidence) for each in sales} == {("momentum", "XGBoost v1", 1.0)}
+    assert {(each.strategy_id, each.model, each.confidence) for each in sales} == {
+        ("momentum", "XGBoost v1", 1.0)
+    }
 
 
-async def test_without_a_policy_it_asks_for_nothing(scene: Scene) -> None:
+async def test_without_a_policy_it_asks_for_nothing(harness: Harness) -> None:
     """A step that rests on none; the day goes on."""
-    await begin(scene, 0)
-    await scene.say(TradingClearedEvent.create(day=MONDAY, rests_on={}, **PLAN))
-    assert scene.last(OrdersRequestedEvent).orders == []
+    await begin(harness, 0)
+    await harness.publish(TradingClearedEvent.create(day=MONDAY, rests_on={}, **PLAN))
+    assert harness.last_payload(OrdersRequestedEvent).orders == []
 
 
-async def test_a_day_long_past_is_ignored(scene: Scene) -> None:
+async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
     """Its prices are not today's, and its books are closed."""
-    await orders(scene)
-    await orders(scene, 1, strategy_id="core")
-    told = len(scene.heard(OrdersRequestedEvent))
-    await scene.say(TradingClearedEvent.create(day=MONDAY, rests_on=await scene.rests_on(), **PLAN))
-    assert len(scene.heard(OrdersRequestedEvent)) == told
+    await orders(harness)
+    await orders(harness, 1, strategy_id="core")
+    told = len(harness.published(OrdersRequestedEvent))
+    await harness.publish(
+        TradingClearedEvent.create(day=MONDAY, rests_on=await harness.rests_on(), **PLAN)
+    )
+    assert len(harness.published(OrdersRequestedEvent)) == told
 
 
-async def test_a_day_long_past_does_not_change_what_today_is_traded_for(scene: Scene, other: Scene) -> None:
+async def test_a_day_long_past_does_not_change_what_today_is_traded_for(
+    harness: Harness, other: Harness
+) -> None:
     """Delivered once more to a process that has not gone on: asked again, today has the same orders."""
     PortfolioBalancer(other.bus, other.store)
-    late = TradingClearedEvent.create(day=MONDAY, rests_on=await scene.rests_on(), **PLAN)
-    await enter(scene, await orders(scene))
+    late = TradingClearedEvent.create(day=MONDAY, rests_on=await harness.rests_on(), **PLAN)
+    await enter(harness, await orders(harness))
     changed = {"confidence": {"C": 0.9, "A": 0.8}}
-    today = await orders(scene, 1, **changed)
-    await other.say(late)
-    assert await orders(scene, 1, **changed) == today != []
+    today = await orders(harness, 1, **changed)
+    await other.publish(late)
+    assert await orders(harness, 1, **changed) == today != []
 
 
-async def test_counts_the_days_with_orders(scene: Scene) -> None:
+async def test_counts_the_days_with_orders(harness: Harness) -> None:
     """Each once."""
-    await enter(scene, await orders(scene))
-    await orders(scene)
-    await orders(scene, 1)
-    assert await scene.store.documents.all(REBALANCED) == {"2024-01-01": {"orders": 2}}
+    await enter(harness, await orders(harness))
+    await orders(harness)
+    await orders(harness, 1)
+    assert await harness.store.documents.all(REBALANCED) == {"2024-01-01": {"orders": 2}}
 
 
 async def test_a_process_that_ends_before_it_asked_asks_the_next_time(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was noted as wanted today is no reason to think that it was asked for."""
-    balancer = PortfolioBalancer(Scene(scene.store).bus, scene.store)
-    await begin(scene, 0)
-    step = TradingClearedEvent.create(day=MONDAY, rests_on=await scene.rests_on(), **PLAN)
+    balancer = PortfolioBalancer(Harness(harness.store).bus, harness.store)
+    await begin(harness, 0)
+    step = TradingClearedEvent.create(day=MONDAY, rests_on=await harness.rests_on(), **PLAN)
 
     async def crash(event: Any) -> None:
         raise OSError("crash")
@@ -174,4 +200,4 @@ async def test_a_process_that_ends_before_it_asked_asks_the_next_time(
     monkeypatch.setattr(balancer.bus, "publish", crash)
     with pytest.raises(OSError, match="crash"):
         await balancer.on_trading_cleared(step)
-    assert len(await orders(scene)) == 2
+    assert len(await orders(harness)) == 2

@@ -50,7 +50,9 @@ def test_wanting_nothing_sells_everything() -> None:
     st.lists(st.sampled_from("ABC"), unique=True),
     st.floats(0, 1),
 )
-def test_never_spends_more_cash_than_there_is(held: dict[str, int], wanted: list[str], share: float) -> None:
+def test_never_spends_more_cash_than_there_is(
+    held: dict[str, int], wanted: list[str], share: float
+) -> None:
     """Whatever is held and wanted, the account is not overdrawn, and no order is empty."""
     books = holding(**held)
     for step in rebalance(books, CLOSES, wanted, share):
