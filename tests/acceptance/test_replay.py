@@ -46,7 +46,7 @@ def run(*args: str) -> dict[str, Any]:
 
 @pytest.fixture
 def left_on_broker(management: Management, vhost: str) -> Callable[[], list[str]]:
-    """What a vhost holds beside RabbitMQ's own exchanges."""
+    """Names that a vhost holds beside RabbitMQ's own exchanges."""
 
     def names() -> list[str]:
         queues = [queue["name"] for queue in management.queues(vhost)]
@@ -68,8 +68,10 @@ def test_four_years_in_memory_under_a_minute() -> None:
     assert (summary["trades"], summary["final_equity"]) == (811, 100_497.02)
 
 
-def test_rabbitmq_ends_where_memory_ends(amqp_url: str, left_on_broker: Callable[[], list[str]]) -> None:
-    """The same events, deliveries, trades and equity to the cent; and nothing is left on the broker."""
+def test_rabbitmq_ends_where_memory_ends(
+    amqp_url: str, left_on_broker: Callable[[], list[str]]
+) -> None:
+    """Events, deliveries, trades and equity are equal, and nothing is left on the broker."""
     assert run("--days", "60", "--broker", amqp_url) == run("--days", "60")
     assert left_on_broker() == []
 
@@ -78,7 +80,7 @@ def test_rabbitmq_ends_where_memory_ends(amqp_url: str, left_on_broker: Callable
 def test_interrupted_it_leaves_nothing_on_the_broker(
     amqp_url: str, left_on_broker: Callable[[], list[str]], ending: signal.Signals
 ) -> None:
-    """Ctrl-C, or a supervisor's wish, ends the run with 130 and deletes what it declared."""
+    """Ctrl-C and SIGTERM end the run with 130 and delete its queues and exchanges."""
     command = [*RUN, "--broker", amqp_url]
     with subprocess.Popen(
         command,
@@ -100,7 +102,7 @@ def test_interrupted_it_leaves_nothing_on_the_broker(
 
 
 def test_a_broker_that_is_not_there_is_named() -> None:
-    """Which address nobody answers at; the last line is the error, and there is no traceback."""
+    """The last line is the error with the address, and there is no traceback."""
     process = finished("--days", "1", "--broker", "amqp://guest:guest@127.0.0.1:1//")
     assert (process.returncode, process.stdout) == (1, "")
     last = process.stderr.splitlines()[-1]
@@ -110,7 +112,7 @@ def test_a_broker_that_is_not_there_is_named() -> None:
 
 
 async def test_rabbitmq_carries_the_very_events_of_memory(amqp_url: str, tmp_path: Path) -> None:
-    """Each event of each type, with its id and its payload to the last digit; times apart."""
+    """Ids and payloads are equal to the last digit; times differ."""
     in_memory = await published(InMemoryEventBus(), Store(f"sqlite:///{tmp_path}/memory.db"))
     rabbitmq = CeleryEventBus(amqp_url)
     try:
@@ -121,7 +123,7 @@ async def test_rabbitmq_carries_the_very_events_of_memory(amqp_url: str, tmp_pat
 
 
 async def published(bus: EventBus, store: Store) -> dict[str, list[tuple[str, str]]]:
-    """Ids and payloads by type, sorted: the four analysts say in any order that they are done."""
+    """Return ids and payloads by type, sorted: analysts report in any order."""
     events: dict[str, list[tuple[str, str]]] = {}
 
     async def record(event: Event[Any]) -> None:

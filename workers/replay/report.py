@@ -69,7 +69,7 @@ class Report:
                 )
         else:
             lines.append(f"  {here}")
-        if not details:
+        if not details and isinstance(self.result, Summary):
             lines.append(
                 "More: --details for every figure, --chart FILE for the equity as PNG or SVG."
             )

@@ -1,4 +1,4 @@
-"""A database of this test's own, a harness on it, and a second one, as another process would be."""
+"""Fixtures: an empty database, a harness on it, and a second one as another process."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from workers.store import Store
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
-    """The URL of a database with nothing in it."""
+    """URL of an empty database."""
     return f"sqlite:///{tmp_path}/store.db"
 
 
@@ -32,7 +32,7 @@ async def harness(store: Store) -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def other(database: str) -> AsyncIterator[Harness]:
-    """Another process: a bus and a connection of its own, the same database."""
+    """Another process: a bus and a connection of its own on the same database."""
     store = Store(database)
     harness = Harness(store)
     async with harness.bus:

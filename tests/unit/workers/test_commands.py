@@ -27,7 +27,7 @@ def workers(*args: str) -> Any:
 
 @pytest.fixture
 def traded(store: Store, database: str) -> str:
-    """The URL of a database with two sales in it."""
+    """URL of a database with two sales."""
 
     async def trade_some() -> None:
         for symbol, cents in (("A", -50_25), ("B", 1234_50)):
@@ -38,7 +38,7 @@ def traded(store: Store, database: str) -> str:
 
 
 def test_analytics_answers_with_a_table(traded: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The best first; by strategy if nothing else is asked."""
+    """The best comes first; the default is by strategy."""
     assert workers("analytics", "--database", traded, "--by", "symbol") == 0
     out, err = capsys.readouterr()
     rows = [line.split("│")[1:3] for line in out.splitlines() if "│" in line]
@@ -57,7 +57,7 @@ def test_analytics_answers_in_json(traded: str, capsys: pytest.CaptureFixture[st
 def test_analytics_asks_the_fleets_database(
     traded: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That of QT_DATABASE_URL, where none is named."""
+    """QT_DATABASE_URL names it by default."""
     monkeypatch.setenv("QT_DATABASE_URL", traded)
     assert workers("analytics", "--json", "--by", "model") == 0
     assert json.loads(capsys.readouterr().out) == {"XGBoost v1": 1184.25}
@@ -69,18 +69,17 @@ def test_analytics_asks_the_fleets_database(
 def test_an_empty_database_has_no_answer(
     database: str, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
 ) -> None:
-    """Said in words, or as an empty object; it is no error."""
+    """A sentence or an empty object says so, without an error."""
     assert workers("analytics", "--database", database, *options) == 0
     assert capsys.readouterr().out.strip() == said
 
 
 def test_a_question_that_is_none_is_wrong_usage(database: str) -> None:
-    """Three there are."""
     assert workers("analytics", "--database", database, "--by", "weather") == 2
 
 
 def test_a_database_url_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """With what to write instead."""
+    """The line has an example."""
     assert workers("analytics", "--database", "mysql://root@localhost/x") == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n"), "sqlite:///" in err) == ("", 1, True)
@@ -89,7 +88,7 @@ def test_a_database_url_that_is_none_is_one_line(capsys: pytest.CaptureFixture[s
 def test_feed_refuses_a_database_that_is_in_use(
     store: Store, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ids and days of two replays would collide; it says which option to give. Nothing is fed, no broker asked."""
+    """Ids and days of two replays would collide. Nothing is fed, and no broker is asked."""
     asyncio.run(store.prices.add(MONDAY, {"A": 1.0}))
     assert (
         workers(

@@ -4,7 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -93,7 +93,7 @@ def test_the_chart_is_written_as_a_picture(two_days: str, tmp_path: Path, name: 
     if path.suffix == ".png":
         assert content.startswith(PNG)
     else:
-        root = ElementTree.fromstring(content)  # noqa: S314  # written by this test
+        root = ET.fromstring(content)  # noqa: S314  # written by this test
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
 
 

@@ -1,4 +1,4 @@
-"""Producers and consumers are those of the reference, and the page about them is what the code does."""
+"""Wiring: producers and consumers are the documented ones, and the page shows the code."""
 
 import asyncio
 from pathlib import Path
@@ -36,7 +36,6 @@ def wiring() -> Wiring:
 def test_the_six_events_have_the_producers_and_consumers_of_the_reference(
     wiring: Wiring, event_type: str
 ) -> None:
-    """No more of them, and no fewer."""
     producer, consumers = REFERENCE[event_type]
     assert (wiring[event_type].producers, wiring[event_type].consumers) == ({producer}, consumers)
 
@@ -47,7 +46,10 @@ def test_every_event_has_somebody_on_both_ends(wiring: Wiring) -> None:
 
 
 def test_everybody_publishes_what_is_declared_and_nothing_else(wiring: Wiring) -> None:
-    """The broker's permissions are made of it: too little stops a component, too much lets it speak for another."""
+    """The broker's permissions come from the declaration.
+
+    Too few would stop a component, too many would let it publish for another.
+    """
     declared = {
         (each.event_type, title(made.__name__))
         for made, types in PUBLISHES.items()
@@ -59,29 +61,33 @@ def test_everybody_publishes_what_is_declared_and_nothing_else(wiring: Wiring) -
 
 
 def test_every_component_is_declared_with_the_subscriptions_that_it_makes(wiring: Wiring) -> None:
-    """The feed too, which is none of the system's components."""
+    """The feed is declared too."""
     assert set(PUBLISHES) == {MarketFeed, *COMPONENTS}
-    heard = {(pattern, title(made.__name__)) for made, each in zip(PUBLISHES, components(), strict=True)
-             for subscription in each.subscriptions for pattern in subscription.patterns}  # fmt: skip
+    heard = {
+        (pattern, title(made.__name__))
+        for made, each in zip(PUBLISHES, components(), strict=True)
+        for subscription in each.subscriptions
+        for pattern in subscription.patterns
+    }
     assert heard == {
         (name, consumer) for name, line in wiring.items() for consumer in line.consumers
     }
 
 
 def test_opprank_publishes_opportunities_and_nothing_else() -> None:
-    """`opportunities.*`: the ranking, and that it is done with the day."""
+    """Both types fit `opportunities.*`."""
     (opprank,) = (each for each in components() if each.name == "opprank")
     assert opprank.publishes == ("opportunities.updated", "opportunities.analyzed")
 
 
 def test_no_two_components_publish_one_type() -> None:
-    """So who may publish a type is who it is from."""
+    """A type therefore identifies its producer."""
     types = [event_type for each in components() for event_type in each.publishes]
     assert len(types) == len(set(types))
 
 
 def test_the_page_is_what_the_code_does(wiring: Wiring) -> None:
-    """After a change: python -m workers.wiring > docs/who-hears-what.md."""
+    """`python -m workers.wiring > docs/who-hears-what.md` updates it."""
     assert (DOCS / "who-hears-what.md").read_text() == PAGE.format(days=DAYS, table=table(wiring))
 
 
@@ -90,7 +96,6 @@ def test_the_page_is_what_the_code_does(wiring: Wiring) -> None:
     [("RiskGuard", "Risk Guard"), ("MetaStrategyController", "MSC AI"), ("OppRank", "OppRank")],
 )
 def test_a_component_has_the_name_of_the_reference(name: str, words: str) -> None:
-    """In words, as people say it."""
     assert title(name) == words
 
 
@@ -100,20 +105,21 @@ def explained() -> dict[str, tuple[set[str], set[str]]]:
     header, *lines = f"name  {text}".splitlines()
     starts = [header.index(word) for word in ("stands for", "publishes", "hears")]
     found: dict[str, tuple[set[str], set[str]]] = {}
+    component = ""
     for line in lines:
         name, publishes, hears = (
             line[a:b].strip()
             for a, b in ((0, starts[0]), (starts[1], starts[2]), (starts[2], None))
         )
-        last = name or last
-        both = found.setdefault(last, (set(), set()))
+        component = name or component
+        both = found.setdefault(component, (set(), set()))
         both[0].update({publishes} - {""})
         both[1].update({hears} - {""})
     return found
 
 
 def test_the_table_in_the_package_is_what_the_code_does(wiring: Wiring) -> None:
-    """Each component is there, with the events that it publishes and hears."""
+    """The table has each component, with the events that it publishes and hears."""
     names = {title(made.__name__) for made in PUBLISHES}
     assert explained() == {
         name: (

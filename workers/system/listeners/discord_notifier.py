@@ -98,7 +98,7 @@ class DiscordNotifier:
             ):
                 response = await client.post(url, json={"content": text(alert)})
         except (TimeoutError, httpx.TimeoutException):
-            message = f"the webhook did not response within {self._timeout:g} s"
+            message = f"the webhook did not answer within {self._timeout:g} s"
             # httpx's own text may hold the URL.
             raise WebhookError(message) from None
         except httpx.HTTPError as error:

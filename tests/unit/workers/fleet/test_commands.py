@@ -1,4 +1,4 @@
-"""What a fleet's processes are started with."""
+"""Commands of a fleet."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from workers.fleet.commands import Pool
 
 
 def test_a_worker_is_celerys_own_with_a_name_of_its_own() -> None:
-    """And tells monitors what happens."""
+    """Task events (-E) are on, for monitors."""
     assert commands.worker("worker-2") == [
         *("celery", "-A", "workers", "worker"),
         *("--loglevel=INFO", "-E", "--hostname=worker-2@%h"),
@@ -15,7 +15,7 @@ def test_a_worker_is_celerys_own_with_a_name_of_its_own() -> None:
 
 
 def test_a_worker_may_have_a_pool_and_a_part() -> None:
-    """As options of Celery's own."""
+    """Both are options of Celery's own."""
     assert commands.worker(pool=Pool.THREADS, subscriptions="executor,risk_*")[-2:] == [
         "--pool=threads",
         "--subscriptions=executor,risk_*",
@@ -27,12 +27,11 @@ def test_a_worker_may_have_a_pool_and_a_part() -> None:
     [("asyncio", "asyncio"), ("prefork", "processes"), ("threads", "threads"), ("solo", "solo")],
 )
 def test_a_pool_goes_by_our_name_and_is_given_by_celerys(pool: str, celerys: str) -> None:
-    """Those of `qt-events worker --pool`: with `-P prefork` Celery would start the pool of the configuration."""
+    """Celery would start the pool of the configuration for `-P prefork`."""
     assert commands.worker(pool=Pool(pool))[-1] == f"--pool={celerys}"
 
 
 def test_the_feed_may_be_shortened() -> None:
-    """By days."""
     assert commands.feed() == ["python", "-m", "workers", "feed"]
     assert commands.feed(30) == ["python", "-m", "workers", "feed", "--days=30"]
 

@@ -1,4 +1,4 @@
-"""What `qt-events fleet` shows."""
+"""Display of `python -m workers fleet`."""
 
 import io
 
@@ -32,7 +32,7 @@ def shown(console: Console) -> str:
 
 
 def test_the_table_names_every_worker_and_its_state(console: Console) -> None:
-    """With its figures, if it has told them."""
+    """Figures of a worker are there once it has a heartbeat."""
     console.print(frame(READING, "title", 2))
     text = shown(console)
     for words in (
@@ -53,7 +53,7 @@ def test_a_line_sums_up(console: Console) -> None:
 
 
 def test_without_a_terminal_there_are_plain_lines(console: Console) -> None:
-    """News at once, the feed's lines once each, every tenth reading summed up."""
+    """News come at once, each line of the feed once, and every tenth reading as a sum."""
     with FleetDisplay(console) as display:
         display.print("worker-1: celery (pid 1)")
         for _ in range(LINE_EVERY):
@@ -67,7 +67,7 @@ def test_without_a_terminal_there_are_plain_lines(console: Console) -> None:
 
 
 def test_on_a_terminal_the_table_is_drawn_again() -> None:
-    """And what happened stands above it."""
+    """News stand above the table."""
     console = Console(file=io.StringIO(), width=100, height=40, force_terminal=True)
     with LiveFleetDisplay(console, "Quantum Trader") as display:
         display.print("worker-2 was killed")

@@ -1,4 +1,4 @@
-"""What the launcher makes of the lines that the feed prints."""
+"""Output of the feed, read by the launcher."""
 
 from datetime import date
 
@@ -11,7 +11,7 @@ SUMMARY = [" 40 days in 3.0 s", "", "  trades  7"]
 
 
 def day(done: int) -> str:
-    """As the feed itself writes it."""
+    """Return a line as the feed writes it."""
     return line(
         Progress(
             day=date(2007, 5, done),
@@ -28,7 +28,7 @@ def day(done: int) -> str:
 
 
 def test_the_last_line_on_a_day_is_kept() -> None:
-    """Whatever is logged in between."""
+    """Log lines in between are ignored."""
     output = FeedOutput()
     output.read([day(10), "WARNING: day 99/100 is no day"])
     output.read([])
@@ -38,7 +38,7 @@ def test_the_last_line_on_a_day_is_kept() -> None:
 
 
 def test_what_comes_after_the_last_day_is_the_result() -> None:
-    """And nothing that came before it, however the lines come."""
+    """Lines before it are ignored, in whatever portions they come."""
     output = FeedOutput()
     output.read(["WARNING: slow", day(20), "WARNING: slow again"])
     assert output.report == ""

@@ -1,4 +1,4 @@
-"""What a fleet shows at one moment."""
+"""Gauges: a fleet at one moment."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def gauges() -> Gauges:
 
 
 def test_a_reading_is_of_the_buss_own_names(gauges: Gauges) -> None:
-    """Whatever its prefix is."""
+    """The prefix of the bus does not matter."""
     reading = gauges.read(ROWS, {"w1": None}, "day 1")
     assert reading == Reading(
         {"w1": ONLINE}, {}, [QueueGauge("executor.on_orders", waiting=2)], 3, "day 1"
@@ -29,7 +29,7 @@ def test_a_reading_is_of_the_buss_own_names(gauges: Gauges) -> None:
 
 
 def test_how_a_worker_ended_is_its_state(gauges: Gauges) -> None:
-    """Though the broker may still show it; and one that is not online yet is starting."""
+    """The broker may still list it. A worker that is not online yet is starting."""
     reading = gauges.read(
         ROWS, {"w1": None, "w2": None, "w3": "was killed by SIGKILL", "w4": None}, ""
     )

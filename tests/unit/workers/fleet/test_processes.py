@@ -1,4 +1,4 @@
-"""Processes: processes that are started, watched and stopped by name; real ones, small."""
+"""Processes: small real ones, started, watched and stopped by name."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def processes() -> Iterator[Processes]:
 
 
 def test_one_that_ends_by_itself_is_told_with_its_status(processes: Processes) -> None:
-    """And with its last words."""
+    """The end of its output is there too."""
     processes.start("one", ["sh", "-c", "echo first; echo last; exit 3"])
     processes.start("other", WAIT)
     processes.wait("one", PATIENCE)
@@ -33,7 +33,7 @@ def test_one_that_ends_by_itself_is_told_with_its_status(processes: Processes) -
 
 
 def test_one_that_was_stopped_has_not_fallen(processes: Processes) -> None:
-    """Asked to end, it is nobody's news."""
+    """A stop on request is no news."""
     processes.start("one", WAIT)
     processes.stop(["one"], PATIENCE)
     assert processes.status("one") == -signal.SIGTERM
@@ -41,7 +41,7 @@ def test_one_that_was_stopped_has_not_fallen(processes: Processes) -> None:
 
 
 def test_one_that_does_not_listen_is_killed_after_the_grace(processes: Processes) -> None:
-    """It must not outlive the fleet."""
+    """No process may outlive the fleet."""
     processes.start("stubborn", STUBBORN)
     while "begun" not in processes.tail("stubborn"):
         assert processes.status("stubborn") is None
@@ -57,7 +57,7 @@ def test_only_what_was_started_is_stopped(processes: Processes) -> None:
 
 
 def test_a_line_is_read_once_and_whole(processes: Processes, tmp_path: Path) -> None:
-    """What has no end yet is read when it has."""
+    """A line without an end is read when it has one."""
     go_on = tmp_path / "go_on"
     os.mkfifo(go_on)
     processes.start(
@@ -73,7 +73,7 @@ def test_a_line_is_read_once_and_whole(processes: Processes, tmp_path: Path) -> 
 
 
 def test_of_much_that_was_printed_only_the_end_is_the_tail(processes: Processes) -> None:
-    """So many lines of it."""
+    """The tail has TAIL_LINES lines."""
     processes.start("one", [sys.executable, "-c", f"for n in range({TAIL_BYTES}): print(n)"])
     processes.wait("one", PATIENCE)
     assert processes.tail("one").splitlines() == [
@@ -95,7 +95,7 @@ SENTENCE = "subscription 'a' is a broadcast: on prefork no process could own its
     ],
 )
 def test_the_last_line_of_a_named_error_is_what_it_says(last: str) -> None:
-    """Of `qt-events`, of click for wrong usage, or at the end of a traceback."""
+    """Errors come from our commands, from click, or at the end of a traceback."""
     assert error_line(f"Traceback (most recent call last):\n  raise\n{last}") == SENTENCE
 
 
@@ -113,14 +113,14 @@ def test_other_last_lines_are_none(last: str) -> None:
 def test_only_one_that_ended_by_itself_and_badly_complains(
     processes: Processes, end: str, says: str | None
 ) -> None:
-    """What a killed one said last was no reason."""
+    """The last line of a killed process is no reason."""
     processes.start("one", ["sh", "-c", f"echo 'qt-events: no'; {end}"])
     processes.wait("one", PATIENCE)
     assert processes.error_line("one") == says
 
 
 def test_programs_are_those_of_this_python(processes: Processes) -> None:
-    """`celery` and `qt-events` are found beside it, whether or not the environment is active."""
+    """`celery` stands beside it, even if the virtual environment is not active."""
     processes.start("which", ["sh", "-c", "command -v celery"])
     processes.wait("which", PATIENCE)
     assert processes.status("which") == 0
@@ -130,5 +130,5 @@ def test_programs_are_those_of_this_python(processes: Processes) -> None:
     ("status", "words"), [(1, "ended with status 1"), (-9, "was killed by SIGKILL")]
 )
 def test_a_status_is_told_in_words(status: int, words: str) -> None:
-    """As waitpid gives it: negative for a signal."""
+    """A signal is a negative status, as waitpid has it."""
     assert status_text(status) == words

@@ -71,6 +71,6 @@ def test_names_what_is_wrong_and_where(tmp_path: Path, content: bytes, complaint
 
 @pytest.mark.parametrize("name", ["missing.csv", "."])
 def test_names_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
-    """No file, or a folder."""
+    """There is no such file, or it is a folder."""
     with pytest.raises(MarketFileError, match="cannot read the market file"):
         read_market(tmp_path / name)

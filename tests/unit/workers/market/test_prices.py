@@ -33,7 +33,7 @@ def test_keeps_no_more_than_its_limit() -> None:
 
 
 def test_looks_back_from_any_day() -> None:
-    """`ago` moves the end of the window into the past."""
+    """`ago` moves the end of the range into the past."""
     made = history(1, 2, 3, 4, 5)
     assert [closes["A"] for closes in made.last(2)] == [4, 5]
     assert [closes["A"] for closes in made.last(2, ago=1)] == [3, 4]
@@ -48,7 +48,7 @@ def test_the_market_is_the_mean_of_its_symbols() -> None:
 
 @given(st.floats(-0.2, 0.2), st.integers(1, 50))
 def test_a_steady_market_has_no_volatility(change: float, days: int) -> None:
-    """Only changes of pace are risk."""
+    """Changes of pace alone are risk."""
     assert volatility([change] * days) == pytest.approx(0, abs=1e-9)
 
 

@@ -21,11 +21,11 @@ def test_equals_rank_by_name() -> None:
 
 
 def test_what_is_too_wild_is_left_out_and_counted() -> None:
-    """Beyond a year's volatility of 100 % nothing is an opportunity."""
+    """The limit is an annual volatility of 100 %."""
     ranking = rank(days(LOW_VOLATILITY=[10, 10.1, 10.2], WILD=[10, 15, 10]))
     assert (ranking.symbols, ranking.excluded) == (["LOW_VOLATILITY"], 1)
 
 
 def test_a_price_that_never_moves_scores_nothing() -> None:
-    """No risk is no reason to divide by it."""
+    """The risk counts as MIN_RISK, so nothing is divided by 0."""
     assert rank(days(STILL=[10, 10, 10])).scores == {"STILL": 0}

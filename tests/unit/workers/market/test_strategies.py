@@ -16,7 +16,7 @@ def test_mean_reversion_takes_the_weakest_first() -> None:
 
 
 def test_core_takes_the_middle_first() -> None:
-    """From the middle outwards."""
+    """The order goes from the middle outwards."""
     assert core(RANKING) == ["C", "B", "D", "A", "E"]
 
 
@@ -28,5 +28,4 @@ def test_each_takes_every_symbol_once(strategy_id: str) -> None:
 
 
 def test_each_has_a_stage_to_begin_with() -> None:
-    """No strategy without a life."""
     assert FIRST_STAGES.keys() == STRATEGIES.keys()

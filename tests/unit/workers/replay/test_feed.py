@@ -38,7 +38,7 @@ def analyzed(word: Word, day: date = MONDAY, **rests_on: str) -> AnalyzedEvent:
 
 
 def own_announcement(word: Word) -> str:
-    """An announcement of its own."""
+    """Return the name of an announcement of the report's producer."""
     return f"{word.announces.event_type}/"
 
 
@@ -50,13 +50,14 @@ def checked(day: date = MONDAY, **rests_on: str) -> HealthCheckedEvent:
 
 
 class System:
-    """All that trades, as the feed sees it: it answers, or not."""
+    """Components as the feed sees them: they answer, or not."""
 
     def __init__(
         self, harness: Harness, analysts: Iterable[Word] = ALL, *, ends: bool = True
     ) -> None:
         self.bus, self.analysts, self.ends = harness.bus, analysts, ends
-        self.deaf = 0  # times that it will not hear
+        #: Number of events that it will ignore.
+        self.ignores = 0
         harness.bus.subscribe(MarketClosedEvent, self.on_market_closed, name="analysts")
         harness.bus.subscribe(TradingOpenedEvent, self.on_trading_opened, name="traders")
 
@@ -74,8 +75,8 @@ class System:
             await self.bus.publish(checked(event.payload.day, **{HEALTH: str(event.payload.day)}))
 
     def hears(self) -> bool:
-        self.deaf -= 1
-        return self.deaf < 0
+        self.ignores -= 1
+        return self.ignores < 0
 
 
 def steps(harness: Harness) -> list[tuple[str, date]]:
@@ -92,7 +93,7 @@ def new_feed(harness: Harness, timeout: float = 60.0) -> MarketFeed:
 
 
 async def test_a_day_is_two_halves_and_the_next_comes_after_it(harness: Harness) -> None:
-    """Closes, all analysts, trading, its end; then the next closes."""
+    """The order is closes, all analysts, trading, result; then the next closes."""
     System(harness)
     feed = new_feed(harness)
     over = await feed.trade(close())
@@ -104,7 +105,7 @@ async def test_a_day_is_two_halves_and_the_next_comes_after_it(harness: Harness)
 
 
 async def test_trading_opens_when_the_last_analyst_is_done(harness: Harness) -> None:
-    """Not before, whoever it is; one that says it twice is still one."""
+    """An analyst that reports twice counts once."""
     feed = new_feed(harness)
     day = asyncio.create_task(feed.trade(close()))
     first, *others = ALL
@@ -119,7 +120,7 @@ async def test_trading_opens_when_the_last_analyst_is_done(harness: Harness) -> 
 
 
 async def test_what_is_said_of_another_day_is_no_answer(harness: Harness) -> None:
-    """Redelivered, or of a run before this one."""
+    """A report may be redelivered, or be one of an earlier run."""
     feed = new_feed(harness)
     day = asyncio.create_task(feed.trade(close(TUESDAY)))
     await harness.publish(*[analyzed(word, MONDAY) for word in ALL])
@@ -135,7 +136,7 @@ async def test_what_is_said_of_another_day_is_no_answer(harness: Harness) -> Non
 async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(
     harness: Harness,
 ) -> None:
-    """Merged: the last word of each."""
+    """The newest announcements of all are merged."""
     System(harness)
     feed = new_feed(harness)
     await feed.trade(close())
@@ -149,7 +150,7 @@ async def test_trading_rests_on_what_all_analysts_said_and_on_yesterdays_health(
 
 
 async def test_closes_are_kept_before_anybody_hears_of_them(harness: Harness) -> None:
-    """Whoever hears of a day can read it."""
+    """A handler of `market.closed` can read the day's prices."""
     kept: list[Any] = []
 
     async def look(event: MarketClosedEvent) -> None:
@@ -167,14 +168,14 @@ async def test_closes_are_kept_before_anybody_hears_of_them(harness: Harness) ->
 async def test_asks_again_until_there_is_an_answer(
     harness: Harness, half: type[Event[Any]]
 ) -> None:
-    """The workers may have come up only now; it is the same event each time."""
+    """Workers may have started after the first publish; the event is the same each time."""
     system = System(harness)
     if half is MarketClosedEvent:
-        system.deaf = 2
+        system.ignores = 2
     else:
 
         async def deafen(_: PolicyAnalyzedEvent) -> None:
-            system.deaf = 2
+            system.ignores = 2
 
         harness.bus.subscribe(PolicyAnalyzedEvent, deafen)
     over = await new_feed(harness).trade(close())
@@ -186,7 +187,7 @@ async def test_asks_again_until_there_is_an_answer(
 
 
 async def test_a_feed_that_begins_again_asks_for_the_same(harness: Harness, other: Harness) -> None:
-    """A day's closes and its opening are each one event, whoever tells them."""
+    """Closes and opening of a day are one event each, even from another process."""
     for process in (harness, other):
         System(process)
         await new_feed(process).trade(close())
@@ -197,7 +198,7 @@ async def test_a_feed_that_begins_again_asks_for_the_same(harness: Harness, othe
 
 @pytest.mark.usefixtures("asks_often")
 async def test_silence_ends_in_an_error_that_names_who_is_silent(harness: Harness) -> None:
-    """And the day, and what to look at."""
+    """The error names the day and what to check."""
     System(harness, analysts=[PolicyAnalyzedEvent, StrategyAnalyzedEvent])
     with pytest.raises(NoAnswerError) as silence:
         await new_feed(harness, timeout=0.5).trade(close())
@@ -208,7 +209,7 @@ async def test_silence_ends_in_an_error_that_names_who_is_silent(harness: Harnes
 
 
 async def test_silence_after_the_opening_is_nobodys_in_particular(harness: Harness) -> None:
-    """All analysts reported; what follows ends with one report."""
+    """One report ends the day, so no component can be named."""
     System(harness, ends=False)
     with pytest.raises(NoAnswerError, match="2024-01-01: nobody reported the end of trading"):
         await new_feed(harness, timeout=0.5).trade(close())
@@ -217,7 +218,7 @@ async def test_silence_after_the_opening_is_nobodys_in_particular(harness: Harne
 async def test_a_broker_that_is_away_is_not_called_silence(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PublishTimeoutError is a TimeoutError too: the operator must read what it says."""
+    """PublishTimeoutError is a TimeoutError too; its text must reach the operator."""
     feed = new_feed(harness, timeout=0.1)
     monkeypatch.setattr(module, "PAUSE", 0.01)
 
@@ -232,7 +233,7 @@ async def test_a_broker_that_is_away_is_not_called_silence(
 async def test_a_broker_that_comes_back_gets_the_same_event(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever had become of the first: its id stays."""
+    """The id stays, because the first publish may have succeeded."""
     System(harness)
     monkeypatch.setattr(module, "PAUSE", 0.01)
     published, publish = [], harness.bus.publish
@@ -249,7 +250,7 @@ async def test_a_broker_that_comes_back_gets_the_same_event(
 
 
 def test_an_analysts_word_is_named_for_what_it_announces() -> None:
-    """So its right on the broker is `policy.*`, `strategy.*`, `model.*` or `opportunities.*`; one producer has both."""
+    """One pattern such as `policy.*` is then the producer's permission on the broker."""
     assert set(ALL) == set(ANALYZED.values())
     for announces, word in ANALYZED.items():
         assert word.event_type == f"{announces.event_type.partition('.')[0]}.analyzed"
@@ -260,7 +261,10 @@ def test_an_analysts_word_is_named_for_what_it_announces() -> None:
 async def test_a_word_that_names_what_others_announce_is_refused(
     harness: Harness, who: Any
 ) -> None:
-    """OppRank cannot bring an older policy back: the dead letter says what it tried, and trading does not open."""
+    """OppRank cannot bring an older policy back.
+
+    The dead letter names the attempt, and trading does not open.
+    """
     word = checked if who is HealthCheckedEvent else partial(analyzed, who)
     others = [own_announcement(each) for each in ALL if each is not who]
     feed = new_feed(harness)
@@ -290,7 +294,7 @@ async def test_a_word_that_names_what_others_announce_is_refused(
 
 
 async def test_what_was_refused_is_named_within_bounds(harness: Harness) -> None:
-    """Whatever somebody wrote, however much of it."""
+    """The error text stays short for any payload."""
     new_feed(harness)
     names = {f"{each:02}{'x' * 1_000}": "1" for each in range(50)}
     await harness.publish(analyzed(OpportunitiesAnalyzedEvent, MONDAY, **names))
@@ -303,7 +307,7 @@ async def test_what_was_refused_is_named_within_bounds(harness: Harness) -> None
 
 @pytest.mark.parametrize(("known", "told"), [("a", "b"), ("b", "a")])
 def test_what_was_told_last_takes_the_place_of_what_was_known(known: str, told: str) -> None:
-    """Whatever their ids: they say nothing about time."""
+    """Order counts, not the ids."""
     assert merged({"policy.updated/": known, "x/": "1"}, {"policy.updated/": told}) == {
         "policy.updated/": told,
         "x/": "1",

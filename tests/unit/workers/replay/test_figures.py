@@ -21,7 +21,7 @@ LISTENERS = ("performance_tracker", "analytics", "metrics_logger")
 
 
 async def test_nothing_happened_yet(harness: Harness) -> None:
-    """An empty database is figures too: those of the first day."""
+    """An empty database has the figures of the first day."""
     empty = await figures(harness.store)
     assert empty["msc_ai"] == {"risk_mode": None, "policies": 0}
     assert empty["strategy_runtime_engine"] == {"live": ["momentum"]}
@@ -30,7 +30,7 @@ async def test_nothing_happened_yet(harness: Harness) -> None:
 
 
 async def test_tells_what_each_component_came_to(harness: Harness) -> None:
-    """From the database alone."""
+    """The database alone is read."""
     await harness.store.policies.set_risk_mode(RiskMode.NORMAL, since=MONDAY)
     await harness.announce(
         StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
@@ -93,18 +93,19 @@ async def test_waits_for_those_who_only_listen(harness: Harness) -> None:
 
 
 async def test_names_those_who_did_not_hear(harness: Harness) -> None:
-    """And only those, after its patience."""
+    """The error comes after the timeout and names only the listeners that are behind."""
     for book in ("executor", "analytics"):
         await harness.store.trades.add(book, trade("A"))
     with pytest.raises(ListenersBehindError) as unheard:
         await figures(harness.store, timeout=0.5)
     assert str(unheard.value) == (
-        "performance_tracker, metrics_logger did not hear of everything within 0.5 s: are there dead letters?"
+        "performance_tracker, metrics_logger did not hear of everything within 0.5 s: "
+        "are there dead letters?"
     )
 
 
 async def test_waits_for_promotions_too(harness: Harness) -> None:
-    """They are figures like any other: told, and then heard of."""
+    """They are figures like trades."""
     await harness.announce(
         StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
     )
@@ -115,6 +116,6 @@ async def test_waits_for_promotions_too(harness: Harness) -> None:
 
 
 async def test_no_time_at_all_is_too_little_by_name(harness: Harness) -> None:
-    """Before anybody could be found missing."""
+    """The timeout may pass before any listener was checked."""
     with pytest.raises(ListenersBehindError, match="some did not hear"):
         await figures(harness.store, timeout=0)

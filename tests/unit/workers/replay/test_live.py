@@ -24,7 +24,7 @@ def progress(done: int = 200, failed: int = 0) -> Progress:
 
 
 def test_a_line_tells_the_day_in_words() -> None:
-    """Everything that the live display shows, on one line."""
+    """The line has all figures of the live display."""
     assert line(progress(failed=3)) == (
         "2007-10-17  day 200/1008  events 1200  failed 3  risk DEFENSIVE  health CRITICAL  "
         "equity 98,765.43  drawdown -12.34%  trades 1234"
@@ -33,7 +33,7 @@ def test_a_line_tells_the_day_in_words() -> None:
 
 @pytest.mark.parametrize(("done", "lines"), [(1, 0), (99, 0), (100, 1), (101, 0), (1008, 1)])
 def test_plain_lines_come_each_hundred_days_and_at_the_end(done: int, lines: int) -> None:
-    """A log of ten lines, not of a thousand."""
+    """A log gets ten lines, not a thousand."""
     out = StringIO()
     with PlainDisplay(Console(file=out, width=40)) as display:
         display(progress(done))

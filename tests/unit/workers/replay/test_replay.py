@@ -18,11 +18,12 @@ from workers.store import Store
 from workers.system.assembly import build
 from workers.system.books import Books
 
-DAYS = 36  # enough for some trades, and for the first sales
+#: Days with some trades, sales among them.
+DAYS = 36
 
 
 class Run(NamedTuple):
-    """A replay that is over, and what it left."""
+    """A finished replay and its events."""
 
     summary: Summary
     progress: list[Progress]
@@ -56,12 +57,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def run(url: str, market: list[Close]) -> Run:
-    """One replay, which several tests look at."""
+    """One replay, shared by several tests."""
     return asyncio.run(replayed(url, market))
 
 
 def test_the_summary_adds_up(run: Run) -> None:
-    """What was told, what was heard, and what the components say of it."""
+    """Events published, events heard and the components' own figures agree."""
     told, components = run.summary, run.summary.components
     assert (told.days, told.retries, told.dead_letters) == (DAYS, 0, 0)
     steps = (
@@ -83,7 +84,7 @@ def test_the_summary_adds_up(run: Run) -> None:
 
 
 def test_profits_are_the_same_however_they_are_asked_for(run: Run) -> None:
-    """By strategy, model or symbol: the same trades."""
+    """Strategies, models and symbols share the same trades."""
     by_strategy, by_model, by_symbol = (
         round(sum(earned.values()), 2) for earned in run.summary.components["analytics"].values()
     )
@@ -91,7 +92,6 @@ def test_profits_are_the_same_however_they_are_asked_for(run: Run) -> None:
 
 
 def test_every_day_tells_its_progress(run: Run, market: list[Close]) -> None:
-    """How far, and how the system stands."""
     assert [(each.day, each.done) for each in run.progress] == [
         (close.day, done) for done, close in enumerate(market, 1)
     ]
@@ -102,7 +102,8 @@ def test_every_day_tells_its_progress(run: Run, market: list[Close]) -> None:
 
 
 def test_two_books_kept_apart_agree(run: Run, url: str, market: list[Close]) -> None:
-    """Executor's by doing and Performance Tracker's by hearing end with the same cent, and so does the summary."""
+    """Executor's books and those of Performance Tracker end with the same cent, as does the
+    summary."""
 
     async def equities() -> list[float]:
         store = Store(url)
@@ -121,7 +122,7 @@ def test_two_books_kept_apart_agree(run: Run, url: str, market: list[Close]) -> 
 async def test_the_same_prices_make_the_same_events(
     run: Run, tmp_path: Path, market: list[Close]
 ) -> None:
-    """By their ids and payloads: nothing depends on clocks or threads."""
+    """Ids and payloads do not depend on clocks or threads."""
     again = await replayed(f"sqlite:///{tmp_path}/again.db", market)
     assert again.events == run.events
     assert again.summary == run.summary
@@ -153,12 +154,13 @@ async def test_what_fails_once_changes_nothing_but_the_retries(
 async def test_delivered_twice_each_event_changes_nothing(
     run: Run, tmp_path: Path, market: list[Close]
 ) -> None:
-    """At least once is what the bus promises: twice ends in the same trades, equity and figures."""
+    """The bus promises at least once: with every event twice, trades, equity and figures are the
+    same."""
     store = Store(f"sqlite:///{tmp_path}/twice.db")
     told: set[tuple[str, str]] = set()
 
     class Twice(InMemoryEventBus):
-        """Whatever is told for the first time is told again at once."""
+        """Bus that publishes every new event twice."""
 
         async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
             await super().publish(event, mandatory=mandatory)
@@ -176,7 +178,7 @@ async def test_delivered_twice_each_event_changes_nothing(
 async def test_a_day_that_does_not_end_stops_the_replay(
     harness: Harness, market: list[Close], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the day it happened on, instead of waiting for ever; here nobody is there."""
+    """The error names the day. Here no component answers."""
     monkeypatch.setattr(feed.MarketFeed.__init__, "__kwdefaults__", {"timeout": 0.2})
     with pytest.raises(
         NoAnswerError, match="2007-01-03: clm, msc_ai, opprank, sg_ai did not report"

@@ -118,7 +118,7 @@ def test_tables_of_every_figure_are_details(line: str) -> None:
 
 
 def test_a_fleet_has_no_row_of_the_bus() -> None:
-    """Its deliveries happen in other processes."""
+    """Deliveries happen in other processes."""
     lines = lines_of(RESULT, over="through the fleet", details=True)
     assert "executor trades 1,234 positions A 1,500, B 2" in lines
     assert not [line for line in lines if "events/s" in line or "retries" in line]
@@ -145,6 +145,14 @@ def test_elsewhere_it_says_how_to_see_the_same_in_memory(over: str) -> None:
     lines = lines_of(SUMMARY, over=over, options=["--days", "60"])
     assert "python -m workers run --days 60" in lines
     assert not any("--broker" in line for line in lines)
+
+
+def test_more_options_are_named_where_they_exist() -> None:
+    """A fleet prints the report of its feed and has no such options itself."""
+    more = "More: --details for every figure, --chart FILE for the equity as PNG or SVG."
+    assert lines_of(SUMMARY)[-1] == more
+    assert more not in lines_of(SUMMARY, details=True)
+    assert more not in lines_of(RESULT, over="through the fleet")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""until_available: asks again while the database is away, and no longer than it is told to."""
+"""until_available: repeats while the database is away, up to its timeout."""
 
 import pytest
 
@@ -12,7 +12,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_it_asks_until_there_is_an_answer() -> None:
-    """Whatever that is."""
     answers = [StoreUnavailableError("away"), StoreUnavailableError("away"), None]
 
     async def ask() -> str:
@@ -25,7 +24,7 @@ async def test_it_asks_until_there_is_an_answer() -> None:
 
 
 async def test_at_last_it_gives_up() -> None:
-    """With the database's own words."""
+    """The error is the database's own."""
 
     async def ask() -> None:
         raise StoreUnavailableError("away")
@@ -35,7 +34,7 @@ async def test_at_last_it_gives_up() -> None:
 
 
 async def test_another_error_is_nobodys_to_wait_out() -> None:
-    """It would be the same again."""
+    """Another attempt would fail as well."""
 
     async def ask() -> None:
         raise KeyError

@@ -30,7 +30,7 @@ def heard_by(harness: Harness) -> KnownAnnouncements[PolicyUpdated]:
 
 
 def listening(harness: Harness) -> KnownAnnouncements[PolicyUpdated]:
-    """One that hears by broadcast."""
+    """Return the announcements of a process that hears broadcasts."""
     heard = heard_by(harness)
 
     async def hear(event: PolicyUpdatedEvent) -> None:
@@ -41,7 +41,7 @@ def listening(harness: Harness) -> KnownAnnouncements[PolicyUpdated]:
 
 
 def unreadable(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on, whoever looks something up fails."""
+    """Make every read of the database fail from now on."""
 
     async def away(kind: str, key: str) -> dict[str, Any]:
         raise OSError(kind, key)
@@ -52,7 +52,7 @@ def unreadable(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_was_heard_is_not_looked_up(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broadcast is all it takes: the database is not asked."""
+    """The database is not read."""
     heard = listening(harness)
     await harness.announce(PolicyUpdatedEvent, **policy())
     rests_on = await harness.rests_on()
@@ -61,13 +61,13 @@ async def test_what_was_heard_is_not_looked_up(
 
 
 async def test_what_was_not_heard_is_looked_up(harness: Harness, other: Harness) -> None:
-    """A younger process catches up with what was told before it was there."""
+    """A younger process reads earlier announcements."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     assert (await heard_by(other).of_step(await harness.rests_on()))[""].max_positions == 2
 
 
 async def test_what_is_on_its_way_is_looked_up(harness: Harness, other: Harness) -> None:
-    """One that has heard the last policy, not yet the one that the step names, uses that one."""
+    """A process that has heard an older policy uses the one that the step names."""
     heard = listening(harness)
     await harness.announce(PolicyUpdatedEvent, **policy())
     await other.announce(PolicyUpdatedEvent, TUESDAY, **DEFENSIVE)
@@ -77,7 +77,7 @@ async def test_what_is_on_its_way_is_looked_up(harness: Harness, other: Harness)
 async def test_looking_it_up_once_is_enough(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it is as if it had been heard."""
+    """The announcement is then known like one that was heard."""
     heard = heard_by(harness)
     await harness.announce(PolicyUpdatedEvent, **policy())
     rests_on = await harness.rests_on()
@@ -87,7 +87,7 @@ async def test_looking_it_up_once_is_enough(
 
 
 async def test_what_a_step_does_not_name_is_not_used(harness: Harness) -> None:
-    """Whatever this process has heard since: there was no policy when the step began."""
+    """A policy that came after the step began does not count."""
     heard = listening(harness)
     await harness.announce(PolicyUpdatedEvent, **policy())
     assert await heard.of_step({}) == {}
@@ -95,7 +95,7 @@ async def test_what_a_step_does_not_name_is_not_used(harness: Harness) -> None:
 
 
 async def test_each_key_has_an_announcement_of_its_own(harness: Harness) -> None:
-    """The last of each model, by name."""
+    """Models are told apart by name."""
     for name, version in (("XGBoost", "v1"), ("LightGBM", "v1"), ("XGBoost", "v2")):
         day = MONDAY if version == "v1" else TUESDAY
         await harness.announce(
@@ -109,13 +109,12 @@ async def test_each_key_has_an_announcement_of_its_own(harness: Harness) -> None
         ("LightGBM", "v1"),
         ("XGBoost", "v2"),
     ]
-    assert (
-        len({event.id for event in harness.published(ModelPromotedEvent)}) == 3
-    )  # two of them on one day
+    # Two of them were made on one day.
+    assert len({event.id for event in harness.published(ModelPromotedEvent)}) == 3
 
 
 async def test_an_announcement_is_kept_as_it_was_told(harness: Harness) -> None:
-    """With the id of its event and its day; the ids are what a step names."""
+    """The row has the event's id and day; steps name it by the id."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     (event,) = harness.published(PolicyUpdatedEvent)
     announcements: Announcements[PolicyUpdated] = Announcements(
@@ -128,7 +127,7 @@ async def test_an_announcement_is_kept_as_it_was_told(harness: Harness) -> None:
 async def test_the_same_announcement_of_a_day_has_the_same_id(
     harness: Harness, other: Harness
 ) -> None:
-    """Whichever process makes it; that of another day is another."""
+    """Any process makes the same one; another day has another id."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     await other.announce(PolicyUpdatedEvent, **policy())
     await other.announce(PolicyUpdatedEvent, TUESDAY, **policy())
@@ -138,7 +137,7 @@ async def test_the_same_announcement_of_a_day_has_the_same_id(
 
 
 def test_a_thing_that_happens_once_has_one_id() -> None:
-    """Made of its type and of what tells it from others, not of its payload or its time."""
+    """Type and distinguishing values count, not payload or time."""
     event = MarketClosedEvent.create(day=MONDAY, closes={"A": 1.0})
     same = MarketClosedEvent.create(day=MONDAY, closes={"A": 2.0})
     assert event.id != same.id
@@ -157,12 +156,11 @@ def test_a_thing_that_happens_once_has_one_id() -> None:
     ids=["day", "type", "more", "less"],
 )
 def test_what_differs_has_another_id(differently: Callable[[], Event[Any]]) -> None:
-    """No two things share one."""
     assert differently().id != with_fixed_id(Event("a"), MONDAY).id
 
 
 def test_a_key_tells_announcements_of_one_type_apart() -> None:
-    """By the field that names whom it is about; of a policy there is one."""
+    """One field of the payload is the key; a policy has none."""
     health = HealthStatusChangedEvent.create(
         old_status="HEALTHY", new_status="CRITICAL", component="DrawdownGuard", reason="drawdown"
     )
@@ -175,7 +173,7 @@ def test_a_key_tells_announcements_of_one_type_apart() -> None:
 
 
 async def test_a_step_never_rests_on_a_newer_value_than_it_names(harness: Harness) -> None:
-    """The database has one; a step of yesterday, delivered once more, is decided as it was yesterday."""
+    """A redelivered step of yesterday is decided as yesterday."""
     await harness.announce(PolicyUpdatedEvent, MONDAY, **policy())
     rests_on = await harness.rests_on()
     await harness.announce(PolicyUpdatedEvent, TUESDAY, **DEFENSIVE)
@@ -183,6 +181,6 @@ async def test_a_step_never_rests_on_a_newer_value_than_it_names(harness: Harnes
 
 
 async def test_what_the_database_does_not_know_is_named(harness: Harness) -> None:
-    """Another database than its producer's."""
+    """The database may be another one than the producer's."""
     with pytest.raises(UnknownAnnouncementError, match="QT_DATABASE_URL"):
         await heard_by(harness).of_step({"policy.updated/": "nobody's"})

@@ -20,12 +20,11 @@ def books(harness: Harness) -> Books:
 
 
 async def test_begin_with_the_same_cash_and_nothing_else(books: Books) -> None:
-    """Before the first trade."""
     assert await books.at(MONDAY) == (Portfolio(cash=START_CENTS), [])
 
 
 async def test_a_day_begins_with_what_the_days_before_brought(books: Books) -> None:
-    """Its own trades are told apart."""
+    """Trades of the day itself are returned apart."""
     first, second = trade("A"), trade("B", day=TUESDAY)
     await books.enter(first)
     await books.enter(second)
@@ -36,7 +35,7 @@ async def test_a_day_begins_with_what_the_days_before_brought(books: Books) -> N
 
 
 async def test_a_trade_told_twice_is_entered_once(books: Books) -> None:
-    """By its order id: deliveries come at least once."""
+    """The order id identifies it."""
     await books.enter(trade("A"))
     await books.enter(trade("A", size=500))
     portfolio, _ = await books.at(TUESDAY)
@@ -44,7 +43,7 @@ async def test_a_trade_told_twice_is_entered_once(books: Books) -> None:
 
 
 async def test_asking_does_not_change_them(books: Books) -> None:
-    """What is handed out is a copy, and asking for a day twice is asking the same."""
+    """The portfolio is a copy, and a second call returns the same."""
     await books.enter(trade("A"))
     await books.enter(trade("B", day=TUESDAY))
     (portfolio, today) = await books.at(TUESDAY)
@@ -54,13 +53,13 @@ async def test_asking_does_not_change_them(books: Books) -> None:
 
 
 async def test_each_component_has_books_of_its_own(books: Books, harness: Harness) -> None:
-    """In one table, apart."""
+    """They share a table."""
     await books.enter(trade("A"))
     assert await Books(harness.store.trades, "others").at(MONDAY) == (Portfolio(), [])
 
 
 async def test_two_processes_have_the_same_books(harness: Harness, other: Harness) -> None:
-    """What one entered, the other has the next time that it is asked."""
+    """A process reads the trades that another has entered."""
     ours, theirs = Books(harness.store.trades, "mine"), Books(other.store.trades, "mine")
     for index, books in enumerate((ours, theirs, ours, theirs)):
         day = MONDAY + timedelta(index)
@@ -78,7 +77,7 @@ async def test_days_without_trades_are_days_too(books: Books) -> None:
 
 
 async def test_those_who_ask_at_once_read_each_trade_once(books: Books) -> None:
-    """Several threads of a process may."""
+    """Threads of a process may call at the same time."""
     for day in range(5):
         await books.enter(trade("A", day=MONDAY + timedelta(day)))
     asked = await asyncio.gather(*[books.at(MONDAY + timedelta(5)) for _ in range(8)])
@@ -95,7 +94,7 @@ sizes, prices = st.integers(1, 1000), st.integers(1, 100_000).map(lambda mills: 
 def test_the_order_of_a_days_trades_does_not_matter(
     traded: list[tuple[str, int, float]], order: list[int]
 ) -> None:
-    """They are told in any order; the day ends in the same books."""
+    """Trades may be heard in any order."""
     trades: list[Trade] = []
     for index, (symbol, size, price) in enumerate(traded):
         trades.append(
@@ -110,7 +109,7 @@ def test_the_order_of_a_days_trades_does_not_matter(
 
 @given(st.lists(st.tuples(st.sampled_from("ABC"), sizes, prices, prices), max_size=8))
 def test_no_money_is_made_or_lost_by_entering(traded: list[tuple[str, int, float, float]]) -> None:
-    """Cash changes by what trades cost and bring, to the cent; what was sold out leaves nothing."""
+    """Cash changes by costs and proceeds, to the cent; a sold position leaves nothing."""
     trades = []
     for index, (symbol, size, paid, got) in enumerate(traded):
         trades.append(trade(symbol, size=size, price=paid)._replace(order_id=f"{index}b"))

@@ -21,7 +21,7 @@ def sell(size: int, price: float) -> Trade:
 
 @pytest.fixture
 def held() -> Portfolio:
-    """A hundred at 10."""
+    """A portfolio with a hundred units bought at 10."""
     portfolio = Portfolio()
     portfolio.enter(buy(100, 10.0))
     return portfolio
@@ -48,13 +48,12 @@ def test_a_sale_brings_its_profit_over_the_cost(held: Portfolio) -> None:
 
 
 def test_what_is_sold_out_is_held_no_more(held: Portfolio) -> None:
-    """No empty positions."""
     held.enter(sell(100, 10.0))
     assert held.positions == {}
 
 
 def test_a_copy_goes_its_own_way(held: Portfolio) -> None:
-    """What is entered into it is not entered into the other."""
+    """A trade entered into a copy does not change the original."""
     copy = held.copy()
     copy.enter(sell(100, 10.0))
     assert (held.cash, list(held.positions)) == (START_CENTS - 1000_50, ["A"])
@@ -66,7 +65,7 @@ def test_equity_follows_the_prices(held: Portfolio) -> None:
 
 
 def test_of_a_days_trades_sales_come_first() -> None:
-    """However they are listed: purchases are paid from them, and a day's purchase is sold on another day."""
+    """Purchases are paid from sales, and a position bought on a day is sold on a later one."""
     portfolio = Portfolio(positions={"A": Position(100, 1000_50, "core", "v1")})
     portfolio.enter_all([buy(10, 20.0), sell(100, 10.0)])
     assert portfolio.positions == {
@@ -76,7 +75,7 @@ def test_of_a_days_trades_sales_come_first() -> None:
 
 @given(st.lists(st.tuples(sizes, prices), min_size=1, max_size=20), prices)
 def test_no_cent_is_lost(buys: list[tuple[int, float]], price: float) -> None:
-    """Sold out, the cash is what it was, plus what the sale made over its cost."""
+    """Cash is the start and the profits after all is sold."""
     portfolio = Portfolio()
     for size, paid in buys:
         portfolio.enter(buy(size, paid))
@@ -90,7 +89,7 @@ def test_no_cent_is_lost(buys: list[tuple[int, float]], price: float) -> None:
 def test_profits_of_parts_sum_up_to_the_profit_of_all(
     size: int, paid: float, parts: list[tuple[int, float]]
 ) -> None:
-    """However a position is sold off, each cent of its cost is charged once."""
+    """A position's cost is charged once, to the cent."""
     portfolio = Portfolio()
     portfolio.enter(buy(size, paid))
     earned = 0

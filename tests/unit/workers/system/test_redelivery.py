@@ -1,4 +1,4 @@
-"""What is delivered once more, after the market has gone on, changes no figure of any day."""
+"""Redelivery: an event of a past day changes no figure of any day."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ TUESDAY = MONDAY + timedelta(1)
 
 
 async def test_a_plan_of_yesterday_does_not_halt_yesterday(harness: Harness) -> None:
-    """Redelivered after the health has changed: that day was not halted, and the figure must not say so."""
+    """The health has changed since then."""
     SafetyGovernor(harness.bus, harness.store)
     await harness.announce(
         HealthStatusChangedEvent,
@@ -56,7 +56,7 @@ async def test_a_plan_of_yesterday_does_not_halt_yesterday(harness: Harness) -> 
 
 
 async def test_orders_of_yesterday_are_not_refused_by_todays_policy(harness: Harness) -> None:
-    """They rest on yesterday's."""
+    """A step rests on the policy of its own day."""
     RiskGuard(harness.bus, harness.store)
     await harness.announce(PolicyUpdatedEvent, MONDAY, **policy())
     asked = OrdersRequestedEvent.create(
@@ -71,7 +71,7 @@ async def test_orders_of_yesterday_are_not_refused_by_todays_policy(harness: Har
 
 
 async def test_a_plan_noted_for_yesterday_stays(harness: Harness) -> None:
-    """Whatever is allowed today."""
+    """Today's policy does not matter."""
     Orchestrator(harness.bus, harness.store)
     await harness.announce(PolicyUpdatedEvent, MONDAY, **policy(allowed_strategies=["core"]))
     step = SignalsScoredEvent.create(
@@ -93,7 +93,7 @@ async def test_a_plan_noted_for_yesterday_stays(harness: Harness) -> None:
 async def test_a_past_day_leaves_the_balancers_figures_alone(
     harness: Harness, other: Harness
 ) -> None:
-    """A day without orders, delivered once more to a process that has not gone on, has none later either."""
+    """A day without orders keeps none, even in a process that has not gone on."""
     PortfolioBalancer(harness.bus, harness.store)
     PortfolioBalancer(other.bus, other.store)
     await harness.announce(PolicyUpdatedEvent, **policy())
@@ -117,7 +117,7 @@ async def test_a_past_day_leaves_the_balancers_figures_alone(
 
 
 async def test_clm_told_of_a_day_twice_promotes_nothing_twice(harness: Harness) -> None:
-    """Even where the first day it hears of has history behind it: one id is one payload."""
+    """An id stands for one payload, even for the first day that a process hears."""
     ContinuousLearningManager(harness.bus, harness.store)
     for close in read_market()[260:333]:
         await harness.store.prices.add(close.day, close.closes)

@@ -17,17 +17,17 @@ from workers.system.trading.executor import executed
 def test_what_is_told_of_a_trade_is_what_was_traded(
     side: Side, size: int, price: float, cents: int | None
 ) -> None:
-    """Told by Executor and heard by the others, to the cent; the day is in the order id."""
+    """Executor's trade and the one read from the event are equal; the day is in the order id."""
     done = trade("A", side, size, price, pnl_cents=cents)
     assert trade_of(executed(done)) == done
 
 
 def test_an_order_id_tells_its_day() -> None:
-    """One a day and symbol, whatever is in the symbol's name."""
+    """The symbol's name does not matter."""
     assert order_id(MONDAY, "BRK-B") == "20240101-BRK-B"
     assert day_of("20240101-BRK-B") == MONDAY
 
 
 def test_a_trade_told_again_has_the_same_id() -> None:
-    """After a crash it is the same event, and another order's is another."""
+    """The event after a crash is the same; another order has another id."""
     assert executed(trade("A")).id == executed(trade("A")).id != executed(trade("B")).id

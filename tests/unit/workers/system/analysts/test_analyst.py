@@ -1,4 +1,4 @@
-"""What the four analysts have in common."""
+"""Behaviour that the four analysts share."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -17,10 +17,8 @@ from workers.system.analysts.opprank import OppRank
 from workers.system.analysts.sg_ai import StrategyGenerator
 
 FOUR = (MetaStrategyController, StrategyGenerator, ContinuousLearningManager, OppRank)
-KNOWN, DAYS = (
-    read_market()[260:325],
-    read_market()[325:365],
-)  # in the summer of 2008 each has things to announce
+# In the summer of 2008 each analyst has announcements to make.
+KNOWN, DAYS = read_market()[260:325], read_market()[325:365]
 
 Make = type[Analyst]
 each_analyst = pytest.mark.parametrize(
@@ -29,7 +27,7 @@ each_analyst = pytest.mark.parametrize(
 
 
 def said(*harnesses: Harness) -> dict[str, Any]:
-    """All that was told in these processes, by the events' ids; market.closed is not theirs."""
+    """Return the events of these processes by id, without market.closed."""
     told = [
         event
         for harness in harnesses
@@ -40,14 +38,14 @@ def said(*harnesses: Harness) -> dict[str, Any]:
 
 
 async def begin(*harnesses: Harness) -> None:
-    """Where the first day was told, and those after it are in the database."""
+    """Publish the first day; the days after it are in the database."""
     await harnesses[0].close_day(KNOWN[0].day, **KNOWN[0].closes)
     for close in KNOWN[1:]:
         await harnesses[0].store.prices.add(close.day, close.closes)
 
 
 async def replay(days: list[Close], *harnesses: Harness) -> None:
-    """Day by day, whoever's turn it is."""
+    """Close days in turn in these processes."""
     await begin(*harnesses)
     for index, close in enumerate(days):
         await harnesses[index % len(harnesses)].close_day(close.day, **close.closes)
@@ -57,7 +55,7 @@ async def replay(days: list[Close], *harnesses: Harness) -> None:
 async def test_two_processes_decide_as_one_alone_would(
     make: Make, harness: Harness, other: Harness, tmp_path: Path
 ) -> None:
-    """Each hears every second day, and goes on where the other stopped: nothing is kept in a process."""
+    """An analyst keeps nothing in its process, so two can take days in turn."""
     make(harness.bus, harness.store)
     make(other.bus, other.store)
     await replay(DAYS, harness, other)
@@ -67,14 +65,12 @@ async def test_two_processes_decide_as_one_alone_would(
         await replay(DAYS, alone)
     alone.store.dispose()
     assert said(harness, other) == said(alone)
-    assert (
-        len({event.id for event in alone.published(make.announces)}) > 1
-    )  # it had something to say
+    assert len({event.id for event in alone.published(make.announces)}) > 1
 
 
 @each_analyst
 async def test_says_each_day_that_it_is_done(make: Make, harness: Harness) -> None:
-    """By its own type, and with the ids of all that it has announced so far and nobody has replaced."""
+    """The report has a type of its own and names all announcements in force."""
     analyst = make(harness.bus, harness.store)
     await replay(DAYS, harness)
     done = [event.payload for event in harness.published(ANALYZED[make.announces])]
@@ -89,7 +85,7 @@ async def test_says_each_day_that_it_is_done(make: Make, harness: Harness) -> No
 async def test_tells_the_announcement_before_it_says_that_it_is_done(
     make: Make, harness: Harness
 ) -> None:
-    """Whoever hears of the step may already have heard what it rests on."""
+    """A step may rest on it as soon as it is published."""
     analyst = make(harness.bus, harness.store)
     await replay(DAYS, harness)
     told: set[str] = set()
@@ -102,7 +98,7 @@ async def test_tells_the_announcement_before_it_says_that_it_is_done(
 
 @each_analyst
 async def test_the_same_day_twice_changes_nothing(make: Make, harness: Harness) -> None:
-    """Deliveries come at least once: the same events with the same ids, the same state."""
+    """A redelivery gives the same events with the same ids, and the same state."""
     analyst = make(harness.bus, harness.store)
     await begin(harness)
     for close in DAYS:
@@ -116,7 +112,7 @@ async def test_the_same_day_twice_changes_nothing(make: Make, harness: Harness) 
 async def test_of_a_day_long_past_nothing_is_announced(
     make: Make, harness: Harness, other: Harness
 ) -> None:
-    """Delivered once more when the market has moved on: nothing changes, in any process."""
+    """A redelivery after the market has moved on changes nothing, in any process."""
     analyst = make(harness.bus, harness.store)
     make(other.bus, other.store)
     await replay(DAYS, harness)
@@ -130,14 +126,14 @@ async def test_of_a_day_long_past_nothing_is_announced(
         kept,
         policies,
     )
-    assert len(harness.published(AnalyzedEvent)) == len(DAYS) + 1  # it has gone on
+    assert len(harness.published(AnalyzedEvent)) == len(DAYS) + 1
 
 
 @each_analyst
 async def test_a_process_that_ends_before_it_kept_what_it_told_tells_the_same_again(
     make: Make, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One announcement, one id, however often a crash falls between telling and keeping."""
+    """A crash between publish and write leads to the same id again."""
     analyst = make(harness.bus, harness.store)
     await begin(harness)
     before, put, crashed = (
@@ -164,7 +160,7 @@ async def test_a_process_that_ends_before_it_kept_what_it_told_tells_the_same_ag
 
 
 async def persist(analyst: Analyst, event: MarketClosedEvent) -> None:
-    """As a bus does: again until it is done."""
+    """Call a handler until it succeeds, as a bus does."""
     while True:
         with suppress(OSError):
             return await analyst.on_market_closed(event)

@@ -26,7 +26,7 @@ def _clm(harness: Harness) -> None:
 
 
 async def test_puts_a_first_version_of_every_model_to_work(harness: Harness) -> None:
-    """On the first day, with nothing before it."""
+    """They start on the first day."""
     await harness.trade_days(A=[100.0])
     promoted = [event.payload for event in harness.published(ModelPromotedEvent)]
     assert [(model.model_name, model.old_version, model.new_version) for model in promoted] == [
@@ -35,7 +35,7 @@ async def test_puts_a_first_version_of_every_model_to_work(harness: Harness) -> 
 
 
 async def test_a_better_challenger_takes_the_place(harness: Harness) -> None:
-    """By its hit rate in the shadow of the version at work."""
+    """The hit rates of both count."""
     await harness.trade_days(A=WAVES)
     later = [
         event.payload
@@ -50,13 +50,12 @@ async def test_a_better_challenger_takes_the_place(harness: Harness) -> None:
 
 
 async def test_no_challenger_is_better_in_a_market_that_stands_still(harness: Harness) -> None:
-    """Nothing to forecast, nothing to promote."""
     await harness.trade_days(A=[100.0] * 70)
     assert len(harness.published(ModelPromotedEvent)) == len(MODELS)
 
 
 async def test_looks_once_a_month(harness: Harness) -> None:
-    """On its first day; in between nothing is promoted, however well a challenger does."""
+    """Promotions come on the first day of a month only, however well a challenger does."""
     await harness.trade_days(A=WAVES)
     changes = [
         today.day
@@ -71,7 +70,7 @@ async def test_looks_once_a_month(harness: Harness) -> None:
 
 @pytest.mark.parametrize(("model", "rises"), [("XGBoost", True), ("LightGBM", False)])
 def test_a_model_goes_on_as_the_last_days_went_or_turns_round(model: str, rises: bool) -> None:
-    """After a rise, the one that goes on expects another, and the one that turns round a fall."""
+    """One kind expects another rise after a rise, the other kind a fall."""
     history = PriceHistory()
     for day, closes in days(A=[100.0, 101.0, 102.0, 103.0]):
         history.add(day, closes)
@@ -86,12 +85,12 @@ def test_a_model_goes_on_as_the_last_days_went_or_turns_round(model: str, rises:
 
 
 def test_going_on_is_right_while_it_goes_on() -> None:
-    """All forecasts right, or all wrong, by direction."""
+    """All forecasts are right, or all are wrong, by direction."""
     assert hit_rate([0.01] * 40, 1, 5) == 1
     assert hit_rate([0.01] * 40, -1, 5) == 0
 
 
 @given(st.lists(st.floats(-0.1, 0.1), max_size=30), st.integers(1, 5))
 def test_too_few_days_tell_nothing(returns: list[float], lookback: int) -> None:
-    """Under thirty forecasts a hit rate is a half."""
+    """The hit rate of fewer than thirty forecasts is a half."""
     assert hit_rate(returns, 1, lookback) == 0.5

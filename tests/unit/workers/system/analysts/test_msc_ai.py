@@ -40,13 +40,12 @@ async def test_a_calm_fall_is_normal(harness: Harness) -> None:
 
 
 async def test_a_storm_is_defensive(harness: Harness) -> None:
-    """Volatility beats trend."""
+    """High volatility outweighs the trend."""
     await harness.trade_days(A=CALM_RISE + HIGH_VOLATILITY)
     assert modes(harness)[-1] is RiskMode.DEFENSIVE
 
 
 async def test_the_policy_carries_the_limits_of_its_mode(harness: Harness) -> None:
-    """All of them."""
     await harness.trade_days(A=CALM_RISE)
     assert harness.last_payload(PolicyUpdatedEvent) == {
         "risk_mode": RiskMode.AGGRESSIVE,
@@ -55,7 +54,7 @@ async def test_the_policy_carries_the_limits_of_its_mode(harness: Harness) -> No
 
 
 def test_less_risk_means_less_of_everything() -> None:
-    """Fewer positions, smaller ones, and of those only the surest."""
+    """Positions are fewer and smaller, and need more confidence."""
     ordered = [
         POLICIES[mode] for mode in (RiskMode.AGGRESSIVE, RiskMode.NORMAL, RiskMode.DEFENSIVE)
     ]
@@ -80,7 +79,7 @@ async def test_the_policy_store_keeps_each_mode_with_its_first_day(harness: Harn
 def test_a_mode_that_was_chosen_stays_while_nothing_changes(
     changes: list[float], mode: RiskMode | None
 ) -> None:
-    """It does not flicker: asked again about the same day, it is the same."""
+    """Checked again on the same day, the mode is the same."""
     prices = [100.0]
     for change in changes:
         prices.append(prices[-1] * (1 + change))

@@ -15,7 +15,7 @@ def drifting(drift: float, days: int) -> list[float]:
 
 
 async def test_ranks_the_symbols_by_momentum(harness: Harness) -> None:
-    """Best first, each with its score."""
+    """The best comes first, each with its score."""
     await harness.trade_days(
         WEAK=drifting(-0.01, 21), STRONG=drifting(0.01, 21), FLAT=drifting(0, 21)
     )

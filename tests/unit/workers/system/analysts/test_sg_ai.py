@@ -11,7 +11,8 @@ from workers.market.ranking import DAYS as MONTH
 from workers.system.analysts.sg_ai import TRIED_DAYS, StrategyGenerator
 
 DAYS = 130
-FIRST = TRIED_DAYS + MONTH  # the first day on which there is enough to look at
+#: First day with enough days before it.
+FIRST = TRIED_DAYS + MONTH
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def _sg_ai(harness: Harness) -> None:
 
 
 async def show(harness: Harness, first: int, last: int, **paths: Sequence[float]) -> None:
-    """Days from number `first` to number `last`, after those before, which are known."""
+    """Close days number `first` to `last`; earlier ones are in the database."""
     await harness.store_prices(**{symbol: path[: first - 1] for symbol, path in paths.items()})
     for number in range(first - 1, last):
         await harness.close_day(
@@ -34,13 +35,13 @@ def moves(harness: Harness) -> list[tuple[str, Stage, Stage]]:
 
 
 def changes(harness: Harness) -> set[date]:
-    """The days on which something moved."""
+    """Return the days with a promotion."""
     done = [event.payload for event in harness.published(StrategyAnalyzedEvent)]
     return {today.day for before, today in pairwise(done) if before.rests_on != today.rests_on}
 
 
 def diverging() -> dict[str, list[float]]:
-    """Ten symbols, each with a drift of its own: the strong stay strong, the weak stay weak."""
+    """Return ten symbols with a constant drift each."""
     return {
         f"S{rank}": [100 * (1 + 0.002 * (5 - rank)) ** day for day in range(DAYS)]
         for rank in range(10)
@@ -48,7 +49,7 @@ def diverging() -> dict[str, list[float]]:
 
 
 async def test_moves_strategies_by_what_they_earned_on_paper(harness: Harness) -> None:
-    """Where the strong stay strong, mean reversion loses its place; momentum has the highest already."""
+    """Mean reversion moves down if the strong stay strong; momentum is at the top already."""
     await show(harness, FIRST, FIRST, **diverging())
     assert moves(harness) == [("mean_reversion", Stage.SHADOW, Stage.RETIRED)]
     move = harness.last_payload(StrategyPromotedEvent)
@@ -57,7 +58,7 @@ async def test_moves_strategies_by_what_they_earned_on_paper(harness: Harness) -
 
 
 async def test_what_turns_out_well_goes_up_a_stage_a_month(harness: Harness) -> None:
-    """Where the strong fall and the weak rise each month, mean reversion goes live, and momentum has to leave."""
+    """Mean reversion goes live if the strong fall and the weak rise each month; momentum leaves."""
     waves = {
         f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)]
         for rank in range(10)
@@ -69,18 +70,17 @@ async def test_what_turns_out_well_goes_up_a_stage_a_month(harness: Harness) -> 
     for strategy_id, before, after in moves(harness):
         assert stages[strategy_id] is before
         stages[strategy_id] = after
-    assert {day.day for day in changes(harness)} == {
-        1
-    }  # after the first look, on each month's first day
+    # Reviews come on the first day of each month.
+    assert {day.day for day in changes(harness)} == {1}
 
 
 def _wave(day: int) -> float:
-    """Down and up again in 28 days: what stands higher than a month ago is about to fall."""
+    """Return prices that fall and rise again in 28 days, so that the strong are about to fall."""
     return abs(day % 28 - 14) / 14
 
 
 async def test_a_day_told_twice_moves_nothing_twice(harness: Harness) -> None:
-    """What fell a stage does not fall another for the same month."""
+    """A strategy moves one stage a month."""
     waves = {
         f"S{rank}": [100 + 30 * _wave(day + 14 * (rank % 2)) for day in range(DAYS)]
         for rank in range(10)
@@ -94,13 +94,12 @@ async def test_a_day_told_twice_moves_nothing_twice(harness: Harness) -> None:
 
 
 async def test_what_is_retired_stays_so_while_it_loses(harness: Harness) -> None:
-    """It has no stage to go down to."""
+    """RETIRED has no lower stage."""
     await show(harness, FIRST, DAYS, **diverging())
-    assert len(moves(harness)) == 1  # retired it stays, though it loses each month
+    assert len(moves(harness)) == 1
 
 
 async def test_moves_nothing_in_a_market_without_differences(harness: Harness) -> None:
-    """No edge, no promotion."""
     path = [100 * 1.001**day for day in range(DAYS)]
     await show(harness, FIRST, DAYS, A=path, B=path)
     assert moves(harness) == []

@@ -33,7 +33,7 @@ def sale(
 async def test_tells_what_was_earned_the_best_first(
     harness: Harness, question: Question, answer: list[tuple[str, float]]
 ) -> None:
-    """In the account's currency; purchases earn nothing yet."""
+    """Profits are in the account's currency; purchases have none."""
     trades = [
         sale("A", 50),
         sale("B", -250, model="LightGBM v1"),
@@ -45,30 +45,29 @@ async def test_tells_what_was_earned_the_best_first(
 
 
 async def test_knows_nothing_at_first(harness: Harness) -> None:
-    """No trade, no answer."""
     assert await profit_by(harness.store, "strategy") == {}
 
 
 async def test_equals_are_told_by_name(harness: Harness) -> None:
-    """The order in which they were heard decides nothing."""
+    """The order of the events does not matter."""
     await harness.publish(*[executed(sale(symbol, 100)) for symbol in "CAB"])
     assert list(await profit_by(harness.store, "symbol")) == ["A", "B", "C"]
 
 
 async def test_a_trade_told_twice_is_earned_once(harness: Harness) -> None:
-    """By its order id."""
+    """The order id identifies a trade."""
     await harness.publish(executed(sale("A", 50)), executed(sale("A", 50)))
     assert await profit_by(harness.store, "symbol") == {"A": 0.5}
 
 
 async def test_any_process_can_be_asked(harness: Harness, other: Harness) -> None:
-    """What one heard, another answers."""
+    """The database holds what another process heard."""
     await harness.publish(executed(sale("A", 50)))
     assert await profit_by(other.store, "symbol") == {"A": 0.5}
 
 
 async def test_promotions_are_kept_once_each(harness: Harness) -> None:
-    """By the event's id; strategies and models apart."""
+    """The event's id identifies a promotion; strategies and models are kept apart."""
     model = ModelPromotedEvent.create(model_name="XGBoost", old_version=None, new_version="v1")
     await harness.publish(MOVED, MOVED, model)
     kept = await harness.store.documents.all(f"{BOOK}.strategy.promoted")

@@ -16,7 +16,7 @@ LOGGER = "workers.system.listeners.event_logger"
 async def test_logs_changes_of_stages_and_of_health(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line each, with all that was said; what others log it leaves to them."""
+    """A change is one line with the whole payload; other events are not logged."""
     caplog.set_level("INFO", LOGGER)
     EventLogger(harness.bus, harness.store)
     await harness.publish(

@@ -10,7 +10,7 @@ LOGGER = "workers.system.listeners.metrics_logger"
 async def test_each_trade_is_a_line_and_a_row_once(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However often it is told."""
+    """A redelivery adds nothing."""
     caplog.set_level("INFO", LOGGER)
     MetricsLogger(harness.bus, harness.store)
     await harness.publish(

@@ -46,7 +46,7 @@ async def scored(harness: Harness) -> SignalsScored:
 
 
 async def test_the_best_model_judges(harness: Harness) -> None:
-    """By its hit rate; whichever was promoted last."""
+    """The highest hit rate counts, not the newest promotion."""
     await harness.store_prices(A=RISING)
     await promote(harness, "XGBoost", 0.6)
     await promote(harness, "LightGBM", 0.5)
@@ -54,7 +54,7 @@ async def test_the_best_model_judges(harness: Harness) -> None:
 
 
 async def test_a_promoted_model_takes_over(harness: Harness) -> None:
-    """With its first signal after that."""
+    """The next signals are scored by it."""
     await harness.store_prices(A=RISING)
     await promote(harness, "XGBoost", 0.6)
     assert (await scored(harness)).model == "XGBoost v1"
@@ -63,23 +63,24 @@ async def test_a_promoted_model_takes_over(harness: Harness) -> None:
 
 
 async def test_signals_that_the_model_agrees_with_stay_as_they_are(harness: Harness) -> None:
-    """It expects the rise to go on."""
+    """The model expects a rise."""
     await harness.store_prices(A=RISING)
     await promote(harness, "XGBoost", 0.6)
     assert (await scored(harness)).signals == [SIGNAL]
 
 
 async def test_a_model_that_expects_a_fall_lowers_the_confidence(harness: Harness) -> None:
-    """Of all signals, by the same share; their order stays."""
+    """All signals lose the same share; their order stays."""
     await harness.store_prices(A=RISING)
-    await promote(harness, "LightGBM", 0.6)  # it turns round
+    # LightGBM expects the opposite of the last days.
+    await promote(harness, "LightGBM", 0.6)
     (doubtful,) = (await scored(harness)).signals
     assert doubtful.confidence == {"A": DISAGREEMENT_FACTOR, "B": DISAGREEMENT_FACTOR / 2}
     assert doubtful.strategy_id == "momentum"
 
 
 async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
-    """What a model would say of it now is not what it said then."""
+    """The models have changed since then."""
     await harness.store_prices(A=[*RISING, 102.0])
     await promote(harness, "XGBoost", 0.6)
     for day in (TUESDAY, TUESDAY + timedelta(1), TUESDAY):
@@ -97,7 +98,7 @@ async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
 async def test_the_same_step_again_has_the_same_answer_in_any_process(
     harness: Harness, other: Harness
 ) -> None:
-    """One that has heard of no model yet looks it up."""
+    """A process that has heard of no model reads it from the database."""
     await harness.store_prices(A=RISING)
     await promote(harness, "XGBoost", 0.6)
     EnsembleManager(other.bus, other.store)
@@ -107,7 +108,7 @@ async def test_the_same_step_again_has_the_same_answer_in_any_process(
 
 @given(st.permutations([("XGBoost", 0.5), ("LightGBM", 0.5), ("PatchTST", 0.4), ("N-HiTS", 0.5)]))
 def test_of_equals_the_last_by_name_judges(hit_rates: list[tuple[str, float]]) -> None:
-    """The order in which they are known decides nothing."""
+    """The order in which they became known does not matter."""
     models = [
         ModelPromotedEvent.create(
             model_name=name, old_version=None, new_version="v1", metrics={"hit_rate": rate}
@@ -119,7 +120,7 @@ def test_of_equals_the_last_by_name_judges(hit_rates: list[tuple[str, float]]) -
 
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 1), max_size=5))
 def test_a_doubt_never_makes_surer(confidence: dict[str, float]) -> None:
-    """And keeps every symbol, in its place."""
+    """Every symbol keeps its place."""
     less = discounted(Signal(strategy_id="core", confidence=confidence)).confidence
     assert list(less) == list(confidence)
     assert all(less[symbol] <= confidence[symbol] + 0.0001 for symbol in confidence)

@@ -14,7 +14,7 @@ def _orchestrator(harness: Harness) -> None:
 
 
 async def plan(harness: Harness, *strategies: str) -> Plan:
-    """For signals of these strategies."""
+    """Return the plan for signals of these strategies."""
     signals = [Signal(strategy_id=strategy, confidence=CONFIDENCE) for strategy in strategies]
     step = SignalsScoredEvent.create(
         day=MONDAY, rests_on=await harness.rests_on(), signals=signals, model="XGBoost v1"
@@ -25,7 +25,7 @@ async def plan(harness: Harness, *strategies: str) -> Plan:
 
 
 async def test_plans_by_the_strategy_that_the_policy_puts_first(harness: Harness) -> None:
-    """Of those that have a signal; in the policy's order, not in theirs."""
+    """The policy's order decides among strategies with a signal."""
     await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core", "momentum"]))
     assert await plan(harness, "mean_reversion", "momentum", "core") == {
         "day": MONDAY,
@@ -38,20 +38,19 @@ async def test_plans_by_the_strategy_that_the_policy_puts_first(harness: Harness
 
 
 async def test_a_strategy_that_is_not_allowed_is_not_traded(harness: Harness) -> None:
-    """Nothing is to be held then: a plan of nothing, not of the second best."""
+    """The plan is then to hold nothing."""
     await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
     planned = await plan(harness, "momentum")
     assert (planned.strategy_id, planned.confidence) == (None, {})
 
 
 async def test_without_a_policy_nothing_is_planned_to_be_held(harness: Harness) -> None:
-    """Silence is no permission; the day goes on."""
+    """The day goes on all the same."""
     planned = await plan(harness, "momentum")
     assert (planned.strategy_id, planned.confidence, planned.model) == (None, {}, "XGBoost v1")
 
 
 async def test_a_new_policy_is_followed_from_the_next_step(harness: Harness) -> None:
-    """It is heard by broadcast."""
     await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["momentum"]))
     assert (await plan(harness, "momentum", "core")).strategy_id == "momentum"
     await harness.announce(PolicyUpdatedEvent, **policy(allowed_strategies=["core"]))
@@ -59,7 +58,7 @@ async def test_a_new_policy_is_followed_from_the_next_step(harness: Harness) -> 
 
 
 async def test_a_younger_process_plans_the_same(harness: Harness, other: Harness) -> None:
-    """It looks the policy up; the event has the same id."""
+    """The policy is in the database, and the event has the same id."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     Orchestrator(other.bus, other.store)
     assert await plan(other, "momentum") == await plan(harness, "momentum")
@@ -69,7 +68,7 @@ async def test_a_younger_process_plans_the_same(harness: Harness, other: Harness
 
 
 async def test_each_day_is_noted_once(harness: Harness) -> None:
-    """By which strategy and model, however often the step comes."""
+    """Strategy and model of a day are kept once, however often the step comes."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     await plan(harness, "momentum")
     await plan(harness, "momentum")

@@ -43,7 +43,7 @@ async def cleared(harness: Harness, day: int = 0) -> ClearedPlan:
 
 
 async def test_passes_a_plan_on_unchanged(harness: Harness) -> None:
-    """While nothing is known to be wrong."""
+    """No component has a bad health."""
     assert await cleared(harness) == {
         "day": MONDAY,
         "rests_on": {},
@@ -55,7 +55,7 @@ async def test_passes_a_plan_on_unchanged(harness: Harness) -> None:
 
 
 async def test_halts_trading_while_critical_and_no_longer(harness: Harness) -> None:
-    """DEGRADED is a warning, no reason to stop."""
+    """DEGRADED does not halt trading."""
     await health(harness, HEALTHY, DEGRADED)
     assert not (await cleared(harness)).halted
     await health(harness, DEGRADED, CRITICAL)
@@ -66,21 +66,21 @@ async def test_halts_trading_while_critical_and_no_longer(harness: Harness) -> N
 
 
 async def test_one_critical_component_is_enough(harness: Harness) -> None:
-    """Whatever is said of the others, and last."""
+    """The health of the others does not matter."""
     await health(harness, HEALTHY, CRITICAL, "DataFeed")
     await health(harness, CRITICAL, HEALTHY)
     assert (await cleared(harness)).halted
 
 
 async def test_a_younger_process_halts_too(harness: Harness, other: Harness) -> None:
-    """What it did not hear it looks up."""
+    """The health is in the database."""
     await health(harness, HEALTHY, CRITICAL)
     SafetyGovernor(other.bus, other.store)
     assert (await cleared(other)).halted
 
 
 async def test_notes_each_halted_day_once_with_the_reasons(harness: Harness) -> None:
-    """By component; days on which trading went on are not among them."""
+    """Reasons are kept by component; other days are not kept."""
     await cleared(harness, 0)
     await health(harness, HEALTHY, CRITICAL)
     await cleared(harness, 1)
@@ -97,7 +97,7 @@ async def test_notes_each_halted_day_once_with_the_reasons(harness: Harness) -> 
 async def test_says_in_the_log_when_it_halts_and_when_it_goes_on(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once each, as warnings; other changes are others' business."""
+    """Halt and end are one warning each; other changes of health are not logged."""
     await health(harness, HEALTHY, DEGRADED)
     await health(harness, DEGRADED, CRITICAL)
     await health(harness, CRITICAL, DEGRADED)
@@ -109,7 +109,7 @@ async def test_says_in_the_log_when_it_halts_and_when_it_goes_on(
 
 
 async def test_the_same_plan_again_has_the_same_answer(harness: Harness) -> None:
-    """One event, by its id."""
+    """The event has the same id."""
     await cleared(harness)
     await cleared(harness)
     first, second = harness.published(TradingClearedEvent)

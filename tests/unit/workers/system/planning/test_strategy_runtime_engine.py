@@ -37,7 +37,7 @@ async def live(harness: Harness) -> list[str]:
 
 
 async def test_a_live_strategy_says_what_it_would_hold(harness: Harness) -> None:
-    """All symbols of the ranking, its favourites first, less sure of each one after."""
+    """All symbols of the ranking are there, with less confidence for each next one."""
     await rank(harness)
     (momentum,) = (await generated(harness)).signals
     assert momentum == {
@@ -48,7 +48,7 @@ async def test_a_live_strategy_says_what_it_would_hold(harness: Harness) -> None
 
 
 async def test_the_others_are_not_asked(harness: Harness) -> None:
-    """At first momentum alone is live."""
+    """Momentum alone is live at first."""
     await rank(harness)
     assert (
         await live(harness)
@@ -58,7 +58,7 @@ async def test_the_others_are_not_asked(harness: Harness) -> None:
 
 
 async def test_stages_are_those_announced(harness: Harness) -> None:
-    """One goes live, another leaves."""
+    """One strategy goes live, another leaves."""
     await rank(harness)
     await promote(harness, "core", Stage.LIVE)
     assert await live(harness) == ["momentum", "core"]
@@ -67,7 +67,7 @@ async def test_stages_are_those_announced(harness: Harness) -> None:
 
 
 async def test_a_younger_process_knows_the_stages_too(harness: Harness, other: Harness) -> None:
-    """Announced before it was there."""
+    """Earlier announcements are in the database."""
     await rank(harness)
     await promote(harness, "core", Stage.LIVE)
     StrategyRuntimeEngine(other.bus, other.store)
@@ -75,12 +75,12 @@ async def test_a_younger_process_knows_the_stages_too(harness: Harness, other: H
 
 
 async def test_without_a_ranking_there_is_no_signal(harness: Harness) -> None:
-    """The day goes on all the same: a step with nothing in it."""
+    """The day goes on with an empty step."""
     assert (await generated(harness)).signals == []
 
 
 async def test_the_same_step_again_has_the_same_answer(harness: Harness) -> None:
-    """One event, by its id; and it hands on what it rests on."""
+    """The event has the same id and hands on what the step rests on."""
     await rank(harness)
     await generated(harness)
     await generated(harness)
@@ -93,6 +93,5 @@ async def test_the_same_step_again_has_the_same_answer(harness: Harness) -> None
     ("strategy_id", "first"), [("momentum", "A"), ("mean_reversion", "D"), ("core", "B")]
 )
 def test_each_strategy_is_surest_of_its_own_first_choice(strategy_id: str, first: str) -> None:
-    """In its own order."""
     confidence = signal(strategy_id, RANKING).confidence
     assert max(confidence, key=confidence.__getitem__) == next(iter(confidence)) == first

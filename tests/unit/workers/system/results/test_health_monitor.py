@@ -42,19 +42,18 @@ def _monitor(harness: Harness) -> None:
 def test_a_status_begins_at_one_drawdown_and_ends_at_a_smaller_one(
     status: HealthStatus, drawdown: float, then: HealthStatus
 ) -> None:
-    """So that it does not flicker around a limit."""
+    """The status does not flicker around a limit."""
     assert next_status(status, drawdown) is then
 
 
 @given(st.sampled_from(HealthStatus), st.floats(-1, 0))
 def test_a_status_stays_while_the_drawdown_does(status: HealthStatus, drawdown: float) -> None:
-    """Asked again about the same figure, it answers the same."""
     then = next_status(status, drawdown)
     assert next_status(then, drawdown) is then
 
 
 async def report(harness: Harness, *equity: float, begin: int = 0) -> None:
-    """Day after day, one for each figure."""
+    """Publish a performance report for each drawdown, day after day."""
     for number, amount in enumerate(equity, begin):
         day = MONDAY + timedelta(number)
         await harness.store.prices.add(day, {"A": 1.0})
@@ -69,12 +68,12 @@ def changes(harness: Harness) -> list[HealthStatusChanged]:
 
 
 def statuses(harness: Harness) -> list[HealthStatus]:
-    """Of each day."""
+    """Return the status of each day."""
     return [event.payload.status for event in harness.published(HealthCheckedEvent)]
 
 
 async def test_tells_each_change_with_its_reason(harness: Harness) -> None:
-    """From what to what, why, and the figure; nothing where nothing changes."""
+    """The event has both statuses, the reason and the drawdown; days without a change have none."""
     await report(harness, 100, 93, 92, 99)
     assert [(change.old_status, change.new_status) for change in changes(harness)] == [
         (HEALTHY, DEGRADED),
@@ -86,7 +85,7 @@ async def test_tells_each_change_with_its_reason(harness: Harness) -> None:
 
 
 async def test_ends_each_day(harness: Harness) -> None:
-    """With the report, the status, and what the next day rests on."""
+    """`health.checked` has the report, the status and the announcements for the next day."""
     await report(harness, 100, 80)
     first, second = (event.payload for event in harness.published(HealthCheckedEvent))
     assert first == HealthChecked(
@@ -106,7 +105,7 @@ async def test_ends_each_day(harness: Harness) -> None:
 
 
 async def test_an_old_peak_is_forgotten(harness: Harness) -> None:
-    """A quarter after it nothing is measured by it."""
+    """The peak counts for a quarter."""
     await report(harness, 100, *[90] * (PEAK_DAYS - 1))
     assert statuses(harness)[-1] is DEGRADED
     await report(harness, 90, begin=PEAK_DAYS)
@@ -114,7 +113,7 @@ async def test_an_old_peak_is_forgotten(harness: Harness) -> None:
 
 
 async def test_the_same_day_again_ends_the_same(harness: Harness, other: Harness) -> None:
-    """In any process: the same events by their ids."""
+    """The events have the same ids in any process."""
     await report(harness, 100, 80)
     SystemHealthMonitor(other.bus, other.store)
     await report(other, 80, begin=1)
@@ -127,7 +126,7 @@ async def test_the_same_day_again_ends_the_same(harness: Harness, other: Harness
 
 
 async def test_two_processes_watch_as_one(harness: Harness, other: Harness) -> None:
-    """Days in turn: the peak that one saw, the other measures by."""
+    """They take days in turn and share the peak."""
     SystemHealthMonitor(other.bus, other.store)
     for number, amount in enumerate((100, 93, 85, 95, 99)):
         await report((harness, other)[number % 2], amount, begin=number)
@@ -136,7 +135,7 @@ async def test_two_processes_watch_as_one(harness: Harness, other: Harness) -> N
 
 
 async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
-    """It would be measured by what came after it."""
+    """Later days must not change its result."""
     await report(harness, 100, 101)
     await report(harness, 50)
     assert statuses(harness) == [HEALTHY, HEALTHY]

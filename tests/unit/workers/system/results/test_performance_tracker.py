@@ -34,7 +34,7 @@ def reports(harness: Harness) -> list[PerformanceReported]:
 
 
 async def test_reports_equity_from_the_trades_it_heard_of(harness: Harness) -> None:
-    """Cash less what was paid, plus what is held, to the cent."""
+    """Equity is cash and positions, to the cent."""
     await price(harness, 11.005)
     await harness.publish(executed(BOUGHT), closed(trades=1))
     (report,) = reports(harness)
@@ -66,7 +66,7 @@ async def test_reports_once_all_trades_are_heard_in_whichever_order(
 
 
 async def test_two_processes_report_together(harness: Harness, other: Harness) -> None:
-    """Each hears of a part; whichever hears of the last reports all."""
+    """The process that hears the last trade reports."""
     PerformanceTracker(other.bus, other.store)
     await price(harness, 11.005)
     await harness.publish(closed(trades=1))
@@ -75,7 +75,7 @@ async def test_two_processes_report_together(harness: Harness, other: Harness) -
 
 
 async def test_a_day_without_trades_is_reported_too(harness: Harness) -> None:
-    """Prices move all the same."""
+    """Prices still change the equity."""
     await price(harness, 10.005)
     await harness.publish(executed(BOUGHT), closed(trades=1))
     await price(harness, 12.005, 1)
@@ -87,7 +87,7 @@ async def test_a_day_without_trades_is_reported_too(harness: Harness) -> None:
 
 
 async def test_a_trade_told_twice_counts_once(harness: Harness) -> None:
-    """By its order id; and the report that may follow is the same event."""
+    """The order id identifies it, and a second report is the same event."""
     await price(harness, 11.005)
     await harness.publish(
         executed(BOUGHT), executed(BOUGHT), closed(trades=1), executed(BOUGHT), closed(trades=1)
@@ -99,7 +99,7 @@ async def test_a_trade_told_twice_counts_once(harness: Harness) -> None:
 
 
 async def test_its_books_are_its_own(harness: Harness, tracker: PerformanceTracker) -> None:
-    """Made of what it heard, not of what Executor wrote."""
+    """They hold the trades that it heard, not Executor's."""
     await harness.store.trades.add("executor", BOUGHT)
     await price(harness, 20.0)
     await harness.publish(closed(trades=0))
@@ -110,7 +110,7 @@ async def test_its_books_are_its_own(harness: Harness, tracker: PerformanceTrack
 
 
 async def test_drawdown_counts_from_the_highest_equity(harness: Harness) -> None:
-    """And the largest one is remembered."""
+    """The largest drawdown is kept."""
     for day, close in enumerate((20.005, 9.005, 20.005, 14.505)):
         await price(harness, close, day)
         if not day:
@@ -122,7 +122,7 @@ async def test_drawdown_counts_from_the_highest_equity(harness: Harness) -> None
 
 @pytest.mark.parametrize("late", [closed(), executed(trade("A"))], ids=["end of trading", "trade"])
 async def test_a_day_long_past_is_not_reported_again(harness: Harness, late: Event[Any]) -> None:
-    """The market has moved on; equity would be of today."""
+    """Equity would be that of today."""
     await price(harness, 10.0)
     await price(harness, 11.0, 1)
     await harness.publish(closed(1), late)
@@ -130,7 +130,7 @@ async def test_a_day_long_past_is_not_reported_again(harness: Harness, late: Eve
 
 
 async def test_a_day_long_past_does_not_make_it_forget_today(harness: Harness) -> None:
-    """Yesterday's end comes once more while a trade of today is on its way: today is reported all the same."""
+    """Yesterday's end may come again while a trade of today is on its way."""
     await price(harness, 10.0)
     await price(harness, 11.0, 1)
     await harness.publish(closed(1, trades=1), closed(0))
@@ -142,7 +142,7 @@ async def test_a_day_long_past_does_not_make_it_forget_today(harness: Harness) -
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=30))
 def test_the_largest_drawdown_is_the_least_of_all(equities: list[int]) -> None:
-    """It never rises, no day is below it, and a day asked for again changes nothing."""
+    """The figure never rises, and a repeated day changes nothing."""
     result, drawdowns = None, []
     for equity in equities:
         result = next_result(result, equity)

@@ -42,7 +42,7 @@ def trades(harness: Harness) -> list[tuple[str, Side]]:
 async def test_tells_each_trade_and_then_the_end_of_trading(
     harness: Harness, executor: Executor
 ) -> None:
-    """At the price that was approved, under the order's id; and keeps it in its books."""
+    """Price and order id are those approved, and the books hold the trade."""
     await approve(harness, order("A"))
     assert harness.last_payload(TradeExecutedEvent) == {
         "order_id": "20240101-A",
@@ -61,7 +61,6 @@ async def test_tells_each_trade_and_then_the_end_of_trading(
 
 
 async def test_a_day_without_orders_ends_too(harness: Harness) -> None:
-    """With no trades."""
     await approve(harness)
     assert (trades(harness), harness.last_payload(TradingClosedEvent).trades) == ([], 0)
 
@@ -80,13 +79,13 @@ async def test_sales_come_first_then_purchases_by_rank(harness: Harness) -> None
 
 
 def test_what_is_not_ranked_comes_last() -> None:
-    """In the order in which it was asked for."""
+    """Among these the order of the request counts."""
     turns = in_turn([order("X"), order("A"), order("Y"), order("Z", Side.SELL)], ["B", "A"])
     assert [each.symbol for each in turns] == ["Z", "A", "X", "Y"]
 
 
 async def test_nothing_is_bought_beyond_the_cash(harness: Harness, executor: Executor) -> None:
-    """What it does not do for is left out; a smaller order after it may still pass."""
+    """A smaller order may still pass after one that was left out."""
     await approve(harness, order("C", size=9000), order("B", size=2000), order("A", size=500))
     assert trades(harness) == [("C", Side.BUY), ("A", Side.BUY)]
     assert harness.last_payload(TradingClosedEvent).trades == 2
@@ -95,7 +94,7 @@ async def test_nothing_is_bought_beyond_the_cash(harness: Harness, executor: Exe
 
 
 async def test_what_sales_bring_may_be_spent_on_the_same_day(harness: Harness) -> None:
-    """That is why they come first."""
+    """Sales are executed first."""
     await approve(harness, order("A", size=9900))
     await approve(
         harness,
@@ -107,7 +106,7 @@ async def test_what_sales_bring_may_be_spent_on_the_same_day(harness: Harness) -
 
 
 async def test_a_sale_tells_its_profit(harness: Harness) -> None:
-    """Over what was paid, both fees included, in the account's currency."""
+    """Both fees are included."""
     await approve(harness, order("A"))
     await approve(harness, order("A", Side.SELL, day=TUESDAY, price=11.0), day=1)
     assert harness.last_payload(TradeExecutedEvent).pnl == 100 * 1.0 - 2 * 0.5
@@ -116,7 +115,7 @@ async def test_a_sale_tells_its_profit(harness: Harness) -> None:
 async def test_delivered_again_it_trades_nothing_twice(
     harness: Harness, other: Harness, executor: Executor
 ) -> None:
-    """In any process: the same events by their ids, and books with each trade once."""
+    """Events have the same ids in any process, and the books hold each trade once."""
     asked = [order("A"), order("B")]
     await approve(harness, *asked)
     await approve(harness, *asked)
@@ -136,7 +135,7 @@ async def test_delivered_again_it_trades_nothing_twice(
 async def test_a_process_that_ends_half_way_is_continued_by_another(
     harness: Harness, other: Harness, executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the first had told and kept is told again, the rest for the first time; the day ends as it would have."""
+    """The first trades are published again, the rest for the first time."""
     entered = 0
 
     async def crash_at_second(trade: Trade) -> None:
@@ -169,7 +168,6 @@ async def test_a_process_that_ends_half_way_is_continued_by_another(
 
 
 async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
-    """Its books are closed."""
     await harness.store.prices.add(TUESDAY, {"A": 10.0})
     await approve(harness, order("A"))
     assert [type(event) for event in harness.events] == [
@@ -179,7 +177,7 @@ async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
 
 
 def test_a_trades_id_says_which_trade_it_is() -> None:
-    """The order's id alone: whatever else is said of it, it happens once."""
+    """The order's id alone makes it."""
     one = Trade("20240101-A", MONDAY, "A", Side.BUY, 100, 10.0, "momentum", "XGBoost v1", None)
     assert (
         executed(one).id
@@ -198,7 +196,7 @@ wishes = st.lists(
 def test_the_account_is_never_overdrawn(
     wanted: list[tuple[str, int, int]], ranking: list[str]
 ) -> None:
-    """Whatever is approved, and in whichever order it is ranked."""
+    """Any orders and rankings are tried."""
     portfolio = Portfolio()
     orders = [order(symbol, size=size, price=mills / 1000) for symbol, size, mills in wanted]
     approved = OrdersApproved(day=MONDAY, rests_on={}, orders=orders, refused={})

@@ -25,14 +25,14 @@ async def _balancer(harness: Harness) -> None:
 
 
 async def begin(harness: Harness, day: int) -> None:
-    """The market closes: a day, from 0."""
+    """Close days number 0 to `day`."""
     await harness.store.prices.add(
         MONDAY + timedelta(day), {symbol: path[day] for symbol, path in FLAT.items()}
     )
 
 
 async def orders(harness: Harness, day: int = 0, **changes: Any) -> list[Order]:
-    """What is asked for on a day, by this plan."""
+    """Return the orders of a day, by this plan."""
     await begin(harness, day)
     cleared = TradingClearedEvent.create(
         day=MONDAY + timedelta(day), rests_on=await harness.rests_on(), **(PLAN | changes)
@@ -43,7 +43,7 @@ async def orders(harness: Harness, day: int = 0, **changes: Any) -> list[Order]:
 
 
 async def enter(harness: Harness, requested: list[Order], day: int = 0) -> None:
-    """They are carried out, all."""
+    """Execute orders."""
     for each in requested:
         done = trade(each.symbol, each.side, each.size, each.price, day=MONDAY + timedelta(day))
         await harness.store.trades.add(
@@ -52,7 +52,7 @@ async def enter(harness: Harness, requested: list[Order], day: int = 0) -> None:
 
 
 async def test_buys_the_first_of_the_plan_within_the_policy(harness: Harness) -> None:
-    """As many positions, and as much for each, as it allows; with the plan's confidence, strategy and model."""
+    """The policy limits number and size; the plan gives confidence, strategy and model."""
     first, second = await orders(harness)
     assert first == {
         "order_id": "20240101-A",
@@ -69,7 +69,7 @@ async def test_buys_the_first_of_the_plan_within_the_policy(harness: Harness) ->
 
 
 async def test_asks_for_nothing_where_nothing_has_changed(harness: Harness) -> None:
-    """Each order costs a fee; the day goes on with none."""
+    """An order costs a fee; the day goes on without one."""
     await enter(harness, await orders(harness))
     assert await orders(harness, 1) == []
     assert (
@@ -86,16 +86,17 @@ async def test_asks_for_nothing_where_nothing_has_changed(harness: Harness) -> N
 async def test_looks_at_the_account_again_when_what_is_wanted_changes(
     harness: Harness, change: dict[str, Any]
 ) -> None:
-    """Positions, strategy, or whether anything may be bought: what is missing is bought, what is not wanted sold."""
-    assert len(await orders(harness)) == 2  # and none of them is carried out
+    """Changes are those of symbols, strategy and halt."""
+    # None of them is executed.
+    assert len(await orders(harness)) == 2
     asked = await orders(harness, 1, **change)
-    assert [each.symbol for each in asked] == (
-        [] if "halted" in change else [*(PLAN | change)["confidence"]][:2]
-    )  # type: ignore[misc]
+    confidence: dict[str, float] = (PLAN | change)["confidence"]  # type: ignore[assignment]
+    wanted = [] if "halted" in change else list(confidence)[:2]
+    assert [each.symbol for each in asked] == wanted
 
 
 async def test_a_new_policy_is_a_change(harness: Harness) -> None:
-    """Of its shares, or of how many positions it allows."""
+    """Size and number of positions count."""
     await enter(harness, await orders(harness))
     await harness.announce(PolicyUpdatedEvent, MONDAY + timedelta(1), **policy(max_positions=1))
     (sale,) = await orders(harness, 1)
@@ -103,7 +104,7 @@ async def test_a_new_policy_is_a_change(harness: Harness) -> None:
 
 
 async def test_the_same_day_again_asks_for_the_same(harness: Harness, other: Harness) -> None:
-    """In any process, even after some of it was carried out: the day's own trades do not count yet."""
+    """The day's own trades do not count yet, in any process."""
     first = await orders(harness)
     await enter(harness, first[:1])
     PortfolioBalancer(other.bus, other.store)
@@ -116,7 +117,7 @@ async def test_the_same_day_again_asks_for_the_same(harness: Harness, other: Har
 async def test_two_processes_know_what_was_last_traded_for(
     harness: Harness, other: Harness
 ) -> None:
-    """Days in turn: the other one does not ask again."""
+    """They take days in turn, and the second has no new orders."""
     PortfolioBalancer(other.bus, other.store)
     await enter(harness, await orders(harness))
     assert await orders(other, 1) == []
@@ -124,7 +125,7 @@ async def test_two_processes_know_what_was_last_traded_for(
 
 
 async def test_while_halted_it_only_sells(harness: Harness) -> None:
-    """What is not wanted any more may go, nothing new comes; afterwards the missing is bought."""
+    """Unwanted positions are sold; purchases come after the halt."""
     await enter(harness, await orders(harness))
     changed = {"confidence": {"C": 0.9, "A": 0.8}}
     (sale,) = await orders(harness, 1, **changed, halted=True)
@@ -138,7 +139,7 @@ async def test_while_halted_it_only_sells(harness: Harness) -> None:
 async def test_a_sale_is_on_the_account_of_the_strategy_and_model_that_bought(
     harness: Harness,
 ) -> None:
-    """So profits go to those who earned them; a sale is certain, whatever the plan thinks of the symbol."""
+    """Profits go to them, and the sale has full confidence."""
     await enter(harness, await orders(harness))
     sales = await orders(harness, 1, strategy_id=None, confidence={}, model="PatchTST v3")
     assert [(each.symbol, each.side) for each in sales] == [("A", Side.SELL), ("B", Side.SELL)]
@@ -148,14 +149,14 @@ async def test_a_sale_is_on_the_account_of_the_strategy_and_model_that_bought(
 
 
 async def test_without_a_policy_it_asks_for_nothing(harness: Harness) -> None:
-    """A step that rests on none; the day goes on."""
+    """The day goes on."""
     await begin(harness, 0)
     await harness.publish(TradingClearedEvent.create(day=MONDAY, rests_on={}, **PLAN))
     assert harness.last_payload(OrdersRequestedEvent).orders == []
 
 
 async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
-    """Its prices are not today's, and its books are closed."""
+    """Prices and books are those of a later day."""
     await orders(harness)
     await orders(harness, 1, strategy_id="core")
     told = len(harness.published(OrdersRequestedEvent))
@@ -168,7 +169,7 @@ async def test_a_day_long_past_is_ignored(harness: Harness) -> None:
 async def test_a_day_long_past_does_not_change_what_today_is_traded_for(
     harness: Harness, other: Harness
 ) -> None:
-    """Delivered once more to a process that has not gone on: asked again, today has the same orders."""
+    """Redelivered to a process that has not gone on, it leaves today's orders as they are."""
     PortfolioBalancer(other.bus, other.store)
     late = TradingClearedEvent.create(day=MONDAY, rests_on=await harness.rests_on(), **PLAN)
     await enter(harness, await orders(harness))
@@ -179,7 +180,6 @@ async def test_a_day_long_past_does_not_change_what_today_is_traded_for(
 
 
 async def test_counts_the_days_with_orders(harness: Harness) -> None:
-    """Each once."""
     await enter(harness, await orders(harness))
     await orders(harness)
     await orders(harness, 1)
@@ -189,7 +189,7 @@ async def test_counts_the_days_with_orders(harness: Harness) -> None:
 async def test_a_process_that_ends_before_it_asked_asks_the_next_time(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was noted as wanted today is no reason to think that it was asked for."""
+    """A basis that was kept does not mean that the orders were published."""
     balancer = PortfolioBalancer(Harness(harness.store).bus, harness.store)
     await begin(harness, 0)
     step = TradingClearedEvent.create(day=MONDAY, rests_on=await harness.rests_on(), **PLAN)

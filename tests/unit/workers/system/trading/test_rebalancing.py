@@ -29,19 +29,18 @@ def test_sells_what_is_not_wanted_first() -> None:
 
 
 def test_leaves_alone_what_is_about_its_size() -> None:
-    """A position a little over its share costs no fees."""
+    """A position slightly over its share causes no fees."""
     assert rebalance(holding(A=1200), CLOSES, ["A"], 0.1) == []
 
 
 def test_cuts_what_outgrew_its_share() -> None:
-    """Down to the share."""
     (step,) = rebalance(holding(A=3000), CLOSES, ["A"], 0.1)
     assert (step.symbol, step.side) == ("A", Side.SELL)
     assert 3000 - step.size in range(990, 1001)
 
 
 def test_wanting_nothing_sells_everything() -> None:
-    """In the order of names."""
+    """Sales come in the order of names."""
     assert [step.symbol for step in rebalance(holding(B=10, A=10), CLOSES, [], 0.1)] == ["A", "B"]
 
 
@@ -53,7 +52,7 @@ def test_wanting_nothing_sells_everything() -> None:
 def test_never_spends_more_cash_than_there_is(
     held: dict[str, int], wanted: list[str], share: float
 ) -> None:
-    """Whatever is held and wanted, the account is not overdrawn, and no order is empty."""
+    """The account is not overdrawn, and no order is empty."""
     books = holding(**held)
     for step in rebalance(books, CLOSES, wanted, share):
         assert step.size > 0

@@ -23,7 +23,7 @@ async def answer(harness: Harness, *orders: Order) -> OrdersApproved:
 
 
 async def test_an_order_at_the_limits_passes_unchanged(harness: Harness) -> None:
-    """The policy's limits are the last that is allowed."""
+    """Limits are inclusive."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     asked = order(confidence=0.7, share=0.1)
     approved = await answer(harness, asked)
@@ -41,12 +41,11 @@ async def test_an_order_at_the_limits_passes_unchanged(harness: Harness) -> None
 def test_an_order_beyond_a_limit_is_objected_to_with_the_reason(
     change: dict[str, Any], reason: str
 ) -> None:
-    """Too uncertain, or too large."""
+    """Limits are those of confidence and size."""
     assert objection(order(**change), PolicyUpdated(**policy())) == reason
 
 
 def test_without_a_policy_nothing_is_bought() -> None:
-    """Silence is no permission."""
     assert objection(order(), None) == "there is no policy yet"
 
 
@@ -57,7 +56,7 @@ def test_a_sale_always_passes(known: PolicyUpdated | None) -> None:
 
 
 async def test_what_is_refused_holds_up_nothing_else(harness: Harness) -> None:
-    """Each order is judged alone; the others pass, in their order."""
+    """Other orders pass, in their order."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     sale, doubtful, good = order("A", Side.SELL), order("B", confidence=0.1), order("C")
     approved = await answer(harness, sale, doubtful, good)
@@ -66,7 +65,7 @@ async def test_what_is_refused_holds_up_nothing_else(harness: Harness) -> None:
 
 
 async def test_each_refused_order_is_kept_once_with_the_reason(harness: Harness) -> None:
-    """However often it is asked for; those approved are not among them."""
+    """A redelivery adds nothing."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     asked = [order("A"), order("B", share=0.5)]
     await answer(harness, *asked)
@@ -78,7 +77,7 @@ async def test_each_refused_order_is_kept_once_with_the_reason(harness: Harness)
 
 
 async def test_a_day_without_orders_is_answered_too(harness: Harness) -> None:
-    """Else it would never end; again, with the same event."""
+    """Without an answer the day would not end; a second answer is the same event."""
     assert (await answer(harness)).orders == []
     await answer(harness)
     first, second = harness.published(OrdersApprovedEvent)
@@ -88,7 +87,7 @@ async def test_a_day_without_orders_is_answered_too(harness: Harness) -> None:
 async def test_a_younger_process_judges_by_the_same_policy(
     harness: Harness, other: Harness
 ) -> None:
-    """What it did not hear it looks up."""
+    """The policy is in the database."""
     await harness.announce(PolicyUpdatedEvent, **policy())
     RiskGuard(other.bus, other.store)
     assert (await answer(other, order())).orders == [order()]
