@@ -23,6 +23,7 @@ import typer.main
 from psycopg import sql
 from typer.testing import CliRunner
 
+import workers.__main__
 from qt_events.cli import GROUP, build_app
 from qt_events.errors import BrokerError, QtEventsError
 from qt_events.events.event import Event
@@ -87,14 +88,15 @@ def secrets_at(url: str, management_url: str) -> dict[str, str]:
     }
 
 
-# Every command, found by its entry point
+# Every command: those of `qt-events`, found by their entry points, and those of `python -m workers`
 
 
-def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Each with the words that call it."""
-    pending: list[tuple[tuple[str, ...], Any]] = [
-        ((), typer.main.get_command(build_app(entry_points(group=GROUP))))
-    ]
+APPS = {"qt-events": build_app(entry_points(group=GROUP)), "workers": workers.__main__.build_app()}
+
+
+def commands(program: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Commands of a program, each with the words that call it."""
+    pending: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(APPS[program]))]
     while pending:
         words, command = pending.pop()
         if hasattr(command, "commands"):
@@ -115,11 +117,12 @@ def calls() -> list[list[str]]:
         "run": ["--days=1"],
     }
     found = []
-    for words, command in commands():
+    every = [(program, *command) for program in APPS for command in commands(program)]
+    for program, words, command in every:
         needed = [
             "x" for each in command.params if each.param_type_name == "argument" and each.required
         ]
-        found.append(["qt-events", *words, *needed, *more.get(words[0], [])])
+        found.append([program, *words, *needed, *more.get(words[0], [])])
     celerys = (["worker", "--loglevel=DEBUG"], ["inspect", "stats", "--timeout=1"], ["report"])
     return [
         *(each for each in found if each[1] != "fleet"),
@@ -134,12 +137,14 @@ def test_no_help_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     ).items():
         monkeypatch.setenv(name, value)
     names = set()
-    for words, _ in commands():
-        shown = CliRunner().invoke(build_app(entry_points(group=GROUP)), [*words, "--help"])
-        assert shown.exit_code == 0
-        assert leaks(shown.output) == []
-        names.add(words[0])
-    assert names == {each.name for each in entry_points(group=GROUP)}
+    for program, app in APPS.items():
+        for words, _ in commands(program):
+            shown = CliRunner().invoke(app, [*words, "--help"])
+            assert shown.exit_code == 0
+            assert leaks(shown.output) == []
+            names.add(words[0])
+    own = {"analytics", "feed", "fleet", "run"}
+    assert names == {each.name for each in entry_points(group=GROUP)} | own
 
 
 def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
@@ -339,7 +344,16 @@ def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
         "PYTHONPATH": PATH,
         "QT_LOG_LEVEL": "DEBUG",
     }
-    command = [QT_EVENTS, "fleet", "--workers=1", "--days=1", "--until-done", "--no-flower"]
+    command = [
+        sys.executable,
+        "-m",
+        "workers",
+        "fleet",
+        "--workers=1",
+        "--days=1",
+        "--until-done",
+        "--no-flower",
+    ]
     ended = subprocess.run(
         command, env={**given, "QT_DATABASE_URL": database}, cwd=tmp_path, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False,
@@ -410,9 +424,13 @@ GOING_ON: dict[str, Callable[..., object]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(each.name for each in entry_points(group=GROUP)))
+@pytest.mark.parametrize(
+    "name", sorted({words[0] for program in APPS for words, _ in commands(program)})
+)
 def test_every_command_is_tried_where_its_logins_are_taken(name: str) -> None:
     """A new one needs a place in ENDING; or a test of its own, and a place in GOING_ON."""
-    found = {" ".join(words) for words, _ in commands() if words[0] == name}
+    found = {
+        " ".join(words) for program in APPS for words, _ in commands(program) if words[0] == name
+    }
     assert found
     assert found <= ENDING | GOING_ON.keys()
