@@ -48,7 +48,7 @@ class Worker:
             )
         if done.hits > hits:
             raise BenchmarkFailedError(
-                f"handled {done.hits} times, but there were {hits} events: some were delivered again"
+                f"handled {done.hits} times, but there were {hits} events: some came again"
             )
         spent = (self.cpu() - cpu) / (done.hits - began.hits)
         return {"rate": (done.hits - 1) / done.seconds, "cpu_us": spent * 1e6}

@@ -14,7 +14,7 @@ from qt_events.errors import (
 
 
 def test_every_error_is_public() -> None:
-    """Everything that may be raised can be caught by its name in the package."""
+    """Errors that may be raised can be caught by their names in the package."""
     raised = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
     assert raised <= set(qt_events.__all__)
 
