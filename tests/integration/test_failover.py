@@ -85,7 +85,7 @@ async def test_when_a_connection_is_lost_the_other_url_takes_over(
         fleet.close()
 
 
-async def test_when_nobody_answers_every_place_is_told_without_a_password(
+async def test_when_nobody_answers_the_error_names_every_place_without_a_password(
     dead: str, make_bus: Make
 ) -> None:
     """The error lists every URL and what each attempt met."""

@@ -264,7 +264,7 @@ async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> Non
     assert "secret" not in words
 
 
-async def test_a_port_that_is_taken_is_told_in_a_sentence(desk: Desk) -> None:
+async def test_a_taken_port_is_an_error_without_a_traceback(desk: Desk) -> None:
     """The error names the option that helps, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -261,7 +261,7 @@ async def test_a_worker_with_its_own_rights_serves_retries_buries_and_quarantine
     guarded.purge("dead.desk.on_order")
 
 
-async def test_what_nobody_has_declared_is_told_by_who_may_not_declare_it(
+async def test_a_missing_exchange_is_a_named_error_for_who_may_not_declare_it(
     guarded: Guarded, broker: Broker
 ) -> None:
     """The error names the command that helps, for a producer and for a subscriber."""
@@ -296,7 +296,7 @@ async def test_a_pattern_that_was_not_permitted_is_a_named_error(guarded: Guarde
             await bus.publish(Event("ranking.updated"))
 
 
-async def test_who_may_not_bind_its_own_queue_is_told_so_and_served_again_when_permitted(
+async def test_a_missing_right_to_bind_is_an_error_until_it_is_permitted(
     guarded: Guarded,
 ) -> None:
     """A missing permission is an error, because the subscription would silently hear nothing.
@@ -314,7 +314,7 @@ async def test_who_may_not_bind_its_own_queue_is_told_so_and_served_again_when_p
             await bus.publish(Event("ranking.updated"))
 
 
-async def test_who_may_not_read_its_own_queue_is_told_so(guarded: Guarded) -> None:
+async def test_a_missing_right_to_read_is_an_error(guarded: Guarded) -> None:
     """The bus raises instead of reconnecting for ever: the broker refuses only the consumer."""
     with guarded.bus("ranker") as bus, guarded.without("ranker", "read", "sub.ranker.on_close"):
         bus.subscribe("bell.rung", print, name="ranker.on_close")

@@ -129,17 +129,17 @@ def test_a_suspended_node_is_silent_until_it_is_resumed(node: PrivateBroker) -> 
 
 
 def test_a_blocked_node_says_so_to_a_connection_that_publishes(node: PrivateBroker) -> None:
-    told: list[str] = []
+    notices: list[str] = []
     hooks = {
-        "on_blocked": lambda reason: told.append("blocked"),
-        "on_unblocked": lambda: told.append("unblocked"),
+        "on_blocked": lambda reason: notices.append("blocked"),
+        "on_unblocked": lambda: notices.append("unblocked"),
     }
     with opened(node.url, **hooks) as channel:
         node.block()
         channel.basic_publish(amqp.Message("held up"), routing_key="nowhere")
-        until(lambda: _drained(channel) and told == ["blocked"])
+        until(lambda: _drained(channel) and notices == ["blocked"])
         node.unblock()
-        until(lambda: _drained(channel) and told == ["blocked", "unblocked"])
+        until(lambda: _drained(channel) and notices == ["blocked", "unblocked"])
 
 
 def _drained(channel: amqp.Channel) -> bool:

@@ -142,7 +142,7 @@ def test_no_help_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names == {each.name for each in entry_points(group=GROUP)}
 
 
-def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
+def outputs_of(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
     """Return the output of each call until it ends or says that it goes on trying."""
     command = [sys.executable, str(MANY_COMMANDS), str(folder), *map(json.dumps, chosen)]
     given = {
@@ -156,13 +156,15 @@ def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str])
     return [(folder / str(number)).read_text(errors="replace") for number in range(len(chosen))]
 
 
-def silent_of(chosen: list[list[str]], folder: Path, environment: dict[str, str]) -> list[str]:
+def outputs_without_secrets(
+    chosen: list[list[str]], folder: Path, environment: dict[str, str]
+) -> list[str]:
     """Return the output of each call; assert that it is not empty and contains no secret."""
-    told = outcomes(folder, chosen, environment)
-    for call, text in zip(chosen, told, strict=True):
+    outputs = outputs_of(folder, chosen, environment)
+    for call, text in zip(chosen, outputs, strict=True):
         assert text.strip(), f"{call} said nothing at all"
         assert leaks(text) == [], call
-    return told
+    return outputs
 
 
 @pytest.mark.parametrize("place", ["refused", "malformed"])
@@ -170,7 +172,7 @@ def test_no_command_tells_a_secret(
     place: str, places: dict[str, str], broker: Broker, tmp_path: Path
 ) -> None:
     """Commands show no secret where the login is refused or the URL is malformed."""
-    silent_of(calls(), tmp_path, secrets_at(places[place], broker.management_url))
+    outputs_without_secrets(calls(), tmp_path, secrets_at(places[place], broker.management_url))
 
 
 # Objects and errors of a program
@@ -197,9 +199,9 @@ async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
         bus.delete_topology(),
         asyncio.to_thread(bus.publish_sync, Event("order.placed")),
     )
-    told = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(each, Exception) for each in told), told
-    return [each for each in told if isinstance(each, BaseException)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(each, Exception) for each in results), results
+    return [each for each in results if isinstance(each, BaseException)]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
         bus.get_stats(),
         connection,
     )
-    told = [
+    texts = [
         *map(shown, parts),
         *(shown(each) for error in errors for each in chain(error)),
         *("".join(traceback.format_exception(error)) for error in errors),
@@ -240,9 +242,9 @@ async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
         caplog.text,
         *(f"{record.__dict__}" for record in caplog.records),
     ]
-    assert leaks("\n".join(told)) == []
+    assert leaks("\n".join(texts)) == []
     assert any(isinstance(error, BrokerError) for error in errors)
-    assert any("no connection" in each for each in told)
+    assert any("no connection" in each for each in texts)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
         f"amqps://{LOGIN}@[::1?verify=verify_none",
     ],
 )
-def test_a_url_that_is_refused_is_not_told(url: str) -> None:
+def test_a_refused_url_is_not_shown(url: str) -> None:
     """The error hides the password, wherever in it the URL was split."""
     for given in ({"url": url}, {"app": celery.Celery(broker=url, set_as_current=False)}):
         with pytest.raises(QtEventsError) as refused:
@@ -314,12 +316,12 @@ async def test_no_command_at_work_tells_a_secret(
     ]
     # `declare` and `feed` go first, so that the others have something to show.
     chosen.sort(key=lambda call: ("declare" not in call, "feed" not in call))
-    told = await asyncio.to_thread(silent_of, chosen, tmp_path, secrets)
+    outputs = await asyncio.to_thread(outputs_without_secrets, chosen, tmp_path, secrets)
     shown = arguments_of(worker.pid)
     worker.terminate()
     await until(lambda: worker.poll() is not None, what="the worker's end")
     assert leaks(shown + desk.output("serving")) == []
-    said = {named(call): text for call, text in zip(chosen, told, strict=True)}
+    said = {named(call): text for call, text in zip(chosen, outputs, strict=True)}
     assert said.keys() >= ENDING
     assert "DEBUG" in desk.output("serving")
     assert "declared: exchanges" in said["topology declare"]
@@ -393,16 +395,16 @@ async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
         "/api/queues/length",
         "/metrics",
     )
-    told = [
+    texts = [
         str(answers),
         arguments_of(worker.pid),
         arguments_of(flower.process.pid),
         desk.output("worker-1"),
     ]
-    told += [await asyncio.to_thread(flower.page, each) for each in pages]
-    told.append(flower.output)
+    texts += [await asyncio.to_thread(flower.page, each) for each in pages]
+    texts.append(flower.output)
     assert USER in str(answers)
-    assert leaks("\n".join(told)) == []
+    assert leaks("\n".join(texts)) == []
 
 
 GOING_ON: dict[str, Callable[..., object]] = {

@@ -164,7 +164,7 @@ async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Return a function that runs a command, with the broker's URL from its app or as `--url`."""
 
     def run(url: str, management_url: str, *words: str) -> Result:
@@ -189,10 +189,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 @pytest.mark.parametrize("words", [("topology", "show"), ("dead-letters", "list")])
 def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
-    words: tuple[str, str], guarded: Guarded, told: Callable[..., Result]
+    words: tuple[str, str], guarded: Guarded, run_command: Callable[..., Result]
 ) -> None:
     """Commands use the CA and the certificate of the broker's URL, and explain what TLS refuses."""
-    done = told(guarded.url(), guarded.management_url(), *words)
+    done = run_command(guarded.url(), guarded.management_url(), *words)
     assert done.exit_code == 0, done.output
     refusals = {
         "signed by nobody trusted": (
@@ -206,7 +206,7 @@ def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
         "connect by the name": (guarded.url(), guarded.management_url("127.0.0.1")),
     }
     for advice, urls in refusals.items():
-        refused = told(*urls, *words)
+        refused = run_command(*urls, *words)
         assert isinstance(refused.exception, BrokerUnreachableError)
         text = str(refused.exception)
         assert re.search(advice, text), text
@@ -255,10 +255,10 @@ REFUSED: dict[str, tuple[Url, str]] = {
 async def complaints(url: str) -> list[str]:
     """Return the errors of a publisher, of dead-letter operations and of a worker."""
     for patience in PATIENCES:
-        told = await complaints_within(patience, url)
-        if not any("(no answer)" in text for text in told):
+        errors = await complaints_within(patience, url)
+        if not any("(no answer)" in text for text in errors):
             break
-    return told
+    return errors
 
 
 async def complaints_within(patience: float, url: str) -> list[str]:
@@ -273,10 +273,10 @@ async def complaints_within(patience: float, url: str) -> list[str]:
     return list(map(str, errors))
 
 
-async def test_what_tls_refuses_is_told_by_name_within_the_timeout(guarded: Guarded) -> None:
+async def test_a_tls_refusal_is_explained_within_the_timeout(guarded: Guarded) -> None:
     """The cases run at once, and each ends within the same time."""
-    told = await asyncio.gather(*(complaints(url(guarded)) for url, _ in REFUSED.values()))
-    for (case, (_, words)), texts in zip(REFUSED.items(), told, strict=True):
+    found = await asyncio.gather(*(complaints(url(guarded)) for url, _ in REFUSED.values()))
+    for (case, (_, words)), texts in zip(REFUSED.items(), found, strict=True):
         for text in texts:
             assert re.search(words, text), case
             assert "guest:guest" not in text, case

@@ -164,7 +164,7 @@ def every_case(scale: float = 1.0) -> list[Case]:
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0])
-def test_every_row_can_be_told_and_compared(scale: float) -> None:
+def test_every_row_can_be_described_and_compared(scale: float) -> None:
     """Rows have unique names, methods and known units, and compare with their own contenders."""
     every = every_case(scale)
     assert len({each.name for each in every}) == len(every)
@@ -346,7 +346,7 @@ def test_threads_count_and_nobody_is_traced_afterwards() -> None:
     assert traced == [None]
 
 
-def test_cpu_is_told_finer_than_in_ticks_and_memory_in_million_bytes() -> None:
+def test_cpu_is_finer_than_ticks_and_memory_is_in_million_bytes() -> None:
     """CPU time is at most a hundredth of a second behind.
 
     The kernel counts in nanoseconds, but adds them up only at every switch and tick.
