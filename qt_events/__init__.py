@@ -23,6 +23,7 @@ from qt_events.delivery.component import Component
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import (
+    BackendError,
     BackpressureError,
     BrokerBlockedError,
     BrokerError,
@@ -86,6 +87,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NO_RETRY",
+    "BackendError",
     "BackpressureError",
     "BrokerBlockedError",
     "BrokerError",

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from itertools import count
 from threading import get_ident
-from typing import Any
+from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
@@ -111,6 +111,11 @@ class InMemoryEventBus(Hosted):
         self._executor: DaemonThreads | None = None
         self._stop_wanted = asyncio.Event()
         self._stop_first = False  # stop() came before run_forever()
+
+    @classmethod
+    def from_url(cls, _url: str, **options: Any) -> Self:
+        """Make the bus of `memory://`. There is nothing to connect to: the options say it all."""
+        return cls(**options)
 
     # Publish
 
