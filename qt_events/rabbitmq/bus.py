@@ -8,7 +8,7 @@ import celery
 import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
-from qt_events.dead_letters.record import DeadLetters
+from qt_events.dead_letters.interface import DeadLetters
 from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.middleware import Attempt, Observer
 from qt_events.delivery.outcome import Outcome, Retry

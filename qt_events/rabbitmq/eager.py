@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.dead_letters.record import now
+from qt_events.delivery.attempts import FIRST
 from qt_events.delivery.deliver import deliver
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.outcome import DeadLetter, Retry
@@ -42,13 +42,12 @@ class Eager:
         """`publish`, for plain threads."""
         asyncio.run(self.publish(event, subscriptions))
 
-    async def _redeliver(self, event: Event[Any], subscription: Subscription) -> None:
-        """To whoever has the subscription's name now."""
-        await self.run(event, self._bus.subscriptions.served(subscription.name))
+    async def _redeliver(self, event: Event[Any], subscription: str) -> None:
+        await self.run(event, self._bus.subscriptions.served(subscription))
 
     async def run(self, event: Event[Any], subscription: Subscription) -> None:
         """All attempts of one delivery."""
-        attempt, first_failed = 1, None
+        attempts = FIRST
         while True:
             with ThreadPoolExecutor(
                 1
@@ -56,7 +55,7 @@ class Eager:
                 outcome = await deliver(
                     event,
                     subscription,
-                    attempt,
+                    attempts.next,
                     executor=executor,
                     watch=self._bus.watch,
                     slow_after=self._bus.slow_after,
@@ -64,10 +63,10 @@ class Eager:
             self._bus.stats.outcome(subscription.name, event.type, outcome)
             if self._bus.observer is not None:
                 self._bus.observer.concluded(
-                    Attempt(event.id, event.type, subscription.name, attempt, outcome)
+                    Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
                 )
             if not isinstance(outcome, Retry):
                 break
-            attempt, first_failed = attempt + 1, first_failed or now()
+            attempts = attempts.after_failure()
         if isinstance(outcome, DeadLetter):
-            self.dead_letters.add(event, subscription, outcome, attempt, first_failed)
+            self.dead_letters.add(event, subscription.name, outcome, attempts)
