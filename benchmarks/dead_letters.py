@@ -17,7 +17,7 @@ import amqp
 
 from qt_events import CeleryEventBus
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.rabbitmq.handling.envelope import headers_of
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import PrivateBroker
 
 COMMAND = Path(sys.executable).with_name("qt-events")

@@ -3,6 +3,7 @@
 In the order of an event's life:
 
 bus.py         CeleryEventBus, the facade
+runtime.py     what the parts of one bus share
 app/           the Celery app that a bus sets up, or joins
 connection/    from a URL to a connection
 publishing/    many publishes in flight, each confirmed
@@ -10,6 +11,7 @@ topology/      exchanges, queues and bindings
 worker/        a worker that serves subscriptions
 pools/         how a message enters a worker pool
 handling/      from a message to its outcome
+messages/      a message as plain data
 dead_letters/  dead letters on the broker
 operating/     an operator's work: inventory, permissions, Flower
 eager.py       `task_always_eager`: publish runs the handlers itself

@@ -10,8 +10,7 @@ import kombu
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.interface import DeadLetters
 from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog
-from qt_events.delivery.middleware import Attempt, Observer
-from qt_events.delivery.outcome import Outcome, Retry
+from qt_events.delivery.middleware import Observer
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
@@ -30,11 +29,11 @@ from qt_events.rabbitmq.app.registration import Registration, lasting_name
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
-from qt_events.rabbitmq.handling.attempt import task_for
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.pools.subscription_task import task_for
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
+from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.worker.serving import Serving
@@ -85,50 +84,72 @@ class CeleryEventBus(Hosted):
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.app: celery.Celery = app if app is not None else new_app(str(url))
-        self.is_guest = app is not None  #: the app is its author's, who may have tasks of his own
-        self._attach()
-
-        self.stats = Stats()
-        self.observer: Observer | None = None  #: is told what happens in this process
-        self.watch = SlowHandlerLog(self.stats)
-        self.subscriptions = Subscriptions(retry=retry)
-        self.outstanding = Outstanding()
-        self.serving = Serving(self)
-        self.publisher = Publisher(
-            self._connect_publisher,
-            timeout=self.publish_timeout,
-            window=self.max_queue_size,
-            slowest=self.serving.slowest,
+        self._refuse_second_bus()
+        configure(
+            self.app,
+            prefix=prefix,
+            classic=self.topology.queue_type == "classic",
+            threads=self.max_workers,
         )
-        self.declarations = Declarations(
-            self.topology,
-            self.publisher,
-            self.serving.prefetch,
-            self.serving.serves,
-            self.serving.taker,
-        )
+        self.serving = Serving()
+        self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
+        self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
+        self.outstanding, self.publisher = self.runtime.outstanding, self.runtime.publisher
+        self.declarations = self.runtime.declarations
         self._registration = Registration(
             self.app, self.declarations, self.serving, self.outstanding
         )
-        self._eager = Eager(self)
-        self._broker_dead_letters = RabbitMQDeadLetters(self)
+        self._eager = Eager(self.runtime)
+        self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
+        # What Celery makes by itself finds them there; `qt_events_bus` is public.
+        self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
+        self.app.qt_events_serving = self.serving
+
+    def _refuse_second_bus(self) -> None:
+        if runtime_of(self.app) is not None:
+            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
+            raise BusStateError(message)
+
+    def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
+        serving, stats = self.serving, Stats()
+        publisher = Publisher(
+            self._connect_publisher,
+            timeout=self.publish_timeout,
+            window=self.max_queue_size,
+            slowest=serving.slowest,
+        )
+        return Runtime(
+            app=self.app,
+            settings=Settings(
+                publish_timeout=self.publish_timeout,
+                grace=self.grace,
+                slow_after=self.slow_after,
+                max_workers=self.max_workers,
+                app_is_users=app_is_users,
+            ),
+            topology=self.topology,
+            subscriptions=Subscriptions(retry=retry),
+            publisher=publisher,
+            declarations=Declarations(
+                self.topology, publisher, serving.prefetch, serving.serves, serving.taker
+            ),
+            outstanding=Outstanding(),
+            stats=stats,
+            watch=SlowHandlerLog(stats),
+        )
+
+    @property
+    def observer(self) -> Observer | None:
+        """Told what happens in this process."""
+        return self.runtime.observer
+
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        self.runtime.observer = observer
 
     def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
         self.topology.ask_again()
         return for_publishing(self.app, *callbacks)
-
-    def _attach(self) -> None:
-        """Make the Celery app this bus's."""
-        if getattr(self.app, "qt_events_bus", None) is not None:
-            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            raise BusStateError(message)
-        configure(
-            self.app,
-            prefix=self.topology.prefix,
-            classic=self.topology.queue_type == "classic",
-            threads=self.max_workers,
-        )
-        self.app.qt_events_bus = self
 
     @property
     def is_eager(self) -> bool:
@@ -176,8 +197,8 @@ class CeleryEventBus(Hosted):
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
-        if self.observer is not None:
-            self.observer.published(event, self.subscriptions.match(event.type))
+        if self.runtime.observer is not None:
+            self.runtime.observer.published(event, self.subscriptions.match(event.type))
         if routed:
             return
         self.outstanding.forget(event.id)
@@ -205,7 +226,7 @@ class CeleryEventBus(Hosted):
         name = name or (known.name if known else lasting_name(handler))
         self.serving.must_serve(name, broadcast=bool(broadcast))
         subscription = self.subscriptions.add(pattern, handler, name, **options)
-        self._registration.add(task_for(subscription, self), subscription)
+        self._registration.add(task_for(subscription, self.runtime), subscription)
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
@@ -219,27 +240,6 @@ class CeleryEventBus(Hosted):
 
     # Deliver
 
-    def wants(self, subscription: Subscription, event_type: str) -> bool:
-        """Whether the subscription still has a pattern for it: old bindings stay on the broker."""
-        return self.subscriptions.hears(subscription, event_type)
-
-    def concluded(self, envelope: Envelope, outcome: Outcome) -> None:
-        """Count an attempt whose outcome is safe."""
-        event_type = envelope.event_type
-        self.stats.outcome(envelope.subscription, event_type, outcome)
-        if self.observer is not None:
-            attempt = Attempt(
-                envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome
-            )
-            self.observer.concluded(attempt)
-        if isinstance(outcome, Retry):
-            return
-        subscription = self.subscriptions.get(envelope.subscription)
-        if self.outstanding.settled(
-            envelope.event_id, subscription, self.subscriptions.match(event_type)
-        ):
-            self.stats.count_dispatched(event_type)
-
     @property
     def dead_letters(self) -> DeadLetters:
         """See EventBus."""
@@ -252,7 +252,7 @@ class CeleryEventBus(Hosted):
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
             TopologyError: a queue stands on the broker with other arguments.
         """
-        await self.serving.run()
+        await self.serving.run(self.runtime)
 
     # Join and stop
 
@@ -262,7 +262,7 @@ class CeleryEventBus(Hosted):
         await asyncio.sleep(0)  # a run_forever() task made just before starts now
         if self.is_eager:
             return
-        if self.serving.loop is None:
+        if self.runtime.loop is None:
             self._nothing_must_wait("join() on a bus that does not run")
             return
         try:
@@ -299,14 +299,14 @@ class CeleryEventBus(Hosted):
 
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
-        self.serving.stop()
+        self.serving.stop(self.runtime)
 
     def close(self) -> None:
         """See EventBus."""
         self.publisher.close()
 
     def _forget_stop(self) -> None:
-        self.serving.stop_wanted = False
+        self.serving.shutdown.wanted = False
 
     async def _started(self) -> None:
         await self.serving.ready()

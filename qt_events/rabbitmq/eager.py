@@ -7,7 +7,7 @@ has nothing to wait for.
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.attempts import FIRST
@@ -17,16 +17,14 @@ from qt_events.delivery.outcome import DeadLetter, Retry
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
-
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.runtime import Runtime
 
 
 class Eager:
     """The whole way of an event inside one call."""
 
-    def __init__(self, bus: "CeleryEventBus") -> None:
-        self._bus = bus
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self.dead_letters = DeadLetterStore(self._redeliver)
 
     async def publish(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
@@ -36,14 +34,14 @@ class Eager:
         for subscription in subscriptions:
             await self.run(received, subscription)
         if subscriptions:
-            self._bus.stats.count_dispatched(event.type)
+            self._runtime.stats.count_dispatched(event.type)
 
     def publish_sync(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
         """`publish`, for plain threads."""
         asyncio.run(self.publish(event, subscriptions))
 
     async def _redeliver(self, event: Event[Any], subscription: str) -> None:
-        await self.run(event, self._bus.subscriptions.served(subscription))
+        await self.run(event, self._runtime.subscriptions.served(subscription))
 
     async def run(self, event: Event[Any], subscription: Subscription) -> None:
         """All attempts of one delivery."""
@@ -57,12 +55,12 @@ class Eager:
                     subscription,
                     attempts.next,
                     executor=executor,
-                    watch=self._bus.watch,
-                    slow_after=self._bus.slow_after,
+                    watch=self._runtime.watch,
+                    slow_after=self._runtime.settings.slow_after,
                 )
-            self._bus.stats.outcome(subscription.name, event.type, outcome)
-            if self._bus.observer is not None:
-                self._bus.observer.concluded(
+            self._runtime.stats.outcome(subscription.name, event.type, outcome)
+            if self._runtime.observer is not None:
+                self._runtime.observer.concluded(
                     Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
                 )
             if not isinstance(outcome, Retry):

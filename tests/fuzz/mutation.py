@@ -9,7 +9,7 @@ from typing import Any
 from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.events.event import Event
 from qt_events.events.quantum_trader import PolicyUpdatedEvent
-from qt_events.rabbitmq.handling.envelope import ATTEMPT, FIRST_FAILED, KEY, RETURNS, TRIAL, TYPE
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, KEY, RETURNS, TRIAL, TYPE
 
 _STROKES = 4  # at most, for one message
 _CORPUS = 2_000  # bodies that are remembered because they led somewhere new

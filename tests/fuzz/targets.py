@@ -15,8 +15,8 @@ from qt_events.errors import InvalidPayloadError, MessageError
 from qt_events.events.cloudevents import Message, decode, encode
 from qt_events.rabbitmq.compat.basic_publish import frames
 from qt_events.rabbitmq.compat.unreadable import guard
-from qt_events.rabbitmq.handling.envelope import ATTEMPT, TYPE, Envelope, record_from
 from qt_events.rabbitmq.handling.quarantine import next_step
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, TYPE, Envelope, record_from
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import Provenance

@@ -20,7 +20,7 @@ from qt_events.errors import (
 )
 from qt_events.events.cloudevents import CONTENT_TYPE, Message, encode
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.handling.envelope import body_of
+from qt_events.rabbitmq.messages.envelope import body_of
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import channel_to, depth, until, until_told

@@ -15,7 +15,7 @@ import pytest
 
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import BATCH
-from qt_events.rabbitmq.handling.envelope import headers_of
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
 from qt_events.testing.management import Management
 from qt_events.testing.ports import free_ports

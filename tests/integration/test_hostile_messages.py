@@ -14,7 +14,7 @@ import amqp
 import pytest
 
 from qt_events.events.cloudevents import MAX_BODY
-from qt_events.rabbitmq.handling.envelope import record_from
+from qt_events.rabbitmq.messages.envelope import record_from
 from qt_events.rabbitmq.topology.queues import BEGINNING
 from qt_events.testing.broker import Broker
 from qt_events.testing.contract.recorder import Call

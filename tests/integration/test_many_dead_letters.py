@@ -18,7 +18,7 @@ import pytest
 
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.handling.envelope import headers_of
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import channel_to, depth
 from tests.integration.watching import QT_EVENTS

@@ -6,7 +6,7 @@ import threading
 import celery
 
 from qt_events import CeleryEventBus, Event
-from qt_events.rabbitmq.handling.attempt import is_plain
+from qt_events.rabbitmq.pools.subscription_task import is_plain
 from qt_events.testing.management import Management
 from tests.integration.conftest import until
 

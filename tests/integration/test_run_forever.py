@@ -486,7 +486,7 @@ async def test_delivery_tags_of_a_lost_channel_are_never_used(
         events = [await publish(bus, n=n) for n in range(9)]
         await until(lambda: len(handler.begun) == 3)
         await until_told(lambda: len(management.connections(vhost)) == 2)
-        consumer = bus.serving.consumer
+        consumer: Any = bus.serving.consumer
         assert consumer is not None
         lost = consumer.connection
         await asyncio.to_thread(management.close_connections, vhost)

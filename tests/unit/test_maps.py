@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2] / "qt_events"
 MAPPED = [
     ROOT,
     ROOT / "cli",
+    ROOT / "rabbitmq" / "messages",
     ROOT / "rabbitmq" / "dead_letters",
     ROOT / "rabbitmq" / "app",
     ROOT / "rabbitmq" / "worker",

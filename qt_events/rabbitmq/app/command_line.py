@@ -17,6 +17,7 @@ from qt_events.errors import InvalidOptionError, NotSupportedError
 from qt_events.rabbitmq.app.selection import HELP, patterns_from
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
+from qt_events.rabbitmq.runtime import runtime_of
 
 _INTERRUPTED = 130  # as a shell says it
 
@@ -50,7 +51,7 @@ def _patterns(ctx: click.Context, param: click.Parameter, given: Sequence[str]) 
     if given:
         app.loader.import_default_modules()  # those of `include` subscribe too
     try:
-        return patterns_from(given, (each.name for each in app.qt_events_bus.subscriptions))
+        return patterns_from(given, (each.name for each in app.qt_events_runtime.subscriptions))
     except InvalidOptionError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
@@ -114,7 +115,7 @@ def app_with_bus(name: str) -> celery.Celery:
     except AttributeError as error:
         message = f"there is no Celery app in {name!r}: it has to be an attribute `app` of the module ({error})"
         raise InvalidOptionError(message) from error
-    if getattr(app, "qt_events_bus", None) is None:
+    if runtime_of(app) is None:
         message = (
             f"the Celery app of {name!r} has no bus: make one beside it, CeleryEventBus(app=app)"
         )

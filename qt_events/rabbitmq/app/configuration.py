@@ -13,6 +13,7 @@ from qt_events.rabbitmq.app.command_line import SubscriptionsOption
 from qt_events.rabbitmq.app.logs import follow_celery
 from qt_events.rabbitmq.connection import amqp_urls as urls
 from qt_events.rabbitmq.connection.connections import BrokerConnection
+from qt_events.rabbitmq.runtime import runtime_of
 
 _PICKLE = {"pickle", "application/x-python-serialize"}
 
@@ -127,7 +128,7 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
     if not isinstance(app, _OwnApp):
         _take_over(app)
     app.amqp.Connection = BrokerConnection
-    app.events.dispatcher_cls = "qt_events.rabbitmq.worker.task_events:TaskEvents"
+    app.events.dispatcher_cls = "qt_events.rabbitmq.pools.task_events:TaskEvents"
     follow_celery()
     app.user_options["worker"].add(SubscriptionsOption())
     if (
@@ -145,8 +146,6 @@ def is_eager(app: celery.Celery) -> bool:
 @signals.celeryd_init.connect(weak=False)
 def _name_uniquely(sender: str, instance: Any, **_: Any) -> None:
     """`celery worker` without -n: two on one host would share a control queue, and Celery 5.7 refuses the second."""
-    if getattr(instance.app, "qt_events_bus", None) is not None and sender == default_nodename(
-        None
-    ):
+    if runtime_of(instance.app) is not None and sender == default_nodename(None):
         name, _at, host = sender.partition("@")
         instance.hostname = f"{name}-{os.getpid()}-{uuid4().hex[:4]}@{host}"

@@ -19,8 +19,8 @@ from click.core import ParameterSource
 from qt_events.errors import InvalidOptionError
 from qt_events.logs.configure import EventFieldsFilter, chosen
 from qt_events.logs.formatters import FORMATTERS, WithFields
-from qt_events.rabbitmq.handling.attempt import DeliveryFailed
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.pools.subscription_task import DeliveryFailed
 
 logger = logging.getLogger("qt_events")
 

@@ -1,14 +1,26 @@
 """Registration: a subscription as a task and queues of the Celery app, and of the worker that runs here."""
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import celery
 
 from qt_events.delivery.subscription import EventHandler, Subscription, name_of
 from qt_events.errors import InvalidHandlerError
-from qt_events.rabbitmq.handling.attempt import SubscriptionTask
+from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.topology.declarations import Declarations
-from qt_events.rabbitmq.worker.consumer import EventConsumer
-from qt_events.rabbitmq.worker.serving import Serving
+from qt_events.rabbitmq.topology.queues import SubscriptionQueue
+
+
+class Server(Protocol):
+    """The delivering side of this process, as far as subscriptions come and go."""
+
+    def take_up(self, subscription: Subscription, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from them, if a worker runs here that serves the subscription."""
+
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from them no more."""
 
 
 class Registration:
@@ -18,11 +30,11 @@ class Registration:
         self,
         app: celery.Celery,
         declarations: Declarations,
-        serving: Serving,
+        server: Server,
         outstanding: Outstanding,
     ) -> None:
         self._app, self._declarations = app, declarations
-        self._serving, self._outstanding = serving, outstanding
+        self._server, self._outstanding = server, outstanding
 
     def add(self, task: SubscriptionTask, subscription: Subscription) -> None:
         """It is new, or has a new pattern."""
@@ -32,16 +44,12 @@ class Registration:
             self._app.register_task(task)
             for queue in queues:
                 self._app.amqp.queues.select_add(queue)
-        consumer = self._serving.consumer
-        if consumer is None or consumer.selection.takes(subscription.name):
-            self._serving.tell(EventConsumer.take_up, queues)
-        else:
-            consumer.selection.leave(subscription)
+        self._server.take_up(subscription, queues)
 
     def remove(self, subscription: Subscription) -> None:
         """It is served here no more; its queue stays on the broker, bound as it is."""
         queues = self._declarations.queues(subscription)
-        self._serving.tell(EventConsumer.drop, queues)
+        self._server.drop(queues)
         self._declarations.drop(subscription)
         self._outstanding.drop(subscription)
         self._app.tasks.pop(subscription.name, None)

@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
-
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.runtime import Runtime
 
 #: What the option `--subscriptions` does.
 HELP = (
@@ -27,16 +25,16 @@ class Selection:
     workers that serve the rest. A broadcast that it does not serve has no queue of this process: nobody would read it.
     """
 
-    def __init__(self, bus: "CeleryEventBus", patterns: Sequence[str] = ()) -> None:
+    def __init__(self, runtime: Runtime, patterns: Sequence[str] = ()) -> None:
         """`patterns` as `patterns_from` gives them."""
-        self._bus, self._patterns = bus, patterns
+        self._runtime, self._patterns = runtime, patterns
 
     def takes(self, name: str) -> bool:
         """Whether the worker serves the subscription of that name."""
         return not self._patterns or any(fits(pattern, name) for pattern in self._patterns)
 
     def __iter__(self) -> Iterator[Subscription]:
-        return (each for each in self._bus.subscriptions if self.takes(each.name))
+        return (each for each in self._runtime.subscriptions if self.takes(each.name))
 
     def leave_others(self) -> None:
         """Have the worker consume from no queue of the others."""
@@ -45,19 +43,19 @@ class Selection:
 
     def leave(self, subscription: Subscription) -> None:
         """Have the worker consume from none of its queues."""
-        for queue in self._bus.declarations.queues(subscription):
-            self._bus.app.amqp.queues.deselect(queue.name)
+        for queue in self._runtime.declarations.queues(subscription):
+            self._runtime.app.amqp.queues.deselect(queue.name)
         if subscription.broadcast:
-            self._bus.declarations.drop(subscription)
+            self._runtime.declarations.drop(subscription)
 
     def declare_others(self, channel: Any) -> None:
         """Declare the others' queues, but none for a broadcast. TopologyError if one stands with other arguments."""
         for subscription in self._others():
             if not subscription.broadcast:
-                self._bus.declarations.queues(subscription)[0].declare(channel=channel)
+                self._runtime.declarations.queues(subscription)[0].declare(channel=channel)
 
     def _others(self) -> list[Subscription]:
-        return [each for each in self._bus.subscriptions if not self.takes(each.name)]
+        return [each for each in self._runtime.subscriptions if not self.takes(each.name)]
 
 
 def fits(pattern: str, name: str) -> bool:

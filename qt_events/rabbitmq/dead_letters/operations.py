@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from amqp.basic_message import Message as RawMessage
 
@@ -16,12 +16,10 @@ from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, reading
-from qt_events.rabbitmq.handling.envelope import KEY, REASON, TYPE, body_of, record_from
+from qt_events.rabbitmq.messages.envelope import KEY, REASON, TYPE, body_of, record_from
 from qt_events.rabbitmq.publishing.requests import PublishRequest
+from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.trust import Provenance
-
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
 
 T = TypeVar("T")
 
@@ -40,8 +38,8 @@ class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
     name before, and in those that were made known.
     """
 
-    def __init__(self, bus: "CeleryEventBus") -> None:
-        self._bus = bus
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         # Subscriptions of other processes, for AMQP cannot list queues.
         self._known: dict[str, None] = {}
 
@@ -52,20 +50,22 @@ class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
     @property
     def known(self) -> Sequence[str]:
         """Names of the subscriptions that are scanned unless one is named."""
-        return list({**dict.fromkeys(each.name for each in self._bus.subscriptions), **self._known})
+        return list(
+            {**dict.fromkeys(each.name for each in self._runtime.subscriptions), **self._known}
+        )
 
     @asynccontextmanager
     async def scan(self, subscription: str | None) -> AsyncIterator[Scan[RawMessage]]:
         """See DeadLetterOperations."""
         with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
             ask = partial(_ask, thread)
-            pass_ = reading(for_errands(self._bus.app), self._bus.topology)
+            pass_ = reading(for_errands(self._runtime.app), self._runtime.topology)
             reader = await ask(pass_.__enter__)
             try:
                 names = self.known if subscription is None else [subscription]
                 await ask(partial(reader.begin, names, must_exist=subscription is not None))
                 self.make_known(names)
-                yield _BrokerScan(self._bus, reader, ask)
+                yield _BrokerScan(self._runtime, reader, ask)
             finally:
                 # Errors are the caller's or have their names already. If cancelled here, the thread
                 # is waited for.
@@ -79,8 +79,8 @@ async def _ask(thread: ThreadPoolExecutor, question: Callable[[], T]) -> T:
 class _BrokerScan(Scan[RawMessage]):
     """Drives a Reader in its thread."""
 
-    def __init__(self, bus: "CeleryEventBus", reader: Reader, ask: Callable[..., Any]) -> None:
-        self._bus, self._reader, self._ask = bus, reader, ask
+    def __init__(self, runtime: Runtime, reader: Reader, ask: Callable[..., Any]) -> None:
+        self._runtime, self._reader, self._ask = runtime, reader, ask
         self._exists: dict[str, bool] = {}  # by queue
         self._asking = asyncio.Lock()
         self.total = reader.total
@@ -95,13 +95,13 @@ class _BrokerScan(Scan[RawMessage]):
 
     def _held(self, subscription: str, raw: RawMessage) -> _Held:
         """Keep the headers that its way vouches for, and read its record from them."""
-        provenance = Provenance(self._bus.topology, subscription, subscription)
+        provenance = Provenance(self._runtime.topology, subscription, subscription)
         believed = provenance.believed(raw.delivery_info, raw.headers or {})
         raw.properties["application_headers"] = {REASON: "forged"} if believed is None else believed
         return HeldDeadLetter(_record(subscription, raw), raw)
 
     async def check(self, held: _Held) -> None:
-        queue = self._bus.topology.queue(self._key(held))
+        queue = self._runtime.topology.queue(self._key(held))
         async with self._asking:
             if queue not in self._exists:
                 self._exists[queue] = await self._ask(partial(self._reader.exists, queue))
@@ -115,12 +115,12 @@ class _BrokerScan(Scan[RawMessage]):
     async def send_back(self, held: _Held) -> None:
         record = held.record
         message = Message(record.body, record.properties, {TYPE: record.event_type})
-        served = self._bus.subscriptions.get(record.subscription)
-        with self._bus.outstanding.expecting(
+        served = self._runtime.subscriptions.get(record.subscription)
+        with self._runtime.outstanding.expecting(
             record.event_id, (served,) if served is not None else ()
         ):
-            await self._bus.publisher.ask(
-                PublishRequest(self._bus.topology.redeliver, self._key(held), message)
+            await self._runtime.publisher.ask(
+                PublishRequest(self._runtime.topology.redeliver, self._key(held), message)
             )
 
     def _key(self, held: _Held) -> str:
@@ -130,9 +130,9 @@ class _BrokerScan(Scan[RawMessage]):
         serves the broadcast, the key is its own.
         """
         name = held.record.subscription
-        served = self._bus.subscriptions.get(name)
+        served = self._runtime.subscriptions.get(name)
         if served is not None:
-            return self._bus.declarations.key(served)
+            return self._runtime.declarations.key(served)
         key = (held.receipt.headers or {}).get(KEY)
         if isinstance(key, str) and key not in {"", name}:
             message = (

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from celery import signals
 from celery.worker import state
@@ -16,10 +16,8 @@ from celery.worker.consumer import Consumer
 
 from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
 from qt_events.rabbitmq.connection.connections import LOST
-from qt_events.rabbitmq.handling.attempt import SubscriptionTask
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
-from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.celery_request import (
     REVOKED,
     monitors_of,
@@ -27,7 +25,8 @@ from qt_events.rabbitmq.pools.celery_request import (
     take_revocation,
     tell_it_goes_on,
 )
-from qt_events.rabbitmq.worker.task_events import TaskEvents
+from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
+from qt_events.rabbitmq.pools.task_events import TaskEvents
 
 logger = logging.getLogger("qt_events")
 
@@ -59,7 +58,7 @@ def _not_served(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
 def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
     """How messages of this task are taken over this connection: what Celery would do for a Request, and no more."""
     monitors = monitors_of(task, consumer)
-    survived = task.bus.serving.survived
+    survived = task.runtime.survived
     pool, hostname = consumer.pool, consumer.hostname
 
     def arrive(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
@@ -85,6 +84,13 @@ def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
         pool.admit(delivery)
 
     return arrive
+
+
+class Admits(Protocol):
+    """A pool that takes deliveries."""
+
+    def admit(self, delivery: "Delivery") -> None:
+        """Queue a delivery in its subscription's lane."""
 
 
 class Delivery:
@@ -134,7 +140,7 @@ class Delivery:
         None, _tell_over, doc="Celery sets it after reconnecting, for what is held by then."
     )
 
-    def execute_using_pool(self, pool: AsyncioPool, **_: Any) -> None:
+    def execute_using_pool(self, pool: Admits, **_: Any) -> None:
         """Celery's way of saying: go."""
         pool.admit(self)
 
@@ -243,10 +249,10 @@ class Delivery:
             "worker_pid": self.worker_pid,
         }
 
-    def cancel(self, pool: AsyncioPool, signal: Any = None, *, emit_retry: bool = True) -> None:
+    def cancel(self, pool: object, signal: Any = None, *, emit_retry: bool = True) -> None:
         """After a lost connection: the handler goes on, the broker delivers the event again."""
 
-    def terminate(self, pool: AsyncioPool, signal: Any = None) -> None:  # noqa: ARG002
+    def terminate(self, pool: object, signal: Any = None) -> None:  # noqa: ARG002
         """`revoke --terminate`: no process is this handler's alone."""
         tell_it_goes_on(self, self.envelope)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
@@ -19,12 +19,10 @@ from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, begin_attempt, finish_attempt, isolate
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.pools.acks import Acks
+from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
-
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
-    from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
+from qt_events.rabbitmq.runtime import Runtime
 
 logger = logging.getLogger("qt_events")
 
@@ -49,8 +47,8 @@ class AsyncioPool(BasePool):
 
     def on_start(self) -> None:
         """Celery starts the pool."""
-        self.bus: CeleryEventBus = self.app.qt_events_bus
-        callers_loop = self.bus.serving.loop
+        self.runtime: Runtime = self.app.qt_events_runtime
+        callers_loop = self.runtime.loop
         self._own_loop = None if callers_loop else LoopThread()
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
@@ -125,14 +123,14 @@ class AsyncioPool(BasePool):
             self._acks = Acks(channel, self.loop.call_soon)
         return self._acks
 
-    def admit(self, delivery: "Delivery") -> None:
+    def admit(self, delivery: Delivery) -> None:
         """Queue a delivery in its subscription's lane."""
         if threading.get_ident() == getattr(self, "_thread", None):
             self._push(delivery)
         else:  # Celery's own thread, while it sets the consumers up
             self.loop.call_soon_threadsafe(self._push, delivery)
 
-    def _push(self, delivery: "Delivery") -> None:
+    def _push(self, delivery: Delivery) -> None:
         key = (delivery.envelope.subscription, delivery.envelope.quarantined)
         concurrency = 1 if delivery.envelope.quarantined else delivery.task.subscription.concurrency
         lane = self._lanes.get(key)
@@ -143,17 +141,17 @@ class AsyncioPool(BasePool):
         lane.concurrency = concurrency  # another, if it was unsubscribed and subscribed again
         lane.push(delivery)
 
-    def _process(self, delivery: "Delivery") -> Coroutine[Any, Any, None] | None:
+    def _process(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """As a Lane wants it. Most wait for nothing: they are done with when this returns."""
         if delivery.envelope.is_on_trial:
             return self._process_alone(delivery)
         return self._process_when_open(delivery) if self._gate.closed else self._begin(delivery)
 
-    async def _process_when_open(self, delivery: "Delivery") -> None:
+    async def _process_when_open(self, delivery: Delivery) -> None:
         await self._gate.opened()
         await self._handle(delivery)
 
-    async def _process_alone(self, delivery: "Delivery") -> None:
+    async def _process_alone(self, delivery: Delivery) -> None:
         """Nothing else is handled meanwhile, unless it or the others take long: then nobody waits any more."""
         envelope = delivery.envelope
         about = (envelope.subscription, envelope.event_id)
@@ -167,12 +165,12 @@ class AsyncioPool(BasePool):
         ):  # a marked copy is on its way here
             self._gate.reserve(about, _COPY)
 
-    async def _handle(self, delivery: "Delivery") -> None:
+    async def _handle(self, delivery: Delivery) -> None:
         rest = self._begin(delivery)
         if rest is not None:
             await rest
 
-    def _begin(self, delivery: "Delivery") -> Coroutine[Any, Any, None] | None:
+    def _begin(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Handle it as far as that comes without waiting; what is to be awaited for the rest."""
         if delivery.is_void():
             delivery.forget()
@@ -184,12 +182,12 @@ class AsyncioPool(BasePool):
             begun = begin_attempt(
                 envelope,
                 delivery.task.subscription,
-                self.bus,
+                self.runtime,
                 self.executor,
                 is_revoked=delivery.revoked(),
             )
             if isinstance(begun, Done):
-                self.bus.concluded(envelope, begun)
+                self.runtime.concluded(envelope, begun)
         except Exception as error:  # noqa: BLE001  # `_finish` tells of it
             begun = _fails(error)
         if not isinstance(begun, Done):
@@ -197,13 +195,13 @@ class AsyncioPool(BasePool):
         delivery.settle(begun)
         return None
 
-    async def _finish(self, delivery: "Delivery", begun: Begun) -> None:
+    async def _finish(self, delivery: Delivery, begun: Begun) -> None:
         self._gate.enter()
         delivery.goes_on()
         try:
             outcome = await finish_attempt(
                 delivery.envelope,
-                self.bus,
+                self.runtime,
                 begun,
                 is_void=delivery.is_void,
                 on_retry=delivery.tell_retry,
@@ -221,11 +219,11 @@ class AsyncioPool(BasePool):
         finally:
             self._gate.leave()
 
-    def _return(self, delivery: "Delivery") -> None:
+    def _return(self, delivery: Delivery) -> None:
         if delivery.is_void():
             delivery.forget()
         else:
-            self.bus.serving.survived.grant(delivery.envelope)
+            self.runtime.survived.grant(delivery.envelope)
             delivery.give_back()
 
     def give_back(self, subscription: str) -> None:
@@ -305,14 +303,14 @@ class AsyncioPool(BasePool):
                 await self._acquit(delivery)
         self._tell_acks()
 
-    async def _acquit(self, delivery: "Delivery") -> None:
+    async def _acquit(self, delivery: Delivery) -> None:
         """That this process stops is no fault of an event that was handled alone."""
         envelope = delivery.envelope
         if not envelope.trials or envelope.returns:
             return
         try:
             async with asyncio.timeout(_ACQUITTAL):
-                await isolate(envelope, self.bus, envelope.trials - 1)
+                await isolate(envelope, self.runtime, envelope.trials - 1)
         except (BrokerError, BusStateError, TimeoutError) as error:
             logger.info(
                 "%s: event %s is tried once more: %s", delivery.name, envelope.event_id, error
@@ -337,7 +335,7 @@ class AsyncioPool(BasePool):
         return sum(len(lane) + lane.busy for lane in tuple(self._lanes.values()))
 
 
-def _log_return(delivery: "Delivery", error: Exception) -> None:
+def _log_return(delivery: Delivery, error: Exception) -> None:
     """Why an event has no outcome."""
     envelope = delivery.envelope
     if isinstance(error, BusStateError):

@@ -13,10 +13,10 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request, create_request_cls
 
-from qt_events.rabbitmq.handling.attempt import SubscriptionTask
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
+from qt_events.rabbitmq.pools.task_events import TaskEvents
 from qt_events.rabbitmq.topology.queues import ENVELOPE
-from qt_events.rabbitmq.worker.task_events import TaskEvents
 
 logger = logging.getLogger("qt_events")
 
@@ -28,7 +28,7 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
     make = _request_maker(task, app, consumer)
     monitors = monitors_of(task, consumer)
     handle = consumer.on_task_request
-    survived = task.bus.serving.survived
+    survived = task.runtime.survived
 
     def on_message(
         message: kombu.Message, _body: object, ack: Any, reject: Any, callbacks: Any
@@ -151,7 +151,7 @@ class EventRequest(Request):
         error = getattr(
             exc_info.exception, "exc", exc_info.exception
         )  # billiard wraps what comes from a child
-        survived = self.task.bus.serving.survived
+        survived = self.task.runtime.survived
         if isinstance(error, CeleryReject):  # its outcome is not safe, and nobody died of it
             survived.grant(self.envelope)
         elif isinstance(error, WorkerLostError):
@@ -164,7 +164,7 @@ class EventRequest(Request):
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  # Celery's signature
         """Celery tells of a time limit; at the hard one it kills the child."""
         if not soft:
-            self.task.bus.serving.survived.revoke(self.envelope)
+            self.task.runtime.survived.revoke(self.envelope)
         super().on_timeout(soft, timeout)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature

@@ -17,10 +17,10 @@ from amqp.exceptions import ChannelError, FrameSyntaxError, NotFound
 
 from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave
+from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.publishing.confirms import UnconfirmedPublishes
 from qt_events.rabbitmq.publishing.nacks import PAUSE, Nacks
 from qt_events.rabbitmq.publishing.requests import Preparation, PublishRequest, Request
-from qt_events.rabbitmq.topology.declare import is_about_a_publish, topology_error
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.publishing.publisher import Publisher

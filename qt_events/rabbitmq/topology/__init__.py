@@ -2,7 +2,6 @@
 
 names.py          every name and argument
 declare.py        declare, or check that it exists
-difference.py     how a queue differs from its declaration, read from the broker's refusal
 declarations.py   which subscriptions and delay levels are declared already
 queues.py         SubscriptionQueue: the queue names the task
 trust.py          by which way a message came, and what of it is believed

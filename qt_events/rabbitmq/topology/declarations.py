@@ -10,9 +10,9 @@ from amqp import Channel
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.connection.forking import renew_after_fork
+from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest
-from qt_events.rabbitmq.topology.declare import is_about_a_publish
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import Provenance

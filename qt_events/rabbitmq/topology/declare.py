@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from amqp import Channel, spec
-from amqp.exceptions import AccessRefused, ChannelError, NotFound
+from amqp import Channel
+from amqp.exceptions import AccessRefused, NotFound
 
 from qt_events.errors import TopologyError
-from qt_events.rabbitmq.topology.difference import Difference
+from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 
 logger = logging.getLogger("qt_events")
 
@@ -101,21 +101,3 @@ class Declarer:
 
 def _binding(queue: str) -> str:
     return f"-> {queue}"
-
-
-def topology_error(error: ChannelError, about: str) -> TopologyError:
-    """The broker's refusal, in terms of what was being declared: which queue or exchange, and what differs."""
-    if (difference := Difference.from_refusal(error.reply_text)) is not None:
-        what, advice = str(difference), "drain and delete it there, or use another prefix"
-    elif isinstance(error, NotFound):
-        what = f"something it needs is missing on the broker: {error.reply_text}"
-        advice = "it was deleted just now, or this user may not declare it"
-    else:
-        what = f"the broker refused its declaration: {error.reply_text}"
-        advice = "if it stands with other arguments, drain and delete it, or use another prefix"
-    return TopologyError(f"{about}: {what}; {advice}")
-
-
-def is_about_a_publish(error: BaseException | None) -> bool:
-    """Whether the broker closed a channel over a publish, not over a declaration."""
-    return isinstance(error, ChannelError) and error.method_sig == spec.Basic.Publish

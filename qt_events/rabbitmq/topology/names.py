@@ -15,7 +15,8 @@ from amqp.exceptions import ChannelError
 from qt_events.delivery.retry import MAX_DELAY
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
-from qt_events.rabbitmq.topology.declare import Declarer, topology_error
+from qt_events.rabbitmq.connection.refusals import topology_error
+from qt_events.rabbitmq.topology.declare import Declarer
 
 FIRST_LEVEL = 100  # ms; the levels double from here
 NO_DELIVERY_LIMIT = (

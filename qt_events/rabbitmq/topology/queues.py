@@ -14,7 +14,7 @@ from amqp.basic_message import Message as RawMessage
 
 from qt_events.events.cloudevents import MAX_BODY, too_large
 from qt_events.rabbitmq.compat.unreadable import UNREADABLE
-from qt_events.rabbitmq.handling.envelope import (
+from qt_events.rabbitmq.messages.envelope import (
     ATTEMPT,
     FIRST_FAILED,
     RETURNS,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qt_events.rabbitmq.handling.envelope import ATTEMPT, FIRST_FAILED, TYPE
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, TYPE
 from qt_events.rabbitmq.topology.names import Topology
 
 PUBLISHED, RETURNED, BURIED, ASTRAY = "published", "returned", "buried", "astray"

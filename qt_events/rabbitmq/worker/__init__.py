@@ -5,5 +5,5 @@ in_process.py       the worker inside the caller's process
 consumer.py         Celery's consumer, its event loop handed to asyncio
 hub.py              Celery's event loop, stepped by asyncio
 remote_control.py   what a pool cannot do is answered by name
-task_events.py      what monitors are told of tasks (`-E`)
+shutdown.py         whether to stop, and how patiently
 """

@@ -30,14 +30,16 @@ from qt_events.errors import BusStateError, LoginRefusedError, QtEventsError, To
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
 from qt_events.rabbitmq.compat.prefork import remembering
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT
-from qt_events.rabbitmq.handling.attempt import is_plain
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_delivery import Arrivals
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import check_options, pool_name
+from qt_events.rabbitmq.pools.subscription_task import is_plain
+from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.hub import HandedOverHub
+from qt_events.rabbitmq.worker.serving import Serving
 
 logger = logging.getLogger("qt_events")
 
@@ -91,23 +93,26 @@ class EventConsumer(Consumer):
         super().__init__(
             *args, **kwargs, without_mingle=True, without_gossip=True
         )  # other steps require them
-        self.bus = self.app.qt_events_bus
+        self.runtime: Runtime = self.app.qt_events_runtime
         self.strategies, self._arrivals = _Strategies(self), Arrivals(self)
         self.selection = self._selection(**(kwargs.get("worker_options") or {}))
-        self._serving = self.bus.serving
+        self._serving: Serving = self.app.qt_events_serving
+        self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
         self.selection.leave_others()
         # An app that the bus made has only tasks that some library gives to every app: nobody would publish to Celery's
         # own queue.
-        if not (self.bus.is_guest and any(is_plain(task) for task in self.app.tasks.values())):
+        if not (
+            self.runtime.settings.app_is_users
+            and any(is_plain(task) for task in self.app.tasks.values())
+        ):
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
     def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
         """From the worker's options. InvalidOptionError if a pattern fits nothing."""
-        return Selection(
-            self.bus, patterns_from(subscriptions, (each.name for each in self.bus.subscriptions))
-        )
+        names = (each.name for each in self.runtime.subscriptions)
+        return Selection(self.runtime, patterns_from(subscriptions, names))
 
     def loop(self, *args: Any) -> None:
         """Celery calls this once a connection, with all consumers made; it returns when the connection ends.
@@ -163,8 +168,8 @@ class EventConsumer(Consumer):
     def _remember_what_is_held(self) -> None:
         """This process lives: that its connection ends is nobody's fault."""
         for request in tuple(state.reserved_requests):
-            if getattr(request.task, "bus", None) is self.bus:
-                self._serving.survived.grant(request.envelope)
+            if getattr(request.task, "runtime", None) is self.runtime:
+                self.runtime.survived.grant(request.envelope)
 
     def on_send_event_buffered(self) -> None:
         """Celery's own tells monitors at its hub's next step: on an idle asyncio pool a quarter of a second later."""
@@ -182,7 +187,7 @@ class EventConsumer(Consumer):
             self._flush_events()
 
     def _maybe_stop(self) -> None:
-        if self._serving.stop_wanted:
+        if self._shutdown.wanted:
             raise WorkerShutdown(0)
 
     def _cancel_from_any_thread(self) -> None:
@@ -201,14 +206,18 @@ class EventConsumer(Consumer):
     async def _finish(self) -> None:
         ignore_errors(self.connection, self._cancel)
         if self.pool.held:
-            logger.info("stopping: %d events to finish within %g s", self.pool.held, self.bus.grace)
+            logger.info(
+                "stopping: %d events to finish within %g s",
+                self.pool.held,
+                self.runtime.settings.grace,
+            )
         idle = (
             not self.pool.serving
         )  # told to stop while it connected: nothing is being handled, all is given back
-        await self.pool.drain(0 if idle or self._must_hurry() else self.bus.grace)
+        await self.pool.drain(0 if idle or self._must_hurry() else self.runtime.settings.grace)
 
     def _must_hurry(self) -> bool:
-        return self._serving.hurry or state.should_terminate not in (None, False)
+        return self._shutdown.hurry or state.should_terminate not in (None, False)
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
 
@@ -225,7 +234,7 @@ class EventConsumer(Consumer):
 
         return take
 
-    def take_up(self, queues: list[SubscriptionQueue]) -> None:
+    def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from the queues of a subscription that is new, or has a new pattern."""
         if isinstance(self.pool, AsyncioPool):
             self.pool.spawn(partial(self._declare_and_consume, queues))
@@ -234,10 +243,10 @@ class EventConsumer(Consumer):
                 queue.declare(channel=self.connection.default_channel)
             self._consume(queues)
 
-    async def _declare_and_consume(self, queues: list[SubscriptionQueue]) -> None:
+    async def _declare_and_consume(self, queues: Sequence[SubscriptionQueue]) -> None:
         """New queues take the broker its time: the publisher's thread waits for them, not this loop."""
         try:
-            await self.bus.declarations.made()
+            await self.runtime.declarations.made()
             for queue in queues:
                 if self.pool.serving:  # else the next connection consumes from all queues there are
                     self._consume([queue])
@@ -251,7 +260,7 @@ class EventConsumer(Consumer):
             self.pool.void()  # py-amqp opens a closed channel again by itself: its tags begin anew, nobody consumes
             self.hub.call_soon(_give_up_connection, error)
 
-    def _consume(self, queues: list[SubscriptionQueue]) -> None:
+    def _consume(self, queues: Sequence[SubscriptionQueue]) -> None:
         if self.task_consumer is None:
             return  # it stops
         for queue in queues:
@@ -269,7 +278,7 @@ class EventConsumer(Consumer):
         finally:
             self.task_consumer.auto_declare = True
 
-    def drop(self, queues: list[SubscriptionQueue]) -> None:
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from them no more, and give back what was taken from them and not begun."""
         for queue in queues:
             if self.task_consumer is not None:
@@ -326,7 +335,7 @@ class EventConsumer(Consumer):
         try:
             super().start()
         except (LoginRefusedError, TopologyError) as error:
-            if self._serving.loop is not None:
+            if self.runtime.loop is not None:
                 raise
             logger.critical("%s: %s", type(error).__name__, error)
             raise WorkerShutdown(EX_FAILURE) from error
@@ -338,7 +347,7 @@ class EventConsumer(Consumer):
 
     def connect(self) -> kombu.Connection:
         """Celery's own, with a name for a refused login; one refused later may be allowed again, so that is retried."""
-        self.bus.topology.ask_again()
+        self.runtime.topology.ask_again()
         try:
             connection = super().connect()
         except (AccessRefused, NotAllowed) as error:
@@ -407,14 +416,14 @@ class EventConsumer(Consumer):
     def _on_connection_refused(
         self, conn: kombu.Connection, error: Exception, interval: float
     ) -> None:
-        self._serving.last_refusal = error
+        self._serving.note_refusal(error)
         logger.warning(
             "worker: no connection to %s (%s), again in %.1f s", conn.as_uri(), error, interval
         )
 
     def _give_up_if_stopping(self) -> None:
         state.maybe_shutdown()
-        if self._serving.stop_wanted:
+        if self._shutdown.wanted:
             raise WorkerShutdown(0)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import kombu.asynchronous
@@ -15,9 +14,8 @@ from celery.worker import WorkController
 from qt_events.errors import BrokerUnreachableError
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
-
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.runtime import Runtime
+from qt_events.rabbitmq.worker.shutdown import Shutdown
 
 logger = logging.getLogger("qt_events")
 
@@ -38,8 +36,10 @@ class _Controller(WorkController):
 class InProcessWorker:
     """Celery's WorkController in a thread of its own, which connects, reconnects and stops; see hub.py for the rest."""
 
-    def __init__(self, bus: "CeleryEventBus") -> None:
-        self._bus, self._serving = bus, bus.serving
+    def __init__(self, runtime: Runtime, shutdown: Shutdown) -> None:
+        self._runtime, self._shutdown = runtime, shutdown
+        #: Why there is no connection.
+        self.last_refusal: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         self.ready = asyncio.Event()
         self.ended = asyncio.Event()
@@ -58,16 +58,16 @@ class InProcessWorker:
             await self._until_ready()
             await self.ended.wait()
         except BaseException:
-            self._serving.hurry = True
+            self._shutdown.hurry = True
             raise
         finally:
-            self._serving.stop_wanted = True
+            self._shutdown.wanted = True
             await self._until_ended()
         if self._error is not None:
             raise self._error
 
     async def _until_ready(self) -> None:
-        timeout = self._bus.publish_timeout
+        timeout = self._runtime.settings.publish_timeout
         waits = [asyncio.create_task(event.wait()) for event in (self.ready, self.ended)]
         try:
             await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -78,22 +78,22 @@ class InProcessWorker:
             raise self._unreachable(timeout)
 
     def _unreachable(self, timeout: float) -> BrokerUnreachableError:
-        where = for_errands(self._bus.app).places
-        why = self._serving.last_refusal or "no answer"
+        where = for_errands(self._runtime.app).places
+        why = self.last_refusal or "no answer"
         return BrokerUnreachableError(
             f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?"
         )
 
     async def _until_ended(self) -> None:
         """Celery's thread needs this loop to end: cancelled or not, wait for it, but not for ever."""
-        deadline = self._loop.time() + self._bus.grace + _LAST_WAIT
+        deadline = self._loop.time() + self._runtime.settings.grace + _LAST_WAIT
         cancelled: asyncio.CancelledError | None = None
         while not self.ended.is_set():
             try:
                 async with asyncio.timeout_at(deadline):
                     await self.ended.wait()
             except asyncio.CancelledError as error:
-                cancelled, self._serving.hurry = error, True
+                cancelled, self._shutdown.hurry = error, True
             except TimeoutError:
                 logger.error(  # noqa: TRY400  # no traceback would say more
                     "the worker's thread has not ended; what it held is given back when the process ends"
@@ -129,11 +129,11 @@ class InProcessWorker:
             kombu.asynchronous.set_event_loop(None)  # else two workers of one process share a hub
             try:
                 return _Controller(
-                    app=self._bus.app,
-                    hostname=f"{self._bus.topology.prefix}-{os.getpid()}-{uuid4().hex[:8]}@{socket.gethostname()}",
+                    app=self._runtime.app,
+                    hostname=f"{self._runtime.topology.prefix}-{os.getpid()}-{uuid4().hex[:8]}@{socket.gethostname()}",
                     pool=AsyncioPool,
-                    concurrency=self._bus.max_workers,
-                    without_heartbeat=not self._bus.app.conf.worker_send_task_events,  # else an exchange for nobody
+                    concurrency=self._runtime.settings.max_workers,
+                    without_heartbeat=not self._runtime.app.conf.worker_send_task_events,  # else an exchange for nobody
                     ready_callback=lambda _: self._tell(self.ready),
                 )
             finally:

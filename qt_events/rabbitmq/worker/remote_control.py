@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from celery.worker.control import Panel, nok, ok
 
 from qt_events.rabbitmq.pools.names import POOLS, pool_name
+from qt_events.rabbitmq.runtime import runtime_of
 
 logger = logging.getLogger("qt_events")
 
@@ -141,7 +142,7 @@ def _guarded(rule: Rule, command: Command) -> Command:
 
 
 def _served(state: Any) -> bool:
-    return getattr(state.app, "qt_events_bus", None) is not None
+    return runtime_of(state.app) is not None
 
 
 def _refusal(rule: Rule, pool: str, why: str) -> Any:

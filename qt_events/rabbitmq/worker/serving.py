@@ -1,74 +1,96 @@
 """Serving: whether, on which pool and loop, and until when this process delivers."""
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BusStateError, NotSupportedError
-from qt_events.rabbitmq.handling.quarantine import SurvivedDeliveries
+from qt_events.rabbitmq.app.configuration import is_eager
+from qt_events.rabbitmq.app.selection import Selection
+from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
+from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker.in_process import InProcessWorker
+from qt_events.rabbitmq.worker.shutdown import Shutdown
 
-if TYPE_CHECKING:
-    from qt_events.rabbitmq.bus import CeleryEventBus
-    from qt_events.rabbitmq.handling.envelope import Envelope
-    from qt_events.rabbitmq.worker.consumer import EventConsumer
+#: Unacknowledged messages that a consumer holds on the asyncio pool, at least.
+_PREFETCH = 100
 
-_PREFETCH = 100  # unacknowledged messages a consumer holds on the asyncio pool, at least
+Take = Callable[[str, int, Envelope], None]
+
+
+class Consumer(Protocol):
+    """Celery's consumer of the worker that runs here; see EventConsumer."""
+
+    pool: Any
+    controller: Any
+    selection: Selection
+    restart_count: int
+
+    def call_soon(self, act: Callable[..., Any], *args: Any) -> Any:
+        """Call it on the thread that owns the worker's connection."""
+
+    def taker(self, subscription: str, channel: Any) -> Take | None:
+        """Return the function that takes a subscription's messages past Celery."""
+
+    def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from the queues of one subscription."""
+
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from them no more."""
 
 
 class Serving:
-    """The delivering side of a bus, in this process: in a worker process, under run_forever(), or not at all."""
+    """Delivering side of a bus in this process: in a worker, under run_forever(), or not at all."""
 
-    def __init__(self, bus: "CeleryEventBus") -> None:
-        self._bus = bus
+    def __init__(self) -> None:
         self._pool_name = "asyncio"
-        self.loop: asyncio.AbstractEventLoop | None = None  #: of run_forever()
-        self.consumer: EventConsumer | None = None  #: of the worker in this process
-        self.worker: InProcessWorker | None = None  #: that run_forever() hosts
-        self.stop_wanted = False
-        self.hurry = False  #: stop at once: give back what is being handled
-        self.survived = SurvivedDeliveries()  #: of events that this process handled alone
-        self.last_refusal: BaseException | None = None  #: why the worker has no connection
+        #: Of the worker in this process.
+        self.consumer: Consumer | None = None
+        #: Hosted by run_forever().
+        self.worker: InProcessWorker | None = None
+        self.shutdown = Shutdown()
         self._eager_stop = asyncio.Event()
 
     # run_forever
 
-    async def run(self) -> None:
+    async def run(self, runtime: Runtime) -> None:
         """See CeleryEventBus.run_forever."""
-        if self.loop is not None:
+        if runtime.loop is not None:
             message = "this bus runs already: one run_forever() a bus"
             raise BusStateError(message)
-        self.loop = asyncio.get_running_loop()
-        self.last_refusal = None
+        runtime.loop = asyncio.get_running_loop()
         try:
-            await (self._wait_for_stop() if self._bus.is_eager else self._host_worker())
+            if is_eager(runtime.app):
+                await self._wait_for_stop()
+            else:
+                await self._host_worker(runtime)
         finally:
-            self.loop = None
-            self.stop_wanted = self.hurry = False
+            runtime.loop = None
+            self.shutdown.forget()
 
     async def _wait_for_stop(self) -> None:
         self._eager_stop = asyncio.Event()
-        if not self.stop_wanted:
+        if not self.shutdown.wanted:
             await self._eager_stop.wait()
 
-    async def _host_worker(self) -> None:
-        self.worker = InProcessWorker(self._bus)
-        self._bus.outstanding.serving = True
+    async def _host_worker(self, runtime: Runtime) -> None:
+        self.worker = InProcessWorker(runtime, self.shutdown)
+        runtime.outstanding.serving = True
         try:
             await self.worker.serve()
         finally:
-            self._bus.outstanding.serving = False
+            runtime.outstanding.serving = False
             self.worker = self.consumer = None
 
-    def stop(self) -> None:
+    def stop(self, runtime: Runtime) -> None:
         """Have `run` finish and return. Safe from any thread."""
-        self.stop_wanted = True
-        if self._bus.is_eager and self.loop is not None:
-            self.loop.call_soon_threadsafe(self._eager_stop.set)
+        self.shutdown.wanted = True
+        if is_eager(runtime.app) and runtime.loop is not None:
+            runtime.loop.call_soon_threadsafe(self._eager_stop.set)
 
     async def ready(self) -> None:
         """Return when the worker that run_forever() hosts consumes, or is over."""
@@ -76,25 +98,35 @@ class Serving:
             await _first(self.worker.ready.wait(), self.worker.ended.wait())
 
     async def until(self, done: Any) -> bool:
-        """Await `done` unless the worker ends first; whether it was done."""
-        assert self.worker is not None  # noqa: S101  # asked for only while it runs
+        """Await `done` unless the worker ends first; return whether it was done."""
+        # Asked for only while the worker runs.
+        assert self.worker is not None  # noqa: S101
         return await _first(done, self.worker.ended.wait()) == 0
 
     # The worker of this process, hosted or not
 
-    def take_part(self, consumer: "EventConsumer") -> None:
-        """A worker begins here. NotSupportedError if its pool cannot serve one of the subscriptions."""
+    def take_part(self, consumer: Consumer) -> None:
+        """Begin with a worker's consumer.
+
+        Raises:
+            NotSupportedError: its pool cannot serve one of the subscriptions.
+        """
         self._pool_name = pool_name(type(consumer.pool))
         for subscription in consumer.selection:
             self.must_serve(subscription.name, broadcast=subscription.broadcast)
         self.consumer = consumer
 
+    def note_refusal(self, error: BaseException) -> None:
+        """Remember why the worker has no connection."""
+        if self.worker is not None:
+            self.worker.last_refusal = error
+
     def serves(self, subscription: Subscription) -> bool:
-        """Whether a worker in this process takes its events: nobody else sees that its queue hears them."""
+        """Tell whether a worker here takes its events: nobody else sees that its queue hears them."""
         return self.consumer is not None and self.consumer.selection.takes(subscription.name)
 
     def must_serve(self, name: str, *, broadcast: bool) -> None:
-        """NotSupportedError if the worker's pool cannot serve such a subscription."""
+        """Raise NotSupportedError if the worker's pool cannot serve such a subscription."""
         left = self.consumer is not None and not self.consumer.selection.takes(name)
         if self._pool_name == "prefork" and broadcast and not left:
             message = (
@@ -104,19 +136,18 @@ class Serving:
             raise NotSupportedError(message)
 
     def prefetch(self, subscription: Subscription) -> int:
-        """Unacknowledged messages that one consumer may hold."""
+        """Return how many unacknowledged messages one consumer may hold."""
         match self._pool_name:
             case "asyncio":
                 return max(_PREFETCH, 2 * subscription.concurrency)
             case "prefork":
                 return max(4 * self._most_children(), subscription.concurrency)
-            case _:  # such a pool takes whatever comes: only the broker can keep to the subscription's concurrency
+            # Such a pool takes all that comes: only the broker can keep to the concurrency.
+            case _:
                 return subscription.concurrency
 
-    def taker(
-        self, subscription: str, channel: Any
-    ) -> "Callable[[str, int, Envelope], None] | None":
-        """What takes its messages that come by this channel, on the asyncio pool; None where Celery does."""
+    def taker(self, subscription: str, channel: Any) -> Take | None:
+        """Return what takes its messages on the asyncio pool; None where Celery does."""
         return None if self.consumer is None else self.consumer.taker(subscription, channel)
 
     def _most_children(self) -> int:
@@ -125,14 +156,19 @@ class Serving:
             getattr(controller, "max_concurrency", 0) or getattr(controller, "concurrency", 1)
         )
 
-    def tell(
-        self,
-        act: "Callable[[EventConsumer, list[SubscriptionQueue]], None]",
-        queues: list[SubscriptionQueue],
-    ) -> None:
-        """Do it on the thread that owns the worker's connection, if a worker runs here."""
+    def take_up(self, subscription: Subscription, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from a subscription's queues, if a worker runs here and serves it."""
+        if self.consumer is None:
+            return
+        if self.consumer.selection.takes(subscription.name):
+            self.consumer.call_soon(self.consumer.take_up, queues)
+        else:
+            self.consumer.selection.leave(subscription)
+
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from them no more, if a worker runs here."""
         if self.consumer is not None:
-            self.consumer.call_soon(act, self.consumer, queues)
+            self.consumer.call_soon(self.consumer.drop, queues)
 
     @property
     def _pool(self) -> AsyncioPool | None:

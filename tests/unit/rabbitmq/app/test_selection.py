@@ -117,7 +117,7 @@ def consumed(bus: CeleryEventBus) -> set[str]:
 
 def test_the_others_are_not_consumed_from(bus: CeleryEventBus) -> None:
     """Neither a subscription's queue nor its quarantine."""
-    selection = Selection(bus, ("desk",))
+    selection = Selection(bus.runtime, ("desk",))
     selection.leave_others()
     assert [each.name for each in selection] == ["desk.one"]
     assert {name for name in bus.app.amqp.queues.consume_from if name.startswith("qt.")} == {
@@ -134,17 +134,18 @@ def test_the_others_are_declared_but_for_broadcasts(
     monkeypatch.setattr(
         SubscriptionQueue, "declare", lambda queue, channel: declared.append(queue.name)
     )
-    Selection(bus, ("desk",)).declare_others(object())
+    Selection(bus.runtime, ("desk",)).declare_others(object())
     assert declared == ["qt.sub.other"]
 
 
 def test_what_is_subscribed_later_is_served_if_it_was_chosen(bus: CeleryEventBus) -> None:
     """A pattern means what comes too; the rest is left alone."""
     told_of: list[str] = []
-    selection = Selection(bus, ("desk",))
+    selection = Selection(bus.runtime, ("desk",))
     consumer: Any = SimpleNamespace(
         selection=selection,
-        call_soon=lambda act, consumer, queues: told_of.append(queues[0].subscription),
+        call_soon=lambda act, queues: act(queues),
+        take_up=lambda queues: told_of.append(queues[0].subscription),
     )
     selection.leave_others()
     bus.serving.consumer = consumer
@@ -158,7 +159,7 @@ def test_a_broadcast_that_is_not_chosen_may_be_subscribed_on_prefork(
     bus: CeleryEventBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what a worker serves must be possible on its pool."""
-    consumer: Any = SimpleNamespace(selection=Selection(bus, ("desk",)))
+    consumer: Any = SimpleNamespace(selection=Selection(bus.runtime, ("desk",)))
     monkeypatch.setattr(bus.serving, "consumer", consumer)
     monkeypatch.setattr(bus.serving, "_pool_name", "prefork")
     bus.serving.must_serve("told", broadcast=True)

@@ -9,7 +9,7 @@ import pytest
 from celery.worker import state
 
 from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 

@@ -8,7 +8,7 @@ from celery import Celery
 from celery.concurrency.base import BasePool
 from celery.exceptions import InvalidTaskError
 
-from qt_events.rabbitmq.handling.quarantine import SurvivedDeliveries
+from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.pools.celery_request import EventRequest, strategy
 
 
@@ -24,9 +24,9 @@ def test_a_plain_task_message_for_a_subscription_is_refused() -> None:
         pool=BasePool(), event_dispatcher=None, on_task_request=print, hostname="h", app=None,
         connection_errors=(), channel_errors=(),
     )  # fmt: skip
-    bus = SimpleNamespace(serving=SimpleNamespace(survived=SurvivedDeliveries()))
+    runtime = SimpleNamespace(survived=SurvivedDeliveries())
     task: Any = SimpleNamespace(
-        name="audit", acks_late=True, bus=bus, time_limit=None, soft_time_limit=None
+        name="audit", acks_late=True, runtime=runtime, time_limit=None, soft_time_limit=None
     )
     handle = strategy(task, Celery(set_as_current=False), consumer)
     message: Any = SimpleNamespace(headers={"task": "audit", "id": "x"})

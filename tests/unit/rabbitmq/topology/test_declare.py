@@ -7,7 +7,8 @@ from amqp import spec
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed
 
 from qt_events.errors import TopologyError
-from qt_events.rabbitmq.topology.declare import Declarer, is_about_a_publish
+from qt_events.rabbitmq.connection.refusals import is_about_a_publish
+from qt_events.rabbitmq.topology.declare import Declarer
 
 
 class Channel:

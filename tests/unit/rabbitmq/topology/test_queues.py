@@ -8,7 +8,7 @@ from amqp.basic_message import Message as RawMessage
 
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import MAX_BODY
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.topology.queues import BEGINNING, ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import RETURNED
 

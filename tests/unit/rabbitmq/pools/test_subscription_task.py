@@ -14,9 +14,10 @@ from qt_events.delivery.outcome import Retry as Again
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.events.event import Event
-from qt_events.rabbitmq.handling import attempt as tasks
-from qt_events.rabbitmq.handling.envelope import Envelope
+from qt_events.rabbitmq.handling import attempt
+from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools import handler_thread
+from qt_events.rabbitmq.pools import subscription_task as tasks
 
 ENVELOPE = Envelope("guard", "guard", b'{"n": 1}', {"message_id": "1"}, {}, "it.happened")
 FAILURE = Failure("OSError", "no", "Traceback")
@@ -24,8 +25,8 @@ FAILURE = Failure("OSError", "no", "Traceback")
 
 @pytest.fixture
 def task() -> tasks.SubscriptionTask:
-    bus: Any = SimpleNamespace(app=None)
-    return tasks.task_for(Subscription("guard", print), bus)
+    runtime: Any = SimpleNamespace(app=None)
+    return tasks.task_for(Subscription("guard", print), runtime)
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,14 @@ def test_whatever_goes_wrong_around_an_attempt_the_event_goes_back(
     assert raised.value.requeue
 
 
-class Desk:
-    """A bus, as far as an attempt asks it, and its one subscription on a pool of Celery's."""
+class OneSubscription:
+    """Runtime, as far as an attempt needs it, and its one subscription on a pool of Celery's."""
 
     def __init__(self, handler: Callable[[Event[Any]], object], **options: Any) -> None:
         self.subscription = Subscription("guard", handler, **options)
         self.subscriptions = {"guard": self.subscription}
         self.app = self.watch = None
-        self.slow_after = 1.0
+        self.settings = SimpleNamespace(slow_after=1.0)
         self.outcomes: list[Outcome] = []
         self.made_safe: list[object] = []
         self.task = tasks.task_for(self.subscription, self)  # type: ignore[arg-type]
@@ -70,17 +71,17 @@ class Desk:
 
 @pytest.fixture(autouse=True)
 def made_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def make_safe(_envelope: Envelope, outcome: Outcome, bus: Any) -> None:
-        bus.made_safe.append(outcome)
+    async def make_safe(_envelope: Envelope, outcome: Outcome, runtime: Any) -> None:
+        runtime.made_safe.append(outcome)
 
-    monkeypatch.setattr(tasks, "_make_safe", make_safe)
+    monkeypatch.setattr(attempt, "_make_safe", make_safe)
 
 
 def test_a_sync_handler_is_called_by_the_thread_that_waits_for_it() -> None:
     seen: list[int] = []
-    desk = Desk(lambda _: seen.append(threading.get_ident()))
-    desk.run()
-    assert (seen, desk.outcomes) == ([threading.get_ident()], [Done()])
+    one = OneSubscription(lambda _: seen.append(threading.get_ident()))
+    one.run()
+    assert (seen, one.outcomes) == ([threading.get_ident()], [Done()])
 
 
 def test_what_a_sync_handler_returns_to_be_awaited_is_awaited_on_the_loop() -> None:
@@ -94,10 +95,10 @@ def test_what_a_sync_handler_returns_to_be_awaited_is_awaited_on_the_loop() -> N
     def decorated(event: Event[Any]) -> object:
         return later(event)
 
-    desk = Desk(decorated)
-    desk.run()
+    one = OneSubscription(decorated)
+    one.run()
     assert seen != [threading.get_ident()]
-    assert desk.outcomes == [Done()]
+    assert one.outcomes == [Done()]
 
 
 @pytest.mark.parametrize(
@@ -115,66 +116,66 @@ def test_whatever_a_sync_handler_raises_is_an_outcome(error: BaseException, outc
     def fail(_: Event[Any]) -> None:
         raise error
 
-    desk = Desk(fail)
+    one = OneSubscription(fail)
     with pytest.raises((Retry, tasks.DeliveryFailed)):
-        desk.run()
-    assert desk.made_safe == desk.outcomes
-    assert [type(each).__name__ for each in desk.outcomes] == [outcome]
+        one.run()
+    assert one.made_safe == one.outcomes
+    assert [type(each).__name__ for each in one.outcomes] == [outcome]
 
 
 def test_a_predicate_that_raises_is_an_outcome() -> None:
-    desk = Desk(print, when=lambda event: event.payload["missing"] > 1)
+    one = OneSubscription(print, when=lambda event: event.payload["missing"] > 1)
     with pytest.raises(Retry):
-        desk.run()
-    assert [type(each).__name__ for each in desk.made_safe] == ["Retry"]
+        one.run()
+    assert [type(each).__name__ for each in one.made_safe] == ["Retry"]
 
 
 def test_monitors_know_of_a_retry_before_it_is_on_its_way() -> None:
     """Else another process may be through with it before; a dead letter has no next attempt to be heard of."""
-    desk: Any = Desk(print)
+    one: Any = OneSubscription(print)
     told: list[tuple[Outcome, int]] = []
 
     def tell(retry: Again) -> None:
-        told.append((retry, len(desk.made_safe)))
+        told.append((retry, len(one.made_safe)))
 
     outcomes: list[Outcome] = [Again(1.0, FAILURE), DeadLetter("exhausted", FAILURE)]
     for outcome in outcomes:
-        asyncio.run(tasks.finish_attempt(ENVELOPE, desk, outcome, on_retry=tell))
+        asyncio.run(attempt.finish_attempt(ENVELOPE, one, outcome, on_retry=tell))
     assert told == [(outcomes[0], 0)]
-    assert desk.made_safe == outcomes
+    assert one.made_safe == outcomes
 
 
 def test_monitors_hear_of_no_retry_that_there_will_not_be() -> None:
     """The channel is gone: the broker delivers the event again."""
-    desk: Any = Desk(print)
+    one: Any = OneSubscription(print)
     told: list[Outcome] = []
     asyncio.run(
-        tasks.finish_attempt(
-            ENVELOPE, desk, Again(1.0, FAILURE), is_void=lambda: True, on_retry=told.append
+        attempt.finish_attempt(
+            ENVELOPE, one, Again(1.0, FAILURE), is_void=lambda: True, on_retry=told.append
         )
     )
-    assert (told, desk.made_safe, desk.outcomes) == ([], [], [])
+    assert (told, one.made_safe, one.outcomes) == ([], [], [])
 
 
 def test_what_is_told_to_end_has_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """Billiard ends a child by SystemExit wherever it is: the event is delivered again."""
-    desk = Desk(print)
+    one = OneSubscription(print)
     monkeypatch.setattr(handler_thread, "terminate_handler_fired", lambda: True)
     with pytest.raises(SystemExit):
-        desk.run()
-    assert desk.outcomes == []
+        one.run()
+    assert one.outcomes == []
 
 
 def test_the_soft_time_limit_never_strikes_between_a_handler_and_its_outcome() -> None:
     """Until that is counted and safe, a limit that strikes late is let pass."""
     struck: list[bool] = []
-    desk = Desk(lambda _: None)
+    one = OneSubscription(lambda _: None)
 
     def conclude(*_: object) -> None:
         thread = tasks._handler_thread()  # noqa: SLF001
         thread._on_soft_limit()  # noqa: SLF001
         struck.append(True)
 
-    desk.concluded = conclude  # type: ignore[assignment,method-assign]
-    desk.run()
+    one.concluded = conclude  # type: ignore[assignment,method-assign]
+    one.run()
     assert struck == [True]

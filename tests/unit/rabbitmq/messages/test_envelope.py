@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qt_events.delivery.outcome import DeadLetter, Failure
-from qt_events.rabbitmq.handling.envelope import (
+from qt_events.rabbitmq.messages.envelope import (
     ATTEMPT,
     FIRST_FAILED,
     KEY,

@@ -10,7 +10,7 @@ from celery import Celery
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.connection.connections import BrokerConnection
-from qt_events.rabbitmq.worker.task_events import TaskEvents
+from qt_events.rabbitmq.pools.task_events import TaskEvents
 
 
 class Connected(BrokerConnection):

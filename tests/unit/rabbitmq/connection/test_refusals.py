@@ -2,7 +2,7 @@
 
 import pytest
 
-from qt_events.rabbitmq.topology.difference import Difference
+from qt_events.rabbitmq.connection.refusals import Difference
 
 PRECONDITION = "PRECONDITION_FAILED - inequivalent arg "
 

@@ -1,8 +1,13 @@
-"""Difference: in what a queue or exchange on the broker is not what was declared, read from the broker's refusal."""
+"""Refusals: what the broker says no to, in words: a queue that differs, a declaration, a publish."""
 
 import re
 from dataclasses import dataclass
 from typing import Self
+
+from amqp import spec
+from amqp.exceptions import ChannelError, NotFound
+
+from qt_events.errors import TopologyError
 
 # RabbitMQ 3.10 to 4.x: rabbit_misc:assert_field_equivalence and assert_args_equivalence. It tells the first one only.
 _REFUSAL = re.compile(
@@ -51,3 +56,21 @@ def _value(told: str) -> str | None:
 
 def _shown(value: str | None) -> str:
     return "not set" if value is None else repr(value)
+
+
+def topology_error(error: ChannelError, about: str) -> TopologyError:
+    """The broker's refusal, in terms of what was being declared: which queue or exchange, and what differs."""
+    if (difference := Difference.from_refusal(error.reply_text)) is not None:
+        what, advice = str(difference), "drain and delete it there, or use another prefix"
+    elif isinstance(error, NotFound):
+        what = f"something it needs is missing on the broker: {error.reply_text}"
+        advice = "it was deleted just now, or this user may not declare it"
+    else:
+        what = f"the broker refused its declaration: {error.reply_text}"
+        advice = "if it stands with other arguments, drain and delete it, or use another prefix"
+    return TopologyError(f"{about}: {what}; {advice}")
+
+
+def is_about_a_publish(error: BaseException | None) -> bool:
+    """Whether the broker closed a channel over a publish, not over a declaration."""
+    return isinstance(error, ChannelError) and error.method_sig == spec.Basic.Publish
