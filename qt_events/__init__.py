@@ -56,7 +56,8 @@ from qt_events.errors import (
     UnroutableError,
     UsageError,
 )
-from qt_events.events.event import Event, current_event
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
 from qt_events.events.payload import Payload
 from qt_events.events.quantum_trader import (
     HealthStatus,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
-from qt_events.events.event import Event, current_event
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

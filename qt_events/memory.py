@@ -30,7 +30,8 @@ from qt_events.delivery.subscription import (
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
-from qt_events.events.event import Event, checked_event, current_attempt, current_event
+from qt_events.events.current import checked_event, current_attempt, current_event
+from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 
 logger = logging.getLogger("qt_events")

@@ -7,7 +7,7 @@ from typing import Any
 
 from qt_events.delivery.attempts import Attempts
 from qt_events.delivery.outcome import DeadLetter
-from qt_events.events.event import new_id
+from qt_events.events.attributes import new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

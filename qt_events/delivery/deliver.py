@@ -21,7 +21,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Failure, Outcome, Retry
 from qt_events.delivery.retry import GiveUp, RetryAfter
 from qt_events.delivery.subscription import EventHandler, Subscription
-from qt_events.events.event import Event, bind_attempt
+from qt_events.events.current import bind_attempt
+from qt_events.events.event import Event
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TextIO, get_args
 
 from qt_events.errors import InvalidOptionError
-from qt_events.events.event import current_attempt
+from qt_events.events.current import current_attempt
 from qt_events.logs.formatters import FIELDS, FORMATTERS, LogFormat
 
 FORMAT_VARIABLE: Final = "QT_LOG_FORMAT"

@@ -22,7 +22,8 @@ from qt_events.errors import (
     UnroutableError,
 )
 from qt_events.events.cloudevents import encode
-from qt_events.events.event import Event, checked_event, current_event
+from qt_events.events.current import checked_event, current_event
+from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.app.registration import Registration, lasting_name

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from qt_events.errors import InvalidEventError, InvalidPatternError, InvalidPayloadError, UsageError
-from qt_events.events.event import Event, new_id
+from qt_events.events.attributes import new_id
+from qt_events.events.event import Event
 
 
 def test_an_event_is_made_positionally() -> None:
@@ -47,7 +48,7 @@ def test_ids_are_unique_and_sorted_by_time() -> None:
 def test_forked_processes_draw_different_ids() -> None:
     """A child process does not repeat the ids of its parent."""
     program = """
-import os, qt_events.events.event as e
+import os, qt_events.events.attributes as e
 e.new_id()
 read, write = os.pipe()
 if os.fork() == 0:

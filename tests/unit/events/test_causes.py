@@ -1,6 +1,7 @@
 """Causes: what is published while an event is handled names it, and goes on with its story."""
 
-from qt_events.events.event import Event, correlated, current_event, handled
+from qt_events.events.current import correlated, current_event, handled
+from qt_events.events.event import Event
 
 
 def test_what_is_published_while_handling_is_caused_by_it() -> None:
