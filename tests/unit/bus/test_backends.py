@@ -97,7 +97,7 @@ def test_an_unknown_option_is_refused_by_name(url: str, option: str, backend: st
 
 
 def test_a_package_adds_a_scheme_by_its_entry_points(install: Install) -> None:
-    """Its class gets the URL and the options; unknown ones are refused as with our own classes."""
+    """The class gets the URL and the options; unknown ones are refused as with our own classes."""
     schemes = {"pigeon": "pigeons:PigeonBus", "pigeon+tls-1.2": "pigeons:PigeonBus"}
     install("qt-events-pigeons", schemes, "pigeons", BUS)
     for url in ("pigeon://loft", "PIGEON+tls-1.2://loft"):
@@ -122,7 +122,7 @@ def test_a_backend_may_take_any_option(install: Install) -> None:
 
 
 def test_the_error_of_an_unknown_scheme_lists_the_schemes(install: Install) -> None:
-    """Those of other packages too."""
+    """Schemes of other packages are listed too."""
     install("qt-events-pigeons", {"pigeon": "pigeons:PigeonBus"})
     with pytest.raises(
         InvalidUrlError, match=r"URL kafka://\.\.\.: .*: amqp, amqps, memory, pigeon$"
@@ -143,7 +143,7 @@ def test_the_error_of_an_unknown_scheme_lists_the_schemes(install: Install) -> N
 def test_a_broken_entry_point_is_reported_with_its_package(
     install: Install, value: str, text: str, why: str
 ) -> None:
-    """Only to those who ask for its scheme."""
+    """Users of other schemes do not notice it."""
     install("qt-events-pigeons", {"pigeon": value}, "pigeons", text)
     with pytest.raises(BackendError, match=f"package qt-events-pigeons, which .*{why}") as caught:
         create_event_bus("pigeon://loft")

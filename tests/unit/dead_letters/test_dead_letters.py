@@ -103,7 +103,7 @@ def test_groups_are_by_subscription_reason_and_exception() -> None:
 
 
 def test_forged_reasons_cannot_fill_the_memory() -> None:
-    """Beyond `MOST` groups the others are one."""
+    """All groups beyond `MOST` are one."""
     groups = DeadLetterGroups()
     for number in range(DeadLetterGroups.MOST + 50):
         groups.add(letter(number, reason=f"forged {number}"))
@@ -120,7 +120,7 @@ async def test_list_returns_the_oldest_whatever_their_order() -> None:
 
 
 async def test_several_are_found_in_one_scan() -> None:
-    """They are sent back in the order of their ids in the call."""
+    """Sending back follows the order of the ids in the call."""
     box = Shelf([letter(number) for number in range(10)])
     assert await box.retry_many(["d7", "d2", "d7"]) == 2
     assert (box.sent, box.scans) == (["d7", "d2"], 1)
@@ -128,7 +128,7 @@ async def test_several_are_found_in_one_scan() -> None:
 
 
 async def test_a_scan_reports_its_progress() -> None:
-    """It goes through all there are, also if only the first one is asked for."""
+    """Every dead letter is scanned, also if only the first one is asked for."""
     box = Shelf([letter(number) for number in range(2 * BATCH + 1)])
     reported: list[tuple[int, int]] = []
     total = len(box.lying)
@@ -294,7 +294,7 @@ async def test_a_pace_is_even_and_bounds_what_is_in_hand(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), "5", True])
 async def test_a_rate_is_a_number_over_zero(rate: Any) -> None:
-    """Anything else is a named error, before the scan begins."""
+    """Other values are a named error, before the scan begins."""
     box = Shelf([letter(1)])
     with pytest.raises(InvalidOptionError, match="rate="):
         await box.retry_all("s", rate=rate)

@@ -20,8 +20,8 @@ def record(attempts: Attempts) -> DeadLetterRecord:
     return record_of(OUTCOME, attempts, **EVENT)
 
 
-def test_it_has_every_detail_of_event_outcome_and_attempts() -> None:
-    """And the host, for an operator of many."""
+def test_a_record_has_every_detail_of_event_outcome_and_attempts() -> None:
+    """Records name the host too, for there are many."""
     first = datetime(2026, 1, 2, tzinfo=UTC)
     made = asdict(record(Attempts(3, first)))
     assert made.items() >= {

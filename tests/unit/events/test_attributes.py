@@ -1,4 +1,4 @@
-"""An event's attributes: given as in the reference, filled in, or refused by name."""
+"""Attributes of an event: given as in the reference, filled in, or refused by name."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from qt_events.events.event import Event
 
 
 def test_an_event_is_made_positionally() -> None:
-    """Event(type, timestamp, payload) works as in the reference, and a naive time is read as UTC."""
+    """Event(type, timestamp, payload) works as in the reference; a naive time is read as UTC."""
     event = Event("my.event", datetime(2026, 1, 2, 3, 4, 5), {"data": "test"})
     assert event.type == "my.event"
     assert event.timestamp == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -22,13 +22,13 @@ def test_an_event_is_made_positionally() -> None:
 
 
 def test_another_timezone_becomes_utc() -> None:
-    """A time with another offset is the same moment, told in UTC."""
+    """A time with another offset is the same moment in UTC."""
     event = Event("my.event", datetime(2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))))
     assert event.timestamp.isoformat() == "2026-01-02T01:00:00+00:00"
 
 
-def test_everything_but_the_type_may_be_left_out() -> None:
-    """What is left out gets a default: now, an empty payload, a UUIDv7, its own id as correlation id."""
+def test_every_argument_but_the_type_has_a_default() -> None:
+    """Defaults are now, an empty payload, a UUIDv7, and its id as correlation id."""
     before = datetime.now(UTC)
     event = Event("my.event")
     assert before <= event.timestamp <= datetime.now(UTC)
@@ -100,7 +100,7 @@ def test_a_wrong_type_is_refused(event_type: Any) -> None:
 
 
 def test_errors_of_usage_are_value_errors() -> None:
-    """Whoever catches ValueError catches a usage error too."""
+    """A program that catches ValueError catches a usage error too."""
     with pytest.raises(ValueError):
         Event("")
     assert issubclass(InvalidPayloadError, UsageError)
