@@ -21,7 +21,6 @@ from qt_events.errors import (
     InvalidUrlError,
     UnroutableError,
 )
-from qt_events.events.cloudevents import encode
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
@@ -30,6 +29,7 @@ from qt_events.rabbitmq.app.registration import Registration, lasting_name
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
+from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.pools.subscription_task import task_for
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
@@ -191,9 +191,9 @@ class CeleryEventBus(Hosted):
         self._count_published(event, mandatory=mandatory, routed=routed)
 
     def _request(self, event: Event[Any]) -> PublishRequest:
-        message = encode(event)
+        content = to_amqp(event)
         return PublishRequest(
-            self.topology.events, event.type, message, first=self.declarations, must_route=False
+            self.topology.events, event.type, content, first=self.declarations, must_route=False
         )
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:

@@ -21,9 +21,9 @@ from qt_events.errors import (
     PoisonError,
     TypeMismatchError,
 )
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
 
@@ -149,9 +149,9 @@ async def finish_attempt(
 
 async def isolate(envelope: Envelope, runtime: Runtime, trials: int) -> None:
     """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
-    message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
+    content = Content(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
     await runtime.publisher.ask(
-        PublishRequest(runtime.topology.quarantined, envelope.subscription, message)
+        PublishRequest(runtime.topology.quarantined, envelope.subscription, content)
     )
 
 
@@ -190,14 +190,14 @@ async def _make_safe(envelope: Envelope, outcome: Outcome, runtime: Runtime) -> 
         case Retry(delay=delay):
             await runtime.publisher.ask(_delayed(envelope, delay, runtime))
         case DeadLetter():
-            message = Message(envelope.body, envelope.carried(), envelope.record_headers(outcome))
+            content = Content(envelope.body, envelope.carried(), envelope.record_headers(outcome))
             await runtime.publisher.ask(
-                PublishRequest(runtime.topology.dead_letters, envelope.subscription, message)
+                PublishRequest(runtime.topology.dead_letters, envelope.subscription, content)
             )
 
 
 def _delayed(envelope: Envelope, delay: float, runtime: Runtime) -> PublishRequest:
     exchange, _ = runtime.topology.level(delay)
     properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
-    message = Message(envelope.body, properties, envelope.retry_headers())
-    return PublishRequest(exchange, envelope.key, message, first=runtime.declarations.level(delay))
+    content = Content(envelope.body, properties, envelope.retry_headers())
+    return PublishRequest(exchange, envelope.key, content, first=runtime.declarations.level(delay))
