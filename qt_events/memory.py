@@ -15,11 +15,12 @@ from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.dead_letters.record import now
 from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.clock import Clock, LoopClock, Timer
-from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog, begin
+from qt_events.delivery.deliver import begin
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Observer
-from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Outcome, Retry
+from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import (
     EventHandler,
@@ -291,7 +292,7 @@ class InMemoryEventBus(Hosted):
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
         else:
-            self.stats.outcome(subscription.name, event.type, outcome)
+            self.stats.count_outcome(subscription.name, event.type, outcome)
         if self.observer is not None:
             self.observer.concluded(
                 Attempt(event.id, event.type, subscription.name, attempt, outcome)
@@ -306,17 +307,18 @@ class InMemoryEventBus(Hosted):
         self._capacity.leave()
 
     def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
-        """Whether it is to be tried again, which is seen to; and to its burial, if it failed for good."""
+        """Keep a dead letter; set the timer of a retry, and return True if there is one."""
         event, subscription, open_, attempt, first_failed = delivery
-        match outcome:
-            case Retry(delay=delay):
-                again = (event, subscription, open_, attempt + 1, first_failed or now())
-                waiting = _Waiting(again, self._clock.time() + delay)
-                self._waiting_retries.add(waiting)
-                self._set_timer(waiting)
-            case DeadLetter():
-                self.dead_letters.add(event, subscription, outcome, attempt, first_failed)
-        return isinstance(outcome, Retry)
+        follows = consequences(outcome)
+        if follows.dead_letter is not None:
+            self.dead_letters.add(event, subscription, follows.dead_letter, attempt, first_failed)
+        if follows.again_after is None:
+            return False
+        again = (event, subscription, open_, attempt + 1, first_failed or now())
+        waiting = _Waiting(again, self._clock.time() + follows.again_after)
+        self._waiting_retries.add(waiting)
+        self._set_timer(waiting)
+        return True
 
     def _set_timer(self, waiting: _Waiting) -> None:
         delay = max(0.0, waiting.due - self._clock.time())

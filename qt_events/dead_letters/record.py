@@ -45,7 +45,7 @@ def words(outcome: DeadLetter) -> dict[str, str]:
     """The fields of a record that the outcome tells."""
     failure = outcome.failure
     return {
-        "reason": outcome.reason,
+        "reason": outcome.reason.value,
         "exception_type": failure.exception_type,
         "message": failure.message,
         "traceback": failure.traceback,

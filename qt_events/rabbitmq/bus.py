@@ -9,9 +9,9 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.record import DeadLetters
-from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.middleware import Observer
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
 from qt_events.delivery.subscriptions import Subscriptions

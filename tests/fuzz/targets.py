@@ -10,7 +10,7 @@ from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import FrameSyntaxError
 
-from qt_events.delivery.outcome import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure
 from qt_events.errors import InvalidPayloadError, MessageError
 from qt_events.events.cloudevents import Message, decode, encode
 from qt_events.rabbitmq.compat.basic_publish import frames
@@ -33,7 +33,9 @@ REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)  # as frames()
 DELIVER = "sLbss"  # consumer tag, delivery tag, redelivered, exchange, routing key
 SUBSCRIPTION = "fuzz"
 PROVENANCE = Provenance(Topology("qt"), SUBSCRIPTION, SUBSCRIPTION)
-FAILED = DeadLetter("exhausted", Failure("OSError", "no \ud800", "Traceback ..." * 3_000))
+FAILED = DeadLetter(
+    DeadLetterReason.EXHAUSTED, Failure("OSError", "no \ud800", "Traceback ..." * 3_000)
+)
 QUEUE = SubscriptionQueue(
     "qt.sub.fuzz",
     subscription=SUBSCRIPTION,
@@ -128,7 +130,7 @@ def _outcome(envelope: Envelope) -> tuple[str, DeadLetter]:
     try:
         envelope.event()
     except MessageError as error:
-        return _kind(error), DeadLetter("undecodable", Failure.of(error))
+        return _kind(error), DeadLetter(DeadLetterReason.UNDECODABLE, Failure.of(error))
     return "decoded", FAILED
 
 

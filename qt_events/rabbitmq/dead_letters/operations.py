@@ -13,6 +13,7 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import Scan
+from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.connection.connections import for_errands
@@ -112,7 +113,9 @@ class _BrokerScan(Scan[Letter]):
             Provenance(self._runtime.topology, taken.subscription, taken.subscription),
         )
         believed = provenance.believed(raw.delivery_info, raw.headers or {})
-        raw.properties["application_headers"] = {REASON: "forged"} if believed is None else believed
+        raw.properties["application_headers"] = (
+            {REASON: DeadLetterReason.FORGED.value} if believed is None else believed
+        )
         return taken
 
     async def check(self, held: Letter) -> None:

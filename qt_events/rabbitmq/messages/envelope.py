@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.record import DeadLetterRecord, now, words
-from qt_events.delivery.outcome import DeadLetter
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
@@ -208,7 +208,7 @@ def record_from(
         subscription=subscription,
         event_id=_line(headers.get("qt-event-id") or message_id),
         event_type=_key(headers.get(TYPE)) or death.routing_key or routing_key,
-        reason=_text(headers.get(REASON)) or death.reason or "unknown",
+        reason=_text(headers.get(REASON)) or death.reason or DeadLetterReason.UNKNOWN.value,
         attempts=_count(headers.get(ATTEMPT)),
         exception_type=_line(headers.get("qt-exception-type")),
         message=_text(headers.get("qt-message")),

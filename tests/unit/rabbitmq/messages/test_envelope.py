@@ -9,7 +9,7 @@ from amqp.basic_message import Message as RawMessage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qt_events.delivery.outcome import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure
 from qt_events.rabbitmq.messages.envelope import (
     ATTEMPT,
     FIRST_FAILED,
@@ -70,7 +70,7 @@ def envelope(headers: dict[str, Any] | None = None, **changes: Any) -> Envelope:
 
 
 def dead(message: str = "no", traceback: str = "Traceback ...") -> DeadLetter:
-    return DeadLetter("exhausted", Failure("OSError", message, traceback))
+    return DeadLetter(DeadLetterReason.EXHAUSTED, Failure("OSError", message, traceback))
 
 
 @pytest.mark.parametrize(
