@@ -18,13 +18,13 @@ from qt_events.delivery.clock import Clock, LoopClock, Timer
 from qt_events.delivery.deliver import begin
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import (
     EventHandler,
-    Predicate,
     Subscription,
     name_of,
     pattern_of,
@@ -201,23 +201,13 @@ class InMemoryEventBus(Hosted):
 
     # Subscribe
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus. Lambdas and local functions get a name with a number."""
-        options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
-        pattern = pattern_of(event_type)
-        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), **options)
+        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), options)
 
     def _name_for(self, handler: EventHandler) -> str:
+        """Return a name for a handler; lambdas and local functions get a number."""
         existing = self._subscriptions.of(handler)
         if existing is not None:
             return existing.name

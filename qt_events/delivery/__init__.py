@@ -1,7 +1,9 @@
 """Delivery: who wants an event, how a handler is called, and what follows from its outcome.
 
 subscription.py    one subscriber: name, handler, patterns and options
+options.py         the options of subscribe(), as they were given
 subscriptions.py   a bus's subscribers, by name, by handler, by what they hear
+base_bus.py        what is the same on every backend: subscribe()
 component.py       a part of a program with a broker user of its own
 deliver.py         one attempt: the only place that calls a handler
 outcome.py         how an attempt ended, and everything that follows from it

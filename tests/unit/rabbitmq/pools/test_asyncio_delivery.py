@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from celery.worker import state
 
-from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Done, Failure, Retry, consequences
+from qt_events.delivery.outcome import (
+    DeadLetter,
+    DeadLetterReason,
+    Done,
+    Failure,
+    Retry,
+    consequences,
+)
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
