@@ -23,6 +23,7 @@ from qt_events.delivery.component import Component
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import (
+    BackendError,
     BackpressureError,
     BrokerBlockedError,
     BrokerError,
@@ -55,7 +56,8 @@ from qt_events.errors import (
     UnroutableError,
     UsageError,
 )
-from qt_events.events.event import Event, current_event
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
 from qt_events.events.payload import Payload
 from qt_events.events.quantum_trader import (
     HealthStatus,
@@ -86,6 +88,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NO_RETRY",
+    "BackendError",
     "BackpressureError",
     "BrokerBlockedError",
     "BrokerError",

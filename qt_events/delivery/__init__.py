@@ -7,6 +7,7 @@ base_bus.py        what is the same on every backend: subscribe()
 component.py       a part of a program with a broker user of its own
 deliver.py         one attempt: the only place that calls a handler
 outcome.py         how an attempt ended, and everything that follows from it
+attempts.py        which attempt is next, and when the first one failed
 retry.py           RetryPolicy: again, when, or never
 slow_handlers.py   reports of handlers that take long
 lane.py            events that wait for one subscription in this process

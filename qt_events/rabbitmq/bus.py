@@ -8,7 +8,7 @@ import celery
 import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
-from qt_events.dead_letters.record import DeadLetters
+from qt_events.dead_letters.interface import DeadLetters
 from qt_events.delivery.middleware import Observer
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
@@ -23,7 +23,8 @@ from qt_events.errors import (
     UnroutableError,
 )
 from qt_events.events.cloudevents import encode
-from qt_events.events.event import Event, checked_event, current_event
+from qt_events.events.current import checked_event, current_event
+from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.app.registration import Registration, lasting_name

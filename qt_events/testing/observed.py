@@ -7,7 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters.record import DeadLetterRecord, DeadLetters, OnScan
+from qt_events.dead_letters.interface import DeadLetters, OnScan
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.renamed import renamed_option
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.subscription import EventHandler, Subscription
@@ -178,6 +180,7 @@ class _LookedAt:
         """See DeadLetters."""
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
+    @renamed_option("on_look", "on_scan")
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
@@ -186,6 +189,7 @@ class _LookedAt:
             async for record in records:
                 yield self._expect(record)
 
+    @renamed_option("on_look", "on_scan")
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:

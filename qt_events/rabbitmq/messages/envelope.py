@@ -8,7 +8,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.dead_letters.record import DeadLetterRecord, now, words
+from qt_events.dead_letters.record import DeadLetterRecord, record_of
+from qt_events.delivery.attempts import Attempts
 from qt_events.delivery.outcome import DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import decode
@@ -91,9 +92,9 @@ class Envelope:
         return self.quarantined and (self.returns > 0 or self.trials > 0)
 
     @property
-    def first_failed(self) -> datetime | None:
-        """When its first attempt failed."""
-        return _time(self.headers.get(FIRST_FAILED))
+    def attempts(self) -> Attempts:
+        """Which attempt this is, and when the first one failed."""
+        return Attempts(self.attempt, _time(self.headers.get(FIRST_FAILED)))
 
     @property
     def event_id(self) -> str:
@@ -123,37 +124,32 @@ class Envelope:
         return _carried(self.properties)
 
     def retry_headers(self) -> dict[str, Any]:
-        """The headers of the next attempt."""
-        return {
-            ATTEMPT: self.attempt + 1,
-            TYPE: self.event_type,
-            FIRST_FAILED: (self.first_failed or now()).isoformat(),
-        }
+        """Return the headers of the next attempt."""
+        return self._headers_of(self.attempts.after_failure())
 
     def quarantine_headers(self, trials: int = 0) -> dict[str, Any]:
-        """The headers of the same attempt, in quarantine, about to be handled alone for the `trials`th time."""
-        first = self.first_failed
-        return {
-            ATTEMPT: self.attempt,
-            TYPE: self.event_type,
-            **({FIRST_FAILED: first.isoformat()} if first else {}),
-            **({TRIAL: trials} if trials else {}),
-        }
+        """Return the headers of the same attempt in quarantine, to be handled alone.
+
+        `trials` counts how often it has been handled alone.
+        """
+        return {**self._headers_of(self.attempts), **({TRIAL: trials} if trials else {})}
+
+    def _headers_of(self, attempts: Attempts) -> dict[str, Any]:
+        first = attempts.first_failed
+        times = {FIRST_FAILED: first.isoformat()} if first is not None else {}
+        return {ATTEMPT: attempts.next, TYPE: self.event_type, **times}
 
     def record(self, outcome: DeadLetter) -> DeadLetterRecord:
-        """The dead letter that this becomes."""
-        failed = now()
-        return DeadLetterRecord(
+        """Return the dead letter that this becomes."""
+        return record_of(
+            outcome,
+            self.attempts,
             subscription=self.subscription,
             event_id=self.event_id,
             event_type=self.event_type,
-            attempts=self.attempt,
-            first_failed=self.first_failed or failed,
-            last_failed=failed,
             body=self.body,
             whole=self.size <= len(self.body),
             properties=self.carried(),
-            **words(outcome),
         )
 
     def record_headers(self, outcome: DeadLetter) -> dict[str, Any]:
@@ -202,7 +198,7 @@ def record_from(
 ) -> DeadLetterRecord:
     """The dead letter in a message of a dead-letter queue; what the broker put there says so in x-death."""
     death = _death(headers)
-    failed = _time(headers.get("qt-last-failed")) or death.time or now()
+    failed = _time(headers.get("qt-last-failed")) or death.time or datetime.now(UTC)
     message_id = properties.get("message_id")
     return DeadLetterRecord(
         subscription=subscription,

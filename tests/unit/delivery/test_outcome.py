@@ -41,8 +41,12 @@ def test_consequences_of_each_outcome(outcome: Outcome, expected: Consequences) 
 @pytest.mark.parametrize("outcome", get_args(Outcome), ids=lambda outcome: outcome.__name__)
 def test_every_outcome_has_a_counter_in_stats(outcome: type[Outcome]) -> None:
     """An outcome that is counted nowhere would be lost in silence."""
-    made = {Done: Done(), Retry: Retry(1, FAILURE), DeadLetter: EXHAUSTED}[outcome]
-    assert getattr(Stats(), consequences(made).counter) == {}
+    made: dict[type, Outcome] = {
+        Done: Done(),
+        Retry: Retry(1, FAILURE),
+        DeadLetter: EXHAUSTED,
+    }
+    assert getattr(Stats(), consequences(made[outcome]).counter) == {}
 
 
 def test_the_values_of_the_reasons_are_those_on_the_wire() -> None:

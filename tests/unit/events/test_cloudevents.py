@@ -66,16 +66,17 @@ def test_the_body_is_a_cloud_event() -> None:
     }
 
 
-def test_what_an_event_does_not_say_is_left_out() -> None:
-    """Without a cause or a trace there is no such attribute: CloudEvents has no null."""
+def test_attributes_without_a_value_are_left_out() -> None:
+    """CloudEvents has no null: an event without cause and trace has no such attributes."""
     document = json.loads(encode(Event("unit.codec")).body)
     assert set(document) == {
-        "specversion", "id", "source", "type", "time", "datacontenttype", "correlationid", "dataversion", "data"
+        "specversion", "id", "source", "type", "time", "datacontenttype", "correlationid",
+        "dataversion", "data",
     }  # fmt: skip
 
 
 def test_the_properties_repeat_what_tools_show() -> None:
-    """AMQP properties carry id, type, whole seconds, source, correlation id, content type, persistence."""
+    """Id, type, whole seconds, source, correlation id, content type and persistence are there."""
     message = encode(an_event())
     assert message.properties == {
         "message_id": "id-1",
@@ -90,8 +91,8 @@ def test_the_properties_repeat_what_tools_show() -> None:
     assert message.headers == {}
 
 
-def test_round_trip() -> None:
-    """What is encoded is decoded to an equal event of the same class."""
+def test_an_event_round_trips() -> None:
+    """Decoding returns an equal event of the same class."""
     typed = PolicyUpdatedEvent.create(
         risk_mode="NORMAL",
         allowed_strategies=[],
@@ -116,7 +117,7 @@ def test_any_time_round_trips_to_the_microsecond(moment: datetime) -> None:
 # Against the CloudEvents SDK
 
 
-def test_the_sdk_reads_what_is_sent() -> None:
+def test_the_sdk_reads_our_events() -> None:
     """The CloudEvents SDK parses our body in structured mode and sees every attribute."""
     event = an_event()
     message = encode(event)
@@ -137,7 +138,7 @@ def test_the_sdk_reads_what_is_sent() -> None:
     }
 
 
-def test_what_the_sdk_writes_is_read() -> None:
+def test_events_of_the_sdk_are_read() -> None:
     """A structured CloudEvent from the SDK becomes our event."""
     attributes = {
         "id": "sdk-1",
@@ -165,7 +166,7 @@ def test_what_the_sdk_writes_is_read() -> None:
 
 
 def test_the_sdk_reads_every_event_that_can_be_made() -> None:
-    """Our envelope holds for payloads and times of all kinds."""
+    """Payloads and times of all kinds are read."""
     for moment in (
         None,
         datetime(1970, 1, 1),
@@ -181,8 +182,8 @@ def test_the_sdk_reads_every_event_that_can_be_made() -> None:
 # Liberal
 
 
-def test_a_cloud_event_may_leave_out_what_the_specification_does_not_require() -> None:
-    """Without time, data and extensions the event is of now, empty, the first of its story."""
+def test_optional_attributes_of_cloudevents_are_optional() -> None:
+    """An event without time, data and extensions is of now, empty, and a root."""
     before = datetime.now(UTC)
     event = decode(cloud_event(data=...), CLOUD, "unit.codec")
     assert before <= event.timestamp <= datetime.now(UTC)
@@ -190,7 +191,7 @@ def test_a_cloud_event_may_leave_out_what_the_specification_does_not_require() -
 
 
 def test_unknown_extensions_are_ignored() -> None:
-    """A CloudEvent with attributes of others is read."""
+    """A CloudEvent with attributes of other libraries is read."""
     assert decode(cloud_event(partitionkey="x", subject="y"), CLOUD, "unit.codec").id == "i"
 
 
@@ -208,7 +209,7 @@ def test_a_content_type_may_have_parameters_and_capitals(content_type: str) -> N
 
 
 def test_plain_json_is_a_payload() -> None:
-    """A JSON object from any producer is a payload; the properties fill the envelope."""
+    """Properties give id, time, source and correlation id."""
     properties = {
         **PLAIN,
         "message_id": "m",
@@ -228,8 +229,8 @@ def test_plain_json_is_a_payload() -> None:
 
 
 @pytest.mark.parametrize("properties", [{}, {"content_type": None}, {"content_type": ""}, PLAIN])
-def test_plain_json_needs_no_properties_at_all(properties: dict[str, Any]) -> None:
-    """Without properties a JSON object is read; its id comes from key, timestamp and body, so repeats have the same."""
+def test_plain_json_needs_no_properties(properties: dict[str, Any]) -> None:
+    """The id is made of key, timestamp and body, so a repeated message has the same."""
     first, again = (decode(b'{"a": 1}', properties, "unit.codec") for _ in range(2))
     assert (first.payload, first.source) == ({"a": 1}, "qt_events")
     assert first.id == again.id
@@ -294,7 +295,7 @@ def test_amqp_libraries_may_give_the_timestamp_as_a_datetime() -> None:
     ],
 )
 def test_a_body_that_is_no_event_is_refused_with_its_reason(body: bytes, why: str) -> None:
-    """A CloudEvent that breaks the specification, or that no event can be made of, is a DecodeError that says why."""
+    """A CloudEvent that breaks the specification, or makes no event, is a DecodeError."""
     with pytest.raises(DecodeError, match=re.escape(why)):
         decode(body, CLOUD, "unit.codec")
 
@@ -303,7 +304,7 @@ def test_a_body_that_is_no_event_is_refused_with_its_reason(body: bytes, why: st
     "content_type", ["text/plain", "application/x-python-serialize", "application/cloudevents+avro"]
 )
 def test_another_content_type_is_refused(content_type: str) -> None:
-    """What is no JSON is not even looked at."""
+    """Bodies that are no JSON by their content type are not parsed."""
     with pytest.raises(DecodeError, match="content type"):
         decode(b"{}", {"content_type": content_type}, "unit.codec")
 
@@ -332,19 +333,19 @@ def test_a_timestamp_property_that_is_no_time_is_refused(timestamp: Any) -> None
     ],
 )
 def test_a_body_that_claims_another_encoding_is_refused(properties: dict[str, Any]) -> None:
-    """It is not misread as UTF-8, even where that would be JSON too."""
+    """Reading it as UTF-8 could give other JSON."""
     with pytest.raises(DecodeError, match="only UTF-8"):
         decode(cloud_event(), properties, "unit.codec")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF-8", "us-ascii", "binary", ""])
-def test_the_ways_to_say_utf_8_are_read(encoding: str) -> None:
+def test_all_names_of_utf_8_are_read(encoding: str) -> None:
     """kombu writes `utf-8` or `binary`."""
     assert decode(b"{}", {**PLAIN, "content_encoding": encoding}, "unit.codec").payload == {}
 
 
-def test_what_is_no_json_by_its_content_type_is_not_parsed() -> None:
-    """A pickle is refused as one."""
+def test_a_pickle_is_refused_by_its_content_type() -> None:
+    """The error names the content type."""
     with pytest.raises(DecodeError, match="content type"):
         decode(b"\x80\x04", {"content_type": "application/x-python-serialize"}, "unit.codec")
 
@@ -357,7 +358,7 @@ def test_a_key_with_a_lone_surrogate_is_refused() -> None:
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-00:01"])
 def test_a_time_that_no_datetime_holds_in_utc_is_refused(time: str) -> None:
-    """Its year would be 0 or 10000."""
+    """The year would be 0 or 10000."""
     with pytest.raises(DecodeError, match="years 1 to 9999"):
         decode(cloud_event(time=time), CLOUD, "unit.codec")
 
@@ -367,7 +368,7 @@ def test_the_last_of_two_values_for_a_key_counts() -> None:
     assert decode(b'{"a": 1, "a": 2}', PLAIN, "unit.codec").payload == {"a": 2}
 
 
-def test_an_error_is_no_longer_than_it_is_useful() -> None:
+def test_errors_are_short() -> None:
     """A megabyte in an attribute is not a megabyte in the log."""
     with pytest.raises(DecodeError) as caught:
         decode(cloud_event(id="x" * 10**6), CLOUD, "unit.codec")
@@ -388,7 +389,7 @@ def test_commas_in_a_text_are_no_values() -> None:
     assert decode(json.dumps(payload).encode(), PLAIN, "unit.codec").payload == payload
 
 
-def test_as_many_wrong_values_as_fit_are_counted_not_listed() -> None:
+def test_very_many_wrong_values_are_counted_not_listed() -> None:
     """A dead letter's message is for reading."""
     data = json.loads(encode(Event("unit.codec")).body)["data"] | {
         "allowed_strategies": [1] * 100_000
@@ -405,8 +406,8 @@ class Box(Payload):
 class BoxEvent(Event[Box], type="unit.box"): ...
 
 
-def test_a_payload_of_models_that_nests_too_deep_is_refused_when_it_is_encoded() -> None:
-    """By name: its depth is not looked at before."""
+def test_models_that_nest_too_deep_are_refused_when_encoded() -> None:
+    """Models in models are not measured when the event is made."""
     box = Box()
     for _ in range(300):
         box = Box(inside=box)
@@ -415,7 +416,7 @@ def test_a_payload_of_models_that_nests_too_deep_is_refused_when_it_is_encoded()
 
 
 def test_a_type_other_than_the_routing_key_is_refused() -> None:
-    """Whoever may publish one type cannot forge another."""
+    """A producer that may publish one type cannot forge another."""
     with pytest.raises(TypeMismatchError, match=r"'unit\.codec'.*'unit\.other'"):
         decode(cloud_event(), CLOUD, "unit.other")
 
@@ -436,7 +437,7 @@ def test_a_payload_that_does_not_fit_its_class_is_refused() -> None:
 
 
 def test_an_unknown_version_of_a_known_type_is_refused() -> None:
-    """A newer producer's version that this process has no class for is not guessed at."""
+    """A version of a newer producer is not read as another one."""
     with pytest.raises(DecodeError, match="version"):
         decode(cloud_event(type="policy.updated", dataversion=99), CLOUD, "policy.updated")
 
@@ -490,10 +491,10 @@ content_types = st.sampled_from([CONTENT_TYPE, "application/json", None]) | any_
 
 @PATIENT
 @given(bodies, properties, content_types, st.just("unit.codec") | st.just("policy.updated") | texts)
-def test_only_message_errors_come_out_of_decode(
+def test_decode_raises_message_errors_only(
     body: bytes, given_: dict[str, Any], content_type: Any, key: str
 ) -> None:
-    """Whatever a message holds, decode gives an event of the routing key's type or a MessageError."""
+    """Any message is an event of the routing key's type, or a MessageError."""
     try:
         event = decode(body, {**given_, "content_type": content_type}, key)
     except MessageError:
@@ -504,7 +505,7 @@ def test_only_message_errors_come_out_of_decode(
 
 @PATIENT
 @given(bodies)
-def test_what_is_decoded_can_be_sent_on(body: bytes) -> None:
+def test_a_decoded_event_can_be_encoded(body: bytes) -> None:
     """An event that was read can be written and read again, equal."""
     try:
         event = decode(body, CLOUD, "unit.codec")
@@ -518,7 +519,7 @@ def test_a_message_is_body_properties_headers() -> None:
     assert Message(b"", {}).headers == {}
 
 
-def test_an_event_that_no_consumer_would_read_is_refused_when_it_is_encoded() -> None:
-    """Here the publisher can still do something about it; at the consumer it would be a dead letter."""
+def test_an_event_that_consumers_would_not_read_is_refused_when_encoded() -> None:
+    """The publisher can still change it; at a consumer it would be a dead letter."""
     with pytest.raises(InvalidPayloadError, match="more than 16777216 are not read"):
         encode(Event("too.big", payload={"data": "x" * MAX_BODY}))

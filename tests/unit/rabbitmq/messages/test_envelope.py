@@ -129,7 +129,7 @@ def test_the_first_failure_is_kept_through_retries() -> None:
 
 def test_a_time_without_a_zone_is_utc() -> None:
     """Else comparing records would raise."""
-    assert envelope({FIRST_FAILED: "2026-01-02T00:00:00"}).first_failed == datetime(
+    assert envelope({FIRST_FAILED: "2026-01-02T00:00:00"}).attempts.first_failed == datetime(
         2026, 1, 2, tzinfo=UTC
     )
 
