@@ -311,7 +311,7 @@ class InMemoryEventBus(Hosted):
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
         if follows.again_after is None:
             return False
-        again = (event, subscription, open_, attempts.after_failure())
+        again = (event, subscription, open_, attempts.after(follows))
         waiting = _Waiting(again, self._clock.time() + follows.again_after)
         self._waiting_retries.add(waiting)
         self._set_timer(waiting)

@@ -66,6 +66,6 @@ class Eager:
             follows = consequences(outcome)
             if follows.again_after is None:
                 break
-            attempts = attempts.after_failure()
+            attempts = attempts.after(follows)
         if follows.dead_letter is not None:
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)

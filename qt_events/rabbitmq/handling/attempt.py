@@ -202,7 +202,8 @@ def _unreadable(envelope: Envelope, error: MessageError) -> DeadLetter:
 async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime) -> None:
     """Publish a copy for the next attempt, or for an operator. BrokerError."""
     if follows.again_after is not None:
-        await runtime.publisher.ask(_delayed(envelope, follows.again_after, runtime))
+        headers = envelope.retry_headers(follows)
+        await runtime.publisher.ask(_delayed(envelope, follows.again_after, headers, runtime))
     if follows.dead_letter is not None:
         headers = envelope.record_headers(follows.dead_letter)
         message = Message(envelope.body, envelope.carried(), headers)
@@ -210,8 +211,10 @@ async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime
         await runtime.publisher.ask(PublishRequest(dead_letters, envelope.subscription, message))
 
 
-def _delayed(envelope: Envelope, delay: float, runtime: Runtime) -> PublishRequest:
+def _delayed(
+    envelope: Envelope, delay: float, headers: dict[str, Any], runtime: Runtime
+) -> PublishRequest:
     exchange, _ = runtime.topology.level(delay)
     properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
-    message = Message(envelope.body, properties, envelope.retry_headers())
+    message = Message(envelope.body, properties, headers)
     return PublishRequest(exchange, envelope.key, message, first=runtime.declarations.level(delay))

@@ -10,7 +10,7 @@ from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
 from qt_events.delivery.attempts import Attempts
-from qt_events.delivery.outcome import DeadLetter, DeadLetterReason
+from qt_events.delivery.outcome import Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
@@ -123,9 +123,9 @@ class Envelope:
         """The properties that every copy keeps."""
         return _carried(self.properties)
 
-    def retry_headers(self) -> dict[str, Any]:
+    def retry_headers(self, follows: Consequences) -> dict[str, Any]:
         """Return the headers of the next attempt."""
-        return self._headers_of(self.attempts.after_failure())
+        return self._headers_of(self.attempts.after(follows))
 
     def quarantine_headers(self, trials: int = 0) -> dict[str, Any]:
         """Return the headers of the same attempt in quarantine, to be handled alone.
