@@ -9,6 +9,7 @@ from inspect import Parameter, signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
+from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.events.current import current_event
@@ -143,7 +144,7 @@ def refuse_in_handler() -> None:
         raise BusStateError(message)
 
 
-class Hosted(ABC):
+class Hosted(BaseBus, ABC):
     """A bus that `async with` runs in the background: started at its head, drained and stopped at its end."""
 
     grace: float  #: seconds that the end gives to what has no outcome yet

@@ -14,15 +14,16 @@ from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.attempts import FIRST, Attempts
 from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.clock import Clock, LoopClock, Timer
-from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog, begin
+from qt_events.delivery.deliver import begin
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Observer
-from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Outcome, Retry
+from qt_events.delivery.options import SubscriptionOptions
+from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import (
     EventHandler,
-    Predicate,
     Subscription,
     name_of,
     pattern_of,
@@ -205,23 +206,13 @@ class InMemoryEventBus(Hosted):
 
     # Subscribe
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus. Lambdas and local functions get a name with a number."""
-        options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
-        pattern = pattern_of(event_type)
-        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), **options)
+        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), options)
 
     def _name_for(self, handler: EventHandler) -> str:
+        """Return a name for a handler; lambdas and local functions get a number."""
         existing = self._subscriptions.of(handler)
         if existing is not None:
             return existing.name
@@ -298,7 +289,7 @@ class InMemoryEventBus(Hosted):
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
         else:
-            self.stats.outcome(subscription.name, event.type, outcome)
+            self.stats.count_outcome(subscription.name, event.type, outcome)
         if self.observer is not None:
             self.observer.concluded(
                 Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
@@ -313,17 +304,18 @@ class InMemoryEventBus(Hosted):
         self._capacity.leave()
 
     def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
-        """Whether it is to be tried again, which is seen to; and to its burial, if it failed for good."""
+        """Keep a dead letter; set the timer of a retry, and return True if there is one."""
         event, subscription, open_, attempts = delivery
-        match outcome:
-            case Retry(delay=delay):
-                again = (event, subscription, open_, attempts.after_failure())
-                waiting = _Waiting(again, self._clock.time() + delay)
-                self._waiting_retries.add(waiting)
-                self._set_timer(waiting)
-            case DeadLetter():
-                self.dead_letters.add(event, subscription.name, outcome, attempts)
-        return isinstance(outcome, Retry)
+        follows = consequences(outcome)
+        if follows.dead_letter is not None:
+            self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
+        if follows.again_after is None:
+            return False
+        again = (event, subscription, open_, attempts.after(follows))
+        waiting = _Waiting(again, self._clock.time() + follows.again_after)
+        self._waiting_retries.add(waiting)
+        self._set_timer(waiting)
+        return True
 
     def _set_timer(self, waiting: _Waiting) -> None:
         delay = max(0.0, waiting.due - self._clock.time())

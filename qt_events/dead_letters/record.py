@@ -63,7 +63,7 @@ def record_of(
         subscription=subscription,
         event_id=event_id,
         event_type=event_type,
-        reason=outcome.reason,
+        reason=outcome.reason.value,
         attempts=attempts.next,
         exception_type=outcome.failure.exception_type,
         message=outcome.failure.message,

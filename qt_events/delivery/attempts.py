@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from qt_events.delivery.outcome import Consequences
+
 
 class Attempts(NamedTuple):
     """Number of the next attempt, and the time at which the first one failed.
@@ -13,6 +15,10 @@ class Attempts(NamedTuple):
 
     next: int = 1
     first_failed: datetime | None = None  #: UTC; None while no attempt has failed
+
+    def after(self, follows: Consequences) -> "Attempts":
+        """Return the count for the next attempt: only one that failed counts."""
+        return self if follows.failure is None else self.after_failure()
 
     def after_failure(self) -> "Attempts":
         """Return the count for the attempt after this one, which has failed just now."""

@@ -9,11 +9,12 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.interface import DeadLetters
-from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.middleware import Observer
+from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.stats import Stats
-from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
+from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
@@ -209,24 +210,14 @@ class CeleryEventBus(Hosted):
 
     # Subscribe
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus. The queue is declared before the next publish of this process, or when a worker starts."""
-        pattern = pattern_of(event_type)
-        options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
+        """Subscribe; before this process's next publish, or a worker's start, declare the queue."""
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name(handler))
-        self.serving.must_serve(name, broadcast=bool(broadcast))
-        subscription = self.subscriptions.add(pattern, handler, name, **options)
+        self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        subscription = self.subscriptions.add(pattern, handler, name, options)
         self._registration.add(task_for(subscription, self.runtime), subscription)
         return subscription
 

@@ -13,7 +13,7 @@ from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.attempts import FIRST
 from qt_events.delivery.deliver import deliver
 from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.outcome import DeadLetter, Retry
+from qt_events.delivery.outcome import consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
@@ -57,13 +57,14 @@ class Eager:
                     watch=self._runtime.watch,
                     slow_after=self._runtime.settings.slow_after,
                 )
-            self._runtime.stats.outcome(subscription.name, event.type, outcome)
+            self._runtime.stats.count_outcome(subscription.name, event.type, outcome)
             if self._runtime.observer is not None:
                 self._runtime.observer.concluded(
                     Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
                 )
-            if not isinstance(outcome, Retry):
+            follows = consequences(outcome)
+            if follows.again_after is None:
                 break
-            attempts = attempts.after_failure()
-        if isinstance(outcome, DeadLetter):
-            self.dead_letters.add(event, subscription.name, outcome, attempts)
+            attempts = attempts.after(follows)
+        if follows.dead_letter is not None:
+            self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)

@@ -10,7 +10,7 @@ from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import FrameSyntaxError
 
-from qt_events.delivery.outcome import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure, Retry, consequences
 from qt_events.errors import InvalidPayloadError, MessageError
 from qt_events.rabbitmq.compat.basic_publish import frames
 from qt_events.rabbitmq.compat.unreadable import guard
@@ -33,7 +33,10 @@ REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)  # as frames()
 DELIVER = "sLbss"  # consumer tag, delivery tag, redelivered, exchange, routing key
 SUBSCRIPTION = "fuzz"
 PROVENANCE = Provenance(Topology("qt"), SUBSCRIPTION, SUBSCRIPTION)
-FAILED = DeadLetter("exhausted", Failure("OSError", "no \ud800", "Traceback ..." * 3_000))
+FAILED = DeadLetter(
+    DeadLetterReason.EXHAUSTED, Failure("OSError", "no \ud800", "Traceback ..." * 3_000)
+)
+RETRIED = consequences(Retry(1.0, FAILED.failure))
 QUEUE = SubscriptionQueue(
     "qt.sub.fuzz",
     subscription=SUBSCRIPTION,
@@ -129,14 +132,14 @@ def _outcome(envelope: Envelope) -> tuple[str, DeadLetter]:
     try:
         envelope.event()
     except MessageError as error:
-        return _kind(error), DeadLetter("undecodable", Failure.of(error))
+        return _kind(error), DeadLetter(DeadLetterReason.UNDECODABLE, Failure.of(error))
     return "decoded", FAILED
 
 
 def _retried(envelope: Envelope) -> None:
     """The next attempt is one more, of the same type."""
     assert 1 <= envelope.attempt <= 1_000_000
-    for headers in (envelope.retry_headers(), envelope.quarantine_headers(1)):
+    for headers in (envelope.retry_headers(RETRIED), envelope.quarantine_headers(1)):
         raw = _round_trip(envelope.body, {**envelope.carried(), "expiration": "100"}, headers)
         assert (raw.headers or {})[ATTEMPT] in {envelope.attempt, envelope.attempt + 1}
 

@@ -12,6 +12,7 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
+from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, reading
@@ -97,7 +98,8 @@ class _BrokerScan(Scan[RawMessage]):
         """Keep the headers that its way vouches for, and read its record from them."""
         provenance = Provenance(self._runtime.topology, subscription, subscription)
         believed = provenance.believed(raw.delivery_info, raw.headers or {})
-        raw.properties["application_headers"] = {REASON: "forged"} if believed is None else believed
+        forged = {REASON: DeadLetterReason.FORGED.value}
+        raw.properties["application_headers"] = forged if believed is None else believed
         return HeldDeadLetter(_record(subscription, raw), raw)
 
     async def check(self, held: _Held) -> None:

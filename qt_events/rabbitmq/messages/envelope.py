@@ -10,7 +10,7 @@ from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
 from qt_events.delivery.attempts import Attempts
-from qt_events.delivery.outcome import DeadLetter
+from qt_events.delivery.outcome import Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
@@ -122,9 +122,9 @@ class Envelope:
         """The properties that every copy keeps."""
         return _carried(self.properties)
 
-    def retry_headers(self) -> dict[str, Any]:
+    def retry_headers(self, follows: Consequences) -> dict[str, Any]:
         """Return the headers of the next attempt."""
-        return self._headers_of(self.attempts.after_failure())
+        return self._headers_of(self.attempts.after(follows))
 
     def quarantine_headers(self, trials: int = 0) -> dict[str, Any]:
         """Return the headers of the same attempt in quarantine, to be handled alone.
@@ -203,7 +203,7 @@ def record_from(
         subscription=subscription,
         event_id=_line(headers.get("qt-event-id") or message_id),
         event_type=_key(headers.get(TYPE)) or death.routing_key or routing_key,
-        reason=_text(headers.get(REASON)) or death.reason or "unknown",
+        reason=_text(headers.get(REASON)) or death.reason or DeadLetterReason.UNKNOWN.value,
         attempts=_count(headers.get(ATTEMPT)),
         exception_type=_line(headers.get("qt-exception-type")),
         message=_text(headers.get("qt-message")),

@@ -7,13 +7,13 @@ from typing import Any
 
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
 from qt_events.delivery.attempts import FIRST, Attempts
-from qt_events.delivery.outcome import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure
 
 EVENT: dict[str, Any] = {
     "subscription": "desk", "event_id": "e1", "event_type": "order.placed", "body": b"{",
     "properties": {"app_id": "shop"}, "whole": False,
 }  # fmt: skip
-OUTCOME = DeadLetter("exhausted", Failure("OSError", "away", "Traceback: here"))
+OUTCOME = DeadLetter(DeadLetterReason.EXHAUSTED, Failure("OSError", "away", "Traceback: here"))
 
 
 def record(attempts: Attempts) -> DeadLetterRecord:

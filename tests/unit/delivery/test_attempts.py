@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from qt_events.delivery.attempts import FIRST
+from qt_events.delivery.outcome import Failure, Retry, consequences
 
 
 def test_the_first_attempt_has_no_failure_before_it() -> None:
@@ -19,3 +20,10 @@ def test_each_failure_counts_and_the_time_of_the_first_one_stays() -> None:
     assert second.first_failed is not None
     assert before <= second.first_failed <= datetime.now(UTC)
     assert third.first_failed == second.first_failed
+
+
+def test_only_a_failure_counts_as_an_attempt() -> None:
+    """An event that comes again without having failed has its number once more."""
+    failed = consequences(Retry(1.0, Failure("OSError", "away")))
+    assert FIRST.after(failed).next == 2
+    assert FIRST.after(failed._replace(failure=None)) == FIRST

@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 from qt_events import EventFieldsFilter, InMemoryEventBus, InvalidOptionError, configure_logging
-from qt_events.delivery.deliver import SlowHandlerLog, deliver
+from qt_events.delivery.deliver import deliver
 from qt_events.delivery.outcome import Done
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
