@@ -6,6 +6,7 @@ The life of an event, and where to read about each part of it:
     events/          Event: typed, validated, immutable; topics; CloudEvents
     delivery/        subscriptions, lanes, deliver(), the outcome, retries
     dead_letters/    what failed for good, and what an operator does with it
+    backend.py       the parts that a backend is made of
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
     logs/            the event that is being handled, on every line that is logged

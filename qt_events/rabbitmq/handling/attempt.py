@@ -21,15 +21,10 @@ from qt_events.delivery.outcome import (
     Failure,
     Outcome,
     consequences,
+    unreadable,
 )
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import (
-    BusStateError,
-    DecodeError,
-    MessageError,
-    PoisonError,
-    TypeMismatchError,
-)
+from qt_events.errors import BusStateError, MessageError, PoisonError
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.properties import Content
@@ -46,11 +41,6 @@ _REVOKED = DeadLetter(
 _POISON = (
     "it came back without an outcome though nothing else was handled beside it: it ends its process"
 )
-_REASONS: dict[type[MessageError], DeadLetterReason] = {
-    DecodeError: DeadLetterReason.UNDECODABLE,
-    TypeMismatchError: DeadLetterReason.MISTYPED,
-    PoisonError: DeadLetterReason.POISON,
-}
 
 
 def _never() -> bool:
@@ -123,7 +113,7 @@ def begin_attempt(
         case NextStep.HANDLE:
             return _begin(envelope, subscription, runtime, executor, expose)
         case NextStep.BURY:
-            return _unreadable(envelope, PoisonError(_POISON))
+            return _refused(envelope, PoisonError(_POISON))
         case NextStep.ISOLATE | NextStep.TRY_ALONE:
             return step
         case _:
@@ -179,7 +169,7 @@ def _begin(
     try:
         event = envelope.event()
     except MessageError as error:
-        return _unreadable(envelope, error)
+        return _refused(envelope, error)
     if not runtime.wants(subscription, event.type):
         return SKIPPED
     return begin(
@@ -192,11 +182,11 @@ def _begin(
     )
 
 
-def _unreadable(envelope: Envelope, error: MessageError) -> DeadLetter:
+def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
     """The handler is not called."""
     message, about = "%s: event %s is a dead letter: %s", (envelope.key, envelope.event_id, error)
     logger.error(message, *about, extra=envelope.log_fields())
-    return DeadLetter(_REASONS[type(error)], Failure.of(error))
+    return unreadable(error)
 
 
 async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime) -> None:
