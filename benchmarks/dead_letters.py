@@ -10,13 +10,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import amqp
 
 from qt_events import CeleryEventBus
-from qt_events.dead_letters.record import DeadLetterRecord, now
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import PrivateBroker
 
@@ -42,7 +43,7 @@ def channel_to(url: str) -> Iterator[amqp.Channel]:
 def publish_dead_letters(url: str, count: int) -> None:
     with channel_to(url) as channel:
         for number in range(count):
-            failed = now()
+            failed = datetime.now(UTC)
             record = DeadLetterRecord(
                 subscription="orders",
                 event_id=f"e{number}",

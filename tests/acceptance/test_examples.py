@@ -54,6 +54,8 @@ def test_every_example_is_run() -> None:
         "07_testing/risk_desk.py",
         "07_testing/test_fleet.py",
         "07_testing/test_policy.py",
+        "08_backend/file_bus.py",  # these two by tests/contract/test_file_backend.py
+        "08_backend/test_file_bus.py",
         "example_usage.py",
     ]
 

@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import amqp
 import pytest
 
-from qt_events.dead_letters.record import DeadLetterRecord, now
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
@@ -46,7 +47,7 @@ class Ended(NamedTuple):
 
 
 def record(number: int) -> DeadLetterRecord:
-    failed = now()
+    failed = datetime.now(UTC)
     return DeadLetterRecord(
         subscription="orders",
         event_id=f"e{number}",

@@ -10,7 +10,7 @@ import pytest
 from amqp.exceptions import AccessRefused
 
 from qt_events import CeleryEventBus, Event, PublishRefusedError, TopologyError
-from qt_events.events.cloudevents import encode
+from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until, until_told
@@ -127,8 +127,8 @@ def test_a_component_may_not(guarded: Guarded, what: str) -> None:
 
 
 def forged(event_type: str, **headers: Any) -> amqp.Message:
-    message = encode(Event(event_type, None, {"forged": True}))
-    return amqp.Message(message.body, application_headers=headers, **message.properties)
+    content = to_amqp(Event(event_type, None, {"forged": True}))
+    return amqp.Message(content.body, application_headers=headers, **content.properties)
 
 
 # Tricks that RabbitMQ permits to a component that may make its own queues. Each one tries to reach

@@ -8,7 +8,7 @@ import pytest
 from amqp.exceptions import AccessRefused
 
 from qt_events import PublishRefusedError
-from qt_events.events.cloudevents import Message
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until_told
@@ -53,7 +53,7 @@ async def test_opprank_may_write_opportunities_and_every_other_type_is_refused_b
     """Every type that any component publishes is tried."""
     with trader.bus(OPPRANK) as bus:
         for event_type in ALL_TYPES:
-            message = Message(b"{}", {"content_type": "application/json"})
+            message = Content(b"{}", {"content_type": "application/json"})
             order = PublishRequest(bus.topology.events, event_type, message, must_route=False)
             if event_type in OWN_TYPES:
                 await bus.publisher.ask(order)

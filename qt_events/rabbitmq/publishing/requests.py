@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from amqp import Channel
 
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.messages.properties import Content
 
 _TURN = 100  # waiters that are told before the rest of their loop has its turn
 
@@ -66,25 +66,25 @@ class Request:
 class PublishRequest(Request):
     """A message for an exchange. Unless `must_route`, it may reach no queue at all."""
 
-    __slots__ = ("exchange", "message", "must_route", "nacks", "routing_key")
+    __slots__ = ("content", "exchange", "must_route", "nacks", "routing_key")
 
     def __init__(
         self,
         exchange: str,
         routing_key: str,
-        message: Message,
+        content: Content,
         *,
         first: Preparation | None = None,
         must_route: bool = True,
     ) -> None:
         super().__init__(first)
-        self.exchange, self.routing_key, self.message = exchange, routing_key, message
+        self.exchange, self.routing_key, self.content = exchange, routing_key, content
         self.must_route = must_route
         self.nacks = 0  #: times that the broker could not store it
 
     def frames(self, channel: int, frame_max: int) -> list[bytes]:
         """As it is written. See basic_publish.frames for what it raises."""
-        return frames(self.exchange, self.routing_key, self.message, channel, frame_max)
+        return frames(self.exchange, self.routing_key, self.content, channel, frame_max)
 
 
 class DeclareRequest(Request):

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 
-from qt_events.events.cloudevents import Message
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.nacks import ANSWER, LONGEST, PAUSE, Nacks
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 
 
 def request(key: str = "load.numbered", deadline: float = math.inf) -> PublishRequest:
-    made = PublishRequest("qt.events", key, Message(b"{}", {}))
+    made = PublishRequest("qt.events", key, Content(b"{}", {}))
     made.deadline = deadline
     return made
 
