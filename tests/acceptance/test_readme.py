@@ -86,7 +86,7 @@ def _remember_buses(monkeypatch: pytest.MonkeyPatch) -> list[CeleryEventBus]:
 
 
 def _registered_by_the_library() -> dict[str, Any]:
-    from qt_events.events import event as events  # noqa: PLC0415
+    from qt_events.events import event as events
 
     return {
         name: {
@@ -175,7 +175,7 @@ def test_worker(line: str, amqp_url: str, keeper: Keeper) -> None:
 )
 def test_dead_letters(line: str, amqp_url: str) -> None:
     """Of Quantum Trader, whose queues stand."""
-    for command in ("qt-events topology declare", line):
+    for command in ("qt-events topology declare --app workers", line):
         program, *args = shlex.split(command)
         environment = {**os.environ, "CELERY_BROKER_URL": amqp_url, "PYTHONPATH": str(ROOT)}
         finished = subprocess.run(
