@@ -213,10 +213,7 @@ def _checked_url(url: str) -> sa.URL:
         message = f"no store for {parsed.drivername!r}: write {_EXAMPLES}"
         raise InvalidStoreUrlError(message)
     if driver == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        message = (
-            "a database in memory would be another one for each connection: name a file, such as "
-            f"{_EXAMPLES}"
-        )
+        message = f"a database in memory would be another one for each connection: name a file, such as {_EXAMPLES}"
         raise InvalidStoreUrlError(message)
     if driver == _POSTGRESQL:
         _must_have_driver()
