@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +26,11 @@ def celery_main(_: list[str]) -> None:
     celery.bin.celery.main()
 
 
-PROGRAMS = {"celery": celery_main, "qt-events": main, "workers": workers.__main__.main}
+PROGRAMS: dict[str, Callable[[list[str]], object]] = {
+    "celery": celery_main,
+    "qt-events": main,
+    "workers": workers.__main__.main,
+}
 PATIENCE = 60.0  # seconds for one command
 
 
