@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
@@ -92,9 +94,17 @@ class Stats:
         self.failed[event_type] += 1
 
     def snapshot(
-        self, *, queue_size: int, handler_types: int, total_handlers: int
+        self,
+        *,
+        queue_size: int,
+        handler_types: int,
+        total_handlers: int,
+        waiting: Mapping[str, int] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """The six keys that every bus has, and `retries`, `dead_letters`, ..., `by_type` and `by_subscription`."""
+        """The six keys that every bus has, and `retries`, `dead_letters`, ..., `by_type` and `by_subscription`.
+
+        `waiting` counts by cause the publishes that have waited for more than a second.
+        """
         with self._lock:
             # Backwards, for the loop goes on counting; dict(...) takes a copy in one step, whatever is added meanwhile.
             delivered = self.delivered + Counter(dict(self.tally.delivered))
@@ -114,6 +124,7 @@ class Stats:
                 "unroutable": self.unroutable.total(),
                 "slow": self.slow.total(),
                 "blocked": self.blocked.total(),
+                "waiting": dict(waiting),
                 "by_type": _table(
                     published=published,
                     dispatched=dispatched,
