@@ -6,6 +6,7 @@ The life of an event, and where to read about each part of it:
     events/          Event: typed, validated, immutable; topics; CloudEvents
     delivery/        subscriptions, lanes, deliver(), the outcome, retries
     dead_letters/    what failed for good, and what an operator does with it
+    backend.py       the parts that a backend is made of
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
     logs/            the event that is being handled, on every line that is logged
@@ -23,6 +24,7 @@ from qt_events.delivery.component import Component
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import (
+    BackendError,
     BackpressureError,
     BrokerBlockedError,
     BrokerError,
@@ -55,7 +57,8 @@ from qt_events.errors import (
     UnroutableError,
     UsageError,
 )
-from qt_events.events.event import Event, current_event
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
 from qt_events.events.payload import Payload
 from qt_events.events.quantum_trader import (
     HealthStatus,
@@ -86,6 +89,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NO_RETRY",
+    "BackendError",
     "BackpressureError",
     "BrokerBlockedError",
     "BrokerError",

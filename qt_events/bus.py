@@ -2,19 +2,23 @@
 
 import asyncio
 import logging
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from importlib import import_module
-from inspect import signature
+from collections.abc import Iterable, Mapping
+from inspect import Parameter, signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
+from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
-from qt_events.errors import BusStateError, InvalidOptionError, InvalidUrlError
-from qt_events.events.event import Event, current_event
+from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters.record import DeadLetters
+    from importlib.metadata import EntryPoint
+
+    from qt_events.dead_letters.interface import DeadLetters
     from qt_events.delivery.retry import RetryPolicy
 
 logger = logging.getLogger("qt_events")
@@ -140,7 +144,7 @@ def refuse_in_handler() -> None:
         raise BusStateError(message)
 
 
-class Hosted(ABC):
+class Hosted(BaseBus, ABC):
     """A bus that `async with` runs in the background: started at its head, drained and stopped at its end."""
 
     grace: float  #: seconds that the end gives to what has no outcome yet
@@ -201,45 +205,86 @@ class Hosted(ABC):
             await runner
 
 
-_BACKENDS = {
-    "memory": ("qt_events.memory", "InMemoryEventBus"),
-    "amqp": ("qt_events.rabbitmq.bus", "CeleryEventBus"),
-    "amqps": ("qt_events.rabbitmq.bus", "CeleryEventBus"),
-}
+GROUP = "qt_events.backends"  #: entry points: the scheme of a URL -> its bus, `module:Class`
+
+_GIVEN_ELSEWHERE = {"url", "app"}  # parameters of a backend that are no options beside a URL
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")  # RFC 3986, 3.1
+_USE = "memory:// or amqp://user:password@host:port/vhost"
 
 
 def create_event_bus(url: str, **options: Any) -> EventBus:
-    """The bus behind a URL: `memory://`, or RabbitMQ at `amqp://user:password@host:port/vhost` (`amqps` for TLS).
+    """Make the bus of a URL: `memory://`, or `amqp://user:password@host:port/vhost` for RabbitMQ.
 
-    `options` are those of the backend's class. Several AMQP URLs joined by `;` name the nodes of a cluster.
+    `amqps` is RabbitMQ over TLS. Several AMQP URLs joined by `;` name the nodes of a cluster. Any
+    package can add a scheme by an entry point of the group `qt_events.backends`. The class that it
+    names is called with the URL and the options; or its classmethod `from_url` is, if it has one.
+
+    Args:
+        url: scheme and address of the backend.
+        options: keyword arguments of the backend's class.
 
     Raises:
         InvalidUrlError: it is malformed, or no backend serves the scheme.
         InvalidOptionError: the backend has no such option, or not with that value.
+        BackendError: the class of the scheme cannot be imported, or two packages claim the scheme.
     """
-    scheme = scheme_of(url)
-    if scheme not in _BACKENDS:
-        shown = f"{scheme}://..." if scheme else f"without a scheme ({type(url).__name__})"
-        # never the whole URL: it may hold a password
-        message = (
-            f"no backend for the URL {shown}: use memory:// or amqp://user:password@host:port/vhost"
-        )
-        raise InvalidUrlError(message)
-    module, name = _BACKENDS[scheme]
-    backend = getattr(import_module(module), name)
-    _must_be_known(options, name, signature(backend).parameters.keys() - {"url", "app"})
-    bus = backend(url, **options) if scheme != "memory" else backend(**options)
-    return cast("EventBus", bus)
+    backend = _backend_of(url)
+    _check_options(options, backend.__name__, signature(backend).parameters)
+    return cast("EventBus", getattr(backend, "from_url", backend)(url, **options))
 
 
-def _must_be_known(options: Iterable[str], backend: str, known: Iterable[str]) -> None:
+def _backend_of(url: object) -> type:
+    # Imported here: programs that construct their bus themselves need no packages' metadata.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    scheme, installed = scheme_of(url), entry_points(group=GROUP)
+    found = installed.select(name=scheme)
+    if not found:
+        raise _no_backend(url, scheme, installed.names)
+    if len({each.value for each in found}) > 1:
+        claims = " and ".join(sorted(f"{_package(each)} ({each.value})" for each in found))
+        message = f"several packages serve {scheme}://: {claims}; uninstall all but one"
+        raise BackendError(message)
+    return _loaded(next(iter(found)))
+
+
+def _no_backend(url: object, scheme: str, schemes: Iterable[str]) -> InvalidUrlError:
+    # Never the whole URL: it may hold a password.
+    shown = f"{scheme}://..." if scheme else f"without a scheme ({type(url).__name__})"
+    known = ", ".join(sorted(schemes)) or "none, so install qt-events again"
+    return InvalidUrlError(
+        f"no backend for the URL {shown}: use {_USE}; schemes there are: {known}"
+    )
+
+
+def _loaded(entry_point: "EntryPoint") -> type:
+    whose = f"{entry_point.name}:// is {entry_point.value} of the package {_package(entry_point)}"
+    try:
+        backend = entry_point.load()
+    except Exception as error:
+        message = f"{whose}, which cannot be imported: {type(error).__name__}: {error}"
+        raise BackendError(message) from error
+    if not isinstance(backend, type):
+        message = f"{whose}, which is no class: its entry point must be `module:Class`"
+        raise BackendError(message)
+    return backend
+
+
+def _package(entry_point: "EntryPoint") -> str:
+    return entry_point.dist.name if entry_point.dist is not None else "(unknown)"
+
+
+def _check_options(options: Iterable[str], backend: str, known: Mapping[str, Parameter]) -> None:
+    if any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
+        return
     for option in options:
-        if option not in known:
-            message = f"{backend} has no option {option!r}; it has {', '.join(sorted(known))}"
+        if option not in known.keys() - _GIVEN_ELSEWHERE:
+            names = ", ".join(sorted(known.keys() - _GIVEN_ELSEWHERE))
+            message = f"{backend} has no option {option!r}; it has {names}"
             raise InvalidOptionError(message)
 
 
 def scheme_of(url: object) -> str:
-    """What stands before ://, even where the rest is malformed; empty if nothing does."""
+    """Return what stands before ://, even where the rest is malformed; "" if nothing does."""
     before, found, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
-    return before.lower() if found and before.replace("+", "").isalnum() else ""
+    return before.lower() if found and _SCHEME.fullmatch(before) else ""

@@ -67,6 +67,10 @@ class InvalidUrlError(UsageError):
     """A URL whose scheme no backend serves, or that is malformed."""
 
 
+class BackendError(UsageError):
+    """A backend that cannot be imported, or a URL scheme that several installed packages serve."""
+
+
 class NotSupportedError(UsageError):
     """Something that this backend or worker pool cannot do, with what to use instead."""
 

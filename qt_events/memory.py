@@ -4,26 +4,26 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import count
 from threading import get_ident
-from typing import Any
+from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.dead_letters.record import now
+from qt_events.delivery.attempts import FIRST, Attempts
 from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.clock import Clock, LoopClock, Timer
-from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog, begin
+from qt_events.delivery.deliver import begin
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Observer
-from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Outcome, Retry
+from qt_events.delivery.options import SubscriptionOptions
+from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import (
     EventHandler,
-    Predicate,
     Subscription,
     name_of,
     pattern_of,
@@ -31,7 +31,8 @@ from qt_events.delivery.subscription import (
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
-from qt_events.events.event import Event, checked_event, current_attempt, current_event
+from qt_events.events.current import checked_event, current_attempt, current_event
+from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 
 logger = logging.getLogger("qt_events")
@@ -46,9 +47,9 @@ class _Open:
     deliveries: int
 
 
-# One event on its way to one subscription; which attempt is next, and when the first one failed. None for _Open: this
-# is its only delivery. A bare tuple, for every event needs one.
-_Delivery = tuple[Event[Any], Subscription, _Open | None, int, datetime | None]
+# One event on its way to one subscription. None for _Open: this is its only delivery. A bare tuple,
+# for every event needs one.
+_Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
 
 
 @dataclass(eq=False, slots=True)
@@ -98,7 +99,7 @@ class InMemoryEventBus(Hosted):
         self.stats = Stats()
         self._tally = self.stats.tally  # of the loop's own thread
         self.observer: Observer | None = None  #: is told what happens here
-        self.dead_letters = DeadLetterStore(self.redeliver)
+        self.dead_letters = DeadLetterStore(self._redeliver)
         self._clock = clock or LoopClock()
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry)
@@ -111,6 +112,11 @@ class InMemoryEventBus(Hosted):
         self._executor: DaemonThreads | None = None
         self._stop_wanted = asyncio.Event()
         self._stop_first = False  # stop() came before run_forever()
+
+    @classmethod
+    def from_url(cls, _url: str, **options: Any) -> Self:
+        """Make the bus of `memory://`. There is nothing to connect to: the options say it all."""
+        return cls(**options)
 
     # Publish
 
@@ -171,7 +177,7 @@ class InMemoryEventBus(Hosted):
         if len(subscriptions) == 1 and self._lanes.thread == get_ident() and self.observer is None:
             # The commonest case by a shorter way: it spares a lock, a look at the thread and an object.
             self._tally.published[event.type] += 1
-            self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, 1, None))
+            self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
             return
         self.stats.count_published(event.type, routed=bool(subscriptions))
         if self.observer is not None:
@@ -190,33 +196,23 @@ class InMemoryEventBus(Hosted):
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         open_ = _Open(len(subscriptions)) if len(subscriptions) > 1 else None
         for subscription in subscriptions:
-            self._lanes.push(subscription, (event, subscription, open_, 1, None))
+            self._lanes.push(subscription, (event, subscription, open_, FIRST))
 
-    async def redeliver(self, event: Event[Any], subscription: Subscription) -> None:
-        """Queue an event for whoever has the subscription's name now, and nobody else, as a first attempt."""
-        served = self._subscriptions.served(subscription.name)
+    async def _redeliver(self, event: Event[Any], subscription: str) -> None:
+        """Queue an event for the subscription of this name only, as a first attempt."""
+        served = self._subscriptions.served(subscription)
         self._capacity.enter_at_once(anyway=True)
         self._hold(event, (served,))
 
     # Subscribe
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus. Lambdas and local functions get a name with a number."""
-        options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
-        pattern = pattern_of(event_type)
-        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), **options)
+        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), options)
 
     def _name_for(self, handler: EventHandler) -> str:
+        """Return a name for a handler; lambdas and local functions get a number."""
         existing = self._subscriptions.of(handler)
         if existing is not None:
             return existing.name
@@ -273,11 +269,13 @@ class InMemoryEventBus(Hosted):
         self._capacity.stop_waiting()
 
     def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
-        event, subscription, _, attempt, _ = delivery
+        event, subscription, _, attempts = delivery
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
-        outcome = begin(event, subscription, attempt, self._executor, self._watch, self.slow_after)
+        outcome = begin(
+            event, subscription, attempts.next, self._executor, self._watch, self.slow_after
+        )
         if outcome is HANDLED or isinstance(outcome, Outcome):
             self._conclude(delivery, outcome)
             return None
@@ -287,14 +285,14 @@ class InMemoryEventBus(Hosted):
         self._conclude(delivery, await outcome)
 
     def _conclude(self, delivery: _Delivery, outcome: Outcome) -> None:
-        event, subscription, open_, attempt, _ = delivery
+        event, subscription, open_, attempts = delivery
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
         else:
-            self.stats.outcome(subscription.name, event.type, outcome)
+            self.stats.count_outcome(subscription.name, event.type, outcome)
         if self.observer is not None:
             self.observer.concluded(
-                Attempt(event.id, event.type, subscription.name, attempt, outcome)
+                Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
             )
         if outcome is not HANDLED and self._comes_again(delivery, outcome):
             return
@@ -306,17 +304,18 @@ class InMemoryEventBus(Hosted):
         self._capacity.leave()
 
     def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
-        """Whether it is to be tried again, which is seen to; and to its burial, if it failed for good."""
-        event, subscription, open_, attempt, first_failed = delivery
-        match outcome:
-            case Retry(delay=delay):
-                again = (event, subscription, open_, attempt + 1, first_failed or now())
-                waiting = _Waiting(again, self._clock.time() + delay)
-                self._waiting_retries.add(waiting)
-                self._set_timer(waiting)
-            case DeadLetter():
-                self.dead_letters.add(event, subscription, outcome, attempt, first_failed)
-        return isinstance(outcome, Retry)
+        """Keep a dead letter; set the timer of a retry, and return True if there is one."""
+        event, subscription, open_, attempts = delivery
+        follows = consequences(outcome)
+        if follows.dead_letter is not None:
+            self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
+        if follows.again_after is None:
+            return False
+        again = (event, subscription, open_, attempts.after(follows))
+        waiting = _Waiting(again, self._clock.time() + follows.again_after)
+        self._waiting_retries.add(waiting)
+        self._set_timer(waiting)
+        return True
 
     def _set_timer(self, waiting: _Waiting) -> None:
         delay = max(0.0, waiting.due - self._clock.time())

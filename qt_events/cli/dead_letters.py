@@ -23,7 +23,7 @@ from qt_events.cli.options import App, AsJson, Prefix, Yes, broker_url, manageme
 from qt_events.errors import InvalidOptionError, InvalidUrlError, NotSupportedError, QtEventsError
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters.record import DeadLetters
+    from qt_events.dead_letters.interface import DeadLetters
 
 T = TypeVar("T")
 

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qt_events.cli.console import wide_console
-from qt_events.dead_letters.record import DeadLetterGroup, DeadLetterGroups, DeadLetterRecord
+from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
+from qt_events.dead_letters.record import DeadLetterRecord
 
 _FIELDS = (
     "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type", "message", "first_failed",

@@ -1,7 +1,4 @@
-"""DeadLetterBox: what an operator does with dead letters, wherever they are kept. See qt_events.dead_letters.
-
-A backend says how its dead letters are looked through, sent back and removed: a Look. All else is here, once.
-"""
+"""DeadLetterOperations: the DeadLetters calls, on top of a backend's own Scan."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -11,30 +8,40 @@ from datetime import datetime
 from heapq import nsmallest
 from typing import Generic
 
-from qt_events.dead_letters.record import (
-    DeadLetterGroup,
-    DeadLetterGroups,
-    DeadLetterRecord,
-    OnProgress,
-    OnScan,
-    OnSkipped,
-    Progress,
+from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
+from qt_events.dead_letters.interface import OnProgress, OnScan, OnSkipped, Progress
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.renamed import renamed_option
+from qt_events.dead_letters.scan import (
+    BATCH,
+    Act,
+    HeldDeadLetter,
+    Pace,
+    R,
+    Scan,
+    Work,
+    check,
+    send_back,
 )
-from qt_events.dead_letters.scan import BATCH, Act, H, Pace, Scan, Work, check, send_back
 from qt_events.errors import QtEventsError, UnknownDeadLetterError
 from qt_events.limits import positive_int
 
 logger = logging.getLogger("qt_events")
 
 _NAMED = 10  # ids in an error's text
+_on_look = renamed_option("on_look", "on_scan")
 
 
-class DeadLetterOperations(ABC, Generic[H]):
-    """See DeadLetters, for all of this."""
+class DeadLetterOperations(ABC, Generic[R]):
+    """Implements DeadLetters, which documents all of it. A backend implements `scan`."""
 
     @abstractmethod
-    def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[H]]:
-        """A pass through a subscription's, or through all. UnknownSubscriptionError if there is no such one."""
+    def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[R]]:
+        """Begin a pass through a subscription's dead letters, or through all.
+
+        Raises:
+            UnknownSubscriptionError: there is no such subscription.
+        """
 
     async def list(
         self, subscription: str | None = None, limit: int = 1000
@@ -48,6 +55,7 @@ class DeadLetterOperations(ABC, Generic[H]):
                     oldest = nsmallest(limit, oldest, key=_age)
         return nsmallest(limit, oldest, key=_age)
 
+    @_on_look
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
@@ -63,6 +71,7 @@ class DeadLetterOperations(ABC, Generic[H]):
                 groups.add(record)
         return groups.sorted()
 
+    @_on_look
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
@@ -73,6 +82,7 @@ class DeadLetterOperations(ABC, Generic[H]):
     async def retry(self, id: str) -> None:
         await self.retry_many([id])
 
+    @_on_look
     async def retry_many(
         self,
         ids: Iterable[str],
@@ -111,6 +121,7 @@ class DeadLetterOperations(ABC, Generic[H]):
     async def discard(self, id: str) -> None:
         await self.discard_many([id])
 
+    @_on_look
     async def discard_many(
         self,
         ids: Iterable[str],
@@ -142,7 +153,7 @@ class DeadLetterOperations(ABC, Generic[H]):
     async def _on_all(
         self,
         subscription: str,
-        act: Act[H] | None,
+        act: Act[R] | None,
         pace: Pace,
         on_progress: OnProgress | None,
         on_skipped: OnSkipped,
@@ -153,16 +164,17 @@ class DeadLetterOperations(ABC, Generic[H]):
         async with self.scan(subscription) as scan:
             left = scan.total if most is None else min(most, scan.total)
             work = Work(scan, act, Progress(left), on_progress, on_skipped)
-            async for batch in scan.batches(
-                pace.batch
-            ):  # all of them: what is left in the middle changes its order
+            # Through all of them, for a queue may change the order of the rest.
+            async for batch in scan.batches(pace.batch):
                 await work.on(batch[:left], pace, keep=keep)
                 left = max(0, left - len(batch))
         return work.progress.done
 
 
-async def _batches(scan: Scan[H], on_scan: OnScan | None) -> AsyncGenerator[Sequence[H], None]:
-    """All of them; who wants to know is told how far it is."""
+async def _batches(
+    scan: Scan[R], on_scan: OnScan | None
+) -> AsyncGenerator[Sequence[HeldDeadLetter[R]], None]:
+    """Yield all of them, and report the progress."""
     seen = 0
     async for batch in scan.batches(BATCH):
         seen += len(batch)
@@ -171,21 +183,31 @@ async def _batches(scan: Scan[H], on_scan: OnScan | None) -> AsyncGenerator[Sequ
         yield batch
 
 
-async def _found(scan: Scan[H], ids: Iterable[str], on_scan: OnScan | None) -> Sequence[H]:
-    """Those with these ids, in their order. Looks through all: what is left in the middle would change its order."""
+async def _found(
+    scan: Scan[R], ids: Iterable[str], on_scan: OnScan | None
+) -> Sequence[HeldDeadLetter[R]]:
+    """Return those with these ids, in their order.
+
+    Goes through all dead letters, for a queue may change the order of the rest.
+    """
     wanted = dict.fromkeys(ids)
-    found: dict[str, H] = {}
+    found: dict[str, HeldDeadLetter[R]] = {}
     async for batch in _batches(scan, on_scan):
         for held in batch:
             if held.record.id in wanted:
                 found.setdefault(held.record.id, held)
     if missing := [each for each in wanted if each not in found]:
-        named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED]) + (
-            ", ..." if missing[_NAMED:] else ""
-        )
-        message = f"there is no dead letter {named} among {scan.total}; list() shows those there are. Nothing was done"
-        raise UnknownDeadLetterError(message)
+        raise _unknown(missing, scan.total)
     return [found[each] for each in wanted]
+
+
+def _unknown(missing: Sequence[str], total: int) -> UnknownDeadLetterError:
+    named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED])
+    more = ", ..." if missing[_NAMED:] else ""
+    return UnknownDeadLetterError(
+        f"there is no dead letter {named}{more} among {total}; list() shows those there are. "
+        "Nothing was done"
+    )
 
 
 def _refuse(_: DeadLetterRecord, error: QtEventsError) -> None:

@@ -1,4 +1,4 @@
-"""Room: how many events a bus may hold, and who waits in line for a place, first come, first served."""
+"""Capacity: the number of events that a bus may hold, and the line for a place, first come first."""
 
 import asyncio
 import threading
@@ -7,31 +7,36 @@ from concurrent.futures import Future
 
 
 class Capacity:
-    """Counts the places that are taken. For any thread and any event loop.
+    """Counter of the places that are taken. For any thread and any event loop.
 
-    Who takes a free place, or gives one back that nobody waits for, takes no lock: a deque's own appends and pops
-    are safe between threads, and cost a fifth. Under the lock are made new places, the line, and who waits for the
-    room to be empty.
+    Taking a free place, or giving one back that nobody waits for, takes no lock: a deque's own
+    appends and pops are safe between threads, and cost a fifth. The lock guards the making of new
+    places, the line, and the waiters for an empty bus.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._made = 0  # places: as many as were ever taken at a time, over `size` only while so many are taken
-        self._free: deque[None] = deque()  # those of them that nobody has
-        self.take_free = (
-            self._free.pop
-        )  #: takes one of them; IndexError if there is none, which `enter` knows to mend
+        # Places made so far; more than `size` only while so many are taken.
+        self._made = 0
+        # Places that nobody has.
+        self._free: deque[None] = deque()
+        #: Takes one of them; IndexError if there is none: call `enter` then.
+        self.take_free = self._free.pop
         self._lock = threading.Lock()
-        self._line: deque[Future[bool]] = deque()  # if anybody stands here, the room is full
+        # Not empty only while all places are taken.
+        self._line: deque[Future[bool]] = deque()
         self._until_empty: list[Future[bool]] = []
 
     @property
     def taken(self) -> int:
-        """How many places are taken."""
+        """Number of places that are taken."""
         return self._made - len(self._free)
 
     async def enter(self, timeout: float, *, anyway: bool = False) -> None:
-        """Take a place; wait for one at most `timeout` seconds, then TimeoutError. `anyway`: even if there is none."""
+        """Take a place; wait for one at most `timeout` seconds, then raise TimeoutError.
+
+        With `anyway`, take one even if there is none.
+        """
         if self.enter_at_once(anyway=anyway):
             return
         place = self._stand_in_line()
@@ -43,7 +48,7 @@ class Capacity:
             raise
 
     def enter_blocking(self, timeout: float, *, anyway: bool = False) -> None:
-        """`enter`, for plain threads."""
+        """Do what `enter` does, for plain threads."""
         if self.enter_at_once(anyway=anyway):
             return
         place = self._stand_in_line()
@@ -54,7 +59,7 @@ class Capacity:
             raise
 
     def enter_at_once(self, *, anyway: bool = False) -> bool:
-        """Take a place, `anyway` even if there is none; whether there was one."""
+        """Take a place, `anyway` even if there is none; return False if none was taken."""
         try:
             self.take_free()
         except IndexError:
@@ -68,14 +73,13 @@ class Capacity:
             return is_one
 
     def leave(self) -> None:
-        """Give a place back: to the first in line, if anybody waits."""
+        """Give a place back, to the first in line if anybody waits."""
         if self._made > self.size:
             self._leave_one_too_many()
         else:
             self._free.append(None)
-        if self._line or (
-            self._until_empty and not self.taken
-        ):  # after that: who comes to wait looks again too
+        # In this order: whoever comes to wait meanwhile looks at the places once more.
+        if self._line or (self._until_empty and not self.taken):
             with self._lock:
                 self._look_again()
 
@@ -87,7 +91,11 @@ class Capacity:
                 self._free.append(None)
 
     async def emptied(self, timeout: float | None) -> bool:
-        """Whether nobody is left; False if `stop_waiting` came first. TimeoutError after `timeout` seconds."""
+        """Return True once no place is taken, or False if `stop_waiting` came first.
+
+        Raises:
+            TimeoutError: neither happened within `timeout` seconds.
+        """
         if not self.taken:
             return True
         waiter: Future[bool] = Future()
@@ -98,12 +106,12 @@ class Capacity:
             return await asyncio.wrap_future(waiter)
 
     def stop_waiting(self) -> None:
-        """Whoever waits for the room to be empty waits in vain."""
+        """Have `emptied` return False to everybody who waits for it."""
         with self._lock:
             self._wake_joiners(emptied=False)
 
     def _stand_in_line(self) -> Future[bool]:
-        """What to wait for."""
+        """Return a future that is done once its place is taken."""
         with self._lock:
             place: Future[bool] = Future()
             self._line.append(place)
@@ -127,7 +135,7 @@ class Capacity:
                 self._free.append(None)
 
     def _give_up(self, place: Future[bool]) -> None:
-        """Leave the line; or the room, if the place came at the last moment."""
+        """Leave the line, or give the place back if it came at the last moment."""
         if not place.cancel():
             self.leave()
             return
@@ -141,7 +149,7 @@ class Capacity:
 
 
 def _resolve(waiter: Future[bool], *, value: bool) -> bool:
-    """Whether the waiter was still there to hear it."""
+    """Set the waiter's result; return False if the waiter has gone."""
     if not waiter.set_running_or_notify_cancel():
         return False
     waiter.set_result(value)

@@ -1,4 +1,4 @@
-"""Clock: when a retry is due. Real time on an event loop, or a test's own."""
+"""Clock: time for retries, real time on an event loop or a test's own."""
 
 import asyncio
 import time
@@ -7,24 +7,24 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """Something that will happen."""
+    """Handle of a call that is to come."""
 
     def cancel(self) -> None:
-        """It will not."""
+        """Call nothing."""
 
 
 class Clock(Protocol):
-    """Tells the time and calls a function later, on the event loop that asks; in seconds, unmoved by the wall clock."""
+    """Time in seconds, unmoved by the wall clock, and calls later on the event loop that asks."""
 
     def time(self) -> float:
-        """Now, from an arbitrary start."""
+        """Return the time, counted from an arbitrary start."""
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
-        """Call once, `delay` seconds from now, never earlier."""
+        """Call the function once, `delay` seconds from now, never earlier."""
 
 
 class LoopClock:
-    """The running event loop's monotonic time."""
+    """Monotonic time of the running event loop."""
 
     def time(self) -> float:
         """See Clock."""

@@ -1,4 +1,4 @@
-"""Component: who connects to the broker with a user of its own, and so with rights of its own."""
+"""Component: a part of a program with a broker user, and so rights, of its own."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,13 @@ from qt_events.delivery.subscription import Subscription
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A part of a program, by what it says and what it hears; see docs/security.md.
+    """Part of a program, described by what it publishes and what it hears. See docs/security.md.
 
-    An app's module tells of its own by a function `components()`, beside the `app` that `qt-events topology` is given.
+    A function `components()` in an app's module, beside the `app` that `qt-events topology` is
+    given, returns those of the app.
     """
 
     name: str
-    publishes: tuple[str, ...] = ()  #: event types
+    #: Event types.
+    publishes: tuple[str, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()

@@ -1,7 +1,7 @@
-"""deliver(): one attempt to hand one event to one subscription, and what is to happen after it.
+"""deliver(): one attempt to hand one event to one subscription, and its outcome.
 
-The one place that calls a handler. Both buses and every worker pool come through here, so that a
-handler, a predicate or a retry policy cannot behave differently by backend.
+This is the only place that calls a handler. Both buses and every worker pool come through here, so
+that a handler, a predicate or a retry policy cannot behave differently by backend.
 """
 
 import asyncio
@@ -16,49 +16,24 @@ from functools import partial
 from inspect import isawaitable
 from time import monotonic
 from types import CoroutineType
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Failure, Outcome, Retry
-from qt_events.delivery.retry import GiveUp, RetryAfter
+from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.slow_handlers import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription
-from qt_events.events.event import Event, bind_attempt
+from qt_events.events.current import bind_attempt
+from qt_events.events.event import Event
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger("qt_events")
 
-SLOW_AFTER = 0.1  # seconds
-_REPORT_EVERY = (
-    10.0  # seconds between two log lines about one slow subscription; the counters count all
-)
-
-
 _DONE = "%s: attempt %d done"
-_ENDED = object()  # where a coroutine waits for something, if it does not
-_Rest = Callable[
-    ["_Attempt"], Awaitable[object]
-]  # what is left of a handler that waits for something
-
-
-class SlowCounters(Protocol):
-    """What counts by subscription name."""
-
-    def count_slow(self, subscription: str, /) -> None:
-        """One more slow delivery."""
-
-    def count_blocked(self, subscription: str, /) -> None:
-        """One more blocked loop."""
-
-
-class Watch(Protocol):
-    """Who is told about handlers that take long."""
-
-    def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
-        """The handler took `seconds` from start to end."""
-
-    def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
-        """The handler kept the event loop from everything else for `seconds`."""
+# The first step of a coroutine that waits for nothing.
+_ENDED = object()
+# The rest of a handler that waits for something.
+_Rest = Callable[["_Attempt"], Awaitable[object]]
 
 
 async def deliver(
@@ -70,24 +45,26 @@ async def deliver(
     watch: Watch | None = None,
     slow_after: float = SLOW_AFTER,
 ) -> Outcome:
-    """Call the handler with the event, unless the predicate says no, and decide.
+    """Call the handler with the event, unless the predicate says no, and return the outcome.
 
     Args:
-        event: what to deliver.
-        subscription: to whom.
-        attempt: which attempt this is, from 1.
-        executor: where sync handlers run; None calls them right here (a worker pool's own thread or process).
-        watch: is told about slow handlers.
+        event: the event to deliver.
+        subscription: the subscription to deliver it to.
+        attempt: number of the attempt, from 1.
+        executor: runs sync handlers; None calls them right here (a worker pool's own thread or
+            process).
+        watch: receives reports about slow handlers.
         slow_after: seconds from which a handler is slow.
 
     Raises:
-        asyncio.CancelledError: the delivery itself was cancelled; it has no outcome then and must be given back.
+        asyncio.CancelledError: the delivery itself was cancelled. It has no outcome then and must
+            be given back.
     """
     outcome = begin(event, subscription, attempt, executor, watch, slow_after)
     return outcome if isinstance(outcome, Outcome) else await outcome
 
 
-def begin(  # noqa: PLR0917  # six: names would cost as much as the call
+def begin(  # noqa: PLR0917  # six by position: names would cost as much as the call
     event: Event[Any],
     subscription: Subscription,
     attempt: int,
@@ -95,9 +72,10 @@ def begin(  # noqa: PLR0917  # six: names would cost as much as the call
     watch: Watch | None,
     slow_after: float,
 ) -> Outcome | Coroutine[Any, Any, Outcome]:
-    """`deliver`, as far as it comes without waiting: the outcome, or what this same task is to await for it, at once.
+    """Do what `deliver` does as far as it comes without waiting.
 
-    Most handlers wait for nothing. Such a delivery costs a context, and no coroutine but the handler's own.
+    Return the outcome, or a coroutine that this same task must await for it, at once. Most handlers
+    wait for nothing: such a delivery costs a context, and no coroutine but the handler's own.
     """
     context = copy_context()
     context.run(bind_attempt, (event, subscription.name, attempt))
@@ -112,14 +90,13 @@ def begin(  # noqa: PLR0917  # six: names would cost as much as the call
         else:
             result = context.run(subscription.handler, event)
             if type(result) is CoroutineType and subscription.is_async:
-                waits_for = context.run(
-                    next, result.__await__(), _ENDED
-                )  # spares the StopIteration that send() makes
+                # Unlike send(), next() with a default makes no StopIteration.
+                waits_for = context.run(next, result.__await__(), _ENDED)
                 if waits_for is not _ENDED:
                     rest = partial(_further_steps, result, waits_for)
             elif isawaitable(result):
                 rest = partial(_awaited, result)
-    except BaseException as error:  # noqa: BLE001  # one that breaks never stops the bus
+    except BaseException as error:  # noqa: BLE001  # a handler that breaks never stops the bus
         this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
         this.first_step_ended()
         return this.failed(error)
@@ -134,7 +111,7 @@ def begin(  # noqa: PLR0917  # six: names would cost as much as the call
 
 @dataclass(slots=True)
 class _Attempt:
-    """One that waits, fails or is slow; the others do without."""
+    """An attempt that waits, fails or is slow; the others do without this object."""
 
     event: Event[Any]
     subscription: Subscription
@@ -143,22 +120,23 @@ class _Attempt:
     watch: Watch | None
     slow_after: float
     started: float
-    #: Each with which somebody wanted this task to end, and how many such requests there were before.
+    #: Cancellations that somebody asked of this task, with the number of requests before each.
     cancellations: tuple[tuple[asyncio.CancelledError, int], ...] = ()
 
     async def finish(self, rest: _Rest) -> Outcome:
-        """The outcome, when the rest has ended too."""
+        """Await the rest of the handler and return the outcome."""
         try:
             await rest(self)
-        except BaseException as error:  # noqa: BLE001  # as above
+        except BaseException as error:  # noqa: BLE001  # as in begin()
             return self.failed(error)
         return self.ended(HANDLED)
 
     def failed(self, error: BaseException) -> Outcome:
-        """What follows from it. Raises it, if it is not the handler's own."""
+        """Return the outcome of an error, or raise the error if it is not the handler's own."""
         try:
             if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                raise error  # meant for the whole program, or for this coroutine
+                # Meant for the whole program, or for this coroutine.
+                raise error
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
                 raise error
             return _within(self.context, _decide, self.subscription, self.number, error)
@@ -166,19 +144,20 @@ class _Attempt:
             self._tell_if_slow()
 
     def _was_cancelled_with(self, error: asyncio.CancelledError) -> bool:
-        """By a request that nobody has taken back; else the handler raised it by itself."""
+        """Tell a request that nobody has taken back from an error that the handler raised."""
         return any(
             _cancel_requests() > before and _comes_from(error, cancelled)
             for cancelled, before in self.cancellations
         )
 
     def cancelled(self, error: asyncio.CancelledError, before: int) -> None:
-        """It was thrown in."""
-        if _cancel_requests() > before:  # else what the handler awaited was cancelled
+        """Note a CancelledError that was thrown in."""
+        # With no more requests than before, something that the handler awaited was cancelled.
+        if _cancel_requests() > before:
             self.cancellations += ((error, before),)
 
     def ended(self, outcome: Outcome) -> Outcome:
-        """The outcome, told where it is of interest."""
+        """Report a slow handler, log the end, and return the outcome."""
         self._tell_if_slow()
         if outcome is HANDLED and logger.isEnabledFor(logging.DEBUG):
             _within(self.context, logger.debug, _DONE, self.subscription.name, self.number)
@@ -190,7 +169,7 @@ class _Attempt:
             _within(self.context, self.watch.slow, self.subscription, self.event, seconds)
 
     def first_step_ended(self) -> None:
-        """That of an async handler was on the loop, with the predicate before it."""
+        """Report an async handler that blocked the loop with its first step or its predicate."""
         if self.subscription.is_async:
             self._tell_if_blocked(self.started)
 
@@ -200,7 +179,7 @@ class _Attempt:
             _within(self.context, self.watch.blocked, self.subscription, self.event, seconds)
 
     def step(self, step: Callable[[Any], T], value: object) -> T:
-        """A step of a coroutine, inside the context and timed."""
+        """Run a step of a coroutine inside the context, and time it."""
         started = monotonic()
         try:
             return self.context.run(step, value)
@@ -209,12 +188,13 @@ class _Attempt:
 
 
 def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What it logs is logged about the delivery. In a copy: a handler's thread may outlive its cancelled delivery."""
+    """Call a function whose log lines are to be about the delivery."""
+    # In a copy: a handler's thread may outlive its cancelled delivery, and still be in the context.
     return context.copy().run(function, *args, **kwargs)
 
 
 async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
-    """A sync handler; it may return a coroutine too: a lambda, a decorated handler."""
+    """Call a sync handler; a lambda or a decorated one may return a coroutine too."""
     handler, event = attempt.subscription.handler, attempt.event
     loop, before = asyncio.get_running_loop(), _cancel_requests()
     try:
@@ -231,7 +211,7 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
 
 
 async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
-    """What a plain function returned."""
+    """Await an object that a plain function returned."""
     coroutine = result if isinstance(result, CoroutineType) else _await(result)
     with suppress(StopIteration):
         waits_for = attempt.step(coroutine.send, None)
@@ -243,56 +223,41 @@ async def _await(result: Awaitable[object]) -> object:
 
 
 def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseException | None]:
-    """How the call ended, as a value: a future does not carry StopIteration, and would never be done."""
+    """Return the result and the error of a call as values.
+
+    A future does not carry StopIteration: it would never be done.
+    """
     try:
         return handler(event), None
-    except BaseException as error:  # noqa: BLE001  # raised again where it is awaited
+    except BaseException as error:  # noqa: BLE001  # raised again by whoever awaits the future
         return None, error
 
 
 def _comes_from(error: BaseException | None, cause: BaseException | None) -> bool:
-    """Whether it is that one, or was raised while that one was being handled."""
+    """Return True if `error` is `cause`, or was raised while `cause` was being handled."""
     while error is not None and error is not cause:
         error = error.__context__
     return error is not None
 
 
 def _decide(subscription: Subscription, attempt: int, error: BaseException) -> Outcome:
-    failure = Failure.of(error)
-    match subscription.retry.decide(attempt, error):
-        case RetryAfter(delay=delay):
-            outcome: Outcome = Retry(delay, failure)
-        case GiveUp(reason=reason):
-            outcome = DeadLetter(reason, failure)
-    _log_failure(subscription, attempt, error, outcome)
-    return outcome
-
-
-def _log_failure(
-    subscription: Subscription, attempt: int, error: BaseException, outcome: Outcome
-) -> None:
-    if isinstance(outcome, Retry):
-        then = f"again in {outcome.delay:.3g} s"
-        failure = outcome.failure
-        logger.warning(
-            "%s: attempt %d failed with %s: %s; %s",
-            subscription.name,
-            attempt,
-            failure.exception_type,
-            failure.message,
-            then,
-        )
+    outcome = subscription.retry.decide(attempt, error)
+    follows = consequences(outcome)
+    if follows.again_after is None:
+        message = "%s: attempt %d failed, dead letter"
+        logger.error(message, subscription.name, attempt, exc_info=error)
     else:
-        logger.error(
-            "%s: attempt %d failed, dead letter", subscription.name, attempt, exc_info=error
-        )
+        message = "%s: attempt %d failed with %s: %s; again in %.3g s"
+        cause = (outcome.failure.exception_type, outcome.failure.message)
+        logger.warning(message, subscription.name, attempt, *cause, follows.again_after)
+    return outcome
 
 
 @types.coroutine
 def _further_steps(
     coroutine: Coroutine[Any, Any, object], waits_for: object, attempt: _Attempt
 ) -> Generator[Any, Any, None]:
-    """Await the rest of `coroutine`, which has come to where it `waits_for` something.
+    """Await the rest of `coroutine`, which has come to a point where it `waits_for` something.
 
     It stays in the task that awaits it, so that asyncio.timeout and TaskGroup work in handlers; its
     context variables stay its own, as they would in a task of its own.
@@ -307,7 +272,7 @@ def _further_steps(
         except asyncio.CancelledError as error:
             attempt.cancelled(error, before)
             step, value = coroutine.throw, error
-        except BaseException as error:  # noqa: BLE001  # whatever is thrown in is the coroutine's
+        except BaseException as error:  # noqa: BLE001  # all that is thrown in is the coroutine's
             step, value = coroutine.throw, error
         try:
             waits_for = attempt.step(step, value)
@@ -316,37 +281,10 @@ def _further_steps(
 
 
 def _cancel_requests() -> int:
-    """How many this task has had and nobody has taken back.
+    """Return the number of cancellations of this task that nobody has taken back.
 
-    The count alone does not tell that somebody wants it to end: TaskGroup of CPython 3.11 leaves its own there.
+    The number alone does not tell that somebody wants it to end: TaskGroup of CPython 3.11 leaves
+    its own there.
     """
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0
-
-
-class SlowHandlerLog:
-    """A Watch that counts each slow delivery and logs the first of a subscription in every ten seconds."""
-
-    def __init__(self, stats: SlowCounters) -> None:
-        self._stats = stats
-        self._silent_until: dict[tuple[str, str], float] = {}
-
-    def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
-        """See Watch."""
-        self._stats.count_slow(subscription.name)
-        self._log("is slow: it took", subscription, event, seconds)
-
-    def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
-        """See Watch."""
-        self._stats.count_blocked(subscription.name)
-        self._log("blocked the event loop for", subscription, event, seconds)
-
-    def _log(
-        self, what: str, subscription: Subscription, event: Event[Any], seconds: float
-    ) -> None:
-        key, now = (what, subscription.name), monotonic()
-        if now >= self._silent_until.get(key, 0.0):
-            self._silent_until[key] = now + _REPORT_EVERY
-            logger.warning(
-                "handler %s %s %.0f ms with %s", subscription.name, what, seconds * 1000, event.type
-            )

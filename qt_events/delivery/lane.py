@@ -1,4 +1,4 @@
-"""Lane: the events that wait for one subscription in this process, and the few being handled at a time."""
+"""Lane: events that wait for one subscription in this process, and the few being handled."""
 
 import asyncio
 from collections import deque
@@ -10,18 +10,19 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 Process = Callable[[T], Awaitable[None] | None]
 
-_BURST = (
-    64  # items a worker takes before it lets the rest of the loop run, if no handler has waited
-)
-_TURN = 0.005  # seconds after which it does so in any case
+# Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
+_BURST = 64
+# Seconds after which it does so in any case.
+_TURN = 0.005
 
 
 class Lane(Generic[T]):
-    """Processes what is pushed, in order, `concurrency` at a time, on one event loop; idle lanes cost nothing.
+    """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
-    `process` returns what is to be awaited to have the item processed, None if it is already. It must not raise
-    anything but CancelledError; an item whose processing was cancelled goes back to the head of the lane.
-    `on_idle` is called when the last item has been handled and none waits.
+    `process` returns an awaitable that processes the rest of the item, or None if nothing is left
+    to do. It must not raise anything but CancelledError; an item whose processing was cancelled
+    goes back to the head of the lane. `on_idle` is called when the last item has been handled and
+    none waits. An idle lane costs nothing.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Lane(Generic[T]):
         self._context = Context()
 
     def __len__(self) -> int:
-        """How many wait, those being handled not counted."""
+        """Number of waiting items, those being handled not counted."""
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[T]:
@@ -44,38 +45,38 @@ class Lane(Generic[T]):
 
     @property
     def busy(self) -> int:
-        """How many are being handled."""
+        """Number of items being handled."""
         return len(self._workers)
 
     @property
     def to_do(self) -> int:
-        """How many wait or are being handled."""
+        """Number of items that wait or are being handled."""
         return len(self._waiting) + len(self._workers)
 
     def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
-        """Begin to process, on this loop; handlers see this context's variables."""
+        """Begin to process on this loop; handlers see this context's variables."""
         self._loop, self._context = loop, context
         for _ in self._waiting:
             self._hire()
 
     def pause(self) -> None:
-        """Take up nothing new; what is being handled goes on."""
+        """Take up nothing new; items being handled go on."""
         self._loop = None
 
     def push(self, item: T) -> None:
-        """Append an item. Only from the loop's own thread once started."""
+        """Append an item. Once started, only on the loop's own thread."""
         self._waiting.append(item)
         if len(self._workers) < self.concurrency:
             self._hire()
 
     def clear(self) -> list[T]:
-        """Take away and return what waits."""
+        """Remove and return the waiting items."""
         waiting = list(self._waiting)
         self._waiting.clear()
         return waiting
 
     async def cancel(self) -> None:
-        """Cancel what is being handled and wait for its end; it goes back to the head."""
+        """Cancel the items being handled and wait for their end; they go back to the head."""
         self.pause()
         for worker in tuple(self._workers):
             worker.cancel()
@@ -94,7 +95,8 @@ class Lane(Generic[T]):
 
     def _dismiss(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
-        if self._waiting:  # a handler cancelled the task it ran in: somebody must take over
+        # If a handler cancelled the task it ran in, another one must take over.
+        if self._waiting:
             self._hire()
         elif not self._workers:
             self._on_idle()
@@ -113,7 +115,8 @@ class Lane(Generic[T]):
             except asyncio.CancelledError:
                 waiting.appendleft(item)
                 raise
-            # By a handler, or in its name (TaskGroup of CPython 3.11): the next one gets a new task.
+            # A handler cancelled this task, or TaskGroup of CPython 3.11 left its mark there: the
+            # next item gets a new task.
             if cancel_requests():
                 return
             done += 1

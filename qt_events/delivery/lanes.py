@@ -1,4 +1,4 @@
-"""Lanes: what waits in this process, a lane for each subscription that has something to do."""
+"""Lanes: events that wait in this process, a lane for each subscription that has any."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class _BySubscription(dict[Subscription, Lane[T]]):
-    """A lane for each that is asked for."""
+    """Dictionary that makes a lane for each subscription that is asked for."""
 
     def __init__(self, make: Callable[[Subscription], Lane[T]]) -> None:
         self._make = make
@@ -26,42 +26,41 @@ class _BySubscription(dict[Subscription, Lane[T]]):
 
 
 class Lanes(Generic[T]):
-    """Queues by subscription, worked off on one event loop at a time, and kept while there is none.
+    """Queues by subscription, processed on one event loop at a time, and kept while there is none.
 
-    Any thread may push and retire at any time. `process` is as Lane wants it.
+    Any thread may push and retire at any time. See Lane for `process`.
     """
 
     def __init__(self, process: Process[T]) -> None:
         self._process = process
         self._lanes: _BySubscription[T] = _BySubscription(self._new_lane)
-        self.lane_of = (
-            self._lanes.__getitem__
-        )  #: the subscription's lane; only for the thread of the loop
+        #: Returns the subscription's lane; only for the thread of the loop.
+        self.lane_of = self._lanes.__getitem__
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.thread = 0  #: of the loop; 0 without one
-        self._context: Context | None = (
-            None  # for handlers; None while nothing new is to be taken up
-        )
+        #: Thread of the loop; 0 without one.
+        self.thread = 0
+        # Context for handlers; None while nothing new is to be taken up.
+        self._context: Context | None = None
 
     @property
     def queued(self) -> int:
-        """How many items wait or are being handled."""
+        """Number of items that wait or are being handled."""
         return sum(lane.to_do for lane in tuple(self._lanes.values()))
 
     @property
     def running(self) -> bool:
-        """Whether a loop works them off."""
+        """True while a loop processes them."""
         return self._loop is not None
 
     def slowest(self) -> tuple[str, int]:
-        """The subscription with most to do, and how much that is; "" if there is nothing to do."""
+        """Return the subscription with most to do, and how much that is; ("", 0) if idle."""
         with self._lock:
             to_do = [(subscription.name, lane.to_do) for subscription, lane in self._lanes.items()]
         return max(filter(itemgetter(1), to_do), key=itemgetter(1), default=("", 0))
 
     def push(self, subscription: Subscription, item: T) -> None:
-        """Append an item to the subscription's lane: on the loop's own thread, while there is one."""
+        """Append an item to the subscription's lane, on the loop's own thread if there is one."""
         if self.thread == get_ident():
             self.lane_of(subscription).push(item)
             return
@@ -79,7 +78,7 @@ class Lanes(Generic[T]):
             return lane
 
     def retire(self, subscription: Subscription) -> None:
-        """Drop the lane of a subscription that is gone; called again once it is empty and idle."""
+        """Drop the lane of a subscription that is gone, at the latest when it is empty and idle."""
         with self._lock:
             if self._loop is not None and self.thread != get_ident():
                 self._loop.call_soon_threadsafe(self.retire, subscription)
@@ -89,7 +88,7 @@ class Lanes(Generic[T]):
                 del self._lanes[subscription]
 
     def start(self) -> None:
-        """Work them off, on the running loop; handlers see the context variables of now."""
+        """Begin to process on the running loop; handlers see the context variables of now."""
         with self._lock:
             self._loop, self.thread = asyncio.get_running_loop(), get_ident()
             self._context = copy_context()
@@ -101,7 +100,7 @@ class Lanes(Generic[T]):
             lane.start(self._loop, self._context)
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Call it on the loop that works them off, if there is one."""
+        """Call a function on the loop that processes them, if there is one."""
         with self._lock:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(callback, *arguments)
@@ -113,7 +112,7 @@ class Lanes(Generic[T]):
                 await asyncio.gather(*(lane.settled() for lane in tuple(self._lanes.values())))
 
     async def stop(self) -> None:
-        """Cancel what is being handled: that goes back to the head of its lane, and waits there for the next start."""
+        """Cancel the items being handled: they go back to the head and wait for the next start."""
         self._context = None
         await asyncio.gather(*(lane.cancel() for lane in tuple(self._lanes.values())))
         with self._lock:

@@ -1,35 +1,38 @@
-"""Whether and when a failed delivery is tried again: RetryPolicy, and what a handler may raise to decide it itself.
+"""RetryPolicy: whether and when a failed delivery is tried again; RetryLater and Reject for handlers.
 
-Pure: no clock, no queue. `delivery` asks, the bus waits.
+Pure: there is no clock and no queue here. `deliver` asks the policy, the bus waits.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failed, Failure, Retry
 from qt_events.errors import InvalidPolicyError
 from qt_events.limits import positive_int
 
-MAX_DELAY = 7 * 24 * 3600.0  # seconds, the longest delay a delay level holds
-MAX_FACTOR = 1e6  # from 1 s it reaches MAX_DELAY in one step
-
-GiveUpReason = Literal["exhausted", "gave_up", "rejected"]
+#: Seconds, the longest delay that a delay level holds.
+MAX_DELAY = 7 * 24 * 3600.0
+#: Enough to get from 1 s to MAX_DELAY in one step.
+MAX_FACTOR = 1e6
 
 
 class RetryLater(Exception):
-    """A handler raises it to get the event again after `delay` seconds, neither sooner nor jittered.
+    """Raise it in a handler to get the event again after `delay` seconds.
 
-    The delay replaces the policy's backoff, `max_delay` included, and `retry_on` and `give_up_on` are not
-    asked. It still counts as an attempt: raised by attempt number `max_attempts`, the event becomes a dead letter.
+    The delay replaces the policy's backoff, `max_delay` and jitter included, and `retry_on` and
+    `give_up_on` are not asked. It still counts as an attempt: raised by attempt number
+    `max_attempts`, the event becomes a dead letter.
 
     Raises:
-        InvalidPolicyError: `delay` is not a number from 0 to MAX_DELAY. Raised in a handler, that is a
-            failed attempt like any other.
+        InvalidPolicyError: `delay` is not a number from 0 to MAX_DELAY. Raised in a handler, that
+            is a failed attempt like any other.
     """
 
     def __init__(self, delay: float, reason: str = "") -> None:
-        self.delay = _number("RetryLater.delay", delay, 0, MAX_DELAY)  #: seconds
+        #: Seconds.
+        self.delay = _number("RetryLater.delay", delay, 0, MAX_DELAY)
         self.reason = str(reason)
         super().__init__(delay, reason)
 
@@ -39,64 +42,48 @@ class RetryLater(Exception):
 
 
 class Reject(Exception):
-    """A handler raises it to make the event a dead letter at once, whatever the policy says."""
+    """Raise it in a handler to make the event a dead letter at once, whatever the policy says."""
 
     def __init__(self, reason: str) -> None:
         self.reason = str(reason)
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAfter:
-    """Try again."""
-
-    delay: float  #: seconds to wait first
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Try no more."""
-
-    reason: (
-        GiveUpReason  #: attempts used up; an error that is not to be retried; the handler said so
-    )
-
-
-Decision = RetryAfter | GiveUp
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often a failed delivery is tried, after which delays, and for which errors.
+    """Number of attempts, the delays between them, and the errors that are retried.
 
-    The backoff before attempt n+1 is `initial * factor ** (n-1)` seconds, at most `max_delay`. The delay is
-    drawn evenly from the backoff to `(1 + jitter)` times the backoff: never early, and spread out at
-    `max_delay` too, which it may therefore exceed by its jitter. No delay exceeds MAX_DELAY (seven days).
+    The backoff before attempt n+1 is `initial * factor ** (n-1)` seconds, at most `max_delay`. The
+    delay is drawn evenly from the backoff to `(1 + jitter)` times the backoff: never early, and
+    spread out at `max_delay` too, which it may therefore exceed by its jitter. No delay exceeds
+    MAX_DELAY (seven days).
 
-    An error is judged by its own class: an ExceptionGroup is not looked into, nor is `__cause__`. What is not
-    an `Exception` (SystemExit, asyncio.CancelledError that a handler raised) is never retried.
+    An error is judged by its own class: an ExceptionGroup is not looked into, nor is `__cause__`.
+    An error that is no `Exception` (SystemExit, an asyncio.CancelledError that a handler raised) is
+    never retried.
 
     Raises:
-        InvalidPolicyError: a field out of its range; the text names it.
+        InvalidPolicyError: a field is out of its range; the text names it.
     """
 
-    max_attempts: int = 5  #: attempts in all, the first one included; from 1
-    initial: float = 1.0  #: seconds before the second attempt; from 0 to MAX_DELAY
-    factor: float = 2.0  #: each backoff is so many times the one before; from 1 to MAX_FACTOR
-    max_delay: float = 300.0  #: seconds, the cap of the backoff; from 0 to MAX_DELAY
-    jitter: float = 0.1  #: the largest share of the backoff that chance adds; from 0 to 1
-    retry_on: type[Exception] | tuple[type[Exception], ...] = (
-        Exception,
-    )  #: errors to retry; kept as a tuple
-    give_up_on: (
-        type[Exception] | tuple[type[Exception], ...]
-    ) = ()  #: errors not to, over `retry_on`; kept as a tuple
+    #: Attempts in all, the first one included; from 1.
+    max_attempts: int = 5
+    #: Seconds before the second attempt; from 0 to MAX_DELAY.
+    initial: float = 1.0
+    #: Ratio of each backoff to the one before; from 1 to MAX_FACTOR.
+    factor: float = 2.0
+    #: Seconds, the cap of the backoff; from 0 to MAX_DELAY.
+    max_delay: float = 300.0
+    #: Largest share of the backoff that chance adds; from 0 to 1.
+    jitter: float = 0.1
+    #: Errors to retry; kept as a tuple.
+    retry_on: type[Exception] | tuple[type[Exception], ...] = (Exception,)
+    #: Errors not to retry, even if they are in `retry_on`; kept as a tuple.
+    give_up_on: type[Exception] | tuple[type[Exception], ...] = ()
 
     def __post_init__(self) -> None:
-        self._keep(
-            "max_attempts",
-            positive_int("max_attempts", self.max_attempts, error=InvalidPolicyError),
-        )
+        attempts = positive_int("max_attempts", self.max_attempts, error=InvalidPolicyError)
+        self._keep("max_attempts", attempts)
         self._keep("initial", _number("initial", self.initial, 0, MAX_DELAY))
         self._keep("factor", _number("factor", self.factor, 1, MAX_FACTOR))
         self._keep("max_delay", _number("max_delay", self.max_delay, 0, MAX_DELAY))
@@ -105,12 +92,13 @@ class RetryPolicy:
         self._keep("give_up_on", _error_classes("give_up_on", self.give_up_on))
 
     def _keep(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)  # frozen is for everybody else
+        # Frozen is for everybody else.
+        object.__setattr__(self, name, value)
 
     def delay(self, attempt: int, random: Callable[[], float] = random.random) -> float:
-        """Seconds to wait after failed attempt number `attempt`, from 1; any number of attempts is fine.
+        """Return the seconds to wait after failed attempt number `attempt`, from 1.
 
-        `random` gives a number from 0 to 1 and is called once.
+        Any number of attempts is fine. `random` gives a number from 0 to 1 and is called once.
 
         Raises:
             InvalidPolicyError: `attempt` is no int of 1 or more.
@@ -128,33 +116,36 @@ class RetryPolicy:
 
     def decide(
         self, attempt: int, error: BaseException, random: Callable[[], float] = random.random
-    ) -> Decision:
-        """What follows when attempt number `attempt`, from 1, has failed with `error`.
+    ) -> Failed:
+        """Return the outcome of attempt number `attempt`, from 1, which has failed with `error`.
 
-        The first that holds: Reject gives up; RetryLater is obeyed while attempts are left; an error that
-        is in `give_up_on`, or not in `retry_on`, gives up; attempts used up give up; else again after `delay`.
-        `exhausted` is therefore said only of an error that one more attempt would have retried.
+        The first rule that holds counts: Reject gives up; RetryLater is obeyed while attempts are
+        left; an error that is in `give_up_on`, or not in `retry_on`, gives up; attempts used up
+        give up; else there is another attempt after `delay`. `exhausted` is therefore said only of
+        an error that one more attempt would have retried.
 
         Raises:
             InvalidPolicyError: `attempt` is no int of 1 or more.
         """
         attempt = positive_int("attempt", attempt, error=InvalidPolicyError)
+        failure = Failure.of(error)
         if isinstance(error, Reject):
-            return GiveUp("rejected")
+            return DeadLetter(DeadLetterReason.REJECTED, failure)
         if not isinstance(error, RetryLater) and not self._retries(error):
-            return GiveUp("gave_up")
+            return DeadLetter(DeadLetterReason.GAVE_UP, failure)
         if attempt >= self.max_attempts:
-            return GiveUp("exhausted")
-        return RetryAfter(
-            error.delay if isinstance(error, RetryLater) else self.delay(attempt, random)
-        )
+            return DeadLetter(DeadLetterReason.EXHAUSTED, failure)
+        if isinstance(error, RetryLater):
+            return Retry(error.delay, failure)
+        return Retry(self.delay(attempt, random), failure)
 
     def _retries(self, error: BaseException) -> bool:
         return isinstance(error, self.retry_on) and not isinstance(error, self.give_up_on)
 
 
 def _number(name: str, value: object, low: float, high: float) -> float:
-    """`value` as a float; comparing refuses NaN, and ints too large to be floats before they are made one."""
+    """Return `value` as a float from `low` to `high`; InvalidPolicyError otherwise."""
+    # Comparing refuses NaN, and ints too large to be floats before they are made one.
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
         message = f"{name}={value!r} must be a number from {low:,.0f} to {high:,.0f}"
         raise InvalidPolicyError(message)
@@ -165,7 +156,10 @@ def _error_classes(name: str, value: object) -> tuple[type[Exception], ...]:
     classes = value if isinstance(value, tuple) else (value,)
     for item in classes:
         if not isinstance(item, type) or not issubclass(item, Exception):
-            message = f"{name}={value!r} must be a class under Exception or a tuple of such classes; {item!r} is none"
+            message = (
+                f"{name}={value!r} must be a class under Exception or a tuple of such classes; "
+                f"{item!r} is none"
+            )
             raise InvalidPolicyError(message)
     return classes
 

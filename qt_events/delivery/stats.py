@@ -1,4 +1,4 @@
-"""The counters behind get_stats()."""
+"""Stats: the counters behind get_stats()."""
 
 import threading
 from collections import Counter, defaultdict
@@ -6,50 +6,54 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
+from qt_events.delivery.outcome import HANDLED, Outcome, consequences
 
 
 class Tally:
-    """The counts of what happens most, by one thread alone: it needs no lock, which would cost more than the counting.
+    """Counters of what happens most often, for one thread alone.
 
-    They are a part of what `Stats.snapshot` tells.
+    They need no lock, which would cost more than the counting. `Stats.snapshot` includes them.
     """
 
     def __init__(self) -> None:
-        self.published: defaultdict[str, int] = defaultdict(
-            int
-        )  #: by type: what was heard by somebody
-        self.dispatched: defaultdict[str, int] = defaultdict(int)  #: by type
-        self.delivered: defaultdict[str, int] = defaultdict(int)  #: by subscription
+        #: By type: events that somebody hears.
+        self.published: defaultdict[str, int] = defaultdict(int)
+        #: By type.
+        self.dispatched: defaultdict[str, int] = defaultdict(int)
+        #: By subscription.
+        self.delivered: defaultdict[str, int] = defaultdict(int)
 
 
 class Stats:
-    """Counts by event type and by subscription; the totals are their sums. Its methods are for any thread.
+    """Counters by event type and by subscription; the totals are their sums. Thread-safe.
 
-    The counters are there to be read; adding to one from outside may lose what another thread adds meanwhile.
-    What is in `tally` is not in them.
+    The counters are there to be read; adding to one from outside may lose an addition by another
+    thread. They do not include those of `tally`.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.tally = Tally()
-        self.published: Counter[str] = Counter()  #: by type
-        self.dispatched: Counter[str] = (
-            Counter()
-        )  #: by type: events whose deliveries all have an outcome
-        self.unroutable: Counter[str] = Counter()  #: by type
-        self.failed: Counter[str] = Counter()  #: by type: failed attempts
-        self.delivered: Counter[str] = Counter()  #: by subscription: handled to the end
-        self.filtered: Counter[str] = (
-            Counter()
-        )  #: by subscription: its predicate said no, or its binding is gone
-        self.errors: Counter[str] = Counter()  #: by subscription: failed attempts
-        self.retried: Counter[str] = Counter()  #: by subscription
-        self.dead_lettered: Counter[str] = Counter()  #: by subscription
-        self.slow: Counter[str] = Counter()  #: by subscription: handlers over the threshold
-        self.blocked: Counter[str] = (
-            Counter()
-        )  #: by subscription: times a handler blocked the event loop
+        # By type.
+        self.published: Counter[str] = Counter()
+        #: Events whose deliveries all have an outcome.
+        self.dispatched: Counter[str] = Counter()
+        self.unroutable: Counter[str] = Counter()
+        #: Failed attempts.
+        self.failed: Counter[str] = Counter()
+        # By subscription. Consequences names the counter of an outcome.
+        #: Events handled to the end.
+        self.delivered: Counter[str] = Counter()
+        #: Events that a predicate refused, or whose binding is gone.
+        self.filtered: Counter[str] = Counter()
+        self.retried: Counter[str] = Counter()
+        self.dead_lettered: Counter[str] = Counter()
+        #: Failed attempts.
+        self.errors: Counter[str] = Counter()
+        #: Handlers over the threshold.
+        self.slow: Counter[str] = Counter()
+        #: Handlers that blocked the event loop.
+        self.blocked: Counter[str] = Counter()
 
     def count_published(self, event_type: str, *, routed: bool) -> None:
         """Count an event that was taken, `routed` or heard by nobody."""
@@ -73,25 +77,18 @@ class Stats:
         with self._lock:
             self.blocked[subscription] += 1
 
-    def outcome(self, subscription: str, event_type: str, outcome: Outcome) -> None:
-        """Count one attempt's end."""
+    def count_outcome(self, subscription: str, event_type: str, outcome: Outcome) -> None:
+        """Count the end of one attempt."""
         with self._lock:
-            self._count_outcome(subscription, event_type, outcome)
-
-    def _count_outcome(self, subscription: str, event_type: str, outcome: Outcome) -> None:
-        match outcome:
-            case Done(handled=True):
+            if outcome is HANDLED:
                 self.delivered[subscription] += 1
                 return
-            case Done():
-                self.filtered[subscription] += 1
-                return
-            case Retry():
-                self.retried[subscription] += 1
-            case DeadLetter():
-                self.dead_lettered[subscription] += 1
-        self.errors[subscription] += 1
-        self.failed[event_type] += 1
+            follows = consequences(outcome)
+            counter: Counter[str] = getattr(self, follows.counter)
+            counter[subscription] += 1
+            if follows.failure is not None:
+                self.errors[subscription] += 1
+                self.failed[event_type] += 1
 
     def snapshot(
         self,
@@ -101,12 +98,14 @@ class Stats:
         total_handlers: int,
         waiting: Mapping[str, int] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """The six keys that every bus has, and `retries`, `dead_letters`, ..., `by_type` and `by_subscription`.
+        """Return the six keys that every bus has, and more totals.
 
-        `waiting` counts by cause the publishes that have waited for more than a second.
+        `by_type` and `by_subscription` have the same numbers for each of these. `waiting` counts by
+        cause the publishes that have waited for more than a second.
         """
         with self._lock:
-            # Backwards, for the loop goes on counting; dict(...) takes a copy in one step, whatever is added meanwhile.
+            # Backwards, for the loop goes on counting. A dict is copied in one step, so that nothing
+            # can be added meanwhile.
             delivered = self.delivered + Counter(dict(self.tally.delivered))
             dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
             published = self.published + Counter(dict(self.tally.published))

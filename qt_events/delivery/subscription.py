@@ -1,4 +1,4 @@
-"""Subscription: who wants which events, and how they are to be delivered to it."""
+"""Subscription: one subscriber: its handler, its patterns and its options."""
 
 import functools
 import inspect
@@ -22,53 +22,57 @@ EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
-_NAME = re.compile(
-    r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}"
-)  # it becomes a part of queue names: 255 bytes in AMQP
+# A name becomes a part of queue names, which have 255 bytes in AMQP.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
 
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One subscriber: its name is its identity, on RabbitMQ that of its queue.
+    """One subscriber. Its name is its identity, on RabbitMQ that of its queue.
 
     `patterns` grows and shrinks with `subscribe` and `unsubscribe`; the rest stays as it was made.
+
+    Raises:
+        InvalidHandlerError: `handler` or `when` cannot be called with one event, or the name is no
+            name.
+        InvalidOptionError, InvalidPolicyError: an option is out of its range; the text names it.
     """
 
     name: str
     handler: EventHandler
     patterns: tuple[str, ...] = ()
-    when: Predicate | None = (
-        None  #: only events for which this is true are handled; the others are done at once
-    )
+    #: Only events for which this is true are handled; the others are done at once.
+    when: Predicate | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    concurrency: int = 1  #: how many events of this subscription one process handles at a time
-    broadcast: bool = False  #: every process gets each event, instead of one process of all
+    #: Number of events that one process handles at a time.
+    concurrency: int = 1
+    #: Every process gets each event, instead of one process of all.
+    broadcast: bool = False
     is_async: bool = field(init=False)
-    narrowed: bool = field(
-        default=False, init=False
-    )  #: lost a pattern: what waits for it may have come by that one
+    #: A pattern was removed, so queued events must be matched again before they are handled.
+    narrowed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            message = f"{self.name!r} is no subscription name: use 1 to 200 letters, digits, '_', '.', ':' or '-'"
+            message = (
+                f"{self.name!r} is no subscription name: "
+                "use 1 to 200 letters, digits, '_', '.', ':' or '-'"
+            )
             raise InvalidHandlerError(message)
         if self.when is not None:
             _validate_predicate(self.name, self.when)
-        checked_policy(f"subscription {self.name!r}", self.retry)
-        positive_int(
-            f"subscription {self.name!r}: concurrency", self.concurrency, most=MAX_CONCURRENCY
-        )
+        whose = f"subscription {self.name!r}"
+        checked_policy(whose, self.retry)
+        positive_int(f"{whose}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
         if not isinstance(self.broadcast, bool):
-            message = (
-                f"subscription {self.name!r}: broadcast={self.broadcast!r} must be True or False"
-            )
+            message = f"{whose}: broadcast={self.broadcast!r} must be True or False"
             raise InvalidOptionError(message)
         self.is_async = is_async(self.handler)
 
 
 def checked_policy(whose: str, retry: object) -> RetryPolicy:
-    """InvalidPolicyError unless it is one."""
+    """Return `retry` if it is a RetryPolicy; InvalidPolicyError otherwise."""
     if not isinstance(retry, RetryPolicy):
         message = f"{whose}: retry={retry!r} must be a RetryPolicy"
         raise InvalidPolicyError(message)
@@ -78,37 +82,45 @@ def checked_policy(whose: str, retry: object) -> RetryPolicy:
 def _validate_predicate(name: str, when: object) -> None:
     if not callable(when) or is_async(when) or not _takes_one_event(when):
         message = (
-            f"subscription {name!r}: when={when!r} must be a plain callable that takes the event, such as "
-            "lambda event: event.payload.price > 3; an async one would be true for every event"
+            f"subscription {name!r}: when={when!r} must be a plain callable that takes the event, "
+            "such as lambda event: event.payload.price > 3; an async one is true for every event"
         )
         raise InvalidHandlerError(message)
 
 
 def pattern_of(event_type: object) -> str:
-    """The topic pattern that was meant: a pattern, or an event class with a type.
+    """Return the topic pattern of a pattern, or of an event class with a type.
 
     Raises:
-        InvalidPatternError: it is neither.
+        InvalidPatternError: the argument is neither.
     """
     if isinstance(event_type, type) and issubclass(event_type, Event):
         if not event_type.event_type:
-            message = f"{event_type.__name__} names no type: subscribe to a pattern such as '#', or to a class with one"
+            message = (
+                f"{event_type.__name__} names no type: "
+                "subscribe to a pattern such as '#', or to a class with one"
+            )
             raise InvalidPatternError(message)
         return event_type.event_type
     return validate_pattern(event_type)
 
 
 def name_of(handler: EventHandler) -> str | None:
-    """The name a handler brings along: `class_name.method`, `module.function`; None for lambdas and local functions."""
+    """Return the name that a handler has of its own, None for lambdas and local functions.
+
+    A method is called `class_name.method`, a function `module.function`.
+    """
     target = _unwrapped(handler)
     owner = getattr(target, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
         owner_class = owner if isinstance(owner, type) else type(owner)
         return f"{_snake_case(owner_class.__name__)}.{target.__name__}"
     if _is_mock(target):
-        return None  # two mocks are two handlers
+        # Two mocks are two handlers.
+        return None
     qualname = getattr(target, "__qualname__", None)
-    if not isinstance(qualname, str):  # an object with __call__
+    # An object with __call__ has no qualname.
+    if not isinstance(qualname, str):
         return _snake_case(type(target).__name__)
     return None if "<" in qualname else f"{target.__module__}.{qualname}"
 
@@ -124,7 +136,7 @@ def _unwrapped(handler: Any) -> Any:
 
 
 def is_async(handler: EventHandler) -> bool:
-    """Whether calling it gives a coroutine: by what it is (partial, method, object, mock), not how it is written."""
+    """Return True if calling the handler gives a coroutine: a partial, method, object or mock too."""
     target = _unwrapped(handler)
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
         getattr(target, "__call__", None)  # noqa: B004
@@ -132,7 +144,7 @@ def is_async(handler: EventHandler) -> bool:
 
 
 def validate_handler(handler: object) -> None:
-    """InvalidHandlerError unless `handler(event)` is a possible call."""
+    """Raise InvalidHandlerError unless `handler(event)` is a possible call."""
     if not callable(handler):
         message = f"{handler!r} is no handler: it must be a callable that takes one event"
         raise InvalidHandlerError(message)
@@ -147,11 +159,13 @@ def _is_mock(target: object) -> bool:
 
 def _takes_one_event(function: Callable[..., object]) -> bool:
     if _is_mock(_unwrapped(function)):
-        return True  # before Python 3.11.4 the signature of an AsyncMock is no signature
+        # Before Python 3.11.4 the signature of an AsyncMock is no signature.
+        return True
     try:
         inspect.signature(function).bind(object())
     except TypeError:
         return False
     except ValueError:
-        return True  # a builtin without a signature: it shows when it is called
+        # A builtin without a signature: a mistake shows when it is called.
+        return True
     return True

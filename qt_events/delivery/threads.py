@@ -1,4 +1,4 @@
-"""DaemonThreads: where sync handlers run, on every backend that has an event loop."""
+"""DaemonThreads: threads for sync handlers, on every backend that has an event loop."""
 
 import threading
 from collections.abc import Callable
@@ -12,18 +12,21 @@ T = TypeVar("T")
 
 
 class DaemonThreads(Executor):
-    """A thread pool whose threads do not keep the process alive: a sync handler that never ends must not either.
+    """Thread pool whose threads do not keep the process alive.
 
-    ThreadPoolExecutor's are waited for when the interpreter exits, however long they take.
+    ThreadPoolExecutor's are waited for when the interpreter exits: a sync handler that never ends
+    would keep the process from ending.
     """
 
     def __init__(self, size: int) -> None:
-        """At most `size` threads, made as they are needed."""
+        """Make at most `size` threads, as they are needed."""
         self._size = size
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: set[threading.Thread] = set()
-        self._staying = 0  # threads that have not been told to end
-        self._unfinished = 0  # calls that wait or run
+        # Threads that have not been told to end.
+        self._staying = 0
+        # Calls that wait or run.
+        self._unfinished = 0
         self._names = count()
         self._lock = threading.Lock()
         self._shut = False
@@ -41,7 +44,10 @@ class DaemonThreads(Executor):
         return future
 
     def resize(self, size: int) -> None:
-        """At most `size` threads from now on: more for what waits already, too many end when that is done."""
+        """Change the most threads there may be.
+
+        Missing ones are made at once for calls that wait; those too many end once they are idle.
+        """
         with self._lock:
             self._size = size
             while self._staying > size:
@@ -50,7 +56,7 @@ class DaemonThreads(Executor):
             self._hire()
 
     def __len__(self) -> int:
-        """How many threads there are."""
+        """Number of threads."""
         return len(self._threads)
 
     def _hire(self) -> None:
@@ -64,14 +70,15 @@ class DaemonThreads(Executor):
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             work()
-            del work  # nor keep its event alive until the next
+            # An idle thread must not keep the last event alive.
+            del work
             with self._lock:
                 self._unfinished -= 1
         with self._lock:
             self._threads.discard(threading.current_thread())
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
-        """See Executor: what was submitted is still done."""
+        """See Executor. Submitted calls are still done."""
         with self._lock:
             if not self._shut:
                 self._shut = True
@@ -87,5 +94,5 @@ def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
         return
     try:
         future.set_result(call())
-    except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits it
+    except BaseException as error:  # noqa: BLE001  # raised again by whoever awaits the future
         future.set_exception(error)

@@ -1,6 +1,6 @@
-"""Event: what happened, typed, validated, immutable; and the registry from type and version to class.
+"""Event: typed, validated, immutable; and the registry from type and version to class.
 
-A user's own event is three lines::
+An application's event is three lines::
 
     class PriceAlert(Payload):
         price: float
@@ -8,65 +8,69 @@ A user's own event is three lines::
 """
 
 import builtins
-import os
-from collections.abc import Callable, Mapping
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, ClassVar, Generic, NoReturn, Self, cast, get_args
 
 from pydantic import ValidationError
 from typing_extensions import TypeVar
-from uuid_utils import reseed_rng, uuid7
+from uuid_utils import uuid7
 
 from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
-from qt_events.events.frozen import freeze, shown
+from qt_events.events.attributes import (
+    ATTRIBUTES,
+    checked_text,
+    checked_time,
+    checked_version,
+    new_id,
+)
+from qt_events.events.frozen import freeze
 from qt_events.events.payload import Payload, validated, wrong_fields
-from qt_events.events.topics import MAX_BYTES, validate_routing_key
-from qt_events.limits import positive_int
-
-os.register_at_fork(after_in_child=reseed_rng)  # else every prefork child draws the same ids
+from qt_events.events.topics import validate_routing_key
 
 DEFAULT_SOURCE = "qt_events"
-_MAX_VERSION = 2**31 - 1  # a CloudEvents Integer
 
 P = TypeVar("P", bound=Mapping[str, Any], default=Any)
 
-_new, _set = object.__new__, object.__setattr__  # the only way to set an attribute of an event
+# The only way to set an attribute of an event.
+_new, _set = object.__new__, object.__setattr__
 _MAKING = ("__init__", "__new__")
 _HOW_TO_CREATE = "{}.create() takes the payload's fields by name, on a class with a type"
 
 
 class Event(Generic[P]):
-    """What happened: a type to route by, a time, a payload; and where it came from.
+    """An event: a type to route by, a time, a payload, and its origin.
 
     Args:
         type: words separated by dots, e.g. ``policy.updated``; at most 255 bytes, no wildcards.
-        timestamp: when it happened; a naive time is read as UTC; now if left out.
-        payload: a mapping that JSON can carry. Where a class is registered for the type, its model validates it,
-            and the event is made an instance of that class.
-        id: unique per source; a UUIDv7 if left out. Publish the same event again to repeat safely: the id stays.
-        source: who says so (CloudEvents `source`).
-        correlation_id: the id of the event that everything began with; its own id if left out.
-        causation_id: the id of the event whose handler made this one.
-        data_version: version of the payload's shape; the newest registered one (else 1) if left out.
+        timestamp: time at which it happened; a naive one is read as UTC; default now.
+        payload: a mapping that JSON can carry. If a class is registered for the type, its model
+            validates the payload, and the event is made an instance of that class.
+        id: unique per source; default a UUIDv7. Publish the same event again to repeat safely: the
+            id stays.
+        source: who publishes it (CloudEvents `source`).
+        correlation_id: id of the event that everything began with; default its own id.
+        causation_id: id of the event whose handler made this one.
+        data_version: version of the payload's shape; default the newest registered one, else 1.
         traceparent: W3C trace context, carried along untouched.
 
-    Raises:
-        InvalidEventError, InvalidPayloadError, InvalidPatternError: here, where the mistake was made.
+    `correlation_id` and `causation_id` of an event that a handler publishes are set by the bus,
+    unless they are given.
 
-    `correlation_id` and `causation_id` of what a handler publishes are set by the bus when they were left out.
+    Raises:
+        InvalidEventError, InvalidPayloadError, InvalidPatternError: an argument is wrong; the text
+            names it.
     """
 
     event_type: ClassVar[str] = ""  #: the type that a subclass is registered for
     event_version: ClassVar[int] = 1
     event_source: ClassVar[str] = DEFAULT_SOURCE
     payload_model: ClassVar["builtins.type[Payload] | None"] = None
-    _plain_model: ClassVar["builtins.type[Payload] | None"] = (
-        None  # with which create() need not call __init__
-    )
+    #: The payload model of a class that create() can make without __init__.
+    _plain_model: ClassVar["builtins.type[Payload] | None"] = None
 
-    # An event has these four itself, and of the others what its class does not say: that makes most of them cheap.
+    # These four are set on every event. The others are set only where they differ from the class's
+    # own, which makes most events cheap.
     type: str
     timestamp: datetime
     payload: P
@@ -116,41 +120,42 @@ class Event(Generic[P]):
     ) -> None:
         _set(self, "type", self._checked_type(type))
         _set(self, "payload", self._checked_payload(payload))
-        _set(self, "timestamp", _utc(timestamp))
-        _set(self, "id", new_id() if id is None else _text("id", id))
-        envelope = {
+        _set(self, "timestamp", checked_time(timestamp))
+        _set(self, "id", new_id() if id is None else checked_text("id", id))
+        given = {
             "source": source,
             "correlation_id": correlation_id,
             "causation_id": causation_id,
             "data_version": data_version,
             "traceparent": traceparent,
         }
-        self._seal(**{name: value for name, value in envelope.items() if value is not None})
+        self._seal(**{name: value for name, value in given.items() if value is not None})
 
-    def _seal(self, **envelope: object) -> None:
-        """Set attributes of the envelope, each checked."""
-        for name, value in envelope.items():
-            attribute, check = _ENVELOPE[name]
+    def _seal(self, **attributes: object) -> None:
+        """Check and set attributes other than type and payload."""
+        for name, value in attributes.items():
+            attribute, check = ATTRIBUTES[name]
             _set(self, attribute, check(value))
-        if self._correlation_id == self.id:  # that says nothing: everything began with itself
+        # Everything began with itself: that is the default, and makes no difference.
+        if self._correlation_id == self.id:
             _set(self, "_correlation_id", None)
 
     @classmethod
     def create(cls, *args: Any, **payload: Any) -> Self:
-        """The event with this payload, now. InvalidPayloadError names each wrong field."""
+        """Make the event with this payload, now. InvalidPayloadError names each wrong field."""
         if args:
             raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
         return cls._of(payload)
 
     @classmethod
     def _of(cls, payload: dict[str, Any]) -> Self:
-        """`create`, for classes that spell its parameters out."""
+        """Make the event, for classes whose `create` has typed parameters."""
         model = cls._plain_model
         if model is None:
             if not cls.event_type:
                 raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
             return cls(cls.event_type, None, payload)
-        # As __init__ does it, in one pass over what is known to be right but for the payload.
+        # Does what __init__ does, in one pass: only the payload can be wrong here.
         event = _new(cls)
         own = event.__dict__
         own["type"] = cls.event_type
@@ -164,22 +169,22 @@ class Event(Generic[P]):
 
     @property
     def correlation_id(self) -> str:
-        """The id of the event that everything began with: its own where nothing caused it."""
+        """Id of the event that everything began with; its own id if nothing caused it."""
         return self._correlation_id or self.id
 
     @property
     def is_root(self) -> bool:
-        """Nobody has said what caused it."""
+        """True if no cause was given."""
         return self._correlation_id is None and self.causation_id is None
 
     def caused_by(self, cause: "Event[Any]") -> Self:
-        """This event, same id, as a consequence of `cause`."""
+        """Return this event, with the same id, as a consequence of `cause`."""
         return self.replace(correlation_id=cause.correlation_id, causation_id=cause.id)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with other envelope attributes, checked as when one is made; type and payload stay as they are."""
-        for name in changes.keys() - _ENVELOPE.keys():
-            message = f"replace() changes the envelope, not {name!r}: {', '.join(_ENVELOPE)}"
+        """Return a copy with other attributes, checked as in a new event. Type and payload stay."""
+        for name in changes.keys() - ATTRIBUTES.keys():
+            message = f"replace() changes {', '.join(ATTRIBUTES)}, not {name!r}"
             raise InvalidEventError(message)
         copy = object.__new__(builtins.type(self))
         for name, value in vars(self).items():
@@ -190,7 +195,8 @@ class Event(Generic[P]):
     def _checked_type(self, type: object) -> str:
         expected = self.event_type
         if expected and type != expected:
-            message = f"{builtins.type(self).__name__} is the event {expected!r}, not {type!r}: use .create(...)"
+            name = builtins.type(self).__name__
+            message = f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
             raise InvalidEventError(message)
         return expected or validate_routing_key(type)
 
@@ -199,19 +205,23 @@ class Event(Generic[P]):
         if model is not None:
             return validated(model, {} if payload is None else payload, builtins.type(self))
         if payload is not None and not isinstance(payload, Mapping):
-            message = f"the payload of {self.type!r} is a {builtins.type(payload).__name__}: it must be a mapping"
+            kind = builtins.type(payload).__name__
+            message = f"the payload of {self.type!r} is a {kind}: it must be a mapping"
             raise InvalidPayloadError(message)
         return freeze(payload or {})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        message = f"an event is immutable: {name} of {self.type!r} cannot change; make a copy with replace()"
+        message = (
+            f"an event is immutable: {name} of {self.type!r} cannot change; "
+            "make a copy with replace()"
+        )
         raise AttributeError(message)
 
     def __delattr__(self, name: str) -> NoReturn:
         self.__setattr__(name, None)
 
     def _state(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in _ATTRIBUTES)
+        return tuple(getattr(self, name) for name in _STATE)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self._state() == other._state()
@@ -229,65 +239,12 @@ class Event(Generic[P]):
 
 def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...]) -> Event[Any]:
     event = object.__new__(cls)
-    for name, value in zip(_ATTRIBUTES, state, strict=True):
+    for name, value in zip(_STATE, state, strict=True):
         _set(event, name, value)
     return event
 
 
-def new_id() -> str:
-    """A UUIDv7 (RFC 9562): unique, and sorted by time of making."""
-    return str(uuid7())
-
-
-def _utc(timestamp: object) -> datetime:
-    if timestamp is None:
-        return datetime.now(UTC)
-    if not isinstance(timestamp, datetime):
-        message = f"timestamp is {timestamp!r} ({type(timestamp).__name__}): it must be a datetime (naive means UTC)"
-        raise InvalidEventError(message)
-    if timestamp.tzinfo is UTC:
-        return timestamp
-    if timestamp.tzinfo is None:
-        return timestamp.replace(tzinfo=UTC)
-    try:
-        return timestamp.astimezone(UTC)
-    except OverflowError:
-        message = (
-            f"timestamp is {timestamp.isoformat()}: in UTC that is not within the years 1 to 9999"
-        )
-        raise InvalidEventError(message) from None
-
-
-def _text(name: str, value: object) -> str:
-    if (
-        not isinstance(value, str)
-        or not 0 < len(value.encode(errors="replace")) <= MAX_BYTES
-        or not value.isprintable()
-    ):
-        message = f"{name} is {shown(value)}: it must be a printable str of 1 to {MAX_BYTES} bytes, as AMQP carries it"
-        raise InvalidEventError(message)
-    return value
-
-
-def _version(value: object) -> int:
-    return positive_int("data_version", value, most=_MAX_VERSION, error=InvalidEventError)
-
-
-def _optional_text(name: str) -> Callable[[object], str | None]:
-    return lambda value: None if value is None else _text(name, value)
-
-
-# What replace() may change: its attribute and its check.
-_ENVELOPE: dict[str, tuple[str, Callable[[object], object]]] = {
-    "timestamp": ("timestamp", _utc),
-    "id": ("id", partial(_text, "id")),
-    "source": ("source", partial(_text, "source")),
-    "correlation_id": ("_correlation_id", _optional_text("correlation_id")),
-    "causation_id": ("causation_id", _optional_text("causation_id")),
-    "data_version": ("data_version", _version),
-    "traceparent": ("traceparent", _optional_text("traceparent")),
-}
-_ATTRIBUTES = ("type", "payload", *(attribute for attribute, _ in _ENVELOPE.values()))
+_STATE = ("type", "payload", *(attribute for attribute, _ in ATTRIBUTES.values()))
 
 
 # The registry: type and version -> class
@@ -305,7 +262,7 @@ def _declared_payload_model(cls: type) -> type[Payload] | None:
 
 def _register(cls: type[Event[Any]]) -> None:
     versions = _classes.setdefault(cls.event_type, {})
-    taken = versions.get(_version(cls.event_version))
+    taken = versions.get(checked_version(cls.event_version))
     if taken and (taken.__module__, taken.__qualname__) != (
         cls.__module__,
         cls.__qualname__,
@@ -319,10 +276,12 @@ def _register(cls: type[Event[Any]]) -> None:
 
 
 def event_class(event_type: str, version: int | None = None) -> type[Event[Any]] | None:
-    """The class registered for a type and version (the newest if None); None for a type without classes.
+    """Return the class registered for a type and version; the newest version if None.
+
+    Returns None for a type without a class.
 
     Raises:
-        InvalidEventError: the type is known, the version is not.
+        InvalidEventError: the type is registered, the version is not.
     """
     versions = _classes.get(event_type)
     if not versions:
@@ -334,47 +293,3 @@ def event_class(event_type: str, version: int | None = None) -> type[Event[Any]]
         message = f"{event_type!r} has no class for data version {version!r}; known: {known}"
         raise InvalidEventError(message)
     return versions[version]
-
-
-# What is being handled
-
-# Event, subscription, attempt: bare, and in one variable, for every delivery sets it.
-_handled: ContextVar[tuple[Event[Any], str, int] | None] = ContextVar(
-    "qt_events.handled", default=None
-)
-
-current_attempt = (
-    _handled.get
-)  #: the event whose handler runs here, its subscription's name, the attempt; or None
-bind_attempt = _handled.set  #: makes it so, in the context that this is called in
-
-
-def current_event() -> Event[Any] | None:
-    """The event whose handler is running here; None outside of handlers."""
-    here = current_attempt()
-    return None if here is None else here[0]
-
-
-def handled(event: Event[Any], subscription: str = "", attempt: int = 1) -> Context:
-    """A copy of this context in which `event` is the one being handled: what is published there is caused by it."""
-    context = copy_context()
-    context.run(bind_attempt, (event, subscription, attempt))
-    return context
-
-
-def correlated(event: Event[Any]) -> Event[Any]:
-    """`event`, as caused by the one being handled here, unless it says itself what caused it."""
-    cause = current_event()
-    if (
-        cause is None or not event.is_root or event.id == cause.id
-    ):  # a handler may pass its own event on
-        return event
-    return event.caused_by(cause)
-
-
-def checked_event(event: object) -> Event[Any]:
-    """What publish() takes, with its cause. InvalidEventError for what is no event."""
-    if not isinstance(event, Event):
-        message = f"publish() takes an Event, not {event!r}: make one with Event(type, timestamp, payload) or .create()"
-        raise InvalidEventError(message)
-    return correlated(event)

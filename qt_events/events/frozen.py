@@ -1,4 +1,4 @@
-"""Frozen JSON: what an event may carry, as dicts and lists that nobody can change."""
+"""Frozen JSON: dicts and lists that JSON can carry and that nobody can change."""
 
 import math
 from collections.abc import Mapping
@@ -12,31 +12,22 @@ from pydantic import BaseModel
 
 from qt_events.errors import InvalidPayloadError
 
-MAX_INT_BITS = 14_000  # Python and pydantic read integers of up to 4300 digits
-MAX_DEPTH = (
-    100  # levels of a payload; JSON readers, pydantic's and others', refuse at 200 and some earlier
-)
-TYPED_SCALARS = (
-    str,
-    int,
-    bool,
-    type(None),
-    Enum,
-    datetime,
-    date,
-    timedelta,
-    Decimal,
-    UUID,
-)  # pydantic carries them
+# Python and pydantic read integers of up to 4300 digits.
+MAX_INT_BITS = 14_000
+# Levels of a payload: pydantic's JSON reader refuses at 200, some others earlier.
+MAX_DEPTH = 100
+#: Values of a validated field that pydantic writes to JSON and reads back.
+TYPED_SCALARS = (str, int, bool, type(None), Enum, datetime, date, timedelta, Decimal, UUID)
 
 
 def _refuse(self: object, *_: object, **__: object) -> NoReturn:
-    message = f"a payload is immutable: copy it first, e.g. {'dict' if isinstance(self, dict) else 'list'}(value)"
+    kind = "dict" if isinstance(self, dict) else "list"
+    message = f"a payload is immutable: copy it first, e.g. {kind}(value)"
     raise TypeError(message)
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that json, == and isinstance take for one, and that nobody can change."""
+    """A dict to json, == and isinstance that nobody can change."""
 
     __slots__ = ()
     __setitem__ = __delitem__ = __ior__ = _refuse
@@ -47,7 +38,7 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A list that json, == and isinstance take for one, and that nobody can change."""
+    """A list to json, == and isinstance that nobody can change."""
 
     __slots__ = ()
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -57,8 +48,11 @@ class FrozenList(list[Any]):
         return FrozenList, (list(self),)
 
 
-def shown(value: object) -> str:
-    """Its repr, cut to 80 characters; a repr may fail, Python's own for very large ints."""
+def preview(value: object) -> str:
+    """Return the value's repr, cut to 80 characters, for an error's text.
+
+    A repr may fail: a stranger's, or Python's own for a very large int.
+    """
     try:
         return f"{value!r:.80}"
     except Exception:  # noqa: BLE001  # whatever a stranger's __repr__ raises
@@ -67,7 +61,7 @@ def shown(value: object) -> str:
 
 def _not_json(path: str, value: object) -> InvalidPayloadError:
     return InvalidPayloadError(
-        f"{path} is {shown(value)} ({type(value).__name__}), which JSON cannot carry: "
+        f"{path} is {preview(value)} ({type(value).__name__}), which JSON cannot carry: "
         "use str, int, finite float, bool, None, list or dict with str keys"
     )
 
@@ -79,7 +73,11 @@ def _too_deep(path: str) -> InvalidPayloadError:
 
 
 def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
-    """A deep, immutable copy of a JSON value; InvalidPayloadError names the path of what JSON cannot carry."""
+    """Return a deep, immutable copy of a JSON value.
+
+    Raises:
+        InvalidPayloadError: JSON cannot carry it; the text names the path to the value.
+    """
     if depth > MAX_DEPTH:
         raise _too_deep(path)
     match value:
@@ -88,9 +86,9 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
         case float() if not math.isfinite(value):
             raise _not_json(path, value)
         case int() if value.bit_length() > MAX_INT_BITS:
-            raise InvalidPayloadError(
-                f"{path} is an int of {value.bit_length()} bits, which JSON readers refuse: use a str"
-            )
+            bits = value.bit_length()
+            message = f"{path} is an int of {bits} bits, which JSON readers refuse: use a str"
+            raise InvalidPayloadError(message)
         case str() if not value.isascii():
             return _unicode(value, path)
         case None | str() | int() | float():
@@ -119,7 +117,10 @@ def _key(key: object, path: str) -> str:
 
 
 def freeze_field(value: Any, path: str, depth: int = 1) -> Any:
-    """Freeze the containers of a validated field; the leaves may be whatever pydantic reads back from JSON."""
+    """Return a validated field with its containers frozen.
+
+    Other values in it may be any that pydantic reads back from JSON.
+    """
     if depth > MAX_DEPTH:
         raise _too_deep(path)
     match value:
@@ -133,9 +134,8 @@ def freeze_field(value: Any, path: str, depth: int = 1) -> Any:
             )
         case tuple():
             items = [freeze_field(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
-            return (
-                type(value)._make(items) if hasattr(value, "_make") else tuple(items)
-            )  # a NamedTuple stays one
+            # A NamedTuple stays one.
+            return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
         case set() | frozenset():
             return frozenset(freeze_field(v, path, depth + 1) for v in value)
     return _leaf(value, path)
@@ -147,7 +147,10 @@ def _leaf(value: Any, path: str) -> Any:
     if type(value) is int:
         return freeze(value, path)
     if isinstance(value, BaseModel) and not isinstance(value, Mapping):
-        message = f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, checked and frozen"
+        message = (
+            f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, "
+            "checked and frozen"
+        )
         raise InvalidPayloadError(message)
     if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (
         isinstance(value, float) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""Payload: an event's own data, a frozen pydantic model that also reads as a mapping."""
+"""Payload: the data of an event, a frozen pydantic model that also reads as a mapping."""
 
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -8,17 +8,18 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema
 
 from qt_events.errors import InvalidPayloadError
-from qt_events.events.frozen import TYPED_SCALARS, freeze_field, shown
+from qt_events.events.frozen import TYPED_SCALARS, freeze_field, preview
 
-_MOST_SHOWN, _MOST_LISTED = 50, 1_000  # of the wrong fields of one payload
+# Wrong fields of one payload: so many are described, and more than so many are only counted.
+_MOST_SHOWN, _MOST_LISTED = 50, 1_000
 _MAPPING_METHODS = {"get", "items", "keys", "values"}
 
 
 class Payload(BaseModel, Mapping[str, Any]):
     """Base of an event's payload: a frozen pydantic model that also reads as a mapping.
 
-    `payload.price` and `payload["price"]` are the same value. Unknown fields are ignored, so that
-    a producer may add one before its consumers know it; a missing or mistyped one is an error.
+    `payload.price` and `payload["price"]` are the same value. Unknown fields are ignored, so that a
+    producer may add one before its consumers know it. A missing or mistyped one is an error.
     """
 
     model_config = ConfigDict(
@@ -31,7 +32,10 @@ class Payload(BaseModel, Mapping[str, Any]):
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         hidden = _MAPPING_METHODS & cls.model_fields.keys()
         if hidden:
-            message = f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: name it otherwise"
+            message = (
+                f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: "
+                "give it another name"
+            )
             raise InvalidPayloadError(message)
         cls._containers = cls._may_hold_mutable()
 
@@ -52,9 +56,8 @@ class Payload(BaseModel, Mapping[str, Any]):
             and not cls._may_hold_mutable()
             and cls.model_post_init is Payload.model_post_init
         ):
-            cls.__pydantic_post_init__ = (
-                None  # nothing to freeze: pydantic then takes half the time
-            )
+            # There is nothing to freeze: without the call pydantic takes half the time.
+            cls.__pydantic_post_init__ = None
         return handler(source)
 
     def model_post_init(self, _context: Any, /) -> None:
@@ -66,7 +69,8 @@ class Payload(BaseModel, Mapping[str, Any]):
             return getattr(self, name)
         raise KeyError(name)
 
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # pydantic yields pairs; a Mapping yields keys
+    # Pydantic yields pairs; a Mapping yields keys.
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
         return iter(type(self).model_fields)
 
     def __len__(self) -> int:
@@ -89,7 +93,7 @@ def _is_scalar(annotation: Any) -> bool:
 
 
 def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
-    """`payload`, if it is one of the model, else one made of it. InvalidPayloadError names each wrong field."""
+    """Return `payload` as an instance of the model. InvalidPayloadError names each wrong field."""
     if isinstance(payload, model):
         return payload
     try:
@@ -99,17 +103,17 @@ def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
 
 
 def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadError:
-    """What is said of them."""
+    """Return the error that names the wrong fields."""
     return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
 
 
 def describe(error: ValidationError) -> str:
-    """The wrong fields on a line of text: where, what is wrong, what it was (cut to 80 characters)."""
+    """Return the wrong fields in one line: path, what is wrong, and the value, cut short."""
     count = error.error_count()
     if count > _MOST_LISTED:  # a hostile payload may have as many as it has bytes
         return f"{count} values are wrong"
     described = [
-        f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {shown(e['input'])}"
+        f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {preview(e['input'])}"
         for e in error.errors()
     ]
     more = [f"and {count - _MOST_SHOWN} more"] if count > _MOST_SHOWN else []

@@ -1,4 +1,4 @@
-"""Quantum Trader's six events, as its reference names them, and their enums."""
+"""The six events of Quantum Trader, as its reference names them, and their enums."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,7 +14,7 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class RiskMode(StrEnum):
-    """How much risk MSC AI allows."""
+    """Amount of risk that MSC AI allows."""
 
     AGGRESSIVE = "AGGRESSIVE"
     NORMAL = "NORMAL"
@@ -22,7 +22,7 @@ class RiskMode(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a strategy stands in its life."""
+    """Stage in the life of a strategy."""
 
     BACKTEST = "BACKTEST"
     SHADOW = "SHADOW"
@@ -31,7 +31,7 @@ class Stage(StrEnum):
 
 
 class HealthStatus(StrEnum):
-    """How the system is."""
+    """State of the whole system."""
 
     HEALTHY = "HEALTHY"
     DEGRADED = "DEGRADED"
@@ -39,7 +39,7 @@ class HealthStatus(StrEnum):
 
 
 class Side(StrEnum):
-    """Which way an order goes."""
+    """Side of an order."""
 
     BUY = "BUY"
     SELL = "SELL"
@@ -101,7 +101,7 @@ class TradeExecuted(Payload):
     symbol: str
     side: Side
     size: float  #: units of the symbol
-    price: float  #: a unit's, in the account's currency
+    price: float  #: of one unit, in the account's currency
     strategy_id: str
     model: str
     pnl: float | None = None  #: in the account's currency, for closing trades
@@ -120,7 +120,7 @@ class PolicyUpdatedEvent(Event[PolicyUpdated], type="policy.updated", source="ms
         max_risk_per_trade: float,
         max_positions: int,
     ) -> Self:
-        """See `PolicyUpdated` for the fields."""
+        """Make the event; see `PolicyUpdated` for the fields."""
         return cls._of(
             {
                 "risk_mode": risk_mode,
@@ -145,7 +145,7 @@ class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", s
         reason: str = "",
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """See `StrategyPromoted` for the fields."""
+        """Make the event; see `StrategyPromoted` for the fields."""
         return cls._of(
             {
                 "strategy_id": strategy_id,
@@ -170,7 +170,7 @@ class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="cl
         metrics: Mapping[str, Any] = NOTHING,
         shadow_performance: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """See `ModelPromoted` for the fields."""
+        """Make the event; see `ModelPromoted` for the fields."""
         return cls._of(
             {
                 "model_name": model_name,
@@ -185,7 +185,10 @@ class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="cl
 class HealthStatusChangedEvent(
     Event[HealthStatusChanged], type="health.status_changed", source="system_health_monitor"
 ):
-    """System Health Monitor saw the status change; Discord Notifier, Safety Governor and Logger listen."""
+    """System Health Monitor saw the status change.
+
+    Discord Notifier, Safety Governor and Logger listen.
+    """
 
     @classmethod
     def create(
@@ -197,7 +200,7 @@ class HealthStatusChangedEvent(
         reason: str,
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """See `HealthStatusChanged` for the fields."""
+        """Make the event; see `HealthStatusChanged` for the fields."""
         return cls._of(
             {
                 "old_status": old_status,
@@ -223,7 +226,7 @@ class OpportunitiesUpdatedEvent(
         criteria: Mapping[str, Any] = NOTHING,
         excluded_count: int = 0,
     ) -> Self:
-        """See `OpportunitiesUpdated` for the fields."""
+        """Make the event; see `OpportunitiesUpdated` for the fields."""
         return cls._of(
             {
                 "top_symbols": top_symbols,
@@ -250,7 +253,7 @@ class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="ex
         model: str,
         pnl: float | None = None,
     ) -> Self:
-        """See `TradeExecuted` for the fields."""
+        """Make the event; see `TradeExecuted` for the fields."""
         return cls._of(
             {
                 "order_id": order_id,

@@ -1,15 +1,15 @@
-"""Logs: the event, subscription and attempt on every line that a handler causes, in text or in JSON.
+"""configure_logging(): lines of text or JSON, each with event, subscription and attempt.
 
-The library logs under "qt_events" and configures nothing by itself. `configure_logging()` does, for programs that want
-it; who sets logging up in another way adds an EventFieldsFilter to a handler, and a formatter (see log_lines.py).
+The library logs under "qt_events" and configures nothing by itself. A program that sets up logging
+in another way adds an EventFieldsFilter to a handler, and a formatter of formatters.py.
 
     DEBUG    an attempt that was handled
-    INFO     what a worker or a publisher does, seldom; never a line an event
-    WARNING  an attempt that failed and comes again; a slow handler; a broker that is away
+    INFO     a rare change of a worker or a publisher; never one line per event
+    WARNING  a failed attempt that is retried; a slow handler; a broker that is away
     ERROR    a dead letter
 
-No NullHandler: where nobody sets logging up, Python itself writes warnings and errors to stderr, and a dead letter is
-nothing to be silent about.
+There is no NullHandler: without any configuration Python writes warnings and errors to stderr, and
+a dead letter must be seen.
 """
 
 import logging
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TextIO, get_args
 
 from qt_events.errors import InvalidOptionError
-from qt_events.events.event import current_attempt
+from qt_events.events.current import current_attempt
 from qt_events.logs.formatters import FIELDS, FORMATTERS, LogFormat
 
 FORMAT_VARIABLE: Final = "QT_LOG_FORMAT"
@@ -27,11 +27,11 @@ LEVEL_VARIABLE: Final = "QT_LOG_LEVEL"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-# What is being delivered
+# Fields
 
 
 def bound_fields() -> dict[str, Any]:
-    """The fields of the attempt that is made here; none outside of a delivery."""
+    """Return the fields of the attempt that is made here; none outside of a delivery."""
     here = current_attempt()
     if here is None:
         return {}
@@ -41,14 +41,14 @@ def bound_fields() -> dict[str, Any]:
 
 
 class EventFieldsFilter(logging.Filter):
-    """For a handler: gives the records of a delivery their event_id, event_type, subscription, attempt, correlation_id.
+    """Adds event_id, event_type, subscription, attempt and correlation_id to records of a delivery.
 
-    Outside of a delivery they are absent: a format such as `%(event_id)s %(message)s` needs `defaults` for them, see
-    logging.Formatter.
+    Add it to a handler. Outside of a delivery the fields are absent: a format such as
+    `%(event_id)s %(message)s` needs `defaults` for them, see logging.Formatter.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Lets every record pass. What a record says itself, by `extra=`, stays."""
+        """Let every record pass. Fields that it has by `extra=` stay."""
         for name, value in bound_fields().items():
             record.__dict__.setdefault(name, value)
         return True
@@ -58,8 +58,8 @@ class EventFieldsFilter(logging.Filter):
 
 
 @dataclass(slots=True)
-class Chosen:
-    """What this process wants its logs to be: by `configure_logging`, else by the environment, else None."""
+class LogOptions:
+    """Format and level of this process: by configure_logging(), else the environment, else None."""
 
     format: LogFormat | None = None
     level: int | None = None
@@ -74,7 +74,7 @@ class Chosen:
 
 
 def format_option(name: str, value: object) -> LogFormat | None:
-    """A format, checked. InvalidOptionError names the choices."""
+    """Check a format. InvalidOptionError names the choices."""
     if value is None or value in get_args(LogFormat):
         return value  # type: ignore[return-value]
     message = f"{name}={value!r} is no log format: use {' or '.join(get_args(LogFormat))}"
@@ -82,53 +82,54 @@ def format_option(name: str, value: object) -> LogFormat | None:
 
 
 def level_option(name: str, value: object) -> int | None:
-    """A level as logging counts them, checked. InvalidOptionError names the choices."""
+    """Check a level and return it as a number. InvalidOptionError names the choices."""
     if value is None:
         return None
     if isinstance(value, str) and value.upper() in _LEVELS:
         return logging.getLevelNamesMapping()[value.upper()]
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= logging.CRITICAL:
         return value
-    message = f"{name}={value!r} is no log level: use one of {', '.join(_LEVELS)}, or a number from 1 to 50"
+    choices = f"one of {', '.join(_LEVELS)}, or a number from 1 to 50"
+    message = f"{name}={value!r} is no log level: use {choices}"
     raise InvalidOptionError(message)
 
 
-_by_program: dict[
-    str, Any
-] = {}  # what configure_logging() was given last: a Celery worker goes by it too
+# The last arguments of configure_logging(): a Celery worker of this process obeys them too.
+_by_program: dict[str, Any] = {}
 
 
-def chosen() -> Chosen:
-    """What holds in this process. InvalidOptionError for a wrong value in the environment."""
-    return Chosen(**_by_program)
+def log_options() -> LogOptions:
+    """Return the options of this process. InvalidOptionError for a wrong environment variable."""
+    return LogOptions(**_by_program)
 
 
 # Handlers
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """The one that `configure_logging` adds, known again by its class."""
+    """The handler of configure_logging(), which a later call finds by its class."""
 
 
 def configure_logging(
     level: str | int | None = None, format: LogFormat | None = None, stream: TextIO | None = None
 ) -> None:
-    """Log everything, Python's warnings too, to one stream in one form; calling it again changes that.
+    """Log everything, Python's warnings too, to one stream in one format.
 
-    It replaces its own handler of an earlier call, and any plain StreamHandler of the root logger that writes to the
-    same stream: no line appears twice. Handlers that write elsewhere stay. A Celery worker of this process takes over
-    the form, and the level unless it is given `--loglevel`.
+    It replaces its own handler of an earlier call, and any plain StreamHandler of the root logger
+    that writes to the same stream, so that no line appears twice. Handlers that write elsewhere
+    stay. A Celery worker of this process uses the format too, and the level unless it is given
+    `--loglevel`.
 
     Args:
-        level: a name ("DEBUG", ...) or number of logging; default the environment's QT_LOG_LEVEL, else INFO.
-        format: "text" or "json"; default the environment's QT_LOG_FORMAT, else text.
-        stream: where to; default sys.stderr.
+        level: a name ("DEBUG", ...) or number of logging; default $QT_LOG_LEVEL, else INFO.
+        format: "text" or "json"; default $QT_LOG_FORMAT, else text.
+        stream: default sys.stderr.
 
     Raises:
         InvalidOptionError: an unknown level or format, here or in the environment.
     """
     given = {"level": level_option("level", level), "format": format_option("format", format)}
-    wanted = Chosen(**given)  # type: ignore[arg-type]
+    wanted = LogOptions(**given)  # type: ignore[arg-type]
     _by_program.update(given)
     root, handler = logging.getLogger(), _Handler(stream or sys.stderr)
     handler.addFilter(EventFieldsFilter())

@@ -1,4 +1,4 @@
-"""Log lines: a log record as one line of text or of JSON, whatever is in it."""
+"""Formatters: any log record as one line of text or of JSON."""
 
 import copy
 import json
@@ -17,63 +17,57 @@ from qt_events.errors import name_of_type, text_of
 
 LogFormat = Literal["text", "json"]
 
-FIELDS: Final = (
-    "event_id",
-    "event_type",
-    "subscription",
-    "attempt",
-    "correlation_id",
-)  #: of a record of a delivery
+#: Fields of a record that is logged during a delivery.
+FIELDS: Final = ("event_id", "event_type", "subscription", "attempt", "correlation_id")
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Those of the five fields that the record has."""
+    """Return the fields that the record has."""
     return {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
 
 
-# A record in words
+# Parts of a record
 
 
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception as error:  # noqa: BLE001  # a wrong format string, or an argument that cannot be shown
+    # A wrong format string, or an argument without a repr.
+    except Exception as error:  # noqa: BLE001
         return f"{record.msg!s} (its arguments do not fit: {text_of(error)})"
 
 
 def _time(record: logging.LogRecord) -> str:
-    return (
-        datetime.fromtimestamp(record.created, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    time = datetime.fromtimestamp(record.created, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _exception(record: logging.LogRecord) -> dict[str, str] | None:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
-        return (
-            {"traceback": record.exc_text} if record.exc_text else None
-        )  # a QueueHandler keeps the text alone
-    shown = record.exc_text or "".join(traceback.format_exception(*record.exc_info))  # type: ignore[misc]
-    return {"type": name_of_type(error), "message": text_of(error), "traceback": shown}
+        # A QueueHandler keeps the text alone.
+        return {"traceback": record.exc_text} if record.exc_text else None
+    text = record.exc_text or "".join(traceback.format_exception(*record.exc_info))  # type: ignore[misc]
+    return {"type": name_of_type(error), "message": text_of(error), "traceback": text}
 
 
 class _Formatter(logging.Formatter):
-    """One that is never in the way of the program: what cannot be written is told in its place."""
+    """Base of formatters that never fail: the line is about the error then."""
 
     @abstractmethod
     def line(self, record: logging.LogRecord) -> str:
-        """The record's line."""
+        """Return the line of a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter. Raises nothing."""
         try:
             return self.line(record)
-        except Exception as error:  # noqa: BLE001  # logging would print a traceback between the lines
-            told = f"a record from line {record.lineno} of {record.pathname} cannot be written: {text_of(error)}"
+        # Logging would print a traceback between the lines.
+        except Exception as error:  # noqa: BLE001
+            place = f"line {record.lineno} of {record.pathname}"
+            message = f"a record from {place} cannot be written: {text_of(error)}"
             plain = logging.LogRecord(
-                record.name, record.levelno, record.pathname, record.lineno, told, None, None
+                record.name, record.levelno, record.pathname, record.lineno, message, None, None
             )
             return self.line(plain)
 
@@ -84,11 +78,12 @@ _encoding = Encoding(json_serializer=partial(json.dumps, allow_nan=False))  # Na
 
 
 class JsonFormatter(_Formatter):
-    """One JSON object a line: timestamp (ISO 8601, UTC), level, logger, message, the five fields where they belong.
+    """Formats a record as one JSON object.
 
-    Then process (its number), thread (its name), whatever `extra=` gave, and of an exception
-    {"type", "message", "traceback"}. What JSON cannot carry is given as text. An `extra` of one of our own names
-    gets an underscore behind its name.
+    Its keys are timestamp (ISO 8601, UTC), level, logger, message, the five fields in a delivery,
+    process (id), thread (name), those of `extra=`, and exception: {"type", "message", "traceback"}.
+    Values that JSON cannot carry are written as text. A key of `extra=` that is one of the others
+    gets an underscore at its end.
     """
 
     def line(self, record: logging.LogRecord) -> str:
@@ -96,9 +91,10 @@ class JsonFormatter(_Formatter):
         line = _object(record)
         try:
             return _encoding.serialize_log_record(line)
-        except Exception:  # noqa: BLE001  # a circle, a key that is no text, an object that cannot be shown
+        # A circle, a key that is no text, an object without a repr.
+        except Exception:  # noqa: BLE001
             return _encoding.serialize_log_record(
-                {name: _as_json_carries_it(value) for name, value in line.items()}
+                {name: _writable(value) for name, value in line.items()}
             )
 
 
@@ -122,15 +118,15 @@ def _object(record: logging.LogRecord) -> dict[str, Any]:
     return line
 
 
-def _as_json_carries_it(value: object) -> object:
+def _writable(value: object) -> object:
     try:
         _encoding.serialize_log_record({"": value})
     except Exception:  # noqa: BLE001
-        return _shown(value)
+        return _repr(value)
     return value
 
 
-def _shown(value: object) -> str:
+def _repr(value: object) -> str:
     try:
         return repr(value)
     except Exception as error:  # noqa: BLE001
@@ -139,14 +135,14 @@ def _shown(value: object) -> str:
 
 # Text
 
-# What would break a line, forge another, or give orders to a terminal.
+# Characters that would break a line, forge another one, or control a terminal.
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
 _ESCAPED |= {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _PLAIN_VALUE = re.compile(r"[^\s\"'=\\\x00-\x1f]+")
 
 
 class TextFormatter(_Formatter):
-    """One line a record, the five fields at its end as key=value; a traceback follows, indented."""
+    """Formats a record as one line, its fields at the end as key=value; a traceback is indented."""
 
     def line(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
@@ -155,13 +151,12 @@ class TextFormatter(_Formatter):
         exception = _exception(record)
         for block in (exception and exception["traceback"], record.stack_info):
             lines += (f"  {each.translate(_ESCAPED)}" for each in (block or "").split("\n") if each)
-        return (
-            "\n".join(lines).encode(errors="backslashreplace").decode()
-        )  # half a surrogate pair fits no stream
+        # Half a surrogate pair fits no stream.
+        return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
 def tail(record: logging.LogRecord) -> str:
-    """The record's fields as they stand at the end of a line of text, with the space before them."""
+    """Return the record's fields as the end of a line of text, with a space before them."""
     return "".join(f" {name}={_quoted(value)}" for name, value in fields_of(record).items())
 
 
@@ -171,7 +166,7 @@ def _quoted(value: object) -> str:
 
 
 class WithFields(logging.Formatter):
-    """Another formatter's lines, the fields added to the message of those that belong to a delivery."""
+    """Formats as another formatter does, with the fields of a delivery behind the message."""
 
     def __init__(self, other: logging.Formatter) -> None:
         super().__init__()

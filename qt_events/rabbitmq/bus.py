@@ -8,12 +8,13 @@ import celery
 import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
-from qt_events.dead_letters.record import DeadLetters
-from qt_events.delivery.deliver import SLOW_AFTER, SlowHandlerLog
+from qt_events.dead_letters.interface import DeadLetters
 from qt_events.delivery.middleware import Observer
+from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
 from qt_events.delivery.stats import Stats
-from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
+from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
@@ -21,14 +22,15 @@ from qt_events.errors import (
     InvalidUrlError,
     UnroutableError,
 )
-from qt_events.events.cloudevents import encode
-from qt_events.events.event import Event, checked_event, current_event
+from qt_events.events.current import checked_event, current_event
+from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.app.registration import Registration, lasting_name
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
+from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.pools.subscription_task import task_for
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
@@ -190,9 +192,9 @@ class CeleryEventBus(Hosted):
         self._count_published(event, mandatory=mandatory, routed=routed)
 
     def _request(self, event: Event[Any]) -> PublishRequest:
-        message = encode(event)
+        content = to_amqp(event)
         return PublishRequest(
-            self.topology.events, event.type, message, first=self.declarations, must_route=False
+            self.topology.events, event.type, content, first=self.declarations, must_route=False
         )
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
@@ -208,24 +210,14 @@ class CeleryEventBus(Hosted):
 
     # Subscribe
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus. The queue is declared before the next publish of this process, or when a worker starts."""
-        pattern = pattern_of(event_type)
-        options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
+        """Subscribe; before this process's next publish, or a worker's start, declare the queue."""
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name(handler))
-        self.serving.must_serve(name, broadcast=bool(broadcast))
-        subscription = self.subscriptions.add(pattern, handler, name, **options)
+        self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        subscription = self.subscriptions.add(pattern, handler, name, options)
         self._registration.add(task_for(subscription, self.runtime), subscription)
         return subscription
 

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.dead_letters.record import now
+from qt_events.delivery.attempts import FIRST
 from qt_events.delivery.deliver import deliver
 from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.outcome import DeadLetter, Retry
+from qt_events.delivery.outcome import consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
@@ -29,8 +29,7 @@ class Eager:
 
     async def publish(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
         """Deliver to each in turn, to its last outcome."""
-        message = encode(event)
-        received = decode(message.body, message.properties, event.type)
+        received = decode(encode(event), event.type)
         for subscription in subscriptions:
             await self.run(received, subscription)
         if subscriptions:
@@ -40,13 +39,12 @@ class Eager:
         """`publish`, for plain threads."""
         asyncio.run(self.publish(event, subscriptions))
 
-    async def _redeliver(self, event: Event[Any], subscription: Subscription) -> None:
-        """To whoever has the subscription's name now."""
-        await self.run(event, self._runtime.subscriptions.served(subscription.name))
+    async def _redeliver(self, event: Event[Any], subscription: str) -> None:
+        await self.run(event, self._runtime.subscriptions.served(subscription))
 
     async def run(self, event: Event[Any], subscription: Subscription) -> None:
         """All attempts of one delivery."""
-        attempt, first_failed = 1, None
+        attempts = FIRST
         while True:
             with ThreadPoolExecutor(
                 1
@@ -54,18 +52,19 @@ class Eager:
                 outcome = await deliver(
                     event,
                     subscription,
-                    attempt,
+                    attempts.next,
                     executor=executor,
                     watch=self._runtime.watch,
                     slow_after=self._runtime.settings.slow_after,
                 )
-            self._runtime.stats.outcome(subscription.name, event.type, outcome)
+            self._runtime.stats.count_outcome(subscription.name, event.type, outcome)
             if self._runtime.observer is not None:
                 self._runtime.observer.concluded(
-                    Attempt(event.id, event.type, subscription.name, attempt, outcome)
+                    Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
                 )
-            if not isinstance(outcome, Retry):
+            follows = consequences(outcome)
+            if follows.again_after is None:
                 break
-            attempt, first_failed = attempt + 1, first_failed or now()
-        if isinstance(outcome, DeadLetter):
-            self.dead_letters.add(event, subscription, outcome, attempt, first_failed)
+            attempts = attempts.after(follows)
+        if follows.dead_letter is not None:
+            self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import celery
 
-from qt_events.delivery.deliver import SlowHandlerLog
 from qt_events.delivery.middleware import Attempt, Observer
-from qt_events.delivery.outcome import Outcome, Retry
+from qt_events.delivery.outcome import HANDLED, Outcome, consequences
+from qt_events.delivery.slow_handlers import SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
@@ -60,14 +60,14 @@ class Runtime:
     def concluded(self, envelope: Envelope, outcome: Outcome) -> None:
         """Count an attempt whose outcome is safe."""
         event_type = envelope.event_type
-        self.stats.outcome(envelope.subscription, event_type, outcome)
+        self.stats.count_outcome(envelope.subscription, event_type, outcome)
         if self.observer is not None:
             self.observer.concluded(
                 Attempt(
                     envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome
                 )
             )
-        if isinstance(outcome, Retry):
+        if outcome is not HANDLED and consequences(outcome).again_after is not None:
             return
         subscription = self.subscriptions.get(envelope.subscription)
         heard_by = self.subscriptions.match(event_type)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry, consequences
 from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
@@ -283,6 +283,7 @@ def _obituary(attempts: Sequence[Attempt], noun: str, what: str) -> list[str]:
         lines.append(
             f"  {each.subscription}, {each.event_type}: attempt {each.number} {outcome(each.outcome)}"
         )
-        if not isinstance(each.outcome, Done) and each.outcome.failure.traceback:
-            lines.append(indented(each.outcome.failure.traceback))
+        failure = consequences(each.outcome).failure
+        if failure is not None and failure.traceback:
+            lines.append(indented(failure.traceback))
     return lines

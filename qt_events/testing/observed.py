@@ -7,9 +7,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters.record import DeadLetterRecord, DeadLetters, OnScan
-from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
+from qt_events.dead_letters.interface import DeadLetters, OnScan
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.renamed import renamed_option
+from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.options import SubscriptionOptions
+from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.events.event import Event
 from qt_events.testing.assertions import Assertions
@@ -20,7 +23,7 @@ from qt_events.testing.story import told
 PATIENCE = 60.0  # seconds of real time that join() gives to what it waits for
 
 
-class ObservedEventBus(Assertions):
+class ObservedEventBus(BaseBus, Assertions):
     """An EventBus that hands everything on to `bus`, which must have an `observer`, and remembers it.
 
     With a clock, `join` lets its time jump from retry to retry; without, time is real.
@@ -60,27 +63,10 @@ class ObservedEventBus(Assertions):
         """See EventBus."""
         self.bus.publish_sync(event, mandatory=mandatory)
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus."""
-        subscription = self.bus.subscribe(
-            event_type,
-            handler,
-            name=name,
-            when=when,
-            retry=retry,
-            concurrency=concurrency,
-            broadcast=broadcast,
-        )
+        subscription = self.bus.subscribe(pattern, handler, name=name, **options.given())
         self._known[subscription.name] = subscription
         return subscription
 
@@ -194,6 +180,7 @@ class _LookedAt:
         """See DeadLetters."""
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
+    @renamed_option("on_look", "on_scan")
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
@@ -202,6 +189,7 @@ class _LookedAt:
             async for record in records:
                 yield self._expect(record)
 
+    @renamed_option("on_look", "on_scan")
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:

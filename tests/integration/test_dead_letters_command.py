@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import amqp
 import pytest
 
-from qt_events.dead_letters.record import DeadLetterRecord, now
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import BATCH
 from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
@@ -52,7 +53,7 @@ async def url(amqp_url: str, make_bus: Make) -> str:
 
 
 def record(subscription: str, number: int) -> DeadLetterRecord:
-    failed = now()
+    failed = datetime.now(UTC)
     return DeadLetterRecord(
         subscription=subscription, event_id=f"e{number}", event_type="orders.placed", reason="exhausted", attempts=3,
         exception_type="LookupError", message=f"number {number}", traceback="Traceback: here", first_failed=failed,

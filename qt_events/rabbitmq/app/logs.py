@@ -17,7 +17,7 @@ from celery.utils.log import ColorFormatter, get_multiprocessing_logger
 from click.core import ParameterSource
 
 from qt_events.errors import InvalidOptionError
-from qt_events.logs.configure import EventFieldsFilter, chosen
+from qt_events.logs.configure import EventFieldsFilter, log_options
 from qt_events.logs.formatters import FORMATTERS, WithFields
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.subscription_task import DeliveryFailed
@@ -75,7 +75,7 @@ _at_first = (
 def _begin(instance: Any, **_: Any) -> None:
     """A worker is being made. A wrong option ends it, for Celery only logs what a receiver raises."""
     try:
-        form = chosen().format
+        form = log_options().format
     except InvalidOptionError as error:
         sys.exit(f"{instance.app.main or 'celery'}: {error}")
     root = logging.getLogger()
@@ -91,7 +91,7 @@ def _choose(sender: Any, **_: Any) -> None:
     logging.getLogger().removeHandler(_at_first)
     if not isinstance(sender, Worker):
         return  # the one that run_forever() hosts leaves logging to its program
-    wanted = chosen()
+    wanted = log_options()
     if wanted.level is not None and not _was_given("loglevel"):
         sender.loglevel = wanted.level
     if wanted.format == "json":
@@ -118,7 +118,7 @@ def _dress_all(logger: logging.Logger, **_: Any) -> None:
 
 def _dress(logger: logging.Logger, **_: Any) -> None:
     """Exchange the formatters that are Celery's; those of a user's own handlers stay."""
-    form = chosen().format
+    form = log_options().format
     for handler in logger.handlers:
         celerys = handler.formatter
         if isinstance(celerys, ColorFormatter):
@@ -141,7 +141,7 @@ def _task_fields(record: logging.LogRecord) -> bool:
 def _say_less(sender: Any, **_: Any) -> None:
     """On SIGTERM, Celery writes to stdout that it stops: that is no JSON. `_tell_end` logs it."""
     worker = sender.controller
-    if isinstance(worker, Worker) and chosen().format == "json":
+    if isinstance(worker, Worker) and log_options().format == "json":
         install_worker_term_handler(worker, verbose=False)
 
 

@@ -1,5 +1,5 @@
 """Dead letters on the broker.
 
-operations.py   look through them, send them back, discard them
-reader.py       take them out of their queues, and put back in order what stays
+operations.py   list, send back and discard them
+reader.py       consume them, and put the others back in order
 """

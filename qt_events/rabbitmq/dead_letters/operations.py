@@ -1,10 +1,9 @@
-"""Dead letters on the broker: looked at, sent back, discarded. See qt_events.dead_letters.DeadLetters."""
+"""RabbitMQDeadLetters: list, send back and discard dead letters on the broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,65 +11,53 @@ from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.scan import Scan
+from qt_events.dead_letters.scan import HeldDeadLetter, Scan
+from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import UnknownSubscriptionError
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.connection.connections import for_errands
-from qt_events.rabbitmq.dead_letters.reader import Reader, Taken, reading
+from qt_events.rabbitmq.dead_letters.reader import Reader, reading
 from qt_events.rabbitmq.messages.envelope import KEY, REASON, TYPE, body_of, record_from
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.trust import Provenance
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter in our hands; given back unless it is removed."""
-
-    taken: Taken
-    record: DeadLetterRecord
-    key: str  #: that brings it back, as it says itself
-
-    @classmethod
-    def of(cls, taken: Taken) -> "Letter":
-        """What a message tells."""
-        key = (taken.raw.headers or {}).get(KEY)
-        return cls(
-            taken, _record(taken), key if isinstance(key, str) and key else taken.subscription
-        )
+# The receipt is the message as it was consumed: its delivery tag removes it, and a header of ours
+# holds the routing key that brings it back to its subscription.
+_Held = HeldDeadLetter[RawMessage]
 
 
-class RabbitMQDeadLetters(DeadLetterOperations[Letter]):
-    """Reads the queues `<prefix>.dead.<subscription>`, each call on a connection of its own, in a thread.
+class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
+    """Reads the queues `<prefix>.dead.<subscription>`, each call on its own connection, in a
+    thread.
 
-    Looking takes the messages and gives them back: the queues' delivery limit is high enough for that. Whether a queue
-    puts what is given back before or behind the rest is its own business, so each look takes all, and the order stays.
-    An id is looked for in this bus's subscriptions, in those whose dead letters were looked at by name before, and in
-    those that were made known.
+    A scan consumes messages and gives them back: the queues' delivery limit is high enough for
+    that. A queue may put them before or behind the others, so a scan consumes all, which keeps
+    their order. Ids are looked for in the subscriptions of this bus, in those that were scanned by
+    name before, and in those that were made known.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._known: dict[
-            str, None
-        ] = {}  # subscriptions of other processes: AMQP cannot list queues
+        # Subscriptions of other processes, for AMQP cannot list queues.
+        self._known: dict[str, None] = {}
 
     def make_known(self, subscriptions: Iterable[str]) -> None:
-        """Look through these too from now on; those without dead letters are no error."""
+        """Scan these too from now on. A subscription without dead letters is no error."""
         self._known.update(dict.fromkeys(subscriptions))
 
     @property
     def known(self) -> Sequence[str]:
-        """The subscriptions that are looked through unless one is named."""
+        """Names of the subscriptions that are scanned unless one is named."""
         return list(
             {**dict.fromkeys(each.name for each in self._runtime.subscriptions), **self._known}
         )
 
     @asynccontextmanager
-    async def scan(self, subscription: str | None) -> AsyncIterator[Scan[Letter]]:
-        """See DeadLetterBox."""
+    async def scan(self, subscription: str | None) -> AsyncIterator[Scan[RawMessage]]:
+        """See DeadLetterOperations."""
         with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
             ask = partial(_ask, thread)
             pass_ = reading(for_errands(self._runtime.app), self._runtime.topology)
@@ -81,7 +68,8 @@ class RabbitMQDeadLetters(DeadLetterOperations[Letter]):
                 self.make_known(names)
                 yield _BrokerScan(self._runtime, reader, ask)
             finally:
-                # Errors are the caller's or have their names already. Cancelled here, the thread is waited for.
+                # Errors are the caller's or have their names already. If cancelled here, the thread
+                # is waited for.
                 await asyncio.shield(ask(partial(pass_.__exit__, None, None, None)))
 
 
@@ -89,75 +77,82 @@ async def _ask(thread: ThreadPoolExecutor, question: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(thread, question)
 
 
-class _BrokerScan(Scan[Letter]):
-    """With a Reader, each of whose steps is taken in its thread."""
+class _BrokerScan(Scan[RawMessage]):
+    """Drives a Reader in its thread."""
 
     def __init__(self, runtime: Runtime, reader: Reader, ask: Callable[..., Any]) -> None:
         self._runtime, self._reader, self._ask = runtime, reader, ask
-        self._standing: dict[str, bool] = {}  # queues that were asked for
+        self._exists: dict[str, bool] = {}  # by queue
         self._asking = asyncio.Lock()
         self.total = reader.total
 
-    async def batches(self, most: int) -> AsyncIterator[Sequence[Letter]]:
-        while letters := await self._ask(partial(self._take, most)):
-            yield letters
+    async def batches(self, most: int) -> AsyncIterator[Sequence[_Held]]:
+        while batch := await self._ask(partial(self._take, most)):
+            yield batch
 
-    def _take(self, most: int) -> list[Letter]:
-        return [Letter.of(self._believed(taken)) for taken in self._reader.take(most)]
+    def _take(self, most: int) -> list[_Held]:
+        subscription, raws = self._reader.take(most)
+        return [self._held(subscription, raw) for raw in raws]
 
-    def _believed(self, taken: Taken) -> Taken:
-        """It with those of its headers that its way vouches for."""
-        raw, provenance = (
-            taken.raw,
-            Provenance(self._runtime.topology, taken.subscription, taken.subscription),
-        )
+    def _held(self, subscription: str, raw: RawMessage) -> _Held:
+        """Keep the headers that its way vouches for, and read its record from them."""
+        provenance = Provenance(self._runtime.topology, subscription, subscription)
         believed = provenance.believed(raw.delivery_info, raw.headers or {})
-        raw.properties["application_headers"] = {REASON: "forged"} if believed is None else believed
-        return taken
+        forged = {REASON: DeadLetterReason.FORGED.value}
+        raw.properties["application_headers"] = forged if believed is None else believed
+        return HeldDeadLetter(_record(subscription, raw), raw)
 
-    async def check(self, held: Letter) -> None:
+    async def check(self, held: _Held) -> None:
         queue = self._runtime.topology.queue(self._key(held))
         async with self._asking:
-            if queue not in self._standing:
-                self._standing[queue] = await self._ask(partial(self._reader.stands, queue))
-        if not self._standing[queue]:
+            if queue not in self._exists:
+                self._exists[queue] = await self._ask(partial(self._reader.exists, queue))
+        if not self._exists[queue]:
             message = (
-                f"dead letters of {held.record.subscription!r} cannot be sent back: there is no queue {queue!r} (any "
-                "more). Start a worker that subscribes to it, or discard them"
+                f"dead letters of {held.record.subscription!r} cannot be sent back: there is no "
+                f"queue {queue!r} (any more). Start a worker that subscribes to it, or discard them"
             )
             raise UnknownSubscriptionError(message)
 
-    async def send_back(self, held: Letter) -> None:
+    async def send_back(self, held: _Held) -> None:
         record = held.record
-        message = Message(record.body, record.properties, {TYPE: record.event_type})
+        content = Content(record.body, record.properties, {TYPE: record.event_type})
         served = self._runtime.subscriptions.get(record.subscription)
         with self._runtime.outstanding.expecting(
             record.event_id, (served,) if served is not None else ()
         ):
             await self._runtime.publisher.ask(
-                PublishRequest(self._runtime.topology.redeliver, self._key(held), message)
+                PublishRequest(self._runtime.topology.redeliver, self._key(held), content)
             )
 
-    def _key(self, held: Letter) -> str:
-        """What brings it back. A broadcast's own process may be gone for good: then it is this one's."""
+    def _key(self, held: _Held) -> str:
+        """Return the routing key that brings it back.
+
+        The process that a broadcast's dead letter names may be gone for good: if this process
+        serves the broadcast, the key is its own.
+        """
         name = held.record.subscription
         served = self._runtime.subscriptions.get(name)
         if served is not None:
             return self._runtime.declarations.key(served)
-        if held.key != name:
-            message = f"{name!r} is a broadcast: send its dead letters back from a process that subscribes to it"
+        key = (held.receipt.headers or {}).get(KEY)
+        if isinstance(key, str) and key not in {"", name}:
+            message = (
+                f"{name!r} is a broadcast: send its dead letters back from a process that "
+                "subscribes to it"
+            )
             raise UnknownSubscriptionError(message)
         return name
 
-    async def remove(self, held: Sequence[Letter]) -> None:
-        if held:
-            await self._ask(partial(self._reader.remove, [each.taken for each in held]))
+    async def remove(self, held: Sequence[_Held]) -> None:
+        tags = [each.receipt.delivery_info["delivery_tag"] for each in held]
+        if tags:
+            await self._ask(partial(self._reader.remove, tags))
 
 
-def _record(taken: Taken) -> DeadLetterRecord:
-    raw: RawMessage = taken.raw
+def _record(subscription: str, raw: RawMessage) -> DeadLetterRecord:
     properties = {
         name: value for name, value in raw.properties.items() if name != "application_headers"
     }
     key = str(raw.delivery_info["routing_key"])
-    return record_from(taken.subscription, body_of(raw), properties, raw.headers or {}, key)
+    return record_from(subscription, body_of(raw), properties, raw.headers or {}, key)

@@ -1,9 +1,8 @@
-"""Reader: takes dead letters out of their queues, and puts back in order what was not removed. Blocking; one thread."""
+"""Reader: consumes dead letters and puts the others back in order. Blocking, for one thread."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import islice
 from time import monotonic, sleep
 
@@ -18,75 +17,73 @@ from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, visi
 from qt_events.rabbitmq.topology.names import Topology
 
 _FIRST = 16  # messages of the first batch; each further one may be twice as large
-_HELD = 8_000_000  # bytes of bodies that a batch should hold at most, if the next ones are as large as the last
-_SILENCE = 0.2  # seconds without a message before the queue is asked whether there are more
-_RETURNED = 10.0  # seconds for a queue to have what was put back into it
-_POLL = 0.005  # seconds between two looks at that
+# Bytes of bodies in a batch at most, if the next messages are as large as the last ones.
+_HELD = 8_000_000
+_SILENCE = 0.2  # seconds without a message before the queue is asked for its length
+_RETURNED = 10.0  # seconds for a queue to show what was put back
+_POLL = 0.005  # seconds between two questions for that
 
-# What is given back in one command to a quorum queue of 3.10 comes back shuffled from 33 on (a map of Erlang's), and
-# commands that follow each other unseen are joined: so small ones, and a look now and then.
+# A quorum queue of 3.10 shuffles more than 32 messages that are given back in one command (they
+# pass through a map of Erlang's), and joins commands that follow each other: so the commands are
+# small, and the queue is asked for its length now and then.
 _TOGETHER = 32
 _UNSEEN = 8
 _NACK = (60, 120)  # basic.nack, RabbitMQ's; py-amqp has no method for it
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A dead letter in our hands."""
-
-    subscription: str
-    tag: int
-    raw: RawMessage
-
-
 class Reader:
-    """One pass through the dead letters there are at its start, on a channel of its own.
+    """One pass through the dead letters there are at its start, on its own channel.
 
-    What was taken and not removed is held by its delivery tag alone. A consumer a batch, cancelled when it has sent
-    as many as it may unacknowledged: without a limit the broker would hold them all in memory for a client that is
-    slower, and a quorum queue of 3.10 stops at 2,000 anyway; with one that stays, nothing more comes until some are
-    acknowledged.
+    Messages in hand are known by their delivery tags alone. Each batch has its own consumer,
+    cancelled when it has sent as many as it may unacknowledged. Without a limit the broker would
+    hold them all in memory for a slower client, and a quorum queue of 3.10 stops at 2,000 anyway;
+    with one consumer for all, nothing more would come until some are acknowledged.
     """
 
     def __init__(self, connection: RawConnection, where: str, topology: Topology) -> None:
         self._connection, self._where, self._topology = connection, where, topology
         self._channel = self._open()
-        self._left: deque[tuple[str, int]] = deque()  # subscriptions, and how many to take
-        self._held: dict[int, str] = {}  # delivery tags, and whose they are; in order
+        self._left: deque[tuple[str, int]] = deque()  # subscriptions, and how many to consume
+        self._held: dict[int, str] = {}  # delivery tag -> subscription, in order
         self._size = _FIRST
         self._consumers = 0
         self.total = 0  #: how many there were
 
     def begin(self, names: Sequence[str], *, must_exist: bool) -> None:
-        """Count what these subscriptions have. UnknownSubscriptionError for one without a queue, if it must exist."""
+        """Count the dead letters of these subscriptions.
+
+        Raises:
+            UnknownSubscriptionError: one has no queue, and `must_exist`.
+        """
         for name in names:
             waiting = self._waiting(name, must_exist=must_exist)
             self._left.append((name, waiting))
             self.total += waiting
 
-    def take(self, most: int) -> list[Taken]:
-        """The next ones, at most so many; none at the end."""
+    def take(self, most: int) -> tuple[str, Sequence[RawMessage]]:
+        """Return a subscription and its next dead letters, at most so many; none at the end."""
         with self._named():
             while self._left:
                 name, left = self._left.popleft()
                 wanted = min(left, most, self._size)
                 raws = self._consume(self._topology.dead(name), wanted) if wanted else []
-                if len(raws) == wanted < left:  # fewer: somebody else takes them too
+                if len(raws) == wanted < left:  # fewer: somebody else consumes them too
                     self._left.appendleft((name, left - wanted))
                 if raws:
-                    return self._noted(name, raws)
-            return []
+                    self._hold(name, raws)
+                    return name, raws
+            return "", []
 
-    def remove(self, taken: Sequence[Taken]) -> None:
-        """They are no dead letters any more.
+    def remove(self, tags: Collection[int]) -> None:
+        """Acknowledge the messages with these delivery tags.
 
-        If all that is held before them goes too, by one command. A channel keeps what a quorum queue has not answered
-        yet to itself from 32 commands on, and forgets it when it closes (3.10.8): those would come back. Of single ones
-        the queue has heard when it shows what was put back after them, see `end`.
+        By one command, if they are the first ones in hand: a channel of 3.10.8 delays commands from
+        the 32nd on until the quorum queue answers, and forgets them when it closes, so that their
+        messages would come back. Single ones have reached the queue when it shows what was put back
+        after them, see `end`.
         """
-        tags = {each.tag for each in taken}
         with self._named():
-            if tags and tags == set(islice(self._held, len(tags))):
+            if tags and set(tags) == set(islice(self._held, len(tags))):
                 self._channel.basic_ack(max(tags), multiple=True)
             else:
                 for tag in tags:
@@ -94,8 +91,8 @@ class Reader:
         for tag in tags:
             del self._held[tag]
 
-    def stands(self, queue: str) -> bool:
-        """Whether there is such a queue."""
+    def exists(self, queue: str) -> bool:
+        """Return whether the broker has this queue."""
         with self._named(), self._open() as channel:
             try:
                 self._topology.depth(channel, queue)
@@ -104,7 +101,10 @@ class Reader:
             return True
 
     def end(self) -> None:
-        """Put back what was not removed; return when the next look finds it. A lost connection does it by itself."""
+        """Put back what was not removed; return when the next scan finds it.
+
+        A lost connection does that by itself.
+        """
         with suppress(*LOST, ChannelError):
             self._put_back()
             self._channel.close()
@@ -115,7 +115,8 @@ class Reader:
         return channel
 
     def _waiting(self, name: str, *, must_exist: bool) -> int:
-        with self._named(), self._open() as channel:  # its own: a queue that is not there closes it
+        # A channel of its own, for the broker closes it if there is no such queue.
+        with self._named(), self._open() as channel:
             try:
                 return int(self._topology.depth(channel, self._topology.dead(name))[0])
             except NotFound:
@@ -127,7 +128,7 @@ class Reader:
         )
         raise UnknownSubscriptionError(message)
 
-    # Take
+    # Consume
 
     def _consume(self, queue: str, count: int) -> list[RawMessage]:
         raws: list[RawMessage] = []
@@ -137,7 +138,8 @@ class Reader:
             queue, consumer_tag=f"dead-letters-{self._consumers}", callback=raws.append
         )
         empty_looks, deadline = 0, monotonic() + ANSWER_TIMEOUT
-        while len(raws) < count and empty_looks < 2:  # noqa: PLR2004  # what it had sent may come after its first answer
+        # Twice, for messages that were on their way may come after its first answer.
+        while len(raws) < count and empty_looks < 2:  # noqa: PLR2004
             before = len(raws)
             with suppress(TimeoutError):
                 self._connection.drain_events(timeout=_SILENCE)
@@ -150,12 +152,10 @@ class Reader:
         self._channel.basic_cancel(tag)
         return raws
 
-    def _noted(self, name: str, raws: Sequence[RawMessage]) -> list[Taken]:
-        taken = [Taken(name, raw.delivery_info["delivery_tag"], raw) for raw in raws]
-        self._held.update((each.tag, each.subscription) for each in taken)
+    def _hold(self, name: str, raws: Sequence[RawMessage]) -> None:
+        self._held.update((raw.delivery_info["delivery_tag"], name) for raw in raws)
         largest = max(len(raw.body) for raw in raws)
         self._size = max(1, min(2 * self._size, _HELD // (largest or 1)))
-        return taken
 
     # Put back
 
@@ -171,7 +171,7 @@ class Reader:
         self._held.clear()
 
     def _has(self, name: str, count: int) -> bool:
-        """Whether the queue has so many, soon; not if somebody else takes them."""
+        """Return whether the queue soon has so many; it has not if somebody else consumes them."""
         deadline = monotonic() + _RETURNED
         while self._topology.depth(self._channel, self._topology.dead(name))[0] < count:
             if monotonic() > deadline:
@@ -184,17 +184,23 @@ class Reader:
         try:
             yield
         except LOST as error:
-            message = f"no answer from {self._where} any more ({error}): is RabbitMQ running there? Run it again for the rest"
+            message = (
+                f"no answer from {self._where} any more ({error}): is RabbitMQ running there? "
+                "Run it again for the rest"
+            )
             raise BrokerUnreachableError(message) from error
         except ChannelError as error:
-            # Its consumer_timeout, 30 minutes unless configured, for one.
-            message = f"{self._where} ended the look at the dead letters: {error.reply_text}. Run it again for the rest"
+            # Because of its consumer_timeout, for example: 30 minutes unless configured.
+            message = (
+                f"{self._where} ended the look at the dead letters: {error.reply_text}. "
+                "Run it again for the rest"
+            )
             raise BrokerError(message) from error
 
 
 @contextmanager
 def reading(connection: kombu.Connection, topology: Topology) -> Iterator[Reader]:
-    """A reader on a connection of its own. BrokerUnreachableError if there is none."""
+    """Open a Reader on this connection. BrokerUnreachableError if nobody answers."""
     with visiting(connection) as raw:
         reader = Reader(raw, connection.as_uri(), topology)
         try:

@@ -9,21 +9,25 @@ Only then is the message acknowledged. What comes back without an outcome may en
 import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, assert_never
 
 from qt_events.delivery.deliver import begin
-from qt_events.delivery.outcome import SKIPPED, DeadLetter, Done, Failure, Outcome, Retry
-from qt_events.delivery.subscription import Subscription
-from qt_events.errors import (
-    BusStateError,
-    DecodeError,
-    MessageError,
-    PoisonError,
-    TypeMismatchError,
+from qt_events.delivery.outcome import (
+    HANDLED,
+    SKIPPED,
+    Consequences,
+    DeadLetter,
+    DeadLetterReason,
+    Failure,
+    Outcome,
+    consequences,
+    unreadable,
 )
-from qt_events.events.cloudevents import Message
+from qt_events.delivery.subscription import Subscription
+from qt_events.errors import BusStateError, MessageError, PoisonError
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
 
@@ -31,23 +35,19 @@ logger = logging.getLogger("qt_events")
 
 PAUSE = 1.0  #: seconds before an event without an outcome goes back: the broker delivers it again at once
 _REVOKED = DeadLetter(
-    "revoked", Failure("celery.exceptions.TaskRevokedError", "revoked by remote control")
+    DeadLetterReason.REVOKED,
+    Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"),
 )
 _POISON = (
     "it came back without an outcome though nothing else was handled beside it: it ends its process"
 )
-_REASONS: dict[type[MessageError], str] = {
-    DecodeError: "undecodable",
-    TypeMismatchError: "mistyped",
-    PoisonError: "poison",
-}
 
 
 def _never() -> bool:
     return False
 
 
-def _tell_nobody(_: Retry) -> None: ...
+def _tell_nobody(_: Consequences) -> None: ...
 
 
 def _as_it_is(subscription: Subscription) -> Subscription:
@@ -113,8 +113,11 @@ def begin_attempt(
         case NextStep.HANDLE:
             return _begin(envelope, subscription, runtime, executor, expose)
         case NextStep.BURY:
-            return _unreadable(envelope, PoisonError(_POISON))
-    return step
+            return _refused(envelope, PoisonError(_POISON))
+        case NextStep.ISOLATE | NextStep.TRY_ALONE:
+            return step
+        case _:
+            assert_never(step)
 
 
 async def finish_attempt(
@@ -123,7 +126,7 @@ async def finish_attempt(
     begun: Begun,
     *,
     is_void: Callable[[], bool] = _never,
-    on_retry: Callable[[Retry], None] = _tell_nobody,
+    on_retry: Callable[[Consequences], None] = _tell_nobody,
 ) -> Outcome:
     """The rest of `attempt`. On the loop that the handler's coroutine is to run on.
 
@@ -139,19 +142,20 @@ async def finish_attempt(
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
     if not is_void():
-        if isinstance(outcome, Retry):
-            on_retry(outcome)
-        if not isinstance(outcome, Done):
-            await _make_safe(envelope, outcome, runtime)
+        if outcome is not HANDLED:
+            follows = consequences(outcome)
+            if follows.again_after is not None:
+                on_retry(follows)
+            await _make_safe(envelope, follows, runtime)
         runtime.concluded(envelope, outcome)
     return outcome
 
 
 async def isolate(envelope: Envelope, runtime: Runtime, trials: int) -> None:
     """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
-    message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
+    content = Content(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
     await runtime.publisher.ask(
-        PublishRequest(runtime.topology.quarantined, envelope.subscription, message)
+        PublishRequest(runtime.topology.quarantined, envelope.subscription, content)
     )
 
 
@@ -165,7 +169,7 @@ def _begin(
     try:
         event = envelope.event()
     except MessageError as error:
-        return _unreadable(envelope, error)
+        return _refused(envelope, error)
     if not runtime.wants(subscription, event.type):
         return SKIPPED
     return begin(
@@ -178,26 +182,29 @@ def _begin(
     )
 
 
-def _unreadable(envelope: Envelope, error: MessageError) -> DeadLetter:
+def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
     """The handler is not called."""
     message, about = "%s: event %s is a dead letter: %s", (envelope.key, envelope.event_id, error)
     logger.error(message, *about, extra=envelope.log_fields())
-    return DeadLetter(_REASONS[type(error)], Failure.of(error))
+    return unreadable(error)
 
 
-async def _make_safe(envelope: Envelope, outcome: Outcome, runtime: Runtime) -> None:
-    match outcome:
-        case Retry(delay=delay):
-            await runtime.publisher.ask(_delayed(envelope, delay, runtime))
-        case DeadLetter():
-            message = Message(envelope.body, envelope.carried(), envelope.record_headers(outcome))
-            await runtime.publisher.ask(
-                PublishRequest(runtime.topology.dead_letters, envelope.subscription, message)
-            )
+async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime) -> None:
+    """Publish a copy for the next attempt, or for an operator. BrokerError."""
+    if follows.again_after is not None:
+        headers = envelope.retry_headers(follows)
+        await runtime.publisher.ask(_delayed(envelope, follows.again_after, headers, runtime))
+    if follows.dead_letter is not None:
+        headers = envelope.record_headers(follows.dead_letter)
+        content = Content(envelope.body, envelope.carried(), headers)
+        dead_letters = runtime.topology.dead_letters
+        await runtime.publisher.ask(PublishRequest(dead_letters, envelope.subscription, content))
 
 
-def _delayed(envelope: Envelope, delay: float, runtime: Runtime) -> PublishRequest:
+def _delayed(
+    envelope: Envelope, delay: float, headers: dict[str, Any], runtime: Runtime
+) -> PublishRequest:
     exchange, _ = runtime.topology.level(delay)
     properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
-    message = Message(envelope.body, properties, envelope.retry_headers())
-    return PublishRequest(exchange, envelope.key, message, first=runtime.declarations.level(delay))
+    content = Content(envelope.body, properties, headers)
+    return PublishRequest(exchange, envelope.key, content, first=runtime.declarations.level(delay))

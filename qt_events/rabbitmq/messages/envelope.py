@@ -8,12 +8,13 @@ from uuid import NAMESPACE_URL, uuid5
 
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.dead_letters.record import DeadLetterRecord, now, words
-from qt_events.delivery.outcome import DeadLetter
+from qt_events.dead_letters.record import DeadLetterRecord, record_of
+from qt_events.delivery.attempts import Attempts
+from qt_events.delivery.outcome import Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
-from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
+from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
 
 ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = (
     "qt-attempt",
@@ -46,7 +47,6 @@ _KEPT_PROPERTIES = (
 _LONGEST_KEY = 255  # bytes of an AMQP short string: routing keys and properties
 _MOST_ATTEMPTS = 1_000_000
 _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
-_PERSISTENT = 2
 
 
 @dataclass(
@@ -91,9 +91,9 @@ class Envelope:
         return self.quarantined and (self.returns > 0 or self.trials > 0)
 
     @property
-    def first_failed(self) -> datetime | None:
-        """When its first attempt failed."""
-        return _time(self.headers.get(FIRST_FAILED))
+    def attempts(self) -> Attempts:
+        """Which attempt this is, and when the first one failed."""
+        return Attempts(self.attempt, _time(self.headers.get(FIRST_FAILED)))
 
     @property
     def event_id(self) -> str:
@@ -101,10 +101,10 @@ class Envelope:
         return printable(str(self.properties.get("message_id") or ""))
 
     def event(self) -> Event[Any]:
-        """The event that it means. DecodeError, TypeMismatchError: see decode()."""
+        """The event that it means. DecodeError, TypeMismatchError: see from_amqp()."""
         if self.flaw:
             raise DecodeError(self.flaw)
-        return decode(self.body, self.properties, self.event_type)
+        return from_amqp(self.body, self.properties, self.event_type)
 
     def log_fields(self) -> dict[str, Any]:
         """What a log line outside of the delivery says of it, as logging's `extra`."""
@@ -122,38 +122,33 @@ class Envelope:
         """The properties that every copy keeps."""
         return _carried(self.properties)
 
-    def retry_headers(self) -> dict[str, Any]:
-        """The headers of the next attempt."""
-        return {
-            ATTEMPT: self.attempt + 1,
-            TYPE: self.event_type,
-            FIRST_FAILED: (self.first_failed or now()).isoformat(),
-        }
+    def retry_headers(self, follows: Consequences) -> dict[str, Any]:
+        """Return the headers of the next attempt."""
+        return self._headers_of(self.attempts.after(follows))
 
     def quarantine_headers(self, trials: int = 0) -> dict[str, Any]:
-        """The headers of the same attempt, in quarantine, about to be handled alone for the `trials`th time."""
-        first = self.first_failed
-        return {
-            ATTEMPT: self.attempt,
-            TYPE: self.event_type,
-            **({FIRST_FAILED: first.isoformat()} if first else {}),
-            **({TRIAL: trials} if trials else {}),
-        }
+        """Return the headers of the same attempt in quarantine, to be handled alone.
+
+        `trials` counts how often it has been handled alone.
+        """
+        return {**self._headers_of(self.attempts), **({TRIAL: trials} if trials else {})}
+
+    def _headers_of(self, attempts: Attempts) -> dict[str, Any]:
+        first = attempts.first_failed
+        times = {FIRST_FAILED: first.isoformat()} if first is not None else {}
+        return {ATTEMPT: attempts.next, TYPE: self.event_type, **times}
 
     def record(self, outcome: DeadLetter) -> DeadLetterRecord:
-        """The dead letter that this becomes."""
-        failed = now()
-        return DeadLetterRecord(
+        """Return the dead letter that this becomes."""
+        return record_of(
+            outcome,
+            self.attempts,
             subscription=self.subscription,
             event_id=self.event_id,
             event_type=self.event_type,
-            attempts=self.attempt,
-            first_failed=self.first_failed or failed,
-            last_failed=failed,
             body=self.body,
             whole=self.size <= len(self.body),
             properties=self.carried(),
-            **words(outcome),
         )
 
     def record_headers(self, outcome: DeadLetter) -> dict[str, Any]:
@@ -202,13 +197,13 @@ def record_from(
 ) -> DeadLetterRecord:
     """The dead letter in a message of a dead-letter queue; what the broker put there says so in x-death."""
     death = _death(headers)
-    failed = _time(headers.get("qt-last-failed")) or death.time or now()
+    failed = _time(headers.get("qt-last-failed")) or death.time or datetime.now(UTC)
     message_id = properties.get("message_id")
     return DeadLetterRecord(
         subscription=subscription,
         event_id=_line(headers.get("qt-event-id") or message_id),
         event_type=_key(headers.get(TYPE)) or death.routing_key or routing_key,
-        reason=_text(headers.get(REASON)) or death.reason or "unknown",
+        reason=_text(headers.get(REASON)) or death.reason or DeadLetterReason.UNKNOWN.value,
         attempts=_count(headers.get(ATTEMPT)),
         exception_type=_line(headers.get("qt-exception-type")),
         message=_text(headers.get("qt-message")),
@@ -259,7 +254,7 @@ def _carried(properties: Mapping[str, Any]) -> dict[str, Any]:
         for name in _KEPT_PROPERTIES
         if properties.get(name) is not None
     }
-    return {**kept, "delivery_mode": _PERSISTENT}
+    return {**kept, "delivery_mode": PERSISTENT}
 
 
 def _fitting(value: Any) -> Any:

@@ -14,7 +14,7 @@ from celery import signals
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
-from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
+from qt_events.delivery.outcome import Consequences, Outcome, consequences
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
@@ -195,18 +195,21 @@ class Delivery:
         self._release()
         self._acks.ack(self._tag)
         self.acknowledged = True
-        if self._monitors is not None and not isinstance(outcome, Retry):
+        if self._monitors is None:
+            return
+        follows = consequences(outcome)
+        if follows.again_after is None:
             seconds = 0.0 if self._began is None else monotonic() - self._began
-            self._monitors.send(uuid=self.id, **_event_of(outcome, seconds))
+            self._monitors.send(uuid=self.id, **_event_of(follows, seconds))
 
-    def tell_retry(self, outcome: Retry) -> None:
+    def tell_retry(self, follows: Consequences) -> None:
         """Tell monitors of a retry that is about to be published, at once.
 
         Whatever process has the next attempt is not to be heard before: in Celery's State, and so in Flower, a task
         that is retried after it has succeeded waits for its retry for ever.
         """
         if self._monitors is not None:
-            self._monitors.send(uuid=self.id, **_event_of(outcome, 0.0))
+            self._monitors.send(uuid=self.id, **_event_of(follows, 0.0))
             self._monitors.flush()
 
     def give_back(self) -> None:
@@ -257,13 +260,11 @@ class Delivery:
         tell_it_goes_on(self, self.envelope)
 
 
-def _event_of(outcome: Outcome, seconds: float) -> dict[str, Any]:
-    match outcome:
-        case Done():
-            return {"type": "task-succeeded", "result": "None", "runtime": seconds}
-        case DeadLetter(reason="revoked"):
-            return REVOKED
-        case Retry(failure=failure) | DeadLetter(failure=failure):
-            kind = "task-retried" if isinstance(outcome, Retry) else "task-failed"
-            text = f"{failure.exception_type}({failure.message!r})"
-            return {"type": kind, "exception": text, "traceback": failure.traceback}
+def _event_of(follows: Consequences, seconds: float) -> dict[str, Any]:
+    kind, failure = f"task-{follows.told}", follows.failure
+    if kind == REVOKED["type"]:
+        return REVOKED
+    if failure is None:
+        return {"type": kind, "result": "None", "runtime": seconds}
+    text = f"{failure.exception_type}({failure.message!r})"
+    return {"type": kind, "exception": text, "traceback": failure.traceback}

@@ -156,7 +156,7 @@ class EventRequest(Request):
             survived.grant(self.envelope)
         elif isinstance(error, WorkerLostError):
             survived.revoke(self.envelope)
-        revoked = getattr(exc_info.exception, "reason", "") == "revoked"
+        revoked = getattr(exc_info.exception, "told", "") == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)
         if revoked:
             self.send_event(**REVOKED)

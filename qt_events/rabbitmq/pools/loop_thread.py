@@ -9,6 +9,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="qt_events-loop", daemon=True)
 
     def start(self) -> asyncio.AbstractEventLoop:
@@ -21,11 +22,10 @@ class LoopThread:
             runner.run(self._until_stopped())
 
     async def _until_stopped(self) -> None:
-        self._stopped = asyncio.Event()
         await self._stopped.wait()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Cancel what runs and close the loop."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(lambda: self._stopped.set())  # noqa: PLW0108  # made on the loop, maybe not yet
+            self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join(timeout)

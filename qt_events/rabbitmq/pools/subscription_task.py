@@ -10,7 +10,7 @@ import celery
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 
-from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
+from qt_events.delivery.outcome import HANDLED, Consequences, Done, Outcome, consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.handling.attempt import PAUSE, attempt, begin_attempt, finish_attempt
@@ -59,15 +59,8 @@ class SubscriptionTask(celery.Task):
             logger.exception(message, self.name, envelope.event_id, extra=envelope.log_fields())
             sleep(PAUSE)
             raise CeleryReject(error, requeue=True) from error
-        match outcome:
-            case Retry(delay=delay, failure=failure):
-                failed = DeliveryFailed("retried", failure.exception_type, failure.message)
-                raise CeleryRetry(failure.message, exc=failed, when=delay) from HandlerTraceback(
-                    failure.traceback
-                )
-            case DeadLetter(reason=reason, failure=failure):
-                failed = DeliveryFailed(reason, failure.exception_type, failure.message)
-                raise failed from HandlerTraceback(failure.traceback)
+        if outcome is not HANDLED:
+            _tell_celery(consequences(outcome))
 
     def _outcome(self, envelope: Envelope, *, is_revoked: bool) -> Outcome:
         thread = _handler_thread()
@@ -96,14 +89,26 @@ class SubscriptionTask(celery.Task):
         return thread.run(finish_attempt(envelope, self.runtime, begun))
 
 
+def _tell_celery(follows: Consequences) -> None:
+    """Raise the exception that Celery's events are to tell of, if there is one."""
+    failure = follows.failure
+    if failure is None:
+        return
+    failed = DeliveryFailed(follows.told, failure.exception_type, failure.message)
+    cause = HandlerTraceback(failure.traceback)
+    if follows.again_after is not None:
+        raise CeleryRetry(failure.message, exc=failed, when=follows.again_after) from cause
+    raise failed from cause
+
+
 class DeliveryFailed(
     Exception
 ):  # no error of this library: how Celery is told of one of a handler's
     """Shown by Celery's events and Flower as the error that the handler raised, as on the asyncio pool."""
 
-    def __init__(self, reason: str, exception_type: str, message: str) -> None:
-        super().__init__(reason, exception_type, message)  # a process pickles them
-        self.reason, self.exception_type, self.message = reason, exception_type, message
+    def __init__(self, told: str, exception_type: str, message: str) -> None:
+        super().__init__(told, exception_type, message)  # a process pickles them
+        self.told, self.exception_type, self.message = told, exception_type, message
 
     def __repr__(self) -> str:
         return f"{self.exception_type}({self.message!r})"

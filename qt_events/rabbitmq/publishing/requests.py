@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from amqp import Channel
 
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.messages.properties import Content
 
 _TURN = 100  # waiters resolved before the rest of their event loop has its turn
 
@@ -80,24 +80,24 @@ class Request:
 class PublishRequest(Request):
     """A message for an exchange. With `must_route` it is an error if no queue takes it."""
 
-    __slots__ = ("exchange", "message", "must_route", "routing_key")
+    __slots__ = ("content", "exchange", "must_route", "routing_key")
 
     def __init__(
         self,
         exchange: str,
         routing_key: str,
-        message: Message,
+        content: Content,
         *,
         first: Preparation | None = None,
         must_route: bool = True,
     ) -> None:
         super().__init__(first)
-        self.exchange, self.routing_key, self.message = exchange, routing_key, message
+        self.exchange, self.routing_key, self.content = exchange, routing_key, content
         self.must_route = must_route
 
     def frames(self, channel: int, frame_max: int) -> list[bytes]:
         """Return its bytes on the wire. basic_publish.frames lists the errors."""
-        return frames(self.exchange, self.routing_key, self.message, channel, frame_max)
+        return frames(self.exchange, self.routing_key, self.content, channel, frame_max)
 
 
 class DeclareRequest(Request):

@@ -337,7 +337,7 @@ class Session:
                 and request.routing_key == routing_key
                 and request.routed
             )
-            if same and request.message.properties.get("message_id") == message_id:
+            if same and request.content.properties.get("message_id") == message_id:
                 request.routed = False
                 return
 

@@ -1,4 +1,4 @@
-"""The scheme of a URL says which backend is meant."""
+"""The scheme of a URL names its backend."""
 
 from typing import Any
 
@@ -13,12 +13,14 @@ from qt_events.bus import scheme_of
         ("amqp://h", "amqp"),
         ("AMQPS://u:p@[::1", "amqps"),
         ("sqla+postgresql://h", "sqla+postgresql"),
+        ("nats-js.2://h", "nats-js.2"),
         ("u:p@h://", ""),
+        ("pass word://", ""),
         ("h:5672", ""),
         ("", ""),
         (None, ""),
     ],
 )
-def test_the_scheme_is_told_even_of_a_malformed_url(url: Any, expected: str) -> None:
-    """But nothing that could be a piece of a password."""
+def test_a_malformed_url_has_a_scheme_too(url: Any, expected: str) -> None:
+    """Except where it could be a piece of a password."""
     assert scheme_of(url) == expected

@@ -26,7 +26,8 @@ from qt_events.cli.dead_letters_shown import (
     print_record,
     printable,
 )
-from qt_events.dead_letters.record import DeadLetterRecord, OnScan, Progress
+from qt_events.dead_letters.interface import OnScan, Progress
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
 from qt_events.rabbitmq.operating import desk as dead_letters_desk
 

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Done, Failure, Outcome, Retry
 from qt_events.delivery.stats import Stats
 
 FAILURE = Failure("OSError", "away")
@@ -13,14 +13,18 @@ FAILURE = Failure("OSError", "away")
 def counted(*outcomes: Outcome) -> Stats:
     stats = Stats()
     for outcome in outcomes:
-        stats.outcome("sub", "a.b", outcome)
+        stats.count_outcome("sub", "a.b", outcome)
     return stats
 
 
 def test_each_outcome_is_counted_once_under_its_name() -> None:
     """Handled, filtered, retried and dead-lettered attempts are counted apart; the last two are errors too."""
     stats = counted(
-        Done(), Done(), Done(handled=False), Retry(1.0, FAILURE), DeadLetter("exhausted", FAILURE)
+        Done(),
+        Done(),
+        Done(handled=False),
+        Retry(1.0, FAILURE),
+        DeadLetter(DeadLetterReason.EXHAUSTED, FAILURE),
     )
     assert stats.delivered == {"sub": 2}
     assert stats.filtered == {"sub": 1}
@@ -40,8 +44,8 @@ def test_a_snapshot_has_the_six_keys_of_the_specification_first() -> None:
 
 def test_totals_are_the_sums_of_the_tables() -> None:
     """Every total is the sum of its column by type or by subscription."""
-    stats = counted(Done(), Retry(1.0, FAILURE), DeadLetter("gave_up", FAILURE))
-    stats.outcome("other", "c", Done(handled=False))
+    stats = counted(Done(), Retry(1.0, FAILURE), DeadLetter(DeadLetterReason.GAVE_UP, FAILURE))
+    stats.count_outcome("other", "c", Done(handled=False))
     stats.published.update({"a.b": 3, "c": 1})
     stats.dispatched.update({"a.b": 2})
     stats.unroutable.update({"d": 5})
@@ -74,7 +78,7 @@ def test_threads_lose_no_count() -> None:
     def count(_: int) -> None:
         stats.count_published("a.b", routed=False)
         stats.count_dispatched("a.b")
-        stats.outcome("sub", "a.b", Done())
+        stats.count_outcome("sub", "a.b", Done())
         stats.count_slow("sub")
         stats.count_blocked("sub")
 

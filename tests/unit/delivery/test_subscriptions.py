@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
@@ -30,9 +31,9 @@ class Router:
 def test_the_same_handler_again_adds_a_pattern() -> None:
     """One name is one subscription, with as many patterns as were given; twice the same pattern is once."""
     subscriptions = Subscriptions()
-    first = subscriptions.add("a", hear, "s", concurrency=3)
+    first = subscriptions.add("a", hear, "s", SubscriptionOptions(concurrency=3))
     assert subscriptions.add("b", hear, "s") is first
-    assert subscriptions.add("b", hear, "s", concurrency=3, when=None) is first
+    assert subscriptions.add("b", hear, "s", SubscriptionOptions(concurrency=3, when=None)) is first
     assert (first.patterns, first.concurrency, len(subscriptions), list(subscriptions)) == (
         ("a", "b"),
         3,
@@ -58,7 +59,7 @@ def test_other_options_for_a_taken_name_are_refused() -> None:
     subscriptions = Subscriptions()
     subscriptions.add("a", hear, "s")
     with pytest.raises(DuplicateSubscriptionError, match="concurrency=1 already, now 2"):
-        subscriptions.add("b", hear, "s", concurrency=2)
+        subscriptions.add("b", hear, "s", SubscriptionOptions(concurrency=2))
     assert [s.patterns for s in subscriptions] == [("a",)]
     assert subscriptions.match("b") == ()
 
@@ -67,7 +68,7 @@ def test_a_refused_subscription_leaves_nothing() -> None:
     """After an error the name is free, and nobody hears the pattern."""
     subscriptions = Subscriptions()
     with pytest.raises(InvalidOptionError):
-        subscriptions.add("a", hear, "s", concurrency=0)
+        subscriptions.add("a", hear, "s", SubscriptionOptions(concurrency=0))
     assert (len(subscriptions), subscriptions.match("a"), subscriptions.patterns) == (
         0,
         (),
@@ -148,7 +149,7 @@ def test_defaults_are_for_those_made_without_the_option() -> None:
     patient, own = RetryPolicy(max_attempts=9), RetryPolicy(max_attempts=2)
     subscriptions = Subscriptions(retry=patient)
     assert subscriptions.add("a", hear, "s").retry is patient
-    assert subscriptions.add("a", hear_too, "t", retry=own).retry is own
+    assert subscriptions.add("a", hear_too, "t", SubscriptionOptions(retry=own)).retry is own
     assert subscriptions.add("b", hear_too, "t").retry is own
 
 

@@ -1,13 +1,11 @@
-"""The asyncio pool's threads."""
+"""DaemonThreads: at most so many threads, none of which keeps the process alive."""
 
-import asyncio
 import threading
 from concurrent.futures import wait
 
 import pytest
 
 from qt_events.delivery.threads import DaemonThreads
-from qt_events.rabbitmq.pools.loop_thread import LoopThread
 
 
 def test_work_is_done_in_at_most_so_many_threads() -> None:
@@ -60,17 +58,6 @@ def test_threads_do_not_keep_the_process_alive() -> None:
     threads = DaemonThreads(1)
     assert threads.submit(lambda: threading.current_thread().daemon).result(10)
     threads.shutdown()
-
-
-def test_a_stopped_loop_thread_cancels_what_runs() -> None:
-    """The thread ends, and its loop is closed."""
-    thread = LoopThread()
-    loop = thread.start()
-    waiting = asyncio.run_coroutine_threadsafe(asyncio.sleep(1000), loop)
-    thread.stop()
-    assert waiting.cancelled()
-    assert loop.is_closed()
-    thread.stop()
 
 
 def test_more_threads_take_up_what_waits() -> None:

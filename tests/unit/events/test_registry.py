@@ -9,7 +9,7 @@ from tests.unit.events.samples import PriceAlert, PriceAlertEvent
 
 
 def test_two_classes_for_one_type_and_version_are_an_error() -> None:
-    """Another class for a taken type and version is a DuplicateEventError that names both; the first stays."""
+    """The error names both classes, and the first one stays."""
     with pytest.raises(DuplicateEventError, match=r"Impostor.*PriceAlertEvent"):
 
         class Impostor(Event[PriceAlert], type="unit.price_alert"): ...

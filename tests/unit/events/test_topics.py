@@ -1,4 +1,4 @@
-"""Topic patterns mean in qt_events what they mean in AMQP, and many of them cost no more than one."""
+"""Topic patterns: as in AMQP, and a match costs the same among many of them."""
 
 import sys
 import threading
@@ -38,7 +38,8 @@ def texts(alphabet: list[str]) -> st.SearchStrategy[str]:
     return st.lists(st.sampled_from(alphabet), max_size=6).map(".".join)
 
 
-# Few words, so that they meet; the empty one and half wildcards too, since any program may bind and publish.
+# Few words, so that they meet. The empty one and half wildcards too: any program may bind and
+# publish.
 patterns = texts(["a", "b", "*", "#", "", "a*"])
 keys = texts(["a", "b", "", "*", "#", "a*"])
 
@@ -81,7 +82,7 @@ class TestValidation:
     @pytest.mark.parametrize(
         "pattern", ["a", "policy.updated", "*", "#", "*.#.a", "prix.modifié", "order-2_x.done"]
     )
-    def test_a_well_formed_pattern_is_given_back(self, pattern: str) -> None:
+    def test_a_well_formed_pattern_is_returned(self, pattern: str) -> None:
         """A pattern of words and whole-word wildcards is fine, in any script."""
         assert pattern == validate_pattern(pattern)
 
@@ -106,7 +107,7 @@ class TestValidation:
         ],
     )
     def test_a_malformed_pattern_is_refused(self, pattern: object, advice: str) -> None:
-        """What can only be a mistake is an error that says what to do."""
+        """A pattern that can only be a mistake is an error with advice."""
         with pytest.raises(InvalidPatternError, match=advice):
             validate_pattern(pattern)
 
@@ -114,7 +115,7 @@ class TestValidation:
         "type", ["*", "#", "policy.*", "policy.#", "pol*", "a.b#c", None, "", "a..b", "a" * 256]
     )
     def test_an_event_type_has_no_wildcards(self, type: object) -> None:
-        """An event has one type; what is no pattern is no type either."""
+        """Malformed patterns are no event types either."""
         with pytest.raises(InvalidPatternError, match="no event type"):
             validate_routing_key(type)
 
@@ -123,13 +124,13 @@ class TestValidation:
         assert validate_routing_key("a" * MAX_BYTES) == "a" * MAX_BYTES
 
     def test_a_string_enum_becomes_a_plain_string(self) -> None:
-        """What is given back is a str and nothing more: encoders and comparisons see just the text."""
+        """Encoders and comparisons see just the text."""
         assert type(validate_routing_key(Colour.RED)) is str
         assert type(validate_pattern(Colour.RED)) is str
 
     @given(st.text(alphabet="a.é\n*#\ud800", max_size=300))
     def test_every_event_type_is_a_pattern_that_matches_itself(self, text: str) -> None:
-        """To subscribe to a type by its name always works, and nothing but our own error is ever raised."""
+        """Subscribing to a type by its name always works; all errors are ours."""
         try:
             type_ = validate_routing_key(text)
         except InvalidPatternError:
@@ -145,12 +146,12 @@ class TestMatches:
 
     @given(patterns, keys)
     def test_like_the_definition(self, pattern: str, key: str) -> None:
-        """It agrees with the definition of AMQP 0-9-1 written down as a recursion."""
+        """`matches` agrees with the definition of AMQP 0-9-1, written as a recursion."""
         assert plainly_matches(words(pattern), words(key)) == matches(pattern, key)
 
     @pytest.mark.parametrize("index", [False, True])
     def test_many_hashes_do_not_explode(self, index: bool) -> None:
-        """The longest patterns and keys of AMQP take steps in proportion to their product, not exponentially many."""
+        """The longest patterns and keys take steps in proportion to their product."""
         pattern, key = ".".join(["#"] * 127 + ["a"]), ".".join(["b"] * 128)
         answer: Callable[[], object] = lambda: matches(pattern, key)  # noqa: E731
         if index:
@@ -167,7 +168,7 @@ def index_of(*bindings: tuple[str, Any], **options: int) -> RoutingIndex[Any]:
 
 
 def lines_run(call: Callable[[], object]) -> int:
-    """How many lines of Python a call runs: its work, whatever the machine."""
+    """Return the number of lines of Python that a call runs: its work on any machine."""
     count = 0
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
@@ -187,7 +188,7 @@ def lines_run(call: Callable[[], object]) -> int:
 class TestRoutingIndex:
     @given(st.lists(st.tuples(patterns, st.integers(0, 5)), max_size=12), keys)
     def test_like_the_definition(self, bindings: list[tuple[str, int]], key: str) -> None:
-        """It finds the values of all patterns that match, each once, in the order in which they came."""
+        """The index finds the values of all matching patterns, each once, oldest first."""
         hits = [value for pattern, value in bindings if plainly_matches(words(pattern), words(key))]
         first_added = list(dict.fromkeys(value for _, value in bindings))
         assert tuple(value for value in first_added if value in hits) == index_of(*bindings).match(
@@ -201,7 +202,7 @@ class TestRoutingIndex:
     def test_adds_removes_and_matches_in_any_order(
         self, steps: list[tuple[bool, str, int, str]], memo_size: int
     ) -> None:
-        """After any history it answers as if what is left had just been added, and it keeps no nodes beside that."""
+        """Any history gives the answers, and the nodes, of a new index of what is left."""
         index: RoutingIndex[int] = RoutingIndex(memo_size)
         left: dict[int, set[str]] = {}
         for add, pattern, value, key in steps:
@@ -233,21 +234,21 @@ class TestRoutingIndex:
         assert index.match("b") == ()
 
     def test_a_pair_counts_once(self) -> None:
-        """Adding the same pair again changes nothing, nor does removing what is not there."""
+        """Adding a known pair changes nothing, nor does removing an unknown one."""
         index = index_of(("a", 1), ("a", 1))
         index.remove("a", 1)
         index.remove("a", 1)
         assert index.match("a") == ()
 
-    def test_whoever_comes_back_comes_last(self) -> None:
-        """A value that was removed altogether has lost its place."""
+    def test_a_value_that_was_removed_comes_back_last(self) -> None:
+        """Removing all of its patterns loses its place."""
         index = index_of(("a", 1), ("a", 2))
         index.remove("a", 1)
         index.add("a", 1)
         assert index.match("a") == (2, 1)
 
     def test_an_answer_is_remembered_until_something_changes(self) -> None:
-        """The same key again is the same tuple; after a change it is found anew."""
+        """The same key again returns the same tuple; after a change it is found anew."""
         index = index_of(("a", 1))
         first = index.match("a")
         assert index.match("a") is first
@@ -255,7 +256,7 @@ class TestRoutingIndex:
         assert index.match("a") == (1, 2)
 
     def test_memory_is_bounded_when_keys_never_repeat(self) -> None:
-        """However many keys are asked for, no more than `memo_size` answers are kept."""
+        """No more than `memo_size` answers are kept."""
         index = index_of(("#", 1), memo_size=10)
         for number in range(1000):
             assert index.match(f"key.{number}") == (1,)
@@ -265,7 +266,7 @@ class TestRoutingIndex:
         "unrelated", ["other{}.updated", "policy.other{}", "*.other{}", "#.other{}", "#.other{}.#"]
     )
     def test_ten_thousand_unrelated_subscriptions_cost_nothing(self, unrelated: str) -> None:
-        """A match takes exactly as many steps among 10,000 other patterns as beside one, the first time and later."""
+        """A match takes the same steps among 10,000 other patterns, first time and later."""
         related = [("policy.updated", "a"), ("policy.*", "b"), ("#", "c")]
         beside_one = index_of(*related, (unrelated.format(0), 0))
         among_many = index_of(
@@ -276,8 +277,8 @@ class TestRoutingIndex:
             assert lines_run(lambda: among_many.match("policy.updated")) == alone
         assert among_many.match("policy.updated") == ("a", "b", "c")
 
-    def test_threads_see_what_was_added_before_they_asked(self) -> None:
-        """While threads add and remove, a match finds what stays, never a stale answer or an error."""
+    def test_threads_see_earlier_changes(self) -> None:
+        """A match never returns a stale answer or raises while other threads add and remove."""
         index = index_of(("#", "stays"))
         failures: list[object] = []
         done = threading.Event()
@@ -316,7 +317,7 @@ def node_count(node: Any) -> int:
 
 
 def prefixes(left: dict[int, set[str]]) -> set[tuple[str, ...]]:
-    """What the trie needs a node for: every beginning of every pattern that is left."""
+    """Return the nodes that the trie needs: every beginning of every pattern that is left."""
     return {
         tuple(words(pattern)[:length])
         for patterns_left in left.values()

@@ -19,8 +19,8 @@ from qt_events.events.quantum_trader import (
 from tests.unit.events.samples import PriceAlert, PriceAlertEvent, policy
 
 
-def test_a_users_event_is_three_lines() -> None:
-    """A payload class and an event class: the event is registered, validated, and reads both ways."""
+def test_an_event_of_an_application_is_three_lines() -> None:
+    """A payload class and an event class are registered, validated, and read both ways."""
     event = PriceAlertEvent.create(price="1.5", tags=["a"])
     assert (event.type, event.payload.price, event.payload["price"]) == (
         "unit.price_alert",
@@ -40,7 +40,7 @@ def test_the_plain_constructor_makes_the_registered_class() -> None:
 
 
 def test_each_wrong_field_is_named() -> None:
-    """InvalidPayloadError names every wrong field, what is wrong and what it was."""
+    """InvalidPayloadError names every wrong field, the mistake and the value."""
     with pytest.raises(
         InvalidPayloadError, match=r"payload\.risk_mode.*'WILD'.*payload\.max_positions.*'many'"
     ):
@@ -64,7 +64,7 @@ def test_typed_payloads_refuse_nan_and_infinity(number: float) -> None:
         )
 
 
-def test_typed_payloads_refuse_what_json_cannot_carry_in_untyped_fields() -> None:
+def test_untyped_fields_of_typed_payloads_are_checked() -> None:
     """A dict[str, Any] field is checked like a plain payload."""
     with pytest.raises(InvalidPayloadError, match=r"payload\.metrics\['x'\]"):
         HealthStatusChangedEvent.create(
@@ -183,7 +183,7 @@ def test_every_event_of_the_reference_has_its_type() -> None:
         ),
     ],
 )
-def test_what_create_does_not_ask_for_a_foreign_producer_may_leave_out_too(
+def test_optional_fields_of_create_are_optional_on_the_wire(
     event_type: str, required: dict[str, Any], left_out: dict[str, Any]
 ) -> None:
     """The payload's model and create() have the same optional fields, with the same defaults."""
@@ -242,15 +242,16 @@ class Watched(Event[PriceAlert], type="unit.watched"):
 
 
 def test_create_respects_a_class_that_has_its_own_init() -> None:
-    """create() takes its short way only where nobody else has a say in how an event is made."""
+    """create() skips __init__ only in classes that do not change it."""
     assert Watched.create(price=1).source == "its own way"
 
 
-def test_what_create_makes_is_what_the_constructor_makes() -> None:
-    """By either way an event has the same attributes, and comes back from pickle with them."""
+def test_create_and_the_constructor_make_the_same_event() -> None:
+    """Both have the same attributes, and the same after pickling."""
     short = PriceAlertEvent.create(price=1)
     long = PriceAlertEvent("unit.price_alert", short.timestamp, {"price": 1}, id=short.id)
     assert short == long == pickle.loads(pickle.dumps(short))  # noqa: S301
-    assert (short.source, short.data_version, short.correlation_id, short.causation_id, short.traceparent) == (
+    attributes = (short.source, short.data_version, short.correlation_id)
+    assert (*attributes, short.causation_id, short.traceparent) == (
         "qt_events", 1, short.id, None, None,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What every log line says of the event that is being handled, and how logging is set up."""
+"""Fields of a delivery on log lines, and configure_logging()."""
 
 import asyncio
 import io
@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 from qt_events import EventFieldsFilter, InMemoryEventBus, InvalidOptionError, configure_logging
-from qt_events.delivery.deliver import SlowHandlerLog, deliver
+from qt_events.delivery.deliver import deliver
 from qt_events.delivery.outcome import Done
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SlowHandlerLog
 from qt_events.delivery.stats import Stats
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
@@ -42,7 +43,7 @@ def fields(
 
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
-    """The root logger, and all else that configure_logging() changes, as they were afterwards; no environment."""
+    """Yield the root logger without QT_LOG_ variables; undo configure_logging() afterwards."""
     monkeypatch.delenv("QT_LOG_FORMAT", raising=False)
     monkeypatch.delenv("QT_LOG_LEVEL", raising=False)
     monkeypatch.setattr("qt_events.logs.configure._by_program", {})
@@ -59,14 +60,14 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def lines(root: logging.Logger) -> Lines:
-    """What was logged so far, as JSON."""
+    """Return a function that reads the lines logged so far, as JSON."""
     stream = io.StringIO()
     configure_logging("DEBUG", "json", stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def told(lines: Lines, logger: str = "my.app") -> dict[str, dict[str, Any]]:
-    """Message -> the five fields, of a logger's lines."""
+def fields_by_message(lines: Lines, logger: str = "my.app") -> dict[str, dict[str, Any]]:
+    """Map message to the five fields, for the lines of one logger."""
     return {
         line["message"]: {name: line[name] for name in FIELDS if name in line}
         for line in lines()
@@ -74,11 +75,11 @@ def told(lines: Lines, logger: str = "my.app") -> dict[str, dict[str, Any]]:
     }
 
 
-# Whose lines have the fields
+# Fields
 
 
-async def test_an_async_handler_and_the_tasks_it_spawns(lines: Lines) -> None:
-    """Every logger, on every step: before and after the handler waits, and in tasks that outlive it."""
+async def test_lines_of_an_async_handler_and_its_tasks_have_the_fields(lines: Lines) -> None:
+    """Every logger has them, before and after the handler waits, and in tasks that outlive it."""
     finish = asyncio.Event()
     tasks = []
 
@@ -98,31 +99,31 @@ async def test_an_async_handler_and_the_tasks_it_spawns(lines: Lines) -> None:
     await asyncio.gather(*tasks)
     log.info("outside")
     inside = ("first step", "second step", "in a thread of the handler", "later, in a task")
-    assert told(lines) == {**dict.fromkeys(inside, fields()), "outside": {}}
+    assert fields_by_message(lines) == {**dict.fromkeys(inside, fields()), "outside": {}}
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
-async def test_a_sync_handler(lines: Lines, in_thread: bool) -> None:
-    """In a thread, or right here as on Celery's own pools."""
+async def test_lines_of_a_sync_handler_have_the_fields(lines: Lines, in_thread: bool) -> None:
+    """Handlers run in a thread, or in the caller as on Celery's own pools."""
     with ThreadPoolExecutor(1) as executor:
         subscription = Subscription(
             "unit", lambda _: log.info("%s", threading.current_thread().name)
         )
         await deliver(EVENT, subscription, 7, executor=executor if in_thread else None)
-    ((thread, found),) = told(lines).items()
+    ((thread, found),) = fields_by_message(lines).items()
     assert (thread != "MainThread") == in_thread
     assert found == fields(attempt=7)
 
 
-async def test_a_predicate(lines: Lines) -> None:
-    """It belongs to the delivery that it decides about."""
+async def test_lines_of_a_predicate_have_the_fields(lines: Lines) -> None:
+    """A predicate belongs to the delivery that it decides about."""
     subscription = Subscription("unit", print, when=lambda _: log.info("asked"))
     assert await deliver(EVENT, subscription) == Done(handled=False)
-    assert told(lines) == {"asked": fields()}
+    assert fields_by_message(lines) == {"asked": fields()}
 
 
-async def test_handlers_that_run_at_the_same_time(lines: Lines) -> None:
-    """Each has its own fields."""
+async def test_handlers_at_the_same_time_have_their_own_fields(lines: Lines) -> None:
+    """Lines of one never carry the event of another."""
     met = asyncio.Barrier(3)
 
     async def handler(event: Event[Any]) -> None:
@@ -134,16 +135,16 @@ async def test_handlers_that_run_at_the_same_time(lines: Lines) -> None:
         deliver(event, Subscription(f"s{n}", handler), n + 1) for n, event in enumerate(events)
     )
     await asyncio.gather(*deliveries)
-    assert told(lines) == {
+    assert fields_by_message(lines) == {
         event.id: fields(f"s{n}", n + 1, event) for n, event in enumerate(events)
     }
 
 
-async def test_each_attempt_and_what_the_library_says_of_it(lines: Lines) -> None:
-    """On a bus: the number of the attempt counts up, also on the library's own warnings and errors."""
+async def test_lines_of_the_library_about_an_attempt_have_the_fields(lines: Lines) -> None:
+    """The number of the attempt counts up, also on the library's own warnings and errors."""
 
     def handler(_: Event[Any]) -> None:
-        log.info("attempt %d", len(told(lines)) + 1)
+        log.info("attempt %d", len(fields_by_message(lines)) + 1)
         message = "never"
         raise OSError(message)
 
@@ -157,8 +158,11 @@ async def test_each_attempt_and_what_the_library_says_of_it(lines: Lines) -> Non
     async with bus:
         await bus.publish(EVENT)
         await bus.join()
-    assert told(lines) == {f"attempt {n}": fields(attempt=n) for n in (1, 2)}
-    assert list(told(lines, "qt_events").values()) == [fields(attempt=1), fields(attempt=2)]
+    assert fields_by_message(lines) == {f"attempt {n}": fields(attempt=n) for n in (1, 2)}
+    assert list(fields_by_message(lines, "qt_events").values()) == [
+        fields(attempt=1),
+        fields(attempt=2),
+    ]
     assert [line["level"] for line in lines() if line["logger"] == "qt_events"] == [
         "WARNING",
         "ERROR",
@@ -166,18 +170,24 @@ async def test_each_attempt_and_what_the_library_says_of_it(lines: Lines) -> Non
 
 
 async def test_slow_handlers_are_reported_with_the_fields(lines: Lines) -> None:
-    """Both that it was slow and that it blocked the loop."""
+    """Both reports have them: slow, and blocked the loop."""
 
     async def handler(_: Event[Any]) -> None:
         await asyncio.sleep(0)
 
     await deliver(EVENT, Subscription("unit", handler), watch=SlowHandlerLog(Stats()), slow_after=0)
-    slow, blocked = (message for message in told(lines, "qt_events") if "handler unit" in message)
-    assert told(lines, "qt_events")[slow] == told(lines, "qt_events")[blocked] == fields()
+    slow, blocked = (
+        message for message in fields_by_message(lines, "qt_events") if "handler unit" in message
+    )
+    assert (
+        fields_by_message(lines, "qt_events")[slow]
+        == fields_by_message(lines, "qt_events")[blocked]
+        == fields()
+    )
 
 
 async def test_a_delivery_inside_a_delivery_has_its_own_fields(lines: Lines) -> None:
-    """As in eager mode, where publishing runs the handlers; afterwards the outer ones are back."""
+    """Eager mode runs handlers while publishing; afterwards the outer fields are back."""
     other: Event[Any] = Event("unit.inner")
 
     async def outer(_: Event[Any]) -> None:
@@ -185,11 +195,14 @@ async def test_a_delivery_inside_a_delivery_has_its_own_fields(lines: Lines) -> 
         log.info("outer")
 
     await deliver(EVENT, Subscription("outer", outer))
-    assert told(lines) == {"inner": fields("inner", 2, other), "outer": fields("outer")}
+    assert fields_by_message(lines) == {
+        "inner": fields("inner", 2, other),
+        "outer": fields("outer"),
+    }
 
 
-async def test_a_handler_in_a_thread_outlives_its_cancelled_delivery(lines: Lines) -> None:
-    """Its context is in use there; the report that it was slow does not mind."""
+async def test_a_cancelled_delivery_is_reported_while_its_thread_runs(lines: Lines) -> None:
+    """The thread still uses the context, and the report that it was slow does not fail."""
     begun, go = threading.Event(), threading.Event()
 
     def handler(_: Event[Any]) -> None:
@@ -206,13 +219,13 @@ async def test_a_handler_in_a_thread_outlives_its_cancelled_delivery(lines: Line
         with pytest.raises(asyncio.CancelledError):
             await delivery
         go.set()
-    assert list(told(lines, "qt_events").values()) == [fields()]
+    assert list(fields_by_message(lines, "qt_events").values()) == [fields()]
 
 
-async def test_quiet_at_info_and_a_line_an_attempt_while_debugging(
+async def test_an_attempt_is_one_line_at_debug_and_none_at_info(
     root: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A handled event is no line."""
+    """Handled events do not fill a log."""
     quiet = Subscription("unit", lambda _: None)
     with caplog.at_level(logging.INFO):
         await deliver(EVENT, quiet)
@@ -222,8 +235,8 @@ async def test_quiet_at_info_and_a_line_an_attempt_while_debugging(
         assert caplog.messages == ["unit: attempt 3 done"]
 
 
-async def test_the_fields_are_bound_while_the_handler_runs_and_no_longer() -> None:
-    """Whoever delivers is back outside."""
+async def test_the_fields_end_with_the_delivery() -> None:
+    """The caller's own context stays as it was."""
     found: list[dict[str, Any]] = []
     await deliver(EVENT, Subscription("unit", lambda _: found.append(bound_fields())))
     assert (found, bound_fields()) == ([fields()], {})
@@ -232,8 +245,8 @@ async def test_the_fields_are_bound_while_the_handler_runs_and_no_longer() -> No
 # The filter
 
 
-async def test_a_users_own_format_names_the_fields(root: logging.Logger) -> None:
-    """With defaults, a %-format works outside of deliveries too."""
+async def test_a_format_of_the_application_may_name_the_fields(root: logging.Logger) -> None:
+    """A %-format with defaults works outside of deliveries too."""
     handler = logging.StreamHandler(stream := io.StringIO())
     handler.setFormatter(
         logging.Formatter(
@@ -248,7 +261,7 @@ async def test_a_users_own_format_names_the_fields(root: logging.Logger) -> None
 
 
 async def test_a_queue_handler_carries_the_fields_to_another_thread(root: logging.Logger) -> None:
-    """The filter fills the record where it is made."""
+    """The filter fills a record in the thread that logs it."""
     queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = QueueHandler(queue)
     handler.addFilter(EventFieldsFilter())
@@ -258,23 +271,26 @@ async def test_a_queue_handler_carries_the_fields_to_another_thread(root: loggin
     assert {name: line[name] for name in FIELDS} == fields()
 
 
-async def test_what_a_record_says_itself_stays(lines: Lines) -> None:
-    """`extra=` of one of the five names is the word of whoever logs."""
+async def test_fields_by_extra_stay(lines: Lines) -> None:
+    """A record may be about another event than the one being handled."""
     handler = lambda _: log.info("about another", extra={"event_id": "other"})  # noqa: E731
     await deliver(EVENT, Subscription("unit", handler))
-    assert told(lines) == {"about another": {**fields(), "event_id": "other"}}
+    assert fields_by_message(lines) == {"about another": {**fields(), "event_id": "other"}}
 
 
 # configure_logging
 
 
-def test_nothing_is_configured_unasked() -> None:
-    """Importing the library leaves logging alone; unconfigured, errors are heard all the same, as Python has it."""
+def test_importing_configures_nothing() -> None:
+    """Importing the library leaves logging alone; Python itself writes errors to stderr."""
     code = (
-        "import logging, qt_events, qt_events.rabbitmq.bus as bus; bus.CeleryEventBus('amqp://localhost');"
-        "assert logging.getLogger().handlers == [] and logging.getLogRecordFactory() is logging.LogRecord;"
-        "assert logging.getLogger('qt_events').handlers == [];"
-        "logging.getLogger('qt_events').error('heard'); logging.getLogger('qt_events').info('too quiet')"
+        "import logging, qt_events, qt_events.rabbitmq.bus as bus\n"
+        "bus.CeleryEventBus('amqp://localhost')\n"
+        "assert logging.getLogger().handlers == []\n"
+        "assert logging.getLogRecordFactory() is logging.LogRecord\n"
+        "log = logging.getLogger('qt_events')\n"
+        "assert log.handlers == []\n"
+        "log.error('heard'); log.info('too quiet')"
     )
     finished = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -282,8 +298,8 @@ def test_nothing_is_configured_unasked() -> None:
     assert finished.stderr == "heard\n"
 
 
-def test_calling_it_again_changes_it(root: logging.Logger) -> None:
-    """One handler, whatever the number of calls; the last one's level, form and stream hold."""
+def test_the_last_call_of_configure_logging_counts(root: logging.Logger) -> None:
+    """There is one handler, with the level, format and stream of the last call."""
     before = len(root.handlers)
     first, second = io.StringIO(), io.StringIO()
     configure_logging("DEBUG", "json", first)
@@ -298,7 +314,7 @@ def test_calling_it_again_changes_it(root: logging.Logger) -> None:
 
 
 def test_no_line_appears_twice(root: logging.Logger) -> None:
-    """A plain handler on the same stream gives way; one that writes elsewhere stays."""
+    """A plain handler on the same stream is removed; one that writes elsewhere stays."""
     stream, elsewhere = io.StringIO(), io.StringIO()
     root.addHandler(logging.StreamHandler(stream))
     root.addHandler(logging.StreamHandler(elsewhere))
@@ -308,10 +324,8 @@ def test_no_line_appears_twice(root: logging.Logger) -> None:
     assert elsewhere.getvalue() == "once\n"
 
 
-def test_the_environment_decides_where_the_program_does_not(
-    root: logging.Logger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """QT_LOG_FORMAT and QT_LOG_LEVEL; an argument beats them; an empty one is none."""
+def test_variables_are_the_defaults(root: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments override QT_LOG_FORMAT and QT_LOG_LEVEL; an empty variable is none."""
     monkeypatch.setenv("QT_LOG_FORMAT", "json")
     monkeypatch.setenv("QT_LOG_LEVEL", "error")
     configure_logging(stream=(stream := io.StringIO()))
@@ -351,7 +365,7 @@ def test_a_wrong_option_is_a_named_error(
     environment: dict[str, str],
     text: str,
 ) -> None:
-    """It says the choices, and nothing has changed."""
+    """The error names the choices, and nothing has changed."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     before = list(root.handlers)
@@ -361,7 +375,7 @@ def test_a_wrong_option_is_a_named_error(
 
 
 def test_pythons_warnings_are_logged(lines: Lines) -> None:
-    """In the same form as all else."""
+    """Warnings have the same format as all other lines."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(False)
@@ -373,7 +387,7 @@ def test_pythons_warnings_are_logged(lines: Lines) -> None:
 
 
 def test_text_is_the_default(root: logging.Logger) -> None:
-    """For people; JSON is for machines, and asked for."""
+    """JSON is for machines, and asked for."""
     configure_logging()
     (ours,) = [handler for handler in root.handlers if isinstance(handler.formatter, TextFormatter)]
     assert isinstance(ours, logging.StreamHandler)
@@ -384,13 +398,13 @@ def test_text_is_the_default(root: logging.Logger) -> None:
 # Documentation
 
 
-def test_the_page_about_logs_says_what_works() -> None:
-    """Each Python block of docs/logging.md, in a process of its own; then a line is logged as it says."""
+def test_the_examples_of_the_page_about_logs_run() -> None:
+    """Each Python block of docs/logging.md sets up logging in its own process."""
     page = (Path(__file__).parents[3] / "docs" / "logging.md").read_text()
     first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    for code, told in ((first, '"message": "hello"'), (second, " - - hello")):
+    for code, expected in ((first, '"message": "hello"'), (second, " - - hello")):
         program = f"{code}\nimport logging; logging.getLogger('my.app').warning('hello')"
         finished = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True
         )
-        assert told in finished.stderr
+        assert expected in finished.stderr

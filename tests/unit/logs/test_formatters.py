@@ -1,4 +1,4 @@
-"""A log record as one line, whatever is in it."""
+"""Formatters: any log record is one line."""
 
 import json
 import logging
@@ -15,8 +15,8 @@ NOW = datetime(2026, 11, 23, 19, 15, 39, 123_000, UTC)
 ABOUT: dict[str, Any] = dict(zip(FIELDS, ("e-1", "order.placed", "audit", 2, "c-1"), strict=True))
 
 
-class Evil:
-    """Nothing can be made of it."""
+class WithoutText:
+    """An object whose str and repr fail."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -39,8 +39,8 @@ def record(
     return made
 
 
-def strictly(line: str) -> dict[str, Any]:
-    """What a strict reader makes of a line of JSON."""
+def read_strictly(line: str) -> dict[str, Any]:
+    """Read a line of JSON without NaN or other extensions."""
     assert "\n" not in line
     found = json.loads(line, parse_constant=pytest.fail)
     assert isinstance(found, dict)
@@ -48,7 +48,7 @@ def strictly(line: str) -> dict[str, Any]:
 
 
 def as_json(made: logging.LogRecord) -> dict[str, Any]:
-    return strictly(JsonFormatter().format(made))
+    return read_strictly(JsonFormatter().format(made))
 
 
 def raised(error: BaseException) -> BaseException:
@@ -61,8 +61,8 @@ def raised(error: BaseException) -> BaseException:
 # JSON
 
 
-def test_the_fields_of_a_line_of_json() -> None:
-    """Time in UTC, level, logger, message, the five fields, process and thread, what `extra` gave."""
+def test_the_keys_of_a_line_of_json() -> None:
+    """Time is in UTC; the keys of `extra` come last."""
     made = record("%d orders", 3, **ABOUT, desk="fx")
     assert as_json(made) == {
         "timestamp": "2026-11-23T19:15:39.123Z",
@@ -77,12 +77,12 @@ def test_the_fields_of_a_line_of_json() -> None:
 
 
 def test_outside_of_a_delivery_the_fields_are_absent() -> None:
-    """Not null, not empty."""
+    """Absent keys are neither null nor empty."""
     assert not set(FIELDS) & as_json(record()).keys()
 
 
 def test_an_exception_is_type_message_and_traceback() -> None:
-    """The traceback as Python prints it, its cause included."""
+    """The traceback is as Python prints it, its cause included."""
     error = raised(LookupError("no desk"))
     error.__cause__ = raised(json.JSONDecodeError("bad", "", 0))
     exception = as_json(record(error=error))["exception"]
@@ -94,20 +94,20 @@ def test_an_exception_is_type_message_and_traceback() -> None:
     ] == ("json.decoder.JSONDecodeError")
 
 
-def test_an_exception_that_was_written_already() -> None:
-    """A QueueHandler keeps its text alone."""
+def test_an_exception_of_a_queue_handler_is_its_text() -> None:
+    """A QueueHandler keeps the text of an exception alone."""
     assert as_json(record(exc_text="Traceback ..."))["exception"] == {"traceback": "Traceback ..."}
 
 
 def test_exc_info_outside_of_an_except_is_no_exception() -> None:
-    """logging makes three None of it."""
+    """Python's logging then has a tuple of three None."""
     made = record()
     made.exc_info = (None, None, None)
     assert "exception" not in as_json(made)
 
 
-def test_the_stack_is_told() -> None:
-    """`stack_info=True`."""
+def test_the_stack_is_a_key() -> None:
+    """Callers ask for it by `stack_info=True`."""
     assert as_json(record(stack_info="Stack: here"))["stack"] == "Stack: here"
 
 
@@ -124,16 +124,16 @@ circle.append(circle)
         {1, 2},
         {(1, 2): 3},
         circle,
-        Evil(),
-        {"deep": Evil()},
+        WithoutText(),
+        {"deep": WithoutText()},
         b"\xff",
         NOW,
-        Evil,
+        WithoutText,
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_cannot_carry_is_text(extra: Any) -> None:
-    """The rest of the line is as it would have been."""
+def test_values_that_json_cannot_carry_are_text(extra: Any) -> None:
+    """The other keys of the line are as they would have been."""
     found = as_json(record(extra=extra, desk="fx"))
     assert (found["message"], found["desk"]) == ("hello", "fx")
     assert isinstance(found["extra"], str | list | dict)
@@ -141,24 +141,24 @@ def test_what_json_cannot_carry_is_text(extra: Any) -> None:
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()], ids=["json", "text"])
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "expected"),
     [
         (record("%d orders", "three"), "%d orders (its arguments do not fit: "),
         (record("%s %s", 1), "%s %s (its arguments do not fit: "),
-        (record("%s", Evil()), "%s (its arguments do not fit: no text)"),
-        (record(Evil()), "line 7 of app.py cannot be written: no text"),
+        (record("%s", WithoutText()), "%s (its arguments do not fit: no text)"),
+        (record(WithoutText()), "line 7 of app.py cannot be written: no text"),
         (record("hello", error=raised(Unprintable())), "hello"),
     ],
 )
-def test_a_record_that_cannot_be_written_says_so(
-    formatter: logging.Formatter, made: Any, told: str
+def test_a_record_that_cannot_be_written_is_a_line_about_the_error(
+    formatter: logging.Formatter, made: Any, expected: str
 ) -> None:
-    """logging would print a traceback between the lines instead."""
-    assert told in formatter.format(made)
+    """Python's logging would print a traceback between the lines."""
+    assert expected in formatter.format(made)
 
 
-def test_an_extra_of_one_of_our_names_does_not_hide_ours() -> None:
-    """It gets an underscore behind its name."""
+def test_an_extra_with_the_name_of_a_key_gets_an_underscore() -> None:
+    """Keys of ours cannot be hidden."""
     found = as_json(record(level="gold", timestamp=0, exception="none"))
     assert (found["level"], found["level_"], found["timestamp_"]) == ("WARNING", "gold", 0)
     assert found["exception"] == "none"
@@ -168,8 +168,8 @@ def test_an_extra_of_one_of_our_names_does_not_hide_ours() -> None:
     message=st.text(),
     extra=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists),
 )
-def test_whatever_is_said_is_one_line_of_strict_json(message: str, extra: Any) -> None:
-    """A law: newlines, surrogates, NaN and all."""
+def test_any_message_is_one_line_of_strict_json(message: str, extra: Any) -> None:
+    """The law holds for newlines, surrogates and NaN."""
     found = as_json(record("%s", message, extra=extra))
     assert found["message"] == message
 
@@ -178,7 +178,7 @@ def test_whatever_is_said_is_one_line_of_strict_json(message: str, extra: Any) -
 
 
 def test_a_line_of_text_ends_with_the_fields() -> None:
-    """As key=value."""
+    """Fields are written as key=value."""
     assert TextFormatter().format(record("3 orders", **ABOUT)) == (
         "2026-11-23T19:15:39.123Z WARNING  my.app: 3 orders"
         " event_id=e-1 event_type=order.placed subscription=audit attempt=2 correlation_id=c-1"
@@ -186,20 +186,20 @@ def test_a_line_of_text_ends_with_the_fields() -> None:
     assert TextFormatter().format(record()) == "2026-11-23T19:15:39.123Z WARNING  my.app: hello"
 
 
-def test_an_id_from_elsewhere_cannot_forge_a_field() -> None:
-    """What is more than a word is quoted."""
+def test_an_id_cannot_forge_a_field() -> None:
+    """Values of more than a word are quoted."""
     line = TextFormatter().format(record(event_id='x attempt=9\n"', attempt=1))
     assert line.endswith(r' event_id="x attempt=9\n\"" attempt=1')
 
 
-def test_a_message_cannot_forge_a_line_or_order_a_terminal() -> None:
-    """Line ends and control characters are shown, not sent."""
+def test_a_message_cannot_forge_a_line_or_control_a_terminal() -> None:
+    """Line ends and control characters are written as escapes."""
     line = TextFormatter().format(record("a\nb\rc\x1b[31md\x85e\u2028f\tg"))
     assert line.endswith("a\\nb\\rc\\x1b[31md\\x85e\\u2028f\tg")
 
 
-def test_a_traceback_follows_indented() -> None:
-    """So that no line of it passes for a record."""
+def test_a_traceback_is_indented() -> None:
+    """No line of a traceback can be taken for a record."""
     first, *rest = (
         TextFormatter()
         .format(record("failed", error=raised(ValueError("x\n2026 forged")), **ABOUT))
@@ -212,18 +212,18 @@ def test_a_traceback_follows_indented() -> None:
 
 
 @given(message=st.text())
-def test_whatever_is_said_is_one_line_of_text_that_fits_a_stream(message: str) -> None:
-    """A law."""
+def test_any_message_is_one_line_of_text_that_a_stream_takes(message: str) -> None:
+    """The law holds for surrogates too."""
     line = TextFormatter().format(record("%s", message))
     assert line.splitlines() == [line]
     line.encode()
 
 
-# Celery's format, with the fields
+# Formats of others
 
 
-def test_the_fields_stand_behind_another_formats_message() -> None:
-    """Before whatever comes after it: a traceback, the end of a format. The record itself is as it was."""
+def test_fields_follow_the_message_of_another_format() -> None:
+    """A traceback and the end of the format come after them. The record itself is not changed."""
     formatter = WithFields(logging.Formatter("[%(levelname)s] %(message)s!"))
     made = record("%d orders", 3, error=raised(ValueError("x")), subscription="audit", attempt=2)
     first, second, *_ = formatter.format(made).split("\n")

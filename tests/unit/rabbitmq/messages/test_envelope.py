@@ -9,7 +9,7 @@ from amqp.basic_message import Message as RawMessage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qt_events.delivery.outcome import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure, Retry, consequences
 from qt_events.rabbitmq.messages.envelope import (
     ATTEMPT,
     FIRST_FAILED,
@@ -69,8 +69,11 @@ def envelope(headers: dict[str, Any] | None = None, **changes: Any) -> Envelope:
     return Envelope(**{**fields, **changes})
 
 
+RETRIED = consequences(Retry(1.0, Failure("OSError", "no")))
+
+
 def dead(message: str = "no", traceback: str = "Traceback ...") -> DeadLetter:
-    return DeadLetter("exhausted", Failure("OSError", message, traceback))
+    return DeadLetter(DeadLetterReason.EXHAUSTED, Failure("OSError", message, traceback))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_an_attempt_that_is_no_sane_count_is_the_first(attempt: object) -> None:
     """Headers come from anybody: none may make an event immortal, or dead before it was tried."""
     read = envelope({ATTEMPT: attempt})
     assert read.attempt == 1
-    assert read.retry_headers()[ATTEMPT] == 2
+    assert read.retry_headers(RETRIED)[ATTEMPT] == 2
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 1_000_000])
@@ -88,7 +91,7 @@ def test_a_sane_attempt_is_counted_on(attempt: int) -> None:
     """The count travels with the message, so workers and restarts do not multiply it."""
     read = envelope({ATTEMPT: attempt})
     assert read.attempt == attempt
-    assert read.retry_headers()[ATTEMPT] == attempt + 1
+    assert read.retry_headers(RETRIED)[ATTEMPT] == attempt + 1
     assert read.quarantine_headers()[ATTEMPT] == attempt
 
 
@@ -123,13 +126,13 @@ def test_the_first_failure_is_kept_through_retries() -> None:
     """A dead letter says when it all began."""
     first = datetime(2026, 1, 2, tzinfo=UTC)
     read = envelope({FIRST_FAILED: first.isoformat()})
-    assert read.retry_headers()[FIRST_FAILED] == first.isoformat()
+    assert read.retry_headers(RETRIED)[FIRST_FAILED] == first.isoformat()
     assert read.record(dead()).first_failed == first
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
     """Else comparing records would raise."""
-    assert envelope({FIRST_FAILED: "2026-01-02T00:00:00"}).first_failed == datetime(
+    assert envelope({FIRST_FAILED: "2026-01-02T00:00:00"}).attempts.first_failed == datetime(
         2026, 1, 2, tzinfo=UTC
     )
 

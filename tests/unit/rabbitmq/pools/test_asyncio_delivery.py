@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from celery.worker import state
 
-from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry
+from qt_events.delivery.outcome import (
+    DeadLetter,
+    DeadLetterReason,
+    Done,
+    Failure,
+    Retry,
+    consequences,
+)
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
@@ -94,8 +101,8 @@ def test_an_outcome_is_acknowledged_and_told() -> None:
     [
         (Done(), "task-succeeded"),
         (Done(handled=False), "task-succeeded"),
-        (DeadLetter("exhausted", FAILURE), "task-failed"),
-        (DeadLetter("revoked", FAILURE), "task-revoked"),
+        (DeadLetter(DeadLetterReason.EXHAUSTED, FAILURE), "task-failed"),
+        (DeadLetter(DeadLetterReason.REVOKED, FAILURE), "task-revoked"),
     ],
 )
 def test_celerys_event_is_true_to_the_outcome(outcome: Any, told: str) -> None:
@@ -109,7 +116,7 @@ def test_a_retry_is_told_of_once() -> None:
     """Before there is one, and at once; not when it is safe."""
     events = Events()
     retried = delivery(Channel(), events)
-    retried.tell_retry(Retry(1.0, FAILURE))
+    retried.tell_retry(consequences(Retry(1.0, FAILURE)))
     assert events.flushed == 1
     retried.settle(Retry(1.0, FAILURE))
     assert [event["type"] for event in events] == ["task-retried"]

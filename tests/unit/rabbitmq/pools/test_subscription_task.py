@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject, Retry
 
-from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome
+from qt_events.delivery.outcome import (
+    Consequences,
+    DeadLetter,
+    DeadLetterReason,
+    Done,
+    Failure,
+    Outcome,
+    consequences,
+)
 from qt_events.delivery.outcome import Retry as Again
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
@@ -56,7 +64,7 @@ class OneSubscription:
         self.app = self.watch = None
         self.settings = SimpleNamespace(slow_after=1.0)
         self.outcomes: list[Outcome] = []
-        self.made_safe: list[object] = []
+        self.made_safe: list[Consequences] = []
         self.task = tasks.task_for(self.subscription, self)  # type: ignore[arg-type]
 
     def wants(self, *_: object) -> bool:
@@ -71,8 +79,8 @@ class OneSubscription:
 
 @pytest.fixture(autouse=True)
 def made_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def make_safe(_envelope: Envelope, outcome: Outcome, runtime: Any) -> None:
-        runtime.made_safe.append(outcome)
+    async def make_safe(_envelope: Envelope, follows: Consequences, runtime: Any) -> None:
+        runtime.made_safe.append(follows)
 
     monkeypatch.setattr(attempt, "_make_safe", make_safe)
 
@@ -119,7 +127,7 @@ def test_whatever_a_sync_handler_raises_is_an_outcome(error: BaseException, outc
     one = OneSubscription(fail)
     with pytest.raises((Retry, tasks.DeliveryFailed)):
         one.run()
-    assert one.made_safe == one.outcomes
+    assert one.made_safe == [consequences(each) for each in one.outcomes]
     assert [type(each).__name__ for each in one.outcomes] == [outcome]
 
 
@@ -127,28 +135,28 @@ def test_a_predicate_that_raises_is_an_outcome() -> None:
     one = OneSubscription(print, when=lambda event: event.payload["missing"] > 1)
     with pytest.raises(Retry):
         one.run()
-    assert [type(each).__name__ for each in one.made_safe] == ["Retry"]
+    assert [each.told for each in one.made_safe] == ["retried"]
 
 
 def test_monitors_know_of_a_retry_before_it_is_on_its_way() -> None:
     """Else another process may be through with it before; a dead letter has no next attempt to be heard of."""
     one: Any = OneSubscription(print)
-    told: list[tuple[Outcome, int]] = []
+    told: list[tuple[Consequences, int]] = []
 
-    def tell(retry: Again) -> None:
-        told.append((retry, len(one.made_safe)))
+    def tell(follows: Consequences) -> None:
+        told.append((follows, len(one.made_safe)))
 
-    outcomes: list[Outcome] = [Again(1.0, FAILURE), DeadLetter("exhausted", FAILURE)]
+    outcomes: list[Outcome] = [Again(1.0, FAILURE), DeadLetter(DeadLetterReason.EXHAUSTED, FAILURE)]
     for outcome in outcomes:
         asyncio.run(attempt.finish_attempt(ENVELOPE, one, outcome, on_retry=tell))
-    assert told == [(outcomes[0], 0)]
-    assert one.made_safe == outcomes
+    assert told == [(consequences(outcomes[0]), 0)]
+    assert one.made_safe == [consequences(each) for each in outcomes]
 
 
 def test_monitors_hear_of_no_retry_that_there_will_not_be() -> None:
     """The channel is gone: the broker delivers the event again."""
     one: Any = OneSubscription(print)
-    told: list[Outcome] = []
+    told: list[Consequences] = []
     asyncio.run(
         attempt.finish_attempt(
             ENVELOPE, one, Again(1.0, FAILURE), is_void=lambda: True, on_retry=told.append

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.events.cloudevents import Message
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.confirms import (
     ANSWER,
     LONGEST,
@@ -71,7 +71,7 @@ def test_iterating_bears_settling_meanwhile() -> None:
 
 
 def request(key: str = "load.numbered", deadline: float = math.inf) -> PublishRequest:
-    made = PublishRequest("qt.events", key, Message(b"{}", {}))
+    made = PublishRequest("qt.events", key, Content(b"{}", {}))
     made.deadline = deadline
     return made
 
