@@ -306,11 +306,16 @@ class CeleryEventBus(Hosted):
     # Look and remove
 
     def get_stats(self) -> dict[str, Any]:
-        """See EventBus; `queue_size` counts publishes in flight, events held here and events without an outcome."""
+        """See EventBus.
+
+        `queue_size` counts publishes in flight, events held here and events without an outcome;
+        `waiting` counts by cause the publishes that have waited for more than a second.
+        """
         return self.stats.snapshot(
             queue_size=max(self.publisher.in_flight + self.serving.held, len(self.outstanding)),
             handler_types=len(self.subscriptions.patterns),
             total_handlers=len(self.subscriptions),
+            waiting=self.publisher.waiting,
         )
 
     async def delete_topology(self) -> None:

@@ -348,7 +348,7 @@ async def test_what_was_refused_is_asked_for_again_over_a_new_connection(
         await until_told(
             lambda: broker.management.close_connections(name), what="the publisher's connection"
         )
-        await until(lambda: bus.publisher.session > 1, what="another connection")
+        await until(lambda: bus.publisher.state.channels > 1, what="another connection")
         await bus.publish(Event("ranking.updated"))
     finally:
         bus.close()

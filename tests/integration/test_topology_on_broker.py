@@ -204,7 +204,7 @@ async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
                 await act(bus)
         assert "x-" in str(caught.value) or "type" in str(caught.value)
     # The connection stayed open.
-    assert bus.publisher.session <= 1
+    assert bus.publisher.state.channels <= 1
     assert bus.publisher.in_flight == 0
 
 
@@ -234,4 +234,4 @@ async def test_an_exchange_of_another_type_is_a_named_error(make_bus: Make, amqp
     for _ in range(2):
         with pytest.raises(TopologyError, match=r"'qt\.events'.*type.*fanout"):
             await bus.publish(event())
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1

@@ -63,8 +63,8 @@ async def test_what_was_nacked_is_tried_again_until_there_is_room(
     declare_full(amqp_url)
     await bus.publish(event(2, "full.a"))
     waiting = [asyncio.create_task(bus.publish(event(n, "full.b"))) for n in (3, 4)]
-    session = bus.publisher.session
-    await until(lambda: bus.publisher.session > session, what="another try")
+    session = bus.publisher.state.channels
+    await until(lambda: bus.publisher.state.channels > session, what="another try")
     for n in range(5, 10):
         await bus.publish(event(n))
     assert not any(task.done() for task in waiting)
@@ -135,7 +135,7 @@ async def test_an_unsendable_message_fails_alone(
     )
     assert isinstance(results.pop(1), PublishRefusedError)
     assert results == [None] * 19
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1
     assert await asyncio.to_thread(taken, amqp_url) == list(range(1, 20))
 
 
