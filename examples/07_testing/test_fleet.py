@@ -1,4 +1,4 @@
-"""Real workers: two processes `celery -A risk_desk worker` and a RabbitMQ of the tests' own."""
+"""Tests with real workers: two `celery -A risk_desk worker` and a RabbitMQ of their own."""
 
 from pytest_celery import CeleryTestSetup
 

@@ -1,4 +1,4 @@
-"""docs/pools.md shows what the code says."""
+"""Tables on docs/pools.md are those that the code makes."""
 
 import re
 from pathlib import Path
@@ -16,10 +16,10 @@ def shown(what: str) -> str:
 
 
 def test_the_contract_table_is_that_of_the_suite() -> None:
-    """`python -m qt_events.testing.contract` prints it."""
+    """The page has what `python -m tests.support.contract` prints."""
     assert shown("contract") == table.table()
 
 
 def test_the_remote_control_table_is_that_of_the_code() -> None:
-    """The commands that are refused are refused by the same table."""
+    """The page has the table by which the worker refuses commands."""
     assert shown("remote control") == remote_control.table()
