@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject, Retry
 
+from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import (
     Consequences,
     DeadLetter,
@@ -63,6 +64,7 @@ class OneSubscription:
         self.subscriptions = {"guard": self.subscription}
         self.app = self.watch = None
         self.settings = SimpleNamespace(slow_after=1.0)
+        self.middleware = MiddlewareStack()
         self.outcomes: list[Outcome] = []
         self.made_safe: list[Consequences] = []
         self.task = tasks.task_for(self.subscription, self)  # type: ignore[arg-type]
