@@ -193,7 +193,11 @@ def _tell(hook: Callable[..., None], *arguments: object) -> None:
     try:
         hook(*arguments)
     except Exception:
-        logger.exception("the observer %r failed; the bus goes on", hook)
+        logger.exception("the observer %s failed; the bus goes on", _named(hook))
+
+
+def _named(method: object) -> str:
+    return getattr(method, "__qualname__", None) or repr(method)
 
 
 async def _publish_through(
@@ -202,7 +206,7 @@ async def _publish_through(
     event: Event[Any],
 ) -> None:
     failure: BaseException | None = InvalidMiddlewareError(
-        f"{around!r} returned, but no call_next(event) has come to its end: the event is not "
+        f"{_named(around)} returned, but no call_next(event) has come to its end: the event is not "
         "published. Await call_next(event), or raise an error of your own"
     )
 
@@ -249,7 +253,7 @@ class _HandlerCall:
         await call()
         if not self._ended:
             message = (
-                f"{around!r} returned, but no call_next() has come to its end: "
+                f"{_named(around)} returned, but no call_next() has come to its end: "
                 "await call_next(), or raise an error of your own"
             )
             raise InvalidMiddlewareError(message)
