@@ -11,6 +11,7 @@ from qt_events.dead_letters.interface import DeadLetters, OnScan
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.renamed import renamed_option
 from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import BusStateError, NotSupportedError
@@ -24,7 +25,7 @@ PATIENCE = 60.0  # seconds of real time that join() gives to what it waits for
 
 
 class ObservedEventBus(BaseBus, Assertions):
-    """An EventBus that hands everything on to `bus`, which must have an `observer`, and remembers it.
+    """EventBus that hands everything on to `bus`, and remembers what that does.
 
     With a clock, `join` lets its time jump from retry to retry; without, time is real.
     """
@@ -36,7 +37,7 @@ class ObservedEventBus(BaseBus, Assertions):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self.journal.on_change = self._wake
-        bus.observer = self.journal  # type: ignore[attr-defined]  # not in the Protocol: users' backends need none
+        bus.use(self.journal)
 
     @property
     def clock(self) -> ManualClock:
@@ -69,6 +70,10 @@ class ObservedEventBus(BaseBus, Assertions):
         subscription = self.bus.subscribe(pattern, handler, name=name, **options.given())
         self._known[subscription.name] = subscription
         return subscription
+
+    def use(self, middleware: Middleware) -> None:
+        """See EventBus."""
+        self.bus.use(middleware)
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus."""

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest

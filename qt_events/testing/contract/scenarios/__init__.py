@@ -9,6 +9,7 @@ ordering.py       order and concurrency
 sharing.py        broadcast against shared, one member and several
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
+middleware.py     around publishes and handlers, and observers
 tracing.py        correlation and causation
 refusing.py       mistakes are answered where they are made
 """
@@ -21,6 +22,7 @@ from qt_events.testing.contract.scenarios import (
     burying,
     filtering,
     handling,
+    middleware,
     ordering,
     pressing,
     refusing,
@@ -41,6 +43,7 @@ MODULES = (
     sharing,
     pressing,
     running,
+    middleware,
     tracing,
     refusing,
 )
