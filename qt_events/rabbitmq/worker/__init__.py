@@ -4,6 +4,7 @@ serving.py          whether, on which pool and loop, and until when this process
 in_process.py       the worker inside the caller's process
 consumer.py         Celery's consumer, its event loop handed to asyncio
 hub.py              Celery's event loop, stepped by asyncio
+rate_limits.py      requests that wait until a rate limit lets them go
 remote_control.py   what a pool cannot do is answered by name
 shutdown.py         whether to stop, and how patiently
 """

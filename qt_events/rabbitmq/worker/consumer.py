@@ -39,6 +39,7 @@ from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.hub import HandedOverHub
+from qt_events.rabbitmq.worker.rate_limits import hand_over, wait_in
 from qt_events.rabbitmq.worker.serving import Serving
 
 logger = logging.getLogger("qt_events")
@@ -181,10 +182,9 @@ class EventConsumer(Consumer):
 
     def _flush_now(self) -> None:
         self._flush_is_due = False
-        if (
-            self.pool.serving
-        ):  # else the dispatcher is Celery's thread's again, which takes over what waits
-            self._flush_events()
+        # Else the dispatcher is Celery's thread's again, which takes over what waits.
+        if self.pool.serving and self.event_dispatcher:
+            self.event_dispatcher.flush()
 
     def _maybe_stop(self) -> None:
         if self._shutdown.wanted:
@@ -317,7 +317,7 @@ class EventConsumer(Consumer):
         bucket = self.task_buckets[request.name]
         if bucket is None:
             return False
-        self._limit_task(request, bucket, 1)
+        wait_in(bucket, request, self)
         return True
 
     def reset_rate_limits(self) -> None:
@@ -328,7 +328,7 @@ class EventConsumer(Consumer):
             while bucket.contents:
                 request, _tokens = bucket.pop()
                 if not self.limits_rate(request):
-                    self._limit_move_to_pool(request)
+                    hand_over(request, self)
 
     def start(self) -> None:
         """Celery's own. What ends a worker process by its own name needs no traceback; run_forever raises it."""
