@@ -63,7 +63,7 @@ class Flower:
 def flower(env: Env, api: str) -> Iterator[Flower]:
     """Start Flower on the workers of a virtual host; kill it at the end."""
     (port,) = free_ports(1)
-    options = ("-A", "benchmarks.peers.ours", "--port", str(port), "--broker-api", api)
+    options = ("-A", "benchmarks.peers.ours", "--port", str(port), "--management-url", api)
     own = {**env, "QT_BENCH_SERVE": "noop", "PYTHONPATH": str(_ROOT)}
     with running(str(_COMMAND), "flower", *options, env=own) as process:
         watching = Flower(process, f"http://127.0.0.1:{port}")

@@ -36,8 +36,7 @@ CLEAN_UP_TIMEOUT = 5.0
 Market = Annotated[
     Path | None,
     typer.Option(
-        help="Close prices as CSV: Date and a column a symbol, a row a day. By default stocks of "
-        "2007-2010."
+        help="Close prices as CSV: Date and a column a symbol, a row a day. By default stocks of 2007-2010."
     ),
 ]
 Days = Annotated[int | None, typer.Option(min=1, help="Only the first N days.", metavar="N")]
@@ -177,10 +176,7 @@ async def _feed(
     if not (
         await store.is_empty() and await store.documents.add("feed", "", {"days": len(market)})
     ):
-        message = (
-            "the database holds data of another replay: give --database (QT_DATABASE_URL) an "
-            "empty one"
-        )
+        message = "the database holds data of another replay: give --database (QT_DATABASE_URL) an empty one"
         raise UsedStoreError(message)
     replay = Replay(bus, store, market)
     try:

@@ -74,7 +74,7 @@ class Step(Payload):
 class AnalyzedEvent(Event[Step]):
     """Report that an analyst has announced all its conclusions from a day's prices.
 
-    Each analyst has a type of its own, which the broker lets nobody else publish.
+    Each analyst has a type of its own, which only it may publish on the broker.
     """
 
     #: Announcement of the same producer. `rests_on` may name no others.

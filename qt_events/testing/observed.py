@@ -74,10 +74,10 @@ class ObservedEventBus(BaseBus, Assertions):
         """See EventBus."""
         self.bus.unsubscribe(event_type, handler)
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         """See EventBus."""
         self._loop = asyncio.get_running_loop()
-        await self.bus.run_forever()
+        await self.bus.run_forever(handle_signals=handle_signals)
 
     async def join(self, timeout: float | None = PATIENCE) -> None:
         """See EventBus; retries, with a clock, without their delays. A TimeoutError tells what happened so far."""

@@ -228,6 +228,21 @@ async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: P
         broker.management.delete_vhost(name)
 
 
+async def test_a_url_alone_is_enough(desk: Desk) -> None:
+    """Deliveries and queues are seen, without any code of the app."""
+    await desk.start()
+    given = ["flower", "--url", desk.url, "--management-url", desk.api, "--basic-auth=me:mine"]
+    (port,) = free_ports(1)
+    process = desk.spawn("flower", [QT_EVENTS, *given, f"--port={port}"])
+    flower = Flower(process, desk.path("flower"), port)
+    await until_told(flower.answers, what="Flower answers")
+    await until_told(lambda: flower.sees(desk.nodes), what="Flower sees the worker")
+    event = await desk.publish("order.requested")
+    task = await flower.until_task(event, "executor", "SUCCESS")
+    assert task["args"] == shown(event)
+    await until_told(lambda: "qt.dead.executor" in flower.queues(), what="queues of the bus")
+
+
 # Without a broker
 
 
@@ -257,7 +272,9 @@ async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> N
 async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> None:
     """A wrong address is a usage error, with the advice to enable the plugin."""
     (port,) = free_ports(1)
-    status, words = await refusal(desk, f"--broker-api=http://guest:secret@127.0.0.1:{port}/api/")
+    status, words = await refusal(
+        desk, f"--management-url=http://guest:secret@127.0.0.1:{port}/api/"
+    )
     assert status == 2
     assert f"http://127.0.0.1:{port}/api/" in words
     assert "rabbitmq_management" in words
@@ -268,7 +285,7 @@ async def test_a_taken_port_is_an_error_without_a_traceback(desk: Desk) -> None:
     """The error names the option that helps, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, words = await refusal(desk, f"--port={port}", f"--broker-api={desk.api}")
+        status, words = await refusal(desk, f"--port={port}", f"--management-url={desk.api}")
     assert status == 1
     assert "give a free --port" in words.splitlines()[-1]
     assert "Traceback" not in words

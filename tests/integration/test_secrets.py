@@ -79,6 +79,7 @@ def secrets_at(url: str, management_url: str) -> dict[str, str]:
     return {
         "CELERY_BROKER_URL": url,
         "FLEET_URL": url,
+        "QT_APP": "workers",
         "QT_BROKER_URL": url,
         "QT_DATABASE_URL": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
         "DISCORD_WEBHOOK_URL": f"https://127.0.0.1:1/api/webhooks/1/{quote(PASSWORD, safe='')}",

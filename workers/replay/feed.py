@@ -169,6 +169,6 @@ def own_announcements(event: AnalyzedEvent | HealthCheckedEvent) -> Mapping[str,
     return rests_on
 
 
-def merged(known: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
+def merged(known: Mapping[str, str], newer: Mapping[str, str]) -> dict[str, str]:
     """Return known and newer announcements, sorted by name. Newer ones replace older ones."""
-    return dict(sorted({**known, **told}.items()))
+    return dict(sorted({**known, **newer}.items()))

@@ -38,7 +38,7 @@ STYLES = {
 
 
 class Display:
-    """Progress shown to nobody. Used as a context, and called after each day."""
+    """Progress that is not shown. Used as a context, and called after each day."""
 
     def __enter__(self) -> Self:
         return self

@@ -98,7 +98,7 @@ class Database:
             self._engine = None
 
     def close_idle(self) -> None:
-        """Close the connections that nobody uses at this moment."""
+        """Close idle connections."""
         if self._engine is not None:
             self._engine.dispose()
 
@@ -148,13 +148,13 @@ class Database:
         try:
             yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            said = self._error_text(error)
+            text = self._error_text(error)
             advice = (
                 "another process is writing"
-                if "locked" in said
+                if "locked" in text
                 else "is it running, and its disk not full?"
             )
-            message = f"the database {self} cannot be used now ({said}): {advice}"
+            message = f"the database {self} cannot be used now ({text}): {advice}"
             raise StoreUnavailableError(message) from None
         # psycopg raises the last two for values that it cannot send.
         except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
@@ -164,10 +164,10 @@ class Database:
 
     def _error_text(self, error: Exception) -> str:
         """Return the driver's text in one line, without passwords."""
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        text = " ".join(str(getattr(error, "orig", None) or error).split())
         for secret in (self.url.password, *map(self.url.query.get, _SECRETS)):
-            said = said.replace(str(secret or "\0"), "***")
-        return said
+            text = text.replace(str(secret or "\0"), "***")
+        return text
 
 
 # SQLite's locks belong to a process and are not inherited. A child of a process with an open file
@@ -213,10 +213,7 @@ def _checked_url(url: str) -> sa.URL:
         message = f"no store for {parsed.drivername!r}: write {_EXAMPLES}"
         raise InvalidStoreUrlError(message)
     if driver == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        message = (
-            "a database in memory would be another one for each connection: name a file, such as "
-            f"{_EXAMPLES}"
-        )
+        message = f"a database in memory would be another one for each connection: name a file, such as {_EXAMPLES}"
         raise InvalidStoreUrlError(message)
     if driver == _POSTGRESQL:
         _must_have_driver()

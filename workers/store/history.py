@@ -35,10 +35,7 @@ class MarketHistory:
                 for close in closes:
                     self._read.add(close.day, close.closes)
         if not self._read.days or self._read.days[-1] < day:
-            message = (
-                f"the database has no prices of {day}: do feed and workers have the same "
-                "QT_DATABASE_URL?"
-            )
+            message = f"the database has no prices of {day}: do feed and workers have the same QT_DATABASE_URL?"
             raise NoPricesError(message)
         return self._read if self._read.days[-1] == day else None
 

@@ -8,15 +8,15 @@ from workers.system.portfolio import cents
 
 def trade_of(event: TradeExecutedEvent) -> Trade:
     """Return the trade that an event reports."""
-    told = event.payload
+    executed = event.payload
     return Trade(
-        order_id=told.order_id,
-        day=day_of(told.order_id),
-        symbol=told.symbol,
-        side=told.side,
-        size=int(told.size),
-        price=told.price,
-        strategy_id=told.strategy_id,
-        model=told.model,
-        pnl_cents=None if told.pnl is None else cents(told.pnl),
+        order_id=executed.order_id,
+        day=day_of(executed.order_id),
+        symbol=executed.symbol,
+        side=executed.side,
+        size=int(executed.size),
+        price=executed.price,
+        strategy_id=executed.strategy_id,
+        model=executed.model,
+        pnl_cents=None if executed.pnl is None else cents(executed.pnl),
     )

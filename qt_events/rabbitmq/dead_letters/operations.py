@@ -137,10 +137,7 @@ class _BrokerScan(Scan[RawMessage]):
             return self._runtime.declarations.key(served)
         key = (held.receipt.headers or {}).get(KEY)
         if isinstance(key, str) and key not in {"", name}:
-            message = (
-                f"{name!r} is a broadcast: send its dead letters back from a process that "
-                "subscribes to it"
-            )
+            message = f"{name!r} is a broadcast: send its dead letters back from a process that subscribes to it"
             raise UnknownSubscriptionError(message)
         return name
 

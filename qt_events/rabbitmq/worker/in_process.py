@@ -15,7 +15,7 @@ from qt_events.rabbitmq.compat.controller import GuestController
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.runtime import Runtime
-from qt_events.rabbitmq.worker.shutdown import Shutdown
+from qt_events.shutdown import Shutdown, Trigger
 
 logger = logging.getLogger("qt_events")
 
@@ -50,10 +50,10 @@ class InProcessWorker:
             await self._until_ready()
             await self.ended.wait()
         except BaseException:
-            self._shutdown.hurry = True
+            self._shutdown.tell(Trigger.CANCELLED)
             raise
         finally:
-            self._shutdown.wanted = True
+            self._shutdown.tell(Trigger.STOP)
             await self._until_ended()
         if self._error is not None:
             raise self._error
@@ -85,7 +85,8 @@ class InProcessWorker:
                 async with asyncio.timeout_at(deadline):
                     await self.ended.wait()
             except asyncio.CancelledError as error:
-                cancelled, self._shutdown.hurry = error, True
+                cancelled = error
+                self._shutdown.tell(Trigger.CANCELLED)
             except TimeoutError:
                 logger.error(  # noqa: TRY400  # no traceback would say more
                     "the worker's thread has not ended; what it held is given back when the process ends"

@@ -22,10 +22,7 @@ def upgrade(connection: sa.Connection, name: str) -> None:
     if found == HEAD:
         return
     if found is not None and found > HEAD:
-        message = (
-            f"the database {name} has schema {found}, this program knows up to {HEAD}: "
-            "update the program"
-        )
+        message = f"the database {name} has schema {found}, this program knows up to {HEAD}: update the program"
         raise StoreSchemaError(message)
     _migrate(connection)
 

@@ -83,11 +83,11 @@ class DiscordNotifier:
             # An event may be delivered twice.
             return
         if self._url is None:
-            logger.warning("no DISCORD_WEBHOOK_URL is set: %s", text(alert))
+            logger.warning("no DISCORD_WEBHOOK_URL is set: %s", alert_text(alert))
         else:
             await self._post(self._url, alert)
         await self._documents.put(
-            ALERTS, event.id, {"text": text(alert), "sent": self._url is not None}
+            ALERTS, event.id, {"text": alert_text(alert), "sent": self._url is not None}
         )
 
     async def _post(self, url: httpx.URL, alert: HealthStatusChanged) -> None:
@@ -96,7 +96,7 @@ class DiscordNotifier:
                 asyncio.timeout(self._timeout),
                 httpx.AsyncClient(timeout=self._timeout) as client,
             ):
-                response = await client.post(url, json={"content": text(alert)})
+                response = await client.post(url, json={"content": alert_text(alert)})
         except (TimeoutError, httpx.TimeoutException):
             message = f"the webhook did not answer within {self._timeout:g} s"
             # httpx's own text may hold the URL.
@@ -128,7 +128,7 @@ def checked_url(url: str) -> httpx.URL:
     return parsed
 
 
-def text(alert: HealthStatusChanged) -> str:
+def alert_text(alert: HealthStatusChanged) -> str:
     """Return the message."""
     return f"{alert.new_status}: {alert.component}: {alert.reason} (was {alert.old_status})"
 
@@ -147,10 +147,10 @@ def check_response(response: httpx.Response) -> None:
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise RetryLater(retry_after(response), "the webhook takes no more for now (429)")
     reason = _masked(response.reason_phrase, response.request.url)
-    said = f"the webhook answered {status} {reason}: {_excerpt(response)}"
+    text = f"the webhook answered {status} {reason}: {_excerpt(response)}"
     if response.is_server_error or status == httpx.codes.REQUEST_TIMEOUT or response.is_success:
-        raise WebhookError(said)
-    raise Reject(f"{said}; check DISCORD_WEBHOOK_URL")
+        raise WebhookError(text)
+    raise Reject(f"{text}; check DISCORD_WEBHOOK_URL")
 
 
 def retry_after(response: httpx.Response) -> float:
@@ -199,9 +199,9 @@ def _excerpt(response: httpx.Response) -> str:
     return repr(_masked(response.text, response.request.url)[:200])
 
 
-def _masked(said: str, url: httpx.URL) -> str:
+def _masked(text: str, url: httpx.URL) -> str:
     """Return a server's text without the parts of the secret URL."""
     parts = {str(url), *url.path.split("/"), *url.raw_path.decode().split("/"), url.query.decode()}
     for part in sorted(parts, key=len, reverse=True):
-        said = said.replace(part, "***") if len(part) > MAX_REPEATED_PART else said
-    return said
+        text = text.replace(part, "***") if len(part) > MAX_REPEATED_PART else text
+    return text

@@ -99,8 +99,7 @@ async def test_names_those_who_did_not_hear(harness: Harness) -> None:
     with pytest.raises(ListenersBehindError) as unheard:
         await figures(harness.store, timeout=0.5)
     assert str(unheard.value) == (
-        "performance_tracker, metrics_logger did not hear of everything within 0.5 s: "
-        "are there dead letters?"
+        "performance_tracker, metrics_logger did not hear of everything within 0.5 s: are there dead letters?"
     )
 
 

@@ -1,4 +1,7 @@
-"""Dead letters as tables, text and JSON. They come from anybody: nothing in them may command a terminal."""
+"""Dead letters as tables, text and JSON.
+
+Anybody may have sent them, so nothing in them reaches a terminal as a control character.
+"""
 
 import base64
 import heapq
@@ -14,29 +17,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qt_events.cli.console import wide_console
+from qt_events.cli.terminal import wide_console
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
 from qt_events.dead_letters.record import DeadLetterRecord
 
 _FIELDS = (
-    "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type", "message", "first_failed",
-    "last_failed", "host",
+    "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type",
+    "message", "first_failed", "last_failed", "host",
 )  # fmt: skip
 
 
 class Overview:
-    """What `list` shows of a stream: all of it in groups, and some of it one by one."""
+    """Overview of a stream of dead letters: all of them in groups, and some one by one."""
 
     def __init__(self, limit: int, *, oldest: bool) -> None:
         self._limit, self._sign = limit, -1.0 if oldest else 1.0
         self._groups = DeadLetterGroups()
-        self._some: list[
-            tuple[float, int, DeadLetterRecord]
-        ] = []  # a heap, the first to go at its head
+        # A heap, the first one to be dropped at its head.
+        self._some: list[tuple[float, int, DeadLetterRecord]] = []
         self._turn = count()
 
     def add(self, record: DeadLetterRecord) -> None:
-        """One more."""
+        """Take one more."""
         self._groups.add(record)
         short = replace(record, body=b"", traceback="")
         heapq.heappush(
@@ -47,29 +49,30 @@ class Overview:
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """Number of all."""
         return self._groups.total
 
     @property
     def groups(self) -> Sequence[DeadLetterGroup]:
-        """All, by error."""
+        """Groups of all, by error."""
         return self._groups.sorted()
 
     @property
     def some(self) -> Sequence[DeadLetterRecord]:
-        """The newest first, or the oldest."""
+        """Dead letters to show one by one: the newest first, or the oldest."""
         return [record for _, _, record in sorted(self._some, reverse=True)]
 
 
 def _seconds(time: datetime) -> float:
     try:
         return time.timestamp()
-    except (OverflowError, ValueError):  # a forged one, of the year 1 or 9999
+    except (OverflowError, ValueError):
+        # Forged, of the year 1 or 9999.
         return 0.0
 
 
 def as_json(record: DeadLetterRecord, *, short: bool = False) -> dict[str, Any]:
-    """Every field, the body as text, or in Base64 where it is none; or all but traceback and body."""
+    """Return every field, the body as text or in Base64; if `short`, no traceback and no body."""
     fields: dict[str, Any] = {name: _plain(getattr(record, name)) for name in _FIELDS}
     if short:
         return fields
@@ -81,12 +84,12 @@ def as_json(record: DeadLetterRecord, *, short: bool = False) -> dict[str, Any]:
 
 
 def groups_as_json(groups: Iterable[DeadLetterGroup]) -> list[dict[str, Any]]:
-    """For programs."""
+    """Return groups as JSON objects."""
     return [{name: _plain(value) for name, value in asdict(group).items()} for group in groups]
 
 
 def dumps(value: object, indent: int | None = None) -> str:
-    """JSON in ASCII: whatever was in a message, it is one line without `indent`."""
+    """Return JSON in ASCII: without `indent` one line, whatever was in a message."""
     return json.dumps(value, indent=indent, default=str)
 
 
@@ -95,14 +98,14 @@ def _plain(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """On one line, without what a terminal would obey."""
+    """Return text on one line, with control characters as escapes."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
 
 
 def print_overview(overview: Overview, *, console: Console | None = None) -> None:
-    """Two tables."""
+    """Print a table of the groups and one of some dead letters."""
     console = console or wide_console()
     console.print(_groups_table(overview.groups))
     if overview.some:
@@ -113,7 +116,7 @@ def print_overview(overview: Overview, *, console: Console | None = None) -> Non
 
 
 def print_record(record: DeadLetterRecord, *, console: Console | None = None) -> None:
-    """Every field on a line of its own, then traceback and body."""
+    """Print every field on a line of its own, then traceback and body."""
     console = console or wide_console()
     for name in _FIELDS:
         _print_line(console, name, str(_plain(getattr(record, name))))
@@ -150,7 +153,8 @@ def _groups_table(groups: Iterable[DeadLetterGroup]) -> Table:
 
 def _records_table(records: Iterable[DeadLetterRecord]) -> Table:
     table = _table("id", "subscription", "event type", "last failed", "attempts", "error")
-    table.columns[0].no_wrap, table.columns[0].min_width = True, 36  # it is to be copied
+    # Whole, for it is to be copied.
+    table.columns[0].no_wrap, table.columns[0].min_width = True, 36
     table.columns[4].justify = "right"
     table.columns[5].no_wrap, table.columns[5].overflow = True, "ellipsis"
     for each in records:

@@ -1,4 +1,4 @@
-"""What stands on the broker and who may do what there, as a table, text, JSON and command lines."""
+"""Inventory and permissions as a table, text, JSON and command lines."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,19 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from qt_events.cli.console import wide_console
+from qt_events.cli.terminal import wide_console
 
-if TYPE_CHECKING:  # to import them is to import celery, for every command's --help
+# Importing these imports celery, which would make every --help slow.
+if TYPE_CHECKING:
     from qt_events.rabbitmq.operating.inventory import Holding, Inventory
     from qt_events.rabbitmq.operating.permissions import Permissions
 
-_FEW = 3  # names that are all shown
+_FEW = 3  #: names that are all shown
 _RIGHTS = ("configure", "write", "read")
 
 
 def print_inventory(found: "Inventory") -> None:
-    """A table, and what it adds up to."""
+    """Print a table and its sums."""
     wide_console().print(_table(found.subscriptions))
     unserved = sum(not each.is_served for each in found.subscriptions)
     typer.echo(
@@ -30,7 +31,7 @@ def print_inventory(found: "Inventory") -> None:
 
 
 def inventory_as_json(found: "Inventory") -> dict[str, Any]:
-    """For programs."""
+    """Return the inventory as a JSON object."""
     served = [{**asdict(each), "served": each.is_served} for each in found.subscriptions]
     return {"subscriptions": served, "lost": found.lost}
 
@@ -54,7 +55,7 @@ def _row(held: "Holding") -> tuple[str, ...]:
 
 
 def print_permissions(user: str, permissions: "Permissions") -> None:
-    """A user's; topics that are the same for several exchanges once."""
+    """Print a user's permissions; topics that several exchanges share are printed once."""
     typer.echo(user)
     for name in _RIGHTS:
         typer.echo(f"  {name:9} {getattr(permissions, name)}")
@@ -70,7 +71,7 @@ def _first_and_last(names: Sequence[str]) -> str:
 
 
 def permissions_as_json(user: str, permissions: "Permissions") -> dict[str, Any]:
-    """For programs."""
+    """Return a user's permissions as a JSON object."""
     rights = {name: getattr(permissions, name) for name in _RIGHTS}
     topics = [
         {"exchange": each.exchange, "write": each.write, "read": each.read}
@@ -80,7 +81,10 @@ def permissions_as_json(user: str, permissions: "Permissions") -> dict[str, Any]
 
 
 def permissions_as_commands(user: str, vhost: str, permissions: "Permissions") -> list[str]:
-    """For a shell: lines of rabbitmqctl. First the topics: an exchange is open for any key until there are some."""
+    """Return a user's permissions as command lines of rabbitmqctl.
+
+    Topics come first: an exchange is open for any routing key until it has some.
+    """
     there = ["rabbitmqctl", "--vhost", vhost]
     topics = [
         [*there, "set_topic_permissions", user, each.exchange, each.write, each.read]
