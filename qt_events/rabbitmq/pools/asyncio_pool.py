@@ -96,8 +96,9 @@ class AsyncioPool(BasePool):
         """`control pool_shrink`: so many threads fewer, when they are done with what they do; one stays."""
         self.grow(max(1, self.limit - n) - self.limit)
 
-    def _get_info(self) -> dict[str, Any]:
-        """What `inspect stats` shows: a lane is a subscription that had something to do here."""
+    @property
+    def info(self) -> dict[str, Any]:
+        """Facts for `inspect stats`: a lane is a subscription that had something to do here."""
         lanes = {
             f"{name} (quarantine)" if quarantined else name: {
                 "waiting": len(lane),
@@ -107,7 +108,7 @@ class AsyncioPool(BasePool):
             for (name, quarantined), lane in tuple(self._lanes.items())
         }
         return {
-            **super()._get_info(),
+            **super().info,
             "threads": len(self.executor),
             "held": self.held,
             "lanes": lanes,

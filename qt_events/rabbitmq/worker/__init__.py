@@ -8,5 +8,6 @@ asyncio_loop.py     Celery's event loop for one connection, run by asyncio
 hub.py              Celery's event loop, stepped by asyncio
 celery_flags.py     Celery's flags for stopping, translated for the shutdown
 strategies.py       Celery's way to take each task's messages
+rate_limits.py      requests that wait until a rate limit lets them go
 remote_control.py   answers by name for what a pool cannot do
 """

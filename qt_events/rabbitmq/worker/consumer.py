@@ -27,6 +27,7 @@ from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
+from qt_events.rabbitmq.worker.rate_limits import hand_over, wait_in
 from qt_events.rabbitmq.worker.strategies import Strategies
 from qt_events.shutdown import Trigger
 
@@ -131,8 +132,8 @@ class EventConsumer(ConnectingConsumer):
     def _flush_now(self) -> None:
         self._flush_is_due = False
         # Else the dispatcher belongs to Celery's thread again, which takes over what waits.
-        if self.pool.serving:
-            self._flush_events()
+        if self.pool.serving and self.event_dispatcher:
+            self.event_dispatcher.flush()
 
     # Start and stop
 
@@ -267,7 +268,7 @@ class EventConsumer(ConnectingConsumer):
         bucket = self.task_buckets[request.name]
         if bucket is None:
             return False
-        self._limit_task(request, bucket, 1)
+        wait_in(bucket, request, self)
         return True
 
     def reset_rate_limits(self) -> None:
@@ -278,7 +279,7 @@ class EventConsumer(ConnectingConsumer):
             while bucket.contents:
                 request, _tokens = bucket.pop()
                 if not self.limits_rate(request):
-                    self._limit_move_to_pool(request)
+                    hand_over(request, self)
 
 
 def _give_up_connection(error: Exception) -> None:

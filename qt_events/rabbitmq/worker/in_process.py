@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import kombu.asynchronous
 from celery.exceptions import WorkerTerminate
-from celery.worker import WorkController
 
 from qt_events.errors import BrokerUnreachableError
+from qt_events.rabbitmq.compat.controller import GuestController
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.runtime import Runtime
@@ -23,14 +23,6 @@ _LAST_WAIT = 10.0  # seconds for Celery's thread to end, after the grace period
 
 
 _making = threading.Lock()  # of a worker: kombu's hub is a global while it is made
-
-
-class _Controller(WorkController):
-    """A worker that leaves its host process alone: Celery changes the default socket timeout while it shuts down."""
-
-    def _shutdown(self, warm: bool = True) -> None:  # noqa: FBT001, FBT002  # Celery's
-        self.blueprint.stop(self, terminate=not warm)
-        self.blueprint.join()
 
 
 class InProcessWorker:
@@ -125,11 +117,11 @@ class InProcessWorker:
             controller.stop(exitcode=1)
             raise
 
-    def _controller(self) -> WorkController:
+    def _controller(self) -> GuestController:
         with _making:
             kombu.asynchronous.set_event_loop(None)  # else two workers of one process share a hub
             try:
-                return _Controller(
+                return GuestController(
                     app=self._runtime.app,
                     hostname=f"{self._runtime.topology.prefix}-{os.getpid()}-{uuid4().hex[:8]}@{socket.gethostname()}",
                     pool=AsyncioPool,
