@@ -7,7 +7,7 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test soak fuzz bench check clean
+.PHONY: help run fleet test soak fuzz bench check measures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,6 +41,9 @@ check: .venv/.installed-dev  ## style, types, who imports whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports
+
+measures: .venv/.installed-dev  ## the layout in figures: make measures ARGS="--json"
+	@$(BIN)/python -m tests.support.measures $(ARGS)
 
 clean:  ## remove .venv and what tools left behind
 	@rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
