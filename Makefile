@@ -18,22 +18,22 @@ run: .venv/.installed-run  ## replay the market: make run ARGS="--days 30 --json
 	@$(BIN)/qt-events run $(ARGS)
 
 fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make fleet ARGS="--workers 5"
-	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/qt-events fleet $(ARGS)
 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
-	@$(BIN)/python -m qt_events.testing.provision --ensure
+	@$(BIN)/python -m tests.support.provision --ensure
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
-	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 fuzz: .venv/.installed-dev  ## a million broken messages through all that reads them: make fuzz ARGS="--inputs 10000"
 	@$(BIN)/python -m tests.fuzz.fuzz $(or $(ARGS),--inputs 1000000 --processes 2)
 
 bench: .venv/.installed-bench  ## ours beside FastStream, Celery and py-amqp, with ratios: make bench ARGS="--only consume"; --check before a release
-	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: .venv/.installed-dev  ## style, types, who imports whom

@@ -91,9 +91,9 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def rabbitmq_broker(pytestconfig: pytest.Config) -> "Iterator[Broker]":
-    """A RabbitMQ for all tests: the one that --event-bus names, else as `qt_events.testing.provision` finds one."""
-    from qt_events.testing.given import GivenBroker
-    from qt_events.testing.provision import MANAGEMENT_URL, open_broker
+    """A RabbitMQ for all tests: the one that --event-bus names, else as `open_broker` finds one."""
+    from qt_events.testing.broker.given import GivenBroker
+    from qt_events.testing.broker.opened import MANAGEMENT_URL, open_broker
 
     url = _choice(pytestconfig).url
     if url is not None:

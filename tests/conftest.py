@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from qt_events.testing.broker import Broker
-from qt_events.testing.management import Management
-from qt_events.testing.postgres import PrivatePostgres
-from qt_events.testing.provision import open_broker
+from qt_events.testing.broker import Broker, open_broker
+from qt_events.testing.broker.management import Management
 from tests.faults import summary
+from tests.support.postgres import PrivatePostgres
 
 # A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

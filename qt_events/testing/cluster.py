@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.testing.erlang import ErlangHost
-from qt_events.testing.installed import rabbitmq_bin
-from qt_events.testing.management import Management
-from qt_events.testing.node import Node, new_name
+from qt_events.testing.broker.erlang import ErlangHost
+from qt_events.testing.broker.installed import rabbitmq_bin
+from qt_events.testing.broker.management import Management
+from qt_events.testing.broker.node import Node, new_name
 
 _SIZE = 3  # the least of which a majority is left when one is gone
 _POLL = 0.1  # seconds

@@ -9,7 +9,7 @@ pytest.register_assert_rewrite("qt_events.testing.contract")
 
 from qt_events.testing import contract  # noqa: E402
 from qt_events.testing.broker import Broker  # noqa: E402
-from qt_events.testing.contract.celery import WorkerBackend  # noqa: E402
+from tests.support.contract.backends import WorkerBackend  # noqa: E402
 
 
 @pytest.fixture(scope="module")

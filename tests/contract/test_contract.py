@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.testing import contract
 from qt_events.testing.contract import Backend, Feature, MemoryBackend, Scenario
-from qt_events.testing.contract.celery import (
+from tests.support.contract.backends import (
     CeleryBackend,
     EagerBackend,
     PreforkBackend,
@@ -16,7 +16,7 @@ from qt_events.testing.contract.celery import (
     ThreadsBackend,
     WorkerBackend,
 )
-from qt_events.testing.contract.table import BACKENDS
+from tests.support.contract.table import BACKENDS
 
 Opener = Callable[[type[WorkerBackend]], WorkerBackend]
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from qt_events.testing.faketime import installed_faketime
-from qt_events.testing.provision import NEEDS
+from tests.support.faketime import installed_faketime
+from tests.support.provision import NEEDS
 
 
 class WallClock:

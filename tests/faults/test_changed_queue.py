@@ -10,9 +10,9 @@ from amqp import Channel
 
 from qt_events.errors import TopologyError
 from qt_events.events import Event
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ledger import Load
 from qt_events.testing.ledger.load import numbered
-from qt_events.testing.management import Management
 from tests.faults.rig import WORKER, Rig
 from tests.integration.conftest import channel_to, until, until_told
 

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
+from qt_events.testing.broker.node import Node
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
-from qt_events.testing.node import Node
 from tests.faults.rig import PREFETCH, Rig
 from tests.integration.conftest import until_told
 

@@ -16,7 +16,7 @@ from qt_events.dead_letter_work import BATCH
 from qt_events.dead_letters import DeadLetterRecord, now
 from qt_events.rabbitmq.envelope import headers_of
 from qt_events.testing.broker import Broker
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Make, channel_to, depth, until_told
 from tests.integration.watching import QT_EVENTS

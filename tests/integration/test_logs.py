@@ -19,9 +19,9 @@ import pytest
 from qt_events.events import Event
 from qt_events.log_lines import FIELDS
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.broker.management import Management
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper
-from qt_events.testing.management import Management
 from tests.integration.conftest import until
 
 _APPS = Path(__file__).parent / "apps"

@@ -7,7 +7,7 @@ import celery
 
 from qt_events import CeleryEventBus, Event
 from qt_events.rabbitmq.tasks import is_plain
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from tests.integration.conftest import until
 
 

@@ -9,7 +9,7 @@ import pytest
 from qt_events.dead_letters import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
 from tests.integration.remote import publish
 

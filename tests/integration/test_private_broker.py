@@ -16,7 +16,7 @@ import pytest
 
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.testing.broker import Broker, PrivateBroker
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 
 QUORUM = {"x-queue-type": "quorum"}
 

@@ -19,7 +19,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.topology import Topology
 from qt_events.retry import RetryPolicy
 from qt_events.testing.broker import PrivateBroker
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Fleet, Make, depth, until, until_told
 

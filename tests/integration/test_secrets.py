@@ -31,9 +31,9 @@ from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
-from qt_events.testing.postgres import PrivatePostgres
 from tests.integration.conftest import until, until_told
 from tests.integration.watching import QT_EVENTS, Desk, Flower
+from tests.support.postgres import PrivatePostgres
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])

@@ -16,7 +16,7 @@ from qt_events import NO_RETRY, CeleryEventBus, Event
 from qt_events.cli.topology import topology
 from qt_events.errors import BusStateError, UnknownSubscriptionError
 from qt_events.testing.broker import Broker
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Make, channel_to, depth, until, until_told
 
 Command = Callable[..., Result]

@@ -9,7 +9,7 @@ import pytest
 from qt_events import Event, RetryPolicy
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Make, channel_to
 
 RETRY = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)

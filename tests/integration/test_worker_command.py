@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Fleet, depth, until, until_told
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Fleet, until
 from tests.integration.remote import Remote, monitor, one_dead_letter, publish
 

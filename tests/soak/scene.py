@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from qt_events.events import Event
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
-from qt_events.testing.faketime import installed_faketime
 from qt_events.testing.ledger import Load
 from qt_events.testing.proxy import Proxy
 from tests.faults.jumps import WallClock
 from tests.faults.rig import HELD, PREFORK, Rig, children
 from tests.integration.conftest import WorkerProcess
+from tests.support.faketime import installed_faketime
 
 HEARTBEAT = 3  # seconds: short, so that silence is noticed within the run
 IN_FLIGHT = 50  # publishes

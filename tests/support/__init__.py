@@ -1,5 +1,11 @@
 """Support of this project's own tests and of its developers' commands; nothing of it is installed.
 
+contract/       the contract suite's backends of this project
+postgres.py     PrivatePostgres: a PostgreSQL server of one's own
+chromium.py     a headless Chromium of one's own
+faketime.py     the installed libfaketime: wall clocks that jump
+provision.py    what tests need of the machine, installed if asked
+packages.py     Debian packages, installed
 first_words.py  the rule for docstrings' first words
 measures.py     the layout in figures: `make measures`
 """

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from qt_events.rabbitmq import remote_control
-from qt_events.testing.contract import table
+from tests.support.contract import table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pools.md").read_text()
 
@@ -16,7 +16,7 @@ def shown(what: str) -> str:
 
 
 def test_the_contract_table_is_that_of_the_suite() -> None:
-    """`python -m qt_events.testing.contract` prints it."""
+    """`python -m tests.support.contract` prints it."""
     assert shown("contract") == table.table()
 
 

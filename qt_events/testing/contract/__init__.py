@@ -5,10 +5,6 @@ recorder.py     Recorder: what handlers did, told across processes
 scenario.py     Scenario, Options: one rule; its subscriptions and its check
 stage.py        Stage: one scenario on one backend, as its check sees it
 backend.py      Backend, Member: how a bus is opened and who delivers; MemoryBackend
-celery.py       CeleryBackend, EagerBackend, WorkerBackend and one for each of Celery's own pools
-table.py        which rule runs on which backend, and why not: `python -m qt_events.testing.contract`
-assignment.py   Assignment: what a worker process is to serve
-worker.py       the Celery app that `celery -A qt_events.testing.contract.worker worker` serves
 scenarios/      the rules, a module a subject
 
 A backend of your own::

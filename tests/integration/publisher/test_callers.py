@@ -17,7 +17,7 @@ import pytest
 from qt_events import Event
 from qt_events.errors import BusStateError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Make, until_told
 from tests.integration.publisher.scene import event, taken, within
 

@@ -9,7 +9,7 @@ import pytest
 
 from qt_events.errors import BrokerUnreachableError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Make, channel_to, until, until_told
 from tests.integration.publisher.scene import KEPT, SHORT, event, keeping, taken, within

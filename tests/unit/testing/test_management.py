@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from qt_events.errors import BrokerError
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 
 
 @contextmanager

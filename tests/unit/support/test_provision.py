@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 from qt_events.errors import BrokerError, InvalidUrlError, NotSupportedError
-from qt_events.testing import packages, provision
-from qt_events.testing.chromium import Chromium
-from qt_events.testing.given import BROKER_URL, GivenBroker
+from qt_events.testing.broker import open_broker, opened
+from qt_events.testing.broker.given import BROKER_URL, GivenBroker
+from tests.support import packages, provision
+from tests.support.chromium import Chromium
 
-INSTALL = Path(packages.__file__).with_name("install-packages.sh")
+INSTALL = packages.SCRIPT
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine that has nothing of what tests need, on which nothing can be installed and where no broker is given."""
     monkeypatch.setattr(provision, "installed_rabbitmq", lambda: None)
+    monkeypatch.setattr(opened, "installed_rabbitmq", lambda: None)
     monkeypatch.setattr(provision, "installed_postgres", lambda: None)
     monkeypatch.setattr(provision, "installed_chromium", lambda: None)
     monkeypatch.setattr(provision, "installed_faketime", lambda: None)
@@ -68,7 +70,7 @@ def test_the_given_broker_is_used_where_nothing_can_be_installed(bare: pytest.Mo
     bare.setenv(BROKER_URL, "amqp://me:mine@given:5673//")
     (line,) = provision.ensure(["rabbitmq"]).there
     assert BROKER_URL in line
-    with provision.open_broker() as broker:
+    with open_broker() as broker:
         assert (broker.url, broker.management_url) == ("amqp://me:mine@given:5673//", "http://me:mine@given:15672")
 
 
@@ -117,7 +119,7 @@ def test_what_cannot_be_had_is_a_line_each_that_says_what_to_do(
 
 
 def test_a_test_that_needs_a_broker_fails_without_one(bare: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BrokerError, match="install rabbitmq-server"), provision.open_broker():
+    with pytest.raises(BrokerError, match="install rabbitmq-server"), open_broker():
         pytest.fail("there is no broker")
 
 

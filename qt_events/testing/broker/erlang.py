@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from qt_events.errors import BusStateError
-from qt_events.testing.installed import program
+from qt_events.testing.broker.installed import program
 from qt_events.testing.keeper import Keeper
 from qt_events.testing.ports import free_ports
 

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from qt_events.testing.contract.backend import Backend, MemoryBackend
-from qt_events.testing.contract.celery import (
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.scenarios import scenarios
+from tests.support.contract.backends import (
     CeleryBackend,
     EagerBackend,
     PreforkBackend,
@@ -12,9 +15,6 @@ from qt_events.testing.contract.celery import (
     ThreadsBackend,
     WorkerBackend,
 )
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenarios import scenarios
 
 BACKENDS: tuple[type[Backend], ...] = (
     MemoryBackend,

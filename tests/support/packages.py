@@ -4,9 +4,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 
+SCRIPT = Path(__file__).with_name("install-packages.sh")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
 
@@ -19,15 +19,14 @@ def install(packages: Sequence[str]) -> str:
     if prefix is None:
         return "installing Debian's package needs root, or a sudo that asks for no password"
     print(f"installing Debian's {', '.join(packages)}: a minute or two", flush=True)
-    with as_file(files("qt_events.testing") / "install-packages.sh") as script:
-        done = subprocess.run(
-            [*prefix, "/bin/sh", str(script), str(_POLICY), str(_CLUSTERS), *packages],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+    done = subprocess.run(
+        [*prefix, "/bin/sh", str(SCRIPT), str(_POLICY), str(_CLUSTERS), *packages],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     return "" if done.returncode == 0 else f"apt-get failed: {_last_line(done.stdout)}"
 
 

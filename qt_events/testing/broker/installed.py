@@ -24,7 +24,8 @@ def rabbitmq_bin() -> Path:
     found = installed_rabbitmq()
     if found is None:
         raise BrokerError(
-            "no rabbitmq-server is installed: `python -m qt_events.testing.provision --ensure rabbitmq` gets one"
+            "no rabbitmq-server is installed: install RabbitMQ 3.10 or later with Erlang "
+            "(Debian, Ubuntu: apt-get install rabbitmq-server)"
         )
     return found
 

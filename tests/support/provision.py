@@ -1,4 +1,4 @@
-"""What tests need beside Python; `python -m qt_events.testing.provision --ensure` makes sure that it is there.
+"""What tests need beside Python; `python -m tests.support.provision --ensure` makes sure that it is there.
 
 RabbitMQ, PostgreSQL, Chromium with its driver, and libfaketime: as installed, else installed now from Debian's
 packages, as root or with a sudo that asks nothing, without starting any service. Where RabbitMQ cannot be had, the
@@ -8,21 +8,17 @@ broker that QT_EVENTS_TEST_BROKER_URL names; one that merely happens to run on t
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qt_events.errors import BrokerError
-from qt_events.testing.broker import Broker, PrivateBroker
-from qt_events.testing.chromium import installed_chromium
-from qt_events.testing.faketime import installed_faketime
-from qt_events.testing.given import BROKER_URL, GivenBroker
-from qt_events.testing.installed import installed_rabbitmq
-from qt_events.testing.packages import install
-from qt_events.testing.postgres import installed_postgres
-
-MANAGEMENT_URL = "QT_EVENTS_TEST_MANAGEMENT_URL"
+from qt_events.testing.broker.given import BROKER_URL
+from qt_events.testing.broker.installed import installed_rabbitmq
+from qt_events.testing.broker.opened import ADVICE
+from tests.support.chromium import installed_chromium
+from tests.support.faketime import installed_faketime
+from tests.support.packages import install
+from tests.support.postgres import installed_postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +64,7 @@ NEEDS = {
         ("rabbitmq-server",),
         _rabbitmq,
         "tests start private nodes of",
-        "no RabbitMQ for the tests: install rabbitmq-server 3.10 or later (with Erlang), "
-        f"or name a broker that tests may fill and empty in {BROKER_URL}=amqp://user:password@host:5672//",
+        ADVICE,
         BROKER_URL,
     ),
     "postgresql": Need(
@@ -91,21 +86,6 @@ NEEDS = {
         "no libfaketime for the tests: install faketime 0.9.10 or later",
     ),
 }
-
-
-@contextmanager
-def open_broker() -> Iterator[Broker]:
-    """A broker for the tests of one process, ended afterwards if it is a private one.
-
-    BrokerError with advice if there is none: tests that need a broker fail then, they do not skip. Installs nothing.
-    """
-    if installed_rabbitmq() is not None:
-        with PrivateBroker() as broker:
-            yield broker
-    elif url := os.environ.get(BROKER_URL):
-        yield GivenBroker(url, os.environ.get(MANAGEMENT_URL))
-    else:
-        raise BrokerError(NEEDS["rabbitmq"].advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +116,7 @@ def _line(need: Need, *, just_installed: bool) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 and a line for each thing that says what tests use; 1 and a line on stderr for each that cannot be had."""
-    parser = argparse.ArgumentParser(prog="python -m qt_events.testing.provision", description="What tests need.")
+    parser = argparse.ArgumentParser(prog="python -m tests.support.provision", description="What tests need.")
     parser.add_argument(
         "--ensure", nargs="*", choices=NEEDS, required=True, metavar="NAME",
         help=f"install what is missing of {', '.join(NEEDS)}; by default all",

@@ -3,33 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from qt_events.errors import BusStateError
-from qt_events.testing.erlang import ErlangHost
-from qt_events.testing.installed import rabbitmq_bin
-from qt_events.testing.management import Management
-from qt_events.testing.node import Node
-
-
-class Broker(Protocol):
-    """What tests may ask of a RabbitMQ. Only a PrivateBroker does what harms; a given one refuses: NotSupportedError.
-
-    Every call blocks: milliseconds for signals, a second for what goes through `rabbitmqctl`, several for a restart.
-    In an `async def` test use `asyncio.to_thread` where the loop has to go on meanwhile.
-    """
-
-    url: str
-    management_url: str
-    management: Management
-
-    def kill(self) -> None: ...
-    def restart(self) -> None: ...
-    def suspend(self) -> None: ...
-    def resume(self) -> None: ...
-    def block(self) -> None: ...
-    def unblock(self) -> None: ...
-    def rabbitmqctl(self, *arguments: str) -> str: ...
+from qt_events.testing.broker.erlang import ErlangHost
+from qt_events.testing.broker.installed import rabbitmq_bin
+from qt_events.testing.broker.node import Node
 
 
 class PrivateBroker(Node):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from qt_events.errors import BusStateError
 from qt_events.testing.ports import free_ports
-from qt_events.testing.wire import Way, Wire, abort
+from qt_events.testing.proxy.wire import Way, Wire, abort
 
 T = TypeVar("T")
 Direction = Literal["both", "to_target", "from_target"]

@@ -1,4 +1,4 @@
-"""The Celery app that `celery -A qt_events.testing.contract.worker worker` serves: the scenarios of its Assignment."""
+"""The Celery app that `celery -A tests.support.contract.worker worker` serves: the scenarios of its Assignment."""
 
 import logging
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from celery.signals import worker_ready
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.assignment import Assignment
 from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder
 from qt_events.testing.contract.scenario import load, serve
+from tests.support.contract.assignment import Assignment
 
 
 @worker_ready.connect(weak=False)

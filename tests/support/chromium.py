@@ -50,7 +50,7 @@ def chromium() -> Chromium:
     if found is None:
         raise QtEventsError(
             "no Chromium with its chromedriver is installed: "
-            "`python -m qt_events.testing.provision --ensure chromium` gets them"
+            "`python -m tests.support.provision --ensure chromium` gets them"
         )
     return found
 

@@ -222,7 +222,7 @@ def _bin() -> Path:
     found = installed_postgres()
     if found is None:
         raise PostgresError(
-            "no PostgreSQL is installed: `python -m qt_events.testing.provision --ensure postgresql` gets one"
+            "no PostgreSQL is installed: `python -m tests.support.provision --ensure postgresql` gets one"
         )
     return found
 

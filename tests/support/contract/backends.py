@@ -15,12 +15,12 @@ from celery import Celery
 
 from qt_events.bus import EventBus
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.contract.assignment import Assignment
 from qt_events.testing.contract.backend import Backend, Member
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Recorder
 from qt_events.testing.contract.scenario import Options, Scenario
 from qt_events.testing.keeper import Keeper
+from tests.support.contract.assignment import Assignment
 
 _STARTUP = 60.0  # seconds a worker process may take to get ready
 _SHUTDOWN = 60.0  # seconds its warm shutdown may take
@@ -48,7 +48,7 @@ class CeleryBackend(Backend):
         self._opened.append(bus)
         return bus
 
-    async def close(self, bus: EventBus) -> None:  # noqa: ARG002
+    async def close(self, bus: EventBus) -> None:
         """See Backend; the other members' buses too."""
         for opened in self._opened:
             await asyncio.to_thread(opened.close)
@@ -132,7 +132,7 @@ class WorkerBackend(Backend):
         """See Backend."""
         return self._folder / "shared.jsonl" if self.shares(scenario) else super().records(scenario, folder)
 
-    async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:  # noqa: ARG002
+    async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:
         """See Backend."""
         kind = type(scenario)
         if not self.shares(kind):
@@ -204,7 +204,7 @@ class WorkerMember(Member):
             await self._ready()
 
     def _command(self) -> list[str]:
-        app = "qt_events.testing.contract.worker"
+        app = "tests.support.contract.worker"
         node = f"{self._assignment.name}-{self._starts}@%h"
         options = ["--loglevel", "WARNING", "--hostname", node, "--without-mingle", "--without-gossip"]
         return [sys.executable, "-m", "celery", "-A", app, "worker", *self._pool, *options]

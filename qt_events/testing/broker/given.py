@@ -4,7 +4,7 @@ from typing import Never
 from urllib.parse import urlsplit
 
 from qt_events.errors import InvalidUrlError, NotSupportedError
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 
 BROKER_URL = "QT_EVENTS_TEST_BROKER_URL"
 _MANAGEMENT_PORT = 15672

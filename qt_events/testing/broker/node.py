@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.testing.erlang import ErlangHost
-from qt_events.testing.installed import rabbitmq_bin
-from qt_events.testing.management import Management
+from qt_events.testing.broker.erlang import ErlangHost
+from qt_events.testing.broker.installed import rabbitmq_bin
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 
 _CONFIG = """\
