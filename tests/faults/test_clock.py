@@ -13,9 +13,9 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind
-from tests.faults.jumps import WallClock
-from tests.faults.noted import Noted
+from tests.faults.ledger_entries import Noted
 from tests.faults.rig import Rig
+from tests.faults.wall_clock import WallClock
 from tests.integration.conftest import until
 
 WORKER = (

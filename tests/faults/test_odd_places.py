@@ -10,7 +10,7 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind
-from tests.faults.noted import Noted
+from tests.faults.ledger_entries import Noted
 from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig
 from tests.integration.conftest import WorkerProcess, until
 

@@ -16,8 +16,8 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Load
 from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy
+from tests.faults.loop_lag import Stalls
 from tests.faults.rig import PREFETCH, Rig
-from tests.faults.stalls import Stalls
 from tests.integration.conftest import until
 
 SMOOTH = 0.05  # seconds

@@ -8,8 +8,8 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind, Load
+from tests.faults.ledger_entries import Noted
 from tests.faults.memory import Memory
-from tests.faults.noted import Noted
 from tests.faults.rig import Rig
 from tests.faults.test_alarms import alarmed
 from tests.integration.conftest import until_told

@@ -20,7 +20,7 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper
-from tests.integration.remote import Remote
+from tests.support.fleet.remote_control import Remote
 
 _APPS = Path(__file__).parent / "apps"
 PATIENCE = 40.0  # seconds for whatever a process is to do

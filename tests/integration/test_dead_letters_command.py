@@ -19,7 +19,7 @@ from qt_events.testing.broker import Broker
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Make, channel_to, depth, until_told
-from tests.integration.watching import QT_EVENTS
+from tests.support.fleet.flower import QT_EVENTS
 
 MANY = 1_500
 AT_A_RATE = ("retry", "--all", "-s", "orders", "--rate", "100")

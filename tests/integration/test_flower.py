@@ -15,7 +15,7 @@ from qt_events.events import Event
 from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import PATIENCE, until, until_told
-from tests.integration.watching import POOLS, QT_EVENTS, Desk, Flower, Task
+from tests.support.fleet.flower import POOLS, QT_EVENTS, Desk, Flower, Task
 
 Watched = tuple[Desk, Flower]
 

@@ -20,8 +20,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 from qt_events.events import Event
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import PATIENCE
-from tests.integration.watching import PASSWORD, USER, Desk, Flower
 from tests.support.chromium import arguments, chromium
+from tests.support.fleet.flower import PASSWORD, USER, Desk, Flower
 
 _WIDTH, _HEIGHT, _TALLEST = 1440, 900, 2400
 _GONE = (StaleElementReferenceException,)  # the table is drawn anew while one looks

@@ -15,7 +15,7 @@ from qt_events.errors import InvalidOptionError
 from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.integration.conftest import Fleet, channel_to, until
-from tests.integration.remote import one_dead_letter
+from tests.support.fleet.remote_control import one_dead_letter
 
 
 class Trap:

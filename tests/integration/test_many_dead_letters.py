@@ -20,7 +20,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.envelope import headers_of
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import channel_to, depth
-from tests.integration.watching import QT_EVENTS
+from tests.support.fleet.flower import QT_EVENTS
 
 pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, and forty megabytes
 

@@ -11,7 +11,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
 from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
-from tests.integration.remote import publish
+from tests.support.fleet.remote_control import publish
 
 PATIENCE = 200.0  # seconds for so many starts
 #: Processes that poison may end: in its queue, in quarantine, and each trial; twice where its death took along an

@@ -9,7 +9,7 @@ import pytest
 from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.integration.conftest import Fleet, WorkerProcess, until
-from tests.integration.remote import Remote, monitor, one_dead_letter, publish
+from tests.support.fleet.remote_control import Remote, monitor, one_dead_letter, publish
 
 POOLS = {"asyncio": (), "prefork": ("-P", "processes"), "threads": ("-P", "threads"), "solo": ("-P", "solo")}
 PROGRAM = ("-m", "celery", "-A", "pools_app", "worker")

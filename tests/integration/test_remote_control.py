@@ -10,7 +10,7 @@ import pytest
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.remote_control import RULES
 from tests.integration.conftest import Fleet, WorkerProcess
-from tests.integration.remote import Remote, one_dead_letter, publish
+from tests.support.fleet.remote_control import Remote, one_dead_letter, publish
 
 POOLS = {"asyncio": (), "prefork": ("-P", "processes"), "threads": ("-P", "threads"), "solo": ("-P", "solo")}
 PROGRAM = ("-m", "celery", "-A", "pools_app", "worker")

@@ -32,7 +32,7 @@ from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import until, until_told
-from tests.integration.watching import QT_EVENTS, Desk, Flower
+from tests.support.fleet.flower import QT_EVENTS, Desk, Flower
 from tests.support.postgres import PrivatePostgres
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import pytest
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Fleet, until
-from tests.integration.remote import Remote, monitor, one_dead_letter, publish
+from tests.support.fleet.remote_control import Remote, monitor, one_dead_letter, publish
 
 POOLS = ["processes", "threads", "solo"]
 

@@ -19,7 +19,7 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Account, Ledger
 from tests.soak.faults import NAMES, OF_A_CLUSTER, OF_ONE_NODE, Fault, leader_killed, name_of
-from tests.soak.scene import MAY_DIE, SUBSCRIPTIONS, Scene
+from tests.soak.fleet import MAY_DIE, SUBSCRIPTIONS, Scene
 
 _STRIKES = 60  # faults in all, about
 _LEAST = 50  # events between two of them

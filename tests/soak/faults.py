@@ -10,8 +10,8 @@ from contextlib import suppress
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
+from tests.soak.fleet import HEARTBEAT, IN_FLIGHT, Scene
 from tests.soak.removed import leave_retries_behind
-from tests.soak.scene import HEARTBEAT, IN_FLIGHT, Scene
 from tests.support.faketime import installed_faketime
 
 _BACKLOG = 5_000  # events

@@ -7,7 +7,7 @@ import pytest
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from tests.integration.conftest import Make
-from tests.integration.publisher.scene import keeping
+from tests.integration.publisher.numbered_events import keeping
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from qt_events.errors import BusStateError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from tests.integration.conftest import Make, until_told
-from tests.integration.publisher.scene import event, taken, within
+from tests.integration.publisher.numbered_events import event, taken, within
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,7 +6,7 @@ import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.integration.conftest import Make
-from tests.integration.publisher.scene import event, keeping, taken
+from tests.integration.publisher.numbered_events import event, keeping, taken
 
 
 async def test_what_is_published_is_on_the_queue_when_publish_returns(bus: CeleryEventBus, amqp_url: str) -> None:

@@ -12,7 +12,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import Make, channel_to, until, until_told
-from tests.integration.publisher.scene import KEPT, SHORT, event, keeping, taken, within
+from tests.integration.publisher.numbered_events import KEPT, SHORT, event, keeping, taken, within
 
 
 async def test_nobody_listening_is_a_named_error_in_time(make_bus: Make) -> None:

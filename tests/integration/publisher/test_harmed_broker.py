@@ -9,7 +9,7 @@ from qt_events.errors import BackpressureError, BrokerBlockedError, PublishTimeo
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from tests.integration.conftest import Make, until, until_told
-from tests.integration.publisher.scene import SHORT, event, keeping, taken, within
+from tests.integration.publisher.numbered_events import SHORT, event, keeping, taken, within
 
 
 async def test_a_blocked_broker_is_a_named_error_and_later_none(

@@ -11,7 +11,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.broker import PrivateBroker
 from tests.integration.conftest import Make, channel_to, until
-from tests.integration.publisher.scene import event, keeping, taken
+from tests.integration.publisher.numbered_events import event, keeping, taken
 
 
 async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(make_bus: Make, amqp_url: str) -> None:

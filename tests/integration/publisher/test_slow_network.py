@@ -8,7 +8,7 @@ import time
 from urllib.parse import urlsplit
 
 from tests.integration.conftest import Make, until
-from tests.integration.publisher.scene import event, keeping, taken
+from tests.integration.publisher.numbered_events import event, keeping, taken
 
 
 class Relay:

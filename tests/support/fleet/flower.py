@@ -20,7 +20,7 @@ from qt_events.testing.keeper import Keeper
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import until, until_told
 
-_APPS = Path(__file__).parent / "apps"
+_APPS = Path(__file__).parents[2] / "integration" / "apps"
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
 USER, PASSWORD = "me", "mine"
 POOLS = {"asyncio": (), "prefork": ("-P", "processes", "-c", "2")}

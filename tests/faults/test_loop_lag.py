@@ -5,7 +5,7 @@ import hashlib
 import threading
 import time
 
-from tests.faults.stalls import Stalls
+from tests.faults.loop_lag import Stalls
 
 
 async def test_a_blocking_call_is_our_own_stall() -> None:

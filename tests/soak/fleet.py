@@ -13,8 +13,8 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
 from qt_events.testing.proxy import Proxy
-from tests.faults.jumps import WallClock
 from tests.faults.rig import HELD, PREFORK, Rig, children
+from tests.faults.wall_clock import WallClock
 from tests.integration.conftest import WorkerProcess
 from tests.support.faketime import installed_faketime
 

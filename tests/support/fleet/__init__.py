@@ -1,0 +1,6 @@
+"""Worker processes that tests start, and the ways in which an operator looks at them.
+
+fleet.py           Fleet: workers of an app in tests/integration/apps
+remote_control.py  RemoteControl: Celery's remote control of one worker; its task events
+flower.py          FlowerFleet: workers with Flower on them; Flower: its API
+"""
