@@ -16,7 +16,9 @@ from amqp.exceptions import NotFound
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.keeper import Keeper
 from qt_events.testing.ledger import FOLDER, Account, Ledger
-from tests.integration.conftest import WorkerProcess, depth, until
+from tests.support.channels import depth
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until
 
 _APPS = Path(__file__).parent / "apps"
 WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
@@ -48,32 +50,32 @@ class Rig:
     async def worker(
         self, *options: str, url: str | None = None, ready: bool = True, program: tuple[str, ...] = WORKER,
         **environment: object,
-    ) -> WorkerProcess:  # fmt: skip
+    ) -> StartedWorker:  # fmt: skip
         """One more worker; `ready`: return when it consumes. Ends with the test."""
         name = f"worker-{next(self._numbers)}"
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
         given = {key: str(value) for key, value in environment.items()}
         env = {**os.environ, "PYTHONPATH": path, "LOAD_URL": url or self.url, FOLDER: str(self.ledger.folder), **given}
         process = self._keeper.spawn(name, [sys.executable, *program, *options], env)
-        worker = WorkerProcess(process, self._keeper.folder / f"{name}.out")
+        worker = StartedWorker(process, self._keeper.folder / f"{name}.out")
         if ready:
             await self.until_ready(worker)
         return worker
 
-    async def until_ready(self, worker: WorkerProcess) -> None:
+    async def until_ready(self, worker: StartedWorker) -> None:
         """It consumes. It fails with the worker's output if that ends instead."""
         note = self.ledger.folder / f"ready-{worker.pid}"
         await until(lambda: note.exists() or worker.process.poll() is not None, 60, "a worker is ready")
         assert worker.process.poll() is None, worker.output
 
-    async def end(self, *workers: WorkerProcess) -> None:
+    async def end(self, *workers: StartedWorker) -> None:
         """SIGTERM, and exit status 0."""
         for worker in workers:
             worker.send(signal.SIGTERM)
         for worker in workers:
             assert await worker.ended() == 0, worker.output
 
-    def kill(self, worker: WorkerProcess) -> None:
+    def kill(self, worker: StartedWorker) -> None:
         """SIGKILL it and its children at once, as the OOM killer may."""
         if worker.process.poll() is None:
             os.killpg(worker.pid, signal.SIGKILL)

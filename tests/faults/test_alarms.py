@@ -9,7 +9,7 @@ import pytest
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Load
 from tests.faults.rig import Rig
-from tests.integration.conftest import until_told
+from tests.support.waiting import until_told
 
 #: What `rabbitmqctl` is told to raise the alarm, and to clear it.
 ALARMS = {

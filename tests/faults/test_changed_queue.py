@@ -14,7 +14,8 @@ from qt_events.testing.broker.management import Management
 from qt_events.testing.ledger import Load
 from qt_events.testing.ledger.load import numbered
 from tests.faults.rig import WORKER, Rig
-from tests.integration.conftest import channel_to, until, until_told
+from tests.support.channels import channel_to
+from tests.support.waiting import until, until_told
 
 SHORT_FORM = ("-c", "from qt_events.cli import main; main()", "worker", "-A", "load_app")
 LASTING = {"durable": True, "auto_delete": False}

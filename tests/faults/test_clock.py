@@ -16,7 +16,7 @@ from qt_events.testing.ledger import Kind
 from tests.faults.ledger_entries import Noted
 from tests.faults.rig import Rig
 from tests.faults.wall_clock import WallClock
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 WORKER = (
     "-c",

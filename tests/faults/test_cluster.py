@@ -11,7 +11,7 @@ from qt_events.testing.broker.node import Node
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
 from tests.faults.rig import PREFETCH, Rig
-from tests.integration.conftest import until_told
+from tests.support.waiting import until_told
 
 QUEUE = "qt.sub.on_loop"
 IN_FLIGHT = 50

@@ -13,7 +13,8 @@ from qt_events.testing.contract.recorder import Call, Recorder
 from qt_events.testing.ledger.load import numbered
 from tests.faults.apps.retry_app import PLAN
 from tests.faults.rig import Rig
-from tests.integration.conftest import depth, until, until_told
+from tests.support.channels import depth
+from tests.support.waiting import until, until_told
 
 RETRY_WORKER = ("-m", "celery", "-A", "retry_app", "worker", "-l", "INFO")
 LEVELS = {"qt.retry.400", "qt.retry.1600", "qt.retry.6400"}

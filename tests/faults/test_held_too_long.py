@@ -7,7 +7,7 @@ import pytest
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger.load import numbered
 from tests.faults.rig import PREFORK, Rig
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 TIMEOUT = 1_000  # milliseconds; thirty minutes unless it is set
 EVENTS = 24

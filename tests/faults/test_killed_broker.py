@@ -14,7 +14,7 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader
 from tests.faults.rig import PREFORK, Rig
-from tests.integration.conftest import until, until_told
+from tests.support.waiting import until, until_told
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 TIMES = 3

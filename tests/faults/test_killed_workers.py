@@ -8,7 +8,8 @@ import pytest
 
 from qt_events.testing.ledger import Load
 from tests.faults.rig import HELD, PREFORK, Rig, children
-from tests.integration.conftest import WorkerProcess, until
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 
@@ -61,7 +62,7 @@ async def test_a_prefork_worker_killed_with_its_children_loses_nothing(rig: Rig)
     assert not load.failed
 
 
-def strike(rig: Rig, worker: WorkerProcess, fault: str, held: int) -> None:
+def strike(rig: Rig, worker: StartedWorker, fault: str, held: int) -> None:
     """Kill it and its children, while deliveries are owed."""
     rig.ledger.fault(fault)
     rig.figures["in flight"] = rig.in_flight(held)
@@ -70,7 +71,7 @@ def strike(rig: Rig, worker: WorkerProcess, fault: str, held: int) -> None:
     assert rig.figures["owed when killed"] > 0
 
 
-async def a_child_is_killed(rig: Rig, worker: WorkerProcess) -> None:
+async def a_child_is_killed(rig: Rig, worker: StartedWorker) -> None:
     """One of them; return when there is another in its stead."""
     before = set(children(worker.process))
     rig.ledger.fault("prefork child killed")

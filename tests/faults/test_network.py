@@ -15,7 +15,8 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Load
 from qt_events.testing.proxy import Direction, Proxy
 from tests.faults.rig import HELD, PREFORK, Rig
-from tests.integration.conftest import WorkerProcess, until, until_told
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until, until_told
 
 HEARTBEAT = 2  # seconds
 PATIENT = 20  # seconds: a busy machine is late with a short one, and here nobody is to reconnect
@@ -38,7 +39,7 @@ class Network:
         bus.app.conf.broker_heartbeat = self.heartbeat
         return bus
 
-    async def start(self, pool: str = "asyncio", **environment: Any) -> WorkerProcess:
+    async def start(self, pool: str = "asyncio", **environment: Any) -> StartedWorker:
         """A worker process, ready."""
         url = self.worker.url_for(self._rig.url)
         return await self._rig.worker(*POOLS[pool], url=url, LOAD_HEARTBEAT=self.heartbeat, **environment)

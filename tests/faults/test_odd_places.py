@@ -12,7 +12,8 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind
 from tests.faults.ledger_entries import Noted
 from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig
-from tests.integration.conftest import WorkerProcess, until
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until
 
 WORKER = ("-m", "celery", "-A", "odd_app", "worker", "-l", "INFO")
 PUBLISHER = ("-m", "odd_publisher")
@@ -67,7 +68,7 @@ def test_publishing_imports_nothing(amqp_url: str) -> None:
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
-async def publisher(rig: Rig) -> WorkerProcess:
+async def publisher(rig: Rig) -> StartedWorker:
     """One that publishes until it is told to stop, and exits then."""
     return await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT)
 

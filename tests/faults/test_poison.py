@@ -10,7 +10,7 @@ from qt_events.events import Event
 from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
 from qt_events.testing.ledger import Load
 from tests.faults.rig import Rig
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 PROGRAM = ("-m", "again", "poison_app", "-l", "INFO")
 HEARS = {"killing": "load.#", "bystander": "load.#"}

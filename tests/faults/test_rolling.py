@@ -12,7 +12,8 @@ import pytest
 from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader
 from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig, children
-from tests.integration.conftest import WorkerProcess, until
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 GRACE = 20.0  # seconds that workers have to finish what they hold
@@ -37,7 +38,7 @@ class Fleet:
 async def test_a_rolling_update_under_load_loses_and_repeats_nothing(rig: Rig, fleet: Fleet) -> None:
     """A new worker, then SIGTERM to an old one, three times: each finishes what it holds and exits with 0."""
 
-    async def start() -> WorkerProcess:
+    async def start() -> StartedWorker:
         return await rig.worker(*fleet.options, LOAD_GRACE=GRACE, LOAD_SECONDS=SECONDS)
 
     old = await asyncio.gather(*(start() for _ in range(3)))

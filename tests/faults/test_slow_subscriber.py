@@ -14,7 +14,8 @@ from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader
 from tests.faults.memory import Memory
 from tests.faults.rig import Rig
-from tests.integration.conftest import channel_to, depth, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until_told
 
 BACKLOG = int(os.environ.get("QT_EVENTS_BACKLOG", "100000"))  #: events behind the slow one
 QUICK, SLOW = {"quick": "load.#"}, {"slow": "#"}

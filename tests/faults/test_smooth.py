@@ -18,7 +18,7 @@ from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy
 from tests.faults.loop_lag import Stalls
 from tests.faults.rig import PREFETCH, Rig
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 SMOOTH = 0.05  # seconds
 HEARTBEAT = 2  # seconds

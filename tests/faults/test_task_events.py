@@ -12,7 +12,7 @@ from tests.faults.ledger_entries import Noted
 from tests.faults.memory import Memory
 from tests.faults.rig import Rig
 from tests.faults.test_alarms import alarmed
-from tests.integration.conftest import until_told
+from tests.support.waiting import until_told
 
 APP = ("-m", "celery", "-A", "slow_app", "worker", "-l", "INFO", "-E")
 QUICK, SLOW = {"quick": "load.#"}, {"slow": "load.#"}

@@ -12,7 +12,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.retry import RetryPolicy
 from qt_events.testing.ledger import Load
 from tests.faults.rig import PREFETCH, Rig, delayed, running
-from tests.integration.conftest import channel_to, depth, until, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until, until_told
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 RESTARTS, LOOKS, WAITING = 40, 1000, 20

@@ -15,7 +15,8 @@ import amqp
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.operating.management import ManagementApi
-from tests.integration.conftest import Fleet, WorkerProcess, channel_to
+from tests.support.channels import channel_to
+from tests.support.fleet.fleet import Fleet, StartedWorker
 
 _PATH = (str(Path(__file__).parent / "apps"), str(Path(__file__).parents[2]))
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
@@ -92,7 +93,7 @@ class Guarded:
 
     async def work(
         self, component: str, *options: str, serves: str | None = None, ready: bool = True, **environment: str
-    ) -> WorkerProcess:
+    ) -> StartedWorker:
         """A worker process with the component's user, for its subscriptions alone: by its name, unless told another."""
         given: dict[str, Any] = {**self._environment(self.url_of(component)), **environment}
         program = ("-m", "celery", "-A", self.app, "worker")

@@ -22,7 +22,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.envelope import body_of
 from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import channel_to, depth, until, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until, until_told
 
 ONCE = RetryPolicy(max_attempts=1)
 TWICE = RetryPolicy(max_attempts=2, initial=0, jitter=0)

@@ -17,7 +17,7 @@ import pytest
 from qt_events import HealthStatus, HealthStatusChangedEvent, InMemoryEventBus, Reject
 from qt_events.dead_letters import DeadLetterRecord
 from qt_events.testing.clock import ManualClock
-from tests.integration.conftest import until
+from tests.support.waiting import until
 from workers.discord_notifier import (
     ALERTS,
     BUSY_WAIT,

@@ -12,7 +12,9 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy
-from tests.integration.conftest import Fleet, Make, until
+from tests.support.buses import MakeBus
+from tests.support.fleet.fleet import Fleet
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def proxy(amqp_url: str) -> Iterator[Proxy]:
 
 
 @pytest.mark.parametrize("order", ["{dead};{alive}", "{alive};{dead}", "{dead};{dead};{alive}"])
-async def test_whichever_url_answers_is_taken(order: str, dead: str, amqp_url: str, make_bus: Make) -> None:
+async def test_whichever_url_answers_is_taken(order: str, dead: str, amqp_url: str, make_bus: MakeBus) -> None:
     """By who publishes, who serves, and who looks; in whatever order they are."""
     bus, heard = make_bus(order.format(dead=dead, alive=amqp_url)), asyncio.Event()
     bus.subscribe("order.placed", lambda _: heard.set(), name="desk")
@@ -55,7 +57,7 @@ async def test_a_worker_process_takes_whichever_url_answers(dead: str, amqp_url:
 
 
 async def test_when_a_connection_is_lost_the_other_url_takes_over(
-    proxy: Proxy, amqp_url: str, make_bus: Make, tmp_path: Path
+    proxy: Proxy, amqp_url: str, make_bus: MakeBus, tmp_path: Path
 ) -> None:
     """Under load, for publisher, worker in the process and worker process at once: nothing fails, nothing is lost."""
     urls = f"{proxy.url_for(amqp_url)};{amqp_url}"
@@ -78,7 +80,7 @@ async def test_when_a_connection_is_lost_the_other_url_takes_over(
         fleet.close()
 
 
-async def test_when_nobody_answers_every_place_is_told_without_a_password(dead: str, make_bus: Make) -> None:
+async def test_when_nobody_answers_every_place_is_told_without_a_password(dead: str, make_bus: MakeBus) -> None:
     """What each of them said, too."""
     (port,) = free_ports(1)
     urls = f"{dead};{dead}".replace("guest:guest", "me:geheim", 1).replace("localhost", "127.0.0.1")

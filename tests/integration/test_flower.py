@@ -14,16 +14,16 @@ import pytest_asyncio
 from qt_events.events import Event
 from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import PATIENCE, until, until_told
-from tests.support.fleet.flower import POOLS, QT_EVENTS, Desk, Flower, Task
+from tests.support.fleet.flower import POOLS, QT_EVENTS, Flower, FlowerFleet, Task
+from tests.support.waiting import PATIENCE, until, until_told
 
-Watched = tuple[Desk, Flower]
+Watched = tuple[FlowerFleet, Flower]
 
 
 @pytest.fixture
-def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
+def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[FlowerFleet]:
     """Nobody at work yet; all of its processes are killed at the end."""
-    opened = Desk(amqp_url, broker.management_url, tmp_path)
+    opened = FlowerFleet(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
 
@@ -34,7 +34,7 @@ async def watched(
 ) -> AsyncIterator[Watched]:
     """Two workers of one pool and Flower, shared by tests that only publish: each looks at its own events."""
     vhost = f"qt-test-{uuid.uuid4().hex}"
-    desk = Desk(broker.management.create_vhost(vhost), broker.management_url, tmp_path_factory.mktemp("desk"))
+    desk = FlowerFleet(broker.management.create_vhost(vhost), broker.management_url, tmp_path_factory.mktemp("desk"))
     try:
         environment = {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}  # prefork serves none
         for _ in range(2):
@@ -137,7 +137,7 @@ async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
     assert {task["args"] for task in tasks} == {shown(event)}
 
 
-async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(desk: Desk) -> None:
+async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(desk: FlowerFleet) -> None:
     """What Flower's button does to an event that waits in a worker; nothing is dropped in silence."""
     await desk.start()
     flower = await desk.watch()
@@ -159,7 +159,7 @@ async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_lett
 # Queues
 
 
-async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(desk: Desk) -> None:
+async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(desk: FlowerFleet) -> None:
     """True counts, in a vhost of its own, from a Flower that never met a worker; dead letters too."""
     worker = await desk.start()
     lost = await desk.publish("trade.disputed")
@@ -178,7 +178,7 @@ async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits
 async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: Path) -> None:
     """Its queues, and those of no other."""
     name = "qt-test a/b"
-    desk = Desk(broker.management.create_vhost(name), broker.management_url, tmp_path)
+    desk = FlowerFleet(broker.management.create_vhost(name), broker.management_url, tmp_path)
     try:
         await desk.start()
         flower = await desk.watch()
@@ -194,7 +194,7 @@ async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: P
 # Without a broker
 
 
-async def refusal(desk: Desk, *options: str) -> tuple[int, str]:
+async def refusal(desk: FlowerFleet, *options: str) -> tuple[int, str]:
     """Exit status and last words of a Flower that does not start."""
     process = desk.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
     await until(lambda: process.poll() is not None, what="the end of Flower")
@@ -204,7 +204,7 @@ async def refusal(desk: Desk, *options: str) -> tuple[int, str]:
 async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> None:
     """At once, in one line that says where it looked, and without the password."""
     (port,) = free_ports(1)
-    desk = Desk(f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path)
+    desk = FlowerFleet(f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path)
     try:
         status, words = await refusal(desk)
     finally:
@@ -217,7 +217,7 @@ async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> N
     assert "Traceback" not in words
 
 
-async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> None:
+async def test_a_management_api_that_does_not_answer_is_named(desk: FlowerFleet) -> None:
     """Nothing listens there: wrong usage, and the advice to switch the plugin on."""
     (port,) = free_ports(1)
     status, words = await refusal(desk, f"--broker-api=http://guest:secret@127.0.0.1:{port}/api/")
@@ -227,7 +227,7 @@ async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> Non
     assert "secret" not in words
 
 
-async def test_a_port_that_is_taken_is_told_in_a_sentence(desk: Desk) -> None:
+async def test_a_port_that_is_taken_is_told_in_a_sentence(desk: FlowerFleet) -> None:
     """No traceback, and the option that helps."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -240,7 +240,7 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(desk: Desk) -> None:
 async def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
     """Flower goes on after an outage of the broker, and shows what happens from then on."""
     with PrivateBroker() as broker:
-        desk = Desk(broker.url, broker.management_url, tmp_path)
+        desk = FlowerFleet(broker.url, broker.management_url, tmp_path)
         try:
             await desk.start()
             flower = await desk.watch()

@@ -19,9 +19,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from qt_events.events import Event
 from qt_events.testing.broker import Broker
-from tests.integration.conftest import PATIENCE
 from tests.support.chromium import arguments, chromium
-from tests.support.fleet.flower import PASSWORD, USER, Desk, Flower
+from tests.support.fleet.flower import PASSWORD, USER, Flower, FlowerFleet
+from tests.support.waiting import PATIENCE
 
 _WIDTH, _HEIGHT, _TALLEST = 1440, 900, 2400
 _GONE = (StaleElementReferenceException,)  # the table is drawn anew while one looks
@@ -105,14 +105,14 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
+def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[FlowerFleet]:
     """Nobody at work yet; all of its processes are killed at the end."""
-    opened = Desk(amqp_url, broker.management_url, tmp_path)
+    opened = FlowerFleet(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
 
 
-async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
+async def busy_day(desk: FlowerFleet, flower: Flower) -> dict[str, Event[Any]]:
     """Something of everything; returns when Flower shows its end."""
     for _ in range(3):
         ordered = await desk.publish("order.requested")
@@ -126,7 +126,7 @@ async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
     return events
 
 
-async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(desk: Desk, browser: Browser) -> None:
+async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(desk: FlowerFleet, browser: Browser) -> None:
     """Tasks by the subscription's name, their pages, the workers, the queues: as pages show them."""
     for name in ("trader-1@desk", "trader-2@desk"):
         await desk.start("-n", name)

@@ -18,8 +18,10 @@ from qt_events.rabbitmq.envelope import record_from
 from qt_events.rabbitmq.queues import BEGINNING
 from qt_events.testing.broker import Broker
 from qt_events.testing.contract.recorder import Call
-from tests.integration.conftest import PATIENCE, Fleet, WorkerProcess, channel_to
 from tests.integration.hostile_cases import CANARY, CASES, FILTERED, HANDLED, Case
+from tests.support.channels import channel_to
+from tests.support.fleet.fleet import Fleet, StartedWorker
+from tests.support.waiting import PATIENCE
 
 PROGRAM = ("-m", "celery", "-A", "hostile_app", "worker")
 MARKER = "hostile.marker"
@@ -38,7 +40,7 @@ class Result:
 class Scene:
     """One worker and one channel: each message is followed by a marker, whose arrival says that it has its outcome."""
 
-    def __init__(self, fleet: Fleet, worker: WorkerProcess, channel: amqp.Channel) -> None:
+    def __init__(self, fleet: Fleet, worker: StartedWorker, channel: amqp.Channel) -> None:
         self.fleet, self.worker, self.channel = fleet, worker, channel
         self._numbers, self._seen = count(1), 0
         self.mark()

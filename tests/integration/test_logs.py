@@ -22,7 +22,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 _APPS = Path(__file__).parent / "apps"
 POOLS = ["asyncio", "processes", "threads", "solo"]

@@ -19,7 +19,7 @@ from qt_events.dead_letters import DeadLetterRecord, now
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.envelope import headers_of
 from qt_events.testing.broker import Broker
-from tests.integration.conftest import channel_to, depth
+from tests.support.channels import channel_to, depth
 from tests.support.fleet.flower import QT_EVENTS
 
 pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, and forty megabytes

@@ -10,8 +10,10 @@ from qt_events.dead_letters import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
 from qt_events.testing.broker.management import Management
-from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.fleet.fleet import Fleet, StartedWorker
 from tests.support.fleet.remote_control import publish
+from tests.support.waiting import until_told
 
 PATIENCE = 200.0  # seconds for so many starts
 #: Processes that poison may end: in its queue, in quarantine, and each trial; twice where its death took along an
@@ -36,7 +38,7 @@ async def dead_letters(client: CeleryEventBus, subscription: str) -> Sequence[De
     return list(found)
 
 
-async def end(worker: WorkerProcess) -> None:
+async def end(worker: StartedWorker) -> None:
     worker.send(signal.SIGTERM)
     await worker.ended()
 

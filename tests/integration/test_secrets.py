@@ -31,9 +31,9 @@ from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import until, until_told
-from tests.support.fleet.flower import QT_EVENTS, Desk, Flower
+from tests.support.fleet.flower import QT_EVENTS, Flower, FlowerFleet
 from tests.support.postgres import PrivatePostgres
+from tests.support.waiting import until, until_told
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
@@ -233,12 +233,12 @@ def test_a_url_that_is_refused_is_not_told(url: str) -> None:
 
 
 @pytest.fixture
-def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[Desk]:
+def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[FlowerFleet]:
     """Nobody at work yet, on a vhost in which the planted user may do everything."""
     api = ManagementApi(broker.management_url, vhost)
     api.create_user(USER, PASSWORD)
     api.permit(USER, ".*", ".*", ".*")
-    opened = Desk(with_login(amqp_url), broker.management_url, tmp_path)
+    opened = FlowerFleet(with_login(amqp_url), broker.management_url, tmp_path)
     yield opened
     opened.close()
 
@@ -258,7 +258,9 @@ def database(postgres: PrivatePostgres) -> str:
 
 
 @pytest.mark.timeout(300)
-async def test_no_command_at_work_tells_a_secret(desk: Desk, broker: Broker, database: str, tmp_path: Path) -> None:
+async def test_no_command_at_work_tells_a_secret(
+    desk: FlowerFleet, broker: Broker, database: str, tmp_path: Path
+) -> None:
     """A worker on the asyncio pool at DEBUG trades a day; all that ends by itself is called, with logins that work."""
     broker.rabbitmqctl("set_user_tags", USER, "administrator")
     secrets = {**secrets_at(desk.url, broker.management_url), "QT_DATABASE_URL": database}
@@ -307,7 +309,7 @@ def arguments_of(pid: int) -> str:
     return "\n".join(Path(f"/proc/{each}/cmdline").read_text() for each in (str(pid), *children))
 
 
-async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
+async def test_workers_and_flower_at_work_tell_no_secret(desk: FlowerFleet) -> None:
     """Prefork at DEBUG in JSON with a failing handler; what remote control and Flower's pages say; the process list."""
     worker = await desk.start("-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json")
     (port,) = free_ports(1)

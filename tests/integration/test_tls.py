@@ -24,7 +24,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ports import free_ports
 from tests.integration.certificates import Authority, Identity
-from tests.integration.conftest import Fleet, until
+from tests.support.fleet.fleet import Fleet
+from tests.support.waiting import until
 
 PATIENCES = (2.0, 10.0, 40.0)  # seconds of publish_timeout: on a busy machine the first may pass before any answer
 

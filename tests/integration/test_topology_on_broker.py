@@ -10,7 +10,8 @@ from qt_events import Event, RetryPolicy
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
-from tests.integration.conftest import Make, channel_to
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
 
 RETRY = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
@@ -73,7 +74,7 @@ def dead_lettering(exchange: str, subscription: str) -> dict[str, Any]:
 @pytest.mark.parametrize("prefix", ["qt", "quant.test-1"])
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_the_broker_holds_what_is_written_and_nothing_else(
-    make_bus: Make, management: Management, vhost: str, queue_type: str, prefix: str
+    make_bus: MakeBus, management: Management, vhost: str, queue_type: str, prefix: str
 ) -> None:
     """After a worker has started and events were published, retried and buried: nothing of Celery's own."""
     bus = make_bus(queue_type=queue_type, prefix=prefix)
@@ -121,7 +122,7 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
     }
 
 
-async def test_deleting_the_topology_leaves_nothing(make_bus: Make, management: Management, vhost: str) -> None:
+async def test_deleting_the_topology_leaves_nothing(make_bus: MakeBus, management: Management, vhost: str) -> None:
     """Neither exchange nor queue; another prefix's stay; and the bus can be used again."""
     other = make_bus(prefix="other")
     other.subscribe("#", hearing, name="kept")
@@ -138,7 +139,7 @@ async def test_deleting_the_topology_leaves_nothing(make_bus: Make, management: 
     assert (exchanges(management, vhost), queues(management, vhost), bindings(management, vhost)) == everything
 
 
-async def test_a_publisher_alone_makes_one_exchange(make_bus: Make, management: Management, vhost: str) -> None:
+async def test_a_publisher_alone_makes_one_exchange(make_bus: MakeBus, management: Management, vhost: str) -> None:
     """It knows no subscriptions."""
     await make_bus().publish(event())
     assert exchanges(management, vhost) == {"qt.events": ("topic", {})}
@@ -155,7 +156,7 @@ async def served(bus: CeleryEventBus) -> None:
 
 @pytest.mark.parametrize("act", [published, served])
 async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
-    make_bus: Make, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
+    make_bus: MakeBus, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
 ) -> None:
     """It names the subscription, the queue and what differs; every time, and at once."""
     with channel_to(amqp_url) as channel:
@@ -171,7 +172,7 @@ async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
     assert bus.publisher.in_flight == 0
 
 
-async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(make_bus: Make, amqp_url: str) -> None:
+async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(make_bus: MakeBus, amqp_url: str) -> None:
     """A publish whose subscription failed never goes by it: nothing is lost between error and repair."""
     with channel_to(amqp_url) as channel:
         channel.queue_declare("qt.dead.guard", durable=True, auto_delete=False)
@@ -185,7 +186,7 @@ async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(make_
         assert channel.queue_declare("qt.sub.guard", passive=True).message_count == 1
 
 
-async def test_an_exchange_of_another_type_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
+async def test_an_exchange_of_another_type_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
     """Publishing into it would go astray."""
     with channel_to(amqp_url) as channel:
         channel.exchange_declare("qt.events", "fanout", durable=True, auto_delete=False)

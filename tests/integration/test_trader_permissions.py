@@ -11,8 +11,8 @@ from qt_events import PublishRefusedError
 from qt_events.codec import Message
 from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.broker import Broker
-from tests.integration.conftest import until_told
 from tests.integration.guarded import Guarded
+from tests.support.waiting import until_told
 from tests.unit.workers.scene import MONDAY
 from workers.events import MarketClosedEvent
 from workers.store import Store

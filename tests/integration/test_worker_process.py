@@ -7,8 +7,9 @@ import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
-from tests.integration.conftest import Fleet, until
-from tests.support.fleet.remote_control import Remote, monitor, one_dead_letter, publish
+from tests.support.fleet.fleet import Fleet
+from tests.support.fleet.remote_control import RemoteControl, monitor, one_dead_letter, publish
+from tests.support.waiting import until
 
 POOLS = ["processes", "threads", "solo"]
 
@@ -17,7 +18,7 @@ POOLS = ["processes", "threads", "solo"]
 
 
 async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """Async handlers of one process share a thread, sync ones have others."""
     await fleet.start()
@@ -148,10 +149,10 @@ async def test_a_second_signal_ends_a_worker_fast(
     await fleet.until_called(name, event=event)
 
 
-# Remote control
+# RemoteControl control
 
 
-async def test_inspect_shows_what_a_worker_does(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+async def test_inspect_shows_what_a_worker_does(fleet: Fleet, client: CeleryEventBus, remote: RemoteControl) -> None:
     """ping, active, reserved, registered, stats and active_queues tell of subscriptions and events."""
     await fleet.start()
     events = [await publish(client, "gated", n=n) for n in range(3)]
@@ -182,7 +183,7 @@ async def test_control_shutdown_drains_first(fleet: Fleet, client: CeleryEventBu
 
 
 async def test_a_queue_is_left_and_taken_up_by_remote_control(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """cancel_consumer leaves a subscription's events in its queue, add_consumer takes them up again."""
     await fleet.start()
@@ -196,7 +197,7 @@ async def test_a_queue_is_left_and_taken_up_by_remote_control(
 
 
 async def test_add_consumer_makes_no_queue_of_celerys_own(
-    fleet: Fleet, remote: Remote, management: Management, vhost: str
+    fleet: Fleet, remote: RemoteControl, management: Management, vhost: str
 ) -> None:
     """A queue that no subscription has is not made, and the log says so."""
     worker = await fleet.start()
@@ -205,7 +206,9 @@ async def test_add_consumer_makes_no_queue_of_celerys_own(
     assert "stranger" not in {each["name"] for each in management.queues(vhost)}
 
 
-async def test_a_revoked_event_becomes_a_dead_letter(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+async def test_a_revoked_event_becomes_a_dead_letter(
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
+) -> None:
     """Nothing is dropped in silence, not even by an operator: the reason is `revoked`, and it can be sent back."""
     await fleet.start()
     held = [await publish(client, "gated", n=n) for n in range(2)]
@@ -222,7 +225,7 @@ async def test_a_revoked_event_becomes_a_dead_letter(fleet: Fleet, client: Celer
 
 
 async def test_revoke_with_terminate_lets_a_running_handler_finish(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """No process is one handler's alone: it is not killed, and its event is not lost."""
     worker = await fleet.start()
@@ -257,7 +260,7 @@ async def test_celerys_events_tell_what_happened(fleet: Fleet, client: CeleryEve
     assert "in failing" in failed["traceback"]
 
 
-async def test_a_revoked_event_is_shown_as_revoked(fleet: Fleet, client: CeleryEventBus, remote: Remote) -> None:
+async def test_a_revoked_event_is_shown_as_revoked(fleet: Fleet, client: CeleryEventBus, remote: RemoteControl) -> None:
     """Flower's word for it is the right one."""
     await fleet.start("-E")
     with monitor(client) as heard:

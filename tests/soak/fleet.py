@@ -15,8 +15,8 @@ from qt_events.testing.ledger import Load
 from qt_events.testing.proxy import Proxy
 from tests.faults.rig import HELD, PREFORK, Rig, children
 from tests.faults.wall_clock import WallClock
-from tests.integration.conftest import WorkerProcess
 from tests.support.faketime import installed_faketime
+from tests.support.fleet.fleet import StartedWorker
 
 HEARTBEAT = 3  # seconds: short, so that silence is noticed within the run
 IN_FLIGHT = 50  # publishes
@@ -48,7 +48,7 @@ class Scene:
         make = lambda number: Event("load.numbered", payload={"n": first + number})  # noqa: E731
         self.load = Load(bus, self.rig.ledger, in_flight=IN_FLIGHT, rate=rate, make=make)
         self.clock = WallClock(folder) if installed_faketime() else None  #: of the first worker
-        self.workers: list[WorkerProcess] = []
+        self.workers: list[StartedWorker] = []
         self.in_flight = 0  #: deliveries, at all strikes together: what may be handled twice
         self._counting = asyncio.Lock()
         self._opened = ExitStack()
@@ -70,7 +70,7 @@ class Scene:
         await asyncio.gather(self._keeping, return_exceptions=True)
         await asyncio.to_thread(self._opened.close)
 
-    def some_worker(self) -> WorkerProcess:
+    def some_worker(self) -> StartedWorker:
         return random.choice(self.workers)
 
     def some_child(self) -> int | None:
@@ -92,7 +92,7 @@ class Scene:
             while not all(self._is_ready(worker) for worker in self.workers):  # noqa: ASYNC110  # processes
                 await asyncio.sleep(_LOOK)
 
-    def _is_ready(self, worker: WorkerProcess) -> bool:
+    def _is_ready(self, worker: StartedWorker) -> bool:
         return worker.process.poll() is None and (self.rig.ledger.folder / f"ready-{worker.pid}").exists()
 
     async def _keep_alive(self) -> None:
@@ -104,7 +104,7 @@ class Scene:
                     self.workers[place] = await self._start(place)
             await asyncio.sleep(_LOOK)
 
-    async def _start(self, place: int) -> WorkerProcess:
+    async def _start(self, place: int) -> StartedWorker:
         clocked = self.clock is not None and place == 0
         environment = self.clock.environment if self.clock is not None and clocked else {}
         return await self.rig.worker(

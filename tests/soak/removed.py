@@ -6,7 +6,8 @@ from typing import Any
 from qt_events.events import Event
 from qt_events.retry import RetryPolicy
 from tests.faults.rig import Rig, delayed, running
-from tests.integration.conftest import channel_to, depth, until, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until, until_told
 
 NAME = "leaving"  # subscription and type
 DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits: nobody else's retries do

@@ -6,12 +6,12 @@ import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.conftest import Make
 from tests.integration.publisher.numbered_events import keeping
+from tests.support.buses import MakeBus
 
 
 @pytest.fixture
-def bus(make_bus: Make, amqp_url: str) -> CeleryEventBus:
+def bus(make_bus: MakeBus, amqp_url: str) -> CeleryEventBus:
     """A bus on the shared broker whose one subscription keeps every event: nobody serves it."""
     return keeping(make_bus(amqp_url))
 

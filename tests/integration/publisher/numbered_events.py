@@ -8,7 +8,7 @@ from typing import Any
 from qt_events import Event
 from qt_events.codec import decode
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.integration.conftest import channel_to
+from tests.support.channels import channel_to
 
 KEPT = "qt.sub.kept"
 SHORT = 1.0  # publish_timeout where it is to run out

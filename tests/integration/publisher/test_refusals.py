@@ -10,11 +10,13 @@ from qt_events.errors import PublishRefusedError, UnroutableError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.orders import Publish
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.conftest import Make, channel_to, until
 from tests.integration.publisher.numbered_events import event, keeping, taken
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
+from tests.support.waiting import until
 
 
-async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(make_bus: Make, amqp_url: str) -> None:
+async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(make_bus: MakeBus, amqp_url: str) -> None:
     """Nobody has to be subscribed."""
     bus = make_bus(amqp_url)
     await bus.publish(event())
@@ -27,7 +29,7 @@ async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(make_bu
     assert bus.get_stats()["published"] == 3
 
 
-async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(make_bus: Make, amqp_url: str) -> None:
+async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(make_bus: MakeBus, amqp_url: str) -> None:
     """A return is matched with its publish, whatever is in flight beside it."""
     bus = keeping(make_bus(amqp_url), "even")
     publishes = (bus.publish(event(n, ("even", "odd")[n % 2]), mandatory=True) for n in range(200))
@@ -35,7 +37,7 @@ async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(ma
     assert [isinstance(result, UnroutableError) for result in results] == [n % 2 == 1 for n in range(200)]
 
 
-async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
+async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
     """A nack: the broker could not store it everywhere, however often it was tried; the others are another matter."""
     bus = keeping(make_bus(amqp_url, publish_timeout=1.0))
     await bus.publish(event(1))
@@ -74,7 +76,7 @@ def declare_full(url: str) -> None:
         channel.queue_bind("full", "qt.events", "full.#")
 
 
-async def test_a_forbidden_publish_fails_alone(make_bus: Make, node: PrivateBroker, node_url: str) -> None:
+async def test_a_forbidden_publish_fails_alone(make_bus: MakeBus, node: PrivateBroker, node_url: str) -> None:
     """The broker closes the channel over it; the others in flight go over the next one. Nor need one configure."""
     allowing = keeping(make_bus(node_url))
     await allowing.publish(event(-1))

@@ -18,7 +18,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import until, until_told
+from tests.support.waiting import until, until_told
 
 _APPS = Path(__file__).parents[2] / "integration" / "apps"
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
@@ -85,7 +85,7 @@ class Flower:
         return dict(task)
 
 
-class Desk:
+class FlowerFleet:
     """Workers of apps/flower_app.py, Flower on them, and what their handlers recorded."""
 
     def __init__(self, url: str, management_url: str, folder: Path) -> None:

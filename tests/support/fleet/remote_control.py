@@ -26,7 +26,7 @@ async def publish(client: CeleryEventBus, event_type: str, **payload: Any) -> Ev
     return event
 
 
-class Remote:
+class RemoteControl:
     """Celery's remote control of the one worker there is."""
 
     def __init__(self, client: CeleryEventBus) -> None:
