@@ -7,7 +7,7 @@ from qt_events.testing.ledger.entries import Reader
 from tests.faults.rig import Rig
 
 
-class Noted:
+class LedgerEntries:
     """What the ledger holds, read as it grows."""
 
     def __init__(self, rig: Rig) -> None:

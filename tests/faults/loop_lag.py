@@ -1,4 +1,4 @@
-"""Stalls: how long an event loop stood still, and how much of that was the machine's doing."""
+"""LoopLag: how long an event loop stood still, and how much of that was the machine's doing."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ _THREADS = Path("/proc/self/task")
 
 
 @dataclass(frozen=True, slots=True)
-class Stall:
+class Lag:
     """One gap between two ticks, in seconds."""
 
     gap: float
@@ -36,7 +36,7 @@ class Stall:
         return f"{figures}computed {self.computed * 1000:.0f})\n{self.doing}"
 
 
-class Stalls:
+class LoopLag:
     """Ticks on the loop that enters it, and measures each gap.
 
     Linux tells how long each thread was ready to run and had no processor (/proc/self/task/*/schedstat): that of the
@@ -45,7 +45,7 @@ class Stalls:
     """
 
     def __init__(self) -> None:
-        self.worst = Stall(0.0, 0.0, 0.0)  #: by what is our own
+        self.worst = Lag(0.0, 0.0, 0.0)  #: by what is our own
         self.longest = 0.0  #: gap, whoever's doing
         self._ticked, self._over = time.monotonic(), threading.Event()
         self._seen: dict[str, int] = {}
@@ -79,12 +79,12 @@ class Stalls:
             gap = time.monotonic() - before - TICK
             now, used = self._waits(), time.thread_time()
             if gap > LATE:
-                self._note(Stall(gap, self._delay(waits, now), used - computed, self._doing()))
+                self._note(Lag(gap, self._delay(waits, now), used - computed, self._doing()))
             waits, computed = now, used
 
-    def _note(self, stall: Stall) -> None:
-        self.longest = max(self.longest, stall.gap)
-        self.worst = max(self.worst, stall, key=lambda each: each.own)
+    def _note(self, lag: Lag) -> None:
+        self.longest = max(self.longest, lag.gap)
+        self.worst = max(self.worst, lag, key=lambda each: each.own)
 
     def _waits(self) -> dict[str, int]:
         """Nanoseconds that each thread has waited for a processor."""

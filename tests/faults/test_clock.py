@@ -13,7 +13,7 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind
-from tests.faults.ledger_entries import Noted
+from tests.faults.ledger_entries import LedgerEntries
 from tests.faults.rig import Rig
 from tests.faults.wall_clock import WallClock
 from tests.support.waiting import until
@@ -51,20 +51,20 @@ async def test_a_wall_clock_that_jumps_moves_nothing(rig: Rig, harmed: PrivateBr
     rig.may_die = {"retried": {"exhausted"}}  # a second attempt in another process than the first fails too
     worker = await rig.worker(program=WORKER, CLOCK_DELAY=DELAY, **clock.environment)
     publisher = await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT, **clock.environment)
-    noted = Noted(rig)
-    await until(lambda: len(noted.of(Kind.CONFIRMED)) > 50, what="events are published")
+    entries = LedgerEntries(rig)
+    await until(lambda: len(entries.of(Kind.CONFIRMED)) > 50, what="events are published")
     for jump in ("-1d", "+1d", "+0d", "+1d", "-1d"):
         rig.ledger.fault(f"clock {jump}")
-        before = len(noted.of(Kind.CONFIRMED))
+        before = len(entries.of(Kind.CONFIRMED))
         clock.jump(jump)
-        await until(lambda: len(noted.of(Kind.CONFIRMED)) > before + 60, what="publishing goes on")  # noqa: B023
+        await until(lambda: len(entries.of(Kind.CONFIRMED)) > before + 60, what="publishing goes on")  # noqa: B023
     rig.ledger.fault("blocked")
     blocked = monotonic() - 2 * DELAY
     await asyncio.to_thread(harmed.block)
     clock.jump("+1d")  # while publishes wait
-    await until(lambda: noted.of(Kind.FAILED), what="publishes fail")
+    await until(lambda: entries.of(Kind.FAILED), what="publishes fail")
     clock.jump("-1d")
-    await until(lambda: len(noted.of(Kind.FAILED)) > 20, what="more publishes fail")  # those that waited meanwhile
+    await until(lambda: len(entries.of(Kind.FAILED)) > 20, what="more publishes fail")  # those that waited meanwhile
     await asyncio.to_thread(harmed.unblock)
     (rig.ledger.folder / "stop").touch()
     assert await publisher.ended() == 0, publisher.output
@@ -76,7 +76,7 @@ async def test_a_wall_clock_that_jumps_moves_nothing(rig: Rig, harmed: PrivateBr
 
     attempts = Attempts(rig)
     assert attempts.wall_clock_moved() > 1.9 * DAY
-    delays, failures = attempts.delays(until=blocked), noted.times_to_failure()
+    delays, failures = attempts.delays(until=blocked), entries.times_to_failure()
     assert min(delays) >= DELAY
     assert max(delays) < 2 * DELAY + SLACK
     assert min(failures) >= TIMEOUT

@@ -1,32 +1,32 @@
-"""What measures stalls: what blocks is our own, what the machine does is not."""
+"""What measures lag: what blocks is our own, what the machine does is not."""
 
 import asyncio
 import hashlib
 import threading
 import time
 
-from tests.faults.loop_lag import Stalls
+from tests.faults.loop_lag import LoopLag
 
 
 async def test_a_blocking_call_is_our_own_stall() -> None:
     """All of it, with the line it was in."""
-    async with Stalls() as stalls:
+    async with LoopLag() as lag:
         await asyncio.sleep(0.05)
         time.sleep(1.0)  # noqa: ASYNC251  # the point
         await asyncio.sleep(0.05)
-    assert stalls.worst.own > 0.5  # at such a time a busy machine takes its part
-    assert "time.sleep(1.0)" in stalls.worst.doing
+    assert lag.worst.own > 0.5  # at such a time a busy machine takes its part
+    assert "time.sleep(1.0)" in lag.worst.doing
 
 
 async def test_computing_is_our_own_stall() -> None:
     """As long as it takes on a processor of its own."""
-    async with Stalls() as stalls:
+    async with LoopLag() as lag:
         await asyncio.sleep(0.05)
         began = time.thread_time()
         while time.thread_time() < began + 0.2:
             pass
         await asyncio.sleep(0.05)
-    assert stalls.worst.own > 0.15
+    assert lag.worst.own > 0.15
 
 
 async def test_a_busy_machine_is_not() -> None:
@@ -42,10 +42,10 @@ async def test_a_busy_machine_is_not() -> None:
     for thread in threads:
         thread.start()
     try:
-        async with Stalls() as stalls:
+        async with LoopLag() as lag:
             await asyncio.sleep(1.0)
     finally:
         over.set()
         for thread in threads:
             thread.join()
-    assert stalls.worst.own < 0.05, str(stalls.worst)
+    assert lag.worst.own < 0.05, str(lag.worst)

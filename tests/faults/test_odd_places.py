@@ -10,7 +10,7 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind
-from tests.faults.ledger_entries import Noted
+from tests.faults.ledger_entries import LedgerEntries
 from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig
 from tests.support.fleet.fleet import StartedWorker
 from tests.support.waiting import until
@@ -31,17 +31,17 @@ def hears() -> Mapping[str, str]:
 async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: Rig, harmed: PrivateBroker) -> None:
     """While connections are closed and the broker is killed; on the asyncio pool and on prefork, on the same queues."""
     await asyncio.gather(rig.worker(program=WORKER), rig.worker(*PREFORK, program=WORKER))
-    noted = Noted(rig)
+    entries = LedgerEntries(rig)
     publishers = [await publisher(rig) for _ in range(2)]
-    await more(noted, 200)
+    await more(entries, 200)
     rig.ledger.fault("connections closed")
     await asyncio.to_thread(harmed.management.close_connections)
-    await more(noted, 100)
+    await more(entries, 100)
     rig.ledger.fault("broker killed")
     await asyncio.to_thread(harmed.settle)
     await asyncio.to_thread(harmed.kill)
     await asyncio.to_thread(harmed.restart)
-    await more(noted, 100)
+    await more(entries, 100)
     rig.ledger.fault("exit, connections closed")
     began = monotonic()
     (rig.ledger.folder / "stop").touch()
@@ -73,11 +73,11 @@ async def publisher(rig: Rig) -> StartedWorker:
     return await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT)
 
 
-async def more(noted: Noted, number: int) -> None:
+async def more(entries: LedgerEntries, number: int) -> None:
     """So many more of what followed have been handled."""
 
     def handled() -> int:
-        return sum(entry.about == "tail" for entry in noted.of(Kind.HANDLED))
+        return sum(entry.about == "tail" for entry in entries.of(Kind.HANDLED))
 
     enough = handled() + number
     await until(lambda: handled() >= enough, 90, f"{number} more are handled")

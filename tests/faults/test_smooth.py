@@ -16,7 +16,7 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Load
 from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy
-from tests.faults.loop_lag import Stalls
+from tests.faults.loop_lag import LoopLag
 from tests.faults.rig import PREFETCH, Rig
 from tests.support.waiting import until
 
@@ -127,13 +127,13 @@ async def test_a_bad_network_never_stalls_the_callers_loop(rig: Rig, program: Pr
         await program.goes_on(load)
         for fault in FAULTS:
             rig.ledger.fault(fault.__name__)
-            async with Stalls() as stalls:
+            async with LoopLag() as lag:
                 await fault(program)
                 program.proxy.heal()
                 await program.goes_on(load)
-            rig.figures[fault.__name__] = stalls.summary
-            if stalls.worst.own > SMOOTH:
-                worst[fault.__name__] = str(stalls.worst)
+            rig.figures[fault.__name__] = lag.summary
+            if lag.worst.own > SMOOTH:
+                worst[fault.__name__] = str(lag.worst)
         await load.stop()
         account = await rig.account()
     assert not worst, "\n".join(f"{name}: {stall}" for name, stall in worst.items())
@@ -146,15 +146,15 @@ async def test_a_killed_broker_never_stalls_the_callers_loop(rig: Rig, program: 
     async with program.running(), Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load:
         await program.goes_on(load)
         await asyncio.to_thread(harmed.settle)
-        async with Stalls() as stalls:
+        async with LoopLag() as lag:
             rig.ledger.fault("broker killed")
             await asyncio.to_thread(harmed.kill)
             await asyncio.to_thread(harmed.restart)
             await program.goes_on(load)
         await load.stop()
         account = await rig.account()
-    rig.figures["broker killed"] = stalls.summary
-    assert stalls.worst.own < SMOOTH, str(stalls.worst)
+    rig.figures["broker killed"] = lag.summary
+    assert lag.worst.own < SMOOTH, str(lag.worst)
     account.verify(duplicates=2 * (PREFETCH + IN_FLIGHT))
     assert not load.failed
 
@@ -171,11 +171,11 @@ async def test_thousands_of_publishes_that_fail_together_never_stall_the_callers
         except BrokerUnreachableError as error:
             errors[type(error)] += 1
 
-    async with Stalls() as stalls, asyncio.TaskGroup() as group:
+    async with LoopLag() as lag, asyncio.TaskGroup() as group:
         for number in range(3000):
             group.create_task(publish(number))
             if number % 20 == 0:
                 await asyncio.sleep(0.001)  # making them is the caller's own work
     bus.close()
     assert errors == {BrokerUnreachableError: 3000}
-    assert stalls.worst.own < SMOOTH, str(stalls.worst)
+    assert lag.worst.own < SMOOTH, str(lag.worst)

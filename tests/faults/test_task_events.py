@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind, Load
-from tests.faults.ledger_entries import Noted
+from tests.faults.ledger_entries import LedgerEntries
 from tests.faults.memory import Memory
 from tests.faults.rig import Rig
 from tests.faults.test_alarms import alarmed
@@ -36,12 +36,12 @@ async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(rig: Rig, ha
         await load.reaches(WAITING)
     await until_told(lambda: not rig.ledger.open(QUICK), 120, "the quick subscription has had all")
     rig.ledger.fault("memory alarm")
-    memory, noted = Memory(worker.pid), Noted(rig)
+    memory, entries = Memory(worker.pid), LedgerEntries(rig)
     async with alarmed(harmed, "memory"):
         began = monotonic()
         (rig.ledger.folder / "hurry").touch()
         await until_told(lambda: not rig.ledger.open(SLOW), PATIENCE, "what waited is handled during the alarm")
-        handled = sorted(each.at for each in noted.of(Kind.HANDLED) if each.at > began)
+        handled = sorted(each.at for each in entries.of(Kind.HANDLED) if each.at > began)
         grown, told = memory.grown(), monotonic()
         await rig.end(worker)
         rig.figures["ended after"] = f"{monotonic() - told:.1f} s"

@@ -105,34 +105,36 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[FlowerFleet]:
+def flower_fleet(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[FlowerFleet]:
     """Nobody at work yet; all of its processes are killed at the end."""
     opened = FlowerFleet(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
 
 
-async def busy_day(desk: FlowerFleet, flower: Flower) -> dict[str, Event[Any]]:
+async def busy_day(flower_fleet: FlowerFleet, flower: Flower) -> dict[str, Event[Any]]:
     """Something of everything; returns when Flower shows its end."""
     for _ in range(3):
-        ordered = await desk.publish("order.requested")
+        ordered = await flower_fleet.publish("order.requested")
     events = {
         "executor": ordered,
-        "model_loader": await desk.publish("model.wanted", model="m7"),
-        "discord_notifier": await desk.publish("alert.raised"),
+        "model_loader": await flower_fleet.publish("model.wanted", model="m7"),
+        "discord_notifier": await flower_fleet.publish("alert.raised"),
     }
     for name, event in events.items():
         await flower.until_task(event, name, "SUCCESS", "FAILURE")
     return events
 
 
-async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(desk: FlowerFleet, browser: Browser) -> None:
+async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(
+    flower_fleet: FlowerFleet, browser: Browser
+) -> None:
     """Tasks by the subscription's name, their pages, the workers, the queues: as pages show them."""
     for name in ("trader-1@desk", "trader-2@desk"):
-        await desk.start("-n", name)
-    flower = await desk.watch()
-    events = await busy_day(desk, flower)
-    await asyncio.to_thread(look_around, browser, flower, events, desk.nodes)
+        await flower_fleet.start("-n", name)
+    flower = await flower_fleet.watch()
+    events = await busy_day(flower_fleet, flower)
+    await asyncio.to_thread(look_around, browser, flower, events, flower_fleet.nodes)
 
 
 def look_around(browser: Browser, flower: Flower, events: dict[str, Event[Any]], nodes: list[str]) -> None:

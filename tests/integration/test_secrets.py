@@ -233,7 +233,7 @@ def test_a_url_that_is_refused_is_not_told(url: str) -> None:
 
 
 @pytest.fixture
-def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[FlowerFleet]:
+def flower_fleet(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[FlowerFleet]:
     """Nobody at work yet, on a vhost in which the planted user may do everything."""
     api = ManagementApi(broker.management_url, vhost)
     api.create_user(USER, PASSWORD)
@@ -259,24 +259,24 @@ def database(postgres: PrivatePostgres) -> str:
 
 @pytest.mark.timeout(300)
 async def test_no_command_at_work_tells_a_secret(
-    desk: FlowerFleet, broker: Broker, database: str, tmp_path: Path
+    flower_fleet: FlowerFleet, broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """A worker on the asyncio pool at DEBUG trades a day; all that ends by itself is called, with logins that work."""
     broker.rabbitmqctl("set_user_tags", USER, "administrator")
-    secrets = {**secrets_at(desk.url, broker.management_url), "QT_DATABASE_URL": database}
+    secrets = {**secrets_at(flower_fleet.url, broker.management_url), "QT_DATABASE_URL": database}
     serving = [QT_EVENTS, "worker", "--loglevel=DEBUG", "-E"]
-    worker = desk.spawn("serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG")
-    await until(lambda: " ready." in desk.output("serving"), timeout=90, what="the worker is ready")
+    worker = flower_fleet.spawn("serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG")
+    await until(lambda: " ready." in flower_fleet.output("serving"), timeout=90, what="the worker is ready")
     chosen = [each for each in calls() if (each[0] == "celery" and "worker" not in each) or named(each) in ENDING]
     chosen.sort(key=lambda call: ("declare" not in call, "feed" not in call))  # so that the others have what to look at
     told = await asyncio.to_thread(silent_of, chosen, tmp_path, secrets)
     shown = arguments_of(worker.pid)
     worker.terminate()
     await until(lambda: worker.poll() is not None, what="the worker's end")
-    assert leaks(shown + desk.output("serving")) == []
+    assert leaks(shown + flower_fleet.output("serving")) == []
     said = {named(call): text for call, text in zip(chosen, told, strict=True)}
     assert said.keys() >= ENDING
-    assert "DEBUG" in desk.output("serving")
+    assert "DEBUG" in flower_fleet.output("serving")
     assert "declared: exchanges" in said["topology declare"]
     assert "opp_rank.on_market_closed" in said["topology show"]
     assert "0 dead letters" in said["dead-letters list"]
@@ -309,23 +309,23 @@ def arguments_of(pid: int) -> str:
     return "\n".join(Path(f"/proc/{each}/cmdline").read_text() for each in (str(pid), *children))
 
 
-async def test_workers_and_flower_at_work_tell_no_secret(desk: FlowerFleet) -> None:
+async def test_workers_and_flower_at_work_tell_no_secret(flower_fleet: FlowerFleet) -> None:
     """Prefork at DEBUG in JSON with a failing handler; what remote control and Flower's pages say; the process list."""
-    worker = await desk.start("-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json")
+    worker = await flower_fleet.start("-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json")
     (port,) = free_ports(1)
-    watching = {"FLOWER_BASIC_AUTH": "me:mine", "FLOWER_BROKER_API": desk.api}
-    process = desk.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", f"--port={port}"], **watching)
-    flower = Flower(process, desk.path("flower"), port)
-    with desk.client() as client:
+    watching = {"FLOWER_BASIC_AUTH": "me:mine", "FLOWER_BROKER_API": flower_fleet.api}
+    process = flower_fleet.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", f"--port={port}"], **watching)
+    flower = Flower(process, flower_fleet.path("flower"), port)
+    with flower_fleet.client() as client:
         inspector = client.app.control.inspect(timeout=10, limit=1)
         answers = [await asyncio.to_thread(getattr(inspector, name)) for name in ("conf", "stats", "report")]
     await until_told(flower.answers, what="Flower answers")
-    await until_told(lambda: flower.sees(desk.nodes), what="Flower sees the worker")
-    failed = await desk.publish("model.wanted", model="m7")
+    await until_told(lambda: flower.sees(flower_fleet.nodes), what="Flower sees the worker")
+    failed = await flower_fleet.publish("model.wanted", model="m7")
     await flower.until_task(failed, "model_loader", "FAILURE")
-    (node,) = desk.nodes
+    (node,) = flower_fleet.nodes
     pages = ("/", "/broker", "/tasks", f"/worker/{node}", "/api/workers?refresh=1", "/api/queues/length", "/metrics")
-    told = [str(answers), arguments_of(worker.pid), arguments_of(flower.process.pid), desk.output("worker-1")]
+    told = [str(answers), arguments_of(worker.pid), arguments_of(flower.process.pid), flower_fleet.output("worker-1")]
     told += [await asyncio.to_thread(flower.page, each) for each in pages]
     told.append(flower.output)
     assert USER in str(answers)

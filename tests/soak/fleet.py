@@ -1,4 +1,4 @@
-"""The scene of the soak: a broker behind a bad network, a fleet that is kept alive, a load, and their ledger."""
+"""The fleet of the soak: a broker behind a bad network, a fleet that is kept alive, a load, and their ledger."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ _LOOK = 0.1  # seconds between two looks at whether all live
 _PATIENCE = 120.0  # seconds for a fleet to be ready
 
 
-class Scene:
+class SoakFleet:
     """What faults strike, one at a time: each leaves all as it was."""
 
     def __init__(self, broker: PrivateBroker | PrivateCluster, folder: Path, rate: float, first: int) -> None:

@@ -91,7 +91,7 @@ class FlowerFleet:
     def __init__(self, url: str, management_url: str, folder: Path) -> None:
         self.url, self.api = url, f"{management_url}/api/"
         self.recorder = Recorder(folder / "records.jsonl")
-        self._keeper, self._number = Keeper("qt-events-desk-"), count(1)
+        self._keeper, self._number = Keeper("qt-events-flower-"), count(1)
 
     async def start(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         """One more worker; returns when it consumes."""
@@ -137,7 +137,7 @@ class FlowerFleet:
 
     @contextmanager
     def client(self) -> Iterator[CeleryEventBus]:
-        """A bus of this moment's event loop, for tests share a desk and have a loop each."""
+        """A bus of this moment's event loop, for tests share a fleet and have a loop each."""
         bus = CeleryEventBus(self.url)
         try:
             yield bus
