@@ -10,7 +10,7 @@ from qt_events.events import Event
 from qt_events.observer import Attempt
 from qt_events.routing import matches
 from qt_events.subscription import EventHandler, Subscription, pattern_of
-from qt_events.testing.journal import Delivery, Journal
+from qt_events.testing.journal import DeliveryKey, Journal
 from qt_events.testing.story import counted, indented, named, outcome, told
 
 E = TypeVar("E", bound=Event[Any])
@@ -28,8 +28,8 @@ class Assertions:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._known: dict[str, Subscription] = {}
-        self._expected_retries: set[Delivery] = set()
-        self._expected_dead: set[Delivery] = set()
+        self._expected_retries: set[DeliveryKey] = set()
+        self._expected_dead: set[DeliveryKey] = set()
 
     # Published
 
@@ -206,7 +206,7 @@ def _title(what: str | type[Event[Any]]) -> str:
     return what.__name__ if isinstance(what, type) else repr(what)
 
 
-def _delivery(attempt: Attempt) -> Delivery:
+def _delivery(attempt: Attempt) -> DeliveryKey:
     return attempt.event_id, attempt.subscription
 
 

@@ -10,7 +10,7 @@ from qt_events.events import Event
 from qt_events.observer import Attempt
 from qt_events.subscription import Subscription
 
-Delivery = tuple[str, str]  # event id, subscription
+DeliveryKey = tuple[str, str]  # event id, subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Journal:
         self.publications: list[Publication] = []
         self.attempts: list[Attempt] = []
         self.on_change: Callable[[], None] | None = None  #: called after each entry, on whichever thread wrote it
-        self._last: dict[Delivery, Attempt] = {}
-        self._open: dict[Delivery, Attempt | None] = {}  # without a final outcome: the last failed attempt, if any
+        self._last: dict[DeliveryKey, Attempt] = {}
+        self._open: dict[DeliveryKey, Attempt | None] = {}  # without a final outcome: the last failed attempt, if any
         self._waiting = 0  # of those, how many have failed
         self._lock = threading.Lock()
 
@@ -69,7 +69,7 @@ class Journal:
         return 0 < self._waiting <= timers and not self.moving
 
     @property
-    def open(self) -> dict[Delivery, Attempt | None]:
+    def open(self) -> dict[DeliveryKey, Attempt | None]:
         """Deliveries without a final outcome, each with its last failed attempt, if there was one."""
         with self._lock:
             return dict(self._open)

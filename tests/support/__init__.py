@@ -1,5 +1,9 @@
 """Support of this project's own tests and of its developers' commands; nothing of it is installed.
 
+waiting.py      until(): waiting for what another process does
+channels.py     channels of py-amqp, past the library
+buses.py        MakeBus: buses that are closed with their test
+fleet/          worker processes, remote control, Flower
 contract/       the contract suite's backends of this project
 postgres.py     PrivatePostgres: a PostgreSQL server of one's own
 chromium.py     a headless Chromium of one's own

@@ -1,11 +1,13 @@
 """The contract suite: what every EventBus does, as scenarios that any backend's tests can run.
 
-feature.py      Feature: what a backend can do, and what a scenario needs
-recorder.py     Recorder: what handlers did, told across processes
-scenario.py     Scenario, Options: one rule; its subscriptions and its check
-stage.py        Stage: one scenario on one backend, as its check sees it
-backend.py      Backend, Member: how a bus is opened and who delivers; MemoryBackend
-scenarios/      the rules, a module a subject
+feature.py       Feature: what a backend can do, and what a scenario needs
+recorder.py      Recorder: what handlers did, told across processes
+member.py        Member: someone who delivers events; HostedMember: a bus in the test's own loop
+scenario.py      Scenario, Options: one rule; its subscriptions and its check
+scenario_run.py  ScenarioRun: one scenario on one backend, as its check sees it
+backend.py       Backend: how a bus is opened and who delivers; MemoryBackend
+runner.py        run(): one scenario on one backend
+scenarios/       the rules, a module a subject
 
 A backend of your own::
 
@@ -19,12 +21,17 @@ A backend of your own::
         await contract.run(scenario, MyBackend(), tmp_path)
 """
 
-from qt_events.testing.contract.backend import Backend, HostedMember, Member, MemoryBackend
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from qt_events.testing.contract.backend import Backend, MemoryBackend
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.member import HostedMember, Member
 from qt_events.testing.contract.recorder import Call, Recorder
+from qt_events.testing.contract.runner import run
 from qt_events.testing.contract.scenario import Options, Scenario
+from qt_events.testing.contract.scenario_run import ScenarioRun
 from qt_events.testing.contract.scenarios import scenarios
-from qt_events.testing.contract.stage import Stage, run
 
 __all__ = [
     "Backend",
@@ -36,7 +43,17 @@ __all__ = [
     "Options",
     "Recorder",
     "Scenario",
-    "Stage",
+    "ScenarioRun",
     "run",
     "scenarios",
 ]
+
+if not TYPE_CHECKING:  # a type checker would believe that every name exists
+
+    def __getattr__(name: str) -> Any:
+        """Return ScenarioRun for its old name, with a DeprecationWarning."""
+        if name == "Stage":
+            message = "qt_events.testing.contract.Stage is deprecated: it is called ScenarioRun now"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return ScenarioRun
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

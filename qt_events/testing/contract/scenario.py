@@ -2,13 +2,11 @@
 
 import importlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from qt_events.bus import EventBus
 from qt_events.testing.contract.feature import Feature
-
-if TYPE_CHECKING:
-    from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class Scenario:
     def subscribe(self, bus: EventBus) -> None:
         """Make the subscriptions, in whichever process delivers."""
 
-    async def check(self, stage: "Stage") -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """Publish, wait for what handlers recorded, compare."""
         raise NotImplementedError
 

@@ -15,7 +15,7 @@ from qt_events.errors import InvalidOptionError, QtEventsError
 from qt_events.events import Event
 from qt_events.testing.ledger.account import Account
 from qt_events.testing.ledger.entries import Entry, Kind, Reader, Writer
-from qt_events.testing.ledger.tally import Tally
+from qt_events.testing.ledger.totals import Totals
 
 FOLDER = "QT_EVENTS_LEDGER"  #: environment variable: the folder of this process's ledger
 
@@ -30,7 +30,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._writer, self._reader, self._tally = Writer(folder), Reader(folder), Tally()
+        self._writer, self._reader, self._totals = Writer(folder), Reader(folder), Totals()
 
     @classmethod
     def current(cls) -> Self:
@@ -126,6 +126,6 @@ class Ledger:
         """What it adds up to."""
         return self._read().account(subscriptions)
 
-    def _read(self) -> Tally:
-        self._tally.add(self._reader.read())
-        return self._tally
+    def _read(self) -> Totals:
+        self._totals.add(self._reader.read())
+        return self._totals

@@ -14,21 +14,21 @@ from qt_events.errors import InvalidOptionError, PublishTimeoutError
 from qt_events.events import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.retry import RetryPolicy
-from qt_events.testing.ledger import FOLDER, Account, Entry, Kind, Ledger, Line, Load, Tally
+from qt_events.testing.ledger import FOLDER, Account, Entry, Kind, Ledger, Line, Load, Totals
 
 BOTH = {"one": "order.#", "two": "order.placed"}
 
 
-def tally(*entries: tuple[Any, ...]) -> Tally:
+def totals(*entries: tuple[Any, ...]) -> Totals:
     """Entries, at 1 s, 2 s, ..."""
-    added = Tally()
+    added = Totals()
     for at, (kind, event, about, *why) in enumerate(entries, 1):
         added.add([Entry(Kind(kind), event, about, float(at), "".join(why))])
     return added
 
 
 def account(*entries: tuple[Any, ...], subscriptions: dict[str, str] | None = None) -> Account:
-    return tally(*entries).account({"one": "#"} if subscriptions is None else subscriptions)
+    return totals(*entries).account({"one": "#"} if subscriptions is None else subscriptions)
 
 
 ATTEMPTED, CONFIRMED = ("attempted", "1", "order.placed"), ("confirmed", "1", "")
@@ -66,8 +66,8 @@ def test_a_delivery_is_owed_to_each_subscription_that_hears_the_event() -> None:
 
 def test_what_is_owed_is_known_while_it_runs() -> None:
     """Confirmed, and without an outcome so far."""
-    assert [tally(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [0, 2]
-    assert tally(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
+    assert [totals(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [0, 2]
+    assert totals(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_what_is_owed_is_known_while_it_runs() -> None:
 )
 def test_what_a_fault_may_double_is_known_as_it_strikes(entries: tuple[Any, ...], since: float, expected: int) -> None:
     """Whatever is on its way, to the broker, to a handler, or back."""
-    assert tally(*entries).in_flight(BOTH, since) == expected
+    assert totals(*entries).in_flight(BOTH, since) == expected
 
 
 def test_a_fault_doubles_no_more_of_what_is_owed_than_workers_hold() -> None:
     """The rest waits on the broker."""
     owed = [("attempted", "1", "order.placed"), ("confirmed", "1", ""), ("attempted", "2", "order.placed")]
-    assert [tally(*owed).in_flight(BOTH, 9, held) for held in (0, 1, 5)] == [2, 3, 4]
+    assert [totals(*owed).in_flight(BOTH, 9, held) for held in (0, 1, 5)] == [2, 3, 4]
 
 
 def test_figures_go_to_the_fault_that_struck_last() -> None:

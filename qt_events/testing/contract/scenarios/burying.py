@@ -15,7 +15,7 @@ from qt_events.events import Event
 from qt_events.retry import RetryPolicy
 from qt_events.testing.contract.recorder import is_open, record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 ONCE = RetryPolicy(max_attempts=1)
@@ -38,11 +38,11 @@ class Details(Scenario):
         """See Scenario."""
         bus.subscribe("details.happened", fail_with_details, name="details.failing", retry=TWICE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         began = datetime.now(UTC) - timedelta(seconds=1)  # some backends count whole seconds
-        event = await stage.publish("details.happened", account="Ä7")
-        [letter] = await stage.dead("details.failing")
+        event = await run.publish("details.happened", account="Ä7")
+        [letter] = await run.dead("details.failing")
         assert (letter.subscription, letter.event_id, letter.event_type) == (
             "details.failing",
             event.id,
@@ -57,7 +57,7 @@ class Details(Scenario):
         body = json.loads(letter.body)
         assert (body["id"], body["data"], body["specversion"]) == (event.id, {"account": "Ä7"}, "1.0")
         assert letter.properties["message_id"] == event.id
-        assert await stage.bus.dead_letters.show(letter.id) == letter
+        assert await run.bus.dead_letters.show(letter.id) == letter
 
 
 async def fail_until_mended(event: Event[Any]) -> None:
@@ -79,33 +79,33 @@ class SendingBack(Scenario):
         bus.subscribe("sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE)
         bus.subscribe("sent_back.happened", hear_beside, name="sent_back.beside")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        event = await stage.publish("sent_back.happened", n=1)
-        [letter] = await stage.dead("sent_back.failing")
-        await stage.bus.dead_letters.retry(letter.id)
-        [again] = await self._another(stage, letter.id)
+        event = await run.publish("sent_back.happened", n=1)
+        [letter] = await run.dead("sent_back.failing")
+        await run.bus.dead_letters.retry(letter.id)
+        [again] = await self._another(run, letter.id)
         assert (again.event_id, again.attempts, again.reason) == (event.id, 2, "exhausted")
-        assert len(stage.calls("sent_back.failing", event)) == 4  # two attempts, and two again
+        assert len(run.calls("sent_back.failing", event)) == 4  # two attempts, and two again
 
-        stage.open("sent_back.mended")
-        await stage.bus.dead_letters.retry(again.id)
-        await stage.called("sent_back.failing", 5, event)
-        assert await stage.bus.dead_letters.list("sent_back.failing") == []
-        last = await stage.publish("sent_back.happened", n=2)
-        await stage.called("sent_back.failing", event=last)
-        calls = await stage.called("sent_back.beside", 2)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn([event.id, last.id])
+        run.open("sent_back.mended")
+        await run.bus.dead_letters.retry(again.id)
+        await run.called("sent_back.failing", 5, event)
+        assert await run.bus.dead_letters.list("sent_back.failing") == []
+        last = await run.publish("sent_back.happened", n=2)
+        await run.called("sent_back.failing", event=last)
+        calls = await run.called("sent_back.beside", 2)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn([event.id, last.id])
 
-    async def _another(self, stage: Stage, known: str) -> list[Any]:
+    async def _another(self, run: ScenarioRun, known: str) -> list[Any]:
         found: list[Any] = []
 
         async def there() -> bool:
-            letters = await stage.bus.dead_letters.list("sent_back.failing")
+            letters = await run.bus.dead_letters.list("sent_back.failing")
             found[:] = [letter for letter in letters if letter.id != known]
             return bool(found)
 
-        await stage.until(there, "second dead letter")
+        await run.until(there, "second dead letter")
         return found
 
 
@@ -121,13 +121,13 @@ class LookingAndDiscarding(Scenario):
         """See Scenario."""
         bus.subscribe("looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         for n in range(3):
-            await stage.publish("looked_at.happened", n=n)
-        letters = await stage.dead("looked_at.failing", 3)
-        box = stage.bus.dead_letters
-        assert stage.in_turn(letter.message for letter in letters) == ["0", "1", "2"]
+            await run.publish("looked_at.happened", n=n)
+        letters = await run.dead("looked_at.failing", 3)
+        box = run.bus.dead_letters
+        assert run.in_turn(letter.message for letter in letters) == ["0", "1", "2"]
         assert await box.list("looked_at.failing") == letters
         assert await box.list("looked_at.failing", limit=2) == letters[:2]
         await box.discard(letters[1].id)
@@ -151,15 +151,15 @@ class SendingAllBack(Scenario):
         """See Scenario."""
         bus.subscribe("all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        ids = [(await stage.publish("all_back.happened", n=n)).id for n in range(3)]
-        await stage.dead("all_back.failing", 3)
-        stage.open("all_back.mended")
-        assert await stage.bus.dead_letters.retry_all("all_back.failing") == 3
-        calls = await stage.called("all_back.failing", 6)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(ids + ids)
-        assert await stage.bus.dead_letters.list("all_back.failing") == []
+        ids = [(await run.publish("all_back.happened", n=n)).id for n in range(3)]
+        await run.dead("all_back.failing", 3)
+        run.open("all_back.mended")
+        assert await run.bus.dead_letters.retry_all("all_back.failing") == 3
+        calls = await run.called("all_back.failing", 6)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn(ids + ids)
+        assert await run.bus.dead_letters.list("all_back.failing") == []
 
 
 async def fail_until_several_mended(event: Event[Any]) -> None:
@@ -176,12 +176,12 @@ class SeveralAtOnce(Scenario):
         """See Scenario."""
         bus.subscribe("letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         for n in range(6):
-            await stage.publish("letters.several", n=n)
-        first, second, third, fourth, *others = letters = await stage.dead("letters.failing", 6)
-        box = stage.bus.dead_letters
+            await run.publish("letters.several", n=n)
+        first, second, third, fourth, *others = letters = await run.dead("letters.failing", 6)
+        box = run.bus.dead_letters
         for many in (box.retry_many, box.discard_many):
             with pytest.raises(UnknownDeadLetterError, match="'nonesuch'"):
                 await many([first.id, "nonesuch"])
@@ -190,14 +190,14 @@ class SeveralAtOnce(Scenario):
         assert await box.discard_all("letters.failing", dry_run=True) == 6
         assert await box.list("letters.failing") == letters
 
-        stage.open("letters.mended")
+        run.open("letters.mended")
         told: list[Progress] = []
         began = time.monotonic()
         assert await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append) == 3
         assert time.monotonic() - began >= 2 / 10
         assert told[-1] == Progress(total=3, done=3)
         again = {first.event_id, second.event_id, third.event_id}
-        calls = await stage.called("letters.failing", 6 + 3)
+        calls = await run.called("letters.failing", 6 + 3)
         assert {call.event_id for call in calls[6:]} == again
         assert await box.discard_many([fourth.id], subscription="letters.failing") == 1
         assert await box.list("letters.failing") == others
@@ -221,12 +221,12 @@ class Groups(Scenario):
         """See Scenario."""
         bus.subscribe("grouped.happened", fail_by_account, name="grouped.failing", retry=ONCE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         for account in ("A1", "lost", "A2", "A3"):
-            await stage.publish("grouped.happened", account=account)
-        letters = await stage.dead("grouped.failing", 4)
-        box = stage.bus.dead_letters
+            await run.publish("grouped.happened", account=account)
+        letters = await run.dead("grouped.failing", 4)
+        box = run.bus.dead_letters
         groups = await box.groups("grouped.failing")
         assert [(group.exception_type, group.count) for group in groups] == [
             (f"{__name__}.LedgerError", 3),

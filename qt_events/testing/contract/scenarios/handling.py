@@ -13,7 +13,7 @@ from qt_events.retry import RetryPolicy
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Recorder, passed, passed_in_thread, record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 ONCE = RetryPolicy(max_attempts=1)
 
@@ -38,11 +38,11 @@ class SeveralHandlers(Scenario):
         for handler in (first_of_three, second_of_three, third_of_three):
             bus.subscribe("several.happened", handler)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        ids = [(await stage.publish("several.happened", n=n)).id for n in range(5)]
+        ids = [(await run.publish("several.happened", n=n)).id for n in range(5)]
         for name in ("several.first", "several.second", "several.third"):
-            assert stage.in_turn(call.event_id for call in await stage.called(name, 5)) == stage.in_turn(ids)
+            assert run.in_turn(call.event_id for call in await run.called(name, 5)) == run.in_turn(ids)
 
 
 async def fail_always(event: Event[Any]) -> None:
@@ -63,17 +63,17 @@ class Isolation(Scenario):
         bus.subscribe("isolated.happened", fail_always, name="isolated.failing", retry=ONCE)
         bus.subscribe("isolated.happened", go_on, name="isolated.steady")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        ids = [(await stage.publish("isolated.happened", n=n)).id for n in range(3)]
-        calls = await stage.called("isolated.steady", 3)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(ids)
-        await stage.dead("isolated.failing", 3)
-        assert stage.in_turn(call.event_id for call in stage.calls("isolated.failing")) == stage.in_turn(ids)
-        assert len(stage.calls("isolated.steady")) == 3
+        ids = [(await run.publish("isolated.happened", n=n)).id for n in range(3)]
+        calls = await run.called("isolated.steady", 3)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn(ids)
+        await run.dead("isolated.failing", 3)
+        assert run.in_turn(call.event_id for call in run.calls("isolated.failing")) == run.in_turn(ids)
+        assert len(run.calls("isolated.steady")) == 3
 
 
-class Desk:
+class Methods:
     """Has methods for handlers."""
 
     async def on_event(self, event: Event[Any]) -> None:
@@ -106,19 +106,19 @@ class KindsOfHandlers(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         """See Scenario."""
-        desk = Desk()
-        bus.subscribe("kinds.happened", desk.on_event)
-        bus.subscribe("kinds.happened", desk.on_event_sync)
+        methods = Methods()
+        bus.subscribe("kinds.happened", methods.on_event)
+        bus.subscribe("kinds.happened", methods.on_event_sync)
         bus.subscribe("kinds.happened", Callable())
         bus.subscribe("kinds.happened", functools.partial(with_name, "kinds.partial"))
         bus.subscribe("kinds.happened", returning_a_coroutine)
         bus.subscribe("kinds.happened", lambda event: record("kinds.lambda", event), name="kinds.lambda")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        event = await stage.publish("kinds.happened")
+        event = await run.publish("kinds.happened")
         for name in KINDS:
-            assert len(await stage.called(name, event=event)) == 1
+            assert len(await run.called(name, event=event)) == 1
 
 
 def block_in_thread(event: Event[Any]) -> None:
@@ -140,12 +140,12 @@ class SyncBesideAsync(Scenario):
         bus.subscribe("threads.happened", block_in_thread, name="threads.sync")
         bus.subscribe("threads.happened", run_beside, name="threads.async")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("threads.happened")
-        [asynchronous] = await stage.called("threads.async")
-        stage.open("threads.async_ran")
-        [synchronous] = await stage.called("threads.sync")
+        await run.publish("threads.happened")
+        [asynchronous] = await run.called("threads.async")
+        run.open("threads.async_ran")
+        [synchronous] = await run.called("threads.sync")
         assert synchronous.thread != asynchronous.thread
 
 
@@ -186,14 +186,14 @@ class BreakingHandlers(Scenario):
         for name, (handler, _) in BREAKING.items():
             bus.subscribe("breaking.happened", handler, name=name, retry=ONCE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        first = await stage.publish("breaking.happened")
-        second = await stage.publish("breaking.happened")
+        first = await run.publish("breaking.happened")
+        second = await run.publish("breaking.happened")
         for name, (_, kind) in BREAKING.items():
-            letters = await stage.dead(name, 2)
-            told = stage.in_turn((letter.event_id, letter.exception_type) for letter in letters)
-            assert told == stage.in_turn([(first.id, kind), (second.id, kind)])
+            letters = await run.dead(name, 2)
+            told = run.in_turn((letter.event_id, letter.exception_type) for letter in letters)
+            assert told == run.in_turn([(first.id, kind), (second.id, kind)])
 
 
 def take_long(event: Event[Any]) -> None:
@@ -208,11 +208,11 @@ class SlowHandlers(Scenario):
         """See Scenario."""
         bus.subscribe("slow.happened", take_long, name="slow.sync")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("slow.happened")
-        await stage.called("slow.sync")
-        await stage.reported("slow.sync", "slow")
+        await run.publish("slow.happened")
+        await run.called("slow.sync")
+        await run.reported("slow.sync", "slow")
 
 
 async def block_the_loop(event: Event[Any]) -> None:
@@ -227,11 +227,11 @@ class BlockingHandlers(Scenario):
         """See Scenario."""
         bus.subscribe("blocking.happened", block_the_loop, name="blocking.async")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("blocking.happened")
-        await stage.called("blocking.async")
-        await stage.reported("blocking.async", "blocked")
+        await run.publish("blocking.happened")
+        await run.called("blocking.async")
+        await run.reported("blocking.async", "blocked")
 
 
 async def use_task_tools(event: Event[Any]) -> None:
@@ -248,16 +248,16 @@ class TaskTools(Scenario):
         """See Scenario."""
         bus.subscribe("tools.happened", use_task_tools, name="tools.async")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        stage.open("tools.go")
-        await stage.publish("tools.happened")
-        [call] = await stage.called("tools.async")
+        run.open("tools.go")
+        await run.publish("tools.happened")
+        [call] = await run.called("tools.async")
         assert call.details == {"gates": 1}
 
 
-def publishing_thread(stage: Stage, event: Event[Any]) -> threading.Thread:
-    return threading.Thread(target=stage.bus.publish_sync, args=(event,))
+def publishing_thread(run: ScenarioRun, event: Event[Any]) -> threading.Thread:
+    return threading.Thread(target=run.bus.publish_sync, args=(event,))
 
 
 async def hear_thread(event: Event[Any]) -> None:
@@ -271,13 +271,13 @@ class PublishingFromThreads(Scenario):
         """See Scenario."""
         bus.subscribe("plain_thread.happened", hear_thread, name="plain_thread.heard")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         events: list[Event[Any]] = [Event("plain_thread.happened", None, {"n": n}) for n in range(4)]
-        threads = [publishing_thread(stage, event) for event in events]
+        threads = [publishing_thread(run, event) for event in events]
         for thread in threads:
             thread.start()
-        calls = await stage.called("plain_thread.heard", 4)
+        calls = await run.called("plain_thread.heard", 4)
         for thread in threads:
             thread.join()
         assert {call.event_id for call in calls} == {event.id for event in events}

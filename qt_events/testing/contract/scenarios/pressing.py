@@ -12,7 +12,7 @@ from qt_events.events import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import passed, record
 from qt_events.testing.contract.scenario import Options, Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hold(event: Event[Any]) -> None:
@@ -35,16 +35,16 @@ class Backpressure(Scenario):
         bus.subscribe("pressed.happened", let_go, name="pressed.quick")
         bus.subscribe("pressed.happened", hold, name="pressed.slow")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         for n in range(3):
-            await stage.publish("pressed.happened", n=n)
+            await run.publish("pressed.happened", n=n)
         with pytest.raises(BackpressureError, match=re.escape("'pressed.slow'")):
-            await stage.publish("pressed.happened", n=3)
-        stage.open("pressed.go")
-        await stage.called("pressed.slow", 3)
-        await stage.publish("pressed.happened", n=4)
-        calls = await stage.called("pressed.slow", 4)
+            await run.publish("pressed.happened", n=3)
+        run.open("pressed.go")
+        await run.called("pressed.slow", 3)
+        await run.publish("pressed.happened", n=4)
+        calls = await run.called("pressed.slow", 4)
         assert [call.payload["n"] for call in calls] == [0, 1, 2, 4]
 
 
@@ -63,14 +63,14 @@ class WaitingForRoom(Scenario):
         """See Scenario."""
         bus.subscribe("awaited.happened", hold_a_while, name="awaited.slow")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        publishing = [asyncio.create_task(stage.publish("awaited.happened", n=n)) for n in range(6)]
+        publishing = [asyncio.create_task(run.publish("awaited.happened", n=n)) for n in range(6)]
         await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
         assert not all(task.done() for task in publishing)
-        stage.open("awaited.go")
+        run.open("awaited.go")
         await asyncio.gather(*publishing)
-        calls = await stage.called("awaited.slow", 6)
+        calls = await run.called("awaited.slow", 6)
         assert [call.payload["n"] for call in calls] == list(range(6))
 
 
@@ -94,14 +94,14 @@ class Ring(Scenario):
         """See Scenario."""
         bus.subscribe("ring.*", pass_on, name="ring.both")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("ring.a", left=10, to="ring.b")
-        await stage.publish("ring.b", left=10, to="ring.a")
-        await stage.called("ring.passed", 22)
-        fence = await stage.publish("ring.fence", left=0)  # behind a call too many, if there were one
-        await stage.called("ring.passed", event=fence)
-        assert len(stage.calls("ring.passed")) == 23
+        await run.publish("ring.a", left=10, to="ring.b")
+        await run.publish("ring.b", left=10, to="ring.a")
+        await run.called("ring.passed", 22)
+        fence = await run.publish("ring.fence", left=0)  # behind a call too many, if there were one
+        await run.called("ring.passed", event=fence)
+        assert len(run.calls("ring.passed")) == 23
 
 
 async def multiply(event: Event[Any]) -> None:
@@ -124,9 +124,9 @@ class Fountain(Scenario):
         bus.subscribe("multiplied.root", multiply, name="multiplied.root")
         bus.subscribe("multiplied.leaf", hear_leaf, name="multiplied.leaf")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("multiplied.root")
-        leaves = await stage.called("multiplied.leaf", 20)
-        assert stage.in_turn(call.payload["n"] for call in leaves) == list(range(20))
-        assert len(stage.calls("multiplied.root")) == 1
+        await run.publish("multiplied.root")
+        leaves = await run.called("multiplied.leaf", 20)
+        assert run.in_turn(call.payload["n"] for call in leaves) == list(range(20))
+        assert len(run.calls("multiplied.root")) == 1

@@ -20,7 +20,7 @@ from qt_events.events import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hear_good(event: Event[Any]) -> None:
@@ -42,17 +42,17 @@ class RefusedPublishes(Scenario):
         """See Scenario."""
         bus.subscribe("refused.happened", hear_good, name="refused.good")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         nothing: Any = {"type": "refused.happened"}
         with pytest.raises(InvalidEventError):
-            await stage.bus.publish(nothing)
+            await run.bus.publish(nothing)
         with pytest.raises(InvalidPayloadError, match="payload"):
             Event("refused.happened", None, {"when": object()})
         with pytest.raises(BusStateError, match="publish_sync"):
-            stage.bus.publish_sync(Event("refused.happened"))
-        event = await stage.publish("refused.happened")
-        assert [call.event_id for call in await stage.called("refused.good")] == [event.id]
+            run.bus.publish_sync(Event("refused.happened"))
+        event = await run.publish("refused.happened")
+        assert [call.event_id for call in await run.called("refused.good")] == [event.id]
 
 
 class RefusedSubscriptions(Scenario):
@@ -64,9 +64,9 @@ class RefusedSubscriptions(Scenario):
         """See Scenario."""
         bus.subscribe("taken.happened", hear_good, name="refused.taken")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        bus, before = stage.bus, stage.bus.get_stats()
+        bus, before = run.bus, run.bus.get_stats()
         with pytest.raises(DuplicateSubscriptionError, match=r"refused\.taken"):
             bus.subscribe("taken.happened", be_another, name="refused.taken")
         with pytest.raises(DuplicateSubscriptionError, match="concurrency"):
@@ -85,8 +85,8 @@ class RefusedSubscriptions(Scenario):
             with pytest.raises(UnknownSubscriptionError):
                 bus.unsubscribe(pattern, missing)
         assert bus.get_stats() == before
-        await stage.publish("taken.happened")
-        await stage.called("refused.good")
+        await run.publish("taken.happened")
+        await run.called("refused.good")
 
 
 async def join_inside(event: Event[Any]) -> None:
@@ -106,8 +106,8 @@ class JoinInsideAHandler(Scenario):
         """See Scenario."""
         bus.subscribe("joining.happened", join_inside, name="joining.inside")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("joining.happened")
-        [call] = await stage.called("joining.inside")
+        await run.publish("joining.happened")
+        [call] = await run.called("joining.inside")
         assert call.details == {"error": "BusStateError"}

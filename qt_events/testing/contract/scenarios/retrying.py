@@ -9,7 +9,7 @@ from qt_events.retry import Reject, RetryLater, RetryPolicy
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Call, nth_call, record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)  # the second after 0.1 s, the third after 0.2 s
 EARLY = 0.005  # seconds that clocks may differ
@@ -38,16 +38,16 @@ class OnlyTheFailingOneAgain(Scenario):
         bus.subscribe("retried.happened", succeed_at_last, name="retried.flaky", retry=QUICK)
         bus.subscribe("retried.happened", succeed, name="retried.steady")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        first = await stage.publish("retried.happened")
-        await stage.called("retried.flaky", 3, first)
-        second = await stage.publish("retried.happened")
-        await stage.called("retried.flaky", 3, second)
-        calls = await stage.called("retried.steady", 2)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn([first.id, second.id])
-        assert len(stage.calls("retried.flaky", first)) == 3
-        assert await stage.bus.dead_letters.list("retried.flaky") == []
+        first = await run.publish("retried.happened")
+        await run.called("retried.flaky", 3, first)
+        second = await run.publish("retried.happened")
+        await run.called("retried.flaky", 3, second)
+        calls = await run.called("retried.steady", 2)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn([first.id, second.id])
+        assert len(run.calls("retried.flaky", first)) == 3
+        assert await run.bus.dead_letters.list("retried.flaky") == []
 
 
 async def never_succeed(event: Event[Any]) -> None:
@@ -63,12 +63,12 @@ class ExactAttempts(Scenario):
         """See Scenario."""
         bus.subscribe("counted.happened", never_succeed, name="counted.failing", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        event = await stage.publish("counted.happened")
-        [letter] = await stage.dead("counted.failing")
+        event = await run.publish("counted.happened")
+        [letter] = await run.dead("counted.failing")
         assert (letter.event_id, letter.reason, letter.attempts) == (event.id, "exhausted", 3)
-        assert len(stage.calls("counted.failing")) == 3
+        assert len(run.calls("counted.failing")) == 3
 
 
 async def fail_with_delays(event: Event[Any]) -> None:
@@ -86,11 +86,11 @@ class NeverEarly(Scenario):
         """See Scenario."""
         bus.subscribe("delayed.happened", fail_with_delays, name="delayed.failing", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("delayed.happened")
-        await stage.dead("delayed.failing")
-        first, second = pauses(stage.calls("delayed.failing"))
+        await run.publish("delayed.happened")
+        await run.dead("delayed.failing")
+        first, second = pauses(run.calls("delayed.failing"))
         assert first >= 0.1 - EARLY
         assert second >= 0.2 - EARLY
 
@@ -111,12 +111,12 @@ class RetriesHoldUpNobody(Scenario):
         retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
         bus.subscribe("passing.happened", fail_once_on_first, name="passing.flaky", retry=retry)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         for n in (1, 2, 3):
-            await stage.publish("passing.happened", n=n)
-        calls = await stage.called("passing.flaky", 4)
-        assert stage.in_turn(call.payload["n"] for call in calls) == stage.in_turn([1, 2, 3, 1])
+            await run.publish("passing.happened", n=n)
+        calls = await run.called("passing.flaky", 4)
+        assert run.in_turn(call.payload["n"] for call in calls) == run.in_turn([1, 2, 3, 1])
         assert calls[-1].payload["n"] == 1
 
 
@@ -136,16 +136,16 @@ class GivingUp(Scenario):
         )
         bus.subscribe("giving_up.happened", fail_as_told, name="giving_up.failing", retry=retry)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         events = {
-            error: await stage.publish("giving_up.happened", error=error) for error in ("value", "os", "key", "unicode")
+            error: await run.publish("giving_up.happened", error=error) for error in ("value", "os", "key", "unicode")
         }
-        letters = {letter.event_id: letter for letter in await stage.dead("giving_up.failing", 4)}
+        letters = {letter.event_id: letter for letter in await run.dead("giving_up.failing", 4)}
         told = {error: (letters[event.id].reason, letters[event.id].attempts) for error, event in events.items()}
         at_once = ("gave_up", 1)
         assert told == {"value": at_once, "key": at_once, "unicode": at_once, "os": ("exhausted", 2)}
-        assert len(stage.calls("giving_up.failing")) == 5
+        assert len(run.calls("giving_up.failing")) == 5
 
 
 async def reject(event: Event[Any]) -> None:
@@ -160,13 +160,13 @@ class Rejecting(Scenario):
         """See Scenario."""
         bus.subscribe("rejected.happened", reject, name="rejected.strict", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("rejected.happened")
-        [letter] = await stage.dead("rejected.strict")
+        await run.publish("rejected.happened")
+        [letter] = await run.dead("rejected.strict")
         assert (letter.reason, letter.attempts) == ("rejected", 1)
         assert "no such account" in letter.message
-        assert len(stage.calls("rejected.strict")) == 1
+        assert len(run.calls("rejected.strict")) == 1
 
 
 async def ask_for_later(event: Event[Any]) -> None:
@@ -182,10 +182,10 @@ class RetryingLater(Scenario):
         slow = RetryPolicy(max_attempts=2, initial=3600, max_delay=3600, jitter=0)
         bus.subscribe("later.happened", ask_for_later, name="later.asking", retry=slow)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("later.happened")
-        calls = await stage.called("later.asking", 2)
+        await run.publish("later.happened")
+        calls = await run.called("later.asking", 2)
         assert len(calls) == 2
 
 
@@ -203,8 +203,8 @@ class RetryingLaterNeverEarly(Scenario):
         """See Scenario."""
         bus.subscribe("later_timed.happened", ask_for_later_and_time, name="later_timed.asking", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("later_timed.happened")
-        [pause] = pauses(await stage.called("later_timed.asking", 2))
+        await run.publish("later_timed.happened")
+        [pause] = pauses(await run.called("later_timed.asking", 2))
         assert pause >= 0.3 - EARLY

@@ -11,7 +11,7 @@ from qt_events.events import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hear_exactly(event: Event[Any]) -> None:
@@ -40,11 +40,11 @@ class TopicPatterns(Scenario):
         bus.subscribe("words.#", hear_rest, name="routing.hash")
         bus.subscribe("words.#.created", hear_ends, name="routing.ends")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         types = ["words", "words.created", "words.order.item.created", "wordsx.order.created", "words.trade.created"]
         for event_type in [*types, "words.order.created"]:  # the last one reaches them all, after the others
-            await stage.publish(event_type)
+            await run.publish(event_type)
         expected = {
             "routing.exact": ["words.order.created"],
             "routing.star": ["words.trade.created", "words.order.created"],
@@ -52,8 +52,8 @@ class TopicPatterns(Scenario):
             "routing.ends": ["words.created", "words.order.item.created", "words.trade.created", "words.order.created"],
         }
         for name, heard in expected.items():
-            calls = await stage.called(name, len(heard))
-            assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(heard), name
+            calls = await run.called(name, len(heard))
+            assert run.in_turn(call.event_type for call in calls) == run.in_turn(heard), name
 
 
 async def hear_all(event: Event[Any]) -> None:
@@ -69,13 +69,13 @@ class EveryEvent(Scenario):
         """See Scenario."""
         bus.subscribe("#", hear_all, name="routing.all")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         types = ["one", "one.two", "policy.checked.by.nobody"]
         for event_type in types:
-            await stage.publish(event_type)
-        calls = await stage.called("routing.all", 3)
-        assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(types)
+            await run.publish(event_type)
+        calls = await run.called("routing.all", 3)
+        assert run.in_turn(call.event_type for call in calls) == run.in_turn(types)
 
 
 async def hear_twice(event: Event[Any]) -> None:
@@ -91,13 +91,13 @@ class TwoPatternsOneDelivery(Scenario):
         second = bus.subscribe("twice.*", hear_twice)
         assert first is second
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("twice.a")
-        await stage.publish("twice.b")
-        await stage.publish("twice.a")
-        calls = await stage.called("routing.twice", 3)
-        assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(["twice.a", "twice.b", "twice.a"])
+        await run.publish("twice.a")
+        await run.publish("twice.b")
+        await run.publish("twice.a")
+        calls = await run.called("routing.twice", 3)
+        assert run.in_turn(call.event_type for call in calls) == run.in_turn(["twice.a", "twice.b", "twice.a"])
 
 
 async def hear_policy(event: PolicyUpdatedEvent) -> None:
@@ -119,7 +119,7 @@ class TypedEvents(Scenario):
         """See Scenario."""
         bus.subscribe(PolicyUpdatedEvent, hear_policy, name="routing.typed")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         event = PolicyUpdatedEvent.create(
             risk_mode=RiskMode.DEFENSIVE,
@@ -128,8 +128,8 @@ class TypedEvents(Scenario):
             max_risk_per_trade=0.02,
             max_positions=5,
         )
-        await stage.bus.publish(event)
-        [call] = await stage.called("routing.typed")
+        await run.bus.publish(event)
+        [call] = await run.called("routing.typed")
         assert (call.event_id, call.event_type) == (event.id, "policy.updated")
         assert call.payload == {**event.payload, "risk_mode": "DEFENSIVE"}
         assert call.details == {
@@ -144,13 +144,13 @@ class TypedEvents(Scenario):
 class Unroutable(Scenario):
     """An event that nobody is subscribed to is counted, and an error only where it was published as mandatory."""
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("nobody.listens")
-        await stage.until(lambda: stage.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics")
+        await run.publish("nobody.listens")
+        await run.until(lambda: run.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics")
         with pytest.raises(UnroutableError, match=r"nobody\.listens"):
-            await stage.bus.publish(Event("nobody.listens"), mandatory=True)
-        counted = stage.bus.get_stats()["by_type"]["nobody.listens"]
+            await run.bus.publish(Event("nobody.listens"), mandatory=True)
+        counted = run.bus.get_stats()["by_type"]["nobody.listens"]
         assert counted == {"published": 2, "dispatched": 0, "errors": 0, "unroutable": 2}
 
 
@@ -165,10 +165,10 @@ class Mandatory(Scenario):
         """See Scenario."""
         bus.subscribe("mandatory.heard", hear_mandatory, name="routing.mandatory")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.bus.publish(Event("mandatory.heard"), mandatory=True)
-        await stage.called("routing.mandatory")
+        await run.bus.publish(Event("mandatory.heard"), mandatory=True)
+        await run.called("routing.mandatory")
 
 
 async def hear_late(event: Event[Any]) -> None:
@@ -188,17 +188,17 @@ class SubscribingWhileRunning(Scenario):
         """See Scenario."""
         bus.subscribe("live.#", hear_on, name="routing.on")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("live.before")
-        stage.bus.subscribe("live.*", hear_late, name="routing.late")
-        heard = await stage.publish("live.within")
-        await stage.called("routing.late")
-        stage.bus.unsubscribe("live.*", hear_late)
-        await stage.publish("live.after")
-        await stage.called("routing.on", 3)
-        await stage.bus.join(20)
-        assert [call.event_id for call in stage.calls("routing.late")] == [heard.id]
+        await run.publish("live.before")
+        run.bus.subscribe("live.*", hear_late, name="routing.late")
+        heard = await run.publish("live.within")
+        await run.called("routing.late")
+        run.bus.unsubscribe("live.*", hear_late)
+        await run.publish("live.after")
+        await run.called("routing.on", 3)
+        await run.bus.join(20)
+        assert [call.event_id for call in run.calls("routing.late")] == [heard.id]
 
 
 async def hear_one_of_two(event: Event[Any]) -> None:
@@ -215,11 +215,11 @@ class UnsubscribingOnePattern(Scenario):
         bus.subscribe("left.a", hear_one_of_two, name="routing.left")
         bus.subscribe("left.b", hear_one_of_two)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        stage.bus.unsubscribe("left.a", hear_one_of_two)
-        await stage.publish("left.a")
-        await stage.publish("left.b")
-        await stage.called("routing.left")
-        await stage.bus.join(20)
-        assert [call.event_type for call in stage.calls("routing.left")] == ["left.b"]
+        run.bus.unsubscribe("left.a", hear_one_of_two)
+        await run.publish("left.a")
+        await run.publish("left.b")
+        await run.called("routing.left")
+        await run.bus.join(20)
+        assert [call.event_type for call in run.calls("routing.left")] == ["left.b"]

@@ -12,7 +12,7 @@ from qt_events.retry import RetryPolicy
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import nth_call, passed, record
 from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
 
@@ -39,15 +39,15 @@ class Join(Scenario):
         bus.subscribe("joined.happened", fail_once_then_publish, name="joined.first", retry=QUICK)
         bus.subscribe("joined.consequence", take_a_turn, name="joined.second")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.bus.join(20)  # nothing to wait for
+        await run.bus.join(20)  # nothing to wait for
         for n in range(3):
-            await stage.publish("joined.happened", n=n)
-        await stage.bus.join(20)
-        assert len(stage.calls("joined.first")) == 6
-        assert len(stage.calls("joined.second")) == 3
-        assert stage.bus.get_stats()["queue_size"] == 0
+            await run.publish("joined.happened", n=n)
+        await run.bus.join(20)
+        assert len(run.calls("joined.first")) == 6
+        assert len(run.calls("joined.second")) == 3
+        assert run.bus.get_stats()["queue_size"] == 0
 
 
 async def never_return(event: Event[Any]) -> None:
@@ -64,14 +64,14 @@ class JoinTimeout(Scenario):
         """See Scenario."""
         bus.subscribe("overdue.happened", never_return, name="overdue.slow")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("overdue.happened")
+        await run.publish("overdue.happened")
         with pytest.raises(TimeoutError):
-            await stage.bus.join(0.1)
-        stage.open("overdue.go")
-        await stage.bus.join(20)
-        assert len(stage.calls("overdue.slow")) == 1
+            await run.bus.join(0.1)
+        run.open("overdue.go")
+        await run.bus.join(20)
+        assert len(run.calls("overdue.slow")) == 1
 
 
 async def count_good(event: Event[Any]) -> None:
@@ -97,12 +97,12 @@ class Statistics(Scenario):
         bus.subscribe("statistics.b", count_bad)
         bus.subscribe("statistics.a", take_a_turn, name="statistics.filtered", when=_never)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         for event_type in ("statistics.a", "statistics.a", "statistics.b", "statistics.c"):
-            await stage.publish(event_type)
-        await stage.bus.join(20)
-        stats = stage.bus.get_stats()
+            await run.publish(event_type)
+        await run.bus.join(20)
+        stats = run.bus.get_stats()
         expected = {
             "published": 4,
             "dispatched": 3,  # statistics.c reached nobody
@@ -142,21 +142,21 @@ class StopFinishes(Scenario):
         """See Scenario."""
         bus.subscribe("stopped.happened", finish_what_it_holds, name="stopped")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        events = [await stage.publish("stopped.happened", n=n) for n in range(10)]
-        await stage.called("stopped.began")
-        stopping = asyncio.create_task(stage.stop())
+        events = [await run.publish("stopped.happened", n=n) for n in range(10)]
+        await run.called("stopped.began")
+        stopping = asyncio.create_task(run.stop())
         await asyncio.sleep(0)
-        stage.open("stopped.go")
+        run.open("stopped.go")
         await stopping
-        began, ended = stage.calls("stopped.began"), stage.calls("stopped.ended")
-        assert stage.in_turn(call.event_id for call in began) == stage.in_turn(call.event_id for call in ended)
-        later = await stage.publish("stopped.happened", n=10)  # nobody delivers now
-        assert stage.calls("stopped.began", later) == []
-        await stage.start()
-        calls = await stage.called("stopped.ended", 11)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(event.id for event in [*events, later])
+        began, ended = run.calls("stopped.began"), run.calls("stopped.ended")
+        assert run.in_turn(call.event_id for call in began) == run.in_turn(call.event_id for call in ended)
+        later = await run.publish("stopped.happened", n=10)  # nobody delivers now
+        assert run.calls("stopped.began", later) == []
+        await run.start()
+        calls = await run.called("stopped.ended", 11)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn(event.id for event in [*events, later])
 
 
 async def wait_out_the_stop(event: Event[Any]) -> None:
@@ -176,14 +176,14 @@ class RetriesOutliveAStop(Scenario):
         retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
         bus.subscribe("resumed.happened", wait_out_the_stop, name="resumed", retry=retry)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        event = await stage.publish("resumed.happened")
-        await stage.called("resumed.flaky")
-        await stage.stop()
-        await stage.start()
-        await stage.called("resumed.flaky", 2, event)
-        assert await stage.bus.dead_letters.list("resumed") == []
+        event = await run.publish("resumed.happened")
+        await run.called("resumed.flaky")
+        await run.stop()
+        await run.start()
+        await run.called("resumed.flaky", 2, event)
+        assert await run.bus.dead_letters.list("resumed") == []
 
 
 async def be_drained(event: Event[Any]) -> None:
@@ -202,13 +202,13 @@ class AsyncWith(Scenario):
         """See Scenario."""
         bus.subscribe("drained.happened", be_drained, name="drained.sub", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.stop()
-        async with stage.bus as bus:
+        await run.stop()
+        async with run.bus as bus:
             for n in range(5):
                 await bus.publish(Event("drained.happened", None, {"n": n}))
-        assert len(stage.calls("drained.sub")) == 6
+        assert len(run.calls("drained.sub")) == 6
 
 
 class RunningTwice(Scenario):
@@ -220,12 +220,12 @@ class RunningTwice(Scenario):
         """See Scenario."""
         bus.subscribe("once.happened", count_good, name="statistics.once")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         with pytest.raises(BusStateError):
-            await stage.bus.run_forever()
-        await stage.publish("once.happened")
-        await stage.called("statistics.good")
+            await run.bus.run_forever()
+        await run.publish("once.happened")
+        await run.called("statistics.good")
 
 
 async def hear_nothing(event: Event[Any]) -> None:
@@ -239,10 +239,10 @@ class Closing(Scenario):
         """See Scenario."""
         bus.subscribe("closed.happened", hear_nothing, name="closed.heard")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        stage.bus.close()
-        stage.bus.close()
+        run.bus.close()
+        run.bus.close()
         with pytest.raises(BusStateError, match="closed"):
-            await stage.publish("closed.happened")
-        assert not stage.calls("closed.heard")
+            await run.publish("closed.happened")
+        assert not run.calls("closed.heard")

@@ -7,7 +7,7 @@ from qt_events.events import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hear_as_one(event: Event[Any]) -> None:
@@ -28,11 +28,11 @@ class OneMember(Scenario):
         bus.subscribe("alone.happened", hear_as_one, name="alone.shared")
         bus.subscribe("alone.happened", hear_as_all, name="alone.broadcast", broadcast=True)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        ids = [(await stage.publish("alone.happened", n=n)).id for n in range(5)]
+        ids = [(await run.publish("alone.happened", n=n)).id for n in range(5)]
         for name in ("alone.shared", "alone.broadcast"):
-            assert [call.event_id for call in await stage.called(name, 5)] == ids
+            assert [call.event_id for call in await run.called(name, 5)] == ids
 
 
 async def share(event: Event[Any]) -> None:
@@ -54,10 +54,10 @@ class SeveralMembers(Scenario):
         bus.subscribe("fleet.happened", share, name="fleet.shared")
         bus.subscribe("fleet.happened", hear_everywhere, name="fleet.broadcast", broadcast=True)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        ids = [(await stage.publish("fleet.happened", n=n)).id for n in range(10)]
-        everywhere = await stage.called("fleet.broadcast", 20)
-        shared = await stage.called("fleet.shared", 10)
+        ids = [(await run.publish("fleet.happened", n=n)).id for n in range(10)]
+        everywhere = await run.called("fleet.broadcast", 20)
+        shared = await run.called("fleet.shared", 10)
         assert sorted(call.event_id for call in everywhere) == sorted(ids + ids)
         assert sorted(call.event_id for call in shared) == sorted(ids)

@@ -6,7 +6,7 @@ from qt_events.bus import EventBus
 from qt_events.events import Event
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def publish_second(event: Event[Any]) -> None:
@@ -42,11 +42,11 @@ class Correlation(Scenario):
         bus.subscribe("chain.third", publish_foreign, name="chain.third")
         bus.subscribe("chain.fourth", end_chain, name="chain.fourth")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        root = await stage.publish("chain.first")
-        [fourth] = await stage.called("chain.fourth")
-        [first], [second], [third] = (stage.calls(f"chain.{word}") for word in ("first", "second", "third"))
+        root = await run.publish("chain.first")
+        [fourth] = await run.called("chain.fourth")
+        [first], [second], [third] = (run.calls(f"chain.{word}") for word in ("first", "second", "third"))
         assert (first.event_id, first.correlation_id, first.causation_id) == (root.id, root.id, None)
         assert (second.correlation_id, second.causation_id) == (root.id, root.id)
         assert (third.correlation_id, third.causation_id) == (root.id, second.event_id)
@@ -65,9 +65,9 @@ class NoStory(Scenario):
         """See Scenario."""
         bus.subscribe("unrelated.happened", hear_unrelated, name="unrelated")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        events = [await stage.publish("unrelated.happened", n=n) for n in range(2)]
-        calls = await stage.called("unrelated.heard", 2)
-        assert stage.in_turn(call.correlation_id for call in calls) == stage.in_turn(event.id for event in events)
+        events = [await run.publish("unrelated.happened", n=n) for n in range(2)]
+        calls = await run.called("unrelated.heard", 2)
+        assert run.in_turn(call.correlation_id for call in calls) == run.in_turn(event.id for event in events)
         assert [call.causation_id for call in calls] == [None, None]

@@ -1,4 +1,4 @@
-"""Tally: entries added up as they come. Pure."""
+"""Totals: entries added up as they come. Pure."""
 
 import math
 from bisect import bisect_right
@@ -27,7 +27,7 @@ class _Publish:
 
 
 @dataclass(slots=True)
-class Tally:
+class Totals:
     """Entries of all processes, in any order.
 
     A delivery is an event and a subscription that is to have it.

@@ -1,21 +1,16 @@
-"""Stage: one scenario on one backend, as its check sees it; and `run`, which sets it up."""
+"""ScenarioRun: one scenario on one backend, as its check sees it."""
 
 import asyncio
-import logging
-import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from qt_events.bus import EventBus
 from qt_events.dead_letters import DeadLetterRecord
 from qt_events.events import Event
-from qt_events.testing.contract.backend import Backend, Member
 from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.recorder import EVERY_GATE, RECORDS, Call, RecordedLog, Recorder
-from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.member import Member
+from qt_events.testing.contract.recorder import Call, Recorder
 
 T = TypeVar("T")
 
@@ -23,7 +18,7 @@ PATIENCE = 20.0  # seconds that a check waits for what must come
 _POLL = 0.005  # seconds
 
 
-class Stage:
+class ScenarioRun:
     """What a check works with: the bus to publish through, and what the handlers recorded."""
 
     def __init__(self, bus: EventBus, members: list[Member], recorder: Recorder, features: Feature) -> None:
@@ -99,47 +94,3 @@ class Stage:
         kinds = ("ready", "call", "gate", "log")
         calls = sorted((call for kind in kinds for call in self.recorder.read(kind)), key=lambda call: call.at)
         return "\n".join(f"  {c.kind} {c.name} {c.event_type} {c.payload} {c.details}" for c in calls)
-
-
-async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:
-    """Run one scenario on one backend. `folder` is empty and this run's own.
-
-    Raises:
-        AssertionError: the backend breaks the rule.
-    """
-    scenario = kind()
-    with _recording(backend.records(kind, folder)) as recorder:
-        async with _opened(backend, kind) as bus:
-            members = await backend.members(scenario, bus)
-            stage = Stage(bus, members, recorder, backend.features)
-            try:
-                await stage.start()
-                await scenario.check(stage)
-            finally:
-                if not backend.shares(kind):
-                    stage.open(EVERY_GATE)  # where a check failed, handlers may still wait
-                await stage.stop()
-
-
-@asynccontextmanager
-async def _opened(backend: Backend, kind: type[Scenario]) -> AsyncIterator[EventBus]:
-    bus = backend.open(kind)
-    try:
-        yield bus
-    finally:
-        await backend.close(bus)
-
-
-@contextmanager
-def _recording(path: Path) -> Iterator[Recorder]:
-    before, log = os.environ.get(RECORDS), RecordedLog()
-    os.environ[RECORDS] = str(path)
-    logging.getLogger("qt_events").addHandler(log)
-    try:
-        yield Recorder(path)
-    finally:
-        logging.getLogger("qt_events").removeHandler(log)
-        if before is None:
-            del os.environ[RECORDS]
-        else:
-            os.environ[RECORDS] = before
