@@ -5,6 +5,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 ARGS ?=
 # Tests mostly wait, for processes that start and stop: two at a time, each with servers of its own.
 JOBS ?= 2
+# CI sets RERUN=1: a few tests that fail are run once more, alone, and named FLAKY if they pass then.
+RERUN ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test soak fuzz bench check measures clean
@@ -23,7 +25,7 @@ fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make 
 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m tests.support.provision --ensure
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m $(if $(RERUN),tests.support.rerun,pytest) --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq

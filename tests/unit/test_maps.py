@@ -19,6 +19,8 @@ MAPPED = [
     ROOT / "testing" / "proxy",
     ROOT.parent / "tests" / "support",
     ROOT.parent / "tests" / "support" / "contract",
+    ROOT.parent / "tests" / "support" / "fleet",
+    ROOT.parent / "tests" / "support" / "rerun",
 ]
 
 

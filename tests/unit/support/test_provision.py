@@ -39,7 +39,11 @@ def installs(machine: pytest.MonkeyPatch) -> list[list[str]]:
         if "postgresql" in packages:
             machine.setattr(provision, "installed_postgres", lambda: Path("/pg"))
         if "chromium" in packages:
-            machine.setattr(provision, "installed_chromium", lambda: Chromium(Path("/chromium"), Path("/driver")))
+            machine.setattr(
+                provision,
+                "installed_chromium",
+                lambda: Chromium(Path("/chromium"), Path("/driver")),
+            )
         if "faketime" in packages:
             machine.setattr(provision, "installed_faketime", lambda: Path("/faketime"))
         return ""
@@ -71,10 +75,15 @@ def test_the_given_broker_is_used_where_nothing_can_be_installed(bare: pytest.Mo
     (line,) = provision.ensure(["rabbitmq"]).there
     assert BROKER_URL in line
     with open_broker() as broker:
-        assert (broker.url, broker.management_url) == ("amqp://me:mine@given:5673//", "http://me:mine@given:15672")
+        assert (broker.url, broker.management_url) == (
+            "amqp://me:mine@given:5673//",
+            "http://me:mine@given:15672",
+        )
 
 
-def test_all_that_is_missing_is_installed_at_once(bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_that_is_missing_is_installed_at_once(
+    bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One run of apt, and a line for each thing that says what tests will use."""
     runs = installs(bare)
     assert provision.main(["--ensure"]) == 0
@@ -85,7 +94,9 @@ def test_all_that_is_missing_is_installed_at_once(bare: pytest.MonkeyPatch, caps
     assert all(line.endswith("just installed") for line in lines)
 
 
-def test_what_is_there_is_not_installed_again(bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_there_is_not_installed_again(
+    bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A second run asks nothing of apt and says the same."""
     runs = installs(bare)
     provision.main(["--ensure"])
@@ -156,7 +167,10 @@ def install(tmp_path: Path, apt_get: str, *wanted: str) -> int:
     """Run the script with an apt-get of ours, which sees the files that the real one would see."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, body in {"apt-get": apt_get, "systemctl": f'echo "$@" >>{tmp_path}/systemctl.log'}.items():
+    for name, body in {
+        "apt-get": apt_get,
+        "systemctl": f'echo "$@" >>{tmp_path}/systemctl.log',
+    }.items():
         (programs / name).write_text(f"#!/bin/sh\n{body}\n")
         (programs / name).chmod(0o755)
     path = f"{programs}:{os.environ['PATH']}"
@@ -187,11 +201,15 @@ def test_all_packages_are_one_installation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("package", "disabled"), [("rabbitmq-server", True), ("chromium", False)])
-def test_a_broker_does_not_start_at_the_next_boot_either(package: str, *, disabled: bool, tmp_path: Path) -> None:
+def test_a_broker_does_not_start_at_the_next_boot_either(
+    package: str, *, disabled: bool, tmp_path: Path
+) -> None:
     """And nobody's broker is touched where none was installed."""
     assert install(tmp_path, "true", package) == 0
     log = tmp_path / "systemctl.log"
-    assert ("disable rabbitmq-server.service" in (log.read_text() if log.exists() else "")) is disabled
+    assert (
+        "disable rabbitmq-server.service" in (log.read_text() if log.exists() else "")
+    ) is disabled
 
 
 @pytest.mark.parametrize(("apt_get", "status"), [("true", 0), ("exit 7", 7)])
@@ -203,7 +221,11 @@ def test_a_policy_that_was_there_is_there_again(tmp_path: Path, apt_get: str, st
     before = policy.stat()
     assert install(tmp_path, apt_get, "chromium") == status
     after = policy.stat()
-    assert (before.st_ino, before.st_mode, before.st_mtime_ns) == (after.st_ino, after.st_mode, after.st_mtime_ns)
+    assert (before.st_ino, before.st_mode, before.st_mtime_ns) == (
+        after.st_ino,
+        after.st_mode,
+        after.st_mtime_ns,
+    )
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bin", "policy-rc.d"]
 
 
@@ -220,12 +242,16 @@ def test_a_policy_set_aside_by_an_install_that_was_cut_short_comes_back(tmp_path
 def test_postgresqls_package_is_told_to_make_no_cluster(tmp_path: Path) -> None:
     """Tests make servers of their own; the note stays, for the package takes the file over."""
     clusters = tmp_path / "etc" / "createcluster.conf"
-    assert install(tmp_path, f"grep -qx 'create_main_cluster = false' {clusters}", "postgresql") == 0
+    assert (
+        install(tmp_path, f"grep -qx 'create_main_cluster = false' {clusters}", "postgresql") == 0
+    )
     assert clusters.exists()
 
 
 @pytest.mark.parametrize(("apt_get", "status"), [("true", 0), ("exit 7", 7)])
-def test_what_the_machine_says_of_clusters_is_there_again(tmp_path: Path, apt_get: str, status: int) -> None:
+def test_what_the_machine_says_of_clusters_is_there_again(
+    tmp_path: Path, apt_get: str, status: int
+) -> None:
     """Somebody has PostgreSQL's common files already, and has set them up."""
     clusters = tmp_path / "etc" / "createcluster.conf"
     clusters.parent.mkdir()
