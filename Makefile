@@ -8,6 +8,9 @@ JOBS ?= 2
 # CI sets RERUN=1: a few tests that fail are run once more, alone, and named FLAKY if they pass then.
 RERUN ?=
 
+# Each of the suite's hundreds of processes would compile the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test soak fuzz bench check measures clean
 
