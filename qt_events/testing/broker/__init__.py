@@ -1,6 +1,6 @@
 """RabbitMQ for tests: a private node, or a broker that somebody lends.
 
-private.py      PrivateBroker: a RabbitMQ node of one's own
+private.py      PrivateBroker: a RabbitMQ node of your own
 broker.py       Broker: the operations that tests may ask of one
 node.py         Node: one node of a broker, and every way to harm it
 erlang.py       ErlangHost: folder, cookie and epmd that nodes share

@@ -1,4 +1,4 @@
-"""Broker: a RabbitMQ that tests use, as far as they may."""
+"""Broker: the operations that tests may ask of a RabbitMQ."""
 
 from typing import Protocol
 
@@ -6,9 +6,9 @@ from qt_events.testing.broker.management import Management
 
 
 class Broker(Protocol):
-    """What tests may ask of a RabbitMQ. Only a PrivateBroker does what harms; a given one refuses: NotSupportedError.
+    """A RabbitMQ for tests. Only a PrivateBroker does harm; a given one raises NotSupportedError.
 
-    Every call blocks: milliseconds for signals, a second for what goes through `rabbitmqctl`, several for a restart.
+    Every call blocks: milliseconds for signals, a second for `rabbitmqctl`, several for a restart.
     In an `async def` test use `asyncio.to_thread` where the loop has to go on meanwhile.
     """
 

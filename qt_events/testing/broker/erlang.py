@@ -1,4 +1,4 @@
-"""ErlangHost: what Erlang nodes need of a machine, apart from all others on it."""
+"""ErlangHost: folder, cookie and epmd of Erlang nodes, apart from all others on the machine."""
 
 import os
 import secrets
@@ -11,14 +11,14 @@ from qt_events.testing.ports import free_ports
 
 
 class ErlangHost:
-    """A folder, a HOME, a cookie and an epmd: nodes of one host see one another, and nobody else.
+    """A folder, a HOME, a cookie and an epmd: nodes of one host see only one another.
 
-    It ends, with the nodes that were spawned by its keeper, on `close`, at the interpreter's exit and when this process
-    is killed.
+    The host ends, with the nodes that its keeper spawned, on `close`, at the interpreter's exit and
+    when this process is killed.
     """
 
     def __init__(self, prefix: str) -> None:
-        """`prefix` of the folder's name. Nothing is there yet."""
+        """Take the prefix of the folder's name. Nothing exists until `open`."""
         self._prefix = prefix
         (self._epmd,) = free_ports(1)
         self._open: Keeper | None = None
@@ -29,7 +29,7 @@ class ErlangHost:
 
     @property
     def keeper(self) -> Keeper:
-        """Of the folder and all processes."""
+        """Keeper of the folder and all processes."""
         if self._open is None:
             raise BusStateError("it is not running: call start() first, or use it in a `with`")
         return self._open
@@ -43,14 +43,14 @@ class ErlangHost:
         self._open = Keeper(self._prefix)
         try:
             self._furnish()
-            # Before any node: it would start an epmd as a daemon of its own, and nobody would end that.
+            # Before any node, which would start an epmd as a daemon that nobody ends.
             self.keeper.spawn("epmd", [program("epmd"), "-port", str(self._epmd)], self.environment)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End every process at once and remove the folder. Closing twice does nothing."""
+        """Kill every process and remove the folder. Safe to repeat."""
         keeper, self._open = self._open, None
         if keeper is not None:
             keeper.close()
@@ -65,9 +65,13 @@ class ErlangHost:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a process on it."""
-        # What is set for another broker, by the user or by the machine's /etc/rabbitmq, must not leak into this one.
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
+        """Environment of a process on this host."""
+        # Settings for another broker, by the user or by /etc/rabbitmq, must not leak into this one.
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("RABBITMQ_", "ERL_"))
+        }
         return inherited | {
             "HOME": str(self.folder / "home"),
             "LANG": "C.UTF-8",

@@ -11,14 +11,16 @@ _MANAGEMENT_PORT = 15672
 
 
 class GivenBroker:
-    """A broker that somebody else runs and lends: tests make vhosts of their own in it and delete them again.
+    """A broker that somebody lends: tests make vhosts of their own in it and delete them again.
 
-    Its management API is at `management_url`, by default port 15672 of the same host with the same user.
+    `management_url` is by default port 15672 of the same host with the same user.
     """
 
     def __init__(self, url: str, management_url: str | None = None) -> None:
         if not _is_amqp(url):
-            raise InvalidUrlError(f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {_shown(url)}")
+            raise InvalidUrlError(
+                f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {_shown(url)}"
+            )
         self.url = url
         self.management_url = management_url or _beside(url)
         self.management = Management(self.management_url, url)
@@ -45,7 +47,9 @@ class GivenBroker:
         self._refuse(f"run rabbitmqctl {' '.join(arguments)} on")
 
     def _refuse(self, what: str) -> Never:
-        raise NotSupportedError(f"tests may not {what} the broker that {BROKER_URL} lends: install rabbitmq-server")
+        raise NotSupportedError(
+            f"tests may not {what} the broker that {BROKER_URL} lends: install rabbitmq-server"
+        )
 
 
 def _is_amqp(url: str) -> bool:
@@ -57,7 +61,7 @@ def _is_amqp(url: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    """Scheme and host; the rest may hold a password, even where it is no URL."""
+    """Return scheme and host; the rest may hold a password, even where it is no URL."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The RabbitMQ that is installed, and Erlang's programs beside it."""
+"""The installed RabbitMQ, and Erlang's programs beside it."""
 
 import shutil
 from pathlib import Path
@@ -9,9 +9,9 @@ _DEBIAN = Path("/usr/lib/rabbitmq/bin")
 
 
 def installed_rabbitmq() -> Path | None:
-    """The folder of `rabbitmq-server` and `rabbitmqctl`, or None.
+    """Return the folder of `rabbitmq-server` and `rabbitmqctl`, or None.
 
-    Debian's own, since its wrapper on the PATH insists on the user `rabbitmq`; else the first one on the PATH.
+    Debian's own folder comes first, since its wrapper on the PATH insists on the user `rabbitmq`.
     """
     if (_DEBIAN / "rabbitmq-server").exists():
         return _DEBIAN
@@ -20,7 +20,7 @@ def installed_rabbitmq() -> Path | None:
 
 
 def rabbitmq_bin() -> Path:
-    """The same, or a BrokerError that says how to get one."""
+    """Return that folder, or raise a BrokerError that says how to get one."""
     found = installed_rabbitmq()
     if found is None:
         raise BrokerError(
@@ -31,8 +31,10 @@ def rabbitmq_bin() -> Path:
 
 
 def program(name: str) -> str:
-    """The path of one of Erlang's own, or a BrokerError that names it."""
+    """Return the path of one of Erlang's programs, or raise a BrokerError that names it."""
     found = shutil.which(name)
     if found is None:
-        raise BrokerError(f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed")
+        raise BrokerError(
+            f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed"
+        )
     return found

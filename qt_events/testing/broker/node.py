@@ -23,14 +23,22 @@ disk_free_limit.absolute = 10MB
 raft.wal_max_size_bytes = 33554432
 """
 
-# Queue figures of quorum queues every second instead of every five: tests read them. And two seconds instead of three
-# minutes until a retry goes again whose queue had no leader when its delay was over (3.10.8, after a failover).
-_ADVANCED = "[{rabbit, [{quorum_tick_interval, 1000}, {dead_letter_worker_publisher_confirm_timeout, 2000}]}].\n"
+# Figures of quorum queues every second instead of every five, since tests read them. And two
+# seconds instead of three minutes until a delayed retry is sent again whose queue had no leader
+# (3.10.8, after a failover).
+_ADVANCED = """\
+[{rabbit, [
+   {quorum_tick_interval, 1000},
+   {dead_letter_worker_publisher_confirm_timeout, 2000}
+]}].
+"""
 
 # Schedulers that do not spin while idle: several nodes and the tests share a few cores.
-_ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+_ERLANG = (
+    "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+)
 
-# On every node of the cluster; a single one is a cluster of its own.
+# On every node of the cluster; a single node is a cluster of its own.
 _SYNC = """\
 [begin
    ok = rpc:call(Node, mnesia, sync_log, []),
@@ -39,10 +47,10 @@ _SYNC = """\
 
 
 class Node:
-    """A node on 127.0.0.1 with ports and data of its own; nodes of other hosts it neither sees nor disturbs.
+    """A node on 127.0.0.1 with ports and data of its own, apart from nodes of other hosts.
 
-    Its URLs are known before the start; nobody listens yet. It comes up in about six seconds. Linux and macOS. Not safe
-    to be driven from several threads at once.
+    Its URLs are known before the start. It comes up in about six seconds. Linux and macOS. Do not
+    drive it from several threads at once.
     """
 
     def __init__(
@@ -54,11 +62,13 @@ class Node:
         startup_timeout: float = 90.0,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """See PrivateBroker; `label` is that of its folder and its process on the `host`."""
+        """Take the arguments of PrivateBroker; `label` names the folder and the process on the
+        `host`.
+        """
         self._host, self._label, self._startup_timeout = host, label, startup_timeout
         self._settings = dict(settings or {})
         self._amqp, self._http, self._dist = free_ports(3)
-        self.name = name or new_name()  #: as RabbitMQ has it
+        self.name = name or new_name()  #: RabbitMQ's own name of it
         self.url = f"amqp://guest:guest@127.0.0.1:{self._amqp}//"
         self.management_url = f"http://guest:guest@127.0.0.1:{self._http}"
         self.management = Management(self.management_url, self.url)
@@ -69,10 +79,10 @@ class Node:
 
     @property
     def is_up(self) -> bool:
-        """Whether it was started, and has not been killed since."""
+        """True from its start until it is killed."""
         return self._process is not None
 
-    # To start and to harm
+    # Starting and harming
 
     def launch(self) -> None:
         """Start it for the first time and return at once; see `wait_until_up`."""
@@ -80,21 +90,29 @@ class Node:
         self._spawn()
 
     def wait_until_up(self) -> None:
-        """Returns when the node takes AMQP connections and its management API answers.
+        """Wait until the node takes AMQP connections and its management API answers.
 
-        BrokerError with the end of its log if that takes longer than `startup_timeout`.
+        Raises:
+            BrokerError: that takes longer than `startup_timeout`; the text ends with its log.
         """
         node = self._alive()
-        self._wait_for(lambda: node.poll() is not None or self.management.is_ready(self._amqp), "came up")
+        self._wait_for(
+            lambda: node.poll() is not None or self.management.is_ready(self._amqp), "came up"
+        )
         if node.poll() is not None:
-            raise BrokerError(f"{self.name} ended with status {node.returncode} while starting\n{self._log_tail()}")
+            raise BrokerError(
+                f"{self.name} ended with status {node.returncode} while starting\n"
+                f"{self._log_tail()}"
+            )
 
     def settle(self) -> None:
-        """Returns when what has been declared so far is on disk; call it before a `kill` soon after a declare.
+        """Wait until everything declared so far is on disk.
 
-        RabbitMQ 3.10.8 notes a new quorum queue in tables (DETS) that it writes up to a second later: killed before
-        that, it comes back with a queue that answers nobody, whatever was confirmed into it. The last of its other
-        declarations (Mnesia's log) is not on disk either when it is confirmed: a binding may be gone.
+        Call it before a `kill` soon after a declare. RabbitMQ 3.10.8 notes a new quorum queue in
+        tables (DETS) that it writes up to a second later. Killed before that, it comes back with a
+        queue that answers nobody, whatever was confirmed into it. The last of its other
+        declarations (Mnesia's log) is not on disk either when it is confirmed: a binding may be
+        gone.
         """
         self.rabbitmqctl("eval", _SYNC)
 
@@ -105,25 +123,26 @@ class Node:
         self._host.keeper.kill(self._label)
 
     def restart(self) -> None:
-        """Start it again on the same data and ports; one that still runs is shut down in good order first."""
+        """Start it again on the same data and ports; shut it down in good order if it runs."""
         if self._process is not None:
             self._shut_down(self._process)
         self._spawn()
         self.wait_until_up()
 
     def suspend(self) -> None:
-        """SIGSTOP: connections stay open, new ones are accepted by the kernel, and nobody answers on them."""
+        """SIGSTOP the node: connections stay open, new ones are accepted, and nobody answers."""
         node = self._alive()
         node.send_signal(signal.SIGSTOP)
-        if hasattr(os, "waitid"):  # not on macOS; on a busy machine some of its threads go on for a while
+        # Not on macOS. On a busy machine some of its threads run on for a while.
+        if hasattr(os, "waitid"):
             os.waitid(os.P_PID, node.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """SIGCONT: it goes on where it stopped."""
+        """SIGCONT the node: it goes on where it stopped."""
         self._alive().send_signal(signal.SIGCONT)
 
     def block(self) -> None:
-        """Raise the memory alarm: from its next publish on a connection gets `connection.blocked` and is not read."""
+        """Raise the memory alarm: a connection that publishes gets `connection.blocked`, unread."""
         self._set_watermark("0", alarmed=True)
 
     def unblock(self) -> None:
@@ -131,17 +150,29 @@ class Node:
         self._set_watermark("0.4", alarmed=False)
 
     def rabbitmqctl(self, *arguments: str) -> str:
-        """The output of `rabbitmqctl --quiet <arguments>` on this node; BrokerError with its words if it fails."""
+        """Return the output of `rabbitmqctl --quiet <arguments>` on this node.
+
+        Raises:
+            BrokerError: it fails, with its own words.
+        """
         command = [str(rabbitmq_bin() / "rabbitmqctl"), "--quiet", "--node", self.name, *arguments]
         done = subprocess.run(
-            command, env=self._environment, cwd=self._place, capture_output=True, text=True, timeout=60, check=False
+            command,
+            env=self._environment,
+            cwd=self._place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         if done.returncode != 0:
-            raise BrokerError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+            raise BrokerError(
+                f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}"
+            )
         return done.stdout
 
     def forget(self) -> None:
-        """Its host has ended, and it with it."""
+        """Note that its host has ended, and the node with it."""
         self._process = None
 
     def _alive(self) -> subprocess.Popen[bytes]:
@@ -161,7 +192,9 @@ class Node:
         for name in ("data", "log", "none"):
             (self._place / name).mkdir(parents=True)
         more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
-        (self._place / "rabbitmq.conf").write_text(_CONFIG.format(amqp=self._amqp, http=self._http) + more)
+        (self._place / "rabbitmq.conf").write_text(
+            _CONFIG.format(amqp=self._amqp, http=self._http) + more
+        )
         (self._place / "advanced.config").write_text(_ADVANCED)
         (self._place / "plugins").write_text("[rabbitmq_management].\n")
         (self._place / "rabbitmq-env.conf").touch()
@@ -170,11 +203,12 @@ class Node:
     def _environment(self) -> dict[str, str]:
         place = self._place
         return self._host.environment | {
-            # The launcher then becomes the Erlang VM instead of keeping a shell in front: signals reach the VM itself.
+            # The launcher then becomes the Erlang VM instead of keeping a shell in front, so that
+            # signals reach the VM itself.
             "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(self._dist),
-            # 0: any free one. The default is the node's plus 10,000 and may lie beyond the last port.
+            # 0: any free port. The default, the node's plus 10,000, may lie beyond the last one.
             "RABBITMQ_CTL_DIST_PORT_MIN": "0",
             "RABBITMQ_CTL_DIST_PORT_MAX": "0",
             "RABBITMQ_MNESIA_BASE": str(place / "data"),
@@ -200,20 +234,26 @@ class Node:
 
     def _set_watermark(self, share: str, *, alarmed: bool) -> None:
         self.rabbitmqctl("set_vm_memory_high_watermark", share)
-        self._wait_for(lambda: self.management.is_alarmed() is alarmed, f"set its memory alarm to {alarmed}")
+        self._wait_for(
+            lambda: self.management.is_alarmed() is alarmed, f"set its memory alarm to {alarmed}"
+        )
 
     def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._startup_timeout
         while not condition():
             if time.monotonic() > deadline:
-                raise BrokerError(f"{self.name} has not {what} in {self._startup_timeout} s\n{self._log_tail()}")
+                raise BrokerError(
+                    f"{self.name} has not {what} in {self._startup_timeout} s\n{self._log_tail()}"
+                )
             time.sleep(0.05)
 
     def _log_tail(self) -> str:
         logs = [self._host.folder / f"{self._label}.out", *sorted(self._place.glob("log/*.log"))]
-        return "\n".join(line for log in logs for line in log.read_text(errors="replace").splitlines()[-12:])
+        return "\n".join(
+            line for log in logs for line in log.read_text(errors="replace").splitlines()[-12:]
+        )
 
 
 def new_name() -> str:
-    """For a node; no other has it."""
+    """Return a name that no other node has."""
     return f"qt-{secrets.token_hex(4)}@localhost"

@@ -1,4 +1,4 @@
-"""open_broker(): the RabbitMQ of one test run, private where one is installed, else the one that is lent."""
+"""open_broker(): a private RabbitMQ where one can be started, else the one that is lent."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from qt_events.testing.broker.private import PrivateBroker
 MANAGEMENT_URL = "QT_EVENTS_TEST_MANAGEMENT_URL"
 ADVICE = (
     "no RabbitMQ for the tests: install rabbitmq-server 3.10 or later (with Erlang), "
-    f"or name a broker that tests may fill and empty in {BROKER_URL}=amqp://user:password@host:5672//"
+    "or name a broker that tests may fill and empty: "
+    f"{BROKER_URL}=amqp://user:password@host:5672//"
 )
 
 
@@ -22,7 +23,7 @@ def open_broker() -> Iterator[Broker]:
     """Open a broker for the tests of one process; a private one ends afterwards.
 
     Raises:
-        BrokerError: there is none, with advice. Tests that need a broker fail then, they do not skip.
+        BrokerError: there is none, with advice: tests that need a broker fail, they do not skip.
     """
     if installed_rabbitmq() is not None:
         with PrivateBroker() as broker:
