@@ -1,4 +1,4 @@
-"""Channels of py-amqp, past everything of the library: what a queue holds, and messages of no bus."""
+"""Channels of py-amqp, past the library: depths of queues, and messages that no bus sent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import amqp
 
 @contextmanager
 def channel_to(url: str) -> Iterator[amqp.Channel]:
-    """A channel on a connection of its own."""
+    """Open a channel on a connection of its own."""
     parts = urlsplit(url)
     with amqp.Connection(
         f"{parts.hostname}:{parts.port}",
@@ -21,6 +21,6 @@ def channel_to(url: str) -> Iterator[amqp.Channel]:
 
 
 def depth(url: str, queue: str) -> int:
-    """Messages that wait in it, those that a consumer holds not counted."""
+    """Return the number of messages that wait in a queue, without those that a consumer holds."""
     with channel_to(url) as channel:
         return int(channel.queue_declare(queue, passive=True).message_count)

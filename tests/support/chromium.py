@@ -9,7 +9,7 @@ from qt_events.errors import QtEventsError
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# What a browser under test does not need, and would ask others or the machine for: pages, updates, a GPU, /dev/shm.
+# A browser under test needs no pages of others, no updates, no GPU and no /dev/shm.
 _QUIET = (
     "--headless=new",
     "--disable-gpu",
@@ -38,14 +38,14 @@ class Chromium(NamedTuple):
 
 
 def installed_chromium() -> Chromium | None:
-    """The first Chromium (or Chrome) on the PATH with a chromedriver beside it there, or None."""
+    """Return the first Chromium (or Chrome) on the PATH with a chromedriver, or None."""
     browser = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     return Chromium(Path(browser), Path(driver)) if browser and driver else None
 
 
 def chromium() -> Chromium:
-    """The same, or a QtEventsError that says how to get one."""
+    """Return the installed Chromium, or raise a QtEventsError that says how to get one."""
     found = installed_chromium()
     if found is None:
         raise QtEventsError(
@@ -56,7 +56,7 @@ def chromium() -> Chromium:
 
 
 def arguments(profile: Path, width: int, height: int) -> list[str]:
-    """How to start it: headless, on loopback only, its profile in `profile`, a window of so many pixels."""
-    # Its sandbox refuses to run as root, as containers and CI do; it opens nothing but the tests' own pages.
+    """Return its options: headless, loopback only, its profile in `profile`, a window's pixels."""
+    # Its sandbox refuses to run as root, as containers and CI do. It opens only the tests' pages.
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     return [*_QUIET, *root, f"--user-data-dir={profile}", f"--window-size={width},{height}"]

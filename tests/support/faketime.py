@@ -1,4 +1,4 @@
-"""The installed libfaketime, which tests load into processes of their own to have their wall clock jump."""
+"""The installed libfaketime, which tests load into processes to have their wall clock jump."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ _PLACES = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime"
 
 
 def installed_faketime() -> Path | None:
-    """The library to preload; None if it is not installed."""
+    """Return the library to preload; None if it is not installed."""
     return next(_found(), None)
 
 

@@ -19,7 +19,7 @@ from tests.support.first_words import ROOT, docstrings, share_of_forbidden
 
 _LIBRARY = "qt_events"
 _NOT_COUNTED = {".venv", "build", "dist", "node_modules", "__pycache__"}
-_WORDED = (_LIBRARY, "pytest_qt_events", "workers")  # the docstrings that are counted
+_WORDED = (_LIBRARY, "pytest_qt_events", "workers")  # folders whose docstrings are counted
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

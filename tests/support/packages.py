@@ -1,4 +1,7 @@
-"""Debian packages, installed for tests: as root or with a sudo that asks nothing, no service started."""
+"""Debian packages for tests, installed as root or with a sudo that asks nothing.
+
+No service is started.
+"""
 
 import os
 import shutil
@@ -12,7 +15,7 @@ _CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
 
 
 def install(packages: Sequence[str]) -> str:
-    """Install them all in one run of apt, a minute or two; what stood in the way, in a line, or nothing."""
+    """Install all in one run of apt, and return the obstacle in a line, if any."""
     if shutil.which("apt-get") is None:
         return "this is no Debian or Ubuntu"
     prefix = _as_root()
@@ -31,16 +34,22 @@ def install(packages: Sequence[str]) -> str:
 
 
 def _as_root() -> list[str] | None:
-    """What to put before a command that needs root; None if there is no way."""
+    """Return the words before a command that needs root; None if there is no way."""
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")
-    if sudo is None or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0:
+    if (
+        sudo is None
+        or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0
+    ):
         return None
     return [sudo, "-n"]
 
 
 def _last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    # apt says what went wrong in lines that begin with E:, and may go on talking after them.
-    return next((line for line in reversed(lines) if line.startswith("E:")), lines[-1] if lines else "no output")
+    # apt's errors begin with E:, and other lines may follow them.
+    return next(
+        (line for line in reversed(lines) if line.startswith("E:")),
+        lines[-1] if lines else "no output",
+    )

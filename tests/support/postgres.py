@@ -1,4 +1,4 @@
-"""PrivatePostgres: a PostgreSQL server of one's own, from the installed binaries, without Docker."""
+"""PrivatePostgres: a PostgreSQL server of one's own, from installed binaries, without Docker."""
 
 import os
 import pwd
@@ -30,13 +30,14 @@ class PostgresError(QtEventsError):
 class PrivatePostgres:
     """A server on 127.0.0.1 with a port, data and a password of its own; it disturbs no other.
 
-    Use it as a context manager. It is up in a few seconds and ends, its folder included, when it is left, at the
-    interpreter's exit and when this process is killed. PostgreSQL refuses to run as root; then it is `postgres`,
-    a user that its package makes, or `nobody`. It forces nothing to disk: a crash of the machine would be fatal.
+    Use it as a context manager. It is up in a few seconds and ends, its folder included, when it is
+    left, at the interpreter's exit and when this process is killed. PostgreSQL refuses to run as
+    root; then it is `postgres`, a user that its package makes, or `nobody`. It forces nothing to
+    disk: a crash of the machine would be fatal.
     """
 
     def __init__(self, *, startup_timeout: float = 60.0) -> None:
-        """`startup_timeout` in seconds, for each start and restart."""
+        """Take `startup_timeout` in seconds, for each start and restart."""
         self._startup_timeout = startup_timeout
         (self._port,) = free_ports(1)
         self._password = secrets.token_hex(8)
@@ -53,25 +54,30 @@ class PrivatePostgres:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
     def url(self) -> str:
-        """Of a database that is there from the start."""
+        """URL of a database that exists from the start."""
         return self.database_url("postgres")
 
     def database_url(self, name: str) -> str:
-        """Of any of its databases."""
+        """Return the URL of one of its databases."""
         return f"postgresql://{_USER}:{self._password}@127.0.0.1:{self._port}/{name}"
 
     def create_database(self, name: str) -> str:
-        """A new one; its URL."""
+        """Create a database, and return its URL."""
         self._run("createdb", name)
         return self.database_url(name)
 
     def kill(self) -> None:
-        """SIGKILL: a crash. Its data stays for `restart`; nobody answers any more when this returns."""
+        """SIGKILL the server: a crash. Its data stays for `restart`; nobody answers any more."""
         children = _children_of_stopped(self._alive())
         self._server = None
         self._keeper.kill("server")
@@ -79,16 +85,16 @@ class PrivatePostgres:
             _end(pidfd)
 
     def restart(self) -> None:
-        """Start it again on the same data and port; one that still runs is shut down first."""
+        """Start it again on the same data and port; shut it down first if it runs."""
         if self._server is not None:
             self._shut_down()
         self._boot()
 
     def stop(self) -> None:
-        """End it and remove its folder. Stopping twice does nothing."""
+        """End it and remove its folder. Safe to repeat."""
         keeper, self._running = self._running, None
         if self._server is not None and keeper is not None:
-            self._server.send_signal(signal.SIGINT)  # it removes its shared memory itself
+            self._server.send_signal(signal.SIGINT)  # SIGINT: it removes its shared memory
             try:
                 self._server.wait(10)
             except subprocess.TimeoutExpired:
@@ -108,8 +114,20 @@ class PrivatePostgres:
         if user is not None:
             os.chown(self._data, user.pw_uid, user.pw_gid)
             os.chown(secret, user.pw_uid, user.pw_gid)
-            self._before = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--"]
-        options = ["--auth=scram-sha-256", f"--username={_USER}", f"--pwfile={secret}", "--encoding=UTF8", "--no-sync"]
+            self._before = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--clear-groups",
+                "--",
+            ]
+        options = [
+            "--auth=scram-sha-256",
+            f"--username={_USER}",
+            f"--pwfile={secret}",
+            "--encoding=UTF8",
+            "--no-sync",
+        ]
         self._must("initdb", f"--pgdata={self._data}", "--locale=C", *options, before=self._before)
         secret.unlink()
 
@@ -118,7 +136,8 @@ class PrivatePostgres:
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
             "unix_socket_directories": "",
-            "dynamic_shared_memory_type": "mmap",  # in the folder: a killed server leaves nothing in /dev/shm
+            # In the folder: a killed server leaves nothing in /dev/shm.
+            "dynamic_shared_memory_type": "mmap",
             "fsync": "off",
             "max_connections": "50",
         }
@@ -129,11 +148,14 @@ class PrivatePostgres:
             self._server = self._keeper.spawn("server", command, _environment())
             while self._server.poll() is None and not self._answers():
                 if time.monotonic() > deadline:
-                    raise PostgresError(f"PostgreSQL is not up after {self._startup_timeout:g} s\n{self._log_tail()}")
+                    raise PostgresError(
+                        f"PostgreSQL is not up after {self._startup_timeout:g} s\n"
+                        f"{self._log_tail()}"
+                    )
                 time.sleep(_POLL)
             if self._server.poll() is None:
                 return
-            # After a crash that was not `kill` its memory is in use until its last process has noticed.
+            # After a crash that was not `kill`, its memory is in use until its last process ends.
             if "shared memory block" not in self._log_tail() or time.monotonic() > deadline:
                 raise PostgresError(f"PostgreSQL ended while starting\n{self._log_tail()}")
             time.sleep(_POLL)
@@ -144,7 +166,12 @@ class PrivatePostgres:
         server.wait(self._startup_timeout)
 
     def _answers(self) -> bool:
-        command = [str(_bin() / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self._port}"]
+        command = [
+            str(_bin() / "pg_isready"),
+            "--quiet",
+            "--host=127.0.0.1",
+            f"--port={self._port}",
+        ]
         return subprocess.run(command, env=_environment(), check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -180,7 +207,10 @@ class PrivatePostgres:
 
 
 def installed_postgres() -> Path | None:
-    """The folder of `postgres` and `initdb`, or None: Debian's newest, else that of `initdb` on the PATH."""
+    """Return the folder of `postgres` and `initdb`, or None.
+
+    Debian's newest comes first, then that of `initdb` on the PATH.
+    """
     found = [path.parent for path in _DEBIAN.glob("*/bin/postgres")]
     if found:
         return max(found, key=lambda folder: float(folder.parent.name))
@@ -189,7 +219,10 @@ def installed_postgres() -> Path | None:
 
 
 def _children_of_stopped(server: subprocess.Popen[bytes]) -> list[int]:
-    """Stop it (SIGSTOP), so that it starts and buries nobody any more; pidfds of its children, if it still runs."""
+    """SIGSTOP the server, if it runs, and return pidfds of its children.
+
+    Stopped, it starts and buries nobody any more.
+    """
     if server.poll() is not None:
         return []
     server.send_signal(signal.SIGSTOP)
@@ -198,10 +231,10 @@ def _children_of_stopped(server: subprocess.Popen[bytes]) -> list[int]:
 
 
 def _children(parent: int) -> list[int]:
-    """Process ids (proc(5): `stat` has the parent's behind name and state)."""
+    """Return the ids of child processes (proc(5): `stat` has the parent behind name and state)."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # the process has ended meanwhile
             fields = stat.read_text().rpartition(")")[2].split()
             if int(fields[1]) == parent:
                 found.append(int(stat.parent.name))
@@ -209,7 +242,7 @@ def _children(parent: int) -> list[int]:
 
 
 def _end(pidfd: int) -> None:
-    """SIGKILL the process, and return when it is gone. PostgreSQL makes each a process group of its own."""
+    """SIGKILL the process, and return when it is gone. PostgreSQL gives each a group of its own."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     gone = select.poll()
@@ -222,18 +255,21 @@ def _bin() -> Path:
     found = installed_postgres()
     if found is None:
         raise PostgresError(
-            "no PostgreSQL is installed: `python -m tests.support.provision --ensure postgresql` gets one"
+            "no PostgreSQL is installed: "
+            "`python -m tests.support.provision --ensure postgresql` gets one"
         )
     return found
 
 
 def _environment() -> dict[str, str]:
-    """What is set for another server must not leak into this one."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
+    """Return the environment without settings for another server."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {
+        "LC_ALL": "C"
+    }
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
-    """Whom the server runs as; None: as whoever asks."""
+    """Return the user that the server runs as; None for the current one."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}

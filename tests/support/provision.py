@@ -1,8 +1,9 @@
-"""What tests need beside Python; `python -m tests.support.provision --ensure` makes sure that it is there.
+"""Programs that tests need beside Python: `python -m tests.support.provision --ensure`.
 
-RabbitMQ, PostgreSQL, Chromium with its driver, and libfaketime: as installed, else installed now from Debian's
-packages, as root or with a sudo that asks nothing, without starting any service. Where RabbitMQ cannot be had, the
-broker that QT_EVENTS_TEST_BROKER_URL names; one that merely happens to run on the machine is never used.
+RabbitMQ, PostgreSQL, Chromium with its driver, and libfaketime. What is missing is installed from
+Debian's packages, as root or with a sudo that asks nothing, without starting any service. Where
+RabbitMQ cannot be had, tests use the broker that QT_EVENTS_TEST_BROKER_URL names. One that merely
+happens to run on the machine is never used.
 """
 
 import argparse
@@ -23,21 +24,21 @@ from tests.support.postgres import installed_postgres
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing that tests need of the machine."""
+    """One program that tests need of the machine."""
 
-    packages: tuple[str, ...]  #: Debian's
+    packages: tuple[str, ...]  #: names in Debian
     find: Callable[[], Path | None]
-    use: str  #: what tests do with what was found
+    use: str  #: words before the place where it was found
     advice: str
-    instead: str = ""  #: an environment variable that names another
+    instead: str = ""  #: environment variable that names a replacement
 
     def found(self) -> str:
-        """A line that says what tests will use; empty if there is none."""
+        """Return a line that says what tests will use; empty if there is none."""
         place = self.find()
         return f"{self.use} {place}" if place else ""
 
     def given(self) -> str:
-        """The same, of what the environment names."""
+        """Return the same line for what the environment names."""
         return f"tests use what {self.instead} names" if os.environ.get(self.instead) else ""
 
 
@@ -90,21 +91,25 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """What there is now: a line for each thing that tests will use, and one for each that cannot be had."""
+    """Lines for everything that tests will use, and for everything that cannot be had."""
 
     there: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 def ensure(names: Iterable[str] = NEEDS) -> Provision:
-    """Make sure of what tests need, by one installation of all that is missing."""
+    """Make sure of everything that tests need, by one installation of all that is missing."""
     needs = [NEEDS[name] for name in names]
     missing = [need for need in needs if not need.found()]
     trouble = install([package for need in missing for package in need.packages]) if missing else ""
     lines = {need: _line(need, just_installed=need in missing) for need in needs}
     return Provision(
         there=tuple(line for line in lines.values() if line),
-        missing=tuple(f"{need.advice} ({trouble or 'installed, but not found'})" for need in needs if not lines[need]),
+        missing=tuple(
+            f"{need.advice} ({trouble or 'installed, but not found'})"
+            for need in needs
+            if not lines[need]
+        ),
     )
 
 
@@ -115,8 +120,10 @@ def _line(need: Need, *, just_installed: bool) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 and a line for each thing that says what tests use; 1 and a line on stderr for each that cannot be had."""
-    parser = argparse.ArgumentParser(prog="python -m tests.support.provision", description="What tests need.")
+    """Print a line for each thing that tests use; exit status 1 if one cannot be had."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.provision", description="What tests need."
+    )
     parser.add_argument(
         "--ensure", nargs="*", choices=NEEDS, required=True, metavar="NAME",
         help=f"install what is missing of {', '.join(NEEDS)}; by default all",

@@ -9,7 +9,7 @@ PATIENCE = 40.0  # seconds for whatever a process is to do
 
 
 async def until(condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "") -> Any:
-    """Poll; what it gave as soon as that is true."""
+    """Poll the condition, and return its value as soon as that is true."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what or condition}"
@@ -18,7 +18,7 @@ async def until(condition: Callable[[], Any], timeout: float = PATIENCE, what: s
 
 
 async def until_told(question: Callable[[], Any], timeout: float = PATIENCE, what: str = "") -> Any:
-    """`until`, for what only asking the broker tells: in a thread, for that blocks."""
+    """Do the same as `until` in a thread, for a question that blocks, such as one to the broker."""
     deadline = time.monotonic() + timeout
     while not (result := await asyncio.to_thread(question)):
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what or question}"

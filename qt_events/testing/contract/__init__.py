@@ -1,11 +1,11 @@
-"""The contract suite: what every EventBus does, as scenarios that any backend's tests can run.
+"""The contract suite: the rules that every EventBus keeps, as scenarios for any backend's tests.
 
-feature.py       Feature: what a backend can do, and what a scenario needs
-recorder.py      Recorder: what handlers did, told across processes
+feature.py       Feature: abilities of a backend, and needs of a scenario
+recorder.py      Recorder: calls of handlers, told across processes
 member.py        Member: someone who delivers events; HostedMember: a bus in the test's own loop
 scenario.py      Scenario, Options: one rule; its subscriptions and its check
 scenario_run.py  ScenarioRun: one scenario on one backend, as its check sees it
-backend.py       Backend: how a bus is opened and who delivers; MemoryBackend
+backend.py       Backend: opens a bus and those who deliver; MemoryBackend
 runner.py        run(): one scenario on one backend
 scenarios/       the rules, a module a subject
 
@@ -48,7 +48,8 @@ __all__ = [
     "scenarios",
 ]
 
-if not TYPE_CHECKING:  # a type checker would believe that every name exists
+# Hidden from type checkers, which would take every name for granted.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         """Return ScenarioRun for its old name, with a DeprecationWarning."""

@@ -1,4 +1,4 @@
-"""Member: someone who delivers a scenario's events."""
+"""Member: a bus or a process that delivers a scenario's events."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -7,7 +7,7 @@ from qt_events.bus import EventBus
 
 
 class Member(ABC):
-    """Someone who delivers: a bus's own run_forever(), or a process. Starting or stopping twice does nothing."""
+    """A bus's own run_forever(), or a process, that delivers. Safe to start and stop twice."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -15,11 +15,11 @@ class Member(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Have it finish what it holds; return when it has ended."""
+        """Let it finish what it holds, and return when it has ended."""
 
     @abstractmethod
     def must_be_well(self) -> None:
-        """AssertionError that says why, if it has ended by itself."""
+        """Raise an AssertionError that says why, if it has ended by itself."""
 
 
 class HostedMember(Member):
@@ -30,20 +30,17 @@ class HostedMember(Member):
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """See Member."""
         if self._task is None:
             self._task = asyncio.create_task(self._bus.run_forever())
-            await asyncio.sleep(0)  # it begins
+            await asyncio.sleep(0)  # let it begin
 
     async def stop(self) -> None:
-        """See Member."""
         if self._task is not None:
             self._bus.stop()
             task, self._task = self._task, None
             await task
 
     def must_be_well(self) -> None:
-        """See Member."""
         if self._task is not None and self._task.done():
             error = None if self._task.cancelled() else self._task.exception()
             raise AssertionError("run_forever() ended by itself") from error

@@ -14,7 +14,7 @@ from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:
-    """Run one scenario on one backend. `folder` is empty and this run's own.
+    """Run one scenario on one backend. `folder` is empty and used by nothing else.
 
     Raises:
         AssertionError: the backend breaks the rule.
@@ -29,7 +29,7 @@ async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:
                 await scenario.check(running)
             finally:
                 if not backend.shares(kind):
-                    running.open(EVERY_GATE)  # where a check failed, handlers may still wait
+                    running.open(EVERY_GATE)  # after a failed check handlers may still wait
                 await running.stop()
 
 

@@ -14,29 +14,31 @@ from qt_events.testing.contract.recorder import Call, Recorder
 
 T = TypeVar("T")
 
-PATIENCE = 20.0  # seconds that a check waits for what must come
+PATIENCE = 20.0  # seconds that a check waits
 _POLL = 0.005  # seconds
 
 
 class ScenarioRun:
-    """What a check works with: the bus to publish through, and what the handlers recorded."""
+    """The bus that a check publishes through, and the records of the handlers."""
 
-    def __init__(self, bus: EventBus, members: list[Member], recorder: Recorder, features: Feature) -> None:
+    def __init__(
+        self, bus: EventBus, members: list[Member], recorder: Recorder, features: Feature
+    ) -> None:
         self.bus = bus
         self.recorder = recorder
         self._features = features
         self._members = members
 
     async def start(self) -> None:
-        """Have every member deliver; done before the check, unless one stopped them."""
+        """Let every member deliver. Done before the check, unless that has stopped them."""
         await asyncio.gather(*(member.start() for member in self._members))
 
     async def stop(self) -> None:
-        """Have every member finish what it holds and stop."""
+        """Let every member finish what it holds and stop."""
         await asyncio.gather(*(member.stop() for member in self._members))
 
     async def publish(self, event_type: str, **payload: Any) -> Event[Any]:
-        """Publish an event of this type; returns it."""
+        """Publish an event of this type and return it."""
         event: Event[Any] = Event(event_type, None, payload)
         await self.bus.publish(event)
         return event
@@ -46,20 +48,22 @@ class ScenarioRun:
         self.recorder.write(Call("gate", gate))
 
     def calls(self, name: str, event: Event[Any] | None = None) -> list[Call]:
-        """The calls so far of the handler that records as `name`."""
+        """Return the calls so far of the handler that records as `name`."""
         return self.recorder.read("call", name, None if event is None else event.id)
 
-    async def called(self, name: str, times: int = 1, event: Event[Any] | None = None) -> list[Call]:
-        """The calls, once there are at least so many."""
+    async def called(
+        self, name: str, times: int = 1, event: Event[Any] | None = None
+    ) -> list[Call]:
+        """Return the calls once there are at least so many."""
         await self.until(lambda: len(self.calls(name, event)) >= times, f"{times} calls of {name}")
         return self.calls(name, event)
 
     def in_turn(self, values: Iterable[T]) -> list[T]:
-        """What came from one subscription, for a comparison: sorted where the backend promises no order."""
+        """Return values of one subscription, sorted where the backend promises no order."""
         return list(values) if Feature.ORDER in self._features else sorted(values)  # type: ignore[type-var]
 
     async def reported(self, *words: str) -> None:
-        """Return once a warning with all these words was logged by whoever delivers."""
+        """Return once a member has logged a warning with all these words."""
 
         def found() -> bool:
             texts = [call.details["text"] for call in self.recorder.read("log")]
@@ -68,7 +72,7 @@ class ScenarioRun:
         await self.until(found, f"a warning with {words}")
 
     async def dead(self, subscription: str, count: int = 1) -> list[DeadLetterRecord]:
-        """The subscription's dead letters, once there are at least so many."""
+        """Return the subscription's dead letters, once there are at least so many."""
         letters: list[DeadLetterRecord] = []
 
         async def found() -> bool:
@@ -79,7 +83,11 @@ class ScenarioRun:
         return letters
 
     async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
-        """Return when it holds; AssertionError with what happened so far if it never does."""
+        """Return when the condition holds.
+
+        Raises:
+            AssertionError: it does not hold within 20 seconds; the text tells what happened so far.
+        """
         deadline = time.monotonic() + PATIENCE
         while True:
             held = condition()
@@ -87,10 +95,16 @@ class ScenarioRun:
                 return
             for member in self._members:
                 member.must_be_well()
-            assert time.monotonic() < deadline, f"no {what} within {PATIENCE:g} s; so far:\n{self._story()}"
+            assert time.monotonic() < deadline, (
+                f"no {what} within {PATIENCE:g} s; so far:\n{self._story()}"
+            )
             await asyncio.sleep(_POLL)
 
     def _story(self) -> str:
         kinds = ("ready", "call", "gate", "log")
-        calls = sorted((call for kind in kinds for call in self.recorder.read(kind)), key=lambda call: call.at)
-        return "\n".join(f"  {c.kind} {c.name} {c.event_type} {c.payload} {c.details}" for c in calls)
+        calls = sorted(
+            (call for kind in kinds for call in self.recorder.read(kind)), key=lambda call: call.at
+        )
+        return "\n".join(
+            f"  {c.kind} {c.name} {c.event_type} {c.payload} {c.details}" for c in calls
+        )

@@ -1,17 +1,19 @@
-"""Account: what a ledger adds up to, a line a fault, and the verdict."""
+"""Account: the sum of a ledger, a line a fault, and the verdict."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-QUIET = "(before any)"  #: the line of what happened before the first fault
+QUIET = "(before any)"  #: the line of everything before the first fault
 _SHOWN = 5  # deliveries that an error's text names
 
 
 @dataclass(slots=True)
 class Line:
-    """Figures from one kind of fault until the next fault: by when an event was published; what came twice, or was
-    never published, by when it was handled or noted as a dead letter.
+    """Figures from one kind of fault until the next fault.
+
+    A delivery counts at the time when its event was published. Duplicates, and what was never
+    published, count at the time when they were handled or noted as dead letters.
     """
 
     struck: int = 0  #: times
@@ -19,13 +21,15 @@ class Line:
     ok: int = 0  #: deliveries of confirmed events that were handled or are dead letters
     lost: int = 0  #: deliveries of confirmed events that were neither
     duplicated: int = 0  #: times that a subscription handled an event beyond the first
-    unexpected: int = 0  #: deliveries of what was never published, or not to this subscription
+    unexpected: int = 0  #: deliveries of events never published, or not for this subscription
     recovered: int = 0  #: deliveries with an outcome though the publish was not confirmed
-    failed: int = 0  #: deliveries without one, of such events: what their publishers were told
-    dead: int = 0  #: of the ok and recovered ones, dead letters
+    failed: int = 0  #: deliveries without an outcome, of events that were not confirmed
+    dead: int = 0  #: dead letters among the ok and recovered ones
 
     def __add__(self, other: Self) -> "Line":
-        return Line(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+        return Line(
+            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
+        )
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ class Account:
         """All faults together."""
         return sum(self.lines.values(), start=Line())
 
-    def verify(self, *, duplicates: int | None = None, dead: Mapping[str, Collection[str]] | None = None) -> None:
-        """Nothing is lost, nothing unexpected; and something happened at all.
+    def verify(
+        self, *, duplicates: int | None = None, dead: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """Check that nothing is lost and nothing unexpected, and that something happened at all.
 
         Args:
             duplicates: handled twice, at most. None: any number, at least once is the promise.
@@ -59,19 +65,25 @@ class Account:
             *_complaint("lost", self.lost),
             *_complaint("unexpected", self.unexpected),
         ]
-        complaints += [f"nothing was confirmed that {name} hears" for name, owed in self.owed.items() if not owed]
+        complaints += [
+            f"nothing was confirmed that {name} hears"
+            for name, owed in self.owed.items()
+            if not owed
+        ]
         complaints += [
             f"{count} dead letters of {name}: {reason}"
             for (name, reason), count in self.dead.items()
             if dead is not None and reason not in dead.get(name, ())
         ]
         if duplicates is not None and self.total.duplicated > duplicates:
-            complaints.append(f"{self.total.duplicated} handled twice, more than the {duplicates} that were in flight")
+            complaints.append(
+                f"{self.total.duplicated} handled twice, more than the {duplicates} in flight"
+            )
         if complaints:
             raise AssertionError("; ".join(complaints) + f"\n{self}")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the account for JSON."""
         dead = {f"{name}: {reason}": count for (name, reason), count in self.dead.items()}
         return {**asdict(self), "dead": dead, "total": asdict(self.total)}
 
@@ -79,15 +91,19 @@ class Account:
         return self.table()
 
     def table(self) -> str:
-        """As Markdown: a row a fault, and their sum."""
+        """Return a Markdown table: a row a fault, and their sum."""
         names = [each.name for each in fields(Line)]
-        rows = [(fault, *(str(getattr(line, name)) for name in names)) for fault, line in self._rows()]
+        rows = [
+            (fault, *(str(getattr(line, name)) for name in names)) for fault, line in self._rows()
+        ]
         head = ("fault", *names)
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         rule = ("-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:]))
         lines = [_row(row, widths) for row in (head, rule, *rows)]
         failures = ", ".join(f"{count} {name}" for name, count in sorted(self.errors.items()))
-        return "\n".join([*lines, *(["", f"publishes that failed: {failures}"] if failures else [])])
+        return "\n".join(
+            [*lines, *(["", f"publishes that failed: {failures}"] if failures else [])]
+        )
 
     def _rows(self) -> Iterable[tuple[str, Line]]:
         yield from self.lines.items()

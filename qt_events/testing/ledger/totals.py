@@ -13,7 +13,7 @@ from qt_events.testing.ledger.entries import Entry, Kind
 
 @dataclass(slots=True)
 class _Publish:
-    """What is known of an event's publishes."""
+    """Publishes of one event."""
 
     type: str = ""
     at: float = 0.0  # when it was first attempted
@@ -35,12 +35,13 @@ class Totals:
 
     _publishes: dict[str, _Publish] = field(default_factory=lambda: defaultdict(_Publish))
     _handled: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    _dead: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # the reason, and when it was noted
+    # The reason, and when it was noted.
+    _dead: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
     _errors: Counter[str] = field(default_factory=Counter)
     _faults: list[tuple[float, str]] = field(default_factory=list)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Add them up."""
+        """Add entries."""
         for entry in entries:
             self._add(entry)
 
@@ -66,7 +67,7 @@ class Totals:
     # The result
 
     def account(self, subscriptions: Mapping[str, str]) -> Account:
-        """What it adds up to, for subscriptions by name, each with the one pattern that it hears."""
+        """Return the account, for subscriptions by name, each with the pattern that it hears."""
         lines, lost = _Lines(self._faults), []
         owed = dict.fromkeys(subscriptions, 0)
         for publish in self._publishes.values():
@@ -81,7 +82,9 @@ class Totals:
             errors=dict(self._errors),
             owed=owed,
             dead=Counter(
-                (name, why) for (name, event), (why, _) in self._dead.items() if (name, event) not in self._handled
+                (name, why)
+                for (name, event), (why, _) in self._dead.items()
+                if (name, event) not in self._handled
             ),
             lost=tuple(lost),
             unexpected=unexpected,
@@ -89,17 +92,22 @@ class Totals:
         )
 
     def open(self, subscriptions: Mapping[str, str]) -> int:
-        """Deliveries that are owed: confirmed, and neither handled nor dead so far."""
+        """Return how many deliveries are owed: confirmed, and neither handled nor dead so far."""
         return sum(
             publish.confirms > 0 and not self._has_outcome(delivery)
             for delivery, publish in self._deliveries(subscriptions)
         )
 
-    def in_flight(self, subscriptions: Mapping[str, str], since: float, held: float = math.inf) -> int:
-        """Deliveries of publishes without an answer, handled since, or owed: of the latter no more than are `held`."""
+    def in_flight(
+        self, subscriptions: Mapping[str, str], since: float, held: float = math.inf
+    ) -> int:
+        """Count deliveries without an answer, handled since, or owed: of these `held` at most."""
         under_way = owed = 0
         for delivery, publish in self._deliveries(subscriptions):
-            if publish.unanswered or max(self._handled.get(delivery, ()), default=-math.inf) >= since:
+            if (
+                publish.unanswered
+                or max(self._handled.get(delivery, ()), default=-math.inf) >= since
+            ):
                 under_way += 1
             elif publish.confirms and not self._has_outcome(delivery):
                 owed += 1
@@ -108,7 +116,9 @@ class Totals:
     def _has_outcome(self, delivery: tuple[str, str]) -> bool:
         return delivery in self._handled or delivery in self._dead
 
-    def _deliveries(self, subscriptions: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], _Publish]]:
+    def _deliveries(
+        self, subscriptions: Mapping[str, str]
+    ) -> Iterator[tuple[tuple[str, str], _Publish]]:
         types = {publish.type for publish in self._publishes.values() if publish.attempts}
         for name, pattern in subscriptions.items():
             heard = {each for each in types if matches(pattern, each)}
@@ -117,7 +127,7 @@ class Totals:
                     yield (name, event), publish
 
     def _count(self, line: Line, delivery: tuple[str, str], publish: _Publish) -> bool:
-        """Count one delivery; whether it is lost."""
+        """Count one delivery, and return True if it is lost."""
         has_outcome = self._has_outcome(delivery)
         line.dead += delivery in self._dead and delivery not in self._handled
         if publish.confirms:
@@ -128,14 +138,18 @@ class Totals:
         line.failed += not has_outcome
         return False
 
-    def _count_what_is_too_much(self, subscriptions: Mapping[str, str], lines: "_Lines") -> tuple[tuple[str, str], ...]:
-        """What came more than once, and what nobody published or the subscription does not hear; the latter."""
+    def _count_what_is_too_much(
+        self, subscriptions: Mapping[str, str], lines: "_Lines"
+    ) -> tuple[tuple[str, str], ...]:
+        """Count duplicates and unexpected deliveries, and return the unexpected ones."""
         for times in self._handled.values():
             for at in sorted(times)[1:]:
                 lines.at(at).duplicated += 1
         outcomes = {delivery: noted for delivery, (_, noted) in self._dead.items()}
         outcomes |= {delivery: min(times) for delivery, times in self._handled.items()}
-        unexpected = [delivery for delivery in outcomes if not self._is_owed(delivery, subscriptions)]
+        unexpected = [
+            delivery for delivery in outcomes if not self._is_owed(delivery, subscriptions)
+        ]
         for delivery in unexpected:
             lines.at(outcomes[delivery]).unexpected += 1
         return tuple(unexpected)
@@ -143,11 +157,15 @@ class Totals:
     def _is_owed(self, delivery: tuple[str, str], subscriptions: Mapping[str, str]) -> bool:
         name, event = delivery
         publish = self._publishes.get(event)
-        return publish is not None and name in subscriptions and matches(subscriptions[name], publish.type)
+        return (
+            publish is not None
+            and name in subscriptions
+            and matches(subscriptions[name], publish.type)
+        )
 
 
 class _Lines:
-    """Lines by fault, and which one a moment belongs to: that of the last fault before it."""
+    """Lines by fault. A moment belongs to the last fault before it."""
 
     def __init__(self, faults: Iterable[tuple[float, str]]) -> None:
         self._strikes = sorted(faults)
@@ -160,5 +178,5 @@ class _Lines:
         return self._lines[self._strikes[before - 1][1] if before else QUIET]
 
     def written(self) -> dict[str, Line]:
-        """Without the quiet before the first fault, if there was none."""
+        """Return the lines, without the quiet before the first fault if there was none."""
         return {name: line for name, line in self._lines.items() if line != Line()}

@@ -1,4 +1,4 @@
-"""Proxy: a TCP proxy in front of a broker, for tests of what a bad network does."""
+"""Proxy: a TCP proxy in front of a broker, for tests of a bad network."""
 
 import asyncio
 import random
@@ -18,22 +18,23 @@ from qt_events.testing.proxy.wire import Way, Wire, abort
 T = TypeVar("T")
 Direction = Literal["both", "to_target", "from_target"]
 
-_PATIENCE = 30.0  # seconds for the proxy's thread to do what it is told, which takes it milliseconds
+# Seconds for a call on the proxy's thread, which takes milliseconds.
+_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What has gone through a proxy since it started."""
+    """Counters of a proxy since it started."""
 
     accepted: int  #: connections
-    open: int  #: connections now, those that were forgotten too
+    open: int  #: connections now, forgotten ones included
     to_target: int  #: bytes forwarded
     from_target: int  #: bytes forwarded
     cuts: int  #: pieces that were cut, and their connections reset
 
 
 class Proxy:
-    """A real proxy on 127.0.0.1, in a thread of its own, that does harm when told to, until told to `heal`.
+    """A real proxy on 127.0.0.1, in a thread of its own, that does harm until told to `heal`.
 
         with Proxy("127.0.0.1", 5672) as proxy:
             bus = CeleryEventBus(proxy.url_for("amqp://guest:guest@127.0.0.1:5672//"))
@@ -41,12 +42,12 @@ class Proxy:
             ...
             proxy.heal()
 
-    Every call may come from any thread; it blocks for milliseconds and has taken effect when it returns. Faults
-    can be combined. A client whose target cannot be reached is reset.
+    Every call may come from any thread; it blocks for milliseconds and has taken effect when it
+    returns. Faults can be combined. A client whose target cannot be reached is reset.
     """
 
     def __init__(self, target_host: str, target_port: int) -> None:
-        """Where to forward to; nobody need listen there yet."""
+        """Forward to this host and port; nobody need listen there yet."""
         (self.port,) = free_ports(1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="qt_events-proxy", daemon=True)
@@ -57,17 +58,22 @@ class Proxy:
         self._tell(self._door.open())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def url_for(self, url: str) -> str:
-        """The same URL, but through this proxy: user, password, path and query stay."""
+        """Return the same URL through this proxy: user, password, path and query stay."""
         place = urlsplit(url).netloc
         login, at, _ = place.rpartition("@")
         return url.replace(f"//{place}", f"//{login}{at}127.0.0.1:{self.port}", 1)
 
     def close(self) -> None:
-        """Reset what is open and listen no more. Closing twice does nothing."""
+        """Reset open connections and listen no more. Safe to repeat."""
         if self._thread.is_alive():
             self._tell(self._door.leave())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -75,53 +81,54 @@ class Proxy:
 
     @property
     def traffic(self) -> Traffic:
-        """Its counters now."""
+        """Counters now."""
         return self._tell(self._door.count())
 
     # Faults of connections that are open now
 
     def reset(self, count: int | None = None) -> int:
-        """RST to both ends of `count` connections, chosen at random, or of all; how many those were."""
+        """Send RST to both ends of `count` random connections, or of all; return how many."""
         return self._tell(self._door.reset(count))
 
     def forget(self, count: int | None = None) -> int:
-        """Do as a router that has forgotten `count` connections, or all: their ends hear nothing any more, for good.
+        """Drop `count` connections, or all, in silence, as a router that has forgotten them.
 
-        What is sent on them is dropped in silence, `heal` does not bring them back, and new connections work.
+        Their ends hear nothing any more, and what they send is dropped. `heal` does not bring them
+        back. New connections work.
         """
         return self._tell(self._door.forget(count))
 
     # Faults that last until `heal`, for new connections too
 
     def refuse(self) -> None:
-        """Close the port: who connects is refused. Connections that are open stay."""
+        """Close the port: new connections are refused, open ones stay."""
         self._tell(self._door.shut())
 
     def black_hole(self, direction: Direction = "both") -> None:
-        """Forward nothing; connections stay open, and new ones are accepted, and nobody answers.
+        """Forward nothing: connections stay open, new ones are accepted, and nobody answers.
 
         `heal` lets go what was sent meanwhile, as TCP does when a network comes back.
         """
         self._set(direction, lambda way: way.open.clear())
 
     def delay(self, seconds: float, direction: Direction = "both") -> None:
-        """Everything comes `seconds` later in each direction; as much as before comes at a time."""
+        """Deliver everything `seconds` later in each direction, at the same throughput."""
         self._set(direction, lambda way: setattr(way, "delay", seconds))
 
     def throttle(self, bytes_per_second: float, direction: Direction = "both") -> None:
-        """No more than that on each connection."""
+        """Forward no more than that on each connection."""
         self._set(direction, lambda way: setattr(way, "rate", bytes_per_second))
 
     def cut(self, direction: Direction = "both", *, keep: int = 3) -> None:
-        """Once: what comes next arrives without its last `keep` bytes, and its connection is reset.
+        """Deliver the next piece without its last `keep` bytes, once, and reset its connection.
 
-        Who sends AMQP sends whole frames, of at least 8 bytes: with `keep` from 1 to 7 a frame arrives in part.
-        `traffic.cuts` tells whether it has happened.
+        AMQP is sent in whole frames of at least 8 bytes: with `keep` from 1 to 7 a frame arrives in
+        part. `traffic.cuts` tells whether it has happened.
         """
         self._set(direction, lambda way: way.keep_back(keep, cut=True))
 
     def stutter(self, pause: float, direction: Direction = "both", *, keep: int = 3) -> None:
-        """The last `keep` bytes of whatever comes in one piece come `pause` seconds after the others."""
+        """Deliver the last `keep` bytes of each piece `pause` seconds after the others."""
         self._set(direction, lambda way: way.keep_back(keep, stutter=pause))
 
     def heal(self) -> None:
@@ -133,7 +140,7 @@ class Proxy:
         self._tell(self._door.change(direction, change))
 
     def _tell(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have the proxy's thread do it."""
+        """Run the work on the proxy's thread, and return its result."""
         if not self._thread.is_alive():
             work.close()
             raise BusStateError("this proxy does not run: use it in a `with`")
@@ -148,7 +155,7 @@ class Proxy:
 
 
 class _Door:
-    """Where clients come in: the proxy's side of the loop."""
+    """The proxy's side of the loop: its listener and its connections."""
 
     def __init__(self, port: int, target: tuple[str, int]) -> None:
         self._port, self._target = port, target
@@ -179,7 +186,13 @@ class _Door:
 
     async def count(self) -> Traffic:
         there, back = self._ways["to_target"], self._ways["from_target"]
-        return Traffic(self._accepted, len(self._wires), there.forwarded, back.forwarded, there.cuts + back.cuts)
+        return Traffic(
+            self._accepted,
+            len(self._wires),
+            there.forwarded,
+            back.forwarded,
+            there.cuts + back.cuts,
+        )
 
     async def change(self, direction: Direction, change: Callable[[Way], Any]) -> None:
         for name, way in self._ways.items():
@@ -204,20 +217,22 @@ class _Door:
         return wires if count is None else random.sample(wires, min(count, len(wires)))
 
     def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # it has gone again
+        with suppress(OSError):  # the client has gone again
             client, _ = listener.accept()
             client.settimeout(0)
             self._accepted += 1
             task = asyncio.create_task(self._serve(client))
             self._clients.add(task)
             task.add_done_callback(self._clients.discard)
-            task.add_done_callback(lambda _: abort(client))  # not in _serve: cancelled soon enough, that never begins
+            # Not in _serve, which never begins if it is cancelled soon enough.
+            task.add_done_callback(lambda _: abort(client))
 
     async def _serve(self, client: socket.socket) -> None:
         target = socket.socket()
         target.settimeout(0)
         try:
-            await self._ways["to_target"].open.wait()  # a client in a black hole hears nothing of its target
+            # A client in a black hole hears nothing of its target.
+            await self._ways["to_target"].open.wait()
             with suppress(OSError):
                 await asyncio.get_running_loop().sock_connect(target, self._target)
                 await self._pump(client, target)

@@ -1,4 +1,4 @@
-"""`python -m tests.support.contract` prints which rule runs on which backend, as docs/pools.md shows it."""
+"""Print the scenarios that each backend runs, as docs/pools.md shows them."""
 
 from tests.support.contract.table import table
 

@@ -1,4 +1,4 @@
-"""Assignment: what a worker process of the suite is to serve, told through its environment."""
+"""Assignment: the scenarios that a worker process serves, told through its environment."""
 
 import json
 import os
@@ -13,7 +13,7 @@ _ASSIGNMENT = "QT_EVENTS_CONTRACT_ASSIGNMENT"  # environment variable: the field
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Told by the test, read by worker.py."""
+    """Scenarios and options of one worker process, told by the test and read by worker.py."""
 
     name: str  #: unique: of the worker, and of its record when it is ready
     url: str
@@ -23,10 +23,10 @@ class Assignment:
     options: dict[str, Any] = field(default_factory=dict)  #: keyword arguments of the bus
 
     def environment(self) -> dict[str, str]:
-        """The variables that tell it."""
+        """Return the variables that tell it."""
         return {_ASSIGNMENT: json.dumps(asdict(self)), RECORDS: str(Path(self.records))}
 
     @classmethod
     def mine(cls) -> Self:
-        """What this process is to serve."""
+        """Return the assignment of this process."""
         return cls(**json.loads(os.environ[_ASSIGNMENT]))

@@ -1,4 +1,4 @@
-"""The ways of CeleryEventBus: its run_forever(), `celery worker` as a process on each pool, eager mode."""
+"""Backends of CeleryEventBus: its run_forever(), `celery worker` on each pool, eager mode."""
 
 import asyncio
 import os
@@ -27,14 +27,14 @@ _STARTUP = 60.0  # seconds a worker process may take to get ready
 _SHUTDOWN = 60.0  # seconds its warm shutdown may take
 _POLL = 0.02  # seconds
 
-# Why a backend lacks a feature
+# Reasons for which a backend lacks a feature
 _ON_THE_BROKER = "what waits for handlers waits on the broker"
 _ELSEWHERE = "the bus that publishes is in another process"
 _ONE_AT_A_TIME = "one handler at a time, whosever it is"
 
 
 class CeleryBackend(Backend):
-    """CeleryEventBus with run_forever() in the test's own process. `url` is of a vhost that nobody else uses."""
+    """CeleryEventBus with run_forever() in the test's process. `url` is of a vhost of its own."""
 
     name = "celery"
     lacks: ClassVar[Mapping[Feature, str]] = {Feature.BACKPRESSURE: _ON_THE_BROKER}
@@ -44,21 +44,20 @@ class CeleryBackend(Backend):
         self._opened: list[CeleryEventBus] = []
 
     def bus(self, options: Options) -> EventBus:
-        """See Backend."""
         bus = CeleryEventBus(self._url, **options.arguments())
         self._opened.append(bus)
         return bus
 
     async def close(self, bus: EventBus) -> None:
-        """See Backend; the other members' buses too."""
+        """Close the bus and the other members' buses."""
         for opened in self._opened:
             await asyncio.to_thread(opened.close)
 
     async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:
-        """See Backend."""
         members = await super().members(scenario, bus)
         for opened in self._opened:
-            await opened.declarations.made()  # publish waits for the queues of its own bus, not for another member's
+            # Publish waits for the queues of its own bus, not for another member's.
+            await opened.declarations.made()
         return members
 
 
@@ -79,7 +78,6 @@ class EagerBackend(Backend):
     )
 
     def bus(self, options: Options) -> EventBus:
-        """See Backend."""
         app = Celery("qt_events_contract", set_as_current=False)
         app.conf.task_always_eager = True
         return CeleryEventBus(app=app, **options.arguments())
@@ -88,8 +86,8 @@ class EagerBackend(Backend):
 class WorkerBackend(Backend):
     """`celery worker` in processes of its own; the test only publishes.
 
-    Scenarios that may share a process do: it is started for the first of them and lives until `end`.
-    The others get a prefix and processes of their own. Whoever opens it calls `end`.
+    Scenarios that may share a process do: it starts for the first of them and lives until `end`.
+    The others get a prefix and processes of their own. Call `end` afterwards.
     """
 
     name = "worker"
@@ -101,7 +99,7 @@ class WorkerBackend(Backend):
     pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 
     def __init__(self, url: str, folder: Path, scenarios: Sequence[type[Scenario]]) -> None:
-        """`url` is of a vhost that nobody else uses, `folder` empty, `scenarios` all that will be run."""
+        """Take a vhost of its own, an empty folder, and all scenarios that will be run."""
         self._url, self._folder = url, folder
         self._shared = [scenario.path() for scenario in scenarios if self.shares(scenario)]
         self._keeper = Keeper("qt-events-contract-")
@@ -109,32 +107,33 @@ class WorkerBackend(Backend):
         self._shared_member: WorkerMember | None = None
 
     def end(self) -> None:
-        """Kill what still runs."""
+        """Kill the processes that still run."""
         self._keeper.close()
 
     def bus(self, options: Options) -> EventBus:
-        """See Backend; under the prefix of the shared process."""
+        """Return a bus under the prefix of the shared process."""
         return CeleryEventBus(self._url, prefix="shared", **options.arguments())
 
     def open(self, scenario: type[Scenario]) -> EventBus:
-        """See Backend."""
-        return CeleryEventBus(self._url, prefix=self._prefix(scenario), **scenario.options.arguments())
+        return CeleryEventBus(
+            self._url, prefix=self._prefix(scenario), **scenario.options.arguments()
+        )
 
     async def close(self, bus: EventBus) -> None:
-        """See Backend."""
         assert isinstance(bus, CeleryEventBus)
         await asyncio.to_thread(bus.close)
 
     def shares(self, scenario: type[Scenario]) -> bool:
-        """See Backend."""
         return not scenario.needs_own_process()
 
     def records(self, scenario: type[Scenario], folder: Path) -> Path:
-        """See Backend."""
-        return self._folder / "shared.jsonl" if self.shares(scenario) else super().records(scenario, folder)
+        return (
+            self._folder / "shared.jsonl"
+            if self.shares(scenario)
+            else super().records(scenario, folder)
+        )
 
     async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:
-        """See Backend."""
         kind = type(scenario)
         if not self.shares(kind):
             return [self._member(kind, [kind.path()]) for _ in range(kind.members)]
@@ -158,13 +157,15 @@ class WorkerBackend(Backend):
 
 
 class PreforkBackend(WorkerBackend):
-    """`celery worker -P processes`: children take a subscription's events as they come, several at a time."""
+    """`celery worker -P processes`: children take several events of a subscription at a time."""
 
     name = "prefork"
     lacks: ClassVar[Mapping[Feature, str]] = {
         **WorkerBackend.lacks,
         Feature.ORDER: "several children take one subscription's events",
-        Feature.CONCURRENCY: "a subscription may have all the children there are, however slow it is",
+        Feature.CONCURRENCY: (
+            "a subscription may have all the children there are, however slow it is"
+        ),
         Feature.BROADCAST: "a NotSupportedError: no child could own its queue",
     }
     pool = ("-P", "processes", "-c", "4")
@@ -198,61 +199,72 @@ class WorkerMember(Member):
         self._starts = 0
 
     async def start(self) -> None:
-        """See Member."""
         if self._process is None:
             self._starts += 1
-            self._process = self._keeper.spawn(self._assignment.name, self._command(), self._environment())
+            self._process = self._keeper.spawn(
+                self._assignment.name, self._command(), self._environment()
+            )
             await self._ready()
 
     def _command(self) -> list[str]:
         app = "tests.support.contract.worker"
         node = f"{self._assignment.name}-{self._starts}@%h"
-        options = ["--loglevel", "WARNING", "--hostname", node, "--without-mingle", "--without-gossip"]
+        options = [
+            "--loglevel",
+            "WARNING",
+            "--hostname",
+            node,
+            "--without-mingle",
+            "--without-gossip",
+        ]
         return [sys.executable, "-m", "celery", "-A", app, "worker", *self._pool, *options]
 
     def _environment(self) -> dict[str, str]:
-        path = os.pathsep.join(entry for entry in sys.path if entry)  # scenarios may live beside the tests
+        # Scenarios may live beside the tests.
+        path = os.pathsep.join(entry for entry in sys.path if entry)
         return {**os.environ, "PYTHONPATH": path, **self._assignment.environment()}
 
     async def _ready(self) -> None:
         recorder, deadline = Recorder(Path(self._assignment.records)), time.monotonic() + _STARTUP
         while len(recorder.read("ready", self._assignment.name)) < self._starts:
             self.must_be_well()
-            assert time.monotonic() < deadline, f"not ready within {_STARTUP:g} s:\n{self._output()}"
+            assert time.monotonic() < deadline, (
+                f"not ready within {_STARTUP:g} s:\n{self._output()}"
+            )
             await asyncio.sleep(_POLL)
 
     async def stop(self) -> None:
-        """See Member."""
         if self._process is not None:
             process, self._process = self._process, None
             process.send_signal(signal.SIGTERM)
             try:
                 await asyncio.to_thread(process.wait, _SHUTDOWN)
             except subprocess.TimeoutExpired:
-                raise AssertionError(f"no warm shutdown within {_SHUTDOWN:g} s:\n{self._output()}") from None
+                raise AssertionError(
+                    f"no warm shutdown within {_SHUTDOWN:g} s:\n{self._output()}"
+                ) from None
 
     def must_be_well(self) -> None:
-        """See Member."""
         code = self._process and self._process.poll()
         assert code is None, f"the worker ended by itself with {code}:\n{self._output()}"
 
     def _output(self) -> str:
-        return (self._keeper.folder / f"{self._assignment.name}.out").read_text(errors="replace")[-5000:]
+        return (self._keeper.folder / f"{self._assignment.name}.out").read_text(errors="replace")[
+            -5000:
+        ]
 
 
 class _Lasting(Member):
-    """A member that goes on after the scenario."""
+    """Member that goes on after the scenario."""
 
     def __init__(self, member: Member) -> None:
         self._member = member
 
     async def start(self) -> None:
-        """See Member."""
         await self._member.start()
 
     async def stop(self) -> None:
-        """See Member; it serves the next scenario."""
+        """Do nothing: it serves the next scenario."""
 
     def must_be_well(self) -> None:
-        """See Member."""
         self._member.must_be_well()

@@ -1,4 +1,4 @@
-"""Which scenario runs on which backend, and why the others do not, as Markdown."""
+"""Table of scenarios and the backends that run them, with the reasons for the others."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -28,7 +28,7 @@ BACKENDS: tuple[type[Backend], ...] = (
 
 
 def table(backends: Iterable[type[Backend]] = BACKENDS) -> str:
-    """A row a scenario; where it does not run, the features that the backend lacks. Then the reasons."""
+    """Return a row a scenario, the lacking features where it does not run, then the reasons."""
     backends = tuple(backends)
     rows = [_row(scenario, backends) for scenario in scenarios()]
     head = _line(["rule", *(backend.name for backend in backends)])
@@ -38,7 +38,12 @@ def table(backends: Iterable[type[Backend]] = BACKENDS) -> str:
 def _row(scenario: type[Scenario], backends: Iterable[type[Backend]]) -> str:
     subject = scenario.__module__.rpartition(".")[2]
     lacking = (_names(scenario.needs & ~backend.features) for backend in backends)
-    return _line([f"{subject}: {scenario.__name__}", *(f"no: {names}" if names else "runs" for names in lacking)])
+    return _line(
+        [
+            f"{subject}: {scenario.__name__}",
+            *(f"no: {names}" if names else "runs" for names in lacking),
+        ]
+    )
 
 
 def _reasons(backends: Iterable[type[Backend]]) -> list[str]:
@@ -46,7 +51,10 @@ def _reasons(backends: Iterable[type[Backend]]) -> list[str]:
     for backend in backends:
         for feature, why in backend.lacks.items():
             whys.setdefault((feature, why), []).append(backend.name)
-    rows = [_line([_names(feature), ", ".join(names), why]) for (feature, why), names in sorted(whys.items(), key=_by)]
+    rows = [
+        _line([_names(feature), ", ".join(names), why])
+        for (feature, why), names in sorted(whys.items(), key=_by)
+    ]
     return [_line(["lacking", "on", "because"]), _rule(3), *rows]
 
 

@@ -1,4 +1,4 @@
-"""The Celery app that `celery -A tests.support.contract.worker worker` serves: the scenarios of its Assignment."""
+"""Celery app of `celery -A tests.support.contract.worker worker`: serves its Assignment."""
 
 import logging
 from typing import Any

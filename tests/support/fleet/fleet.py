@@ -1,4 +1,4 @@
-"""Fleet: worker processes of an app in tests/integration/apps, and the calls that their handlers record."""
+"""Fleet: worker processes of an app in tests/integration/apps, and their handlers' records."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ CELERY_WORKER = ("-m", "celery", "-A", "fleet", "worker")
 
 
 class StartedWorker:
-    """One `celery -A fleet worker`."""
+    """One `celery worker` process."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process, self._output = process, output
@@ -33,8 +33,12 @@ class StartedWorker:
         self.process.send_signal(number)
 
     async def ended(self, timeout: float = PATIENCE) -> int:
-        """Its exit status."""
-        await until(lambda: self.process.poll() is not None, timeout, f"the end of the worker\n{self.output}")
+        """Wait for its end and return its exit status."""
+        await until(
+            lambda: self.process.poll() is not None,
+            timeout,
+            f"the end of the worker\n{self.output}",
+        )
         return int(self.process.returncode)
 
     @property
@@ -43,16 +47,20 @@ class StartedWorker:
 
 
 class Fleet:
-    """Starts worker processes that serve the apps in apps/, and sees what their handlers record."""
+    """Starts worker processes that serve the apps in apps/, and reads their handlers' records."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.recorder = url, Recorder(folder / "records.jsonl")
         self._keeper, self._number = Keeper("qt-events-fleet-"), count(1)
 
     async def start(
-        self, *options: str, ready: bool = True, program: Sequence[str] = CELERY_WORKER, **environment: str
+        self,
+        *options: str,
+        ready: bool = True,
+        program: Sequence[str] = CELERY_WORKER,
+        **environment: str,
     ) -> StartedWorker:
-        """One more worker; `ready`: return when it consumes."""
+        """Start one more worker, and return when it consumes, or at once if not `ready`."""
         name, before = f"worker-{next(self._number)}", len(self.ready)
         command = [sys.executable, *program, "--loglevel", "INFO", *options]
         process = self._keeper.spawn(name, command, {**self._environment(), **environment})
@@ -65,7 +73,12 @@ class Fleet:
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(APPS), *(entry for entry in sys.path if entry)])
-        return {**os.environ, "PYTHONPATH": path, "FLEET_URL": self.url, RECORDS: str(self.recorder.path)}
+        return {
+            **os.environ,
+            "PYTHONPATH": path,
+            "FLEET_URL": self.url,
+            RECORDS: str(self.recorder.path),
+        }
 
     @property
     def ready(self) -> list[str]:
@@ -78,9 +91,14 @@ class Fleet:
     def open(self, gate: str = "go") -> None:
         self.recorder.write(Call("gate", gate))
 
-    async def until_called(self, name: str, times: int = 1, event: Event[Any] | None = None) -> list[Call]:
+    async def until_called(
+        self, name: str, times: int = 1, event: Event[Any] | None = None
+    ) -> list[Call]:
         return list(
-            await until(lambda: len(c := self.calls(name, event)) >= times and c, what=f"{times} calls of {name}")
+            await until(
+                lambda: len(c := self.calls(name, event)) >= times and c,
+                what=f"{times} calls of {name}",
+            )
         )
 
     def close(self) -> None:

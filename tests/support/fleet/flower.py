@@ -1,4 +1,4 @@
-"""Flower on a fleet of its own: the processes, and what Flower's API says of them."""
+"""Flower on a fleet of its own: the processes, and Flower's API."""
 
 import json
 import os
@@ -44,7 +44,9 @@ class Flower:
 
     def page(self, path: str, method: str = "GET") -> str:
         token = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        request = Request(f"http://{self.place}{path}", method=method, headers={"Authorization": f"Basic {token}"})
+        request = Request(
+            f"http://{self.place}{path}", method=method, headers={"Authorization": f"Basic {token}"}
+        )
         with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
             return str(answer.read().decode())
 
@@ -59,18 +61,27 @@ class Flower:
         return True
 
     def tasks(self, event: Event[Any], name: str | None = None) -> list[Task]:
-        """The deliveries of an event, as Flower knows them."""
+        """Return the deliveries of an event that Flower knows."""
         found = self.get("/api/tasks?limit=100").values()
-        return [each for each in found if each["uuid"].startswith(event.id) and name in (None, each["name"])]
+        return [
+            each
+            for each in found
+            if each["uuid"].startswith(event.id) and name in (None, each["name"])
+        ]
 
     def queues(self) -> dict[str, int]:
-        return {each["name"]: each.get("messages", -1) for each in self.get("/api/queues/length")["active_queues"]}
+        return {
+            each["name"]: each.get("messages", -1)
+            for each in self.get("/api/queues/length")["active_queues"]
+        }
 
     def sees(self, nodes: list[str]) -> bool:
-        return {each["hostname"] for each in self.get("/workers?json=1")["data"] if each["status"]} == set(nodes)
+        return {
+            each["hostname"] for each in self.get("/workers?json=1")["data"] if each["status"]
+        } == set(nodes)
 
     async def until_task(self, event: Event[Any], name: str, *states: str) -> Task:
-        """The event's delivery to that subscription, once it is in one of these states."""
+        """Return the event's delivery to that subscription, once it is in one of these states."""
         seen: list[Task] = []
 
         def found() -> list[Task]:
@@ -78,7 +89,8 @@ class Flower:
             return [task for task in seen if task["state"] in states]
 
         try:
-            (task,) = await until_told(found, timeout=90, what=f"{name} {states}")  # its events come after it
+            # The events of a task come after its call.
+            (task,) = await until_told(found, timeout=90, what=f"{name} {states}")
         except AssertionError as error:
             error.add_note(f"{name} of {event.id} was to be {states}, and is {seen}\n{self.output}")
             raise
@@ -86,7 +98,7 @@ class Flower:
 
 
 class FlowerFleet:
-    """Workers of apps/flower_app.py, Flower on them, and what their handlers recorded."""
+    """Workers of apps/flower_app.py, Flower on them, and the handlers' records."""
 
     def __init__(self, url: str, management_url: str, folder: Path) -> None:
         self.url, self.api = url, f"{management_url}/api/"
@@ -94,17 +106,29 @@ class FlowerFleet:
         self._keeper, self._number = Keeper("qt-events-flower-"), count(1)
 
     async def start(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
-        """One more worker; returns when it consumes."""
+        """Start one more worker, and return when it consumes."""
         before = len(self.nodes)
         name = f"worker-{next(self._number)}"
-        command = ["-m", "celery", "-A", "flower_app", "worker", "-E", "--loglevel", "INFO", *options]
+        command = [
+            "-m",
+            "celery",
+            "-A",
+            "flower_app",
+            "worker",
+            "-E",
+            "--loglevel",
+            "INFO",
+            *options,
+        ]
         process = self.spawn(name, command, **environment)
-        await until(lambda: len(self.nodes) > before or process.poll() is not None, what=f"{name} is ready")
+        await until(
+            lambda: len(self.nodes) > before or process.poll() is not None, what=f"{name} is ready"
+        )
         assert process.poll() is None, self.output(name)
         return process
 
     async def watch(self, *options: str, awaited: list[str] | None = None) -> Flower:
-        """Flower, once it answers and has heard of every worker, or of those that are awaited."""
+        """Start Flower, and return when it has heard of every worker, or of the awaited ones."""
         (port,) = free_ports(1)
         given = [f"--port={port}", f"--basic-auth={USER}:{PASSWORD}", f"--broker-api={self.api}"]
         process = self.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *given, *options])
@@ -116,8 +140,15 @@ class FlowerFleet:
 
     def spawn(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
-        own = {"PYTHONPATH": path, "FLEET_URL": self.url, RECORDS: str(self.recorder.path), "COLUMNS": "200"}
-        return self._keeper.spawn(name, [sys.executable, *command], {**os.environ, **own, **environment})
+        own = {
+            "PYTHONPATH": path,
+            "FLEET_URL": self.url,
+            RECORDS: str(self.recorder.path),
+            "COLUMNS": "200",
+        }
+        return self._keeper.spawn(
+            name, [sys.executable, *command], {**os.environ, **own, **environment}
+        )
 
     def output(self, name: str) -> str:
         return self.path(name).read_text(errors="replace")
@@ -137,7 +168,7 @@ class FlowerFleet:
 
     @contextmanager
     def client(self) -> Iterator[CeleryEventBus]:
-        """A bus of this moment's event loop, for tests share a fleet and have a loop each."""
+        """Open a bus of the current event loop, for tests share a fleet and have a loop each."""
         bus = CeleryEventBus(self.url)
         try:
             yield bus

@@ -1,4 +1,4 @@
-"""What an operator has: remote control, Celery's events, dead letters."""
+"""An operator's tools: remote control, Celery's events, dead letters."""
 
 import asyncio
 import threading
@@ -12,7 +12,9 @@ from qt_events.events import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 
 
-async def one_dead_letter(client: CeleryEventBus, subscription: str, timeout: float = 90) -> DeadLetterRecord:
+async def one_dead_letter(
+    client: CeleryEventBus, subscription: str, timeout: float = 90
+) -> DeadLetterRecord:
     async with asyncio.timeout(timeout):
         while not (found := await client.dead_letters.list(subscription)):  # noqa: ASYNC110  # only asking tells
             await asyncio.sleep(0.05)
@@ -33,7 +35,9 @@ class RemoteControl:
         self._control = client.app.control
 
     async def inspect(self, command: str) -> Any:
-        answer = await asyncio.to_thread(getattr(self._control.inspect(timeout=3, limit=1), command))
+        answer = await asyncio.to_thread(
+            getattr(self._control.inspect(timeout=3, limit=1), command)
+        )
         (value,) = (answer or {"nobody": None}).values()
         return value
 
@@ -44,10 +48,12 @@ class RemoteControl:
         return value
 
     async def order(self, command: str, **arguments: Any) -> Any:
-        return await asyncio.to_thread(self._control.broadcast, command, arguments, reply=True, timeout=3, limit=1)
+        return await asyncio.to_thread(
+            self._control.broadcast, command, arguments, reply=True, timeout=3, limit=1
+        )
 
     async def answer(self, command: str, **arguments: Any) -> Any:
-        """What the worker answers to a command."""
+        """Send a command until the worker answers it; a solo worker may be busy."""
         async with asyncio.timeout(60):
             while not (answers := await self.order(command, **arguments)):  # solo is busy
                 pass
@@ -56,7 +62,7 @@ class RemoteControl:
 
 
 class Monitor:
-    """What Celery's event receiver, and so Flower, hears."""
+    """Task events, as Celery's event receiver, and so Flower, gets them."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)

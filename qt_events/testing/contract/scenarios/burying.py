@@ -22,7 +22,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 class LedgerError(Exception):
-    """An application's own error."""
+    """Error of an application."""
 
 
 async def fail_with_details(event: Event[Any]) -> None:
@@ -32,14 +32,16 @@ async def fail_with_details(event: Event[Any]) -> None:
 
 
 class Details(Scenario):
-    """A dead letter tells subscription, event, reason, attempts, exception, traceback, times, host and the raw body."""
+    """A dead letter tells event, reason, attempts and failure.
+
+    It names the subscription, event, reason, attempts, exception, traceback, times, host and raw
+    body.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("details.happened", fail_with_details, name="details.failing", retry=TWICE)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         began = datetime.now(UTC) - timedelta(seconds=1)  # some backends count whole seconds
         event = await run.publish("details.happened", account="Ä7")
         [letter] = await run.dead("details.failing")
@@ -48,14 +50,27 @@ class Details(Scenario):
             event.id,
             "details.happened",
         )
-        assert (letter.reason, letter.attempts, letter.host) == ("exhausted", 2, socket.gethostname())
+        assert (letter.reason, letter.attempts, letter.host) == (
+            "exhausted",
+            2,
+            socket.gethostname(),
+        )
         assert letter.exception_type == f"{__name__}.LedgerError"
         assert letter.message == "no account Ä7"
         assert "fail_with_details" in letter.traceback
-        assert began <= letter.first_failed <= letter.last_failed <= datetime.now(UTC) + timedelta(seconds=1)
+        assert (
+            began
+            <= letter.first_failed
+            <= letter.last_failed
+            <= datetime.now(UTC) + timedelta(seconds=1)
+        )
         assert letter.first_failed.tzinfo is not None
         body = json.loads(letter.body)
-        assert (body["id"], body["data"], body["specversion"]) == (event.id, {"account": "Ä7"}, "1.0")
+        assert (body["id"], body["data"], body["specversion"]) == (
+            event.id,
+            {"account": "Ä7"},
+            "1.0",
+        )
         assert letter.properties["message_id"] == event.id
         assert await run.bus.dead_letters.show(letter.id) == letter
 
@@ -72,15 +87,18 @@ async def hear_beside(event: Event[Any]) -> None:
 
 
 class SendingBack(Scenario):
-    """What is sent back goes to its own subscription only, as a first attempt; then it is no dead letter any more."""
+    """An event sent back goes to its own subscription only, as a first attempt.
+
+    It is no dead letter any more.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
-        bus.subscribe("sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE)
+        bus.subscribe(
+            "sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE
+        )
         bus.subscribe("sent_back.happened", hear_beside, name="sent_back.beside")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         event = await run.publish("sent_back.happened", n=1)
         [letter] = await run.dead("sent_back.failing")
         await run.bus.dead_letters.retry(letter.id)
@@ -115,14 +133,14 @@ async def fail_when_looked_at(event: Event[Any]) -> None:
 
 
 class LookingAndDiscarding(Scenario):
-    """Looking changes nothing, the oldest comes first, and what is discarded is gone for good."""
+    """Listing changes nothing, the oldest comes first, and discarding is for good."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
-        bus.subscribe("looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE)
+        bus.subscribe(
+            "looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE
+        )
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for n in range(3):
             await run.publish("looked_at.happened", n=n)
         letters = await run.dead("looked_at.failing", 3)
@@ -145,14 +163,14 @@ async def fail_until_all_mended(event: Event[Any]) -> None:
 
 
 class SendingAllBack(Scenario):
-    """All dead letters of one subscription are sent back at once, oldest first; the number tells how many."""
+    """All dead letters of a subscription are sent back at once, oldest first, and counted."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
-        bus.subscribe("all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE)
+        bus.subscribe(
+            "all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE
+        )
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         ids = [(await run.publish("all_back.happened", n=n)).id for n in range(3)]
         await run.dead("all_back.failing", 3)
         run.open("all_back.mended")
@@ -170,14 +188,17 @@ async def fail_until_several_mended(event: Event[Any]) -> None:
 
 
 class SeveralAtOnce(Scenario):
-    """One call sends several back or discards them: all, or, if one is unknown, none. A preview changes nothing."""
+    """One call sends several back or discards them: all, or none if one is unknown.
+
+    A preview changes nothing.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
-        bus.subscribe("letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE)
+        bus.subscribe(
+            "letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE
+        )
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for n in range(6):
             await run.publish("letters.several", n=n)
         first, second, third, fourth, *others = letters = await run.dead("letters.failing", 6)
@@ -193,7 +214,10 @@ class SeveralAtOnce(Scenario):
         run.open("letters.mended")
         told: list[Progress] = []
         began = time.monotonic()
-        assert await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append) == 3
+        assert (
+            await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append)
+            == 3
+        )
         assert time.monotonic() - began >= 2 / 10
         assert told[-1] == Progress(total=3, done=3)
         again = {first.event_id, second.event_id, third.event_id}
@@ -206,7 +230,7 @@ class SeveralAtOnce(Scenario):
 
 
 class LedgerLostError(LedgerError):
-    """Another one."""
+    """Another error of an application."""
 
 
 async def fail_by_account(event: Event[Any]) -> None:
@@ -215,14 +239,12 @@ async def fail_by_account(event: Event[Any]) -> None:
 
 
 class Groups(Scenario):
-    """They are counted by their error, with the first and the last failure of each; and streamed one by one."""
+    """Dead letters are counted by error, with the first and the last of each, or streamed."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("grouped.happened", fail_by_account, name="grouped.failing", retry=ONCE)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for account in ("A1", "lost", "A2", "A3"):
             await run.publish("grouped.happened", account=account)
         letters = await run.dead("grouped.failing", 4)

@@ -34,15 +34,15 @@ class SeveralHandlers(Scenario):
     """Every handler of a type gets every event, once."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         for handler in (first_of_three, second_of_three, third_of_three):
             bus.subscribe("several.happened", handler)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         ids = [(await run.publish("several.happened", n=n)).id for n in range(5)]
         for name in ("several.first", "several.second", "several.third"):
-            assert run.in_turn(call.event_id for call in await run.called(name, 5)) == run.in_turn(ids)
+            assert run.in_turn(call.event_id for call in await run.called(name, 5)) == run.in_turn(
+                ids
+            )
 
 
 async def fail_always(event: Event[Any]) -> None:
@@ -59,22 +59,22 @@ class Isolation(Scenario):
     """A handler that fails on every event keeps none from another handler of the same events."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("isolated.happened", fail_always, name="isolated.failing", retry=ONCE)
         bus.subscribe("isolated.happened", go_on, name="isolated.steady")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         ids = [(await run.publish("isolated.happened", n=n)).id for n in range(3)]
         calls = await run.called("isolated.steady", 3)
         assert run.in_turn(call.event_id for call in calls) == run.in_turn(ids)
         await run.dead("isolated.failing", 3)
-        assert run.in_turn(call.event_id for call in run.calls("isolated.failing")) == run.in_turn(ids)
+        assert run.in_turn(call.event_id for call in run.calls("isolated.failing")) == run.in_turn(
+            ids
+        )
         assert len(run.calls("isolated.steady")) == 3
 
 
 class Methods:
-    """Has methods for handlers."""
+    """Methods that are handlers."""
 
     async def on_event(self, event: Event[Any]) -> None:
         record("kinds.method", event)
@@ -84,7 +84,7 @@ class Methods:
 
 
 class Callable:
-    """Is a handler itself."""
+    """Object that is a handler itself."""
 
     async def __call__(self, event: Event[Any]) -> None:
         record("kinds.object", event)
@@ -98,24 +98,34 @@ def returning_a_coroutine(event: Event[Any]) -> Coroutine[Any, Any, None]:
     return with_name("kinds.returned", event)
 
 
-KINDS = ("kinds.method", "kinds.sync_method", "kinds.object", "kinds.partial", "kinds.returned", "kinds.lambda")
+KINDS = (
+    "kinds.method",
+    "kinds.sync_method",
+    "kinds.object",
+    "kinds.partial",
+    "kinds.returned",
+    "kinds.lambda",
+)
 
 
 class KindsOfHandlers(Scenario):
-    """Any callable that takes the event is a handler: method, object, partial, lambda, one returning a coroutine."""
+    """Any callable that takes the event is a handler.
+
+    Methods, objects, partials, lambdas, and functions that return a coroutine.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         methods = Methods()
         bus.subscribe("kinds.happened", methods.on_event)
         bus.subscribe("kinds.happened", methods.on_event_sync)
         bus.subscribe("kinds.happened", Callable())
         bus.subscribe("kinds.happened", functools.partial(with_name, "kinds.partial"))
         bus.subscribe("kinds.happened", returning_a_coroutine)
-        bus.subscribe("kinds.happened", lambda event: record("kinds.lambda", event), name="kinds.lambda")
+        bus.subscribe(
+            "kinds.happened", lambda event: record("kinds.lambda", event), name="kinds.lambda"
+        )
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         event = await run.publish("kinds.happened")
         for name in KINDS:
             assert len(await run.called(name, event=event)) == 1
@@ -136,12 +146,10 @@ class SyncBesideAsync(Scenario):
     needs = Feature.SIDE_BY_SIDE
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("threads.happened", block_in_thread, name="threads.sync")
         bus.subscribe("threads.happened", run_beside, name="threads.async")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("threads.happened")
         [asynchronous] = await run.called("threads.async")
         run.open("threads.async_ran")
@@ -179,15 +187,16 @@ BREAKING = {
 
 
 class BreakingHandlers(Scenario):
-    """A handler that raises SystemExit, CancelledError or TimeoutError has failed; the bus goes on."""
+    """A handler that raises SystemExit, CancelledError or TimeoutError has failed.
+
+    The bus goes on.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         for name, (handler, _) in BREAKING.items():
             bus.subscribe("breaking.happened", handler, name=name, retry=ONCE)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         first = await run.publish("breaking.happened")
         second = await run.publish("breaking.happened")
         for name, (_, kind) in BREAKING.items():
@@ -205,11 +214,9 @@ class SlowHandlers(Scenario):
     """A handler that takes longer than `slow_after` is reported by name."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("slow.happened", take_long, name="slow.sync")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("slow.happened")
         await run.called("slow.sync")
         await run.reported("slow.sync", "slow")
@@ -221,14 +228,12 @@ async def block_the_loop(event: Event[Any]) -> None:
 
 
 class BlockingHandlers(Scenario):
-    """An async handler that keeps the event loop from everything else is reported by name."""
+    """An async handler that blocks the event loop is reported by name."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("blocking.happened", block_the_loop, name="blocking.async")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("blocking.happened")
         await run.called("blocking.async")
         await run.reported("blocking.async", "blocked")
@@ -245,11 +250,9 @@ class TaskTools(Scenario):
     """asyncio.timeout and TaskGroup work in an async handler."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("tools.happened", use_task_tools, name="tools.async")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         run.open("tools.go")
         await run.publish("tools.happened")
         [call] = await run.called("tools.async")
@@ -268,12 +271,12 @@ class PublishingFromThreads(Scenario):
     """publish_sync publishes from any plain thread."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("plain_thread.happened", hear_thread, name="plain_thread.heard")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
-        events: list[Event[Any]] = [Event("plain_thread.happened", None, {"n": n}) for n in range(4)]
+        events: list[Event[Any]] = [
+            Event("plain_thread.happened", None, {"n": n}) for n in range(4)
+        ]
         threads = [publishing_thread(run, event) for event in events]
         for thread in threads:
             thread.start()

@@ -13,22 +13,20 @@ from qt_events.testing.contract.scenario_run import ScenarioRun
 
 async def one_at_a_time(event: Event[Any]) -> None:
     record("ordered.began", event)
-    for _ in range(event.payload["n"] % 3):  # some take longer than those behind them
+    for _ in range(event.payload["n"] % 3):  # some take longer than the next ones
         await asyncio.sleep(0.001)
     record("ordered.ended", event)
 
 
 class Order(Scenario):
-    """With concurrency 1 a subscription's events are handled in publish order, one at a time."""
+    """Events of a subscription with concurrency 1 are handled in publish order, one at a time."""
 
     needs = Feature.ORDER
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("ordered.happened", one_at_a_time, name="ordered")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for n in range(40):
             await run.publish("ordered.happened", n=n)
         ended = await run.called("ordered.ended", 40)
@@ -45,24 +43,24 @@ async def several_at_a_time(event: Event[Any]) -> None:
 
 
 class Concurrency(Scenario):
-    """With concurrency 3 three events of a subscription are handled at a time, never a fourth."""
+    """Three events of a subscription with concurrency 3 are handled at a time, never a fourth."""
 
     needs = Feature.CONCURRENCY
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("overlapping.happened", several_at_a_time, name="overlapping", concurrency=3)
         bus.subscribe("overlapping.fence", several_at_a_time, name="overlapping")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for n in range(7):
             await run.publish("overlapping.happened", n=n)
         began = await run.called("overlapping.began", 3)
         run.open("overlapping.go")
         ended = await run.called("overlapping.ended", 7)
         assert sorted(call.payload["n"] for call in began) == [0, 1, 2]
-        moments = [(call.at, 1) for call in run.calls("overlapping.began")] + [(call.at, -1) for call in ended]
+        moments = [(call.at, 1) for call in run.calls("overlapping.began")] + [
+            (call.at, -1) for call in ended
+        ]
         assert max(_running(sorted(moments))) == 3
 
 
@@ -84,17 +82,15 @@ async def be_quick(event: Event[Any]) -> None:
 
 
 class SlowHoldsUpNobody(Scenario):
-    """While one subscription's handler waits, another handles all events of the same type."""
+    """A handler that waits holds up no other handler of events of the same type."""
 
     needs = Feature.SIDE_BY_SIDE | Feature.CONCURRENCY | Feature.ORDER
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("held_up.happened", be_held, name="held_up.slow")
         bus.subscribe("held_up.happened", be_quick, name="held_up.quick")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for n in range(20):
             await run.publish("held_up.happened", n=n)
         await run.called("held_up.quick", 20)

@@ -25,18 +25,19 @@ async def let_go(event: Event[Any]) -> None:
 
 
 class Backpressure(Scenario):
-    """While the bus holds `max_queue_size` events publish waits, then raises an error that names the slowest."""
+    """A publish waits while the bus holds `max_queue_size` events, then raises an error.
+
+    The error names the slowest subscription.
+    """
 
     needs = Feature.BACKPRESSURE
     options = Options(max_queue_size=3, publish_timeout=0.2)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("pressed.happened", let_go, name="pressed.quick")
         bus.subscribe("pressed.happened", hold, name="pressed.slow")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for n in range(3):
             await run.publish("pressed.happened", n=n)
         with pytest.raises(BackpressureError, match=re.escape("'pressed.slow'")):
@@ -60,11 +61,9 @@ class WaitingForRoom(Scenario):
     options = Options(max_queue_size=2)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("awaited.happened", hold_a_while, name="awaited.slow")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         publishing = [asyncio.create_task(run.publish("awaited.happened", n=n)) for n in range(6)]
         await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
         assert not all(task.done() for task in publishing)
@@ -86,20 +85,21 @@ def _next(event: Event[Any]) -> dict[str, Any]:
 
 
 class Ring(Scenario):
-    """Handlers that publish to each other in a ring, with more under way than the bus may hold, do not lock up."""
+    """Handlers that publish to each other in a ring do not lock up.
+
+    More is under way than the bus may hold.
+    """
 
     options = Options(max_queue_size=2, publish_timeout=1.0)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("ring.*", pass_on, name="ring.both")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("ring.a", left=10, to="ring.b")
         await run.publish("ring.b", left=10, to="ring.a")
         await run.called("ring.passed", 22)
-        fence = await run.publish("ring.fence", left=0)  # behind a call too many, if there were one
+        fence = await run.publish("ring.fence", left=0)  # comes after any call too many
         await run.called("ring.passed", event=fence)
         assert len(run.calls("ring.passed")) == 23
 
@@ -115,17 +115,15 @@ async def hear_leaf(event: Event[Any]) -> None:
 
 
 class Fountain(Scenario):
-    """What a handler publishes is always admitted, more than `max_queue_size` of it too."""
+    """Events that a handler publishes are always admitted, even more than `max_queue_size`."""
 
     options = Options(max_queue_size=2, publish_timeout=1.0)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("multiplied.root", multiply, name="multiplied.root")
         bus.subscribe("multiplied.leaf", hear_leaf, name="multiplied.leaf")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("multiplied.root")
         leaves = await run.called("multiplied.leaf", 20)
         assert run.in_turn(call.payload["n"] for call in leaves) == list(range(20))

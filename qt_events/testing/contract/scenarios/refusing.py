@@ -1,4 +1,4 @@
-"""Mistakes are answered where they are made, and change nothing."""
+"""Mistakes are refused where they are made, and change nothing."""
 
 import asyncio
 from typing import Any
@@ -36,14 +36,15 @@ async def take_two(event: Event[Any], more: object) -> None:
 
 
 class RefusedPublishes(Scenario):
-    """What is no event, or holds what JSON cannot carry, is refused at once; the next event is served."""
+    """A publish of no event, or of values that JSON cannot carry, is refused at once.
+
+    The next event is served.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("refused.happened", hear_good, name="refused.good")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         nothing: Any = {"type": "refused.happened"}
         with pytest.raises(InvalidEventError):
             await run.bus.publish(nothing)
@@ -56,16 +57,17 @@ class RefusedPublishes(Scenario):
 
 
 class RefusedSubscriptions(Scenario):
-    """A taken name, a malformed pattern, an impossible handler or option is refused, and the bus stays as it was."""
+    """A taken name, a malformed pattern, an impossible handler or option is refused.
+
+    The bus stays as it was.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("taken.happened", hear_good, name="refused.taken")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         bus, before = run.bus, run.bus.get_stats()
         with pytest.raises(DuplicateSubscriptionError, match=r"refused\.taken"):
             bus.subscribe("taken.happened", be_another, name="refused.taken")
@@ -103,11 +105,9 @@ class JoinInsideAHandler(Scenario):
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("joining.happened", join_inside, name="joining.inside")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("joining.happened")
         [call] = await run.called("joining.inside")
         assert call.details == {"error": "BusStateError"}

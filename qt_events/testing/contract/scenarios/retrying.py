@@ -11,12 +11,13 @@ from qt_events.testing.contract.recorder import Call, nth_call, record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun
 
-QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)  # the second after 0.1 s, the third after 0.2 s
+# The second after 0.1 s, the third after 0.2 s.
+QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
 EARLY = 0.005  # seconds that clocks may differ
 
 
 def pauses(calls: list[Call]) -> list[float]:
-    """Seconds between one call and the next."""
+    """Return the seconds between one call and the next."""
     return [later.at - earlier.at for earlier, later in pairwise(calls)]
 
 
@@ -34,12 +35,10 @@ class OnlyTheFailingOneAgain(Scenario):
     """A retry runs the subscription that failed and no other, as many times as it takes."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("retried.happened", succeed_at_last, name="retried.flaky", retry=QUICK)
         bus.subscribe("retried.happened", succeed, name="retried.steady")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         first = await run.publish("retried.happened")
         await run.called("retried.flaky", 3, first)
         second = await run.publish("retried.happened")
@@ -60,11 +59,9 @@ class ExactAttempts(Scenario):
     """`max_attempts` is the exact number of calls; then there is a dead letter that says so."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("counted.happened", never_succeed, name="counted.failing", retry=QUICK)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         event = await run.publish("counted.happened")
         [letter] = await run.dead("counted.failing")
         assert (letter.event_id, letter.reason, letter.attempts) == (event.id, "exhausted", 3)
@@ -83,11 +80,9 @@ class NeverEarly(Scenario):
     needs = Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("delayed.happened", fail_with_delays, name="delayed.failing", retry=QUICK)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("delayed.happened")
         await run.dead("delayed.failing")
         first, second = pauses(run.calls("delayed.failing"))
@@ -102,17 +97,15 @@ async def fail_once_on_first(event: Event[Any]) -> None:
 
 
 class RetriesHoldUpNobody(Scenario):
-    """While one event waits for its retry, later events of the same subscription are handled."""
+    """Later events of a subscription are handled while one event waits for its retry."""
 
     needs = Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
         bus.subscribe("passing.happened", fail_once_on_first, name="passing.flaky", retry=retry)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for n in (1, 2, 3):
             await run.publish("passing.happened", n=n)
         calls = await run.called("passing.flaky", 4)
@@ -127,24 +120,38 @@ async def fail_as_told(event: Event[Any]) -> None:
 
 
 class GivingUp(Scenario):
-    """Errors of `give_up_on`, and those outside `retry_on`, are dead letters at once; so are their subclasses."""
+    """Errors of `give_up_on`, and those outside `retry_on`, are dead letters at once.
+
+    Their subclasses are too.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         retry = RetryPolicy(
-            max_attempts=2, initial=0.1, jitter=0, retry_on=(OSError, ValueError), give_up_on=(ValueError,)
+            max_attempts=2,
+            initial=0.1,
+            jitter=0,
+            retry_on=(OSError, ValueError),
+            give_up_on=(ValueError,),
         )
         bus.subscribe("giving_up.happened", fail_as_told, name="giving_up.failing", retry=retry)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         events = {
-            error: await run.publish("giving_up.happened", error=error) for error in ("value", "os", "key", "unicode")
+            error: await run.publish("giving_up.happened", error=error)
+            for error in ("value", "os", "key", "unicode")
         }
         letters = {letter.event_id: letter for letter in await run.dead("giving_up.failing", 4)}
-        told = {error: (letters[event.id].reason, letters[event.id].attempts) for error, event in events.items()}
+        told = {
+            error: (letters[event.id].reason, letters[event.id].attempts)
+            for error, event in events.items()
+        }
         at_once = ("gave_up", 1)
-        assert told == {"value": at_once, "key": at_once, "unicode": at_once, "os": ("exhausted", 2)}
+        assert told == {
+            "value": at_once,
+            "key": at_once,
+            "unicode": at_once,
+            "os": ("exhausted", 2),
+        }
         assert len(run.calls("giving_up.failing")) == 5
 
 
@@ -154,14 +161,12 @@ async def reject(event: Event[Any]) -> None:
 
 
 class Rejecting(Scenario):
-    """A handler that raises Reject makes the event a dead letter at once, with the handler's reason."""
+    """A handler that raises Reject makes the event a dead letter at once, with its reason."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("rejected.happened", reject, name="rejected.strict", retry=QUICK)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("rejected.happened")
         [letter] = await run.dead("rejected.strict")
         assert (letter.reason, letter.attempts) == ("rejected", 1)
@@ -175,15 +180,16 @@ async def ask_for_later(event: Event[Any]) -> None:
 
 
 class RetryingLater(Scenario):
-    """A handler that raises RetryLater is called again after the delay it asked for, not after its policy's."""
+    """A handler that raises RetryLater is called again after the delay that it asked for.
+
+    The delay of its policy does not count.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         slow = RetryPolicy(max_attempts=2, initial=3600, max_delay=3600, jitter=0)
         bus.subscribe("later.happened", ask_for_later, name="later.asking", retry=slow)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("later.happened")
         calls = await run.called("later.asking", 2)
         assert len(calls) == 2
@@ -200,11 +206,11 @@ class RetryingLaterNeverEarly(Scenario):
     needs = Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
-        bus.subscribe("later_timed.happened", ask_for_later_and_time, name="later_timed.asking", retry=QUICK)
+        bus.subscribe(
+            "later_timed.happened", ask_for_later_and_time, name="later_timed.asking", retry=QUICK
+        )
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("later_timed.happened")
         [pause] = pauses(await run.called("later_timed.asking", 2))
         assert pause >= 0.3 - EARLY

@@ -1,4 +1,4 @@
-"""Who hears what."""
+"""Events and the subscriptions that hear them."""
 
 from typing import Any
 
@@ -31,25 +31,41 @@ async def hear_ends(event: Event[Any]) -> None:
 
 
 class TopicPatterns(Scenario):
-    """`*` stands for exactly one word, `#` for none or more; a subscription hears what its pattern matches, no more."""
+    """`*` stands for exactly one word, `#` for none or more.
+
+    A subscription hears what its pattern matches, no more.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("words.order.created", hear_exactly, name="routing.exact")
         bus.subscribe("words.*.created", hear_one_word, name="routing.star")
         bus.subscribe("words.#", hear_rest, name="routing.hash")
         bus.subscribe("words.#.created", hear_ends, name="routing.ends")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
-        types = ["words", "words.created", "words.order.item.created", "wordsx.order.created", "words.trade.created"]
-        for event_type in [*types, "words.order.created"]:  # the last one reaches them all, after the others
+        types = [
+            "words",
+            "words.created",
+            "words.order.item.created",
+            "wordsx.order.created",
+            "words.trade.created",
+        ]
+        # The last one reaches them all, after the others.
+        for event_type in [*types, "words.order.created"]:
             await run.publish(event_type)
         expected = {
             "routing.exact": ["words.order.created"],
             "routing.star": ["words.trade.created", "words.order.created"],
-            "routing.hash": [*(t for t in types if t != "wordsx.order.created"), "words.order.created"],
-            "routing.ends": ["words.created", "words.order.item.created", "words.trade.created", "words.order.created"],
+            "routing.hash": [
+                *(t for t in types if t != "wordsx.order.created"),
+                "words.order.created",
+            ],
+            "routing.ends": [
+                "words.created",
+                "words.order.item.created",
+                "words.trade.created",
+                "words.order.created",
+            ],
         }
         for name, heard in expected.items():
             calls = await run.called(name, len(heard))
@@ -66,11 +82,9 @@ class EveryEvent(Scenario):
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("#", hear_all, name="routing.all")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         types = ["one", "one.two", "policy.checked.by.nobody"]
         for event_type in types:
             await run.publish(event_type)
@@ -83,21 +97,24 @@ async def hear_twice(event: Event[Any]) -> None:
 
 
 class TwoPatternsOneDelivery(Scenario):
-    """The same handler on another pattern is the same subscription: an event that matches both is delivered once."""
+    """The same handler on another pattern is the same subscription.
+
+    An event that matches both patterns is delivered once.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         first = bus.subscribe("twice.a", hear_twice, name="routing.twice")
         second = bus.subscribe("twice.*", hear_twice)
         assert first is second
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("twice.a")
         await run.publish("twice.b")
         await run.publish("twice.a")
         calls = await run.called("routing.twice", 3)
-        assert run.in_turn(call.event_type for call in calls) == run.in_turn(["twice.a", "twice.b", "twice.a"])
+        assert run.in_turn(call.event_type for call in calls) == run.in_turn(
+            ["twice.a", "twice.b", "twice.a"]
+        )
 
 
 async def hear_policy(event: PolicyUpdatedEvent) -> None:
@@ -113,14 +130,12 @@ async def hear_policy(event: PolicyUpdatedEvent) -> None:
 
 
 class TypedEvents(Scenario):
-    """A typed event arrives as its own class, with a validated payload and the envelope it was published with."""
+    """A typed event arrives as its own class, with a validated payload and its own envelope."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe(PolicyUpdatedEvent, hear_policy, name="routing.typed")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         event = PolicyUpdatedEvent.create(
             risk_mode=RiskMode.DEFENSIVE,
             allowed_strategies=["s1", "größe"],
@@ -142,12 +157,13 @@ class TypedEvents(Scenario):
 
 
 class Unroutable(Scenario):
-    """An event that nobody is subscribed to is counted, and an error only where it was published as mandatory."""
+    """An event without a subscription is counted, and is an error only if it is mandatory."""
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("nobody.listens")
-        await run.until(lambda: run.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics")
+        await run.until(
+            lambda: run.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics"
+        )
         with pytest.raises(UnroutableError, match=r"nobody\.listens"):
             await run.bus.publish(Event("nobody.listens"), mandatory=True)
         counted = run.bus.get_stats()["by_type"]["nobody.listens"]
@@ -162,11 +178,9 @@ class Mandatory(Scenario):
     """A mandatory event with a subscriber is an event like any other."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("mandatory.heard", hear_mandatory, name="routing.mandatory")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.bus.publish(Event("mandatory.heard"), mandatory=True)
         await run.called("routing.mandatory")
 
@@ -180,16 +194,17 @@ async def hear_on(event: Event[Any]) -> None:
 
 
 class SubscribingWhileRunning(Scenario):
-    """A subscription made while the bus runs hears the very next event; one that was ended hears no more."""
+    """A subscription made while the bus runs hears the very next event.
+
+    One that was ended hears no more.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("live.#", hear_on, name="routing.on")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("live.before")
         run.bus.subscribe("live.*", hear_late, name="routing.late")
         heard = await run.publish("live.within")
@@ -206,17 +221,15 @@ async def hear_one_of_two(event: Event[Any]) -> None:
 
 
 class UnsubscribingOnePattern(Scenario):
-    """Of a subscription with two patterns, unsubscribing one leaves the other."""
+    """Unsubscribing one of two patterns leaves the other."""
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("left.a", hear_one_of_two, name="routing.left")
         bus.subscribe("left.b", hear_one_of_two)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         run.bus.unsubscribe("left.a", hear_one_of_two)
         await run.publish("left.a")
         await run.publish("left.b")

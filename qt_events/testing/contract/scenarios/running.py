@@ -30,17 +30,18 @@ async def take_a_turn(event: Event[Any]) -> None:
 
 
 class Join(Scenario):
-    """join() returns when all that was published, with its retries and consequences, has an outcome."""
+    """join() returns when all that was published has an outcome.
+
+    Retries, and events that handlers published, are waited for too.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("joined.happened", fail_once_then_publish, name="joined.first", retry=QUICK)
         bus.subscribe("joined.consequence", take_a_turn, name="joined.second")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.bus.join(20)  # nothing to wait for
         for n in range(3):
             await run.publish("joined.happened", n=n)
@@ -56,16 +57,14 @@ async def never_return(event: Event[Any]) -> None:
 
 
 class JoinTimeout(Scenario):
-    """join(timeout) raises TimeoutError when not everything has an outcome by then; the work goes on."""
+    """join(timeout) raises TimeoutError if something has no outcome by then; the work goes on."""
 
     needs = Feature.LOCAL | Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("overdue.happened", never_return, name="overdue.slow")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("overdue.happened")
         with pytest.raises(TimeoutError):
             await run.bus.join(0.1)
@@ -85,12 +84,14 @@ async def count_bad(event: Event[Any]) -> None:
 
 
 class Statistics(Scenario):
-    """get_stats() has the six keys that every bus has, and their sums are right once everything has an outcome."""
+    """get_stats() has the six keys that every bus has.
+
+    Their sums are right once everything has an outcome.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("statistics.a", count_good, name="statistics.good")
         bus.subscribe("statistics.b", count_good)
         bus.subscribe("statistics.a", count_bad, name="statistics.bad", retry=QUICK)
@@ -98,7 +99,6 @@ class Statistics(Scenario):
         bus.subscribe("statistics.a", take_a_turn, name="statistics.filtered", when=_never)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         for event_type in ("statistics.a", "statistics.a", "statistics.b", "statistics.c"):
             await run.publish(event_type)
         await run.bus.join(20)
@@ -117,9 +117,19 @@ class Statistics(Scenario):
             "unroutable": 1,
         }
         assert {key: stats[key] for key in expected} == expected
-        assert stats["by_type"]["statistics.a"] == {"published": 2, "dispatched": 2, "errors": 6, "unroutable": 0}
+        assert stats["by_type"]["statistics.a"] == {
+            "published": 2,
+            "dispatched": 2,
+            "errors": 6,
+            "unroutable": 0,
+        }
         bad = stats["by_subscription"]["statistics.bad"]
-        assert (bad["delivered"], bad["errors"], bad["retries"], bad["dead_letters"]) == (0, 9, 6, 3)
+        assert (bad["delivered"], bad["errors"], bad["retries"], bad["dead_letters"]) == (
+            0,
+            9,
+            6,
+            3,
+        )
 
 
 def _never(_event: Event[Any]) -> bool:
@@ -133,17 +143,18 @@ async def finish_what_it_holds(event: Event[Any]) -> None:
 
 
 class StopFinishes(Scenario):
-    """stop() lets a running handler come to its end, once; what was not begun is handled after a restart."""
+    """stop() lets a running handler come to its end, once.
+
+    Events that were not begun are handled after a restart.
+    """
 
     needs = Feature.RESTART
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("stopped.happened", finish_what_it_holds, name="stopped")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         events = [await run.publish("stopped.happened", n=n) for n in range(10)]
         await run.called("stopped.began")
         stopping = asyncio.create_task(run.stop())
@@ -151,12 +162,16 @@ class StopFinishes(Scenario):
         run.open("stopped.go")
         await stopping
         began, ended = run.calls("stopped.began"), run.calls("stopped.ended")
-        assert run.in_turn(call.event_id for call in began) == run.in_turn(call.event_id for call in ended)
+        assert run.in_turn(call.event_id for call in began) == run.in_turn(
+            call.event_id for call in ended
+        )
         later = await run.publish("stopped.happened", n=10)  # nobody delivers now
         assert run.calls("stopped.began", later) == []
         await run.start()
         calls = await run.called("stopped.ended", 11)
-        assert run.in_turn(call.event_id for call in calls) == run.in_turn(event.id for event in [*events, later])
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn(
+            event.id for event in [*events, later]
+        )
 
 
 async def wait_out_the_stop(event: Event[Any]) -> None:
@@ -166,18 +181,16 @@ async def wait_out_the_stop(event: Event[Any]) -> None:
 
 
 class RetriesOutliveAStop(Scenario):
-    """An event that waits for its retry when the bus stops gets it after a restart, its attempts counted on."""
+    """A retry that waits when the bus stops comes after a restart, its attempts counted on."""
 
     needs = Feature.RESTART
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
         bus.subscribe("resumed.happened", wait_out_the_stop, name="resumed", retry=retry)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         event = await run.publish("resumed.happened")
         await run.called("resumed.flaky")
         await run.stop()
@@ -194,16 +207,17 @@ async def be_drained(event: Event[Any]) -> None:
 
 
 class AsyncWith(Scenario):
-    """`async with bus` delivers from its beginning and leaves when everything, retries included, has an outcome."""
+    """`async with bus` delivers from its beginning and leaves when everything has an outcome.
+
+    Retries are waited for.
+    """
 
     needs = Feature.HOSTED
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("drained.happened", be_drained, name="drained.sub", retry=QUICK)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.stop()
         async with run.bus as bus:
             for n in range(5):
@@ -217,11 +231,9 @@ class RunningTwice(Scenario):
     needs = Feature.HOSTED
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("once.happened", count_good, name="statistics.once")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         with pytest.raises(BusStateError):
             await run.bus.run_forever()
         await run.publish("once.happened")
@@ -233,14 +245,12 @@ async def hear_nothing(event: Event[Any]) -> None:
 
 
 class Closing(Scenario):
-    """On a closed bus publishing is a BusStateError, and closing it again is none."""
+    """Publishing on a closed bus is a BusStateError, and closing it again is none."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("closed.happened", hear_nothing, name="closed.heard")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         run.bus.close()
         run.bus.close()
         with pytest.raises(BusStateError, match="closed"):

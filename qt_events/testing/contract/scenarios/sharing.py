@@ -19,17 +19,15 @@ async def hear_as_all(event: Event[Any]) -> None:
 
 
 class OneMember(Scenario):
-    """Where one process serves them, a shared and a broadcast subscription each get every event once."""
+    """A shared and a broadcast subscription of one process each get every event once."""
 
     needs = Feature.BROADCAST
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("alone.happened", hear_as_one, name="alone.shared")
         bus.subscribe("alone.happened", hear_as_all, name="alone.broadcast", broadcast=True)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         ids = [(await run.publish("alone.happened", n=n)).id for n in range(5)]
         for name in ("alone.shared", "alone.broadcast"):
             assert [call.event_id for call in await run.called(name, 5)] == ids
@@ -44,18 +42,16 @@ async def hear_everywhere(event: Event[Any]) -> None:
 
 
 class SeveralMembers(Scenario):
-    """Of all that serve a shared subscription one gets each event; a broadcast one gets it in every process."""
+    """One member gets each event of a shared subscription, all get those of a broadcast one."""
 
     needs = Feature.FLEET | Feature.BROADCAST
     members = 2
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("fleet.happened", share, name="fleet.shared")
         bus.subscribe("fleet.happened", hear_everywhere, name="fleet.broadcast", broadcast=True)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         ids = [(await run.publish("fleet.happened", n=n)).id for n in range(10)]
         everywhere = await run.called("fleet.broadcast", 20)
         shared = await run.called("fleet.shared", 10)
