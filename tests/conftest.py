@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qt_events.testing.broker import Broker, open_broker
+from qt_events.testing.broker import Broker, PrivateBroker, open_broker
 from qt_events.testing.broker.management import Management
 from tests.faults import summary
 from tests.support.postgres import PrivatePostgres
@@ -21,6 +21,32 @@ def broker() -> Iterator[Broker]:
     """The broker that all tests share. A test that harms it (kill, block, ...) takes a PrivateBroker of its own."""
     with open_broker() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def harmed_node() -> Iterator[PrivateBroker]:
+    """The node behind `harmed`, one for the whole run: a start takes six seconds."""
+    with PrivateBroker() as node:
+        yield node
+
+
+@pytest.fixture
+def harmed(harmed_node: PrivateBroker) -> Iterator[PrivateBroker]:
+    """A node that a test may kill, suspend and block; it is whole again afterwards."""
+    yield harmed_node
+    if not harmed_node.is_up:
+        harmed_node.restart()
+    harmed_node.resume()
+    if harmed_node.management.is_alarmed():
+        harmed_node.unblock()
+
+
+@pytest.fixture
+def node_url(harmed: PrivateBroker) -> Iterator[str]:
+    """The URL of a vhost on that node that only this test uses."""
+    name = f"qt-test-{uuid.uuid4().hex}"
+    yield harmed.management.create_vhost(name)
+    harmed.management.delete_vhost(name)
 
 
 @pytest.fixture

@@ -1,28 +1,11 @@
-"""Fixtures of the fault tests: a broker to harm, and a rig on it."""
+"""Fixtures of the fault tests: a rig on the node that tests may harm."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from qt_events.testing.broker import PrivateBroker
 from tests.faults.rig import SUBSCRIPTIONS, Rig
-
-
-@pytest.fixture(scope="module")
-def harmed() -> Iterator[PrivateBroker]:
-    """A node of this module's own: its tests kill and restart it, and leave it running."""
-    with PrivateBroker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def node_url(harmed: PrivateBroker) -> Iterator[str]:
-    """A vhost of this test's own on it."""
-    name = f"qt-test-{uuid4().hex}"
-    yield harmed.management.create_vhost(name)
-    harmed.management.delete_vhost(name)
 
 
 @pytest.fixture

@@ -239,26 +239,25 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(flower_fleet: FlowerFl
     assert "Traceback" not in words
 
 
-async def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
+async def test_it_comes_back_when_the_broker_does(harmed: PrivateBroker, node_url: str, tmp_path: Path) -> None:
     """Flower goes on after an outage of the broker, and shows what happens from then on."""
-    with PrivateBroker() as broker:
-        flower_fleet = FlowerFleet(broker.url, broker.management_url, tmp_path)
-        try:
-            await flower_fleet.start()
-            flower = await flower_fleet.watch()
-            await flower.until_task(await flower_fleet.publish("order.requested"), "executor", "SUCCESS")
-            await asyncio.to_thread(broker.settle)
-            await asyncio.to_thread(broker.kill)
-            await until(lambda: "Failed to" in flower.output, what="Flower notices")
-            await asyncio.to_thread(broker.restart)
+    flower_fleet = FlowerFleet(node_url, harmed.management_url, tmp_path)
+    try:
+        await flower_fleet.start()
+        flower = await flower_fleet.watch()
+        await flower.until_task(await flower_fleet.publish("order.requested"), "executor", "SUCCESS")
+        await asyncio.to_thread(harmed.settle)
+        await asyncio.to_thread(harmed.kill)
+        await until(lambda: "Failed to" in flower.output, what="Flower notices")
+        await asyncio.to_thread(harmed.restart)
 
-            async def is_seen() -> bool:
-                event = await flower_fleet.publish("order.requested")
-                await flower_fleet.until_called("executor", event)
-                return await asyncio.to_thread(lambda: bool(flower.tasks(event, "executor")))
+        async def is_seen() -> bool:
+            event = await flower_fleet.publish("order.requested")
+            await flower_fleet.until_called("executor", event)
+            return await asyncio.to_thread(lambda: bool(flower.tasks(event, "executor")))
 
-            async with asyncio.timeout(2 * PATIENCE):
-                while not await is_seen():
-                    pass
-        finally:
-            flower_fleet.close()
+        async with asyncio.timeout(2 * PATIENCE):
+            while not await is_seen():
+                pass
+    finally:
+        flower_fleet.close()

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -421,25 +421,20 @@ async def test_join_knows_when_it_cannot_know(make_bus: MakeBus, fleet: Fleet) -
 # The connection is lost
 
 
-@pytest.fixture(scope="module")
-def own_broker() -> Iterator[PrivateBroker]:
-    """A node that these tests may kill."""
-    with PrivateBroker() as broker:
-        yield broker
-
-
-async def test_it_reconnects_when_the_broker_was_killed(own_broker: PrivateBroker, make_bus: MakeBus) -> None:
+async def test_it_reconnects_when_the_broker_was_killed(
+    harmed: PrivateBroker, node_url: str, make_bus: MakeBus
+) -> None:
     """What was subscribed before and meanwhile hears what comes after."""
-    bus, handler, late = make_bus(own_broker.url, prefix="killed"), Handler(), Handler()
+    bus, handler, late = make_bus(node_url, prefix="killed"), Handler(), Handler()
     bus.subscribe("happened", handler, name="handler")
     async with running(bus):
         first = await publish(bus)
         await until(lambda: handler.done)
-        await asyncio.to_thread(own_broker.settle)
-        await asyncio.to_thread(own_broker.kill)
+        await asyncio.to_thread(harmed.settle)
+        await asyncio.to_thread(harmed.kill)
         bus.subscribe("happened", late, name="late")
         publishing = asyncio.create_task(publish(bus))
-        await asyncio.to_thread(own_broker.restart)
+        await asyncio.to_thread(harmed.restart)
         second = await publishing
         await until(lambda: second.id in handler.ids and late.ids == [second.id])
     assert handler.ids[0] == first.id

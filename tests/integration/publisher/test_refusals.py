@@ -76,7 +76,7 @@ def declare_full(url: str) -> None:
         channel.queue_bind("full", "qt.events", "full.#")
 
 
-async def test_a_forbidden_publish_fails_alone(make_bus: MakeBus, node: PrivateBroker, node_url: str) -> None:
+async def test_a_forbidden_publish_fails_alone(make_bus: MakeBus, harmed: PrivateBroker, node_url: str) -> None:
     """The broker closes the channel over it; the others in flight go over the next one. Nor need one configure."""
     allowing = keeping(make_bus(node_url))
     await allowing.publish(event(-1))
@@ -87,7 +87,7 @@ async def test_a_forbidden_publish_fails_alone(make_bus: MakeBus, node: PrivateB
         ("set_permissions", "-p", name, user, "", r"^qt\.events$", ""),
         ("set_topic_permissions", "-p", name, user, "qt.events", r"^allowed\.", ""),
     ):
-        await asyncio.to_thread(node.rabbitmqctl, *command)
+        await asyncio.to_thread(harmed.rabbitmqctl, *command)
     bus = make_bus(f"amqp://{user}:s3cret@{parts.hostname}:{parts.port}{parts.path}")
     forbidden = {20, 41, 42}
     publishes = (bus.publish(event(n, "forbidden.x" if n in forbidden else "allowed.x")) for n in range(60))
