@@ -22,6 +22,7 @@ from qt_events.testing.contract.recorder import Recorder
 from qt_events.testing.contract.scenario import Options, Scenario
 from qt_events.testing.keeper import Keeper
 from tests.support.contract.assignment import Assignment
+from tests.support.fleet.forks import ForkingKeeper
 
 _STARTUP = 60.0  # seconds a worker process may take to get ready
 _SHUTDOWN = 60.0  # seconds its warm shutdown may take
@@ -102,7 +103,7 @@ class WorkerBackend(Backend):
         """Take a vhost of its own, an empty folder, and all scenarios that will be run."""
         self._url, self._folder = url, folder
         self._shared = [scenario.path() for scenario in scenarios if self.shares(scenario)]
-        self._keeper = Keeper("qt-events-contract-")
+        self._keeper = ForkingKeeper("qt-events-contract-")
         self._number = count(1)
         self._shared_member: WorkerMember | None = None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from qt_events.events import Event
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
-from qt_events.testing.keeper import Keeper
+from tests.support.fleet.forks import ForkingKeeper
 from tests.support.waiting import PATIENCE, until
 
 APPS = Path(__file__).parents[2] / "integration" / "apps"
@@ -51,7 +51,7 @@ class Fleet:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.recorder = url, Recorder(folder / "records.jsonl")
-        self._keeper, self._number = Keeper("qt-events-fleet-"), count(1)
+        self._keeper, self._number = ForkingKeeper("qt-events-fleet-"), count(1)
 
     async def start(
         self,
