@@ -1,4 +1,4 @@
-"""LoopLag: how long an event loop stood still, and how much of that was the machine's doing."""
+"""LoopLag: pauses of an event loop, and the machine's share in them."""
 
 import asyncio
 import contextlib
@@ -28,20 +28,23 @@ class Lag:
 
     @property
     def own(self) -> float:
-        """What no idle machine would have spared it."""
+        """Seconds that an idle machine would not have spared."""
         return max(min(self.computed, self.gap), self.gap - self.machine)
 
     def __str__(self) -> str:
-        figures = f"{self.own * 1000:.0f} ms of our own (gap {self.gap * 1000:.0f}, machine {self.machine * 1000:.0f}, "
-        return f"{figures}computed {self.computed * 1000:.0f})\n{self.doing}"
+        return (
+            f"{self.own * 1000:.0f} ms of our own (gap {self.gap * 1000:.0f}, "
+            f"machine {self.machine * 1000:.0f}, computed {self.computed * 1000:.0f})\n{self.doing}"
+        )
 
 
 class LoopLag:
     """Ticks on the loop that enters it, and measures each gap.
 
-    Linux tells how long each thread was ready to run and had no processor (/proc/self/task/*/schedstat): that of the
-    loop's thread, and of the one that it may have waited for, is the machine's. What blocks, what computes and what
-    holds the interpreter's lock is our own.
+    Linux tells how long each thread was ready to run and had no processor
+    (/proc/self/task/*/schedstat). The wait of the loop's thread, and of the one that it may have
+    waited for, is the machine's share. Blocking, computing and holding the interpreter's lock are
+    our own.
     """
 
     def __init__(self) -> None:
@@ -52,8 +55,9 @@ class LoopLag:
 
     @property
     def summary(self) -> str:
-        """The figures of the worst."""
-        return f"stalled {self.worst.own * 1000:.0f} ms ({self.longest * 1000:.0f} with what the machine did)"
+        """Figures of the worst gap."""
+        own, all_in_all = self.worst.own * 1000, self.longest * 1000
+        return f"stalled {own:.0f} ms ({all_in_all:.0f} with the machine's share)"
 
     async def __aenter__(self) -> Self:
         gc.collect()
@@ -87,7 +91,7 @@ class LoopLag:
         self.worst = max(self.worst, lag, key=lambda each: each.own)
 
     def _waits(self) -> dict[str, int]:
-        """Nanoseconds that each thread has waited for a processor."""
+        """Return the nanoseconds that each thread has waited for a processor."""
         waits = {}
         for thread in _THREADS.iterdir():
             with contextlib.suppress(OSError):  # it has ended

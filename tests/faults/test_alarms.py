@@ -1,4 +1,4 @@
-"""An alarm of the broker, for memory or disk, under load: it takes no publishes, and goes on delivering."""
+"""An alarm of the broker, for memory or disk, under load: it takes no publishes, but delivers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,8 @@ ALARMS = {
 RATE = 100  # events a second, a little more than the slowest of them handles
 SHORT = 3.0  # seconds of publish_timeout, of what is to fail
 SLACK = 3.0  # seconds that a busy machine may add
-RETRIES_IN_FLIGHT = 10  # of a worker: the concurrency of what fails. They are written, and not read before the end
+# Of a worker: the concurrency of what fails. They are written, and not read before the end.
+RETRIES_IN_FLIGHT = 10
 #: Those whose outcomes need no publish.
 UNHARMED = {"on_loop": "load.#", "in_thread": "load.#"}
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.parametrize("alarm", ALARMS)
 
 @asynccontextmanager
 async def alarmed(broker: PrivateBroker, alarm: str) -> AsyncIterator[None]:
-    """The alarm is on."""
+    """Keep the alarm on inside of the block."""
     on, off = ALARMS[alarm]
     await asyncio.to_thread(broker.rabbitmqctl, *on)
     try:
@@ -36,13 +37,15 @@ async def alarmed(broker: PrivateBroker, alarm: str) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(broker.rabbitmqctl, *off)
-        await until_told(lambda: not broker.management.is_alarmed(), what=f"the end of the alarm for {alarm}")
+        await until_told(
+            lambda: not broker.management.is_alarmed(), what=f"the end of the alarm for {alarm}"
+        )
 
 
 async def test_publishing_fails_by_name_in_time_and_what_waits_is_handled(
     rig: Rig, harmed: PrivateBroker, alarm: str
 ) -> None:
-    """Only outcomes that are a publish themselves wait for the end of the alarm, and hold up nobody else's."""
+    """Outcomes that are a publish wait for the end of the alarm, and hold up no others."""
     worker = await rig.worker(LOAD_PUBLISH_TIMEOUT=SHORT, LOAD_SECONDS=0.05)
     async with Load(rig.bus(publish_timeout=SHORT), rig.ledger, rate=RATE) as load:
         await load.more(200)
@@ -51,7 +54,10 @@ async def test_publishing_fails_by_name_in_time_and_what_waits_is_handled(
             confirmed, owed = load.published, rig.ledger.open(UNHARMED)
             assert owed > 0
             await until_told(lambda: load.failed >= load.in_flight, what="publishes fail")
-            await until_told(lambda: not rig.ledger.open(UNHARMED), what="what waited is handled during the alarm")
+            await until_told(
+                lambda: not rig.ledger.open(UNHARMED),
+                what="what waited is handled during the alarm",
+            )
             assert rig.ledger.open(rig.subscriptions) > 0  # retries wait
             assert load.published <= confirmed + load.in_flight
         rig.ledger.fault("no alarm any more")
@@ -61,17 +67,24 @@ async def test_publishing_fails_by_name_in_time_and_what_waits_is_handled(
     assert set(account.errors) == {"BrokerBlockedError"}
     assert load.longest < SHORT + SLACK
     assert worker.process.poll() is None
-    rig.figures.update({"handled during the alarm": owed, "longest publish": f"{load.longest:.2f} of {SHORT:g} s"})
+    rig.figures.update(
+        {"handled during the alarm": owed, "longest publish": f"{load.longest:.2f} of {SHORT:g} s"}
+    )
 
 
-async def test_an_alarm_shorter_than_the_timeout_fails_no_publish(rig: Rig, harmed: PrivateBroker, alarm: str) -> None:
-    """Publishes wait, and go on when it is over."""
+async def test_an_alarm_shorter_than_the_timeout_fails_no_publish(
+    rig: Rig, harmed: PrivateBroker, alarm: str
+) -> None:
+    """Publishes wait, and go on when the alarm is over."""
     await rig.worker()
     async with Load(rig.bus(), rig.ledger, rate=RATE) as load:
         await load.more(200)
         rig.ledger.fault(f"{alarm} alarm")
         async with alarmed(harmed, alarm):
-            await until_told(lambda: load.bus.get_stats()["queue_size"] == load.in_flight, what="all publishes wait")
+            await until_told(
+                lambda: load.bus.get_stats()["queue_size"] == load.in_flight,
+                what="all publishes wait",
+            )
             waiting = load.published
         await load.reaches(waiting + 100)
     account = await rig.account()

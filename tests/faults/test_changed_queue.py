@@ -1,4 +1,4 @@
-"""What stands on the broker otherwise than declared: a named error that says which and what, and no crash loop."""
+"""A queue or exchange that differs from its declaration is a named error, and no crash loop."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ TRIES = 20  # of outcomes that need the level
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
@@ -47,23 +47,29 @@ CHANGES = {
     "qt.dead.on_loop": (classic, r"queue 'qt\.dead\.on_loop' .* x-queue-type is 'classic' there"),
     "qt.quarantine.on_loop": (short, r"queue 'qt\.quarantine\.on_loop' .* x-[a-z-]+ is .* there"),
     "qt.events": (fanout, r"exchange 'qt\.events' .* type is 'fanout' there and should be 'topic'"),
-    LEVEL: (classic, r"queue 'qt\.retry\.100' stands on the broker with other arguments: x-[a-z-]+ is not set there"),
+    LEVEL: (
+        classic,
+        (
+            r"queue 'qt\.retry\.100' stands on the broker with other arguments: "
+            r"x-[a-z-]+ is not set there"
+        ),
+    ),
 }
 AT_THE_START = [name for name in CHANGES if name != LEVEL]
 
 
 async def nothing(_: Event[Any]) -> None:
-    """A handler."""
+    """Handle nothing."""
 
 
 def make(url: str, name: str) -> None:
-    """Let it stand otherwise."""
+    """Declare it otherwise."""
     with channel_to(url) as channel:
         CHANGES[name][0](channel, name)
 
 
 def remove(url: str, name: str) -> None:
-    """The operator mends it."""
+    """Mend it, as an operator does."""
     with channel_to(url) as channel:
         channel.queue_delete(name)
         channel.exchange_delete(name)
@@ -71,18 +77,27 @@ def remove(url: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", AT_THE_START)
 async def test_a_process_that_starts_is_told_which_and_what(rig: Rig, name: str) -> None:
-    """Workers end with one line and exit status 1, run_forever and publish raise it; and go on once it is mended."""
+    """Workers end with one line and exit status 1, run_forever and publish raise the error.
+
+    All go on once it is mended.
+    """
     make(rig.url, name)
     workers = [await rig.worker(ready=False, program=program) for program in (WORKER, SHORT_FORM)]
     bus = rig.bus()
     bus.subscribe("load.#", nothing, name="on_loop")
-    for act in (bus.run_forever, lambda: bus.publish(numbered(0)), lambda: bus.publish(numbered(0))):
+    for act in (
+        bus.run_forever,
+        lambda: bus.publish(numbered(0)),
+        lambda: bus.publish(numbered(0)),
+    ):
         async with asyncio.timeout(30):
             with pytest.raises(TopologyError, match=CHANGES[name][1]):
                 await act()
     for worker in workers:
         assert await worker.ended() == 1, worker.output
-        assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, worker.output
+        assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, (
+            worker.output
+        )
         assert "Traceback" not in worker.output
 
     remove(rig.url, name)
@@ -96,7 +111,7 @@ async def test_a_process_that_starts_is_told_which_and_what(rig: Rig, name: str)
 async def test_a_worker_that_reconnects_is_told_too(
     rig: Rig, program: tuple[str, ...], management: Management, vhost: str
 ) -> None:
-    """It has served before; now it ends, instead of trying for ever."""
+    """A worker that has served before ends as well, instead of trying for ever."""
     name = "qt.sub.on_loop"
     worker = await rig.worker(program=program)
     async with Load(rig.bus(), rig.ledger, in_flight=5) as load:
@@ -108,7 +123,9 @@ async def test_a_worker_that_reconnects_is_told_too(
     await asyncio.to_thread(management.close_connections, vhost)
     worker.send(signal.SIGCONT)
     assert await worker.ended() == 1, worker.output
-    assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, worker.output
+    assert len(re.findall(rf"TopologyError: .*{CHANGES[name][1]}", worker.output)) == 1, (
+        worker.output
+    )
     rig.figures["lines of output"] = len(worker.output.splitlines())
 
     remove(rig.url, name)
@@ -119,19 +136,26 @@ async def test_a_worker_that_reconnects_is_told_too(
 
 
 async def test_a_changed_delay_level_holds_up_only_the_retries_that_need_it(rig: Rig) -> None:
-    """They are tried again until it is mended, and nothing is blamed for it; the other subscriptions go on."""
+    """These retries are tried until the level is mended; the other subscriptions go on."""
     make(rig.url, LEVEL)
     worker = await rig.worker()
     others = {"on_loop": "load.#", "in_thread": "load.#"}
     async with Load(rig.bus(), rig.ledger, in_flight=10, rate=100) as load:
         await load.reaches(100)
-        await until(lambda: len(re.findall(CHANGES[LEVEL][1], worker.output)) > TRIES, what="retries are tried again")
+        await until(
+            lambda: len(re.findall(CHANGES[LEVEL][1], worker.output)) > TRIES,
+            what="retries are tried again",
+        )
         await load.more(50)
-    await until_told(lambda: not rig.ledger.open(others), what="the other subscriptions have had all")
+    await until_told(
+        lambda: not rig.ledger.open(others), what="the other subscriptions have had all"
+    )
     owed = rig.ledger.open(rig.subscriptions)
     assert owed > 0
     assert worker.process.poll() is None
     remove(rig.url, LEVEL)
     (await rig.account()).verify(duplicates=0)
-    assert {each.reason for each in await load.bus.dead_letters.list("failing", limit=1000)} == {"exhausted"}
+    assert {each.reason for each in await load.bus.dead_letters.list("failing", limit=1000)} == {
+        "exhausted"
+    }
     rig.figures["waited for their delay level"] = owed

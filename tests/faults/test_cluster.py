@@ -1,4 +1,7 @@
-"""A cluster of three nodes loses one under load, again and again: nothing is lost, and publishing goes on by itself."""
+"""A cluster of three nodes loses one under load, again and again: nothing is lost.
+
+Publishing goes on by itself.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,14 +24,14 @@ pytestmark = pytest.mark.timeout(240)  # nodes start several times
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[PrivateCluster]:
-    """Its tests kill one node at a time, and leave it whole."""
+    """Start three nodes; each test kills one at a time, and leaves all whole."""
     with PrivateCluster(startup_timeout=60) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def vhost(cluster: PrivateCluster) -> Iterator[str]:
-    """Of this test's own."""
+    """Return the name of a vhost of this test's own."""
     name = f"qt-test-{uuid4().hex}"
     cluster.management.create_vhost(name)
     yield name
@@ -36,19 +39,23 @@ def vhost(cluster: PrivateCluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def rig(cluster: PrivateCluster, vhost: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """Workers, buses and a ledger there; all know all nodes."""
+def rig(
+    cluster: PrivateCluster, vhost: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Rig]:
+    """Open workers, buses and a ledger there; all of them know all nodes."""
     opened = Rig(cluster.url_from(cluster.nodes[0], vhost), tmp_path)
     yield opened
     opened.close()
     account = opened.ledger.account(opened.subscriptions)
-    request.node.user_properties.append(("ledger", {**account.as_dict(), "figures": opened.figures}))
+    request.node.user_properties.append(
+        ("ledger", {**account.as_dict(), "figures": opened.figures})
+    )
 
 
 async def test_two_leaders_killed_one_after_the_other_lose_nothing(
     cluster: PrivateCluster, vhost: str, rig: Rig
 ) -> None:
-    """Each time the other two elect a new leader, and publishers and workers go on there; no publish fails."""
+    """The other nodes elect a leader each time, and no publish fails."""
     await asyncio.gather(rig.worker(), rig.worker())
     async with Load(rig.bus(), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
         await load.more(80)
@@ -67,14 +74,16 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
 ) -> None:
     """Clients of a node that leads no queue find another one."""
     leader, follower, _ = cluster.nodes
-    await rig.end(await rig.worker(url=cluster.url_from(leader, vhost)))  # queues are led where they were declared
+    # Queues are led where they were declared.
+    await rig.end(await rig.worker(url=cluster.url_from(leader, vhost)))
     near = cluster.url_from(follower, vhost)
     await rig.worker(url=near)
     async with Load(rig.bus(near), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
         await load.more(80)
         here = {follower.name}
         await until_told(
-            lambda: {each["node"] for each in cluster.management.connections(vhost)} == here, what="all there"
+            lambda: {each["node"] for each in cluster.management.connections(vhost)} == here,
+            what="all there",
         )
         assert await asyncio.to_thread(cluster.leader, QUEUE, vhost) is leader
         await killed(cluster, follower, rig, load, "follower killed")
@@ -83,7 +92,7 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
 
 
 async def killed(cluster: PrivateCluster, node: Node, rig: Rig, load: Load, fault: str) -> None:
-    """Kill it under load; return when it is back, and more was confirmed without it and with it."""
+    """Kill a node under load; return when it is back, and more was confirmed."""
     await asyncio.to_thread(cluster.settle)
     await load.more(40)
     rig.ledger.fault(fault)
@@ -95,7 +104,7 @@ async def killed(cluster: PrivateCluster, node: Node, rig: Rig, load: Load, faul
 
 
 async def nothing_is_lost(rig: Rig, load: Load, nodes: int, workers: int) -> None:
-    """What came twice was in flight when one of the nodes was killed."""
+    """Check that only deliveries came twice that were in flight when a node was killed."""
     rig.figures["longest publish"] = f"{load.longest:.1f} s"
     account = await rig.account()
     in_flight = (PREFETCH * workers + IN_FLIGHT) * len(rig.subscriptions)

@@ -1,4 +1,4 @@
-"""What measures lag: what blocks is our own, what the machine does is not."""
+"""LoopLag tells blocking, which is our own, from a busy machine."""
 
 import asyncio
 import hashlib
@@ -9,7 +9,7 @@ from tests.faults.loop_lag import LoopLag
 
 
 async def test_a_blocking_call_is_our_own_stall() -> None:
-    """All of it, with the line it was in."""
+    """All of it counts, with the line it was in."""
     async with LoopLag() as lag:
         await asyncio.sleep(0.05)
         time.sleep(1.0)  # noqa: ASYNC251  # the point
@@ -19,7 +19,7 @@ async def test_a_blocking_call_is_our_own_stall() -> None:
 
 
 async def test_computing_is_our_own_stall() -> None:
-    """As long as it takes on a processor of its own."""
+    """Computing counts as long as it takes on a processor of its own."""
     async with LoopLag() as lag:
         await asyncio.sleep(0.05)
         began = time.thread_time()
@@ -30,7 +30,7 @@ async def test_computing_is_our_own_stall() -> None:
 
 
 async def test_a_busy_machine_is_not() -> None:
-    """More threads that compute without the interpreter's lock than there are processors."""
+    """Threads that compute without the interpreter's lock outnumber the processors."""
     over = threading.Event()
     data = bytes(2_000_000)
 

@@ -1,4 +1,7 @@
-"""Publishing from inside handlers, threads, event loops, forked children and a program's end, while things break."""
+"""Publishing from handlers, threads, event loops, forked children and a program's end.
+
+Connections and the broker break meanwhile.
+"""
 
 import asyncio
 import subprocess
@@ -24,12 +27,14 @@ TIMEOUT = 60.0  # seconds of publish_timeout
 
 @pytest.fixture
 def hears() -> Mapping[str, str]:
-    """The subscriptions of apps/odd_app.py."""
+    """Return the subscriptions of apps/odd_app.py."""
     return HEARS
 
 
-async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: Rig, harmed: PrivateBroker) -> None:
-    """While connections are closed and the broker is killed; on the asyncio pool and on prefork, on the same queues."""
+async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(
+    rig: Rig, harmed: PrivateBroker
+) -> None:
+    """Connections are closed and the broker is killed; two pools share the queues."""
     await asyncio.gather(rig.worker(program=WORKER), rig.worker(*PREFORK, program=WORKER))
     entries = LedgerEntries(rig)
     publishers = [await publisher(rig) for _ in range(2)]
@@ -46,7 +51,8 @@ async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: R
     began = monotonic()
     (rig.ledger.folder / "stop").touch()
     await asyncio.to_thread(harmed.management.close_connections)
-    for each in publishers:  # sooner than any publish fails: what comes too late for the bus is refused at once
+    # Sooner than any publish fails: what comes too late for the bus is refused at once.
+    for each in publishers:
         assert await each.ended(TIMEOUT) == 0, each.output
         assert (rig.ledger.folder / f"exits-{each.pid}").exists(), each.output
         assert "Traceback" not in each.output, each.output
@@ -55,7 +61,7 @@ async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(rig: R
 
 
 def test_publishing_imports_nothing(amqp_url: str) -> None:
-    """A child that is forked while its parent's publisher imports a module waits for the end of that for ever."""
+    """A child forked while its parent's publisher imports a module would wait for ever."""
     body = (
         "import sys\n"
         "from qt_events import Event\n"
@@ -64,17 +70,19 @@ def test_publishing_imports_nothing(amqp_url: str) -> None:
         "bus.publish_sync(Event('odd.begun'))\n"
         "print(set(sys.modules) - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", body, amqp_url], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", body, amqp_url], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
 async def publisher(rig: Rig) -> StartedWorker:
-    """One that publishes until it is told to stop, and exits then."""
+    """Start a program that publishes until it is told to stop, and exits then."""
     return await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT)
 
 
 async def more(entries: LedgerEntries, number: int) -> None:
-    """So many more of what followed have been handled."""
+    """Wait until so many more of the events that followed were handled."""
 
     def handled() -> int:
         return sum(entry.about == "tail" for entry in entries.of(Kind.HANDLED))

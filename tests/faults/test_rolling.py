@@ -1,4 +1,4 @@
-"""Workers that are asked to go while they are loaded: a rolling update, and an end that comes too early."""
+"""Workers that are stopped while they are loaded: a rolling update, and an end too early."""
 
 import asyncio
 import signal
@@ -22,21 +22,25 @@ SECONDS = 0.05  # that a handler of the rolling update takes
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Three workers of one kind, and a little more than they can do."""
+    """Three workers of one kind, and a little more load than they can handle."""
 
     options: tuple[str, ...]
-    rate: int  #: events a second; asyncio: three times four threads do 240, prefork: three times two children do 60
+    #: Events a second; asyncio: three times four threads do 240, prefork: three times two children
+    #: do 60
+    rate: int
 
 
 @pytest.mark.parametrize("fleet", [Fleet((), 250), Fleet(PREFORK, 70)], ids=["asyncio", "prefork"])
-async def test_a_rolling_update_under_load_loses_and_repeats_nothing(rig: Rig, fleet: Fleet) -> None:
-    """A new worker, then SIGTERM to an old one, three times: each finishes what it holds and exits with 0."""
+async def test_a_rolling_update_under_load_loses_and_repeats_nothing(
+    rig: Rig, fleet: Fleet
+) -> None:
+    """A new worker starts, an old one gets SIGTERM, finishes and exits with 0; three times."""
 
     async def start() -> StartedWorker:
         return await rig.worker(*fleet.options, LOAD_GRACE=GRACE, LOAD_SECONDS=SECONDS)
@@ -64,18 +68,24 @@ async def test_a_rolling_update_under_load_loses_and_repeats_nothing(rig: Rig, f
 
 
 def handled_since(rig: Rig, moment: float, processes: Collection[int]) -> int:
-    """Events that these processes have handled after that."""
-    entries = chain.from_iterable(Reader(rig.ledger.folder, f"{each}.entries").read() for each in processes)
+    """Return the events that these processes have handled after that."""
+    entries = chain.from_iterable(
+        Reader(rig.ledger.folder, f"{each}.entries").read() for each in processes
+    )
     return sum(each.kind is Kind.HANDLED and each.at > moment for each in entries)
 
 
 @pytest.mark.parametrize("options", [(), PREFORK], ids=["asyncio", "prefork"])
-async def test_a_worker_killed_before_it_has_finished_loses_nothing(rig: Rig, options: tuple[str, ...]) -> None:
-    """SIGTERM, and SIGKILL while it is still at what it holds: another one handles that."""
+async def test_a_worker_killed_before_it_has_finished_loses_nothing(
+    rig: Rig, options: tuple[str, ...]
+) -> None:
+    """Another worker handles what it held between SIGTERM and SIGKILL."""
     slow = await rig.worker(*options, LOAD_SECONDS=0.3)
     async with Load(rig.bus(), rig.ledger) as load:
         await load.more(200)
-    await until(lambda: rig.ledger.open(rig.subscriptions) < 3 * load.published, what="it is at work")
+    await until(
+        lambda: rig.ledger.open(rig.subscriptions) < 3 * load.published, what="it is at work"
+    )
     slow.send(signal.SIGTERM)
     await until(lambda: "Warm shutdown" in slow.output, what="it stops")
     assert slow.process.poll() is None

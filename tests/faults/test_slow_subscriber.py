@@ -1,4 +1,4 @@
-"""A slow subscriber with many events behind it: the others do not notice, and nobody's memory does."""
+"""A slow subscriber with a backlog: no other subscriber and no memory notices."""
 
 import asyncio
 import os
@@ -28,19 +28,19 @@ APP = ("-m", "celery", "-A", "slow_app", "worker", "-l", "INFO")
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
 @pytest.fixture
 def hears() -> Mapping[str, str]:
-    """The two subscriptions of apps/slow_app.py."""
+    """Return the two subscriptions of apps/slow_app.py."""
     return QUICK | SLOW
 
 
 @pytest.mark.timeout(180 + BACKLOG // 500)
 async def test_a_backlog_slows_nobody_else_and_takes_no_memory(rig: Rig) -> None:
-    """The quick subscription's latency stays as it was, and the backlog lies on the broker alone."""
+    """The quick subscription's latency stays as it was; the backlog lies on the broker alone."""
     worker, bus = await rig.worker(program=APP), rig.bus()
     before = await latencies(rig, bus, "load.before")
     memory = {"worker": Memory(worker.pid), "publisher": Memory(os.getpid())}
@@ -60,14 +60,16 @@ async def test_a_backlog_slows_nobody_else_and_takes_no_memory(rig: Rig) -> None
     rig.figures["behind"] = behind
     rig.figures.update({f"{name} grew": f"{size:.0f} MiB" for name, size in grown.items()})
     for name in ("p50", "p99"):
-        rig.figures[name] = " -> ".join(f"{1000 * each[name]:.1f}" for each in (before, *after)) + " ms"
+        rig.figures[name] = (
+            " -> ".join(f"{1000 * each[name]:.1f}" for each in (before, *after)) + " ms"
+        )
     assert behind > 0.9 * BACKLOG
     assert max(grown.values()) < MEMORY
     assert unchanged, rig.figures
 
 
 def is_as(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-    """Latencies are what they were, as far as a machine is even."""
+    """Compare latencies, as far as a machine is even."""
     return after["p50"] <= 2 * before["p50"] + 0.002 and after["p99"] <= 3 * before["p99"] + 0.02
 
 
@@ -76,7 +78,7 @@ def event_of(type: str) -> Callable[[int], Event[Any]]:
 
 
 async def latencies(rig: Rig, bus: CeleryEventBus, type: str) -> Mapping[str, float]:
-    """Seconds from a publish to the end of the quick handler, of events of this type that come at a calm rate."""
+    """Return seconds from publish to the end of the quick handler, at a calm rate."""
     async with Load(bus, rig.ledger, in_flight=10, rate=RATE, make=event_of(type)) as load:
         await load.reaches(WARM_UP + SAMPLE)
     await caught_up(rig)
@@ -85,7 +87,7 @@ async def latencies(rig: Rig, bus: CeleryEventBus, type: str) -> Mapping[str, fl
 
 
 def take_what_is_left(rig: Rig) -> None:
-    """Of the backlog, from its queue: a worker would be at it for a minute."""
+    """Take the backlog out of its queue: a worker would need a minute for it."""
     left = depth(rig.url, "qt.sub.slow")
 
     def take(message: Any) -> None:
@@ -100,13 +102,15 @@ def take_what_is_left(rig: Rig) -> None:
 
 
 async def caught_up(rig: Rig) -> None:
-    """The quick subscription has had all there is."""
+    """Return True when the quick subscription has had everything."""
     await until_told(lambda: not rig.ledger.open(QUICK), 120, "the quick subscription has had all")
 
 
 def taken(rig: Rig, type: str) -> list[float]:
-    """The seconds that each took, when all was warm."""
+    """Return the seconds that each took, once warm."""
     entries = list(Reader(rig.ledger.folder).read())
-    begun = {each.id: each.at for each in entries if each.kind is Kind.ATTEMPTED and each.about == type}
+    begun = {
+        each.id: each.at for each in entries if each.kind is Kind.ATTEMPTED and each.about == type
+    }
     quick = (each for each in entries if each.kind is Kind.HANDLED and each.about == "quick")
     return [each.at - begun[each.id] for each in quick if each.id in begun][WARM_UP:]

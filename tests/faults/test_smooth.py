@@ -1,4 +1,4 @@
-"""Whatever happens to the broker and the way to it, the caller's event loop goes on, without a pause above 50 ms."""
+"""The caller's event loop goes on without a pause above 50 ms, whatever breaks."""
 
 import asyncio
 from collections import Counter
@@ -33,8 +33,15 @@ class Program:
         self.bus = rig.bus(proxy.url_for(rig.url))
         self.bus.app.conf.broker_heartbeat = HEARTBEAT
         rig.subscriptions = {"on_loop": "load.#", "in_thread": "load.#"}
-        self.bus.subscribe("load.#", rig.ledger.keeping("on_loop", self.on_loop), name="on_loop", concurrency=10)
-        self.bus.subscribe("load.#", rig.ledger.keeping("in_thread", self.in_thread), name="in_thread", concurrency=4)
+        self.bus.subscribe(
+            "load.#", rig.ledger.keeping("on_loop", self.on_loop), name="on_loop", concurrency=10
+        )
+        self.bus.subscribe(
+            "load.#",
+            rig.ledger.keeping("in_thread", self.in_thread),
+            name="in_thread",
+            concurrency=4,
+        )
 
     async def on_loop(self, _: Event[Any]) -> None:
         self.handled += 1
@@ -44,13 +51,17 @@ class Program:
 
     @property
     def connections(self) -> int:
-        """That the worker has had so far."""
-        return self.bus.serving.consumer.restart_count if self.bus.serving.consumer is not None else 0
+        """Return the number of connections that the worker has had so far."""
+        return (
+            self.bus.serving.consumer.restart_count if self.bus.serving.consumer is not None else 0
+        )
 
     @asynccontextmanager
     async def running(self) -> Any:
         task = asyncio.create_task(self.bus.run_forever())
-        await until(lambda: self.bus.serving.worker is not None and self.bus.serving.worker.ready.is_set())
+        await until(
+            lambda: self.bus.serving.worker is not None and self.bus.serving.worker.ready.is_set()
+        )
         try:
             yield
         finally:
@@ -58,7 +69,7 @@ class Program:
             await task
 
     async def goes_on(self, load: Load) -> None:
-        """Publishing and handling do."""
+        """Wait until publishing and handling go on."""
         before = self.handled
         await load.more(60)
         await until(lambda: self.handled > before + 60, what="events are handled")
@@ -117,13 +128,24 @@ async def slow_reconnect(program: Program) -> None:
     await asyncio.sleep(2.0)
 
 
-FAULTS: list[Fault] = [reset, refused, half_frames, cut_frames, slow_reconnect, black_hole, forgotten]
+FAULTS: list[Fault] = [
+    reset,
+    refused,
+    half_frames,
+    cut_frames,
+    slow_reconnect,
+    black_hole,
+    forgotten,
+]
 
 
 async def test_a_bad_network_never_stalls_the_callers_loop(rig: Rig, program: Program) -> None:
-    """Resets, refusals, silence, half frames: connecting, waiting and tearing down happen elsewhere."""
+    """Connecting, waiting and tearing down happen elsewhere."""
     worst: dict[str, str] = {}
-    async with program.running(), Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load:
+    async with (
+        program.running(),
+        Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load,
+    ):
         await program.goes_on(load)
         for fault in FAULTS:
             rig.ledger.fault(fault.__name__)
@@ -141,9 +163,14 @@ async def test_a_bad_network_never_stalls_the_callers_loop(rig: Rig, program: Pr
     assert not load.failed
 
 
-async def test_a_killed_broker_never_stalls_the_callers_loop(rig: Rig, program: Program, harmed: PrivateBroker) -> None:
-    """Nor does one that is booting beside it."""
-    async with program.running(), Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load:
+async def test_a_killed_broker_never_stalls_the_callers_loop(
+    rig: Rig, program: Program, harmed: PrivateBroker
+) -> None:
+    """A broker that boots beside it does not stall it either."""
+    async with (
+        program.running(),
+        Load(program.bus, rig.ledger, in_flight=IN_FLIGHT, rate=150) as load,
+    ):
         await program.goes_on(load)
         await asyncio.to_thread(harmed.settle)
         async with LoopLag() as lag:
@@ -160,7 +187,7 @@ async def test_a_killed_broker_never_stalls_the_callers_loop(rig: Rig, program: 
 
 
 async def test_thousands_of_publishes_that_fail_together_never_stall_the_callers_loop() -> None:
-    """Each ends by name at about the same moment; the loop's other tasks have their turn in between."""
+    """Each ends by name at about the same moment; the loop's other tasks run in between."""
     (port,) = free_ports(1)
     bus = CeleryEventBus(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=2.0)
     errors: Counter[type] = Counter()

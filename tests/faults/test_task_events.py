@@ -1,4 +1,4 @@
-"""Workers that tell Flower of their tasks (`-E`), while the broker takes no publishes: what they do goes on."""
+"""Workers with task events (`-E`) while the broker takes no publishes: their work goes on."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -16,7 +16,8 @@ from tests.support.waiting import until_told
 
 APP = ("-m", "celery", "-A", "slow_app", "worker", "-l", "INFO", "-E")
 QUICK, SLOW = {"quick": "load.#"}, {"slow": "load.#"}
-WAITING = 8_000  # events: what there is to tell of them fills every buffer on the way to the broker, and more
+# Events: what there is to tell of them fills every buffer on the way to the broker, and more.
+WAITING = 8_000
 MEMORY = 64  # MiB that a worker may take for what it cannot tell
 PAUSE = 2.0  # seconds without an event handled, at most
 PATIENCE = 60.0  # seconds for all of them
@@ -24,13 +25,15 @@ PATIENCE = 60.0  # seconds for all of them
 
 @pytest.fixture
 def hears() -> Mapping[str, str]:
-    """The two subscriptions of apps/slow_app.py."""
+    """Return the two subscriptions of apps/slow_app.py."""
     return QUICK | SLOW
 
 
 @pytest.mark.timeout(240)
-async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(rig: Rig, harmed: PrivateBroker) -> None:
-    """Handlers need no publish: thousands of events are handled without a pause, and SIGTERM is obeyed."""
+async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(
+    rig: Rig, harmed: PrivateBroker
+) -> None:
+    """Thousands of events are handled without a pause, and SIGTERM is obeyed."""
     worker = await rig.worker(program=APP)
     async with Load(rig.bus(), rig.ledger, in_flight=200) as load:
         await load.reaches(WAITING)
@@ -40,7 +43,9 @@ async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(rig: Rig, ha
     async with alarmed(harmed, "memory"):
         began = monotonic()
         (rig.ledger.folder / "hurry").touch()
-        await until_told(lambda: not rig.ledger.open(SLOW), PATIENCE, "what waited is handled during the alarm")
+        await until_told(
+            lambda: not rig.ledger.open(SLOW), PATIENCE, "what waited is handled during the alarm"
+        )
         handled = sorted(each.at for each in entries.of(Kind.HANDLED) if each.at > began)
         grown, told = memory.grown(), monotonic()
         await rig.end(worker)

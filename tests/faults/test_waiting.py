@@ -1,4 +1,4 @@
-"""Events that wait: while workers come and go, while somebody looks, and while what they wait for is removed."""
+"""Events that wait, while workers come and go, dead letters are listed, and queues removed."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -23,12 +23,12 @@ DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
 async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
-    """Each gives back all that it holds, begun or not: the broker counts that, and none of it becomes a dead letter."""
+    """The broker counts what each worker gives back; none of it becomes a dead letter."""
     rig.subscriptions = {"gated": "load.#"}
     gate = asyncio.Event()
 
@@ -37,7 +37,9 @@ async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
 
     def fresh() -> CeleryEventBus:
         bus = rig.bus(grace=0.05)
-        bus.subscribe("load.#", rig.ledger.keeping("gated", wait), name="gated", concurrency=AT_A_TIME)
+        bus.subscribe(
+            "load.#", rig.ledger.keeping("gated", wait), name="gated", concurrency=AT_A_TIME
+        )
         return bus
 
     async with running(fresh()), Load(rig.bus(), rig.ledger, in_flight=20) as load:
@@ -49,13 +51,14 @@ async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
     gate.set()
     async with running(fresh()):
         account = await rig.account()
-    account.verify(duplicates=AT_A_TIME * RESTARTS)  # what was being moved when its worker stopped may come as a copy
+    # What was being moved when its worker stopped may come as a copy.
+    account.verify(duplicates=AT_A_TIME * RESTARTS)
     assert account.total.dead == 0
     assert not await rig.bus().dead_letters.list("gated")
 
 
 async def test_looking_at_dead_letters_takes_none(rig: Rig) -> None:
-    """Looking takes them off their queue and gives them back, and the broker counts that."""
+    """Listing takes them off their queue and gives them back, and the broker counts that."""
     rig.subscriptions, rig.may_die = {"buried": "load.#"}, {"buried": {"exhausted"}}
 
     async def fail(_: Event[Any]) -> None:
@@ -77,18 +80,28 @@ async def test_looking_at_dead_letters_takes_none(rig: Rig) -> None:
 
 
 async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
-    """They wait there, to be seen and counted; those of others come on time, in their own subscription only."""
+    """They wait there to be seen and counted; those of others come on time."""
     goes, stays = rig.bus(), rig.bus()
     calls = {"goes": failing_once(goes, "goes"), "stays": failing_once(stays, "stays")}
     async with running(stays):
         async with running(goes):
-            await asyncio.gather(*(stays.publish(Event("load.numbered", payload={"n": n})) for n in range(WAITING)))
-            await until(lambda: all(len(each) == WAITING for each in calls.values()), what="all have failed once")
-            await until_told(lambda: delayed(rig.url, LEVEL) == 2 * WAITING, what="all wait for their retries")
+            await asyncio.gather(
+                *(stays.publish(Event("load.numbered", payload={"n": n})) for n in range(WAITING))
+            )
+            await until(
+                lambda: all(len(each) == WAITING for each in calls.values()),
+                what="all have failed once",
+            )
+            await until_told(
+                lambda: delayed(rig.url, LEVEL) == 2 * WAITING, what="all wait for their retries"
+            )
         with channel_to(rig.url) as channel:
             channel.queue_delete("qt.sub.goes")
         await until_told(lambda: depth(rig.url, "qt.lost") == WAITING, what="they are in qt.lost")
-        await until(lambda: all(len(times) == 2 for times in calls["stays"].values()), what="the others are retried")
+        await until(
+            lambda: all(len(times) == 2 for times in calls["stays"].values()),
+            what="the others are retried",
+        )
     with channel_to(rig.url) as channel:
         assert channel.basic_get("qt.lost").delivery_info["routing_key"] == "goes"
     late = [again - first - DELAY for first, again in calls["stays"].values()]
@@ -96,11 +109,13 @@ async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
     assert min(late) >= 0
     assert max(late) < DELAY
     assert all(len(times) == 1 for times in calls["goes"].values())
-    await until_told(lambda: depth(rig.url, "qt.lost") == WAITING, what="that one is back in its place")
+    await until_told(
+        lambda: depth(rig.url, "qt.lost") == WAITING, what="that one is back in its place"
+    )
 
 
 def failing_once(bus: CeleryEventBus, name: str) -> dict[str, list[float]]:
-    """Subscribe a handler that fails at first; when it was called, by event."""
+    """Subscribe a handler that fails at first; return the times of its calls, by event."""
     calls: dict[str, list[float]] = defaultdict(list)
 
     async def handler(event: Event[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Certificates for the tests on TLS, made by the `openssl` that RabbitMQ's Erlang comes with."""
+"""Certificates for the tests on TLS, made by the `openssl` that Erlang comes with."""
 
 import subprocess
 from collections.abc import Sequence
@@ -16,20 +16,40 @@ class Identity(NamedTuple):
 
 
 class Authority:
-    """A CA that lives as long as its folder does, and nobody trusts who is not told to."""
+    """A CA that lives as long as its folder, trusted only by those who are told to."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self.certificate, self._key = folder / f"{name}.pem", folder / f"{name}.key"
         extension = ("-addext", "basicConstraints=critical,CA:true")
-        _openssl("req", "-x509", *_KEY, "-keyout", self._key, "-out", self.certificate, *_subject(name), *extension)
+        _openssl(
+            "req",
+            "-x509",
+            *_KEY,
+            "-keyout",
+            self._key,
+            "-out",
+            self.certificate,
+            *_subject(name),
+            *extension,
+        )
 
     def issue(self, name: str, *hosts: str, days: int = 2) -> Identity:
-        """For these hosts, `DNS:...` or `IP:...`; with days=-1 it has expired yesterday."""
-        certificate, key, request = (self._folder / f"{self._name}-{name}.{end}" for end in ("pem", "key", "csr"))
+        """Issue for these hosts, `DNS:...` or `IP:...`; days=-1: one that expired yesterday."""
+        certificate, key, request = (
+            self._folder / f"{self._name}-{name}.{end}" for end in ("pem", "key", "csr")
+        )
         alternatives = ("-addext", f"subjectAltName={','.join(hosts)}") if hosts else ()
         _openssl("req", *_KEY, "-keyout", key, "-out", request, *_subject(name), *alternatives)
-        by = ("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial", "-copy_extensions", "copy")
+        by = (
+            "-CA",
+            self.certificate,
+            "-CAkey",
+            self._key,
+            "-CAcreateserial",
+            "-copy_extensions",
+            "copy",
+        )
         _openssl("x509", "-req", "-in", request, *by, "-days", str(days), "-out", certificate)
         return Identity(certificate, key)
 
@@ -39,5 +59,7 @@ def _subject(name: str) -> Sequence[str]:
 
 
 def _openssl(*arguments: str | Path) -> None:
-    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["openssl", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"openssl {arguments[0]}: {done.stderr}"

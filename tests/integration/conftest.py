@@ -1,4 +1,4 @@
-"""What the tests on a real RabbitMQ share: buses, worker processes, remote control."""
+"""Fixtures of the tests on a real RabbitMQ: buses, worker processes, remote control."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.fleet.remote_control import RemoteControl
 
 @pytest.fixture
 def make_bus(amqp_url: str) -> Iterator[MakeBus]:
-    """Makes buses, on this test's own vhost unless told otherwise; closed afterwards."""
+    """Make buses, on this test's own vhost unless told otherwise, and close them afterwards."""
     factory = MakeBus(amqp_url)
     yield factory
     factory.close()
@@ -21,7 +21,7 @@ def make_bus(amqp_url: str) -> Iterator[MakeBus]:
 
 @pytest.fixture
 def fleet(amqp_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    """Worker processes on this test's own vhost; killed at the end."""
+    """Start worker processes on this test's own vhost, and kill them at the end."""
     opened = Fleet(amqp_url, tmp_path)
     yield opened
     opened.close()
@@ -29,7 +29,7 @@ def fleet(amqp_url: str, tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture
 async def client(amqp_url: str) -> AsyncIterator[CeleryEventBus]:
-    """A bus that only publishes, to the workers' subscriptions."""
+    """Open a bus that only publishes, to the workers' subscriptions."""
     bus = CeleryEventBus(amqp_url)
     yield bus
     bus.close()
@@ -37,5 +37,5 @@ async def client(amqp_url: str) -> AsyncIterator[CeleryEventBus]:
 
 @pytest.fixture
 async def remote(client: CeleryEventBus) -> RemoteControl:
-    """Celery's remote control of the one worker that the test has started."""
+    """Return Celery's remote control of the one worker that the test has started."""
     return RemoteControl(client)

@@ -51,8 +51,13 @@ class _Shown:
 
 @contextmanager
 def _progress(events: int) -> Iterator[_Shown]:
-    """A bar on stderr."""
-    columns = (TextColumn("{task.description:36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    """Show a bar on stderr."""
+    columns = (
+        TextColumn("{task.description:36}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield _Shown(progress, events)
 
@@ -61,30 +66,40 @@ def soak(
     events: Annotated[int, typer.Option(min=1_000, help="How many to publish.")] = 200_000,
     rate: Annotated[float, typer.Option(min=1, help="Events a second, at most.")] = 500,
     cluster_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of the events, on a cluster of three nodes; the rest on one node.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Of the events, on a cluster of three nodes; the rest on one node."
+        ),
     ] = 0.15,
     seed: Annotated[int | None, typer.Option(help="Of the choice of faults.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
 ) -> None:
-    """Strike a fleet of three workers with every fault there is, again and again, and account for every event.
+    """Strike a fleet of three workers with every fault, and account for every event.
 
-    It starts RabbitMQ nodes of its own and ends them, and goes on until each fault has struck, even if there are more
-    events than asked for by then. Exit code 1 if an event was lost, one that was not published was handled, more were
-    handled twice than were in flight, or a fault has not struck.
+    It starts RabbitMQ nodes of its own and ends them, and goes on until each fault has struck, even
+    if there are more events than asked for by then. Exit code 1 if an event was lost, one that was
+    not published was handled, more were handled twice than were in flight, or a fault has not
+    struck.
     """
-    logging.getLogger("qt_events").setLevel(logging.ERROR)  # that connections break, and handlers fail, is meant
+    # That connections break, and handlers fail, is meant.
+    logging.getLogger("qt_events").setLevel(logging.ERROR)
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     random.seed(seed)
     began = monotonic()
     with TemporaryDirectory(prefix="qt-events-soak-") as folder:
         on_cluster = int(events * cluster_share)
         with _progress(events) as progress:
-            in_flight = asyncio.run(_run(Path(folder), events - on_cluster, on_cluster, rate, progress))
+            in_flight = asyncio.run(
+                _run(Path(folder), events - on_cluster, on_cluster, rate, progress)
+            )
         account = Ledger(Path(folder) / "ledger").account(SUBSCRIPTIONS)
     typer.echo(json.dumps(account.as_dict()) if as_json else account)
     total = account.total
     typer.echo(f"{total.events:,} events, seed {seed}, {monotonic() - began:.0f} s", err=True)
-    typer.echo(f"handled twice: {total.duplicated:,}, of {in_flight:,} in flight when something struck", err=True)
+    typer.echo(
+        f"handled twice: {total.duplicated:,}, of {in_flight:,} in flight when something struck",
+        err=True,
+    )
     _judge(account, in_flight, NAMES if on_cluster else NAMES - {name_of(leader_killed)})
 
 
@@ -101,9 +116,11 @@ def _judge(account: Account, in_flight: int, faults: Collection[str]) -> None:
 
 
 async def _run(folder: Path, on_node: int, on_cluster: int, rate: float, progress: _Shown) -> int:
-    """Deliveries that were in flight at all strikes together."""
+    """Run both legs, and return how many deliveries were in flight at all strikes together."""
     with PrivateBroker() as broker:
-        in_flight = await _leg(SoakFleet(broker, folder, rate, first=0), on_node, OF_ONE_NODE, progress)
+        in_flight = await _leg(
+            SoakFleet(broker, folder, rate, first=0), on_node, OF_ONE_NODE, progress
+        )
     if on_cluster:
         progress.say("three nodes become a cluster")
         with PrivateCluster() as cluster:
@@ -113,7 +130,7 @@ async def _run(folder: Path, on_node: int, on_cluster: int, rate: float, progres
 
 
 async def _leg(fleet: SoakFleet, events: int, faults: Sequence[Fault], progress: _Shown) -> int:
-    """So many events through this fleet, or as many as it takes for all faults, and their outcomes."""
+    """Publish so many events through this fleet, or as many as all faults take, and settle them."""
     async with fleet:
         await asyncio.to_thread(fleet.broker.settle)
         async with fleet.load as load:
@@ -137,20 +154,20 @@ async def _leg(fleet: SoakFleet, events: int, faults: Sequence[Fault], progress:
 
 
 async def _strike(fault: Fault, fleet: SoakFleet) -> None:
-    """What is published while it lasts may come twice, as what was in flight before."""
+    """Strike, and count what is in flight before and after: both may come twice."""
     await fleet.count_in_flight()
     await fault(fleet)
     await fleet.count_in_flight()
 
 
 def _at_random(faults: Sequence[Fault]) -> Iterator[Fault]:
-    """Each once, in any order, and again."""
+    """Yield each fault once, in any order, and again."""
     while True:
         yield from random.sample(faults, len(faults))
 
 
 async def _settle(fleet: SoakFleet) -> None:
-    """Until no outcome is owed, or it takes too long: then the account says what is lost."""
+    """Wait until no outcome is owed; what takes too long is lost in the account."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_SETTLE):
             while await asyncio.to_thread(fleet.rig.ledger.open, SUBSCRIPTIONS):

@@ -1,4 +1,4 @@
-"""The faults of the soak. Each strikes a fleet, and returns when what it broke is whole again."""
+"""Faults of the soak. Each strikes a fleet, and returns when everything is whole again."""
 
 import asyncio
 import os
@@ -20,13 +20,13 @@ Fault = Callable[[SoakFleet], Awaitable[None]]
 
 
 async def worker_killed(fleet: SoakFleet) -> None:
-    """SIGKILL, in the middle of handlers."""
+    """SIGKILL a worker in the middle of handlers."""
     fleet.some_worker().send(signal.SIGKILL)
     await fleet.all_ready()
 
 
 async def prefork_child_killed(fleet: SoakFleet) -> None:
-    """Only the process that handles."""
+    """SIGKILL only the process that handles."""
     while (child := fleet.some_child()) is None:  # noqa: ASYNC110  # processes
         await asyncio.sleep(0.05)
     with suppress(ProcessLookupError):
@@ -34,13 +34,13 @@ async def prefork_child_killed(fleet: SoakFleet) -> None:
 
 
 async def worker_and_children_killed_at_once(fleet: SoakFleet) -> None:
-    """As when memory runs out."""
+    """SIGKILL a worker with its children, as when memory runs out."""
     fleet.rig.kill(fleet.some_worker())
     await fleet.all_ready()
 
 
 async def rolling_restart(fleet: SoakFleet) -> None:
-    """SIGTERM to one after the other, once the one before is back."""
+    """SIGTERM one worker after the other, once the one before is back."""
     for worker in tuple(fleet.workers):
         worker.send(signal.SIGTERM)
         await worker.ended(60)
@@ -48,7 +48,7 @@ async def rolling_restart(fleet: SoakFleet) -> None:
 
 
 async def worker_killed_after_sigterm(fleet: SoakFleet) -> None:
-    """Before it has finished what it holds."""
+    """SIGKILL a worker before it has finished what it holds."""
     worker = fleet.some_worker()
     worker.send(signal.SIGTERM)
     await asyncio.sleep(random.uniform(0, 0.3))
@@ -57,7 +57,7 @@ async def worker_killed_after_sigterm(fleet: SoakFleet) -> None:
 
 
 async def poison_published(fleet: SoakFleet) -> None:
-    """It ends every process that handles it, seven times."""
+    """Publish an event that ends every process that handles it, seven times."""
     await fleet.publish_poison()
     await fleet.load.more(200)
     await fleet.all_ready()
@@ -67,7 +67,7 @@ async def poison_published(fleet: SoakFleet) -> None:
 
 
 async def broker_killed(fleet: SoakFleet) -> None:
-    """SIGKILL, and started again."""
+    """SIGKILL the broker, and start it again."""
     broker = _single(fleet)
     await asyncio.to_thread(broker.kill)
     await asyncio.sleep(random.uniform(0, 2))
@@ -75,7 +75,7 @@ async def broker_killed(fleet: SoakFleet) -> None:
 
 
 async def broker_away_for_longer_than_the_timeout(fleet: SoakFleet) -> None:
-    """Publishers are told so, by name; then it comes back."""
+    """Keep the broker down until publishers are told so, by name."""
     broker, failed = _single(fleet), fleet.load.failed
     await asyncio.to_thread(broker.kill)
     while fleet.load.failed < failed + IN_FLIGHT:  # noqa: ASYNC110  # the load has no such event
@@ -84,12 +84,12 @@ async def broker_away_for_longer_than_the_timeout(fleet: SoakFleet) -> None:
 
 
 async def broker_restarted(fleet: SoakFleet) -> None:
-    """In good order."""
+    """Restart the broker in good order."""
     await asyncio.to_thread(_single(fleet).restart)
 
 
 async def broker_silent(fleet: SoakFleet) -> None:
-    """SIGSTOP for longer than the heartbeat: connections stay open, and nobody answers."""
+    """SIGSTOP the broker for longer than the heartbeat: connections stay, and nobody answers."""
     broker = _single(fleet)
     await asyncio.to_thread(broker.suspend)
     await asyncio.sleep(3 * HEARTBEAT)
@@ -97,19 +97,19 @@ async def broker_silent(fleet: SoakFleet) -> None:
 
 
 async def connections_closed(fleet: SoakFleet) -> None:
-    """By an operator."""
+    """Close all connections, as an operator may."""
     await asyncio.to_thread(fleet.broker.management.close_connections)
 
 
 async def memory_alarm(fleet: SoakFleet) -> None:
-    """The broker takes no publishes for a while."""
+    """Let the broker take no publishes for a while."""
     await asyncio.to_thread(_single(fleet).block)
     await asyncio.sleep(5)
     await asyncio.to_thread(_single(fleet).unblock)
 
 
 async def disk_alarm(fleet: SoakFleet) -> None:
-    """The same, for want of room on the disk."""
+    """Let it take none for want of room on the disk."""
     broker = _single(fleet)
     await asyncio.to_thread(broker.rabbitmqctl, "set_disk_free_limit", "1000000000000000")
     await asyncio.sleep(5)
@@ -120,12 +120,12 @@ async def disk_alarm(fleet: SoakFleet) -> None:
 
 
 async def retries_wait_for_a_removed_subscription(fleet: SoakFleet) -> None:
-    """They end in qt.lost, all of them."""
+    """Remove a subscription: all its retries end in qt.lost."""
     await leave_retries_behind(fleet.rig)
 
 
 async def nothing_published(fleet: SoakFleet) -> None:
-    """For longer than two heartbeats; what then comes at once is a backlog."""
+    """Publish nothing for two heartbeats; a backlog follows at once."""
     fleet.load.hold()
     await asyncio.sleep(2 * HEARTBEAT + 1)
     fleet.load.go_on()
@@ -133,13 +133,13 @@ async def nothing_published(fleet: SoakFleet) -> None:
 
 
 async def backlog(fleet: SoakFleet) -> None:
-    """Far more than the fleet can handle, in a few seconds."""
+    """Publish far more than the fleet can handle, in a few seconds."""
     async with Load(fleet.load.bus, fleet.rig.ledger, in_flight=200) as load:
         await load.reaches(_BACKLOG, timeout=600)
 
 
 async def wall_clock_jumped(fleet: SoakFleet) -> None:
-    """A worker's: a day back, a day on, and right again."""
+    """Set a worker's clock a day back, a day on, and right again."""
     assert fleet.clock is not None
     for jump in ("-1d", "+1d", "+0d"):
         fleet.clock.jump(jump)
@@ -150,13 +150,13 @@ async def wall_clock_jumped(fleet: SoakFleet) -> None:
 
 
 async def connections_reset(fleet: SoakFleet) -> None:
-    """Some of the publisher's, the workers', or both."""
+    """Reset some connections of the publisher, the workers, or both."""
     for proxy in fleet.some_proxies():
         await asyncio.to_thread(proxy.reset)
 
 
 async def frame_cut_in_half(fleet: SoakFleet) -> None:
-    """And the connection reset."""
+    """Cut a frame in half and reset its connection."""
     for proxy in fleet.some_proxies():
         await asyncio.to_thread(proxy.cut)
     await fleet.load.more(50)
@@ -165,12 +165,12 @@ async def frame_cut_in_half(fleet: SoakFleet) -> None:
 
 
 async def black_hole(fleet: SoakFleet) -> None:
-    """For longer than the heartbeat: nothing comes through, and nobody says so."""
+    """Let nothing come through for longer than the heartbeat."""
     await _with_bad_network(fleet, "black_hole", seconds=3 * HEARTBEAT)
 
 
 async def two_hundred_ms_added(fleet: SoakFleet) -> None:
-    """Each way."""
+    """Add 200 ms each way."""
     await _with_bad_network(fleet, "delay", 0.2, seconds=5)
 
 
@@ -187,7 +187,7 @@ async def _with_bad_network(fleet: SoakFleet, what: str, *arguments: float, seco
 
 
 async def leader_killed(fleet: SoakFleet) -> None:
-    """The node that leads the queue of a subscription; started again, and in step, before the next fault."""
+    """Kill the node that leads a queue, and wait until it is in step again."""
     cluster = _cluster(fleet)
     node = await asyncio.to_thread(cluster.leader, "qt.sub.on_loop")
     await asyncio.to_thread(node.kill)
@@ -232,11 +232,12 @@ OF_ONE_NODE: tuple[Fault, ...] = (
     black_hole,
     two_hundred_ms_added,
 )
-OF_A_CLUSTER: tuple[Fault, ...] = (*OF_WORKERS, *[leader_killed] * 3)  # nothing else is a cluster's own
+# Nothing else is a cluster's own.
+OF_A_CLUSTER: tuple[Fault, ...] = (*OF_WORKERS, *[leader_killed] * 3)
 
 
 def name_of(fault: Fault) -> str:
-    """In the ledger."""
+    """Return a fault's name in the ledger."""
     return fault.__name__.replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""The fleet of the soak: a broker behind a bad network, a fleet that is kept alive, a load, and their ledger."""
+"""SoakFleet: a broker behind a bad network, workers that are kept alive, a load, and a ledger."""
 
 import asyncio
 import random
@@ -20,27 +20,39 @@ from tests.support.fleet.fleet import StartedWorker
 
 HEARTBEAT = 3  # seconds: short, so that silence is noticed within the run
 IN_FLIGHT = 50  # publishes
-PUBLISH_TIMEOUT = 15  # seconds: longer than the broker takes to start, and no longer than an outage may be made
+# Seconds: longer than the broker takes to start, and no longer than an outage may be made.
+PUBLISH_TIMEOUT = 15
 OPTIONS = ("-A", "soak_app", "worker", "-l", "WARNING")
 PROGRAM = ("-m", "celery", *OPTIONS)
-CLOCKED = ("-c", "import wall_clock; from celery.__main__ import main; main()", *OPTIONS)  #: the one whose clock jumps
+#: The one whose clock jumps
+CLOCKED = ("-c", "import wall_clock; from celery.__main__ import main; main()", *OPTIONS)
 #: Those of faults/apps/soak_app.py, with what they hear.
-SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#", "lethal": "lethal"}
+SUBSCRIPTIONS = {
+    "on_loop": "load.#",
+    "in_thread": "load.#",
+    "failing": "load.#",
+    "lethal": "lethal",
+}
 #: For what reasons they may have dead letters: only the guilty one is poison.
 MAY_DIE = {"failing": {"exhausted"}, "lethal": {"poison"}}
-FLEET: tuple[tuple[str, ...], ...] = ((), (), PREFORK)  # options of each worker: two on asyncio, one on prefork
+# Options of each worker: two on asyncio, one on prefork.
+FLEET: tuple[tuple[str, ...], ...] = ((), (), PREFORK)
 HOLDS = 2 * HELD["asyncio"] + HELD["prefork"]  # events of each subscription that they hold
 _LOOK = 0.1  # seconds between two looks at whether all live
 _PATIENCE = 120.0  # seconds for a fleet to be ready
 
 
 class SoakFleet:
-    """What faults strike, one at a time: each leaves all as it was."""
+    """Target of faults that strike one at a time and leave everything whole."""
 
-    def __init__(self, broker: PrivateBroker | PrivateCluster, folder: Path, rate: float, first: int) -> None:
+    def __init__(
+        self, broker: PrivateBroker | PrivateCluster, folder: Path, rate: float, first: int
+    ) -> None:
         self.broker = broker
         self.rig = Rig(broker.url, folder, SUBSCRIPTIONS)
-        self.proxies = [] if isinstance(broker, PrivateCluster) else [_proxy(broker), _proxy(broker)]
+        self.proxies = (
+            [] if isinstance(broker, PrivateCluster) else [_proxy(broker), _proxy(broker)]
+        )
         urls = [proxy.url_for(broker.url) for proxy in self.proxies] or [broker.url, broker.url]
         publisher, self._workers_url = urls
         bus = self.rig.bus(publisher, publish_timeout=PUBLISH_TIMEOUT)
@@ -74,26 +86,29 @@ class SoakFleet:
         return random.choice(self.workers)
 
     def some_child(self) -> int | None:
-        """A process of the prefork worker's pool."""
+        """Return a process of the prefork worker's pool."""
         found = [child for worker in self.workers for child in children(worker.process)]
         return random.choice(found) if found else None
 
     def some_proxies(self) -> list[Proxy]:
-        """The publisher's, the workers', or both."""
+        """Return the publisher's proxy, the workers', or both."""
         return random.sample(self.proxies, random.randint(1, len(self.proxies)))
 
     async def publish_poison(self) -> None:
-        """An event that ends every process it is handled in."""
+        """Publish an event that ends every process it is handled in."""
         await self.rig.ledger.publish(self.load.bus, Event("lethal"))
 
     async def all_ready(self) -> None:
-        """Return when every worker consumes; one that is being started again is waited for."""
+        """Wait until every worker consumes, also one that is being started again."""
         async with asyncio.timeout(_PATIENCE):
             while not all(self._is_ready(worker) for worker in self.workers):  # noqa: ASYNC110  # processes
                 await asyncio.sleep(_LOOK)
 
     def _is_ready(self, worker: StartedWorker) -> bool:
-        return worker.process.poll() is None and (self.rig.ledger.folder / f"ready-{worker.pid}").exists()
+        return (
+            worker.process.poll() is None
+            and (self.rig.ledger.folder / f"ready-{worker.pid}").exists()
+        )
 
     async def _keep_alive(self) -> None:
         """Start a worker wherever one has ended, as an init system does."""
@@ -117,7 +132,7 @@ class SoakFleet:
         )
 
     async def count_in_flight(self) -> None:
-        """Now, for the bound of what comes twice: at each strike, when it is over, and whenever a worker has ended."""
+        """Count what may come twice: at a strike, when it is over, and when a worker has ended."""
         async with self._counting:
             self.in_flight += await asyncio.to_thread(self.rig.in_flight, HOLDS)
 

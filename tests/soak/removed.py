@@ -10,14 +10,15 @@ from tests.support.channels import channel_to, depth
 from tests.support.waiting import until, until_told
 
 NAME = "leaving"  # subscription and type
-DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits: nobody else's retries do
+# Seconds until a retry, and where it waits: nobody else's retries do.
+DELAY, LEVEL = 3.0, "qt.retry.3200"
 WAITING = 20
 
 
 async def leave_retries_behind(rig: Rig) -> None:
-    """Have events fail, take their subscription away, and see them all in qt.lost. An AssertionError if they are not.
+    """Let events fail, remove their subscription, and see them all in qt.lost.
 
-    The load's ledger knows nothing of them.
+    The load's ledger knows nothing of them. An AssertionError if one is missing.
     """
     bus, failed = rig.bus(), set()
 
@@ -31,9 +32,13 @@ async def leave_retries_behind(rig: Rig) -> None:
     async with running(bus):
         await asyncio.gather(*(bus.publish(Event(NAME)) for _ in range(WAITING)))
         await until(lambda: len(failed) == WAITING, what="all have failed once")
-        await until_told(lambda: delayed(rig.url, LEVEL) == WAITING, what="all wait for their retries")
+        await until_told(
+            lambda: delayed(rig.url, LEVEL) == WAITING, what="all wait for their retries"
+        )
     await asyncio.to_thread(remove, rig.url)
-    await until_told(lambda: depth(rig.url, "qt.lost") == before + WAITING, what="they are in qt.lost")
+    await until_told(
+        lambda: depth(rig.url, "qt.lost") == before + WAITING, what="they are in qt.lost"
+    )
 
 
 def remove(url: str) -> None:

@@ -1,4 +1,4 @@
-"""Handlers in a process whose wall clock jumps. They note when an attempt began, by both clocks."""
+"""Handlers in a process whose wall clock jumps. They note each attempt's begin by both clocks."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def tell_ready(**_: Any) -> None:
 
 
 async def retried(event: Event[Any]) -> None:
-    """Fails at first."""
+    """Fail at first."""
     attempts.write(json.dumps([event.id, time.monotonic(), time.time()]) + "\n")
     if event.id not in seen:
         seen.add(event.id)
@@ -36,7 +36,7 @@ async def retried(event: Event[Any]) -> None:
 
 
 async def long(_: Event[Any]) -> None:
-    """Half a second: less than what is reported as slow."""
+    """Take half a second, less than what is reported as slow."""
     await asyncio.sleep(0.5)
 
 
@@ -45,6 +45,10 @@ def long_in_thread(_: Event[Any]) -> None:
 
 
 once_more = RetryPolicy(max_attempts=2, initial=float(os.environ["CLOCK_DELAY"]), jitter=0)
-bus.subscribe("load.#", ledger.keeping("retried", retried), name="retried", concurrency=100, retry=once_more)
+bus.subscribe(
+    "load.#", ledger.keeping("retried", retried), name="retried", concurrency=100, retry=once_more
+)
 bus.subscribe("load.#", ledger.keeping("long", long), name="long", concurrency=100)
-bus.subscribe("load.#", ledger.keeping("long_in_thread", long_in_thread), name="long_in_thread", concurrency=4)
+bus.subscribe(
+    "load.#", ledger.keeping("long_in_thread", long_in_thread), name="long_in_thread", concurrency=4
+)

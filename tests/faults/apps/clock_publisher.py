@@ -10,7 +10,9 @@ from tests.support.waiting import until
 
 async def main() -> None:
     ledger = Ledger.current()
-    bus = CeleryEventBus(os.environ["LOAD_URL"], publish_timeout=float(os.environ["LOAD_PUBLISH_TIMEOUT"]))
+    bus = CeleryEventBus(
+        os.environ["LOAD_URL"], publish_timeout=float(os.environ["LOAD_PUBLISH_TIMEOUT"])
+    )
     async with Load(bus, ledger, in_flight=20, rate=60):
         await until((ledger.folder / "stop").exists, 300, "being told to stop")
     bus.close()

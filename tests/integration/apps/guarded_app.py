@@ -1,4 +1,4 @@
-"""Three components, each with rights of its own: `qt-events topology -A guarded_app` makes users of them."""
+"""Three components with their own rights: `qt-events topology -A guarded_app` makes their users."""
 
 import os
 from typing import Any
@@ -10,7 +10,9 @@ from qt_events import CeleryEventBus, Component, Event, Reject, RetryPolicy
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
 
 app = Celery("guarded", broker=os.environ["FLEET_URL"], set_as_current=False)
-bus = CeleryEventBus(app=app, prefix=os.environ["GUARDED_PREFIX"], retry=RetryPolicy(initial=0.1, jitter=0))
+bus = CeleryEventBus(
+    app=app, prefix=os.environ["GUARDED_PREFIX"], retry=RetryPolicy(initial=0.1, jitter=0)
+)
 
 
 @worker_ready.connect(weak=False)

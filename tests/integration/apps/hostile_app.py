@@ -1,4 +1,4 @@
-"""The Celery app of the worker that hostile messages are sent to: `celery -A hostile_app worker`."""
+"""Celery app of the worker that gets hostile messages: `celery -A hostile_app worker`."""
 
 import logging
 import os
@@ -24,14 +24,21 @@ def tell_ready(sender: Any, **_: Any) -> None:
 
 @app.task(name="canary")
 def canary(*args: Any, **kwargs: Any) -> None:
-    """No message may have it run."""
+    """Record a call: no message may cause one."""
     Recorder.current().write(Call("call", "canary"))
 
 
 async def hostile(event: Event[Any]) -> None:
     size = len(event.payload.get("long", ""))
     shown = {} if size else dict(event.payload)
-    call = Call("call", "hostile", event_id=event.id, event_type=event.type, payload=shown, details={"long": size})
+    call = Call(
+        "call",
+        "hostile",
+        event_id=event.id,
+        event_type=event.type,
+        payload=shown,
+        details={"long": size},
+    )
     Recorder.current().write(call)
     if event.payload.get("fail"):
         message = "told to"

@@ -1,4 +1,4 @@
-"""A bus that keeps what it publishes."""
+"""Fixture of the tests of publishing: a bus that keeps its events."""
 
 import pytest
 
@@ -9,5 +9,5 @@ from tests.support.buses import MakeBus
 
 @pytest.fixture
 def bus(make_bus: MakeBus, amqp_url: str) -> CeleryEventBus:
-    """A bus on the shared broker whose one subscription keeps every event: nobody serves it."""
+    """Return a bus on the shared broker whose one subscription keeps every event."""
     return keeping(make_bus(amqp_url))

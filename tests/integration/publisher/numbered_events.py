@@ -1,4 +1,4 @@
-"""What tests of publishing share: numbered events, a subscription that keeps them, and how long it took."""
+"""Numbered events, a subscription that keeps them, and the time that a publish took."""
 
 import time
 from collections.abc import Iterator
@@ -25,12 +25,14 @@ def event(number: int = 0, type: str = "number.drawn") -> Event[Any]:
 
 
 def taken(url: str, queue: str = KEPT) -> list[Any]:
-    """The numbers of the events that the queue holds, taken out of it."""
+    """Take the events out of a queue, and return their numbers."""
     numbers = []
     with channel_to(url) as channel:
         while (raw := channel.basic_get(queue, no_ack=True)) is not None:
             body = raw.body if isinstance(raw.body, bytes) else raw.body.encode()
-            numbers.append(decode(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"])
+            numbers.append(
+                decode(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"]
+            )
     return numbers
 
 

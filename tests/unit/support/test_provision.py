@@ -1,4 +1,4 @@
-"""Where tests get what they need from: in which order, and an installation that leaves the machine as it was."""
+"""Programs that tests need: their order, and an installation that leaves the machine as it was."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ INSTALL = packages.SCRIPT
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A machine that has nothing of what tests need, on which nothing can be installed and where no broker is given."""
+    """A machine that has nothing, where nothing can be installed and no broker is given."""
     monkeypatch.setattr(provision, "installed_rabbitmq", lambda: None)
     monkeypatch.setattr(opened, "installed_rabbitmq", lambda: None)
     monkeypatch.setattr(provision, "installed_postgres", lambda: None)
@@ -29,7 +29,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def installs(machine: pytest.MonkeyPatch) -> list[list[str]]:
-    """An apt that works on that machine from now on; what it was asked for."""
+    """Let apt work on that machine from now on; return what it was asked for."""
     runs: list[list[str]] = []
 
     def install(packages: list[str]) -> str:
@@ -62,7 +62,7 @@ def test_an_installed_one_is_taken_even_where_another_is_given(bare: pytest.Monk
 
 
 def test_an_installation_comes_before_the_given_broker(bare: pytest.MonkeyPatch) -> None:
-    """The same."""
+    """Tests may kill a private broker, not a given one."""
     bare.setenv(BROKER_URL, "amqp://given")
     installs(bare)
     (line,) = provision.ensure(["rabbitmq"]).there
@@ -106,7 +106,7 @@ def test_what_is_there_is_not_installed_again(
 
 
 def test_one_thing_can_be_asked_for_by_its_name(bare: pytest.MonkeyPatch) -> None:
-    """Who only wants a broker gets no browser."""
+    """A developer who only wants a broker gets no browser."""
     runs = installs(bare)
     assert provision.main(["--ensure", "rabbitmq"]) == 0
     assert runs == [["rabbitmq-server"]]
@@ -115,7 +115,7 @@ def test_one_thing_can_be_asked_for_by_its_name(bare: pytest.MonkeyPatch) -> Non
 def test_what_cannot_be_had_is_a_line_each_that_says_what_to_do(
     bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is there is told all the same."""
+    """The programs that are there are told all the same."""
     bare.setattr(provision, "installed_postgres", lambda: Path("/pg"))
     assert provision.main(["--ensure"]) == 1
     told = capsys.readouterr()
