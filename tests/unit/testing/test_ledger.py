@@ -1,4 +1,4 @@
-"""The ledger: what entries of publishers and handlers add up to."""
+"""The ledger: the sum of entries of publishers and handlers."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ BOTH = {"one": "order.#", "two": "order.placed"}
 
 
 def totals(*entries: tuple[Any, ...]) -> Totals:
-    """Entries, at 1 s, 2 s, ..."""
+    """Return the totals of entries at 1 s, 2 s, ..."""
     added = Totals()
     for at, (kind, event, about, *why) in enumerate(entries, 1):
         added.add([Entry(Kind(kind), event, about, float(at), "".join(why))])
@@ -54,19 +54,22 @@ FAILED = ("failed", "1", "PublishTimeoutError")
     ],
 )
 def test_every_delivery_has_its_place(entries: tuple[Any, ...], expected: Line) -> None:
-    """As in Jepsen's total-queue."""
+    """The places are those of Jepsen's total-queue."""
     assert account(*entries).total == expected
 
 
 def test_a_delivery_is_owed_to_each_subscription_that_hears_the_event() -> None:
-    """And to no other."""
+    """Other subscriptions are owed nothing."""
     found = account(ATTEMPTED, CONFIRMED, HANDLED, ("handled", "1", "three"), subscriptions=BOTH)
     assert (found.total.ok, found.lost, found.unexpected) == (1, (("two", "1"),), (("three", "1"),))
 
 
 def test_what_is_owed_is_known_while_it_runs() -> None:
-    """Confirmed, and without an outcome so far."""
-    assert [totals(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [0, 2]
+    """Deliveries that are confirmed and without an outcome so far are owed."""
+    assert [totals(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [
+        0,
+        2,
+    ]
     assert totals(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
 
 
@@ -82,42 +85,57 @@ def test_what_is_owed_is_known_while_it_runs() -> None:
         ((ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")), 5, 0),
     ],
 )
-def test_what_a_fault_may_double_is_known_as_it_strikes(entries: tuple[Any, ...], since: float, expected: int) -> None:
-    """Whatever is on its way, to the broker, to a handler, or back."""
+def test_what_a_fault_may_double_is_known_as_it_strikes(
+    entries: tuple[Any, ...], since: float, expected: int
+) -> None:
+    """Everything on its way counts: to the broker, to a handler, or back."""
     assert totals(*entries).in_flight(BOTH, since) == expected
 
 
 def test_a_fault_doubles_no_more_of_what_is_owed_than_workers_hold() -> None:
     """The rest waits on the broker."""
-    owed = [("attempted", "1", "order.placed"), ("confirmed", "1", ""), ("attempted", "2", "order.placed")]
+    owed = [
+        ("attempted", "1", "order.placed"),
+        ("confirmed", "1", ""),
+        ("attempted", "2", "order.placed"),
+    ]
     assert [totals(*owed).in_flight(BOTH, 9, held) for held in (0, 1, 5)] == [2, 3, 4]
 
 
 def test_figures_go_to_the_fault_that_struck_last() -> None:
-    """By when an event was published; what came twice, by when it did."""
-    found = account(ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), HANDLED, ("attempted", "2", "x"))
+    """Events count by when they were published, duplicates by when they came."""
+    found = account(
+        ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), HANDLED, ("attempted", "2", "x")
+    )
     assert found.lines["(before any)"] == Line(events=1, ok=1)
     assert found.lines["a kill"] == Line(struck=1, events=1, duplicated=1, failed=1)
 
 
 def test_the_verdict_names_what_is_lost() -> None:
-    """And shows the whole account."""
+    """The error shows the whole account."""
     account(ATTEMPTED, CONFIRMED, HANDLED).verify()
     with pytest.raises(AssertionError, match=r"(?s)1 lost: 1 of one\n\| fault"):
         account(ATTEMPTED, CONFIRMED).verify()
 
 
 def test_the_verdict_names_what_is_unexpected() -> None:
-    """It was never published."""
+    """An event that was never published is unexpected."""
     with pytest.raises(AssertionError, match="1 unexpected: 1 of one"):
         account(HANDLED).verify()
 
 
 def test_a_dead_letter_of_what_was_never_published_is_unexpected() -> None:
-    """Or not to this subscription; it counts for the fault after which it was found."""
+    """One for a wrong subscription is too. It counts for the fault before it was found."""
     with pytest.raises(AssertionError, match="1 unexpected: 1 of one"):
         account(DEAD).verify()
-    found = account(ATTEMPTED, CONFIRMED, DEAD, ("fault", "a kill", ""), ("dead", "1", "two"), ("dead", "1", "two"))
+    found = account(
+        ATTEMPTED,
+        CONFIRMED,
+        DEAD,
+        ("fault", "a kill", ""),
+        ("dead", "1", "two"),
+        ("dead", "1", "two"),
+    )
     assert found.unexpected == (("two", "1"),)
     assert found.lines["a kill"] == Line(struck=1, unexpected=1)
 
@@ -132,15 +150,17 @@ def test_duplicates_are_allowed_up_to_what_was_in_flight() -> None:
 
 
 def test_a_run_in_which_nothing_happened_is_no_success() -> None:
-    """Or nothing that a subscription hears: its pattern may be mistyped."""
+    """Nothing that a subscription hears is as little: its pattern may be mistyped."""
     with pytest.raises(AssertionError, match="nothing was confirmed that one hears"):
         account().verify()
     with pytest.raises(AssertionError, match="nothing was confirmed that two hears"):
-        account(ATTEMPTED, CONFIRMED, HANDLED, subscriptions={"one": "order.#", "two": "odrer.#"}).verify()
+        account(
+            ATTEMPTED, CONFIRMED, HANDLED, subscriptions={"one": "order.#", "two": "odrer.#"}
+        ).verify()
 
 
 def test_a_dead_letter_for_another_reason_than_expected_is_no_success() -> None:
-    """An innocent one, for example."""
+    """An innocent event may have become one."""
     found = account(ATTEMPTED, CONFIRMED, (*DEAD, "poison"))
     found.verify()
     found.verify(dead={"one": {"poison"}})
@@ -154,8 +174,10 @@ def test_publishes_that_were_never_answered_are_counted() -> None:
 
 
 def test_an_account_is_a_table_and_json() -> None:
-    """For a page, and for programs."""
-    found = account(ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), ("attempted", "2", "x"), FAILED)
+    """The table is for a page, JSON for programs."""
+    found = account(
+        ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), ("attempted", "2", "x"), FAILED
+    )
     assert [line.split("|")[1].strip() for line in str(found).splitlines()[2:5]] == [
         "(before any)",
         "a kill",
@@ -169,21 +191,26 @@ def test_an_account_is_a_table_and_json() -> None:
 
 
 def test_entries_of_all_processes_are_read_once(tmp_path: Path) -> None:
-    """A file a process, a forked child's too."""
+    """Each process has a file, a forked child too."""
     ledger = Ledger(tmp_path / "made")
     ledger.note(Kind.ATTEMPTED, "1", "order.placed")
     ledger.note(Kind.CONFIRMED, "1")
-    child = multiprocessing.get_context("fork").Process(target=ledger.note, args=(Kind.HANDLED, "1", "one"))
+    child = multiprocessing.get_context("fork").Process(
+        target=ledger.note, args=(Kind.HANDLED, "1", "one")
+    )
     assert ledger.open({"one": "#"}) == 1
     child.start()
     child.join()
     assert len(list(ledger.folder.iterdir())) == 2
-    assert (ledger.open({"one": "#"}), ledger.account({"one": "#"}).total) == (0, Line(events=1, ok=1))
+    assert (ledger.open({"one": "#"}), ledger.account({"one": "#"}).total) == (
+        0,
+        Line(events=1, ok=1),
+    )
     assert [ledger.in_flight({"one": "#"}, within=seconds) for seconds in (60, 0)] == [1, 0]
 
 
 def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
-    """Somebody is writing it."""
+    """A process is still writing it."""
     ledger = Ledger(tmp_path)
     line = Entry(Kind.ATTEMPTED, "1", "x").line()
     with (tmp_path / "1.entries").open("ab", buffering=0) as file:
@@ -193,8 +220,10 @@ def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
         assert ledger.account({"one": "#"}).total.events == 1
 
 
-def test_a_worker_finds_the_ledger_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is told what is missing."""
+def test_a_worker_finds_the_ledger_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says which variable is missing."""
     monkeypatch.delenv(FOLDER, raising=False)
     with pytest.raises(InvalidOptionError, match=FOLDER):
         Ledger.current()
@@ -206,14 +235,14 @@ def test_a_worker_finds_the_ledger_by_the_environment(tmp_path: Path, monkeypatc
 
 
 class Failing(InMemoryEventBus):
-    """Confirms nothing."""
+    """Bus that confirms nothing."""
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         raise PublishTimeoutError(str(mandatory))
 
 
 async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path: Path) -> None:
-    """Async or not; one that fails has handled nothing."""
+    """They stay async or sync; one that fails has handled nothing."""
     ledger, heard = Ledger(tmp_path), []
 
     async def on_loop(event: Event[Any]) -> None:
@@ -225,7 +254,12 @@ async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path
 
     async with InMemoryEventBus() as bus:
         bus.subscribe("order.placed", ledger.keeping("one", on_loop), name="one")
-        bus.subscribe("order.placed", ledger.keeping("two", in_thread), name="two", retry=RetryPolicy(max_attempts=1))
+        bus.subscribe(
+            "order.placed",
+            ledger.keeping("two", in_thread),
+            name="two",
+            retry=RetryPolicy(max_attempts=1),
+        )
         assert await ledger.publish(bus, Event("order.placed"))
         await bus.join()
         ledger.dead(await bus.dead_letters.list())
@@ -234,14 +268,14 @@ async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path
 
 
 async def test_a_publish_that_fails_by_name_is_noted(tmp_path: Path) -> None:
-    """With the error's name."""
+    """The note has the error's name."""
     ledger = Ledger(tmp_path)
     assert not await ledger.publish(Failing(), Event("order.placed"))
     assert ledger.account(BOTH).errors == {"PublishTimeoutError": 1}
 
 
 async def test_a_load_publishes_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    """Numbered, and each has an answer."""
+    """Events are numbered, and each has an answer."""
     ledger = Ledger(tmp_path)
     async with InMemoryEventBus() as bus:
         bus.subscribe("load.#", ledger.keeping("one", lambda _: None), name="one")
@@ -255,7 +289,7 @@ async def test_a_load_publishes_until_it_is_told_to_stop(tmp_path: Path) -> None
 
 
 async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
-    """So many events a second, at most."""
+    """The rate is the number of events a second, at most."""
     ledger = Ledger(tmp_path)
     async with InMemoryEventBus() as bus, Load(bus, ledger, rate=100) as load:
         began = monotonic()
@@ -264,8 +298,11 @@ async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
 
 
 async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
-    """And makes up for the time."""
-    async with InMemoryEventBus() as bus, Load(bus, Ledger(tmp_path), in_flight=2, rate=1000) as load:
+    """It makes up for the time."""
+    async with (
+        InMemoryEventBus() as bus,
+        Load(bus, Ledger(tmp_path), in_flight=2, rate=1000) as load,
+    ):
         await load.more(5)
         load.hold()
         await asyncio.sleep(0.05)
@@ -277,7 +314,7 @@ async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_load_that_cannot_make_its_events_says_so(tmp_path: Path) -> None:
-    """Instead of waiting for ever."""
+    """It does not wait for ever."""
 
     def make(number: int) -> Event[Any]:
         raise LookupError(number)

@@ -1,4 +1,4 @@
-"""Management: what it makes of the broker's odd answers; the plain ones are tested on a real broker."""
+"""Management and the broker's odd answers; plain ones are tested on a real broker."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from qt_events.testing.broker.management import Management
 
 @contextmanager
 def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
-    """A Management of a server that lists one connection and answers each DELETE or PUT with the next status."""
+    """Serve one connection, and answer each DELETE or PUT with the next status."""
     left, deleted = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,15 +39,22 @@ def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield Management(f"http://guest:guest@127.0.0.1:{server.server_port}", "amqp://localhost"), deleted
+            yield (
+                Management(
+                    f"http://guest:guest@127.0.0.1:{server.server_port}", "amqp://localhost"
+                ),
+                deleted,
+            )
         finally:
             server.shutdown()
             thread.join()
 
 
 @pytest.mark.parametrize("statuses", [(204,), (404,), (500, 404), (500, 204)])
-def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(statuses: tuple[int, ...]) -> None:
-    """The broker's answer for one that dies within the call is a bare 500."""
+def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(
+    statuses: tuple[int, ...],
+) -> None:
+    """The broker answers a bare 500 for a connection that ends within the call."""
     with answering(*statuses) as (management, deleted):
         assert management.close_connections() == 1
     assert deleted == ["/api/connections/one%20-%3E%20two"] * len(statuses)
