@@ -1,6 +1,7 @@
-"""How long `qt-events dead-letters` takes, and how much memory, with many of them: python benchmarks/dead_letters.py
+"""Measure `qt-events dead-letters` with many dead letters: python benchmarks/dead_letters.py
 
-Starts a RabbitMQ of its own. Each command is a process: seconds from start to end, seconds of its CPU, peak memory.
+Starts its own RabbitMQ. Each command is a process. For each one this prints seconds from start to
+end, seconds of CPU, and peak memory.
 """
 
 import os
@@ -9,19 +10,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import amqp
 
 from qt_events import CeleryEventBus
-from qt_events.dead_letters import DeadLetterRecord, now
-from qt_events.rabbitmq.envelope import headers_of
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import PrivateBroker
 
 COMMAND = Path(sys.executable).with_name("qt-events")
 TRACEBACK = (
-    "Traceback (most recent call last):\n" + 20 * '  File "/srv/desk/orders.py", line 12, in handle\n    pay()\n'
+    "Traceback (most recent call last):\n"
+    + 20 * '  File "/srv/desk/orders.py", line 12, in handle\n    pay()\n'
 )
 BODY = b'{"account": "A7", "padding": "%s"}' % (300 * b"x")
 
@@ -29,21 +32,35 @@ BODY = b'{"account": "A7", "padding": "%s"}' % (300 * b"x")
 @contextmanager
 def channel_to(url: str) -> Iterator[amqp.Channel]:
     parts = urlsplit(url)
-    with amqp.Connection(f"{parts.hostname}:{parts.port}", userid="guest", password="guest") as connection:  # noqa: S106
+    with amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid="guest",
+        password="guest",  # noqa: S106
+    ) as connection:
         yield connection.channel()
 
 
-def bury(url: str, count: int) -> None:
+def publish_dead_letters(url: str, count: int) -> None:
     with channel_to(url) as channel:
         for number in range(count):
-            failed = now()
+            failed = datetime.now(UTC)
             record = DeadLetterRecord(
-                subscription="orders", event_id=f"e{number}", event_type="orders.placed", reason="exhausted",
-                attempts=5, exception_type="TimeoutError", message="no answer from the bank", traceback=TRACEBACK,
-                first_failed=failed, last_failed=failed, body=BODY,
-            )  # fmt: skip
+                subscription="orders",
+                event_id=f"e{number}",
+                event_type="orders.placed",
+                reason="exhausted",
+                attempts=5,
+                exception_type="TimeoutError",
+                message="no answer from the bank",
+                traceback=TRACEBACK,
+                first_failed=failed,
+                last_failed=failed,
+                body=BODY,
+            )
             headers = headers_of(record, "orders")
-            message = amqp.Message(BODY, application_headers=headers, delivery_mode=2, message_id=record.event_id)
+            message = amqp.Message(
+                BODY, application_headers=headers, delivery_mode=2, message_id=record.event_id
+            )
             channel.basic_publish(message, "", "qt.dead.orders")
         while depth(channel, "qt.dead.orders") < count:
             time.sleep(0.1)
@@ -74,7 +91,7 @@ def main(count: int) -> None:
         bus.subscribe("orders.*", print, name="orders")
         with channel_to(broker.url) as channel:
             bus.declarations.make(channel, 1)
-        bury(broker.url, count)
+        publish_dead_letters(broker.url, count)
         measure(broker.url, "list", "--limit", "1")
         measure(broker.url, "export", "--output", f"{folder}/dead.jsonl")
         measure(broker.url, "retry", "--all", "--dry-run")

@@ -1,4 +1,4 @@
-"""A contender's worker: a process that handles, what it has handled, and what that cost it."""
+"""Worker of a contender: its process, the count of handled events, and its cost."""
 
 import os
 import tempfile
@@ -23,33 +23,42 @@ _COMMANDS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Worker:
-    """One that runs."""
+    """Running worker process."""
 
     _running: Running
     _folder: Path
 
     def until_handled(self, hits: int) -> Count:
-        """The count as soon as there are so many hits."""
-        return self._running.until(lambda: self._count(hits), lambda: f"handled {self._hits()} of {hits}")
+        """Wait until `hits` events are handled, and return the count."""
+        return self._running.until(
+            lambda: self._count(hits), lambda: f"handled {self._hits()} of {hits}"
+        )
 
     def pace(self, hits: int) -> Sample:
-        """Events a second from the first to the last of `hits`, and CPU microseconds for each, children included."""
+        """Measure events a second from the first to the last of `hits`, and CPU microseconds each.
+
+        CPU includes the worker's children.
+        """
         began = self.until_handled(1)
         cpu = self.cpu()
         done = self.until_handled(hits)
         if began.hits == done.hits:
-            raise BenchmarkFailedError(f"{hits} events are too few to measure: give a larger --scale")
+            raise BenchmarkFailedError(
+                f"{hits} events are too few to measure: give a larger --scale"
+            )
         if done.hits > hits:
-            raise BenchmarkFailedError(f"handled {done.hits} times, but there were {hits} events: some came again")
+            raise BenchmarkFailedError(
+                f"handled {done.hits} times, but there were {hits} events: some came again"
+            )
         spent = (self.cpu() - cpu) / (done.hits - began.hits)
         return {"rate": (done.hits - 1) / done.seconds, "cpu_us": spent * 1e6}
 
     def memory(self) -> float:
-        """MB of RAM, children included."""
+        """Return MB of resident memory, children included."""
         return proc.resident(self._running.process.pid)
 
     def cpu(self) -> float:
-        """Seconds that it has used, children included."""
+        """Return CPU seconds used so far, children included."""
         return proc.cpu(self._running.process.pid)
 
     def _count(self, hits: int) -> Count | None:
@@ -61,8 +70,10 @@ class Worker:
 
 
 @contextmanager
-def worker(peer: str, env: Mapping[str, str], options: Sequence[str] = (), serve: str = "noop") -> Iterator[Worker]:
-    """One of that contender; killed at the end."""
+def worker(
+    peer: str, env: Mapping[str, str], options: Sequence[str] = (), serve: str = "noop"
+) -> Iterator[Worker]:
+    """Start a contender's worker; kill it at the end."""
     with tempfile.TemporaryDirectory() as folder:
         own = {**os.environ, **env, FOLDER: folder, "QT_BENCH_SERVE": serve}
         with running(*_COMMANDS[peer], *options, env=own) as process:

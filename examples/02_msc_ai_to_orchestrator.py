@@ -1,6 +1,9 @@
-"""2. Two components that do not know each other: MSC AI changes the policy, the Orchestrator hears of it.
+"""2. Two components of a trading system that do not know each other.
 
-python examples/02_msc_ai_to_orchestrator.py
+MSC AI, the meta-strategy controller, decides how much risk to take, and publishes it as a policy.
+The Orchestrator decides which strategies may trade, and follows the policy.
+
+Run it: python examples/02_msc_ai_to_orchestrator.py
 """
 
 import asyncio
@@ -9,7 +12,7 @@ from qt_events import EventBus, InMemoryEventBus, PolicyUpdated, PolicyUpdatedEv
 
 
 class PolicyStore:
-    """Where the policy is kept; a database in a real system."""
+    """Keep the policy; a real system has a database here."""
 
     def __init__(self) -> None:
         self.risk_mode = RiskMode.NORMAL
@@ -19,7 +22,7 @@ class PolicyStore:
 
 
 class MetaStrategyController:
-    """MSC AI: knows the bus, and nobody who listens."""
+    """MSC AI. Knows the bus, and none of its listeners."""
 
     def __init__(self, event_bus: EventBus, policy_store: PolicyStore) -> None:
         self.event_bus = event_bus
@@ -38,7 +41,7 @@ class MetaStrategyController:
 
 
 class Orchestrator:
-    """Knows the bus, and nobody who publishes."""
+    """Follow the policy. Knows the bus, and none of its publishers."""
 
     def __init__(self, event_bus: EventBus) -> None:
         self.current_policy: PolicyUpdated | None = None
@@ -47,7 +50,8 @@ class Orchestrator:
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
         self.current_policy = event.payload
         # The payload is a pydantic model that also reads as a mapping.
-        print(f"policy updated: {event.payload['risk_mode']}, at most {event.payload.max_positions} positions")
+        risk_mode, most = event.payload["risk_mode"], event.payload.max_positions
+        print(f"policy updated: {risk_mode}, at most {most} positions")
 
 
 async def main() -> None:
@@ -57,7 +61,8 @@ async def main() -> None:
     async with bus:
         await msc_ai.update_policy(RiskMode.DEFENSIVE)
     assert orchestrator.current_policy is not None
-    print(f"the orchestrator allows {', '.join(orchestrator.current_policy.allowed_strategies)}")
+    allowed = ", ".join(orchestrator.current_policy.allowed_strategies)
+    print(f"the orchestrator allows {allowed}")
 
 
 asyncio.run(main())

@@ -1,8 +1,10 @@
-"""3. Only what matters: the Health Monitor reports each change, the Discord notifier is called for critical ones.
+"""3. A predicate: the Discord notifier is called only when the system's health becomes CRITICAL.
 
-Nothing leaves this process: `DiscordStandIn` prints what a real client would post.
+The System Health Monitor watches the drawdown, which is the loss since the last peak, and publishes
+each change of the system's health. Nothing leaves this process: `DiscordStandIn` prints what a real
+client would post.
 
-python examples/03_health_monitor_to_discord.py
+Run it: python examples/03_health_monitor_to_discord.py
 """
 
 import asyncio
@@ -40,7 +42,7 @@ def status_at(drawdown: float) -> HealthStatus:
 
 
 class DiscordStandIn:
-    """In place of a client for Discord."""
+    """Stand in for a Discord client."""
 
     async def post(self, text: str) -> None:
         print(f"[discord] {text}")
@@ -52,7 +54,8 @@ class DiscordNotifier:
         event_bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, when=is_critical)
 
     async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
-        await self.discord.post(f"{event.payload.component} is {event.payload.new_status}: {event.payload.reason}")
+        change = event.payload
+        await self.discord.post(f"{change.component} is {change.new_status}: {change.reason}")
 
 
 def is_critical(event: HealthStatusChangedEvent) -> bool:
@@ -67,7 +70,8 @@ async def main() -> None:
         for drawdown in (-0.4, -2.5, -6.1, -6.3, -1.0):
             await monitor.check_health(drawdown)
     stats = bus.get_stats()
-    print(f"{stats['published']} changes, {stats['delivered']} alert, {stats['filtered']} filtered out")
+    changes, alerts, filtered = stats["published"], stats["delivered"], stats["filtered"]
+    print(f"{changes} changes, {alerts} alert, {filtered} filtered out")
 
 
 asyncio.run(main())

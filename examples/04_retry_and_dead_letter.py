@@ -1,6 +1,6 @@
-"""4. An event of one's own, and a handler that fails: retried, then a dead letter, then mended and sent back.
+"""4. Your own event, and a handler that fails: retries, a dead letter, and the way back.
 
-python examples/04_retry_and_dead_letter.py
+Run it: python examples/04_retry_and_dead_letter.py
 """
 
 import asyncio
@@ -17,7 +17,7 @@ class OrderPlacedEvent(Event[OrderPlaced], type="order.placed"): ...
 
 
 class Broker:
-    """A stock broker's gateway, closed at first."""
+    """Gateway of a stock broker, closed at first."""
 
     def __init__(self) -> None:
         self.is_open = False
@@ -33,16 +33,18 @@ class Broker:
 
 async def main() -> None:
     bus, broker = InMemoryEventBus(), Broker()
-    policy = RetryPolicy(max_attempts=3, initial=0.05, retry_on=OSError)  # seconds; ConnectionError is an OSError
+    # `initial` is in seconds. A ConnectionError is an OSError.
+    policy = RetryPolicy(max_attempts=3, initial=0.05, retry_on=OSError)
     subscription = bus.subscribe(OrderPlacedEvent, broker.submit, retry=policy)
 
     async with bus:
         await bus.publish(OrderPlacedEvent.create(order_id="A-1", quantity=10))
         await bus.publish(OrderPlacedEvent.create(order_id="A-2", quantity=0))
-        await bus.join()  # until each event has an outcome: handled, or a dead letter
+        await bus.join()  # returns when each event is handled or a dead letter
 
-        for letter in sorted(await bus.dead_letters.list(subscription.name), key=lambda each: each.attempts):
-            print(f"{letter.reason} after {letter.attempts} attempt(s): {letter.exception_type}: {letter.message}")
+        letters = await bus.dead_letters.list(subscription.name)
+        for letter in sorted(letters, key=lambda each: each.attempts):
+            print(f"{letter.reason} after {letter.attempts} attempt(s): {letter.message}")
             if letter.reason == "rejected":
                 await bus.dead_letters.discard(letter.id)
 

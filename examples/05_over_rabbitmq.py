@@ -1,11 +1,11 @@
-"""5. The same program over RabbitMQ: the URL is all that changes.
+"""5. One program in memory and over RabbitMQ: only the URL changes.
 
-In memory, then over a broker (the URL may also stand in QT_EVENTS_URL):
+Run it in memory, then over a broker (or give the URL by QT_EVENTS_URL):
 
 python examples/05_over_rabbitmq.py
 python examples/05_over_rabbitmq.py amqp://guest:guest@localhost:5672//
 
-The queues are durable: they stay on the broker after the program, named `qt.sub.…`.
+The queues are durable. They stay on the broker after the program; their names begin with `qt.sub.`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class PriceEvent(Event[Price], type="example.price"): ...
 
 
 class Alarm:
-    """Publishes what follows from a price: on the bus, the alarm is caused by that price."""
+    """Publish an alarm when a price is low. On the bus, the price is the cause of the alarm."""
 
     def __init__(self, bus: EventBus) -> None:
         self.bus = bus
@@ -38,7 +38,8 @@ class Alarm:
             self.is_warm = True
             raise RetryLater(0.2, "warming up")
         if event.payload.price < LOW:
-            await self.bus.publish(Event("example.alarm", payload={"text": f"{event.payload.symbol} is low"}))
+            text = f"{event.payload.symbol} is low"
+            await self.bus.publish(Event("example.alarm", payload={"text": text}))
 
 
 async def report(event: Event) -> None:
@@ -47,8 +48,9 @@ async def report(event: Event) -> None:
 
 async def main(url: str) -> None:
     bus = create_event_bus(url)
-    Alarm(bus)  # its subscription is named alarm.on_price, so on RabbitMQ its queue is qt.sub.alarm.on_price
-    bus.subscribe("example.alarm", report, name="example.report")  # a script's function: give it a name that lasts
+    Alarm(bus)  # its subscription is `alarm.on_price`, and its queue `qt.sub.alarm.on_price`
+    # A function of a script has no lasting name, so it needs one.
+    bus.subscribe("example.alarm", report, name="example.report")
 
     async with bus:
         price = PriceEvent.create(symbol="BTCUSDT", price=49_000)
@@ -56,7 +58,9 @@ async def main(url: str) -> None:
         print(f"published {price.id}")
         await bus.join()
     stats = bus.get_stats()
-    print(f"{stats['published']} published, {stats['delivered']} delivered, {stats['retries']} retried")
+    published, delivered, retried = stats["published"], stats["delivered"], stats["retries"]
+    print(f"{published} published, {delivered} delivered, {retried} retried")
 
 
-asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QT_EVENTS_URL", "memory://")))
+URL = os.environ.get("QT_EVENTS_URL", "memory://")
+asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else URL))

@@ -1,8 +1,9 @@
-"""The whole of Quantum Trader's vocabulary on one bus: all six events, with consumers of every kind.
+"""All six events of the library on one bus, with consumers of every kind.
 
-An integration check: it ends with exit code 0 and a table, or with an AssertionError.
+The events are those of Quantum Trader, a trading system: docs/quantum-trader.md explains the names.
+This is an integration check: it ends with exit code 0 and a table, or with an AssertionError.
 
-In memory, then the same over RabbitMQ, under a prefix of its own that is deleted at the end:
+Run it in memory, then over RabbitMQ under a prefix of its own that is deleted at the end:
 
 python examples/example_usage.py
 python examples/example_usage.py amqp://guest:guest@localhost:5672//
@@ -43,13 +44,26 @@ EVENTS: list[Event[Any]] = [
     StrategyPromotedEvent.create(
         strategy_id="strat1", from_stage=Stage.SHADOW, to_stage=Stage.LIVE, reason="20 good days"
     ),
-    ModelPromotedEvent.create(model_name="XGBoost", old_version="v1", new_version="v2", metrics={"auc": 0.71}),
-    HealthStatusChangedEvent.create(
-        old_status=HealthStatus.HEALTHY, new_status=HealthStatus.CRITICAL, component="DrawdownGuard", reason="dd -6 %"
+    ModelPromotedEvent.create(
+        model_name="XGBoost", old_version="v1", new_version="v2", metrics={"auc": 0.71}
     ),
-    OpportunitiesUpdatedEvent.create(top_symbols=["BTCUSDT", "ETHUSDT"], scores={"BTCUSDT": 0.9, "ETHUSDT": 0.8}),
+    HealthStatusChangedEvent.create(
+        old_status=HealthStatus.HEALTHY,
+        new_status=HealthStatus.CRITICAL,
+        component="DrawdownGuard",
+        reason="dd -6 %",
+    ),
+    OpportunitiesUpdatedEvent.create(
+        top_symbols=["BTCUSDT", "ETHUSDT"], scores={"BTCUSDT": 0.9, "ETHUSDT": 0.8}
+    ),
     TradeExecutedEvent.create(
-        order_id="A-1", symbol="BTCUSDT", side=Side.BUY, size=0.5, price=60_000, strategy_id="strat1", model="XGBoost"
+        order_id="A-1",
+        symbol="BTCUSDT",
+        side=Side.BUY,
+        size=0.5,
+        price=60_000,
+        strategy_id="strat1",
+        model="XGBoost",
     ),
 ]
 
@@ -63,17 +77,21 @@ EXPECTED = {
 }
 
 
+def is_critical(event: Event[Any]) -> bool:
+    return bool(event.payload["new_status"] == "CRITICAL")
+
+
 class Consumers:
-    """Counts what each of them was given."""
+    """Count the events that each consumer was given."""
 
     def __init__(self, bus: EventBus) -> None:
         self.seen: Counter[str] = Counter()
-        self._lock = Lock()  # a sync handler is in a thread
+        self._lock = Lock()  # a sync handler runs in a thread
         bus.subscribe(PolicyUpdatedEvent, self.orchestrator)
         bus.subscribe("*.updated", self.dashboard, broadcast=True)
         bus.subscribe("*.promoted", self.analytics)
         bus.subscribe("trade.executed", self.performance_tracker, concurrency=10)
-        bus.subscribe("health.#", self.discord, when=lambda event: event.payload["new_status"] == "CRITICAL")
+        bus.subscribe("health.#", self.discord, when=is_critical)
         bus.subscribe("#", self.event_log)
 
     async def orchestrator(self, event: PolicyUpdatedEvent) -> None:
@@ -129,7 +147,8 @@ async def main(url: str | None) -> None:
     for name, count in EXPECTED.items():
         print(f"{name:<20} {count}")
     stats = bus.get_stats()
-    print(f"{stats['published']} published, {stats['dispatched']} dispatched, {stats['errors']} errors")
+    published, dispatched, errors = stats["published"], stats["dispatched"], stats["errors"]
+    print(f"{published} published, {dispatched} dispatched, {errors} errors")
 
 
 asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))

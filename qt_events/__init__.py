@@ -2,67 +2,30 @@
 
 The life of an event, and where to read about each part of it:
 
-    events.py         Event: typed, validated, immutable; the registry of event classes
-    payload.py        Payload: an event's own data
-    frozen.py         what JSON carries, and nobody can change
-    catalog.py        Quantum Trader's six events
-    codec.py          an event as CloudEvents JSON and AMQP properties, and back
-    routing.py        topic patterns: match, and an index over many
-    subscription.py   who wants which events
-    component.py      who has a user of its own on the broker
-    subscriptions.py  a bus's subscribers, by name, by handler, by what they hear
-    retry.py          again, when, or never
-    delivery.py       deliver(): the one place that calls a handler
-    error_text.py     an exception in words
-    logs.py           the event that is being handled, on every line that is logged
-    log_lines.py      a log record as a line of text or JSON
-    lane.py           what waits for one subscription in this process
-    lanes.py          a lane for each subscription that has something to do
-    threads.py        where sync handlers run
-    room.py           how many events a bus may hold, and who waits in line
-    dead_letters.py   what failed for good
-    dead_letter_box.py    what an operator does with it, wherever it is kept
-    dead_letter_work.py   one by one: looked through, sent back at a pace, removed
-    dead_letter_store.py  kept in this process
-    stats.py          the counters behind get_stats()
-    clock.py          when a retry is due
-    limits.py         the numbers a user sets, checked
-    errors.py         every error, by whose fault it is
-    observer.py       who is told of publishes and of how attempts ended
-    bus.py            the EventBus Protocol
-    hosting.py        `async with bus:`
-    backends.py       create_event_bus(url)
-    memory.py         InMemoryEventBus
-    rabbitmq/         CeleryEventBus; beside testing/, the only room that imports celery
-    cli/              the command `qt-events`
-    testing/          contract suite, brokers and clocks for tests
+    bus.py           the EventBus Protocol, `async with bus`, create_event_bus(url)
+    events/          Event: typed, validated, immutable; topics; CloudEvents
+    delivery/        subscriptions, lanes, deliver(), the outcome, retries
+    dead_letters/    what failed for good, and what an operator does with it
+    backend.py       the parts that a backend is made of
+    memory.py        InMemoryEventBus
+    rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
+    shutdown.py      from serving to ended: stop(), signals, the grace period
+    logs/            the event that is being handled, on every line that is logged
+    errors.py        every error, by whose fault it is
+    limits.py        the numbers a user sets, checked
+    cli/             the command `qt-events`
+    testing/         contract suite, brokers and clocks for tests
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qt_events.backends import create_event_bus
-from qt_events.bus import EventBus
-from qt_events.catalog import (
-    HealthStatus,
-    HealthStatusChanged,
-    HealthStatusChangedEvent,
-    ModelPromoted,
-    ModelPromotedEvent,
-    OpportunitiesUpdated,
-    OpportunitiesUpdatedEvent,
-    PolicyUpdated,
-    PolicyUpdatedEvent,
-    RiskMode,
-    Side,
-    Stage,
-    StrategyPromoted,
-    StrategyPromotedEvent,
-    TradeExecuted,
-    TradeExecutedEvent,
-)
-from qt_events.component import Component
+from qt_events.bus import EventBus, create_event_bus
+from qt_events.delivery.component import Component
+from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
+from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import (
+    BackendError,
     BackpressureError,
     BrokerBlockedError,
     BrokerError,
@@ -95,14 +58,31 @@ from qt_events.errors import (
     UnroutableError,
     UsageError,
 )
-from qt_events.events import Event, current_event
-from qt_events.payload import Payload
-from qt_events.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
-from qt_events.subscription import EventHandler, Subscription
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
+from qt_events.events.payload import Payload
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters import DeadLetterRecord
-    from qt_events.logs import EventFieldsFilter, configure_logging
+    from qt_events.dead_letters.record import DeadLetterRecord
+    from qt_events.events.quantum_trader import (
+        HealthStatus,
+        HealthStatusChanged,
+        HealthStatusChangedEvent,
+        ModelPromoted,
+        ModelPromotedEvent,
+        OpportunitiesUpdated,
+        OpportunitiesUpdatedEvent,
+        PolicyUpdated,
+        PolicyUpdatedEvent,
+        RiskMode,
+        Side,
+        Stage,
+        StrategyPromoted,
+        StrategyPromotedEvent,
+        TradeExecuted,
+        TradeExecutedEvent,
+    )
+    from qt_events.logs.configure import EventFieldsFilter, configure_logging
     from qt_events.memory import InMemoryEventBus
     from qt_events.rabbitmq.bus import CeleryEventBus
 
@@ -110,6 +90,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NO_RETRY",
+    "BackendError",
     "BackpressureError",
     "BrokerBlockedError",
     "BrokerError",
@@ -176,20 +157,40 @@ __all__ = [
 ]
 
 
-# What a program that only publishes, or only has one of the buses, need not wait for at its start; celery above all.
-_WHEN_ASKED_FOR = {
+# Imported when first asked for. Celery takes half a second, and importing the catalog registers its
+# six events: a program that declares a `trade.executed` of its own must be able to do without them.
+_CATALOG = "qt_events.events.quantum_trader"
+_LAZY = {
     "CeleryEventBus": "qt_events.rabbitmq.bus",
-    "DeadLetterRecord": "qt_events.dead_letters",
-    "EventFieldsFilter": "qt_events.logs",
+    "DeadLetterRecord": "qt_events.dead_letters.record",
+    "EventFieldsFilter": "qt_events.logs.configure",
     "InMemoryEventBus": "qt_events.memory",
-    "configure_logging": "qt_events.logs",
+    "configure_logging": "qt_events.logs.configure",
+    "HealthStatus": _CATALOG,
+    "HealthStatusChanged": _CATALOG,
+    "HealthStatusChangedEvent": _CATALOG,
+    "ModelPromoted": _CATALOG,
+    "ModelPromotedEvent": _CATALOG,
+    "OpportunitiesUpdated": _CATALOG,
+    "OpportunitiesUpdatedEvent": _CATALOG,
+    "PolicyUpdated": _CATALOG,
+    "PolicyUpdatedEvent": _CATALOG,
+    "RiskMode": _CATALOG,
+    "Side": _CATALOG,
+    "Stage": _CATALOG,
+    "StrategyPromoted": _CATALOG,
+    "StrategyPromotedEvent": _CATALOG,
+    "TradeExecuted": _CATALOG,
+    "TradeExecutedEvent": _CATALOG,
 }
 
 
-def __getattr__(name: str) -> Any:
-    """A public name that is imported when it is asked for."""
-    if name not in _WHEN_ASKED_FOR:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    value = globals()[name] = getattr(import_module(_WHEN_ASKED_FOR[name]), name)
-    return value
+# Hidden from type checkers: they would take a misspelt name for one that this function knows.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first asked for."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value

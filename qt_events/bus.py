@@ -1,16 +1,27 @@
 """The EventBus Protocol: what every backend does, whoever carries the events."""
 
 import asyncio
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from inspect import Parameter, signature
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
-from qt_events.errors import BusStateError
-from qt_events.events import Event, current_event
-from qt_events.subscription import EventHandler, Predicate, Subscription
+from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
+from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters import DeadLetters
-    from qt_events.retry import RetryPolicy
+    from importlib.metadata import EntryPoint
+
+    from qt_events.dead_letters.interface import DeadLetters
+    from qt_events.delivery.retry import RetryPolicy
+
+logger = logging.getLogger("qt_events")
 
 
 @runtime_checkable
@@ -78,8 +89,16 @@ class EventBus(Protocol):
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """End what `subscribe` began. UnknownSubscriptionError if it never did."""
 
-    async def run_forever(self) -> None:
-        """Deliver events until stop() or cancellation. BusStateError if it runs already."""
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
+        """Deliver events until stop() or cancellation.
+
+        Args:
+            handle_signals: have SIGTERM and SIGINT stop the bus. A second one gives back at once what
+                is being handled. The handlers of before are restored when this returns.
+
+        Raises:
+            BusStateError: it runs already, or is to handle signals outside of the main thread.
+        """
 
     async def join(self, timeout: float | None = None) -> None:
         """Return when all that this process published, with retries and consequences, has an outcome.
@@ -102,13 +121,16 @@ class EventBus(Protocol):
         """
 
     def get_stats(self) -> dict[str, Any]:
-        """Counters; see `qt_events.stats.Stats.snapshot`."""
+        """Counters; see `qt_events.delivery.stats.Stats.snapshot`."""
 
     async def __aenter__(self) -> Self:
         """Start delivering in the background."""
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         """Drain and stop."""
 
@@ -128,3 +150,149 @@ def refuse_in_handler() -> None:
     if current_event() is not None:
         message = "join() inside a handler would wait for that handler: call it from outside"
         raise BusStateError(message)
+
+
+class Hosted(BaseBus, ABC):
+    """A bus that `async with` runs in the background: started at its head, drained and stopped at its end."""
+
+    grace: float  #: seconds that the end gives to what has no outcome yet
+    _runner: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
+        """See EventBus."""
+
+    @abstractmethod
+    async def join(self, timeout: float | None = None) -> None:
+        """See EventBus."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """See EventBus."""
+
+    @abstractmethod
+    def _forget_stop(self) -> None:
+        """A stop() from before is not meant for what begins now."""
+
+    async def _started(self) -> None:
+        """Return when it delivers. Begins after run_forever's first step, and is cancelled if that ends first."""
+        await asyncio.sleep(0)
+
+    async def __aenter__(self) -> Self:
+        """Start delivering in the background; return once it does. Raises what run_forever raises before that."""
+        self._forget_stop()
+        runner = self._runner = asyncio.create_task(self.run_forever())
+        started = asyncio.create_task(self._started())
+        try:
+            await asyncio.wait({runner, started}, return_when=asyncio.FIRST_COMPLETED)
+            await (runner if runner.done() else started)
+        except BaseException:  # nobody will call __aexit__
+            runner.cancel()
+            raise
+        finally:
+            started.cancel()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Wait for all outcomes, retries included, at most `grace` seconds; then stop."""
+        runner = self._runner
+        assert runner is not None  # noqa: S101
+        try:
+            if error is None and not runner.done():
+                await self.join(self.grace)
+        except (TimeoutError, BusStateError) as late:
+            logger.warning("left the bus with work unfinished: %s", late)
+        finally:
+            if not runner.done():
+                self.stop()
+            await runner
+
+
+GROUP = "qt_events.backends"  #: entry points: the scheme of a URL -> its bus, `module:Class`
+
+_GIVEN_ELSEWHERE = {"url", "app"}  # parameters of a backend that are no options beside a URL
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")  # RFC 3986, 3.1
+_USE = "memory:// or amqp://user:password@host:port/vhost"
+
+
+def create_event_bus(url: str, **options: Any) -> EventBus:
+    """Make the bus of a URL: `memory://`, or `amqp://user:password@host:port/vhost` for RabbitMQ.
+
+    `amqps` is RabbitMQ over TLS. Several AMQP URLs joined by `;` name the nodes of a cluster. Any
+    package can add a scheme by an entry point of the group `qt_events.backends`. The class that it
+    names is called with the URL and the options; or its classmethod `from_url` is, if it has one.
+
+    Args:
+        url: scheme and address of the backend.
+        options: keyword arguments of the backend's class.
+
+    Raises:
+        InvalidUrlError: it is malformed, or no backend serves the scheme.
+        InvalidOptionError: the backend has no such option, or not with that value.
+        BackendError: the class of the scheme cannot be imported, or two packages claim the scheme.
+    """
+    backend = _backend_of(url)
+    _check_options(options, backend.__name__, signature(backend).parameters)
+    return cast("EventBus", getattr(backend, "from_url", backend)(url, **options))
+
+
+def _backend_of(url: object) -> type:
+    # Imported here: programs that construct their bus themselves need no packages' metadata.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    scheme, installed = scheme_of(url), entry_points(group=GROUP)
+    found = installed.select(name=scheme)
+    if not found:
+        raise _no_backend(url, scheme, installed.names)
+    if len({each.value for each in found}) > 1:
+        claims = " and ".join(sorted(f"{_package(each)} ({each.value})" for each in found))
+        message = f"several packages serve {scheme}://: {claims}; uninstall all but one"
+        raise BackendError(message)
+    return _loaded(next(iter(found)))
+
+
+def _no_backend(url: object, scheme: str, schemes: Iterable[str]) -> InvalidUrlError:
+    # Never the whole URL: it may hold a password.
+    shown = f"{scheme}://..." if scheme else f"without a scheme ({type(url).__name__})"
+    known = ", ".join(sorted(schemes)) or "none, so install qt-events again"
+    return InvalidUrlError(
+        f"no backend for the URL {shown}: use {_USE}; schemes there are: {known}"
+    )
+
+
+def _loaded(entry_point: "EntryPoint") -> type:
+    whose = f"{entry_point.name}:// is {entry_point.value} of the package {_package(entry_point)}"
+    try:
+        backend = entry_point.load()
+    except Exception as error:
+        message = f"{whose}, which cannot be imported: {type(error).__name__}: {error}"
+        raise BackendError(message) from error
+    if not isinstance(backend, type):
+        message = f"{whose}, which is no class: its entry point must be `module:Class`"
+        raise BackendError(message)
+    return backend
+
+
+def _package(entry_point: "EntryPoint") -> str:
+    return entry_point.dist.name if entry_point.dist is not None else "(unknown)"
+
+
+def _check_options(options: Iterable[str], backend: str, known: Mapping[str, Parameter]) -> None:
+    if any(each.kind is Parameter.VAR_KEYWORD for each in known.values()):
+        return
+    for option in options:
+        if option not in known.keys() - _GIVEN_ELSEWHERE:
+            names = ", ".join(sorted(known.keys() - _GIVEN_ELSEWHERE))
+            message = f"{backend} has no option {option!r}; it has {names}"
+            raise InvalidOptionError(message)
+
+
+def scheme_of(url: object) -> str:
+    """Return what stands before ://, even where the rest is malformed; "" if nothing does."""
+    before, found, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
+    return before.lower() if found and _SCHEME.fullmatch(before) else ""

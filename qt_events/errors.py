@@ -67,6 +67,10 @@ class InvalidUrlError(UsageError):
     """A URL whose scheme no backend serves, or that is malformed."""
 
 
+class BackendError(UsageError):
+    """A backend that cannot be imported, or a URL scheme that several installed packages serve."""
+
+
 class NotSupportedError(UsageError):
     """Something that this backend or worker pool cannot do, with what to use instead."""
 
@@ -142,3 +146,24 @@ class BackpressureError(BusyError, TimeoutError):
 
 class UnroutableError(QtEventsError):
     """Nobody hears the event, and its publisher asked for somebody. Publishing it again does not help: subscribe."""
+
+
+# In words
+
+
+def name_of_type(error: BaseException) -> str:
+    """The exception's type, with its module unless it is a builtin."""
+    kind = type(error)
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def text_of(error: BaseException) -> str:
+    """The exception's text."""
+    try:
+        return str(error)
+    except Exception as unprintable:  # noqa: BLE001  # a handler's own exception class may break here too
+        return f"(its text cannot be read: {type(unprintable).__name__})"

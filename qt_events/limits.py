@@ -6,10 +6,19 @@ from qt_events.errors import InvalidOptionError, UsageError
 
 
 def positive_int(
-    name: str, value: object, *, most: int | None = None, error: type[UsageError] = InvalidOptionError
+    name: str,
+    value: object,
+    *,
+    most: int | None = None,
+    error: type[UsageError] = InvalidOptionError,
 ) -> int:
     """`value`, if it is an int from 1 (to `most`); an `error` that names it otherwise."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (most is not None and value > most):
+    if (
+        not isinstance(value, int)
+        or isinstance(value, bool)
+        or value < 1
+        or (most is not None and value > most)
+    ):
         allowed = "of 1 or more" if most is None else f"from 1 to {most}"
         message = f"{name}={value!r:.80} must be an int {allowed}"
         raise error(message)

@@ -3,30 +3,39 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import count
 from threading import get_ident
-from typing import Any
+from typing import Any, Self
 
-from qt_events.bus import refuse_in_handler, refuse_on_event_loop
-from qt_events.clock import Clock, LoopClock, Timer
-from qt_events.dead_letter_store import DeadLetterStore
-from qt_events.dead_letters import now
-from qt_events.delivery import HANDLED, SKIPPED, SLOW_AFTER, DeadLetter, Outcome, Retry, SlowHandlerLog, begin
+from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
+from qt_events.dead_letters.in_memory import DeadLetterStore
+from qt_events.delivery.attempts import FIRST, Attempts
+from qt_events.delivery.capacity import Capacity
+from qt_events.delivery.clock import Clock, LoopClock, Timer
+from qt_events.delivery.deliver import begin
+from qt_events.delivery.lanes import Lanes
+from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.options import SubscriptionOptions
+from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import (
+    EventHandler,
+    Subscription,
+    name_of,
+    pattern_of,
+)
+from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
-from qt_events.events import Event, checked_event, current_attempt, current_event
-from qt_events.hosting import Hosted
-from qt_events.lanes import Lanes
+from qt_events.events.current import checked_event, current_attempt, current_event
+from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
-from qt_events.observer import Attempt, Observer
-from qt_events.retry import RetryPolicy
-from qt_events.room import Room
-from qt_events.stats import Stats
-from qt_events.subscription import EventHandler, Predicate, Subscription, name_of, pattern_of
-from qt_events.subscriptions import Subscriptions
-from qt_events.threads import DaemonThreads
+from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 logger = logging.getLogger("qt_events")
 
@@ -40,9 +49,9 @@ class _Open:
     deliveries: int
 
 
-# One event on its way to one subscription; which attempt is next, and when the first one failed. None for _Open: this
-# is its only delivery. A bare tuple, for every event needs one.
-_Delivery = tuple[Event[Any], Subscription, _Open | None, int, datetime | None]
+# One event on its way to one subscription. None for _Open: this is its only delivery. A bare tuple,
+# for every event needs one.
+_Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
 
 
 @dataclass(eq=False, slots=True)
@@ -92,19 +101,23 @@ class InMemoryEventBus(Hosted):
         self.stats = Stats()
         self._tally = self.stats.tally  # of the loop's own thread
         self.observer: Observer | None = None  #: is told what happens here
-        self.dead_letters = DeadLetterStore(self.redeliver)
+        self.dead_letters = DeadLetterStore(self._redeliver)
         self._clock = clock or LoopClock()
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry)
         self._anonymous = count(1)
-        self._room = Room(self.max_queue_size)
+        self._capacity = Capacity(self.max_queue_size)
         self._unbroken = 0  # publishes since the last that let the loop run
         self._closed = False
         self._lanes = Lanes(self._process)
         self._waiting_retries: set[_Waiting] = set()
         self._executor: DaemonThreads | None = None
-        self._stop_wanted = asyncio.Event()
-        self._stop_first = False  # stop() came before run_forever()
+        self._shutdown = Shutdown()  # of this run, or of the next one while none is on
+
+    @classmethod
+    def from_url(cls, _url: str, **options: Any) -> Self:
+        """Make the bus of `memory://`. There is nothing to connect to: the options say it all."""
+        return cls(**options)
 
     # Publish
 
@@ -113,18 +126,20 @@ class InMemoryEventBus(Hosted):
         self._unbroken += 1
         if self._unbroken > _BURST:
             self._unbroken = 1
-            await asyncio.sleep(0)  # before the event is taken: a cancelled publish has not published
+            await asyncio.sleep(
+                0
+            )  # before the event is taken: a cancelled publish has not published
         if self._closed or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
         try:
-            self._room.take_free()
+            self._capacity.take_free()
         except IndexError:
-            await self._enter_room()
+            await self._enter()
         self._route(event, mandatory=mandatory)
 
-    async def _enter_room(self) -> None:
+    async def _enter(self) -> None:
         try:
-            await self._room.enter(self.publish_timeout, anyway=current_event() is not None)
+            await self._capacity.enter(self.publish_timeout, anyway=current_event() is not None)
         except TimeoutError:
             raise self._backpressure(self.publish_timeout) from None
 
@@ -134,7 +149,7 @@ class InMemoryEventBus(Hosted):
         refuse_on_event_loop()
         patience = self.publish_timeout if self._lanes.running else 0.0
         try:
-            self._room.enter_blocking(patience, anyway=current_event() is not None)
+            self._capacity.enter_blocking(patience, anyway=current_event() is not None)
         except TimeoutError:
             raise self._backpressure(patience) from None
         self._route(event, mandatory=mandatory)
@@ -148,9 +163,13 @@ class InMemoryEventBus(Hosted):
     def _backpressure(self, waited: float) -> BackpressureError:
         why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
         name, to_do = self._lanes.slowest()
-        slowest = f"the slowest subscription is {name!r} with {to_do} events to go" if name else "all wait for a retry"
+        slowest = (
+            f"the slowest subscription is {name!r} with {to_do} events to go"
+            if name
+            else "all wait for a retry"
+        )
         return BackpressureError(
-            f"{why}: {self._room.taken} events are held (max_queue_size={self.max_queue_size}); {slowest}"
+            f"{why}: {self._capacity.taken} events are held (max_queue_size={self.max_queue_size}); {slowest}"
         )
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
@@ -159,7 +178,7 @@ class InMemoryEventBus(Hosted):
         if len(subscriptions) == 1 and self._lanes.thread == get_ident() and self.observer is None:
             # The commonest case by a shorter way: it spares a lock, a look at the thread and an object.
             self._tally.published[event.type] += 1
-            self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, 1, None))
+            self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
             return
         self.stats.count_published(event.type, routed=bool(subscriptions))
         if self.observer is not None:
@@ -170,7 +189,7 @@ class InMemoryEventBus(Hosted):
             self._unheard(event, mandatory=mandatory)
 
     def _unheard(self, event: Event[Any], *, mandatory: bool) -> None:
-        self._room.leave()
+        self._capacity.leave()
         if mandatory:
             message = f"nobody is subscribed to {event.type!r}: subscribe first, or publish without mandatory"
             raise UnroutableError(message)
@@ -178,33 +197,23 @@ class InMemoryEventBus(Hosted):
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         open_ = _Open(len(subscriptions)) if len(subscriptions) > 1 else None
         for subscription in subscriptions:
-            self._lanes.push(subscription, (event, subscription, open_, 1, None))
+            self._lanes.push(subscription, (event, subscription, open_, FIRST))
 
-    async def redeliver(self, event: Event[Any], subscription: Subscription) -> None:
-        """Queue an event for whoever has the subscription's name now, and nobody else, as a first attempt."""
-        served = self._subscriptions.served(subscription.name)
-        self._room.enter_at_once(anyway=True)
+    async def _redeliver(self, event: Event[Any], subscription: str) -> None:
+        """Queue an event for the subscription of this name only, as a first attempt."""
+        served = self._subscriptions.served(subscription)
+        self._capacity.enter_at_once(anyway=True)
         self._hold(event, (served,))
 
     # Subscribe
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus. Lambdas and local functions get a name with a number."""
-        options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
-        pattern = pattern_of(event_type)
-        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), **options)
+        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), options)
 
     def _name_for(self, handler: EventHandler) -> str:
+        """Return a name for a handler; lambdas and local functions get a number."""
         existing = self._subscriptions.of(handler)
         if existing is not None:
             return existing.name
@@ -218,34 +227,33 @@ class InMemoryEventBus(Hosted):
 
     # Deliver
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         """See EventBus. Cancelled, it gives what was being handled back to its queue."""
         if self._lanes.running:
             message = "this bus runs already: one run_forever() a bus"
             raise BusStateError(message)
-        self._start()
-        try:
-            await self._stop_wanted.wait()
-            await self._drain()
-        finally:
-            await self._end()
+        shutdown = self._shutdown
+        with stopped_by_signals(shutdown) if handle_signals else nullcontext():
+            self._start()
+            try:
+                await shutdown.until(State.FINISHING)
+                await self._drain(shutdown)
+            finally:
+                await self._end()
+                shutdown.tell(Trigger.DONE)
+                self._shutdown = Shutdown()
 
     def _start(self) -> None:
-        self._stop_wanted = asyncio.Event()
-        if self._stop_first:
-            self._stop_wanted.set()
-        self._stop_first = False
         self._executor = DaemonThreads(self.max_workers)
         self._lanes.start()
         for waiting in tuple(self._waiting_retries):
             self._set_timer(waiting)
 
-    async def _drain(self) -> None:
-        try:
-            await self._lanes.drain(self.grace)
-        except TimeoutError:
-            queued = self._lanes.queued
-            logger.warning("stopped after %g s of grace with %d deliveries unfinished", self.grace, queued)
+    async def _drain(self, shutdown: Shutdown) -> None:
+        await shutdown.finish(self._lanes.drain(), self.grace)
+        if self._lanes.queued:
+            message = "stopped with %d deliveries unfinished: they wait for the next run"
+            logger.warning(message, self._lanes.queued)
 
     async def _end(self) -> None:
         await self._lanes.stop()
@@ -256,14 +264,16 @@ class InMemoryEventBus(Hosted):
         assert self._executor is not None  # noqa: S101
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._executor = None
-        self._room.stop_waiting()
+        self._capacity.stop_waiting()
 
     def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
-        event, subscription, _, attempt, _ = delivery
+        event, subscription, _, attempts = delivery
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
-        outcome = begin(event, subscription, attempt, self._executor, self._watch, self.slow_after)
+        outcome = begin(
+            event, subscription, attempts.next, self._executor, self._watch, self.slow_after
+        )
         if outcome is HANDLED or isinstance(outcome, Outcome):
             self._conclude(delivery, outcome)
             return None
@@ -273,13 +283,15 @@ class InMemoryEventBus(Hosted):
         self._conclude(delivery, await outcome)
 
     def _conclude(self, delivery: _Delivery, outcome: Outcome) -> None:
-        event, subscription, open_, attempt, _ = delivery
+        event, subscription, open_, attempts = delivery
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
         else:
-            self.stats.outcome(subscription.name, event.type, outcome)
+            self.stats.count_outcome(subscription.name, event.type, outcome)
         if self.observer is not None:
-            self.observer.concluded(Attempt(event.id, event.type, subscription.name, attempt, outcome))
+            self.observer.concluded(
+                Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
+            )
         if outcome is not HANDLED and self._comes_again(delivery, outcome):
             return
         if open_ is not None:
@@ -287,20 +299,21 @@ class InMemoryEventBus(Hosted):
             if open_.deliveries:
                 return
         self._tally.dispatched[event.type] += 1
-        self._room.leave()
+        self._capacity.leave()
 
     def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
-        """Whether it is to be tried again, which is seen to; and to its burial, if it failed for good."""
-        event, subscription, open_, attempt, first_failed = delivery
-        match outcome:
-            case Retry(delay=delay):
-                again = (event, subscription, open_, attempt + 1, first_failed or now())
-                waiting = _Waiting(again, self._clock.time() + delay)
-                self._waiting_retries.add(waiting)
-                self._set_timer(waiting)
-            case DeadLetter():
-                self.dead_letters.add(event, subscription, outcome, attempt, first_failed)
-        return isinstance(outcome, Retry)
+        """Keep a dead letter; set the timer of a retry, and return True if there is one."""
+        event, subscription, open_, attempts = delivery
+        follows = consequences(outcome)
+        if follows.dead_letter is not None:
+            self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
+        if follows.again_after is None:
+            return False
+        again = (event, subscription, open_, attempts.after(follows))
+        waiting = _Waiting(again, self._clock.time() + follows.again_after)
+        self._waiting_retries.add(waiting)
+        self._set_timer(waiting)
+        return True
 
     def _set_timer(self, waiting: _Waiting) -> None:
         delay = max(0.0, waiting.due - self._clock.time())
@@ -316,28 +329,26 @@ class InMemoryEventBus(Hosted):
         """See EventBus. BusStateError inside a handler, which it would wait for, and on a bus that does not run."""
         refuse_in_handler()
         await asyncio.sleep(0)  # a run_forever() task made just before starts now
-        if self._room.taken and not self._lanes.running:
-            message = f"join() on a bus that does not run: {self._room.taken} events wait for run_forever()"
+        if self._capacity.taken and not self._lanes.running:
+            message = f"join() on a bus that does not run: {self._capacity.taken} events wait for run_forever()"
             raise BusStateError(message)
         try:
-            emptied = await self._room.emptied(timeout)
+            emptied = await self._capacity.emptied(timeout)
         except TimeoutError:
             waiting = len(self._waiting_retries)
-            message = f"after {timeout:g} s {self._room.taken} events have no outcome; {waiting} wait for a retry"
+            message = f"after {timeout:g} s {self._capacity.taken} events have no outcome; {waiting} wait for a retry"
             raise TimeoutError(message) from None
         if not emptied:
-            message = f"the bus stopped while join() waited: {self._room.taken} events have no outcome; run it again"
+            message = f"the bus stopped while join() waited: {self._capacity.taken} events have no outcome; run it again"
             raise BusStateError(message)
 
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
-        if self._lanes.running:
-            self._lanes.call_soon(self._stop_wanted.set)
-        else:
-            self._stop_first = True
+        self._shutdown.tell(Trigger.STOP)
 
     def _forget_stop(self) -> None:
-        self._stop_first = False
+        if not self._lanes.running:
+            self._shutdown = Shutdown()
 
     def close(self) -> None:
         """See EventBus. Nothing is held open here; publishing is refused all the same."""
@@ -346,7 +357,7 @@ class InMemoryEventBus(Hosted):
     def get_stats(self) -> dict[str, Any]:
         """See EventBus; `queue_size` counts events held, those that wait for a retry included."""
         return self.stats.snapshot(
-            queue_size=self._room.taken,
+            queue_size=self._capacity.taken,
             handler_types=len(self._subscriptions.patterns),
             total_handlers=len(self._subscriptions),
         )

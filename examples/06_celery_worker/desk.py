@@ -1,12 +1,12 @@
-"""6a. A fleet: the subscriptions that `celery worker` serves, in as many processes as one starts.
+"""6a. A trading desk as a fleet: subscriptions that any number of `celery worker` processes serve.
 
-In this folder, with RabbitMQ at hand:
+Run it in this folder, with a RabbitMQ:
 
 export CELERY_BROKER_URL=amqp://guest:guest@localhost:5672//
 celery -A desk worker --loglevel INFO --hostname desk-1@%h
 
-`--hostname` gives each worker a name of its own; what handlers print appears in its log. The queues of subscriptions
-made here, at import time, are declared when the worker starts, and keep their events while no worker runs.
+`--hostname` names a worker; its log shows what the handlers print. The queues of the subscriptions
+below are declared when a worker starts, and keep their events while no worker runs.
 """
 
 import os
@@ -15,22 +15,23 @@ import celery
 
 from qt_events import CeleryEventBus, PolicyUpdatedEvent, RetryPolicy, TradeExecutedEvent
 
-app = celery.Celery("desk", broker=os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//"))
+BROKER = os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//")
+app = celery.Celery("desk", broker=BROKER)
 bus = CeleryEventBus(app=app)  # brings the asyncio pool, late acknowledgement and the queues
 
 
 async def book(trade: TradeExecutedEvent) -> None:
-    """Shared: of all workers, one books a trade. Its queue is `qt.sub.desk.book`."""
+    """Book a trade. One of all workers gets it, from the queue `qt.sub.desk.book`."""
     print(f"booked {trade.payload.order_id}")
 
 
 def archive(trade: TradeExecutedEvent) -> None:
-    """Sync, in one of `worker_concurrency` threads."""
+    """Archive a trade. A sync handler runs in one of `worker_concurrency` threads."""
     print(f"archived {trade.payload.order_id}")
 
 
 async def follow_policy(policy: PolicyUpdatedEvent) -> None:
-    """Broadcast: each worker keeps the policy of its own process up to date."""
+    """Keep the policy of this process up to date. Every worker gets a broadcast."""
     print(f"follow {policy.payload.risk_mode}")
 
 

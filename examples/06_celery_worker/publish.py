@@ -1,6 +1,6 @@
-"""6b. The publisher: a plain script, without an event loop. It knows the events, not who handles them.
+"""6b. The publisher of the desk: a plain script without an event loop.
 
-CELERY_BROKER_URL=amqp://guest:guest@localhost:5672// python publish.py
+Run it: CELERY_BROKER_URL=amqp://guest:guest@localhost:5672// python publish.py
 """
 
 import os
@@ -8,12 +8,19 @@ from typing import Any
 
 from qt_events import CeleryEventBus, Event, PolicyUpdatedEvent, TradeExecutedEvent, UnroutableError
 
-bus = CeleryEventBus(os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//"))
+BROKER = os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//")
+bus = CeleryEventBus(BROKER)
 
 
 def trade(order_id: str) -> TradeExecutedEvent:
     return TradeExecutedEvent.create(
-        order_id=order_id, symbol="BTCUSDT", side="BUY", size=1, price=60_000, strategy_id="momentum", model="XGBoost"
+        order_id=order_id,
+        symbol="BTCUSDT",
+        side="BUY",
+        size=1,
+        price=60_000,
+        strategy_id="momentum",
+        model="XGBoost",
     )
 
 
@@ -27,7 +34,8 @@ policy = PolicyUpdatedEvent.create(
 events: list[Event[Any]] = [policy, trade("A-1"), trade("A-2"), trade("A-3")]
 try:
     for event in events:
-        bus.publish_sync(event, mandatory=True)  # returns when the broker has it; an error if nobody is subscribed
+        # Returns when the broker has the event. `mandatory` makes it an error if nobody subscribed.
+        bus.publish_sync(event, mandatory=True)
         print(f"published {event.type}")
 except UnroutableError as error:
     raise SystemExit(f"{error} (has a worker of desk.py ever been started?)") from error

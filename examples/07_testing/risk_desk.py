@@ -1,11 +1,21 @@
-"""7. What is tested here: an orchestrator that passes policies on to a gateway, and an app for `celery worker`."""
+"""7. Code to be tested: an Orchestrator that passes each policy on, and an app for `celery worker`.
+
+A policy says how much risk the system may take. The gateway is the way to the stock exchange.
+"""
 
 import os
 from typing import Protocol
 
 import celery
 
-from qt_events import CeleryEventBus, EventBus, PolicyUpdatedEvent, Reject, RetryPolicy, TradeExecutedEvent
+from qt_events import (
+    CeleryEventBus,
+    EventBus,
+    PolicyUpdatedEvent,
+    Reject,
+    RetryPolicy,
+    TradeExecutedEvent,
+)
 
 
 class Gateway(Protocol):
@@ -13,7 +23,10 @@ class Gateway(Protocol):
 
 
 class Orchestrator:
-    """Tells the gateway each new limit; an hour between attempts, for the gateway is closed at night."""
+    """Tell the gateway each new limit.
+
+    The gateway is closed at night, so a retry waits for an hour or two.
+    """
 
     def __init__(self, bus: EventBus, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -29,7 +42,8 @@ class Orchestrator:
         await self._gateway.limit(event.payload.max_positions)
 
 
-app = celery.Celery("risk_desk", broker=os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//"))
+BROKER = os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//")
+app = celery.Celery("risk_desk", broker=BROKER)
 bus = CeleryEventBus(app=app)
 
 

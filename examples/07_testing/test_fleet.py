@@ -1,4 +1,4 @@
-"""Real workers: two processes `celery -A risk_desk worker` and a RabbitMQ of the tests' own."""
+"""Tests with real workers: two `celery -A risk_desk worker` and a RabbitMQ of their own."""
 
 from pytest_celery import CeleryTestSetup
 
@@ -7,11 +7,19 @@ from qt_events import CeleryEventBus, TradeExecutedEvent
 
 def trade(order_id: str) -> TradeExecutedEvent:
     return TradeExecutedEvent.create(
-        order_id=order_id, symbol="BTCUSDT", side="BUY", size=1, price=60_000, strategy_id="momentum", model="XGBoost"
+        order_id=order_id,
+        symbol="BTCUSDT",
+        side="BUY",
+        size=1,
+        price=60_000,
+        strategy_id="momentum",
+        model="XGBoost",
     )
 
 
-def test_one_worker_is_enough(celery_setup: CeleryTestSetup, celery_event_bus: CeleryEventBus) -> None:
+def test_one_worker_is_enough(
+    celery_setup: CeleryTestSetup, celery_event_bus: CeleryEventBus
+) -> None:
     first, second = celery_setup.worker_cluster
     for number in range(10):
         celery_event_bus.publish_sync(trade(f"A-{number}"), mandatory=True)

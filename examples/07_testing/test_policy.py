@@ -1,4 +1,4 @@
-"""In memory: `pytest`. The very same tests on RabbitMQ: `pytest --event-bus=rabbitmq`."""
+"""Tests of the Orchestrator: in memory by `pytest`, on RabbitMQ by `--event-bus=rabbitmq`."""
 
 import pytest
 from risk_desk import Orchestrator
@@ -8,7 +8,7 @@ from qt_events.testing.observed import ObservedEventBus
 
 
 class Broker:
-    """A gateway that is closed at first."""
+    """Gateway of a stock broker, closed at first."""
 
     def __init__(self, closed: int = 0) -> None:
         self.closed = closed
@@ -43,10 +43,11 @@ async def test_zero_positions_are_refused(event_bus: ObservedEventBus) -> None:
     event = policy(0)
     await event_bus.publish(event)
     await event_bus.join()
-    event_bus.assert_dead_lettered("orchestrator.on_policy_updated", event, reason="rejected", attempts=1)
+    handler = "orchestrator.on_policy_updated"
+    event_bus.assert_dead_lettered(handler, event, reason="rejected", attempts=1)
 
 
-@pytest.mark.event_bus(backend="memory")  # two hours pass: not on a real broker
+@pytest.mark.event_bus(backend="memory")  # an hour passes, so it cannot run on a real broker
 async def test_a_closed_gateway_is_asked_again_after_an_hour(event_bus: ObservedEventBus) -> None:
     gateway = Broker(closed=1)
     Orchestrator(event_bus, gateway)
@@ -55,13 +56,17 @@ async def test_a_closed_gateway_is_asked_again_after_an_hour(event_bus: Observed
     await event_bus.clock.advance(3599)
     assert gateway.limits == []
     await event_bus.clock.advance(1)
-    event_bus.assert_retried("orchestrator.on_policy_updated", event, times=1, exception=ConnectionError)
-    event_bus.assert_delivered("orchestrator.on_policy_updated", event, attempts=2)
+    handler = "orchestrator.on_policy_updated"
+    event_bus.assert_retried(handler, event, times=1, exception=ConnectionError)
+    event_bus.assert_delivered(handler, event, attempts=2)
 
 
 @pytest.mark.event_bus(backend="memory")
-async def test_a_gateway_that_stays_closed_leaves_a_dead_letter(event_bus: ObservedEventBus) -> None:
+async def test_a_gateway_that_stays_closed_leaves_a_dead_letter(
+    event_bus: ObservedEventBus,
+) -> None:
     Orchestrator(event_bus, Broker(closed=3))
     await event_bus.publish(policy(3))
     await event_bus.join()  # three hours, in no time
-    event_bus.assert_dead_lettered("orchestrator.on_policy_updated", reason="exhausted", exception=OSError)
+    handler = "orchestrator.on_policy_updated"
+    event_bus.assert_dead_lettered(handler, reason="exhausted", exception=OSError)

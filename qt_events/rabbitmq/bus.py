@@ -7,37 +7,38 @@ from typing import Any
 import celery
 import kombu
 
-from qt_events.bus import refuse_in_handler, refuse_on_event_loop
-from qt_events.codec import encode
-from qt_events.dead_letters import DeadLetters
-from qt_events.delivery import SLOW_AFTER, Outcome, Retry, SlowHandlerLog
+from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
+from qt_events.dead_letters.interface import DeadLetters
+from qt_events.delivery.middleware import Observer
+from qt_events.delivery.options import SubscriptionOptions
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
+from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
     ForeignConsumersError,
     InvalidUrlError,
     UnroutableError,
 )
-from qt_events.events import Event, checked_event, current_event
-from qt_events.hosting import Hosted
+from qt_events.events.current import checked_event, current_event
+from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
-from qt_events.observer import Attempt, Observer
-from qt_events.rabbitmq.configuration import configure, is_eager, new_app
+from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
+from qt_events.rabbitmq.app.registration import Registration, lasting_name
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
-from qt_events.rabbitmq.dead_letters import RabbitMQDeadLetters
-from qt_events.rabbitmq.declarations import Declarations
+from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
-from qt_events.rabbitmq.envelope import Envelope
-from qt_events.rabbitmq.orders import Declare, Publish
-from qt_events.rabbitmq.outstanding import Outstanding
-from qt_events.rabbitmq.publisher import Publisher
-from qt_events.rabbitmq.registration import Registration, lasting_name
-from qt_events.rabbitmq.serving import Serving
-from qt_events.rabbitmq.tasks import task_for
-from qt_events.rabbitmq.topology import Topology
-from qt_events.retry import RetryPolicy
-from qt_events.stats import Stats
-from qt_events.subscription import EventHandler, Predicate, Subscription, pattern_of
-from qt_events.subscriptions import Subscriptions
+from qt_events.rabbitmq.messages.properties import to_amqp
+from qt_events.rabbitmq.pools.subscription_task import task_for
+from qt_events.rabbitmq.publishing.outstanding import Outstanding
+from qt_events.rabbitmq.publishing.publisher import Publisher
+from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
+from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
+from qt_events.rabbitmq.topology.declarations import Declarations
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.worker.serving import Serving
 
 logger = logging.getLogger("qt_events")
 
@@ -85,44 +86,72 @@ class CeleryEventBus(Hosted):
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.app: celery.Celery = app if app is not None else new_app(str(url))
-        self.is_guest = app is not None  #: the app is its author's, who may have tasks of his own
-        self._attach()
+        self._refuse_second_bus()
+        configure(
+            self.app,
+            prefix=prefix,
+            classic=self.topology.queue_type == "classic",
+            threads=self.max_workers,
+        )
+        self.serving = Serving()
+        self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
+        self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
+        self.outstanding, self.publisher = self.runtime.outstanding, self.runtime.publisher
+        self.declarations = self.runtime.declarations
+        self._registration = Registration(
+            self.app, self.declarations, self.serving, self.outstanding
+        )
+        self._eager = Eager(self.runtime)
+        self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
+        # What Celery makes by itself finds them there; `qt_events_bus` is public.
+        self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
+        self.app.qt_events_serving = self.serving
 
-        self.stats = Stats()
-        self.observer: Observer | None = None  #: is told what happens in this process
-        self.watch = SlowHandlerLog(self.stats)
-        self.subscriptions = Subscriptions(retry=retry)
-        self.outstanding = Outstanding()
-        self.serving = Serving(self)
-        self.publisher = Publisher(
+    def _refuse_second_bus(self) -> None:
+        if runtime_of(self.app) is not None:
+            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
+            raise BusStateError(message)
+
+    def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
+        serving, stats = self.serving, Stats()
+        publisher = Publisher(
             self._connect_publisher,
             timeout=self.publish_timeout,
             window=self.max_queue_size,
-            slowest=self.serving.slowest,
+            slowest=serving.slowest,
         )
-        self.declarations = Declarations(
-            self.topology, self.publisher, self.serving.prefetch, self.serving.serves, self.serving.taker
+        return Runtime(
+            app=self.app,
+            settings=Settings(
+                publish_timeout=self.publish_timeout,
+                grace=self.grace,
+                slow_after=self.slow_after,
+                max_workers=self.max_workers,
+                app_is_users=app_is_users,
+            ),
+            topology=self.topology,
+            subscriptions=Subscriptions(retry=retry),
+            publisher=publisher,
+            declarations=Declarations(
+                self.topology, publisher, serving.prefetch, serving.serves, serving.taker
+            ),
+            outstanding=Outstanding(),
+            stats=stats,
+            watch=SlowHandlerLog(stats),
         )
-        self._registration = Registration(self.app, self.declarations, self.serving, self.outstanding)
-        self._eager = Eager(self)
-        self._broker_dead_letters = RabbitMQDeadLetters(self)
+
+    @property
+    def observer(self) -> Observer | None:
+        """Told what happens in this process."""
+        return self.runtime.observer
+
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        self.runtime.observer = observer
 
     def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
         self.topology.ask_again()
         return for_publishing(self.app, *callbacks)
-
-    def _attach(self) -> None:
-        """Make the Celery app this bus's."""
-        if getattr(self.app, "qt_events_bus", None) is not None:
-            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            raise BusStateError(message)
-        configure(
-            self.app,
-            prefix=self.topology.prefix,
-            classic=self.topology.queue_type == "classic",
-            threads=self.max_workers,
-        )
-        self.app.qt_events_bus = self
 
     @property
     def is_eager(self) -> bool:
@@ -141,7 +170,9 @@ class CeleryEventBus(Hosted):
             await self._eager.publish(event, subscriptions)
             return
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = await self.publisher.ask(self._order(event), wait_for_room=current_event() is None)
+            routed = await self.publisher.ask(
+                self._request(event), wait_for_room=current_event() is None
+            )
         self._count_published(event, mandatory=mandatory, routed=routed)
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
@@ -155,17 +186,21 @@ class CeleryEventBus(Hosted):
             self._eager.publish_sync(event, subscriptions)
             return
         with self.outstanding.expecting(event.id, subscriptions):
-            routed = self.publisher.ask_blocking(self._order(event), wait_for_room=current_event() is None)
+            routed = self.publisher.ask_blocking(
+                self._request(event), wait_for_room=current_event() is None
+            )
         self._count_published(event, mandatory=mandatory, routed=routed)
 
-    def _order(self, event: Event[Any]) -> Publish:
-        message = encode(event)
-        return Publish(self.topology.events, event.type, message, first=self.declarations, must_route=False)
+    def _request(self, event: Event[Any]) -> PublishRequest:
+        content = to_amqp(event)
+        return PublishRequest(
+            self.topology.events, event.type, content, first=self.declarations, must_route=False
+        )
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
-        if self.observer is not None:
-            self.observer.published(event, self.subscriptions.match(event.type))
+        if self.runtime.observer is not None:
+            self.runtime.observer.published(event, self.subscriptions.match(event.type))
         if routed:
             return
         self.outstanding.forget(event.id)
@@ -175,25 +210,15 @@ class CeleryEventBus(Hosted):
 
     # Subscribe
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """See EventBus. The queue is declared before the next publish of this process, or when a worker starts."""
-        pattern = pattern_of(event_type)
-        options = {"when": when, "retry": retry, "concurrency": concurrency, "broadcast": broadcast}
+        """Subscribe; before this process's next publish, or a worker's start, declare the queue."""
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name(handler))
-        self.serving.must_serve(name, broadcast=bool(broadcast))
-        subscription = self.subscriptions.add(pattern, handler, name, **options)
-        self._registration.add(task_for(subscription, self), subscription)
+        self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        subscription = self.subscriptions.add(pattern, handler, name, options)
+        self._registration.add(task_for(subscription, self.runtime), subscription)
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
@@ -207,36 +232,19 @@ class CeleryEventBus(Hosted):
 
     # Deliver
 
-    def wants(self, subscription: Subscription, event_type: str) -> bool:
-        """Whether the subscription still has a pattern for it: old bindings stay on the broker."""
-        return self.subscriptions.hears(subscription, event_type)
-
-    def concluded(self, envelope: Envelope, outcome: Outcome) -> None:
-        """Count an attempt whose outcome is safe."""
-        event_type = envelope.event_type
-        self.stats.outcome(envelope.subscription, event_type, outcome)
-        if self.observer is not None:
-            attempt = Attempt(envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome)
-            self.observer.concluded(attempt)
-        if isinstance(outcome, Retry):
-            return
-        subscription = self.subscriptions.get(envelope.subscription)
-        if self.outstanding.settled(envelope.event_id, subscription, self.subscriptions.match(event_type)):
-            self.stats.count_dispatched(event_type)
-
     @property
     def dead_letters(self) -> DeadLetters:
         """See EventBus."""
         return self._eager.dead_letters if self.is_eager else self._broker_dead_letters
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         """See EventBus. Hosts a Celery worker in a thread; handlers run on this loop. Reconnects by itself.
 
         Raises:
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
             TopologyError: a queue stands on the broker with other arguments.
         """
-        await self.serving.run()
+        await self.serving.run(self.runtime, handle_signals=handle_signals)
 
     # Join and stop
 
@@ -246,7 +254,7 @@ class CeleryEventBus(Hosted):
         await asyncio.sleep(0)  # a run_forever() task made just before starts now
         if self.is_eager:
             return
-        if self.serving.loop is None:
+        if self.runtime.loop is None:
             self._nothing_must_wait("join() on a bus that does not run")
             return
         try:
@@ -272,7 +280,11 @@ class CeleryEventBus(Hosted):
     def _must_serve_alone(self) -> None:
         shared = [each.name for each in self.subscriptions if not each.broadcast]
         with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
-            others = [name for name in shared if self.topology.depth(channel, self.topology.queue(name))[1] > 1]
+            others = [
+                name
+                for name in shared
+                if self.topology.depth(channel, self.topology.queue(name))[1] > 1
+            ]
         if others:
             message = f"join() cannot know: other processes serve {', '.join(others)} too"
             raise ForeignConsumersError(message)
@@ -286,7 +298,7 @@ class CeleryEventBus(Hosted):
         self.publisher.close()
 
     def _forget_stop(self) -> None:
-        self.serving.stop_wanted = False
+        self.serving.forget_stop(self.runtime)
 
     async def _started(self) -> None:
         await self.serving.ready()
@@ -294,11 +306,16 @@ class CeleryEventBus(Hosted):
     # Look and remove
 
     def get_stats(self) -> dict[str, Any]:
-        """See EventBus; `queue_size` counts publishes in flight, events held here and events without an outcome."""
+        """See EventBus.
+
+        `queue_size` counts publishes in flight, events held here and events without an outcome;
+        `waiting` counts by cause the publishes that have waited for more than a second.
+        """
         return self.stats.snapshot(
             queue_size=max(self.publisher.in_flight + self.serving.held, len(self.outstanding)),
             handler_types=len(self.subscriptions.patterns),
             total_handlers=len(self.subscriptions),
+            waiting=self.publisher.waiting,
         )
 
     async def delete_topology(self) -> None:
@@ -307,4 +324,6 @@ class CeleryEventBus(Hosted):
         Processes that subscribe the same declare them again with their next connection: end those first.
         """
         subscriptions = list(self.subscriptions)
-        await self.publisher.ask(Declare("all", lambda channel: self.declarations.remove(channel, subscriptions)))
+        await self.publisher.ask(
+            DeclareRequest("all", lambda channel: self.declarations.remove(channel, subscriptions))
+        )

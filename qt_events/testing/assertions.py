@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
-from qt_events.delivery import DeadLetter, Done, Failure, Retry
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry, consequences
+from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
 from qt_events.errors import UnknownSubscriptionError
-from qt_events.events import Event
-from qt_events.observer import Attempt
-from qt_events.routing import matches
-from qt_events.subscription import EventHandler, Subscription, pattern_of
+from qt_events.events.event import Event
+from qt_events.events.topics import matches
 from qt_events.testing.journal import DeliveryKey, Journal
 from qt_events.testing.story import counted, indented, named, outcome, told
 
@@ -285,6 +285,7 @@ def _obituary(attempts: Sequence[Attempt], noun: str, what: str) -> list[str]:
     for each in attempts:
         ended = outcome(each.outcome)
         lines.append(f"  {each.subscription}, {each.event_type}: attempt {each.number} {ended}")
-        if not isinstance(each.outcome, Done) and each.outcome.failure.traceback:
-            lines.append(indented(each.outcome.failure.traceback))
+        failure = consequences(each.outcome).failure
+        if failure is not None and failure.traceback:
+            lines.append(indented(failure.traceback))
     return lines

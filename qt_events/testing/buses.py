@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from qt_events.backends import create_event_bus
+from qt_events.bus import create_event_bus
 from qt_events.errors import InvalidOptionError
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.observed import ObservedEventBus

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qt_events.delivery import DeadLetter, Retry
-from qt_events.events import Event
-from qt_events.observer import Attempt
-from qt_events.subscription import Subscription
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import consequences
+from qt_events.delivery.subscription import Subscription
+from qt_events.events.event import Event
 
 DeliveryKey = tuple[str, str]  # event id, subscription
 
@@ -51,7 +51,7 @@ class Journal:
             self.attempts.append(attempt)
             self._last[delivery] = attempt
             self._waiting -= self._open.pop(delivery, None) is not None
-            if isinstance(attempt.outcome, Retry):
+            if consequences(attempt.outcome).again_after is not None:
                 self._open[delivery] = attempt
                 self._waiting += 1
         self._tell()
@@ -82,7 +82,7 @@ class Journal:
             return [
                 attempt
                 for attempt in self._last.values()
-                if isinstance(attempt.outcome, DeadLetter)
+                if consequences(attempt.outcome).dead_letter is not None
             ]
 
     def event(self, event_id: str) -> Event[Any] | None:

@@ -7,11 +7,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import DeadLetterRecord, DeadLetters, OnLook
+from qt_events.dead_letters.interface import DeadLetters, OnScan
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.renamed import renamed_option
+from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.options import SubscriptionOptions
+from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import BusStateError, NotSupportedError
-from qt_events.events import Event
-from qt_events.retry import RetryPolicy
-from qt_events.subscription import EventHandler, Predicate, Subscription
+from qt_events.events.event import Event
 from qt_events.testing.assertions import Assertions
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.journal import Journal
@@ -20,7 +23,7 @@ from qt_events.testing.story import told
 PATIENCE = 60.0  # seconds of real time that join() waits by default
 
 
-class ObservedEventBus(Assertions):
+class ObservedEventBus(BaseBus, Assertions):
     """EventBus that passes every call to `bus` and records what that does.
 
     `bus` must have an `observer`. With a clock, `join` lets the time jump from retry to retry.
@@ -60,35 +63,19 @@ class ObservedEventBus(Assertions):
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
         self.bus.publish_sync(event, mandatory=mandatory)
 
-    def subscribe(
-        self,
-        event_type: str | type[Event[Any]],
-        handler: EventHandler,
-        *,
-        name: str | None = None,
-        when: Predicate | None = None,
-        retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
-        broadcast: bool | None = None,
+    def _subscribe(
+        self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        subscription = self.bus.subscribe(
-            event_type,
-            handler,
-            name=name,
-            when=when,
-            retry=retry,
-            concurrency=concurrency,
-            broadcast=broadcast,
-        )
+        subscription = self.bus.subscribe(pattern, handler, name=name, **options.given())
         self._known[subscription.name] = subscription
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         self.bus.unsubscribe(event_type, handler)
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         self._loop = asyncio.get_running_loop()
-        await self.bus.run_forever()
+        await self.bus.run_forever(handle_signals=handle_signals)
 
     async def join(self, timeout: float | None = PATIENCE) -> None:
         """Wait until everything has an outcome; with a clock, retries take no time.
@@ -192,18 +179,20 @@ class _LookedAt:
     ) -> Sequence[DeadLetterRecord]:
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
+    @renamed_option("on_look", "on_scan")
     async def stream(
-        self, subscription: str | None = None, *, on_look: OnLook | None = None
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        async with aclosing(self._letters.stream(subscription, on_look=on_look)) as records:
+        async with aclosing(self._letters.stream(subscription, on_scan=on_scan)) as records:
             async for record in records:
                 yield self._expect(record)
 
+    @renamed_option("on_look", "on_scan")
     async def show(
-        self, id: str, *, subscription: str | None = None, on_look: OnLook | None = None
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
         return self._expect(
-            await self._letters.show(id, subscription=subscription, on_look=on_look)
+            await self._letters.show(id, subscription=subscription, on_scan=on_scan)
         )
 
     async def discard(self, id: str) -> None:

@@ -3,11 +3,11 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, assert_never
 
-from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry
-from qt_events.events import Event
-from qt_events.observer import Attempt
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome, Retry
+from qt_events.events.event import Event
 from qt_events.testing.journal import Journal, Publication
 
 _WIDEST = 100  # characters of a payload, or of an exception's text
@@ -74,6 +74,8 @@ def outcome(of: Outcome) -> str:
             return f"failed, again after {delay:g} s ({exception(failure)})"
         case DeadLetter(reason=reason, failure=failure):
             return f"made a dead letter, {reason} ({exception(failure)})"
+        case _:
+            assert_never(of)
 
 
 def exception(failure: Failure) -> str:

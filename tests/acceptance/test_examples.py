@@ -1,4 +1,4 @@
-"""The programs in examples/, each as a newcomer runs it: a process of its own, judged by what it prints."""
+"""Programs in examples/ run as a newcomer runs them: in a process, judged by what they print."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def output(program: str, *args: str, **environment: str) -> str:
 
 
 def test_every_example_is_run() -> None:
-    """A new example needs a test here: this one lists them."""
+    """Every example has a test here; add one for a new example."""
     assert sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")) == [
         "01_hello_in_memory.py",
         "02_msc_ai_to_orchestrator.py",
@@ -54,12 +54,14 @@ def test_every_example_is_run() -> None:
         "07_testing/risk_desk.py",
         "07_testing/test_fleet.py",
         "07_testing/test_policy.py",
+        "08_backend/file_bus.py",  # these two by tests/contract/test_file_backend.py
+        "08_backend/test_file_bus.py",
         "example_usage.py",
     ]
 
 
 def test_hello_in_memory() -> None:
-    """Async and sync handlers of a type and of a pattern are called; their order among each other is open."""
+    """Handlers of a type and of a pattern are called, async and sync, in any order."""
     *handled, stats = output("01_hello_in_memory.py").splitlines()
     assert sorted(handled) == ["Ada has 3 letters", "Grace has 5 letters", "hello, Ada"]
     assert stats == "2 published, 3 delivered, 0 errors"
@@ -73,22 +75,22 @@ def test_msc_ai_to_orchestrator() -> None:
 
 
 def test_health_monitor_to_discord() -> None:
-    """The reference's second integration: of three changes the critical one alone is an alert."""
+    """The reference's second integration: of three changes, only the critical one is an alert."""
     assert output("03_health_monitor_to_discord.py") == (
         "[discord] DrawdownGuard is CRITICAL: daily drawdown -6.1 %\n3 changes, 1 alert, 2 filtered out\n"
     )
 
 
 def test_retry_and_dead_letter() -> None:
-    """Three attempts make a dead letter, Reject makes one at once, and one that is sent back is handled."""
+    """Three attempts or a Reject make a dead letter; one that is sent back is handled."""
     finished = process("04_retry_and_dead_letter.py")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.splitlines() == [
         "A-1: the gateway is closed",
         "A-1: the gateway is closed",
         "A-1: the gateway is closed",
-        "rejected after 1 attempt(s): qt_events.retry.Reject: no attempt will make this quantity right",
-        "exhausted after 3 attempt(s): ConnectionError: gateway closed",
+        "rejected after 1 attempt(s): no attempt will make this quantity right",
+        "exhausted after 3 attempt(s): gateway closed",
         "A-1: submitted",
         "sent back: 1",
         "dead letters left: 0",
@@ -98,7 +100,7 @@ def test_retry_and_dead_letter() -> None:
 
 @pytest.mark.parametrize("backend", ["memory", "rabbitmq"])
 def test_over_rabbitmq(backend: str, amqp_url: str) -> None:
-    """The same program prints the same in memory and over RabbitMQ, and the alarm names the price that caused it."""
+    """The program prints the same in memory and over RabbitMQ; an alarm names its cause."""
     args = [amqp_url] if backend == "rabbitmq" else []
     published, alarm, stats = output("05_over_rabbitmq.py", *args).splitlines()
     found = re.fullmatch(f"published ({UUID})", published)
@@ -110,7 +112,9 @@ def test_over_rabbitmq(backend: str, amqp_url: str) -> None:
 def test_over_rabbitmq_by_environment(amqp_url: str, management: Management, vhost: str) -> None:
     """QT_EVENTS_URL names the broker too, and the durable queues stay on it afterwards."""
     output("05_over_rabbitmq.py", QT_EVENTS_URL=amqp_url)
-    assert {"qt.sub.alarm.on_price", "qt.sub.example.report"} <= {each["name"] for each in management.queues(vhost)}
+    assert {"qt.sub.alarm.on_price", "qt.sub.example.report"} <= {
+        each["name"] for each in management.queues(vhost)
+    }
 
 
 def test_example_usage_in_memory() -> None:
@@ -119,7 +123,7 @@ def test_example_usage_in_memory() -> None:
 
 
 def test_example_usage_over_rabbitmq(amqp_url: str, management: Management, vhost: str) -> None:
-    """The same over RabbitMQ, and nothing is left on the broker."""
+    """The output is the same over RabbitMQ, and nothing is left on the broker."""
     assert output("example_usage.py", amqp_url) == CONSUMERS
     assert management.queues(vhost) == []
 
@@ -129,7 +133,7 @@ def test_example_usage_over_rabbitmq(amqp_url: str, management: Management, vhos
 
 @pytest.fixture
 def keeper() -> Iterator[Keeper]:
-    """Ends the workers that a test starts."""
+    """End the workers that a test starts."""
     keeper = Keeper("qt-events-examples-")
     yield keeper
     keeper.close()
@@ -140,7 +144,7 @@ def log_of(keeper: Keeper, name: str) -> str:
 
 
 def wait_for(keeper: Keeper, texts: dict[str, int], *names: str) -> str:
-    """The logs of these workers, once they hold each text so many times."""
+    """Return the logs of these workers, once they hold each text so many times."""
     deadline = time.monotonic() + WORKER_STARTUP
     while True:
         log = "\n".join(log_of(keeper, name) for name in names)
@@ -151,13 +155,22 @@ def wait_for(keeper: Keeper, texts: dict[str, int], *names: str) -> str:
 
 
 def test_celery_worker(keeper: Keeper, amqp_url: str) -> None:
-    """Two workers of desk.py: each trade is booked and archived once, the policy is followed by both."""
+    """With two workers, a trade is booked and archived once, and both follow the policy."""
     environment = {"CELERY_BROKER_URL": amqp_url}
     too_early = process("06_celery_worker/publish.py", **environment)
     assert too_early.returncode == 1
     assert "no queue is bound for 'policy.updated'" in too_early.stderr
 
-    celery = [sys.executable, "-m", "celery", "--workdir", str(EXAMPLES / "06_celery_worker"), "-A", "desk", "worker"]
+    celery = [
+        sys.executable,
+        "-m",
+        "celery",
+        "--workdir",
+        str(EXAMPLES / "06_celery_worker"),
+        "-A",
+        "desk",
+        "worker",
+    ]
     for name in ("desk-1", "desk-2"):
         command = [*celery, "--loglevel", "INFO", "--hostname", f"{name}@%h"]
         keeper.spawn(name, command, {**os.environ, **environment})

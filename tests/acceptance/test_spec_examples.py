@@ -1,4 +1,4 @@
-"""The snippets of the reference run as they stand there, imports apart."""
+"""Snippets of the reference run as they stand there, imports apart."""
 
 import ast
 import asyncio
@@ -13,11 +13,12 @@ import pytest
 import qt_events
 from qt_events import Event, EventBus, HealthStatus, InMemoryEventBus, PolicyUpdatedEvent, RiskMode
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the reference calls it
+# The reference calls utcnow().
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
 
 def names(**more: Any) -> dict[str, Any]:
-    """What the reference's snippets take for granted: the package's public names, and what stands around them."""
+    """Return the names that the reference's snippets use without importing them."""
     public = {name: getattr(qt_events, name) for name in qt_events.__all__}
     return {
         **public,
@@ -30,7 +31,7 @@ def names(**more: Any) -> dict[str, Any]:
 
 
 async def execute(snippet: str, namespace: dict[str, Any]) -> dict[str, Any]:
-    """Run a snippet, `await` at its top level included; the names that it left."""
+    """Run a snippet, with `await` at its top level, and return the names that it left."""
     code = compile(snippet, "reference", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, namespace)  # noqa: S307
     if inspect.isawaitable(result):
@@ -60,7 +61,7 @@ await bus.publish(Event("my.event", datetime.utcnow(), {"data": "test"}))
 
 
 async def test_basic_setup(capsys: pytest.CaptureFixture[str]) -> None:
-    """The first lines a user writes work: a bus, a handler, a subscription, a dispatcher, an event."""
+    """The first lines that a user writes work, from the bus to the event."""
     left = await execute(BASIC_SETUP, names())
     await left["bus"].join(5)
     left["bus"].stop()
@@ -107,7 +108,7 @@ class Orchestrator:
 
 
 class PolicyStore:
-    """Of the system around the bus."""
+    """PolicyStore of the system around the bus."""
 
     risk_mode: RiskMode | None = None
 
@@ -116,7 +117,7 @@ class PolicyStore:
 
 
 async def test_a_policy_update_reaches_the_orchestrator(caplog: pytest.LogCaptureFixture) -> None:
-    """MSC AI publishes a policy, the Orchestrator reads it as a mapping and logs its risk mode by name."""
+    """The Orchestrator reads MSC AI's policy as a mapping and logs its risk mode by name."""
     caplog.set_level(logging.INFO, "spec")
     namespace = names(PolicyStore=PolicyStore)
     await execute(CONTROLLER, namespace)
@@ -170,7 +171,7 @@ class DiscordNotifier:
 
 
 async def test_a_critical_status_reaches_discord() -> None:
-    """The Health Monitor publishes, the notifier compares the status with a plain string and gets the payload."""
+    """The notifier compares the Health Monitor's status with a plain string."""
     namespace = names(drawdown=-6.5)
     await execute(MONITOR, namespace)
     await execute(NOTIFIER, namespace)
@@ -206,7 +207,7 @@ def sync_handler(event: Event) -> None:
 
 
 async def test_async_and_sync_handlers(caplog: pytest.LogCaptureFixture) -> None:
-    """Both kinds are subscribed alike; the sync one runs in a thread."""
+    """Async and sync handlers are subscribed alike; the sync one runs in a thread."""
     caplog.set_level(logging.INFO, "spec")
 
     async def some_async_operation() -> int:
@@ -245,7 +246,7 @@ async def external_api_call() -> None:
 
 
 async def test_a_handler_that_catches_its_errors(caplog: pytest.LogCaptureFixture) -> None:
-    """A handler that logs its own error has handled the event: no retry, no dead letter, the next one is served."""
+    """A handler that logs its own error has handled the event: no retry, no dead letter."""
     namespace = names(external_api_call=external_api_call)
     await execute(RISKY_HANDLER, namespace)
     async with InMemoryEventBus() as bus:
@@ -259,7 +260,7 @@ async def test_a_handler_that_catches_its_errors(caplog: pytest.LogCaptureFixtur
 
 
 async def test_one_failing_handler_does_not_affect_others() -> None:
-    """Exceptions are caught and logged; other handlers and later events are served; retries hold up nobody."""
+    """Exceptions are logged; other handlers and later events are served meanwhile."""
     bus, seen = InMemoryEventBus(), []
 
     async def failing(event: Event[Any]) -> None:
@@ -308,7 +309,8 @@ async def test_statistics() -> None:
         bus.subscribe(event_type, good, name="good")
     bus.subscribe("b", bad, name="bad")
     task = asyncio.create_task(bus.run_forever())
-    await asyncio.sleep(0)  # it begins; a stop() before that would mean nothing
+    # Let the dispatcher start; a stop() before its start has no effect.
+    await asyncio.sleep(0)
     for event_type in ("a", "a", "b"):
         await bus.publish(Event(event_type, datetime.utcnow(), {}))
     bus.stop()
@@ -321,7 +323,7 @@ async def test_statistics() -> None:
         "published": 3,
         "dispatched": 2,
         "errors": 1,
-        "queue_size": 1,  # it waits for its retry
+        "queue_size": 1,
         "handler_types": 2,
         "total_handlers": 2,
     }
@@ -374,9 +376,11 @@ class MyBus(EventBus):
 
 
 async def test_the_interface_is_there() -> None:
-    """EventBus is a Protocol with publish, subscribe and run_forever; EventHandler is a public name."""
+    """EventBus is a Protocol with publish, subscribe and run_forever."""
     await execute(EVENT_BUS, names())
-    assert all(callable(getattr(EventBus, name)) for name in ("publish", "subscribe", "run_forever"))
+    assert all(
+        callable(getattr(EventBus, name)) for name in ("publish", "subscribe", "run_forever")
+    )
     assert isinstance(InMemoryEventBus(), EventBus)
 
 
@@ -400,14 +404,27 @@ REFERENCE = {
     "model.promoted": ["model_name", "old_version", "new_version", "metrics", "shadow_performance"],
     "health.status_changed": ["old_status", "new_status", "component", "reason", "metrics"],
     "opportunities.updated": ["top_symbols", "scores", "criteria", "excluded_count"],
-    "trade.executed": ["order_id", "symbol", "side", "size", "price", "strategy_id", "model", "pnl"],
+    "trade.executed": [
+        "order_id",
+        "symbol",
+        "side",
+        "size",
+        "price",
+        "strategy_id",
+        "model",
+        "pnl",
+    ],
 }
 
 
 @pytest.mark.parametrize("event_type", REFERENCE)
 def test_the_reference(event_type: str) -> None:
     """Each event type of the reference has exactly the payload fields that are listed there."""
-    classes = [value for value in vars(qt_events).values() if isinstance(value, type) and issubclass(value, Event)]
+    classes = [
+        value
+        for value in vars(qt_events).values()
+        if isinstance(value, type) and issubclass(value, Event)
+    ]
     [cls] = [cls for cls in classes if cls.event_type == event_type]
     assert cls.payload_model is not None
     assert list(cls.payload_model.model_fields) == REFERENCE[event_type]

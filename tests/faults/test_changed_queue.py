@@ -3,13 +3,14 @@
 import asyncio
 import re
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from amqp import Channel
 
 from qt_events.errors import TopologyError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ledger import Load
 from qt_events.testing.ledger.load import numbered
@@ -85,11 +86,12 @@ async def test_a_process_that_starts_is_told_which_and_what(rig: Rig, name: str)
     workers = [await rig.worker(ready=False, program=program) for program in (WORKER, SHORT_FORM)]
     bus = rig.bus()
     bus.subscribe("load.#", nothing, name="on_loop")
-    for act in (
+    acts: tuple[Callable[[], Awaitable[None]], ...] = (
         bus.run_forever,
         lambda: bus.publish(numbered(0)),
         lambda: bus.publish(numbered(0)),
-    ):
+    )
+    for act in acts:
         async with asyncio.timeout(30):
             with pytest.raises(TopologyError, match=CHANGES[name][1]):
                 await act()

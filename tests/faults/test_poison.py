@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from qt_events.events import Event
-from qt_events.rabbitmq.quarantine import SUSPECT_AFTER, TRIALS
+from qt_events.events.event import Event
+from qt_events.rabbitmq.handling.quarantine import SUSPECT_AFTER, TRIALS
 from qt_events.testing.ledger import Load
 from tests.faults.rig import Rig
 from tests.support.waiting import until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader

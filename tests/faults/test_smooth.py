@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from qt_events.errors import BrokerUnreachableError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Load

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from qt_events.events import Event
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.retry import RetryPolicy
 from qt_events.testing.ledger import Load
 from tests.faults.rig import PREFETCH, Rig, delayed, running
 from tests.support.channels import channel_to, depth

@@ -13,16 +13,16 @@ from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import FrameSyntaxError
 
-from qt_events.codec import Message, decode, encode
-from qt_events.delivery import DeadLetter, Failure
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure, Retry, consequences
 from qt_events.errors import InvalidPayloadError, MessageError
-from qt_events.rabbitmq.basic_publish import frames
-from qt_events.rabbitmq.connection.unreadable import guard
-from qt_events.rabbitmq.envelope import ATTEMPT, TYPE, Envelope, record_from
-from qt_events.rabbitmq.provenance import Provenance
-from qt_events.rabbitmq.quarantine import next_step
-from qt_events.rabbitmq.queues import ENVELOPE, SubscriptionQueue
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.compat.unreadable import guard
+from qt_events.rabbitmq.handling.quarantine import next_step
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, TYPE, Envelope, record_from
+from qt_events.rabbitmq.messages.properties import Content, from_amqp, to_amqp
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
+from qt_events.rabbitmq.topology.trust import Provenance
 from tests.fuzz.mutation import Input
 
 guard()  # as whoever connects does
@@ -36,7 +36,10 @@ REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)  # as frames()
 DELIVER = "sLbss"  # consumer tag, delivery tag, redelivered, exchange, routing key
 SUBSCRIPTION = "fuzz"
 PROVENANCE = Provenance(Topology("qt"), SUBSCRIPTION, SUBSCRIPTION)
-FAILED = DeadLetter("exhausted", Failure("OSError", "no \ud800", "Traceback ..." * 3_000))
+FAILED = DeadLetter(
+    DeadLetterReason.EXHAUSTED, Failure("OSError", "no \ud800", "Traceback ..." * 3_000)
+)
+RETRIED = consequences(Retry(1.0, FAILED.failure))
 QUEUE = SubscriptionQueue(
     "qt.sub.fuzz",
     subscription=SUBSCRIPTION,
@@ -54,12 +57,13 @@ class UnwritableError(Exception):
 def through_codec(given: Input) -> str:
     """Decode it by itself, with properties of any kind, as another transport may give them."""
     try:
-        event = decode(given.body, given.properties, given.key)
+        event = from_amqp(given.body, given.properties, given.key)
     except MessageError as error:
         return _kind(error)
     assert event.type == given.key
     try:
-        assert decode(encode(event).body, encode(event).properties, event.type) == event
+        content = to_amqp(event)
+        assert from_amqp(content.body, content.properties, event.type) == event
     except InvalidPayloadError as error:
         return _kind(error)
     return "decoded"
@@ -131,14 +135,14 @@ def _outcome(envelope: Envelope) -> tuple[str, DeadLetter]:
     try:
         envelope.event()
     except MessageError as error:
-        return _kind(error), DeadLetter("undecodable", Failure.of(error))
+        return _kind(error), DeadLetter(DeadLetterReason.UNDECODABLE, Failure.of(error))
     return "decoded", FAILED
 
 
 def _retried(envelope: Envelope) -> None:
     """Check that the next attempt is one more, of the same type."""
     assert 1 <= envelope.attempt <= 1_000_000
-    for headers in (envelope.retry_headers(), envelope.quarantine_headers(1)):
+    for headers in (envelope.retry_headers(RETRIED), envelope.quarantine_headers(1)):
         raw = _round_trip(envelope.body, {**envelope.carried(), "expiration": "100"}, headers)
         assert (raw.headers or {})[ATTEMPT] in {envelope.attempt, envelope.attempt + 1}
 
@@ -200,7 +204,7 @@ def _by_py_amqp(given: Input) -> bytes | None:
 
 def _by_us(given: Input) -> bytes | None:
     try:
-        return _sent(Message(b"", given.properties, given.headers))[0]
+        return _sent(Content(b"", given.properties, given.headers))[0]
     except REFUSED:
         return None
 
@@ -226,7 +230,7 @@ def _received(body: bytes, properties: bytes, delivery: bytes) -> RawMessage:
 
 def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]) -> RawMessage:
     """Write it as our publisher does, and read it as a consumer does."""
-    written, received = _sent(Message(body, properties, headers))
+    written, received = _sent(Content(body, properties, headers))
     assert received == body
     raw = RawMessage(received)
     # Py-amqp's own: ours are always readable.
@@ -234,7 +238,7 @@ def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]
     return raw
 
 
-def _sent(message: Message) -> tuple[bytes, bytes]:
+def _sent(message: Content) -> tuple[bytes, bytes]:
     """Return properties and body, out of the frames that our publisher writes."""
     read = list(
         _frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX)))

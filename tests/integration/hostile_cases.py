@@ -11,7 +11,7 @@ from typing import Any
 
 import amqp
 
-from qt_events.codec import CONTENT_TYPE, MAX_BODY
+from qt_events.events.cloudevents import CONTENT_TYPE, MAX_BODY
 
 CLOUD, PLAIN = {"content_type": CONTENT_TYPE}, {"content_type": "application/json"}
 # A folder of this name, made in the working directory, says that something was executed.

@@ -9,8 +9,8 @@ import amqp
 import pytest
 
 from qt_events import Event, RetryPolicy
-from qt_events.codec import CONTENT_TYPE, Message, encode
-from qt_events.dead_letters import DeadLetterRecord, Progress
+from qt_events.dead_letters.interface import Progress
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import (
     BrokerUnreachableError,
     IncompleteDeadLetterError,
@@ -18,9 +18,11 @@ from qt_events.errors import (
     UnknownDeadLetterError,
     UnknownSubscriptionError,
 )
+from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.envelope import body_of
-from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.messages.envelope import body_of
+from qt_events.rabbitmq.messages.properties import Content, to_amqp
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.ports import free_ports
 from tests.support.channels import channel_to, depth
 from tests.support.waiting import until, until_told
@@ -91,18 +93,24 @@ async def test_a_dead_letter_tells_every_detail(bus: CeleryEventBus, handler: Fa
         await bus.publish(published)
         await bus.join(30)
     (record,) = await listed(bus)
-    assert (record.subscription, record.event_id, record.event_type) == ("fallible", published.id, "number.drawn")
+    assert (record.subscription, record.event_id, record.event_type) == (
+        "fallible",
+        published.id,
+        "number.drawn",
+    )
     assert (record.reason, record.attempts) == ("exhausted", 1)
     assert (record.exception_type, record.message) == ("LookupError", "number 7")
     assert "raise LookupError(message)" in record.traceback
     assert record.first_failed <= record.last_failed
     assert record.host
-    assert record.body == encode(published).body
+    assert record.body == encode(published)
     assert record.properties["content_type"] == CONTENT_TYPE
     assert record.properties["message_id"] == published.id
 
 
-async def test_a_hundred_looks_change_nothing(bus: CeleryEventBus, handler: Fallible, amqp_url: str) -> None:
+async def test_a_hundred_looks_change_nothing(
+    bus: CeleryEventBus, handler: Fallible, amqp_url: str
+) -> None:
     """Neither what there is nor its order, whether one looks at all, at some or at one."""
     await handled(bus, *range(10))
     first = await listed(bus)
@@ -132,7 +140,9 @@ async def test_a_retry_is_for_that_subscription_alone(bus: CeleryEventBus) -> No
     assert len(await listed(bus, "other")) == 1
 
 
-async def test_a_mended_handler_gets_all_of_them_in_order(bus: CeleryEventBus, handler: Fallible) -> None:
+async def test_a_mended_handler_gets_all_of_them_in_order(
+    bus: CeleryEventBus, handler: Fallible
+) -> None:
     """retry_all says how many, and leaves none."""
     await handled(bus, *range(20))
     handler.fails = False
@@ -200,7 +210,9 @@ async def test_a_retry_that_is_not_confirmed_removes_nothing(
 
 
 @pytest.mark.parametrize("act", ["show", "retry", "discard"])
-async def test_an_unknown_id_is_a_named_error(bus: CeleryEventBus, handler: Fallible, act: str) -> None:
+async def test_an_unknown_id_is_a_named_error(
+    bus: CeleryEventBus, handler: Fallible, act: str
+) -> None:
     """It leaves the others alone."""
     await handled(bus, 1)
     with pytest.raises(UnknownDeadLetterError, match="'nonesuch'"):
@@ -229,12 +241,14 @@ async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
 ) -> None:
     """A producer's own TTL is kept, and the expired event can be sent back."""
     await bus.declarations.made()
-    message = encode(event(3))
-    await asyncio.to_thread(publish_raw, amqp_url, message.body, **message.properties, expiration="1")
+    content = to_amqp(event(3))
+    await asyncio.to_thread(
+        publish_raw, amqp_url, content.body, **content.properties, expiration="1"
+    )
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
     (record,) = await listed(bus)
     assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 0)
-    assert record.body == message.body
+    assert record.body == content.body
     assert await bus.dead_letters.show(record.id) == record
     handler.fails = False
     await bus.dead_letters.retry(record.id)
@@ -243,8 +257,13 @@ async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
 
 
 CLOUD, PLAIN = {"content_type": CONTENT_TYPE}, {"content_type": "application/json"}
-FORGED = encode(Event("policy.forged", None, {"number": 1})).body
-CLAIMS: dict[str, Any] = {"qt-type": "policy.forged", "qt-attempt": 3, "qt-reason": "exhausted", "qt-key": "other"}
+FORGED = encode(Event("policy.forged", None, {"number": 1}))
+CLAIMS: dict[str, Any] = {
+    "qt-type": "policy.forged",
+    "qt-attempt": 3,
+    "qt-reason": "exhausted",
+    "qt-key": "other",
+}
 RETRIED: dict[str, Any] = {"qt-type": "number.drawn", "qt-attempt": 2}
 
 
@@ -271,7 +290,9 @@ async def test_a_retry_that_expires_in_its_queue_stays_what_it_is(
 ) -> None:
     """By an operator's message-ttl: it has been in a delay level before, and its headers are ours."""
     await bus.declarations.made()
-    delayed = Publish("qt.retry.100", "fallible", Message(encode(event(3)).body, {"expiration": "1"}, RETRIED))
+    delayed = PublishRequest(
+        "qt.retry.100", "fallible", Content(encode(event(3)), {"expiration": "1"}, RETRIED)
+    )
     delayed.first = bus.declarations.level(0.1)
     await bus.publisher.ask(delayed)
     with channel_to(amqp_url) as channel:
@@ -287,8 +308,8 @@ async def test_what_the_broker_drops_from_quarantine_is_a_dead_letter(
 ) -> None:
     """By a limit of an operator's policy, for example."""
     await bus.declarations.made()
-    expiring = Message(encode(event(3)).body, {"expiration": "1"}, RETRIED)
-    await bus.publisher.ask(Publish("qt.quarantine", "fallible", expiring))
+    expiring = Content(encode(event(3)), {"expiration": "1"}, RETRIED)
+    await bus.publisher.ask(PublishRequest("qt.quarantine", "fallible", expiring))
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
     (record,) = await listed(bus)
     assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 2)
@@ -296,12 +317,16 @@ async def test_what_the_broker_drops_from_quarantine_is_a_dead_letter(
 
 BROKEN = {
     "no JSON": (b"not json", CLOUD, "undecodable"),
-    "truncated": (encode(event(1)).body[:-9], CLOUD, "undecodable"),
+    "truncated": (encode(event(1))[:-9], CLOUD, "undecodable"),
     "no CloudEvent": (b'{"number": 1}', CLOUD, "undecodable"),
     "no object": (b"[1]", PLAIN, "undecodable"),
     "pickle": (b"\x80\x04N.", {"content_type": "application/x-python-serialize"}, "undecodable"),
     "empty": (b"", {}, "undecodable"),
-    "encoding": (b'{"number": 1}', {"content_encoding": "gzip", "content_type": "text/x"}, "undecodable"),
+    "encoding": (
+        b'{"number": 1}',
+        {"content_encoding": "gzip", "content_type": "text/x"},
+        "undecodable",
+    ),
     "another type than its key": (FORGED, CLOUD, "mistyped"),
 }
 
@@ -312,19 +337,31 @@ async def test_a_message_that_cannot_be_handled_is_a_dead_letter(
 ) -> None:
     """With its reason, its raw body and the properties it came with; the next one is handled."""
     body, properties, reason = BROKEN[broken]
-    given: dict[str, Any] = {**properties, "message_id": "m-1", "app_id": "elsewhere", "reply_to": "nobody"}
+    given: dict[str, Any] = {
+        **properties,
+        "message_id": "m-1",
+        "app_id": "elsewhere",
+        "reply_to": "nobody",
+    }
     handler.fails = False
     await bus.declarations.made()
     headers = {"task": "os.system"}
     await asyncio.to_thread(publish_raw, amqp_url, body, **given, application_headers=headers)
     await handled(bus, 2)
     (record,) = await listed(bus)
-    assert (record.reason, record.attempts, record.event_type, record.body) == (reason, 1, "number.drawn", body)
+    assert (record.reason, record.attempts, record.event_type, record.body) == (
+        reason,
+        1,
+        "number.drawn",
+        body,
+    )
     assert record.properties.items() >= {**given, "delivery_mode": 2}.items()
     assert handler.heard == [2]
 
 
-@pytest.mark.parametrize("properties", [{}, {"content_type": "application/json", "message_id": "m-1"}])
+@pytest.mark.parametrize(
+    "properties", [{}, {"content_type": "application/json", "message_id": "m-1"}]
+)
 async def test_plain_json_from_another_language_is_handled(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str, properties: dict[str, Any]
 ) -> None:
@@ -366,7 +403,9 @@ async def test_a_broadcast_dead_letter_goes_back_to_its_process(bus: CeleryEvent
     assert await listed(bus, "state") == []
 
 
-async def test_retries_of_a_removed_subscription_end_in_lost(bus: CeleryEventBus, amqp_url: str) -> None:
+async def test_retries_of_a_removed_subscription_end_in_lost(
+    bus: CeleryEventBus, amqp_url: str
+) -> None:
     """Seen there, not gone; and another subscription's retry through the same level comes on time."""
     removed, staying = Fallible(), Fallible()
     later = RetryPolicy(max_attempts=2, initial=1.5, jitter=0)
@@ -393,12 +432,16 @@ def depth_or_none(url: str, queue: str) -> int | None:
         return None
 
 
-def publish_dead(url: str, bodies: list[bytes], subscription: str = "fallible", **properties: Any) -> None:
+def publish_dead(
+    url: str, bodies: list[bytes], subscription: str = "fallible", **properties: Any
+) -> None:
     """Straight into the queue of dead letters, by whoever may write there."""
     with channel_to(url) as channel:
         for body in bodies:
             channel.basic_publish(amqp.Message(body, **properties), "", f"qt.dead.{subscription}")
-        while channel.queue_declare(f"qt.dead.{subscription}", passive=True).message_count < len(bodies):
+        while channel.queue_declare(f"qt.dead.{subscription}", passive=True).message_count < len(
+            bodies
+        ):
             pass
 
 
@@ -408,7 +451,10 @@ async def test_looking_leaves_the_order_as_it_was(amqp_url: str, queue_type: str
     bus, handler = CeleryEventBus(amqp_url, queue_type=queue_type, publish_timeout=20), Fallible()
     bus.subscribe("#", handler.handle, name="fallible", retry=ONCE)
     await bus.declarations.made()
-    bodies = [b'{"number": %d, "padding": "%s"}' % (number, b"x" * 200 * (number % 40)) for number in range(700)]
+    bodies = [
+        b'{"number": %d, "padding": "%s"}' % (number, b"x" * 200 * (number % 40))
+        for number in range(700)
+    ]
     await asyncio.to_thread(publish_dead, amqp_url, bodies)
     box = bus.dead_letters
     for _ in range(3):
@@ -429,7 +475,9 @@ async def test_two_who_look_at_once_take_nothing_from_each_other_for_good(
     await bus.declarations.made()
     await asyncio.to_thread(publish_dead, amqp_url, [b"%d" % number for number in range(300)])
     other = CeleryEventBus(amqp_url)
-    looks = await asyncio.gather(*(each.dead_letters.list("fallible") for each in (bus, other, bus, other)))
+    looks = await asyncio.gather(
+        *(each.dead_letters.list("fallible") for each in (bus, other, bus, other))
+    )
     assert all(len(look) <= 300 for look in looks)
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible") == 300)
     assert len(await listed(bus)) == 300
@@ -451,15 +499,28 @@ async def test_a_look_that_is_left_early_gives_everything_back(
 
 STRANGE: dict[str, dict[str, Any]] = {
     "nothing": {},
-    "numbers for texts": {"qt-id": 5, "qt-reason": 7, "qt-type": 1.5, "qt-subscription": None, "qt-key": 9},
+    "numbers for texts": {
+        "qt-id": 5,
+        "qt-reason": 7,
+        "qt-type": 1.5,
+        "qt-subscription": None,
+        "qt-key": 9,
+    },
     "texts for numbers": {"qt-attempt": "x", "qt-body-size": "y"},
     "attempts": {"qt-attempt": -1, "qt-id": "attempts"},
-    "times": {"qt-last-failed": "0001-01-01T00:00:00+23:59", "qt-first-failed": "9999-12-31T23:59:59-23:59"},
+    "times": {
+        "qt-last-failed": "0001-01-01T00:00:00+23:59",
+        "qt-first-failed": "9999-12-31T23:59:59-23:59",
+    },
     "no times": {"qt-last-failed": "yesterday", "qt-first-failed": [1, {"a": None}]},
     "deaths": {"x-death": [{"reason": [], "routing-keys": [5], "time": "then"}]},
     "no deaths": {"x-death": "none"},
     "long": {"qt-type": "t" * 5_000, "qt-reason": "r" * 5_000, "qt-id": "i" * 5_000},
-    "evil": {"qt-reason": "\x1b[2J", "qt-exception-type": "\ud800".encode(errors="surrogatepass"), "qt-id": "evil"},
+    "evil": {
+        "qt-reason": "\x1b[2J",
+        "qt-exception-type": "\ud800".encode(errors="surrogatepass"),
+        "qt-id": "evil",
+    },
 }
 
 
@@ -469,7 +530,11 @@ async def test_strange_dead_letters_never_break_the_reading(
     """Each is shown, those that mean something go back, and none is in the way of the others."""
     await bus.declarations.made()
     for name, headers in STRANGE.items():
-        given: dict[str, Any] = {"application_headers": headers, "expiration": "600000", "user_id": "guest"}
+        given: dict[str, Any] = {
+            "application_headers": headers,
+            "expiration": "600000",
+            "user_id": "guest",
+        }
         await asyncio.to_thread(publish_dead, amqp_url, [name.encode()], **given)
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible") == len(STRANGE))
     letters = {letter.body.decode(): letter for letter in await listed(bus)}

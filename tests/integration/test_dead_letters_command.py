@@ -1,4 +1,4 @@
-"""`qt-events dead-letters` as processes against a real broker: what it shows, sends and removes, and how it ends."""
+"""`qt-events dead-letters` as processes on a real broker: output, effects and exit codes."""
 
 import asyncio
 import json
@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import amqp
 import pytest
 
-from qt_events.dead_letter_work import BATCH
-from qt_events.dead_letters import DeadLetterRecord, now
-from qt_events.rabbitmq.envelope import headers_of
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import BATCH
+from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
@@ -45,7 +46,7 @@ async def ignore(_: Any) -> None:
 
 @pytest.fixture
 async def url(amqp_url: str, make_bus: MakeBus) -> str:
-    """Of a vhost where `orders` and `audit` are declared, and nobody serves them."""
+    """URL of a vhost where `orders` and `audit` are declared, and nobody serves them."""
     for name in ("orders", "audit"):
         bus = make_bus()
         bus.subscribe(f"{name}.*", ignore, name=name)
@@ -54,12 +55,15 @@ async def url(amqp_url: str, make_bus: MakeBus) -> str:
 
 
 def record(subscription: str, number: int) -> DeadLetterRecord:
-    failed = now()
+    failed = datetime.now(UTC)
     return DeadLetterRecord(
-        subscription=subscription, event_id=f"e{number}", event_type="orders.placed", reason="exhausted", attempts=3,
-        exception_type="LookupError", message=f"number {number}", traceback="Traceback: here", first_failed=failed,
-        last_failed=failed, body=b'{"number": %d}' % number, id=f"d{number}",
-        properties={"message_id": f"e{number}", "content_type": "application/json", "delivery_mode": 2},
+        subscription=subscription, event_id=f"e{number}", event_type="orders.placed",
+        reason="exhausted", attempts=3, exception_type="LookupError", message=f"number {number}",
+        traceback="Traceback: here", first_failed=failed, last_failed=failed, id=f"d{number}",
+        body=b'{"number": %d}' % number,
+        properties={
+            "message_id": f"e{number}", "content_type": "application/json", "delivery_mode": 2,
+        },
     )  # fmt: skip
 
 
@@ -68,9 +72,13 @@ def bury(url: str, subscription: str, numbers: Iterable[int]) -> None:
     records = [record(subscription, number) for number in numbers]
     with channel_to(url) as channel:
         for each in records:
-            message = amqp.Message(each.body, application_headers=headers_of(each, subscription), **each.properties)
+            message = amqp.Message(
+                each.body, application_headers=headers_of(each, subscription), **each.properties
+            )
             channel.basic_publish(message, "", f"qt.dead.{subscription}")
-        while channel.queue_declare(f"qt.dead.{subscription}", passive=True).message_count < len(records):
+        while channel.queue_declare(f"qt.dead.{subscription}", passive=True).message_count < len(
+            records
+        ):
             pass
 
 
@@ -115,18 +123,29 @@ async def test_an_operator_works_with_nothing_but_urls(url: str, broker: Broker)
     """Finds the dead letters of all subscriptions, and sends some back, to their own alone."""
     await asyncio.to_thread(bury, url, "orders", range(4))
     await asyncio.to_thread(bury, url, "audit", [10])
-    code, out, err = await asyncio.to_thread(run, url, "list", "--json", "--management-url", broker.management_url)
+    code, out, err = await asyncio.to_thread(
+        run, url, "list", "--json", "--management-url", broker.management_url
+    )
     listed = json.loads(out)
     assert (code, err, listed["total"]) == (0, "", 5)
-    assert [(group["subscription"], group["count"]) for group in listed["groups"]] == [("audit", 1), ("orders", 4)]
+    assert [(group["subscription"], group["count"]) for group in listed["groups"]] == [
+        ("audit", 1),
+        ("orders", 4),
+    ]
     assert [each["id"] for each in listed["dead_letters"]] == ["d10", "d3", "d2", "d1", "d0"]
 
-    assert await asyncio.to_thread(run, url, "retry", "-s", "orders", "d2", "d0") == (0, "2 sent back\n", "")
+    assert await asyncio.to_thread(run, url, "retry", "-s", "orders", "d2", "d0") == (
+        0,
+        "2 sent back\n",
+        "",
+    )
     assert sorted(emptied(url, "qt.sub.orders")) == ["e0", "e2"]
     assert depth(url, "qt.sub.audit") == 0
 
 
-async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(url: str, tmp_path: Path) -> None:
+async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(
+    url: str, tmp_path: Path
+) -> None:
     """In the order in which they came, with their bodies."""
     await asyncio.to_thread(bury, url, "orders", [1, 3])
     code, out, err = await asyncio.to_thread(run, url, "discard", "-s", "orders", "d1", "d2")
@@ -135,7 +154,10 @@ async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(ur
     path = tmp_path / "dead.jsonl"
     assert (await asyncio.to_thread(run, url, "export", "-s", "orders", "-o", str(path)))[0] == 0
     exported = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(each["id"], each["body"]) for each in exported] == [("d1", '{"number": 1}'), ("d3", '{"number": 3}')]
+    assert [(each["id"], each["body"]) for each in exported] == [
+        ("d1", '{"number": 1}'),
+        ("d3", '{"number": 3}'),
+    ]
 
 
 async def test_an_app_tells_which_subscriptions_there_are(url: str, tmp_path: Path) -> None:
@@ -149,8 +171,24 @@ async def test_an_app_tells_which_subscriptions_there_are(url: str, tmp_path: Pa
     code, _, err = await asyncio.to_thread(run, "", "discard", "d2", "-A", "desk", **app)
     assert code == 1
     assert "there is no dead letter 'd2'" in err
-    discarded = await asyncio.to_thread(run, "", "discard", "d2", "-A", "desk", "-s", "audit", **app)
+    discarded = await asyncio.to_thread(
+        run, "", "discard", "d2", "-A", "desk", "-s", "audit", **app
+    )
     assert discarded == (0, "1 discarded\n", "")
+
+
+async def test_a_url_is_the_broker_of_an_app_that_says_which_subscriptions(
+    url: str, tmp_path: Path
+) -> None:
+    """The app's own broker is not asked, nor any management API."""
+    (tmp_path / "desk.py").write_text(APP)
+    await asyncio.to_thread(bury, url, "orders", [1])
+    await asyncio.to_thread(bury, url, "audit", [2])
+    nowhere = f"amqp://guest:guest@127.0.0.1:{free_ports(1)[0]}//"
+    app = {"DESK_URL": nowhere, "PYTHONPATH": str(tmp_path), "QT_APP": "desk"}
+    code, out, err = await asyncio.to_thread(run, url, "list", "--json", **app)
+    assert (code, err) == (0, "")
+    assert [each["id"] for each in json.loads(out)["dead_letters"]] == ["d1"]
 
 
 async def test_without_a_broker_the_password_stays_out_of_the_error() -> None:
@@ -159,17 +197,25 @@ async def test_without_a_broker_the_password_stays_out_of_the_error() -> None:
     nowhere = f"amqp://somebody:s3cret@127.0.0.1:{amqp_port}//"
     named, listed = await asyncio.gather(
         asyncio.to_thread(run, nowhere, "retry", "--all", "-s", "orders"),
-        asyncio.to_thread(run, nowhere, "list", QT_MANAGEMENT_URL=f"http://somebody:s3cret@127.0.0.1:{http_port}"),
+        asyncio.to_thread(
+            run, nowhere, "list", QT_MANAGEMENT_URL=f"http://somebody:s3cret@127.0.0.1:{http_port}"
+        ),
     )
     assert (named[0], str(amqp_port) in named[2]) == (1, True)
-    assert (listed[0], str(http_port) in listed[2], "--subscription" in listed[2]) == (1, True, True)
+    assert (listed[0], str(http_port) in listed[2], "--subscription" in listed[2]) == (
+        1,
+        True,
+        True,
+    )
     assert "s3cret" not in repr((named, listed))
 
 
 async def test_killed_in_the_middle_it_loses_none(url: str) -> None:
-    """At worst some were sent back and are dead letters too: as many as are on their way at once."""
+    """Some may be sent back and dead letters still, at most as many as are sent at once."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
-    code, _ = await asyncio.to_thread(stopped_by, signal.SIGKILL, url, lambda: depth(url, "qt.sub.orders") >= 100)
+    code, _ = await asyncio.to_thread(
+        stopped_by, signal.SIGKILL, url, lambda: depth(url, "qt.sub.orders") >= 100
+    )
     assert code == -signal.SIGKILL
     sent = await asyncio.to_thread(emptied, url, "qt.sub.orders")
     await until_told(lambda: depth(url, "qt.dead.orders") >= MANY - len(sent))
@@ -179,15 +225,15 @@ async def test_killed_in_the_middle_it_loses_none(url: str) -> None:
 
 
 async def test_ctrl_c_ends_it_in_order(url: str) -> None:
-    """Exit code 130; it says how many were sent; these are no dead letters any more, and all the others are."""
+    """Exit code 130, and the number sent: these are no dead letters any more, all others are."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
-    code, err = await asyncio.to_thread(stopped_by, signal.SIGINT, url, lambda: depth(url, "qt.sub.orders") >= 100)
+    code, err = await asyncio.to_thread(
+        stopped_by, signal.SIGINT, url, lambda: depth(url, "qt.sub.orders") >= 100
+    )
     sent = await asyncio.to_thread(emptied, url, "qt.sub.orders")
     left = await asyncio.to_thread(emptied, url, "qt.dead.orders")
-    assert (code, err) == (
-        130,
-        f"qt-events: interrupted: {len(sent):,} of {MANY:,} sent back, the others are as they were\n",
-    )
+    progress = f"{len(sent):,} of {MANY:,} sent back, the others are as they were"
+    assert (code, err) == (130, f"qt-events: interrupted: {progress}\n")
     assert sent == [f"e{number}" for number in range(len(sent))]
     assert sorted(sent + left) == sorted(f"e{number}" for number in range(MANY))
 

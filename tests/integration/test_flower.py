@@ -1,4 +1,4 @@
-"""Flower on real workers: what it says of a delivery is what its handler did; and what it does without a broker."""
+"""Flower on real workers: a delivery is shown as its handler ran; a missing broker is reported."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.ports import free_ports
 from tests.support.fleet.flower import POOLS, QT_EVENTS, Flower, FlowerFleet, Task
@@ -22,7 +22,7 @@ Watched = tuple[FlowerFleet, Flower]
 
 @pytest.fixture
 def flower_fleet(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[FlowerFleet]:
-    """Nobody at work yet; all of its processes are killed at the end."""
+    """Return a fleet without workers; all of its processes are killed at the end."""
     opened = FlowerFleet(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
@@ -32,13 +32,16 @@ def flower_fleet(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Flow
 async def watched(
     request: pytest.FixtureRequest, broker: Broker, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Watched]:
-    """Two workers of one pool and Flower, shared by tests that only publish: each looks at its own events."""
+    """Start two workers of one pool and Flower. Tests share them; each looks at its own events."""
     vhost = f"qt-test-{uuid.uuid4().hex}"
     flower_fleet = FlowerFleet(
-        broker.management.create_vhost(vhost), broker.management_url, tmp_path_factory.mktemp("desk")
+        broker.management.create_vhost(vhost),
+        broker.management_url,
+        tmp_path_factory.mktemp("desk"),
     )
     try:
-        environment = {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}  # prefork serves none
+        # Prefork serves no broadcasts.
+        environment = {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}
         for _ in range(2):
             await flower_fleet.start(*POOLS[request.param], **environment)
         yield flower_fleet, await flower_fleet.watch()
@@ -57,19 +60,28 @@ def shown(event: Event[Any]) -> str:
 # Deliveries
 
 
-async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id_and_type(watched: Watched) -> None:
-    """Each subscription's delivery is shown once, on the worker that made it, with no retry and no exception."""
+async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id_and_type(
+    watched: Watched,
+) -> None:
+    """A delivery is shown once, on the worker that made it, with no retry and no exception."""
     flower_fleet, flower = watched
     event = await flower_fleet.publish("order.requested")
     for name in ("executor", "risk_guard"):
         task = await flower.until_task(event, name, "SUCCESS")
-        assert (task["args"], task["kwargs"], task["retries"], task["exception"]) == (shown(event), "{}", 0, None)
+        assert (task["args"], task["kwargs"], task["retries"], task["exception"]) == (
+            shown(event),
+            "{}",
+            0,
+            None,
+        )
         assert task["worker"] in flower_fleet.nodes
 
 
 @pytest.mark.parametrize("name", ["executor", "risk_guard"])
-async def test_run_time_and_times_enclose_what_the_handler_measured(name: str, watched: Watched) -> None:
-    """Received, begun, ended, succeeded, in this order on one clock; and no shorter run time than the handler's."""
+async def test_run_time_and_times_enclose_what_the_handler_measured(
+    name: str, watched: Watched
+) -> None:
+    """The order is received, begun, ended, succeeded; the run time covers the handler's own."""
     flower_fleet, flower = watched
     event = await flower_fleet.publish("order.requested")
     task = await flower.until_task(event, name, "SUCCESS")
@@ -80,7 +92,10 @@ async def test_run_time_and_times_enclose_what_the_handler_measured(name: str, w
 
 @on_the_asyncio_pool
 async def test_a_task_is_started_before_its_handler_and_by_its_process(watched: Watched) -> None:
-    """As the worker's own name says, which holds its process id. (A prefork child tells only when it has begun.)"""
+    """The worker's name holds the process id of the handler.
+
+    Only the asyncio pool is tested: a prefork child reports when it has already begun.
+    """
     flower_fleet, flower = watched
     event = await flower_fleet.publish("order.requested")
     task = await flower.until_task(event, "executor", "SUCCESS")
@@ -89,8 +104,10 @@ async def test_a_task_is_started_before_its_handler_and_by_its_process(watched: 
     assert f"-{call.process}-" in task["worker"]
 
 
-async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_two_retries(watched: Watched) -> None:
-    """One task for all attempts, whichever workers made them; it remembers what the attempt before failed of."""
+async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_two_retries(
+    watched: Watched,
+) -> None:
+    """One task stands for all attempts on all workers and shows the error of the attempt before."""
     flower_fleet, flower = watched
     event = await flower_fleet.publish("alert.raised")
     task = await flower.until_task(event, "discord_notifier", "SUCCESS")
@@ -100,8 +117,10 @@ async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_
     assert_tells(task, "ConnectionError('the webhook hung up')", "notify")
 
 
-async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_exception(watched: Watched) -> None:
-    """Not before the last attempt, and for good."""
+async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_exception(
+    watched: Watched,
+) -> None:
+    """The task fails at the last attempt, not before, and stays failed."""
     flower_fleet, flower = watched
     event = await flower_fleet.publish("model.wanted", model="m7")
     task = await flower.until_task(event, "model_loader", "FAILURE")
@@ -111,17 +130,17 @@ async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_ex
 
 
 async def test_an_event_that_is_rejected_ends_in_failure_at_once(watched: Watched) -> None:
-    """One attempt, no retry."""
+    """A rejected event has one attempt and no retry."""
     flower_fleet, flower = watched
     event = await flower_fleet.publish("trade.disputed")
     task = await flower.until_task(event, "auditor", "FAILURE")
     assert len(flower_fleet.calls("auditor", event)) == 1
     assert (task["args"], task["retries"], task["retried"]) == (shown(event), 0, None)
-    assert_tells(task, "qt_events.retry.Reject('no such trade')", "refuse")
+    assert_tells(task, "qt_events.delivery.retry.Reject('no such trade')", "refuse")
 
 
 def assert_tells(task: Task, exception: str, handler: str) -> None:
-    """The exception as the handler raised it, and where."""
+    """Assert the exception that the handler raised, and its place in the traceback."""
     assert task["exception"] == exception
     assert "flower_app.py" in task["traceback"]
     assert f"in {handler}\n" in task["traceback"]
@@ -129,7 +148,7 @@ def assert_tells(task: Task, exception: str, handler: str) -> None:
 
 @on_the_asyncio_pool
 async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
-    """Under one name, each on its own worker."""
+    """The tasks have one name, and each is on its own worker."""
     flower_fleet, flower = watched
     event = await flower_fleet.publish("order.requested")
     done = lambda: [t["state"] for t in flower.tasks(event, "position_cache")] == ["SUCCESS"] * 2  # noqa: E731
@@ -139,17 +158,24 @@ async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
     assert {task["args"] for task in tasks} == {shown(event)}
 
 
-async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(flower_fleet: FlowerFleet) -> None:
-    """What Flower's button does to an event that waits in a worker; nothing is dropped in silence."""
+async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(
+    flower_fleet: FlowerFleet,
+) -> None:
+    """Flower's button revokes an event that waits in a worker; the event is not lost silently."""
     await flower_fleet.start()
     flower = await flower_fleet.watch()
-    first, second = await flower_fleet.publish("trade.settled"), await flower_fleet.publish("trade.settled")
+    first, second = (
+        await flower_fleet.publish("trade.settled"),
+        await flower_fleet.publish("trade.settled"),
+    )
     await flower_fleet.until_called("analytics.begun", first)
     waiting = await flower.until_task(second, "analytics", "RECEIVED")
     await asyncio.to_thread(flower.get, f"/api/task/revoke/{waiting['uuid']}", "POST")
     with flower_fleet.client() as client:
         inspector = client.app.control.inspect(timeout=3, limit=1)
-        await until_told(lambda: waiting["uuid"] in str(inspector.revoked()), what="the worker knows")
+        await until_told(
+            lambda: waiting["uuid"] in str(inspector.revoked()), what="the worker knows"
+        )
         flower_fleet.open("analytics")
         await flower.until_task(first, "analytics", "SUCCESS")
         await flower.until_task(second, "analytics", "REVOKED")
@@ -161,8 +187,10 @@ async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_lett
 # Queues
 
 
-async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(flower_fleet: FlowerFleet) -> None:
-    """True counts, in a vhost of its own, from a Flower that never met a worker; dead letters too."""
+async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(
+    flower_fleet: FlowerFleet,
+) -> None:
+    """Counts are right in a Flower that never met a worker; dead letters have a count too."""
     worker = await flower_fleet.start()
     lost = await flower_fleet.publish("trade.disputed")
     await flower_fleet.until_called("auditor", lost)
@@ -171,42 +199,78 @@ async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits
     flower = await flower_fleet.watch(awaited=[])
     for _ in range(3):
         await flower_fleet.publish("order.requested")
-    wanted = {"qt.sub.executor": 3, "qt.sub.risk_guard": 3, "qt.sub.analytics": 0, "qt.dead.auditor": 1, "qt.lost": 0}
+    wanted = {
+        "qt.sub.executor": 3,
+        "qt.sub.risk_guard": 3,
+        "qt.sub.analytics": 0,
+        "qt.dead.auditor": 1,
+        "qt.lost": 0,
+    }
     await until_told(lambda: wanted.items() <= flower.queues().items(), what=f"{wanted}")
     await flower_fleet.start()
     await until_told(lambda: flower.queues()["qt.sub.executor"] == 0, what="an empty queue")
 
 
 async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: Path) -> None:
-    """Its queues, and those of no other."""
+    """Flower shows the queues of this vhost and of no other."""
     name = "qt-test a/b"
-    flower_fleet = FlowerFleet(broker.management.create_vhost(name), broker.management_url, tmp_path)
+    flower_fleet = FlowerFleet(
+        broker.management.create_vhost(name), broker.management_url, tmp_path
+    )
     try:
         await flower_fleet.start()
         flower = await flower_fleet.watch()
         await until_told(lambda: "qt.sub.executor" in flower.queues(), what="its queues")
         queues = {each["name"] for each in broker.management.queues(name)}
-        expected = {each for each in queues if each.startswith(("qt.sub.", "qt.quarantine.", "qt.dead.", "qt.lost"))}
+        expected = {
+            each
+            for each in queues
+            if each.startswith(("qt.sub.", "qt.quarantine.", "qt.dead.", "qt.lost"))
+        }
         assert set(flower.queues()) == expected
     finally:
         flower_fleet.close()
         broker.management.delete_vhost(name)
 
 
+async def test_a_url_alone_is_enough(flower_fleet: FlowerFleet) -> None:
+    """Deliveries and queues are seen, without any code of the app."""
+    await flower_fleet.start()
+    given = [
+        "flower",
+        "--url",
+        flower_fleet.url,
+        "--management-url",
+        flower_fleet.api,
+        "--basic-auth=me:mine",
+    ]
+    (port,) = free_ports(1)
+    process = flower_fleet.spawn("flower", [QT_EVENTS, *given, f"--port={port}"])
+    flower = Flower(process, flower_fleet.path("flower"), port)
+    await until_told(flower.answers, what="Flower answers")
+    await until_told(lambda: flower.sees(flower_fleet.nodes), what="Flower sees the worker")
+    event = await flower_fleet.publish("order.requested")
+    task = await flower.until_task(event, "executor", "SUCCESS")
+    assert task["args"] == shown(event)
+    await until_told(lambda: "qt.dead.executor" in flower.queues(), what="queues of the bus")
+
+
 # Without a broker
 
 
 async def refusal(flower_fleet: FlowerFleet, *options: str) -> tuple[int, str]:
-    """Exit status and last words of a Flower that does not start."""
+    """Return the exit status and the output of a Flower that does not start."""
     process = flower_fleet.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
     await until(lambda: process.poll() is not None, what="the end of Flower")
     return process.returncode, flower_fleet.output("flower")
 
 
 async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> None:
-    """At once, in one line that says where it looked, and without the password."""
+    """Flower ends at once with one line that names the address, without the password."""
     (port,) = free_ports(1)
-    flower_fleet = FlowerFleet(f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path)
+    flower_fleet = FlowerFleet(
+        f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path
+    )
     try:
         status, words = await refusal(flower_fleet)
     finally:
@@ -220,32 +284,40 @@ async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> N
 
 
 async def test_a_management_api_that_does_not_answer_is_named(flower_fleet: FlowerFleet) -> None:
-    """Nothing listens there: wrong usage, and the advice to switch the plugin on."""
+    """A wrong address is a usage error, with the advice to enable the plugin."""
     (port,) = free_ports(1)
-    status, words = await refusal(flower_fleet, f"--broker-api=http://guest:secret@127.0.0.1:{port}/api/")
+    status, words = await refusal(
+        flower_fleet, f"--management-url=http://guest:secret@127.0.0.1:{port}/api/"
+    )
     assert status == 2
     assert f"http://127.0.0.1:{port}/api/" in words
     assert "rabbitmq_management" in words
     assert "secret" not in words
 
 
-async def test_a_port_that_is_taken_is_told_in_a_sentence(flower_fleet: FlowerFleet) -> None:
-    """No traceback, and the option that helps."""
+async def test_a_taken_port_is_an_error_without_a_traceback(flower_fleet: FlowerFleet) -> None:
+    """The error names the option that helps, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, words = await refusal(flower_fleet, f"--port={port}", f"--broker-api={flower_fleet.api}")
+        status, words = await refusal(
+            flower_fleet, f"--port={port}", f"--management-url={flower_fleet.api}"
+        )
     assert status == 1
     assert "give a free --port" in words.splitlines()[-1]
     assert "Traceback" not in words
 
 
-async def test_it_comes_back_when_the_broker_does(harmed: PrivateBroker, node_url: str, tmp_path: Path) -> None:
-    """Flower goes on after an outage of the broker, and shows what happens from then on."""
+async def test_it_comes_back_when_the_broker_does(
+    harmed: PrivateBroker, node_url: str, tmp_path: Path
+) -> None:
+    """Flower goes on after an outage of the broker and shows what happens from then on."""
     flower_fleet = FlowerFleet(node_url, harmed.management_url, tmp_path)
     try:
         await flower_fleet.start()
         flower = await flower_fleet.watch()
-        await flower.until_task(await flower_fleet.publish("order.requested"), "executor", "SUCCESS")
+        await flower.until_task(
+            await flower_fleet.publish("order.requested"), "executor", "SUCCESS"
+        )
         await asyncio.to_thread(harmed.settle)
         await asyncio.to_thread(harmed.kill)
         await until(lambda: "Failed to" in flower.output, what="Flower notices")

@@ -1,4 +1,4 @@
-"""Hostile and broken messages end as dead letters that say why, or are handled rightly; nobody else notices them."""
+"""Hostile and broken messages are handled or become dead letters with a reason; others go on."""
 
 import asyncio
 import json
@@ -13,9 +13,9 @@ from uuid import uuid4
 import amqp
 import pytest
 
-from qt_events.codec import MAX_BODY
-from qt_events.rabbitmq.envelope import record_from
-from qt_events.rabbitmq.queues import BEGINNING
+from qt_events.events.cloudevents import MAX_BODY
+from qt_events.rabbitmq.messages.envelope import record_from
+from qt_events.rabbitmq.topology.queues import BEGINNING
 from qt_events.testing.broker import Broker
 from qt_events.testing.contract.recorder import Call
 from tests.integration.hostile_cases import CANARY, CASES, FILTERED, HANDLED, Case
@@ -25,20 +25,25 @@ from tests.support.waiting import PATIENCE
 
 PROGRAM = ("-m", "celery", "-A", "hostile_app", "worker")
 MARKER = "hostile.marker"
-ROOM = 160 * 1024  # KiB that all this may cost; one message of 20 MB is there twice while it arrives
-MANY = 10  # messages of 20 MB that wait at once
+# KiB that all cases together may take. A message of 20 MB is in memory twice while it arrives.
+ROOM = 160 * 1024
+# Messages of 20 MB that wait at once.
+MANY = 10
 
 
 @dataclass
 class Result:
-    """What became of one message."""
+    """Outcome of one message."""
 
     calls: list[Call] = field(default_factory=list)
     dead: list[amqp.Message] = field(default_factory=list)
 
 
 class MarkedWorker:
-    """One worker and one channel: each message is followed by a marker, whose arrival says that it has its outcome."""
+    """Worker and channel of one pool.
+
+    Every message is followed by a marker. Once the marker is handled, the message has its outcome.
+    """
 
     def __init__(self, fleet: Fleet, worker: StartedWorker, channel: amqp.Channel) -> None:
         self.fleet, self.worker, self.channel = fleet, worker, channel
@@ -58,32 +63,45 @@ class MarkedWorker:
         return Result(self.mark(), self.buried())
 
     def _quarantined(self, case: Case) -> Result:
-        """From a queue of its own nothing comes in turn: its dead letter is waited for."""
+        """Send straight to the quarantine queue and wait for the dead letter.
+
+        The quarantine is another queue, so a marker in the main queue does not come after it.
+        """
         self.channel.basic_publish(case.message("quarantine"), "", "qt.quarantine.hostile")
         dead = _waited(self.buried)
         return Result(self.mark(), dead)
 
     def mark(self) -> list[Call]:
-        """Have a marker handled; what was called before it."""
+        """Wait until a marker is handled and return the calls before it."""
         body = json.dumps({"number": next(self._numbers)}).encode()
-        self.channel.basic_publish(amqp.Message(body, content_type="application/json"), "qt.events", MARKER)
+        self.channel.basic_publish(
+            amqp.Message(body, content_type="application/json"), "qt.events", MARKER
+        )
         calls: list[Call] = _waited(lambda: self._calls_to(json.loads(body)))
         new, self._seen = calls[self._seen : -1], len(calls)
         return new
 
     def _calls_to(self, payload: dict[str, Any]) -> list[Call]:
         calls = self.fleet.recorder.read("call")
-        marks = [n for n, call in enumerate(calls) if call.event_type == MARKER and call.payload == payload]
+        marks = [
+            n
+            for n, call in enumerate(calls)
+            if call.event_type == MARKER and call.payload == payload
+        ]
         return calls[: marks[0] + 1] if marks else []
 
     def buried(self, subscription: str = "hostile") -> list[amqp.Message]:
-        return list(iter(lambda: self.channel.basic_get(f"qt.dead.{subscription}", no_ack=True), None))
+        return list(
+            iter(lambda: self.channel.basic_get(f"qt.dead.{subscription}", no_ack=True), None)
+        )
 
     @property
     def memory(self) -> int:
-        """KiB of resident memory, at its peak so far."""
+        """Peak resident memory so far, in KiB."""
         status = Path(f"/proc/{self.worker.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        return next(
+            int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")
+        )
 
 
 def _waited(look: Callable[[], Any]) -> Any:
@@ -110,19 +128,19 @@ def _served(broker: Broker, folder: Path, *options: str) -> Iterator[MarkedWorke
 
 @pytest.fixture(scope="module")
 def on_asyncio(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MarkedWorker]:
-    """One worker with the asyncio pool, for all cases."""
+    """Start one worker with the asyncio pool, for all cases."""
     yield from _served(broker, tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="module")
 def on_prefork(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MarkedWorker]:
-    """One worker with one child process."""
+    """Start one worker with one child process."""
     yield from _served(broker, tmp_path_factory.mktemp("hostile"), "-P", "processes", "-c", "1")
 
 
 def _check(case: Case, way: str, result: Result) -> None:
     outcomes = [HANDLED] * len(result.calls) + [_reason(dead) for dead in result.dead]
-    if case.outcome == "exhausted":  # handled first
+    if case.outcome == "exhausted":
         assert outcomes == [HANDLED, "exhausted"]
     else:
         assert outcomes == ([] if case.outcome == FILTERED else [case.outcome])
@@ -138,8 +156,13 @@ def _reason(dead: amqp.Message) -> str:
 
 
 def _check_dead_letter(case: Case, dead: amqp.Message) -> None:
-    headers, body = dead.headers or {}, dead.body if isinstance(dead.body, bytes) else dead.body.encode()
-    properties = {name: value for name, value in dead.properties.items() if name != "application_headers"}
+    headers, body = (
+        dead.headers or {},
+        dead.body if isinstance(dead.body, bytes) else dead.body.encode(),
+    )
+    properties = {
+        name: value for name, value in dead.properties.items() if name != "application_headers"
+    }
     record = record_from("hostile", body, properties, headers, "qt.dead.hostile")
     whole = len(case.body) <= MAX_BODY
     assert record.whole == whole
@@ -151,25 +174,31 @@ def _check_dead_letter(case: Case, dead: amqp.Message) -> None:
         assert record.event_type == case.routing_key
 
 
-@pytest.mark.parametrize(("case", "way"), [pytest.param(c, w, id=f"{c.name}-{w}") for c in CASES for w in c.ways])
+@pytest.mark.parametrize(
+    ("case", "way"), [pytest.param(c, w, id=f"{c.name}-{w}") for c in CASES for w in c.ways]
+)
 def test_a_message_ends_as_the_table_says(on_asyncio: MarkedWorker, case: Case, way: str) -> None:
-    """Handled, filtered, or a dead letter with its reason and its body, whichever way it came; and the next goes on."""
+    """A message has the outcome of the table, with reason and body, and the next one goes on."""
     _check(case, way, on_asyncio.send(case, way))
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if c.everywhere])
 def test_it_ends_the_same_on_prefork(on_prefork: MarkedWorker, case: Case) -> None:
-    """There the message goes to another process."""
+    """The outcome is the same on prefork, where the message goes to another process."""
     _check(case, case.ways[0], on_prefork.send(case, case.ways[0]))
 
 
 def test_many_large_messages_wait_in_little_memory(on_asyncio: MarkedWorker) -> None:
-    """What no handler will see is cut as it arrives, not when its turn comes."""
+    """A body that no handler will see is cut as it arrives, not when its turn comes."""
     large = json.dumps({"long": "x" * 20 * 10**6}).encode()
     for body in [b"{}", *[large] * MANY]:
-        on_asyncio.channel.basic_publish(amqp.Message(body, content_type="application/json"), "qt.events", "held")
+        on_asyncio.channel.basic_publish(
+            amqp.Message(body, content_type="application/json"), "qt.events", "held"
+        )
     _waited(lambda: on_asyncio.fleet.calls("held.begun"))
-    _waited(lambda: on_asyncio.channel.queue_declare("qt.sub.held", passive=True).message_count == 0)
+    _waited(
+        lambda: on_asyncio.channel.queue_declare("qt.sub.held", passive=True).message_count == 0
+    )
     on_asyncio.fleet.open()
     dead: list[amqp.Message] = []
     while len(dead) < MANY:
@@ -183,7 +212,10 @@ def test_many_large_messages_wait_in_little_memory(on_asyncio: MarkedWorker) -> 
 def test_after_all_that_nothing_else_has_happened(
     on_asyncio: MarkedWorker, on_prefork: MarkedWorker, pool: str
 ) -> None:
-    """The same process serves on, within its memory; no other task ran, nothing was unpickled, nothing is left over."""
+    """The same process serves on within its memory.
+
+    No other task ran, nothing was unpickled, and no message is left over.
+    """
     here = {"asyncio": on_asyncio, "prefork": on_prefork}[pool]
     assert here.mark() == []
     assert here.worker.process.poll() is None
@@ -195,5 +227,12 @@ def test_after_all_that_nothing_else_has_happened(
     assert "Unrecoverable" not in here.worker.output
     assert "Logging error" not in here.worker.output
     assert here.memory - here.at_first < ROOM
-    for queue in ("qt.sub.hostile", "qt.quarantine.hostile", "qt.sub.other", "qt.dead.other", "qt.lost", "celery"):
+    for queue in (
+        "qt.sub.hostile",
+        "qt.quarantine.hostile",
+        "qt.sub.other",
+        "qt.dead.other",
+        "qt.lost",
+        "celery",
+    ):
         assert here.channel.queue_declare(queue, passive=True).message_count == 0

@@ -12,7 +12,7 @@ import celery
 import pytest
 
 from qt_events.errors import InvalidOptionError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.support.channels import channel_to
 from tests.support.fleet.fleet import Fleet
@@ -32,7 +32,10 @@ class Trap:
 
 def trapped(path: Path) -> list[tuple[bytes, str]]:
     """Bodies that write the file if whoever reads them lets a message run code, with their content types."""
-    pickled = [pickle.dumps([[Trap(path)], {}, {}]), pickle.dumps({"method": "ping", "arguments": {"x": Trap(path)}})]
+    pickled = [
+        pickle.dumps([[Trap(path)], {}, {}]),
+        pickle.dumps({"method": "ping", "arguments": {"x": Trap(path)}}),
+    ]
     yaml = f"!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{path}]]".encode()
     return [
         *((body, "application/x-python-serialize") for body in pickled),
@@ -42,8 +45,17 @@ def trapped(path: Path) -> list[tuple[bytes, str]]:
 
 
 def message(body: bytes, content_type: str, task: str) -> amqp.Message:
-    headers = {"lang": "py", "task": task, "id": str(uuid.uuid4()), "root_id": None, "parent_id": None, "group": None}
-    return amqp.Message(body, content_type=content_type, content_encoding="binary", application_headers=headers)
+    headers = {
+        "lang": "py",
+        "task": task,
+        "id": str(uuid.uuid4()),
+        "root_id": None,
+        "parent_id": None,
+        "group": None,
+    }
+    return amqp.Message(
+        body, content_type=content_type, content_encoding="binary", application_headers=headers
+    )
 
 
 def test_the_trap_works(tmp_path: Path) -> None:
@@ -71,7 +83,9 @@ async def test_a_worker_with_plain_tasks_unpickles_nothing(
         for body, content_type in trapped(path):
             for exchange, key in ways:
                 channel.basic_publish(message(body, content_type, "plain"), exchange, key)
-        good = json.dumps([[7], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]).encode()
+        good = json.dumps(
+            [[7], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+        ).encode()
         channel.basic_publish(message(good, "application/json", "plain"), "", "celery")
     await until(lambda: "plain task 7" in worker.output, what=worker.output)
     answers = await asyncio.to_thread(client.app.control.ping, timeout=10, limit=1)
@@ -82,7 +96,9 @@ async def test_a_worker_with_plain_tasks_unpickles_nothing(
     assert not path.exists()
 
 
-async def test_a_monitor_unpickles_no_workers_event(client: CeleryEventBus, amqp_url: str, tmp_path: Path) -> None:
+async def test_a_monitor_unpickles_no_workers_event(
+    client: CeleryEventBus, amqp_url: str, tmp_path: Path
+) -> None:
     """What Flower and `qt-events fleet` listen with."""
     path = tmp_path / "trap"
     heard: list[dict[str, Any]] = []
@@ -90,11 +106,26 @@ async def test_a_monitor_unpickles_no_workers_event(client: CeleryEventBus, amqp
     def listen() -> None:
         with client.app.connection_for_read() as connection:
             receiver = client.app.events.Receiver(connection, handlers={"*": heard.append})
-            with receiver.consumer_context() as (opened, _channel, _consumers), channel_to(amqp_url) as channel:
+            with (
+                receiver.consumer_context() as (opened, _channel, _consumers),
+                channel_to(amqp_url) as channel,
+            ):
                 for body, content_type in trapped(path):
-                    channel.basic_publish(message(body, content_type, "x"), "qt.celeryev", "worker.x")
-                good = json.dumps({"type": "worker-x", "hostname": "h", "timestamp": 0, "clock": 1, "utcoffset": 0})
-                last = amqp.Message(good.encode(), content_type="application/json", content_encoding="utf-8")
+                    channel.basic_publish(
+                        message(body, content_type, "x"), "qt.celeryev", "worker.x"
+                    )
+                good = json.dumps(
+                    {
+                        "type": "worker-x",
+                        "hostname": "h",
+                        "timestamp": 0,
+                        "clock": 1,
+                        "utcoffset": 0,
+                    }
+                )
+                last = amqp.Message(
+                    good.encode(), content_type="application/json", content_encoding="utf-8"
+                )
                 channel.basic_publish(last, "qt.celeryev", "worker.x")
                 while not heard:
                     opened.drain_events(timeout=20)

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import celery
 import pytest
 
-from qt_events.events import Event
-from qt_events.log_lines import FIELDS
+from qt_events.events.event import Event
+from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
@@ -61,7 +61,9 @@ class Worker:
         return await self.ended()
 
     async def ended(self) -> int:
-        await until(lambda: self.process.poll() is not None, what=f"the end of the worker\n{self.stderr}")
+        await until(
+            lambda: self.process.poll() is not None, what=f"the end of the worker\n{self.stderr}"
+        )
         return int(self.process.returncode)
 
 
@@ -72,15 +74,34 @@ class Workers:
         self.url, self.recorder = url, Recorder(folder / "records.jsonl")
         self._keeper, self._number = Keeper("qt-events-logs-"), count(1)
 
-    async def start(self, *options: str, ready: bool = True, url: str = "", **environment: str) -> Worker:
+    async def start(
+        self, *options: str, ready: bool = True, url: str = "", **environment: str
+    ) -> Worker:
         """`ready`: return when it consumes."""
         name = f"worker-{next(self._number)}"
         stderr, before = self._keeper.folder / f"{name}.err", len(self._ready)
         stderr.touch()
-        command = ["/bin/sh", "-c", _SPLIT, sys.executable, "-m", "celery", "-A", "logging_app", "worker", *options]
-        ours = {"STDERR": str(stderr), "FLEET_URL": url or self.url, RECORDS: str(self.recorder.path)}
+        command = [
+            "/bin/sh",
+            "-c",
+            _SPLIT,
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "logging_app",
+            "worker",
+            *options,
+        ]
+        ours = {
+            "STDERR": str(stderr),
+            "FLEET_URL": url or self.url,
+            RECORDS: str(self.recorder.path),
+        }
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
-        process = self._keeper.spawn(name, command, {**os.environ, "PYTHONPATH": path, **ours, **environment})
+        process = self._keeper.spawn(
+            name, command, {**os.environ, "PYTHONPATH": path, **ours, **environment}
+        )
         worker = Worker(process, self._keeper.folder / f"{name}.out", stderr)
         if ready:
             done = lambda: len(self._ready) > before or process.poll() is not None  # noqa: E731
@@ -93,7 +114,11 @@ class Workers:
         return self.recorder.read("ready")
 
     async def until_called(self, name: str, event: Event[Any]) -> list[Call]:
-        return list(await until(lambda: self.recorder.read("call", name, event.id), what=f"a call of {name}"))
+        return list(
+            await until(
+                lambda: self.recorder.read("call", name, event.id), what=f"a call of {name}"
+            )
+        )
 
     def close(self) -> None:
         self._keeper.close()
@@ -107,14 +132,16 @@ def workers(amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
     opened.close()
 
 
-Publish = Callable[[str], Any]
+PublishRequest = Callable[[str], Any]
 
 
 @pytest.fixture
-def publish(client: CeleryEventBus) -> Publish:
+def publish(client: CeleryEventBus) -> PublishRequest:
     async def published(event_type: str) -> Event[Any]:
         cause: Event[Any] = Event("cause")
-        event: Event[Any] = Event(event_type).caused_by(cause)  # so that its correlation is not its own id
+        event: Event[Any] = Event(event_type).caused_by(
+            cause
+        )  # so that its correlation is not its own id
         await client.publish(event)
         return event
 
@@ -139,7 +166,7 @@ def fields_in(line: Line) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", POOLS)
 async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
-    workers: Workers, publish: Publish, name: str
+    workers: Workers, publish: PublishRequest, name: str
 ) -> None:
     """On every pool: Celery's lines, the handlers', what they print, Python's warnings; each attempt told apart."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
@@ -158,19 +185,29 @@ async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
         "from a task of the handler": fields(event, "retried", 2),
         "in_thread handles attempt 1": fields(event, "in_thread", 1),
     }
-    (retry,) = [line for line in worker.lines if line["level"] == "WARNING" and line["logger"] == "qt_events"]
+    (retry,) = [
+        line
+        for line in worker.lines
+        if line["level"] == "WARNING" and line["logger"] == "qt_events"
+    ]
     assert "attempt 1 failed with OSError: not yet\nsaid the handler" in retry["message"]
     assert fields_in(retry) == fields(event, "retried", 1)
     (printed,) = [line for line in worker.lines if line["logger"] == "celery.redirected"]
     (warned,) = [line for line in worker.lines if "a warning of the handler" in line["message"]]
     assert printed["message"] == "printed by the handler"
     assert fields_in(printed) == fields_in(warned) == fields(event, "in_thread", 1)
-    assert any(line["message"].endswith(" ready.") for line in worker.lines if line["logger"].startswith("celery"))
+    assert any(
+        line["message"].endswith(" ready.")
+        for line in worker.lines
+        if line["logger"].startswith("celery")
+    )
     assert worker.lines[-1]["message"].endswith("has stopped")
     assert worker.stdout == ""  # no banner: a container's two streams are read as one
 
 
-async def test_the_death_of_a_prefork_child_is_told_in_json(workers: Workers, publish: Publish) -> None:
+async def test_the_death_of_a_prefork_child_is_told_in_json(
+    workers: Workers, publish: PublishRequest
+) -> None:
     """The pool's own logger too, which has handlers of its own; the event is handled by another child."""
     worker = await workers.start("-P", "processes", "-c", "1", QT_LOG_FORMAT="json")
     event = await publish("order.killing")
@@ -187,11 +224,21 @@ async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
     await until(lambda: "plain task 7" in worker.stderr)
     assert await worker.stop() == 0
     (told,) = [line for line in worker.lines if line["logger"] == "my.task"]
-    assert (told["task_name"], told["task_id"], told["message"]) == ("plain", sent.id, "plain task 7")
-    assert any("succeeded" in line["message"] for line in worker.lines if line["logger"] == "celery.app.trace")
+    assert (told["task_name"], told["task_id"], told["message"]) == (
+        "plain",
+        sent.id,
+        "plain task 7",
+    )
+    assert any(
+        "succeeded" in line["message"]
+        for line in worker.lines
+        if line["logger"] == "celery.app.trace"
+    )
 
 
-async def test_a_log_file_gets_the_json(workers: Workers, publish: Publish, tmp_path: Path) -> None:
+async def test_a_log_file_gets_the_json(
+    workers: Workers, publish: PublishRequest, tmp_path: Path
+) -> None:
     """`--logfile` is Celery's as ever."""
     file = tmp_path / "worker.log"
     worker = await workers.start("-l", "INFO", "-f", str(file), QT_LOG_FORMAT="json")
@@ -203,7 +250,9 @@ async def test_a_log_file_gets_the_json(workers: Workers, publish: Publish, tmp_
     assert [line["logger"] for line in worker.lines if line["logger"] != "py.warnings"] == []
 
 
-async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(workers: Workers) -> None:
+async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
+    workers: Workers,
+) -> None:
     """configure_logging(format="json") in the app's module, no environment: Celery's handler, but the chosen form."""
     worker = await workers.start("-l", "INFO", LOGGING_APP="program")
     assert await worker.stop() == 0
@@ -215,7 +264,7 @@ async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(wor
 
 @pytest.mark.parametrize("name", POOLS)
 async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
-    workers: Workers, publish: Publish, name: str
+    workers: Workers, publish: PublishRequest, name: str
 ) -> None:
     """At INFO, on every pool; Celery's tracer would tell of each that it succeeded, and of a failure once more."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
@@ -227,13 +276,18 @@ async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
     line, *more = worker.about(refused)
     assert more == []
     assert (line["level"], line["logger"]) == ("ERROR", "qt_events")
-    assert (line["exception"]["type"], line["exception"]["message"]) == ("ValueError", "it never works")
+    assert (line["exception"]["type"], line["exception"]["message"]) == (
+        "ValueError",
+        "it never works",
+    )
     assert "in hopeless" in line["exception"]["traceback"]
     assert fields_in(line) == fields(refused, "hopeless", 1)
 
 
 @pytest.mark.parametrize("name", ["processes", "solo"])
-async def test_while_debugging_celerys_tracer_is_heard_too(workers: Workers, publish: Publish, name: str) -> None:
+async def test_while_debugging_celerys_tracer_is_heard_too(
+    workers: Workers, publish: PublishRequest, name: str
+) -> None:
     """What it says of an event has the event's fields."""
     worker = await workers.start("-l", "DEBUG", *pool(name), QT_LOG_FORMAT="json")
     event = await publish("order.quiet")
@@ -247,7 +301,9 @@ async def test_while_debugging_celerys_tracer_is_heard_too(workers: Workers, pub
 # Levels, formats, and who decides
 
 
-async def test_without_an_option_celerys_format_stays_and_tells_the_event(workers: Workers, publish: Publish) -> None:
+async def test_without_an_option_celerys_format_stays_and_tells_the_event(
+    workers: Workers, publish: PublishRequest
+) -> None:
     """The five fields stand behind the message of lines that belong to a delivery; banner and all are Celery's."""
     worker = await workers.start("-l", "INFO")
     event = await publish("order.placed")
@@ -274,7 +330,9 @@ async def test_the_level_comes_from_the_environment_unless_celery_is_told(worker
 
 
 @pytest.mark.parametrize("way", ["own receiver", "own handler"])
-async def test_logs_that_a_user_set_up_are_left_alone(workers: Workers, publish: Publish, way: str) -> None:
+async def test_logs_that_a_user_set_up_are_left_alone(
+    workers: Workers, publish: PublishRequest, way: str
+) -> None:
     """A receiver of Celery's setup_logging, or worker_hijack_root_logger=False and a handler: QT_LOG_FORMAT or not."""
     worker = await workers.start("-l", "INFO", QT_LOG_FORMAT="json", LOGGING_APP=way)
     event = await publish("order.placed")
@@ -310,7 +368,9 @@ def create_user(management: Management, user: str, password: str, vhost: str) ->
     request("PUT", f"/permissions/{vhost}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
 
 
-async def test_a_password_is_in_no_line(workers: Workers, management: Management, vhost: str, publish: Publish) -> None:
+async def test_a_password_is_in_no_line(
+    workers: Workers, management: Management, vhost: str, publish: PublishRequest
+) -> None:
     """Neither where the login works nor where it is refused, at any level, on stdout or stderr, banner included."""
     secret = "hunter2-planted-7731"
     create_user(management, user := f"planted-{vhost}", secret, vhost)

@@ -6,7 +6,7 @@ import threading
 import celery
 
 from qt_events import CeleryEventBus, Event
-from qt_events.rabbitmq.tasks import is_plain
+from qt_events.rabbitmq.pools.subscription_task import is_plain
 from qt_events.testing.broker.management import Management
 from tests.support.waiting import until
 
@@ -41,7 +41,9 @@ async def test_an_app_without_tasks_of_its_own_leaves_no_queue_of_celerys(
     async def hear(_: Event) -> None: ...
 
     app = celery.Celery("mere", broker=amqp_url, set_as_current=False)
-    for task in filter(is_plain, list(app.tasks.values())):  # pytest-celery's, which every app of this process shares
+    for task in filter(
+        is_plain, list(app.tasks.values())
+    ):  # pytest-celery's, which every app of this process shares
         app.tasks.unregister(task.name)
     bus = CeleryEventBus(app=app)
     bus.subscribe("happened", hear, name="hear")

@@ -6,25 +6,34 @@ from typing import Any
 
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.support.fleet.fleet import Fleet, StartedWorker
 from tests.support.fleet.remote_control import RemoteControl, monitor, one_dead_letter, publish
 from tests.support.waiting import until
 
-POOLS = {"asyncio": (), "prefork": ("-P", "processes"), "threads": ("-P", "threads"), "solo": ("-P", "solo")}
+POOLS = {
+    "asyncio": (),
+    "prefork": ("-P", "processes"),
+    "threads": ("-P", "threads"),
+    "solo": ("-P", "solo"),
+}
 PROGRAM = ("-m", "celery", "-A", "pools_app", "worker")
 NOT_PREFORK = ["asyncio", "threads", "solo"]
 
 
-async def start(fleet: Fleet, pool: str, *options: str, ready: bool = True, **environment: str) -> StartedWorker:
+async def start(
+    fleet: Fleet, pool: str, *options: str, ready: bool = True, **environment: str
+) -> StartedWorker:
     return await fleet.start(*POOLS[pool], *options, program=PROGRAM, ready=ready, **environment)
 
 
 # In parallel
 
 
-async def test_cpu_bound_handlers_run_in_several_processes_at_once(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_cpu_bound_handlers_run_in_several_processes_at_once(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """On prefork two events of one subscription are computed at the same time, in two processes."""
     await start(fleet, "prefork", "-c", "2")
     for n in range(6):
@@ -45,7 +54,9 @@ async def test_cpu_bound_handlers_run_in_several_processes_at_once(fleet: Fleet,
 # Children that are killed
 
 
-async def test_a_child_killed_under_load_costs_nobody_an_event(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_a_child_killed_under_load_costs_nobody_an_event(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Its own event is delivered again; what waited behind it, and the other child's, are handled once."""
     worker = await start(fleet, "prefork", "-c", "2")
     events = [await publish(client, "killing", kills=int(n == 5)) for n in range(20)]
@@ -65,7 +76,9 @@ async def test_a_child_killed_under_load_costs_nobody_an_event(fleet: Fleet, cli
 
 
 @pytest.mark.parametrize("handler", ["blocked", "computing", "waiting"])
-async def test_a_soft_time_limit_is_a_failed_attempt(handler: str, fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_a_soft_time_limit_is_a_failed_attempt(
+    handler: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
     """SoftTimeLimitExceeded, whether the handler is blocked, computes or awaits; the retry policy decides."""
     await start(fleet, "prefork", "-c", "1", "--soft-time-limit", "1")
     event = await publish(client, f"overdue.{handler}")
@@ -81,7 +94,9 @@ async def test_a_soft_time_limit_is_a_failed_attempt(handler: str, fleet: Fleet,
 
 
 @pytest.mark.parametrize("handler", ["tidy", "tidy_async"])
-async def test_a_handler_may_tidy_up_at_its_soft_time_limit(handler: str, fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_a_handler_may_tidy_up_at_its_soft_time_limit(
+    handler: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
     """One that catches SoftTimeLimitExceeded, async its cancellation, and returns has handled its event."""
     worker = await start(fleet, "prefork", "-c", "1", "--soft-time-limit", "1")
     event = await publish(client, f"overdue.{handler}")
@@ -107,9 +122,13 @@ async def test_an_event_that_always_exceeds_its_hard_time_limit_ends_as_a_dead_l
 
 
 @pytest.mark.parametrize("pool", NOT_PREFORK)
-async def test_options_of_prefork_are_not_ignored_in_silence(pool: str, fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_options_of_prefork_are_not_ignored_in_silence(
+    pool: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
     """A worker whose pool has no time limits says so by name, and serves."""
-    worker = await start(fleet, pool, "--time-limit", "5", "--soft-time-limit=4", "--max-tasks-per-child", "10")
+    worker = await start(
+        fleet, pool, "--time-limit", "5", "--soft-time-limit=4", "--max-tasks-per-child", "10"
+    )
     options = "--time-limit (task_time_limit), --soft-time-limit (task_soft_time_limit), --max-tasks-per-child"
     assert f"{options}: no effect on {pool}, only on prefork" in worker.output
     event = await publish(client, "quick")
@@ -145,10 +164,15 @@ async def test_autoscaling_another_pool_is_refused_by_name(pool: str, fleet: Fle
     """There are no processes to start and end: the worker does not start, and says what to do."""
     worker = await start(fleet, pool, "--autoscale=4,1", ready=False)
     assert await worker.ended() != 0
-    assert f"NotSupportedError: --autoscale starts and ends processes, and {pool} has none: use -c" in worker.output
+    assert (
+        f"NotSupportedError: --autoscale starts and ends processes, and {pool} has none: use -c"
+        in worker.output
+    )
 
 
-async def test_children_that_are_replaced_after_so_many_events_lose_none(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_children_that_are_replaced_after_so_many_events_lose_none(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """--max-tasks-per-child: another process every few events, each event handled once."""
     worker = await start(fleet, "prefork", "-c", "2", "--max-tasks-per-child", "3")
     events = [await publish(client, "quick", n=n) for n in range(30)]
@@ -185,7 +209,9 @@ async def test_a_second_worker_of_the_same_name_ends_with_advice(
     await fleet.until_called("quick", event=after)
     first.send(signal.SIGTERM)
     assert await first.ended() == 0
-    assert {call.process for name in ("gated", "quick") for call in fleet.calls(name)}.isdisjoint({second.pid})
+    assert {call.process for name in ("gated", "quick") for call in fleet.calls(name)}.isdisjoint(
+        {second.pid}
+    )
     assert len(fleet.calls("gated.begun", event)) == 1
 
 
@@ -193,20 +219,29 @@ async def test_a_second_worker_of_the_same_name_ends_with_advice(
 
 
 @pytest.mark.parametrize("pool", POOLS)
-async def test_celerys_events_tell_the_same_on_each_pool(pool: str, fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_celerys_events_tell_the_same_on_each_pool(
+    pool: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Received, started, succeeded with its run time; retried, then failed, with the handler's own error."""
     await start(fleet, pool, "-E")
     with monitor(client) as heard:
         good, bad = await publish(client, "quick"), await publish(client, "failing")
         good_id, bad_id = f"{good.id}:quick", f"{bad.id}:failing"
-        await until(lambda: "task-succeeded" in heard.types(good_id) and "task-failed" in heard.types(bad_id))
+        await until(
+            lambda: (
+                "task-succeeded" in heard.types(good_id) and "task-failed" in heard.types(bad_id)
+            )
+        )
     once = ["task-received", "task-started"]
     assert heard.types(good_id) == [*once, "task-succeeded"]
     assert heard.types(bad_id) == [*once, "task-retried", *once, "task-failed"]
     received, _, succeeded = heard.by_id[good_id]
     assert (received["name"], received["args"]) == ("quick", str((good.id, "quick")))
     assert 0 <= succeeded["runtime"] < 30
-    assert [each["retries"] for each in heard.by_id[bad_id] if each["type"] == "task-received"] == [0, 1]
+    assert [each["retries"] for each in heard.by_id[bad_id] if each["type"] == "task-received"] == [
+        0,
+        1,
+    ]
     for told in heard.by_id[bad_id]:
         if told["type"] in {"task-retried", "task-failed"}:
             assert told["exception"] == "OSError('it never works')"

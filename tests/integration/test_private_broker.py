@@ -1,4 +1,4 @@
-"""A private RabbitMQ node comes up by itself, can be harmed in every way that tests need, and leaves nothing behind."""
+"""PrivateBroker: a node starts by itself, can be harmed by tests, and leaves nothing behind."""
 
 import contextlib
 import os
@@ -23,9 +23,11 @@ QUORUM = {"x-queue-type": "quorum"}
 
 @contextlib.contextmanager
 def opened(url: str, **options: object) -> Iterator[amqp.Channel]:
-    """A channel on a connection of its own; an abrupt end when the broker is not there any more to say goodbye to."""
+    """Open a channel on its own connection; close abruptly if the broker is gone."""
     parts = urlsplit(url)
-    connection = amqp.Connection(f"{parts.hostname}:{parts.port}", virtual_host=parts.path[1:], **options)
+    connection = amqp.Connection(
+        f"{parts.hostname}:{parts.port}", virtual_host=parts.path[1:], **options
+    )
     connection.connect()
     try:
         yield connection.channel()
@@ -42,11 +44,17 @@ def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The commands of all living processes that were told of `folder`: node, epmd, keeper, and what they started."""
+    """Return the commands of living processes with `folder` in their command or environment.
+
+    These are node, epmd, keeper and everything that they started.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
+            environment, command = (
+                (entry / "environ").read_bytes(),
+                (entry / "cmdline").read_bytes(),
+            )
             if os.fsencode(folder) in environment + command:
                 found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found
@@ -57,17 +65,25 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_vhost_of_its_own_is_ready_to_use(amqp_url: str, vhost: str, management: Management) -> None:
+def test_a_vhost_of_its_own_is_ready_to_use(
+    amqp_url: str, vhost: str, management: Management
+) -> None:
     with opened(amqp_url) as channel:
         channel.exchange_declare("qt.events", "topic", durable=True, auto_delete=False)
-        channel.queue_declare("a queue/with a slash", durable=True, auto_delete=False, arguments=QUORUM)
+        channel.queue_declare(
+            "a queue/with a slash", durable=True, auto_delete=False, arguments=QUORUM
+        )
         channel.queue_bind("a queue/with a slash", "qt.events", "policy.#")
         assert "qt.events" in {exchange["name"] for exchange in management.exchanges(vhost)}
         assert [queue["name"] for queue in management.queues(vhost)] == ["a queue/with a slash"]
-        assert ("qt.events", "policy.#") in {(b["source"], b["routing_key"]) for b in management.bindings(vhost)}
+        assert ("qt.events", "policy.#") in {
+            (b["source"], b["routing_key"]) for b in management.bindings(vhost)
+        }
 
 
-def test_connections_are_closed_from_the_brokers_side(amqp_url: str, vhost: str, management: Management) -> None:
+def test_connections_are_closed_from_the_brokers_side(
+    amqp_url: str, vhost: str, management: Management
+) -> None:
     with opened(amqp_url) as channel:
         until(lambda: len(management.connections(vhost)) == 1)
         assert management.close_connections(vhost) == 1
@@ -83,7 +99,9 @@ def test_a_refused_request_says_why(management: Management) -> None:
 def test_a_killed_node_keeps_a_quorum_queues_message(harmed: PrivateBroker) -> None:
     with opened(harmed.url, confirm_publish=True) as channel:
         channel.queue_declare("kept", durable=True, auto_delete=False, arguments=QUORUM)
-        channel.basic_publish_confirm(amqp.Message("still here", delivery_mode=2), routing_key="kept")
+        channel.basic_publish_confirm(
+            amqp.Message("still here", delivery_mode=2), routing_key="kept"
+        )
     harmed.settle()
     harmed.kill()
     assert not listens(urlsplit(harmed.url).port or 0)
@@ -104,14 +122,17 @@ def test_a_suspended_node_is_silent_until_it_is_resumed(harmed: PrivateBroker) -
 
 
 def test_a_blocked_node_says_so_to_a_connection_that_publishes(harmed: PrivateBroker) -> None:
-    told: list[str] = []
-    hooks = {"on_blocked": lambda reason: told.append("blocked"), "on_unblocked": lambda: told.append("unblocked")}
+    notices: list[str] = []
+    hooks = {
+        "on_blocked": lambda reason: notices.append("blocked"),
+        "on_unblocked": lambda: notices.append("unblocked"),
+    }
     with opened(harmed.url, **hooks) as channel:
         harmed.block()
         channel.basic_publish(amqp.Message("held up"), routing_key="nowhere")
-        until(lambda: _drained(channel) and told == ["blocked"])
+        until(lambda: _drained(channel) and notices == ["blocked"])
         harmed.unblock()
-        until(lambda: _drained(channel) and told == ["blocked", "unblocked"])
+        until(lambda: _drained(channel) and notices == ["blocked", "unblocked"])
 
 
 def _drained(channel: amqp.Channel) -> bool:
@@ -144,7 +165,9 @@ def test_a_node_does_not_outlive_a_killed_parent() -> None:
         "import sys, time; from qt_events.testing.broker import PrivateBroker\n"
         "node = PrivateBroker(); node.start(); print(node.folder, flush=True); time.sleep(600)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         folder = Path(parent.stdout.readline().strip())
         assert processes_of(folder)

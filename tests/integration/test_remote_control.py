@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.remote_control import RULES
+from qt_events.rabbitmq.worker.remote_control import RULES
 from tests.support.fleet.fleet import Fleet, StartedWorker
 from tests.support.fleet.remote_control import RemoteControl, one_dead_letter, publish
 
-POOLS = {"asyncio": (), "prefork": ("-P", "processes"), "threads": ("-P", "threads"), "solo": ("-P", "solo")}
+POOLS = {
+    "asyncio": (),
+    "prefork": ("-P", "processes"),
+    "threads": ("-P", "threads"),
+    "solo": ("-P", "solo"),
+}
 PROGRAM = ("-m", "celery", "-A", "pools_app", "worker")
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "time_limit": {"task_name": "quick", "soft": 5, "hard": 9},
@@ -43,17 +48,26 @@ async def test_inspect_answers_on_each_pool(
     await serves(fleet, client)
     assert await remote.inspect("ping") == {"ok": "pong"}
     assert {"quick", "gated", "overdue.tidy"} <= set(await remote.inspect("registered"))
-    assert {"qt.sub.gated", "qt.quarantine.gated"} <= {each["name"] for each in await remote.inspect("active_queues")}
+    assert {"qt.sub.gated", "qt.quarantine.gated"} <= {
+        each["name"] for each in await remote.inspect("active_queues")
+    }
     stats = await remote.inspect("stats")
-    module = {"asyncio": "qt_events.rabbitmq.pool:AsyncioPool", "threads": "celery.concurrency.thread:TaskPool"}
-    assert stats["pool"]["implementation"] == module.get(pool, f"celery.concurrency.{pool}:TaskPool")
+    module = {
+        "asyncio": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool",
+        "threads": "celery.concurrency.thread:TaskPool",
+    }
+    assert stats["pool"]["implementation"] == module.get(
+        pool, f"celery.concurrency.{pool}:TaskPool"
+    )
     assert stats["pool"]["max-concurrency"] == (1 if pool == "solo" else 2)
     assert stats["total"] == {"quick": 1}
     assert await remote.until_inspected("active", lambda active: active == []) == []
     assert await remote.inspect("reserved") == []
 
 
-@pytest.mark.parametrize("pool", ["asyncio", "prefork", "threads"])  # solo answers between two events
+@pytest.mark.parametrize(
+    "pool", ["asyncio", "prefork", "threads"]
+)  # solo answers between two events
 async def test_active_and_reserved_show_event_and_type(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -63,7 +77,9 @@ async def test_active_and_reserved_show_event_and_type(
     await fleet.until_called("gated.begun", 2)
     active = await remote.inspect("active")
     assert {each["id"] for each in active} == {f"{event.id}:gated_two" for event in events[:2]}
-    assert {tuple(each["args"]) for each in active} == {(event.id, "gated.two") for event in events[:2]}
+    assert {tuple(each["args"]) for each in active} == {
+        (event.id, "gated.two") for event in events[:2]
+    }
     if pool != "threads":  # which takes from the broker only what it handles at once
         (reserved,) = await remote.until_inspected("reserved", bool)
         assert (reserved["name"], reserved["args"]) == ("gated_two", [events[2].id, "gated.two"])
@@ -96,8 +112,12 @@ async def test_what_a_pool_cannot_do_is_answered_by_name(
     """The answer is an error that says why; the worker goes on."""
     await start(fleet, pool)
     refused = {rule.command: rule.refused[pool] for rule in RULES if pool in rule.refused}
-    answers = {command: await remote.answer(command, **ARGUMENTS.get(command, {})) for command in refused}
-    assert answers == {command: {"error": f"{command} on {pool}: {why}"} for command, why in refused.items()}
+    answers = {
+        command: await remote.answer(command, **ARGUMENTS.get(command, {})) for command in refused
+    }
+    assert answers == {
+        command: {"error": f"{command} on {pool}: {why}"} for command, why in refused.items()
+    }
     await serves(fleet, client)
 
 
@@ -115,7 +135,9 @@ async def test_what_is_not_enabled_is_answered_by_celery(
 
 
 @pytest.mark.parametrize("pool", ["asyncio", "prefork"])
-async def test_a_pool_grows_and_shrinks(pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl) -> None:
+async def test_a_pool_grows_and_shrinks(
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
+) -> None:
     """pool_grow: that many more handlers at a time; pool_shrink: fewer, and one at least."""
 
     def size(stats: dict[str, Any]) -> int:
@@ -149,15 +171,21 @@ async def test_a_queue_is_left_and_taken_up(
     assert await remote.answer("cancel_consumer", queue="qt.sub.quick") == {
         "ok": "no longer consuming from qt.sub.quick"
     }
-    await remote.until_inspected("active_queues", lambda queues: "qt.sub.quick" not in {q["name"] for q in queues})
+    await remote.until_inspected(
+        "active_queues", lambda queues: "qt.sub.quick" not in {q["name"] for q in queues}
+    )
     event = await publish(client, "quick")
     fence = await publish(client, "quick_async")
     await fleet.until_called("quick_async", event=fence)
     assert fleet.calls("quick", event) == []
     for command in ("add_consumer", "cancel_consumer"):
         answer = await remote.answer(command, queue="stranger")
-        assert answer == {"error": f"{command} on {pool}: no subscription of this worker has a queue 'stranger'"}
-    assert await remote.answer("add_consumer", queue="qt.sub.quick") == {"ok": "add consumer qt.sub.quick"}
+        assert answer == {
+            "error": f"{command} on {pool}: no subscription of this worker has a queue 'stranger'"
+        }
+    assert await remote.answer("add_consumer", queue="qt.sub.quick") == {
+        "ok": "add consumer qt.sub.quick"
+    }
     await fleet.until_called("quick", event=event)
 
 
@@ -210,7 +238,9 @@ async def test_a_handler_that_runs_is_not_terminated(
     await start(fleet, pool)
     event = await publish(client, "gated")
     await fleet.until_called("gated.begun", event=event)
-    asked = asyncio.create_task(remote.answer("revoke", task_id=[f"{event.id}:gated"], terminate=True))
+    asked = asyncio.create_task(
+        remote.answer("revoke", task_id=[f"{event.id}:gated"], terminate=True)
+    )
     if pool != "solo":
         assert await asked == {"ok": "flagged as revoked; a handler that runs is not terminated"}
     fleet.open()
@@ -221,7 +251,9 @@ async def test_a_handler_that_runs_is_not_terminated(
 
 
 @pytest.mark.parametrize("pool", POOLS)
-async def test_shutdown_finishes_what_is_held(pool: str, fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_shutdown_finishes_what_is_held(
+    pool: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
     """`control shutdown`: the handler comes to its end, once, and the worker exits with 0."""
     worker = await start(fleet, pool)
     event = await publish(client, "gated")
@@ -233,7 +265,9 @@ async def test_shutdown_finishes_what_is_held(pool: str, fleet: Fleet, client: C
     assert len(fleet.calls("gated.begun", event)) == 1
 
 
-async def test_prefork_restarts_its_children(fleet: Fleet, client: CeleryEventBus, remote: RemoteControl) -> None:
+async def test_prefork_restarts_its_children(
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
+) -> None:
     """pool_restart with worker_pool_restarts: each child makes room for another after its next event; none is lost."""
     worker = await start(fleet, "prefork", "-c", "2", POOL_RESTARTS="1")
     before = set((await remote.inspect("stats"))["pool"]["processes"])

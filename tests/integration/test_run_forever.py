@@ -13,11 +13,16 @@ from typing import Any
 
 import pytest
 
-from qt_events.errors import BrokerUnreachableError, BusStateError, ForeignConsumersError, TopologyError
-from qt_events.events import Event
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.errors import (
+    BrokerUnreachableError,
+    BusStateError,
+    ForeignConsumersError,
+    TopologyError,
+)
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.topology import Topology
-from qt_events.retry import RetryPolicy
+from qt_events.rabbitmq.topology.names import Topology
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
@@ -143,9 +148,12 @@ async def test_starting_and_stopping_leaves_nothing_behind(
                 event = await publish(bus)
                 await until(lambda event=event: event.id in handler.ids)  # type: ignore[misc]
         await until_told(
-            lambda: len(management.connections(vhost)) == 1, what="only the publisher's connection is left"
+            lambda: len(management.connections(vhost)) == 1,
+            what="only the publisher's connection is left",
         )
-        await until(lambda: not any(t.name.startswith("qt_events-handler") for t in threading.enumerate()))
+        await until(
+            lambda: not any(t.name.startswith("qt_events-handler") for t in threading.enumerate())
+        )
         first = first or footprint(management, vhost)
     assert footprint(management, vhost) == first
 
@@ -218,7 +226,9 @@ async def test_a_queue_of_other_arguments_ends_run_forever_by_name(make_bus: Mak
     """TopologyError names the subscription; nothing is tried again and again."""
     bus = make_bus()
     with bus.app.connection_for_write() as connection, connection.channel() as channel:
-        channel.queue_declare("qt.sub.handler", durable=True, auto_delete=False, arguments={"x-max-length": 5})
+        channel.queue_declare(
+            "qt.sub.handler", durable=True, auto_delete=False, arguments={"x-max-length": 5}
+        )
     bus.subscribe("happened", Handler(), name="handler")
     with pytest.raises(TopologyError, match="'handler'"):
         await bus.run_forever()
@@ -277,7 +287,9 @@ async def test_a_subscription_hears_a_new_pattern_at_once(make_bus: MakeBus) -> 
                 await asyncio.sleep(0.05)
 
 
-async def test_unsubscribing_gives_back_what_was_not_begun(make_bus: MakeBus, amqp_url: str) -> None:
+async def test_unsubscribing_gives_back_what_was_not_begun(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
     """What this process had fetched for it stays in the subscription's queue; what is being handled is finished."""
     bus, handler = make_bus(), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler")
@@ -298,7 +310,9 @@ async def test_a_new_subscription_with_a_wrong_queue_ends_nobody_elses(make_bus:
     """A refused declaration while running is reported; the other subscriptions go on."""
     bus, other, handler = make_bus(), make_bus(), Handler()
     with bus.app.connection_for_write() as connection, connection.channel() as channel:
-        channel.queue_declare("qt.sub.wrong", durable=True, auto_delete=False, arguments={"x-max-length": 5})
+        channel.queue_declare(
+            "qt.sub.wrong", durable=True, auto_delete=False, arguments={"x-max-length": 5}
+        )
     bus.subscribe("happened", handler, name="handler")
     async with running(bus):
         bus.subscribe("other", Handler(), name="wrong")
@@ -313,7 +327,11 @@ async def test_a_new_subscription_with_a_wrong_queue_ends_nobody_elses(make_bus:
 
 async def test_two_buses_in_one_process_share_a_subscription(make_bus: MakeBus) -> None:
     """Shared: exactly one of them gets each event. Broadcast: each of them does."""
-    buses, shared, everywhere = [make_bus(), make_bus()], [Handler(), Handler()], [Handler(), Handler()]
+    buses, shared, everywhere = (
+        [make_bus(), make_bus()],
+        [Handler(), Handler()],
+        [Handler(), Handler()],
+    )
     for bus, one, each in zip(buses, shared, everywhere, strict=True):
         bus.subscribe("happened", one, name="shared")
         bus.subscribe("happened", each, name="everywhere", broadcast=True)
@@ -466,11 +484,13 @@ async def test_delivery_tags_of_a_lost_channel_are_never_used(
         events = [await publish(bus, n=n) for n in range(9)]
         await until(lambda: len(handler.begun) == 3)
         await until_told(lambda: len(management.connections(vhost)) == 2)
-        consumer = bus.serving.consumer
+        consumer: Any = bus.serving.consumer
         assert consumer is not None
         lost = consumer.connection
         await asyncio.to_thread(management.close_connections, vhost)
-        await until(lambda: consumer.connection not in {None, lost} and consumer.task_consumer is not None)
+        await until(
+            lambda: consumer.connection not in {None, lost} and consumer.task_consumer is not None
+        )
         await until(lambda: bus.serving.held == 9 + 3)  # the old three and all nine again
         handler.open.set()
         await until(lambda: len(handler.done) >= 12)
@@ -512,7 +532,10 @@ async def test_a_bus_that_is_not_let_in_any_more_can_be_stopped(
     running = asyncio.create_task(bus.run_forever())
     await until(lambda: bus.serving.worker is not None and bus.serving.worker.ready.is_set())
     management.delete_vhost(vhost)
-    await until(lambda: bus.serving.consumer is not None and bus.serving.consumer.restart_count, what="reconnecting")
+    await until(
+        lambda: bus.serving.consumer is not None and bus.serving.consumer.restart_count,
+        what="reconnecting",
+    )
     bus.stop()
     await asyncio.wait_for(running, 30)
     management.create_vhost(vhost)  # the fixture deletes it

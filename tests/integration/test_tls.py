@@ -1,4 +1,7 @@
-"""TLS against a real RabbitMQ: who is verified, what is refused by what words, and that all of a bus goes over it."""
+"""TLS against a real RabbitMQ: certificates are verified, and refusals are explained.
+
+All connections of a bus use TLS.
+"""
 
 import asyncio
 import re
@@ -19,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from qt_events.cli import GROUP, build_app
 from qt_events.errors import BrokerUnreachableError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ports import free_ports
@@ -27,11 +30,16 @@ from tests.integration.certificates import Authority, Identity
 from tests.support.fleet.fleet import Fleet
 from tests.support.waiting import until
 
-PATIENCES = (2.0, 10.0, 40.0)  # seconds of publish_timeout: on a busy machine the first may pass before any answer
+# Seconds of publish_timeout. On a busy machine the first may pass before any answer.
+PATIENCES = (
+    2.0,
+    10.0,
+    40.0,
+)
 
 
 class Guarded:
-    """A broker whose TLS port lets nobody in without a certificate of its own CA; its own is for `localhost`."""
+    """Broker whose TLS port requires a client certificate of its CA; its own is for `localhost`."""
 
     def __init__(self, folder: Path) -> None:
         self.ours, self.strange = Authority(folder, "ours"), Authority(folder, "strange")
@@ -61,7 +69,7 @@ class Guarded:
         )
 
     def url(self, host: str = "localhost", **changed: Any) -> str:
-        """With all that is needed, but for what is `changed`; None leaves it out."""
+        """Return a URL with all parameters, except those in `changed`; None leaves one out."""
         given = {
             "cacertfile": self.ours.certificate,
             "certfile": self.client.certificate,
@@ -72,17 +80,19 @@ class Guarded:
         return f"amqps://guest:guest@{host}:{self.port}//?{query}"
 
     def management_url(self, host: str = "localhost") -> str:
-        """As picky as the port for AMQP."""
+        """Return the URL of the management API, which requires the same certificates."""
         return f"https://guest:guest@{host}:{self._management_port}"
 
     def show(self, certificate: Identity) -> None:
-        """From its next connection on the broker has this one."""
+        """Have the broker show this certificate from its next connection on."""
         _copy(certificate, self._shown)
         self.broker.rabbitmqctl("eval", "ssl:clear_pem_cache().")
 
     def connections(self) -> list[list[str]]:
-        """Whether each is on TLS, and whose certificate it has."""
-        listed = self.broker.rabbitmqctl("list_connections", "--no-table-headers", "ssl", "peer_cert_subject")
+        """Return for each connection whether it uses TLS, and the subject of its certificate."""
+        listed = self.broker.rabbitmqctl(
+            "list_connections", "--no-table-headers", "ssl", "peer_cert_subject"
+        )
         return [line.split("\t") for line in listed.splitlines()]
 
 
@@ -108,11 +118,16 @@ async def running(bus: CeleryEventBus) -> AsyncIterator[None]:
         await serving
 
 
-async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(guarded: Guarded) -> None:
-    """Publisher, worker and errands: each connection is encrypted, and the broker has seen the certificate."""
+async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(
+    guarded: Guarded,
+) -> None:
+    """Publisher, worker and dead-letter operations connect with TLS and the certificate."""
     bus, heard = CeleryEventBus(guarded.url(), prefix="whole"), set()
     bus.subscribe("order.placed", lambda event: heard.add(event.id), name="desk")
-    events = [Event("order.placed", None, {"number": number, "padding": "x" * 5_000}) for number in range(300)]
+    events = [
+        Event("order.placed", None, {"number": number, "padding": "x" * 5_000})
+        for number in range(300)
+    ]
     try:
         async with running(bus):
             await asyncio.gather(*map(bus.publish, events))
@@ -126,11 +141,15 @@ async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(g
         bus.close()
 
 
-async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(guarded: Guarded, tmp_path: Path) -> None:
-    """A prefork child publishes retries itself; and remote control answers, without the password."""
+async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    """A prefork child publishes retries itself; remote control answers without the password."""
     fleet, bus = Fleet(guarded.url(), tmp_path), CeleryEventBus(guarded.url())
     try:
-        asyncio_worker, prefork = await asyncio.gather(fleet.start(), fleet.start("-P", "processes", "-c", "1"))
+        asyncio_worker, prefork = await asyncio.gather(
+            fleet.start(), fleet.start("-P", "processes", "-c", "1")
+        )
         by: set[int] = set()
         while not (asyncio_worker.pid in by and by - {asyncio_worker.pid, prefork.pid}):
             await bus.publish(event := Event("failing"))
@@ -146,35 +165,49 @@ async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(guarded
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """What a command says that is given the broker's URL by its app, or as `--url`."""
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Return a function that runs a command, with the broker's URL from its app or as `--url`."""
 
     def run(url: str, management_url: str, *words: str) -> Result:
         module: Any = ModuleType("tls_desk")
         module.app = celery.Celery("desk", broker=url, set_as_current=False)
-        CeleryEventBus(app=module.app, prefix="looked").subscribe("order.placed", print, name="desk")
+        CeleryEventBus(app=module.app, prefix="looked").subscribe(
+            "order.placed", print, name="desk"
+        )
         monkeypatch.setitem(sys.modules, "tls_desk", module)
-        where = ["--url", url, "--prefix", "looked"] if words[0] == "dead-letters" else ["-A", "tls_desk"]
+        where = (
+            ["--url", url, "--prefix", "looked"]
+            if words[0] == "dead-letters"
+            else ["-A", "tls_desk"]
+        )
         given = [*words, *where, "--management-url", management_url]
-        return CliRunner().invoke(build_app(entry_points(group=GROUP)), given, env={"COLUMNS": "400"})
+        return CliRunner().invoke(
+            build_app(entry_points(group=GROUP)), given, env={"COLUMNS": "400"}
+        )
 
     return run
 
 
 @pytest.mark.parametrize("words", [("topology", "show"), ("dead-letters", "list")])
 def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
-    words: tuple[str, str], guarded: Guarded, told: Callable[..., Result]
+    words: tuple[str, str], guarded: Guarded, run_command: Callable[..., Result]
 ) -> None:
-    """With the CA and the client certificate of the broker's URL; what TLS refuses is told, and no plugin blamed."""
-    done = told(guarded.url(), guarded.management_url(), *words)
+    """Commands use the CA and the certificate of the broker's URL, and explain what TLS refuses."""
+    done = run_command(guarded.url(), guarded.management_url(), *words)
     assert done.exit_code == 0, done.output
     refusals = {
-        "signed by nobody trusted": (guarded.url(cacertfile=guarded.strange.certificate), guarded.management_url()),
-        f"certfile and keyfile|{HUNG_UP}": (guarded.url(certfile=None, keyfile=None), guarded.management_url()),
+        "signed by nobody trusted": (
+            guarded.url(cacertfile=guarded.strange.certificate),
+            guarded.management_url(),
+        ),
+        f"certfile and keyfile|{HUNG_UP}": (
+            guarded.url(certfile=None, keyfile=None),
+            guarded.management_url(),
+        ),
         "connect by the name": (guarded.url(), guarded.management_url("127.0.0.1")),
     }
     for advice, urls in refusals.items():
-        refused = told(*urls, *words)
+        refused = run_command(*urls, *words)
         assert isinstance(refused.exception, BrokerUnreachableError)
         text = str(refused.exception)
         assert re.search(advice, text), text
@@ -182,11 +215,15 @@ def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
         assert "plugin" not in text
 
 
-HUNG_UP = "does it want a client certificate"  # over TLS 1.3 the reason can get lost
+# Over TLS 1.3 the reason can get lost.
+HUNG_UP = "does it want a client certificate"
 Url = Callable[[Guarded], str]
 
 REFUSED: dict[str, tuple[Url, str]] = {
-    "no client certificate": (lambda g: g.url(certfile=None, keyfile=None), f"certfile and keyfile|{HUNG_UP}"),
+    "no client certificate": (
+        lambda g: g.url(certfile=None, keyfile=None),
+        f"certfile and keyfile|{HUNG_UP}",
+    ),
     "another CA's client": (
         lambda g: g.url(certfile=g.stranger.certificate, keyfile=g.stranger.key),
         f"does not trust the client|{HUNG_UP}",
@@ -195,25 +232,34 @@ REFUSED: dict[str, tuple[Url, str]] = {
         lambda g: g.url(certfile=g.late.certificate, keyfile=g.late.key),
         f"certificate expired|{HUNG_UP}",
     ),
-    "a broker of an unknown CA": (lambda g: g.url(cacertfile=g.strange.certificate), "signed by nobody trusted"),
+    "a broker of an unknown CA": (
+        lambda g: g.url(cacertfile=g.strange.certificate),
+        "signed by nobody trusted",
+    ),
     "a broker of no public CA": (lambda g: g.url(cacertfile=None), "signed by nobody trusted"),
     "a broker of another name": (lambda g: g.url("127.0.0.1"), "'127.0.0.1'.*connect by the name"),
-    "a name that it has not": (lambda g: g.url(server_name_indication="broker.example"), "'broker.example'.*the name"),
+    "a name that it has not": (
+        lambda g: g.url(server_name_indication="broker.example"),
+        "'broker.example'.*the name",
+    ),
     "TLS to the plain port": (
         lambda g: g.url().replace(str(g.port), str(urlsplit(g.broker.url).port)),
         "nobody speaks TLS there",
     ),
-    "no TLS to its port": (lambda g: f"amqp://guest:guest@localhost:{g.port}//", "begins with amqps://"),
+    "no TLS to its port": (
+        lambda g: f"amqp://guest:guest@localhost:{g.port}//",
+        "begins with amqps://",
+    ),
 }
 
 
 async def complaints(url: str) -> list[str]:
-    """What is told to who publishes, who looks, and who serves."""
+    """Return the errors of a publisher, of dead-letter operations and of a worker."""
     for patience in PATIENCES:
-        told = await complaints_within(patience, url)
-        if not any("(no answer)" in text for text in told):
+        errors = await complaints_within(patience, url)
+        if not any("(no answer)" in text for text in errors):
             break
-    return told
+    return errors
 
 
 async def complaints_within(patience: float, url: str) -> list[str]:
@@ -228,17 +274,17 @@ async def complaints_within(patience: float, url: str) -> list[str]:
     return list(map(str, errors))
 
 
-async def test_what_tls_refuses_is_told_by_name_within_the_timeout(guarded: Guarded) -> None:
-    """All cases at once: each ends after the same time, whatever is wrong."""
-    told = await asyncio.gather(*(complaints(url(guarded)) for url, _ in REFUSED.values()))
-    for (case, (_, words)), texts in zip(REFUSED.items(), told, strict=True):
+async def test_a_tls_refusal_is_explained_within_the_timeout(guarded: Guarded) -> None:
+    """The cases run at once, and each ends within the same time."""
+    found = await asyncio.gather(*(complaints(url(guarded)) for url, _ in REFUSED.values()))
+    for (case, (_, words)), texts in zip(REFUSED.items(), found, strict=True):
         for text in texts:
             assert re.search(words, text), case
             assert "guest:guest" not in text, case
 
 
 async def test_a_worker_process_says_what_tls_refuses(guarded: Guarded, tmp_path: Path) -> None:
-    """It tries again for ever, as it does while a broker is away, and says each time why."""
+    """The worker tries again for ever, as without a broker, and logs the reason each time."""
     fleet = Fleet(guarded.url("127.0.0.1"), tmp_path)
     try:
         worker = await fleet.start(ready=False)
@@ -249,11 +295,15 @@ async def test_a_worker_process_says_what_tls_refuses(guarded: Guarded, tmp_path
 
 
 @pytest.mark.parametrize("own", ["ca_certs", "context"])
-async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(own: str, guarded: Guarded) -> None:
-    """Celery alone would check nobody's name, and send the password to whoever has a certificate."""
+async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(
+    own: str, guarded: Guarded
+) -> None:
+    """Celery alone checks no name and would send the password to any holder of a certificate."""
 
     def bus_to(host: str) -> CeleryEventBus:
-        app = celery.Celery("own", broker=f"amqps://guest:guest@{host}:{guarded.port}//", set_as_current=False)
+        app = celery.Celery(
+            "own", broker=f"amqps://guest:guest@{host}:{guarded.port}//", set_as_current=False
+        )
         app.conf.broker_use_ssl = options
         return CeleryEventBus(app=app)
 
@@ -279,7 +329,7 @@ async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(own
 
 
 async def test_verify_none_checks_nobody_and_is_never_the_default(guarded: Guarded) -> None:
-    """Only who writes it gets it."""
+    """A URL has to ask for `verify_none`."""
     bus = CeleryEventBus(guarded.url("127.0.0.1", cacertfile=None, verify="verify_none"))
     try:
         await bus.publish(Event("order.placed"))
@@ -290,7 +340,7 @@ async def test_verify_none_checks_nobody_and_is_never_the_default(guarded: Guard
 async def test_a_broker_whose_certificate_has_expired_is_refused_until_it_has_a_new_one(
     guarded: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The refusal is in the log at once, and the same bus publishes as soon as the certificate is renewed."""
+    """The refusal is logged at once; the same bus publishes once the certificate is renewed."""
     bus = CeleryEventBus(guarded.url(), publish_timeout=60)
     guarded.show(guarded.expired)
     try:

@@ -1,4 +1,4 @@
-"""A worker's command line: `--subscriptions`, `-P`, and the short form `qt-events worker`; real processes."""
+"""A worker's command line: `--subscriptions`, `-P`, and `qt-events worker`, by processes."""
 
 import asyncio
 import signal
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
@@ -26,7 +26,9 @@ async def publish(client: CeleryEventBus, event_type: str) -> Event[Any]:
 
 async def inspected(client: CeleryEventBus, command: str) -> dict[str, Any]:
     """By node name, what each of the workers that are ready answers."""
-    return await asyncio.to_thread(lambda: getattr(client.app.control.inspect(timeout=3, limit=1), command)() or {})
+    return await asyncio.to_thread(
+        lambda: getattr(client.app.control.inspect(timeout=3, limit=1), command)() or {}
+    )
 
 
 # --subscriptions
@@ -53,7 +55,7 @@ async def test_a_worker_serves_the_chosen_subscriptions_and_no_other(
 async def test_what_a_part_publishes_waits_for_the_other_parts(
     pool: str, fleet: Fleet, client: CeleryEventBus, amqp_url: str
 ) -> None:
-    """A worker that serves a part declares the whole: on a broker where no other ever was, nothing is lost."""
+    """A worker that serves a part declares the whole: on a new broker nothing is lost."""
     await fleet.start("-P", pool, "--subscriptions", "passing_on")
     await publish(client, "order.passed_on")
     for name in ("on_loop", "in_thread"):
@@ -82,11 +84,19 @@ async def test_a_part_may_be_named_by_the_environment(fleet: Fleet, client: Cele
 @pytest.mark.parametrize(
     ("options", "environment", "text"),
     [
-        (["--subscriptions", "on_lop"], {}, "'on_lop' fits no subscription. Did you mean 'on_loop'? There are: "),
+        (
+            ["--subscriptions", "on_lop"],
+            {},
+            "'on_lop' fits no subscription. Did you mean 'on_loop'? There are: ",
+        ),
         (["--subscriptions", "on_loop,nobody"], {}, "'nobody' fits no subscription."),
         (["--subscriptions", ""], {}, "'' names no subscription"),
         ([], {"QT_SUBSCRIPTIONS": "nobody.*"}, "'nobody.*' fits no subscription."),
-        (["--subscriptions", "on_loop", "-Q", "qt.sub.gated"], {}, "--subscriptions and -Q both say what to serve"),
+        (
+            ["--subscriptions", "on_loop", "-Q", "qt.sub.gated"],
+            {},
+            "--subscriptions and -Q both say what to serve",
+        ),
         (["-P", "prefork"], {}, "write -P processes"),
         (["--pool=prefork"], {}, "write -P processes"),
         ([], {"CELERY_WORKER_POOL": "prefork"}, "write -P processes"),
@@ -96,7 +106,7 @@ async def test_a_part_may_be_named_by_the_environment(fleet: Fleet, client: Cele
 async def test_what_cannot_be_meant_is_wrong_usage(
     options: list[str], environment: dict[str, str], text: str, fleet: Fleet
 ) -> None:
-    """One sentence that says what to write, no traceback, exit code 2; nothing has been consumed."""
+    """One sentence says what to write; no traceback, exit code 2, and nothing is consumed."""
     worker = await fleet.start(*options, ready=False, **environment)
     assert await worker.ended() == 2
     assert text in worker.output
@@ -114,7 +124,9 @@ async def test_the_short_form_runs_the_pool_of_that_name(
     pool: str, implementation: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
     """`prefork` is prefork; a part is served; SIGTERM ends it with 0."""
-    worker = await fleet.start("--pool", pool, "-c", "2", "--subscriptions", "on_loop", program=SHORT)
+    worker = await fleet.start(
+        "--pool", pool, "-c", "2", "--subscriptions", "on_loop", program=SHORT
+    )
     event = await publish(client, "order.placed")
     await fleet.until_called("on_loop", event=event)
     (stats,) = (await inspected(client, "stats")).values()
@@ -124,9 +136,13 @@ async def test_the_short_form_runs_the_pool_of_that_name(
     assert fleet.calls("in_thread") == []
 
 
-async def test_the_short_form_hands_celerys_other_options_on(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_the_short_form_hands_celerys_other_options_on(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """What stands after a -- is Celery's."""
-    await fleet.start("--pool", "prefork", "-E", "--", "--autoscale", "3,1", "-n", "named@%h", program=SHORT)
+    await fleet.start(
+        "--pool", "prefork", "-E", "--", "--autoscale", "3,1", "-n", "named@%h", program=SHORT
+    )
     ((name, stats),) = (await inspected(client, "stats")).items()
     assert name.startswith("named@")
     assert stats["autoscaler"]["max"] == 3
@@ -141,9 +157,15 @@ async def test_ctrl_c_ends_the_short_form_with_130(fleet: Fleet) -> None:
     assert "Traceback" not in worker.output
 
 
-async def test_workers_of_both_spellings_have_names_of_their_own(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_workers_of_both_spellings_have_names_of_their_own(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Several on one host, none of them named."""
-    workers = [await fleet.start(), await fleet.start(program=SHORT), await fleet.start(program=SHORT)]
+    workers = [
+        await fleet.start(),
+        await fleet.start(program=SHORT),
+        await fleet.start(program=SHORT),
+    ]
     pings = await asyncio.to_thread(client.app.control.ping, timeout=3, limit=3)
     assert len({name for ping in pings for name in ping}) == 3
     assert [worker.process.poll() for worker in workers] == [None] * 3
@@ -158,7 +180,9 @@ async def test_workers_of_both_spellings_have_names_of_their_own(fleet: Fleet, c
         (["--pool", "asynchronous"], "'asyncio', 'prefork', 'threads', 'solo'"),
     ],
 )
-async def test_wrong_usage_of_the_short_form_ends_with_2(options: list[str], text: str, fleet: Fleet) -> None:
+async def test_wrong_usage_of_the_short_form_ends_with_2(
+    options: list[str], text: str, fleet: Fleet
+) -> None:
     """Named, without a traceback."""
     worker = await fleet.start(*options, ready=False, program=SHORT, COLUMNS="300")
     assert await worker.ended() == 2

@@ -37,7 +37,9 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
     await fleet.start("-E")
     await publish(client, "failing")
     await fleet.until_called("failing", 2)
-    exchanges = {each["name"] for each in management.exchanges(vhost) if not each["name"].startswith("amq.")} - {""}
+    exchanges = {
+        each["name"] for each in management.exchanges(vhost) if not each["name"].startswith("amq.")
+    } - {""}
     ours = {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost", "qt.retry.100"}
     assert exchanges == ours | {"qt.pidbox", "qt.celeryev"}
     (node,) = fleet.ready
@@ -53,18 +55,30 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
         "bystander",
         "unhurried",
     }
-    per_subscription = {f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in names}
+    per_subscription = {
+        f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in names
+    }
     queues = {each["name"] for each in management.queues(vhost)}
     assert queues == per_subscription | {"qt.lost", "qt.retry.100", f"{node}.qt.pidbox"}
-    to_subscriptions = [each for each in management.bindings(vhost) if each["destination"].startswith("qt.sub.")]
-    found = {(b["source"], b["destination"], b["routing_key"]) for b in to_subscriptions if b["source"]}
-    types = {"on_loop": "order.placed", "in_thread": "order.placed", "gated_in_thread": "gated.thread"}
+    to_subscriptions = [
+        each for each in management.bindings(vhost) if each["destination"].startswith("qt.sub.")
+    ]
+    found = {
+        (b["source"], b["destination"], b["routing_key"]) for b in to_subscriptions if b["source"]
+    }
+    types = {
+        "on_loop": "order.placed",
+        "in_thread": "order.placed",
+        "gated_in_thread": "gated.thread",
+    }
     types |= {"passing_on": "order.passed_on", "beside_failing": "failing", "bystander": "killing"}
     by_type = {("qt.events", f"qt.sub.{name}", types.get(name, name)) for name in names}
     assert found == by_type | {("qt.redeliver", f"qt.sub.{name}", name) for name in names}
 
 
-async def test_an_event_whose_worker_is_killed_is_delivered_again(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_an_event_whose_worker_is_killed_is_delivered_again(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Acknowledged only after the handler: what a killed worker held goes to the next one."""
     first = await fleet.start()
     event = await publish(client, "gated")
@@ -78,7 +92,9 @@ async def test_an_event_whose_worker_is_killed_is_delivered_again(fleet: Fleet, 
     assert len({call.process for call in begun}) == 2
 
 
-async def test_two_workers_of_one_host_get_names_of_their_own(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_two_workers_of_one_host_get_names_of_their_own(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Without -n a node's name is unique, for control queues are exclusive; a name that was given stays."""
     workers = [await fleet.start(), await fleet.start(), await fleet.start("-n", "chosen@%h")]
     assert len(set(fleet.ready)) == 3
@@ -91,7 +107,9 @@ async def test_two_workers_of_one_host_get_names_of_their_own(fleet: Fleet, clie
 # Stopping
 
 
-async def test_sigterm_finishes_what_is_held_and_exits_with_0(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_sigterm_finishes_what_is_held_and_exits_with_0(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """A warm shutdown loses nothing and repeats nothing: what was begun or waiting here is handled, exactly once."""
     worker = await fleet.start()
     events = [await publish(client, "gated", n=n) for n in range(20)]
@@ -128,11 +146,17 @@ async def test_a_worker_gives_back_what_its_grace_was_too_short_for(
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [(signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)], ids=["term-quit", "ctrl-c"]
+    ("first", "second"),
+    [(signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)],
+    ids=["term-quit", "ctrl-c"],
 )
 @pytest.mark.parametrize("handler", ["gated", "gated.thread"])
 async def test_a_second_signal_ends_a_worker_fast(
-    first: signal.Signals, second: signal.Signals, handler: str, fleet: Fleet, client: CeleryEventBus
+    first: signal.Signals,
+    second: signal.Signals,
+    handler: str,
+    fleet: Fleet,
+    client: CeleryEventBus,
 ) -> None:
     """The first waits for the handler, the second gives its event back: nothing is lost."""
     worker = await fleet.start()
@@ -152,7 +176,9 @@ async def test_a_second_signal_ends_a_worker_fast(
 # RemoteControl control
 
 
-async def test_inspect_shows_what_a_worker_does(fleet: Fleet, client: CeleryEventBus, remote: RemoteControl) -> None:
+async def test_inspect_shows_what_a_worker_does(
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
+) -> None:
     """ping, active, reserved, registered, stats and active_queues tell of subscriptions and events."""
     await fleet.start()
     events = [await publish(client, "gated", n=n) for n in range(3)]
@@ -160,11 +186,15 @@ async def test_inspect_shows_what_a_worker_does(fleet: Fleet, client: CeleryEven
     assert await remote.inspect("ping") == {"ok": "pong"}
     active = await remote.inspect("active")
     assert {each["id"] for each in active} == {f"{event.id}:gated" for event in events[:2]}
-    assert [each["args"] for each in active] == [[each["id"].removesuffix(":gated"), "gated"] for each in active]
+    assert [each["args"] for each in active] == [
+        [each["id"].removesuffix(":gated"), "gated"] for each in active
+    ]
     (reserved,) = await remote.until_inspected("reserved", bool)
     assert (reserved["id"], reserved["name"]) == (f"{events[2].id}:gated", "gated")
     assert {"on_loop", "gated", "killing"} <= set(await remote.inspect("registered"))
-    assert {"qt.sub.gated", "qt.quarantine.gated"} <= {each["name"] for each in await remote.inspect("active_queues")}
+    assert {"qt.sub.gated", "qt.quarantine.gated"} <= {
+        each["name"] for each in await remote.inspect("active_queues")
+    }
     assert (await remote.inspect("stats"))["total"] == {"gated": 2}
     fleet.open()
     await fleet.until_called("gated", 3)
@@ -188,7 +218,9 @@ async def test_a_queue_is_left_and_taken_up_by_remote_control(
     """cancel_consumer leaves a subscription's events in its queue, add_consumer takes them up again."""
     await fleet.start()
     await remote.order("cancel_consumer", queue="qt.sub.on_loop")
-    await remote.until_inspected("active_queues", lambda queues: "qt.sub.on_loop" not in {q["name"] for q in queues})
+    await remote.until_inspected(
+        "active_queues", lambda queues: "qt.sub.on_loop" not in {q["name"] for q in queues}
+    )
     event = await publish(client, "order.placed")
     await fleet.until_called("in_thread", event=event)
     assert fleet.calls("on_loop", event) == []
@@ -247,20 +279,33 @@ async def test_celerys_events_tell_what_happened(fleet: Fleet, client: CeleryEve
     with monitor(client) as heard:
         good, bad = await publish(client, "order.placed"), await publish(client, "failing")
         good_id, bad_id = f"{good.id}:on_loop", f"{bad.id}:failing"
-        await until(lambda: "task-succeeded" in heard.types(good_id) and "task-failed" in heard.types(bad_id))
+        await until(
+            lambda: (
+                "task-succeeded" in heard.types(good_id) and "task-failed" in heard.types(bad_id)
+            )
+        )
     assert heard.types(good_id) == ["task-received", "task-started", "task-succeeded"]
     once = ["task-received", "task-started"]
     assert heard.types(bad_id) == [*once, "task-retried", *once, "task-failed"]
     received, _, succeeded = heard.by_id[good_id]
-    assert (received["name"], received["args"], received["retries"]) == ("on_loop", str((good.id, "order.placed")), 0)
+    assert (received["name"], received["args"], received["retries"]) == (
+        "on_loop",
+        str((good.id, "order.placed")),
+        0,
+    )
     assert 0 <= succeeded["runtime"] < 10
-    assert [each["retries"] for each in heard.by_id[bad_id] if each["type"] == "task-received"] == [0, 1]
+    assert [each["retries"] for each in heard.by_id[bad_id] if each["type"] == "task-received"] == [
+        0,
+        1,
+    ]
     failed = heard.by_id[bad_id][-1]
     assert "OSError" in failed["exception"]
     assert "in failing" in failed["traceback"]
 
 
-async def test_a_revoked_event_is_shown_as_revoked(fleet: Fleet, client: CeleryEventBus, remote: RemoteControl) -> None:
+async def test_a_revoked_event_is_shown_as_revoked(
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
+) -> None:
     """Flower's word for it is the right one."""
     await fleet.start("-E")
     with monitor(client) as heard:
@@ -278,7 +323,9 @@ async def test_a_revoked_event_is_shown_as_revoked(fleet: Fleet, client: CeleryE
 
 
 @pytest.mark.parametrize("pool", POOLS)
-async def test_every_pool_handles_retries_and_buries(pool: str, fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_every_pool_handles_retries_and_buries(
+    pool: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Handled once; a retry reaches the failed subscription alone; then a dead letter with its details."""
     worker = await fleet.start("-P", pool, "-c", "2")
     event = await publish(client, "order.placed")
@@ -299,7 +346,9 @@ async def test_every_pool_handles_retries_and_buries(pool: str, fleet: Fleet, cl
 
 
 @pytest.mark.parametrize("pool", POOLS)
-async def test_a_sync_handler_publishes_on_every_pool(pool: str, fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_a_sync_handler_publishes_on_every_pool(
+    pool: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
     """publish_sync in a sync handler: it is a plain thread's, whatever the pool; and the event knows its cause."""
     await fleet.start("-P", pool, "-c", "2")
     cause = await publish(client, "order.passed_on")
@@ -323,7 +372,9 @@ async def test_a_killed_child_gives_its_event_back(fleet: Fleet, client: CeleryE
     assert await client.dead_letters.list("killing") == []
 
 
-async def test_an_event_at_its_hard_time_limit_is_given_back(fleet: Fleet, client: CeleryEventBus) -> None:
+async def test_an_event_at_its_hard_time_limit_is_given_back(
+    fleet: Fleet, client: CeleryEventBus
+) -> None:
     """Prefork: Celery kills the child at the limit; the event has no outcome, so it is delivered again."""
     await fleet.start("-P", "processes", "-c", "1", "--time-limit", "1")
     event = await publish(client, "gated")

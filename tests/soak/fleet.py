@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load

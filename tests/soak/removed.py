@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from qt_events.events import Event
-from qt_events.retry import RetryPolicy
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.events.event import Event
 from tests.faults.rig import Rig, delayed, running
 from tests.support.channels import channel_to, depth
 from tests.support.waiting import until, until_told

@@ -10,6 +10,7 @@ chromium.py     a headless Chromium of one's own
 faketime.py     the installed libfaketime: wall clocks that jump
 provision.py    what tests need of the machine, installed if asked
 packages.py     Debian packages, installed
+pages.py        code blocks of the documentation, found and run
 rerun/          pytest for CI: a few failed tests are run once more, alone
 first_words.py  the rule for docstrings' first words
 measures.py     the layout in figures: `make measures`

@@ -62,11 +62,7 @@ def _faketime() -> Path | None:
 
 NEEDS = {
     "rabbitmq": Need(
-        ("rabbitmq-server",),
-        _rabbitmq,
-        "tests start private nodes of",
-        ADVICE,
-        BROKER_URL,
+        ("rabbitmq-server",), _rabbitmq, "tests start private nodes of", ADVICE, BROKER_URL
     ),
     "postgresql": Need(
         ("postgresql",),

@@ -25,7 +25,9 @@ def commands(job: dict[str, Any]) -> str:
     return "\n".join(step.get("run", "") for step in job["steps"])
 
 
-@pytest.mark.parametrize("schema", ["vendor.github-workflows", "custom.github-workflows-require-timeout"])
+@pytest.mark.parametrize(
+    "schema", ["vendor.github-workflows", "custom.github-workflows-require-timeout"]
+)
 def test_it_fits_the_schema_of_github_workflows(schema: str) -> None:
     checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema]
     done = subprocess.run([*checker, WORKFLOW], capture_output=True, text=True, check=False)
@@ -66,7 +68,11 @@ def test_only_a_tag_is_released_and_only_after_everything_else(jobs: dict[str, A
 
 
 def test_make_targets_that_it_calls_are_there(jobs: dict[str, Any]) -> None:
-    called = {name for job in jobs.values() for name in re.findall(r"^make (\w+)", commands(job), re.MULTILINE)}
+    called = {
+        name
+        for job in jobs.values()
+        for name in re.findall(r"^make (\w+)", commands(job), re.MULTILINE)
+    }
     there = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert called == {"check", "test"}
     assert called <= there

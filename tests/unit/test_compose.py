@@ -1,4 +1,4 @@
-"""docker-compose.yml is well formed and starts what it should; there need not be a Docker to know that."""
+"""docker-compose.yml is valid and starts the right programs. Docker is not needed to check that."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from qt_events.codec import MAX_BODY
-from workers import fleet_commands
+from qt_events.events.cloudevents import MAX_BODY
+from workers.fleet import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
@@ -26,12 +26,16 @@ def compose() -> dict[str, Any]:
 
 
 def test_it_fits_the_compose_specification(compose: dict[str, Any]) -> None:
-    schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
+    schema = json.loads(
+        (files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text()
+    )
     jsonschema.validators.validator_for(schema)(schema).validate(compose)
 
 
 def test_the_broker_is_a_pinned_rabbitmq_4_with_management(compose: dict[str, Any]) -> None:
-    assert re.fullmatch(r"rabbitmq:4\.\d+\.\d+-management", compose["services"]["rabbitmq"]["image"])
+    assert re.fullmatch(
+        r"rabbitmq:4\.\d+\.\d+-management", compose["services"]["rabbitmq"]["image"]
+    )
 
 
 @pytest.mark.parametrize("image", ["rabbitmq", "postgres"])
@@ -40,20 +44,26 @@ def test_images_are_pinned_to_a_patch_release(compose: dict[str, Any], image: st
 
 
 def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
-    """What `qt-events fleet` runs on one machine is what runs in containers."""
-    commands = {name: service["command"] for name, service in compose["services"].items() if "command" in service}
-    assert commands == {
-        "worker": fleet_commands.worker(),
-        "feed": fleet_commands.feed(),
-        "flower": fleet_commands.flower(),
+    """`python -m workers fleet` and the containers run the same."""
+    started = {
+        name: service["command"]
+        for name, service in compose["services"].items()
+        if "command" in service
+    }
+    assert started == {
+        "worker": commands.worker(),
+        "feed": commands.feed(),
+        "flower": commands.flower(),
     }
 
 
 @pytest.mark.parametrize("program", ["worker", "feed", "flower"])
-def test_programs_read_what_the_fleets_read_and_wait_for_their_servers(compose: dict[str, Any], program: str) -> None:
+def test_programs_read_what_the_fleets_read_and_wait_for_their_servers(
+    compose: dict[str, Any], program: str
+) -> None:
     """The same variables, and RabbitMQ and PostgreSQL healthy before the first of them starts."""
     service = compose["services"][program]
-    assert fleet_commands.environment("", "").keys() <= service["environment"].keys()
+    assert commands.environment("", "").keys() <= service["environment"].keys()
     assert "@rabbitmq:5672" in service["environment"]["CELERY_BROKER_URL"]
     assert service["environment"]["QT_DATABASE_URL"].startswith("postgresql://")
     for server in ("rabbitmq", "postgres"):
@@ -66,18 +76,23 @@ def test_the_feed_waits_for_a_worker(compose: dict[str, Any]) -> None:
 
 
 def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
-    """Nothing in the service can be there only once, and the container's own name makes the node's name unique."""
+    """The service has nothing that exists only once, and its container's name makes the node's name
+    unique."""
     worker = compose["services"]["worker"]
     assert worker.keys().isdisjoint({"container_name", "hostname", "ports", "volumes"})
     assert "--hostname=worker@%h" in worker["command"]
 
 
 def test_flower_asks_the_management_api_with_a_slash_at_its_end(compose: dict[str, Any]) -> None:
-    assert compose["services"]["flower"]["environment"]["FLOWER_BROKER_API"].endswith("@rabbitmq:15672/api/")
+    assert compose["services"]["flower"]["environment"]["FLOWER_BROKER_API"].endswith(
+        "@rabbitmq:15672/api/"
+    )
 
 
-def test_every_service_that_goes_on_has_a_health_check_and_comes_back(compose: dict[str, Any]) -> None:
-    """All but the feed, which ends: begun again it would find its own traces in the database."""
+def test_every_service_that_goes_on_has_a_health_check_and_comes_back(
+    compose: dict[str, Any],
+) -> None:
+    """The feed ends: started again, it would find its own data in the database."""
     lasting = {name: service for name, service in compose["services"].items() if name != "feed"}
     for service in lasting.values():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
@@ -85,7 +100,9 @@ def test_every_service_that_goes_on_has_a_health_check_and_comes_back(compose: d
     assert compose["services"]["feed"]["restart"] == "no"
 
 
-def test_the_workers_health_check_asks_the_name_that_the_worker_has(compose: dict[str, Any]) -> None:
+def test_the_workers_health_check_asks_the_name_that_the_worker_has(
+    compose: dict[str, Any],
+) -> None:
     worker = compose["services"]["worker"]
     assert "worker@$$(hostname)" in shlex.split(worker["healthcheck"]["test"][1])
 
@@ -97,7 +114,7 @@ def test_published_ports_are_reachable_from_this_machine_only(compose: dict[str,
 
 
 def test_nothing_secret_has_a_default(compose: dict[str, Any]) -> None:
-    """Whoever gives no password is refused by compose, with the file that says how; the user has a name already."""
+    """Compose stops without a password and names the file that explains it."""
     given = VARIABLE.findall(json.dumps(compose))
     secret = {(name, kind) for name, kind, _ in given if re.search("USER|PASS|AUTH", name)}
     assert secret == {
@@ -110,16 +127,20 @@ def test_nothing_secret_has_a_default(compose: dict[str, Any]) -> None:
 
 
 def test_the_example_gives_all_that_is_needed_on_ones_own_machine(compose: dict[str, Any]) -> None:
-    """And nothing that compose does not read, nor in a form that a URL could not hold, nor the user guest."""
+    """No other variables are there, no value that a URL could not hold, and not the user guest."""
     given = dict(line.split("=", 1) for line in EXAMPLE.splitlines() if line and line[0] != "#")
     found = VARIABLE.findall(json.dumps(compose))
-    assert {name for name, kind, _ in found if kind == ":?"} <= given.keys() <= {name for name, _, _ in found}
+    assert (
+        {name for name, kind, _ in found if kind == ":?"}
+        <= given.keys()
+        <= {name for name, _, _ in found}
+    )
     assert all(re.fullmatch(r"[\w.~:-]*", value) for value in given.values())
     assert given["RABBITMQ_USER"] != "guest"
 
 
 def test_the_command_for_ones_own_machine_is_the_documented_one() -> None:
-    """Where the file itself says it, and on the page about the fleet."""
+    """The file itself and the page about the fleet have it."""
     command = "docker compose --env-file .env.example up --build"
     for place in ("docker-compose.yml", ".env.example", "docs/fleet.md"):
         assert command in (ROOT / place).read_text(), place
@@ -133,7 +154,9 @@ def test_a_file_with_passwords_of_ones_own_is_never_committed_nor_in_the_image()
 
 def test_the_broker_takes_no_message_that_a_bus_would_not_read(compose: dict[str, Any]) -> None:
     """Both have the same limit."""
-    targets = {each["target"]: each["source"] for each in compose["services"]["rabbitmq"]["configs"]}
+    targets = {
+        each["target"]: each["source"] for each in compose["services"]["rabbitmq"]["configs"]
+    }
     content = compose["configs"][targets["/etc/rabbitmq/conf.d/20-qt-events.conf"]]["content"]
     assert f"max_message_size = {MAX_BODY}\n" in content
 
@@ -146,7 +169,11 @@ def test_programs_can_get_no_privileges(compose: dict[str, Any], program: str) -
 
 
 def test_data_lives_in_named_volumes_that_are_declared(compose: dict[str, Any]) -> None:
-    mounted = {v.split(":")[0] for service in compose["services"].values() for v in service.get("volumes", [])}
+    mounted = {
+        v.split(":")[0]
+        for service in compose["services"].values()
+        for v in service.get("volumes", [])
+    }
     assert mounted == set(compose["volumes"])
 
 
@@ -155,7 +182,11 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 def test_the_image_is_built_from_files_that_the_build_may_see() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, flags=re.MULTILINE)
-    seen = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    seen = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line[:1] == "!"
+    }
     assert {name for line in copied for name in line.split()} == seen
 
 
@@ -166,7 +197,7 @@ def test_the_image_runs_a_worker_as_an_unprivileged_user_on_a_pinned_python() ->
     assert len(set(bases)) == 1
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
     user, command = re.findall(r"^(?:USER|CMD) (.+)$", DOCKERFILE, flags=re.MULTILINE)
-    assert (user, json.loads(command)) == ("qt", fleet_commands.worker())
+    assert (user, json.loads(command)) == ("qt", commands.worker())
 
 
 def test_the_image_has_what_flower_quantum_trader_and_postgresql_need() -> None:

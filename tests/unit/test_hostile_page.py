@@ -1,4 +1,4 @@
-"""docs/hostile-messages.md tells what the tests show."""
+"""The table on docs/hostile-messages.md is that of the tests."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ PAGE = Path(__file__).parents[2] / "docs" / "hostile-messages.md"
 
 
 def test_the_page_has_the_table_of_the_cases() -> None:
-    """Each with its outcome, as it is tested."""
+    """Every case has its outcome there, as it is tested."""
     assert table() in PAGE.read_text()

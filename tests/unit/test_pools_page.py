@@ -1,9 +1,9 @@
-"""docs/pools.md shows what the code says."""
+"""Tables on docs/pools.md are those that the code makes."""
 
 import re
 from pathlib import Path
 
-from qt_events.rabbitmq import remote_control
+from qt_events.rabbitmq.worker import remote_control
 from tests.support.contract import table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pools.md").read_text()
@@ -16,10 +16,10 @@ def shown(what: str) -> str:
 
 
 def test_the_contract_table_is_that_of_the_suite() -> None:
-    """`python -m tests.support.contract` prints it."""
+    """The page has what `python -m tests.support.contract` prints."""
     assert shown("contract") == table.table()
 
 
 def test_the_remote_control_table_is_that_of_the_code() -> None:
-    """The commands that are refused are refused by the same table."""
+    """The page has the table by which the worker refuses commands."""
     assert shown("remote control") == remote_control.table()

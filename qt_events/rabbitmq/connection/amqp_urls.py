@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl
 
 from qt_events.errors import InvalidUrlError
 from qt_events.rabbitmq.connection.tls import check_files
-from qt_events.urls import split
+from qt_events.rabbitmq.connection.urls import split
 
 SCHEMES = ("amqp", "amqps", "pyamqp")  # the last is Celery's other name for the first
 _ADVICE = (
@@ -38,8 +38,12 @@ _PARAMETERS = {
     "cacertfile": _Parameter("broker_use_ssl.ca_certs", str, "the path of a PEM file"),
     "certfile": _Parameter("broker_use_ssl.certfile", str, "the path of a PEM file"),
     "keyfile": _Parameter("broker_use_ssl.keyfile", str, "the path of a PEM file"),
-    "verify": _Parameter("broker_use_ssl.cert_reqs", _VERIFY.__getitem__, "verify_peer or verify_none"),
-    "server_name_indication": _Parameter("broker_use_ssl.server_hostname", str, "the name in the broker's certificate"),
+    "verify": _Parameter(
+        "broker_use_ssl.cert_reqs", _VERIFY.__getitem__, "verify_peer or verify_none"
+    ),
+    "server_name_indication": _Parameter(
+        "broker_use_ssl.server_hostname", str, "the name in the broker's certificate"
+    ),
     "heartbeat": _Parameter("broker_heartbeat", _whole, "whole seconds, 0 for none"),
     "connection_timeout": _Parameter(
         "broker_connection_timeout", lambda text: _whole(text) / 1000, "whole milliseconds"
@@ -53,7 +57,11 @@ def listed(urls: str | Sequence[str]) -> list[str]:
     Raises:
         InvalidUrlError: one is malformed.
     """
-    found = [each for part in ([urls] if isinstance(urls, str) else urls) for each in str(part).split(";")]
+    found = [
+        each
+        for part in ([urls] if isinstance(urls, str) else urls)
+        for each in str(part).split(";")
+    ]
     for each in found:
         _split(each)
     if not found:
@@ -114,8 +122,12 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 def _named(name: str) -> _Parameter:
     if name not in _PARAMETERS:
-        told = f" {name!r}" if name.isidentifier() else ""  # anything else may be a piece of a password
-        raise InvalidUrlError(f"unknown parameter{told} in the broker's URL: there are {', '.join(_PARAMETERS)}")
+        told = (
+            f" {name!r}" if name.isidentifier() else ""
+        )  # anything else may be a piece of a password
+        raise InvalidUrlError(
+            f"unknown parameter{told} in the broker's URL: there are {', '.join(_PARAMETERS)}"
+        )
     return _PARAMETERS[name]
 
 

@@ -16,12 +16,15 @@ from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
+from qt_events.rabbitmq.compat.frames import Frames, read_what_came, watch
+from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.connection.amqp_urls import bare
-from qt_events.rabbitmq.connection.frames import Frames, read_what_came, watch
 from qt_events.rabbitmq.connection.tls import told, verified
-from qt_events.rabbitmq.connection.unreadable import guard
 
-LOST = (OSError, AmqpConnectionError)  #: what a connection raises when it is no more, or cannot be made
+LOST = (
+    OSError,
+    AmqpConnectionError,
+)  #: what a connection raises when it is no more, or cannot be made
 ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a look
 
 guard()  # here, for nothing of a bus connects another way
@@ -54,7 +57,9 @@ class BrokerConnection(kombu.Connection):
     def _info(self, resolve: bool = True) -> Any:  # noqa: FBT001, FBT002  # kombu's
         """What clones are made of: each has to verify the hosts that it connects to itself."""
         info = super()._info(resolve)
-        return tuple((name, self._initial_params["ssl"] if name == "ssl" else value) for name, value in info)
+        return tuple(
+            (name, self._initial_params["ssl"] if name == "ssl" else value) for name, value in info
+        )
 
     def establish(self) -> RawConnection:
         """A connection to the host that it is at, apart from kombu's own."""
@@ -65,7 +70,9 @@ class BrokerConnection(kombu.Connection):
                 raise ConnectionRefusedError(text) from error
             raise
         finally:
-            self.hostname = self._asked_for  # kombu makes 127.0.0.1 of localhost, which a certificate may not say
+            self.hostname = (
+                self._asked_for
+            )  # kombu makes 127.0.0.1 of localhost, which a certificate may not say
 
         Frames.read_by(raw)
         self.transport.on_readable, self.transport.register_with_event_loop = read_what_came, watch

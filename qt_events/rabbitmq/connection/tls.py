@@ -26,14 +26,18 @@ _ADVICE = {
     "wrong version number": "nobody speaks TLS there: is it the port for amqp://?",
     "record layer failure": "nobody speaks TLS there: is it the port for amqp://?",
     # TLS 1.3 refuses a client when that may be writing already; then the reason can get lost on the way.
-    **dict.fromkeys(_HUNG_UP, "the broker hung up: does it want a client certificate, or another one?"),
+    **dict.fromkeys(
+        _HUNG_UP, "the broker hung up: does it want a client certificate, or another one?"
+    ),
 }
 
 
 def verified(options: Any, host: str) -> dict[str, Any]:
     """`broker_use_ssl` for the connection to one host: what the app says, and the host's name where it says nothing."""
     chosen = dict(options) if isinstance(options, Mapping) else {}
-    if chosen.get("cert_reqs") == ssl.CERT_NONE:  # to check a name with that is an error of Python's
+    if (
+        chosen.get("cert_reqs") == ssl.CERT_NONE
+    ):  # to check a name with that is an error of Python's
         chosen.pop("server_hostname", None)
         return chosen
     if chosen.get("server_hostname") is None:
@@ -61,13 +65,18 @@ def check_files(options: Mapping[str, Any]) -> None:
     Raises:
         InvalidOptionError: which file it is about. A key with a password is refused: OpenSSL would ask the terminal.
     """
-    authorities, certificate, key = (options.get(name) for name in ("ca_certs", "certfile", "keyfile"))
+    authorities, certificate, key = (
+        options.get(name) for name in ("ca_certs", "certfile", "keyfile")
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authorities is not None:
         _load(f"CA certificates {authorities}", lambda: context.load_verify_locations(authorities))
     if certificate is not None:
         what = f"certificate {certificate}" + (f" with key {key}" if key else "")
-        _load(f"{what} (a key may have no password)", lambda: context.load_cert_chain(certificate, key, lambda: ""))
+        _load(
+            f"{what} (a key may have no password)",
+            lambda: context.load_cert_chain(certificate, key, lambda: ""),
+        )
     elif key is not None:
         raise InvalidOptionError(f"TLS: the key {key} needs its certificate: give certfile too")
 
@@ -85,6 +94,10 @@ def told(error: BaseException, *, tls: bool) -> str:
     lowered = text.lower().replace("_", " ")
     if not tls:
         hung_up = any(said in lowered for said in _HUNG_UP)
-        return f"{text}; is that a port for TLS? Then the URL begins with amqps://" if hung_up else text
+        return (
+            f"{text}; is that a port for TLS? Then the URL begins with amqps://"
+            if hung_up
+            else text
+        )
     advice = next((advice for said, advice in _ADVICE.items() if said.lower() in lowered), None)
     return f"TLS: {text}; {advice}" if advice else text

@@ -13,7 +13,7 @@ import celery
 import kombu
 from kombu.exceptions import OperationalError
 
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 LOOK = 0.5  # seconds between two looks at whether to go on listening
 
@@ -51,7 +51,9 @@ def queue_gauges(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> list[
         name = topology.subscription_of(row["name"])
         if name is not None:
             gauges[name] = _added(row, gauges.get(name, QueueGauge(name)))
-    return sorted(gauges.values(), key=lambda each: (-each.waiting - each.unacked, -each.done, each.name))
+    return sorted(
+        gauges.values(), key=lambda each: (-each.waiting - each.unacked, -each.done, each.name)
+    )
 
 
 def _added(row: Mapping[str, Any], gauge: QueueGauge) -> QueueGauge:
@@ -121,8 +123,14 @@ class Heartbeats:
                 self._enough.wait(LOOK)  # the broker went; if it is gone for good, others say so
 
     def _receive(self, connection: kombu.Connection) -> None:
-        receiver = self._app.events.Receiver(connection, handlers={"*": self.hear}, routing_key="worker.#")
-        with receiver.consumer_context() as (opened, _channel, _consumers):  # a connection of its own
+        receiver = self._app.events.Receiver(
+            connection, handlers={"*": self.hear}, routing_key="worker.#"
+        )
+        with receiver.consumer_context() as (
+            opened,
+            _channel,
+            _consumers,
+        ):  # a connection of its own
             while not self._enough.is_set():
                 with suppress(TimeoutError):
                     opened.drain_events(timeout=LOOK)

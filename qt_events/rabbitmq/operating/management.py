@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 from qt_events.errors import BrokerError, BrokerUnreachableError, LoginRefusedError
 from qt_events.rabbitmq.connection.connections import BrokerConnection
 from qt_events.rabbitmq.connection.tls import context_of, told
-from qt_events.urls import split
+from qt_events.rabbitmq.connection.urls import split
 
 ADVICE = "RabbitMQ's management API has a URL such as http://user:password@host:15672/api/"
 _PORTS = {"http": 15672, "https": 15671}
@@ -45,7 +45,9 @@ class ManagementApi:
     @property
     def place(self) -> str:
         """The same without user and password."""
-        return self._parts._replace(netloc=self._parts.netloc.rpartition("@")[2], path=f"{self._base}/").geturl()
+        return self._parts._replace(
+            netloc=self._parts.netloc.rpartition("@")[2], path=f"{self._base}/"
+        ).geturl()
 
     def check(self) -> None:
         """Whether it answers, and lets this user look at queues."""
@@ -78,7 +80,9 @@ class ManagementApi:
         try:
             status, answer = self._answer(method, path, body)
         except (OSError, http.client.HTTPException) as error:
-            message = f"no answer from RabbitMQ's management API at {self.place} ({self._why(error)})"
+            message = (
+                f"no answer from RabbitMQ's management API at {self.place} ({self._why(error)})"
+            )
             raise BrokerUnreachableError(message) from error
         if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
             message = (
@@ -110,7 +114,9 @@ class ManagementApi:
         host, port = self._parts.hostname or "", self._parts.port
         if self._parts.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=_PATIENCE)
-        return http.client.HTTPSConnection(host, port, timeout=_PATIENCE, context=context_of(self._tls))
+        return http.client.HTTPSConnection(
+            host, port, timeout=_PATIENCE, context=context_of(self._tls)
+        )
 
     @property
     def _base(self) -> str:
@@ -132,7 +138,11 @@ def default_api(connection: BrokerConnection) -> str:
 
     Of a broker with TLS: the password that went there by TLS goes nowhere without.
     """
-    user, password = (quote(each or "guest", safe="") for each in (connection.userid, connection.password))
+    user, password = (
+        quote(each or "guest", safe="") for each in (connection.userid, connection.password)
+    )
     host = connection.hostname or "localhost"
     scheme = "https" if connection.is_tls else "http"
-    return f"{scheme}://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_PORTS[scheme]}/api/"
+    return (
+        f"{scheme}://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_PORTS[scheme]}/api/"
+    )

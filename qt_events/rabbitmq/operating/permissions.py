@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from qt_events.component import Component
-from qt_events.rabbitmq.topology import INSTANCE, Topology
-from qt_events.subscription import Subscription
+from qt_events.delivery.component import Component
+from qt_events.delivery.subscription import Subscription
+from qt_events.rabbitmq.topology.names import INSTANCE, Topology
 
 NOTHING = "^$"
 
@@ -38,7 +38,9 @@ class Permissions:
     topics: tuple[TopicPermission, ...]
 
 
-def permissions_of(component: Component, topology: Topology, *, control: bool = True) -> Permissions:
+def permissions_of(
+    component: Component, topology: Topology, *, control: bool = True
+) -> Permissions:
     """What the component needs where an administrator has declared the rest (`qt-events topology declare`).
 
     With `control` also what Celery's remote control and its events for monitors need.
@@ -85,7 +87,11 @@ class _Rights:
         if self._subscriptions:
             yield from map(re.escape, (t.events, t.redeliver))
         yield from map(self._queue, self._subscriptions)
-        yield from (re.escape(t.quarantine(each.name)) for each in self._subscriptions if t.has_quarantine(each))
+        yield from (
+            re.escape(t.quarantine(each.name))
+            for each in self._subscriptions
+            if t.has_quarantine(each)
+        )
         yield from self._control("pidbox queue", "pidbox")
 
     def topics(self) -> Iterable[TopicPermission]:
@@ -94,10 +100,14 @@ class _Rights:
         keys = _any_of(map(_key, subscriptions))
         patterns = chain.from_iterable(each.patterns for each in subscriptions)
         publishes = _any_of(map(re.escape, self.component.publishes))
-        quarantined = _any_of(re.escape(each.name) for each in subscriptions if t.has_quarantine(each))
+        quarantined = _any_of(
+            re.escape(each.name) for each in subscriptions if t.has_quarantine(each)
+        )
         yield TopicPermission(t.events, publishes, _any_of(map(re.escape, patterns)))
         yield TopicPermission(t.redeliver, NOTHING, keys)
-        yield TopicPermission(t.dead_letters, _any_of(re.escape(each.name) for each in subscriptions), NOTHING)
+        yield TopicPermission(
+            t.dead_letters, _any_of(re.escape(each.name) for each in subscriptions), NOTHING
+        )
         yield TopicPermission(t.quarantined, quarantined, NOTHING)
         yield from (TopicPermission(level, keys, NOTHING) for level in t.levels())
 

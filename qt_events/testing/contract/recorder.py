@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 
 RECORDS = "QT_EVENTS_CONTRACT_RECORDS"  # environment variable: the file of this process's recorder
 

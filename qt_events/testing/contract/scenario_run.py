@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import DeadLetterRecord
-from qt_events.events import Event
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.member import Member
 from qt_events.testing.contract.recorder import Call, Recorder

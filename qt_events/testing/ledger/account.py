@@ -61,10 +61,7 @@ class Account:
         Raises:
             AssertionError: else, with the whole account.
         """
-        complaints = [
-            *_complaint("lost", self.lost),
-            *_complaint("unexpected", self.unexpected),
-        ]
+        complaints = [*_complaint("lost", self.lost), *_complaint("unexpected", self.unexpected)]
         complaints += [
             f"nothing was confirmed that {name} hears"
             for name, owed in self.owed.items()

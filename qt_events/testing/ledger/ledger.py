@@ -10,9 +10,9 @@ from time import monotonic
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import DeadLetterRecord
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import InvalidOptionError, QtEventsError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.ledger.account import Account
 from qt_events.testing.ledger.entries import Entry, Kind, Reader, Writer
 from qt_events.testing.ledger.totals import Totals

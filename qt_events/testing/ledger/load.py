@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.ledger.ledger import Ledger
 
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from qt_events.routing import matches
+from qt_events.events.topics import matches
 from qt_events.testing.ledger.account import QUIET, Account, Line
 from qt_events.testing.ledger.entries import Entry, Kind
 

@@ -11,9 +11,9 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
-from qt_events.events import Event
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.retry import RetryPolicy
 from qt_events.testing.ledger import Ledger
 
 app = Celery("load_app", broker=os.environ["LOAD_URL"], set_as_current=False)

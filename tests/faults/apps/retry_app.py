@@ -7,10 +7,10 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
-from qt_events.events import Event
-from qt_events.logs import bound_fields
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.events.event import Event
+from qt_events.logs.configure import bound_fields
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.retry import RetryPolicy
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.ledger import Ledger
 

@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
 

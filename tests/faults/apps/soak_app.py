@@ -6,7 +6,7 @@ from typing import Any
 
 from load_app import app, bus  # type: ignore[import-not-found]  # beside it, as Celery finds it
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 
 __all__ = ["app"]
 

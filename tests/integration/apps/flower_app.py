@@ -11,9 +11,9 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
-from qt_events.events import Event
+from qt_events.delivery.retry import Reject, RetryPolicy
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.retry import Reject, RetryPolicy
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, passed, record
 
 # So long that nobody overtakes whoever tells of a retry, on the pools that tell of it after it is

@@ -12,10 +12,10 @@ from celery import Celery, signals
 from celery.signals import worker_ready
 from celery.utils.log import get_task_logger
 
-from qt_events.events import Event
-from qt_events.logs import configure_logging
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.events.event import Event
+from qt_events.logs.configure import configure_logging
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.retry import RetryPolicy
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
 
 logger = logging.getLogger("my.app")

@@ -48,7 +48,9 @@ async def test_one_connection_serves_every_loop_and_thread(
 
     with ThreadPoolExecutor(8) as threads:
         loop = asyncio.get_running_loop()
-        works = [loop.run_in_executor(threads, (in_a_loop, in_a_thread)[n % 2], n) for n in range(8)]
+        works = [
+            loop.run_in_executor(threads, (in_a_loop, in_a_thread)[n % 2], n) for n in range(8)
+        ]
         await asyncio.gather(*works)
     assert before == 0
     assert publisher_threads() == 1
@@ -67,7 +69,11 @@ async def test_a_sync_handler_publishes_with_publish_sync(make_bus: MakeBus, amq
     """It runs in a thread; and what it publishes is caused by what it handles."""
     bus = make_bus(amqp_url)
     heard: list[Event[Any]] = []
-    bus.subscribe("ask", lambda asked: bus.publish_sync(event(asked.payload["number"], "answer")), name="asked")
+    bus.subscribe(
+        "ask",
+        lambda asked: bus.publish_sync(event(asked.payload["number"], "answer")),
+        name="asked",
+    )
     bus.subscribe("answer", heard.append, name="answered")
     async with bus:
         asked = event(7, "ask")
@@ -130,7 +136,9 @@ async def test_a_forked_child_publishes_over_a_connection_of_its_own(
 
 def test_publishing_while_the_interpreter_exits_works_and_does_not_hang(amqp_url: str) -> None:
     """From atexit handlers, whether or not something was published before, and without close()."""
-    with run_program("import atexit; atexit.register(publish, 2)\npublish(1)\n", amqp_url) as program:
+    with run_program(
+        "import atexit; atexit.register(publish, 2)\npublish(1)\n", amqp_url
+    ) as program:
         ended_well(program)
     with run_program("import atexit; atexit.register(publish, 3)\n", amqp_url) as program:
         ended_well(program)

@@ -9,14 +9,18 @@ from tests.integration.publisher.numbered_events import event, keeping, taken
 from tests.support.buses import MakeBus
 
 
-async def test_what_is_published_is_on_the_queue_when_publish_returns(bus: CeleryEventBus, amqp_url: str) -> None:
+async def test_what_is_published_is_on_the_queue_when_publish_returns(
+    bus: CeleryEventBus, amqp_url: str
+) -> None:
     """A confirm means that the queue has it."""
     for number in range(20):
         await bus.publish(event(number))
     assert await asyncio.to_thread(taken, amqp_url) == list(range(20))
 
 
-async def test_what_was_subscribed_before_gets_what_is_published_next(bus: CeleryEventBus, amqp_url: str) -> None:
+async def test_what_was_subscribed_before_gets_what_is_published_next(
+    bus: CeleryEventBus, amqp_url: str
+) -> None:
     """The queue is declared before the event is written, without a worker, and so is a pattern added later."""
     bus.unsubscribe("#", print)
     bus.subscribe("first", print, name="kept")
@@ -27,7 +31,9 @@ async def test_what_was_subscribed_before_gets_what_is_published_next(bus: Celer
 
 
 @pytest.mark.parametrize("room", [10_000, 7])
-async def test_order_of_calls_is_order_on_the_queue(make_bus: MakeBus, amqp_url: str, room: int) -> None:
+async def test_order_of_calls_is_order_on_the_queue(
+    make_bus: MakeBus, amqp_url: str, room: int
+) -> None:
     """Within one publisher, and for those too that had to wait for room."""
     bus = keeping(make_bus(amqp_url, max_queue_size=room))
     await asyncio.gather(*(bus.publish(event(number)) for number in range(300)))

@@ -32,7 +32,9 @@ async def test_nobody_listening_is_a_named_error_in_time(make_bus: MakeBus) -> N
 async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: MakeBus) -> None:
     """The connection stands, and nobody speaks AMQP on it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{server.getsockname()[1]}//", publish_timeout=SHORT)
+        bus = make_bus(
+            f"amqp://somebody:s3cret@127.0.0.1:{server.getsockname()[1]}//", publish_timeout=SHORT
+        )
         with within(SHORT), pytest.raises(BrokerUnreachableError) as caught:
             await bus.publish(event())
     assert "s3cret" not in str(caught.value)
@@ -41,13 +43,17 @@ async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: 
 async def test_a_refused_login_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
     """It waits all the same: a broker that comes up may refuse at first. The broker's word is in the text."""
     parts = urlsplit(amqp_url)
-    bus = make_bus(f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT)
+    bus = make_bus(
+        f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT
+    )
     with within(SHORT), pytest.raises(BrokerUnreachableError, match="ACCESS_REFUSED") as caught:
         await bus.publish(event())
     assert "s3cret" not in str(caught.value)
 
 
-async def test_the_next_host_is_taken_where_the_first_ones_are_away(make_bus: MakeBus, amqp_url: str) -> None:
+async def test_the_next_host_is_taken_where_the_first_ones_are_away(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
     """However many are away, and without a pause between them."""
     dead = [f"amqp://guest:guest@127.0.0.1:{port}//" for port in free_ports(3)]
     bus = keeping(make_bus(";".join([*dead, amqp_url])))
@@ -69,9 +75,9 @@ async def test_a_connection_closed_by_the_broker_fails_no_publish(
 
     loading = asyncio.create_task(load())
     for _ in range(2):
-        session = bus.publisher.session
+        session = bus.publisher.state.channels
         await until_told(lambda: management.close_connections(vhost))
-        await until(lambda session=session: bus.publisher.session > session)  # type: ignore[misc]
+        await until(lambda session=session: bus.publisher.state.channels > session)  # type: ignore[misc]
     running = False
     await loading
     there = await asyncio.to_thread(taken, amqp_url)
@@ -91,13 +97,17 @@ async def test_what_a_broker_has_lost_stands_again_before_the_next_publish(
         else:
             channel.queue_delete(KEPT)
     await until_told(lambda: management.close_connections(vhost))
-    await until(lambda: bus.publisher.session > 1)
+    await until(lambda: bus.publisher.state.channels > 1)
     await bus.publish(event(2), mandatory=True)
     assert (await asyncio.to_thread(taken, amqp_url))[-1] == 2
 
 
 async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
-    bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str, caplog: pytest.LogCaptureFixture
+    bus: CeleryEventBus,
+    amqp_url: str,
+    management: Management,
+    vhost: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Somebody made the queue of one subscription anew, with other arguments; the others hear what they should."""
     bus.subscribe("bell.rung", print, name="bell")
@@ -106,7 +116,7 @@ async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
         channel.queue_delete(KEPT)
         channel.queue_declare(KEPT, durable=True, auto_delete=False)
     await until_told(lambda: management.close_connections(vhost))
-    await until(lambda: bus.publisher.session > 1)
+    await until(lambda: bus.publisher.state.channels > 1)
     await bus.publish(event(2, "bell.rung"), mandatory=True)
     assert await asyncio.to_thread(taken, amqp_url, "qt.sub.bell") == [2]
     assert caplog.text.count("kept is not declared again") == 1
@@ -124,7 +134,7 @@ async def test_an_idle_publisher_stays_connected(
     await until_told(lambda: [each.get("timeout") for each in management.connections(vhost)] == [1])
     await asyncio.sleep(3.5)  # being idle is what is tested
     await bus.publish(event(2))
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1
     assert await asyncio.to_thread(taken, amqp_url) == [1, 2]
 
 
@@ -134,4 +144,4 @@ async def test_nothing_piles_up_while_the_broker_is_away(make_bus: MakeBus) -> N
     bus = make_bus(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=0.2)
     for _ in range(3):
         await asyncio.gather(*(bus.publish(event()) for _ in range(50)), return_exceptions=True)
-    assert len(bus.publisher._outbox) == 0  # noqa: SLF001
+    assert (bus.publisher.in_flight, bus.publisher.in_line) == (0, 0)

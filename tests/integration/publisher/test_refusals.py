@@ -5,10 +5,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from qt_events.codec import Message
 from qt_events.errors import PublishRefusedError, UnroutableError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.orders import Publish
+from qt_events.rabbitmq.messages.properties import Content
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import PrivateBroker
 from tests.integration.publisher.numbered_events import event, keeping, taken
 from tests.support.buses import MakeBus
@@ -16,7 +16,9 @@ from tests.support.channels import channel_to
 from tests.support.waiting import until
 
 
-async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(make_bus: MakeBus, amqp_url: str) -> None:
+async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
     """Nobody has to be subscribed."""
     bus = make_bus(amqp_url)
     await bus.publish(event())
@@ -29,12 +31,16 @@ async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(make_bu
     assert bus.get_stats()["published"] == 3
 
 
-async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(make_bus: MakeBus, amqp_url: str) -> None:
+async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
     """A return is matched with its publish, whatever is in flight beside it."""
     bus = keeping(make_bus(amqp_url), "even")
     publishes = (bus.publish(event(n, ("even", "odd")[n % 2]), mandatory=True) for n in range(200))
     results = await asyncio.gather(*publishes, return_exceptions=True)
-    assert [isinstance(result, UnroutableError) for result in results] == [n % 2 == 1 for n in range(200)]
+    assert [isinstance(result, UnroutableError) for result in results] == [
+        n % 2 == 1 for n in range(200)
+    ]
 
 
 async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
@@ -51,14 +57,16 @@ async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amq
     await bus.publish(event(5))
 
 
-async def test_what_was_nacked_is_tried_again_until_there_is_room(bus: CeleryEventBus, amqp_url: str) -> None:
+async def test_what_was_nacked_is_tried_again_until_there_is_room(
+    bus: CeleryEventBus, amqp_url: str
+) -> None:
     """Within `publish_timeout` the caller hears nothing of it, and no other publish either."""
     await bus.publish(event(1))
     declare_full(amqp_url)
     await bus.publish(event(2, "full.a"))
     waiting = [asyncio.create_task(bus.publish(event(n, "full.b"))) for n in (3, 4)]
-    session = bus.publisher.session
-    await until(lambda: bus.publisher.session > session, what="another try")
+    session = bus.publisher.state.channels
+    await until(lambda: bus.publisher.state.channels > session, what="another try")
     for n in range(5, 10):
         await bus.publish(event(n))
     assert not any(task.done() for task in waiting)
@@ -76,7 +84,9 @@ def declare_full(url: str) -> None:
         channel.queue_bind("full", "qt.events", "full.#")
 
 
-async def test_a_forbidden_publish_fails_alone(make_bus: MakeBus, harmed: PrivateBroker, node_url: str) -> None:
+async def test_a_forbidden_publish_fails_alone(
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
+) -> None:
     """The broker closes the channel over it; the others in flight go over the next one. Nor need one configure."""
     allowing = keeping(make_bus(node_url))
     await allowing.publish(event(-1))
@@ -90,11 +100,15 @@ async def test_a_forbidden_publish_fails_alone(make_bus: MakeBus, harmed: Privat
         await asyncio.to_thread(harmed.rabbitmqctl, *command)
     bus = make_bus(f"amqp://{user}:s3cret@{parts.hostname}:{parts.port}{parts.path}")
     forbidden = {20, 41, 42}
-    publishes = (bus.publish(event(n, "forbidden.x" if n in forbidden else "allowed.x")) for n in range(60))
+    publishes = (
+        bus.publish(event(n, "forbidden.x" if n in forbidden else "allowed.x")) for n in range(60)
+    )
     results = await asyncio.gather(*publishes, return_exceptions=True)
     assert {n for n, result in enumerate(results) if result is not None} == forbidden
     assert all(isinstance(results[n], PublishRefusedError) for n in forbidden)
-    assert all("forbidden.x" in str(results[n]) and "ACCESS_REFUSED" in str(results[n]) for n in forbidden)
+    assert all(
+        "forbidden.x" in str(results[n]) and "ACCESS_REFUSED" in str(results[n]) for n in forbidden
+    )
     await bus.publish(event(60, "allowed.x"))
     there = list(dict.fromkeys(await asyncio.to_thread(taken, node_url)))
     assert there == [n for n in range(-1, 61) if n not in forbidden]
@@ -103,26 +117,33 @@ async def test_a_forbidden_publish_fails_alone(make_bus: MakeBus, harmed: Privat
 @pytest.mark.parametrize(
     "message",
     [
-        Message(b"", {"message_id": "x" * 300}),
-        Message(b"", {"priority": "high"}),
-        Message(b"", {"delivery_mode": 2}, {"qt-x": "x" * 140_000}),
-        Message(b"", {"delivery_mode": 2}, {"qt-x": object()}),
+        Content(b"", {"message_id": "x" * 300}),
+        Content(b"", {"priority": "high"}),
+        Content(b"", {"delivery_mode": 2}, {"qt-x": "x" * 140_000}),
+        Content(b"", {"delivery_mode": 2}, {"qt-x": object()}),
     ],
     ids=["long property", "wrong property", "long headers", "wrong header"],
 )
-async def test_an_unsendable_message_fails_alone(bus: CeleryEventBus, amqp_url: str, message: Message) -> None:
+async def test_an_unsendable_message_fails_alone(
+    bus: CeleryEventBus, amqp_url: str, message: Content
+) -> None:
     """Nothing of it is written, and delivery tags go on being right."""
-    unsendable = bus.publisher.ask(Publish(bus.topology.events, "number.drawn", message))
+    unsendable = bus.publisher.ask(PublishRequest(bus.topology.events, "number.drawn", message))
     results = await asyncio.gather(
-        bus.publish(event(1)), unsendable, *(bus.publish(event(n)) for n in range(2, 20)), return_exceptions=True
+        bus.publish(event(1)),
+        unsendable,
+        *(bus.publish(event(n)) for n in range(2, 20)),
+        return_exceptions=True,
     )
     assert isinstance(results.pop(1), PublishRefusedError)
     assert results == [None] * 19
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1
     assert await asyncio.to_thread(taken, amqp_url) == list(range(1, 20))
 
 
-async def test_an_exchange_that_is_missing_is_declared_again(bus: CeleryEventBus, amqp_url: str) -> None:
+async def test_an_exchange_that_is_missing_is_declared_again(
+    bus: CeleryEventBus, amqp_url: str
+) -> None:
     """Somebody deleted it, and its bindings with it: one publish tells so, those after it reach the queue again."""
     await bus.publish(event(1))
     with channel_to(amqp_url) as channel:

@@ -18,8 +18,14 @@ class Relay:
     def __init__(self, url: str, delay: float = 0.0) -> None:
         self._broker, self._delay = urlsplit(url), delay
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = self._broker._replace(netloc=f"guest:guest@127.0.0.1:{self._server.getsockname()[1]}").geturl()
-        self.halve, self.halved, self.go_on = threading.Event(), threading.Event(), threading.Event()
+        self.url = self._broker._replace(
+            netloc=f"guest:guest@127.0.0.1:{self._server.getsockname()[1]}"
+        ).geturl()
+        self.halve, self.halved, self.go_on = (
+            threading.Event(),
+            threading.Event(),
+            threading.Event(),
+        )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -68,7 +74,9 @@ async def test_publishes_share_the_way_to_the_broker(make_bus: MakeBus, amqp_url
     relay.close()
 
 
-async def test_half_a_frame_is_waited_for_without_burning_the_processor(make_bus: MakeBus, amqp_url: str) -> None:
+async def test_half_a_frame_is_waited_for_without_burning_the_processor(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
     """The rest of a confirm comes a second later: it counts, and nothing spins meanwhile."""
     relay = Relay(amqp_url)
     bus = keeping(make_bus(relay.url))
@@ -84,7 +92,7 @@ async def test_half_a_frame_is_waited_for_without_burning_the_processor(make_bus
     await publishing
     await bus.publish(event(3))
     assert burnt < 0.2
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1
     await asyncio.to_thread(bus.close)
     relay.close()
     assert await asyncio.to_thread(taken, amqp_url) == [1, 2, 3]

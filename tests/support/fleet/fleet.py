@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from tests.support.fleet.forks import ForkingKeeper
 from tests.support.waiting import PATIENCE, until

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper
@@ -130,7 +130,11 @@ class FlowerFleet:
     async def watch(self, *options: str, awaited: list[str] | None = None) -> Flower:
         """Start Flower, and return when it has heard of every worker, or of the awaited ones."""
         (port,) = free_ports(1)
-        given = [f"--port={port}", f"--basic-auth={USER}:{PASSWORD}", f"--broker-api={self.api}"]
+        given = [
+            f"--port={port}",
+            f"--basic-auth={USER}:{PASSWORD}",
+            f"--management-url={self.api}",
+        ]
         process = self.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *given, *options])
         flower = Flower(process, self.path("flower"), port)
         await until_told(flower.answers, what="Flower answers")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qt_events.dead_letters import DeadLetterRecord
-from qt_events.events import Event
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 
 

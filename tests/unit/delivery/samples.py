@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from qt_events.events import Event
-from qt_events.retry import RetryPolicy
-from qt_events.subscription import Subscription
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import Subscription
+from qt_events.events.event import Event
 
 EVENT: Event[Any] = Event("unit.delivered", None, {"n": 1})
 POLICY = RetryPolicy(max_attempts=3, initial=2, factor=2, jitter=0, give_up_on=(KeyError,))

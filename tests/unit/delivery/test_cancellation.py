@@ -8,8 +8,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from qt_events.delivery import DeadLetter, Done, deliver
-from qt_events.events import Event
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import DeadLetter, Done
+from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 
 
@@ -146,10 +147,14 @@ async def test_a_cancelled_delivery_whose_handler_cleans_up_with_a_timeout_is_gi
         await task
 
 
-async def test_a_sync_handler_s_delivery_is_given_back_when_it_is_cancelled(executor: ThreadPoolExecutor) -> None:
+async def test_a_sync_handler_s_delivery_is_given_back_when_it_is_cancelled(
+    executor: ThreadPoolExecutor,
+) -> None:
     """The thread goes on; a CancelledError of the handler's own is its failure all the same."""
     may_end = threading.Event()
-    task = asyncio.create_task(deliver(EVENT, subscription(lambda _: may_end.wait(5)), executor=executor))
+    task = asyncio.create_task(
+        deliver(EVENT, subscription(lambda _: may_end.wait(5)), executor=executor)
+    )
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

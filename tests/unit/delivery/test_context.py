@@ -9,8 +9,10 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qt_events.delivery import Done, deliver
-from qt_events.events import Event, current_event
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import Done
+from qt_events.events.current import current_event
+from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 
 variable: ContextVar[str] = ContextVar("variable", default="outside")

@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from qt_events.delivery import Done, Retry, deliver
-from qt_events.events import Event
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import Done, Retry
+from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 
 

@@ -2,7 +2,8 @@
 
 from unittest.mock import AsyncMock, MagicMock
 
-from qt_events.delivery import DeadLetter, Done, Retry, deliver
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.outcome import DeadLetter, Done, Retry
 from tests.unit.delivery.samples import EVENT, subscription
 
 
@@ -10,7 +11,9 @@ async def test_a_predicate_that_says_no_keeps_the_handler_from_the_event() -> No
     """The delivery is done, and not handled; any false value says no."""
     for no in (False, None, 0, ""):
         handler = AsyncMock()
-        assert await deliver(EVENT, subscription(handler, when=MagicMock(return_value=no))) == Done(handled=False)
+        assert await deliver(EVENT, subscription(handler, when=MagicMock(return_value=no))) == Done(
+            handled=False
+        )
         handler.assert_not_called()
 
 

@@ -8,10 +8,11 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qt_events.delivery import SlowHandlerLog, deliver
-from qt_events.events import Event
-from qt_events.stats import Stats
-from qt_events.subscription import Subscription
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.slow_handlers import SlowHandlerLog
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import Subscription
+from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 
 
@@ -73,11 +74,19 @@ async def test_a_handler_that_blocks_the_loop_is_reported() -> None:
 async def test_a_handler_in_a_thread_blocks_nobody(executor: ThreadPoolExecutor) -> None:
     """A slow sync handler in the executor is slow, not blocking."""
     watch = Watching()
-    await deliver(EVENT, subscription(lambda _: time.sleep(0.03)), executor=executor, watch=watch, slow_after=0.02)
+    await deliver(
+        EVENT,
+        subscription(lambda _: time.sleep(0.03)),
+        executor=executor,
+        watch=watch,
+        slow_after=0.02,
+    )
     assert (len(watch.slow_ones), watch.blocked_ones) == (1, [])
 
 
-async def test_slow_handlers_are_counted_each_and_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+async def test_slow_handlers_are_counted_each_and_logged_now_and_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """SlowHandlerLog counts all and logs the first of a subscription in ten seconds, by name."""
     stats = Stats()
     log = SlowHandlerLog(stats)

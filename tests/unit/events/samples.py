@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from qt_events.catalog import PolicyUpdatedEvent, RiskMode
-from qt_events.events import Event
-from qt_events.payload import Payload
+from qt_events.events.event import Event
+from qt_events.events.payload import Payload
+from qt_events.events.quantum_trader import PolicyUpdatedEvent, RiskMode
 
 
 class PriceAlert(Payload):

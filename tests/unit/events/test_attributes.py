@@ -1,4 +1,4 @@
-"""An event's attributes: given as in the reference, filled in, or refused by name."""
+"""Attributes of an event: given as in the reference, filled in, or refused by name."""
 
 import subprocess
 import sys
@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from qt_events.errors import InvalidEventError, InvalidPatternError, InvalidPayloadError, UsageError
-from qt_events.events import Event, new_id
+from qt_events.events.attributes import new_id
+from qt_events.events.event import Event
 
 
 def test_an_event_is_made_positionally() -> None:
-    """Event(type, timestamp, payload) works as in the reference, and a naive time is read as UTC."""
+    """Event(type, timestamp, payload) works as in the reference; a naive time is read as UTC."""
     event = Event("my.event", datetime(2026, 1, 2, 3, 4, 5), {"data": "test"})
     assert event.type == "my.event"
     assert event.timestamp == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -21,13 +22,13 @@ def test_an_event_is_made_positionally() -> None:
 
 
 def test_another_timezone_becomes_utc() -> None:
-    """A time with another offset is the same moment, told in UTC."""
+    """A time with another offset is the same moment in UTC."""
     event = Event("my.event", datetime(2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))))
     assert event.timestamp.isoformat() == "2026-01-02T01:00:00+00:00"
 
 
-def test_everything_but_the_type_may_be_left_out() -> None:
-    """What is left out gets a default: now, an empty payload, a UUIDv7, its own id as correlation id."""
+def test_every_argument_but_the_type_has_a_default() -> None:
+    """Defaults are now, an empty payload, a UUIDv7, and its id as correlation id."""
     before = datetime.now(UTC)
     event = Event("my.event")
     assert before <= event.timestamp <= datetime.now(UTC)
@@ -47,7 +48,7 @@ def test_ids_are_unique_and_sorted_by_time() -> None:
 def test_forked_processes_draw_different_ids() -> None:
     """A child process does not repeat the ids of its parent."""
     program = """
-import os, qt_events.events as e
+import os, qt_events.events.attributes as e
 e.new_id()
 read, write = os.pipe()
 if os.fork() == 0:
@@ -55,7 +56,9 @@ if os.fork() == 0:
 os.wait()
 assert os.read(read, 99).decode()[-12:] != e.new_id()[-12:]
 """
-    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", program], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program], check=True, timeout=60
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,9 @@ def test_a_wrong_attribute_is_refused_by_name(arguments: dict[str, Any], named: 
         Event("my.event", **arguments)
 
 
-@pytest.mark.parametrize("event_type", ["", "a..b", ".a", "a.", "a.*", "#", "a.b#", None, 5, "x" * 256, "a\x00b"])
+@pytest.mark.parametrize(
+    "event_type", ["", "a..b", ".a", "a.", "a.*", "#", "a.b#", None, 5, "x" * 256, "a\x00b"]
+)
 def test_a_wrong_type_is_refused(event_type: Any) -> None:
     """A type that is no routing key, or holds wildcards, is an InvalidPatternError."""
     with pytest.raises(InvalidPatternError):
@@ -95,7 +100,7 @@ def test_a_wrong_type_is_refused(event_type: Any) -> None:
 
 
 def test_errors_of_usage_are_value_errors() -> None:
-    """Whoever catches ValueError catches a usage error too."""
+    """A program that catches ValueError catches a usage error too."""
     with pytest.raises(ValueError):
         Event("")
     assert issubclass(InvalidPayloadError, UsageError)

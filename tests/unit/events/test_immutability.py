@@ -5,13 +5,13 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from qt_events.events import Event
-from qt_events.frozen import FrozenDict, FrozenList, freeze
-from qt_events.payload import Payload
+from qt_events.events.event import Event
+from qt_events.events.frozen import FrozenDict, FrozenList, freeze
+from qt_events.events.payload import Payload
 
 
 def test_an_event_cannot_change() -> None:
-    """Setting or deleting an attribute of an event is an AttributeError that says what to do."""
+    """Setting or deleting an attribute is an AttributeError with advice."""
     event = Event("my.event")
     with pytest.raises(AttributeError, match=r"replace\(\)"):
         event.type = "other"
@@ -41,7 +41,7 @@ def test_an_event_cannot_change() -> None:
     ],
 )
 def test_a_payload_cannot_change(change: Any) -> None:
-    """Every mutating method of a payload's dicts and lists is refused, however deep, with advice."""
+    """Every mutating method of its dicts and lists is refused, at any depth, with advice."""
     payload = Event("my.event", None, {"a": 1, "b": [{"x": 0}]}).payload
     with pytest.raises(TypeError, match="immutable"):
         change(payload)
@@ -58,7 +58,7 @@ def test_the_payload_is_a_copy() -> None:
 
 
 def test_frozen_containers_are_dicts_and_lists() -> None:
-    """isinstance, ==, json and copying out take frozen containers for what they are."""
+    """Frozen containers work with isinstance, ==, json and copying."""
     payload = freeze({"a": [1, {"b": 2}]})
     assert isinstance(payload, dict)
     assert isinstance(payload["a"], list)
@@ -70,7 +70,7 @@ def test_frozen_containers_are_dicts_and_lists() -> None:
 
 
 def test_a_named_tuple_stays_one() -> None:
-    """Frozen, with its names."""
+    """A frozen one keeps its names."""
 
     class Point(NamedTuple):
         x: int
@@ -95,7 +95,7 @@ class Nested(Flat):
     tags: list[str]
 
 
-def test_containers_are_frozen_whatever_the_base_class_holds() -> None:
-    """A payload without containers is not looked through for them; a subclass that has one is."""
+def test_containers_of_a_subclass_are_frozen() -> None:
+    """The base class may have none, and skip the search for them."""
     assert isinstance(Nested(side="buy", tags=["a"]).tags, FrozenList)
     assert (Flat.__pydantic_post_init__, Nested.__pydantic_post_init__) == (None, "model_post_init")

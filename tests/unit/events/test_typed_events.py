@@ -8,17 +8,25 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from qt_events.catalog import HealthStatus, HealthStatusChangedEvent, TradeExecutedEvent
 from qt_events.errors import InvalidEventError, InvalidPayloadError
-from qt_events.events import Event, event_class
-from qt_events.payload import Payload
+from qt_events.events.event import Event, event_class
+from qt_events.events.payload import Payload
+from qt_events.events.quantum_trader import (
+    HealthStatus,
+    HealthStatusChangedEvent,
+    TradeExecutedEvent,
+)
 from tests.unit.events.samples import PriceAlert, PriceAlertEvent, policy
 
 
-def test_a_users_event_is_three_lines() -> None:
-    """A payload class and an event class: the event is registered, validated, and reads both ways."""
+def test_an_event_of_an_application_is_three_lines() -> None:
+    """A payload class and an event class are registered, validated, and read both ways."""
     event = PriceAlertEvent.create(price="1.5", tags=["a"])
-    assert (event.type, event.payload.price, event.payload["price"]) == ("unit.price_alert", 1.5, 1.5)
+    assert (event.type, event.payload.price, event.payload["price"]) == (
+        "unit.price_alert",
+        1.5,
+        1.5,
+    )
     assert event_class("unit.price_alert") is PriceAlertEvent
 
 
@@ -32,8 +40,10 @@ def test_the_plain_constructor_makes_the_registered_class() -> None:
 
 
 def test_each_wrong_field_is_named() -> None:
-    """InvalidPayloadError names every wrong field, what is wrong and what it was."""
-    with pytest.raises(InvalidPayloadError, match=r"payload\.risk_mode.*'WILD'.*payload\.max_positions.*'many'"):
+    """InvalidPayloadError names every wrong field, the mistake and the value."""
+    with pytest.raises(
+        InvalidPayloadError, match=r"payload\.risk_mode.*'WILD'.*payload\.max_positions.*'many'"
+    ):
         policy(risk_mode="WILD", max_positions="many")
 
 
@@ -46,15 +56,23 @@ def test_typed_payloads_refuse_nan_and_infinity(number: float) -> None:
         PriceAlertEvent.create(price=1.0, limits={"a": [number]})
     with pytest.raises(InvalidPayloadError):
         HealthStatusChangedEvent.create(
-            old_status="HEALTHY", new_status="CRITICAL", component="c", reason="r", metrics={"dd": number}
+            old_status="HEALTHY",
+            new_status="CRITICAL",
+            component="c",
+            reason="r",
+            metrics={"dd": number},
         )
 
 
-def test_typed_payloads_refuse_what_json_cannot_carry_in_untyped_fields() -> None:
+def test_untyped_fields_of_typed_payloads_are_checked() -> None:
     """A dict[str, Any] field is checked like a plain payload."""
     with pytest.raises(InvalidPayloadError, match=r"payload\.metrics\['x'\]"):
         HealthStatusChangedEvent.create(
-            old_status="HEALTHY", new_status="CRITICAL", component="c", reason="r", metrics={"x": object()}
+            old_status="HEALTHY",
+            new_status="CRITICAL",
+            component="c",
+            reason="r",
+            metrics={"x": object()},
         )
 
 
@@ -158,10 +176,14 @@ def test_every_event_of_the_reference_has_its_type() -> None:
             {"old_status": "HEALTHY", "new_status": "CRITICAL", "component": "c", "reason": "r"},
             {"metrics": {}},
         ),
-        ("opportunities.updated", {"top_symbols": ["A"], "scores": {"A": 1.0}}, {"criteria": {}, "excluded_count": 0}),
+        (
+            "opportunities.updated",
+            {"top_symbols": ["A"], "scores": {"A": 1.0}},
+            {"criteria": {}, "excluded_count": 0},
+        ),
     ],
 )
-def test_what_create_does_not_ask_for_a_foreign_producer_may_leave_out_too(
+def test_optional_fields_of_create_are_optional_on_the_wire(
     event_type: str, required: dict[str, Any], left_out: dict[str, Any]
 ) -> None:
     """The payload's model and create() have the same optional fields, with the same defaults."""
@@ -173,7 +195,9 @@ def test_what_create_does_not_ask_for_a_foreign_producer_may_leave_out_too(
 def test_enum_fields_take_members_and_their_names() -> None:
     """create() takes an enum member or its value; both read as the member."""
     for status in (HealthStatus.CRITICAL, "CRITICAL"):
-        event = HealthStatusChangedEvent.create(old_status="HEALTHY", new_status=status, component="c", reason="r")
+        event = HealthStatusChangedEvent.create(
+            old_status="HEALTHY", new_status=status, component="c", reason="r"
+        )
         assert event.payload.new_status is HealthStatus.CRITICAL
         assert event.source == "system_health_monitor"
 
@@ -206,7 +230,9 @@ def test_a_nested_model_must_be_a_payload() -> None:
 
     class OuterEvent(Event[Outer], type="nested.model"): ...
 
-    with pytest.raises(InvalidPayloadError, match=r"payload\.inner is a Inner: .* must be a qt_events.Payload"):
+    with pytest.raises(
+        InvalidPayloadError, match=r"payload\.inner is a Inner: .* must be a qt_events.Payload"
+    ):
         OuterEvent.create(inner=Inner(x=1))
 
 
@@ -216,15 +242,16 @@ class Watched(Event[PriceAlert], type="unit.watched"):
 
 
 def test_create_respects_a_class_that_has_its_own_init() -> None:
-    """create() takes its short way only where nobody else has a say in how an event is made."""
+    """create() skips __init__ only in classes that do not change it."""
     assert Watched.create(price=1).source == "its own way"
 
 
-def test_what_create_makes_is_what_the_constructor_makes() -> None:
-    """By either way an event has the same attributes, and comes back from pickle with them."""
+def test_create_and_the_constructor_make_the_same_event() -> None:
+    """Both have the same attributes, and the same after pickling."""
     short = PriceAlertEvent.create(price=1)
     long = PriceAlertEvent("unit.price_alert", short.timestamp, {"price": 1}, id=short.id)
     assert short == long == pickle.loads(pickle.dumps(short))  # noqa: S301
-    assert (short.source, short.data_version, short.correlation_id, short.causation_id, short.traceparent) == (
+    attributes = (short.source, short.data_version, short.correlation_id)
+    assert (*attributes, short.causation_id, short.traceparent) == (
         "qt_events", 1, short.id, None, None,
     )  # fmt: skip

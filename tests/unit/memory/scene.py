@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 
 
@@ -35,7 +35,9 @@ class Gate:
 
     async def reaches(self, *, began: int = 0, ended: int = 0) -> None:
         async with asyncio.timeout(5), self._changed:
-            await self._changed.wait_for(lambda: len(self.began) >= began and len(self.ended) >= ended)
+            await self._changed.wait_for(
+                lambda: len(self.began) >= began and len(self.ended) >= ended
+            )
 
 
 async def run(bus: InMemoryEventBus) -> asyncio.Task[None]:

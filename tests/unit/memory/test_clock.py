@@ -3,9 +3,9 @@
 from typing import Any
 from unittest.mock import AsyncMock
 
-from qt_events.events import Event
+from qt_events.delivery.retry import RetryLater, RetryPolicy
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
-from qt_events.retry import RetryLater, RetryPolicy
 from qt_events.testing.clock import ManualClock
 from tests.unit.memory.scene import event
 

@@ -4,9 +4,9 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.memory import InMemoryEventBus
-from qt_events.retry import RetryPolicy
 from tests.unit.memory.scene import event
 
 ONCE = RetryPolicy(max_attempts=1)

@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.clock import ManualClock
 from tests.unit.memory.scene import Gate, end, event, run

@@ -30,5 +30,14 @@ async def test_what_each_thread_counts_is_in_the_statistics() -> None:
             await asyncio.to_thread(bus.publish_sync, event(1, event_type))
         await bus.join(5)
         stats = bus.get_stats()
-    assert [stats[key] for key in ("published", "dispatched", "delivered", "unroutable")] == [6, 4, 6, 2]
-    assert stats["by_type"]["unit.one"]["published"] == stats["by_subscription"]["one"]["delivered"] == 2
+    assert [stats[key] for key in ("published", "dispatched", "delivered", "unroutable")] == [
+        6,
+        4,
+        6,
+        2,
+    ]
+    assert (
+        stats["by_type"]["unit.one"]["published"]
+        == stats["by_subscription"]["one"]["delivered"]
+        == 2
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qt_events.errors import BackpressureError, UnroutableError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from tests.unit.memory.scene import Gate, end, event, run
 
@@ -55,7 +55,9 @@ def test_threads_publish_while_the_bus_starts_and_stops() -> None:
         await end(bus, task)
 
     async def begin() -> None:
-        publishing.extend(asyncio.create_task(asyncio.to_thread(publish, 1000 * thread)) for thread in range(4))
+        publishing.extend(
+            asyncio.create_task(asyncio.to_thread(publish, 1000 * thread)) for thread in range(4)
+        )
         await start_and_stop()
 
     publishing: list[asyncio.Task[None]] = []
@@ -63,7 +65,9 @@ def test_threads_publish_while_the_bus_starts_and_stops() -> None:
     asyncio.run(begin())
     assert sorted(heard) == [1000 * thread + n for thread in (0, 1, 2, 3, 9) for n in range(100)]
     for thread in (0, 1, 2, 3, 9):  # each publisher's in order
-        assert [n for n in heard if n // 1000 == thread] == sorted(n for n in heard if n // 1000 == thread)
+        assert [n for n in heard if n // 1000 == thread] == sorted(
+            n for n in heard if n // 1000 == thread
+        )
     stats = bus.get_stats()
     assert (stats["published"], stats["dispatched"], stats["queue_size"]) == (500, 500, 0)
 

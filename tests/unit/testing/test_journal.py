@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from qt_events.delivery import DeadLetter, Done, Failure, Outcome, Retry
-from qt_events.events import Event
-from qt_events.observer import Attempt
-from qt_events.subscription import Subscription
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Done, Failure, Outcome, Retry
+from qt_events.delivery.subscription import Subscription
+from qt_events.events.event import Event
 from qt_events.testing.journal import Journal
 
 FAILURE = Failure("OSError", "gone")
@@ -40,7 +40,7 @@ def test_a_dead_letter_that_was_sent_back_and_handled_is_dead_no_more() -> None:
     """The last attempt counts."""
     journal, event = Journal(), Event("a")
     journal.published(event, [HERE])
-    dead = attempt(event, DeadLetter("exhausted", FAILURE), 5)
+    dead = attempt(event, DeadLetter(DeadLetterReason.EXHAUSTED, FAILURE), 5)
     journal.concluded(dead)
     assert journal.dead == [dead]
     journal.concluded(attempt(event, Retry(1, FAILURE)))

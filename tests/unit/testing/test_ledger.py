@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import InvalidOptionError, PublishTimeoutError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
-from qt_events.retry import RetryPolicy
 from qt_events.testing.ledger import FOLDER, Account, Entry, Kind, Ledger, Line, Load, Totals
 
 BOTH = {"one": "order.#", "two": "order.placed"}

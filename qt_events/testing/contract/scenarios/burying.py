@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters import Progress
+from qt_events.dead_letters.interface import Progress
+from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import UnknownDeadLetterError
-from qt_events.events import Event
-from qt_events.retry import RetryPolicy
+from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import is_open, record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun

@@ -3,8 +3,8 @@
 from typing import Any
 
 from qt_events.bus import EventBus
-from qt_events.events import Event
-from qt_events.retry import RetryPolicy
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import nth_call, record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun

@@ -8,8 +8,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from qt_events.bus import EventBus
-from qt_events.events import Event
-from qt_events.retry import RetryPolicy
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Recorder, passed, passed_in_thread, record
 from qt_events.testing.contract.scenario import Scenario

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from qt_events.bus import EventBus
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import passed, record
 from qt_events.testing.contract.scenario import Scenario

@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.bus import EventBus
 from qt_events.errors import BackpressureError
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import passed, record
 from qt_events.testing.contract.scenario import Options, Scenario, this_bus

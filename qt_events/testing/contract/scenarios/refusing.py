@@ -16,7 +16,7 @@ from qt_events.errors import (
     InvalidPayloadError,
     UnknownSubscriptionError,
 )
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus

@@ -4,8 +4,8 @@ from itertools import pairwise
 from typing import Any
 
 from qt_events.bus import EventBus
-from qt_events.events import Event
-from qt_events.retry import Reject, RetryLater, RetryPolicy
+from qt_events.delivery.retry import Reject, RetryLater, RetryPolicy
+from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Call, nth_call, record
 from qt_events.testing.contract.scenario import Scenario

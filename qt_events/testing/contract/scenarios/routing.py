@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
-from qt_events.catalog import PolicyUpdatedEvent, RiskMode
 from qt_events.errors import UnroutableError
-from qt_events.events import Event
+from qt_events.events.event import Event
+from qt_events.events.quantum_trader import PolicyUpdatedEvent, RiskMode
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario

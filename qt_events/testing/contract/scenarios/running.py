@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
+from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import BusStateError
-from qt_events.events import Event
-from qt_events.retry import RetryPolicy
+from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import nth_call, passed, record
 from qt_events.testing.contract.scenario import Scenario, this_bus

@@ -3,7 +3,7 @@
 from typing import Any
 
 from qt_events.bus import EventBus
-from qt_events.events import Event
+from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus
 from qt_events.testing.contract.scenario_run import ScenarioRun

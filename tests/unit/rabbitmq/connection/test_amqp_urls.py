@@ -115,11 +115,18 @@ def test_a_bus_whose_url_was_refused_leaves_its_app_free_for_another() -> None:
 @pytest.mark.parametrize("broker", ["memory://", "localhost", "sqs://", None])
 def test_an_apps_broker_that_is_not_amqps_is_left_to_celery(broker: str | None) -> None:
     """memory:// in a test, a bare host name."""
-    assert CeleryEventBus(app=celery.Celery(broker=broker, set_as_current=False)).app.conf.broker_url == broker
+    assert (
+        CeleryEventBus(app=celery.Celery(broker=broker, set_as_current=False)).app.conf.broker_url
+        == broker
+    )
 
 
-@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])
-def test_the_parameters_of_a_url_from_the_environment_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"]
+)
+def test_the_parameters_of_a_url_from_the_environment_count(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Celery has those win over what the app says; what it is shown has no parameters."""
     monkeypatch.setenv(name, "amqp://me:geheim@host?heartbeat=9")
     app = celery.Celery(broker="amqp://other?heartbeat=9", set_as_current=False)
@@ -135,7 +142,9 @@ def test_a_url_given_to_the_bus_wins_over_the_environment(monkeypatch: pytest.Mo
     """Of plain Celery apps the environment wins: nobody who writes CeleryEventBus(url) would think of that."""
     monkeypatch.setenv("CELERY_BROKER_URL", "amqp://somebody:else@elsewhere")
     bus = CeleryEventBus("amqp://me@here")
-    assert {each.hostname for each in (bus.app.connection_for_read(), bus.app.connection())} == {"here"}
+    assert {each.hostname for each in (bus.app.connection_for_read(), bus.app.connection())} == {
+        "here"
+    }
 
 
 # The connection
@@ -154,10 +163,16 @@ def connection_to(urls: str, **options: Any) -> BrokerConnection:
     [
         ({}, {"server_hostname": "a"}),
         ({"broker_use_ssl": True}, {"server_hostname": "a"}),
-        ({"broker_use_ssl": {"cert_reqs": ssl.CERT_REQUIRED}}, {"cert_reqs": 2, "server_hostname": "a"}),
+        (
+            {"broker_use_ssl": {"cert_reqs": ssl.CERT_REQUIRED}},
+            {"cert_reqs": 2, "server_hostname": "a"},
+        ),
         ({"broker_use_ssl": {"server_hostname": None}}, {"server_hostname": "a"}),
         ({"broker_use_ssl": {"server_hostname": "x"}}, {"server_hostname": "x"}),
-        ({"broker_use_ssl": {"cert_reqs": ssl.CERT_NONE, "server_hostname": "x"}}, {"cert_reqs": 0}),
+        (
+            {"broker_use_ssl": {"cert_reqs": ssl.CERT_NONE, "server_hostname": "x"}},
+            {"cert_reqs": 0},
+        ),
         ({"broker_use_ssl": {"context": {}}}, {"context": {}, "server_hostname": "a"}),
         (
             {"broker_use_ssl": {"context": {"cafile": "c"}}},
@@ -205,5 +220,7 @@ def test_every_place_is_told_without_a_password() -> None:
 
 def test_what_each_of_several_hosts_said_is_told() -> None:
     """Not only what the last one said."""
-    with pytest.raises(ConnectionRefusedError, match=r"0\.1:1//: .*refused; amqp://.*0\.1:2//: .*refused"):
+    with pytest.raises(
+        ConnectionRefusedError, match=r"0\.1:1//: .*refused; amqp://.*0\.1:2//: .*refused"
+    ):
         connect(connection_to("amqp://127.0.0.1:1;amqp://127.0.0.1:2"))

@@ -11,10 +11,16 @@ import celery
 import pytest
 from flower.utils import broker
 
-from qt_events.errors import InvalidUrlError
+from qt_events.errors import InvalidUrlError, NotSupportedError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.connection.connections import BrokerConnection
-from qt_events.rabbitmq.operating.flower import _tls_of_the_api, show_every_queue, trouble_with
+from qt_events.rabbitmq.operating import flower
+from qt_events.rabbitmq.operating.flower import (
+    _tls_of_the_api,
+    run_flower,
+    show_every_queue,
+    trouble_with,
+)
 from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
 
@@ -24,7 +30,10 @@ class FakeApi(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.asked: list[tuple[str, str | None]] = []
-        self.status, self.queues = 200, ["qt.sub.executor", "qt.dead.executor", "other", "known", "qt.celeryev.1"]
+        self.status, self.queues = (
+            200,
+            ["qt.sub.executor", "qt.dead.executor", "other", "known", "qt.celeryev.1"],
+        )
 
     @property
     def url(self) -> str:
@@ -72,6 +81,13 @@ def test_the_management_api_is_looked_for_beside_the_broker(broker: str, expecte
         assert default_api(connection) == expected
 
 
+def test_without_flower_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First of all: neither an app nor a broker is needed to say so."""
+    monkeypatch.setattr(flower, "find_spec", lambda name: None)
+    with pytest.raises(NotSupportedError, match=r"pip install 'qt-events\[flower\]'"):
+        run_flower("no_such_app", None, None, [])
+
+
 def test_an_api_that_answers_is_no_trouble(api: FakeApi) -> None:
     """It is asked for the queues of the one vhost, with the user of its URL."""
     assert not trouble_with(ManagementApi(api.url, "/"))
@@ -86,8 +102,12 @@ def test_flower_is_given_the_address_that_was_tried(path: str) -> None:
     assert api.place == "http://[::1]:1/api/"
 
 
-@pytest.mark.parametrize(("status", "advice"), [(401, "refuses the user"), (403, "refuses the user"), (404, "/api/")])
-def test_an_api_that_refuses_is_told_without_its_password(status: int, advice: str, api: FakeApi) -> None:
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "refuses the user"), (403, "refuses the user"), (404, "/api/")]
+)
+def test_an_api_that_refuses_is_told_without_its_password(
+    status: int, advice: str, api: FakeApi
+) -> None:
     """Who looks at a log need not know it."""
     api.status = status
     trouble = trouble_with(ManagementApi(api.url, "/"))
@@ -106,7 +126,9 @@ def test_what_is_no_address_of_an_api_is_refused(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("vhost", "path"), [("/", "/api/queues/%2F"), ("a b/c", "/api/queues/a%20b%2Fc")])
+@pytest.mark.parametrize(
+    ("vhost", "path"), [("/", "/api/queues/%2F"), ("a b/c", "/api/queues/a%20b%2Fc")]
+)
 def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
     vhost: str, path: str, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,12 +161,19 @@ def test_over_https_the_api_is_verified_as_the_broker_is(
     app = celery.Celery("desk", broker=f"amqps://host{query}", set_as_current=False)
     CeleryEventBus(app=app)
     show_every_queue(app, "/")
-    queues = broker.Broker("amqps://host", http_api="https://host:15671/api/", broker_use_ssl=app.conf.broker_use_ssl)
+    queues = broker.Broker(
+        "amqps://host", http_api="https://host:15671/api/", broker_use_ssl=app.conf.broker_use_ssl
+    )
     assert queues._tls_kwargs() == expected  # noqa: SLF001  # Flower's own way to ask for it
 
 
 def test_over_https_the_brokers_certificates_are_the_apis_too() -> None:
     """The CA that is trusted, and the client's own."""
     options = {"ca_certs": "ca.pem", "certfile": "me.pem", "keyfile": "me.key"}
-    expected = {"validate_cert": True, "ca_certs": "ca.pem", "client_cert": "me.pem", "client_key": "me.key"}
+    expected = {
+        "validate_cert": True,
+        "ca_certs": "ca.pem",
+        "client_cert": "me.pem",
+        "client_key": "me.key",
+    }
     assert _tls_of_the_api(options) == expected

@@ -14,13 +14,18 @@ from qt_events.rabbitmq.operating.gauges import (
     nodes_online,
     queue_gauges,
 )
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 QT = Topology("qt")
 
 
 def row(  # noqa: PLR0917  # a row's columns
-    name: str, ready: int = 0, unacked: int = 0, consumers: int = 1, come: float = 0, done: float = 0
+    name: str,
+    ready: int = 0,
+    unacked: int = 0,
+    consumers: int = 1,
+    come: float = 0,
+    done: float = 0,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -63,7 +68,10 @@ def test_a_broadcasts_queues_are_one_gauge() -> None:
         row("qt.sub.a.on_x.ba9876543210", 2, 0),
         row("qt.sub.a.on_x.abc", 7),
     ]
-    assert queue_gauges(QT, rows) == [QueueGauge("a.on_x.abc", 7, 0, 1), QueueGauge("a.on_x", 3, 1, 2)]
+    assert queue_gauges(QT, rows) == [
+        QueueGauge("a.on_x.abc", 7, 0, 1),
+        QueueGauge("a.on_x", 3, 1, 2),
+    ]
 
 
 def test_a_queue_without_figures_is_empty() -> None:
@@ -74,7 +82,11 @@ def test_a_queue_without_figures_is_empty() -> None:
 def test_dead_letters_are_counted_over_all_subscriptions() -> None:
     """Whose they are, `qt-events dead-letters` and Flower tell."""
     assert (
-        dead_letters(QT, [row("qt.dead.a", 2), row("qt.dead.b", 3), row("qt.sub.a", 9), {"name": "qt.dead.new"}]) == 5
+        dead_letters(
+            QT,
+            [row("qt.dead.a", 2), row("qt.dead.b", 3), row("qt.sub.a", 9), {"name": "qt.dead.new"}],
+        )
+        == 5
     )
 
 
@@ -115,7 +127,9 @@ def beat(processed: int, at: float, hostname: str = "worker-1@host") -> dict[str
 def test_a_rate_is_taken_between_two_heartbeats(heartbeats: Heartbeats) -> None:
     """The first alone tells none."""
     heartbeats.hear(beat(10, at=100.0))
-    assert heartbeats.gauges == {"worker-1": WorkerGauge(pid=77, handled=10, active=2, rate=0.0, at=100.0)}
+    assert heartbeats.gauges == {
+        "worker-1": WorkerGauge(pid=77, handled=10, active=2, rate=0.0, at=100.0)
+    }
     heartbeats.hear(beat(60, at=102.0))
     assert heartbeats.gauges["worker-1"].rate == 25.0
 
@@ -124,7 +138,10 @@ def test_workers_are_told_apart_by_name(heartbeats: Heartbeats) -> None:
     """Each has a rate of its own."""
     heartbeats.hear(beat(10, at=100.0))
     heartbeats.hear(beat(500, at=102.0, hostname="worker-2@host"))
-    assert {name: gauge.rate for name, gauge in heartbeats.gauges.items()} == {"worker-1": 0.0, "worker-2": 0.0}
+    assert {name: gauge.rate for name, gauge in heartbeats.gauges.items()} == {
+        "worker-1": 0.0,
+        "worker-2": 0.0,
+    }
 
 
 def test_what_holds_no_figures_or_no_time_passes_by(heartbeats: Heartbeats) -> None:

@@ -3,19 +3,28 @@
 from typing import Any
 
 from qt_events.rabbitmq.operating.inventory import Holding, inventory
-from qt_events.rabbitmq.topology import Topology
+from qt_events.rabbitmq.topology.names import Topology
 
 QT = Topology("qt")
 
 
 def row(name: str, ready: int = 0, unacked: int = 0, consumers: int = 0) -> dict[str, Any]:
-    figures = {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
+    figures = {
+        "messages": ready + unacked,
+        "messages_ready": ready,
+        "messages_unacknowledged": unacked,
+    }
     return {"name": name, "consumers": consumers, **figures}
 
 
 def test_a_subscriptions_queues_are_one_holding() -> None:
     """Its queue, its quarantine and its dead letters; sorted by name."""
-    rows = [row("qt.sub.b", 3, 2, 1), row("qt.dead.b", 4, 1), row("qt.quarantine.b", 1), row("qt.sub.a")]
+    rows = [
+        row("qt.sub.b", 3, 2, 1),
+        row("qt.dead.b", 4, 1),
+        row("qt.quarantine.b", 1),
+        row("qt.sub.a"),
+    ]
     found = inventory(QT, rows)
     b = Holding("b", ["qt.sub.b"], waiting=3, unacked=2, consumers=1, quarantined=1, dead_letters=5)
     assert found.subscriptions == [Holding("a", ["qt.sub.a"]), b]

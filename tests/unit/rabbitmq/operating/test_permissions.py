@@ -5,9 +5,9 @@ import re
 import pytest
 
 from qt_events import Component, InMemoryEventBus
+from qt_events.delivery.subscription import Subscription
 from qt_events.rabbitmq.operating.permissions import NOTHING, Permissions, permissions_of
-from qt_events.rabbitmq.topology import Topology
-from qt_events.subscription import Subscription
+from qt_events.rabbitmq.topology.names import Topology
 
 QT = Topology("qt")
 INSTANCE = "0123456789ab"
@@ -15,7 +15,9 @@ INSTANCE = "0123456789ab"
 
 def subscription(name: str, *patterns: str, broadcast: bool = False) -> Subscription:
     bus = InMemoryEventBus()
-    return [bus.subscribe(pattern, print, name=name, broadcast=broadcast) for pattern in patterns][-1]
+    return [bus.subscribe(pattern, print, name=name, broadcast=broadcast) for pattern in patterns][
+        -1
+    ]
 
 
 DESK = Component(
@@ -28,7 +30,9 @@ DESK = Component(
 )
 
 
-def rights(component: Component = DESK, topology: Topology = QT, *, control: bool = False) -> Permissions:
+def rights(
+    component: Component = DESK, topology: Topology = QT, *, control: bool = False
+) -> Permissions:
     return permissions_of(component, topology, control=control)
 
 
@@ -47,7 +51,15 @@ def topics(permissions: Permissions, exchange: str) -> tuple[str, str]:
         ("configure", [f"qt.sub.desk.on_policy.{INSTANCE}"]),
         ("write", ["qt.events", "qt.dead", "qt.quarantine", "qt.retry.100", "qt.retry.838860800"]),
         ("write", ["qt.sub.desk.on_order", f"qt.sub.desk.on_policy.{INSTANCE}"]),
-        ("read", ["qt.events", "qt.redeliver", "qt.sub.desk.on_order", f"qt.sub.desk.on_policy.{INSTANCE}"]),
+        (
+            "read",
+            [
+                "qt.events",
+                "qt.redeliver",
+                "qt.sub.desk.on_order",
+                f"qt.sub.desk.on_policy.{INSTANCE}",
+            ],
+        ),
         ("read", ["qt.quarantine.desk.on_order"]),
     ],
 )
@@ -56,8 +68,21 @@ def test_a_component_may_use_what_is_its_own(right: str, names: list[str]) -> No
     assert all(allowed(getattr(rights(), right), name) for name in names)
 
 
-OTHERS = ["qt.sub.other", "qt.sub.desk", "qt.sub.desk.on_order.x", "qt.sub.deskxon_order", "xqt.sub.desk.on_order"]
-OTHERS += ["qt.sub.desk.on_policy", "qt.sub.desk.on_policy.x", "qt.lost", "qt.dead.desk.on_order", "qt.pidbox", ""]
+OTHERS = [
+    "qt.sub.other",
+    "qt.sub.desk",
+    "qt.sub.desk.on_order.x",
+    "qt.sub.deskxon_order",
+    "xqt.sub.desk.on_order",
+]
+OTHERS += [
+    "qt.sub.desk.on_policy",
+    "qt.sub.desk.on_policy.x",
+    "qt.lost",
+    "qt.dead.desk.on_order",
+    "qt.pidbox",
+    "",
+]
 OTHERS += ["amq.default", "qt.celeryev", "a@b.qt.pidbox", "QT.EVENTS", "qtxevents"]
 
 
@@ -68,7 +93,9 @@ def test_a_component_may_use_nothing_else(right: str, name: str) -> None:
     assert not allowed(getattr(rights(), right), name)
 
 
-@pytest.mark.parametrize("name", ["qt.events", "qt.redeliver", "qt.dead", "qt.sub.desk.on_order", "qt.retry.100"])
+@pytest.mark.parametrize(
+    "name", ["qt.events", "qt.redeliver", "qt.dead", "qt.sub.desk.on_order", "qt.retry.100"]
+)
 def test_what_is_shared_and_what_lasts_is_configured_by_administrators(name: str) -> None:
     """Nobody who serves a queue can delete it, or make it anew with dead letters going elsewhere."""
     assert not allowed(rights().configure, name)
@@ -86,16 +113,26 @@ def test_events_are_published_by_type_and_heard_by_pattern() -> None:
     assert [allowed(write, each) for each in ("trade.executed", "order.placed")] == [True, True]
     others = ("order.filled", "order.*", "trade.executed.x", "x.order.placed", "#")
     assert not any(allowed(write, each) for each in others)
-    assert [allowed(read, each) for each in ("order.*", "cancel.#", "policy.updated")] == [True, True, True]
+    assert [allowed(read, each) for each in ("order.*", "cancel.#", "policy.updated")] == [
+        True,
+        True,
+        True,
+    ]
     assert not any(allowed(read, each) for each in ("order.placed", "#", "*.*", "policyxupdated"))
 
 
-@pytest.mark.parametrize("exchange", ["qt.dead", "qt.quarantine", "qt.retry.100", "qt.retry.838860800"])
-def test_retries_dead_letters_and_quarantine_are_written_by_its_own_keys_alone(exchange: str) -> None:
+@pytest.mark.parametrize(
+    "exchange", ["qt.dead", "qt.quarantine", "qt.retry.100", "qt.retry.838860800"]
+)
+def test_retries_dead_letters_and_quarantine_are_written_by_its_own_keys_alone(
+    exchange: str,
+) -> None:
     """And bound by nobody."""
     write, read = topics(rights(), exchange)
     assert allowed(write, "desk.on_order")
-    assert not any(allowed(write, each) for each in ("other", "desk", "desk.on_order.x", "desk.*", "#"))
+    assert not any(
+        allowed(write, each) for each in ("other", "desk", "desk.on_order.x", "desk.*", "#")
+    )
     assert read == NOTHING
 
 
@@ -132,7 +169,11 @@ def test_who_publishes_nothing_may_publish_nothing() -> None:
 def test_who_does_nothing_may_do_nothing() -> None:
     """An empty expression would fit every name."""
     permissions = rights(Component("idle"), control=True)
-    assert (permissions.configure, permissions.write, permissions.read) == (NOTHING, NOTHING, NOTHING)
+    assert (permissions.configure, permissions.write, permissions.read) == (
+        NOTHING,
+        NOTHING,
+        NOTHING,
+    )
     assert {(each.write, each.read) for each in permissions.topics} == {(NOTHING, NOTHING)}
 
 
@@ -140,7 +181,10 @@ def test_a_worker_under_remote_control_hears_orders_and_gives_none() -> None:
     """It has a control queue, answers, and tells monitors of itself."""
     permissions = rights(control=True)
     assert all(allowed(permissions.read, each) for each in ("desk@host.qt.pidbox", "qt.pidbox"))
-    assert all(allowed(permissions.write, each) for each in ("desk@host.qt.pidbox", "reply.qt.pidbox", "qt.celeryev"))
+    assert all(
+        allowed(permissions.write, each)
+        for each in ("desk@host.qt.pidbox", "reply.qt.pidbox", "qt.celeryev")
+    )
     assert not allowed(permissions.write, "qt.pidbox")
 
 

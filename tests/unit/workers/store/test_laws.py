@@ -1,4 +1,5 @@
-"""Laws of the store: what is kept is what the last word says, or the first, and ranges are as they are written."""
+"""Laws of the store: `put` keeps the last value, `add` the first, and ranges have the documented
+ends."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from qt_events import Side
 from workers.store import Store, Trade
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3)
-VALUES = st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+VALUES = st.dictionaries(
+    st.text(max_size=3), st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+)
 DAYS = st.integers(0, 9).map(lambda number: date(2024, 1, 1) + timedelta(number))
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """One for all examples: each takes a kind or a book of its own."""
+    """One store for all examples: each example has a kind or a book of its own."""
     opened = Store(f"sqlite:///{tmp_path_factory.mktemp('laws')}/store.db")
     yield opened
     opened.dispose()
@@ -27,8 +30,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @settings(deadline=None, max_examples=40)
 @given(words=st.lists(st.tuples(st.booleans(), KEYS, VALUES), max_size=12))
-def test_put_is_the_last_word_and_add_the_first(store: Store, words: list[tuple[bool, str, dict[str, float]]]) -> None:
-    """As a dictionary would keep them: assignment, and setdefault."""
+def test_put_is_the_last_word_and_add_the_first(
+    store: Store, words: list[tuple[bool, str, dict[str, float]]]
+) -> None:
+    """A dictionary does the same by assignment and setdefault."""
     kind, expected = uuid4().hex, dict[str, dict[str, float]]()
 
     async def say() -> None:
@@ -52,10 +57,15 @@ def test_put_is_the_last_word_and_add_the_first(store: Store, words: list[tuple[
 def test_between_is_later_than_one_day_and_no_later_than_another(
     store: Store, days: list[date], after: date | None, through: date
 ) -> None:
-    """Both ends, whichever of them comes first, in order of day and order id."""
+    """Either end may come first; results are sorted by day and order id."""
     book = uuid4().hex
-    kept = [Trade(str(number), day, "A", Side.BUY, 1, 1.0, "s", "m", None) for number, day in enumerate(days)]
-    expected = sorted(each for each in kept if (after is None or each.day > after) and each.day <= through)
+    kept = [
+        Trade(str(number), day, "A", Side.BUY, 1, 1.0, "s", "m", None)
+        for number, day in enumerate(days)
+    ]
+    expected = sorted(
+        each for each in kept if (after is None or each.day > after) and each.day <= through
+    )
 
     async def enter() -> None:
         for each in kept:

@@ -1,0 +1,11 @@
+"""Dead letters: events that failed for good, kept until an operator sends them back or discards
+them.
+
+record.py       DeadLetterRecord
+groups.py       records counted by their error
+interface.py    the DeadLetters Protocol: the calls for an operator, and their progress
+operations.py   those calls, for every backend
+scan.py         one pass through dead letters: check, send back at a pace, remove
+in_memory.py    dead letters of a bus without a broker
+renamed.py      keyword arguments that had another name
+"""

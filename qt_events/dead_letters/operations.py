@@ -1,0 +1,221 @@
+"""DeadLetterOperations: the DeadLetters calls, on top of a backend's own Scan."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from datetime import datetime
+from heapq import nsmallest
+from typing import Generic
+
+from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
+from qt_events.dead_letters.interface import OnProgress, OnScan, OnSkipped, Progress
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.renamed import renamed_option
+from qt_events.dead_letters.scan import (
+    BATCH,
+    Act,
+    HeldDeadLetter,
+    Pace,
+    R,
+    Scan,
+    Work,
+    check,
+    send_back,
+)
+from qt_events.errors import QtEventsError, UnknownDeadLetterError
+from qt_events.limits import positive_int
+
+logger = logging.getLogger("qt_events")
+
+_NAMED = 10  # ids in an error's text
+_on_look = renamed_option("on_look", "on_scan")
+
+
+class DeadLetterOperations(ABC, Generic[R]):
+    """Implements DeadLetters, which documents all of it. A backend implements `scan`."""
+
+    @abstractmethod
+    def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[R]]:
+        """Begin a pass through a subscription's dead letters, or through all.
+
+        Raises:
+            UnknownSubscriptionError: there is no such subscription.
+        """
+
+    async def list(
+        self, subscription: str | None = None, limit: int = 1000
+    ) -> Sequence[DeadLetterRecord]:
+        positive_int("limit", limit)
+        oldest: list[DeadLetterRecord] = []
+        async with aclosing(self.stream(subscription)) as records:
+            async for record in records:
+                oldest.append(record)
+                if len(oldest) >= limit + BATCH:
+                    oldest = nsmallest(limit, oldest, key=_age)
+        return nsmallest(limit, oldest, key=_age)
+
+    @_on_look
+    async def stream(
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
+    ) -> AsyncGenerator[DeadLetterRecord, None]:
+        async with self.scan(subscription) as scan:
+            async for batch in _batches(scan, on_scan):
+                for held in batch:
+                    yield held.record
+
+    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
+        groups = DeadLetterGroups()
+        async with aclosing(self.stream(subscription)) as records:
+            async for record in records:
+                groups.add(record)
+        return groups.sorted()
+
+    @_on_look
+    async def show(
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
+    ) -> DeadLetterRecord:
+        async with self.scan(subscription) as scan:
+            (found,) = await _found(scan, [id], on_scan)
+        return found.record
+
+    async def retry(self, id: str) -> None:
+        await self.retry_many([id])
+
+    @_on_look
+    async def retry_many(
+        self,
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_scan: OnScan | None = None,
+    ) -> int:
+        pace = Pace(rate)
+        async with self.scan(subscription) as scan:
+            found = await _found(scan, ids, on_scan)
+            for held in found:
+                await check(scan, held)
+            work = Work(
+                scan, None if dry_run else send_back, Progress(len(found)), on_progress, _refuse
+            )
+            await work.on(found, pace, keep=dry_run)
+        return work.progress.done
+
+    async def retry_all(
+        self,
+        subscription: str,
+        *,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> int:
+        act, pace = (check, Pace(None)) if dry_run else (send_back, Pace(rate))
+        return await self._on_all(
+            subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run
+        )
+
+    async def discard(self, id: str) -> None:
+        await self.discard_many([id])
+
+    @_on_look
+    async def discard_many(
+        self,
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_scan: OnScan | None = None,
+    ) -> int:
+        async with self.scan(subscription) as scan:
+            found = await _found(scan, ids, on_scan)
+            work = Work(scan, None, Progress(len(found)), on_progress, _refuse)
+            await work.on(found, Pace(None), keep=dry_run)
+        return work.progress.done
+
+    async def discard_all(
+        self,
+        subscription: str,
+        *,
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        most = None if limit is None else positive_int("limit", limit)
+        return await self._on_all(
+            subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most
+        )
+
+    async def _on_all(
+        self,
+        subscription: str,
+        act: Act[R] | None,
+        pace: Pace,
+        on_progress: OnProgress | None,
+        on_skipped: OnSkipped,
+        *,
+        keep: bool,
+        most: int | None = None,
+    ) -> int:
+        async with self.scan(subscription) as scan:
+            left = scan.total if most is None else min(most, scan.total)
+            work = Work(scan, act, Progress(left), on_progress, on_skipped)
+            # Through all of them, for a queue may change the order of the rest.
+            async for batch in scan.batches(pace.batch):
+                await work.on(batch[:left], pace, keep=keep)
+                left = max(0, left - len(batch))
+        return work.progress.done
+
+
+async def _batches(
+    scan: Scan[R], on_scan: OnScan | None
+) -> AsyncGenerator[Sequence[HeldDeadLetter[R]], None]:
+    """Yield all of them, and report the progress."""
+    seen = 0
+    async for batch in scan.batches(BATCH):
+        seen += len(batch)
+        if on_scan is not None:
+            on_scan(seen, scan.total)
+        yield batch
+
+
+async def _found(
+    scan: Scan[R], ids: Iterable[str], on_scan: OnScan | None
+) -> Sequence[HeldDeadLetter[R]]:
+    """Return those with these ids, in their order.
+
+    Goes through all dead letters, for a queue may change the order of the rest.
+    """
+    wanted = dict.fromkeys(ids)
+    found: dict[str, HeldDeadLetter[R]] = {}
+    async for batch in _batches(scan, on_scan):
+        for held in batch:
+            if held.record.id in wanted:
+                found.setdefault(held.record.id, held)
+    if missing := [each for each in wanted if each not in found]:
+        raise _unknown(missing, scan.total)
+    return [found[each] for each in wanted]
+
+
+def _unknown(missing: Sequence[str], total: int) -> UnknownDeadLetterError:
+    named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED])
+    more = ", ..." if missing[_NAMED:] else ""
+    return UnknownDeadLetterError(
+        f"there is no dead letter {named}{more} among {total}; list() shows those there are. Nothing was done"
+    )
+
+
+def _refuse(_: DeadLetterRecord, error: QtEventsError) -> None:
+    raise error
+
+
+def _warn(record: DeadLetterRecord, error: QtEventsError) -> None:
+    logger.warning("%s: dead letter %s stays: %s", record.subscription, record.id, error)
+
+
+def _age(record: DeadLetterRecord) -> datetime:
+    return record.last_failed

@@ -1,0 +1,100 @@
+"""DeadLetterRecord: an event that failed for good, with every detail an operator needs."""
+
+import socket
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from qt_events.delivery.attempts import Attempts
+from qt_events.delivery.outcome import DeadLetter
+from qt_events.events.attributes import new_id
+from qt_events.events.cloudevents import CONTENT_TYPE, encode
+from qt_events.events.event import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRecord:
+    """One event that one subscription could not handle."""
+
+    subscription: str
+    event_id: str  #: as far as it could be read
+    event_type: str  #: the routing key that brought the event
+    #: exhausted, gave_up, rejected, revoked, undecodable, mistyped, expired, poison or forged
+    reason: str
+    attempts: int
+    exception_type: str
+    message: str
+    traceback: str
+    first_failed: datetime  #: UTC
+    last_failed: datetime  #: UTC
+    body: bytes  #: as it was on the wire
+    #: False: `body` is only its beginning, for it was too large to be read or kept
+    whole: bool = True
+    properties: dict[str, Any] = field(default_factory=dict)  #: AMQP properties of the event
+    host: str = field(default_factory=socket.gethostname)
+    id: str = field(default_factory=new_id)  #: of this dead letter
+
+
+def record_of(
+    outcome: DeadLetter,
+    attempts: Attempts,
+    *,
+    subscription: str,
+    event_id: str,
+    event_type: str,
+    body: bytes,
+    properties: dict[str, Any],
+    whole: bool = True,
+) -> DeadLetterRecord:
+    """Return the record of an event that failed for good just now, on any backend.
+
+    Args:
+        outcome: reason and error.
+        attempts: the count with which the last attempt was made.
+        subscription: name of the subscription that could not handle it.
+        event_id: see DeadLetterRecord.
+        event_type: see DeadLetterRecord.
+        body: see DeadLetterRecord.
+        properties: see DeadLetterRecord.
+        whole: see DeadLetterRecord.
+    """
+    failed = datetime.now(UTC)
+    return DeadLetterRecord(
+        subscription=subscription,
+        event_id=event_id,
+        event_type=event_type,
+        reason=outcome.reason.value,
+        attempts=attempts.next,
+        exception_type=outcome.failure.exception_type,
+        message=outcome.failure.message,
+        traceback=outcome.failure.traceback,
+        first_failed=attempts.first_failed or failed,
+        last_failed=failed,
+        body=body,
+        whole=whole,
+        properties=properties,
+    )
+
+
+def record_of_event(
+    event: Event[Any], subscription: str, outcome: DeadLetter, attempts: Attempts
+) -> DeadLetterRecord:
+    """Return the record of an event, on a bus that has no messages.
+
+    Its properties have the names and values that AMQP's have, so that operators see the same.
+    """
+    return record_of(
+        outcome,
+        attempts,
+        subscription=subscription,
+        event_id=event.id,
+        event_type=event.type,
+        body=encode(event, limit=None),
+        properties={
+            "message_id": event.id,
+            "type": event.type,
+            "app_id": event.source,
+            "correlation_id": event.correlation_id,
+            "content_type": CONTENT_TYPE,
+        },
+    )

@@ -1,0 +1,290 @@
+"""deliver(): one attempt to hand one event to one subscription, and its outcome.
+
+This is the only place that calls a handler. Both buses and every worker pool come through here, so
+that a handler, a predicate or a retry policy cannot behave differently by backend.
+"""
+
+import asyncio
+import logging
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from contextlib import suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from inspect import isawaitable
+from time import monotonic
+from types import CoroutineType
+from typing import Any, ParamSpec, TypeVar
+
+from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.slow_handlers import SLOW_AFTER, Watch
+from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.events.current import bind_attempt
+from qt_events.events.event import Event
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger("qt_events")
+
+_DONE = "%s: attempt %d done"
+# The first step of a coroutine that waits for nothing.
+_ENDED = object()
+# The rest of a handler that waits for something.
+_Rest = Callable[["_Attempt"], Awaitable[object]]
+
+
+async def deliver(
+    event: Event[Any],
+    subscription: Subscription,
+    attempt: int = 1,
+    *,
+    executor: Executor | None = None,
+    watch: Watch | None = None,
+    slow_after: float = SLOW_AFTER,
+) -> Outcome:
+    """Call the handler with the event, unless the predicate says no, and return the outcome.
+
+    Args:
+        event: the event to deliver.
+        subscription: the subscription to deliver it to.
+        attempt: number of the attempt, from 1.
+        executor: runs sync handlers; None calls them right here (a worker pool's own thread or
+            process).
+        watch: receives reports about slow handlers.
+        slow_after: seconds from which a handler is slow.
+
+    Raises:
+        asyncio.CancelledError: the delivery itself was cancelled. It has no outcome then and must
+            be given back.
+    """
+    outcome = begin(event, subscription, attempt, executor, watch, slow_after)
+    return outcome if isinstance(outcome, Outcome) else await outcome
+
+
+def begin(  # noqa: PLR0917  # six by position: names would cost as much as the call
+    event: Event[Any],
+    subscription: Subscription,
+    attempt: int,
+    executor: Executor | None,
+    watch: Watch | None,
+    slow_after: float,
+) -> Outcome | Coroutine[Any, Any, Outcome]:
+    """Do what `deliver` does as far as it comes without waiting.
+
+    Return the outcome, or a coroutine that this same task must await for it, at once. Most handlers
+    wait for nothing: such a delivery costs a context, and no coroutine but the handler's own.
+    """
+    context = copy_context()
+    context.run(bind_attempt, (event, subscription.name, attempt))
+    outcome: Outcome = HANDLED
+    rest: _Rest | None = None
+    started = monotonic()
+    try:
+        if subscription.when is not None and not context.run(subscription.when, event):
+            outcome = SKIPPED
+        elif executor is not None and not subscription.is_async:
+            rest = partial(_in_thread, executor)
+        else:
+            result = context.run(subscription.handler, event)
+            if type(result) is CoroutineType and subscription.is_async:
+                # Unlike send(), next() with a default makes no StopIteration.
+                waits_for = context.run(next, result.__await__(), _ENDED)
+                if waits_for is not _ENDED:
+                    rest = partial(_further_steps, result, waits_for)
+            elif isawaitable(result):
+                rest = partial(_awaited, result)
+    except BaseException as error:  # noqa: BLE001  # a handler that breaks never stops the bus
+        this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
+        this.first_step_ended()
+        return this.failed(error)
+    if rest is None and monotonic() - started <= slow_after:
+        if outcome is HANDLED and logger.isEnabledFor(logging.DEBUG):
+            _within(context, logger.debug, _DONE, subscription.name, attempt)
+        return outcome
+    this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
+    this.first_step_ended()
+    return this.ended(outcome) if rest is None else this.finish(rest)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt that waits, fails or is slow; the others do without this object."""
+
+    event: Event[Any]
+    subscription: Subscription
+    number: int
+    context: Context
+    watch: Watch | None
+    slow_after: float
+    started: float
+    #: Cancellations that somebody asked of this task, with the number of requests before each.
+    cancellations: tuple[tuple[asyncio.CancelledError, int], ...] = ()
+
+    async def finish(self, rest: _Rest) -> Outcome:
+        """Await the rest of the handler and return the outcome."""
+        try:
+            await rest(self)
+        except BaseException as error:  # noqa: BLE001  # as in begin()
+            return self.failed(error)
+        return self.ended(HANDLED)
+
+    def failed(self, error: BaseException) -> Outcome:
+        """Return the outcome of an error, or raise the error if it is not the handler's own."""
+        try:
+            if isinstance(error, KeyboardInterrupt | GeneratorExit):
+                # Meant for the whole program, or for this coroutine.
+                raise error
+            if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
+                raise error
+            return _within(self.context, _decide, self.subscription, self.number, error)
+        finally:
+            self._tell_if_slow()
+
+    def _was_cancelled_with(self, error: asyncio.CancelledError) -> bool:
+        """Tell a request that nobody has taken back from an error that the handler raised."""
+        return any(
+            _cancel_requests() > before and _comes_from(error, cancelled)
+            for cancelled, before in self.cancellations
+        )
+
+    def cancelled(self, error: asyncio.CancelledError, before: int) -> None:
+        """Note a CancelledError that was thrown in."""
+        # With no more requests than before, something that the handler awaited was cancelled.
+        if _cancel_requests() > before:
+            self.cancellations += ((error, before),)
+
+    def ended(self, outcome: Outcome) -> Outcome:
+        """Report a slow handler, log the end, and return the outcome."""
+        self._tell_if_slow()
+        if outcome is HANDLED and logger.isEnabledFor(logging.DEBUG):
+            _within(self.context, logger.debug, _DONE, self.subscription.name, self.number)
+        return outcome
+
+    def _tell_if_slow(self) -> None:
+        seconds = monotonic() - self.started
+        if seconds > self.slow_after and self.watch is not None:
+            _within(self.context, self.watch.slow, self.subscription, self.event, seconds)
+
+    def first_step_ended(self) -> None:
+        """Report an async handler that blocked the loop with its first step or its predicate."""
+        if self.subscription.is_async:
+            self._tell_if_blocked(self.started)
+
+    def _tell_if_blocked(self, since: float) -> None:
+        seconds = monotonic() - since
+        if seconds > self.slow_after and self.watch is not None:
+            _within(self.context, self.watch.blocked, self.subscription, self.event, seconds)
+
+    def step(self, step: Callable[[Any], T], value: object) -> T:
+        """Run a step of a coroutine inside the context, and time it."""
+        started = monotonic()
+        try:
+            return self.context.run(step, value)
+        finally:
+            self._tell_if_blocked(started)
+
+
+def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function whose log lines are to be about the delivery."""
+    # In a copy: a handler's thread may outlive its cancelled delivery, and still be in the context.
+    return context.copy().run(function, *args, **kwargs)
+
+
+async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
+    """Call a sync handler; a lambda or a decorated one may return a coroutine too."""
+    handler, event = attempt.subscription.handler, attempt.event
+    loop, before = asyncio.get_running_loop(), _cancel_requests()
+    try:
+        result, error = await loop.run_in_executor(
+            executor, attempt.context.run, _ended, handler, event
+        )
+    except asyncio.CancelledError as cancelled:
+        attempt.cancelled(cancelled, before)
+        raise
+    if error is not None:
+        raise error
+    if isawaitable(result):
+        await _awaited(result, attempt)
+
+
+async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
+    """Await an object that a plain function returned."""
+    coroutine = result if isinstance(result, CoroutineType) else _await(result)
+    with suppress(StopIteration):
+        waits_for = attempt.step(coroutine.send, None)
+        await _further_steps(coroutine, waits_for, attempt)
+
+
+async def _await(result: Awaitable[object]) -> object:
+    return await result
+
+
+def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseException | None]:
+    """Return the result and the error of a call as values.
+
+    A future does not carry StopIteration: it would never be done.
+    """
+    try:
+        return handler(event), None
+    except BaseException as error:  # noqa: BLE001  # raised again by whoever awaits the future
+        return None, error
+
+
+def _comes_from(error: BaseException | None, cause: BaseException | None) -> bool:
+    """Return True if `error` is `cause`, or was raised while `cause` was being handled."""
+    while error is not None and error is not cause:
+        error = error.__context__
+    return error is not None
+
+
+def _decide(subscription: Subscription, attempt: int, error: BaseException) -> Outcome:
+    outcome = subscription.retry.decide(attempt, error)
+    follows = consequences(outcome)
+    if follows.again_after is None:
+        message = "%s: attempt %d failed, dead letter"
+        logger.error(message, subscription.name, attempt, exc_info=error)
+    else:
+        message = "%s: attempt %d failed with %s: %s; again in %.3g s"
+        cause = (outcome.failure.exception_type, outcome.failure.message)
+        logger.warning(message, subscription.name, attempt, *cause, follows.again_after)
+    return outcome
+
+
+@types.coroutine
+def _further_steps(
+    coroutine: Coroutine[Any, Any, object], waits_for: object, attempt: _Attempt
+) -> Generator[Any, Any, None]:
+    """Await the rest of `coroutine`, which has come to a point where it `waits_for` something.
+
+    It stays in the task that awaits it, so that asyncio.timeout and TaskGroup work in handlers; its
+    context variables stay its own, as they would in a task of its own.
+    """
+    while True:
+        before = _cancel_requests()
+        try:
+            step, value = coroutine.send, (yield waits_for)
+        except GeneratorExit:
+            attempt.context.run(coroutine.close)
+            raise
+        except asyncio.CancelledError as error:
+            attempt.cancelled(error, before)
+            step, value = coroutine.throw, error
+        except BaseException as error:  # noqa: BLE001  # all that is thrown in is the coroutine's
+            step, value = coroutine.throw, error
+        try:
+            waits_for = attempt.step(step, value)
+        except StopIteration:
+            return
+
+
+def _cancel_requests() -> int:
+    """Return the number of cancellations of this task that nobody has taken back.
+
+    The number alone does not tell that somebody wants it to end: TaskGroup of CPython 3.11 leaves
+    its own there.
+    """
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0

@@ -1,0 +1,141 @@
+"""Outcome: how one attempt to deliver an event ended, and what follows from it.
+
+The union is closed. `consequences` alone says what an outcome means for counters, monitors, retries
+and dead letters; both buses, the workers and eager mode act on its answer. See docs/adr/017.
+"""
+
+import traceback
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple, assert_never
+
+from qt_events.errors import (
+    DecodeError,
+    MessageError,
+    PoisonError,
+    TypeMismatchError,
+    name_of_type,
+    text_of,
+)
+
+
+class DeadLetterReason(StrEnum):
+    """Reason why an event became a dead letter. The values travel in the header `qt-reason`."""
+
+    #: The last attempt that the policy allows failed.
+    EXHAUSTED = "exhausted"
+    #: The policy does not retry this error.
+    GAVE_UP = "gave_up"
+    #: The handler raised Reject.
+    REJECTED = "rejected"
+    #: An operator revoked it by remote control.
+    REVOKED = "revoked"
+    #: The message cannot be read.
+    UNDECODABLE = "undecodable"
+    #: The event's type differs from the routing key that brought it.
+    MISTYPED = "mistyped"
+    #: It ended the process that handled it, again and again.
+    POISON = "poison"
+    #: The broker moved it here: its time to live had passed.
+    EXPIRED = "expired"
+    #: Somebody else than a worker put it among the dead letters.
+    FORGED = "forged"
+    #: The message does not say.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Texts about a failed attempt, as a dead letter shows them to an operator."""
+
+    exception_type: str
+    message: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """Return the texts about this exception."""
+        return cls(name_of_type(error), text_of(error), "".join(traceback.format_exception(error)))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """No further attempt is needed.
+
+    `handled` is False where a predicate or a removed binding kept the event from the handler.
+    """
+
+    handled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Another attempt, for this subscription alone."""
+
+    #: Seconds until the next attempt.
+    delay: float
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Failed for good."""
+
+    reason: DeadLetterReason
+    failure: Failure
+
+
+_REASONS: dict[type[MessageError], DeadLetterReason] = {
+    DecodeError: DeadLetterReason.UNDECODABLE,
+    TypeMismatchError: DeadLetterReason.MISTYPED,
+    PoisonError: DeadLetterReason.POISON,
+}
+
+
+def unreadable(error: MessageError) -> DeadLetter:
+    """Return the outcome of a message that is not given to its handler."""
+    return DeadLetter(_REASONS[type(error)], Failure.of(error))
+
+
+#: The outcomes that a retry policy chooses from.
+Failed = Retry | DeadLetter
+Outcome = Done | Failed
+
+#: The two values of Done: compare with `is` where every event passes.
+HANDLED, SKIPPED = Done(), Done(handled=False)
+
+
+class Consequences(NamedTuple):
+    """Everything that a bus does about an outcome."""
+
+    #: Name of the counter in Stats that goes up for the subscription.
+    counter: Literal["delivered", "filtered", "retried", "dead_lettered"]
+    #: Word for monitors; Celery's task events put `task-` before it.
+    told: Literal["succeeded", "retried", "failed", "revoked"]
+    #: Counted as an error, and shown to monitors.
+    failure: Failure | None = None
+    #: Seconds until the event is delivered again; None: never.
+    again_after: float | None = None
+    #: Kept for an operator.
+    dead_letter: DeadLetter | None = None
+
+
+_OF_HANDLED = Consequences("delivered", "succeeded")
+_OF_SKIPPED = Consequences("filtered", "succeeded")
+
+
+def consequences(outcome: Outcome) -> Consequences:
+    """Return what is to be counted, told, published and kept for an outcome."""
+    match outcome:
+        case Done(handled=True):
+            return _OF_HANDLED
+        case Done():
+            return _OF_SKIPPED
+        case Retry(delay=delay, failure=failure):
+            return Consequences("retried", "retried", failure, again_after=delay)
+        case DeadLetter(reason=DeadLetterReason.REVOKED, failure=failure):
+            return Consequences("dead_lettered", "revoked", failure, dead_letter=outcome)
+        case DeadLetter(failure=failure):
+            return Consequences("dead_lettered", "failed", failure, dead_letter=outcome)
+        case _:
+            assert_never(outcome)

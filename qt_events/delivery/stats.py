@@ -1,0 +1,147 @@
+"""Stats: the counters behind get_stats()."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from qt_events.delivery.outcome import HANDLED, Outcome, consequences
+
+
+class Tally:
+    """Counters of what happens most often, for one thread alone.
+
+    They need no lock, which would cost more than the counting. `Stats.snapshot` includes them.
+    """
+
+    def __init__(self) -> None:
+        #: By type: events that somebody hears.
+        self.published: defaultdict[str, int] = defaultdict(int)
+        #: By type.
+        self.dispatched: defaultdict[str, int] = defaultdict(int)
+        #: By subscription.
+        self.delivered: defaultdict[str, int] = defaultdict(int)
+
+
+class Stats:
+    """Counters by event type and by subscription; the totals are their sums. Thread-safe.
+
+    The counters are there to be read; adding to one from outside may lose an addition by another
+    thread. They do not include those of `tally`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.tally = Tally()
+        # By type.
+        self.published: Counter[str] = Counter()
+        #: Events whose deliveries all have an outcome.
+        self.dispatched: Counter[str] = Counter()
+        self.unroutable: Counter[str] = Counter()
+        #: Failed attempts.
+        self.failed: Counter[str] = Counter()
+        # By subscription. Consequences names the counter of an outcome.
+        #: Events handled to the end.
+        self.delivered: Counter[str] = Counter()
+        #: Events that a predicate refused, or whose binding is gone.
+        self.filtered: Counter[str] = Counter()
+        self.retried: Counter[str] = Counter()
+        self.dead_lettered: Counter[str] = Counter()
+        #: Failed attempts.
+        self.errors: Counter[str] = Counter()
+        #: Handlers over the threshold.
+        self.slow: Counter[str] = Counter()
+        #: Handlers that blocked the event loop.
+        self.blocked: Counter[str] = Counter()
+
+    def count_published(self, event_type: str, *, routed: bool) -> None:
+        """Count an event that was taken, `routed` or heard by nobody."""
+        with self._lock:
+            self.published[event_type] += 1
+            if not routed:
+                self.unroutable[event_type] += 1
+
+    def count_dispatched(self, event_type: str) -> None:
+        """Count an event whose deliveries all have an outcome now."""
+        with self._lock:
+            self.dispatched[event_type] += 1
+
+    def count_slow(self, subscription: str) -> None:
+        """Count a handler that took too long."""
+        with self._lock:
+            self.slow[subscription] += 1
+
+    def count_blocked(self, subscription: str) -> None:
+        """Count a handler that blocked the event loop."""
+        with self._lock:
+            self.blocked[subscription] += 1
+
+    def count_outcome(self, subscription: str, event_type: str, outcome: Outcome) -> None:
+        """Count the end of one attempt."""
+        with self._lock:
+            if outcome is HANDLED:
+                self.delivered[subscription] += 1
+                return
+            follows = consequences(outcome)
+            counter: Counter[str] = getattr(self, follows.counter)
+            counter[subscription] += 1
+            if follows.failure is not None:
+                self.errors[subscription] += 1
+                self.failed[event_type] += 1
+
+    def snapshot(
+        self,
+        *,
+        queue_size: int,
+        handler_types: int,
+        total_handlers: int,
+        waiting: Mapping[str, int] = MappingProxyType({}),
+    ) -> dict[str, Any]:
+        """Return the six keys that every bus has, and more totals.
+
+        `by_type` and `by_subscription` have the same numbers for each of these. `waiting` counts by
+        cause the publishes that have waited for more than a second.
+        """
+        with self._lock:
+            # Backwards, for the loop goes on counting. A dict is copied in one step, so that nothing
+            # can be added meanwhile.
+            delivered = self.delivered + Counter(dict(self.tally.delivered))
+            dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
+            published = self.published + Counter(dict(self.tally.published))
+            return {
+                "published": published.total(),
+                "dispatched": dispatched.total(),
+                "errors": self.errors.total(),
+                "queue_size": queue_size,
+                "handler_types": handler_types,
+                "total_handlers": total_handlers,
+                "delivered": delivered.total(),
+                "filtered": self.filtered.total(),
+                "retries": self.retried.total(),
+                "dead_letters": self.dead_lettered.total(),
+                "unroutable": self.unroutable.total(),
+                "slow": self.slow.total(),
+                "blocked": self.blocked.total(),
+                "waiting": dict(waiting),
+                "by_type": _table(
+                    published=published,
+                    dispatched=dispatched,
+                    errors=self.failed,
+                    unroutable=self.unroutable,
+                ),
+                "by_subscription": _table(
+                    delivered=delivered,
+                    filtered=self.filtered,
+                    errors=self.errors,
+                    retries=self.retried,
+                    dead_letters=self.dead_lettered,
+                    slow=self.slow,
+                    blocked=self.blocked,
+                ),
+            }
+
+
+def _table(**columns: Counter[str]) -> dict[str, dict[str, int]]:
+    rows = sorted(set().union(*columns.values()))
+    return {row: {name: column[row] for name, column in columns.items()} for row in rows}

@@ -1,0 +1,165 @@
+"""Subscription: one subscriber: its handler, its patterns and its options."""
+
+import functools
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.errors import (
+    InvalidHandlerError,
+    InvalidOptionError,
+    InvalidPatternError,
+    InvalidPolicyError,
+)
+from qt_events.events.event import Event
+from qt_events.events.topics import validate_pattern
+from qt_events.limits import positive_int
+
+EventHandler = Callable[[Any], Awaitable[object] | object]
+Predicate = Callable[[Any], object]
+
+MAX_CONCURRENCY = 10_000
+# A name becomes a part of queue names, which have 255 bytes in AMQP.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """One subscriber. Its name is its identity, on RabbitMQ that of its queue.
+
+    `patterns` grows and shrinks with `subscribe` and `unsubscribe`; the rest stays as it was made.
+
+    Raises:
+        InvalidHandlerError: `handler` or `when` cannot be called with one event, or the name is no
+            name.
+        InvalidOptionError, InvalidPolicyError: an option is out of its range; the text names it.
+    """
+
+    name: str
+    handler: EventHandler
+    patterns: tuple[str, ...] = ()
+    #: Only events for which this is true are handled; the others are done at once.
+    when: Predicate | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    #: Number of events that one process handles at a time.
+    concurrency: int = 1
+    #: Every process gets each event, instead of one process of all.
+    broadcast: bool = False
+    is_async: bool = field(init=False)
+    #: A pattern was removed, so queued events must be matched again before they are handled.
+    narrowed: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        validate_handler(self.handler)
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            message = f"{self.name!r} is no subscription name: use 1 to 200 letters, digits, '_', '.', ':' or '-'"
+            raise InvalidHandlerError(message)
+        if self.when is not None:
+            _validate_predicate(self.name, self.when)
+        whose = f"subscription {self.name!r}"
+        checked_policy(whose, self.retry)
+        positive_int(f"{whose}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
+        if not isinstance(self.broadcast, bool):
+            message = f"{whose}: broadcast={self.broadcast!r} must be True or False"
+            raise InvalidOptionError(message)
+        self.is_async = is_async(self.handler)
+
+
+def checked_policy(whose: str, retry: object) -> RetryPolicy:
+    """Return `retry` if it is a RetryPolicy; InvalidPolicyError otherwise."""
+    if not isinstance(retry, RetryPolicy):
+        message = f"{whose}: retry={retry!r} must be a RetryPolicy"
+        raise InvalidPolicyError(message)
+    return retry
+
+
+def _validate_predicate(name: str, when: object) -> None:
+    if not callable(when) or is_async(when) or not _takes_one_event(when):
+        message = (
+            f"subscription {name!r}: when={when!r} must be a plain callable that takes the event, "
+            "such as lambda event: event.payload.price > 3; an async one is true for every event"
+        )
+        raise InvalidHandlerError(message)
+
+
+def pattern_of(event_type: object) -> str:
+    """Return the topic pattern of a pattern, or of an event class with a type.
+
+    Raises:
+        InvalidPatternError: the argument is neither.
+    """
+    if isinstance(event_type, type) and issubclass(event_type, Event):
+        if not event_type.event_type:
+            message = f"{event_type.__name__} names no type: subscribe to a pattern such as '#', or to a class with one"
+            raise InvalidPatternError(message)
+        return event_type.event_type
+    return validate_pattern(event_type)
+
+
+def name_of(handler: EventHandler) -> str | None:
+    """Return the name that a handler has of its own, None for lambdas and local functions.
+
+    A method is called `class_name.method`, a function `module.function`.
+    """
+    target = _unwrapped(handler)
+    owner = getattr(target, "__self__", None)
+    if owner is not None and not inspect.ismodule(owner):
+        owner_class = owner if isinstance(owner, type) else type(owner)
+        return f"{_snake_case(owner_class.__name__)}.{target.__name__}"
+    if _is_mock(target):
+        # Two mocks are two handlers.
+        return None
+    qualname = getattr(target, "__qualname__", None)
+    # An object with __call__ has no qualname.
+    if not isinstance(qualname, str):
+        return _snake_case(type(target).__name__)
+    return None if "<" in qualname else f"{target.__module__}.{qualname}"
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().lstrip("_")
+
+
+def _unwrapped(handler: Any) -> Any:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return handler
+
+
+def is_async(handler: EventHandler) -> bool:
+    """Return True if calling the handler gives a coroutine: a partial, method, object or mock too."""
+    target = _unwrapped(handler)
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
+        getattr(target, "__call__", None)  # noqa: B004
+    )
+
+
+def validate_handler(handler: object) -> None:
+    """Raise InvalidHandlerError unless `handler(event)` is a possible call."""
+    if not callable(handler):
+        message = f"{handler!r} is no handler: it must be a callable that takes one event"
+        raise InvalidHandlerError(message)
+    if not _takes_one_event(handler):
+        message = f"{handler!r} cannot be called with one event; write def handler(event)"
+        raise InvalidHandlerError(message)
+
+
+def _is_mock(target: object) -> bool:
+    return type(target).__module__ == "unittest.mock"
+
+
+def _takes_one_event(function: Callable[..., object]) -> bool:
+    if _is_mock(_unwrapped(function)):
+        # Before Python 3.11.4 the signature of an AsyncMock is no signature.
+        return True
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        return False
+    except ValueError:
+        # A builtin without a signature: a mistake shows when it is called.
+        return True
+    return True

@@ -1,0 +1,117 @@
+"""Subscriptions: a bus's subscribers, found by name, by handler, and by what they hear."""
+
+import threading
+from collections.abc import Iterator
+
+from qt_events.delivery.options import NO_OPTIONS, SubscriptionOptions
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import EventHandler, Subscription, checked_policy
+from qt_events.errors import UnknownSubscriptionError
+from qt_events.events.topics import RoutingIndex
+
+
+class Subscriptions:
+    """All subscriptions of a bus: one handler a name, any number of patterns each. Thread-safe.
+
+    `retry` is the policy of those that are made without one of their own.
+    """
+
+    def __init__(self, retry: RetryPolicy | None = None) -> None:
+        self._retry = None if retry is None else checked_policy("the bus", retry)
+        self._changing = threading.Lock()
+        self._by_name: dict[str, Subscription] = {}
+        self._index: RoutingIndex[Subscription] = RoutingIndex()
+        #: Returns those that hear a type, each once, in the order in which they were made.
+        self.match = self._index.match
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter(tuple(self._by_name.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def patterns(self) -> frozenset[str]:
+        """Every pattern that anybody hears, once."""
+        return frozenset(pattern for subscription in self for pattern in subscription.patterns)
+
+    def add(
+        self,
+        pattern: str,
+        handler: EventHandler,
+        name: str,
+        options: SubscriptionOptions = NO_OPTIONS,
+    ) -> Subscription:
+        """Make a subscription, or add a pattern to the one of that name and handler.
+
+        Raises:
+            DuplicateSubscriptionError: the name belongs to another handler, or has other options.
+            InvalidHandlerError, InvalidOptionError, InvalidPolicyError: from Subscription. Nothing
+                has changed then.
+        """
+        with self._changing:
+            subscription = self._by_name.get(name)
+            if subscription is None:
+                subscription = options.subscription(name, handler, self._retry)
+            else:
+                options.must_agree(subscription, handler)
+            if pattern not in subscription.patterns:
+                subscription.patterns += (pattern,)
+            self._by_name[name] = subscription
+            self._index.add(pattern, subscription)
+            return subscription
+
+    def remove(self, pattern: str, handler: EventHandler) -> tuple[Subscription, bool]:
+        """Take a pattern from the handler's subscription.
+
+        Returns:
+            The subscription, and True if that was its last pattern and it is gone.
+
+        Raises:
+            UnknownSubscriptionError: the handler is not subscribed to the pattern.
+        """
+        with self._changing:
+            subscription = self._found(pattern, handler)
+            subscription.patterns = tuple(each for each in subscription.patterns if each != pattern)
+            subscription.narrowed = True
+            self._index.remove(pattern, subscription)
+            gone = not subscription.patterns
+            if gone:
+                del self._by_name[subscription.name]
+            return subscription, gone
+
+    def _found(self, pattern: str, handler: EventHandler) -> Subscription:
+        for subscription in self:
+            if subscription.handler == handler and pattern in subscription.patterns:
+                return subscription
+        message = f"{handler!r} is not subscribed to {pattern!r}"
+        raise UnknownSubscriptionError(message)
+
+    def hears(self, subscription: Subscription, event_type: str) -> bool:
+        """Return True if this very subscription still hears the type.
+
+        An event that waits for it may have come before a change.
+        """
+        return subscription in self.match(event_type)
+
+    def get(self, name: str) -> Subscription | None:
+        """Return the subscription of that name, if there is one."""
+        return self._by_name.get(name)
+
+    def served(self, name: str) -> Subscription:
+        """Return the subscription of that name.
+
+        Raises:
+            UnknownSubscriptionError: there is none, or not any more.
+        """
+        subscription = self._by_name.get(name)
+        if subscription is None:
+            message = (
+                f"nobody serves the subscription {name!r} here: subscribe it first, then send back"
+            )
+            raise UnknownSubscriptionError(message)
+        return subscription
+
+    def of(self, handler: EventHandler) -> Subscription | None:
+        """Return the first subscription of this handler, if there is one."""
+        return next((each for each in self if each.handler == handler), None)

@@ -1,0 +1,98 @@
+"""DaemonThreads: threads for sync handlers, on every backend that has an event loop."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from itertools import count
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DaemonThreads(Executor):
+    """Thread pool whose threads do not keep the process alive.
+
+    ThreadPoolExecutor's are waited for when the interpreter exits: a sync handler that never ends
+    would keep the process from ending.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Make at most `size` threads, as they are needed."""
+        self._size = size
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads: set[threading.Thread] = set()
+        # Threads that have not been told to end.
+        self._staying = 0
+        # Calls that wait or run.
+        self._unfinished = 0
+        self._names = count()
+        self._lock = threading.Lock()
+        self._shut = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """See Executor."""
+        future: Future[T] = Future()
+        with self._lock:
+            if self._shut:
+                message = "these threads have been shut down"
+                raise RuntimeError(message)
+            self._unfinished += 1
+            self._hire()
+            self._work.put(lambda: _settle(future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def resize(self, size: int) -> None:
+        """Change the most threads there may be.
+
+        Missing ones are made at once for calls that wait; those too many end once they are idle.
+        """
+        with self._lock:
+            self._size = size
+            while self._staying > size:
+                self._staying -= 1
+                self._work.put(None)
+            self._hire()
+
+    def __len__(self) -> int:
+        """Number of threads."""
+        return len(self._threads)
+
+    def _hire(self) -> None:
+        while self._staying < min(self._unfinished, self._size):
+            self._staying += 1
+            name = f"qt_events-handler-{next(self._names)}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._threads.add(thread)
+            thread.start()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+            # An idle thread must not keep the last event alive.
+            del work
+            with self._lock:
+                self._unfinished -= 1
+        with self._lock:
+            self._threads.discard(threading.current_thread())
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+        """See Executor. Submitted calls are still done."""
+        with self._lock:
+            if not self._shut:
+                self._shut = True
+                for _ in range(self._staying):
+                    self._work.put(None)
+        if wait:
+            for thread in tuple(self._threads):
+                thread.join()
+
+
+def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001  # raised again by whoever awaits the future
+        future.set_exception(error)

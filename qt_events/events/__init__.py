@@ -1,0 +1,11 @@
+"""Events: typed, validated, immutable; their types as topics; their form as CloudEvents.
+
+event.py            Event, and the registry from type and version to class
+attributes.py       the attributes around a payload: ids, times, and their checks
+current.py          the event that is being handled here
+payload.py          Payload, an event's own data
+frozen.py           immutable values that JSON can carry
+topics.py           topic patterns, and RoutingIndex for many of them
+cloudevents.py      an event as CloudEvents JSON, and back
+quantum_trader.py   the six events of Quantum Trader
+"""

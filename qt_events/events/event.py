@@ -1,0 +1,305 @@
+"""Event: typed, validated, immutable; and the registry from type and version to class.
+
+An application's event is three lines::
+
+    class PriceAlert(Payload):
+        price: float
+    class PriceAlertEvent(Event[PriceAlert], type="price.alert"): ...
+"""
+
+import builtins
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NoReturn, Self, cast, get_args
+
+from pydantic import ValidationError
+from typing_extensions import TypeVar
+from uuid_utils import uuid7
+
+from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
+from qt_events.events.attributes import (
+    ATTRIBUTES,
+    checked_text,
+    checked_time,
+    checked_version,
+    new_id,
+)
+from qt_events.events.frozen import freeze
+from qt_events.events.payload import Payload, validated, wrong_fields
+from qt_events.events.topics import validate_routing_key
+
+DEFAULT_SOURCE = "qt_events"
+
+P = TypeVar("P", bound=Mapping[str, Any], default=Any)
+
+# The only way to set an attribute of an event.
+_new, _set = object.__new__, object.__setattr__
+_MAKING = ("__init__", "__new__")
+_HOW_TO_CREATE = "{}.create() takes the payload's fields by name, on a class with a type"
+
+
+class Event(Generic[P]):
+    """An event: a type to route by, a time, a payload, and its origin.
+
+    Args:
+        type: words separated by dots, e.g. ``policy.updated``; at most 255 bytes, no wildcards.
+        timestamp: time at which it happened; a naive one is read as UTC; default now.
+        payload: a mapping that JSON can carry. If a class is registered for the type, its model
+            validates the payload, and the event is made an instance of that class.
+        id: unique per source; default a UUIDv7. Publish the same event again to repeat safely: the
+            id stays.
+        source: who publishes it (CloudEvents `source`).
+        correlation_id: id of the event that everything began with; default its own id.
+        causation_id: id of the event whose handler made this one.
+        data_version: version of the payload's shape; default the newest registered one, else 1.
+        traceparent: W3C trace context, carried along untouched.
+
+    `correlation_id` and `causation_id` of an event that a handler publishes are set by the bus,
+    unless they are given.
+
+    Raises:
+        InvalidEventError, InvalidPayloadError, InvalidPatternError: an argument is wrong; the text
+            names it.
+    """
+
+    event_type: ClassVar[str] = ""  #: the type that a subclass is registered for
+    event_version: ClassVar[int] = 1
+    event_source: ClassVar[str] = DEFAULT_SOURCE
+    payload_model: ClassVar["builtins.type[Payload] | None"] = None
+    #: The payload model of a class that create() can make without __init__.
+    _plain_model: ClassVar["builtins.type[Payload] | None"] = None
+
+    # These four are set on every event. The others are set only where they differ from the class's
+    # own, which makes most events cheap.
+    type: str
+    timestamp: datetime
+    payload: P
+    id: str
+
+    source: str = event_source
+    data_version: int = event_version
+    _correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+    def __init_subclass__(
+        cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.payload_model = _declared_payload_model(cls) or cls.payload_model
+        cls.event_source = source or cls.event_source
+        if type:
+            cls.event_type, cls.event_version = validate_routing_key(type), version
+            _register(cls)
+        cls.source, cls.data_version = cls.event_source, cls.event_version
+        has_own_way = any(
+            name in vars(each)
+            for each in cls.__mro__[: cls.__mro__.index(Event)]
+            for name in _MAKING
+        )
+        cls._plain_model = cls.payload_model if cls.event_type and not has_own_way else None
+
+    def __new__(
+        cls, type: object = "", *_: Any, data_version: int | None = None, **__: Any
+    ) -> Self:
+        made = event_class(type, data_version) if cls is Event and isinstance(type, str) else None
+        return object.__new__(cast("builtins.type[Self]", made) if made else cls)
+
+    def __init__(
+        self,
+        type: str,
+        timestamp: datetime | None = None,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,
+        source: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        data_version: int | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        _set(self, "type", self._checked_type(type))
+        _set(self, "payload", self._checked_payload(payload))
+        _set(self, "timestamp", checked_time(timestamp))
+        _set(self, "id", new_id() if id is None else checked_text("id", id))
+        given = {
+            "source": source,
+            "correlation_id": correlation_id,
+            "causation_id": causation_id,
+            "data_version": data_version,
+            "traceparent": traceparent,
+        }
+        self._seal(**{name: value for name, value in given.items() if value is not None})
+
+    def _seal(self, **attributes: object) -> None:
+        """Check and set attributes other than type and payload."""
+        for name, value in attributes.items():
+            attribute, check = ATTRIBUTES[name]
+            _set(self, attribute, check(value))
+        # Everything began with itself: that is the default, and makes no difference.
+        if self._correlation_id == self.id:
+            _set(self, "_correlation_id", None)
+
+    @classmethod
+    def create(cls, *args: Any, **payload: Any) -> Self:
+        """Make the event with this payload, now. InvalidPayloadError names each wrong field."""
+        if args:
+            raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
+        return cls._of(payload)
+
+    @classmethod
+    def _of(cls, payload: dict[str, Any]) -> Self:
+        """Make the event, for classes whose `create` has typed parameters."""
+        model = cls._plain_model
+        if model is None:
+            if not cls.event_type:
+                raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
+            return cls(cls.event_type, None, payload)
+        # Does what __init__ does, in one pass: only the payload can be wrong here.
+        event = _new(cls)
+        own = event.__dict__
+        own["type"] = cls.event_type
+        try:
+            own["payload"] = model.__pydantic_validator__.validate_python(payload)
+        except ValidationError as error:
+            raise wrong_fields(error, cls) from None
+        own["timestamp"] = datetime.now(UTC)
+        own["id"] = str(uuid7())
+        return event
+
+    @property
+    def correlation_id(self) -> str:
+        """Id of the event that everything began with; its own id if nothing caused it."""
+        return self._correlation_id or self.id
+
+    @property
+    def is_root(self) -> bool:
+        """True if no cause was given."""
+        return self._correlation_id is None and self.causation_id is None
+
+    def caused_by(self, cause: "Event[Any]") -> Self:
+        """Return this event, with the same id, as a consequence of `cause`."""
+        return self.replace(correlation_id=cause.correlation_id, causation_id=cause.id)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other attributes, checked as in a new event. Type and payload stay."""
+        for name in changes.keys() - ATTRIBUTES.keys():
+            message = f"replace() changes {', '.join(ATTRIBUTES)}, not {name!r}"
+            raise InvalidEventError(message)
+        copy = object.__new__(builtins.type(self))
+        for name, value in vars(self).items():
+            _set(copy, name, value)
+        copy._seal(**changes)
+        return copy
+
+    def _checked_type(self, type: object) -> str:
+        expected = self.event_type
+        if expected and type != expected:
+            name = builtins.type(self).__name__
+            message = f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
+            raise InvalidEventError(message)
+        return expected or validate_routing_key(type)
+
+    def _checked_payload(self, payload: object) -> Any:
+        model = self.payload_model
+        if model is not None:
+            return validated(model, {} if payload is None else payload, builtins.type(self))
+        if payload is not None and not isinstance(payload, Mapping):
+            kind = builtins.type(payload).__name__
+            message = f"the payload of {self.type!r} is a {kind}: it must be a mapping"
+            raise InvalidPayloadError(message)
+        return freeze(payload or {})
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        message = f"an event is immutable: {name} of {self.type!r} cannot change; make a copy with replace()"
+        raise AttributeError(message)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        self.__setattr__(name, None)
+
+    def _state(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _STATE)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Event) and self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        kind, time = builtins.type(self).__name__, self.timestamp.isoformat()
+        return f"{kind}({self.type!r}, {time}, {self.payload!r}, id={self.id!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (builtins.type(self), self._state())
+
+
+def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...]) -> Event[Any]:
+    event = object.__new__(cls)
+    for name, value in zip(_STATE, state, strict=True):
+        _set(event, name, value)
+    return event
+
+
+_STATE = ("type", "payload", *(attribute for attribute, _ in ATTRIBUTES.values()))
+
+
+# The registry: type and version -> class
+
+_classes: dict[str, dict[int, type[Event[Any]]]] = {}
+_places: dict[tuple[str, int], tuple[str, str]] = {}  #: full name and file of each registered class
+
+
+def _declared_payload_model(cls: type) -> type[Payload] | None:
+    for base in getattr(cls, "__orig_bases__", ()):
+        for argument in get_args(base):
+            if isinstance(argument, type) and issubclass(argument, Payload):
+                return argument
+    return None
+
+
+def _register(cls: type[Event[Any]]) -> None:
+    """Take a class into the registry; from a reloaded module it replaces its predecessor."""
+    key, place = (cls.event_type, checked_version(cls.event_version)), _place_of(cls)
+    taken = _places.setdefault(key, place)
+    if taken != place:
+        raise DuplicateEventError(_declared_twice(key, sorted((taken, place))))
+    _classes.setdefault(cls.event_type, {})[cls.event_version] = cls
+
+
+def _place_of(cls: type) -> tuple[str, str]:
+    """Full name of a class and the file that declares it; a notebook or a prompt has no file."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return f"{cls.__module__}.{cls.__qualname__}", str(Path(file).resolve()) if file else "no file"
+
+
+def _declared_twice(key: tuple[str, int], places: list[tuple[str, str]]) -> str:
+    """Error text of two classes for one event: the same, whichever of them came first."""
+    (event_type, version), ((one, file), (other, other_file)) = key, places
+    advice = "keep one of them, or give one another type or version"
+    if file == other_file and one.partition(".")[0] != other.partition(".")[0]:
+        advice = "if it is one class, its file is imported by two names: import it by one"
+    both = f"{one} in {file} and {other} in {other_file}"
+    return f"two classes declare the event {event_type!r}, version {version}: {both}; {advice}"
+
+
+def event_class(event_type: str, version: int | None = None) -> type[Event[Any]] | None:
+    """Return the class registered for a type and version; without a version, the newest one.
+
+    A type without classes has None.
+
+    Raises:
+        InvalidEventError: the type is registered, the version is not.
+    """
+    versions = _classes.get(event_type)
+    if not versions:
+        return None
+    if version is None:
+        return versions[max(versions)]
+    if version not in versions:
+        known = ", ".join(map(str, sorted(versions)))
+        message = f"{event_type!r} has no class for data version {version!r}; known: {known}"
+        raise InvalidEventError(message)
+    return versions[version]

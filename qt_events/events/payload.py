@@ -1,0 +1,117 @@
+"""Payload: the data of an event, a frozen pydantic model that also reads as a mapping."""
+
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
+
+from qt_events.errors import InvalidPayloadError
+from qt_events.events.frozen import TYPED_SCALARS, freeze_field, preview
+
+# Wrong fields of one payload: so many are described, and more than so many are only counted.
+_MOST_SHOWN, _MOST_LISTED = 50, 1_000
+_MAPPING_METHODS = {"get", "items", "keys", "values"}
+
+
+class Payload(BaseModel, Mapping[str, Any]):
+    """Base of an event's payload: a frozen pydantic model that also reads as a mapping.
+
+    `payload.price` and `payload["price"]` are the same value. Unknown fields are ignored, so that a
+    producer may add one before its consumers know it. A missing or mistyped one is an error.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=()
+    )
+
+    _containers: ClassVar[tuple[str, ...]] = ()  # fields that may hold something mutable
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        hidden = _MAPPING_METHODS & cls.model_fields.keys()
+        if hidden:
+            message = f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: give it another name"
+            raise InvalidPayloadError(message)
+        cls._containers = cls._may_hold_mutable()
+
+    @classmethod
+    def _may_hold_mutable(cls) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, field in cls.__pydantic_fields__.items()
+            if not _is_scalar(field.annotation)
+        )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /
+    ) -> CoreSchema:
+        if (
+            cls.__pydantic_fields__
+            and not cls._may_hold_mutable()
+            and cls.model_post_init is Payload.model_post_init
+        ):
+            # There is nothing to freeze: without the call pydantic takes half the time.
+            cls.__pydantic_post_init__ = None
+        return handler(source)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        for name in self._containers:
+            self.__dict__[name] = freeze_field(self.__dict__[name], f"payload.{name}")
+
+    def __getitem__(self, name: str) -> Any:
+        if name in type(self).model_fields:
+            return getattr(self, name)
+        raise KeyError(name)
+
+    # Pydantic yields pairs; a Mapping yields keys.
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
+        return iter(type(self).model_fields)
+
+    def __len__(self) -> int:
+        return len(type(self).model_fields)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Payload):
+            return type(self) is type(other) and self.__dict__ == other.__dict__
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it may hold lists and dicts
+
+
+def _is_scalar(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType):
+        return all(map(_is_scalar, get_args(annotation)))
+    if get_origin(annotation) is Literal:
+        return all(isinstance(value, TYPED_SCALARS) for value in get_args(annotation))
+    return isinstance(annotation, type) and issubclass(annotation, (*TYPED_SCALARS, float))
+
+
+def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
+    """Return `payload` as an instance of the model. InvalidPayloadError names each wrong field."""
+    if isinstance(payload, model):
+        return payload
+    try:
+        return model.model_validate(dict(payload) if isinstance(payload, Mapping) else payload)
+    except ValidationError as error:
+        raise wrong_fields(error, event_class) from None
+
+
+def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadError:
+    """Return the error that names the wrong fields."""
+    return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
+
+
+def describe(error: ValidationError) -> str:
+    """Return the wrong fields in one line: path, what is wrong, and the value, cut short."""
+    count = error.error_count()
+    if count > _MOST_LISTED:  # a hostile payload may have as many as it has bytes
+        return f"{count} values are wrong"
+    described = [
+        f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {preview(e['input'])}"
+        for e in error.errors()
+    ]
+    more = [f"and {count - _MOST_SHOWN} more"] if count > _MOST_SHOWN else []
+    return "; ".join([*described[:_MOST_SHOWN], *more])

@@ -1,0 +1,5 @@
+"""Logs: every line that a handler causes has the event that is being handled.
+
+configure.py    configure_logging(), and the filter that adds an event's fields
+formatters.py   a log record as a line of text or JSON
+"""

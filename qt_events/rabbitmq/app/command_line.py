@@ -1,0 +1,102 @@
+"""Celery's command line, `celery -A app worker`: options of a bus, and running it here."""
+
+import sys
+from collections.abc import MutableMapping, Sequence
+from typing import Any, NoReturn
+
+import celery
+import click
+from celery.bin.base import CeleryOption
+from celery.concurrency import ALIASES
+from celery.platforms import EX_FAILURE
+from celery.worker import state
+
+from qt_events.errors import InvalidOptionError
+from qt_events.rabbitmq.app.named_app import app_with_bus, import_modules
+from qt_events.rabbitmq.app.selection import HELP, patterns_from
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.names import pool_name
+
+_INTERRUPTED = 130  #: exit code, as a shell has it
+
+
+class SubscriptionsOption(CeleryOption):
+    """`--subscriptions`. It is read first of all, and corrects what Celery makes of `-P`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["--subscriptions"],
+            multiple=True,
+            metavar="PATTERNS",
+            envvar="QT_SUBSCRIPTIONS",
+            callback=_patterns,
+            is_eager=True,
+            help=HELP,
+            help_group="Queue Options",
+        )
+
+    def handle_parse_result(self, ctx: click.Context, opts: Any, args: list[str]) -> Any:
+        """Read the options as they were written: click keeps nothing of that for later."""
+        _spell_pool(ctx, opts)
+        if opts.get(self.name) and opts.get("queues"):
+            message = "--subscriptions and -Q both say what to serve: give one of them"
+            raise click.UsageError(message, ctx)
+        return super().handle_parse_result(ctx, opts, args)
+
+
+def _patterns(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
+    app = ctx.obj.app
+    if given:
+        # Modules of `include` subscribe too.
+        app.loader.import_default_modules()
+    try:
+        return patterns_from(given, (each.name for each in app.qt_events_runtime.subscriptions))
+    except InvalidOptionError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def _spell_pool(ctx: click.Context, opts: MutableMapping[str, Any]) -> None:
+    """Correct `-P`: Celery takes `prefork` for its default, and does not know `asyncio`."""
+    pool = next((each for each in ctx.command.params if each.name == "pool"), None)
+    written = opts.get("pool") or (pool and pool.value_from_envvar(ctx))
+    if written == "asyncio":
+        opts["pool"] = AsyncioPool
+    elif (
+        written == "prefork"
+        and (configured := pool_name(ctx.obj.app.conf.worker_pool)) != "prefork"
+    ):
+        message = (
+            f"with -P prefork Celery would start the pool of the configuration, {configured}: "
+            "write -P processes, its other name for prefork"
+        )
+        raise click.BadParameter(message, ctx, pool)
+    elif isinstance(written, str) and written not in ALIASES:
+        message = f"there is no pool {written!r}: write asyncio, processes (which is prefork), threads or solo"
+        raise click.BadParameter(message, ctx, pool)
+
+
+def run_worker(name: str, arguments: Sequence[str]) -> NoReturn:
+    """Run `celery -A name worker arguments` in this process.
+
+    Raises:
+        SystemExit: 0 after SIGTERM, 130 after Ctrl-C, 2 for wrong arguments.
+        InvalidOptionError, NotSupportedError, UsageError: see qt_events.rabbitmq.app.named_app.
+    """
+    # Celery imports them later, and shows a traceback through all of its worker if one is broken.
+    import_modules(app_with_bus(name), name)
+    try:
+        run_celery(name, "worker", *arguments)
+    except SystemExit as end:
+        # Celery's way to say that Ctrl-C asked for a warm shutdown.
+        interrupted = end.code == state.should_stop == EX_FAILURE
+        sys.exit(_INTERRUPTED if interrupted else end.code)
+
+
+def run_celery(app: celery.Celery | str, *arguments: str) -> NoReturn:
+    """Run `celery -A app arguments` in this process; ends with Celery's SystemExit."""
+    # Celery reads it too: for -D, and for the title of its process.
+    sys.argv[:] = ["celery", "-A", str(app), *arguments]
+    # Imported here, for it is the whole of Celery's commands, and their plugins.
+    from celery.bin.celery import celery as command  # noqa: PLC0415
+
+    sys.exit(command(args=["-A", app, *arguments], auto_envvar_prefix="CELERY"))

@@ -1,0 +1,94 @@
+"""Selection: which of a bus's subscriptions one worker serves."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+from qt_events.delivery.subscription import Subscription
+from qt_events.errors import InvalidOptionError
+from qt_events.rabbitmq.runtime import Runtime
+
+#: What the option `--subscriptions` does.
+HELP = (
+    "Serve only these: patterns with commas between them, such as 'orchestrator.*,risk_guard'; may be given several "
+    "times. *, ? and [...] are as in file names; a pattern fits a name, or a name up to one of its dots: risk_guard is "
+    "all of risk_guard.*. Default: QT_SUBSCRIPTIONS, or all. The rest keep collecting for other workers. Celery tasks "
+    "of the app's own are not meant: for those there are -Q and -X."
+)
+
+
+class Selection:
+    """The subscriptions that fit one of the patterns; all of them if there is no pattern.
+
+    A worker that serves a part still declares every shared subscription, so that what it publishes is kept for the
+    workers that serve the rest. A broadcast that it does not serve has no queue of this process: nobody would read it.
+    """
+
+    def __init__(self, runtime: Runtime, patterns: Sequence[str] = ()) -> None:
+        """`patterns` as `patterns_from` gives them."""
+        self._runtime, self._patterns = runtime, patterns
+
+    def takes(self, name: str) -> bool:
+        """Whether the worker serves the subscription of that name."""
+        return not self._patterns or any(fits(pattern, name) for pattern in self._patterns)
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return (each for each in self._runtime.subscriptions if self.takes(each.name))
+
+    def leave_others(self) -> None:
+        """Have the worker consume from no queue of the others."""
+        for subscription in self._others():
+            self.leave(subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Have the worker consume from none of its queues."""
+        for queue in self._runtime.declarations.queues(subscription):
+            self._runtime.app.amqp.queues.deselect(queue.name)
+        if subscription.broadcast:
+            self._runtime.declarations.drop(subscription)
+
+    def declare_others(self, channel: Any) -> None:
+        """Declare the others' queues, but none for a broadcast. TopologyError if one stands with other arguments."""
+        for subscription in self._others():
+            if not subscription.broadcast:
+                self._runtime.declarations.queues(subscription)[0].declare(channel=channel)
+
+    def _others(self) -> list[Subscription]:
+        return [each for each in self._runtime.subscriptions if not self.takes(each.name)]
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether the pattern fits the name, or the name up to one of its dots: `risk_guard` fits `risk_guard.on_fill`.
+
+    `*`, `?` and `[...]` mean what they mean in file names, `*` dots too; upper and lower case differ.
+    """
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
+
+
+def patterns_from(texts: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+    """The patterns in texts with commas between them; none if nothing is given.
+
+    Raises:
+        InvalidOptionError: one of them fits none of the names, or a text holds no pattern at all.
+    """
+    known, patterns = sorted(names), []
+    for text in texts:
+        within = text.replace(",", " ").split()
+        if not within:
+            message = f"{text!r} names no subscription: leave the option out to serve all of them"
+            raise InvalidOptionError(message)
+        patterns += within
+    for pattern in patterns:
+        if not any(fits(pattern, name) for name in known):
+            raise InvalidOptionError(_nothing_fits(pattern, known))
+    return tuple(patterns)
+
+
+def _nothing_fits(pattern: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"{pattern!r} fits nothing: the app has no subscriptions; they have to be made when it is imported"
+    components = {name.partition(".")[0] for name in names}
+    meant = get_close_matches(pattern.rstrip(".*"), sorted({*names, *components}), n=1)
+    guess = f" Did you mean {meant[0]!r}?" if meant else ""
+    return f"{pattern!r} fits no subscription.{guess} There are: {', '.join(names)}"

@@ -1,0 +1,210 @@
+"""One attempt at a message, and what follows from its outcome: the same on every worker pool.
+
+Done       nothing more
+Retry      a confirmed copy in a delay level, which brings it back to this subscription alone
+DeadLetter a confirmed copy, with every detail, in the subscription's dead letters
+Only then is the message acknowledged. What comes back without an outcome may end in quarantine: quarantine.py.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, assert_never
+
+from qt_events.delivery.deliver import begin
+from qt_events.delivery.outcome import (
+    HANDLED,
+    SKIPPED,
+    Consequences,
+    DeadLetter,
+    DeadLetterReason,
+    Failure,
+    Outcome,
+    consequences,
+    unreadable,
+)
+from qt_events.delivery.subscription import Subscription
+from qt_events.errors import BusStateError, MessageError, PoisonError
+from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.messages.properties import Content
+from qt_events.rabbitmq.publishing.requests import PublishRequest
+from qt_events.rabbitmq.runtime import Runtime
+
+logger = logging.getLogger("qt_events")
+
+PAUSE = 1.0  #: seconds before an event without an outcome goes back: the broker delivers it again at once
+_REVOKED = DeadLetter(
+    DeadLetterReason.REVOKED,
+    Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"),
+)
+_POISON = (
+    "it came back without an outcome though nothing else was handled beside it: it ends its process"
+)
+
+
+def _never() -> bool:
+    return False
+
+
+def _tell_nobody(_: Consequences) -> None: ...
+
+
+def _as_it_is(subscription: Subscription) -> Subscription:
+    return subscription
+
+
+async def attempt(
+    envelope: Envelope,
+    subscription: Subscription,
+    runtime: Runtime,
+    executor: Executor,
+    *,
+    is_revoked: bool = False,
+    expose: Callable[[Subscription], Subscription] = _as_it_is,
+) -> Outcome:
+    """Handle the message once and make its outcome safe.
+
+    Args:
+        envelope: the message.
+        subscription: whose it is.
+        runtime: what the parts of the subscription's bus share.
+        executor: where sync handlers run.
+        is_revoked: an operator revoked it: it is a dead letter, for nothing is dropped in silence.
+        expose: gives the subscription whose handler is called in its stead: one that a time limit can interrupt.
+
+    Raises:
+        BrokerError: the outcome could not be made safe; the message must be given back.
+        BusStateError: it is not served here any more; the message must be given back.
+        asyncio.CancelledError: there is no outcome; the message must be given back.
+    """
+    begun = begin_attempt(
+        envelope, subscription, runtime, executor, is_revoked=is_revoked, expose=expose
+    )
+    return await finish_attempt(envelope, runtime, begun)
+
+
+Begun = (
+    Outcome | NextStep | Coroutine[Any, Any, Outcome]
+)  #: an outcome, what to do instead, or what has to wait for one
+
+
+def begin_attempt(
+    envelope: Envelope,
+    subscription: Subscription,
+    runtime: Runtime,
+    executor: Executor | None,
+    *,
+    is_revoked: bool = False,
+    expose: Callable[[Subscription], Subscription] = _as_it_is,
+) -> Begun:
+    """`attempt`, as far as it comes without waiting; `executor` None: a sync handler is called right here.
+
+    Raises:
+        BusStateError: see `attempt`.
+    """
+    if runtime.subscriptions.get(subscription.name) is not subscription:
+        message = f"{subscription.name} has been unsubscribed"
+        raise BusStateError(message)
+    if is_revoked:
+        return _REVOKED
+    step = NextStep.HANDLE if subscription.broadcast else next_step(envelope)
+    match step:
+        case NextStep.HANDLE:
+            return _begin(envelope, subscription, runtime, executor, expose)
+        case NextStep.BURY:
+            return _refused(envelope, PoisonError(_POISON))
+        case NextStep.ISOLATE | NextStep.TRY_ALONE:
+            return step
+        case _:
+            assert_never(step)
+
+
+async def finish_attempt(
+    envelope: Envelope,
+    runtime: Runtime,
+    begun: Begun,
+    *,
+    is_void: Callable[[], bool] = _never,
+    on_retry: Callable[[Consequences], None] = _tell_nobody,
+) -> Outcome:
+    """The rest of `attempt`. On the loop that the handler's coroutine is to run on.
+
+    `is_void` is asked after the handler: the broker delivers the message again anyway, so nothing need follow.
+    `on_retry` is called before the retry can be anywhere: another process may be through with it in no time. That it
+    cannot be published shows afterwards: then the message is given back.
+    """
+    if isinstance(begun, NextStep):
+        message = "%s: event %s came back without an outcome (%d): %s"
+        about = (envelope.key, envelope.event_id, envelope.returns, begun.value)
+        logger.warning(message, *about, extra=envelope.log_fields())
+        await isolate(envelope, runtime, envelope.trials + (begun is NextStep.TRY_ALONE))
+        return SKIPPED
+    outcome = begun if isinstance(begun, Outcome) else await begun
+    if not is_void():
+        if outcome is not HANDLED:
+            follows = consequences(outcome)
+            if follows.again_after is not None:
+                on_retry(follows)
+            await _make_safe(envelope, follows, runtime)
+        runtime.concluded(envelope, outcome)
+    return outcome
+
+
+async def isolate(envelope: Envelope, runtime: Runtime, trials: int) -> None:
+    """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
+    content = Content(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
+    await runtime.publisher.ask(
+        PublishRequest(runtime.topology.quarantined, envelope.subscription, content)
+    )
+
+
+def _begin(
+    envelope: Envelope,
+    subscription: Subscription,
+    runtime: Runtime,
+    executor: Executor | None,
+    expose: Callable[[Subscription], Subscription],
+) -> Outcome | Coroutine[Any, Any, Outcome]:
+    try:
+        event = envelope.event()
+    except MessageError as error:
+        return _refused(envelope, error)
+    if not runtime.wants(subscription, event.type):
+        return SKIPPED
+    return begin(
+        event,
+        expose(subscription),
+        envelope.attempt,
+        executor,
+        runtime.watch,
+        runtime.settings.slow_after,
+    )
+
+
+def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
+    """The handler is not called."""
+    message, about = "%s: event %s is a dead letter: %s", (envelope.key, envelope.event_id, error)
+    logger.error(message, *about, extra=envelope.log_fields())
+    return unreadable(error)
+
+
+async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime) -> None:
+    """Publish a copy for the next attempt, or for an operator. BrokerError."""
+    if follows.again_after is not None:
+        headers = envelope.retry_headers(follows)
+        await runtime.publisher.ask(_delayed(envelope, follows.again_after, headers, runtime))
+    if follows.dead_letter is not None:
+        headers = envelope.record_headers(follows.dead_letter)
+        content = Content(envelope.body, envelope.carried(), headers)
+        dead_letters = runtime.topology.dead_letters
+        await runtime.publisher.ask(PublishRequest(dead_letters, envelope.subscription, content))
+
+
+def _delayed(
+    envelope: Envelope, delay: float, headers: dict[str, Any], runtime: Runtime
+) -> PublishRequest:
+    exchange, _ = runtime.topology.level(delay)
+    properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
+    content = Content(envelope.body, properties, headers)
+    return PublishRequest(exchange, envelope.key, content, first=runtime.declarations.level(delay))

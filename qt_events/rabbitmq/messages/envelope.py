@@ -1,0 +1,303 @@
+"""Envelope: a message as it came from a queue, on its way to a handler and beyond. Plain data: prefork pickles it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from amqp.basic_message import Message as RawMessage
+
+from qt_events.dead_letters.record import DeadLetterRecord, record_of
+from qt_events.delivery.attempts import Attempts
+from qt_events.delivery.outcome import Consequences, DeadLetter, DeadLetterReason
+from qt_events.errors import DecodeError
+from qt_events.events.event import Event
+from qt_events.logs.formatters import FIELDS
+from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
+
+ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = (
+    "qt-attempt",
+    "qt-type",
+    "qt-first-failed",
+    "qt-key",
+    "qt-trial",
+)
+BODY_SIZE = "qt-body-size"
+REASON = "qt-reason"
+RETURNS = "x-delivery-count"
+_RECORD = (
+    "subscription",
+    "event_id",
+    "reason",
+    "exception_type",
+    "message",
+    "traceback",
+    "host",
+    "id",
+)
+_LONGEST = {
+    "message": 4_000,
+    "traceback": 32_000,
+}  # bytes of UTF-8; a header frame holds 128 KiB in all
+_KEPT_PROPERTIES = (
+    "app_id", "content_encoding", "content_type", "correlation_id", "message_id",
+    "priority", "reply_to", "timestamp", "type",
+)  # fmt: skip
+_LONGEST_KEY = 255  # bytes of an AMQP short string: routing keys and properties
+_MOST_ATTEMPTS = 1_000_000
+_NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
+
+
+@dataclass(
+    slots=True
+)  # not frozen: that would take longer than all else that is done with most of them
+class Envelope:
+    """What the broker handed over. Nothing changes it."""
+
+    subscription: str
+    key: str  #: that brings it back: the subscription, or its instance in one process
+    body: bytes  #: of one that is too large to be read only the beginning
+    properties: dict[str, Any]  #: AMQP basic properties, headers apart
+    headers: dict[str, Any]  #: ours only (`qt-...`), and x-delivery-count
+    routing_key: str
+    quarantined: bool = False
+    flaw: str = ""  #: why it cannot be read, where that showed before its body was looked at
+    size: int = 0  #: bytes of the whole body
+
+    @property
+    def event_type(self) -> str:
+        """The routing key the event was published with; `qt-type` keeps it on the way through a delay level."""
+        return (_key(self.headers.get(TYPE)) if self.headers else "") or self.routing_key
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1; what is no sane count is read as the first."""
+        return _count(self.headers.get(ATTEMPT)) or 1
+
+    @property
+    def returns(self) -> int:
+        """How often a quorum queue has delivered it before without an outcome."""
+        return _count(self.headers.get(RETURNS))
+
+    @property
+    def trials(self) -> int:
+        """How often its handler has been called while nothing else was handled beside it."""
+        return _count(self.headers.get(TRIAL))
+
+    @property
+    def is_on_trial(self) -> bool:
+        """It is to be handled alone: it came back from quarantine, or is the copy that says so."""
+        return self.quarantined and (self.returns > 0 or self.trials > 0)
+
+    @property
+    def attempts(self) -> Attempts:
+        """Number of this attempt, and the time at which the first one failed."""
+        return Attempts(self.attempt, _time(self.headers.get(FIRST_FAILED)))
+
+    @property
+    def event_id(self) -> str:
+        """The message id, for logs and records."""
+        return printable(str(self.properties.get("message_id") or ""))
+
+    def event(self) -> Event[Any]:
+        """The event that it means. DecodeError, TypeMismatchError: see from_amqp()."""
+        if self.flaw:
+            raise DecodeError(self.flaw)
+        return from_amqp(self.body, self.properties, self.event_type)
+
+    def log_fields(self) -> dict[str, Any]:
+        """What a log line outside of the delivery says of it, as logging's `extra`."""
+        correlation_id = printable(str(self.properties.get("correlation_id") or ""))
+        values = (
+            self.event_id,
+            printable(self.event_type),
+            self.subscription,
+            self.attempt,
+            correlation_id,
+        )
+        return {name: value for name, value in zip(FIELDS, values, strict=True) if value}
+
+    def carried(self) -> dict[str, Any]:
+        """The properties that every copy keeps."""
+        return _carried(self.properties)
+
+    def retry_headers(self, follows: Consequences) -> dict[str, Any]:
+        """Return the headers of the next attempt."""
+        return self._headers_of(self.attempts.after(follows))
+
+    def quarantine_headers(self, trials: int = 0) -> dict[str, Any]:
+        """Return the headers of the same attempt in quarantine, to be handled alone.
+
+        `trials` counts how often it has been handled alone.
+        """
+        return {**self._headers_of(self.attempts), **({TRIAL: trials} if trials else {})}
+
+    def _headers_of(self, attempts: Attempts) -> dict[str, Any]:
+        first = attempts.first_failed
+        times = {FIRST_FAILED: first.isoformat()} if first is not None else {}
+        return {ATTEMPT: attempts.next, TYPE: self.event_type, **times}
+
+    def record(self, outcome: DeadLetter) -> DeadLetterRecord:
+        """Return the dead letter that this becomes."""
+        return record_of(
+            outcome,
+            self.attempts,
+            subscription=self.subscription,
+            event_id=self.event_id,
+            event_type=self.event_type,
+            body=self.body,
+            whole=self.size <= len(self.body),
+            properties=self.carried(),
+        )
+
+    def record_headers(self, outcome: DeadLetter) -> dict[str, Any]:
+        """The headers of the dead letter that this becomes."""
+        record = self.record(outcome)
+        return {**headers_of(record, self.key), **({} if record.whole else {BODY_SIZE: self.size})}
+
+
+def headers_of(record: DeadLetterRecord, key: str) -> dict[str, Any]:
+    """A dead letter's details as AMQP headers; `key` brings it back."""
+    texts = {
+        f"qt-{name.replace('_', '-')}": _bounded(name, getattr(record, name)) for name in _RECORD
+    }
+    return {
+        **texts,
+        KEY: key,
+        TYPE: record.event_type,
+        ATTEMPT: record.attempts,
+        FIRST_FAILED: record.first_failed.isoformat(),
+        "qt-last-failed": record.last_failed.isoformat(),
+    }
+
+
+def body_of(raw: RawMessage) -> bytes:
+    """The body as it was on the wire; py-amqp gives a str for an empty one."""
+    return raw.body.encode() if isinstance(raw.body, str) else bytes(raw.body)
+
+
+def _bounded(name: str, text: str) -> str:
+    """The end of it, which tells most, in as many bytes as there is room for."""
+    encoded = text.encode(errors="replace")  # a lone surrogate cannot travel
+    longest = _LONGEST.get(name, 1_000)
+    return (
+        encoded.decode()
+        if len(encoded) <= longest
+        else "..." + encoded[-longest:].decode(errors="ignore")
+    )
+
+
+def record_from(
+    subscription: str,
+    body: bytes,
+    properties: Mapping[str, Any],
+    headers: Mapping[str, Any],
+    routing_key: str,
+) -> DeadLetterRecord:
+    """The dead letter in a message of a dead-letter queue; what the broker put there says so in x-death."""
+    death = _death(headers)
+    failed = _time(headers.get("qt-last-failed")) or death.time or datetime.now(UTC)
+    message_id = properties.get("message_id")
+    return DeadLetterRecord(
+        subscription=subscription,
+        event_id=_line(headers.get("qt-event-id") or message_id),
+        event_type=_key(headers.get(TYPE)) or death.routing_key or routing_key,
+        reason=_text(headers.get(REASON)) or death.reason or DeadLetterReason.UNKNOWN.value,
+        attempts=_count(headers.get(ATTEMPT)),
+        exception_type=_line(headers.get("qt-exception-type")),
+        message=_text(headers.get("qt-message")),
+        traceback=_text(headers.get("qt-traceback")),
+        first_failed=_time(headers.get(FIRST_FAILED)) or failed,
+        last_failed=failed,
+        body=body,
+        whole=headers.get(BODY_SIZE) is None,
+        properties=_carried(properties),
+        host=_line(headers.get("qt-host")),
+        id=_line(headers.get("qt-id") or message_id) or _derived_id(body, death),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Death:
+    """What the broker itself says of a message that it moved (RabbitMQ, Dead Lettering, x-death)."""
+
+    reason: str = ""
+    routing_key: str = ""
+    time: datetime | None = None
+
+
+def _death(headers: Mapping[str, Any]) -> _Death:
+    deaths = headers.get("x-death")
+    first = deaths[0] if isinstance(deaths, list) and deaths else None
+    if not isinstance(first, dict):
+        return _Death()
+    keys, time = first.get("routing-keys"), first.get("time")
+    return _Death(
+        reason=_text(first.get("reason")),
+        routing_key=_key(keys[0]) if isinstance(keys, list) and keys else "",
+        time=time.replace(tzinfo=UTC)
+        if isinstance(time, datetime)
+        else None,  # py-amqp reads it as a naive UTC time
+    )
+
+
+def _derived_id(body: bytes, death: _Death) -> str:
+    """The same at every look, for a message that came without one."""
+    return str(uuid5(_NAMELESS, f"{death.time}\n{body.decode(errors='replace')}"))
+
+
+def _carried(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """What every copy keeps: no `expiration`, which is not the copy's, and no `user_id`, which is not ours."""
+    kept = {
+        name: _fitting(properties[name])
+        for name in _KEPT_PROPERTIES
+        if properties.get(name) is not None
+    }
+    return {**kept, "delivery_mode": PERSISTENT}
+
+
+def _fitting(value: Any) -> Any:
+    """A property as a frame takes it: one that was no UTF-8 is longer in letters."""
+    if not isinstance(value, str) or (value.isascii() and len(value) <= _LONGEST_KEY):
+        return value
+    return encodable(value).encode()[:_LONGEST_KEY].decode(errors="ignore")
+
+
+# Headers come from anybody: what is not of the expected type counts as missing
+
+
+def _text(value: object) -> str:
+    return encodable(value) if isinstance(value, str) else ""
+
+
+def _line(value: object) -> str:
+    return printable(value) if isinstance(value, str) else ""
+
+
+def _key(value: object) -> str:
+    fits = isinstance(value, str) and len(value.encode(errors="surrogatepass")) <= _LONGEST_KEY
+    return encodable(value) if fits else ""  # type: ignore[arg-type]
+
+
+def encodable(text: str) -> str:
+    """The text, with escapes for lone surrogates, which no file and no terminal takes; py-amqp lets them through."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def printable(text: str) -> str:
+    """The text on one line, with escapes for whatever would begin another, in a log for example."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+def _count(value: object) -> int:
+    sane = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_ATTEMPTS
+    return value if sane else 0  # type: ignore[return-value]
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -1,0 +1,31 @@
+"""LoopThread: an event loop in a thread of its own, for a worker process whose main thread is Celery's."""
+
+import asyncio
+import threading
+
+
+class LoopThread:
+    """Start it, schedule on it with call_soon_threadsafe, stop it: what still runs then is cancelled."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="qt_events-loop", daemon=True)
+
+    def start(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        self._thread.start()
+        return self._loop
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._until_stopped())
+
+    async def _until_stopped(self) -> None:
+        await self._stopped.wait()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Cancel what runs and close the loop."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join(timeout)

@@ -1,0 +1,122 @@
+"""Outstanding: which events that this process published or took still lack an outcome here."""
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+
+from qt_events.rabbitmq.connection.forking import renew_after_fork
+
+_REMEMBERED = 10_000  # events of other publishers, or published before anybody here serves them
+
+
+class Outstanding:
+    """For each event the subscriptions of this process that have not settled it; safe from any thread.
+
+    A subscription is whatever stands for one. `all_here` are those that hear the event: a tuple, which is kept as it is
+    until the first of several has settled.
+    """
+
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A child has published nothing yet, and nobody there holds the lock."""
+        self._own: OrderedDict[str, Collection[Hashable]] = OrderedDict()
+        self._foreign: OrderedDict[str, Collection[Hashable]] = OrderedDict()
+        self._waiting: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
+        self.serving = (
+            False  #: own events are kept without bound only while somebody here settles them
+        )
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def published(self, event_id: str, all_here: tuple[Hashable, ...]) -> None:
+        """An event is about to be published that these subscriptions will settle."""
+        if not all_here:
+            return
+        with self._lock:
+            self._own[event_id] = all_here
+            while not self.serving and len(self._own) > _REMEMBERED:
+                self._own.popitem(last=False)
+
+    def forget(self, event_id: str) -> None:
+        """It is unknown whether it was published: nobody waits for it."""
+        with self._lock:
+            self._own.pop(event_id, None)
+            self._wake()
+
+    def settled(
+        self, event_id: str, subscription: Hashable, all_here: tuple[Hashable, ...]
+    ) -> bool:
+        """One subscription has an outcome; whether that was the last one of the event in this process."""
+        with self._lock:
+            events = self._own if event_id in self._own else self._foreign
+            left = [each for each in events.pop(event_id, all_here) if each != subscription]
+            if left:
+                events[event_id] = left
+                while len(self._foreign) > _REMEMBERED:
+                    self._foreign.popitem(last=False)
+            else:
+                self._wake()
+            return not left
+
+    def drop(self, subscription: Hashable) -> None:
+        """It is served here no more: nobody waits for its outcomes."""
+        with self._lock:
+            for events in (self._own, self._foreign):
+                for event_id in [each for each, left in events.items() if subscription in left]:
+                    events[event_id] = [each for each in events[event_id] if each != subscription]
+                    if not events[event_id]:
+                        del events[event_id]
+            self._wake()
+
+    def expecting(self, event_id: str, all_here: tuple[Hashable, ...]) -> "_Expecting":
+        """It is about to be published; unless that fails: then it is unknown whether it was, and nobody waits."""
+        self.published(event_id, all_here)
+        return _Expecting(self, event_id)
+
+    async def idle(self) -> None:
+        """Return when nothing of this process is outstanding."""
+        loop, idle = asyncio.get_running_loop(), asyncio.Event()
+        wake = partial(loop.call_soon_threadsafe, idle.set)
+        with self._lock:
+            self._waiting.append(wake)
+            self._wake()
+        try:
+            await idle.wait()
+        finally:
+            with self._lock, suppress(ValueError):
+                self._waiting.remove(wake)
+
+    def _wake(self) -> None:
+        while not self._own and self._waiting:
+            with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
+                self._waiting.pop()()
+
+
+class _Expecting:
+    """A class of its own, for contextlib's generators take longer than all that is done here."""
+
+    __slots__ = ("_book", "_event_id")
+
+    def __init__(self, book: Outstanding, event_id: str) -> None:
+        self._book, self._event_id = book, event_id
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._book.forget(self._event_id)

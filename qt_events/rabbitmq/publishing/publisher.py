@@ -1,0 +1,240 @@
+"""Publisher: one connection a process, many publishes in flight, each confirmed or ended by name.
+
+A thread of its own owns the connection, so connecting, a blocked broker and heartbeats never touch
+the caller's event loop or thread. It carries out requests in turn, each after what must be declared
+for it. After a lost connection it publishes again what was unconfirmed, in order. A caller whose
+`publish_timeout` is over has its error, and its publish is not repeated.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+
+import kombu
+
+from qt_events.errors import BrokerUnreachableError, BusStateError, PublishTimeoutError
+from qt_events.rabbitmq.connection.connections import LOST
+from qt_events.rabbitmq.connection.forking import renew_after_fork
+from qt_events.rabbitmq.publishing.outbox import Outbox
+from qt_events.rabbitmq.publishing.requests import Request
+from qt_events.rabbitmq.publishing.session import Session
+from qt_events.rabbitmq.publishing.state import PublisherState
+from qt_events.rabbitmq.publishing.waiting import AFTER, WaitingPublishes
+from qt_events.rabbitmq.publishing.waiting_log import WaitingLog
+
+logger = logging.getLogger("qt_events")
+
+#: Seconds between attempts to connect, the last one for all further attempts.
+_BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)
+_TOGETHER = 0.05  # seconds: publishes that begin to wait within this time are counted together
+_TOO_LATE = 0.05  # seconds before its deadline from which a request is not begun
+
+
+def _nobody() -> str:
+    return ""
+
+
+class Publisher:
+    """Publishes and declares for one bus. Safe from any thread, any event loop, and after a fork.
+
+    Args:
+        connect: makes a kombu Connection, not connected yet; it is given the two callbacks for the
+            begin and the end of an alarm.
+        timeout: seconds until a caller gets its error.
+        window: number of requests in flight from which further ones wait for room.
+        slowest: describes the subscription that holds others up, for error texts.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[Callable[[str], None], Callable[[], None]], kombu.Connection],
+        *,
+        timeout: float,
+        window: int,
+        slowest: Callable[[], str] = _nobody,
+    ) -> None:
+        self._connect, self._timeout, self._window = connect, timeout, window
+        self._slowest = slowest
+        self._session: Session | None = None
+        self._reset()
+        renew_after_fork(self)
+
+    def _reset(self) -> None:
+        self._outbox = Outbox(self._window, late=min(_TOO_LATE, self._timeout / 10))
+        self.state = PublisherState()
+        self._waiting = WaitingPublishes(
+            self._outbox, self.state, timeout=self._timeout, slowest=self._slowest
+        )
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._logged: set[str] = set()  # reasons why there is no connection, in this outage
+
+    def after_fork(self) -> None:
+        """Start anew: connection and thread are the parent's."""
+        if self._session is not None:
+            self._session.disown()
+            self._session = None
+        if self._thread is not None:
+            self._outbox.hang_up()
+        self._reset()
+
+    # For callers, from any thread and loop
+
+    @property
+    def in_flight(self) -> int:
+        """Number of requests without an end, those that wait for room not counted."""
+        return self._outbox.in_flight
+
+    @property
+    def in_line(self) -> int:
+        """Number of requests that wait for room."""
+        return self._outbox.in_line
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Number of publishes that have waited for a second, by cause; see waiting.py."""
+        return {cause.value: count for cause, count in sorted(self._waiting.counts().items())}
+
+    async def ask(self, request: Request, *, wait_for_room: bool = False) -> bool:
+        """Have a request carried out. Return True if it was routed.
+
+        Raises:
+            BackpressureError: there was no room within `publish_timeout`; it was not tried.
+            BrokerError: it was refused, or there was no answer within `publish_timeout`.
+            BusStateError: the publisher is closed.
+        """
+        loop = asyncio.get_running_loop()
+        request.await_on(loop, self._timeout)
+        self._submit(request, wait_for_room=wait_for_room)
+        # asyncio.timeout takes three times as long.
+        late = loop.call_later(self._timeout, self._give_up, request)
+        try:
+            return bool(await request.future)
+        finally:
+            late.cancel()
+            if not request.ended:
+                self._outbox.end([request])
+
+    def _give_up(self, request: Request) -> None:
+        if request.future.done():
+            return
+        try:
+            error: Exception = self._waiting.error(request)
+        except Exception as fault:  # noqa: BLE001  # the waiter has to hear something
+            error = PublishTimeoutError(
+                f"no answer within {self._timeout:g} s; publish the same event again ({fault!r})"
+            )
+        request.future.set_exception(error)
+
+    def ask_blocking(self, request: Request, *, wait_for_room: bool = False) -> bool:
+        """Do the same as `ask`, for plain threads."""
+        request.await_on(None, self._timeout)
+        self._submit(request, wait_for_room=wait_for_room)
+        try:
+            return bool(request.future.result(self._timeout))
+        except TimeoutError:
+            if request.future.done():
+                raise  # a named error of ours
+            raise self._waiting.error(request) from None
+        finally:
+            self._outbox.end([request])
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Finish what is in flight and disconnect, within `timeout` seconds."""
+        with self._starting:
+            self._outbox.close()
+        if self._thread is not None:
+            self._outbox.wake()
+            self._thread.join(timeout)
+
+    def must_be_open(self) -> None:
+        """Raise BusStateError after close()."""
+        self._outbox.must_be_open()
+
+    def _submit(self, request: Request, *, wait_for_room: bool) -> None:
+        if sys.is_finalizing():  # the thread runs no more, and may have ended with the lock
+            message = "nothing can be published any more: the interpreter is on its way out"
+            raise BusStateError(message)
+        if self._thread is None:
+            self._start()
+        self._outbox.put(request, wait_for_room=wait_for_room)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is not None:
+                return
+            self._outbox.must_be_open()
+            try:
+                self._outbox.open()
+            except OSError as error:
+                raise BrokerUnreachableError(f"no connection can be opened: {error}") from error
+            thread = threading.Thread(target=self._run, name="qt_events-publisher", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the interpreter is on its way out
+                self._outbox.hang_up()
+                message = f"nothing can be published any more: {error}"
+                raise BusStateError(message) from error
+            self._thread = thread
+
+    # The thread that owns the connection
+
+    def _run(self) -> None:
+        watch = threading.Thread(target=self._watch, name="qt_events-publisher-watch", daemon=True)
+        with suppress(RuntimeError):  # no further thread while the interpreter exits
+            watch.start()
+        failures = 0
+        while not self._outbox.finished:
+            try:
+                with Session(self._outbox, self.state, self._connection()) as self._session:
+                    failures = 0
+                    self._session.serve()
+            except LOST as error:
+                self._note_loss(error)
+            except Exception as error:
+                logger.exception("publisher: this connection is given up for a new one")
+                self._note_loss(error)
+            if self._outbox.closed.is_set():
+                break
+            self._outbox.closed.wait(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
+            failures += 1
+        self._session = None
+        self._outbox.refuse_all("this bus was closed before the broker had confirmed")
+        self._outbox.hang_up()
+
+    def _connection(self) -> kombu.Connection:
+        connection = self._connect(self._on_blocked, self._on_unblocked)
+        self.state.where = connection.places
+        return connection
+
+    def _on_blocked(self, reason: str) -> None:
+        self.state.alarm_began()
+        logger.warning("publisher: %s; publishing waits", reason)
+
+    def _on_unblocked(self) -> None:
+        self.state.alarm_over()
+        logger.info("publisher: the broker takes publishes again")
+
+    def _note_loss(self, error: BaseException) -> None:
+        if self.state.connected:
+            self._logged = set()
+        if str(error) not in self._logged:  # each reason once an outage
+            self._logged.add(str(error))
+            logger.warning("publisher: no connection (%s), trying until there is one", error)
+        self.state.connection_lost(error)
+
+    # A thread beside it: that one blocks while it connects or declares
+
+    def _watch(self) -> None:
+        """Log why publishes wait. Looks once a second, and when the oldest has waited for one."""
+        log, pause, before = WaitingLog(self._waiting.why), AFTER, None
+        while not self._outbox.closed.wait(pause):
+            now, heads = monotonic(), self._outbox.heads()
+            age = now - min((each.asked for each in heads), default=now)
+            counts = self._waiting.counts() if age >= AFTER else {}
+            log.note(counts, now, moving=heads[:1] != before, ready=self.state.ready)
+            before, pause = heads[:1], AFTER - age + _TOGETHER if age < AFTER else AFTER

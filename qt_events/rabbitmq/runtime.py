@@ -1,0 +1,80 @@
+"""Runtime: what the parts of one CeleryEventBus share.
+
+The bus makes it, and no part below the bus knows the bus. `runtime_of(app)` gives it to what Celery
+makes by itself: pools, consumers, command line options.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import celery
+
+from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.outcome import HANDLED, Outcome, consequences
+from qt_events.delivery.slow_handlers import SlowHandlerLog
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
+from qt_events.rabbitmq.publishing.outstanding import Outstanding
+from qt_events.rabbitmq.publishing.publisher import Publisher
+from qt_events.rabbitmq.topology.declarations import Declarations
+from qt_events.rabbitmq.topology.names import Topology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Numbers that a user sets, checked; see CeleryEventBus."""
+
+    publish_timeout: float  #: seconds
+    grace: float  #: seconds
+    slow_after: float  #: seconds
+    max_workers: int  #: threads for sync handlers
+    app_is_users: bool  #: the app may have tasks of its author's
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Runtime:
+    """One bus in this process, without the methods that its user calls."""
+
+    app: celery.Celery
+    settings: Settings
+    topology: Topology
+    subscriptions: Subscriptions
+    publisher: Publisher
+    declarations: Declarations
+    outstanding: Outstanding
+    stats: Stats
+    watch: SlowHandlerLog
+    #: Told what happens in this process.
+    observer: Observer | None = None
+    #: The caller's loop while run_forever() runs.
+    loop: asyncio.AbstractEventLoop | None = None
+    survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
+
+    def wants(self, subscription: Subscription, event_type: str) -> bool:
+        """Tell whether a pattern of the subscription matches: old bindings stay on the broker."""
+        return self.subscriptions.hears(subscription, event_type)
+
+    def concluded(self, envelope: Envelope, outcome: Outcome) -> None:
+        """Count an attempt whose outcome is safe."""
+        event_type = envelope.event_type
+        self.stats.count_outcome(envelope.subscription, event_type, outcome)
+        if self.observer is not None:
+            self.observer.concluded(
+                Attempt(
+                    envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome
+                )
+            )
+        if outcome is not HANDLED and consequences(outcome).again_after is not None:
+            return
+        subscription = self.subscriptions.get(envelope.subscription)
+        heard_by = self.subscriptions.match(event_type)
+        if self.outstanding.settled(envelope.event_id, subscription, heard_by):
+            self.stats.count_dispatched(event_type)
+
+
+def runtime_of(app: celery.Celery) -> Runtime | None:
+    """Return the runtime of the app's bus, None for an app without a bus."""
+    return getattr(app, "qt_events_runtime", None)

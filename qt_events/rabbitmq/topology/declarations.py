@@ -1,0 +1,196 @@
+"""Declarations: a bus's subscriptions as queues, and which of them stand on the broker already."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from amqp import Channel
+
+from qt_events.delivery.subscription import Subscription
+from qt_events.errors import TopologyError
+from qt_events.rabbitmq.connection.forking import renew_after_fork
+from qt_events.rabbitmq.connection.refusals import is_about_a_publish
+from qt_events.rabbitmq.publishing.publisher import Publisher
+from qt_events.rabbitmq.publishing.requests import Request
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.queues import SubscriptionQueue
+from qt_events.rabbitmq.topology.trust import Provenance
+
+logger = logging.getLogger("qt_events")
+
+
+class Declarations:
+    """The Preparation of every event that is published: what was subscribed before stands before it is written.
+
+    What could not be declared is wanted still: the publish it was for fails with it, and the next one tries again.
+
+    In a new epoch everything is declared again, not only the exchange. RabbitMQ 3.10.8 confirms a binding before its
+    log is on disk: killed a second later, it may come back without it, and no publish would reach the queue.
+    What cannot be declared any more, though it could, is logged, and publishing goes on.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        publisher: Publisher,
+        prefetch: Callable[[Subscription], int],
+        serves: Callable[[Subscription], bool],
+        taker: Callable[[str, Channel], Any] = lambda *_: None,
+    ) -> None:
+        self._topology, self._publisher, self._prefetch, self._serves = (
+            topology,
+            publisher,
+            prefetch,
+            serves,
+        )
+        self._taker = taker
+        self._wanted: dict[str, Subscription] = {}
+        self._missing: dict[
+            str, Subscription
+        ] = {}  # those of them that are not declared yet, in this epoch
+        self._stood: set[str] = (
+            set()
+        )  # those that were declared as they are, in this epoch or before
+        self._epoch = 0  # the publisher's, in which the exchange was declared
+        self._levels: dict[str, Level] = {}
+        self._instance = _new_instance()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The child is another instance, and declares by itself what its parent may have been about to."""
+        self._instance, self._epoch, self._levels = _new_instance(), 0, {}
+        for subscription in tuple(self._wanted.values()):
+            if subscription.broadcast and subscription.name not in self._missing:
+                del self._wanted[subscription.name]  # nobody would read this instance's queue
+
+    def want(self, subscription: Subscription) -> None:
+        """It is new, or has a new pattern."""
+        self._stood.discard(subscription.name)
+        self._wanted[subscription.name] = self._missing[subscription.name] = subscription
+
+    def drop(self, subscription: Subscription) -> None:
+        """It need not be declared any more."""
+        self._wanted.pop(subscription.name, None)
+        self._missing.pop(subscription.name, None)
+
+    async def made(self) -> None:
+        """Return when all that was wanted so far stands."""
+        if self._missing:
+            await self._publisher.ask(Request(first=self))
+
+    # As a Preparation, in the publisher's thread
+
+    @property
+    def about(self) -> str:
+        """What is being declared."""
+        return f"exchange {self._topology.events!r}"
+
+    def needed(self, epoch: int) -> bool:
+        """Whether something was subscribed since, or what stood may be gone."""
+        return bool(self._missing) or epoch != self._epoch
+
+    def make(self, channel: Channel, epoch: int) -> None:
+        """Declare it.
+
+        Raises:
+            TopologyError: something that was not declared before stands on the broker with other arguments.
+        """
+        if epoch != self._epoch:
+            self._topology.declare_base(channel)
+            self._missing.update(self._wanted)
+            self._epoch = epoch
+        ways = True  # of all of them; then they stand
+        for subscription in tuple(self._missing.values()):
+            patterns = subscription.patterns
+            if self._declare_or_tell(channel, subscription, ways=ways):
+                ways = False
+            if subscription.patterns == patterns:  # else it got another one meanwhile
+                self._missing.pop(subscription.name, None)
+                self._stood.add(subscription.name)
+
+    def _declare_or_tell(self, channel: Channel, subscription: Subscription, *, ways: bool) -> bool:
+        """Whether it is declared. TopologyError if it never was."""
+        try:
+            self._declare(channel, subscription, self.key(subscription), ways=ways)
+        except TopologyError as error:
+            if subscription.name not in self._stood or is_about_a_publish(error.__cause__):
+                raise
+            logger.error(  # noqa: TRY400
+                "%s is not declared again, and may hear nothing: %s", subscription.name, error
+            )
+            return False
+        return True
+
+    def _declare(
+        self, channel: Channel, subscription: Subscription, key: str, *, ways: bool = True
+    ) -> None:
+        served = self._serves(subscription)
+        self._topology.declare_subscription(channel, subscription, key, served=served, ways=ways)
+
+    def level(self, delay: float) -> "Level":
+        """The Preparation of a publish into the delay level for so many seconds."""
+        name, _ = self._topology.level(delay)
+        return self._levels.setdefault(name, Level(self._topology, delay, f"delay level {name!r}"))
+
+    def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
+        """Delete everything; what is published later declares again what it needs."""
+        self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
+        self._epoch, self._levels = 0, {}
+        self._stood.clear()
+        self._missing.update(self._wanted)
+
+    # Names and queues
+
+    def key(self, subscription: Subscription) -> str:
+        """What brings an event back to it: its name; for a broadcast with the instance that this process is."""
+        return (
+            f"{subscription.name}.{self._instance}" if subscription.broadcast else subscription.name
+        )
+
+    def queues(self, subscription: Subscription) -> list[SubscriptionQueue]:
+        """Its queues as a worker consumes them: its own, and its quarantine if it has one."""
+        key = self.key(subscription)
+        names = [(self._topology.queue(key), False)]
+        if self._topology.has_quarantine(subscription):
+            names.append((self._topology.quarantine(key), True))
+        return [
+            self._queue(subscription, key, name, quarantined=quarantined)
+            for name, quarantined in names
+        ]
+
+    def _queue(
+        self, subscription: Subscription, key: str, name: str, *, quarantined: bool
+    ) -> SubscriptionQueue:
+        return SubscriptionQueue(
+            name,
+            subscription=subscription.name,
+            key=key,
+            quarantined=quarantined,
+            way=Provenance(self._topology, subscription.name, key).of,
+            counts_returns=self._topology.queue_type == "quorum",
+            declare_all=lambda channel: self._declare(channel, subscription, key),
+            prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
+            taker=self._taker,
+        )
+
+
+class Level:
+    """A Preparation: a delay level, declared once an epoch, however many wait to be published into it."""
+
+    def __init__(self, topology: Topology, delay: float, about: str) -> None:
+        self._topology, self._delay, self.about = topology, delay, about
+        self._epoch = 0  # the publisher's, in which it was declared
+
+    def needed(self, epoch: int) -> bool:
+        """Whether what stood may be gone."""
+        return epoch != self._epoch
+
+    def make(self, channel: Channel, epoch: int) -> None:
+        """Declare it. TopologyError: something stands on the broker with other arguments."""
+        self._topology.declare_level(channel, self._delay)
+        self._epoch = epoch
+
+
+def _new_instance() -> str:
+    return uuid4().hex[:12]

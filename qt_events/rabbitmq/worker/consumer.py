@@ -1,0 +1,286 @@
+"""EventConsumer: Celery's consumer, with subscriptions that come and go, and no queue of Celery's own."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import kombu
+from amqp import Channel, spec
+from amqp.exceptions import AccessRefused, ChannelError, RecoverableConnectionError
+from celery.exceptions import WorkerShutdown
+from celery.platforms import EX_FAILURE
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from celery.worker.loops import asynloop, synloop
+
+from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
+from qt_events.rabbitmq.app.selection import Selection, patterns_from
+from qt_events.rabbitmq.compat.prefork import remembering
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.pools.asyncio_delivery import Arrivals
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.names import check_options, pool_name
+from qt_events.rabbitmq.pools.subscription_task import is_plain
+from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
+from qt_events.rabbitmq.worker import remote_control
+from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
+from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
+from qt_events.rabbitmq.worker.strategies import Strategies
+from qt_events.shutdown import Trigger
+
+logger = logging.getLogger("qt_events")
+
+# DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue, and those would bring
+# other subscriptions' events.
+_LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
+
+remote_control.guard()
+
+
+class EventConsumer(ConnectingConsumer):
+    """Consumer of every worker that serves a bus, named by the setting `worker_consumer`."""
+
+    class Blueprint(Consumer.Blueprint):
+        """Celery's steps without those that make queues or bindings of their own."""
+
+        default_steps = [  # noqa: RUF012
+            step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)
+        ]
+
+    # Monitors are told at the end of this turn of the pool's loop.
+    _flush_is_due = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Other steps of Celery's require the two that are left out.
+        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
+        self.runtime = self.app.qt_events_runtime
+        self.strategies, self._arrivals = Strategies(self), Arrivals(self)
+        self.selection = self._selection(**(kwargs.get("worker_options") or {}))
+        self._serving = self.app.qt_events_serving
+        self._shutdown = self._serving.shutdown
+        check_options(pool_name(type(self.pool)), self.controller)
+        self._serving.take_part(self)
+        self.selection.leave_others()
+        if not self._has_plain_tasks():
+            self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
+
+    def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
+        """Return what the worker's options select. InvalidOptionError if a pattern fits nothing."""
+        names = (each.name for each in self.runtime.subscriptions)
+        return Selection(self.runtime, patterns_from(subscriptions, names))
+
+    def _has_plain_tasks(self) -> bool:
+        """Tell whether somebody may publish to Celery's own queue.
+
+        An app that the bus made has only tasks that some library gives to every app.
+        """
+        app_is_users = self.runtime.settings.app_is_users
+        return app_is_users and any(is_plain(task) for task in self.app.tasks.values())
+
+    # One connection
+
+    def loop(self, *args: Any) -> None:
+        """Serve one connection until it ends. Celery calls this with all consumers made.
+
+        A channel that the broker closed, over an event that nobody settled within its
+        `consumer_timeout` for example, ends the connection. Celery would end the worker.
+
+        Raises:
+            TopologyError: a queue must not be read.
+        """
+        try:
+            self._loop(*args)
+        except ChannelError as error:
+            if isinstance(error, AccessRefused) and error.method_sig == spec.Basic.Consume:
+                message = (
+                    f"a queue must not be read by this user ({error.reply_text}): "
+                    "give it the rights that `qt-events topology permissions` prints"
+                )
+                raise TopologyError(message) from error
+            _give_up_connection(error)
+
+    def _loop(self, *args: Any) -> None:
+        try:
+            if isinstance(self.pool, AsyncioPool):
+                self._asyncio_loop().run(*args)
+            else:
+                (asynloop if self.hub else synloop)(*args)
+        finally:
+            self._remember_what_is_held()
+
+    def _asyncio_loop(self) -> AsyncioLoop:
+        return AsyncioLoop(self, self._shutdown, self.runtime.settings.grace)
+
+    def _remember_what_is_held(self) -> None:
+        """Count no returns against what is held: this process lives on after its connection."""
+        for request in tuple(state.reserved_requests):
+            if getattr(request.task, "runtime", None) is self.runtime:
+                self.runtime.survived.grant(request.envelope)
+
+    def on_send_event_buffered(self) -> None:
+        """Tell monitors soon: Celery would at its hub's next step, up to a quarter of a second later."""
+        if not (isinstance(self.pool, AsyncioPool) and self.pool.is_in_charge):
+            # From another thread Celery's way wakes the hub.
+            super().on_send_event_buffered()
+        elif not self._flush_is_due:
+            self._flush_is_due = True
+            self.pool.loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_is_due = False
+        # Else the dispatcher belongs to Celery's thread again, which takes over what waits.
+        if self.pool.serving:
+            self._flush_events()
+
+    # Start and stop
+
+    def start(self) -> None:
+        """Connect and serve, again and again.
+
+        An error that ends a worker process by its own name needs no traceback; run_forever raises it.
+        """
+        try:
+            super().start()
+        except (LoginRefusedError, TopologyError) as error:
+            if self.runtime.loop is not None:
+                raise
+            logger.critical("%s: %s", type(error).__name__, error)
+            raise WorkerShutdown(EX_FAILURE) from error
+        except SystemExit:
+            # Without a connection at the moment, handlers may run all the same.
+            if isinstance(self.pool, AsyncioPool) and self.pool.held:
+                self._asyncio_loop().finish()
+            raise
+
+    def stop(self) -> None:
+        """Stop consuming; what a child process has is finished."""
+        with remembering(self.pool):
+            super().stop()
+
+    def shutdown(self) -> None:
+        """Close the connection. Celery calls this last of all, when its pool has ended."""
+        super().shutdown()
+        self._shutdown.tell(Trigger.DONE)
+
+    # Queues that come and go while the worker runs; on the thread that owns the connection
+
+    def taker(
+        self, subscription: str, channel: Channel
+    ) -> Callable[[str, int, Envelope], None] | None:
+        """Return what takes a queue's messages by this channel; None on Celery's own pools."""
+        if not isinstance(self.pool, AsyncioPool):
+            return None
+        acks = self.pool.acks_of(channel)
+
+        def take(id: str, tag: int, envelope: Envelope) -> None:
+            self._arrivals[subscription](id, tag, envelope, acks)
+
+        return take
+
+    def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from the queues of a subscription that is new, or has a new pattern."""
+        if isinstance(self.pool, AsyncioPool):
+            self.pool.spawn(partial(self._declare_and_consume, queues))
+        elif self.connection is not None:
+            for queue in queues:
+                queue.declare(channel=self.connection.default_channel)
+            self._consume(queues)
+
+    async def _declare_and_consume(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume once the publisher's thread has declared the queues, so that this loop never waits."""
+        try:
+            await self.runtime.declarations.made()
+            for queue in queues:
+                # Else the next connection consumes from all queues there are.
+                if self.pool.serving:
+                    self._consume([queue])
+                # Each is a round trip or two: let the handlers run in between.
+                await asyncio.sleep(0)
+        except QtEventsError:
+            logger.exception("%s is not served", queues[0].subscription)
+        except (*self.connection_errors, *self.channel_errors) as error:
+            logger.info("%s: consumed from after reconnecting (%s)", queues[0].subscription, error)
+            # py-amqp opens a closed channel again by itself: its tags begin anew, and nobody consumes.
+            self.pool.void()
+            self.hub.call_soon(_give_up_connection, error)
+
+    def _consume(self, queues: Sequence[SubscriptionQueue]) -> None:
+        if self.task_consumer is None:
+            # The worker stops.
+            return
+        for queue in queues:
+            # Another subscription may have had the name before.
+            for known in (self.strategies, self._arrivals):
+                known.pop(queue.subscription, None)
+        # The queues are declared: doing it again would hold up the loop.
+        self.task_consumer.auto_declare = False
+        try:
+            for queue in queues:
+                # It may have been unsubscribed meanwhile.
+                if queue.name in self.app.amqp.queues:
+                    self.add_task_queue(queue.name)
+        finally:
+            self.task_consumer.auto_declare = True
+
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from them no more, and give back what was taken from them and not begun."""
+        for queue in queues:
+            if self.task_consumer is not None:
+                self.cancel_task_queue(queue.name)
+            if isinstance(self.pool, AsyncioPool):
+                self.pool.give_back(queue.subscription)
+
+    def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        """Consume from a subscription's queue; remote control's add_consumer comes here too.
+
+        Celery would make a queue of its own for a name that it does not know.
+        """
+        if queue not in self.app.amqp.queues and not self.app.conf.task_queues:
+            message = "no subscription of this worker has a queue %r: nothing is consumed from it"
+            logger.error(message, queue)
+            return
+        super().add_task_queue(queue, *args, **kwargs)
+
+    # Messages
+
+    def update_strategies(self) -> None:
+        """Forget the strategies of the last connection; each is made when its first message comes."""
+        self.strategies.clear()
+        self._arrivals.clear()
+        self.selection.declare_others(self.connection.default_channel)
+
+    def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
+        """Give an event that nobody serves here back to its queue. Celery would drop it."""
+        if ENVELOPE in message.headers:
+            text = "%s is not served here (any more): an event goes back to its queue"
+            logger.warning(text, message.headers["task"])
+            message.requeue()
+        else:
+            super().on_unknown_task(body, message, exc)
+
+    # Rate limits
+
+    def limits_rate(self, request: Any) -> bool:
+        """Tell whether its task has a rate limit; if so, the request goes to the pool when that lets it."""
+        bucket = self.task_buckets[request.name]
+        if bucket is None:
+            return False
+        self._limit_task(request, bucket, 1)
+        return True
+
+    def reset_rate_limits(self) -> None:
+        """Have what waits for an old rate limit go by the new one, as remote control's rate_limit asks."""
+        buckets = [bucket for bucket in self.task_buckets.values() if bucket is not None]
+        super().reset_rate_limits()
+        for bucket in buckets:
+            while bucket.contents:
+                request, _tokens = bucket.pop()
+                if not self.limits_rate(request):
+                    self._limit_move_to_pool(request)
+
+
+def _give_up_connection(error: Exception) -> None:
+    message = f"the broker closed the channel: {error}"
+    raise RecoverableConnectionError(message) from error

@@ -1,0 +1,184 @@
+"""HandedOverHub: Celery's event loop, stepped by asyncio.
+
+A worker's thread connects, reconnects and shuts down, and blocks only itself in doing so. While the
+connection stands, asyncio watches the hub's poller and steps the hub whenever there is something to do:
+then messages arrive, handlers run and acks leave on one thread, without a hand-over a message.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from celery.worker.loops import _quick_drain
+from kombu.asynchronous import Hub
+
+_LOOK = 0.2  # seconds between two looks at whether to stop
+_TICK = 0.25  # seconds between two looks at the hub's timers: heartbeats and the like
+_TURN = 0.005  # seconds of hub cycles in a row, about, before the rest of the loop has its turn
+
+
+class HandedOverHub:
+    """Stands in for a hub in Celery's `asynloop`, which asks it for its loop and steps that.
+
+    Args:
+        hub: the real one.
+        loop: the event loop that is to step it.
+        resume: called on the loop when it has taken over.
+        pause: called on the loop when it has given back, with the error that came out of the hub, if one did.
+        look: called in Celery's thread several times a second; may raise to end the worker.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        resume: Callable[[], None],
+        pause: Callable[[BaseException | None], None],
+        look: Callable[[], None],
+    ) -> None:
+        self._hub, self._loop = hub, loop
+        self._resume, self._pause, self._look = resume, pause, look
+        self._over = threading.Event()  # the loop steps no more
+        self.error: BaseException | None = None  # what came out of the hub and ended the stepping
+        self.order: SystemExit | None = (
+            None  # to stop, by remote control: the stepping goes on until it is obeyed
+        )
+        self._poller: _Impatient | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = 0  # of the loop, once that steps
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hub, name)
+
+    @property
+    def propagate_errors(self) -> tuple[type[BaseException], ...]:
+        """Errors of callbacks that end the loop; Celery sets them."""
+        return self._hub.propagate_errors  # type: ignore[no-any-return]
+
+    @propagate_errors.setter
+    def propagate_errors(self, errors: tuple[type[BaseException], ...]) -> None:
+        self._hub.propagate_errors = errors
+
+    @property
+    def lost(self) -> bool:
+        """The loop steps no more: an error came out of the hub."""
+        return self._over.is_set()
+
+    # In Celery's thread
+
+    def create_loop(self) -> Iterator[None]:
+        """What Celery steps: each step only waits, and raises what came out of the hub."""
+        self._loop.call_soon_threadsafe(self._take_over)
+        while True:
+            if self._over.wait(_LOOK):
+                raise self.error or ConnectionError(
+                    "the event loop that served the connection has ended"
+                )
+            if self.order is not None:
+                raise self.order
+            self._look()
+            yield
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> Any:
+        """Celery has the hub read for up to 0.1 s what came while the consumers were made; this loop does not wait."""
+        if callback is _quick_drain:
+            (connection,) = args
+            callback, args = connection.transport.on_readable, (connection.connection, self)
+        called = self._hub.call_soon(callback, *args)
+        if self._thread == threading.get_ident():  # from another thread it wakes the poller
+            self._loop.call_soon(self._step)
+        return called
+
+    def reset(self) -> None:
+        """Celery forgets the connection's file descriptors; nobody may be stepping then."""
+        self.take_back()
+        self._hub.reset()
+
+    def take_back(self) -> None:
+        """Return once the loop has stopped stepping."""
+        while not (self._over.is_set() or self._loop.is_closed()):
+            with suppress(RuntimeError):  # closed just now
+                self._loop.call_soon_threadsafe(self._give_back, None)
+            self._over.wait(_LOOK)
+        if self._poller is not None and self._hub.poller is self._poller:
+            self._hub.poller = self._poller.inner
+
+    # On the loop
+
+    def _take_over(self) -> None:
+        if self._over.is_set():
+            return
+        self._thread = threading.get_ident()
+        self._poller = self._hub.poller = _Impatient(self._hub.poller)
+        self._steps = self._hub.create_loop()
+        self._loop.add_reader(self._poller.fileno(), self._step)
+        self._resume()
+        self._tick()
+
+    def _tick(self) -> None:
+        if not self._over.is_set():
+            self._timer = self._loop.call_later(_TICK, self._tick)
+            self._step()
+
+    def _step(self) -> None:
+        if self._over.is_set():
+            return
+        try:
+            until = monotonic() + _TURN
+            while monotonic() < until:
+                if not self._cycle():
+                    return
+        except SystemExit as order:  # remote control's way to shut the worker down
+            self.order = order
+            self._steps = self._hub.create_loop()
+        except BaseException as error:  # noqa: BLE001  # it belongs to Celery's thread
+            self._give_back(error)
+        else:
+            self._loop.call_soon(self._step)
+
+    def _cycle(self) -> bool:
+        """One cycle of the hub; whether another has something to do at once.
+
+        Of what came meanwhile asyncio tells: the poller stays readable.
+        """
+        try:
+            next(self._steps)
+        except StopIteration:
+            self._steps = self._hub.create_loop()
+            return True
+        return bool(self._hub._ready)  # noqa: SLF001  # where frames were read ahead, there is no other sign of them
+
+    def _give_back(self, error: BaseException | None) -> None:
+        if self._over.is_set():
+            return
+        self.error = error
+        if self._poller is not None:
+            self._loop.remove_reader(self._poller.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            self._pause(error)
+        finally:
+            self._over.set()
+
+
+class _Impatient:
+    """A kombu poller that never waits."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def fileno(self) -> int:
+        """The epoll descriptor: readable when one of those it watches is."""
+        return self.inner._epoll.fileno()  # type: ignore[no-any-return]  # noqa: SLF001
+
+    def poll(self, _timeout: float | None) -> Any:
+        """What is ready now."""
+        return self.inner.poll(0)

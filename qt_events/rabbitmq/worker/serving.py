@@ -1,0 +1,201 @@
+"""Serving: whether, on which pool and loop, and until when this process delivers."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+from qt_events.delivery.subscription import Subscription
+from qt_events.errors import BusStateError, NotSupportedError
+from qt_events.rabbitmq.app.configuration import is_eager
+from qt_events.rabbitmq.app.selection import Selection
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.names import pool_name
+from qt_events.rabbitmq.runtime import Runtime
+from qt_events.rabbitmq.topology.queues import SubscriptionQueue
+from qt_events.rabbitmq.worker.in_process import InProcessWorker
+from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
+
+#: Unacknowledged messages that a consumer holds on the asyncio pool, at least.
+_PREFETCH = 100
+
+Take = Callable[[str, int, Envelope], None]
+
+
+class Consumer(Protocol):
+    """Celery's consumer of the worker that runs here; see EventConsumer."""
+
+    pool: Any
+    controller: Any
+    selection: Selection
+    restart_count: int
+
+    def call_soon(self, act: Callable[..., Any], *args: Any) -> Any:
+        """Call it on the thread that owns the worker's connection."""
+
+    def taker(self, subscription: str, channel: Any) -> Take | None:
+        """Return the function that takes a subscription's messages past Celery."""
+
+    def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from the queues of one subscription."""
+
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from them no more."""
+
+
+class Serving:
+    """Delivering side of a bus in this process: in a worker, under run_forever(), or not at all."""
+
+    def __init__(self) -> None:
+        self._pool_name = "asyncio"
+        #: Of the worker in this process.
+        self.consumer: Consumer | None = None
+        #: Hosted by run_forever().
+        self.worker: InProcessWorker | None = None
+        #: Of this run, or of the next one while none is on.
+        self.shutdown = Shutdown()
+
+    # run_forever
+
+    async def run(self, runtime: Runtime, *, handle_signals: bool) -> None:
+        """Serve until the shutdown ends. See CeleryEventBus.run_forever."""
+        if runtime.loop is not None:
+            message = "this bus runs already: one run_forever() a bus"
+            raise BusStateError(message)
+        shutdown = self.shutdown
+        with stopped_by_signals(shutdown) if handle_signals else nullcontext():
+            runtime.loop = asyncio.get_running_loop()
+            try:
+                if is_eager(runtime.app):
+                    await shutdown.until(State.FINISHING)
+                else:
+                    await self._host_worker(runtime)
+            finally:
+                runtime.loop = None
+                shutdown.tell(Trigger.DONE)
+                self.shutdown = Shutdown()
+
+    async def _host_worker(self, runtime: Runtime) -> None:
+        self.worker = InProcessWorker(runtime, self.shutdown)
+        runtime.outstanding.serving = True
+        try:
+            await self.worker.serve()
+        finally:
+            runtime.outstanding.serving = False
+            self.worker = self.consumer = None
+
+    def stop(self) -> None:
+        """Have `run` finish and return. Safe from any thread."""
+        self.shutdown.tell(Trigger.STOP)
+
+    def forget_stop(self, runtime: Runtime) -> None:
+        """Forget a stop() from before the run that is about to begin."""
+        if runtime.loop is None:
+            self.shutdown = Shutdown()
+
+    async def ready(self) -> None:
+        """Return when the worker that run_forever() hosts consumes, or is over."""
+        if self.worker is not None:
+            await _first(self.worker.ready.wait(), self.worker.ended.wait())
+
+    async def until(self, done: Any) -> bool:
+        """Await `done` unless the worker ends first; return whether it was done."""
+        # Asked for only while the worker runs.
+        assert self.worker is not None  # noqa: S101
+        return await _first(done, self.worker.ended.wait()) == 0
+
+    # The worker of this process, hosted or not
+
+    def take_part(self, consumer: Consumer) -> None:
+        """Begin with a worker's consumer.
+
+        Raises:
+            NotSupportedError: its pool cannot serve one of the subscriptions.
+        """
+        self._pool_name = pool_name(type(consumer.pool))
+        for subscription in consumer.selection:
+            self.must_serve(subscription.name, broadcast=subscription.broadcast)
+        self.consumer = consumer
+
+    def note_refusal(self, error: BaseException) -> None:
+        """Remember why the worker has no connection."""
+        if self.worker is not None:
+            self.worker.last_refusal = error
+
+    def serves(self, subscription: Subscription) -> bool:
+        """Tell whether a worker here takes its events: nobody else sees that its queue hears them."""
+        return self.consumer is not None and self.consumer.selection.takes(subscription.name)
+
+    def must_serve(self, name: str, *, broadcast: bool) -> None:
+        """Raise NotSupportedError if the worker's pool cannot serve such a subscription."""
+        left = self.consumer is not None and not self.consumer.selection.takes(name)
+        if self._pool_name == "prefork" and broadcast and not left:
+            message = (
+                f"subscription {name!r} is a broadcast: on prefork no process could own its queue; "
+                "use the asyncio pool, threads or solo, or choose others with --subscriptions"
+            )
+            raise NotSupportedError(message)
+
+    def prefetch(self, subscription: Subscription) -> int:
+        """Return how many unacknowledged messages one consumer may hold."""
+        match self._pool_name:
+            case "asyncio":
+                return max(_PREFETCH, 2 * subscription.concurrency)
+            case "prefork":
+                return max(4 * self._most_children(), subscription.concurrency)
+            # Such a pool takes all that comes: only the broker can keep to the concurrency.
+            case _:
+                return subscription.concurrency
+
+    def taker(self, subscription: str, channel: Any) -> Take | None:
+        """Return what takes its messages on the asyncio pool; None where Celery does."""
+        return None if self.consumer is None else self.consumer.taker(subscription, channel)
+
+    def _most_children(self) -> int:
+        controller = self.consumer.controller if self.consumer is not None else None
+        return int(
+            getattr(controller, "max_concurrency", 0) or getattr(controller, "concurrency", 1)
+        )
+
+    def take_up(self, subscription: Subscription, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from a subscription's queues, if a worker runs here and serves it."""
+        if self.consumer is None:
+            return
+        if self.consumer.selection.takes(subscription.name):
+            self.consumer.call_soon(self.consumer.take_up, queues)
+        else:
+            self.consumer.selection.leave(subscription)
+
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
+        """Consume from them no more, if a worker runs here."""
+        if self.consumer is not None:
+            self.consumer.call_soon(self.consumer.drop, queues)
+
+    @property
+    def _pool(self) -> AsyncioPool | None:
+        pool = self.consumer.pool if self.consumer is not None else None
+        return pool if isinstance(pool, AsyncioPool) else None
+
+    @property
+    def held(self) -> int:
+        """Events that wait or are being handled in this process, as far as its pool tells."""
+        return self._pool.held if self._pool is not None else 0
+
+    def slowest(self) -> str:
+        """Describe the subscription that holds others up, for error texts; empty if none does."""
+        name, waiting = self._pool.slowest() if self._pool is not None else ("", 0)
+        return f"the slowest subscription here is {name!r} with {waiting} events" if name else ""
+
+
+async def _first(*awaitables: Any) -> int:
+    """Which of them ended first; its error is raised, the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended = next(index for index, task in enumerate(tasks) if task.done())
+        tasks[ended].result()
+        return ended
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,115 @@
+"""Room: how many events a bus may hold, and who waits in line."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from qt_events.delivery.capacity import Capacity
+
+
+async def waiting(room: Capacity, *names: str, let_in: list[str]) -> list[asyncio.Task[None]]:
+    """Tasks that stand in line, in this order, and note their names once they are in."""
+
+    async def enter(name: str) -> None:
+        await room.enter(5)
+        let_in.append(name)
+
+    tasks = [asyncio.create_task(enter(name)) for name in names]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_first_come_first_served() -> None:
+    """Each place that becomes free goes to the head of the line."""
+    room, let_in = Capacity(1), list[str]()
+    await room.enter(5)
+    tasks = await waiting(room, "a", "b", "c", let_in=let_in)
+    for n in range(1, 4):
+        room.leave()
+        await tasks[n - 1]
+        assert (let_in, room.taken) == (["a", "b", "c"][:n], 1)
+
+
+async def test_nobody_overtakes_who_was_let_in() -> None:
+    """A place is taken from the moment it is given, not when its owner wakes up."""
+    room, let_in = Capacity(1), list[str]()
+    await room.enter(5)
+    [task] = await waiting(room, "a", let_in=let_in)
+    room.leave()
+    with pytest.raises(TimeoutError):
+        room.enter_blocking(0)
+    await task
+    assert room.taken == 1
+
+
+async def test_who_leaves_the_line_is_passed_over() -> None:
+    """A cancelled one takes no place, whether it was let in already or not."""
+    room, let_in = Capacity(1), list[str]()
+    await room.enter(5)
+    first, second, third = await waiting(room, "a", "b", "c", let_in=let_in)
+    second.cancel()
+    room.leave()  # lets the first in, who does not know yet
+    first.cancel()
+    await asyncio.wait_for(third, 5)
+    assert (let_in, room.taken) == (["c"], 1)
+
+
+async def test_waiting_has_an_end() -> None:
+    """Nobody waits longer than asked for, and who gave up is not counted."""
+    room = Capacity(1)
+    await room.enter(5)
+    with pytest.raises(TimeoutError):
+        await room.enter(0.01)
+    with pytest.raises(TimeoutError):
+        await asyncio.to_thread(room.enter_blocking, 0.01)
+    room.leave()
+    assert room.taken == 0
+
+
+async def test_who_enters_anyway_is_counted() -> None:
+    """More than there is room for may be in; the line waits until there is room again."""
+    room, let_in = Capacity(1), list[str]()
+    await room.enter(5)
+    assert room.enter_at_once(anyway=True)
+    [task] = await waiting(room, "a", let_in=let_in)
+    room.leave()
+    assert (room.taken, let_in) == (1, [])
+    room.leave()
+    await task
+    assert room.taken == 1
+
+
+async def test_emptied() -> None:
+    """emptied() is true once nobody is left, false where waiting is called off, and has an end."""
+    room = Capacity(2)
+    assert await room.emptied(None)
+    await room.enter(5)
+    with pytest.raises(TimeoutError):
+        await room.emptied(0.01)
+    hoping = [asyncio.create_task(room.emptied(5)) for _ in range(2)]
+    await asyncio.sleep(0)
+    room.leave()
+    assert await asyncio.gather(*hoping) == [True, True]
+    await room.enter(5)
+    hoping = [asyncio.create_task(room.emptied(5))]
+    await asyncio.sleep(0)
+    room.stop_waiting()
+    assert await hoping[0] is False
+
+
+def test_threads_never_exceed_it() -> None:
+    """However many threads come and go, no more are in than may be, and at last nobody is."""
+    room, most, lock = Capacity(3), 0, threading.Lock()
+
+    def visit(_: int) -> None:
+        nonlocal most
+        room.enter_blocking(10)
+        with lock:
+            most = max(most, room.taken)
+        room.leave()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(visit, range(400)))
+    assert (room.taken, 1 <= most <= 3) == (0, True)

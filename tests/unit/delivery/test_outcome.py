@@ -1,0 +1,65 @@
+"""Outcomes, and what follows from each of them."""
+
+from typing import get_args
+
+import pytest
+
+from qt_events.delivery.outcome import (
+    Consequences,
+    DeadLetter,
+    DeadLetterReason,
+    Done,
+    Failure,
+    Outcome,
+    Retry,
+    consequences,
+)
+from qt_events.delivery.stats import Stats
+
+FAILURE = Failure("OSError", "away", "Traceback")
+EXHAUSTED = DeadLetter(DeadLetterReason.EXHAUSTED, FAILURE)
+REVOKED = DeadLetter(DeadLetterReason.REVOKED, FAILURE)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Done(), Consequences("delivered", "succeeded")),
+        (Done(handled=False), Consequences("filtered", "succeeded")),
+        (Retry(2.5, FAILURE), Consequences("retried", "retried", FAILURE, again_after=2.5)),
+        (Retry(0, FAILURE), Consequences("retried", "retried", FAILURE, again_after=0)),
+        (EXHAUSTED, Consequences("dead_lettered", "failed", FAILURE, dead_letter=EXHAUSTED)),
+        (REVOKED, Consequences("dead_lettered", "revoked", FAILURE, dead_letter=REVOKED)),
+    ],
+    ids=["handled", "skipped", "retry", "retry at once", "dead letter", "revoked"],
+)
+def test_consequences_of_each_outcome(outcome: Outcome, expected: Consequences) -> None:
+    """One pure function says what is counted, told, published and kept."""
+    assert consequences(outcome) == expected
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome), ids=lambda outcome: outcome.__name__)
+def test_every_outcome_has_a_counter_in_stats(outcome: type[Outcome]) -> None:
+    """An outcome that is counted nowhere would be lost in silence."""
+    made: dict[type, Outcome] = {
+        Done: Done(),
+        Retry: Retry(1, FAILURE),
+        DeadLetter: EXHAUSTED,
+    }
+    assert getattr(Stats(), consequences(made[outcome]).counter) == {}
+
+
+def test_the_values_of_the_reasons_are_those_on_the_wire() -> None:
+    """They stand in the header qt-reason of dead letters that are on brokers today."""
+    assert [str(reason) for reason in DeadLetterReason] == [
+        "exhausted",
+        "gave_up",
+        "rejected",
+        "revoked",
+        "undecodable",
+        "mistyped",
+        "poison",
+        "expired",
+        "forged",
+        "unknown",
+    ]

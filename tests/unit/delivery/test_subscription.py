@@ -1,0 +1,285 @@
+"""Subscription: names, handlers, options."""
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import AsyncMock, MagicMock
+
+import pytest
+
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import (
+    MAX_CONCURRENCY,
+    Subscription,
+    is_async,
+    name_of,
+    pattern_of,
+    validate_handler,
+)
+from qt_events.errors import (
+    InvalidHandlerError,
+    InvalidOptionError,
+    InvalidPatternError,
+    InvalidPolicyError,
+)
+from qt_events.events.event import Event
+from qt_events.events.quantum_trader import PolicyUpdatedEvent
+
+
+def sync_function(event: Event[Any]) -> None: ...
+
+
+async def async_function(event: Event[Any]) -> None: ...
+
+
+async def with_more(
+    event: Event[Any], more: int = 1, *rest: Any, key: str = "", **others: Any
+) -> None: ...
+
+
+async def two_first(more: int, event: Event[Any]) -> None: ...
+
+
+class HTTPRouter:
+    async def on_event(self, event: Event[Any]) -> None: ...
+
+    def on_event_sync(self, event: Event[Any]) -> None: ...
+
+    @classmethod
+    async def on_class(cls, event: Event[Any]) -> None: ...
+
+    @staticmethod
+    async def on_nothing(event: Event[Any]) -> None: ...
+
+
+class AsyncObject:
+    async def __call__(self, event: Event[Any]) -> None: ...
+
+
+class SyncObject:
+    def __call__(self, event: Event[Any]) -> None: ...
+
+
+@functools.wraps(async_function)
+async def decorated(*arguments: Any, **named: Any) -> None: ...
+
+
+@functools.wraps(async_function)
+def decorated_by_a_plain_function(*arguments: Any, **named: Any) -> Any: ...
+
+
+# Whether it is async
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (sync_function, False),
+        (async_function, True),
+        (HTTPRouter().on_event, True),
+        (HTTPRouter().on_event_sync, False),
+        (HTTPRouter.on_class, True),
+        (HTTPRouter.on_nothing, True),
+        (AsyncObject(), True),
+        (SyncObject(), False),
+        (functools.partial(async_function), True),
+        (functools.partial(sync_function), False),
+        (functools.partial(functools.partial(two_first, 1)), True),
+        (functools.partial(HTTPRouter().on_event), True),
+        (functools.partial(AsyncObject()), True),
+        (AsyncMock(), True),
+        (MagicMock(), False),
+        (functools.partial(AsyncMock()), True),
+        (decorated, True),
+        (decorated_by_a_plain_function, False),
+        (lambda event: None, False),
+        (lambda event: async_function(event), False),  # noqa: PLW0108  # a lambda is the subject
+        (print, False),
+        ([].append, False),
+    ],
+)
+def test_async_is_found_by_what_a_handler_is(handler: Callable[..., Any], expected: bool) -> None:
+    """Functions, methods, partials, objects, mocks and decorated functions: async is what gives a coroutine."""
+    assert is_async(handler) is expected
+    assert Subscription("s", handler).is_async is expected
+
+
+# What can be a handler
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        sync_function,
+        with_more,
+        HTTPRouter().on_event,
+        functools.partial(two_first, 1),
+        AsyncMock(),
+        print,
+        json.dumps,
+        dict,
+    ],
+)
+def test_whatever_can_be_called_with_one_event_is_a_handler(handler: Any) -> None:
+    """Further parameters are fine as long as they have defaults; what has no signature shows when it is called."""
+    validate_handler(handler)
+
+
+def no_parameters() -> None: ...
+
+
+def keyword_only(*, event: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        no_parameters,
+        two_first,
+        keyword_only,
+        HTTPRouter.on_event,
+        functools.partial(sync_function, 1),  # type: ignore[arg-type]
+    ],
+)
+def test_a_handler_that_cannot_take_one_event_is_refused(handler: Any) -> None:
+    """The error says why, and how a handler looks."""
+    with pytest.raises(InvalidHandlerError, match="write def handler"):
+        validate_handler(handler)
+
+
+@pytest.mark.parametrize("handler", [None, "handler", 5, Event("a.b")])
+def test_what_is_not_callable_is_refused(handler: Any) -> None:
+    """Only a callable is a handler; the error is a TypeError too."""
+    with pytest.raises(TypeError, match="must be a callable"):
+        validate_handler(handler)
+
+
+async def a_coroutine_made_too_early(event: Event[Any]) -> None: ...
+
+
+def test_a_coroutine_in_place_of_a_function_is_refused() -> None:
+    """Calling the handler while subscribing is a mistake that is named."""
+    coroutine = a_coroutine_made_too_early(Event("a.b"))
+    with pytest.raises(InvalidHandlerError, match="callable"):
+        validate_handler(coroutine)
+    coroutine.close()
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (sync_function, f"{__name__}.sync_function"),
+        (HTTPRouter().on_event, "http_router.on_event"),
+        (HTTPRouter.on_class, "http_router.on_class"),
+        (HTTPRouter.on_nothing, f"{__name__}.HTTPRouter.on_nothing"),
+        (AsyncObject(), "async_object"),
+        (functools.partial(two_first, 1), f"{__name__}.two_first"),
+        (decorated, f"{__name__}.async_function"),
+        (AsyncMock(), None),
+        (lambda event: None, None),
+        (functools.partial(lambda more, event: None, 1), None),
+    ],
+)
+def test_a_name_comes_from_the_handler(handler: Any, expected: str | None) -> None:
+    """`class_name.method` for methods, `module.function` for functions, none for what has no name that lasts."""
+    assert name_of(handler) == expected
+
+
+def test_a_local_function_has_no_name_that_lasts() -> None:
+    """A function inside a function needs name=."""
+
+    def local(event: Event[Any]) -> None: ...
+
+    assert name_of(local) is None
+
+
+def test_a_callable_without_a_name_of_its_own_is_named_by_its_class() -> None:
+    """A bound method of a builtin object is named like any method."""
+    assert name_of([].append) == "list.append"
+
+
+@pytest.mark.parametrize("name", ["a", "risk_guard", "A.b-c:d", "9", "x" * 200])
+def test_names_that_fit_a_queue(name: str) -> None:
+    """Letters, digits, `_ . : -`, up to 200 characters."""
+    assert Subscription(name, sync_function).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a b", "a/b", "ä", ".a", "-a", "x" * 201, "a\n", None, 5]
+)
+def test_names_that_do_not_are_refused(name: Any) -> None:
+    """Anything else is an error that says what a name may be."""
+    with pytest.raises(InvalidHandlerError, match="no subscription name"):
+        Subscription(name, sync_function)
+
+
+# Options
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, "2", True, None, MAX_CONCURRENCY + 1])
+def test_concurrency_is_a_positive_int(concurrency: Any) -> None:
+    """A concurrency out of its range names the subscription and the range."""
+    with pytest.raises(InvalidOptionError, match=r"'s': concurrency="):
+        Subscription("s", sync_function, concurrency=concurrency)
+
+
+def test_a_predicate_is_callable() -> None:
+    """when= takes a callable, nothing else."""
+    with pytest.raises(InvalidHandlerError, match="when="):
+        Subscription("s", sync_function, when=True)  # type: ignore[arg-type]
+
+
+def test_an_async_predicate_is_refused() -> None:
+    """A coroutine is always true: an async predicate would let everything pass."""
+    with pytest.raises(InvalidHandlerError, match="when="):
+        Subscription("s", sync_function, when=async_function)
+
+
+def test_a_predicate_takes_one_event() -> None:
+    """A predicate that cannot be called with one event is refused where it is given."""
+    with pytest.raises(InvalidHandlerError, match="when="):
+        Subscription("s", sync_function, when=no_parameters)  # type: ignore[arg-type]
+
+
+def test_a_retry_policy_is_a_retry_policy() -> None:
+    """retry= takes a RetryPolicy, not a number."""
+    with pytest.raises(InvalidPolicyError, match="RetryPolicy"):
+        Subscription("s", sync_function, retry=5)  # type: ignore[arg-type]
+
+
+def test_broadcast_is_a_bool() -> None:
+    """broadcast= takes True or False; a name in its place is refused."""
+    with pytest.raises(InvalidOptionError, match="broadcast="):
+        Subscription("s", sync_function, broadcast="yes")  # type: ignore[arg-type]
+
+
+def test_the_default_policy_is_five_attempts() -> None:
+    """Without retry= it is RetryPolicy(): 5 attempts, first delay 1 s, doubling."""
+    assert Subscription("s", sync_function).retry == RetryPolicy()
+
+
+# Patterns
+
+
+@pytest.mark.parametrize("pattern", ["a", "a.b", "*", "#", "a.*.c", "a.#", "#.c"])
+def test_a_pattern_stands_for_itself(pattern: str) -> None:
+    """A well-formed topic pattern is taken as it is."""
+    assert pattern_of(pattern) == pattern
+
+
+def test_an_event_class_stands_for_its_type() -> None:
+    """Subscribing to a class is subscribing to its type; a class without a type is refused."""
+    assert pattern_of(PolicyUpdatedEvent) == "policy.updated"
+    with pytest.raises(InvalidPatternError, match="names no type"):
+        pattern_of(Event)
+
+
+@pytest.mark.parametrize("pattern", ["", "a..b", "a*", None, 5, dict, Event("a.b")])
+def test_what_is_neither_is_refused(pattern: Any) -> None:
+    """Anything else is an InvalidPatternError."""
+    with pytest.raises(InvalidPatternError):
+        pattern_of(pattern)

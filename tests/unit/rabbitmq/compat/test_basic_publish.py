@@ -1,0 +1,104 @@
+"""basic.publish as bytes: py-amqp's own, to the last one."""
+
+import struct
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from amqp import spec
+from amqp.basic_message import Message as RawMessage
+from amqp.exceptions import FrameSyntaxError
+from amqp.method_framing import frame_writer
+from amqp.serialization import dumps
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.messages.properties import Content
+
+FRAME_MAX = 4096
+REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)
+
+texts = st.text(max_size=80)
+properties = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(
+            ("content_type", "content_encoding", "correlation_id", "message_id", "type", "app_id"),
+            texts,
+        ),
+        "reply_to": texts,
+        "expiration": texts,
+        "delivery_mode": st.integers(1, 2),
+        "priority": st.integers(0, 255),
+        "timestamp": st.integers(0, 2**63),
+        "user_id": texts,
+    },
+)
+headers = st.dictionaries(
+    st.text(min_size=1, max_size=20), st.one_of(texts, st.integers(-(2**31), 2**31 - 1)), max_size=3
+)
+
+
+def by_py_amqp(exchange: str, key: str, message: Content) -> bytes:
+    written: list[bytes] = []
+    transport = SimpleNamespace(write=lambda view: written.append(bytes(view)))
+    connection: Any = SimpleNamespace(frame_max=FRAME_MAX, bytes_sent=0)
+    raw = RawMessage(message.body, application_headers=message.headers, **message.properties)
+    arguments = dumps("Bssbb", (0, exchange, key, True, False))
+    frame_writer(connection, transport)(1, 5, spec.Basic.Publish, arguments, raw)
+    return b"".join(written)
+
+
+@given(st.binary(max_size=2_000), properties, headers, st.sampled_from(["qt.events", ""]), texts)
+def test_the_bytes_are_py_amqps(
+    body: bytes, properties: Any, headers: Any, exchange: str, key: str
+) -> None:
+    message = Content(body or b"x", properties, headers)
+    try:
+        expected = by_py_amqp(exchange, key, message)
+    except REFUSED:
+        with pytest.raises(REFUSED):
+            frames(exchange, key, message, 5, FRAME_MAX)
+    else:
+        assert b"".join(frames(exchange, key, message, 5, FRAME_MAX)) == expected
+
+
+def parsed(data: bytes) -> list[tuple[int, bytes]]:
+    found, at = [], 0
+    while at < len(data):
+        kind, channel, size = struct.unpack_from(">BHI", data, at)
+        assert (channel, data[at + 7 + size]) == (5, 0xCE)
+        found.append((kind, data[at + 7 : at + 7 + size]))
+        at += size + 8
+    return found
+
+
+@pytest.mark.parametrize("size", [0, 1, 4031, 4032, 4033, 8064, 100_000])
+def test_a_body_goes_in_as_many_frames_as_it_takes(size: int) -> None:
+    """None is larger than the broker said, and each item holds whole frames."""
+    body = bytes(number % 251 for number in range(size))
+    items = frames("qt.events", "a.b", Content(body, {}), 5, FRAME_MAX)
+    assert all(len(payload) + 8 <= FRAME_MAX for item in items for _, payload in parsed(item))
+    (method, header), bodies = parsed(b"".join(items))[:2], parsed(b"".join(items))[2:]
+    assert (method[0], header[0], {kind for kind, _ in bodies} - {3}) == (1, 2, set())
+    assert struct.unpack_from(">HHQ", header[1]) == (60, 0, size)
+    assert b"".join(payload for _, payload in bodies) == body
+
+
+@pytest.mark.parametrize(
+    ("properties", "headers"),
+    [
+        ({"message_id": "x" * 256}, {}),
+        ({"priority": 256}, {}),
+        ({"timestamp": -1}, {}),
+        ({"type": 7}, {}),
+        ({}, {"qt-message": "x" * FRAME_MAX}),
+        ({}, {"qt-message": object()}),
+    ],
+)
+def test_what_amqp_cannot_carry_is_refused_before_a_byte_is_written(
+    properties: Any, headers: Any
+) -> None:
+    with pytest.raises(REFUSED):
+        frames("qt.events", "a.b", Content(b"{}", properties, headers), 5, FRAME_MAX)

@@ -1,0 +1,178 @@
+"""Frames that come in parts, several at a time, or not as AMQP says."""
+
+import socket
+import struct
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
+from amqp.transport import TCPTransport
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qt_events.rabbitmq.compat import frames
+from qt_events.rabbitmq.compat.frames import Frames, read_what_came, watch
+
+FRAME = struct.pack(">BHI9sB", 1, 7, 9, b"a payload", 0xCE)
+READ = (1, 7, b"a payload")
+
+
+class Line:
+    """A connection of py-amqp's, as far as reading goes, and the other end of its socket."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        transport = TCPTransport("127.0.0.1")
+        transport.sock, transport.connected = self.ours, True
+        transport._setup_transport()  # noqa: SLF001
+        self.handled: list[Any] = []
+        self.raw = SimpleNamespace(
+            transport=transport, on_inbound_frame=self._handle, connected=True, bytes_sent=0
+        )
+        Frames.read_by(self.raw)
+        self.raw.drain_events = self.raw.blocking_read
+
+    def _handle(self, frame: Any) -> bool:
+        self.handled.append(frame)
+        return True
+
+    def read(self, timeout: float = 0) -> None:
+        self.raw.blocking_read(timeout)
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("first", range(1, 17))
+def test_the_beginning_of_a_frame_is_kept_until_its_rest_has_come(line: Line, first: int) -> None:
+    """Read without waiting, half a frame is a TimeoutError, wherever it ends; the next read finds it whole."""
+    line.theirs.sendall(FRAME[:first])
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            line.read()
+    assert not line.raw.frames.has_whole()
+    line.theirs.sendall(FRAME[first:] + FRAME)
+    line.read()
+    assert line.raw.frames.has_whole()
+    line.read()
+    assert line.handled == [READ, READ]
+    with pytest.raises(TimeoutError):
+        line.read(0.01)
+
+
+@given(
+    payloads=st.lists(st.binary(max_size=50), max_size=20),
+    cuts=st.lists(st.integers(1, 60), max_size=20),
+)
+def test_in_whatever_pieces_they_come_they_are_the_same(
+    payloads: list[bytes], cuts: list[int]
+) -> None:
+    line = Line()
+    stream = b"".join(
+        struct.pack(f">BHI{len(each)}sB", 3, 1, len(each), each, 0xCE) for each in payloads
+    )
+    for cut in [*cuts, len(stream)]:
+        line.theirs.sendall(stream[:cut])
+        stream = stream[cut:]
+        read_what_came(line.raw, None)
+    line.close()
+    assert [payload for _, _, payload in line.handled] == payloads
+
+
+def test_what_ends_otherwise_is_no_frame(line: Line) -> None:
+    line.theirs.sendall(FRAME[:-1] + b"x")
+    with pytest.raises(UnexpectedFrame, match="0x78 instead of 0xce"):
+        line.read()
+
+
+def test_a_socket_that_the_other_end_closed_is_a_lost_connection(line: Line) -> None:
+    line.theirs.close()
+    with pytest.raises(OSError, match="unexpectedly closed"):
+        line.read(1)
+    assert not line.raw.transport.connected
+    line.raw.connected = False
+    with pytest.raises(RecoverableConnectionError):
+        read_what_came(line.raw, None)
+
+
+def test_a_socket_that_we_closed_is_a_lost_connection_too(line: Line) -> None:
+    line.raw.transport.close()
+    with pytest.raises(RecoverableConnectionError):
+        line.read()
+
+
+class Loop:
+    """kombu's, as far as reading needs it."""
+
+    def __init__(self) -> None:
+        self.soon: list[Any] = []
+        self.watched: list[Any] = []
+
+    def call_soon(self, callback: Any, *arguments: Any) -> None:
+        self.soon.append((callback, arguments))
+
+    def add_reader(self, sock: Any, *_: Any) -> None:
+        self.watched.append(sock)
+
+    def run(self) -> None:
+        while self.soon:
+            callback, arguments = self.soon.pop(0)
+            callback(*arguments)
+
+
+def test_what_was_read_beside_an_answer_is_not_left_lying(line: Line) -> None:
+    """Who waits for one answer handles that; for the rest the socket is empty, so nobody else would be told of it."""
+    loop = Loop()
+    line.raw.sock = line.ours
+    watch(line.raw, loop)
+    line.theirs.sendall(3 * FRAME)
+    line.read()
+    assert (len(line.handled), len(loop.soon), loop.watched) == (1, 1, [line.ours])
+    loop.run()
+    assert len(line.handled) == 3
+
+
+def test_it_is_left_once_however_many_answers_are_waited_for(line: Line) -> None:
+    loop = Loop()
+    line.raw.sock = line.ours
+    watch(line.raw, loop)
+    line.theirs.sendall(4 * FRAME)
+    line.read()
+    line.read()
+    assert len(loop.soon) == 1
+    loop.run()
+    line.theirs.sendall(2 * FRAME)
+    line.read()
+    assert len(loop.soon) == 1
+
+
+def test_a_long_stream_leaves_the_loop_its_turns(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "_TURN", 0.0)
+    loop = Loop()
+    line.theirs.sendall(100 * FRAME)
+    read_what_came(line.raw, loop)
+    assert 0 < len(line.handled) < 100
+    assert len(loop.soon) == 1
+    loop.run()
+    assert len(line.handled) == 100
+
+
+def test_nothing_follows_half_a_frame(line: Line) -> None:
+    """A write that timed out may have written a part: the connection is lost for whoever reads it."""
+    line.ours.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        line.raw.frames.write(bytes(50_000_000))
+    with pytest.raises(OSError, match=r"unexpectedly closed|Broken pipe"):
+        line.read(1)

@@ -1,0 +1,82 @@
+"""What py-amqp cannot read is marked, and nothing else changes."""
+
+from struct import pack
+
+import pytest
+from amqp import abstract_channel, serialization, spec
+from amqp.basic_message import Message as RawMessage
+
+from qt_events.rabbitmq.compat.unreadable import UNREADABLE, guard
+
+guard()
+
+NESTED = 5_000
+
+
+def written(**properties: object) -> bytes:
+    return bytes(RawMessage(b"", **properties)._serialize_properties())  # noqa: SLF001
+
+
+def read(properties: bytes) -> dict[str, object]:
+    return dict(serialization.PROPERTY_CLASSES[spec.Basic.CLASS_ID](properties, 0)[0])
+
+
+def nested() -> bytes:
+    inner = b""
+    for _ in range(NESTED):
+        inner = b"A" + pack(">I", len(inner)) + inner
+    return b"\x01a" + inner
+
+
+def test_what_can_be_read_is_read_as_ever() -> None:
+    """Ours and everybody's messages."""
+    given = {
+        "content_type": "text/plain",
+        "message_id": "ä",
+        "application_headers": {"a": [1, {"b": None}]},
+        "priority": 3,
+    }
+    assert read(written(**given)) == given
+
+
+def test_a_property_that_is_no_utf_8_is_salvaged_with_the_rest() -> None:
+    """Its dead letter has the headers and the other properties."""
+    broken = written(message_id="QQ", app_id="go", application_headers={"a": 1}).replace(
+        b"QQ", b"\xff\xfe"
+    )
+    properties = read(broken)
+    headers = properties["application_headers"]
+    assert isinstance(headers, dict)
+    assert (properties["app_id"], headers["a"]) == ("go", 1)
+    assert "UnicodeDecodeError" in headers[UNREADABLE]
+
+
+@pytest.mark.parametrize(
+    "table", [b"\x01tT" + b"\xff" * 8, b"\x01t?", nested(), b"\x01tS\xff\xff\xff\xffx"]
+)
+def test_headers_that_cannot_be_read_are_left_out(table: bytes) -> None:
+    """A time beyond all calendars, an unknown kind, tables nested by the thousand, a length that is none."""
+    properties = read(
+        pack(">H", 0x8000 | 0x2000 | 0x0080) + b"\x01x" + pack(">I", len(table)) + table + b"\x02id"
+    )
+    assert (properties["content_type"], properties["message_id"]) == ("x", "id")
+    assert set(properties["application_headers"]) == {UNREADABLE}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("properties", [b"", b"\xff", b"\xff\xff"])
+def test_a_frame_that_breaks_off_is_an_empty_one(properties: bytes) -> None:
+    """No broker sends it; and it would end no worker."""
+    assert set(read(properties)["application_headers"]) == {UNREADABLE}  # type: ignore[call-overload]
+
+
+def test_a_routing_key_that_is_no_utf_8_is_read_so_that_it_shows() -> None:
+    """As lone surrogates, which no event type has."""
+    values, _ = abstract_channel.loads("ss", b"\x01a\x03b.\xff", 0)
+    assert values == ["a", "b.\udcff"]
+
+
+def test_guarding_twice_is_guarding_once() -> None:
+    """Each module that needs it may ask for it."""
+    before = serialization.PROPERTY_CLASSES[spec.Basic.CLASS_ID], abstract_channel.loads
+    guard()
+    assert (serialization.PROPERTY_CLASSES[spec.Basic.CLASS_ID], abstract_channel.loads) == before

@@ -1,0 +1,42 @@
+"""Pools by their names, and the options that they do not have."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from qt_events.errors import NotSupportedError
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.names import POOLS, check_options, pool_name
+
+
+def test_a_pool_has_one_name_however_it_is_written() -> None:
+    """Celery has two for prefork, and a module `thread` for `threads`."""
+    assert [pool_name(written) for written in (AsyncioPool, "processes", "prefork", "threads", "solo")] == [
+        "asyncio", "prefork", "prefork", "threads", "solo",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pool", [pool for pool in POOLS if pool != "prefork"])
+def test_an_option_without_effect_is_named(pool: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One line, with what to do."""
+    check_options(
+        pool, SimpleNamespace(time_limit=5, soft_time_limit=None, max_memory_per_child=10)
+    )
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message == (
+        f"--time-limit (task_time_limit), --max-memory-per-child: no effect on {pool}, only on prefork (-P processes)"
+    )
+
+
+def test_prefork_has_them_all(caplog: pytest.LogCaptureFixture) -> None:
+    """There is nothing to say."""
+    check_options("prefork", SimpleNamespace(time_limit=5, autoscale=(4, 1)))
+    assert caplog.records == []
+
+
+def test_autoscale_without_processes_is_refused() -> None:
+    """It says what to use instead."""
+    with pytest.raises(NotSupportedError, match="threads has none: use -c, or prefork"):
+        check_options("threads", SimpleNamespace(autoscale=(4, 1)))

@@ -1,0 +1,153 @@
+"""Outstanding knows which events that this process published or took still lack an outcome here."""
+
+import asyncio
+import threading
+
+import pytest
+
+from qt_events.rabbitmq.publishing import outstanding
+from qt_events.rabbitmq.publishing.outstanding import Outstanding
+
+LIMIT = outstanding._REMEMBERED  # noqa: SLF001
+
+
+def test_an_event_is_settled_with_its_last_subscription() -> None:
+    """Not before, and in whatever order they come."""
+    book = Outstanding()
+    book.published("e", ("a", "b"))
+    assert not book.settled("e", "b", ("a", "b"))
+    assert len(book) == 1
+    assert book.settled("e", "a", ("a", "b"))
+    assert len(book) == 0
+
+
+def test_an_event_without_subscriptions_here_is_not_waited_for() -> None:
+    """Others may serve it."""
+    book = Outstanding()
+    book.published("e", ())
+    assert len(book) == 0
+
+
+def test_events_of_other_publishers_are_settled_but_not_waited_for() -> None:
+    """They are counted as dispatched when the last subscription here has settled them."""
+    book = Outstanding()
+    assert not book.settled("foreign", "a", ("a", "b"))
+    assert len(book) == 0
+    assert book.settled("foreign", "b", ("a", "b"))
+
+
+def test_a_repeated_outcome_is_no_new_event() -> None:
+    """At least once: the second delivery to the only subscription settles it again, and leaves nothing behind."""
+    book = Outstanding()
+    book.published("e", ("a",))
+    assert book.settled("e", "a", ("a",))
+    assert book.settled("e", "a", ("a",))
+    assert len(book) == 0
+
+
+async def test_nobody_waits_for_nothing() -> None:
+    """Idle at once when nothing is outstanding."""
+    async with asyncio.timeout(5):
+        await Outstanding().idle()
+
+
+async def test_everybody_waits_for_the_last_outcome() -> None:
+    """Every waiter is told of it, on its own loop."""
+    book = Outstanding()
+    book.published("e", ("a",))
+    book.published("f", ("a",))
+    waiting = [asyncio.create_task(book.idle()) for _ in range(2)]
+    await asyncio.sleep(0)
+    book.settled("e", "a", ("a",))
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    await asyncio.to_thread(book.settled, "f", "a", ("a",))
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
+
+
+async def test_an_event_whose_publish_failed_is_not_waited_for() -> None:
+    """Nobody knows whether there will be an outcome."""
+    book = Outstanding()
+
+    def lose() -> None:
+        with book.expecting("e", ("a",)):
+            assert len(book) == 1
+            message = "lost"
+            raise OSError(message)
+
+    with pytest.raises(OSError, match="lost"):
+        lose()
+    async with asyncio.timeout(5):
+        await book.idle()
+
+
+def test_what_is_served_here_no_more_is_not_waited_for() -> None:
+    """Unsubscribed with a retry pending: its outcome will not be told here."""
+    book = Outstanding()
+    book.published("e", ("a", "b"))
+    book.drop("a")
+    assert len(book) == 1
+    book.drop("b")
+    assert len(book) == 0
+
+
+def test_who_waits_no_longer_disturbs_nobody() -> None:
+    """A wait that was given up, on a loop that is closed since, does not break a later outcome."""
+    book = Outstanding()
+    book.published("e", ("a",))
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await book.idle()
+
+    asyncio.run(give_up())
+    assert book.settled("e", "a", ("a",))
+
+
+def test_memory_is_bounded_where_nobody_settles() -> None:
+    """A process that only publishes what it also subscribes to, and others' events that never get complete here."""
+    book = Outstanding()
+    for number in range(LIMIT + 10):
+        book.published(f"own {number}", ("a",))
+        book.settled(f"foreign {number}", "a", ("a", "b"))
+    assert len(book) == LIMIT
+    assert not book.settled("foreign 0", "b", ("a", "b"))  # forgotten: as new
+    assert book.settled(f"foreign {LIMIT + 9}", "b", ("a", "b"))
+
+
+def test_own_events_are_kept_while_somebody_here_settles_them() -> None:
+    """join() must not return early because there are many."""
+    book = Outstanding()
+    book.serving = True
+    for number in range(LIMIT + 10):
+        book.published(str(number), ("a",))
+    assert len(book) == LIMIT + 10
+
+
+def test_threads_that_publish_and_settle_at_once_lose_nothing() -> None:
+    """Publishing happens on callers' threads, settling on the worker's."""
+    book = Outstanding()
+    book.serving = True
+
+    def work(name: str) -> None:
+        for number in range(2_000):
+            book.published(f"{name}{number}", ("a",))
+            assert book.settled(f"{name}{number}", "a", ("a",))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(book) == 0
+
+
+def test_a_forked_child_starts_with_nothing_outstanding() -> None:
+    """What the parent published is the parent's to wait for; and nobody in the child holds the lock."""
+    book = Outstanding()
+    book.published("e", ("a",))
+    book._lock.acquire()  # noqa: SLF001  # as if a thread of the parent's were in it
+    book.after_fork()
+    assert len(book) == 0

@@ -1,0 +1,240 @@
+"""What is subscribed stands before what is published next, and what could not be declared is wanted still."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from amqp import spec
+from amqp.exceptions import AccessRefused
+
+from qt_events.delivery.subscription import Subscription
+from qt_events.errors import TopologyError
+from qt_events.rabbitmq.topology.declarations import Declarations
+
+
+class RecordingTopology:
+    """Stands in for a Topology: notes what is declared, and lets a test step in between."""
+
+    events = "qt.events"
+    queue_type = "quorum"
+
+    def __init__(self) -> None:
+        self.declared: list[Any] = []
+        self.served: bool | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def queue(self, key: str) -> str:
+        return f"qt.sub.{key}"
+
+    def has_quarantine(self, _subscription: Subscription) -> bool:
+        return False
+
+    def declare_base(self, _channel: object) -> None:
+        self.declared.append("base")
+
+    def level(self, delay: float) -> tuple[str, int]:
+        return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
+
+    def declare_level(self, _channel: object, delay: float) -> None:
+        self.declared.append(self.level(delay)[0])
+
+    def declare_subscription(
+        self, _channel: object, subscription: Subscription, key: str, *, served: bool, ways: bool
+    ) -> None:
+        if ways:
+            self.declared.append("ways")
+        patterns, self.served = subscription.patterns, served
+        self.meanwhile()
+        self.declared.append((key, patterns))
+
+
+@pytest.fixture
+def topology() -> RecordingTopology:
+    return RecordingTopology()
+
+
+@pytest.fixture
+def declarations(topology: RecordingTopology) -> Declarations:
+    publisher: Any = None  # only asked where nothing is published
+    return Declarations(topology, publisher, lambda _: 1, lambda each: each.broadcast)  # type: ignore[arg-type]
+
+
+def subscription(broadcast: bool = False, name: str = "guard") -> Subscription:
+    made = Subscription(name, print, broadcast=broadcast)
+    made.patterns = ("first",)
+    return made
+
+
+def make(declarations: Declarations, epoch: int = 1) -> None:
+    channel: Any = None
+    declarations.make(channel, epoch)
+
+
+def test_everything_is_declared_once_an_era(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """What stood before may be gone: the exchange, a queue, a binding."""
+    declarations.want(subscription())
+    assert declarations.needed(1)
+    make(declarations, 1)
+    assert not declarations.needed(1)
+    assert declarations.needed(2)
+    make(declarations, 2)
+    assert topology.declared == ["base", "ways", ("guard", ("first",))] * 2
+
+
+def test_what_all_share_is_declared_once(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """It is half of what a subscription needs."""
+    for name in ("guard", "audit"):
+        declarations.want(subscription(name=name))
+    make(declarations)
+    assert topology.declared == ["base", "ways", ("guard", ("first",)), ("audit", ("first",))]
+
+
+def test_what_cannot_be_declared_again_fails_nobody(
+    declarations: Declarations, topology: RecordingTopology, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, once an epoch, and the others are declared. A new pattern of it is another matter."""
+
+    def refuse_once() -> None:
+        topology.meanwhile = lambda: None
+        message = "different"
+        raise TopologyError(message)
+
+    guard = subscription()
+    declarations.want(guard)
+    declarations.want(subscription(name="audit"))
+    make(declarations, 1)
+    topology.declared, topology.meanwhile = [], refuse_once
+    make(declarations, 2)
+    assert topology.declared == ["base", "ways", "ways", ("audit", ("first",))]
+    assert not declarations.needed(2)
+    assert "guard is not declared again, and may hear nothing: different" in caplog.text
+    declarations.want(guard)
+    topology.meanwhile = refuse_once
+    with pytest.raises(TopologyError):
+        make(declarations, 2)
+
+
+def test_a_publish_that_was_refused_meanwhile_is_none_of_its_business(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """The publisher's own channel was closed while it waited: it begins anew, and this is declared then."""
+
+    def refuse() -> None:
+        topology.meanwhile = lambda: None
+        raise TopologyError("no") from AccessRefused("no", spec.Basic.Publish)
+
+    declarations.want(subscription())
+    make(declarations, 1)
+    topology.meanwhile = refuse
+    with pytest.raises(TopologyError):
+        make(declarations, 2)
+    assert declarations.needed(2)
+
+
+def test_what_is_served_here_no_more_is_not_declared_again(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Its queue stays as it is, or is gone because somebody has deleted it."""
+    declarations.want(subscription())
+    make(declarations, 1)
+    declarations.drop(subscription())
+    make(declarations, 2)
+    assert topology.declared == ["base", "ways", ("guard", ("first",)), "base"]
+
+
+def test_a_delay_level_is_declared_once_an_era_however_many_wait_for_it(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Each declaration is a dozen round trips on the publisher's one thread."""
+    channel: Any = None
+    waiting = [declarations.level(delay) for delay in (0.3, 0.4, 0.35, 0.5)]
+    for epoch in (1, 2):
+        for level in waiting:
+            if level.needed(epoch):
+                level.make(channel, epoch)
+    assert topology.declared == ["qt.retry.400", "qt.retry.800"] * 2
+
+
+def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """subscribe() runs on another thread than the declarations."""
+    guard = subscription()
+    declarations.want(guard)
+
+    def subscribe_again() -> None:
+        topology.meanwhile = lambda: None
+        guard.patterns += ("second",)
+        declarations.want(guard)
+
+    topology.meanwhile = subscribe_again
+    make(declarations)
+    assert declarations.needed(1)
+    make(declarations)
+    assert not declarations.needed(1)
+    assert topology.declared[1:] == [
+        "ways",
+        ("guard", ("first",)),
+        "ways",
+        ("guard", ("first", "second")),
+    ]
+
+
+def test_what_could_not_be_declared_is_wanted_still(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """The next publish tries again, and fails again, rather than go where its subscription does not hear it."""
+
+    def refuse() -> None:
+        message = "different"
+        raise TopologyError(message)
+
+    declarations.want(subscription())
+    topology.meanwhile = refuse
+    for _ in range(2):
+        with pytest.raises(TopologyError):
+            make(declarations)
+        assert declarations.needed(1)
+
+
+def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:
+    """It must not take its parent's broadcast events; what it shares by name stays."""
+    state = subscription(broadcast=True)
+    before = declarations.key(state)
+    declarations.after_fork()
+    assert before.startswith("guard.")
+    assert declarations.key(state).startswith("guard.")
+    assert declarations.key(state) != before
+    assert declarations.key(subscription()) == "guard"
+
+
+def test_a_forked_child_makes_no_queue_that_nobody_reads(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Of a broadcast: each would collect events until it expires. What processes share it declares."""
+    declarations.want(subscription(broadcast=True, name="cache"))
+    declarations.want(subscription())
+    make(declarations)
+    topology.declared = []
+    declarations.after_fork()
+    make(declarations)
+    assert topology.declared == ["base", "ways", ("guard", ("first",))]
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_what_is_served_here_is_declared_as_that(
+    declarations: Declarations, topology: RecordingTopology, served: bool
+) -> None:
+    """By the publisher and by the worker: a queue of its own that may not be bound is nobody else's to bind."""
+    channel: Any = None
+    guard = subscription(broadcast=served)
+    declarations.want(guard)
+    make(declarations)
+    assert topology.served is served
+    topology.served = not served
+    declarations.queues(guard)[0].declare_all(channel)
+    assert topology.served is served

@@ -1,0 +1,49 @@
+"""How Celery's consumer finds what takes a subscription's messages."""
+
+import asyncio
+from contextvars import copy_context
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from qt_events import CeleryEventBus, Event
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.worker.consumer import EventConsumer
+from qt_events.rabbitmq.worker.strategies import Strategies
+
+
+def handle(_: Event) -> None: ...
+
+
+def test_a_task_that_came_after_the_connection_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """subscribe() may run between Celery's look at the tasks and its first message: that must not be unknown then."""
+    bus = CeleryEventBus("amqp://localhost//")
+    strategies: Any = Strategies(SimpleNamespace(app=bus.app, hostname="here"))
+    with pytest.raises(KeyError):
+        strategies["late"]
+    bus.subscribe("happened", handle, name="late")
+    made = object()
+    monkeypatch.setattr(bus.app.tasks["late"], "start_strategy", lambda *_: made)
+    assert strategies["late"] is made
+    assert strategies["late"] is made
+
+
+async def test_monitors_of_the_asyncio_pool_are_told_at_the_end_of_the_turn() -> None:
+    """Once, of all that happened in it, and not at the next look of Celery's hub; from another thread as by Celery."""
+    told: list[str] = []
+    consumer: Any = EventConsumer.__new__(EventConsumer)
+    consumer.pool = AsyncioPool.__new__(AsyncioPool)
+    consumer.pool.loop, consumer.pool._lanes = asyncio.get_running_loop(), {}  # noqa: SLF001
+    consumer.pool._context = copy_context()  # noqa: SLF001
+    consumer.pool.resume()
+    consumer.event_dispatcher = SimpleNamespace(flush=lambda: told.append("flushed"))
+    consumer.hub, consumer._flush_events_promise = Mock(), "flush"  # noqa: SLF001
+    for turn in (1, 2):
+        for _ in range(3):
+            consumer.on_send_event_buffered()
+        await asyncio.sleep(0)
+        assert told == ["flushed"] * turn
+    await asyncio.to_thread(consumer.on_send_event_buffered)
+    consumer.hub.call_soon.assert_called_once_with("flush")
