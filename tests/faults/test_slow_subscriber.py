@@ -17,12 +17,12 @@ from tests.faults.rig import Rig
 from tests.support.channels import channel_to, depth
 from tests.support.waiting import until_told
 
-BACKLOG = int(os.environ.get("QT_EVENTS_BACKLOG", "100000"))  #: events behind the slow one
+BACKLOG = int(os.environ.get("QT_EVENTS_BACKLOG", "30000"))  #: events behind the slow one
 QUICK, SLOW = {"quick": "load.#"}, {"slow": "#"}
 SAMPLE, WARM_UP = 600, 100  #: events whose latency is taken, after so many
 TAKES = 4  #: samples in which it may be seen to be as before: a busy machine is late as well
 RATE = 150  #: of them a second
-MEMORY = 64  #: MiB that a process may take for the backlog, whatever its length
+MEMORY = 20  #: MiB that a process may take for the backlog: a leak of it would take far more
 APP = ("-m", "celery", "-A", "slow_app", "worker", "-l", "INFO")
 
 
