@@ -7,18 +7,18 @@ WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY pytest_qt_events ./pytest_qt_events
 COPY qt_events ./qt_events
-COPY workers ./workers
 RUN pip install -c constraints.txt '.[flower,trader,postgresql]'
 
-# What runs has neither the sources nor what was needed to build them.
+# The image that runs holds the installed library, without its sources.
 FROM python:3.11.13-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PATH=/opt/qt-events/bin:$PATH
+ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app PATH=/opt/qt-events/bin:$PATH
 RUN useradd --create-home --uid 10001 qt
 COPY --from=build /opt/qt-events /opt/qt-events
 WORKDIR /app
-# Not a part of the wheel: Celery finds it in the folder that it is started in.
+# No part of the wheel. Python and Celery import both from the folder in which they are started.
 COPY celeryconfig.py ./
+COPY workers ./workers
 
 USER qt
 CMD ["celery", "-A", "workers", "worker", "--loglevel=INFO", "-E", "--hostname=worker@%h"]

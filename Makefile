@@ -14,12 +14,13 @@ help:  ## list the targets
 
 .venv: .venv/.installed-dev  ## make .venv with everything a developer needs, again when the dependencies change
 
-run: .venv/.installed-run  ## replay the market: make run ARGS="--days 30 --json"
-	@$(BIN)/qt-events run $(ARGS)
+# matplotlib is installed for those alone who ask for a picture.
+run: .venv/.installed-run $(if $(findstring --chart,$(ARGS)),.venv/.installed-chart)  ## replay the market: make run ARGS="--days 30 --chart equity.svg"
+	@$(BIN)/python -m workers run $(ARGS)
 
 fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make fleet ARGS="--workers 5"
 	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
-	@$(BIN)/qt-events fleet $(ARGS)
+	@$(BIN)/python -m workers fleet $(ARGS)
 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m qt_events.testing.provision --ensure
@@ -60,8 +61,13 @@ clean:  ## remove .venv and what tools left behind
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing qt-events and the tools for its tests"
-	@$(PIP) -e '.[dev,flower,postgresql,trader]'
-	@touch .venv/.installed-run $@
+	@$(PIP) -e '.[chart,dev,flower,postgresql,trader]'
+	@touch .venv/.installed-run .venv/.installed-chart $@
+
+.venv/.installed-chart: .venv/.installed-run
+	@echo "installing matplotlib for the chart"
+	@$(PIP) -e '.[chart]'
+	@touch $@
 
 .venv/.installed-bench: .venv/.installed-dev
 	@echo "installing whom it is compared with"

@@ -1,4 +1,4 @@
-"""python -m benchmarks: ours beside its peers and the ceiling, in one run. `make bench` calls it."""
+"""Run the benchmarks: `python -m benchmarks`, which `make bench` calls."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,38 +22,40 @@ def bench(
     rounds: Annotated[
         int,
         typer.Option(
-            help="How often each contender runs, in turn; rows that have others say so.", min=1
+            help="Rounds of each contender; a row with its own number of rounds says so.", min=1
         ),
     ] = 5,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only this row; may be given again.")
+        list[str] | None, typer.Option(help="Measure only this row; repeat it for more rows.")
     ] = None,
-    scale: Annotated[float, typer.Option(help="Longer or shorter runs.", min=0.01)] = 1.0,
+    scale: Annotated[float, typer.Option(help="Factor for the length of runs.", min=0.01)] = 1.0,
     check: Annotated[
         bool,
         typer.Option(
-            help="Before a release: only against the ceiling; exit status 1 if ours has lost ground."
+            help="Compare only with ceilings, before a release; exit status 1 if a floor is missed."
         ),
     ] = False,
     folder: Annotated[
-        Path, typer.Option(help="Where bench.json, bench.md and bench.svg go.")
+        Path, typer.Option(help="Folder for bench.json, bench.md and bench.svg.")
     ] = Path("build/bench"),
     kept: Annotated[
         Path | None,
-        typer.Option("--from", help="Measure nothing: show this bench.json.", exists=True),
+        typer.Option("--from", help="Show this bench.json instead of measuring.", exists=True),
     ] = None,
     publish: Annotated[
-        bool, typer.Option(help="Make it the run that docs/performance.md shows.")
+        bool, typer.Option(help="Make this the run that docs/performance.md shows.")
     ] = False,
 ) -> None:
-    """Measure qt_events beside FastStream, plain Celery and the ceiling (py-amqp alone); about 25 minutes.
+    """Measure qt_events beside FastStream, plain Celery and the ceiling (py-amqp alone).
 
-    Only ratios within one run count: the times are this machine's, and whatever else it does. Exit status 1 if a
-    contender failed, or with --check if a floor is missed; 130 after Ctrl-C, which still shows what is finished.
+    This takes about 25 minutes. Compare only ratios within one run: the times depend on this
+    machine and on what else it does. The exit status is 1 if a contender failed, or with --check
+    if a floor is missed. It is 130 after Ctrl-C; the rows that were finished are still shown.
     """
     if publish and (only or check):
         raise typer.BadParameter(
-            "a page shows all rows of one run: without --only and --check", param_hint="--publish"
+            "a page shows all rows of one run: leave out --only and --check",
+            param_hint="--publish",
         )
     if kept:
         record, interrupted = Record.read(kept), False
@@ -72,7 +74,7 @@ def bench(
 def _measured(
     rounds: int, scale: float, only: Sequence[str] | None, *, check: bool
 ) -> tuple[Record, bool]:
-    """What came of it, and whether Ctrl-C ended it early."""
+    """Run the cases; return the record and whether Ctrl-C ended the run early."""
     with PrivateBroker() as broker:
         version = broker.rabbitmqctl("version").strip()
         every = cases(Rig(broker), scale)
@@ -88,7 +90,7 @@ def _chosen(every: list[Case], names: Sequence[str] | None) -> list[Case]:
     for name in names or ():
         if name not in known:
             raise typer.BadParameter(
-                f"no row {name!r}; there are {', '.join(known)}", param_hint="--only"
+                f"no row {name!r}; the rows are {', '.join(known)}", param_hint="--only"
             )
     return [case for case in every if not names or case.name in names]
 
@@ -96,7 +98,7 @@ def _chosen(every: list[Case], names: Sequence[str] | None) -> list[Case]:
 def _show(record: Record) -> None:
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table.for_terminal(record))
-    console.print(table.made(record))
+    console.print(table.provenance(record))
     for line in (*record.failed, *(f"not met: {each}" for each in _missed(record))):
         console.print(line, style="red", markup=False)
 
@@ -105,7 +107,7 @@ def _publish(record: Record, *, whole: bool) -> None:
     if whole:
         page.publish(record)
     else:
-        print("not published: a page shows all rows of one run")
+        print("not published: the run is incomplete, and a page shows all rows of one run")
 
 
 def _missed(record: Record) -> list[str]:

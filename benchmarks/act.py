@@ -1,6 +1,7 @@
-"""What one contender does in a process of its own: python -m benchmarks.act ours publish count=10000
+"""Run one function of a contender: python -m benchmarks.act ours publish count=10000
 
-Prints what the function of that name in `benchmarks.peers` returned, as JSON, on its last line.
+The function is looked up by name in a module of `benchmarks.peers`. Its result is printed as JSON
+on the last line.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """Call it."""
+    """Call the function that the command line names, and print its result."""
     peer, action, *given = sys.argv[1:]
     arguments = {
         name: json.loads(value) for name, _, value in (each.partition("=") for each in given)

@@ -1,24 +1,29 @@
-"""Case: one row of the table before it is measured; Target: what should come of it."""
+"""Case: one row of the table before it is measured. Target: the result that is expected of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-Sample = Mapping[str, float]  #: what one run gave, by unit
+#: Figures of one run, by unit.
+Sample = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What ours has to be: in ratio to another contender's, by difference from it, or by itself."""
+    """Expected result of ours: a ratio to another contender, a difference from it, or a figure."""
 
-    over: str  #: the other contender; "" if by itself
+    #: The other contender, or "" for a figure without comparison.
+    over: str
     value: float
-    at_most: bool = False  #: else at least: of a rate more is better, of a time less
-    unit: str = ""  #: of what is compared, if not the case's first
+    #: Whether `value` is an upper limit, as for a time, or a lower one, as for a rate.
+    at_most: bool = False
+    #: Unit of the compared figure; "" means the first unit of the case.
+    unit: str = ""
     difference: bool = False
-    cap: float | None = None  #: the other's counts for no more than this
+    #: Upper limit for the other contender's figure.
+    cap: float | None = None
 
     def reached(self, ours: float, theirs: float) -> float:
-        """What is to be compared with `value`."""
+        """Return the figure to compare with `value`."""
         if not self.over:
             return ours
         theirs = theirs if self.cap is None else min(theirs, self.cap)
@@ -27,34 +32,37 @@ class Target:
         return ours / theirs if theirs else float("inf")
 
     def met(self, reached: float) -> bool:
-        """Whether that is enough."""
+        """Return whether `reached` meets the target."""
         return reached <= self.value if self.at_most else reached >= self.value
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured, of whom, and how."""
+    """Description of one measurement: units, contenders, targets and method."""
 
     name: str
-    what: str  #: in words
-    units: Sequence[str]  #: of the samples, the one that is compared first
-    contenders: Mapping[str, Callable[[], Sample]]  #: ours is the one called "ours"
+    #: Description of the row in the table.
+    what: str
+    #: Units of the samples; the first one is compared.
+    units: Sequence[str]
+    #: Contenders by name; qt_events is "ours".
+    contenders: Mapping[str, Callable[[], Sample]]
     targets: Sequence[Target] = ()
-    method: str = (
-        ""  #: how each is measured, what is unfair to whom, what one might think that it shows
-    )
-    floors: Sequence[
-        Target
-    ] = ()  #: against a ceiling of the same run, near what was reached: for `--check`
-    once: bool = False  #: too long for more than one round, and `what` says so
-    times: int = 1  #: rounds for each that is asked for: more where one is short and noisy
+    #: Note under the table: how the row is measured, and where it is unfair or could mislead.
+    method: str = ""
+    #: Targets of `--check`: against a ceiling of the same run, near the figures reached so far.
+    floors: Sequence[Target] = ()
+    #: Whether one round is enough because it takes long; `what` then says so.
+    once: bool = False
+    #: Rounds for each asked round: more than one where a round is short and noisy.
+    times: int = 1
 
     def rounds(self, asked: int) -> int:
-        """How many this row has."""
+        """Return the number of rounds of this case when `asked` rounds are asked for."""
         return 1 if self.once else asked * self.times
 
     def for_check(self) -> "Case":
-        """With its floors for targets, and only the contenders that these name."""
+        """Return this case with its floors as targets, and only the contenders that they name."""
         needed = {"ours", *(floor.over for floor in self.floors)}
         contenders = {name: run for name, run in self.contenders.items() if name in needed}
         return replace(self, targets=self.floors, contenders=contenders)

@@ -1,4 +1,4 @@
-"""The rates of one run as bars, a panel each: an SVG for docs/performance.md."""
+"""Draw the rates of one run as bars, one panel for each row: an SVG for docs/performance.md."""
 
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ _OTHERS = "#d8a878"
 
 
 def draw(record: Record, path: Path) -> None:
-    """Every row whose first unit is a rate; no file if there is none."""
+    """Draw every row whose first unit is a rate; write no file if there is none."""
     shown = [row for row in record.rows if row.units[0] == "rate" and row.spreads]
     if not shown:
         return
-    import matplotlib as mpl  # heavy
+    # Imported here because it is heavy.
+    import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.fonttype"] = "none"  # text stays text
-    mpl.rcParams["svg.hashsalt"] = "qt_events"  # the same run draws the same file
+    # Keep text as text instead of outlines.
+    mpl.rcParams["svg.fonttype"] = "none"
+    # Draw the same file for the same run.
+    mpl.rcParams["svg.hashsalt"] = "qt_events"
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(len(shown), 1, figsize=(8, 1.5 * len(shown)), squeeze=False)
@@ -33,7 +36,7 @@ def draw(record: Record, path: Path) -> None:
 
 
 def _fill(panel: Any, row: Row) -> None:
-    """Bars of whoever did not fail."""
+    """Draw the bars of the contenders that did not fail."""
     names = list(row.spreads)
     rates = [row.spreads[name]["rate"] for name in names]
     ranges = [

@@ -1,6 +1,7 @@
-"""How long `qt-events dead-letters` takes, and how much memory, with many of them: python benchmarks/dead_letters.py
+"""Measure `qt-events dead-letters` with many dead letters: python benchmarks/dead_letters.py
 
-Starts a RabbitMQ of its own. Each command is a process: seconds from start to end, seconds of its CPU, peak memory.
+Starts its own RabbitMQ. Each command is a process. For each one this prints seconds from start to
+end, seconds of CPU, and peak memory.
 """
 
 import os
@@ -39,15 +40,23 @@ def channel_to(url: str) -> Iterator[amqp.Channel]:
         yield connection.channel()
 
 
-def bury(url: str, count: int) -> None:
+def publish_dead_letters(url: str, count: int) -> None:
     with channel_to(url) as channel:
         for number in range(count):
             failed = datetime.now(UTC)
             record = DeadLetterRecord(
-                subscription="orders", event_id=f"e{number}", event_type="orders.placed", reason="exhausted",
-                attempts=5, exception_type="TimeoutError", message="no answer from the bank", traceback=TRACEBACK,
-                first_failed=failed, last_failed=failed, body=BODY,
-            )  # fmt: skip
+                subscription="orders",
+                event_id=f"e{number}",
+                event_type="orders.placed",
+                reason="exhausted",
+                attempts=5,
+                exception_type="TimeoutError",
+                message="no answer from the bank",
+                traceback=TRACEBACK,
+                first_failed=failed,
+                last_failed=failed,
+                body=BODY,
+            )
             headers = headers_of(record, "orders")
             message = amqp.Message(
                 BODY, application_headers=headers, delivery_mode=2, message_id=record.event_id
@@ -82,7 +91,7 @@ def main(count: int) -> None:
         bus.subscribe("orders.*", print, name="orders")
         with channel_to(broker.url) as channel:
             bus.declarations.make(channel, 1)
-        bury(broker.url, count)
+        publish_dead_letters(broker.url, count)
         measure(broker.url, "list", "--limit", "1")
         measure(broker.url, "export", "--output", f"{folder}/dead.jsonl")
         measure(broker.url, "retry", "--all", "--dry-run")

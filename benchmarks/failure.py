@@ -1,5 +1,5 @@
-"""What a contender that does not get through is told with."""
+"""Error of a contender that did not finish."""
 
 
 class BenchmarkFailedError(Exception):
-    """A contender did not get through; the text says which, and how what it said ended."""
+    """A contender did not finish; the text names it and ends with the last of its output."""

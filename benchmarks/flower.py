@@ -1,4 +1,4 @@
-"""Flower as users start it, beside a contender's worker."""
+"""Run Flower beside a contender's worker, started the way users start it."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,36 +16,40 @@ from benchmarks.worker import worker
 from qt_events.testing.ports import free_ports
 
 _COMMAND = Path(sys.executable).with_name("qt-events")
-_ROOT = Path(__file__).parent.parent  # where the app is that it names
-_TOLD = (
+# Folder from which the app `benchmarks.peers.ours` can be imported.
+_ROOT = Path(__file__).parent.parent
+# Task events that a worker sends for each delivery that succeeds.
+_KINDS = (
     "task-received",
     "task-started",
     "task-succeeded",
-)  # what a worker tells of each delivery that succeeds
+)
 
 
 @dataclass(frozen=True)
 class Flower:
-    """One that runs."""
+    """Running Flower process."""
 
     _running: Running
     _place: str
 
     def until_up(self) -> None:
-        """Its health check answers."""
+        """Wait until the health check answers."""
         self._running.until(
             lambda: self._page("healthcheck") is not None,
             lambda: "its health check does not answer",
         )
 
-    def until_told(self) -> None:
-        """It has seen a worker's task events of every kind."""
-        self._running.until(self._has_been_told, lambda: f"not told of all of {', '.join(_TOLD)}")
+    def until_all_kinds_seen(self) -> None:
+        """Wait until Flower has seen a worker's task events of every kind."""
+        self._running.until(
+            self._has_seen_all_kinds, lambda: f"it has not seen all of {', '.join(_KINDS)}"
+        )
 
-    def _has_been_told(self) -> bool:
+    def _has_seen_all_kinds(self) -> bool:
         lines = (self._page("metrics") or "").splitlines()
         seen = [line for line in lines if line.startswith("flower_events_total{")]
-        return all(any(f'type="{kind}"' in line for line in seen) for kind in _TOLD)
+        return all(any(f'type="{kind}"' in line for line in seen) for kind in _KINDS)
 
     def _page(self, path: str) -> str | None:
         try:
@@ -57,9 +61,9 @@ class Flower:
 
 @contextmanager
 def flower(env: Env, api: str) -> Iterator[Flower]:
-    """On the workers of that virtual host; killed at the end."""
+    """Start Flower on the workers of a virtual host; kill it at the end."""
     (port,) = free_ports(1)
-    options = ("-A", "benchmarks.peers.ours", "--port", str(port), "--broker-api", api)
+    options = ("-A", "benchmarks.peers.ours", "--port", str(port), "--management-url", api)
     own = {**env, "QT_BENCH_SERVE": "noop", "PYTHONPATH": str(_ROOT)}
     with running(str(_COMMAND), "flower", *options, env=own) as process:
         watching = Flower(process, f"http://127.0.0.1:{port}")
@@ -68,13 +72,16 @@ def flower(env: Env, api: str) -> Iterator[Flower]:
 
 
 def consume_watched(
-    rig: Rig, peer: str, count: int, options: Sequence[str] = (), *, tells: bool
+    rig: Rig, peer: str, count: int, options: Sequence[str] = (), *, sends_events: bool
 ) -> Sample:
-    """As Rig.consume, with Flower beside it; if the worker `tells`, Flower must have heard it in the end."""
+    """Measure like Rig.consume, with Flower beside the worker.
+
+    A worker that sends task events has `sends_events`; Flower must have seen every kind at the end.
+    """
     with rig.vhost() as env, flower(env, rig.api) as watching:
         rig.preload(env, peer, count)
         with worker(peer, env, options) as handling:
             sample = handling.pace(count)
-            if tells:
-                watching.until_told()
+            if sends_events:
+                watching.until_all_kinds_seen()
     return sample

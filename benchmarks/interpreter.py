@@ -1,4 +1,4 @@
-"""Python processes of their own: some are asked one thing and end, others run until they are killed."""
+"""Start Python processes: some answer once and end, others run until they are killed."""
 
 import json
 import os
@@ -15,19 +15,23 @@ from typing import Any, TypeVar
 
 from benchmarks.failure import BenchmarkFailedError
 
-_ANSWER = 600.0  # seconds that an answer may take: a million events are published by one
-_PATIENCE = 180.0  # seconds that one may wait for something else
-_END = 3000  # characters of what a process said that failed
-_LOOK = 0.01  # seconds between two looks
+# Seconds that an answer may take; one of them publishes a million events.
+_ANSWER = 600.0
+# Seconds that any other wait may take.
+_PATIENCE = 180.0
+# Characters of a failed process's output that go into the error.
+_END = 3000
+# Seconds between two checks.
+_POLL = 0.01
 
 T = TypeVar("T")
 
 
 def answer(*arguments: str, env: Mapping[str, str] | None = None) -> Any:
-    """The last line that `python *arguments` prints, which is JSON.
+    """Run `python *arguments` and return the last line that it prints, parsed as JSON.
 
     Raises:
-        BenchmarkFailedError: it took longer than ten minutes, or ended with another status than 0.
+        BenchmarkFailedError: it took longer than ten minutes, or its exit status is not 0.
     """
     command = [sys.executable, *arguments]
     try:
@@ -36,40 +40,41 @@ def answer(*arguments: str, env: Mapping[str, str] | None = None) -> Any:
         )
     except subprocess.TimeoutExpired as error:
         raise BenchmarkFailedError(
-            f"{_named(arguments)}: not done after {_ANSWER:.0f} s"
+            f"{_label(arguments)}: not done after {_ANSWER:.0f} s"
         ) from error
     except subprocess.CalledProcessError as error:
-        raise BenchmarkFailedError(f"{_named(arguments)}: {error.stderr[-_END:]}") from error
+        raise BenchmarkFailedError(f"{_label(arguments)}: {error.stderr[-_END:]}") from error
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclass(frozen=True)
 class Running:
-    """A process that goes on."""
+    """Process that runs until it is killed."""
 
     name: str
     process: subprocess.Popen[bytes]
     output: Path
 
-    def until(self, told: Callable[[], T | None], missing: Callable[[], str]) -> T:
-        """What `told` returns as soon as that is true.
+    def until(self, check: Callable[[], T | None], missing: Callable[[], str]) -> T:
+        """Wait until `check` returns something true, and return that.
 
         Raises:
-            BenchmarkFailedError: the process ended before, or three minutes are over; it tells what is `missing`.
+            BenchmarkFailedError: the process ended first, or three minutes have passed. The text
+                holds what `missing` returns.
         """
         deadline = time.monotonic() + _PATIENCE
-        while not (found := told()):
+        while not (found := check()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise BenchmarkFailedError(
                     f"{self.name}: {missing()}\n{self.output.read_text()[-_END:]}"
                 )
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
         return found
 
 
 @contextmanager
 def running(*arguments: str, env: Mapping[str, str]) -> Iterator[Running]:
-    """`python *arguments`; killed at the end, with all that it started."""
+    """Start `python *arguments`; kill it and everything that it started at the end."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "output")
         with output.open("wb") as file:
@@ -79,14 +84,15 @@ def running(*arguments: str, env: Mapping[str, str]) -> Iterator[Running]:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the benchmark, which then kills whom it started
+                # Ctrl-C goes to the benchmark only, which then kills this process.
+                start_new_session=True,
             )
         try:
-            yield Running(_named(arguments), process, output)
+            yield Running(_label(arguments), process, output)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _named(arguments: tuple[str, ...]) -> str:
+def _label(arguments: tuple[str, ...]) -> str:
     return " ".join(arguments)[:120]

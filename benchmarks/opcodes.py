@@ -1,6 +1,7 @@
-"""How many bytecodes Python executes: a cost that neither the machine nor its other work can change.
+"""Count the bytecodes that Python executes: a cost that does not depend on the machine or its load.
 
-Loops inside C functions are not seen: of a large `set`, `sorted` or `dict.copy` only the call counts.
+Loops inside C functions are not seen: for a large `set`, `sorted` or `dict.copy` only the call
+counts.
 """
 
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 
 class Opcodes:
-    """Counts in every thread that is traced."""
+    """Counter of bytecodes in every traced thread."""
 
     def __init__(self) -> None:
         # `next` of a C iterator cannot be interrupted by another thread, as `+= 1` can.
@@ -22,12 +23,16 @@ class Opcodes:
         self.open = True
 
     def read(self) -> int:
-        """So many until now."""
-        self._reads += 1  # a look is a tick too
+        """Return the number of bytecodes so far."""
+        # Reading advances the counter too.
+        self._reads += 1
         return self._tick() - self._reads + 1
 
     def trace(self, frame: FrameType, event: str, _argument: Any) -> Any:
-        """What sys.settrace takes; a thread that still has it when all is over drops it."""
+        """Count one opcode: the callback of sys.settrace.
+
+        A thread that still has the callback after the count has ended drops it.
+        """
         if not self.open:
             sys.settrace(None)
             return None
@@ -39,7 +44,10 @@ class Opcodes:
 
 @contextmanager
 def counting() -> Iterator[Opcodes]:
-    """Count, in this thread and in those that begin from now on; frames that run already only once they call."""
+    """Count in this thread and in threads that start from now on.
+
+    A frame that already runs counts from its next call.
+    """
     before, before_in_threads = sys.gettrace(), threading.gettrace()
     opcodes = Opcodes()
     threading.settrace(opcodes.trace)

@@ -1,4 +1,4 @@
-"""How publishers are driven, the same way for every contender, and what comes of it."""
+"""Drive publishers in the same way for every contender, and compute the figures."""
 
 import asyncio
 import time
@@ -8,16 +8,17 @@ from typing import Any
 
 from benchmarks.opcodes import counting
 
-_LATE = 20.0  # seconds for the last events to arrive
+# Seconds that the last events may take to arrive.
+_LATE = 20.0
 
 
 def warm_up(count: int) -> int:
-    """How many go before `count` that are measured: the same share for every contender."""
+    """Return the number of publishes before `count` measured ones: the same share for everybody."""
     return max(10, count // 10)
 
 
 def spent(began: float, cpu: float, count: int) -> dict[str, float]:
-    """Events a second by the clock, and CPU microseconds of this process for each."""
+    """Return events a second by the clock, and CPU microseconds of this process for each event."""
     return {
         "rate": count / (time.monotonic() - began),
         "cpu_us": (time.process_time() - cpu) / count * 1e6,
@@ -27,7 +28,7 @@ def spent(began: float, cpu: float, count: int) -> dict[str, float]:
 async def windowed(
     publish: Callable[[int], Awaitable[Any]], count: int, in_flight: int
 ) -> dict[str, float]:
-    """Publish `count` times with so many in flight."""
+    """Publish `count` times with `in_flight` publishes at a time."""
     numbers = iter(range(count))
 
     async def one_after_the_other() -> None:
@@ -40,7 +41,7 @@ async def windowed(
 
 
 async def singly(publish: Callable[[int], Awaitable[Any]], count: int) -> dict[str, float]:
-    """Publish `count` times, one at a time; milliseconds for each."""
+    """Publish `count` times, one at a time; return milliseconds for each."""
     lags = []
     for number in range(count):
         began = time.perf_counter()
@@ -50,7 +51,10 @@ async def singly(publish: Callable[[int], Awaitable[Any]], count: int) -> dict[s
 
 
 async def counted(publish: Callable[[int], Awaitable[Any]], count: int) -> dict[str, float]:
-    """Publish `count` times, one at a time; bytecodes for each, of all threads that the first publish begins too."""
+    """Publish `count` times, one at a time; return bytecodes for each.
+
+    Threads that the first publish starts are counted too.
+    """
     with counting() as opcodes:
         for number in range(warm_up(count)):
             await publish(number)
@@ -63,7 +67,10 @@ async def counted(publish: Callable[[int], Awaitable[Any]], count: int) -> dict[
 async def steadily(
     publish: Callable[[int], Awaitable[Any]], count: int, rate: int
 ) -> dict[str, float]:
-    """Publish `count` times, so many a second, one at a time; CPU microseconds of this process for each."""
+    """Publish `count` times at `rate` a second, one at a time.
+
+    Returns CPU microseconds of this process for each publish.
+    """
     began, cpu = time.monotonic(), time.process_time()
     for number in range(count):
         await asyncio.sleep(began + number / rate - time.monotonic())
@@ -72,26 +79,33 @@ async def steadily(
 
 
 def percentiles(lags: list[float]) -> dict[str, float]:
-    """Of seconds, in milliseconds."""
+    """Return p50 and p99 in milliseconds; `lags` are seconds."""
     hundredths = quantiles(lags, n=100)
     return {"p50_ms": hundredths[49] * 1000, "p99_ms": hundredths[98] * 1000}
 
 
 class Pace:
-    """Publishes at a steady rate, whatever the answers do, and what each took from when it was due to its handler."""
+    """Publisher at a steady rate that does not wait for answers.
+
+    A lag is the time from when an event was due until its handler has it.
+    """
 
     def __init__(self, rate: float, seconds: float) -> None:
         self._rate, self._count = rate, int(rate * seconds)
         self._began = 0.0
         self._lags: list[float] = []
-        self._warm = int(rate / 2)  # of the first half second nothing is told
+        # The first half second is a warm-up and does not count.
+        self._warm = int(rate / 2)
 
     def arrived(self, number: int) -> None:
-        """The handler has this one."""
+        """Note that the handler has the event of this number."""
         self._lags.append(time.monotonic() - self._began - number / self._rate)
 
     async def run(self, publish: Callable[[int], Awaitable[Any]]) -> dict[str, float]:
-        """Milliseconds from due to handled; 20 s if not all had arrived so long after the last was due."""
+        """Publish everything and return milliseconds from due to handled.
+
+        Returns 20 s if an event is still missing 20 s after the last one was due.
+        """
         self._began = time.monotonic()
         publishing: set[asyncio.Task[Any]] = set()
         for number in range(self._count):
@@ -99,9 +113,8 @@ class Pace:
             if early > 0:
                 await asyncio.sleep(early)
             elif not number % 20:
-                await asyncio.sleep(
-                    0
-                )  # behind time: the rest of the loop has its turns all the same
+                # Behind schedule: let the other tasks of the loop run all the same.
+                await asyncio.sleep(0)
             task = asyncio.ensure_future(publish(number))
             publishing.add(task)
             task.add_done_callback(publishing.discard)

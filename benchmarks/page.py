@@ -1,4 +1,4 @@
-"""docs/performance.md: the published run, its table between two marks, its chart and its JSON."""
+"""Publish a run in docs/performance.md: the table between two marks, the chart and the JSON."""
 
 from pathlib import Path
 
@@ -7,21 +7,22 @@ from benchmarks.record import Record
 
 _DOCS = Path(__file__).parent.parent / "docs"
 PAGE = _DOCS / "performance.md"
-KEPT = _DOCS / "performance.json"  #: of which the table and the chart are made
+#: Source of the table and the chart.
+KEPT = _DOCS / "performance.json"
 _CHART = _DOCS / "images" / "performance.svg"
-_FIRST = '<!-- from here `make bench ARGS="--publish"` writes, out of performance.json -->'
-_LAST = "<!-- up to here -->"
+_FIRST = '<!-- generated from performance.json by `make bench ARGS="--publish"` -->'
+_LAST = "<!-- end of the generated part -->"
 
 
 def publish(record: Record) -> None:
-    """Make it the run that the page shows."""
+    """Make this the run that the page shows."""
     PAGE.write_text(with_run(PAGE.read_text(), record))
     record.save(KEPT)
     chart.draw(record, _CHART)
 
 
 def with_run(page: str, record: Record) -> str:
-    """The page with that run between its marks."""
+    """Return the page with this run between its marks."""
     before, _, rest = page.partition(_FIRST)
     _, mark, after = rest.partition(_LAST)
     if not mark:

@@ -1,21 +1,25 @@
-"""What Linux tells of a process and its children: memory and CPU."""
+"""Read memory and CPU of a process and its children from /proc."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-MB = 1_000_000  #: bytes, everywhere in these benchmarks
+#: Bytes of a MB, everywhere in these benchmarks.
+MB = 1_000_000
 _KIB = 1024
 _NANO = 1e9
 
 
 def resident(pid: int) -> float:
-    """MB of RAM, its own or shared (VmRSS)."""
+    """Return MB of resident memory, private and shared (VmRSS)."""
     return sum(_rss(folder / "status") for folder in _family(pid)) * _KIB / MB
 
 
 def cpu(pid: int) -> float:
-    """Seconds, to a nanosecond, that threads have used which still run (schedstat, which counts no whole ticks)."""
+    """Return CPU seconds of all threads that still run, to a nanosecond.
+
+    The source is schedstat, which does not count in whole ticks.
+    """
     return (
         sum(_ran(task / "schedstat") for folder in _family(pid) for task in _tasks(folder)) / _NANO
     )
@@ -46,7 +50,7 @@ def _ran(schedstat: Path) -> int:
 
 
 def _text(path: Path) -> str:
-    """Empty if the process, or the thread, has ended since."""
+    """Return the file's text, or "" if the process or the thread has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return path.read_text()
     return ""

@@ -1,4 +1,4 @@
-"""Record: one run of the benchmarks, with whatever one has to know to read its figures."""
+"""Record: one run of the benchmarks, with the facts that are needed to read its figures."""
 
 import os
 import platform
@@ -17,13 +17,16 @@ _ROOT = Path(__file__).parent.parent
 
 
 class Record(BaseModel, frozen=True):
-    """What `make bench` keeps as JSON; tables and chart are made of nothing else."""
+    """Run of the benchmarks as it is kept in JSON; tables and chart are made from this alone."""
 
     date: datetime
-    commit: str  #: of the checkout; with a + if what is measured, or what measures, differs from it
-    rounds: int  #: that were asked for; a row may say that it has others
+    #: Commit of the checkout, with a + if qt_events or the benchmarks differ from it.
+    commit: str
+    #: Number of rounds asked for; a row may have another number and says so.
+    rounds: int
     scale: float
-    seconds: float  #: that all of it took
+    #: Duration of the run.
+    seconds: float
     machine: str
     versions: dict[str, str]
     rows: tuple[Row, ...]
@@ -32,7 +35,7 @@ class Record(BaseModel, frozen=True):
     def of(
         cls, rows: Sequence[Row], *, rounds: int, scale: float, seconds: float, rabbitmq: str
     ) -> "Record":
-        """These rows, measured here and now."""
+        """Make a record of rows that were measured here and now."""
         return cls(
             date=datetime.now(UTC).replace(microsecond=0),
             commit=_commit(),
@@ -46,16 +49,16 @@ class Record(BaseModel, frozen=True):
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        """One that was kept."""
+        """Read a record that was saved."""
         return cls.model_validate_json(path.read_text())
 
     def save(self, path: Path) -> None:
-        """As JSON: a ratio to nothing is null, not Infinity."""
+        """Save as JSON. A ratio to zero becomes null, because JSON has no Infinity."""
         path.write_text(self.model_dump_json(indent=2) + "\n")
 
     @property
     def failed(self) -> list[str]:
-        """The contenders that did not get through, and why."""
+        """Contenders that failed, with the reason."""
         return [
             f"{row.name}: {name} failed {why}"
             for row in self.rows

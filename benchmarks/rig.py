@@ -1,4 +1,7 @@
-"""One RabbitMQ for the whole run, and contenders in processes of their own, each time on a new virtual host."""
+"""Rig: one RabbitMQ for the whole run, and contenders in their own processes.
+
+Each run of a contender gets a new virtual host.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +12,12 @@ from benchmarks.interpreter import answer
 from benchmarks.worker import worker
 from qt_events.testing.broker import Broker
 
-Env = Mapping[str, str]  #: the environment of a contender's processes
+#: Environment of a contender's processes.
+Env = Mapping[str, str]
 
 
 class Rig:
-    """Where contenders run."""
+    """Runner of contenders on one broker."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -21,12 +25,12 @@ class Rig:
 
     @property
     def api(self) -> str:
-        """The broker's management API, as Flower wants it."""
+        """URL of the broker's management API, in the form that Flower takes."""
         return f"{self._broker.management_url}/api/"
 
     @contextmanager
     def vhost(self) -> Iterator[Env]:
-        """A new one, as the environment of processes; deleted with all that is in it."""
+        """Create a virtual host, yield it as the environment of processes, and delete it."""
         self._number += 1
         name = f"bench-{self._number}"
         url = self._broker.management.create_vhost(name)
@@ -36,12 +40,12 @@ class Rig:
             self._broker.management.delete_vhost(name)
 
     def act(self, peer: str, action: str, **arguments: float) -> Sample:
-        """What `benchmarks.act` printed, on a virtual host of its own."""
+        """Run `benchmarks.act` on a new virtual host and return what it printed."""
         with self.vhost() as env:
             return self.act_on(env, peer, action, **arguments)
 
     def act_on(self, env: Env, peer: str, action: str, **arguments: float) -> Sample:
-        """The same on one that there is."""
+        """Run `benchmarks.act` on an existing virtual host and return what it printed."""
         words = [f"{name}={value}" for name, value in arguments.items()]
         return answer("-m", "benchmarks.act", peer, action, *words, env=env) or {}
 
@@ -53,7 +57,7 @@ class Rig:
         serve: str = "noop",
         subscriptions: int = 1,
     ) -> Sample:
-        """How fast one worker handles what waits for it, and what CPU that takes."""
+        """Measure the rate and the CPU of one worker that handles events from a filled queue."""
         with self.vhost() as env:
             return self.consume_on(env, peer, count, options, serve, subscriptions)
 
@@ -66,12 +70,12 @@ class Rig:
         serve: str = "noop",
         subscriptions: int = 1,
     ) -> Sample:
-        """The same on one that there is."""
+        """Measure like `consume`, on an existing virtual host."""
         self.preload(env, peer, count, subscriptions)
         with worker(peer, env, options, serve) as handling:
             return handling.pace(count * subscriptions)
 
     def preload(self, env: Env, peer: str, count: int, subscriptions: int = 1) -> None:
-        """Let so many events wait for a worker to come."""
+        """Publish `count` events that wait for a worker."""
         more = {"subscriptions": subscriptions} if subscriptions > 1 else {}
         self.act_on(env, peer, "preload", count=count, **more)

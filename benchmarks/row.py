@@ -1,4 +1,4 @@
-"""Row: a case that has been measured, as it is kept in JSON: every sample, and what follows from them."""
+"""Row: a measured case as it is kept in JSON, with every sample and the figures derived from it."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -9,7 +9,7 @@ from benchmarks.case import Case, Target
 
 
 class Spread(BaseModel, frozen=True):
-    """Of several values: their median and range."""
+    """Median and range of several values."""
 
     median: float
     least: float
@@ -17,29 +17,33 @@ class Spread(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of at least one."""
+        """Return the spread of at least one value."""
         return cls(median=median(values), least=min(values), most=max(values))
 
 
 class Result(BaseModel, frozen=True):
-    """What has become of a target."""
+    """Result of one target."""
 
     target: Target
-    reached: float | None  #: by the medians; None if a contender failed
-    by_round: Spread | None  #: the same round by round
+    #: Figure by the medians; None if a contender failed.
+    reached: float | None
+    #: Spread of the figures of each round.
+    by_round: Spread | None
     met: bool
 
 
 class Row(BaseModel, frozen=True):
-    """Read from JSON, only the samples count: what follows from them follows again."""
+    """Measured case. Only samples are read from JSON; the figures are computed from them again."""
 
     name: str
     what: str
     method: str
     units: tuple[str, ...]
     targets: tuple[Target, ...]
-    samples: dict[str, list[dict[str, float]]]  #: by contender, a round each
-    failed: dict[str, str] = {}  #: why, by contender that did not get through
+    #: Samples by contender, one for each round.
+    samples: dict[str, list[dict[str, float]]]
+    #: Reasons by contender, for those that failed.
+    failed: dict[str, str] = {}
 
     @classmethod
     def of(
@@ -48,7 +52,7 @@ class Row(BaseModel, frozen=True):
         samples: dict[str, list[dict[str, float]]],
         failed: dict[str, str] | None = None,
     ) -> "Row":
-        """That case with what came of it."""
+        """Make a row of a case and its samples."""
         return cls(
             name=case.name,
             what=case.what,
@@ -60,30 +64,30 @@ class Row(BaseModel, frozen=True):
         )
 
     def spread(self, contender: str, unit: str) -> Spread:
-        """Of what a contender gave that did not fail."""
+        """Return the spread of a contender that did not fail."""
         return Spread.of(self._values(contender, unit))
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def rounds(self) -> int:
-        """How many there were."""
+        """Number of rounds."""
         return max(len(samples) for samples in self.samples.values())
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def spreads(self) -> dict[str, dict[str, Spread]]:
-        """By contender that did not fail and unit."""
+        """Spreads by contender and unit, without the contenders that failed."""
         names = [name for name in self.samples if name not in self.failed]
         return {name: {unit: self.spread(name, unit) for unit in self.units} for name in names}
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def results(self) -> list[Result]:
-        """One for each target."""
+        """Results, one for each target."""
         return [self.result(target) for target in self.targets]
 
     def result(self, target: Target) -> Result:
-        """By the medians of both, and round by round."""
+        """Compare by the medians of both contenders, and round by round."""
         if self.failed.keys() & {"ours", target.over}:
             return Result(target=target, reached=None, by_round=None, met=False)
         unit = target.unit or self.units[0]

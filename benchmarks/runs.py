@@ -1,4 +1,4 @@
-"""Runs that are more than one process that publishes or consumes."""
+"""Runs that need more than one process that publishes or consumes."""
 
 import time
 from collections.abc import Sequence
@@ -7,13 +7,15 @@ from benchmarks.case import Sample
 from benchmarks.rig import Rig
 from benchmarks.worker import worker
 
-_SETTLE = 1.0  # seconds
+# Seconds until memory and CPU have settled.
+_SETTLE = 1.0
 
 
 def bound(rig: Rig, subscriptions: int, count: int, steady: int, rate: int) -> Sample:
-    """What a publish costs with so many queues bound: in bytecodes, and in CPU at a steady rate; a process each.
+    """Measure a publish with `subscriptions` queues bound: bytecodes, and CPU at a steady rate.
 
-    On one virtual host: to declare a hundred quorum queues takes longer than all the rest.
+    Each figure comes from its own process. Both share one virtual host, because declaring a hundred
+    quorum queues takes longer than everything else.
     """
     with rig.vhost() as env:
         return {
@@ -30,7 +32,7 @@ def bound(rig: Rig, subscriptions: int, count: int, steady: int, rate: int) -> S
 
 
 def idle(rig: Rig, peer: str, seconds: float, options: Sequence[str] = ()) -> Sample:
-    """A worker that has nothing to do, for so many seconds after its first 500 events."""
+    """Measure an idle worker for `seconds` after its first 500 events."""
     with rig.vhost() as env:
         rig.preload(env, peer, 500)
         with worker(peer, env, options) as waiting:
@@ -42,7 +44,7 @@ def idle(rig: Rig, peer: str, seconds: float, options: Sequence[str] = ()) -> Sa
 
 
 def growth(rig: Rig, few: int, many: int) -> Sample:
-    """One worker of ours after `few` events and again after `many`: what it has then, and what it has grown by."""
+    """Measure one worker of ours after `few` events and after `many`: its memory and its growth."""
     with rig.vhost() as env:
         rig.preload(env, "ours", few)
         with worker("ours", env) as handling:
@@ -57,7 +59,10 @@ def growth(rig: Rig, few: int, many: int) -> Sample:
 
 
 def backlog(rig: Rig, count: int, handled: int) -> Sample:
-    """A worker of ours that has handled so many of `count` events, at 50 a 10 ms: most still wait on the broker."""
+    """Measure a worker of ours that has handled `handled` of `count` events.
+
+    Its handler takes 50 events every 10 ms, so most of the events still wait on the broker.
+    """
     with rig.vhost() as env:
         rig.preload(env, "ours", count)
         with worker("ours", env, serve="waits:50") as handling:

@@ -1,24 +1,28 @@
-"""The highest step of a ladder that somebody sustains, found with few questions."""
+"""Search for the highest step of a ladder that a contender sustains, with few questions."""
 
 from collections.abc import Callable
 
 from benchmarks.case import Sample
 from benchmarks.rig import Rig
 
-_LATEST = 50.0  # milliseconds that p99 may take
-_TRIES = 2  # at each rate: the machine may have something else to do just then
-_AT_STEP_0 = 1_000  # events a second
-_STEPS = 6  # to twice the rate: one is an eighth more
-_LOWEST = (
-    50  # events a second, which anybody is taken to sustain: a search ends, and a ratio has no zero
-)
+# Milliseconds that p99 may take.
+_LATEST = 50.0
+# Tries at each rate, because other work on the machine may spoil one.
+_TRIES = 2
+# Events a second at step 0.
+_AT_STEP_0 = 1_000
+# Steps to twice the rate: one step is an eighth more.
+_STEPS = 6
+# Events a second that every contender is assumed to sustain, so that a search ends and no ratio
+# divides by zero.
+_LOWEST = 50
 
 
 def highest(sustains: Callable[[int], bool], start: int) -> int:
-    """The highest step that is sustained, if all below it are and none above.
+    """Return the highest sustained step, if all steps below it are sustained and none above.
 
-    From `start` it goes in strides that double, up or down, then halves the last one: two questions if it has `start`
-    right, and few if it has it nearly right.
+    The search goes from `start` in strides that double, up or down, then halves the last stride. It
+    asks twice if `start` is right, and only a few times if it is nearly right.
     """
     low, high = _bracket(sustains, start)
     while high - low > 1:
@@ -28,7 +32,7 @@ def highest(sustains: Callable[[int], bool], start: int) -> int:
 
 
 def _bracket(sustains: Callable[[int], bool], start: int) -> tuple[int, int]:
-    """A step that is sustained, and a higher one that is not."""
+    """Return a sustained step and a higher one that is not sustained."""
     stride, at = 1, start
     if sustains(start):
         while sustains(at + stride):
@@ -40,14 +44,17 @@ def _bracket(sustains: Callable[[int], bool], start: int) -> tuple[int, int]:
 
 
 class HighestRate:
-    """Of one contender, end to end in one process with p99 under 50 ms; each round begins where the last one ended."""
+    """Highest rate of one contender, end to end in one process with p99 under 50 ms.
+
+    Each round begins where the last one ended.
+    """
 
     def __init__(self, rig: Rig, peer: str, seconds: float) -> None:
         self._rig, self._peer, self._seconds = rig, peer, seconds
         self._step = 0
 
     def __call__(self) -> Sample:
-        """Events a second, to an eighth; about 50 if it sustains nothing."""
+        """Return events a second, to an eighth; about 50 if nothing is sustained."""
         self._step = highest(self._sustains, self._step)
         return {"rate": _rate(self._step)}
 

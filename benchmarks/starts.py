@@ -1,4 +1,7 @@
-"""What a process costs before it does anything: its imports, and its memory, each in an interpreter of its own."""
+"""Measure a process before it does anything: its imports and its memory.
+
+Every measurement starts a new interpreter.
+"""
 
 from textwrap import dedent
 
@@ -10,7 +13,8 @@ _CPU = "import resource; u = resource.getrusage(resource.RUSAGE_SELF); print((u.
 _MEMORY = "import resource; print(int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize())"
 _BARE = "import pydantic"
 _OURS = "import qt_events"
-_WITH_BUS = "import qt_events; qt_events.InMemoryEventBus"  # imported when it is asked for
+# The bus is imported on first use.
+_WITH_BUS = "import qt_events; qt_events.InMemoryEventBus"
 _MODELS = """
     def all_of(kind):
         return [each for sub in kind.__subclasses__() for each in (sub, *all_of(sub))]
@@ -46,27 +50,33 @@ def _answer(*parts: str) -> float:
 
 
 def models() -> int:
-    """How many pydantic models `import qt_events` builds; it must not import celery."""
+    """Return the number of pydantic models that `import qt_events` builds.
+
+    Importing must not import celery; the program asserts that.
+    """
     return int(_answer(_OURS, _MODELS))
 
 
 def import_ours() -> Sample:
-    """CPU milliseconds of an interpreter that imports qt_events."""
+    """Measure CPU milliseconds of an interpreter that imports qt_events."""
     return {"cpu_ms": _answer(_OURS, _CPU)}
 
 
 def import_with_bus() -> Sample:
-    """The same with the bus in memory, which is imported when it is asked for."""
+    """Measure like `import_ours`, with the in-memory bus, which is imported on first use."""
     return {"cpu_ms": _answer(_WITH_BUS, _CPU)}
 
 
 def import_as_much() -> Sample:
-    """The same for asyncio and pydantic with as many models."""
+    """Measure the same for asyncio and pydantic with as many models."""
     return {"cpu_ms": _answer(_AS_MANY.format(count=models()), _CPU)}
 
 
 def memory() -> Sample:
-    """MB of a bus with 1,000 subscriptions, over two interpreters: one that has built a model, and one that has not."""
+    """Measure MB of a bus with 1,000 subscriptions, over two other interpreters.
+
+    One of them has built a model, the other has only imported pydantic.
+    """
     ours = _answer(_SUBSCRIBED, _MEMORY) / MB
     return {
         "over_mb": ours - _answer(_AS_MANY.format(count=1), _MEMORY) / MB,

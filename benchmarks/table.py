@@ -1,4 +1,4 @@
-"""The table of one run: for a terminal, and as Markdown for docs/performance.md."""
+"""Make the table of one run: for a terminal, and as Markdown for docs/performance.md."""
 
 from rich.table import Table
 
@@ -8,7 +8,7 @@ from benchmarks.row import Row
 
 
 def for_terminal(record: Record) -> Table:
-    """What is met in green."""
+    """Return a table that shows met targets in green and missed ones in red."""
     shown = Table(show_lines=True)
     for head in ("what", "median (least to most)", "target", "reached (by round)"):
         shown.add_column(head)
@@ -21,22 +21,23 @@ def for_terminal(record: Record) -> Table:
 
 
 def markdown(record: Record) -> str:
-    """The same, then how each row is measured, and on what."""
+    """Return the table, then how each row was measured, and on what."""
     table = [
         "| what | median (least to most) | target | reached (by round) | |",
         "|---|---|---|---|---|",
         *(_line(row) for row in record.rows),
     ]
     methods = [f"- **{row.name}**, {row.what}: {row.method}" for row in record.rows]
-    return "\n".join([*table, "", *methods, "", made(record)])
+    return "\n".join([*table, "", *methods, "", provenance(record)])
 
 
-def made(record: Record) -> str:
-    """When, of what and on what."""
+def provenance(record: Record) -> str:
+    """Describe when, on what and with which versions the run was measured."""
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return (
-        f"Made on {record.date:%Y-%m-%d} at commit {record.commit}, rounds {record.rounds}, scale {record.scale:g}, "
-        f"in {record.seconds / 60:.0f} min, on {record.machine}: {versions}."
+        f"Measured on {record.date:%Y-%m-%d} at commit {record.commit}, rounds {record.rounds}, "
+        f"scale {record.scale:g}, in {record.seconds / 60:.0f} min, on {record.machine}: "
+        f"{versions}."
     )
 
 

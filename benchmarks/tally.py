@@ -1,4 +1,4 @@
-"""What handlers count, in files that the process of the benchmark reads: one for each process that handles.
+"""Count handled events in files that the benchmark reads, one file for each process that handles.
 
 A hit costs a third of a microsecond, the same for every contender.
 """
@@ -10,14 +10,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = "QT_BENCH_TALLY"  #: the variable that names the folder
-_FORM = struct.Struct(
-    "qdd"
-)  # hits, seconds at the first and the last by one clock for all processes
+#: Variable that names the folder.
+FOLDER = "QT_BENCH_TALLY"
+# Hits, then seconds at the first and at the last hit, by one clock for all processes.
+_FORM = struct.Struct("qdd")
 
 
 class Tally:
-    """This process's own count."""
+    """Count of this process."""
 
     def __init__(self, folder: Path) -> None:
         with (folder / str(os.getpid())).open("w+b") as file:
@@ -26,7 +26,7 @@ class Tally:
         self._hits, self._first = 0, time.monotonic()
 
     def hit(self) -> None:
-        """One more event has been handled."""
+        """Count one handled event."""
         self._hits += 1
         _FORM.pack_into(self._map, 0, self._hits, self._first, time.monotonic())
 
@@ -35,7 +35,7 @@ _own: Tally | None = None
 
 
 def hit() -> None:
-    """Count one, in whatever process this is: a child begins its own file."""
+    """Count one event in this process; a child process begins its own file."""
     global _own  # noqa: PLW0603
     if _own is None:
         _own = Tally(Path(os.environ[FOLDER]))
@@ -44,14 +44,15 @@ def hit() -> None:
 
 @dataclass(frozen=True)
 class Count:
-    """All processes together."""
+    """Sum over all processes."""
 
     hits: int
-    seconds: float  #: from the first hit of any to the last of any
+    #: Seconds from the first hit of any process to the last of any.
+    seconds: float
 
     @classmethod
     def of(cls, folder: Path) -> "Count":
-        """As far as it has come."""
+        """Read the count so far."""
         found = [
             _FORM.unpack(path.read_bytes())
             for path in folder.iterdir()

@@ -1,4 +1,4 @@
-"""What all contenders carry: a trade as an event, about 250 bytes of JSON, validated by pydantic on both sides."""
+"""Payload of all contenders: a trade of 250 bytes of JSON, validated by pydantic on both sides."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -7,22 +7,23 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict
 
-PREFETCH = (
-    100  #: unacknowledged messages a consumer holds: the default of qt_events, so everybody's
-)
-IN_FLIGHT = 100  #: publishes that have begun and are not confirmed
-WAIT = 0.01  #: seconds that a handler waits which waits
+#: Unacknowledged messages of a consumer: the default of qt_events, given to all contenders.
+PREFETCH = 100
+#: Publishes that have begun and are not confirmed.
+IN_FLIGHT = 100
+#: Seconds that a waiting handler waits.
+WAIT = 0.01
 
 
 class Side(StrEnum):
-    """Of a trade."""
+    """Side of a trade."""
 
     BUY = "BUY"
     SELL = "SELL"
 
 
 class TradeExecuted(BaseModel):
-    """As a peer's users write it: an id and a time, and the fields of qt_events' own TradeExecuted."""
+    """Event as a peer's users write it: id, time, and the fields of qt_events' TradeExecuted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,12 +40,12 @@ class TradeExecuted(BaseModel):
 
     @classmethod
     def new(cls, number: int) -> Self:
-        """One more."""
+        """Make the event of this number."""
         return cls(event_id=uuid4(), occurred_at=datetime.now(UTC), **fields(number))
 
 
 def fields(number: int) -> dict[str, Any]:
-    """A trade's own."""
+    """Return the fields of a trade."""
     return {
         "order_id": f"ord-{number:09d}",
         "symbol": "ES",
@@ -58,5 +59,5 @@ def fields(number: int) -> dict[str, Any]:
 
 
 def number_of(order_id: str) -> int:
-    """The number that `fields` was given."""
+    """Return the number that was given to `fields`."""
     return int(order_id[-9:])

@@ -1,4 +1,4 @@
-"""Figures, targets and what became of them, in words: the same in a terminal and on a page."""
+"""Describe figures, targets and results in words, the same for a terminal and for a page."""
 
 from benchmarks.case import Target
 from benchmarks.row import Result, Row, Spread
@@ -20,19 +20,19 @@ UNITS = {
 
 
 def figure(value: float) -> str:
-    """Three digits that count, or all before the point."""
+    """Format with three significant digits, or with all digits before the point."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def spread(values: Spread) -> str:
-    """The median, and the range if there is one."""
+    """Format the median, and the range if there is one."""
     if values.least == values.most:
         return figure(values.median)
     return f"{figure(values.median)} ({figure(values.least)} to {figure(values.most)})"
 
 
 def figures(row: Row) -> list[str]:
-    """A line for each contender."""
+    """Describe what each contender reached, one line for each."""
     return [f"{name}: {_gave(row, name)}" for name in row.samples]
 
 
@@ -43,7 +43,7 @@ def _gave(row: Row, contender: str) -> str:
 
 
 def wanted(row: Row, target: Target) -> str:
-    """The target."""
+    """Describe the target."""
     sign, unit = "<=" if target.at_most else ">=", _unit(row, target)
     if not target.over:
         return f"{sign} {figure(target.value)} {unit}"
@@ -56,7 +56,7 @@ def wanted(row: Row, target: Target) -> str:
 
 
 def reached(row: Row, result: Result) -> str:
-    """What became of it by the medians; in brackets by the least and the best round."""
+    """Describe the result by the medians; in brackets the least and the best round."""
     if result.reached is None or result.by_round is None:
         return "nothing"
     target, rounds = result.target, result.by_round
@@ -74,12 +74,12 @@ def reached(row: Row, result: Result) -> str:
 
 
 def met(result: Result) -> str:
-    """Whether that is enough."""
+    """Describe whether the target is met."""
     return "met" if result.met else "**not met**"
 
 
 def missed(row: Row) -> list[str]:
-    """A line for each target that is not met."""
+    """Describe each target that is not met, one line for each."""
     return [
         f"{row.name}: {wanted(row, result.target)}, got {reached(row, result)}"
         for result in row.results

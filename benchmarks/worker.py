@@ -1,4 +1,4 @@
-"""A contender's worker: a process that handles, what it has handled, and what that cost it."""
+"""Worker of a contender: its process, the count of handled events, and its cost."""
 
 import os
 import tempfile
@@ -23,19 +23,22 @@ _COMMANDS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Worker:
-    """One that runs."""
+    """Running worker process."""
 
     _running: Running
     _folder: Path
 
     def until_handled(self, hits: int) -> Count:
-        """The count as soon as there are so many hits."""
+        """Wait until `hits` events are handled, and return the count."""
         return self._running.until(
             lambda: self._count(hits), lambda: f"handled {self._hits()} of {hits}"
         )
 
     def pace(self, hits: int) -> Sample:
-        """Events a second from the first to the last of `hits`, and CPU microseconds for each, children included."""
+        """Measure events a second from the first to the last of `hits`, and CPU microseconds each.
+
+        CPU includes the worker's children.
+        """
         began = self.until_handled(1)
         cpu = self.cpu()
         done = self.until_handled(hits)
@@ -51,11 +54,11 @@ class Worker:
         return {"rate": (done.hits - 1) / done.seconds, "cpu_us": spent * 1e6}
 
     def memory(self) -> float:
-        """MB of RAM, children included."""
+        """Return MB of resident memory, children included."""
         return proc.resident(self._running.process.pid)
 
     def cpu(self) -> float:
-        """Seconds that it has used, children included."""
+        """Return CPU seconds used so far, children included."""
         return proc.cpu(self._running.process.pid)
 
     def _count(self, hits: int) -> Count | None:
@@ -70,7 +73,7 @@ class Worker:
 def worker(
     peer: str, env: Mapping[str, str], options: Sequence[str] = (), serve: str = "noop"
 ) -> Iterator[Worker]:
-    """One of that contender; killed at the end."""
+    """Start a contender's worker; kill it at the end."""
     with tempfile.TemporaryDirectory() as folder:
         own = {**os.environ, **env, FOLDER: folder, "QT_BENCH_SERVE": serve}
         with running(*_COMMANDS[peer], *options, env=own) as process:

@@ -6,6 +6,7 @@ The life of an event, and where to read about each part of it:
     events/          Event: typed, validated, immutable; topics; CloudEvents
     delivery/        subscriptions, lanes, deliver(), the outcome, retries
     dead_letters/    what failed for good, and what an operator does with it
+    backend.py       the parts that a backend is made of
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
     logs/            the event that is being handled, on every line that is logged
@@ -59,27 +60,27 @@ from qt_events.errors import (
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
-from qt_events.events.quantum_trader import (
-    HealthStatus,
-    HealthStatusChanged,
-    HealthStatusChangedEvent,
-    ModelPromoted,
-    ModelPromotedEvent,
-    OpportunitiesUpdated,
-    OpportunitiesUpdatedEvent,
-    PolicyUpdated,
-    PolicyUpdatedEvent,
-    RiskMode,
-    Side,
-    Stage,
-    StrategyPromoted,
-    StrategyPromotedEvent,
-    TradeExecuted,
-    TradeExecutedEvent,
-)
 
 if TYPE_CHECKING:
     from qt_events.dead_letters.record import DeadLetterRecord
+    from qt_events.events.quantum_trader import (
+        HealthStatus,
+        HealthStatusChanged,
+        HealthStatusChangedEvent,
+        ModelPromoted,
+        ModelPromotedEvent,
+        OpportunitiesUpdated,
+        OpportunitiesUpdatedEvent,
+        PolicyUpdated,
+        PolicyUpdatedEvent,
+        RiskMode,
+        Side,
+        Stage,
+        StrategyPromoted,
+        StrategyPromotedEvent,
+        TradeExecuted,
+        TradeExecutedEvent,
+    )
     from qt_events.logs.configure import EventFieldsFilter, configure_logging
     from qt_events.memory import InMemoryEventBus
     from qt_events.rabbitmq.bus import CeleryEventBus
@@ -155,20 +156,40 @@ __all__ = [
 ]
 
 
-# What a program that only publishes, or only has one of the buses, need not wait for at its start; celery above all.
-_WHEN_ASKED_FOR = {
+# Imported when first asked for. Celery takes half a second, and importing the catalog registers its
+# six events: a program that declares a `trade.executed` of its own must be able to do without them.
+_CATALOG = "qt_events.events.quantum_trader"
+_LAZY = {
     "CeleryEventBus": "qt_events.rabbitmq.bus",
     "DeadLetterRecord": "qt_events.dead_letters.record",
     "EventFieldsFilter": "qt_events.logs.configure",
     "InMemoryEventBus": "qt_events.memory",
     "configure_logging": "qt_events.logs.configure",
+    "HealthStatus": _CATALOG,
+    "HealthStatusChanged": _CATALOG,
+    "HealthStatusChangedEvent": _CATALOG,
+    "ModelPromoted": _CATALOG,
+    "ModelPromotedEvent": _CATALOG,
+    "OpportunitiesUpdated": _CATALOG,
+    "OpportunitiesUpdatedEvent": _CATALOG,
+    "PolicyUpdated": _CATALOG,
+    "PolicyUpdatedEvent": _CATALOG,
+    "RiskMode": _CATALOG,
+    "Side": _CATALOG,
+    "Stage": _CATALOG,
+    "StrategyPromoted": _CATALOG,
+    "StrategyPromotedEvent": _CATALOG,
+    "TradeExecuted": _CATALOG,
+    "TradeExecutedEvent": _CATALOG,
 }
 
 
-def __getattr__(name: str) -> Any:
-    """A public name that is imported when it is asked for."""
-    if name not in _WHEN_ASKED_FOR:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    value = globals()[name] = getattr(import_module(_WHEN_ASKED_FOR[name]), name)
-    return value
+# Hidden from type checkers: they would take a misspelt name for one that this function knows.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first asked for."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value

@@ -1,52 +1,76 @@
-"""Quantum Trader: a trading system whose components know each other only by the events they publish and hear.
+"""Quantum Trader: a trading system whose components know of each other only by events.
 
-The day of a trade:
+It is an application of qt_events and no part of it: run from a checkout, `python -m workers`.
 
-events              the steps of a trading day, and the other events of its own
-feed                the pace: a day at a time, each when the last one is over
-msc_ai, sg_ai, clm, opprank
-                    the analysts: risk mode, strategies, models, ranking (analyst: what they have in common)
-strategy_runtime_engine, ensemble_manager, orchestrator, safety_governor
-                    from what the analysts announced to a plan
-portfolio_balancer, risk_guard, executor
-                    from the plan to trades
-performance_tracker, health_monitor
-                    what came of it, which ends the day
-analytics, metrics_logger, discord_notifier, event_logger
-                    who only listens
+__main__.py      `python -m workers`
+commands.py      its commands `run`, `feed` and `analytics`
+events.py        steps of a trading day, as events
+market/          prices, and figures calculated from them
+store/           the database
+system/          the trading system: a module a component, in the order of a trading day
+replay/          a market, day by day, through the system, and the report of it
+fleet/           the Celery app, and all processes of a fleet on one machine
+publishers.py    event types that each component publishes, for permissions on the broker
+wiring.py        the page docs/who-hears-what.md
 
-What they share:
+The components, in the order of a trading day. A test compares the table with a replay.
 
-announcements       what everybody has to know, by broadcast and in the database
-books               trades, as far as a process has read them
-store/              the database
-store_retry         waiting for one that is away
-market, prices, ranking, strategies, portfolio, rebalancing, trades
-                    what the components reckon with: pure, no bus
-
-As a program:
-
-system              all components on one bus
-who_publishes       who publishes what: for the permissions on the broker
-replay, figures     the main job, and what each component came to
-command, display    `qt-events run`, `feed` and `analytics`, and what they show
-fleet               the Celery app: `celery -A workers worker`, as many processes as one likes
-launcher, fleet_commands, crew, gauges, feed_report, fleet_display
-                    `qt-events fleet`: all of it on one machine
-who_hears_what      the table in docs/who-hears-what.md
+name                     stands for, or does         publishes               hears
+Market Feed              prices, a day at a time     market.closed           policy.analyzed
+                                                     trading.opened          strategy.analyzed
+                                                                             model.analyzed
+                                                                             opportunities.analyzed
+                                                                             health.checked
+MSC AI                   Meta Strategy Controller    policy.updated          market.closed
+                                                     policy.analyzed
+SG AI                    Strategy Generator          strategy.promoted       market.closed
+                                                     strategy.analyzed
+CLM                      Continuous Learning Manager model.promoted          market.closed
+                                                     model.analyzed
+OppRank                  Opportunity Ranker          opportunities.updated   market.closed
+                                                     opportunities.analyzed
+Strategy Runtime Engine  signals of live strategies  signals.generated       trading.opened
+                                                                             strategy.promoted
+                                                                             opportunities.updated
+Ensemble Manager         signals scored by a model   signals.scored          model.promoted
+                                                                             signals.generated
+Orchestrator             one plan for the day        trading.planned         policy.updated
+                                                                             signals.scored
+Safety Governor          halt while CRITICAL         trading.cleared         trading.planned
+                                                                             health.status_changed
+Portfolio Balancer       orders that follow the plan orders.requested        policy.updated
+                                                                             trading.cleared
+Risk Guard               orders within the policy    orders.approved         policy.updated
+                                                                             orders.requested
+Executor                 trades                      trade.executed          opportunities.updated
+                                                     trading.closed          orders.approved
+Performance Tracker      equity and drawdown         performance.reported    trade.executed
+                                                                             trading.closed
+System Health Monitor    health, by the drawdown     health.status_changed   performance.reported
+                                                     health.checked
+Analytics                profits, on request                                 strategy.promoted
+                                                                             model.promoted
+                                                                             trade.executed
+Metrics Logger           a log line for each trade                           trade.executed
+Discord Notifier         an alert to a webhook                               health.status_changed
+Logger                   a log line for each change                          strategy.promoted
+                                                                             health.status_changed
 """
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, made when asked for: a replay in memory needs no Celery. `components` for `qt-events topology`."""
+    """Return `app` for Celery or `components` for `qt-events topology`, imported when needed.
+
+    A replay in memory does not load Celery.
+    """
     if name == "app":
-        from workers.fleet import app
+        from workers.fleet.app import app
 
         return app
     if name == "components":
-        from workers.who_publishes import components
+        from workers.publishers import components
 
         return components
     message = f"module {__name__!r} has no attribute {name!r}"

@@ -1,20 +1,21 @@
-"""Quantum Trader's own events beside the six of qt_events: the steps of a trading day.
+"""Steps of a trading day as events, beside the six events of qt_events.
 
-    market.closed      the feed's prices
-    policy.analyzed, strategy.analyzed, model.analyzed, opportunities.analyzed
-                       each analyst is done with them
-    trading.opened     the feed has heard all analysts
-    signals.generated  what each live strategy would hold
-    signals.scored     the same, by the model at work
-    trading.planned    the strategy that the policy allows
-    trading.cleared    with the Safety Governor's leave
-    orders.requested   what to buy and sell for it
-    orders.approved    what of that is within the policy
-    trading.closed     all trades of the day are told
-    performance.reported
-    health.checked     the day is over
+market.closed           prices of the day
+policy.analyzed, strategy.analyzed, model.analyzed, opportunities.analyzed
+                        reports of the analysts
+trading.opened          all analysts have reported
+signals.generated       symbols that each live strategy would hold
+signals.scored          the same, by the best model
+trading.planned         signals of the strategy that the policy allows
+trading.cleared         the plan, with a halt if there is one
+orders.requested        orders that follow the plan
+orders.approved         orders within the policy
+trading.closed          all trades of the day are published
+performance.reported    result of the day
+health.checked          result with the system's health: the day is over
 
-A step happens once a day, so its id is made of what it is: whoever tells it again, after a crash, tells the same.
+A step happens once a day, so its id is made of its type and day: published again, after a crash, it
+is the same event.
 """
 
 import uuid
@@ -37,12 +38,16 @@ from qt_events import (
 
 E = TypeVar("E", bound=Event[Any])
 
-_ONCE = uuid.UUID("6f1c6f0e-4b7e-5b57-9a52-3a5c1f3b7d10")  # namespace of the ids made here
+#: Namespace of the ids made here.
+_NAMESPACE = uuid.UUID("6f1c6f0e-4b7e-5b57-9a52-3a5c1f3b7d10")
 
 
-def once(event: E, *what: object) -> E:
-    """The event with the id of something that happens only once: its type, and what tells it from others of it."""
-    return event.replace(id=str(uuid.uuid5(_ONCE, "/".join(map(str, (event.type, *what))))))
+def with_fixed_id(event: E, *what: object) -> E:
+    """Return the event with an id made of its type and of `what` distinguishes it.
+
+    For events that happen only once: published again, after a crash, it has the same id.
+    """
+    return event.replace(id=str(uuid.uuid5(_NAMESPACE, "/".join(map(str, (event.type, *what))))))
 
 
 class MarketClosed(Payload):
@@ -53,52 +58,54 @@ class MarketClosed(Payload):
 
 
 class MarketClosedEvent(Event[MarketClosed], type="market.closed", source="market_feed"):
-    """A trading day's prices. The analysts read them in the store, with those before."""
+    """Prices of one trading day. The analysts read earlier ones from the store."""
 
 
 class Step(Payload):
-    """A step of a trading day, and the announcements that it rests on: see announcements.py."""
+    """Payload of a step of a trading day, with the announcements that it rests on.
+
+    workers/system/announcements.py describes these.
+    """
 
     day: date
     rests_on: dict[str, str]  #: announcement, as `type/key` -> id of the event that made it
 
 
 class AnalyzedEvent(Event[Step]):
-    """An analyst is done with a day's prices; what it has to say it has said.
+    """Report that an analyst has announced all its conclusions from a day's prices.
 
-    Each has a type of its own, which the broker lets nobody else publish: nobody is done in another's name.
+    Each analyst has a type of its own, which only it may publish on the broker.
     """
 
-    announces: ClassVar[
-        type[Event[Any]]
-    ]  #: what its producer has to say, and all that it may name in `rests_on`
+    #: Announcement of the same producer. `rests_on` may name no others.
+    announces: ClassVar[type[Event[Any]]]
 
 
 class PolicyAnalyzedEvent(AnalyzedEvent, type="policy.analyzed", source="msc_ai"):
-    """MSC AI is done."""
+    """Report of MSC AI."""
 
     announces = PolicyUpdatedEvent
 
 
 class StrategyAnalyzedEvent(AnalyzedEvent, type="strategy.analyzed", source="sg_ai"):
-    """SG AI is done."""
+    """Report of SG AI."""
 
     announces = StrategyPromotedEvent
 
 
 class ModelAnalyzedEvent(AnalyzedEvent, type="model.analyzed", source="clm"):
-    """CLM is done."""
+    """Report of CLM."""
 
     announces = ModelPromotedEvent
 
 
 class OpportunitiesAnalyzedEvent(AnalyzedEvent, type="opportunities.analyzed", source="opprank"):
-    """OppRank is done."""
+    """Report of OppRank."""
 
     announces = OpportunitiesUpdatedEvent
 
 
-#: By what the analyst announces.
+#: Report of each analyst, by the announcement that it makes.
 ANALYZED: Mapping[type[Event[Any]], type[AnalyzedEvent]] = MappingProxyType(
     {
         each.announces: each
@@ -113,11 +120,14 @@ ANALYZED: Mapping[type[Event[Any]], type[AnalyzedEvent]] = MappingProxyType(
 
 
 class TradingOpenedEvent(Event[Step], type="trading.opened", source="market_feed"):
-    """All analysts are done; what follows rests on all that they said."""
+    """Start of trading, when all analysts have reported.
+
+    All later steps rest on their announcements.
+    """
 
 
 class Signal(Payload):
-    """What a strategy would hold, best first."""
+    """Symbols that a strategy would hold, best first."""
 
     strategy_id: str
     confidence: dict[str, float]  #: symbol -> 0 to 1
@@ -132,7 +142,7 @@ class SignalsGenerated(Step):
 class SignalsGeneratedEvent(
     Event[SignalsGenerated], type="signals.generated", source="strategy_runtime_engine"
 ):
-    """Strategy Runtime Engine's part of the day."""
+    """Signals of the live strategies."""
 
 
 class SignalsScored(SignalsGenerated):
@@ -142,33 +152,33 @@ class SignalsScored(SignalsGenerated):
 
 
 class SignalsScoredEvent(Event[SignalsScored], type="signals.scored", source="ensemble_manager"):
-    """The same signals, with the confidence of the model at work."""
+    """The same signals, with confidence by the best model."""
 
 
 class Plan(Step):
     """Payload of `trading.planned`."""
 
-    strategy_id: str | None  #: None: hold nothing
+    strategy_id: str | None  #: None to hold nothing
     model: str
     confidence: dict[str, float]  #: symbol -> 0 to 1, best first
 
 
 class TradingPlannedEvent(Event[Plan], type="trading.planned", source="orchestrator"):
-    """What to trade by today."""
+    """Plan that the day's orders follow."""
 
 
 class ClearedPlan(Plan):
     """Payload of `trading.cleared`."""
 
-    halted: bool  #: buy nothing
+    halted: bool  #: True to buy nothing
 
 
 class TradingClearedEvent(Event[ClearedPlan], type="trading.cleared", source="safety_governor"):
-    """The plan, and whether it may lead to new positions."""
+    """Plan, with a halt if there is one."""
 
 
 class Order(Payload):
-    """A wish to buy or sell, at the day's close."""
+    """Order to buy or sell at the day's close."""
 
     order_id: str
     symbol: str
@@ -190,17 +200,17 @@ class OrdersRequested(Step):
 class OrdersRequestedEvent(
     Event[OrdersRequested], type="orders.requested", source="portfolio_balancer"
 ):
-    """What the plan comes to; Risk Guard answers."""
+    """Orders that lead from the positions held to the plan; Risk Guard answers."""
 
 
 class OrdersApproved(OrdersRequested):
     """Payload of `orders.approved`."""
 
-    refused: dict[str, str]  #: order id -> why
+    refused: dict[str, str]  #: order id -> reason
 
 
 class OrdersApprovedEvent(Event[OrdersApproved], type="orders.approved", source="risk_guard"):
-    """What may be executed, none to all of it."""
+    """Orders within the policy; there may be none."""
 
 
 class TradingClosed(Payload):
@@ -211,7 +221,7 @@ class TradingClosed(Payload):
 
 
 class TradingClosedEvent(Event[TradingClosed], type="trading.closed", source="executor"):
-    """The day's orders are executed; each trade was told before."""
+    """End of trading. The trades of the day were published before."""
 
 
 class PerformanceReported(Payload):
@@ -227,7 +237,7 @@ class PerformanceReported(Payload):
 class PerformanceReportedEvent(
     Event[PerformanceReported], type="performance.reported", source="performance_tracker"
 ):
-    """The day's result; Health Monitor watches it."""
+    """Result of the day; System Health Monitor hears it."""
 
 
 class HealthChecked(PerformanceReported):
@@ -240,21 +250,21 @@ class HealthChecked(PerformanceReported):
 class HealthCheckedEvent(
     Event[HealthChecked], type="health.checked", source="system_health_monitor"
 ):
-    """The day is over, and this is what it came to."""
+    """Result of the day with the system's health; it ends the day."""
 
     announces: ClassVar[type[Event[Any]]] = HealthStatusChangedEvent  #: as in AnalyzedEvent
 
 
 def order_id(day: date, symbol: str) -> str:
-    """An order's id: one a day and symbol."""
+    """Return the id of the day's order for a symbol; there is at most one."""
     return f"{day:%Y%m%d}-{symbol}"
 
 
 def day_of(order_id: str) -> date:
-    """The trading day of an order, which `trade.executed` does not name."""
+    """Return the trading day of an order. `trade.executed` has no field for it."""
     return date.fromisoformat(order_id[:8])
 
 
-def plain(payload: Payload) -> dict[str, Any]:
-    """The payload as JSON has it."""
+def as_json(payload: Payload) -> dict[str, Any]:
+    """Return the payload as JSON has it."""
     return payload.model_dump(mode="json")

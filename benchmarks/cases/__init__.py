@@ -1,10 +1,11 @@
-"""What is measured: a row of the table each, in the order of the table.
+"""Cases: one for each row of the table, in the table's order.
 
 publishing.py  confirmed publishes
-consuming.py   one worker that handles what waits for it
+consuming.py   one worker that handles events from a filled queue
 end_to_end.py  publisher and worker in one process
 in_memory.py   the bus without a broker
 footprint.py   memory, idle CPU, imports
+size.py        number of events and seconds, by scale
 """
 
 from benchmarks.case import Case
@@ -14,6 +15,6 @@ from benchmarks.rig import Rig
 
 
 def cases(rig: Rig, scale: float = 1.0) -> list[Case]:
-    """All of them; `scale` makes runs longer or shorter."""
-    rooms = (publishing, consuming, end_to_end, in_memory, footprint)
-    return [case for room in rooms for case in room.cases(rig, Size(scale))]
+    """Return all cases; `scale` makes runs longer or shorter."""
+    modules = (publishing, consuming, end_to_end, in_memory, footprint)
+    return [case for module in modules for case in module.cases(rig, Size(scale))]

@@ -1,4 +1,4 @@
-"""One worker that handles what waits for it."""
+"""Cases of one worker that handles events from a filled queue."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ _UNITS = ("rate", "cpu_us")
 
 
 def cases(rig: Rig, size: Size) -> list[Case]:
-    """Of one worker process, or one with two children."""
+    """Return the cases of one worker process, or of one with two children."""
     return [
         no_op(rig, size),
         watched(rig, size),
@@ -27,7 +27,7 @@ def cases(rig: Rig, size: Size) -> list[Case]:
 
 
 def no_op(rig: Rig, size: Size) -> Case:
-    """Nothing but the way to the handler and back."""
+    """Measure only the way to the handler and back."""
     n = size.events
     return Case(
         "consume",
@@ -40,35 +40,38 @@ def no_op(rig: Rig, size: Size) -> Case:
             "raw": partial(rig.consume, "raw", n(20_000)),
         },
         (Target("faststream", 2.0), Target("celery", 2.0), Target("raw", 0.4)),
-        "Prefetch 100 for all. Bodies as in `publish`: ours parses 410 bytes, FastStream and raw 242. Celery's solo "
-        "pool handles one task at a time, and its handler is a plain function. FastStream acknowledges each event by "
-        "itself, ours those that are done together, and raw fifty at a time, in a loop that calls no handler: a "
-        "ceiling, no bus.",
+        "Prefetch is 100 for all. Bodies are those of `publish`: ours parses 410 bytes, "
+        "FastStream and raw 242. Celery's solo pool handles one task at a time, and its handler "
+        "is a plain function. FastStream acknowledges each event by itself. Ours acknowledges "
+        "together the events that are done together. Raw acknowledges fifty at a time, in a loop "
+        "that calls no handler: it is a ceiling, not a bus.",
         floors=(Target("raw", 0.55),),
     )
 
 
 def watched(rig: Rig, size: Size) -> Case:
-    """With `-E`."""
+    """Measure with `-E` and Flower beside the worker."""
     consume = partial(consume_watched, rig)
     return Case(
         "watched",
         "the same with task events on and Flower attached",
         _UNITS,
         {
-            "ours": partial(consume, "ours", size.events(10_000), ("-E",), tells=True),
-            "faststream": partial(consume, "faststream", size.events(10_000), tells=False),
+            "ours": partial(consume, "ours", size.events(10_000), ("-E",), sends_events=True),
+            "faststream": partial(consume, "faststream", size.events(10_000), sends_events=False),
         },
         (Target("faststream", 1.2),),
-        "`qt-events flower`, up before the worker starts and on the same two cores; at the end it must have seen "
-        "events of all three kinds that a delivery tells of. Prefetch 100. The same Flower runs beside FastStream, "
-        "which has nothing to tell it: it costs FastStream memory but hardly CPU, and ours the CPU that Flower takes "
-        "to read. CPU is the worker's alone.",
+        "`qt-events flower` starts before the worker and runs on the same two cores. At the end "
+        "it must have seen events of all three kinds that a worker sends for a delivery. "
+        "Prefetch is 100. "
+        "The same Flower runs beside FastStream, which sends it nothing: there Flower takes "
+        "memory but hardly any CPU. Beside ours it also takes the CPU to read the events. The CPU "
+        "shown is the worker's alone.",
     )
 
 
 def waiting(rig: Rig, size: Size) -> Case:
-    """Many at once."""
+    """Measure many handlers that wait at the same time."""
     serve = f"waits:{_AT_ONCE}"
     return Case(
         "waiting",
@@ -80,14 +83,15 @@ def waiting(rig: Rig, size: Size) -> Case:
             "faststream": partial(rig.consume, "faststream", size.events(10_000), serve=serve),
         },
         (Target("no-op", 0.9, cap=_AT_ONCE / WAIT),),
-        f"{_AT_ONCE} at once allow {_AT_ONCE / WAIT:,.0f} a second; `no-op` is ours with a handler that does nothing, "
-        f"in the same round. Prefetch {2 * _AT_ONCE} (ours takes twice its concurrency, FastStream was given as "
-        "much), 100 for `no-op`. FastStream is limited by its prefetch alone, so it may have 400 at once.",
+        f"{_AT_ONCE} at once allow {_AT_ONCE / WAIT:,.0f} events a second. `no-op` is ours with a "
+        f"handler that does nothing, in the same round. Prefetch is {2 * _AT_ONCE} (ours takes "
+        "twice its concurrency by default, FastStream was given as much), and 100 for `no-op`. "
+        "FastStream is limited by its prefetch alone, so it may have 400 at once.",
     )
 
 
 def prefork(rig: Rig, size: Size) -> Case:
-    """Handlers in processes."""
+    """Measure handlers in child processes."""
     return Case(
         "prefork",
         "consume, prefork, two children",
@@ -97,13 +101,14 @@ def prefork(rig: Rig, size: Size) -> Case:
             "celery": partial(rig.consume, "celery", size.events(8_000), _PREFORK),
         },
         (Target("celery", 1.0),),
-        "Prefetch 8 for both, four for each child, which is ours by itself and was given to Celery. Both handlers "
-        "are plain functions. CPU is of parent and children together.",
+        "Prefetch is 8 for both, four for each child: ours takes that by default, Celery was "
+        "given as much. Both handlers are plain functions. CPU is that of parent and children "
+        "together.",
     )
 
 
 def fan_out(rig: Rig, size: Size) -> Case:
-    """One event, ten queues."""
+    """Measure one event that goes to ten queues."""
 
     def consume(peer: str) -> "partial[Sample]":
         return partial(rig.consume, peer, size.events(2_000), serve="fanout:10", subscriptions=10)
@@ -114,5 +119,6 @@ def fan_out(rig: Rig, size: Size) -> Case:
         _UNITS,
         {name: consume(name) for name in ("ours", "faststream")},
         (Target("faststream", 2.0), Target("", 5_000)),
-        "Prefetch 100 for each of the ten queues, both. A delivery is one subscription's: rate and CPU are for each.",
+        "Prefetch is 100 for each of the ten queues, for both. A delivery goes to one "
+        "subscription; rate and CPU are for each delivery.",
     )

@@ -1,4 +1,4 @@
-"""Publisher and worker in one process."""
+"""Cases of publisher and worker in one process."""
 
 from functools import partial
 
@@ -11,12 +11,12 @@ _BOTH = ("ours", "faststream")
 
 
 def cases(rig: Rig, size: Size) -> list[Case]:
-    """At a rate, and the highest rate."""
+    """Return the case at a fixed rate, and the search for the highest rate."""
     return [steady(rig, size), highest_rate(rig, size)]
 
 
 def steady(rig: Rig, size: Size) -> Case:
-    """Far from what they could."""
+    """Measure latency far below the highest rate."""
     return Case(
         "end to end",
         "publisher and worker in one process, 1,000 events a second",
@@ -26,14 +26,15 @@ def steady(rig: Rig, size: Size) -> Case:
             for name in _BOTH
         },
         (Target("faststream", 1.0, at_most=True), Target("", 10.0, at_most=True, unit="p99_ms")),
-        "Events are due at a steady rate, whatever the answers do; a latency is from when an event was due until its "
-        "handler has it, so a stall counts for all that it delayed. The first half second is not told. Prefetch 100 "
-        "for both. Both publish and handle on one event loop; ours talks to the broker in threads of its own.",
+        "Events are due at a steady rate, however long the answers take. A latency is from when "
+        "an event was due until its handler has it, so a stall counts for all events that it "
+        "delayed. The first half second does not count. Prefetch is 100 for both. Both publish "
+        "and handle on one event loop; ours talks to the broker in its own threads.",
     )
 
 
 def highest_rate(rig: Rig, size: Size) -> Case:
-    """Where latency breaks down."""
+    """Search for the rate at which latency breaks down."""
     seconds = size.seconds(3)
     return Case(
         "highest rate",
@@ -41,6 +42,7 @@ def highest_rate(rig: Rig, size: Size) -> Case:
         ("rate",),
         {name: HighestRate(rig, name, seconds) for name in _BOTH},
         (Target("faststream", 2.0),),
-        f"As the row above, at rates an eighth apart, {seconds:g} seconds each. A round searches from the rate that "
-        "the same contender's round before found, the first from 1,000. At each rate the better of two tries counts.",
+        f"Measured like the row above, at rates an eighth apart, for {seconds:g} seconds each. A "
+        "round searches from the rate that the same contender found in the round before; the "
+        "first round starts at 1,000. At each rate the better of two tries counts.",
     )

@@ -1,4 +1,4 @@
-"""Memory, idle CPU, imports."""
+"""Cases of memory, idle CPU and imports."""
 
 from functools import partial
 
@@ -8,11 +8,12 @@ from benchmarks.cases.consuming import SOLO
 from benchmarks.cases.size import Size
 from benchmarks.rig import Rig
 
-_SAME = 2.0  # MB that count as unchanged: an allocator's arenas
+# MB that count as unchanged, because allocators keep arenas.
+_SAME = 2.0
 
 
 def cases(rig: Rig, size: Size) -> list[Case]:
-    """What it takes beside what it does."""
+    """Return the cases of what qt_events costs while it does nothing, or besides its work."""
     return [
         idle_worker(rig, size),
         growth(rig, size),
@@ -24,7 +25,7 @@ def cases(rig: Rig, size: Size) -> list[Case]:
 
 
 def idle_worker(rig: Rig, size: Size) -> Case:
-    """Nothing to do."""
+    """Measure a worker that has nothing to do."""
     seconds = size.seconds(10)
     return Case(
         "idle worker",
@@ -38,14 +39,15 @@ def idle_worker(rig: Rig, size: Size) -> Case:
             Target("celery", 15.0, at_most=True, difference=True),
             Target("", 0.5, at_most=True, unit="cpu_percent"),
         ),
-        f"After 500 events and a second, for {seconds:g} seconds. CPU as the kernel's scheduler counts it, in "
-        "nanoseconds. Celery's is its solo pool, without remote control.",
+        f"Measured for {seconds:g} seconds, after 500 events and one second. CPU is what the "
+        "kernel's scheduler counts, in nanoseconds. Celery runs its solo pool without remote "
+        "control.",
         floors=(Target("celery", 5.0, at_most=True, difference=True),),
     )
 
 
 def growth(rig: Rig, size: Size) -> Case:
-    """No growth."""
+    """Measure that memory does not grow."""
     few, many = size.events(10_000), size.events(100_000)
     target = Target("", _SAME, at_most=True)
     return Case(
@@ -54,14 +56,15 @@ def growth(rig: Rig, size: Size) -> Case:
         ("grown_mb", "mb"),
         {"ours": partial(runs.growth, rig, few, many)},
         (target,),
-        f"One process, a second after it has handled {few:,} and again {many:,}; the second figure is what it has "
-        f"then. {_SAME:g} MB count as none: Python's arenas and the C library's come and go.",
+        f"One process, measured one second after it has handled {few:,} events and again after "
+        f"{many:,}. The second figure is its memory at the end. Up to {_SAME:g} MB count as no "
+        "growth, because the arenas of Python and of the C library come and go.",
         floors=(target,),
     )
 
 
 def backlog(rig: Rig, size: Size) -> Case:
-    """What waits on the broker is the broker's."""
+    """Measure that events that wait on the broker take no memory of a worker."""
     few, many = size.events(10_000), size.events(1_000_000)
     other = f"with {few:,}"
     target = Target(other, _SAME, at_most=True, difference=True)
@@ -74,27 +77,28 @@ def backlog(rig: Rig, size: Size) -> Case:
             other: partial(runs.backlog, rig, few, few // 2),
         },
         (target,),
-        f"Both after {few // 2:,} events, while they handle more, 50 at once, each for 10 ms. One round, whatever "
-        f"`--rounds` says: to publish {many:,} takes a minute or two. {_SAME:g} MB count as unchanged.",
+        f"Both are measured after {few // 2:,} events, while they handle more, 50 at once, each "
+        f"for 10 ms. There is one round, whatever `--rounds` says, because publishing {many:,} "
+        f"events takes a minute or two. Up to {_SAME:g} MB count as unchanged.",
         floors=(target,),
         once=True,
     )
 
 
 def idle_in_memory(rig: Rig, size: Size) -> Case:
-    """Nothing to do, and no broker."""
+    """Measure an in-memory bus that has nothing to do."""
     return Case(
         "idle in memory",
         "CPU of an in-memory bus that waits",
         ("cpu_percent",),
         {"ours": partial(rig.act, "memory", "idle", seconds=size.seconds(5))},
         (Target("", 0.5, at_most=True),),
-        "One subscription, running, nothing published; the process's CPU time, in nanoseconds.",
+        "One subscription, running, with nothing published. CPU is the process's CPU time, counted in nanoseconds.",
     )
 
 
 def in_memory() -> Case:
-    """What one subscribes to costs."""
+    """Measure the memory of many subscriptions."""
     target = Target("", 5.0, at_most=True)
     return Case(
         "memory in memory",
@@ -102,14 +106,15 @@ def in_memory() -> Case:
         ("over_mb", "over_bare_mb"),
         {"ours": starts.memory},
         (target,),
-        "Each in an interpreter of its own. The second figure is over `import pydantic` alone, which loads next to "
-        "nothing: most of it is pydantic, which the first class of anybody's would load.",
+        "Each figure comes from a new interpreter. The second one is over `import pydantic` "
+        "alone, which loads next to nothing: most of the difference is pydantic, which the first "
+        "model of any program loads.",
         floors=(target,),
     )
 
 
 def imports() -> Case:
-    """What a program that uses it waits for."""
+    """Measure the import that every program which uses qt_events waits for."""
     return Case(
         "import",
         "import qt_events; against asyncio, pydantic and as many models",
@@ -120,8 +125,9 @@ def imports() -> Case:
             "ours, with InMemoryEventBus": starts.import_with_bus,
         },
         (Target("as much", 1.25, at_most=True),),
-        "CPU of a whole interpreter, from start to end, with Python's own start in both. Three rounds for each of "
-        "the others': it is short, and moves with the machine. Celery must not have been imported.",
+        "CPU of a whole interpreter, from start to end; both include Python's own start. There "
+        "are three rounds for each round of the other rows, because the run is short and varies "
+        "with the machine. Celery must not have been imported.",
         floors=(Target("as much", 1.45, at_most=True),),
         times=3,
     )

@@ -1,4 +1,4 @@
-"""The bus without a broker."""
+"""Cases of the bus without a broker."""
 
 from functools import partial
 
@@ -8,12 +8,12 @@ from benchmarks.rig import Rig
 
 
 def cases(rig: Rig, size: Size) -> list[Case]:
-    """In one process, on one event loop."""
+    """Return the cases in one process, on one event loop."""
     return [throughput(rig, size), latency(rig, size), unrelated(rig, size)]
 
 
 def throughput(rig: Rig, size: Size) -> Case:
-    """Beside the bus that one would write oneself."""
+    """Compare with a bus that users could write themselves."""
     count = size.events(50_000)
     return Case(
         "in memory",
@@ -24,16 +24,17 @@ def throughput(rig: Rig, size: Size) -> Case:
             "home-made": partial(rig.act, "memory", "throughput_home_made", count=count),
         },
         (Target("home-made", 4.0),),
-        "The other one has no names, no limits, no retries and no errors handled: one asyncio.Queue, a dict of "
-        "handlers by class and `gather` for each event. Unfair to it: its events have a uuid4, which takes 2 µs more "
-        "than the uuid7 of ours. Unfair to ours: its events have more attributes. Both validate the payload. The "
-        "publisher lets the loop go on after every hundred.",
+        "The home-made bus has no names, no limits, no retries and no error handling: it is one "
+        "asyncio.Queue, a dict of handlers by class, and `gather` for each event. Unfair to it: "
+        "its events have a uuid4, which takes 2 µs more than the uuid7 of ours. Unfair to ours: "
+        "our events have more attributes. Both validate the payload. The publisher yields to the "
+        "loop after every hundred events.",
         floors=(Target("home-made", 2.8),),
     )
 
 
 def latency(rig: Rig, size: Size) -> Case:
-    """Beside the least there could be."""
+    """Compare with the least that is possible."""
     target = Target("bare queue", 10.0, at_most=True, difference=True)
     count = size.events(5_000)
     return Case(
@@ -45,14 +46,14 @@ def latency(rig: Rig, size: Size) -> Case:
             "bare queue": partial(rig.act, "memory", "latency_bare_queue", count=count),
         },
         (target,),
-        "Events are made before; one at a time. The bare queue is `put`, `get` and one task that takes: no bus, no "
-        "handler, no gather.",
+        "Events are made beforehand and published one at a time. The bare queue is `put`, `get` "
+        "and one task that takes: no bus, no handler, no gather.",
         floors=(target,),
     )
 
 
 def unrelated(rig: Rig, size: Size) -> Case:
-    """Subscriptions that do not match cost nothing."""
+    """Measure that subscriptions which do not match cost nothing."""
     target = Target("without them", 1.1, at_most=True)
 
     def beside(subscriptions: int) -> "partial[Sample]":
@@ -66,6 +67,6 @@ def unrelated(rig: Rig, size: Size) -> Case:
         ("cpu_us",),
         {"ours": beside(10_000), "without them": beside(0)},
         (target,),
-        "As the throughput in memory. Subscribing itself is not measured.",
+        "Measured like the throughput in memory. Subscribing itself is not measured.",
         floors=(target,),
     )

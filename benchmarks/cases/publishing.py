@@ -1,4 +1,4 @@
-"""Confirmed publishes."""
+"""Cases of confirmed publishes."""
 
 from functools import partial
 
@@ -7,19 +7,19 @@ from benchmarks.case import Case, Sample, Target
 from benchmarks.cases.size import Size
 from benchmarks.rig import Rig
 
-_COUNTED = 100  # publishes: their bytecodes hardly vary
-_STEADY = (
-    50  # events a second: a hundred queues get 5,000, which a broker keeps up with beside others
-)
+# Number of publishes; few are enough, because their bytecodes hardly vary.
+_COUNTED = 100
+# Events a second. A hundred queues get 5,000 copies, which a busy broker keeps up with.
+_STEADY = 50
 
 
 def cases(rig: Rig, size: Size) -> list[Case]:
-    """Of one process."""
+    """Return the cases of one process that publishes."""
     return [in_flight(rig, size), latency(rig, size), bound(rig, size)]
 
 
 def in_flight(rig: Rig, size: Size) -> Case:
-    """As fast as confirms come."""
+    """Measure the rate with many publishes in flight."""
 
     def publish(peer: str, count: int) -> "partial[Sample]":
         return partial(rig.act, peer, "publish", count=size.events(count))
@@ -35,17 +35,18 @@ def in_flight(rig: Rig, size: Size) -> Case:
             "raw": publish("raw", 20_000),
         },
         (Target("faststream", 2.5), Target("celery", 10), Target("raw", 0.6)),
-        "From the first publish to the last confirm, events made in between. Celery waits for each confirm by "
-        "itself: it has no other way. A body of ours has 410 bytes (its CloudEvents envelope), FastStream's and "
-        "raw's 242, Celery's 340 and 700 of headers. Ours and FastStream's are mandatory, so the broker tells of "
-        "what no queue got; raw's and Celery's are not. Ours makes ids with uuid7, the others with uuid4, which "
-        "takes 2 µs more.",
+        "The time is from the first publish to the last confirm; events are made in between. "
+        "Celery has no other way than to wait for each confirm. A body of ours has 410 bytes (its "
+        "CloudEvents envelope), those of FastStream and raw 242, that of Celery 340 and 700 of "
+        "headers. Ours and FastStream publish with the mandatory flag, so the broker returns what "
+        "no queue got; raw and Celery do not. Ours makes ids with uuid7, the others with uuid4, "
+        "which takes 2 µs more.",
         floors=(Target("raw", 0.8),),
     )
 
 
 def latency(rig: Rig, size: Size) -> Case:
-    """Each before the next."""
+    """Measure publishes that each wait for the one before."""
     return Case(
         "latency",
         "confirmed publish, one at a time",
@@ -55,13 +56,13 @@ def latency(rig: Rig, size: Size) -> Case:
             for name in ("ours", "faststream")
         },
         (Target("faststream", 1.0, at_most=True),),
-        "From before the event is made until its confirm is known to the coroutine that published it. Most of it is "
-        "the broker's, which writes to its disk first.",
+        "The time is from before the event is made until the coroutine that published it knows of "
+        "the confirm. Most of it is the broker's, which writes to its disk first.",
     )
 
 
 def bound(rig: Rig, size: Size) -> Case:
-    """The broker copies to queues; the publisher need not know how many there are."""
+    """Measure that the number of bound queues costs the publisher nothing: the broker copies."""
 
     def with_queues(subscriptions: int) -> "partial[Sample]":
         steady = int(_STEADY * size.seconds(5))
@@ -74,9 +75,10 @@ def bound(rig: Rig, size: Size) -> Case:
         ("opcodes", "cpu_us"),
         {"ours": with_queues(100), "with 10": with_queues(10), "with 1": with_queues(1)},
         targets,
-        "Bytecodes that Python executes for a publish, in all threads, one publish at a time; loops inside C "
-        f"functions do not count. CPU is of another process, which publishes {_STEADY} events a second, one at a "
-        "time, and wakes for each: more than at full speed, where many go together. It is shown, not compared: "
-        "beside what a publish does it holds what waiting for a slower broker adds.",
+        "Bytecodes are those that Python executes for a publish, in all threads, one publish at "
+        "a time; loops inside C functions do not count. CPU is measured in another process, "
+        f"which publishes {_STEADY} events a second, one at a time, and wakes for each. That is "
+        "more than at full speed, where many go together. CPU is shown but not compared, because "
+        "it includes the cost of waiting for a slower broker.",
         floors=targets,
     )

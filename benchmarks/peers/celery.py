@@ -37,7 +37,7 @@ app.conf.update(
 
 @app.task(pydantic=True, name="trade.executed")
 def handle(trade: TradeExecuted) -> None:  # noqa: ARG001
-    """Nothing but counting; Celery validates the model."""
+    """Count the event; Celery validates the model."""
     hit()
 
 
@@ -46,7 +46,7 @@ def _publish(number: int) -> None:
 
 
 def publish(count: int) -> dict[str, float]:
-    """Confirmed, each before the next: Celery cannot do otherwise."""
+    """Publish and wait for each confirm before the next publish: Celery has no other way."""
     for number in range(warm_up(count)):
         _publish(number)
     began, cpu = time.monotonic(), time.process_time()
@@ -56,7 +56,10 @@ def publish(count: int) -> dict[str, float]:
 
 
 def preload(count: int) -> None:
-    """Events for a worker to come, without confirms, for these take long; then until the broker has all of them."""
+    """Publish events that wait for a worker, then wait until the broker has all of them.
+
+    Confirms are off here, because they take long.
+    """
     app.conf.broker_transport_options = {}
     for number in range(count):
         _publish(number)

@@ -23,7 +23,7 @@ EXCHANGE = RabbitExchange("faststream.events", type=ExchangeType.TOPIC, durable=
 
 
 def queue(number: int = 0) -> RabbitQueue:
-    """Durable, replicated, bound to the event."""
+    """Make a durable quorum queue that is bound to the event."""
     return RabbitQueue(
         f"faststream.{number}",
         queue_type=QueueType.QUORUM,
@@ -33,14 +33,14 @@ def queue(number: int = 0) -> RabbitQueue:
 
 
 def new_broker(prefetch: int = PREFETCH) -> RabbitBroker:
-    """Confirms are on by default; the prefetch is each consumer's own."""
+    """Make a broker. Confirms are on by default; the prefetch is each consumer's own."""
     return RabbitBroker(
         os.environ["QT_BENCH_URL"], default_channel=Channel(prefetch_count=prefetch), logger=None
     )
 
 
 def counting() -> Callable[[TradeExecuted], Awaitable[None]]:
-    """A handler that does nothing but count."""
+    """Make a handler that only counts."""
 
     async def handle(_trade: TradeExecuted) -> None:
         hit()
@@ -49,7 +49,7 @@ def counting() -> Callable[[TradeExecuted], Awaitable[None]]:
 
 
 async def waiting(_trade: TradeExecuted) -> None:
-    """As if another system were asked."""
+    """Wait, like a handler that asks another system."""
     await asyncio.sleep(WAIT)
     hit()
 
@@ -57,7 +57,7 @@ async def waiting(_trade: TradeExecuted) -> None:
 def serve(
     broker: RabbitBroker, handler: Callable[[TradeExecuted], Awaitable[None]], number: int = 0
 ) -> None:
-    """Subscribe; acknowledged after the handler."""
+    """Subscribe; messages are acknowledged after the handler."""
     broker.subscriber(queue(number), EXCHANGE, ack_policy=AckPolicy.REJECT_ON_ERROR)(handler)
 
 
@@ -66,7 +66,8 @@ def worker() -> None:
     broker = new_broker()
     match os.environ["QT_BENCH_SERVE"].partition(":")[::2]:
         case ("waits", concurrency):
-            broker = new_broker(2 * int(concurrency))  # as ours does by itself
+            # qt_events takes twice its concurrency by default.
+            broker = new_broker(2 * int(concurrency))
             serve(broker, waiting)
         case ("fanout", times):
             for number in range(int(times)):
@@ -89,27 +90,27 @@ async def _connected(times: int = 1) -> AsyncIterator[Callable[[int], Awaitable[
 
 
 async def publish(count: int) -> dict[str, float]:
-    """Confirmed, 100 in flight."""
+    """Publish with confirms, 100 in flight."""
     async with _connected() as one:
         await windowed(one, warm_up(count), IN_FLIGHT)
         return await windowed(one, count, IN_FLIGHT)
 
 
 async def publish_singly(count: int) -> dict[str, float]:
-    """Confirmed, one at a time."""
+    """Publish with confirms, one at a time."""
     async with _connected() as one:
         await singly(one, warm_up(count))
         return await singly(one, count)
 
 
 async def preload(count: int, subscriptions: int = 1) -> None:
-    """Events for a worker to come."""
+    """Publish events that wait for a worker."""
     async with _connected(subscriptions) as one:
         await windowed(one, count, 500)
 
 
 async def end_to_end(rate: int, seconds: float) -> dict[str, float]:
-    """Publisher and worker in this process."""
+    """Run publisher and worker in this process."""
     broker, pace = new_broker(), Pace(rate, seconds)
     publisher = broker.publisher(exchange=EXCHANGE, routing_key="trade.executed", persist=True)
 

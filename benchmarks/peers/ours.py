@@ -11,12 +11,12 @@ from qt_events import CeleryEventBus, TradeExecutedEvent
 
 
 def new_bus() -> CeleryEventBus:
-    """On the broker that the benchmark started."""
+    """Make a bus on the broker that the benchmark started."""
     return CeleryEventBus(os.environ["QT_BENCH_URL"])
 
 
 def counting() -> Callable[[TradeExecutedEvent], Awaitable[None]]:
-    """An async handler that does nothing but count; another one each time."""
+    """Make an async handler that only counts; every call returns a new one."""
 
     async def handle(_event: TradeExecutedEvent) -> None:
         hit()
@@ -25,17 +25,18 @@ def counting() -> Callable[[TradeExecutedEvent], Awaitable[None]]:
 
 
 async def waiting(_event: TradeExecutedEvent) -> None:
-    """As if another system were asked."""
+    """Wait, like a handler that asks another system."""
     await asyncio.sleep(WAIT)
     hit()
 
 
 def handle_sync(_event: TradeExecutedEvent) -> None:
-    """For prefork."""
+    """Count the event: the handler of the prefork case."""
     hit()
 
 
-# What a worker is to serve; the variable says which, for `celery -A benchmarks.peers.ours` is always this module.
+# Subscriptions of a worker. The variable selects them, because `celery -A benchmarks.peers.ours`
+# always imports this module.
 app = None
 if serve := os.environ.get("QT_BENCH_SERVE"):
     bus = new_bus()
@@ -53,7 +54,7 @@ if serve := os.environ.get("QT_BENCH_SERVE"):
 
 
 def _subscribed(times: int = 1) -> CeleryEventBus:
-    """With so many queues bound to the event, which nobody serves in this process."""
+    """Make a bus with `times` queues bound to the event; nobody serves them in this process."""
     bus = new_bus()
     for number in range(times):
         bus.subscribe(TradeExecutedEvent, counting(), name=f"bench.{number}")
@@ -65,38 +66,38 @@ def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[None]]:
 
 
 async def publish(count: int) -> dict[str, float]:
-    """Confirmed, 100 in flight."""
+    """Publish with confirms, 100 in flight."""
     one = _one(_subscribed())
     await windowed(one, warm_up(count), IN_FLIGHT)
     return await windowed(one, count, IN_FLIGHT)
 
 
 async def publish_singly(count: int) -> dict[str, float]:
-    """Confirmed, one at a time."""
+    """Publish with confirms, one at a time."""
     one = _one(_subscribed())
     await singly(one, warm_up(count))
     return await singly(one, count)
 
 
 async def publish_counted(count: int, subscriptions: int) -> dict[str, float]:
-    """What a publish does, whatever time it takes; the bus begins its thread while bytecodes are counted."""
+    """Count bytecodes of a publish. The bus starts its thread while bytecodes are counted."""
     return await counted(_one(_subscribed(subscriptions)), count)
 
 
 async def publish_steadily(count: int, subscriptions: int, rate: int) -> dict[str, float]:
-    """What CPU it takes at a pace that broker and publisher keep up with easily."""
+    """Measure CPU at a rate that broker and publisher keep up with easily."""
     one = _one(_subscribed(subscriptions))
     await singly(one, warm_up(count))
     return await steadily(one, count, rate)
 
 
 async def preload(count: int, subscriptions: int = 1) -> None:
-    """Events for a worker to come."""
+    """Publish events that wait for a worker."""
     await windowed(_one(_subscribed(subscriptions)), count, 1000)
 
 
 async def end_to_end(rate: int, seconds: float) -> dict[str, float]:
-    """Publisher and worker in this process."""
+    """Run publisher and worker in this process."""
     bus, pace = new_bus(), Pace(rate, seconds)
 
     async def arrived(event: TradeExecutedEvent) -> None:

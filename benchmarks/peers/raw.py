@@ -1,4 +1,4 @@
-"""The ceiling: py-amqp, a validated model, confirms or acknowledgements, and nothing else."""
+"""Ceiling: py-amqp, a validated model, confirms or acknowledgements, and nothing else."""
 
 import os
 import time
@@ -10,7 +10,8 @@ from benchmarks.pace import spent, warm_up
 from benchmarks.tally import hit
 from benchmarks.trade import IN_FLIGHT, PREFETCH, TradeExecuted
 
-_ACKS = 50  # one acknowledgement for so many
+# Messages for each acknowledgement.
+_ACKS = 50
 EXCHANGE, QUEUE = "raw.events", "raw.0"
 
 
@@ -33,7 +34,7 @@ def _channel() -> amqp.Channel:
 
 
 class _Window:
-    """Publishes, with at most so many unconfirmed."""
+    """Publisher with at most `width` unconfirmed messages."""
 
     def __init__(self, channel: amqp.Channel, width: int) -> None:
         self._channel, self._width = channel, width
@@ -49,7 +50,7 @@ class _Window:
             self._open.discard(tag)
 
     def publish_all(self, count: int) -> None:
-        """So many events; returns when all are confirmed."""
+        """Publish `count` events; return when all are confirmed."""
         for number in range(count):
             self._publish(number)
         while self._open:
@@ -69,7 +70,7 @@ class _Window:
 
 
 def publish(count: int) -> dict[str, float]:
-    """Confirmed, 100 in flight."""
+    """Publish with confirms, 100 in flight."""
     window = _Window(_channel(), IN_FLIGHT)
     window.publish_all(warm_up(count))
     began, cpu = time.monotonic(), time.process_time()
@@ -78,12 +79,12 @@ def publish(count: int) -> dict[str, float]:
 
 
 def preload(count: int) -> None:
-    """Events for a worker to come."""
+    """Publish events that wait for a worker."""
     _Window(_channel(), 1000).publish_all(count)
 
 
 def worker() -> None:
-    """Consume for ever; each validated and counted, acknowledged fifty at a time."""
+    """Consume for ever: validate and count each event, acknowledge fifty at a time."""
     channel = _channel()
     channel.basic_qos(0, PREFETCH, False)  # noqa: FBT003
     taken = 0

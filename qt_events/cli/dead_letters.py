@@ -1,7 +1,6 @@
-"""`qt-events dead-letters`: what failed for good, looked at, sent back, discarded or written out by an operator."""
+"""`qt-events dead-letters`: dead letters looked at, sent back, discarded or exported."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from qt_events.cli.dead_letters_progress import Bar, Skipped
-from qt_events.cli.dead_letters_shown import (
+from qt_events.cli.dead_letters_output import (
     Overview,
     as_json,
     dumps,
@@ -19,78 +17,77 @@ from qt_events.cli.dead_letters_shown import (
     print_overview,
     print_record,
 )
-from qt_events.cli.options import App, AsJson, Prefix, Yes, broker_url, management_url
-from qt_events.errors import InvalidOptionError, InvalidUrlError, NotSupportedError, QtEventsError
+from qt_events.cli.dead_letters_progress import Bar, Skipped
+from qt_events.cli.errors import FAILED, INTERRUPTED
+from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, Url, Yes
+from qt_events.cli.terminal import complain
+from qt_events.errors import InvalidOptionError, QtEventsError
 
 if TYPE_CHECKING:
     from qt_events.dead_letters.interface import DeadLetters
 
 T = TypeVar("T")
 
-_INTERRUPTED = 130  # as a shell says it
-
 dead_letters = typer.Typer(
     no_args_is_help=True,
-    help="Look at what failed for good; send it back, discard it, write it out.\n\n"
-    "Where they are: on the broker of an app (--app), or of a --url, without any code of the app. Whose they are: "
-    "--subscription, which the app need not know; without it those of all subscriptions that the app knows, or, with "
-    "--url or --management-url, of all there are: RabbitMQ's management API lists them, AMQP cannot.",
+    help="Look at dead letters, send them back, discard or export them.\n\n"
+    "Every command needs a --url or an --app. With --subscription it is about that one, whether "
+    "the app knows it or not. Without, it is about the app's subscriptions; by --url alone, or "
+    "with --management-url, about all on the broker, for which it asks the management API.",
 )
 
 Subscription = Annotated[
     str | None,
-    typer.Option(
-        "--subscription", "-s", metavar="NAME", help="Whose; any that there is on the broker."
-    ),
+    typer.Option("--subscription", "-s", metavar="NAME", help="Subscription they belong to."),
 ]
-Url = Annotated[str | None, broker_url(instead_of="--app")]
-ManagementUrl = Annotated[str | None, management_url(default="Default, with --url")]
 Rate = Annotated[
-    float | None, typer.Option(metavar="N", help="Send back at most so many a second.")
+    float | None, typer.Option(metavar="N", help="Send back at most this many a second.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")]
 Ids = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="As `list` shows them.", show_default=False),
+    typer.Argument(metavar="ID", help="Ids, as `list` shows them.", show_default=False),
 ]
-All = Annotated[bool, typer.Option("--all", help="All that a --subscription has now.")]
+All = Annotated[bool, typer.Option("--all", help="All that the --subscription has now.")]
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="Number to show one by one.")]
+Oldest = Annotated[bool, typer.Option("--oldest", help="Show the oldest, not the newest.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Default: standard output.", dir_okay=False
+    ),
+]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the dead letters are."""
+class Source:
+    """Broker whose dead letters a command is about, as its options name it."""
 
-    app: str
+    app: str | None
     url: str | None
-    prefix: str
+    prefix: str | None
     management_url: str | None
 
-    def work(
-        self, subscription: str | None, does: Callable[["DeadLetters"], Awaitable[T]], bar: Bar
+    def run(
+        self, subscription: str | None, action: Callable[["DeadLetters"], Awaitable[T]], bar: Bar
     ) -> T:
-        """Have it done. Ctrl-C ends it in order: 130, and the bar says how far it came."""
-        from qt_events.rabbitmq.operating.desk import bus_of, make_all_known
+        """Run an action on the dead letters; Ctrl-C and errors say how far it came."""
+        from qt_events.rabbitmq.operating.target import find_target
 
+        target = find_target(self.app, self.url, self.prefix)
         try:
-            bus = bus_of(self.app, self.url, self.prefix)
-        except (InvalidOptionError, InvalidUrlError, NotSupportedError) as error:
-            raise typer.BadParameter(str(error)) from error
-        try:
-            if subscription is None and (self.url or self.management_url):
-                make_all_known(bus, self.management_url)
+            letters = target.dead_letters(subscription, self.management_url)
             with bar:
-                return asyncio.run(_awaited(does(bus.dead_letters)))
-        except InvalidOptionError as error:
-            raise typer.BadParameter(str(error)) from error
+                return asyncio.run(_awaited(action(letters)))
         except KeyboardInterrupt:
-            _complain(f"interrupted: {bar.told()}")
-            raise typer.Exit(_INTERRUPTED) from None
+            complain(f"interrupted: {bar.describe()}")
+            raise typer.Exit(INTERRUPTED) from None
         except QtEventsError:
             if bar.has_begun:
-                _complain(bar.told())
+                complain(bar.describe())
             raise
         finally:
-            bus.close()
+            target.bus.close()
 
 
 async def _awaited(work: Awaitable[T]) -> T:
@@ -100,19 +97,15 @@ async def _awaited(work: Awaitable[T]) -> T:
 @dead_letters.command("list")
 def list_(
     subscription: Subscription = None,
-    limit: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How many to show one by one.")
-    ] = 50,
-    oldest: Annotated[  # noqa: FBT002
-        bool, typer.Option("--oldest", help="The oldest first, not the newest.")
-    ] = False,
+    limit: Limit = 50,
+    oldest: Oldest = False,  # noqa: FBT002
     as_json_: AsJson = False,  # noqa: FBT002
-    app: App = "workers",
+    app: App = None,
     url: Url = None,
-    prefix: Prefix = "qt",
+    prefix: Prefix = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Count all by their error, and show some. Looking changes nothing."""
+    """Count dead letters by their error, and show some of them. Nothing is changed."""
     overview, bar = Overview(limit, oldest=oldest), Bar("read")
 
     async def look(letters: "DeadLetters") -> None:
@@ -121,7 +114,7 @@ def list_(
                 overview.add(record)
                 bar.count()
 
-    Place(app, url, prefix, management_url).work(subscription, look, bar)
+    Source(app, url, prefix, management_url).run(subscription, look, bar)
     if not as_json_:
         print_overview(overview)
         return
@@ -132,18 +125,18 @@ def list_(
 
 @dead_letters.command()
 def show(
-    id: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id, as `list` shows it.")],
     subscription: Subscription = None,
     as_json_: AsJson = False,  # noqa: FBT002
-    app: App = "workers",
+    app: App = None,
     url: Url = None,
-    prefix: Prefix = "qt",
+    prefix: Prefix = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Show one with its traceback and its event as it was."""
-    place, bar = Place(app, url, prefix, management_url), Bar("shown")
-    options: dict[str, Any] = {"subscription": subscription, "on_scan": bar.look}
-    record = place.work(subscription, lambda letters: letters.show(id, **options), bar)
+    """Show one dead letter with its traceback and its event as it was."""
+    source, bar = Source(app, url, prefix, management_url), Bar("shown")
+    options: dict[str, Any] = {"subscription": subscription, "on_look": bar.look}
+    record = source.run(subscription, lambda letters: letters.show(id, **options), bar)
     if as_json_:
         print(dumps(as_json(record), indent=2))
     else:
@@ -157,17 +150,17 @@ def retry(
     subscription: Subscription = None,
     rate: Rate = None,
     dry_run: DryRun = False,  # noqa: FBT002
-    app: App = "workers",
+    app: App = None,
     url: Url = None,
-    prefix: Prefix = "qt",
+    prefix: Prefix = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Send some or all back to their subscription, that one only, as first attempts.
+    """Send some or all back to their own subscription, as first attempts.
 
-    Each is removed when the broker has confirmed that it is safe in its queue. Exits with 1 if one could not be sent
-    back, which stays then. After Ctrl-C what was not sent is a dead letter still.
+    Each is removed when the broker has confirmed that the event is in its queue. Exit code 1 if
+    one could not be sent back, and stays. Those not sent when Ctrl-C is pressed stay, too.
     """
-    _must_say_which(ids, all_=all_, subscription=subscription)
+    _check_choice(ids, all_=all_, subscription=subscription)
     bar, skipped = Bar("would be sent back" if dry_run else "sent back"), Skipped()
     options: dict[str, Any] = {"rate": rate, "dry_run": dry_run, "on_progress": bar.show}
 
@@ -178,11 +171,11 @@ def retry(
             )
         return await letters.retry_all(str(subscription), on_skipped=skipped.add, **options)
 
-    done = Place(app, url, prefix, management_url).work(subscription, send, bar)
-    typer.echo(f"{done:,} {bar.what}")
+    done = Source(app, url, prefix, management_url).run(subscription, send, bar)
+    typer.echo(f"{done:,} {bar.action}")
     if skipped:
-        _complain(str(skipped))
-        raise typer.Exit(1)
+        complain(*skipped.lines())
+        raise typer.Exit(FAILED)
 
 
 @dead_letters.command()
@@ -192,26 +185,24 @@ def discard(
     subscription: Subscription = None,
     dry_run: DryRun = False,  # noqa: FBT002
     yes: Yes = False,  # noqa: FBT002
-    app: App = "workers",
+    app: App = None,
     url: Url = None,
-    prefix: Prefix = "qt",
+    prefix: Prefix = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Remove some for good, or all of a subscription after asking, and no more than asked about.
+    """Remove some for good, or all of a subscription.
 
-    Without a yes it exits with 1.
+    --all asks first, and removes no more than it has asked about. Exit code 1 if the answer is no.
     """
-    _must_say_which(ids, all_=all_, subscription=subscription)
-    place, bar = (
-        Place(app, url, prefix, management_url),
-        Bar("would be discarded" if dry_run else "discarded"),
-    )
+    _check_choice(ids, all_=all_, subscription=subscription)
+    source = Source(app, url, prefix, management_url)
+    bar = Bar("would be discarded" if dry_run else "discarded")
     options: dict[str, Any] = {"dry_run": dry_run, "on_progress": bar.show}
     if all_ and not (dry_run or yes):
-        found = _counted(place, str(subscription))
+        found = _counted(source, str(subscription))
         typer.confirm(f"Remove {found:,} dead letters of {subscription!r} for good?", abort=True)
         if not found:
-            typer.echo(f"0 {bar.what}")
+            typer.echo(f"0 {bar.action}")
             return
         options["limit"] = found
 
@@ -222,56 +213,48 @@ def discard(
             )
         return await letters.discard_all(str(subscription), **options)
 
-    typer.echo(f"{place.work(subscription, remove, bar):,} {bar.what}")
+    typer.echo(f"{source.run(subscription, remove, bar):,} {bar.action}")
 
 
 @dead_letters.command()
 def export(
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Default: standard output.", dir_okay=False
-        ),
-    ] = None,
+    output: Output = None,
     subscription: Subscription = None,
-    app: App = "workers",
+    app: App = None,
     url: Url = None,
-    prefix: Prefix = "qt",
+    prefix: Prefix = None,
     management_url: ManagementUrl = None,
 ) -> None:
-    """Write all as JSON Lines, one dead letter a line, with all that is known of it.
+    """Write all as JSON Lines: one dead letter a line, with everything that is known of it.
 
-    The body is text (`body`) if it is UTF-8, else in Base64 (`body_base64`). Nothing is removed.
+    The body is text (`body`) if it is UTF-8, else Base64 (`body_base64`). Nothing is removed.
     """
     bar = Bar("written")
 
     async def write(letters: "DeadLetters") -> None:
-        with output.open("w", encoding="ascii") if output else open(1, "w", closefd=False) as file:  # noqa: ASYNC230
+        with (
+            output.open("w", encoding="ascii") if output else open(1, "w", closefd=False)  # noqa: ASYNC230
+        ) as file:
             async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
                 async for record in records:
                     file.write(dumps(as_json(record)) + "\n")
                     bar.count()
 
-    Place(app, url, prefix, management_url).work(subscription, write, bar)
+    Source(app, url, prefix, management_url).run(subscription, write, bar)
     if output:
         typer.echo(f"{bar.progress.done:,} written to {output}", err=True)
 
 
-def _counted(place: Place, subscription: str) -> int:
+def _counted(source: Source, subscription: str) -> int:
     bar = Bar("counted")
     options: dict[str, Any] = {"dry_run": True, "on_progress": bar.show}
-    return place.work(
+    return source.run(
         subscription, lambda letters: letters.discard_all(subscription, **options), bar
     )
 
 
-def _must_say_which(ids: list[str] | None, *, all_: bool, subscription: str | None) -> None:
+def _check_choice(ids: list[str] | None, *, all_: bool, subscription: str | None) -> None:
     if bool(ids) == all_:
-        raise typer.BadParameter("name dead letters by their ids, or give --all", param_hint="ID")
+        raise InvalidOptionError("name dead letters by their ids, or give --all")
     if all_ and subscription is None:
-        raise typer.BadParameter("--all of which --subscription?", param_hint="--subscription")
-
-
-def _complain(text: str) -> None:
-    typer.echo(f"qt-events: {text}", err=True)
-    sys.stderr.flush()
+        raise InvalidOptionError("--all is for one subscription: give --subscription NAME, too")

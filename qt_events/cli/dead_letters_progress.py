@@ -1,4 +1,4 @@
-"""How far a command about dead letters has come: a bar on a terminal, and words for its end."""
+"""Progress of a command about dead letters: a bar on a terminal, and a line at its end."""
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -13,22 +13,22 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from qt_events.cli.dead_letters_shown import printable
+from qt_events.cli.dead_letters_output import printable
 from qt_events.dead_letters.interface import Progress
 from qt_events.dead_letters.record import DeadLetterRecord
 
 if TYPE_CHECKING:
     from qt_events.errors import QtEventsError
 
-_NAMED = 10  # of those that were skipped
+_MOST_NAMED = 10  #: skipped dead letters that are named
 
 
 class Bar:
-    """A context. On standard error, and only if that is a terminal; it is gone afterwards."""
+    """Progress bar on standard error, only if that is a terminal; a context, gone afterwards."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, action: str) -> None:
         console = Console(stderr=True)
-        self.what = what  #: is done to each
+        self.action = action  #: done to each of them, as a participle
         self.progress = Progress(0)
         columns = (
             SpinnerColumn(),
@@ -43,7 +43,7 @@ class Bar:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(what, total=None)
+        self._task = self._bar.add_task(action, total=None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -59,49 +59,47 @@ class Bar:
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything was done."""
+        """True once something was done."""
         return bool(self.progress.done or self.progress.skipped)
 
     def look(self, seen: int, total: int) -> None:
-        """How far looking is; nothing is done yet."""
+        """Show how far looking is; nothing is done yet."""
         self._bar.update(self._task, description="looked through", total=total, completed=seen)
 
     def show(self, progress: Progress) -> None:
-        """How far doing it is."""
+        """Show how far the action is."""
         self.progress = progress
         done = progress.done + progress.skipped
-        self._bar.update(self._task, description=self.what, total=progress.total, completed=done)
+        self._bar.update(self._task, description=self.action, total=progress.total, completed=done)
 
     def count(self) -> None:
-        """One more of those looked through is done; looking says how far that is."""
+        """Count one more that is done; `look` shows how far that is."""
         self.progress = Progress(0, self.progress.done + 1)
 
-    def told(self) -> str:
-        """How far it came, in words."""
+    def describe(self) -> str:
+        """Return how far it came, in words."""
         done, total = self.progress.done, self.progress.total
-        return (
-            f"{done:,} of {total:,} {self.what}, the others are as they were"
-            if total
-            else f"{done:,} {self.what}"
-        )
+        if not total:
+            return f"{done:,} {self.action}"
+        return f"{done:,} of {total:,} {self.action}, the others are as they were"
 
 
 class Skipped:
-    """Those that could not be sent back."""
+    """Dead letters that could not be sent back."""
 
     def __init__(self) -> None:
-        self._count, self._told = 0, list[str]()
+        self._count, self._named = 0, list[str]()
 
     def __bool__(self) -> bool:
         return self._count > 0
 
     def add(self, record: DeadLetterRecord, error: "QtEventsError") -> None:
-        """One more, and why."""
+        """Take one more, with the reason."""
         self._count += 1
-        if len(self._told) < _NAMED:
-            self._told.append(f"  {printable(record.id)}: {printable(str(error))}")
+        if len(self._named) < _MOST_NAMED:
+            self._named.append(f"{printable(record.id)}: {printable(str(error))}")
 
-    def __str__(self) -> str:
-        more = self._count - len(self._told)
-        lines = [f"{self._count:,} stay:", *self._told, *([f"  and {more:,} more"] if more else [])]
-        return "\n".join(lines)
+    def lines(self) -> list[str]:
+        """Return how many there are, and the first ones with their reasons."""
+        more = self._count - len(self._named)
+        return [f"{self._count:,} stay:", *self._named, *([f"and {more:,} more"] if more else [])]

@@ -1,4 +1,4 @@
-"""`qt-events flower`: Flower on an app's workers, never open to strangers."""
+"""`qt-events flower`: Flower on a broker's workers, never open to strangers."""
 
 import os
 from ipaddress import ip_address
@@ -6,54 +6,71 @@ from typing import Annotated
 
 import typer
 
-from qt_events.cli.options import App, More
-from qt_events.errors import InvalidOptionError, InvalidUrlError, NotSupportedError
+from qt_events.cli.options import App, More, Prefix, Url, management_url
+from qt_events.cli.terminal import complain
+from qt_events.errors import InvalidOptionError
+
+ManagementUrl = Annotated[str | None, management_url("FLOWER_BROKER_API")]
+Port = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65535,
+        envvar="FLOWER_PORT",
+        show_envvar=True,
+        metavar="PORT",
+        help="Port to listen on.",
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        envvar="FLOWER_ADDRESS", show_envvar=True, metavar="ADDRESS",
+        help="Address to listen on. Any other than this machine's own needs --basic-auth.",
+    ),
+]  # fmt: skip
+BasicAuth = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FLOWER_BASIC_AUTH", show_envvar=True, metavar="USER:PASSWORD",
+        help="Users who may look and give orders, with commas between them.",
+    ),
+]  # fmt: skip
+BrokerApi = Annotated[str | None, typer.Option("--broker-api", metavar="URL", hidden=True)]
 
 
 def flower(
-    app: App = "workers",
-    port: Annotated[int, typer.Option(min=0, max=65535, envvar="FLOWER_PORT", help="Where it listens.")] = 5555,
-    address: Annotated[
-        str, typer.Option(envvar="FLOWER_ADDRESS", help="Any other than this machine's own needs --basic-auth.")
-    ] = "127.0.0.1",
-    basic_auth: Annotated[
-        str | None,
-        typer.Option(
-            envvar="FLOWER_BASIC_AUTH", metavar="USER:PASSWORD", help="Who may look and order; several with commas.",
-            show_envvar=True,
-        ),
-    ] = None,
-    broker_api: Annotated[
-        str | None,
-        typer.Option(
-            envvar="FLOWER_BROKER_API", metavar="URL", show_envvar=True,
-            help="RabbitMQ's management API, http://user:password@host:15672/api/. Default: the broker's host.",
-        ),
-    ] = None,
+    app: App = None,
+    url: Url = None,
+    prefix: Prefix = None,
+    management_url: ManagementUrl = None,
+    port: Port = 5555,
+    address: Address = "127.0.0.1",
+    basic_auth: BasicAuth = None,
+    broker_api: BrokerApi = None,
     more: More = None,
-) -> None:  # fmt: skip
-    """Watch workers in a browser: every delivery as a task, with its event's id and type, and the lengths of queues.
+) -> None:
+    """Watch workers in a browser: deliveries as tasks, and the lengths of queues.
 
-    Workers tell of themselves with -E. It exits with 1 at once, and says why, if the broker does not answer.
+    Each delivery is a task with its event's id and type. Workers must be started with -E.
+    Needs a --url or an --app. Exit code 1 if the broker does not answer.
     """
     if not basic_auth and not _is_own(address):
-        message = (
-            f"on {address} anybody could look, and revoke events and stop workers: give --basic-auth user:password "
-            "(or FLOWER_BASIC_AUTH), or stay on 127.0.0.1 behind a proxy that asks who is there"
+        raise InvalidOptionError(
+            f"--address {address} is open to strangers, who could revoke events and stop workers: "
+            "give --basic-auth user:password (or FLOWER_BASIC_AUTH), or stay on 127.0.0.1 behind "
+            "a proxy that asks for a password"
         )
-        raise typer.BadParameter(message, param_hint="--address")
-    # Flower reads these by itself and wants them sane; what was given here says the same.
+    if broker_api:
+        complain("--broker-api is deprecated: write --management-url")
+    # Flower reads these itself and wants them sane. They are among our own options already.
     for name in ("FLOWER_BASIC_AUTH", "FLOWER_BROKER_API", "FLOWER_PORT", "FLOWER_ADDRESS"):
         os.environ.pop(name, None)
     from qt_events.rabbitmq.operating.flower import run_flower
 
     auth = [f"--basic_auth={basic_auth}"] if basic_auth else []
-    try:
-        run_flower(
-            app, [f"--port={port}", f"--address={address}", *auth, *(more or ())], broker_api
-        )
-    except (InvalidOptionError, InvalidUrlError, NotSupportedError) as error:
-        raise typer.BadParameter(str(error)) from error
+    arguments = [f"--port={port}", f"--address={address}", *auth, *(more or ())]
+    run_flower(app, url, prefix, arguments, management_url=broker_api or management_url)
 
 
 def _is_own(address: str) -> bool:

@@ -1,40 +1,75 @@
-"""Options that several commands share: what has one name means one thing, and comes by one environment variable."""
+"""Options that several commands share: one name and one environment variable for one thing."""
 
 from typing import Annotated, Any
 
 import typer
 
+from qt_events.errors import InvalidOptionError
+
+_APP = "Module whose attribute `app` is the Celery app with the bus."
+
+
+def _option(*names: str, variable: str | list[str], metavar: str, help: str, **more: Any) -> Any:
+    return typer.Option(
+        *names, envvar=variable, show_envvar=True, metavar=metavar, help=help, **more
+    )
+
+
+def _required(app: str) -> str:
+    if not app:
+        raise InvalidOptionError(
+            "give --app MODULE (or QT_APP): the module whose attribute `app` is the Celery app"
+        )
+    return app
+
+
+def management_url(*more_variables: str) -> Any:
+    """`--management-url`, which may have more variables than its own."""
+    return _option(
+        "--management-url",
+        variable=["QT_MANAGEMENT_URL", *more_variables],
+        metavar="URL",
+        help="RabbitMQ's management API, http://user:password@host:15672. "
+        "Default: port 15672 of the broker's host, with the broker's user.",
+    )
+
+
 App = Annotated[
-    str,
-    typer.Option(
-        "--app", "-A", envvar="QT_APP", metavar="MODULE", help="The module with the Celery app."
+    str | None,
+    _option(
+        "--app", "-A", variable="QT_APP", metavar="MODULE", help=f"{_APP} Not needed with --url."
     ),
 ]
-Prefix = Annotated[str, typer.Option(help="Of the names on the broker; with --url.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else.")]
+RequiredApp = Annotated[
+    str,
+    _option(
+        "--app", "-A", variable="QT_APP", metavar="MODULE", help=f"{_APP} Required.",
+        callback=_required, show_default=False,
+    ),
+]  # fmt: skip
+Url = Annotated[
+    str | None,
+    _option(
+        "--url", variable="QT_BROKER_URL", metavar="URL",
+        help="Broker, amqp://user:password@host:port/vhost; with --app, in place of the app's own. "
+        "A password given by the variable is in no list of processes.",
+    ),
+]  # fmt: skip
+Prefix = Annotated[
+    str | None,
+    _option(
+        "--prefix", variable="QT_PREFIX", metavar="PREFIX",
+        help="Prefix of the names on the broker. Default: the app's, else qt.",
+    ),
+]  # fmt: skip
+ManagementUrl = Annotated[str | None, management_url()]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 More = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[-- OPTION...]",
+        metavar="-- OPTION",
         help="More options of Celery's command of this name, after a --.",
         show_default=False,
     ),
 ]
-
-
-def broker_url(*, instead_of: str) -> Any:
-    """`--url`. What it stands in for differs: some commands need nothing of an app, others all but its broker."""
-    return typer.Option(
-        envvar="QT_BROKER_URL", show_envvar=True, metavar="URL",
-        help=f"amqp://user:password@host:port/vhost, instead of {instead_of}. In the environment it shows in no list "
-        "of processes.",
-    )  # fmt: skip
-
-
-def management_url(*, default: str) -> Any:
-    """`--management-url`. When it has a default differs, for not every command asks that API."""
-    return typer.Option(
-        envvar="QT_MANAGEMENT_URL", show_envvar=True, metavar="URL",
-        help=f"RabbitMQ's management API, http://user:password@host:15672. {default}: the broker's host and user.",
-    )  # fmt: skip

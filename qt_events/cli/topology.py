@@ -1,48 +1,52 @@
-"""`qt-events topology`: what stands on the broker, and who may do what there."""
+"""`qt-events topology`: exchanges, queues and permissions on the broker."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qt_events.cli.options import App, AsJson, Yes, broker_url, management_url
-from qt_events.cli.topology_shown import (
+from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, RequiredApp, Url, Yes
+from qt_events.cli.topology_output import (
     inventory_as_json,
     permissions_as_commands,
     permissions_as_json,
     print_inventory,
     print_permissions,
 )
-from qt_events.errors import InvalidOptionError, InvalidUrlError, NotSupportedError
+from qt_events.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from qt_events.rabbitmq.operating.administration import Administration
     from qt_events.rabbitmq.operating.permissions import Permissions
 
 topology = typer.Typer(
-    no_args_is_help=True, help="Exchanges, queues and permissions on the broker."
+    no_args_is_help=True,
+    help="Exchanges, queues and permissions on the broker.\n\n"
+    "`show` and `remove` need a --url or an --app. `declare` and `permissions` need an --app: its "
+    "subscriptions and components say what is declared and permitted.",
 )
-
-Url = Annotated[str | None, broker_url(instead_of="the app's")]
-ManagementUrl = Annotated[str | None, management_url(default="Default")]
 
 
 @topology.command()
-def declare(app: App = "workers", url: Url = None) -> None:
-    """Declare all that an app's subscriptions need: for components whose users may not."""
-    declared = _administration(app, url).declare()
+def declare(app: RequiredApp = "", url: Url = None, prefix: Prefix = None) -> None:
+    """Declare everything that an app's subscriptions need.
+
+    For an administrator, where the users of the app's processes may not declare.
+    """
+    declared = _administration(app, url, prefix).declare()
     typer.echo(f"declared: exchanges, delay levels and {len(declared)} subscriptions")
 
 
 @topology.command()
 def show(
-    app: App = "workers",
+    app: App = None,
     url: Url = None,
+    prefix: Prefix = None,
     management_url: ManagementUrl = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """List subscriptions with what their queues hold, and mark those that nobody serves."""
-    found = _administration(app, url, management_url).inventory()
+    found = _administration(app, url, prefix, management_url).inventory()
     if as_json:
         print(json.dumps(inventory_as_json(found), indent=2))
     else:
@@ -51,18 +55,26 @@ def show(
 
 @topology.command()
 def remove(
-    subscription: str,
-    app: App = "workers",
+    subscription: Annotated[
+        str, typer.Argument(metavar="SUBSCRIPTION", help="Name, as `show` lists it.")
+    ],
+    app: App = None,
     url: Url = None,
+    prefix: Prefix = None,
     management_url: ManagementUrl = None,
     with_dead_letters: Annotated[  # noqa: FBT002
-        bool, typer.Option("--with-dead-letters", help="Its dead letters too; else they stay.")
+        bool, typer.Option("--with-dead-letters", help="Delete its dead letters too.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even while somebody serves it.")] = False,  # noqa: FBT002
+    force: Annotated[  # noqa: FBT002
+        bool, typer.Option("--force", help="Even while a worker serves it.")
+    ] = False,
     yes: Yes = False,  # noqa: FBT002
 ) -> None:
-    """Delete a subscription's queues, after saying what they still hold. Without a yes it exits with 1."""
-    administration = _administration(app, url, management_url)
+    """Delete a subscription's queues, after saying what they hold.
+
+    Exit code 1 if the question is answered with no.
+    """
+    administration = _administration(app, url, prefix, management_url)
     held = administration.holding(subscription)
     fate = "go too" if with_dead_letters else "stay"
     typer.echo(
@@ -77,37 +89,33 @@ def remove(
 
 @topology.command()
 def permissions(
-    app: App = "workers",
+    app: RequiredApp = "",
     url: Url = None,
+    prefix: Prefix = None,
+    management_url: ManagementUrl = None,
     as_json: AsJson = False,  # noqa: FBT002
     as_commands: Annotated[  # noqa: FBT002
-        bool,
-        typer.Option("--commands", help="Write command lines of rabbitmqctl, and nothing else."),
+        bool, typer.Option("--commands", help="Write rabbitmqctl command lines and nothing else.")
     ] = False,
     apply: Annotated[  # noqa: FBT002
-        bool, typer.Option("--apply", help="Set them, for users <prefix>-<component>.")
+        bool, typer.Option("--apply", help="Set them, for the users <prefix>-<component>.")
     ] = False,
     create_users: Annotated[  # noqa: FBT002
         bool,
         typer.Option(
-            "--create-users",
-            help="With --apply: make users that there are not; shows their passwords.",
+            "--create-users", help="With --apply: create missing users and show their passwords."
         ),
     ] = False,
-    management_url: ManagementUrl = None,
 ) -> None:
-    """List what each component needs on the broker, and set it."""
+    """List the permissions that each component needs on the broker, and set them."""
     if create_users and not apply:
-        raise typer.BadParameter("users are made with --apply only", param_hint="--create-users")
+        raise InvalidOptionError("--create-users creates users with --apply only: give both")
     if as_json and as_commands:
-        raise typer.BadParameter("give one of --json and --commands", param_hint="--commands")
-    administration = _administration(app, url, management_url)
-    try:
-        needed = administration.permissions()
-    except NotSupportedError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise InvalidOptionError("--json and --commands exclude each other: give one of them")
+    administration = _administration(app, url, prefix, management_url)
+    needed = administration.permissions()
     passwords = administration.apply(needed, create_users=create_users) if apply else {}
-    _tell(
+    _print(
         administration,
         needed,
         dict(passwords),
@@ -117,7 +125,7 @@ def permissions(
     )
 
 
-def _tell(
+def _print(
     administration: "Administration",
     needed: "list[Permissions]",
     passwords: dict[str, str],
@@ -127,33 +135,29 @@ def _tell(
     as_commands: bool,
 ) -> None:
     users = [(administration.user(each), each) for each in needed]
+    vhost = administration.vhost
     if as_json:
         listed = [permissions_as_json(user, each) for user, each in users]
         print(json.dumps({"permissions": listed, "passwords": passwords}, indent=2))
-    elif as_commands:
-        vhost = administration.vhost
-        print(
-            "\n".join(
-                line for user, each in users for line in permissions_as_commands(user, vhost, each)
-            )
-        )
+        return
+    if as_commands:
+        lines = [permissions_as_commands(user, vhost, each) for user, each in users]
+        print("\n".join(line for each in lines for line in each))
     elif applied:
-        typer.echo(f"set for {len(users)} users in the vhost {administration.vhost!r}")
+        typer.echo(f"set for {len(users)} users in the vhost {vhost!r}")
     else:
         for user, each in users:
             print_permissions(user, each)
-    if passwords and not as_json:
-        typer.echo("passwords of the users made now, not shown again:", err=as_commands)
+    if passwords:
+        typer.echo("passwords of the users created now, not shown again:", err=as_commands)
         for user, password in passwords.items():
             typer.echo(f"{user} {password}", err=as_commands)
 
 
 def _administration(
-    app: str, url: str | None, management_url: str | None = None
+    app: str | None, url: str | None, prefix: str | None, management_url: str | None = None
 ) -> "Administration":
     from qt_events.rabbitmq.operating.administration import Administration
+    from qt_events.rabbitmq.operating.target import find_target
 
-    try:
-        return Administration(app, management_url, url=url)
-    except (InvalidOptionError, InvalidUrlError, NotSupportedError) as error:
-        raise typer.BadParameter(str(error)) from error
+    return Administration(find_target(app, url, prefix), management_url)

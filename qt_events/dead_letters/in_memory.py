@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from qt_events.dead_letters.operations import DeadLetterOperations
-from qt_events.dead_letters.record import record_of
+from qt_events.dead_letters.record import record_of_event
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
 from qt_events.delivery.attempts import Attempts
 from qt_events.delivery.outcome import DeadLetter
-from qt_events.events.cloudevents import encode
 from qt_events.events.event import Event
 
 Redeliver = Callable[[Event[Any], str], Awaitable[None]]
@@ -31,16 +30,7 @@ class DeadLetterStore(DeadLetterOperations[Event[Any]]):
         self, event: Event[Any], subscription: str, outcome: DeadLetter, attempts: Attempts
     ) -> None:
         """Keep an event that failed for good just now."""
-        message = encode(event, limit=None)
-        record = record_of(
-            outcome,
-            attempts,
-            subscription=subscription,
-            event_id=event.id,
-            event_type=event.type,
-            body=message.body,
-            properties=message.properties,
-        )
+        record = record_of_event(event, subscription, outcome, attempts)
         self._kept[record.id] = HeldDeadLetter(record, event)
 
     @asynccontextmanager

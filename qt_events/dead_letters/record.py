@@ -8,6 +8,8 @@ from typing import Any
 from qt_events.delivery.attempts import Attempts
 from qt_events.delivery.outcome import DeadLetter
 from qt_events.events.attributes import new_id
+from qt_events.events.cloudevents import CONTENT_TYPE, encode
+from qt_events.events.event import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,4 +73,28 @@ def record_of(
         body=body,
         whole=whole,
         properties=properties,
+    )
+
+
+def record_of_event(
+    event: Event[Any], subscription: str, outcome: DeadLetter, attempts: Attempts
+) -> DeadLetterRecord:
+    """Return the record of an event, on a bus that has no messages.
+
+    Its properties have the names and values that AMQP's have, so that operators see the same.
+    """
+    return record_of(
+        outcome,
+        attempts,
+        subscription=subscription,
+        event_id=event.id,
+        event_type=event.type,
+        body=encode(event, limit=None),
+        properties={
+            "message_id": event.id,
+            "type": event.type,
+            "app_id": event.source,
+            "correlation_id": event.correlation_id,
+            "content_type": CONTENT_TYPE,
+        },
     )

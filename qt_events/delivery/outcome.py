@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, assert_never
 
-from qt_events.errors import name_of_type, text_of
+from qt_events.errors import (
+    DecodeError,
+    MessageError,
+    PoisonError,
+    TypeMismatchError,
+    name_of_type,
+    text_of,
+)
 
 
 class DeadLetterReason(StrEnum):
@@ -76,6 +83,18 @@ class DeadLetter:
 
     reason: DeadLetterReason
     failure: Failure
+
+
+_REASONS: dict[type[MessageError], DeadLetterReason] = {
+    DecodeError: DeadLetterReason.UNDECODABLE,
+    TypeMismatchError: DeadLetterReason.MISTYPED,
+    PoisonError: DeadLetterReason.POISON,
+}
+
+
+def unreadable(error: MessageError) -> DeadLetter:
+    """Return the outcome of a message that is not given to its handler."""
+    return DeadLetter(_REASONS[type(error)], Failure.of(error))
 
 
 #: The outcomes that a retry policy chooses from.

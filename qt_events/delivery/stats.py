@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
@@ -89,11 +91,17 @@ class Stats:
                 self.failed[event_type] += 1
 
     def snapshot(
-        self, *, queue_size: int, handler_types: int, total_handlers: int
+        self,
+        *,
+        queue_size: int,
+        handler_types: int,
+        total_handlers: int,
+        waiting: Mapping[str, int] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Return the six keys that every bus has, and more totals.
 
-        `by_type` and `by_subscription` have the same numbers for each of these.
+        `by_type` and `by_subscription` have the same numbers for each of these. `waiting` counts by
+        cause the publishes that have waited for more than a second.
         """
         with self._lock:
             # Backwards, for the loop goes on counting. Nothing can be added while a dict is copied:
@@ -115,6 +123,7 @@ class Stats:
                 "unroutable": self.unroutable.total(),
                 "slow": self.slow.total(),
                 "blocked": self.blocked.total(),
+                "waiting": dict(waiting),
                 "by_type": _table(
                     published=published,
                     dispatched=dispatched,

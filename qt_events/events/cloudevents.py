@@ -1,16 +1,13 @@
-"""Codec: an event as bytes and AMQP properties, and back.
+"""Codec: an event as CloudEvents JSON, and back.
 
-Body: CloudEvents 1.0, JSON structured mode (cloudevents/spec v1.0.2, json-format.md), with the extensions
-`correlationid`, `causationid`, `dataversion`, `traceparent`. Liberal in what it takes: plain
-`application/json` with just a payload, from a producer in any language.
+CloudEvents 1.0, JSON structured mode (cloudevents/spec v1.0.2, json-format.md), with the
+extensions `correlationid`, `causationid`, `dataversion`, `traceparent`. A plain JSON object is read
+too, as the payload of an event from a producer without this library.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from pydantic_core import from_json, to_json
 
@@ -24,58 +21,42 @@ from qt_events.errors import (
 from qt_events.events.event import Event
 
 CONTENT_TYPE = "application/cloudevents+json"
-MAX_BODY = 16 * 1024 * 1024  # bytes; a larger body is not parsed
-MAX_VALUES = 250_000  # of one body: each costs microseconds and a hundred bytes, and nothing else is handled meanwhile
-_FEW = 2 * MAX_VALUES  # bytes that cannot hold more values: `1,` for each
+MAX_BODY = 16 * 1024 * 1024  #: bytes; a larger body is not parsed
+# Values of one body: each costs microseconds and a hundred bytes, and holds up all other events.
+MAX_VALUES = 250_000
+_FEW = 2 * MAX_VALUES  # bytes that cannot hold more values: each has at least a digit and a comma
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_PERSISTENT = 2
-_EPOCH = 1970
 _VERSION_DIGITS = 10
-_PLAIN = "application/json"
-_UTF8 = frozenset(
-    {"", "utf-8", "utf8", "us-ascii", "ascii", "binary", "identity", "8bit", "7bit"}
-)  # or no encoding
-_PLAIN_NAMESPACE = uuid5(NAMESPACE_URL, "https://qt-events.invalid/plain-json")
 
 
-@dataclass(slots=True)  # not frozen: that would take longer than the rest of it
-class Message:
-    """What goes over the wire: a body, AMQP basic properties, and headers of ours (`qt-...`). Nothing changes it."""
-
-    body: bytes
-    properties: dict[str, Any]
-    headers: dict[str, Any] = field(default_factory=dict)
-
-
-def encode(event: Event[Any], limit: int | None = MAX_BODY) -> Message:
-    """The event as a CloudEvent, with the AMQP properties that repeat what tools show.
+def encode(event: Event[Any], limit: int | None = MAX_BODY) -> bytes:
+    """Return the event as a CloudEvent.
 
     Raises:
-        InvalidPayloadError: no consumer would read its body: it nests too deep, or has more than `limit` bytes or
-            MAX_VALUES values.
+        InvalidPayloadError: no consumer would read it: it nests too deep, or has more than `limit`
+            bytes or MAX_VALUES values.
     """
     try:
-        body = to_json(_envelope(event), inf_nan_mode="constants")
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # models in models: their depth is not looked at before
+        body = to_json(_document(event), inf_nan_mode="constants")
+    # Models in models: their depth is not known before.
+    except (ValueError, RecursionError) as error:
         message = f"{event.type!r} cannot be written as JSON ({error!s:.200}): flatten its payload"
         raise InvalidPayloadError(message) from None
     if limit is not None and (len(body) > limit or _has_too_many(body)):
-        what = (
-            f"{len(body)} bytes; more than {limit}"
-            if len(body) > limit
-            else f"more than {MAX_VALUES} values, which"
-        )
-        raise InvalidPayloadError(
-            f"{event.type!r} has {what} are not read: publish where to find the data"
-        )
-    return Message(body, _properties(event))
+        raise _too_much(event.type, len(body), limit)
+    return body
 
 
-def _envelope(event: Event[Any]) -> dict[str, Any]:
-    envelope: dict[str, Any] = {
+def _too_much(event_type: str, size: int, limit: int) -> InvalidPayloadError:
+    too_large = f"{size} bytes; more than {limit}"
+    what = too_large if size > limit else f"more than {MAX_VALUES} values, which"
+    return InvalidPayloadError(
+        f"{event_type!r} has {what} are not read: publish where to find the data"
+    )
+
+
+def _document(event: Event[Any]) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.id,
         "source": event.source,
@@ -86,89 +67,30 @@ def _envelope(event: Event[Any]) -> dict[str, Any]:
         "dataversion": event.data_version,
     }
     if event.causation_id is not None:
-        envelope["causationid"] = event.causation_id
+        document["causationid"] = event.causation_id
     if event.traceparent is not None:
-        envelope["traceparent"] = event.traceparent
-    envelope["data"] = event.payload
-    return envelope
+        document["traceparent"] = event.traceparent
+    document["data"] = event.payload
+    return document
 
 
-def _properties(event: Event[Any]) -> dict[str, Any]:
-    timestamp = (
-        {"timestamp": int(event.timestamp.timestamp())} if event.timestamp.year >= _EPOCH else {}
-    )  # unsigned
-    return {
-        **timestamp,
-        "message_id": event.id,
-        "type": event.type,
-        "app_id": event.source,
-        "correlation_id": event.correlation_id,
-        "content_type": CONTENT_TYPE,
-        "delivery_mode": _PERSISTENT,
-        "priority": 0,
-    }
-
-
-def decode(body: bytes, properties: Mapping[str, Any], routing_key: str) -> Event[Any]:
-    """The event that a message means.
+def decode(body: bytes, event_type: str) -> Event[Any]:
+    """Return the event of a CloudEvent.
 
     Args:
-        body: as it came from the broker.
-        properties: AMQP basic properties by name; of a plain JSON message they fill the envelope.
-        routing_key: the key the event was published with.
+        body: what `encode` or another CloudEvents library has made.
+        event_type: the type that the transport routed it by.
 
     Raises:
-        DecodeError: the body is no CloudEvent and no JSON object, or the payload does not fit the event's class.
-        TypeMismatchError: the event's type is not the routing key; whoever may publish one type cannot forge another.
+        DecodeError: it is no CloudEvent, or its payload does not fit the event's class.
+        TypeMismatchError: it has another type. A producer that may publish one type cannot forge
+            another.
     """
-    content_type = _content_type(properties)
-    document = _parse(body)
-    if content_type == CONTENT_TYPE:
-        return _event_of(_cloud_event(document), routing_key)
-    return _event_of(_plain(document, body, properties, routing_key), routing_key)
+    return cloud_event(parse(body), event_type)
 
 
-def too_large(size: int) -> str:
-    """What is said of a body of more than MAX_BODY bytes."""
-    return f"the body has {size} bytes; more than {MAX_BODY} are not read"
-
-
-def _has_too_many(body: bytes) -> bool:
-    """Values: a comma goes before each but the first of its list or object."""
-    return (
-        len(body) > _FEW
-        and body.count(b",") >= MAX_VALUES
-        and _STRINGS.sub(b"", body).count(b",") >= MAX_VALUES
-    )
-
-
-def _content_type(properties: Mapping[str, Any]) -> str:
-    """CONTENT_TYPE or that of plain JSON. DecodeError if it is another, or not in UTF-8."""
-    given, encoding = properties.get("content_type"), properties.get("content_encoding")
-    if given == CONTENT_TYPE and encoding is None:  # ours
-        return CONTENT_TYPE
-    content_type, _, parameters = str(given or _PLAIN).lower().partition(";")
-    for name in (str(encoding or ""), _charset(parameters)):
-        if name.strip().lower() not in _UTF8:
-            message = f"the body is said to be in {name[:80]!r}: only UTF-8 is read, not compressed"
-            raise DecodeError(message)
-    if content_type.strip() not in (CONTENT_TYPE, _PLAIN):
-        message = (
-            f"content type {content_type.strip()[:80]!r}: only {CONTENT_TYPE} and {_PLAIN} are read"
-        )
-        raise DecodeError(message)
-    return content_type.strip()
-
-
-def _charset(parameters: str) -> str:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip() == "charset":
-            return value.strip().strip('"')
-    return ""
-
-
-def _parse(body: bytes) -> dict[str, Any]:
+def parse(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body. DecodeError if it is none, or too large."""
     if len(body) > MAX_BODY:
         raise DecodeError(too_large(len(body)))
     if _has_too_many(body):
@@ -185,7 +107,22 @@ def _parse(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _cloud_event(document: dict[str, Any]) -> dict[str, Any]:
+def too_large(size: int) -> str:
+    """Return the error text for a body of more than MAX_BODY bytes."""
+    return f"the body has {size} bytes; more than {MAX_BODY} are not read"
+
+
+def _has_too_many(body: bytes) -> bool:
+    """Count values by commas: one precedes each but the first of its list or object."""
+    return (
+        len(body) > _FEW
+        and body.count(b",") >= MAX_VALUES
+        and _STRINGS.sub(b"", body).count(b",") >= MAX_VALUES
+    )
+
+
+def cloud_event(document: dict[str, Any], event_type: str) -> Event[Any]:
+    """Return the event of a parsed CloudEvent. Errors as in `decode`."""
     if document.get("specversion") != "1.0":
         message = f"specversion is {document.get('specversion')!r:.80}, not '1.0'"
         raise DecodeError(message)
@@ -196,7 +133,7 @@ def _cloud_event(document: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(document.get(name), str):
             message = f"the CloudEvents attribute {name!r} is {document.get(name)!r:.80}, not a str"
             raise DecodeError(message)
-    return {
+    attributes = {
         "type": document["type"],
         "timestamp": _time(document.get("time")),
         "payload": document.get("data"),
@@ -207,35 +144,37 @@ def _cloud_event(document: dict[str, Any]) -> dict[str, Any]:
         "data_version": _version(document.get("dataversion")),
         "traceparent": document.get("traceparent"),
     }
+    return _event_of(attributes, event_type)
 
 
-def _plain(
-    document: dict[str, Any], body: bytes, properties: Mapping[str, Any], routing_key: str
-) -> dict[str, Any]:
-    timestamp = properties.get("timestamp")
-    return {
-        "type": routing_key,
-        "timestamp": _amqp_time(timestamp),
-        "payload": document,
-        "id": str(
-            properties.get("message_id") or _derived_id(f"{routing_key}\n{timestamp}\n", body)
-        ),
-        "source": properties.get("app_id") or None,
-        "correlation_id": properties.get("correlation_id") or None,
+def plain_event(
+    payload: dict[str, Any],
+    event_type: str,
+    *,
+    id: str,
+    timestamp: datetime | None = None,
+    source: Any = None,
+    correlation_id: Any = None,
+) -> Event[Any]:
+    """Return the event of a plain JSON object; the transport knows its attributes.
+
+    Raises:
+        DecodeError: the payload does not fit the event's class, or an attribute is wrong.
+    """
+    attributes = {
+        "type": event_type,
+        "timestamp": timestamp,
+        "payload": payload,
+        "id": id,
+        "source": source,
+        "correlation_id": correlation_id,
     }
+    return _event_of(attributes, event_type)
 
 
-def _derived_id(where: str, body: bytes) -> str:
-    """The same for the same message, however often it comes."""
-    text = where.encode(errors="replace") + body  # a routing key may hold a lone surrogate
-    return str(uuid5(_PLAIN_NAMESPACE, text.decode(errors="replace")))
-
-
-def _event_of(attributes: dict[str, Any], routing_key: str) -> Event[Any]:
-    if attributes["type"] != routing_key:
-        message = (
-            f"the event says type {attributes['type']!r:.300}, its routing key {routing_key!r}"
-        )
+def _event_of(attributes: dict[str, Any], event_type: str) -> Event[Any]:
+    if attributes["type"] != event_type:
+        message = f"the event says type {attributes['type']!r:.300}, its routing key {event_type!r}"
         raise TypeMismatchError(message)
     if not isinstance(attributes["payload"], dict | None):
         message = f"data is a {type(attributes['payload']).__name__}, not an object"
@@ -250,31 +189,19 @@ def _time(value: object) -> datetime | None:
     if value is None:
         return None
     try:
-        return datetime.fromisoformat(value)  # type: ignore[arg-type]  # RFC 3339 is a part of what it reads
+        # It reads all of RFC 3339, and more.
+        return datetime.fromisoformat(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         message = f"time is {value!r:.80}, not an RFC 3339 time"
         raise DecodeError(message) from None
 
 
-def _amqp_time(value: object) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        return value  # py-amqp reads seconds as a naive UTC datetime
-    try:
-        return datetime.fromtimestamp(int(value), UTC)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError, OSError):
-        message = f"the property timestamp is {value!r:.80}, not seconds since 1970"
-        raise DecodeError(message) from None
-
-
 def _version(value: object) -> int | None:
-    if (
-        isinstance(value, str)
-        and value.isascii()
-        and value.isdigit()
-        and len(value) <= _VERSION_DIGITS
-    ):
-        return int(value)  # CloudEvents libraries may carry extensions as strings
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    # CloudEvents libraries may carry extensions as strings.
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        if len(value) <= _VERSION_DIGITS:
+            return int(value)
+    elif value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     message = f"dataversion is {value!r:.80}, not an integer"
     raise DecodeError(message)

@@ -8,8 +8,10 @@ An application's event is three lines::
 """
 
 import builtins
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Generic, NoReturn, Self, cast, get_args
 
 from pydantic import ValidationError
@@ -211,10 +213,7 @@ class Event(Generic[P]):
         return freeze(payload or {})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        message = (
-            f"an event is immutable: {name} of {self.type!r} cannot change; "
-            "make a copy with replace()"
-        )
+        message = f"an event is immutable: {name} of {self.type!r} cannot change; make a copy with replace()"
         raise AttributeError(message)
 
     def __delattr__(self, name: str) -> NoReturn:
@@ -250,6 +249,7 @@ _STATE = ("type", "payload", *(attribute for attribute, _ in ATTRIBUTES.values()
 # The registry: type and version -> class
 
 _classes: dict[str, dict[int, type[Event[Any]]]] = {}
+_places: dict[tuple[str, int], tuple[str, str]] = {}  #: full name and file of each registered class
 
 
 def _declared_payload_model(cls: type) -> type[Payload] | None:
@@ -261,24 +261,34 @@ def _declared_payload_model(cls: type) -> type[Payload] | None:
 
 
 def _register(cls: type[Event[Any]]) -> None:
-    versions = _classes.setdefault(cls.event_type, {})
-    taken = versions.get(checked_version(cls.event_version))
-    if taken and (taken.__module__, taken.__qualname__) != (
-        cls.__module__,
-        cls.__qualname__,
-    ):  # else a module reload
-        message = (
-            f"{cls.__module__}.{cls.__qualname__}: {cls.event_type!r} version {cls.event_version} is already "
-            f"{taken.__module__}.{taken.__qualname__}; use that class, or another type or version"
-        )
-        raise DuplicateEventError(message)
-    versions[cls.event_version] = cls
+    """Take a class into the registry; from a reloaded module it replaces its predecessor."""
+    key, place = (cls.event_type, checked_version(cls.event_version)), _place_of(cls)
+    taken = _places.setdefault(key, place)
+    if taken != place:
+        raise DuplicateEventError(_declared_twice(key, sorted((taken, place))))
+    _classes.setdefault(cls.event_type, {})[cls.event_version] = cls
+
+
+def _place_of(cls: type) -> tuple[str, str]:
+    """Full name of a class and the file that declares it; a notebook or a prompt has no file."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return f"{cls.__module__}.{cls.__qualname__}", str(Path(file).resolve()) if file else "no file"
+
+
+def _declared_twice(key: tuple[str, int], places: list[tuple[str, str]]) -> str:
+    """Error text of two classes for one event: the same, whichever of them came first."""
+    (event_type, version), ((one, file), (other, other_file)) = key, places
+    advice = "keep one of them, or give one another type or version"
+    if file == other_file and one.partition(".")[0] != other.partition(".")[0]:
+        advice = "if it is one class, its file is imported by two names: import it by one"
+    both = f"{one} in {file} and {other} in {other_file}"
+    return f"two classes declare the event {event_type!r}, version {version}: {both}; {advice}"
 
 
 def event_class(event_type: str, version: int | None = None) -> type[Event[Any]] | None:
-    """Return the class registered for a type and version; the newest version if None.
+    """Return the class registered for a type and version; without a version, the newest one.
 
-    Returns None for a type without a class.
+    A type without classes has None.
 
     Raises:
         InvalidEventError: the type is registered, the version is not.

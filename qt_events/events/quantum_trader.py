@@ -1,4 +1,7 @@
-"""The six events of Quantum Trader, as its reference names them, and their enums."""
+"""Quantum Trader's six events, as its reference names them, and their enums.
+
+Importing this module registers them. `qt_events` imports it when one of its names is asked for.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,7 +17,7 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class RiskMode(StrEnum):
-    """Amount of risk that MSC AI allows."""
+    """Risk that MSC AI allows."""
 
     AGGRESSIVE = "AGGRESSIVE"
     NORMAL = "NORMAL"
@@ -31,7 +34,7 @@ class Stage(StrEnum):
 
 
 class HealthStatus(StrEnum):
-    """State of the whole system."""
+    """Health of the system."""
 
     HEALTHY = "HEALTHY"
     DEGRADED = "DEGRADED"
@@ -108,7 +111,7 @@ class TradeExecuted(Payload):
 
 
 class PolicyUpdatedEvent(Event[PolicyUpdated], type="policy.updated", source="msc_ai"):
-    """MSC AI changed the policy; Orchestrator, Risk Guard and Portfolio Balancer listen."""
+    """Change of policy by MSC AI; Orchestrator, Risk Guard and Portfolio Balancer listen."""
 
     @classmethod
     def create(
@@ -120,7 +123,7 @@ class PolicyUpdatedEvent(Event[PolicyUpdated], type="policy.updated", source="ms
         max_risk_per_trade: float,
         max_positions: int,
     ) -> Self:
-        """Make the event; see `PolicyUpdated` for the fields."""
+        """Create the event, now; see `PolicyUpdated` for the fields."""
         return cls._of(
             {
                 "risk_mode": risk_mode,
@@ -133,7 +136,7 @@ class PolicyUpdatedEvent(Event[PolicyUpdated], type="policy.updated", source="ms
 
 
 class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", source="sg_ai"):
-    """SG AI moved a strategy on; Strategy Runtime Engine, Analytics and Logger listen."""
+    """Promotion of a strategy by SG AI; Strategy Runtime Engine, Analytics and Logger listen."""
 
     @classmethod
     def create(
@@ -145,7 +148,7 @@ class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", s
         reason: str = "",
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """Make the event; see `StrategyPromoted` for the fields."""
+        """Create the event, now; see `StrategyPromoted` for the fields."""
         return cls._of(
             {
                 "strategy_id": strategy_id,
@@ -158,7 +161,7 @@ class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", s
 
 
 class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="clm"):
-    """CLM put a new model version to work; Ensemble Manager and Analytics listen."""
+    """New model version put to work by CLM; Ensemble Manager and Analytics listen."""
 
     @classmethod
     def create(
@@ -170,7 +173,7 @@ class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="cl
         metrics: Mapping[str, Any] = NOTHING,
         shadow_performance: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """Make the event; see `ModelPromoted` for the fields."""
+        """Create the event, now; see `ModelPromoted` for the fields."""
         return cls._of(
             {
                 "model_name": model_name,
@@ -185,7 +188,7 @@ class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="cl
 class HealthStatusChangedEvent(
     Event[HealthStatusChanged], type="health.status_changed", source="system_health_monitor"
 ):
-    """System Health Monitor saw the status change.
+    """Change of health seen by System Health Monitor.
 
     Discord Notifier, Safety Governor and Logger listen.
     """
@@ -200,7 +203,7 @@ class HealthStatusChangedEvent(
         reason: str,
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """Make the event; see `HealthStatusChanged` for the fields."""
+        """Create the event, now; see `HealthStatusChanged` for the fields."""
         return cls._of(
             {
                 "old_status": old_status,
@@ -215,7 +218,7 @@ class HealthStatusChangedEvent(
 class OpportunitiesUpdatedEvent(
     Event[OpportunitiesUpdated], type="opportunities.updated", source="opprank"
 ):
-    """OppRank ranked the symbols anew; Strategy Runtime Engine and Executor listen."""
+    """New ranking of symbols by OppRank; Strategy Runtime Engine and Executor listen."""
 
     @classmethod
     def create(
@@ -226,7 +229,7 @@ class OpportunitiesUpdatedEvent(
         criteria: Mapping[str, Any] = NOTHING,
         excluded_count: int = 0,
     ) -> Self:
-        """Make the event; see `OpportunitiesUpdated` for the fields."""
+        """Create the event, now; see `OpportunitiesUpdated` for the fields."""
         return cls._of(
             {
                 "top_symbols": top_symbols,
@@ -238,7 +241,7 @@ class OpportunitiesUpdatedEvent(
 
 
 class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="executor"):
-    """Executor had an order filled; Analytics, Metrics Logger and Performance Tracker listen."""
+    """Order filled for Executor; Analytics, Metrics Logger and Performance Tracker listen."""
 
     @classmethod
     def create(
@@ -253,7 +256,7 @@ class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="ex
         model: str,
         pnl: float | None = None,
     ) -> Self:
-        """Make the event; see `TradeExecuted` for the fields."""
+        """Create the event, now; see `TradeExecuted` for the fields."""
         return cls._of(
             {
                 "order_id": order_id,

@@ -22,7 +22,6 @@ from qt_events.errors import (
     InvalidUrlError,
     UnroutableError,
 )
-from qt_events.events.cloudevents import encode
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
@@ -31,6 +30,7 @@ from qt_events.rabbitmq.app.registration import Registration, lasting_name
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
+from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.pools.subscription_task import task_for
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
@@ -196,9 +196,9 @@ class CeleryEventBus(Hosted):
         self._count_published(event, mandatory=mandatory, routed=routed)
 
     def _request(self, event: Event[Any]) -> PublishRequest:
-        message = encode(event)
+        content = to_amqp(event)
         return PublishRequest(
-            self.topology.events, event.type, message, first=self.declarations, must_route=False
+            self.topology.events, event.type, content, first=self.declarations, must_route=False
         )
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
@@ -310,11 +310,16 @@ class CeleryEventBus(Hosted):
     # Look and remove
 
     def get_stats(self) -> dict[str, Any]:
-        """See EventBus; `queue_size` counts publishes in flight, events held here and events without an outcome."""
+        """See EventBus.
+
+        `queue_size` counts publishes in flight, events held here and events without an outcome;
+        `waiting` counts by cause the publishes that have waited for more than a second.
+        """
         return self.stats.snapshot(
             queue_size=max(self.publisher.in_flight + self.serving.held, len(self.outstanding)),
             handler_types=len(self.subscriptions.patterns),
             total_handlers=len(self.subscriptions),
+            waiting=self.publisher.waiting,
         )
 
     async def delete_topology(self) -> None:

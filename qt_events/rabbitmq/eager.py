@@ -28,8 +28,7 @@ class Eager:
 
     async def publish(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
         """Deliver to each subscription in turn, until its last outcome."""
-        message = encode(event)
-        received = decode(message.body, message.properties, event.type)
+        received = decode(encode(event), event.type)
         for subscription in subscriptions:
             await self.run(received, subscription)
         if subscriptions:

@@ -54,6 +54,8 @@ def test_every_example_is_run() -> None:
         "07_testing/risk_desk.py",
         "07_testing/test_fleet.py",
         "07_testing/test_policy.py",
+        "08_backend/file_bus.py",  # these two by tests/contract/test_file_backend.py
+        "08_backend/test_file_bus.py",
         "example_usage.py",
     ]
 
@@ -68,16 +70,14 @@ def test_hello_in_memory() -> None:
 def test_msc_ai_to_orchestrator() -> None:
     """The reference's first integration: the Orchestrator has the policy that MSC AI published."""
     assert output("02_msc_ai_to_orchestrator.py") == (
-        "policy updated: DEFENSIVE, at most 5 positions\n"
-        "the orchestrator allows momentum, reversal\n"
+        "policy updated: DEFENSIVE, at most 5 positions\nthe orchestrator allows momentum, reversal\n"
     )
 
 
 def test_health_monitor_to_discord() -> None:
     """The reference's second integration: of three changes, only the critical one is an alert."""
     assert output("03_health_monitor_to_discord.py") == (
-        "[discord] DrawdownGuard is CRITICAL: daily drawdown -6.1 %\n"
-        "3 changes, 1 alert, 2 filtered out\n"
+        "[discord] DrawdownGuard is CRITICAL: daily drawdown -6.1 %\n3 changes, 1 alert, 2 filtered out\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""`qt-events fleet`: RabbitMQ, workers, the feed and Flower as processes of one command, started and stopped whole."""
+"""Fleet command: RabbitMQ, workers, the feed and Flower, started and stopped together."""
 
 import os
 import re
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-FLEET = [sys.executable, "-c", "from qt_events.cli import main; main()", "fleet"]
-PATIENCE = 100.0  # seconds for whatever a fleet is to do
+FLEET = [sys.executable, "-m", "workers", "fleet"]
+ROOT = Path(__file__).parents[2]
+#: Seconds for each thing that a fleet is to do.
+PATIENCE = 100.0
 PID = re.compile(r"^(\S+): .*\(pid (\d+)\)$", re.MULTILINE)
 
 pytestmark = pytest.mark.timeout(300)
@@ -34,12 +36,11 @@ class Fleet:
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [*FLEET, *options],
+                cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={
-                    **environment,
-                    "TMPDIR": str(self._folder),
-                },  # whatever it leaves behind is found there
+                # Files that it leaves behind are found there.
+                env={**environment, "TMPDIR": str(self._folder)},
                 start_new_session=True,
             )
 
@@ -49,12 +50,12 @@ class Fleet:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Of its processes, by name, as it has told them."""
+        """Process ids by name, as the fleet has printed them."""
         return {name: int(pid) for name, pid in PID.findall(self.output)}
 
     @property
     def broker(self) -> int:
-        """The pid of its RabbitMQ, as that is noted in its folder."""
+        """Process id of its RabbitMQ, read from its folder."""
         (note,) = self._folder.glob("qt-events-broker-*/pids/node")
         return int(note.read_text())
 
@@ -71,23 +72,24 @@ class Fleet:
         self._process.send_signal(number)
 
     def ended(self) -> int:
-        """Its exit status."""
+        """Return the exit status."""
         assert self._process is not None
         return self._process.wait(PATIENCE)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()  # what it started ends with it
+            # The processes that it has started end with it.
+            self._process.kill()
             self._process.wait()
 
     def left(self) -> list[str]:
-        """Folders and processes that it has not taken along."""
+        """Return folders and processes that are still there."""
         running = [name for name, pid in self.pids.items() if Path(f"/proc/{pid}").exists()]
         return [*running, *self.folders]
 
     @property
     def folders(self) -> list[str]:
-        """That it has made and not removed."""
+        """Folders that the fleet has not removed."""
         return [path.name for path in self._folder.glob("qt-events-*")]
 
 
@@ -99,7 +101,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(fleet: Fleet) -> None:
-    """With --until-done: exit code 0, what the feed came to, once, no process, no folder."""
+    """The exit code is 0 and the report is printed once; no process and no folder is left."""
     fleet.start("--days", "21", "--until-done")
     assert fleet.ended() == 0, fleet.output
     assert set(fleet.pids) == {"worker-1", "worker-2", "worker-3", "feed", "flower"}
@@ -111,18 +113,18 @@ def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(fleet: Fleet) -> 
 
 
 def test_a_killed_worker_is_named_and_the_others_go_on(fleet: Fleet) -> None:
-    """Its events go to them: the market comes to its end all the same."""
+    """They get its events, and the market comes to its end."""
     fleet.start("--workers", "2", "--days", "60", "--no-flower", "--until-done")
     fleet.until(lambda: "feed" in fleet.pids, "fed")
     os.kill(fleet.pids["worker-2"], signal.SIGKILL)
     assert fleet.ended() == 0, fleet.output
-    assert "worker-2 was killed by SIGKILL; its last words:" in fleet.output
+    assert "worker-2 was killed by SIGKILL; its last lines:" in fleet.output
     assert "final equity" in fleet.output
     assert fleet.left() == []
 
 
 def test_after_the_market_the_fleet_goes_on_until_ctrl_c(fleet: Fleet) -> None:
-    """Without --until-done: what the feed came to is shown at once, and once."""
+    """The report is printed at once, and once."""
     fleet.start("--workers", "1", "--days", "21", "--no-flower")
     fleet.until(lambda: "the fleet goes on" in fleet.output, "done")
     assert fleet.output.count("final equity") == 1
@@ -134,7 +136,7 @@ def test_after_the_market_the_fleet_goes_on_until_ctrl_c(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_all_in_good_order(fleet: Fleet, number: signal.Signals) -> None:
-    """SIGTERM too: exit code 130, no traceback, nothing left."""
+    """SIGTERM does the same: exit code 130, no traceback, nothing left."""
     fleet.start("--workers", "1")
     fleet.until(lambda: "feed" in fleet.pids, "fed")
     fleet.send(number)
@@ -145,7 +147,7 @@ def test_ctrl_c_stops_all_in_good_order(fleet: Fleet, number: signal.Signals) ->
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(fleet: Fleet) -> None:
-    """RabbitMQ takes seconds: nobody has to wait for it in order to go."""
+    """RabbitMQ takes seconds to start."""
     fleet.start()
     fleet.until(lambda: "starting RabbitMQ" in fleet.output and fleet.folders, "starting")
     fleet.send(signal.SIGINT)
@@ -155,19 +157,19 @@ def test_ctrl_c_while_it_starts_leaves_nothing(fleet: Fleet) -> None:
 
 
 def test_a_fleet_that_cannot_start_says_why(fleet: Fleet) -> None:
-    """In the words of the worker's own error and no others; the exit code is 1, nothing is left."""
+    """The worker's own error is the last line; the exit code is 1, and nothing is left."""
     fleet.start("--workers", "2", "--pool", "prefork", "--no-flower")
     assert fleet.ended() == 1
     last = fleet.output.splitlines()[-1]
     assert re.fullmatch(
-        r"qt-events: worker-\d cannot start: subscription '.+' is a broadcast: .+", last
+        r"workers: worker-\d cannot start: subscription '.+' is a broadcast: .+", last
     ), fleet.output
     assert "Traceback" not in fleet.output
     assert fleet.left() == []
 
 
 def test_a_pool_that_there_is_not_is_wrong_usage(fleet: Fleet) -> None:
-    """Before anything is started."""
+    """Nothing is started."""
     fleet.start("--pool", "processes")
     assert fleet.ended() == 2
     assert "prefork" in fleet.output
@@ -175,12 +177,12 @@ def test_a_pool_that_there_is_not_is_wrong_usage(fleet: Fleet) -> None:
 
 
 def test_a_broker_that_is_gone_ends_the_fleet(fleet: Fleet) -> None:
-    """With exit code 1; the workers do not wait for it."""
+    """The exit code is 1; the workers do not wait for it."""
     fleet.start("--workers", "1", "--no-flower")
     fleet.until(lambda: "feed" in fleet.pids, "fed")
     os.kill(fleet.broker, signal.SIGKILL)
     assert fleet.ended() == 1, fleet.output
-    assert fleet.output.splitlines()[-1].startswith("qt-events: "), fleet.output
+    assert fleet.output.splitlines()[-1].startswith("workers: "), fleet.output
     assert "Traceback" not in fleet.output
     assert fleet.left() == []
 

@@ -1,4 +1,4 @@
-"""The replay through a fleet of worker processes ends where it ends in memory."""
+"""A replay through a fleet of worker processes ends as in memory."""
 
 import asyncio
 import json
@@ -20,12 +20,15 @@ from workers.store import Store
 
 HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-DAYS = 150  # policies, promotions, trades, and health that changes
-STARTUP = 60.0  # seconds
+WORKERS = [sys.executable, "-m", "workers"]
+#: Days with policies, promotions, trades, and changes of health.
+DAYS = 150
+#: Seconds.
+STARTUP = 60.0
 
 
 class Workers:
-    """`celery -A workers worker`, so many times, on one broker and one database."""
+    """Processes of `celery -A workers worker` on one broker and one database."""
 
     def __init__(self, broker: str, database: str) -> None:
         self._environment = os.environ | {"CELERY_BROKER_URL": broker, "QT_DATABASE_URL": database}
@@ -60,18 +63,19 @@ class Workers:
         return (self._keeper.folder / f"{name}.out").read_text(errors="replace")
 
     def kill(self, number: int) -> None:
-        """SIGKILL to one of them, whatever it is doing."""
+        """Send SIGKILL to one worker."""
         self._keeper.kill(f"worker-{number}")
 
     def begin(self) -> "subprocess.Popen[str]":
-        """Set the market on its way through the fleet."""
-        command = [str(BIN / "qt-events"), "feed", "--json", "--days", str(DAYS)]
+        """Start the feed."""
+        command = [*WORKERS, "feed", "--json", "--days", str(DAYS)]
         return subprocess.Popen(
             command,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            cwd=HERE,
         )
 
     def close(self) -> None:
@@ -79,7 +83,7 @@ class Workers:
 
 
 def came_to(feed: "subprocess.Popen[str]") -> dict[str, Any]:
-    """What the replay came to, once it is over."""
+    """Return the result of a feed that ends."""
     with feed:
         try:
             output, errors = feed.communicate(timeout=100)
@@ -91,7 +95,7 @@ def came_to(feed: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def until_day(number: int, database: str) -> None:
-    """Wait until the feed has told so many days."""
+    """Wait until the feed has published `number` days."""
     store, deadline = Store(database), time.monotonic() + STARTUP
     while len(asyncio.run(store.prices.between(None, date.max))) < number:
         assert time.monotonic() < deadline
@@ -101,12 +105,13 @@ def until_day(number: int, database: str) -> None:
 
 @pytest.fixture(scope="module")
 def in_memory() -> dict[str, Any]:
-    """What the same days come to in one process, without a broker."""
+    """Result of the same days in one process without a broker."""
     done = subprocess.run(
-        [str(BIN / "qt-events"), "run", "--json", "--days", str(DAYS)],
+        [*WORKERS, "run", "--json", "--days", str(DAYS)],
         capture_output=True,
         text=True,
         check=True,
+        cwd=HERE,
     )
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
@@ -133,7 +138,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_as_many_workers_as_one_likes_end_where_memory_ends(
     workers: Workers, in_memory: dict[str, Any], number: int
 ) -> None:
-    """The same trades, the same equity to the cent, and the same figures of every component."""
+    """Trades, equity to the cent, and the figures of every component are the same."""
     workers.start(number)
     result = came_to(workers.begin())
     assert result == {name: in_memory[name] for name in result}
@@ -143,7 +148,10 @@ def test_as_many_workers_as_one_likes_end_where_memory_ends(
 def test_workers_that_are_killed_change_nothing(
     workers: Workers, in_memory: dict[str, Any], database: str
 ) -> None:
-    """Two of three end in the middle of a day, one after the other; what they held is handled again, to no effect."""
+    """Two of three end in the middle of a day, one after the other.
+
+    Their events are handled again, without effect.
+    """
     workers.start(3)
     feed = workers.begin()
     for number, day in enumerate((30, 60), 1):
@@ -156,7 +164,7 @@ def test_workers_that_are_killed_change_nothing(
 def test_a_database_that_is_away_for_a_while_changes_nothing(
     amqp_url: str, in_memory: dict[str, Any]
 ) -> None:
-    """Handlers fail, and are tried again when it is back; no trade is lost, and none is made twice."""
+    """Handlers fail and are retried; no trade is lost, and none is made twice."""
     with PrivatePostgres() as server:
         workers = Workers(amqp_url, server.url)
         try:
@@ -164,7 +172,8 @@ def test_a_database_that_is_away_for_a_while_changes_nothing(
             feed = workers.begin()
             until_day(40, server.url)
             server.kill()
-            time.sleep(2)  # that long: what it is away for is the test's own choice
+            # The test decides how long the server is away.
+            time.sleep(2)
             server.restart()
             result = came_to(feed)
         finally:

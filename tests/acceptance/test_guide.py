@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 BIN = Path(sys.executable).parent
 
 #: Pages whose Python another test runs in its own way.
-ELSEWHERE = ("logging.md", "testing.md")
+ELSEWHERE = ("backends.md", "logging.md", "testing.md")
 RUN_HERE = [
     page
     for page in sorted(DOCS.glob("*.md"))

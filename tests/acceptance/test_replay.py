@@ -1,4 +1,4 @@
-"""`qt-events run` as a user runs it: a process of its own, in memory and over RabbitMQ."""
+"""`python -m workers run` as a user runs it: a process of its own, in memory and over RabbitMQ."""
 
 import json
 import os
@@ -14,12 +14,13 @@ import pytest
 
 from qt_events import CeleryEventBus, Event, EventBus, InMemoryEventBus
 from qt_events.testing.management import Management
-from workers.market import read_market
-from workers.replay import Replay
+from workers.market.price_file import read_market
+from workers.replay.replay import Replay
 from workers.store import Store
-from workers.system import build
+from workers.system.assembly import build
 
-QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
+RUN = [sys.executable, "-m", "workers", "run"]
+ROOT = Path(__file__).parents[2]
 SIX = {
     "policy.updated",
     "strategy.promoted",
@@ -32,7 +33,7 @@ SIX = {
 
 def finished(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [QT_EVENTS, "run", *args], check=False, capture_output=True, text=True, timeout=100
+        [*RUN, *args], check=False, capture_output=True, text=True, timeout=100, cwd=ROOT
     )
 
 
@@ -45,7 +46,7 @@ def run(*args: str) -> dict[str, Any]:
 
 @pytest.fixture
 def left_on_broker(management: Management, vhost: str) -> Callable[[], list[str]]:
-    """What a vhost holds beside RabbitMQ's own exchanges."""
+    """Names that a vhost holds beside RabbitMQ's own exchanges."""
 
     def names() -> list[str]:
         queues = [queue["name"] for queue in management.queues(vhost)]
@@ -70,7 +71,7 @@ def test_four_years_in_memory_under_a_minute() -> None:
 def test_rabbitmq_ends_where_memory_ends(
     amqp_url: str, left_on_broker: Callable[[], list[str]]
 ) -> None:
-    """The same events, deliveries, trades and equity to the cent; and nothing is left on the broker."""
+    """Events, deliveries, trades and equity are equal, and nothing is left on the broker."""
     assert run("--days", "60", "--broker", amqp_url) == run("--days", "60")
     assert left_on_broker() == []
 
@@ -79,14 +80,15 @@ def test_rabbitmq_ends_where_memory_ends(
 def test_interrupted_it_leaves_nothing_on_the_broker(
     amqp_url: str, left_on_broker: Callable[[], list[str]], ending: signal.Signals
 ) -> None:
-    """Ctrl-C, or a supervisor's wish, ends the run with 130 and deletes what it declared."""
-    command = [QT_EVENTS, "run", "--broker", amqp_url]
+    """Ctrl-C and SIGTERM end the run with 130 and delete its queues and exchanges."""
+    command = [*RUN, "--broker", amqp_url]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"COLUMNS": "200"},
+        cwd=ROOT,
     ) as process:
         try:
             assert process.stdout is not None
@@ -100,17 +102,17 @@ def test_interrupted_it_leaves_nothing_on_the_broker(
 
 
 def test_a_broker_that_is_not_there_is_named() -> None:
-    """Which address nobody answers at; the last line is the error, and there is no traceback."""
+    """The last line is the error with the address, and there is no traceback."""
     process = finished("--days", "1", "--broker", "amqp://guest:guest@127.0.0.1:1//")
     assert (process.returncode, process.stdout) == (1, "")
     last = process.stderr.splitlines()[-1]
-    assert last.startswith("qt-events: ")
+    assert last.startswith("workers: ")
     assert "127.0.0.1:1" in last
     assert "Traceback" not in process.stderr
 
 
 async def test_rabbitmq_carries_the_very_events_of_memory(amqp_url: str, tmp_path: Path) -> None:
-    """Each event of each type, with its id and its payload to the last digit; times apart."""
+    """Ids and payloads are equal to the last digit; times differ."""
     in_memory = await published(InMemoryEventBus(), Store(f"sqlite:///{tmp_path}/memory.db"))
     rabbitmq = CeleryEventBus(amqp_url)
     try:
@@ -121,7 +123,7 @@ async def test_rabbitmq_carries_the_very_events_of_memory(amqp_url: str, tmp_pat
 
 
 async def published(bus: EventBus, store: Store) -> dict[str, list[tuple[str, str]]]:
-    """Ids and payloads by type, sorted: the four analysts say in any order that they are done."""
+    """Return ids and payloads by type, sorted: analysts report in any order."""
     events: dict[str, list[tuple[str, str]]] = {}
 
     async def record(event: Event[Any]) -> None:

@@ -13,9 +13,8 @@ import pytest
 import qt_events
 from qt_events import Event, EventBus, HealthStatus, InMemoryEventBus, PolicyUpdatedEvent, RiskMode
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:datetime.datetime.utcnow:DeprecationWarning"
-)  # the reference calls it
+# The reference calls utcnow().
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
 
 def names(**more: Any) -> dict[str, Any]:
@@ -310,7 +309,8 @@ async def test_statistics() -> None:
         bus.subscribe(event_type, good, name="good")
     bus.subscribe("b", bad, name="bad")
     task = asyncio.create_task(bus.run_forever())
-    await asyncio.sleep(0)  # it begins; a stop() before that would mean nothing
+    # Let the dispatcher start; a stop() before its start has no effect.
+    await asyncio.sleep(0)
     for event_type in ("a", "a", "b"):
         await bus.publish(Event(event_type, datetime.utcnow(), {}))
     bus.stop()
@@ -323,7 +323,7 @@ async def test_statistics() -> None:
         "published": 3,
         "dispatched": 2,
         "errors": 1,
-        "queue_size": 1,  # it waits for its retry
+        "queue_size": 1,
         "handler_types": 2,
         "total_handlers": 2,
     }

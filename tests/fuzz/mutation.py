@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qt_events.events.cloudevents import CONTENT_TYPE, encode
+from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.event import Event
 from qt_events.events.quantum_trader import PolicyUpdatedEvent
 from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, KEY, RETURNS, TRIAL, TYPE
+from qt_events.rabbitmq.messages.properties import to_amqp
 
 _STROKES = 4  # at most, for one message
 _CORPUS = 2_000  # bodies that are remembered because they led somewhere new
@@ -98,7 +99,7 @@ class Input:
 def valid() -> list[Input]:
     """What a mutation begins with."""
     cloud = [
-        Input(encode(event).body, dict(encode(event).properties), key=event.type)
+        Input(to_amqp(event).body, to_amqp(event).properties, key=event.type)
         for event in (POLICY, OPEN)
     ]
     plain = [

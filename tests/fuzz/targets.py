@@ -12,11 +12,11 @@ from amqp.exceptions import FrameSyntaxError
 
 from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure, Retry, consequences
 from qt_events.errors import InvalidPayloadError, MessageError
-from qt_events.events.cloudevents import Message, decode, encode
 from qt_events.rabbitmq.compat.basic_publish import frames
 from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.handling.quarantine import next_step
 from qt_events.rabbitmq.messages.envelope import ATTEMPT, TYPE, Envelope, record_from
+from qt_events.rabbitmq.messages.properties import Content, from_amqp, to_amqp
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import Provenance
@@ -52,14 +52,15 @@ class UnwritableError(Exception):
 
 
 def through_codec(given: Input) -> str:
-    """decode() by itself: with properties of any kind, as another transport may give them."""
+    """from_amqp() by itself: with properties of any kind, as another transport may give them."""
     try:
-        event = decode(given.body, given.properties, given.key)
+        event = from_amqp(given.body, given.properties, given.key)
     except MessageError as error:
         return _kind(error)
     assert event.type == given.key
     try:
-        assert decode(encode(event).body, encode(event).properties, event.type) == event
+        content = to_amqp(event)
+        assert from_amqp(content.body, content.properties, event.type) == event
     except InvalidPayloadError as error:
         return _kind(error)
     return "decoded"
@@ -200,7 +201,7 @@ def _by_py_amqp(given: Input) -> bytes | None:
 
 def _by_us(given: Input) -> bytes | None:
     try:
-        return _sent(Message(b"", given.properties, given.headers))[0]
+        return _sent(Content(b"", given.properties, given.headers))[0]
     except REFUSED:
         return None
 
@@ -226,7 +227,7 @@ def _received(body: bytes, properties: bytes, delivery: bytes) -> RawMessage:
 
 def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]) -> RawMessage:
     """As our publisher writes it, and who consumes it reads it."""
-    written, received = _sent(Message(body, properties, headers))
+    written, received = _sent(Content(body, properties, headers))
     assert received == body
     raw = RawMessage(received)
     raw.properties, _ = serialization.decode_properties_basic(
@@ -235,7 +236,7 @@ def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]
     return raw
 
 
-def _sent(message: Message) -> tuple[bytes, bytes]:
+def _sent(message: Content) -> tuple[bytes, bytes]:
     """Properties and body, out of the frames that our publisher writes."""
     read = list(
         _frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX)))

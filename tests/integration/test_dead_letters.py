@@ -18,9 +18,10 @@ from qt_events.errors import (
     UnknownDeadLetterError,
     UnknownSubscriptionError,
 )
-from qt_events.events.cloudevents import CONTENT_TYPE, Message, encode
+from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.envelope import body_of
+from qt_events.rabbitmq.messages.properties import Content, to_amqp
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.ports import free_ports
 from tests.integration.conftest import channel_to, depth, until, until_told
@@ -101,7 +102,7 @@ async def test_a_dead_letter_tells_every_detail(bus: CeleryEventBus, handler: Fa
     assert "raise LookupError(message)" in record.traceback
     assert record.first_failed <= record.last_failed
     assert record.host
-    assert record.body == encode(published).body
+    assert record.body == encode(published)
     assert record.properties["content_type"] == CONTENT_TYPE
     assert record.properties["message_id"] == published.id
 
@@ -239,14 +240,14 @@ async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
 ) -> None:
     """A producer's own TTL is kept, and the expired event can be sent back."""
     await bus.declarations.made()
-    message = encode(event(3))
+    content = to_amqp(event(3))
     await asyncio.to_thread(
-        publish_raw, amqp_url, message.body, **message.properties, expiration="1"
+        publish_raw, amqp_url, content.body, **content.properties, expiration="1"
     )
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
     (record,) = await listed(bus)
     assert (record.reason, record.event_type, record.attempts) == ("expired", "number.drawn", 0)
-    assert record.body == message.body
+    assert record.body == content.body
     assert await bus.dead_letters.show(record.id) == record
     handler.fails = False
     await bus.dead_letters.retry(record.id)
@@ -255,7 +256,7 @@ async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
 
 
 CLOUD, PLAIN = {"content_type": CONTENT_TYPE}, {"content_type": "application/json"}
-FORGED = encode(Event("policy.forged", None, {"number": 1})).body
+FORGED = encode(Event("policy.forged", None, {"number": 1}))
 CLAIMS: dict[str, Any] = {
     "qt-type": "policy.forged",
     "qt-attempt": 3,
@@ -289,7 +290,7 @@ async def test_a_retry_that_expires_in_its_queue_stays_what_it_is(
     """By an operator's message-ttl: it has been in a delay level before, and its headers are ours."""
     await bus.declarations.made()
     delayed = PublishRequest(
-        "qt.retry.100", "fallible", Message(encode(event(3)).body, {"expiration": "1"}, RETRIED)
+        "qt.retry.100", "fallible", Content(encode(event(3)), {"expiration": "1"}, RETRIED)
     )
     delayed.first = bus.declarations.level(0.1)
     await bus.publisher.ask(delayed)
@@ -306,7 +307,7 @@ async def test_what_the_broker_drops_from_quarantine_is_a_dead_letter(
 ) -> None:
     """By a limit of an operator's policy, for example."""
     await bus.declarations.made()
-    expiring = Message(encode(event(3)).body, {"expiration": "1"}, RETRIED)
+    expiring = Content(encode(event(3)), {"expiration": "1"}, RETRIED)
     await bus.publisher.ask(PublishRequest("qt.quarantine", "fallible", expiring))
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
     (record,) = await listed(bus)
@@ -315,7 +316,7 @@ async def test_what_the_broker_drops_from_quarantine_is_a_dead_letter(
 
 BROKEN = {
     "no JSON": (b"not json", CLOUD, "undecodable"),
-    "truncated": (encode(event(1)).body[:-9], CLOUD, "undecodable"),
+    "truncated": (encode(event(1))[:-9], CLOUD, "undecodable"),
     "no CloudEvent": (b'{"number": 1}', CLOUD, "undecodable"),
     "no object": (b"[1]", PLAIN, "undecodable"),
     "pickle": (b"\x80\x04N.", {"content_type": "application/x-python-serialize"}, "undecodable"),

@@ -1,4 +1,4 @@
-"""`qt-events dead-letters` as processes against a real broker: what it shows, sends and removes, and how it ends."""
+"""`qt-events dead-letters` as processes on a real broker: output, effects and exit codes."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ async def ignore(_: Any) -> None:
 
 @pytest.fixture
 async def url(amqp_url: str, make_bus: Make) -> str:
-    """Of a vhost where `orders` and `audit` are declared, and nobody serves them."""
+    """URL of a vhost where `orders` and `audit` are declared, and nobody serves them."""
     for name in ("orders", "audit"):
         bus = make_bus()
         bus.subscribe(f"{name}.*", ignore, name=name)
@@ -55,10 +55,13 @@ async def url(amqp_url: str, make_bus: Make) -> str:
 def record(subscription: str, number: int) -> DeadLetterRecord:
     failed = datetime.now(UTC)
     return DeadLetterRecord(
-        subscription=subscription, event_id=f"e{number}", event_type="orders.placed", reason="exhausted", attempts=3,
-        exception_type="LookupError", message=f"number {number}", traceback="Traceback: here", first_failed=failed,
-        last_failed=failed, body=b'{"number": %d}' % number, id=f"d{number}",
-        properties={"message_id": f"e{number}", "content_type": "application/json", "delivery_mode": 2},
+        subscription=subscription, event_id=f"e{number}", event_type="orders.placed",
+        reason="exhausted", attempts=3, exception_type="LookupError", message=f"number {number}",
+        traceback="Traceback: here", first_failed=failed, last_failed=failed, id=f"d{number}",
+        body=b'{"number": %d}' % number,
+        properties={
+            "message_id": f"e{number}", "content_type": "application/json", "delivery_mode": 2,
+        },
     )  # fmt: skip
 
 
@@ -172,6 +175,20 @@ async def test_an_app_tells_which_subscriptions_there_are(url: str, tmp_path: Pa
     assert discarded == (0, "1 discarded\n", "")
 
 
+async def test_a_url_is_the_broker_of_an_app_that_says_which_subscriptions(
+    url: str, tmp_path: Path
+) -> None:
+    """The app's own broker is not asked, nor any management API."""
+    (tmp_path / "desk.py").write_text(APP)
+    await asyncio.to_thread(bury, url, "orders", [1])
+    await asyncio.to_thread(bury, url, "audit", [2])
+    nowhere = f"amqp://guest:guest@127.0.0.1:{free_ports(1)[0]}//"
+    app = {"DESK_URL": nowhere, "PYTHONPATH": str(tmp_path), "QT_APP": "desk"}
+    code, out, err = await asyncio.to_thread(run, url, "list", "--json", **app)
+    assert (code, err) == (0, "")
+    assert [each["id"] for each in json.loads(out)["dead_letters"]] == ["d1"]
+
+
 async def test_without_a_broker_the_password_stays_out_of_the_error() -> None:
     """Neither that of the broker nor that of the management API is shown."""
     amqp_port, http_port = free_ports(2)
@@ -192,7 +209,7 @@ async def test_without_a_broker_the_password_stays_out_of_the_error() -> None:
 
 
 async def test_killed_in_the_middle_it_loses_none(url: str) -> None:
-    """At worst some were sent back and are dead letters too: as many as are on their way at once."""
+    """Some may be sent back and dead letters still, at most as many as are sent at once."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
     code, _ = await asyncio.to_thread(
         stopped_by, signal.SIGKILL, url, lambda: depth(url, "qt.sub.orders") >= 100
@@ -206,17 +223,15 @@ async def test_killed_in_the_middle_it_loses_none(url: str) -> None:
 
 
 async def test_ctrl_c_ends_it_in_order(url: str) -> None:
-    """Exit code 130; it says how many were sent; these are no dead letters any more, and all the others are."""
+    """Exit code 130, and the number sent: these are no dead letters any more, all others are."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
     code, err = await asyncio.to_thread(
         stopped_by, signal.SIGINT, url, lambda: depth(url, "qt.sub.orders") >= 100
     )
     sent = await asyncio.to_thread(emptied, url, "qt.sub.orders")
     left = await asyncio.to_thread(emptied, url, "qt.dead.orders")
-    assert (code, err) == (
-        130,
-        f"qt-events: interrupted: {len(sent):,} of {MANY:,} sent back, the others are as they were\n",
-    )
+    progress = f"{len(sent):,} of {MANY:,} sent back, the others are as they were"
+    assert (code, err) == (130, f"qt-events: interrupted: {progress}\n")
     assert sent == [f"e{number}" for number in range(len(sent))]
     assert sorted(sent + left) == sorted(f"e{number}" for number in range(MANY))
 

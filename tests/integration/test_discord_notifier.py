@@ -1,4 +1,4 @@
-"""Discord Notifier against a real HTTP server, which answers as each test says."""
+"""Discord Notifier against a real HTTP server with the responses of each test."""
 
 import asyncio
 import json
@@ -18,7 +18,8 @@ from qt_events import HealthStatus, HealthStatusChangedEvent, InMemoryEventBus, 
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.testing.clock import ManualClock
 from tests.integration.conftest import until
-from workers.discord_notifier import (
+from workers.store import Store
+from workers.system.listeners.discord_notifier import (
     ALERTS,
     BUSY_WAIT,
     LONGEST_WAIT,
@@ -27,17 +28,18 @@ from workers.discord_notifier import (
     InvalidWebhookError,
     WebhookError,
 )
-from workers.store import Store
 
 SECRET = "T0k3nT0k3n"
 PATH = f"/api/webhooks/42/{SECRET}"
-SHORT = 0.5  # seconds that a webhook may take which will not answer
-HANG = b""  # an answer that never comes
+#: Seconds that a webhook without a response may take.
+SHORT = 0.5
+#: A response that never comes.
+HANG = b""
 HTML = {"content-type": "text/html; charset=utf-8"}
 
 
-def answer(status: int, body: str = "", **headers: str) -> bytes:
-    """An HTTP answer; underscores in a header's name are hyphens."""
+def response(status: int, body: str = "", **headers: str) -> bytes:
+    """Return an HTTP response; underscores in a header's name are hyphens."""
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         f"content-length: {len(body.encode())}",
@@ -47,11 +49,11 @@ def answer(status: int, body: str = "", **headers: str) -> bytes:
 
 
 def limited(body: Any = None, **headers: str) -> bytes:
-    """The 429 of a server that is asked too often."""
-    return answer(429, "" if body is None else json.dumps(body), **headers)
+    """Return the 429 of a server with too many requests."""
+    return response(429, "" if body is None else json.dumps(body), **headers)
 
 
-TAKEN = answer(204)
+TAKEN = response(204)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Post:
 
 
 class Webhook:
-    """A server on a port of its own. It gives these answers in turn, and the last one for ever."""
+    """A server on a port of its own. It gives its responses in turn, and repeats the last one."""
 
     def __init__(self) -> None:
         self.answers: list[bytes] = [TAKEN]
@@ -104,33 +106,32 @@ class Webhook:
         writer.write(said)
 
 
-class Desk:
-    """A notifier on a bus whose time stands still until a test lets it pass."""
+class Harness:
+    """A notifier on a bus with a clock that a test moves."""
 
     def __init__(self, store: Store, url: str | None) -> None:
         self.store, self.clock = store, ManualClock()
-        self.bus = InMemoryEventBus(
-            clock=self.clock, grace=0.1
-        )  # what still waits at the end of a test is left alone
+        # Retries that wait at the end of a test are dropped.
+        self.bus = InMemoryEventBus(clock=self.clock, grace=0.1)
         self.notifier = DiscordNotifier(self.bus, store, url)
 
     async def waits(self) -> float:
-        """Seconds until the next attempt, once the one before has failed."""
+        """Return the seconds until the next attempt, after the one before has failed."""
         await until(lambda: self.clock.due)
         (due,) = self.clock.due
         return due - self.clock.time()
 
     async def wait_and_retry(self) -> None:
-        """Let just so much time pass."""
+        """Let exactly so much time pass."""
         await self.clock.advance(await self.waits())
 
     async def letter(self) -> DeadLetterRecord:
-        """The only dead letter."""
+        """Return the only dead letter."""
         (letter,) = await self.bus.dead_letters.list()
         return letter
 
     async def sent(self) -> list[bool]:
-        """Of each alert that is noted, whether it was posted."""
+        """Return for each kept alert if it was posted."""
         return [alert["sent"] for alert in (await self.store.documents.all(ALERTS)).values()]
 
 
@@ -156,10 +157,10 @@ async def webhook() -> AsyncIterator[Webhook]:
 
 
 @pytest.fixture
-async def desk(store: Store, webhook: Webhook) -> AsyncIterator[Desk]:
-    desk = Desk(store, webhook.url)
-    async with desk.bus:
-        yield desk
+async def harness(store: Store, webhook: Webhook) -> AsyncIterator[Harness]:
+    harness = Harness(store, webhook.url)
+    async with harness.bus:
+        yield harness
 
 
 def changed(status: HealthStatus = HealthStatus.CRITICAL) -> HealthStatusChangedEvent:
@@ -172,45 +173,44 @@ def changed(status: HealthStatus = HealthStatus.CRITICAL) -> HealthStatusChanged
 
 
 def words_of(error: BaseException) -> str:
-    """All that a log or a dead letter may show of it."""
+    """Return all text that a log or a dead letter may show."""
     return "".join(traceback.format_exception(error)) + repr(error)
 
 
 # What is posted
 
 
-async def test_posts_what_became_critical(desk: Desk, webhook: Webhook) -> None:
-    """One message in JSON, as Discord takes it, to the webhook's own path; and notes it."""
-    await desk.bus.publish(changed())
-    await desk.bus.join()
+async def test_posts_what_became_critical(harness: Harness, webhook: Webhook) -> None:
+    """The message is one JSON document as Discord takes it, and the alert is kept."""
+    await harness.bus.publish(changed())
+    await harness.bus.join()
     (post,) = webhook.posts
     assert post.head.startswith(f"POST {PATH} HTTP/1.1\r\n")
     assert "content-type: application/json" in post.head.lower()
     assert post.body == {
         "content": "CRITICAL: DrawdownGuard: drawdown -12.4% in 63 days (was DEGRADED)"
     }
-    assert await desk.sent() == [True]
+    assert await harness.sent() == [True]
 
 
 @pytest.mark.parametrize("status", [HealthStatus.DEGRADED, HealthStatus.HEALTHY])
-async def test_posts_nothing_else(desk: Desk, webhook: Webhook, status: HealthStatus) -> None:
-    """A message for each change would be read by nobody."""
-    await desk.bus.publish(changed(status))
-    await desk.bus.join()
-    assert (webhook.posts, await desk.sent()) == ([], [])
+async def test_posts_nothing_else(harness: Harness, webhook: Webhook, status: HealthStatus) -> None:
+    await harness.bus.publish(changed(status))
+    await harness.bus.join()
+    assert (webhook.posts, await harness.sent()) == ([], [])
 
 
 @pytest.mark.parametrize(
-    "taken", [TAKEN, answer(200, '{"id": "1"}', content_type="application/json")]
+    "taken", [TAKEN, response(200, '{"id": "1"}', content_type="application/json")]
 )
 async def test_takes_an_empty_answer_and_one_in_json(
-    desk: Desk, webhook: Webhook, taken: bytes
+    harness: Harness, webhook: Webhook, taken: bytes
 ) -> None:
-    """Discord says 204; with `?wait=true` it answers 200 and the message."""
+    """Discord answers 204; with `?wait=true` it answers 200 and the message."""
     webhook.answers = [taken]
-    await desk.bus.publish(changed())
-    await desk.bus.join()
-    assert (len(webhook.posts), await desk.sent(), await desk.bus.dead_letters.list()) == (
+    await harness.bus.publish(changed())
+    await harness.bus.join()
+    assert (len(webhook.posts), await harness.sent(), await harness.bus.dead_letters.list()) == (
         1,
         [True],
         [],
@@ -220,21 +220,21 @@ async def test_takes_an_empty_answer_and_one_in_json(
 async def test_without_a_url_the_alert_is_logged(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And noted as not sent; nothing fails, and nothing is posted."""
-    desk = Desk(store, None)
-    async with desk.bus:
-        await desk.bus.publish(changed())
-        await desk.bus.join()
+    """The alert is kept as not sent, and nothing fails."""
+    harness = Harness(store, None)
+    async with harness.bus:
+        await harness.bus.publish(changed())
+        await harness.bus.join()
     assert "no DISCORD_WEBHOOK_URL is set: CRITICAL: DrawdownGuard" in caplog.text
-    assert (await desk.sent(), await desk.bus.dead_letters.list()) == ([False], [])
+    assert (await harness.sent(), await harness.bus.dead_letters.list()) == ([False], [])
 
 
 async def test_the_url_is_the_environments(
     store: Store, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a fleet is configured."""
+    """A fleet is configured like this."""
     monkeypatch.setenv("DISCORD_WEBHOOK_URL", webhook.url)
-    await Desk(store, None).notifier.on_health_changed(changed())
+    await Harness(store, None).notifier.on_health_changed(changed())
     assert len(webhook.posts) == 1
 
 
@@ -242,7 +242,7 @@ async def test_the_url_is_the_environments(
 
 
 def in_so_many_seconds(seconds: float) -> str:
-    """As an HTTP date, which is in whole seconds."""
+    """Return a time as an HTTP date, in whole seconds."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
@@ -259,7 +259,7 @@ def in_so_many_seconds(seconds: float) -> str:
         (limited(retry_after="7"), 7.0),
         (limited({"message": "later"}, retry_after="7"), 7.0),
         (limited([], retry_after="7"), 7.0),
-        (answer(429, "<html>slow down</html>", retry_after="7", content_type="text/html"), 7.0),
+        (response(429, "<html>slow down</html>", retry_after="7", content_type="text/html"), 7.0),
         (limited(), BUSY_WAIT),
         (limited(retry_after="soon"), BUSY_WAIT),
         (limited({"retry_after": "soon"}), BUSY_WAIT),
@@ -283,138 +283,137 @@ def in_so_many_seconds(seconds: float) -> str:
     ],
 )
 async def test_waits_as_long_as_a_429_asks(
-    desk: Desk, webhook: Webhook, said: bytes, delay: float
+    harness: Harness, webhook: Webhook, said: bytes, delay: float
 ) -> None:
-    """Exactly so long, with no jitter; then it posts again."""
+    """The delay has no jitter; then it posts again."""
     webhook.answers = [said, TAKEN]
-    await desk.bus.publish(changed())
-    assert await desk.waits() == delay
-    await desk.wait_and_retry()
-    await desk.bus.join()
-    assert (len(webhook.posts), await desk.sent()) == (2, [True])
+    await harness.bus.publish(changed())
+    assert await harness.waits() == delay
+    await harness.wait_and_retry()
+    await harness.bus.join()
+    assert (len(webhook.posts), await harness.sent()) == (2, [True])
 
 
-async def test_waits_until_the_date_of_a_429(desk: Desk, webhook: Webhook) -> None:
-    """The other form of Retry-After (RFC 9110, 10.2.3)."""
+async def test_waits_until_the_date_of_a_429(harness: Harness, webhook: Webhook) -> None:
+    """Retry-After may be a date (RFC 9110, 10.2.3)."""
     webhook.answers = [limited(retry_after=in_so_many_seconds(1000)), TAKEN]
-    await desk.bus.publish(changed())
-    assert 900 < await desk.waits() <= 1000
+    await harness.bus.publish(changed())
+    assert 900 < await harness.waits() <= 1000
 
 
-async def test_posts_no_sooner_than_it_was_asked(desk: Desk, webhook: Webhook) -> None:
-    """A moment before, nothing has happened; at the time, it has."""
+async def test_posts_no_sooner_than_it_was_asked(harness: Harness, webhook: Webhook) -> None:
     webhook.answers = [limited({"retry_after": 60.5}), TAKEN]
-    await desk.bus.publish(changed())
-    assert await desk.waits() == 60.5
-    await desk.clock.advance(60.4)
-    assert (len(webhook.posts), len(desk.clock.due)) == (1, 1)
-    await desk.clock.advance(0.1)
-    await desk.bus.join()
+    await harness.bus.publish(changed())
+    assert await harness.waits() == 60.5
+    await harness.clock.advance(60.4)
+    assert (len(webhook.posts), len(harness.clock.due)) == (1, 1)
+    await harness.clock.advance(0.1)
+    await harness.bus.join()
     assert len(webhook.posts) == 2
 
 
 # When it fails
 
 
-async def test_a_server_in_trouble_is_asked_again(desk: Desk, webhook: Webhook) -> None:
-    """After the policy's delays, and the alert is noted once it is taken."""
-    webhook.answers = [answer(500, "oops"), answer(503), answer(408), TAKEN]
-    await desk.bus.publish(changed())
+async def test_a_server_in_trouble_is_asked_again(harness: Harness, webhook: Webhook) -> None:
+    """The policy's delays apply, and the alert is kept once it is taken."""
+    webhook.answers = [response(500, "oops"), response(503), response(408), TAKEN]
+    await harness.bus.publish(changed())
     for backoff in (0.5, 1.0, 2.0):
-        assert backoff <= await desk.waits() <= backoff * (1 + RETRY.jitter)
-        assert await desk.sent() == []
-        await desk.wait_and_retry()
-    await desk.bus.join()
-    assert (len(webhook.posts), await desk.sent()) == (4, [True])
+        assert backoff <= await harness.waits() <= backoff * (1 + RETRY.jitter)
+        assert await harness.sent() == []
+        await harness.wait_and_retry()
+    await harness.bus.join()
+    assert (len(webhook.posts), await harness.sent()) == (4, [True])
 
 
-async def test_trouble_without_end_is_a_dead_letter(desk: Desk, webhook: Webhook) -> None:
-    """After hours; it names the status, and what the server said."""
-    webhook.answers = [answer(500, "database on fire")]
-    await desk.bus.publish(changed())
+async def test_trouble_without_end_is_a_dead_letter(harness: Harness, webhook: Webhook) -> None:
+    """After hours the dead letter names the status and the server's text."""
+    webhook.answers = [response(500, "database on fire")]
+    await harness.bus.publish(changed())
     for _ in range(RETRY.max_attempts - 1):
-        await desk.wait_and_retry()
-        await until(lambda: desk.clock.due or not desk.bus.get_stats()["queue_size"])
-    letter = await desk.letter()
+        await harness.wait_and_retry()
+        await until(lambda: harness.clock.due or not harness.bus.get_stats()["queue_size"])
+    letter = await harness.letter()
     assert (letter.reason, letter.attempts) == ("exhausted", RETRY.max_attempts)
     assert letter.message == "the webhook answered 500 Internal Server Error: 'database on fire'"
-    assert desk.clock.time() > 2 * 3600
+    assert harness.clock.time() > 2 * 3600
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
         (
-            answer(403, "<html>login</html>", **HTML),
+            response(403, "<html>login</html>", **HTML),
             "403 Forbidden: a page of HTML, which no webhook sends",
         ),
         (
-            answer(404, '{"message": "Unknown Webhook", "code": 10015}'),
+            response(404, '{"message": "Unknown Webhook", "code": 10015}'),
             '404 Not Found: \'{"message": "Unknown',
         ),
-        (answer(401), "401 Unauthorized"),
-        (answer(302, location="http://127.0.0.1:1/elsewhere"), "302 Found"),
+        (response(401), "401 Unauthorized"),
+        (response(302, location="http://127.0.0.1:1/elsewhere"), "302 Found"),
     ],
     ids=["HTML", "unknown", "unauthorized", "moved"],
 )
 async def test_what_will_never_be_taken_is_a_dead_letter_at_once(
-    desk: Desk, webhook: Webhook, said: bytes, words: str
+    harness: Harness, webhook: Webhook, said: bytes, words: str
 ) -> None:
-    """A wrong URL does not become right; the operator is told what to look at."""
+    """A wrong URL stays wrong; the error names what to check."""
     webhook.answers = [said]
-    await desk.bus.publish(changed())
-    await desk.bus.join()
-    letter = await desk.letter()
+    await harness.bus.publish(changed())
+    await harness.bus.join()
+    letter = await harness.letter()
     assert (letter.reason, letter.attempts, len(webhook.posts)) == ("rejected", 1, 1)
     assert f"the webhook answered {words}" in letter.message
     assert letter.message.endswith("; check DISCORD_WEBHOOK_URL")
-    assert await desk.sent() == []
+    assert await harness.sent() == []
 
 
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
-        (answer(200, "<html>maintenance</html>", **HTML), r"answered 200 OK: a page of HTML"),
+        (response(200, "<html>maintenance</html>", **HTML), r"answered 200 OK: a page of HTML"),
         (
-            answer(502, "<html>bad gateway</html>", **HTML),
+            response(502, "<html>bad gateway</html>", **HTML),
             r"answered 502 Bad Gateway: a page of HTML",
         ),
         (b"SSH-2.0-OpenSSH_9.2\r\n", r"cannot be reached \(RemoteProtocolError\)"),
-        (answer(204)[:20], r"cannot be reached \(RemoteProtocolError\)"),
+        (response(204)[:20], r"cannot be reached \(RemoteProtocolError\)"),
     ],
-    ids=["a page for a success", "a proxy's page", "no HTTP", "half an answer"],
+    ids=["a page for a success", "a proxy's page", "no HTTP", "half a response"],
 )
 async def test_what_no_webhook_answers_is_worth_another_try(
-    desk: Desk, webhook: Webhook, said: bytes, complaint: str
+    harness: Harness, webhook: Webhook, said: bytes, complaint: str
 ) -> None:
-    """Something stands between, perhaps not for long."""
+    """A proxy may stand between, for a while."""
     webhook.answers = [said]
     with pytest.raises(WebhookError, match=complaint):
-        await desk.notifier.on_health_changed(changed())
-    assert await desk.sent() == []
+        await harness.notifier.on_health_changed(changed())
+    assert await harness.sent() == []
 
 
 async def test_a_webhook_that_hangs_is_given_up_and_asked_again(
     store: Store, webhook: Webhook
 ) -> None:
-    """Within its timeout, so that it holds nobody up; the next attempt goes through."""
-    desk = Desk(store, None)
+    """The timeout ends the attempt, and the next one succeeds."""
+    harness = Harness(store, None)
     notifier = DiscordNotifier(InMemoryEventBus(), store, webhook.url, timeout=SHORT)
     webhook.answers = [HANG, TAKEN]
     with pytest.raises(WebhookError, match=r"did not answer within 0\.5 s"):
         async with asyncio.timeout(40):
             await notifier.on_health_changed(changed())
     await notifier.on_health_changed(changed())
-    assert (len(webhook.posts), await desk.sent()) == (2, [True])
+    assert (len(webhook.posts), await harness.sent()) == (2, [True])
 
 
-async def test_nobody_there_is_worth_another_try(desk: Desk, webhook: Webhook) -> None:
+async def test_nobody_there_is_worth_another_try(harness: Harness, webhook: Webhook) -> None:
     """A connection refused is retried like any trouble of the server's."""
     await webhook.close()
-    await desk.bus.publish(changed())
-    assert 0.5 <= await desk.waits() <= 0.55
+    await harness.bus.publish(changed())
+    assert 0.5 <= await harness.waits() <= 0.55
     with pytest.raises(WebhookError, match=r"cannot be reached \(ConnectError\)"):
-        await desk.notifier.on_health_changed(changed())
+        await harness.notifier.on_health_changed(changed())
 
 
 # The URL is a secret
@@ -423,12 +422,21 @@ async def test_nobody_there_is_worth_another_try(desk: Desk, webhook: Webhook) -
 @pytest.mark.parametrize(
     "url",
     [
-        "nonsense/{}", "ftp://127.0.0.1/{}", "http:///{}", "http://[::1/{}", "http://127.0.0.1:port/{}", "http://\x00/{}",
-        "http://xn--/{}", "http://127.0.0.1:99999/{}", "https://user:p@[::1/{}", "mailto:{}", "http://é\ud800/{}",
+        "nonsense/{}",
+        "ftp://127.0.0.1/{}",
+        "http:///{}",
+        "http://[::1/{}",
+        "http://127.0.0.1:port/{}",
+        "http://\x00/{}",
+        "http://xn--/{}",
+        "http://127.0.0.1:99999/{}",
+        "https://user:p@[::1/{}",
+        "mailto:{}",
+        "http://é\ud800/{}",
     ],
-)  # fmt: skip
+)
 def test_a_url_that_is_none_is_refused_at_once_without_saying_it(store: Store, url: str) -> None:
-    """Before the worker serves anything; it is a secret all the same."""
+    """The worker does not start to serve; the URL is a secret all the same."""
     with pytest.raises(InvalidWebhookError, match="DISCORD_WEBHOOK_URL") as refused:
         DiscordNotifier(InMemoryEventBus(), store, url.format(SECRET))
     assert SECRET not in words_of(refused.value)
@@ -436,14 +444,14 @@ def test_a_url_that_is_none_is_refused_at_once_without_saying_it(store: Store, u
 
 @pytest.mark.parametrize(
     "said",
-    [answer(500), answer(404), answer(200, "<html>", **HTML), b"nonsense\r\n"],
+    [response(500), response(404), response(200, "<html>", **HTML), b"nonsense\r\n"],
     ids=["500", "404", "page", "-"],
 )
-async def test_no_error_tells_the_url(desk: Desk, webhook: Webhook, said: bytes) -> None:
-    """Neither its text nor its traceback."""
+async def test_no_error_tells_the_url(harness: Harness, webhook: Webhook, said: bytes) -> None:
+    """Neither text nor traceback has it."""
     webhook.answers = [said]
     with pytest.raises((WebhookError, Reject)) as failed:
-        await desk.notifier.on_health_changed(changed())
+        await harness.notifier.on_health_changed(changed())
     assert SECRET not in words_of(failed.value)
 
 
@@ -458,36 +466,38 @@ async def test_a_timeout_does_not_tell_the_url(store: Store, webhook: Webhook) -
 
 
 @pytest.mark.parametrize(
-    "said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"]
+    "said", [TAKEN, response(500), response(404), limited()], ids=["204", "500", "404", "429"]
 )
-async def test_no_dead_letter_tells_the_url(desk: Desk, webhook: Webhook, said: bytes) -> None:
-    """Nothing that an operator may see of it, or copy into a ticket."""
+async def test_no_dead_letter_tells_the_url(
+    harness: Harness, webhook: Webhook, said: bytes
+) -> None:
+    """No field that an operator sees has it."""
     webhook.answers = [said]
-    await desk.bus.publish(changed())
-    await until(lambda: desk.clock.due or not desk.bus.get_stats()["queue_size"])
-    while desk.clock.due:
-        await desk.wait_and_retry()
-        await until(lambda: desk.clock.due or not desk.bus.get_stats()["queue_size"])
-    assert SECRET not in repr(await desk.bus.dead_letters.list())
-    assert SECRET not in repr(await desk.store.documents.all(ALERTS))
+    await harness.bus.publish(changed())
+    await until(lambda: harness.clock.due or not harness.bus.get_stats()["queue_size"])
+    while harness.clock.due:
+        await harness.wait_and_retry()
+        await until(lambda: harness.clock.due or not harness.bus.get_stats()["queue_size"])
+    assert SECRET not in repr(await harness.bus.dead_letters.list())
+    assert SECRET not in repr(await harness.store.documents.all(ALERTS))
 
 
 @pytest.mark.parametrize(
-    "said", [TAKEN, answer(500), answer(404), limited()], ids=["204", "500", "404", "429"]
+    "said", [TAKEN, response(500), response(404), limited()], ids=["204", "500", "404", "429"]
 )
 async def test_no_log_record_tells_the_url(
-    desk: Desk, webhook: Webhook, said: bytes, caplog: pytest.LogCaptureFixture
+    harness: Harness, webhook: Webhook, said: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At any level, of any library."""
+    """No level and no library logs it."""
     caplog.set_level("DEBUG")
     webhook.answers = [said, TAKEN]
-    await desk.bus.publish(changed())
-    await until(lambda: desk.clock.due or not desk.bus.get_stats()["queue_size"])
+    await harness.bus.publish(changed())
+    await until(lambda: harness.clock.due or not harness.bus.get_stats()["queue_size"])
     assert SECRET not in caplog.text
 
 
 async def test_a_webhook_that_drips_is_given_up_too(store: Store) -> None:
-    """The timeout is for the whole answer: a byte now and then is no reason to wait for ever."""
+    """The timeout is for the whole response, even if bytes keep coming."""
     over, ended = asyncio.Event(), asyncio.Event()
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -515,49 +525,48 @@ async def test_a_webhook_that_drips_is_given_up_too(store: Store) -> None:
 
 
 async def test_an_empty_variable_is_no_url(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As compose passes one that is not set: `DISCORD_WEBHOOK_URL: ${DISCORD_WEBHOOK_URL:-}`."""
+    """Compose passes an unset variable as an empty one."""
     monkeypatch.setenv("DISCORD_WEBHOOK_URL", "")
-    desk = Desk(store, None)
-    await desk.notifier.on_health_changed(changed())
-    assert await desk.sent() == [False]
+    harness = Harness(store, None)
+    await harness.notifier.on_health_changed(changed())
+    assert await harness.sent() == [False]
 
 
 @pytest.mark.parametrize(
     "said", [limited({"retry_after": float("nan")}), limited(retry_after="nan")]
 )
 async def test_a_429_that_says_nonsense_waits_as_if_it_said_nothing(
-    desk: Desk, webhook: Webhook, said: bytes
+    harness: Harness, webhook: Webhook, said: bytes
 ) -> None:
     """NaN is a number to Python's JSON."""
     webhook.answers = [said, TAKEN]
-    await desk.bus.publish(changed())
-    assert await desk.waits() == BUSY_WAIT
+    await harness.bus.publish(changed())
+    assert await harness.waits() == BUSY_WAIT
 
 
-async def test_a_null_in_json_leaves_it_to_the_header(desk: Desk, webhook: Webhook) -> None:
-    """Which may say something."""
+async def test_a_null_in_json_leaves_it_to_the_header(harness: Harness, webhook: Webhook) -> None:
     webhook.answers = [limited({"retry_after": None}, retry_after="7"), TAKEN]
-    await desk.bus.publish(changed())
-    assert await desk.waits() == 7
+    await harness.bus.publish(changed())
+    assert await harness.waits() == 7
 
 
 @pytest.mark.parametrize(
-    "said", [answer(404, f"Cannot POST {PATH}"), answer(500, f"no route {PATH}")]
+    "said", [response(404, f"Cannot POST {PATH}"), response(500, f"no route {PATH}")]
 )
 async def test_a_server_that_repeats_the_url_does_not_make_it_public(
-    desk: Desk, webhook: Webhook, said: bytes
+    harness: Harness, webhook: Webhook, said: bytes
 ) -> None:
-    """Many say which path they do not know."""
+    """Many servers repeat the path that they do not know."""
     webhook.answers = [said]
     with pytest.raises((WebhookError, Reject)) as failed:
-        await desk.notifier.on_health_changed(changed())
+        await harness.notifier.on_health_changed(changed())
     assert SECRET not in words_of(failed.value)
 
 
-async def test_delivered_twice_is_posted_once(desk: Desk, webhook: Webhook) -> None:
-    """What was sent is noted."""
+async def test_delivered_twice_is_posted_once(harness: Harness, webhook: Webhook) -> None:
+    """The sent alert is kept."""
     event = changed()
-    await desk.bus.publish(event)
-    await desk.bus.publish(event)
-    await desk.bus.join()
+    await harness.bus.publish(event)
+    await harness.bus.publish(event)
+    await harness.bus.join()
     assert len(webhook.posts) == 1

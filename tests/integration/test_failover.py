@@ -1,4 +1,4 @@
-"""Several URLs: whichever answers is taken, and when a connection is lost, the next one; nothing is lost by it."""
+"""Failover: a URL that answers is used, and after a lost connection the next one."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from tests.integration.conftest import Fleet, Make, until
 
 @pytest.fixture
 def dead(amqp_url: str) -> str:
-    """The same place, where nobody listens."""
+    """Return a URL of the same broker at a port where nobody listens."""
     (port,) = free_ports(1)
     return amqp_url.replace(f":{urlsplit(amqp_url).port}/", f":{port}/")
 
 
 @pytest.fixture
 def proxy(amqp_url: str) -> Iterator[Proxy]:
-    """Another way to the broker, that a test can close."""
+    """Yield another way to the broker, which a test can close."""
     parts = urlsplit(amqp_url)
     with Proxy(str(parts.hostname), int(parts.port or 0)) as opened:
         yield opened
@@ -34,7 +34,7 @@ def proxy(amqp_url: str) -> Iterator[Proxy]:
 async def test_whichever_url_answers_is_taken(
     order: str, dead: str, amqp_url: str, make_bus: Make
 ) -> None:
-    """By who publishes, who serves, and who looks; in whatever order they are."""
+    """Publisher, worker and dead-letter operations find the URL that answers, in any order."""
     bus, heard = make_bus(order.format(dead=dead, alive=amqp_url)), asyncio.Event()
     bus.subscribe("order.placed", lambda _: heard.set(), name="desk")
     async with bus:
@@ -46,7 +46,7 @@ async def test_whichever_url_answers_is_taken(
 async def test_a_worker_process_takes_whichever_url_answers(
     dead: str, amqp_url: str, tmp_path: Path
 ) -> None:
-    """A plain app with a list, as Celery takes it; it says of the others that nobody is there."""
+    """A plain app takes a list of URLs, as Celery does; its log names those that do not answer."""
     fleet, client = Fleet(f"{dead};{amqp_url}", tmp_path), CeleryEventBus(amqp_url)
     try:
         worker = await fleet.start()
@@ -61,7 +61,7 @@ async def test_a_worker_process_takes_whichever_url_answers(
 async def test_when_a_connection_is_lost_the_other_url_takes_over(
     proxy: Proxy, amqp_url: str, make_bus: Make, tmp_path: Path
 ) -> None:
-    """Under load, for publisher, worker in the process and worker process at once: nothing fails, nothing is lost."""
+    """Events are neither refused nor lost under load, in this process and in a worker process."""
     urls = f"{proxy.url_for(amqp_url)};{amqp_url}"
     bus, heard, fleet = make_bus(urls), set(), Fleet(urls, tmp_path)
     bus.subscribe("order.placed", lambda event: heard.add(event.id), name="desk")
@@ -85,10 +85,10 @@ async def test_when_a_connection_is_lost_the_other_url_takes_over(
         fleet.close()
 
 
-async def test_when_nobody_answers_every_place_is_told_without_a_password(
+async def test_when_nobody_answers_the_error_names_every_place_without_a_password(
     dead: str, make_bus: Make
 ) -> None:
-    """What each of them said, too."""
+    """The error lists every URL and what each attempt met."""
     (port,) = free_ports(1)
     urls = f"{dead};{dead}".replace("guest:guest", "me:geheim", 1).replace("localhost", "127.0.0.1")
     bus = make_bus(f"{urls};amqp://you:secret@127.0.0.1:{port}//", publish_timeout=0.5)
@@ -99,7 +99,7 @@ async def test_when_nobody_answers_every_place_is_told_without_a_password(
     ):
         with pytest.raises(
             BrokerUnreachableError, match=rf"me:\*\*@.* or amqp://you:\*\*@127.0.0.1:{port}"
-        ) as told:
+        ) as raised:
             await refused
-        assert "geheim" not in str(told.value)
-        assert "secret" not in str(told.value)
+        assert "geheim" not in str(raised.value)
+        assert "secret" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""Flower on real workers: what it says of a delivery is what its handler did; and what it does without a broker."""
+"""Flower on real workers: a delivery is shown as its handler ran; a missing broker is reported."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ Watched = tuple[Desk, Flower]
 
 @pytest.fixture
 def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
-    """Nobody at work yet; all of its processes are killed at the end."""
+    """Return a fleet without workers; all of its processes are killed at the end."""
     opened = Desk(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
@@ -32,7 +32,7 @@ def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
 async def watched(
     request: pytest.FixtureRequest, broker: Broker, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Watched]:
-    """Two workers of one pool and Flower, shared by tests that only publish: each looks at its own events."""
+    """Start two workers of one pool and Flower. Tests share them; each looks at its own events."""
     vhost = f"qt-test-{uuid.uuid4().hex}"
     desk = Desk(
         broker.management.create_vhost(vhost),
@@ -40,9 +40,8 @@ async def watched(
         tmp_path_factory.mktemp("desk"),
     )
     try:
-        environment = (
-            {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}
-        )  # prefork serves none
+        # Prefork serves no broadcasts.
+        environment = {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}
         for _ in range(2):
             await desk.start(*POOLS[request.param], **environment)
         yield desk, await desk.watch()
@@ -64,7 +63,7 @@ def shown(event: Event[Any]) -> str:
 async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id_and_type(
     watched: Watched,
 ) -> None:
-    """Each subscription's delivery is shown once, on the worker that made it, with no retry and no exception."""
+    """A delivery is shown once, on the worker that made it, with no retry and no exception."""
     desk, flower = watched
     event = await desk.publish("order.requested")
     for name in ("executor", "risk_guard"):
@@ -82,7 +81,7 @@ async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id
 async def test_run_time_and_times_enclose_what_the_handler_measured(
     name: str, watched: Watched
 ) -> None:
-    """Received, begun, ended, succeeded, in this order on one clock; and no shorter run time than the handler's."""
+    """The order is received, begun, ended, succeeded; the run time covers the handler's own."""
     desk, flower = watched
     event = await desk.publish("order.requested")
     task = await flower.until_task(event, name, "SUCCESS")
@@ -93,7 +92,10 @@ async def test_run_time_and_times_enclose_what_the_handler_measured(
 
 @on_the_asyncio_pool
 async def test_a_task_is_started_before_its_handler_and_by_its_process(watched: Watched) -> None:
-    """As the worker's own name says, which holds its process id. (A prefork child tells only when it has begun.)"""
+    """The worker's name holds the process id of the handler.
+
+    Only the asyncio pool is tested: a prefork child reports when it has already begun.
+    """
     desk, flower = watched
     event = await desk.publish("order.requested")
     task = await flower.until_task(event, "executor", "SUCCESS")
@@ -105,7 +107,7 @@ async def test_a_task_is_started_before_its_handler_and_by_its_process(watched: 
 async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_two_retries(
     watched: Watched,
 ) -> None:
-    """One task for all attempts, whichever workers made them; it remembers what the attempt before failed of."""
+    """One task stands for all attempts on all workers and shows the error of the attempt before."""
     desk, flower = watched
     event = await desk.publish("alert.raised")
     task = await flower.until_task(event, "discord_notifier", "SUCCESS")
@@ -118,7 +120,7 @@ async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_
 async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_exception(
     watched: Watched,
 ) -> None:
-    """Not before the last attempt, and for good."""
+    """The task fails at the last attempt, not before, and stays failed."""
     desk, flower = watched
     event = await desk.publish("model.wanted", model="m7")
     task = await flower.until_task(event, "model_loader", "FAILURE")
@@ -128,7 +130,7 @@ async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_ex
 
 
 async def test_an_event_that_is_rejected_ends_in_failure_at_once(watched: Watched) -> None:
-    """One attempt, no retry."""
+    """A rejected event has one attempt and no retry."""
     desk, flower = watched
     event = await desk.publish("trade.disputed")
     task = await flower.until_task(event, "auditor", "FAILURE")
@@ -138,7 +140,7 @@ async def test_an_event_that_is_rejected_ends_in_failure_at_once(watched: Watche
 
 
 def assert_tells(task: Task, exception: str, handler: str) -> None:
-    """The exception as the handler raised it, and where."""
+    """Assert the exception that the handler raised, and its place in the traceback."""
     assert task["exception"] == exception
     assert "flower_app.py" in task["traceback"]
     assert f"in {handler}\n" in task["traceback"]
@@ -146,7 +148,7 @@ def assert_tells(task: Task, exception: str, handler: str) -> None:
 
 @on_the_asyncio_pool
 async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
-    """Under one name, each on its own worker."""
+    """The tasks have one name, and each is on its own worker."""
     desk, flower = watched
     event = await desk.publish("order.requested")
     done = lambda: [t["state"] for t in flower.tasks(event, "position_cache")] == ["SUCCESS"] * 2  # noqa: E731
@@ -159,7 +161,7 @@ async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
 async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(
     desk: Desk,
 ) -> None:
-    """What Flower's button does to an event that waits in a worker; nothing is dropped in silence."""
+    """Flower's button revokes an event that waits in a worker; the event is not lost silently."""
     await desk.start()
     flower = await desk.watch()
     first, second = await desk.publish("trade.settled"), await desk.publish("trade.settled")
@@ -185,7 +187,7 @@ async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_lett
 async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(
     desk: Desk,
 ) -> None:
-    """True counts, in a vhost of its own, from a Flower that never met a worker; dead letters too."""
+    """Counts are right in a Flower that never met a worker; dead letters have a count too."""
     worker = await desk.start()
     lost = await desk.publish("trade.disputed")
     await desk.until_called("auditor", lost)
@@ -207,7 +209,7 @@ async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits
 
 
 async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: Path) -> None:
-    """Its queues, and those of no other."""
+    """Flower shows the queues of this vhost and of no other."""
     name = "qt-test a/b"
     desk = Desk(broker.management.create_vhost(name), broker.management_url, tmp_path)
     try:
@@ -226,18 +228,33 @@ async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: P
         broker.management.delete_vhost(name)
 
 
+async def test_a_url_alone_is_enough(desk: Desk) -> None:
+    """Deliveries and queues are seen, without any code of the app."""
+    await desk.start()
+    given = ["flower", "--url", desk.url, "--management-url", desk.api, "--basic-auth=me:mine"]
+    (port,) = free_ports(1)
+    process = desk.spawn("flower", [QT_EVENTS, *given, f"--port={port}"])
+    flower = Flower(process, desk.path("flower"), port)
+    await until_told(flower.answers, what="Flower answers")
+    await until_told(lambda: flower.sees(desk.nodes), what="Flower sees the worker")
+    event = await desk.publish("order.requested")
+    task = await flower.until_task(event, "executor", "SUCCESS")
+    assert task["args"] == shown(event)
+    await until_told(lambda: "qt.dead.executor" in flower.queues(), what="queues of the bus")
+
+
 # Without a broker
 
 
 async def refusal(desk: Desk, *options: str) -> tuple[int, str]:
-    """Exit status and last words of a Flower that does not start."""
+    """Return the exit status and the output of a Flower that does not start."""
     process = desk.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
     await until(lambda: process.poll() is not None, what="the end of Flower")
     return process.returncode, desk.output("flower")
 
 
 async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> None:
-    """At once, in one line that says where it looked, and without the password."""
+    """Flower ends at once with one line that names the address, without the password."""
     (port,) = free_ports(1)
     desk = Desk(f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path)
     try:
@@ -253,27 +270,29 @@ async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> N
 
 
 async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> None:
-    """Nothing listens there: wrong usage, and the advice to switch the plugin on."""
+    """A wrong address is a usage error, with the advice to enable the plugin."""
     (port,) = free_ports(1)
-    status, words = await refusal(desk, f"--broker-api=http://guest:secret@127.0.0.1:{port}/api/")
+    status, words = await refusal(
+        desk, f"--management-url=http://guest:secret@127.0.0.1:{port}/api/"
+    )
     assert status == 2
     assert f"http://127.0.0.1:{port}/api/" in words
     assert "rabbitmq_management" in words
     assert "secret" not in words
 
 
-async def test_a_port_that_is_taken_is_told_in_a_sentence(desk: Desk) -> None:
-    """No traceback, and the option that helps."""
+async def test_a_taken_port_is_an_error_without_a_traceback(desk: Desk) -> None:
+    """The error names the option that helps, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, words = await refusal(desk, f"--port={port}", f"--broker-api={desk.api}")
+        status, words = await refusal(desk, f"--port={port}", f"--management-url={desk.api}")
     assert status == 1
     assert "give a free --port" in words.splitlines()[-1]
     assert "Traceback" not in words
 
 
 async def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
-    """Flower goes on after an outage of the broker, and shows what happens from then on."""
+    """Flower goes on after an outage of the broker and shows what happens from then on."""
     with PrivateBroker() as broker:
         desk = Desk(broker.url, broker.management_url, tmp_path)
         try:

@@ -1,6 +1,7 @@
-"""Flower as a person sees it: in a real headless Chromium, on a running fleet. It leaves screenshots.
+"""Flower in a real headless Chromium, on a running fleet. The test leaves screenshots.
 
-Those of the docs are made again by `QT_EVENTS_SCREENSHOTS=docs/images make test ARGS=tests/integration/<this file>`.
+Make those of the docs again with
+`QT_EVENTS_SCREENSHOTS=docs/images make test ARGS=tests/integration/<this file>`.
 """
 
 import asyncio
@@ -24,19 +25,20 @@ from tests.integration.conftest import PATIENCE
 from tests.integration.watching import PASSWORD, USER, Desk, Flower
 
 _WIDTH, _HEIGHT, _TALLEST = 1440, 900, 2400
-_GONE = (StaleElementReferenceException,)  # the table is drawn anew while one looks
+# The page may draw its table again while the test reads it.
+_GONE = (StaleElementReferenceException,)
 _SCREENSHOTS = "QT_EVENTS_SCREENSHOTS"
 
 
 class Browser:
-    """A window on one Flower."""
+    """Window on one Flower."""
 
     def __init__(self, driver: webdriver.Chrome, pictures: Path) -> None:
         self.driver, self._pictures = driver, pictures
         self._docs = Path(os.environ.get(_SCREENSHOTS) or pictures)
 
     def log_in(self, flower: Flower) -> None:
-        """The browser gives the password by itself from then on."""
+        """Log in; the browser sends the password by itself from then on."""
         self.driver.get(f"http://{USER}:{PASSWORD}@{flower.place}/")
         self.find("nav")
 
@@ -44,11 +46,11 @@ class Browser:
         self.driver.get(f"http://{flower.place}{path}")
 
     def find(self, selector: str, text: str = "") -> WebElement:
-        """The first element that fits and shows the text, as soon as there is one."""
+        """Wait for the first element that fits and contains the text."""
 
         def look(driver: webdriver.Chrome) -> WebElement | None:
             fitting = driver.find_elements(By.CSS_SELECTOR, selector)
-            # Not `.text`: that has a line's end wherever a long name is broken.
+            # `.text` has a line break wherever the page breaks a long name.
             return next(
                 (each for each in fitting if text in str(each.get_property("textContent"))), None
             )
@@ -57,7 +59,7 @@ class Browser:
         return found
 
     def details(self) -> dict[str, str]:
-        """A task's page as it reads."""
+        """Return the fields of a task's page."""
         self.find("#task-page dl")
         rows = self.driver.find_elements(By.CSS_SELECTOR, "#task-page .detail-row")
         return {
@@ -68,7 +70,7 @@ class Browser:
         }
 
     def until_listed(self, flower: Flower, *row: str) -> None:
-        """Load the Broker page until it says so: the broker counts every few seconds."""
+        """Load the Broker page until it shows this row: the broker counts every few seconds."""
 
         def look(driver: webdriver.Chrome) -> bool:
             self.visit(flower, "/broker")
@@ -81,7 +83,10 @@ class Browser:
         return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=_GONE)
 
     def picture(self, name: str) -> None:
-        """The whole page, as `<name>.png`; of pages with a traceback none goes into the docs, for it names folders."""
+        """Save the whole page as `<name>.png`.
+
+        Pages with a traceback do not go into the docs, because they name folders.
+        """
         frame = self._measure("window.outerHeight - window.innerHeight")
         page = self._measure("document.documentElement.scrollHeight")
         self.driver.set_window_size(_WIDTH, min(page, _TALLEST) + frame)
@@ -95,13 +100,13 @@ class Browser:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A window of its own; its driver, and with it the browser, ends afterwards."""
+    """Open a window; its driver, and with it the browser, ends afterwards."""
     installed = chromium()
     options = webdriver.ChromeOptions()
     options.binary_location = str(installed.browser)
     for argument in arguments(tmp_path / "profile", _WIDTH, _HEIGHT):
         options.add_argument(argument)
-    # The driver is named, so that selenium looks for none on the net.
+    # Selenium would download a driver if none were named.
     driver = webdriver.Chrome(options, Service(str(installed.driver)))
     try:
         yield Browser(driver, tmp_path)
@@ -111,14 +116,14 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @pytest.fixture
 def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
-    """Nobody at work yet; all of its processes are killed at the end."""
+    """Return a fleet without workers; all of its processes are killed at the end."""
     opened = Desk(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
 
 
 async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
-    """Something of everything; returns when Flower shows its end."""
+    """Publish events of every outcome; return when Flower shows all of their ends."""
     for _ in range(3):
         ordered = await desk.publish("order.requested")
     events = {
@@ -134,7 +139,7 @@ async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
 async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(
     desk: Desk, browser: Browser
 ) -> None:
-    """Tasks by the subscription's name, their pages, the workers, the queues: as pages show them."""
+    """Pages show tasks by the subscription's name, their details, the workers and the queues."""
     for name in ("trader-1@desk", "trader-2@desk"):
         await desk.start("-n", name)
     flower = await desk.watch()
@@ -186,7 +191,7 @@ def look_around(
 
 
 def follow(browser: Browser, event: Event[Any], name: str) -> dict[str, str]:
-    """From the tasks to the one delivery, by a click on it; what its page says."""
+    """Click on one delivery in the list of tasks and return the details of its page."""
     browser.find(f"#tasks-table a[href*='{event.id}'][href*='{name}']").click()
     details = browser.details()
     assert details["Name"] == name

@@ -1,4 +1,4 @@
-"""What a producer may not make us believe."""
+"""Forged messages: a producer's headers are not believed."""
 
 import asyncio
 
@@ -9,7 +9,10 @@ from tests.integration.conftest import channel_to
 
 
 async def test_a_producers_headers_neither_name_a_type_nor_count_attempts(amqp_url: str) -> None:
-    """The broker's permissions go by routing key: whoever may publish one type cannot forge another in a header."""
+    """A producer that may publish one type cannot forge another in a header.
+
+    The broker's permissions go by routing key, so the routing key is the type.
+    """
     heard: list[Event] = []
     came = asyncio.Event()
 
@@ -17,7 +20,8 @@ async def test_a_producers_headers_neither_name_a_type_nor_count_attempts(amqp_u
         heard.append(event)
         if len(heard) == 1:
             message = "once"
-            raise OSError(message)  # with qt-attempt believed, this would be the last attempt
+            # If qt-attempt were believed, this would be the last attempt.
+            raise OSError(message)
         came.set()
 
     bus = CeleryEventBus(amqp_url)
@@ -35,7 +39,7 @@ async def test_a_producers_headers_neither_name_a_type_nor_count_attempts(amqp_u
 
 
 async def test_a_broadcasts_dead_letter_goes_to_who_serves_it_now(amqp_url: str) -> None:
-    """The process it failed in may be gone for good: another one that subscribes takes it up."""
+    """A process that subscribes now gets it, because the failed process may be gone for good."""
     working = asyncio.Event()
     heard: list[str] = []
 

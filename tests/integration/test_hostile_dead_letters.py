@@ -1,4 +1,4 @@
-"""What somebody puts among the dead letters by hand, and what a producer writes into the broker's own headers."""
+"""Forged dead letters, and headers of the broker that a producer has written."""
 
 from struct import pack
 from typing import Any
@@ -11,8 +11,9 @@ from tests.integration.conftest import PATIENCE, Make, channel_to, until
 from tests.integration.hostile_cases import PLAIN, with_properties
 
 ABSURD = {
-    "qt-attempt": "x", "qt-type": 7, "qt-first-failed": [], "qt-last-failed": {"a": 1}, "qt-key": 1.5, "qt-id": [1],
-    "qt-reason": None, "qt-message": b"\xff", "qt-traceback": True, "qt-event-id": -1, "qt-host": {},
+    "qt-attempt": "x", "qt-type": 7, "qt-first-failed": [], "qt-last-failed": {"a": 1},
+    "qt-key": 1.5, "qt-id": [1], "qt-reason": None, "qt-message": b"\xff",
+    "qt-traceback": True, "qt-event-id": -1, "qt-host": {},
     "x-death": "never", "qt-exception-type": 2**40,
 }  # fmt: skip
 ANOTHERS = {
@@ -35,11 +36,12 @@ FORGED = {
     ),
     "unreadable": UNREADABLE(b'{"name": "unreadable"}'),
 }
-AGAIN = {"text": "not JSON", "absurd": "id is"}  # which are dead letters again, and why
+# Messages that become dead letters again, with a part of the reason.
+AGAIN = {"text": "not JSON", "absurd": "id is"}
 
 
 class Heard:
-    """What one subscription's handler was called with."""
+    """Payloads that one subscription's handler was called with."""
 
     def __init__(self, bus: CeleryEventBus, name: str, pattern: str) -> None:
         self.payloads: list[dict[str, Any]] = []
@@ -53,7 +55,7 @@ class Heard:
 async def test_a_forged_dead_letter_is_shown_and_goes_back_to_its_queues_subscription(
     make_bus: Make, amqp_url: str, name: str
 ) -> None:
-    """Whatever it says of itself: it is listed, its retry reaches nobody else, and those beside it stay usable."""
+    """A forged dead letter is listed, its retry reaches nobody else, and the others stay usable."""
     bus = make_bus()
     hostile, other = Heard(bus, "hostile", "hostile.#"), Heard(bus, "other", "other.#")
     async with bus:
@@ -68,7 +70,8 @@ async def test_a_forged_dead_letter_is_shown_and_goes_back_to_its_queues_subscri
         await bus.publish(Event("hostile.after", None, {"name": "after"}))
         await until(lambda: {"name": "after"} in hostile.payloads)
         left = await bus.dead_letters.list()
-    again = AGAIN.get(name)  # the others are filtered: of no type that is wanted
+    # The others are filtered, because nobody subscribes to their type.
+    again = AGAIN.get(name)
     assert [each.reason for each in left] == (["undecodable"] if again else [])
     assert all(again in each.message for each in left if again)
     assert hostile.payloads == [{"name": "after"}]
@@ -80,7 +83,7 @@ async def test_a_forged_dead_letter_is_shown_and_goes_back_to_its_queues_subscri
 def test_only_a_redelivery_from_a_quorum_queue_has_the_brokers_own_count(
     amqp_url: str, queue_type: str, counted: bool, claimed: object
 ) -> None:
-    """A producer's `x-delivery-count` stands at the first delivery to a consumer, in a classic queue always."""
+    """A producer's `x-delivery-count` stands at the first delivery, in a classic queue always."""
     came: list[tuple[bool, object]] = []
     with channel_to(amqp_url) as channel:
         channel.queue_declare(

@@ -1,4 +1,4 @@
-"""Hostile and broken messages end as dead letters that say why, or are handled rightly; nobody else notices them."""
+"""Hostile and broken messages are handled or become dead letters with a reason; others go on."""
 
 import asyncio
 import json
@@ -23,22 +23,25 @@ from tests.integration.hostile_cases import CANARY, CASES, FILTERED, HANDLED, Ca
 
 PROGRAM = ("-m", "celery", "-A", "hostile_app", "worker")
 MARKER = "hostile.marker"
-ROOM = (
-    160 * 1024
-)  # KiB that all this may cost; one message of 20 MB is there twice while it arrives
-MANY = 10  # messages of 20 MB that wait at once
+# KiB that all cases together may take. A message of 20 MB is in memory twice while it arrives.
+ROOM = 160 * 1024
+# Messages of 20 MB that wait at once.
+MANY = 10
 
 
 @dataclass
 class Result:
-    """What became of one message."""
+    """Outcome of one message."""
 
     calls: list[Call] = field(default_factory=list)
     dead: list[amqp.Message] = field(default_factory=list)
 
 
 class Scene:
-    """One worker and one channel: each message is followed by a marker, whose arrival says that it has its outcome."""
+    """Worker and channel of one pool.
+
+    Every message is followed by a marker. Once the marker is handled, the message has its outcome.
+    """
 
     def __init__(self, fleet: Fleet, worker: WorkerProcess, channel: amqp.Channel) -> None:
         self.fleet, self.worker, self.channel = fleet, worker, channel
@@ -58,13 +61,16 @@ class Scene:
         return Result(self.mark(), self.buried())
 
     def _quarantined(self, case: Case) -> Result:
-        """From a queue of its own nothing comes in turn: its dead letter is waited for."""
+        """Send straight to the quarantine queue and wait for the dead letter.
+
+        The quarantine is another queue, so a marker in the main queue does not come after it.
+        """
         self.channel.basic_publish(case.message("quarantine"), "", "qt.quarantine.hostile")
         dead = _waited(self.buried)
         return Result(self.mark(), dead)
 
     def mark(self) -> list[Call]:
-        """Have a marker handled; what was called before it."""
+        """Wait until a marker is handled and return the calls before it."""
         body = json.dumps({"number": next(self._numbers)}).encode()
         self.channel.basic_publish(
             amqp.Message(body, content_type="application/json"), "qt.events", MARKER
@@ -89,7 +95,7 @@ class Scene:
 
     @property
     def memory(self) -> int:
-        """KiB of resident memory, at its peak so far."""
+        """Peak resident memory so far, in KiB."""
         status = Path(f"/proc/{self.worker.pid}/status").read_text()
         return next(
             int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")
@@ -120,19 +126,19 @@ def _scene(broker: Broker, folder: Path, *options: str) -> Iterator[Scene]:
 
 @pytest.fixture(scope="module")
 def scene(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """One worker with the asyncio pool, for all cases."""
+    """Start one worker with the asyncio pool, for all cases."""
     yield from _scene(broker, tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="module")
 def prefork(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """One worker with one child process."""
+    """Start one worker with one child process."""
     yield from _scene(broker, tmp_path_factory.mktemp("hostile"), "-P", "processes", "-c", "1")
 
 
 def _check(case: Case, way: str, result: Result) -> None:
     outcomes = [HANDLED] * len(result.calls) + [_reason(dead) for dead in result.dead]
-    if case.outcome == "exhausted":  # handled first
+    if case.outcome == "exhausted":
         assert outcomes == [HANDLED, "exhausted"]
     else:
         assert outcomes == ([] if case.outcome == FILTERED else [case.outcome])
@@ -170,18 +176,18 @@ def _check_dead_letter(case: Case, dead: amqp.Message) -> None:
     ("case", "way"), [pytest.param(c, w, id=f"{c.name}-{w}") for c in CASES for w in c.ways]
 )
 def test_a_message_ends_as_the_table_says(scene: Scene, case: Case, way: str) -> None:
-    """Handled, filtered, or a dead letter with its reason and its body, whichever way it came; and the next goes on."""
+    """A message has the outcome of the table, with reason and body, and the next one goes on."""
     _check(case, way, scene.send(case, way))
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if c.everywhere])
 def test_it_ends_the_same_on_prefork(prefork: Scene, case: Case) -> None:
-    """There the message goes to another process."""
+    """The outcome is the same on prefork, where the message goes to another process."""
     _check(case, case.ways[0], prefork.send(case, case.ways[0]))
 
 
 def test_many_large_messages_wait_in_little_memory(scene: Scene) -> None:
-    """What no handler will see is cut as it arrives, not when its turn comes."""
+    """A body that no handler will see is cut as it arrives, not when its turn comes."""
     large = json.dumps({"long": "x" * 20 * 10**6}).encode()
     for body in [b"{}", *[large] * MANY]:
         scene.channel.basic_publish(
@@ -200,7 +206,10 @@ def test_many_large_messages_wait_in_little_memory(scene: Scene) -> None:
 
 @pytest.mark.parametrize("pool", ["asyncio", "prefork"])
 def test_after_all_that_nothing_else_has_happened(scene: Scene, prefork: Scene, pool: str) -> None:
-    """The same process serves on, within its memory; no other task ran, nothing was unpickled, nothing is left over."""
+    """The same process serves on within its memory.
+
+    No other task ran, nothing was unpickled, and no message is left over.
+    """
     here = {"asyncio": scene, "prefork": prefork}[pool]
     assert here.mark() == []
     assert here.worker.process.poll() is None

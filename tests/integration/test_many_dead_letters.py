@@ -1,4 +1,4 @@
-"""Twenty thousand dead letters and `qt-events dead-letters`: its memory stays small, a bar moves, Ctrl-C loses none."""
+"""Twenty thousand dead letters: the command's memory is small, a bar moves, Ctrl-C loses none."""
 
 import json
 import os
@@ -23,36 +23,54 @@ from qt_events.testing.broker import Broker
 from tests.integration.conftest import channel_to, depth
 from tests.integration.watching import QT_EVENTS
 
-pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, and forty megabytes
+# Includes RabbitMQ's start and forty megabytes of messages.
+pytestmark = pytest.mark.timeout(300)
 
-MANY, PADDING = 20_000, 2_000  # dead letters, bytes
-ROOM = (
-    24 * 1024
-)  # KiB over what the same command takes where there are none: 8 MiB were seen, and all have over 40
-HALFWAY = re.compile(rf"(\d{{4}}|1\d{{4}})/{MANY}")  # on the bar
+# Number of dead letters, and bytes of each.
+MANY, PADDING = 20_000, 2_000
+# KiB over the same command without dead letters. The most seen is 8 MiB; all of them at once would
+# take over 40.
+ROOM = 24 * 1024
+# Progress on the bar, at least a twentieth of the way.
+HALFWAY = re.compile(rf"(\d{{4}}|1\d{{4}})/{MANY}")
 QUEUE, LETTERS = "qt.sub.orders", "qt.dead.orders"
 
 
 class Ended(NamedTuple):
-    """A command that has ended."""
+    """Command that has ended."""
 
     code: int
-    peak: int  #: KiB of memory
-    shown: str  #: on its standard error, in plain text
+    #: Peak memory in KiB.
+    peak: int
+    #: Standard error as plain text.
+    shown: str
 
 
 def record(number: int) -> DeadLetterRecord:
     failed = datetime.now(UTC)
     return DeadLetterRecord(
-        subscription="orders", event_id=f"e{number}", event_type="orders.placed", reason="exhausted", attempts=3,
-        exception_type="LookupError", message=f"number {number}", traceback="Traceback: here", first_failed=failed,
-        last_failed=failed, body=b'{"padding": "%s"}' % (PADDING * b"x"), id=f"d{number}",
-        properties={"message_id": f"e{number}", "content_type": "application/json", "delivery_mode": 2},
-    )  # fmt: skip
+        subscription="orders",
+        event_id=f"e{number}",
+        event_type="orders.placed",
+        reason="exhausted",
+        attempts=3,
+        exception_type="LookupError",
+        message=f"number {number}",
+        traceback="Traceback: here",
+        first_failed=failed,
+        last_failed=failed,
+        body=b'{"padding": "%s"}' % (PADDING * b"x"),
+        id=f"d{number}",
+        properties={
+            "message_id": f"e{number}",
+            "content_type": "application/json",
+            "delivery_mode": 2,
+        },
+    )
 
 
-def bury(url: str, count: int) -> None:
-    """Put dead letters into the queue, one after the other without waiting."""
+def publish_dead_letters(url: str, count: int) -> None:
+    """Publish dead letters into the queue, one after the other without waiting."""
     with channel_to(url) as channel:
         for number in range(count):
             each = record(number)
@@ -65,18 +83,22 @@ def bury(url: str, count: int) -> None:
 
 
 class Place(NamedTuple):
-    """A broker with many dead letters, and what commands take in memory where there are none."""
+    """Broker with many dead letters, and the memory of each command where there are none."""
 
     url: str
-    peaks: dict[str, int]  #: KiB, by command
+    #: Peak memory in KiB, by command.
+    peaks: dict[str, int]
 
     def depths(self) -> tuple[int, int]:
-        """Dead letters, and what was sent back."""
+        """Return the number of dead letters, and of events that were sent back."""
         return depth(self.url, LETTERS), depth(self.url, QUEUE)
 
 
 def ended(url: str, *args: str, interrupt: bool = False) -> Ended:
-    """Run a command on a terminal to its end; with `interrupt` Ctrl-C is pressed when the bar is on its way."""
+    """Run a command on a terminal to its end.
+
+    With `interrupt`, Ctrl-C is pressed while the bar is moving.
+    """
     ours, theirs = os.openpty()
     process = subprocess.Popen(
         [QT_EVENTS, "dead-letters", *args, "-s", "orders"],
@@ -84,28 +106,26 @@ def ended(url: str, *args: str, interrupt: bool = False) -> Ended:
         stdout=subprocess.DEVNULL, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
-    told = b""
-    with (
-        os.fdopen(ours, "rb", buffering=0) as terminal,
-        suppress(OSError),
-    ):  # how Linux says: nobody is there
+    output = b""
+    # Linux raises OSError when the other end of the terminal is closed.
+    with os.fdopen(ours, "rb", buffering=0) as terminal, suppress(OSError):
         while part := terminal.read(4_096):
-            told += part
-            if interrupt and HALFWAY.search(_plain(told)):
+            output += part
+            if interrupt and HALFWAY.search(_plain(output)):
                 process.send_signal(signal.SIGINT)
                 interrupt = False
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Ended(process.returncode, usage.ru_maxrss, _plain(told))
+    return Ended(process.returncode, usage.ru_maxrss, _plain(output))
 
 
-def _plain(told: bytes) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.decode(errors="replace"))
+def _plain(output: bytes) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.decode(errors="replace"))
 
 
 @pytest.fixture(scope="module")
 def place(broker: Broker) -> Iterator[Place]:
-    """Shared: the tests look first, and the last one sends back."""
+    """Fill a broker that all tests share: the first ones only look, the last one sends back."""
     name = f"qt-test-{uuid.uuid4().hex}"
     url = broker.management.create_vhost(name)
     bus = CeleryEventBus(url)
@@ -117,13 +137,13 @@ def place(broker: Broker) -> Iterator[Place]:
         "export": ended(url, "export", "-o", os.devnull).peak,
         "retry": ended(url, "retry", "--all").peak,
     }
-    bury(url, MANY)
+    publish_dead_letters(url, MANY)
     yield Place(url, peaks)
     broker.management.delete_vhost(name)
 
 
 def test_export_holds_few_in_memory_and_a_bar_moves(place: Place, tmp_path: Path) -> None:
-    """All of them, in the order in which they came."""
+    """Dead letters are exported in the order of their arrival."""
     path = tmp_path / "dead.jsonl"
     export = ended(place.url, "export", "-o", str(path))
     assert export.code == 0
@@ -136,7 +156,7 @@ def test_export_holds_few_in_memory_and_a_bar_moves(place: Place, tmp_path: Path
 
 
 def test_ctrl_c_in_a_look_leaves_all_where_they_are(place: Place) -> None:
-    """What it has in hand is put back before it ends, though perhaps behind the rest."""
+    """Messages in hand are put back before the command ends, though perhaps behind the rest."""
     list_ = ended(place.url, "list", interrupt=True)
     assert list_.code == 130
     assert "qt-events: interrupted: " in list_.shown
@@ -144,7 +164,7 @@ def test_ctrl_c_in_a_look_leaves_all_where_they_are(place: Place) -> None:
 
 
 def test_retry_all_holds_few_in_memory_and_ctrl_c_loses_none(place: Place) -> None:
-    """In the middle of it each is either sent back or a dead letter; the rest goes by the same command."""
+    """Events are sent back or still dead letters after Ctrl-C; a second run does the rest."""
     first = ended(place.url, "retry", "--all", interrupt=True)
     left, sent = place.depths()
     assert f"interrupted: {sent:,} of {MANY:,} sent back" in first.shown

@@ -1,4 +1,4 @@
-"""Real users on a real broker: each component can do its own work, and nothing in another's name."""
+"""Permissions on a real broker: a component can do its own work and nothing in another's name."""
 
 import asyncio
 import uuid
@@ -10,20 +10,21 @@ import pytest
 from amqp.exceptions import AccessRefused
 
 from qt_events import CeleryEventBus, Event, PublishRefusedError, TopologyError
-from qt_events.events.cloudevents import encode
+from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until, until_told
 from tests.integration.guarded import Guarded
 
-pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, two commands and some thirty queues
+# Includes RabbitMQ's start, two commands and some thirty queues.
+pytestmark = pytest.mark.timeout(300)
 
 Act = Callable[[amqp.Channel, Callable[[str], str]], object]
 
 
 @pytest.fixture(scope="module")
 def guarded(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """Shared by tests that leave every queue empty."""
+    """Set up users in a vhost that all tests share; each test leaves every queue empty."""
     name = f"qt-test-{uuid.uuid4().hex}"
     url = broker.management.create_vhost(name)
     opened = Guarded(
@@ -40,7 +41,7 @@ def guarded(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 async def test_a_producer_cannot_publish_anothers_type_and_its_other_publishes_go_on(
     guarded: Guarded,
 ) -> None:
-    """A named error for each, however many others are in flight on the same connection."""
+    """A refused publish has a named error, however many others are in flight on the connection."""
     with guarded.bus("ranker") as bus:
         types = ["ranking.updated", "limits.changed", "ranking.updated", "ticket.filled"] * 5
         results = await asyncio.gather(
@@ -120,19 +121,22 @@ FORBIDDEN: dict[str, Act] = {
 
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_a_component_may_not(guarded: Guarded, what: str) -> None:
-    """The broker says 403, whatever program asks."""
+    """The broker answers 403, whatever program asks."""
     with guarded.channel("ranker") as channel, pytest.raises(AccessRefused, match="ACCESS_REFUSED"):
         FORBIDDEN[what](channel, guarded.name)
 
 
 def forged(event_type: str, **headers: Any) -> amqp.Message:
-    message = encode(Event(event_type, None, {"forged": True}))
-    return amqp.Message(message.body, application_headers=headers, **message.properties)
+    content = to_amqp(Event(event_type, None, {"forged": True}))
+    return amqp.Message(content.body, application_headers=headers, **content.properties)
 
 
-#: What RabbitMQ lets a component do that may make queues of its own, and what it would come to at another's.
+# Tricks that RabbitMQ permits to a component that may make its own queues. Each one tries to reach
+# another component's handler.
+
+
 def by_more_keys(channel: amqp.Channel, name: Callable[[str], str]) -> None:
-    """A CC header adds routing keys that nobody asks about."""
+    """Add routing keys with a CC header, which the broker does not check."""
     channel.basic_publish(forged("bell.rung", CC=["bell.rung"]), name("events"), "ticket.filled")
 
 
@@ -192,7 +196,7 @@ TRICKS: list[Act] = [
 
 
 async def test_what_the_broker_lets_through_is_recognized_at_the_end(guarded: Guarded) -> None:
-    """Nothing forged reaches another's handler, by any way round the permissions: each is a dead letter."""
+    """Forged messages that get past the permissions become dead letters and reach no handler."""
     heard: list[Event[Any]] = []
 
     async def hear(event: Event[Any]) -> None:
@@ -217,7 +221,10 @@ async def test_what_the_broker_lets_through_is_recognized_at_the_end(guarded: Gu
 async def test_a_worker_with_its_own_rights_serves_retries_buries_and_quarantines(
     guarded: Guarded,
 ) -> None:
-    """Beside others of the same app, of whose queues it sees only that they stand; remote control and events work."""
+    """A worker needs no more than the rights of its component.
+
+    Of other components' queues it only sees that they exist. Remote control and events work.
+    """
     with guarded.bus("ranker") as producer:
         suspect = Event("ticket.placed", None, {"order": "suspect"})
         await producer.publish(suspect)
@@ -254,10 +261,10 @@ async def test_a_worker_with_its_own_rights_serves_retries_buries_and_quarantine
     guarded.purge("dead.desk.on_order")
 
 
-async def test_what_nobody_has_declared_is_told_by_who_may_not_declare_it(
+async def test_a_missing_exchange_is_a_named_error_for_who_may_not_declare_it(
     guarded: Guarded, broker: Broker
 ) -> None:
-    """With the command that helps, for a producer and for a subscriber."""
+    """The error names the command that helps, for a producer and for a subscriber."""
     name = f"qt-test-{uuid.uuid4().hex}"
     url = broker.management.create_vhost(name)
     try:
@@ -280,7 +287,7 @@ async def test_what_nobody_has_declared_is_told_by_who_may_not_declare_it(
 
 
 async def test_a_pattern_that_was_not_permitted_is_a_named_error(guarded: Guarded) -> None:
-    """Rather than a subscription that never hears it."""
+    """An error is raised instead of a subscription that never hears the pattern."""
     with guarded.bus("ranker") as bus:
         bus.subscribe("market.*", print, name="ranker.on_close")
         with pytest.raises(
@@ -289,23 +296,26 @@ async def test_a_pattern_that_was_not_permitted_is_a_named_error(guarded: Guarde
             await bus.publish(Event("ranking.updated"))
 
 
-async def test_who_may_not_bind_its_own_queue_is_told_so_and_served_again_when_permitted(
+async def test_a_missing_right_to_bind_is_an_error_until_it_is_permitted(
     guarded: Guarded,
 ) -> None:
-    """It would hear nothing, and nobody would know; nothing has to be started again."""
+    """A missing permission is an error, because the subscription would silently hear nothing.
+
+    Once permitted, the same bus serves without a restart.
+    """
     with guarded.bus("ranker") as bus:
         bus.subscribe("bell.rung", print, name="ranker.on_close")
-        told = pytest.raises(
+        refused = pytest.raises(
             TopologyError, match=r"may not bind.*ranker\.on_close.*permissions --apply"
         )
-        with guarded.without("ranker", "write", "sub.ranker.on_close"), told:
+        with guarded.without("ranker", "write", "sub.ranker.on_close"), refused:
             await asyncio.wait_for(bus.run_forever(), 60)
         async with bus:
             await bus.publish(Event("ranking.updated"))
 
 
-async def test_who_may_not_read_its_own_queue_is_told_so(guarded: Guarded) -> None:
-    """The broker refuses that only to who consumes: to reconnect for it would never end."""
+async def test_a_missing_right_to_read_is_an_error(guarded: Guarded) -> None:
+    """The bus raises instead of reconnecting for ever: the broker refuses only the consumer."""
     with guarded.bus("ranker") as bus, guarded.without("ranker", "read", "sub.ranker.on_close"):
         bus.subscribe("bell.rung", print, name="ranker.on_close")
         with pytest.raises(
@@ -317,7 +327,10 @@ async def test_who_may_not_read_its_own_queue_is_told_so(guarded: Guarded) -> No
 async def test_what_was_refused_is_asked_for_again_over_a_new_connection(
     guarded: Guarded, broker: Broker
 ) -> None:
-    """A process goes on when an administrator has permitted it; over the same connection nobody asks twice."""
+    """A process goes on once an administrator permits it and its connection is new.
+
+    Over the same connection nothing is asked for twice.
+    """
     user, name = f"{guarded.prefix}-ranker", f"qt-test-{uuid.uuid4().hex}"
     url = broker.management.create_vhost(name)
     api = ManagementApi(broker.management_url, name)
@@ -335,7 +348,7 @@ async def test_what_was_refused_is_asked_for_again_over_a_new_connection(
         await until_told(
             lambda: broker.management.close_connections(name), what="the publisher's connection"
         )
-        await until(lambda: bus.publisher.session > 1, what="another connection")
+        await until(lambda: bus.publisher.state.channels > 1, what="another connection")
         await bus.publish(Event("ranking.updated"))
     finally:
         bus.close()

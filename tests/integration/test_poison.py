@@ -1,4 +1,7 @@
-"""Events that end their process: only the guilty one becomes a dead letter. Under load: tests/faults/test_poison.py."""
+"""Poison: of events that end their process, only the guilty one becomes a dead letter.
+
+tests/faults/test_poison.py has the same under load.
+"""
 
 import asyncio
 import signal
@@ -13,25 +16,28 @@ from qt_events.testing.management import Management
 from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
 from tests.integration.remote import publish
 
-PATIENCE = 200.0  # seconds for so many starts
-#: Processes that poison may end: in its queue, in quarantine, and each trial; twice where its death took along an
-#: acknowledgement that stood in the socket, so that there are two of it.
+# Seconds; a process starts many times.
+PATIENCE = 200.0
+#: Processes that a poison event may end: in its queue, in quarantine, and at each trial. All of it
+#: twice, because a death can lose an acknowledgement in the socket, which duplicates the event.
 LIVES = 2 * (SUSPECT_AFTER + 1 + TRIALS)
 
 
-AGAIN = ("-m", "again")  # apps/again.py
+# The program is apps/again.py.
+AGAIN = ("-m", "again")
 
 
 def consumers(url: str, queue: str) -> int:
-    """How many workers are connected to it."""
+    """Return the number of workers that consume from the queue."""
     with channel_to(url) as channel:
         return int(channel.queue_declare(queue, passive=True).consumer_count)
 
 
 async def dead_letters(client: CeleryEventBus, subscription: str) -> Sequence[DeadLetterRecord]:
-    """As soon as there are any."""
+    """Wait until there are dead letters and return them."""
     async with asyncio.timeout(PATIENCE):
-        while not (found := await client.dead_letters.list(subscription)):  # noqa: ASYNC110  # only asking tells
+        # Poll, because nothing reports a new dead letter.
+        while not (found := await client.dead_letters.list(subscription)):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     return list(found)
 
@@ -45,7 +51,7 @@ async def end(worker: WorkerProcess) -> None:
 async def test_a_killer_condemns_no_slow_neighbour_of_another_subscription(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Held at every one of its deaths, and never with an outcome before: it has its own trial, and survives it."""
+    """A slow event, held at every death of its process, gets its own trial and survives it."""
     await fleet.start(program=AGAIN)
     slow = await publish(client, "unhurried", seconds=2.0)
     poison = await publish(client, "killing", kills=1000)
@@ -59,11 +65,12 @@ async def test_a_killer_condemns_no_slow_neighbour_of_another_subscription(
 async def test_restarts_and_lost_connections_count_against_nobody(
     fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str, amqp_url: str
 ) -> None:
-    """Not even against an event on trial, that is being handled at each of them: its process did not die of it."""
+    """An event on trial is not blamed for them, because its process did not die of the event."""
     worker = await fleet.start(FLEET_GRACE="0.2")
     event = await publish(client, "gated")
     begun = 0
-    for _ in range(SUSPECT_AFTER + 1):  # until it is on trial
+    # Kill the process until the event is on trial.
+    for _ in range(SUSPECT_AFTER + 1):
         begun = len(await fleet.until_called("gated.begun", begun + 1, event))
         worker.send(signal.SIGKILL)
         await worker.ended()
@@ -87,7 +94,7 @@ async def test_restarts_and_lost_connections_count_against_nobody(
 async def test_a_lost_connection_does_not_keep_poison_alive_on_prefork(
     fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
 ) -> None:
-    """The main process has outlived that; the children that it loses afterwards count."""
+    """The main process survives a lost connection; children that die afterwards count."""
     await fleet.start("-P", "processes", "-c", "1")
     poison = await publish(client, "killing", kills=1000)
     await fleet.until_called("killing", 1, poison)
@@ -100,7 +107,7 @@ async def test_a_lost_connection_does_not_keep_poison_alive_on_prefork(
 async def test_poison_on_prefork_ends_its_children_only(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """The main process knows whose child died; what the other child handles is not even delivered twice."""
+    """The main process knows whose child died; the other child's events are delivered once."""
     worker = await fleet.start("-P", "processes", "-c", "2")
     poison = await publish(client, "killing", kills=1000)
     others = [await publish(client, "killing", n=n) for n in range(10)]

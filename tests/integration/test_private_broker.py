@@ -1,4 +1,4 @@
-"""A private RabbitMQ node comes up by itself, can be harmed in every way that tests need, and leaves nothing behind."""
+"""PrivateBroker: a node starts by itself, can be harmed by tests, and leaves nothing behind."""
 
 import contextlib
 import os
@@ -23,14 +23,14 @@ QUORUM = {"x-queue-type": "quorum"}
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[PrivateBroker]:
-    """One node that the tests of this module may harm; each leaves it running and unblocked."""
+    """Start one node for this module. Tests may harm it, and leave it running and unblocked."""
     with PrivateBroker() as node:
         yield node
 
 
 @contextlib.contextmanager
 def opened(url: str, **options: object) -> Iterator[amqp.Channel]:
-    """A channel on a connection of its own; an abrupt end when the broker is not there any more to say goodbye to."""
+    """Open a channel on its own connection; close abruptly if the broker is gone."""
     parts = urlsplit(url)
     connection = amqp.Connection(
         f"{parts.hostname}:{parts.port}", virtual_host=parts.path[1:], **options
@@ -51,7 +51,10 @@ def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The commands of all living processes that were told of `folder`: node, epmd, keeper, and what they started."""
+    """Return the commands of living processes with `folder` in their command or environment.
+
+    These are node, epmd, keeper and everything that they started.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -126,17 +129,17 @@ def test_a_suspended_node_is_silent_until_it_is_resumed(node: PrivateBroker) -> 
 
 
 def test_a_blocked_node_says_so_to_a_connection_that_publishes(node: PrivateBroker) -> None:
-    told: list[str] = []
+    notices: list[str] = []
     hooks = {
-        "on_blocked": lambda reason: told.append("blocked"),
-        "on_unblocked": lambda: told.append("unblocked"),
+        "on_blocked": lambda reason: notices.append("blocked"),
+        "on_unblocked": lambda: notices.append("unblocked"),
     }
     with opened(node.url, **hooks) as channel:
         node.block()
         channel.basic_publish(amqp.Message("held up"), routing_key="nowhere")
-        until(lambda: _drained(channel) and told == ["blocked"])
+        until(lambda: _drained(channel) and notices == ["blocked"])
         node.unblock()
-        until(lambda: _drained(channel) and told == ["blocked", "unblocked"])
+        until(lambda: _drained(channel) and notices == ["blocked", "unblocked"])
 
 
 def _drained(channel: amqp.Channel) -> bool:

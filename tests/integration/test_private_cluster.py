@@ -1,4 +1,4 @@
-"""A private cluster is one broker on three nodes, survives the loss of any of them, and leaves nothing behind."""
+"""PrivateCluster: one broker on three nodes survives the loss of any, and leaves nothing behind."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ def declare_on(node: Node, queue: str) -> None:
 
 
 def test_a_quorum_queue_outlives_its_leader() -> None:
-    """All nodes have a copy; the others elect another leader, and have the message. Nothing is left of it all."""
+    """All nodes have a copy; the others elect a new leader, which has the message."""
     with PrivateCluster() as cluster:
         leader = cluster.nodes[1]
         declare_on(leader, "kept")
@@ -37,7 +37,7 @@ def test_a_quorum_queue_outlives_its_leader() -> None:
 
 
 def test_its_url_names_all_nodes_the_asked_one_first() -> None:
-    """Before the start too."""
+    """The URL is known before the start too."""
     cluster = PrivateCluster()
     urls = [node.management.vhost_url("a/b") for node in cluster.nodes]
     assert cluster.url_from(cluster.nodes[0], "a/b").split(";") == urls

@@ -1,4 +1,4 @@
-"""A private PostgreSQL comes up by itself, can be killed and restarted, and leaves nothing behind."""
+"""PrivatePostgres: a server starts by itself, survives a crash, and leaves nothing behind."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PrivatePostgres]:
-    """One that the tests of this module may harm; each leaves it running."""
+    """Start one server for this module. Tests may harm it, and leave it running."""
     with PrivatePostgres() as server:
         yield server
 
@@ -42,7 +42,10 @@ def folder_of(server: PrivatePostgres) -> Path:
 
 
 def processes_in(folder: Path) -> list[int]:
-    """Those that work in it: the server goes to its data at its start, and so all that it starts do."""
+    """Return the processes whose working directory is in the folder.
+
+    The server changes to its data folder at its start, and its children inherit that.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -67,7 +70,7 @@ def test_what_was_kept_survives_a_crash(server: PrivatePostgres) -> None:
 
 
 def test_after_a_crash_nobody_answers_any_more(server: PrivatePostgres) -> None:
-    """Not even a process of the server's that has not noticed: this one could not."""
+    """A process of the server that cannot notice the crash does not answer either."""
     with psycopg.connect(server.url) as connection:
         backend = connection.info.backend_pid
         os.kill(backend, signal.SIGSTOP)
@@ -138,7 +141,8 @@ def test_a_stopped_server_leaves_nothing_behind() -> None:
 def test_a_server_does_not_outlive_a_killed_parent() -> None:
     program = (
         "import time; from qt_events.testing.postgres import PrivatePostgres\n"
-        "server = PrivatePostgres(); server.__enter__(); print(server.url, flush=True); time.sleep(600)"
+        "server = PrivatePostgres(); server.__enter__(); print(server.url, flush=True)\n"
+        "time.sleep(600)"
     )
     before = segments()
     with subprocess.Popen(
@@ -157,7 +161,8 @@ def test_a_server_does_not_outlive_a_killed_parent() -> None:
 
 
 def test_a_server_that_cannot_start_shows_the_end_of_its_log_at_once() -> None:
-    server = PrivatePostgres(startup_timeout=600)  # longer than a test may take
+    # The start-up timeout is longer than a test may take.
+    server = PrivatePostgres(startup_timeout=600)
     with (
         socket.create_server(("127.0.0.1", urlsplit(server.database_url("postgres")).port or 0)),
         pytest.raises(PostgresError, match="Address already in use"),

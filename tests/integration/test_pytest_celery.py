@@ -1,4 +1,4 @@
-"""pytest-celery's cluster on local processes, as a project of somebody else uses it: pytest in a process of its own."""
+"""pytest-celery's cluster on local processes, tested by a pytest run in its own process."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -53,7 +53,7 @@ def test_the_other_takes_over(celery_setup, celery_event_bus):
 
 @pytest.fixture
 def desk(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, broker: Broker) -> str:
-    """A project with an app of a name that nobody else has, on the RabbitMQ of this test run."""
+    """Make a project with an app of a unique name, on the RabbitMQ of this test run."""
     monkeypatch.setenv("QT_EVENTS_TEST_MANAGEMENT_URL", broker.management_url)
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     name = f"desk_{uuid4().hex}"
@@ -75,12 +75,13 @@ def run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
 
 
 def processes_of(name: str) -> list[bytes]:
-    """Command lines that name it, on the whole machine."""
+    """Return the command lines that contain the name, on the whole machine."""
     found = []
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = each.read_bytes()
-        except OSError:  # it has just ended
+        # The process has just ended.
+        except OSError:
             continue
         if name.encode() in command:
             found.append(command)
@@ -96,7 +97,7 @@ def test_a_worker_is_killed_and_the_other_takes_over(pytester: pytest.Pytester, 
 def test_a_test_that_fails_shows_the_workers_logs_and_leaves_no_process(
     pytester: pytest.Pytester, desk: str
 ) -> None:
-    """What its own fixtures say counts: one worker here."""
+    """The project's own fixtures win: this one asks for one worker."""
     tests = """
 import pytest
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_fails(celery_setup):
 def test_an_app_that_cannot_be_imported_is_an_error_with_the_workers_words(
     pytester: pytest.Pytester, desk: str, broker: Broker
 ) -> None:
-    """At once, not after a time-out."""
+    """The error comes at once, not after a timeout."""
     configure(pytester, broker, "celery_app = nowhere_at_all")
     result = run(pytester, "def test(celery_setup): ...")
     result.assert_outcomes(errors=1)
@@ -126,7 +127,7 @@ def test_an_app_that_cannot_be_imported_is_an_error_with_the_workers_words(
 def test_without_an_app_the_error_says_where_to_name_it(
     pytester: pytest.Pytester, desk: str, broker: Broker
 ) -> None:
-    """The setting, or the fixture."""
+    """The error names the setting and the fixture."""
     configure(pytester, broker)
     result = run(pytester, "def test(celery_setup): ...")
     result.assert_outcomes(errors=1)
@@ -134,7 +135,7 @@ def test_without_an_app_the_error_says_where_to_name_it(
 
 
 def test_what_local_processes_cannot_do_is_a_named_error(broker: Broker, amqp_url: str) -> None:
-    """The broker is everybody's."""
+    """The broker belongs to all tests, so one test cannot kill or restart it."""
     with pytest.raises(NotSupportedError, match="all tests share this broker"):
         LocalBroker(broker, amqp_url).kill()
     with pytest.raises(NotSupportedError, match="PrivateBroker"):
@@ -142,7 +143,7 @@ def test_what_local_processes_cannot_do_is_a_named_error(broker: Broker, amqp_ur
 
 
 def test_a_worker_that_ends_while_it_starts_is_an_error_with_its_log() -> None:
-    """And its folder goes with it."""
+    """The worker's folder is removed with it."""
     process = WorkerProcess("nowhere_at_all", "lost", {})
     process.start()
     with pytest.raises(WorkerFailedError, match="nowhere_at_all"):

@@ -1,4 +1,4 @@
-"""The pytest plugin, as a project of somebody else meets it: pytest in a process of its own."""
+"""pytest plugin as another project uses it: pytest in its own process."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ async def failing(event):
 
 @pytest.fixture(autouse=True)
 def strict_project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Warnings are errors in it, and what this test run was told is not told to it."""
+    """Make warnings errors in the project, and hide the options of this test run from it."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     configured(pytester, "asyncio_mode = auto")
 
@@ -59,7 +59,8 @@ async def test_handled(event_bus):
         seen.append(event)
         if len(seen) < 3:
             raise ConnectionError
-    event_bus.subscribe("a.*", handle, name="handle", retry=RetryPolicy(max_attempts=3, initial=0.1, jitter=0))
+    quickly = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
+    event_bus.subscribe("a.*", handle, name="handle", retry=quickly)
     event = Event("a.b")
     await event_bus.publish(event)
     await event_bus.join()
@@ -73,13 +74,13 @@ async def test_handled(event_bus):
 def test_a_bus_is_there_and_runs_in_both_modes_of_pytest_asyncio(
     pytester: pytest.Pytester, mode: str
 ) -> None:
-    """Nothing to start, nothing to stop."""
+    """A test starts and stops nothing."""
     configured(pytester, f"asyncio_mode = {mode}")
     run(pytester, HANDLED).assert_outcomes(passed=1)
 
 
 def test_the_same_test_runs_in_eager_mode(pytester: pytest.Pytester) -> None:
-    """By one option; the header says so."""
+    """One option selects eager mode, and the header says so."""
     result = run(pytester, HANDLED, "--event-bus=eager")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["event bus: eager"])
@@ -88,7 +89,7 @@ def test_the_same_test_runs_in_eager_mode(pytester: pytest.Pytester) -> None:
 def test_the_same_test_runs_on_a_given_rabbitmq(
     pytester: pytest.Pytester, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a vhost of each test's own; by the configuration file too."""
+    """Every test gets its own vhost; the configuration file can select RabbitMQ too."""
     monkeypatch.setenv("QT_EVENTS_TEST_MANAGEMENT_URL", broker.management_url)
     configured(pytester, "asyncio_mode = auto", f"event_bus = {broker.url}")
     known = """
@@ -107,12 +108,13 @@ def test_the_same_test_runs_on_a_given_rabbitmq(
 
 
 def test_the_test_wins_over_the_option(pytester: pytest.Pytester) -> None:
-    """A test that moves the clock is for memory, whatever is asked for."""
+    """A test that moves the clock runs in memory, whatever the option says."""
     tests = """
 @pytest.mark.event_bus(backend="memory", max_queue_size=7)
 async def test_hours(event_bus):
     assert event_bus.bus.max_queue_size == 7
-    event_bus.subscribe("a", failing, retry=RetryPolicy(max_attempts=2, initial=3600, max_delay=3600, jitter=0))
+    hourly = RetryPolicy(max_attempts=2, initial=3600, max_delay=3600, jitter=0)
+    event_bus.subscribe("a", failing, retry=hourly)
     await event_bus.publish(Event("a"))
     await event_bus.clock.advance(3599)
     event_bus.assert_retried(failing)
@@ -126,7 +128,7 @@ async def test_hours(event_bus):
 
 
 def test_an_unexpected_dead_letter_fails_the_test_at_its_end(pytester: pytest.Pytester) -> None:
-    """With the handler's traceback, join or not."""
+    """The failure shows the handler's traceback, with or without a join."""
     tests = """
 async def test_forgets(event_bus):
     event_bus.subscribe("a", refusing)
@@ -137,14 +139,15 @@ async def test_forgets(event_bus):
     result.stdout.fnmatch_lines([
         "the test left behind:",
         "1 dead letter that the test does not expect (bus.assert_dead_lettered):",
-        "*refusing, a: attempt 1 made a dead letter, rejected (qt_events.retry.Reject: not with me)",
+        ("*refusing, a: attempt 1 made a dead letter, rejected "
+         "(qt_events.retry.Reject: not with me)"),
         "*in refusing",
         "*raise Reject(*",
     ])  # fmt: skip
 
 
 def test_a_delivery_that_waits_for_a_retry_fails_the_test_too(pytester: pytest.Pytester) -> None:
-    """Nobody knows what will become of it."""
+    """A waiting retry is a leftover, because its outcome is unknown."""
     tests = """
 async def test_forgets(event_bus):
     event_bus.subscribe("a", failing, retry=RetryPolicy(initial=60, jitter=0))
@@ -174,7 +177,7 @@ async def test_forgets(event_bus):
 def test_a_test_that_fails_tells_what_happened_and_is_not_blamed_twice(
     pytester: pytest.Pytester,
 ) -> None:
-    """The story stands in the report, in the assertion itself or beside it."""
+    """The report has the bus's story once, in the assertion itself or beside it."""
     tests = """
 async def test_other(event_bus):
     event_bus.subscribe("a", refusing)
@@ -191,7 +194,8 @@ async def test_ours(event_bus):
         "*- event bus -*",
         "what happened:",
         "  a (Event, id ...*) {'x': 1}",
-        "    *refusing: attempt 1 made a dead letter, rejected (qt_events.retry.Reject: not with me)",
+        ("    *refusing: attempt 1 made a dead letter, rejected "
+         "(qt_events.retry.Reject: not with me)"),
         ">       event_bus.assert_published(*",
         "E       AssertionError: 'b' published: 0 times, expected 3 times",
         "E         a (Event, id *) {}",
@@ -229,14 +233,14 @@ async def test_ours(event_bus):
     ],
 )
 def test_a_mistake_is_named(pytester: pytest.Pytester, test: str, said: str) -> None:
-    """The test has an error that says what to write."""
+    """The test's error says what to write instead."""
     result = run(pytester, test)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([said])
 
 
 def test_a_mistaken_option_ends_the_run_at_once(pytester: pytest.Pytester) -> None:
-    """And shows no password."""
+    """The error shows no password."""
     result = run(pytester, HANDLED, "--event-bus=kafka://u:secret@host")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -248,7 +252,7 @@ def test_a_mistaken_option_ends_the_run_at_once(pytester: pytest.Pytester) -> No
 def test_without_pytest_asyncio_the_fixture_says_what_to_install(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever does not use it is not bothered."""
+    """Tests that do not use the fixture are not affected."""
     (pytester.mkdir("absent") / "pytest_asyncio.py").write_text("raise ImportError")
     monkeypatch.setenv("PYTHONPATH", str(pytester.path / "absent"))
     pytester.makefile(".ini", pytest="[pytest]\nfilterwarnings = error")
@@ -262,7 +266,7 @@ def test_without_pytest_asyncio_the_fixture_says_what_to_install(
 def test_the_plugin_imports_nothing_that_a_test_has_not_asked_for(
     pytester: pytest.Pytester,
 ) -> None:
-    """qt_events when a test wants a bus, celery when that is on RabbitMQ."""
+    """A test that wants a bus imports qt_events, and only one on RabbitMQ imports celery."""
     pytester.makeconftest(
         "import sys\nassert 'pytest_qt_events' in sys.modules and 'qt_events' not in sys.modules"
     )
@@ -281,7 +285,7 @@ def test_the_plugin_imports_nothing_that_a_test_has_not_asked_for(
 
 @pytest.mark.parametrize("bus", ["memory", "rabbitmq"])
 def test_the_example_passes(bus: str) -> None:
-    """All of it, its fleet of workers too, on a private RabbitMQ that pytest starts itself."""
+    """The example passes, with its fleet of workers, on a RabbitMQ that pytest starts itself."""
     only = [] if bus == "rabbitmq" else ["test_policy.py"]
     command = [
         sys.executable,

@@ -11,13 +11,14 @@ from qt_events.events.topics import RoutingIndex, matches
 from tests.integration.conftest import channel_to
 
 EXCHANGE = "routing.test"
-END = "end"  # the content type of the last message of each queue
+# Content type of the last message of each queue.
+END = "end"
 KEY_WORDS = ("a", "b", "", "*", "#")
 PATTERN_WORDS = ("a", "b", "", "*", "#", "a*")
 
 
 def short(words: Iterable[str]) -> list[str]:
-    """Every text of none to three of these words."""
+    """Return every text of none to three of these words."""
     choices = itertools.chain.from_iterable(
         itertools.product(words, repeat=count) for count in range(4)
     )
@@ -25,7 +26,7 @@ def short(words: Iterable[str]) -> list[str]:
 
 
 def longer(words: tuple[str, ...]) -> list[str]:
-    """A hundred longer texts, the same in every run."""
+    """Return a hundred longer texts, the same in every run."""
     choose = random.Random(7)
     return list(
         dict.fromkeys(".".join(choose.choices(words, k=choose.randint(4, 8))) for _ in range(100))
@@ -38,7 +39,7 @@ PATTERNS = [*short(PATTERN_WORDS), *longer(PATTERN_WORDS), "prix.*", "*.modifié
 
 @pytest.fixture
 def channel(amqp_url: str) -> Iterator[amqp.Channel]:
-    """A channel in a vhost of its own, with a topic exchange in it."""
+    """Open a channel in a new vhost with a topic exchange."""
     with channel_to(amqp_url) as channel:
         channel.exchange_declare(EXCHANGE, "topic", auto_delete=False)
         yield channel
@@ -52,7 +53,7 @@ def bound_queue(channel: amqp.Channel, *patterns: str) -> str:
 
 
 def routed(channel: amqp.Channel, queues: list[str], keys: list[str]) -> dict[str, list[str]]:
-    """Publish a message with each key; which of the keys have reached which queue."""
+    """Publish a message with each key; return the keys that reached each queue."""
     for key in keys:
         channel.basic_publish(amqp.Message(""), EXCHANGE, key)
     reached: dict[str, list[str]] = {queue: [] for queue in queues}
@@ -74,7 +75,7 @@ def routed(channel: amqp.Channel, queues: list[str], keys: list[str]) -> dict[st
 
 
 def test_every_pattern_matches_the_keys_that_rabbitmq_routes_by_it(channel: amqp.Channel) -> None:
-    """Over all short and some long patterns and keys, empty words and stray wildcards included, nobody differs."""
+    """All short and some long patterns and keys agree, with empty words and stray wildcards."""
     queues = {pattern: bound_queue(channel, pattern) for pattern in PATTERNS}
     reached = routed(channel, list(queues.values()), KEYS)
     by_rabbitmq = {(pattern, key) for pattern, queue in queues.items() for key in reached[queue]}
@@ -89,6 +90,6 @@ def test_every_pattern_matches_the_keys_that_rabbitmq_routes_by_it(channel: amqp
 
 
 def test_a_queue_with_several_matching_bindings_gets_a_message_once(channel: amqp.Channel) -> None:
-    """As a value of the index comes once: an event is delivered once to a subscription."""
+    """An event is delivered once to a subscription, and a value of the index is returned once."""
     queue = bound_queue(channel, "policy.updated", "policy.*", "#")
     assert routed(channel, [queue], ["policy.updated"]) == {queue: ["policy.updated"]}

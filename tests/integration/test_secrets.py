@@ -1,4 +1,4 @@
-"""Passwords stay where they were given: a planted one is searched for in whatever comes out, on every way."""
+"""Passwords stay where they were given: no output of any kind contains a planted one."""
 
 import asyncio
 import json
@@ -23,6 +23,7 @@ import typer.main
 from psycopg import sql
 from typer.testing import CliRunner
 
+import workers.__main__
 from qt_events.cli import GROUP, build_app
 from qt_events.errors import BrokerError, QtEventsError
 from qt_events.events.event import Event
@@ -42,7 +43,7 @@ USER = "planted"
 PASSWORD = "gXq7;?#/@%:wZk9 ü&=hVn3"
 PIECES = ("gXq7", "wZk9", "hVn3", b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
-#: What ends by itself where its logins are taken. What goes on has a test of its own: see GOING_ON, below.
+#: Commands that end by themselves when their logins work. The others are in GOING_ON, below.
 ENDING = {
     *(f"topology {each}" for each in ("declare", "show", "remove", "permissions")),
     *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
@@ -51,19 +52,19 @@ ENDING = {
 
 
 def leaks(text: str) -> list[str]:
-    """The lines in which a piece of it is."""
+    """Return the lines that contain a piece of the password."""
     return [line for line in text.splitlines() if any(piece in line for piece in PIECES)]
 
 
 def with_login(url: str) -> str:
-    """The same place, with the planted password."""
+    """Return the URL of the same place with the planted login."""
     parts = urlsplit(url)
     return parts._replace(netloc=f"{LOGIN}@{parts.hostname}:{parts.port}").geturl()
 
 
 @pytest.fixture
 def places(broker: Broker, amqp_url: str) -> dict[str, str]:
-    """Where the password does not help."""
+    """Return URLs at which the login does not work."""
     (port,) = free_ports(1)
     return {
         "refused": with_login(amqp_url),
@@ -73,11 +74,12 @@ def places(broker: Broker, amqp_url: str) -> dict[str, str]:
 
 
 def secrets_at(url: str, management_url: str) -> dict[str, str]:
-    """Every secret that a program here takes, by environment."""
+    """Return every secret that a program here takes from its environment."""
     api = management_url.replace("guest:guest", LOGIN)
     return {
         "CELERY_BROKER_URL": url,
         "FLEET_URL": url,
+        "QT_APP": "workers",
         "QT_BROKER_URL": url,
         "QT_DATABASE_URL": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
         "DISCORD_WEBHOOK_URL": f"https://127.0.0.1:1/api/webhooks/1/{quote(PASSWORD, safe='')}",
@@ -87,14 +89,15 @@ def secrets_at(url: str, management_url: str) -> dict[str, str]:
     }
 
 
-# Every command, found by its entry point
+# Every command: those of `qt-events`, found by their entry points, and those of `python -m workers`
 
 
-def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Each with the words that call it."""
-    pending: list[tuple[tuple[str, ...], Any]] = [
-        ((), typer.main.get_command(build_app(entry_points(group=GROUP))))
-    ]
+APPS = {"qt-events": build_app(entry_points(group=GROUP)), "workers": workers.__main__.build_app()}
+
+
+def commands(program: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command of a program with the words that call it."""
+    pending: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(APPS[program]))]
     while pending:
         words, command = pending.pop()
         if hasattr(command, "commands"):
@@ -104,9 +107,9 @@ def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
 
 
 def calls() -> list[list[str]]:
-    """Each command once, with something for whatever it insists on; and Celery's own on the same app.
+    """Return a call of each command with its required arguments, and Celery's own on the same app.
 
-    Not `fleet`: it makes a broker of its own, and what it starts is `worker`, `feed` and `flower`.
+    `fleet` is left out: it makes its own broker, and starts only `worker`, `feed` and `flower`.
     """
     more = {
         "worker": ["--loglevel=DEBUG"],
@@ -115,11 +118,12 @@ def calls() -> list[list[str]]:
         "run": ["--days=1"],
     }
     found = []
-    for words, command in commands():
+    every = [(program, *command) for program in APPS for command in commands(program)]
+    for program, words, command in every:
         needed = [
             "x" for each in command.params if each.param_type_name == "argument" and each.required
         ]
-        found.append(["qt-events", *words, *needed, *more.get(words[0], [])])
+        found.append([program, *words, *needed, *more.get(words[0], [])])
     celerys = (["worker", "--loglevel=DEBUG"], ["inspect", "stats", "--timeout=1"], ["report"])
     return [
         *(each for each in found if each[1] != "fleet"),
@@ -128,22 +132,24 @@ def calls() -> list[list[str]]:
 
 
 def test_no_help_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though options take them from the environment, and some have defaults."""
+    """Help texts hide values that options take from the environment or have as a default."""
     for name, value in secrets_at(
         f"amqp://{LOGIN}@host//", "http://guest:guest@host:15672"
     ).items():
         monkeypatch.setenv(name, value)
     names = set()
-    for words, _ in commands():
-        shown = CliRunner().invoke(build_app(entry_points(group=GROUP)), [*words, "--help"])
-        assert shown.exit_code == 0
-        assert leaks(shown.output) == []
-        names.add(words[0])
-    assert names == {each.name for each in entry_points(group=GROUP)}
+    for program, app in APPS.items():
+        for words, _ in commands(program):
+            shown = CliRunner().invoke(app, [*words, "--help"])
+            assert shown.exit_code == 0
+            assert leaks(shown.output) == []
+            names.add(words[0])
+    own = {"analytics", "feed", "fleet", "run"}
+    assert names == {each.name for each in entry_points(group=GROUP)} | own
 
 
-def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
-    """All that each of them says until it ends, or has said that it goes on trying."""
+def outputs_of(folder: Path, chosen: list[list[str]], environment: dict[str, str]) -> list[str]:
+    """Return the output of each call until it ends or says that it goes on trying."""
     command = [sys.executable, str(MANY_COMMANDS), str(folder), *map(json.dumps, chosen)]
     given = {
         **os.environ,
@@ -156,28 +162,30 @@ def outcomes(folder: Path, chosen: list[list[str]], environment: dict[str, str])
     return [(folder / str(number)).read_text(errors="replace") for number in range(len(chosen))]
 
 
-def silent_of(chosen: list[list[str]], folder: Path, environment: dict[str, str]) -> list[str]:
-    """What each of them says, which is something, and nothing of a secret."""
-    told = outcomes(folder, chosen, environment)
-    for call, text in zip(chosen, told, strict=True):
+def outputs_without_secrets(
+    chosen: list[list[str]], folder: Path, environment: dict[str, str]
+) -> list[str]:
+    """Return the output of each call; assert that it is not empty and contains no secret."""
+    outputs = outputs_of(folder, chosen, environment)
+    for call, text in zip(chosen, outputs, strict=True):
         assert text.strip(), f"{call} said nothing at all"
         assert leaks(text) == [], call
-    return told
+    return outputs
 
 
 @pytest.mark.parametrize("place", ["refused", "malformed"])
 def test_no_command_tells_a_secret(
     place: str, places: dict[str, str], broker: Broker, tmp_path: Path
 ) -> None:
-    """Every one of them where the login is refused, and where the URL is none."""
-    silent_of(calls(), tmp_path, secrets_at(places[place], broker.management_url))
+    """Commands show no secret where the login is refused or the URL is malformed."""
+    outputs_without_secrets(calls(), tmp_path, secrets_at(places[place], broker.management_url))
 
 
-# What a program has in its hands
+# Objects and errors of a program
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and all that led to it, whether shown or not."""
+    """Yield the error and all errors that led to it, whether shown or not."""
     while error is not None:
         yield error
         yield from chain(error.__cause__)
@@ -189,7 +197,7 @@ def shown(thing: object) -> str:
 
 
 async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
-    """Whatever can be asked of a broker that does not answer."""
+    """Return the errors of all operations on a broker that does not answer."""
     calls: Iterable[Any] = (
         bus.publish(Event("order.placed")),
         bus.run_forever(),
@@ -197,9 +205,9 @@ async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
         bus.delete_topology(),
         asyncio.to_thread(bus.publish_sync, Event("order.placed")),
     )
-    told = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(each, Exception) for each in told), told
-    return [each for each in told if isinstance(each, BaseException)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(each, Exception) for each in results), results
+    return [each for each in results if isinstance(each, BaseException)]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +216,7 @@ async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
 async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
     made: str, place: str, places: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its representations, statistics, reports and logs; its errors, with their tracebacks and what led to them."""
+    """Representations, statistics, reports, logs and errors with their causes show no secret."""
     caplog.set_level(logging.DEBUG)
     url = places[place]
     given = (
@@ -231,7 +239,7 @@ async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
         bus.get_stats(),
         connection,
     )
-    told = [
+    texts = [
         *map(shown, parts),
         *(shown(each) for error in errors for each in chain(error)),
         *("".join(traceback.format_exception(error)) for error in errors),
@@ -240,9 +248,9 @@ async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
         caplog.text,
         *(f"{record.__dict__}" for record in caplog.records),
     ]
-    assert leaks("\n".join(told)) == []
+    assert leaks("\n".join(texts)) == []
     assert any(isinstance(error, BrokerError) for error in errors)
-    assert any("no connection" in each for each in told)
+    assert any("no connection" in each for each in texts)
 
 
 @pytest.mark.parametrize(
@@ -258,20 +266,20 @@ async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
         f"amqps://{LOGIN}@[::1?verify=verify_none",
     ],
 )
-def test_a_url_that_is_refused_is_not_told(url: str) -> None:
-    """Wherever the password was cut in two."""
+def test_a_refused_url_is_not_shown(url: str) -> None:
+    """The error hides the password, wherever in it the URL was split."""
     for given in ({"url": url}, {"app": celery.Celery(broker=url, set_as_current=False)}):
         with pytest.raises(QtEventsError) as refused:
             CeleryEventBus(**given)
         assert leaks("\n".join(map(shown, chain(refused.value)))) == []
 
 
-# With the broker there
+# Logins that work
 
 
 @pytest.fixture
 def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[Desk]:
-    """Nobody at work yet, on a vhost in which the planted user may do everything."""
+    """Return a fleet without workers, on a vhost in which the planted user may do everything."""
     api = ManagementApi(broker.management_url, vhost)
     api.create_user(USER, PASSWORD)
     api.permit(USER, ".*", ".*", ".*")
@@ -282,7 +290,7 @@ def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[
 
 @pytest.fixture
 def database(postgres: PrivatePostgres) -> str:
-    """The URL of an empty one, with the planted login, which is taken."""
+    """Make an empty database and return its URL with the planted login, which works."""
     name = f"planted_{uuid.uuid4().hex}"
     url = postgres.create_database(name)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -301,7 +309,7 @@ def database(postgres: PrivatePostgres) -> str:
 async def test_no_command_at_work_tells_a_secret(
     desk: Desk, broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A worker on the asyncio pool at DEBUG trades a day; all that ends by itself is called, with logins that work."""
+    """Commands that end by themselves show no secret while a worker at DEBUG trades a day."""
     broker.rabbitmqctl("set_user_tags", USER, "administrator")
     secrets = {**secrets_at(desk.url, broker.management_url), "QT_DATABASE_URL": database}
     serving = [QT_EVENTS, "worker", "--loglevel=DEBUG", "-E"]
@@ -312,15 +320,14 @@ async def test_no_command_at_work_tells_a_secret(
         for each in calls()
         if (each[0] == "celery" and "worker" not in each) or named(each) in ENDING
     ]
-    chosen.sort(
-        key=lambda call: ("declare" not in call, "feed" not in call)
-    )  # so that the others have what to look at
-    told = await asyncio.to_thread(silent_of, chosen, tmp_path, secrets)
+    # `declare` and `feed` go first, so that the others have something to show.
+    chosen.sort(key=lambda call: ("declare" not in call, "feed" not in call))
+    outputs = await asyncio.to_thread(outputs_without_secrets, chosen, tmp_path, secrets)
     shown = arguments_of(worker.pid)
     worker.terminate()
     await until(lambda: worker.poll() is not None, what="the worker's end")
     assert leaks(shown + desk.output("serving")) == []
-    said = {named(call): text for call, text in zip(chosen, told, strict=True)}
+    said = {named(call): text for call, text in zip(chosen, outputs, strict=True)}
     assert said.keys() >= ENDING
     assert "DEBUG" in desk.output("serving")
     assert "declared: exchanges" in said["topology declare"]
@@ -332,14 +339,23 @@ async def test_no_command_at_work_tells_a_secret(
 
 @pytest.mark.timeout(300)
 def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
-    """Neither the database's nor the webhook's, though all its processes have them: they are in nobody's arguments."""
+    """The secrets of database and webhook are in no output, though all processes have them."""
     given = {
         **os.environ,
         **secrets_at("amqp://nobody", "http://nobody"),
         "PYTHONPATH": PATH,
         "QT_LOG_LEVEL": "DEBUG",
     }
-    command = [QT_EVENTS, "fleet", "--workers=1", "--days=1", "--until-done", "--no-flower"]
+    command = [
+        sys.executable,
+        "-m",
+        "workers",
+        "fleet",
+        "--workers=1",
+        "--days=1",
+        "--until-done",
+        "--no-flower",
+    ]
     ended = subprocess.run(
         command, env={**given, "QT_DATABASE_URL": database}, cwd=tmp_path, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False,
@@ -350,18 +366,21 @@ def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
 
 
 def named(call: list[str]) -> str:
-    """The words of a call that name its command."""
+    """Return the words of a call that name its command."""
     return " ".join(call[1:3] if call[1] in {"topology", "dead-letters"} else call[1:2])
 
 
 def arguments_of(pid: int) -> str:
-    """As anybody on the machine sees them, of the process and its children."""
+    """Return the command lines of a process and its children, which every user can read."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return "\n".join(Path(f"/proc/{each}/cmdline").read_text() for each in (str(pid), *children))
 
 
 async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
-    """Prefork at DEBUG in JSON with a failing handler; what remote control and Flower's pages say; the process list."""
+    """Remote control, Flower's pages and the process list show no secret.
+
+    The worker runs on prefork at DEBUG, logs JSON, and has a handler that fails.
+    """
     worker = await desk.start(
         "-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json"
     )
@@ -391,16 +410,16 @@ async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
         "/api/queues/length",
         "/metrics",
     )
-    told = [
+    texts = [
         str(answers),
         arguments_of(worker.pid),
         arguments_of(flower.process.pid),
         desk.output("worker-1"),
     ]
-    told += [await asyncio.to_thread(flower.page, each) for each in pages]
-    told.append(flower.output)
+    texts += [await asyncio.to_thread(flower.page, each) for each in pages]
+    texts.append(flower.output)
     assert USER in str(answers)
-    assert leaks("\n".join(told)) == []
+    assert leaks("\n".join(texts)) == []
 
 
 GOING_ON: dict[str, Callable[..., object]] = {
@@ -410,9 +429,13 @@ GOING_ON: dict[str, Callable[..., object]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(each.name for each in entry_points(group=GROUP)))
+@pytest.mark.parametrize(
+    "name", sorted({words[0] for program in APPS for words, _ in commands(program)})
+)
 def test_every_command_is_tried_where_its_logins_are_taken(name: str) -> None:
-    """A new one needs a place in ENDING; or a test of its own, and a place in GOING_ON."""
-    found = {" ".join(words) for words, _ in commands() if words[0] == name}
+    """A new command needs a place in ENDING, or its own test and a place in GOING_ON."""
+    found = {
+        " ".join(words) for program in APPS for words, _ in commands(program) if words[0] == name
+    }
     assert found
     assert found <= ENDING | GOING_ON.keys()

@@ -1,4 +1,4 @@
-"""The store keeps its word on SQLite and on PostgreSQL alike."""
+"""The store on SQLite and on PostgreSQL."""
 
 import asyncio
 import subprocess
@@ -61,14 +61,13 @@ def trade(
 
 
 async def test_a_new_store_is_empty_until_something_is_kept(store: Store) -> None:
-    """Whatever it is."""
     assert await store.is_empty()
     await store.policies.set_risk_mode(RiskMode.NORMAL, DAY)
     assert not await store.is_empty()
 
 
 async def test_a_days_prices_are_kept_once_and_exactly(store: Store) -> None:
-    """Told again, even otherwise, a day stays as it was; floats come back to the last digit."""
+    """A second write of a day changes nothing; floats come back to the last digit."""
     closes = {"B": 0.1 + 0.2, "A": 1e-9}
     await store.prices.add(NEXT, {"A": 2.0})
     await store.prices.add(DAY, closes)
@@ -82,7 +81,7 @@ async def test_a_days_prices_are_kept_once_and_exactly(store: Store) -> None:
 
 
 async def test_documents_are_put_over_and_added_once(store: Store) -> None:
-    """`put` replaces, `add` does not; kinds do not meet."""
+    """`put` replaces, `add` does not; kinds are separate."""
     await store.documents.put("plan", "b", {"n": 1})
     await store.documents.put("plan", "b", {"n": {"deep": [1, None, "ü"]}})
     assert await store.documents.add("plan", "a", {"n": 2})
@@ -100,7 +99,7 @@ async def test_documents_are_put_over_and_added_once(store: Store) -> None:
 
 
 async def test_a_trade_is_entered_once_in_each_book(store: Store) -> None:
-    """By its order id; what was entered first stays."""
+    """The order id identifies it; the first entry stays."""
     assert await store.trades.add("executor", trade())
     assert not await store.trades.add("executor", trade(symbol="B"))
     assert await store.trades.add("analytics", trade())
@@ -109,7 +108,7 @@ async def test_a_trade_is_entered_once_in_each_book(store: Store) -> None:
 
 
 async def test_trades_come_by_day_and_order(store: Store) -> None:
-    """However they were entered."""
+    """The order of entry does not matter."""
     kept = [trade("1"), trade("2"), trade("0", NEXT)]
     for each in reversed(kept):
         await store.trades.add("book", each)
@@ -118,7 +117,7 @@ async def test_trades_come_by_day_and_order(store: Store) -> None:
 
 
 async def test_profit_is_summed_up_by_each_column(store: Store) -> None:
-    """In cents, of sales alone."""
+    """Sales alone count, in cents."""
     for number, (symbol, cents) in enumerate([("A", 5), ("A", -7), ("B", 3)]):
         await store.trades.add("book", trade(str(number), pnl_cents=cents, symbol=symbol))
     await store.trades.add("book", trade("purchase", symbol="C"))
@@ -128,7 +127,7 @@ async def test_profit_is_summed_up_by_each_column(store: Store) -> None:
 
 
 async def test_the_policy_store_knows_the_newest_and_all_before(url: str) -> None:
-    """By itself too, as MSC AI is given it; without a day it is today's."""
+    """MSC AI gets this part of the store alone; the default day is today."""
     database = Database(url)
     policies = PolicyStore(database)
     assert await policies.risk_mode() is None
@@ -141,7 +140,7 @@ async def test_the_policy_store_knows_the_newest_and_all_before(url: str) -> Non
 
 
 def test_two_processes_make_one_store_at_once_and_lose_nothing(url: str) -> None:
-    """Each finds the schema made, by itself or by the other; what both add is there once."""
+    """Either may create the schema; every row of both is there once."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", ADDING, url, name], stdout=subprocess.PIPE, text=True
@@ -167,7 +166,7 @@ def own_postgres() -> Iterator[PrivatePostgres]:
 async def test_a_server_that_is_away_has_a_name_and_comes_back(
     own_postgres: PrivatePostgres,
 ) -> None:
-    """No password in the error; the same store works again, with what was kept before."""
+    """The error has no password; the same store works again, with its data."""
     store = Store(own_postgres.url)
     await store.documents.put("kind", "key", {"n": 1})
     own_postgres.kill()
@@ -181,7 +180,6 @@ async def test_a_server_that_is_away_has_a_name_and_comes_back(
 
 
 async def test_a_wrong_password_is_refused_without_showing_it(postgres_url: str) -> None:
-    """It is no secret that it was refused."""
     store = Store(postgres_url.replace("@", "planted@", 1))
     with pytest.raises(StoreUnavailableError, match="authentication") as refused:
         await store.is_empty()
@@ -190,7 +188,7 @@ async def test_a_wrong_password_is_refused_without_showing_it(postgres_url: str)
 
 
 async def test_who_was_held_up_does_not_put_the_day_back(store: Store) -> None:
-    """`advance` keeps the later day, whoever comes last; the same day again replaces."""
+    """`advance` keeps the later day in any order; the same day again replaces."""
     for day, number in (("2024-01-03", 1), ("2024-01-02", 2), ("2024-01-03", 3)):
         await store.documents.advance("policy", "", {"day": day, "n": number})
     assert await store.documents.get("policy", "") == {"day": "2024-01-03", "n": 3}

@@ -1,4 +1,4 @@
-"""The store when PostgreSQL is silent, full of rights that one lacks, or newer; and what both databases refuse."""
+"""Faults of the store: a silent PostgreSQL, missing rights, a newer schema, impossible values."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -21,8 +21,9 @@ def opened(url: str) -> Iterator[Store]:
     store.dispose()
 
 
-class Line:
-    """Carries bytes to a server and back, or, while it is dead, holds them; connections stay open all the time."""
+class Proxy:
+    """Carries bytes to a server and back; while it is dead it holds them, and connections stay
+    open."""
 
     def __init__(self, port: int) -> None:
         self._port, self._alive = port, asyncio.Event()
@@ -36,7 +37,7 @@ class Line:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """Its own port."""
+        """Listen on a port of its own."""
         async with await asyncio.start_server(self._carry, "127.0.0.1") as server:
             yield server.sockets[0].getsockname()[1]
 
@@ -59,24 +60,24 @@ class Line:
 async def test_a_silent_server_ends_in_an_error_and_is_used_again(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It neither answers nor hangs up, on connections that are open, or on new ones."""
-    line = Line(urlsplit(postgres_url).port or 0)
-    async with line.listening() as port:
+    """Open connections and new ones get no answer."""
+    proxy = Proxy(urlsplit(postgres_url).port or 0)
+    async with proxy.listening() as port:
         with opened(postgres_url.replace(f":{urlsplit(postgres_url).port}/", f":{port}/")) as store:
             await store.documents.put("kind", "key", {"n": 1})
-            line.die()
+            proxy.die()
             with monkeypatch.context() as patch:
                 patch.setattr(postgresql, "SILENCE", 0.5)
                 with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1"):
                     await store.documents.get("kind", "key")
-            line.revive()
+            proxy.revive()
             assert await store.documents.get("kind", "key") == {"n": 1}
 
 
 async def test_a_user_without_the_right_is_told_so(
     postgres: PrivatePostgres, postgres_url: str
 ) -> None:
-    """Waiting does not give it: this is no StoreUnavailableError."""
+    """Waiting does not help, so this is no StoreUnavailableError."""
     with opened(postgres_url) as store:
         await store.is_empty()
     with psycopg.connect(postgres_url) as connection:
@@ -93,7 +94,7 @@ async def test_a_user_without_the_right_is_told_so(
 
 
 async def test_a_schema_from_the_future_holds_no_connection(postgres_url: str) -> None:
-    """Whoever tries again and again must not use up the server's connections."""
+    """Repeated attempts must not use up the server's connections."""
     with opened(postgres_url) as store:
         await store.is_empty()
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -122,7 +123,7 @@ async def test_what_is_no_json_is_refused_by_both(
     key: str,
     value: dict[str, object],
 ) -> None:
-    """SQLite alone would keep a NaN, and the same program would fail on PostgreSQL."""
+    """SQLite alone would keep a NaN, and the program would fail on PostgreSQL."""
     url = (
         f"sqlite:///{tmp_path}/store.db"
         if database == "sqlite"

@@ -1,4 +1,7 @@
-"""TLS against a real RabbitMQ: who is verified, what is refused by what words, and that all of a bus goes over it."""
+"""TLS against a real RabbitMQ: certificates are verified, and refusals are explained.
+
+All connections of a bus use TLS.
+"""
 
 import asyncio
 import re
@@ -26,15 +29,16 @@ from qt_events.testing.ports import free_ports
 from tests.integration.certificates import Authority, Identity
 from tests.integration.conftest import Fleet, until
 
+# Seconds of publish_timeout. On a busy machine the first may pass before any answer.
 PATIENCES = (
     2.0,
     10.0,
     40.0,
-)  # seconds of publish_timeout: on a busy machine the first may pass before any answer
+)
 
 
 class Guarded:
-    """A broker whose TLS port lets nobody in without a certificate of its own CA; its own is for `localhost`."""
+    """Broker whose TLS port requires a client certificate of its CA; its own is for `localhost`."""
 
     def __init__(self, folder: Path) -> None:
         self.ours, self.strange = Authority(folder, "ours"), Authority(folder, "strange")
@@ -64,7 +68,7 @@ class Guarded:
         )
 
     def url(self, host: str = "localhost", **changed: Any) -> str:
-        """With all that is needed, but for what is `changed`; None leaves it out."""
+        """Return a URL with all parameters, except those in `changed`; None leaves one out."""
         given = {
             "cacertfile": self.ours.certificate,
             "certfile": self.client.certificate,
@@ -75,16 +79,16 @@ class Guarded:
         return f"amqps://guest:guest@{host}:{self.port}//?{query}"
 
     def management_url(self, host: str = "localhost") -> str:
-        """As picky as the port for AMQP."""
+        """Return the URL of the management API, which requires the same certificates."""
         return f"https://guest:guest@{host}:{self._management_port}"
 
     def show(self, certificate: Identity) -> None:
-        """From its next connection on the broker has this one."""
+        """Have the broker show this certificate from its next connection on."""
         _copy(certificate, self._shown)
         self.broker.rabbitmqctl("eval", "ssl:clear_pem_cache().")
 
     def connections(self) -> list[list[str]]:
-        """Whether each is on TLS, and whose certificate it has."""
+        """Return for each connection whether it uses TLS, and the subject of its certificate."""
         listed = self.broker.rabbitmqctl(
             "list_connections", "--no-table-headers", "ssl", "peer_cert_subject"
         )
@@ -116,7 +120,7 @@ async def running(bus: CeleryEventBus) -> AsyncIterator[None]:
 async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(
     guarded: Guarded,
 ) -> None:
-    """Publisher, worker and errands: each connection is encrypted, and the broker has seen the certificate."""
+    """Publisher, worker and dead-letter operations connect with TLS and the certificate."""
     bus, heard = CeleryEventBus(guarded.url(), prefix="whole"), set()
     bus.subscribe("order.placed", lambda event: heard.add(event.id), name="desk")
     events = [
@@ -139,7 +143,7 @@ async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(
 async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(
     guarded: Guarded, tmp_path: Path
 ) -> None:
-    """A prefork child publishes retries itself; and remote control answers, without the password."""
+    """A prefork child publishes retries itself; remote control answers without the password."""
     fleet, bus = Fleet(guarded.url(), tmp_path), CeleryEventBus(guarded.url())
     try:
         asyncio_worker, prefork = await asyncio.gather(
@@ -160,8 +164,8 @@ async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """What a command says that is given the broker's URL by its app, or as `--url`."""
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Return a function that runs a command, with the broker's URL from its app or as `--url`."""
 
     def run(url: str, management_url: str, *words: str) -> Result:
         module: Any = ModuleType("tls_desk")
@@ -185,10 +189,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 @pytest.mark.parametrize("words", [("topology", "show"), ("dead-letters", "list")])
 def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
-    words: tuple[str, str], guarded: Guarded, told: Callable[..., Result]
+    words: tuple[str, str], guarded: Guarded, run_command: Callable[..., Result]
 ) -> None:
-    """With the CA and the client certificate of the broker's URL; what TLS refuses is told, and no plugin blamed."""
-    done = told(guarded.url(), guarded.management_url(), *words)
+    """Commands use the CA and the certificate of the broker's URL, and explain what TLS refuses."""
+    done = run_command(guarded.url(), guarded.management_url(), *words)
     assert done.exit_code == 0, done.output
     refusals = {
         "signed by nobody trusted": (
@@ -202,7 +206,7 @@ def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
         "connect by the name": (guarded.url(), guarded.management_url("127.0.0.1")),
     }
     for advice, urls in refusals.items():
-        refused = told(*urls, *words)
+        refused = run_command(*urls, *words)
         assert isinstance(refused.exception, BrokerUnreachableError)
         text = str(refused.exception)
         assert re.search(advice, text), text
@@ -210,7 +214,8 @@ def test_commands_reach_a_management_api_that_the_brokers_ca_vouches_for(
         assert "plugin" not in text
 
 
-HUNG_UP = "does it want a client certificate"  # over TLS 1.3 the reason can get lost
+# Over TLS 1.3 the reason can get lost.
+HUNG_UP = "does it want a client certificate"
 Url = Callable[[Guarded], str]
 
 REFUSED: dict[str, tuple[Url, str]] = {
@@ -248,12 +253,12 @@ REFUSED: dict[str, tuple[Url, str]] = {
 
 
 async def complaints(url: str) -> list[str]:
-    """What is told to who publishes, who looks, and who serves."""
+    """Return the errors of a publisher, of dead-letter operations and of a worker."""
     for patience in PATIENCES:
-        told = await complaints_within(patience, url)
-        if not any("(no answer)" in text for text in told):
+        errors = await complaints_within(patience, url)
+        if not any("(no answer)" in text for text in errors):
             break
-    return told
+    return errors
 
 
 async def complaints_within(patience: float, url: str) -> list[str]:
@@ -268,17 +273,17 @@ async def complaints_within(patience: float, url: str) -> list[str]:
     return list(map(str, errors))
 
 
-async def test_what_tls_refuses_is_told_by_name_within_the_timeout(guarded: Guarded) -> None:
-    """All cases at once: each ends after the same time, whatever is wrong."""
-    told = await asyncio.gather(*(complaints(url(guarded)) for url, _ in REFUSED.values()))
-    for (case, (_, words)), texts in zip(REFUSED.items(), told, strict=True):
+async def test_a_tls_refusal_is_explained_within_the_timeout(guarded: Guarded) -> None:
+    """The cases run at once, and each ends within the same time."""
+    found = await asyncio.gather(*(complaints(url(guarded)) for url, _ in REFUSED.values()))
+    for (case, (_, words)), texts in zip(REFUSED.items(), found, strict=True):
         for text in texts:
             assert re.search(words, text), case
             assert "guest:guest" not in text, case
 
 
 async def test_a_worker_process_says_what_tls_refuses(guarded: Guarded, tmp_path: Path) -> None:
-    """It tries again for ever, as it does while a broker is away, and says each time why."""
+    """The worker tries again for ever, as without a broker, and logs the reason each time."""
     fleet = Fleet(guarded.url("127.0.0.1"), tmp_path)
     try:
         worker = await fleet.start(ready=False)
@@ -292,7 +297,7 @@ async def test_a_worker_process_says_what_tls_refuses(guarded: Guarded, tmp_path
 async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(
     own: str, guarded: Guarded
 ) -> None:
-    """Celery alone would check nobody's name, and send the password to whoever has a certificate."""
+    """Celery alone checks no name and would send the password to any holder of a certificate."""
 
     def bus_to(host: str) -> CeleryEventBus:
         app = celery.Celery(
@@ -323,7 +328,7 @@ async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(
 
 
 async def test_verify_none_checks_nobody_and_is_never_the_default(guarded: Guarded) -> None:
-    """Only who writes it gets it."""
+    """A URL has to ask for `verify_none`."""
     bus = CeleryEventBus(guarded.url("127.0.0.1", cacertfile=None, verify="verify_none"))
     try:
         await bus.publish(Event("order.placed"))
@@ -334,7 +339,7 @@ async def test_verify_none_checks_nobody_and_is_never_the_default(guarded: Guard
 async def test_a_broker_whose_certificate_has_expired_is_refused_until_it_has_a_new_one(
     guarded: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The refusal is in the log at once, and the same bus publishes as soon as the certificate is renewed."""
+    """The refusal is logged at once; the same bus publishes once the certificate is renewed."""
     bus = CeleryEventBus(guarded.url(), publish_timeout=60)
     guarded.show(guarded.expired)
     try:

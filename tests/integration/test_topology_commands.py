@@ -1,4 +1,4 @@
-"""`qt-events topology` on a real broker: what it shows, declares and removes."""
+"""`qt-events topology` on a real broker: declaring, showing and removing."""
 
 import asyncio
 import json
@@ -46,28 +46,25 @@ def bus(amqp_url: str, make_bus: Make, monkeypatch: pytest.MonkeyPatch) -> Celer
 
 @pytest.fixture
 def command(bus: CeleryEventBus, broker: Broker) -> Command:
-    """`qt-events topology ...` in this process, in a thread: it blocks."""
+    """`qt-events topology ...` in this process, for the app unless a place is named; it blocks."""
 
-    def run(*arguments: str, answer: str = "") -> Result:
-        environment = {
-            "QT_APP": "shown",
-            "QT_MANAGEMENT_URL": broker.management_url,
-            "COLUMNS": "200",
-        }
-        return CliRunner().invoke(topology, list(arguments), env=environment, input=answer)
+    def run(*arguments: str, answer: str = "", **place: str) -> Result:
+        where = place or {"QT_APP": "shown"}
+        given = {"QT_MANAGEMENT_URL": broker.management_url, "COLUMNS": "200", **where}
+        return CliRunner().invoke(topology, list(arguments), env=given, input=answer)
 
     return run
 
 
-def shown(command: Command) -> dict[str, Any]:
-    found = json.loads(command("show", "--json").stdout)
+def shown(command: Command, **place: str) -> dict[str, Any]:
+    found = json.loads(command("show", "--json", **place).stdout)
     return {each.pop("name"): each for each in found["subscriptions"]} | {"lost": found["lost"]}
 
 
 def test_everything_is_declared_for_those_who_may_not(
     command: Command, management: Management, vhost: str
 ) -> None:
-    """All delay levels too, and for a broadcast what its processes share; twice is as good as once."""
+    """All delay levels and the shared queues of a broadcast, too; twice is as good as once."""
     for _ in range(2):
         done = command("declare")
         assert (done.exit_code, done.stdout.count("3 subscriptions")) == (0, 1), done.output
@@ -118,10 +115,25 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
     assert "3 of them served by nobody; 1 events lost" in text
 
 
+async def test_a_url_alone_is_enough_to_show_and_remove(
+    command: Command, bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
+) -> None:
+    """No app is imported: an operator has the broker's URL, and nothing of the program."""
+    await bus.publish(Event("trade.done"))
+    place = {"QT_BROKER_URL": amqp_url}
+    await until_told(lambda: shown(command, **place)["audit"]["waiting"] == 1, what="it waits")
+    assert shown(command, **place).keys() == {"desk", "audit", "state", "lost"}
+    elsewhere = await asyncio.to_thread(shown, command, **place, QT_PREFIX="shop")
+    assert elsewhere == {"lost": 0}
+    removed = await asyncio.to_thread(command, "remove", "audit", "--yes", **place)
+    assert removed.exit_code == 0, removed.output
+    assert "qt.sub.audit" not in {each["name"] for each in management.queues(vhost)}
+
+
 async def test_a_subscription_is_removed_after_saying_what_it_holds(
     command: Command, bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
 ) -> None:
-    """Not without a yes; its dead letters stay unless they are meant too; the others stay as they are."""
+    """A yes is needed; dead letters stay unless they are meant too; other queues are left alone."""
     for _ in range(2):
         await bus.publish(Event("trade.done"))
     with channel_to(amqp_url) as channel:
@@ -165,7 +177,7 @@ async def test_a_subscription_that_is_served_is_not_removed_unless_forced(
 async def test_a_dead_letter_that_no_queue_takes_does_not_vanish(
     bus: CeleryEventBus, amqp_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The event goes back to its queue, and the log says why, until there is one: a declaration ends that."""
+    """Until a declaration makes its queue, the event goes back to its own, and the log says why."""
     async with bus:
         await bus.declarations.made()
         with channel_to(amqp_url) as channel:

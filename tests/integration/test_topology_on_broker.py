@@ -1,4 +1,4 @@
-"""The broker holds what docs/wire.md says, and nothing beside it."""
+"""Topology on a real broker: the broker holds what docs/wire.md says, and nothing else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ async def hearing(event: Event[Any]) -> None:
 
 
 async def used(bus: CeleryEventBus) -> None:
-    """Every kind of subscription, an event through each, a retry through two delay levels, a dead letter."""
+    """Use every kind of subscription, with a retry through two delay levels and a dead letter."""
     bus.subscribe("policy.*", failing, name="guard", retry=RETRY)
     bus.subscribe("trade.#", failing, name="guard")
     bus.subscribe("#", hearing, name="state", broadcast=True)
@@ -45,7 +45,7 @@ async def used(bus: CeleryEventBus) -> None:
 
 
 def exchanges(management: Management, vhost: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Type and arguments of all but the built-in ones; durable, kept and public they must be."""
+    """Return type and arguments of all but the built-in exchanges; assert that they are durable."""
     ours = [
         each
         for each in management.exchanges(vhost)
@@ -59,7 +59,7 @@ def exchanges(management: Management, vhost: str) -> dict[str, tuple[str, dict[s
 
 
 def queues(management: Management, vhost: str) -> dict[str, dict[str, Any]]:
-    """Arguments of all; durable and kept they must be."""
+    """Return the arguments of all queues; assert that they are durable."""
     found = management.queues(vhost)
     assert all(
         (each["durable"], each["auto_delete"], each["exclusive"]) == (True, False, False)
@@ -70,7 +70,7 @@ def queues(management: Management, vhost: str) -> dict[str, dict[str, Any]]:
 
 
 def bindings(management: Management, vhost: str) -> set[tuple[str, str, str]]:
-    """(exchange, key, queue) of all but the default exchange's own."""
+    """Return (exchange, key, queue) of all bindings but the default exchange's own."""
     found = [each for each in management.bindings(vhost) if each["source"]]
     assert all((each["destination_type"], each["arguments"]) == ("queue", {}) for each in found)
     return {(each["source"], each["routing_key"], each["destination"]) for each in found}
@@ -85,7 +85,7 @@ def dead_lettering(exchange: str, subscription: str) -> dict[str, Any]:
 async def test_the_broker_holds_what_is_written_and_nothing_else(
     make_bus: Make, management: Management, vhost: str, queue_type: str, prefix: str
 ) -> None:
-    """After a worker has started and events were published, retried and buried: nothing of Celery's own."""
+    """A worker that has served, retried and buried events leaves nothing of Celery's own."""
     bus = make_bus(queue_type=queue_type, prefix=prefix)
     await used(bus)
     queue, safe = TYPES[queue_type]
@@ -144,7 +144,7 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
 async def test_deleting_the_topology_leaves_nothing(
     make_bus: Make, management: Management, vhost: str
 ) -> None:
-    """Neither exchange nor queue; another prefix's stay; and the bus can be used again."""
+    """Exchanges and queues go, those of another prefix stay, and the bus can be used again."""
     other = make_bus(prefix="other")
     other.subscribe("#", hearing, name="kept")
     await other.publish(event())
@@ -175,7 +175,7 @@ async def test_deleting_the_topology_leaves_nothing(
 async def test_a_publisher_alone_makes_one_exchange(
     make_bus: Make, management: Management, vhost: str
 ) -> None:
-    """It knows no subscriptions."""
+    """A publisher knows no subscriptions, so it declares no queues."""
     await make_bus().publish(event())
     assert exchanges(management, vhost) == {"qt.events": ("topic", {})}
     assert queues(management, vhost) == {}
@@ -193,7 +193,7 @@ async def served(bus: CeleryEventBus) -> None:
 async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
     make_bus: Make, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
 ) -> None:
-    """It names the subscription, the queue and what differs; every time, and at once."""
+    """The error names the subscription, the queue and the difference, every time and at once."""
     with channel_to(amqp_url) as channel:
         channel.queue_declare("qt.sub.guard", durable=True, auto_delete=False)
     bus = make_bus()
@@ -203,14 +203,15 @@ async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
             async with asyncio.timeout(15):
                 await act(bus)
         assert "x-" in str(caught.value) or "type" in str(caught.value)
-    assert bus.publisher.session <= 1  # no crash loop: the connection stands
+    # The connection stayed open.
+    assert bus.publisher.state.channels <= 1
     assert bus.publisher.in_flight == 0
 
 
 async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(
     make_bus: Make, amqp_url: str
 ) -> None:
-    """A publish whose subscription failed never goes by it: nothing is lost between error and repair."""
+    """A publish never bypasses a subscription that failed, so nothing is lost until the repair."""
     with channel_to(amqp_url) as channel:
         channel.queue_declare("qt.dead.guard", durable=True, auto_delete=False)
         bus = make_bus()
@@ -226,11 +227,11 @@ async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(
 
 
 async def test_an_exchange_of_another_type_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
-    """Publishing into it would go astray."""
+    """Messages published into such an exchange would be lost."""
     with channel_to(amqp_url) as channel:
         channel.exchange_declare("qt.events", "fanout", durable=True, auto_delete=False)
     bus = make_bus()
     for _ in range(2):
         with pytest.raises(TopologyError, match=r"'qt\.events'.*type.*fanout"):
             await bus.publish(event())
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1

@@ -1,4 +1,4 @@
-"""Quantum Trader's own components as users of a real broker: OppRank may write `opportunities.*`, and nothing else."""
+"""Components of Quantum Trader as users of a broker: OppRank may write `opportunities.*` only."""
 
 import uuid
 from collections.abc import Iterator
@@ -8,17 +8,18 @@ import pytest
 from amqp.exceptions import AccessRefused
 
 from qt_events import PublishRefusedError
-from qt_events.events.cloudevents import Message
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import Broker
 from tests.integration.conftest import until_told
 from tests.integration.guarded import Guarded
-from tests.unit.workers.scene import MONDAY
+from tests.unit.workers.harness import MONDAY
 from workers.events import MarketClosedEvent
+from workers.publishers import components
 from workers.store import Store
-from workers.who_publishes import components
 
-pytestmark = pytest.mark.timeout(300)  # with RabbitMQ's start, two commands and some ninety queues
+# RabbitMQ starts, two commands run, and ninety queues are declared.
+pytestmark = pytest.mark.timeout(300)
 
 OPPRANK = "opprank"
 OWN_TYPES = {"opportunities.updated", "opportunities.analyzed"}
@@ -28,7 +29,7 @@ SUBSCRIPTION = "opp_rank.on_market_closed"
 
 @pytest.fixture(scope="module")
 def trader(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """Quantum Trader, as `qt-events topology permissions --apply -A workers` lets its components in."""
+    """Quantum Trader after `qt-events topology permissions --apply --app workers`."""
     name = f"qt-test-{uuid.uuid4().hex}"
     url = broker.management.create_vhost(name)
     opened = Guarded(
@@ -49,10 +50,10 @@ def trader(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 async def test_opprank_may_write_opportunities_and_every_other_type_is_refused_by_name(
     trader: Guarded,
 ) -> None:
-    """What its permissions say is what the broker does, type by type, for all that anybody here publishes."""
+    """Every type that any component publishes is tried."""
     with trader.bus(OPPRANK) as bus:
         for event_type in ALL_TYPES:
-            message = Message(b"{}", {"content_type": "application/json"})
+            message = Content(b"{}", {"content_type": "application/json"})
             order = PublishRequest(bus.topology.events, event_type, message, must_route=False)
             if event_type in OWN_TYPES:
                 await bus.publisher.ask(order)
@@ -65,7 +66,7 @@ async def test_opprank_may_write_opportunities_and_every_other_type_is_refused_b
 
 
 def test_opprank_cannot_read_what_others_hear(trader: Guarded) -> None:
-    """Of all queues of the system it may read one."""
+    """Only one queue of the system is readable for OppRank."""
     subscriptions = [each for component in components() for each in component.subscriptions]
     names = [f"{each.name}.{'a' * 12}" if each.broadcast else each.name for each in subscriptions]
     readable = []
@@ -80,7 +81,7 @@ def test_opprank_cannot_read_what_others_hear(trader: Guarded) -> None:
 
 
 async def test_with_these_rights_opprank_does_its_work(trader: Guarded, tmp_path: Path) -> None:
-    """It hears of a day's close from the feed, and the feed hears that it is done, by nothing but its own type."""
+    """The feed's close reaches OppRank, and OppRank's report reaches the feed."""
     database = f"sqlite:///{tmp_path}/store.db"
     store = Store(database)
     await store.prices.add(MONDAY, {"A": 10.0})

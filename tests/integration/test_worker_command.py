@@ -1,4 +1,4 @@
-"""A worker's command line: `--subscriptions`, `-P`, and the short form `qt-events worker`; real processes."""
+"""A worker's command line: `--subscriptions`, `-P`, and `qt-events worker`, by processes."""
 
 import asyncio
 import signal
@@ -53,7 +53,7 @@ async def test_a_worker_serves_the_chosen_subscriptions_and_no_other(
 async def test_what_a_part_publishes_waits_for_the_other_parts(
     pool: str, fleet: Fleet, client: CeleryEventBus, amqp_url: str
 ) -> None:
-    """A worker that serves a part declares the whole: on a broker where no other ever was, nothing is lost."""
+    """A worker that serves a part declares the whole: on a new broker nothing is lost."""
     await fleet.start("-P", pool, "--subscriptions", "passing_on")
     await publish(client, "order.passed_on")
     for name in ("on_loop", "in_thread"):
@@ -104,7 +104,7 @@ async def test_a_part_may_be_named_by_the_environment(fleet: Fleet, client: Cele
 async def test_what_cannot_be_meant_is_wrong_usage(
     options: list[str], environment: dict[str, str], text: str, fleet: Fleet
 ) -> None:
-    """One sentence that says what to write, no traceback, exit code 2; nothing has been consumed."""
+    """One sentence says what to write; no traceback, exit code 2, and nothing is consumed."""
     worker = await fleet.start(*options, ready=False, **environment)
     assert await worker.ended() == 2
     assert text in worker.output

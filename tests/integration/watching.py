@@ -131,7 +131,11 @@ class Desk:
     async def watch(self, *options: str, awaited: list[str] | None = None) -> Flower:
         """Flower, once it answers and has heard of every worker, or of those that are awaited."""
         (port,) = free_ports(1)
-        given = [f"--port={port}", f"--basic-auth={USER}:{PASSWORD}", f"--broker-api={self.api}"]
+        given = [
+            f"--port={port}",
+            f"--basic-auth={USER}:{PASSWORD}",
+            f"--management-url={self.api}",
+        ]
         process = self.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *given, *options])
         flower = Flower(process, self.path("flower"), port)
         await until_told(flower.answers, what="Flower answers")

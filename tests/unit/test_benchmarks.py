@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks: who runs when, what a ratio is, when a target is met, and what is kept of it."""
+"""Arithmetic of the benchmarks: the order of runs, ratios, targets, and the record that is kept."""
 
 import asyncio
 import io
@@ -38,7 +38,7 @@ Run = Callable[[], dict[str, float]]
 
 
 def runner(ran: list[str], name: str, *rates: float) -> Run:
-    """Gives these rates, one a run, then fails."""
+    """Return a run that gives these rates, one a call, and then fails."""
     left = list(rates)
 
     def run() -> dict[str, float]:
@@ -70,7 +70,7 @@ def record(*rows: Row) -> Record:
 
 
 def test_contenders_take_turns_and_medians_are_compared() -> None:
-    """A B A B A B, so that what else the machine does meets all alike."""
+    """Contenders run A B A B A B, so that other load on the machine meets all of them alike."""
     ran: list[str] = []
     row = measure(case(ran, Target("raw", 0.6)), 3, lambda _: None)
     assert ran == ["ours", "raw"] * 3
@@ -79,14 +79,14 @@ def test_contenders_take_turns_and_medians_are_compared() -> None:
 
 
 def test_each_round_has_a_ratio_of_its_own() -> None:
-    """Beside that of the medians, which counts."""
+    """The ratio of the medians counts; the spread of the rounds' own ratios stands beside it."""
     by_round = measured(Target("raw", 0.6)).results[0].by_round
     assert by_round is not None
     assert (by_round.least, by_round.median, by_round.most) == (0.25, 0.6, 1.5)
 
 
 def test_rounds_that_are_asked_for_reach_every_row() -> None:
-    """But for one that says that it has one round; a short and noisy one has more for each."""
+    """A row with only one round says so; a short and noisy row has more for each asked round."""
     assert Case("a", "a", (), {}).rounds(5) == 5
     assert Case("a", "a", (), {}, times=3).rounds(5) == 15
     assert Case("a", "a", (), {}, once=True).rounds(5) == 1
@@ -95,7 +95,7 @@ def test_rounds_that_are_asked_for_reach_every_row() -> None:
 
 
 def test_a_contender_that_fails_is_run_no_more_and_the_others_go_on() -> None:
-    """What it is compared with is not met, and the row says why."""
+    """A target that compares with the failed contender is not met, and the row says why."""
     ran: list[str] = []
     contenders = {"ours": runner(ran, "ours", 1, 2, 3), "raw": runner(ran, "raw", 4)}
     row = measure(
@@ -111,17 +111,17 @@ def test_a_contender_that_fails_is_run_no_more_and_the_others_go_on() -> None:
 
 
 def test_ctrl_c_leaves_what_is_finished() -> None:
-    """And the case that was not is left out."""
+    """The unfinished case is left out."""
 
     def interrupt() -> dict[str, float]:
         raise KeyboardInterrupt
 
-    told = io.StringIO()
-    session = Session(3, 1.0, told)
+    output = io.StringIO()
+    session = Session(3, 1.0, output)
     session.run([case([]), Case("next", "next", ("rate",), {"ours": interrupt}), case([])])
     assert session.interrupted
     assert [row.name for row in session.record("3.10.8").rows] == ["publish"]
-    assert "0:00 publish: raw, round 3 of 3\n" in told.getvalue()
+    assert "0:00 publish: raw, round 3 of 3\n" in output.getvalue()
 
 
 # Targets
@@ -150,7 +150,7 @@ def test_a_target_is_a_ratio_a_difference_or_a_figure(target: Target, met: bool)
 
 
 def test_a_check_runs_only_what_its_floors_compare() -> None:
-    """Ours, and whoever a floor names."""
+    """A check runs ours and the contenders that a floor names."""
     floor = Target("raw", 0.5)
     contenders: dict[str, Run] = dict.fromkeys(("ours", "faststream", "raw"), dict)
     checked = Case(
@@ -164,8 +164,8 @@ def every_case(scale: float = 1.0) -> list[Case]:
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0])
-def test_every_row_can_be_told_and_compared(scale: float) -> None:
-    """It has a name of its own, a method, units with words, and compares with contenders that it has."""
+def test_every_row_can_be_described_and_compared(scale: float) -> None:
+    """Rows have unique names, methods and known units, and compare with their own contenders."""
     every = every_case(scale)
     assert len({each.name for each in every}) == len(every)
     for each in every:
@@ -179,7 +179,7 @@ def test_every_row_can_be_told_and_compared(scale: float) -> None:
         assert next(iter(each.contenders)) == "ours"
 
 
-# What is kept
+# The record and the page
 
 
 def test_every_sample_is_kept_with_what_follows_from_it(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_what_is_read_again_is_what_was_kept(tmp_path: Path) -> None:
 
 
 def test_a_ratio_to_nothing_is_no_division_by_zero_and_no_infinity_in_json(tmp_path: Path) -> None:
-    """JSON has none (RFC 8259, section 6)."""
+    """JSON has no Infinity (RFC 8259, section 6)."""
     row = Row.of(case([], Target("raw", 2)), {"ours": [{"rate": 5}], "raw": [{"rate": 0}]})
     assert row.results[0].reached == float("inf")
     record(row).save(tmp_path / "bench.json")
@@ -223,14 +223,14 @@ def test_a_run_is_published_between_two_marks_and_nothing_else_of_the_page_chang
 
 
 def test_a_page_without_marks_is_not_guessed_at() -> None:
-    with pytest.raises(ValueError, match="up to here"):
+    with pytest.raises(ValueError, match="end of the generated part"):
         page.with_run("# Performance\n", record())
 
 
 def test_publishing_writes_the_page_and_what_it_is_made_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that the one can be made of the other again."""
+    """The page can be generated again from the JSON."""
     shown, kept = tmp_path / "page.md", tmp_path / "page.json"
     shown.write_text(page.PAGE.read_text())
     monkeypatch.setattr(page, "PAGE", shown)
@@ -259,7 +259,7 @@ def run_command(tmp_path: Path, made: Record, *options: str) -> int:
 
 
 def unrated(*targets: Target, failed: dict[str, str] | None = None) -> Record:
-    """Without rates, so without a chart, which needs the extra `bench`."""
+    """Return a record without rates, and so without a chart, which needs the extra `bench`."""
     row = Case("idle", "idle", ("cpu_us",), {}, targets)
     return record(Row.of(row, {"ours": [{"cpu_us": 2}], "raw": [{"cpu_us": 1}]}, failed))
 
@@ -278,11 +278,11 @@ def unrated(*targets: Target, failed: dict[str, str] | None = None) -> Record:
 def test_the_exit_status_says_what_came_of_it(
     made: Record, options: tuple[str, ...], status: int, tmp_path: Path
 ) -> None:
-    """1 if a contender failed, or if a check misses a floor; a page shows whole runs only."""
+    """The status is 1 if a contender fails or a check misses a floor; pages show whole runs."""
     assert run_command(tmp_path, made, *options) == status
 
 
-# How it is measured
+# Measuring
 
 
 @given(st.integers(-40, 40), st.integers(-40, 40))
@@ -302,7 +302,7 @@ def test_a_search_that_starts_right_asks_twice() -> None:
 
 
 def test_loops_without_calls_count_as_bytecodes() -> None:
-    """Ten times round is ten times as many, but for what begins and ends it."""
+    """Ten times the iterations cost ten times the bytecodes, apart from those at start and end."""
 
     def loop(times: int) -> None:
         for _ in range(times):
@@ -319,7 +319,7 @@ def test_loops_without_calls_count_as_bytecodes() -> None:
 
 
 def test_threads_count_and_nobody_is_traced_afterwards() -> None:
-    """Neither this thread, nor new ones, nor one that was traced and goes on."""
+    """Tracing ends for this thread, for new ones, and for a traced thread that goes on."""
     before = sys.gettrace(), threading.gettrace()
     go_on, done = threading.Event(), threading.Event()
     traced: list[object] = []
@@ -346,8 +346,11 @@ def test_threads_count_and_nobody_is_traced_afterwards() -> None:
     assert traced == [None]
 
 
-def test_cpu_is_told_finer_than_in_ticks_and_memory_in_million_bytes() -> None:
-    """The kernel counts in nanoseconds, at every switch and tick: a hundredth of a second at most is not told yet."""
+def test_cpu_is_finer_than_ticks_and_memory_is_in_million_bytes() -> None:
+    """CPU time is at most a hundredth of a second behind.
+
+    The kernel counts in nanoseconds, but adds them up only at every switch and tick.
+    """
     before, began = proc.cpu(os.getpid()), time.process_time()
     while time.process_time() - began < 0.1:
         pass
@@ -359,7 +362,7 @@ def test_cpu_is_told_finer_than_in_ticks_and_memory_in_million_bytes() -> None:
 def test_a_process_that_fails_or_hangs_is_a_failed_benchmark(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the end of what it said; the run goes on without it."""
+    """The error holds the end of the process's output, and the run goes on without it."""
     assert answer("-c", "print('noise'); print([1])") == [1]
     with pytest.raises(BenchmarkFailedError, match="no broker"):
         answer("-c", "raise SystemExit('no broker')")
@@ -386,6 +389,6 @@ def test_percentiles_are_milliseconds() -> None:
 async def test_what_never_arrives_took_as_long_as_it_was_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A figure, not infinity, which JSON has not."""
+    """The result is a figure, because JSON has no Infinity."""
     monkeypatch.setattr("benchmarks.pace._LATE", 0.05)
     assert await Pace(100, 0.1).run(lambda _: asyncio.sleep(0)) == {"p50_ms": 50, "p99_ms": 50}

@@ -1,4 +1,4 @@
-"""docker-compose.yml is well formed and starts what it should; there need not be a Docker to know that."""
+"""docker-compose.yml is valid and starts the right programs. Docker is not needed to check that."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from qt_events.events.cloudevents import MAX_BODY
-from workers import fleet_commands
+from workers.fleet import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
@@ -44,16 +44,16 @@ def test_images_are_pinned_to_a_patch_release(compose: dict[str, Any], image: st
 
 
 def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
-    """What `qt-events fleet` runs on one machine is what runs in containers."""
-    commands = {
+    """`python -m workers fleet` and the containers run the same."""
+    started = {
         name: service["command"]
         for name, service in compose["services"].items()
         if "command" in service
     }
-    assert commands == {
-        "worker": fleet_commands.worker(),
-        "feed": fleet_commands.feed(),
-        "flower": fleet_commands.flower(),
+    assert started == {
+        "worker": commands.worker(),
+        "feed": commands.feed(),
+        "flower": commands.flower(),
     }
 
 
@@ -63,7 +63,7 @@ def test_programs_read_what_the_fleets_read_and_wait_for_their_servers(
 ) -> None:
     """The same variables, and RabbitMQ and PostgreSQL healthy before the first of them starts."""
     service = compose["services"][program]
-    assert fleet_commands.environment("", "").keys() <= service["environment"].keys()
+    assert commands.environment("", "").keys() <= service["environment"].keys()
     assert "@rabbitmq:5672" in service["environment"]["CELERY_BROKER_URL"]
     assert service["environment"]["QT_DATABASE_URL"].startswith("postgresql://")
     for server in ("rabbitmq", "postgres"):
@@ -76,7 +76,8 @@ def test_the_feed_waits_for_a_worker(compose: dict[str, Any]) -> None:
 
 
 def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
-    """Nothing in the service can be there only once, and the container's own name makes the node's name unique."""
+    """The service has nothing that exists only once, and its container's name makes the node's name
+    unique."""
     worker = compose["services"]["worker"]
     assert worker.keys().isdisjoint({"container_name", "hostname", "ports", "volumes"})
     assert "--hostname=worker@%h" in worker["command"]
@@ -91,7 +92,7 @@ def test_flower_asks_the_management_api_with_a_slash_at_its_end(compose: dict[st
 def test_every_service_that_goes_on_has_a_health_check_and_comes_back(
     compose: dict[str, Any],
 ) -> None:
-    """All but the feed, which ends: begun again it would find its own traces in the database."""
+    """The feed ends: started again, it would find its own data in the database."""
     lasting = {name: service for name, service in compose["services"].items() if name != "feed"}
     for service in lasting.values():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
@@ -113,7 +114,7 @@ def test_published_ports_are_reachable_from_this_machine_only(compose: dict[str,
 
 
 def test_nothing_secret_has_a_default(compose: dict[str, Any]) -> None:
-    """Whoever gives no password is refused by compose, with the file that says how; the user has a name already."""
+    """Compose stops without a password and names the file that explains it."""
     given = VARIABLE.findall(json.dumps(compose))
     secret = {(name, kind) for name, kind, _ in given if re.search("USER|PASS|AUTH", name)}
     assert secret == {
@@ -126,7 +127,7 @@ def test_nothing_secret_has_a_default(compose: dict[str, Any]) -> None:
 
 
 def test_the_example_gives_all_that_is_needed_on_ones_own_machine(compose: dict[str, Any]) -> None:
-    """And nothing that compose does not read, nor in a form that a URL could not hold, nor the user guest."""
+    """No other variables are there, no value that a URL could not hold, and not the user guest."""
     given = dict(line.split("=", 1) for line in EXAMPLE.splitlines() if line and line[0] != "#")
     found = VARIABLE.findall(json.dumps(compose))
     assert (
@@ -139,7 +140,7 @@ def test_the_example_gives_all_that_is_needed_on_ones_own_machine(compose: dict[
 
 
 def test_the_command_for_ones_own_machine_is_the_documented_one() -> None:
-    """Where the file itself says it, and on the page about the fleet."""
+    """The file itself and the page about the fleet have it."""
     command = "docker compose --env-file .env.example up --build"
     for place in ("docker-compose.yml", ".env.example", "docs/fleet.md"):
         assert command in (ROOT / place).read_text(), place
@@ -196,7 +197,7 @@ def test_the_image_runs_a_worker_as_an_unprivileged_user_on_a_pinned_python() ->
     assert len(set(bases)) == 1
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
     user, command = re.findall(r"^(?:USER|CMD) (.+)$", DOCKERFILE, flags=re.MULTILINE)
-    assert (user, json.loads(command)) == ("qt", fleet_commands.worker())
+    assert (user, json.loads(command)) == ("qt", commands.worker())
 
 
 def test_the_image_has_what_flower_quantum_trader_and_postgresql_need() -> None:

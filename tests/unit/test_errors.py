@@ -1,4 +1,4 @@
-"""The tree of errors, by whose fault each is."""
+"""Tree of errors, sorted by whose fault each one is."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from qt_events.errors import (
 
 
 def test_every_error_is_public() -> None:
-    """Whatever may be raised can be caught by its name in the package."""
+    """Errors that may be raised can be caught by their names in the package."""
     raised = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
     assert raised <= set(qt_events.__all__)
 
@@ -22,10 +22,8 @@ def test_every_error_is_public() -> None:
 @pytest.mark.parametrize(
     ("kind", "bases"),
     [
-        (
-            errors.UnroutableError,
-            (errors.QtEventsError,),
-        ),  # no BrokerError: publishing again does not help
+        # UnroutableError is no BrokerError, because publishing again does not help.
+        (errors.UnroutableError, (errors.QtEventsError,)),
         (errors.InvalidOptionError, (errors.UsageError,)),
         (errors.InvalidPolicyError, (errors.UsageError,)),
         (errors.UnknownDeadLetterError, (errors.UsageError,)),
@@ -33,12 +31,12 @@ def test_every_error_is_public() -> None:
     ],
 )
 def test_whose_fault(kind: type[Exception], bases: tuple[type[Exception], ...]) -> None:
-    """An error stands where its advice is true."""
+    """An error's base class names the one who can fix it."""
     assert kind.__bases__ == bases
 
 
 def test_errors_of_the_broker_can_be_caught_together() -> None:
-    """Whoever publishes again need know one class only; those of time are TimeoutErrors too."""
+    """A caller that publishes again needs only BrokerError; timeouts are TimeoutErrors too."""
     for error in (
         BrokerUnreachableError,
         BrokerBlockedError,

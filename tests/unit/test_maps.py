@@ -1,4 +1,4 @@
-"""A package's docstring is a map of its folder: every file is on it, and nothing else."""
+"""Maps in packages: the docstring of a package lists every file of its folder and nothing else."""
 
 import re
 from pathlib import Path
@@ -37,6 +37,6 @@ def there(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("folder", MAPPED, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_every_file_is_on_the_map(folder: Path) -> None:
-    """A newcomer reads the map first."""
+    """The map in a package's docstring is complete, because newcomers read it first."""
     text = (folder / "__init__.py").read_text().partition('"""')[2].partition('"""')[0]
     assert set(re.findall(r"^ *([\w/]+\.py|\w+/)  ", text, re.MULTILINE)) == there(folder)

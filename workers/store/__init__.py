@@ -1,12 +1,13 @@
-"""The store: what must be one, however many processes trade. SQLite in a file by default, PostgreSQL by URL.
+"""Store: the state that all processes share, in SQLite by default or in PostgreSQL.
 
 database.py      connections, transactions, errors
-postgresql.py    connections to a server that may be silent
-tables.py        the schema; migrations/ brings a database there
+postgresql.py    connections that give up on a silent server
+tables.py        the schema; migrations/ holds its versions
 prices.py, documents.py, trades.py, policy_store.py
-                 a table each
-history.py       the prices, as far as a process has read them
-errors.py        what can go wrong
+                 one table each
+history.py       prices, as far as a process has read them
+retry.py         for callers outside of handlers
+errors.py        the errors
 """
 
 import os
@@ -49,7 +50,7 @@ DEFAULT_URL = "sqlite:///qt_events.db"
 
 
 class Store:
-    """All tables of one database; see Database for the URL and what is opened when."""
+    """All tables of one database; see Database for the URL."""
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
         self._database = Database(url)
@@ -61,11 +62,11 @@ class Store:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """The database of QT_DATABASE_URL, else `qt_events.db` in the folder that the program was started in."""
+        """Return the store of QT_DATABASE_URL, by default the file `qt_events.db` here."""
         return cls(os.environ.get("QT_DATABASE_URL") or DEFAULT_URL)
 
     async def is_empty(self) -> bool:
-        """Whether no table has a row."""
+        """Return True if no table has a row."""
         queries = [sa.select(sa.exists().select_from(table)) for table in metadata.sorted_tables]
         return not await self._database.read(
             lambda connection: any(connection.scalar(query) for query in queries)

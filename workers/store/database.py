@@ -1,7 +1,7 @@
-"""Database: connections for threads and processes, transactions, and the one border where its errors get names.
+"""Database: connections for threads and processes, transactions, and named errors.
 
-SQLAlchemy's plain engine, reached from async handlers through threads: a connection then belongs to no event loop,
-which a Celery pool may have one of, many of, or none.
+Async handlers reach SQLAlchemy's plain engine through threads: its connections belong to no event
+loop, and a Celery pool may have one loop, many, or none.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from workers.store.migrations import is_current, upgrade
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT = 30.0  # seconds that a write waits for another process's
+#: Seconds that a write waits for the write of another process.
+BUSY_TIMEOUT = 30.0
 _POSTGRESQL = "postgresql+psycopg"
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -31,7 +32,8 @@ _DRIVERS = {
     "postgres": _POSTGRESQL,
     _POSTGRESQL: _POSTGRESQL,
 }
-_SECRETS = ("password", "sslpassword")  # what libpq takes in a URL's query
+#: Secrets that libpq takes in the query of a URL.
+_SECRETS = ("password", "sslpassword")
 _EXAMPLES = "sqlite:///qt_events.db or postgresql://user:password@host:5432/name"
 
 
@@ -42,14 +44,15 @@ class Database:
 
     Args:
         url: `sqlite:///file`, `postgresql://user:password@host/name`.
-        busy_timeout: seconds that a write waits for another process's; SQLite. On PostgreSQL, see postgresql.py.
+        busy_timeout: seconds that a write waits for the write of another process, on SQLite.
+            postgresql.py has the limits on PostgreSQL.
 
     Raises:
-        InvalidStoreUrlError: it is none of these.
+        InvalidStoreUrlError: `url` has none of these forms.
     """
 
     def __init__(self, url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
-        self.url, self._busy_timeout = _checked(url), busy_timeout
+        self.url, self._busy_timeout = _checked_url(url), busy_timeout
         self._opening = Lock()
         self._engine: sa.Engine | None = None
         _databases.add(self)
@@ -61,18 +64,19 @@ class Database:
         return self.url.difference_update_query(_SECRETS).render_as_string(hide_password=True)
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        """What `query` finds; StoreError if it cannot be asked."""
+        """Return the result of `query`, or raise StoreError."""
         return await asyncio.to_thread(self._in_transaction, query, writes=False)
 
     async def write(self, change: Callable[[sa.Connection], T]) -> T:
-        """What `change` says, once it is committed; StoreError if it is not.
+        """Return the result of `change` once it is committed, or raise StoreError.
 
-        A crash of this program loses nothing of it. With SQLite, a power failure may lose the last commits.
+        A crash of this program loses nothing of it. With SQLite, a power failure may lose
+        the last commits.
         """
         return await asyncio.to_thread(self._in_transaction, change, writes=True)
 
     def _in_transaction(self, work: Callable[[sa.Connection], T], *, writes: bool) -> T:
-        with self._translated(), self._opened().connect() as connection:
+        with self._named_errors(), self._open_engine().connect() as connection:
             if writes:
                 self._begin(connection)
             result = work(connection)
@@ -80,33 +84,36 @@ class Database:
             return result
 
     def _begin(self, connection: sa.Connection) -> None:
-        """On SQLite, who is going to write says so at once: two who find out halfway would wait for each other."""
+        """Take SQLite's write lock at the start of a transaction.
+
+        Two transactions that become writers halfway would wait for each other.
+        """
         if self._is_sqlite:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def dispose(self) -> None:
-        """Close what is open; it may be used again."""
+        """Close all connections; it may be used again."""
         with self._opening:
             self.close_idle()
             self._engine = None
 
     def close_idle(self) -> None:
-        """Close the connections that nobody uses at this moment."""
+        """Close idle connections."""
         if self._engine is not None:
             self._engine.dispose()
 
     def forget(self) -> None:
-        """Begin anew, in a forked child: the engine, and a lock that a thread may have held, are its parent's."""
+        """Start anew in a forked child: engine and lock belong to its parent."""
         self._opening, self._engine = Lock(), None
 
     @property
     def _is_sqlite(self) -> bool:
         return self.url.drivername == "sqlite"
 
-    def _opened(self) -> sa.Engine:
+    def _open_engine(self) -> sa.Engine:
         with self._opening:
             if self._engine is None:
-                engine = self._made()
+                engine = self._new_engine()
                 try:
                     self._bring_up_to_date(engine)
                 except BaseException:
@@ -117,17 +124,16 @@ class Database:
 
     def _bring_up_to_date(self, engine: sa.Engine) -> None:
         with engine.connect() as connection:
-            if is_current(
-                connection
-            ):  # as mostly: then no lock is needed, and nobody's write is waited for
+            # Usually it is, and then no lock is needed.
+            if is_current(connection):
                 return
             connection.rollback()
             self._begin(connection)
             upgrade(connection, str(self))
             connection.commit()
 
-    def _made(self) -> sa.Engine:
-        # PostgreSQL refuses NaN, which is no JSON; SQLite would keep it.
+    def _new_engine(self) -> sa.Engine:
+        # NaN is no JSON. PostgreSQL refuses it, SQLite would keep it.
         strict = {"json_serializer": partial(json.dumps, allow_nan=False)}
         if not self._is_sqlite:
             from workers.store.postgresql import make_engine  # noqa: PLC0415  # the extra `postgresql`
@@ -138,38 +144,35 @@ class Database:
         return engine
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         try:
             yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            said = self._said(error)
+            text = self._error_text(error)
             advice = (
                 "another process is writing"
-                if "locked" in said
+                if "locked" in text
                 else "is it running, and its disk not full?"
             )
-            message = f"the database {self} cannot be used now ({said}): {advice}"
+            message = f"the database {self} cannot be used now ({text}): {advice}"
             raise StoreUnavailableError(message) from None
-        except (
-            sa.exc.SQLAlchemyError,
-            TypeError,
-            ValueError,
-        ) as error:  # psycopg's own for what it cannot send
-            message = (
-                f"the database {self} refuses: {self._said(error)}; trying again does not help"
-            )
+        # psycopg raises the last two for values that it cannot send.
+        except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
+            text = self._error_text(error)
+            message = f"the database {self} refuses: {text}; trying again does not help"
             raise StoreError(message) from None
 
-    def _said(self, error: Exception) -> str:
-        """The driver's words, in a line, without what nobody may read."""
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+    def _error_text(self, error: Exception) -> str:
+        """Return the driver's text in one line, without passwords."""
+        text = " ".join(str(getattr(error, "orig", None) or error).split())
         for secret in (self.url.password, *map(self.url.query.get, _SECRETS)):
-            said = said.replace(str(secret or "\0"), "***")
-        return said
+            text = text.replace(str(secret or "\0"), "***")
+        return text
 
 
-# SQLite's locks belong to the process, and are not inherited: a child of a process with the file open would take them
-# for held, and lose what it writes when its parent closes the file. So nothing idle is open at a fork.
+# SQLite's locks belong to a process and are not inherited. A child of a process with an open file
+# would believe that it holds them, and lose its writes when the parent closes the file. So idle
+# connections are closed before a fork.
 _databases: WeakSet[Database] = WeakSet()
 
 
@@ -188,23 +191,22 @@ if hasattr(os, "register_at_fork"):
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # Database says BEGIN, not the driver; reading needs none
-    with suppress(
-        sqlite3.OperationalError
-    ):  # another process does the same at this moment; the file remembers it
-        connection.execute(
-            "PRAGMA journal_mode=WAL"
-        )  # readers and a writer do not wait for each other
-    connection.execute(
-        "PRAGMA synchronous=NORMAL"
-    )  # with WAL: whole after a crash of this program or of its machine
+    # Database begins transactions itself; the driver must not.
+    connection.isolation_level = None
+    # With WAL readers and a writer do not wait for each other. The file keeps the mode, so an error
+    # because another process sets it at this moment does not matter.
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode=WAL")
+    # With WAL the file stays whole after a crash of the program or of the machine.
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _checked(url: str) -> sa.URL:
+def _checked_url(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
-        message = f"this is no database URL: write {_EXAMPLES}"  # it may hold a password
+        # The text does not repeat the URL: it may hold a password.
+        message = f"this is no database URL: write {_EXAMPLES}"
         raise InvalidStoreUrlError(message) from None
     driver = _DRIVERS.get(parsed.drivername)
     if driver is None:

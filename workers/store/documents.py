@@ -1,4 +1,4 @@
-"""Documents: what a component knows, or did, as JSON under a kind and a key."""
+"""Documents: state and records of components, as JSON under a kind and a key."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from workers.store.database import Database
 from workers.store.tables import documents
 
-# Made once: making a statement takes longer than carrying it out. ON CONFLICT is the same on both databases.
+# Statements are made once: that takes longer than their execution. ON CONFLICT is the same on both
+# databases.
 _VALUES = (
     "INSERT INTO documents (kind, key, value) VALUES (:kind, :key, :value) ON CONFLICT (kind, key)"
 )
@@ -27,30 +28,32 @@ _COUNT = sa.select(sa.func.count()).select_from(documents).where(_OF_KIND)
 
 
 class Documents:
-    """A row for each kind and key."""
+    """One row for each kind and key."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def put(self, kind: str, key: str, value: dict[str, Any]) -> None:
-        """Keep it, in place of what was there."""
+        """Keep a value in place of an earlier one."""
         row = {"kind": kind, "key": key, "value": value}
         await self._database.write(lambda connection: connection.execute(_PUT, row))
 
     async def advance(self, kind: str, key: str, value: dict[str, Any]) -> None:
-        """Keep it, unless what is there has a later `day` (ISO 8601): whoever was held up comes too late."""
+        """Keep a value unless the row has a later `day` (ISO 8601): a late redelivery changes
+        nothing.
+        """
         row = {"kind": kind, "key": key, "value": value}
         await self._database.write(lambda connection: connection.execute(_ADVANCE, row))
 
     async def add(self, kind: str, key: str, value: dict[str, Any]) -> bool:
-        """Keep it unless there is one; whether it is new."""
+        """Keep a value unless there is one, and return True if it was kept."""
         row = {"kind": kind, "key": key, "value": value}
         return await self._database.write(
             lambda connection: connection.execute(_ADD, row).first() is not None
         )
 
     async def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """It, or None."""
+        """Return the value, or None."""
         which = {"of_kind": kind, "of_key": key}
         found = await self._database.read(
             lambda connection: connection.execute(_GET, which).first()
@@ -58,14 +61,14 @@ class Documents:
         return found[0] if found else None
 
     async def all(self, kind: str) -> dict[str, dict[str, Any]]:
-        """All of a kind, by key, sorted."""
+        """Return all values of a kind by key, sorted."""
         rows = await self._database.read(
             lambda connection: connection.execute(_ALL, {"of_kind": kind}).all()
         )
         return dict(sorted((str(key), value) for key, value in rows))
 
     async def count(self, kind: str) -> int:
-        """How many of a kind."""
+        """Return the number of values of a kind."""
         which = {"of_kind": kind}
         return await self._database.read(
             lambda connection: int(connection.execute(_COUNT, which).scalar_one())

@@ -1,18 +1,18 @@
-"""What can go wrong with the store, in words that never hold a password."""
+"""Errors of the store. Their texts never hold a password."""
 
 from qt_events import QtEventsError, UsageError
 
 
 class StoreError(QtEventsError):
-    """The database did not do its part; as this class itself, for good: no right, no database, no such value."""
+    """The database has refused, for good: no right, no database, or an impossible value."""
 
 
 class InvalidStoreUrlError(StoreError, UsageError):
-    """A database URL that means nothing, or for which a driver is missing."""
+    """A database URL has a wrong form, or its driver is missing."""
 
 
 class StoreUnavailableError(StoreError):
-    """The database is locked, full or away: worth another try. Nothing of what was to be written is written."""
+    """The database is locked, full or away, and nothing was written. It may work later."""
 
 
 class StoreSchemaError(StoreError):

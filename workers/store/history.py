@@ -1,19 +1,19 @@
-"""The market's history, as far as a process has read it from the database."""
+"""Market history, as far as a process has read it from the database."""
 
 import threading
 from datetime import date
 
-from workers.prices import PriceHistory
+from workers.market.prices import PriceHistory
 from workers.store.errors import StoreError
 from workers.store.prices import Prices
 
 
 class NoPricesError(StoreError):
-    """A day was told of, and its prices are not in the database."""
+    """The database has no prices of a day that was published."""
 
 
 class MarketHistory:
-    """Closes that the feed kept before it told of them, each day read once. Several threads may ask."""
+    """Closes that the feed has stored, each day read once by a process. Threads may share it."""
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
@@ -21,10 +21,12 @@ class MarketHistory:
         self._reading = threading.Lock()
 
     async def at(self, day: date) -> PriceHistory | None:
-        """All closes up to this day, to be looked at now: it grows. None if this process has already gone on.
+        """Return all closes up to a day; None if this process has gone on to a later one.
+
+        The object is live: later days are added to it.
 
         Raises:
-            NoPricesError: the feed has not kept this day's.
+            NoPricesError: the feed has not stored this day's closes.
         """
         last = self._read.days[-1] if self._read.days else None
         if last is None or last < day:
@@ -38,8 +40,9 @@ class MarketHistory:
         return self._read if self._read.days[-1] == day else None
 
     async def is_past(self, day: date) -> bool:
-        """Whether the market has moved on. To be asked before anything is changed for a day's sake.
+        """Return True if the market has a later day.
 
-        Then whatever asks for this day's work is delivered once more, long after it was done.
+        Components ask before they change anything for a day: a redelivered event of a past
+        day must change nothing.
         """
         return bool(await self._prices.between(day, date.max))

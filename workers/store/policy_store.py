@@ -1,4 +1,4 @@
-"""PolicyStore: the risk mode in force, and those before it."""
+"""PolicyStore: the current risk mode and the earlier ones."""
 
 from datetime import UTC, date, datetime
 
@@ -17,22 +17,22 @@ _NEWEST = sa.select(policies.c.risk_mode).order_by(policies.c.since.desc()).limi
 
 
 class PolicyStore:
-    """MSC AI writes it; whoever starts later reads it."""
+    """Risk modes, written by MSC AI and read by processes that start later."""
 
     def __init__(self, database: Database | str) -> None:
         self._database = database if isinstance(database, Database) else Database(database)
 
     async def set_risk_mode(self, risk_mode: RiskMode, since: date | None = None) -> None:
-        """In force from a trading day on, by default today; another one for the same day replaces it."""
+        """Set the risk mode from a trading day on, by default today. A day keeps its last one."""
         row = {"since": since or datetime.now(UTC).date(), "risk_mode": RiskMode(risk_mode).value}
         await self._database.write(lambda connection: connection.execute(_SET, row))
 
     async def risk_mode(self) -> RiskMode | None:
-        """The newest; None before the first."""
+        """Return the newest risk mode; None before the first."""
         found = await self._database.read(lambda connection: connection.execute(_NEWEST).scalar())
         return RiskMode(found) if found else None
 
     async def history(self) -> list[tuple[date, RiskMode]]:
-        """All, oldest first, each with its first day."""
+        """Return all risk modes with their first days, oldest first."""
         rows = await self._database.read(lambda connection: connection.execute(_ALL).all())
         return [(since, RiskMode(mode)) for since, mode in rows]

@@ -1,4 +1,4 @@
-"""PostgreSQL: a connection that gives up on a silent server. Imported when one is asked for, like its driver."""
+"""PostgreSQL connections that give up on a silent server. Imported with its driver, when needed."""
 
 from collections.abc import Generator
 from time import monotonic
@@ -10,20 +10,24 @@ from sqlalchemy import event
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT = 5  # seconds
-STATEMENT_TIMEOUT = 5.0  # seconds, locks included; the server itself ends what takes longer
-SILENCE = STATEMENT_TIMEOUT + 1.0  # seconds; a server that lives has answered by then
+#: Seconds.
+CONNECT_TIMEOUT = 5
+#: Seconds for a statement and its locks; the server itself ends one that takes longer.
+STATEMENT_TIMEOUT = 5.0
+#: Seconds in which a server that works has answered.
+SILENCE = STATEMENT_TIMEOUT + 1.0
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """One that waits for an answer for SILENCE, and is closed after that.
+    """A connection that waits SILENCE seconds for an answer, and is then closed.
 
-    libpq itself waits for ever: a server that is suspended, or gone behind a firewall, sends no end of connection, and
-    neither TCP's keepalives nor `tcp_user_timeout` see anything amiss as long as its kernel acknowledges.
+    libpq itself waits for ever. A server that is suspended, or gone behind a firewall, sends no
+    end of connection; TCP keepalives and `tcp_user_timeout` see nothing wrong as long as its
+    kernel acknowledges.
     """
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
-        """What psycopg calls for every exchange with the server."""
+        """Wait for one exchange with the server; psycopg calls it for each."""
         try:
             return super().wait(_until(monotonic() + SILENCE, gen), *arguments, **options)
         except _SilenceError as error:
@@ -38,7 +42,10 @@ class _SilenceError(Exception):
 
 
 def _until(deadline: float, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-    """The same generator, of what it waits for; psycopg wakes it ten times a second with nothing ready (0)."""
+    """Yield from a psycopg generator until a deadline.
+
+    psycopg wakes it ten times a second with nothing ready (0).
+    """
     try:
         waits_for = next(gen)
         while True:
@@ -52,7 +59,7 @@ def _until(deadline: float, gen: Generator[Any, Any, T]) -> Generator[Any, Any, 
 
 
 def make_engine(url: sa.URL, **options: Any) -> sa.Engine:
-    """An engine of such connections."""
+    """Return an engine of such connections."""
     limits = f"-c statement_timeout={STATEMENT_TIMEOUT * 1000:.0f}"
     arguments = {"connect_timeout": CONNECT_TIMEOUT, "options": limits}
     engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)

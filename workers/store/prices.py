@@ -1,4 +1,4 @@
-"""Prices: the closes that the feed has told of."""
+"""Prices: closes that the feed has published."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -11,7 +11,7 @@ from workers.store.tables import prices
 
 
 class StoredClose(NamedTuple):
-    """One trading day's."""
+    """Closes of one trading day."""
 
     day: date
     closes: dict[str, float]  #: symbol -> close price
@@ -28,18 +28,20 @@ _BETWEEN = (
 
 
 class Prices:
-    """A row a day."""
+    """One row a day."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, day: date, closes: Mapping[str, float]) -> None:
-        """Keep a day's; the same day again changes nothing."""
+        """Keep the closes of a day; the same day again changes nothing."""
         row = {"day": day, "closes": dict(closes)}
         await self._database.write(lambda connection: connection.execute(_ADD, row))
 
     async def between(self, after: date | None, through: date) -> list[StoredClose]:
-        """Days later than `after` (None: from the first), up to and with `through`; oldest first."""
+        """Return the days after `after` (None: from the first) up to and including `through`,
+        oldest first.
+        """
         days = {"after": after or date.min, "through": through}
         rows = await self._database.read(
             lambda connection: connection.execute(_BETWEEN, days).all()

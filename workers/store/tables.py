@@ -1,10 +1,10 @@
-"""The tables, as the last migration leaves them."""
+"""Tables, as the last migration leaves them."""
 
 from sqlalchemy import JSON, BigInteger, Column, Date, Float, Index, MetaData, String, Table
 
 metadata = MetaData()
 
-#: What a component knows, or what it did, once for each key.
+#: State and records of components, once for each key.
 documents = Table(
     "documents",
     metadata,
@@ -16,7 +16,8 @@ documents = Table(
 policies = Table(
     "policies",
     metadata,
-    Column("since", Date, primary_key=True),  # the trading day of the change
+    # The trading day of the change.
+    Column("since", Date, primary_key=True),
     Column("risk_mode", String, nullable=False),
 )
 
@@ -24,21 +25,25 @@ prices = Table(
     "prices",
     metadata,
     Column("day", Date, primary_key=True),
-    Column("closes", JSON, nullable=False),  # symbol -> close price
+    # Symbol -> close price.
+    Column("closes", JSON, nullable=False),
 )
 
 trades = Table(
     "trades",
     metadata,
-    Column("book", String, primary_key=True),  # whose books it is in
+    # The component that keeps the trade.
+    Column("book", String, primary_key=True),
     Column("order_id", String, primary_key=True),
     Column("day", Date, nullable=False),
     Column("symbol", String, nullable=False),
     Column("side", String, nullable=False),
-    Column("size", BigInteger, nullable=False),  # units
+    # Units of the symbol.
+    Column("size", BigInteger, nullable=False),
     Column("price", Float, nullable=False),
     Column("strategy_id", String, nullable=False),
     Column("model", String, nullable=False),
-    Column("pnl_cents", BigInteger),  # of a sale
+    # Profit of a sale; NULL for a purchase.
+    Column("pnl_cents", BigInteger),
     Index("trades_by_day", "book", "day"),
 )

@@ -1,4 +1,4 @@
-"""Trades, in as many books as there are components that keep some. Money is in whole cents."""
+"""Trades, in one set of books for each component that keeps some. Money is in whole cents."""
 
 from datetime import date
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ from workers.store.tables import trades
 
 
 class Trade(NamedTuple):
-    """An order that was carried out."""
+    """An executed order."""
 
     order_id: str
     day: date
@@ -26,7 +26,8 @@ class Trade(NamedTuple):
 
 _COLUMNS = [trades.c[name] for name in Trade._fields]
 _ADD = sa.text(
-    f"INSERT INTO trades (book, {', '.join(Trade._fields)}) VALUES (:book, :{', :'.join(Trade._fields)}) "  # noqa: S608
+    f"INSERT INTO trades (book, {', '.join(Trade._fields)}) "  # noqa: S608  # names of columns
+    f"VALUES (:book, :{', :'.join(Trade._fields)}) "
     "ON CONFLICT (book, order_id) DO NOTHING RETURNING order_id"
 ).bindparams(sa.bindparam("day", type_=sa.Date))
 _OF_BOOK = trades.c.book == sa.bindparam("of_book")
@@ -37,20 +38,24 @@ _COUNT = sa.select(sa.func.count()).select_from(trades).where(_OF_BOOK)
 
 
 class Trades:
-    """A row for each book and order."""
+    """One row for each book and order."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, book: str, trade: Trade) -> bool:
-        """Enter it, once for each order id; whether it is new."""
+        """Enter a trade, once for each order id, and return True if it is new."""
         row = {"book": book, **trade._asdict(), "side": trade.side.value}
         return await self._database.write(
             lambda connection: connection.execute(_ADD, row).first() is not None
         )
 
     async def between(self, book: str, after: date | None, through: date) -> list[Trade]:
-        """Of days later than `after` (None: from the first), up to and with `through`; by day, then order id."""
+        """Return the trades of days after `after` (None: from the first) up to and including
+        `through`.
+
+        They are sorted by day, then order id.
+        """
         which = {"of_book": book, "after": after or date.min, "through": through}
         rows = await self._database.read(
             lambda connection: connection.execute(_BETWEEN, which).all()
@@ -59,7 +64,7 @@ class Trades:
         return sorted(found, key=lambda trade: (trade.day, trade.order_id))
 
     async def count(self, book: str) -> int:
-        """How many."""
+        """Return the number of trades in a book."""
         which = {"of_book": book}
         return await self._database.read(
             lambda connection: int(connection.execute(_COUNT, which).scalar_one())
@@ -68,7 +73,7 @@ class Trades:
     async def profit(
         self, book: str, by: Literal["strategy_id", "model", "symbol"]
     ) -> dict[str, int]:
-        """Cents that sales brought, summed up by a column, and sorted by it."""
+        """Return the profit of sales in cents by the values of a column, sorted by them."""
         column = trades.c[by]
         query = sa.select(column, sa.func.sum(trades.c.pnl_cents))
         query = query.where(trades.c.book == book, trades.c.pnl_cents.is_not(None)).group_by(column)

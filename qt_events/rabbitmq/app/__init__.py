@@ -1,6 +1,7 @@
 """App: the Celery app that a bus sets up, or joins.
 
 configuration.py   settings that a bus needs, and its defaults
+named_app.py       an app with a bus, by the name of its module
 command_line.py    options that a bus adds to Celery's command line
 selection.py       the subscriptions that one worker serves
 registration.py    a subscription as a task and queues of the app

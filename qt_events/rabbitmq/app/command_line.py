@@ -1,4 +1,4 @@
-"""Celery's command line, `celery -A app worker`: what a bus adds to it, and how it is run in this process."""
+"""Celery's command line, `celery -A app worker`: options of a bus, and running it here."""
 
 import sys
 from collections.abc import MutableMapping, Sequence
@@ -6,24 +6,22 @@ from typing import Any, NoReturn
 
 import celery
 import click
-from celery.app.utils import find_app
 from celery.bin.base import CeleryOption
 from celery.concurrency import ALIASES
 from celery.platforms import EX_FAILURE
-from celery.utils.imports import cwd_in_path
 from celery.worker import state
 
-from qt_events.errors import InvalidOptionError, NotSupportedError
+from qt_events.errors import InvalidOptionError
+from qt_events.rabbitmq.app.named_app import app_with_bus, import_modules
 from qt_events.rabbitmq.app.selection import HELP, patterns_from
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
-from qt_events.rabbitmq.runtime import runtime_of
 
-_INTERRUPTED = 130  # as a shell says it
+_INTERRUPTED = 130  #: exit code, as a shell has it
 
 
 class SubscriptionsOption(CeleryOption):
-    """`--subscriptions`. It is read first of all, and puts in order what Celery makes of `-P`."""
+    """`--subscriptions`. It is read first of all, and corrects what Celery makes of `-P`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -38,7 +36,7 @@ class SubscriptionsOption(CeleryOption):
         )
 
     def handle_parse_result(self, ctx: click.Context, opts: Any, args: list[str]) -> Any:
-        """Click calls it with the options as they were written, of which later nothing is left."""
+        """Read the options as they were written: click keeps nothing of that for later."""
         _spell_pool(ctx, opts)
         if opts.get(self.name) and opts.get("queues"):
             message = "--subscriptions and -Q both say what to serve: give one of them"
@@ -49,7 +47,8 @@ class SubscriptionsOption(CeleryOption):
 def _patterns(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> tuple[str, ...]:
     app = ctx.obj.app
     if given:
-        app.loader.import_default_modules()  # those of `include` subscribe too
+        # Modules of `include` subscribe too.
+        app.loader.import_default_modules()
     try:
         return patterns_from(given, (each.name for each in app.qt_events_runtime.subscriptions))
     except InvalidOptionError as error:
@@ -57,7 +56,7 @@ def _patterns(ctx: click.Context, param: click.Parameter, given: Sequence[str]) 
 
 
 def _spell_pool(ctx: click.Context, opts: MutableMapping[str, Any]) -> None:
-    """Celery takes `prefork` for its own default and gives the configured pool instead, and it knows no asyncio."""
+    """Correct `-P`: Celery takes `prefork` for its default, and does not know `asyncio`."""
     pool = next((each for each in ctx.command.params if each.name == "pool"), None)
     written = opts.get("pool") or (pool and pool.value_from_envvar(ctx))
     if written == "asyncio":
@@ -77,52 +76,27 @@ def _spell_pool(ctx: click.Context, opts: MutableMapping[str, Any]) -> None:
 
 
 def run_worker(name: str, arguments: Sequence[str]) -> NoReturn:
-    """`celery -A name worker arguments`, in this process.
+    """Run `celery -A name worker arguments` in this process.
 
     Raises:
         SystemExit: 0 after SIGTERM, 130 after Ctrl-C, 2 for wrong arguments.
-        InvalidOptionError: there is no such app.
-        NotSupportedError: it has no bus.
+        InvalidOptionError, NotSupportedError, UsageError: see qt_events.rabbitmq.app.named_app.
     """
-    app_with_bus(name)
+    # Celery imports them later, and shows a traceback through all of its worker if one is broken.
+    import_modules(app_with_bus(name), name)
     try:
-        run_celery("-A", name, "worker", *arguments)
+        run_celery(name, "worker", *arguments)
     except SystemExit as end:
-        interrupted = (
-            end.code == state.should_stop == EX_FAILURE
-        )  # Celery's word for a warm shutdown by Ctrl-C
+        # Celery's way to say that Ctrl-C asked for a warm shutdown.
+        interrupted = end.code == state.should_stop == EX_FAILURE
         sys.exit(_INTERRUPTED if interrupted else end.code)
 
 
-def run_celery(*arguments: str) -> NoReturn:
-    """`celery arguments`, in this process; ends with its SystemExit."""
-    sys.argv[:] = ["celery", *arguments]  # Celery reads it too: for -D, and for its process title
-    from celery.bin.celery import main  # noqa: PLC0415  # the whole of Celery's commands, and their plugins
+def run_celery(app: celery.Celery | str, *arguments: str) -> NoReturn:
+    """Run `celery -A app arguments` in this process; ends with Celery's SystemExit."""
+    # Celery reads it too: for -D, and for the title of its process.
+    sys.argv[:] = ["celery", "-A", str(app), *arguments]
+    # Imported here, for it is the whole of Celery's commands, and their plugins.
+    from celery.bin.celery import celery as command  # noqa: PLC0415
 
-    sys.exit(main())
-
-
-def app_with_bus(name: str) -> celery.Celery:
-    """The Celery app that `celery -A name` finds, if it has a bus. The errors are those of run_worker."""
-    try:
-        with cwd_in_path():
-            app = find_app(name)
-    except ModuleNotFoundError as error:
-        if not _is_part(error.name, of=name):
-            raise  # the module is there, one that it imports is not: that needs a traceback
-        message = f"there is no module {error.name!r} here: name the one whose attribute `app` is the Celery app"
-        raise InvalidOptionError(message) from error
-    except AttributeError as error:
-        message = f"there is no Celery app in {name!r}: it has to be an attribute `app` of the module ({error})"
-        raise InvalidOptionError(message) from error
-    if runtime_of(app) is None:
-        message = (
-            f"the Celery app of {name!r} has no bus: make one beside it, CeleryEventBus(app=app)"
-        )
-        raise NotSupportedError(message)
-    return app
-
-
-def _is_part(module: str | None, *, of: str) -> bool:
-    wanted = of.partition(":")[0]
-    return module is not None and (module == of or f"{wanted}.".startswith(f"{module}."))
+    sys.exit(command(args=["-A", app, *arguments], auto_envvar_prefix="CELERY"))

@@ -7,13 +7,11 @@ for each message.
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
-from typing import Any
+from typing import Any, Protocol
 
 from amqp import spec
 from amqp.basic_message import Message as RawMessage
 from amqp.serialization import dumps
-
-from qt_events.events.cloudevents import Message
 
 _FRAME = Struct(">BHI")  # kind, channel, size (AMQP 0-9-1, 4.2.3)
 _LONG = Struct(">Q")
@@ -26,26 +24,31 @@ _HEADERS = 0x2000
 _NONE = bytes(4)  # a table without entries
 
 
+class Content(Protocol):
+    """Body, properties and headers of a message; see messages/properties.py."""
+
+    body: bytes
+    properties: dict[str, Any]
+    headers: dict[str, Any]
+
+
 def frames(
-    exchange: str, routing_key: str, message: Message, channel: int, frame_max: int
+    exchange: str, routing_key: str, content: Content, channel: int, frame_max: int
 ) -> list[bytes]:
     """The method, the header and the body, whole frames in each item; mandatory, so that what nobody gets comes back.
 
     Raises:
         ValueError, TypeError, struct.error, amqp.exceptions.FrameSyntaxError: AMQP cannot carry it.
     """
-    body = message.body
-    flags, properties = _properties(message)
-    if (
-        len(properties) > frame_max - _OVERHEAD
-    ):  # the broker would close the connection, with all that is in flight
-        message_ = (
-            f"its headers have {len(properties)} bytes, and a frame holds {frame_max - _OVERHEAD}"
-        )
-        raise ValueError(message_)
+    body = content.body
+    flags, properties = _properties(content)
+    most = frame_max - _OVERHEAD
+    # The broker would close the connection, with all that is in flight.
+    if len(properties) > most:
+        message = f"its headers have {len(properties)} bytes, and a frame holds {most}"
+        raise ValueError(message)
     header = _CONTENT.pack(spec.Basic.CLASS_ID, 0, len(body), flags) + properties
     head = _method(channel, exchange, routing_key) + _frame(_HEADER, channel, header)
-    most = frame_max - _OVERHEAD
     if len(body) <= most:
         return [head + _frame(_BODY, channel, body)] if body else [head]
     return [
@@ -65,14 +68,14 @@ def _method(channel: int, exchange: str, routing_key: str) -> bytes:
     return _frame(_METHOD, channel, class_id.to_bytes(2) + method_id.to_bytes(2) + arguments)
 
 
-def _properties(message: Message) -> tuple[int, bytes]:
+def _properties(content: Content) -> tuple[int, bytes]:
     """Flags and values. py-amqp writes them where there are headers: those may hold anything."""
-    if message.headers or not message.properties.keys() <= _KNOWN:
+    if content.headers or not content.properties.keys() <= _KNOWN:
         raw = RawMessage(  # noqa: SLF001
-            b"", application_headers=message.headers, **message.properties
+            b"", application_headers=content.headers, **content.properties
         )._serialize_properties()
         return int.from_bytes(raw[:2]), raw[2:]
-    flags, values, given = _HEADERS, [], message.properties
+    flags, values, given = _HEADERS, [], content.properties
     for name, flag, write in _PROPERTIES:
         if flag == _HEADERS:
             values.append(_NONE)

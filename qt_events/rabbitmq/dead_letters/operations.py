@@ -14,10 +14,10 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
 from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import UnknownSubscriptionError
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, reading
 from qt_events.rabbitmq.messages.envelope import KEY, REASON, TYPE, body_of, record_from
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.trust import Provenance
@@ -116,13 +116,13 @@ class _BrokerScan(Scan[RawMessage]):
 
     async def send_back(self, held: _Held) -> None:
         record = held.record
-        message = Message(record.body, record.properties, {TYPE: record.event_type})
+        content = Content(record.body, record.properties, {TYPE: record.event_type})
         served = self._runtime.subscriptions.get(record.subscription)
         with self._runtime.outstanding.expecting(
             record.event_id, (served,) if served is not None else ()
         ):
             await self._runtime.publisher.ask(
-                PublishRequest(self._runtime.topology.redeliver, self._key(held), message)
+                PublishRequest(self._runtime.topology.redeliver, self._key(held), content)
             )
 
     def _key(self, held: _Held) -> str:
@@ -137,10 +137,7 @@ class _BrokerScan(Scan[RawMessage]):
             return self._runtime.declarations.key(served)
         key = (held.receipt.headers or {}).get(KEY)
         if isinstance(key, str) and key not in {"", name}:
-            message = (
-                f"{name!r} is a broadcast: send its dead letters back from a process that "
-                "subscribes to it"
-            )
+            message = f"{name!r} is a broadcast: send its dead letters back from a process that subscribes to it"
             raise UnknownSubscriptionError(message)
         return name
 

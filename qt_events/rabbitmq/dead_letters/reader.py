@@ -184,17 +184,11 @@ class Reader:
         try:
             yield
         except LOST as error:
-            message = (
-                f"no answer from {self._where} any more ({error}): is RabbitMQ running there? "
-                "Run it again for the rest"
-            )
+            message = f"no answer from {self._where} any more ({error}): is RabbitMQ running there? Run it again for the rest"
             raise BrokerUnreachableError(message) from error
         except ChannelError as error:
             # Because of its consumer_timeout, for example: 30 minutes unless configured.
-            message = (
-                f"{self._where} ended the look at the dead letters: {error.reply_text}. "
-                "Run it again for the rest"
-            )
+            message = f"{self._where} ended the look at the dead letters: {error.reply_text}. Run it again for the rest"
             raise BrokerError(message) from error
 
 

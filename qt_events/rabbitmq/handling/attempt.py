@@ -21,18 +21,13 @@ from qt_events.delivery.outcome import (
     Failure,
     Outcome,
     consequences,
+    unreadable,
 )
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import (
-    BusStateError,
-    DecodeError,
-    MessageError,
-    PoisonError,
-    TypeMismatchError,
-)
-from qt_events.events.cloudevents import Message
+from qt_events.errors import BusStateError, MessageError, PoisonError
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
 
@@ -46,11 +41,6 @@ _REVOKED = DeadLetter(
 _POISON = (
     "it came back without an outcome though nothing else was handled beside it: it ends its process"
 )
-_REASONS: dict[type[MessageError], DeadLetterReason] = {
-    DecodeError: DeadLetterReason.UNDECODABLE,
-    TypeMismatchError: DeadLetterReason.MISTYPED,
-    PoisonError: DeadLetterReason.POISON,
-}
 
 
 #: Returns the subscription with a handler that a time limit can interrupt.
@@ -123,7 +113,7 @@ def begin_attempt(
         case NextStep.HANDLE:
             return _begin(envelope, subscription, runtime, executor, expose)
         case NextStep.BURY:
-            return _unreadable(envelope, PoisonError(_POISON))
+            return _refused(envelope, PoisonError(_POISON))
         case NextStep.ISOLATE | NextStep.TRY_ALONE:
             return step
         case _:
@@ -163,9 +153,9 @@ async def finish_attempt(
 
 async def isolate(envelope: Envelope, runtime: Runtime, trials: int) -> None:
     """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
-    message = Message(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
+    content = Content(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
     await runtime.publisher.ask(
-        PublishRequest(runtime.topology.quarantined, envelope.subscription, message)
+        PublishRequest(runtime.topology.quarantined, envelope.subscription, content)
     )
 
 
@@ -179,7 +169,7 @@ def _begin(
     try:
         event = envelope.event()
     except MessageError as error:
-        return _unreadable(envelope, error)
+        return _refused(envelope, error)
     if not runtime.wants(subscription, event.type):
         return SKIPPED
     called = subscription if expose is None else expose(subscription)
@@ -189,11 +179,11 @@ def _begin(
     return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
 
 
-def _unreadable(envelope: Envelope, error: MessageError) -> DeadLetter:
+def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
     """The handler is not called."""
     message, about = "%s: event %s is a dead letter: %s", (envelope.key, envelope.event_id, error)
     logger.error(message, *about, extra=envelope.log_fields())
-    return DeadLetter(_REASONS[type(error)], Failure.of(error))
+    return unreadable(error)
 
 
 async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime) -> None:
@@ -203,9 +193,9 @@ async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime
         await runtime.publisher.ask(_delayed(envelope, follows.again_after, headers, runtime))
     if follows.dead_letter is not None:
         headers = envelope.record_headers(follows.dead_letter)
-        message = Message(envelope.body, envelope.carried(), headers)
+        content = Content(envelope.body, envelope.carried(), headers)
         dead_letters = runtime.topology.dead_letters
-        await runtime.publisher.ask(PublishRequest(dead_letters, envelope.subscription, message))
+        await runtime.publisher.ask(PublishRequest(dead_letters, envelope.subscription, content))
 
 
 def _delayed(
@@ -213,5 +203,5 @@ def _delayed(
 ) -> PublishRequest:
     exchange, _ = runtime.topology.level(delay)
     properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
-    message = Message(envelope.body, properties, headers)
-    return PublishRequest(exchange, envelope.key, message, first=runtime.declarations.level(delay))
+    content = Content(envelope.body, properties, headers)
+    return PublishRequest(exchange, envelope.key, content, first=runtime.declarations.level(delay))

@@ -12,9 +12,9 @@ from qt_events.dead_letters.record import DeadLetterRecord, record_of
 from qt_events.delivery.attempts import Attempts
 from qt_events.delivery.outcome import Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
-from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
+from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
 
 ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = (
     "qt-attempt",
@@ -47,7 +47,6 @@ _KEPT_PROPERTIES = (
 _LONGEST_KEY = 255  # bytes of an AMQP short string: routing keys and properties
 _MOST_ATTEMPTS = 1_000_000
 _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
-_PERSISTENT = 2
 
 
 @dataclass(
@@ -102,10 +101,10 @@ class Envelope:
         return printable(str(self.properties.get("message_id") or ""))
 
     def event(self) -> Event[Any]:
-        """The event that it means. DecodeError, TypeMismatchError: see decode()."""
+        """The event that it means. DecodeError, TypeMismatchError: see from_amqp()."""
         if self.flaw:
             raise DecodeError(self.flaw)
-        return decode(self.body, self.properties, self.event_type)
+        return from_amqp(self.body, self.properties, self.event_type)
 
     def log_fields(self) -> dict[str, Any]:
         """What a log line outside of the delivery says of it, as logging's `extra`."""
@@ -255,7 +254,7 @@ def _carried(properties: Mapping[str, Any]) -> dict[str, Any]:
         for name in _KEPT_PROPERTIES
         if properties.get(name) is not None
     }
-    return {**kept, "delivery_mode": _PERSISTENT}
+    return {**kept, "delivery_mode": PERSISTENT}
 
 
 def _fitting(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""What an operator does: looks at the broker, and puts it in order. Nothing on an event's way needs this room.
+"""Operating a broker: looking at it and putting it in order. No event's way leads through here.
 
-desk.py            where a command gets at dead letters
+target.py          the bus that a command works with, by an app, by a URL, or by both
 inventory.py       what stands on the broker, and what it holds
 gauges.py          what workers and queues are doing, from Celery's events and the management API
 permissions.py     what a component may do on the broker; pure

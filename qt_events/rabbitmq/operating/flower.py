@@ -1,9 +1,10 @@
-"""Flower, Celery's monitor, for a bus: it starts only where it can work, and shows every queue of the bus."""
+"""Flower, Celery's monitor, on a bus: it starts only where it can work, and shows every queue."""
 
 import errno
 import logging
 import ssl
 from collections.abc import Collection, Mapping, Sequence
+from importlib.util import find_spec
 from operator import itemgetter
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -17,45 +18,54 @@ from qt_events.errors import (
     LoginRefusedError,
     NotSupportedError,
 )
-from qt_events.rabbitmq.app.command_line import app_with_bus, run_celery
-from qt_events.rabbitmq.connection.connections import for_errands, visiting
-from qt_events.rabbitmq.operating.management import ManagementApi, default_api
+from qt_events.rabbitmq.app.command_line import run_celery
+from qt_events.rabbitmq.connection.connections import visiting
+from qt_events.rabbitmq.operating.management import ManagementApi
+from qt_events.rabbitmq.operating.target import find_target
 
 logger = logging.getLogger("qt_events")
 
 
-def run_flower(name: str, arguments: Sequence[str], broker_api: str | None = None) -> NoReturn:
-    """`celery -A name flower arguments`, in this process, so that no password shows in the list of processes.
+def run_flower(
+    app: str | None,
+    url: str | None,
+    prefix: str | None,
+    arguments: Sequence[str],
+    *,
+    management_url: str | None = None,
+) -> NoReturn:
+    """Run `celery flower arguments` on the broker of an app or of a URL, in this process.
 
-    Ends as that does: SystemExit, 0 after SIGTERM and Ctrl-C. Without `broker_api` the management API is looked for on
-    port 15672 of the broker's host; if it is not there, Flower shows no queues, and a warning says why.
+    So no password shows in the list of processes. Ends as Celery does: SystemExit, 0 after SIGTERM
+    and Ctrl-C. Without `management_url` the management API is looked for on the broker's host; if
+    it is not there, Flower shows no queues, and a warning says why.
 
     Raises:
-        InvalidOptionError: there is no such app, or the management API that was named does not answer.
-        NotSupportedError: it has no bus, or Flower is not installed.
+        NotSupportedError: Flower is not installed, or the app has no bus.
+        InvalidOptionError: no broker is named, or the management API that is named does not answer.
         BrokerError: the broker does not answer.
-        BusyError: somebody else has the port.
+        BusyError: another program has the port.
     """
-    app = app_with_bus(name)
-    connection = for_errands(app)
-    with visiting(connection):
-        api = broker_api or default_api(connection)
-    management = ManagementApi(api, connection.virtual_host, app.conf.broker_use_ssl)
+    if find_spec("flower") is None:
+        raise NotSupportedError("Flower is not installed: pip install 'qt-events[flower]'")
+    target = find_target(app, url, prefix)
+    with visiting(target.connection()):
+        management = target.management(management_url)
     if trouble := trouble_with(management):
-        if broker_api:
-            raise InvalidOptionError(f"--broker-api: {trouble}")
+        if management_url:
+            raise InvalidOptionError(f"--management-url: {trouble}")
         logger.warning("Flower will show no queues: %s", trouble)
-    show_every_queue(app, connection.virtual_host)
+    show_every_queue(target.bus.app, target.connection().virtual_host)
     try:
-        run_celery("-A", name, "flower", f"--broker_api={management.url}", *arguments)
+        run_celery(target.bus.app, "flower", f"--broker_api={management.url}", *arguments)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise BusyError("another program listens where Flower is to: give a free --port") from error
+        raise BusyError("another program has the port: give a free --port") from error
 
 
 def trouble_with(management: ManagementApi) -> str:
-    """Why the management API would not tell Flower of queues, without passwords; empty if it does."""
+    """Say why the management API would not list queues, without passwords; empty if it does."""
     try:
         management.check()
     except LoginRefusedError:
@@ -66,14 +76,17 @@ def trouble_with(management: ManagementApi) -> str:
 
 
 class _Everything:
-    """A collection that has whatever it is asked for."""
+    """Collection that contains everything."""
 
     def __contains__(self, _: object) -> bool:
         return True
 
 
 def _tls_of_the_api(options: Any) -> dict[str, Any]:
-    """For tornado, over https: as for the broker itself. Flower 2.2 reads only what Celery calls it with Redis."""
+    """Options for tornado over https, as for the broker itself.
+
+    Flower 2.2 reads them by the names that Celery gives them with Redis only.
+    """
     given = options if isinstance(options, Mapping) else {}
     names = {"ca_certs": "ca_certs", "client_cert": "certfile", "client_key": "keyfile"}
     files = {name: given[key] for name, key in names.items() if given.get(key)}
@@ -81,21 +94,15 @@ def _tls_of_the_api(options: Any) -> dict[str, Any]:
 
 
 def show_every_queue(app: celery.Celery, vhost: str) -> None:
-    """Have Flower list all queues of the bus, dead letters too, beside those that it heard of from workers.
+    """Have Flower list all queues of the bus, dead letters too, beside those of workers.
 
-    Flower 2.2 alone asks for the queues of workers that have answered it, so not for one whose workers are away, and in
-    the vhost `/` it is given the queues of all vhosts.
-
-    Raises:
-        NotSupportedError: Flower is not installed.
+    Flower 2.2 alone asks for the queues of workers that have answered it, so not for one whose
+    workers are away, and in the vhost `/` it is given the queues of all vhosts.
     """
-    try:
-        from flower.utils import broker  # noqa: PLC0415  # an extra, and a whole web server
-    except ModuleNotFoundError as error:
-        raise NotSupportedError(
-            "Flower is not installed: pip install 'qt-events[flower]'"
-        ) from error
-    prefix, flowers_own = f"{app.qt_events_bus.topology.prefix}.", f"{app.conf.event_queue_prefix}."
+    from flower.utils import broker  # noqa: PLC0415  # an extra, and a whole web server
+
+    prefix = f"{app.qt_events_bus.topology.prefix}."
+    flowers_own = f"{app.conf.event_queue_prefix}."
 
     def is_shown(name: str, known: Collection[str]) -> bool:
         return name in known or (name.startswith(prefix) and not name.startswith(flowers_own))

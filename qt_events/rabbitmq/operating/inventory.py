@@ -1,4 +1,4 @@
-"""Inventory: what a bus's queues hold and who serves them, from the rows of the management API. Pure."""
+"""Inventory: the contents and consumers of a bus's queues, from the management API's rows. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from qt_events.rabbitmq.topology.names import Topology
 
 @dataclass(slots=True)
 class Holding:
-    """Of one subscription."""
+    """Contents of one subscription's queues."""
 
     name: str
     queues: list[str] = field(
@@ -23,24 +23,24 @@ class Holding:
 
     @property
     def is_served(self) -> bool:
-        """Whether anybody takes events out of it."""
+        """True if a consumer takes events out of it."""
         return self.consumers > 0
 
 
 @dataclass(slots=True)
 class Inventory:
-    """Of one prefix."""
+    """Holdings of all subscriptions under one prefix."""
 
     subscriptions: list[Holding]  #: by name
     lost: int  #: events that came back to a subscription that is gone
 
     def of(self, name: str) -> Holding | None:
-        """That of one subscription, if anything of it stands."""
+        """Return the holding of one subscription, if anything of it stands."""
         return next((each for each in self.subscriptions if each.name == name), None)
 
 
 def inventory(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> Inventory:
-    """From the queues of the management API; figures that are not there yet count as 0."""
+    """Sum up the management API's rows of queues; figures that are missing yet count as 0."""
     holdings: dict[str, Holding] = {}
     lost = 0
     for row in rows:

@@ -1,56 +1,52 @@
-"""Publisher: one connection a process, many publishes in flight, each confirmed by the broker or ended by name.
+"""Publisher: one connection a process, many publishes in flight, each confirmed or ended by name.
 
-A thread of its own owns the connection, so that connecting, a blocked broker and heartbeats never touch
-the caller's event loop or thread. It takes orders in turn, each with what must be declared before it. After
-a lost connection it publishes what was unconfirmed again, in order; a caller whose `publish_timeout` has
-passed has its error, and its publish is not repeated.
+A thread of its own owns the connection, so connecting, a blocked broker and heartbeats never touch
+the caller's event loop or thread. It carries out requests in turn, each after what must be declared
+for it. After a lost connection it publishes again what was unconfirmed, in order. A caller whose
+`publish_timeout` is over has its error, and its publish is not repeated.
 """
 
 import asyncio
 import logging
-import math
-import socket
 import sys
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
 import kombu
 
-from qt_events.errors import (
-    BackpressureError,
-    BrokerBlockedError,
-    BrokerUnreachableError,
-    BusStateError,
-    PublishTimeoutError,
-)
+from qt_events.errors import BrokerUnreachableError, BusStateError, PublishTimeoutError
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
-from qt_events.rabbitmq.publishing.requests import Request, resolve
+from qt_events.rabbitmq.publishing.outbox import Outbox
+from qt_events.rabbitmq.publishing.requests import Request
 from qt_events.rabbitmq.publishing.session import Session
+from qt_events.rabbitmq.publishing.state import PublisherState
+from qt_events.rabbitmq.publishing.waiting import AFTER, WaitingPublishes
+from qt_events.rabbitmq.publishing.waiting_log import WaitingLog
 
 logger = logging.getLogger("qt_events")
 
-_BACKOFF = (
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-    1.0,
-)  # seconds between attempts to connect, the last one for all further ones
-_TOO_LATE = 0.05  # seconds before its deadline from which an order is not begun
+#: Seconds between attempts to connect, the last one for all further attempts.
+_BACKOFF = (0.1, 0.2, 0.4, 0.8, 1.0)
+_TOGETHER = 0.05  # seconds: publishes that begin to wait within this time are counted together
+_TOO_LATE = 0.05  # seconds before its deadline from which a request is not begun
+
+
+def _nobody() -> str:
+    return ""
 
 
 class Publisher:
-    """See the module. Safe from any thread, any event loop, and after a fork.
+    """Publishes and declares for one bus. Safe from any thread, any event loop, and after a fork.
 
     Args:
-        connect: makes a kombu Connection, not connected yet; called with the two callbacks for a blocked broker.
+        connect: makes a kombu Connection, not connected yet; it is given the two callbacks for the
+            begin and the end of an alarm.
         timeout: seconds until a caller gets its error.
-        window: orders in flight before those that wait for room wait.
-        slowest: says, for an error's text, what the room is lacking for.
+        window: number of requests in flight from which further ones wait for room.
+        slowest: describes the subscription that holds others up, for error texts.
     """
 
     def __init__(
@@ -59,88 +55,83 @@ class Publisher:
         *,
         timeout: float,
         window: int,
-        slowest: Callable[[], str] = lambda: "the broker is slow",
+        slowest: Callable[[], str] = _nobody,
     ) -> None:
-        self._connect, self._timeout, self._window, self._slowest = (
-            connect,
-            timeout,
-            window,
-            slowest,
-        )
+        self._connect, self._timeout, self._window = connect, timeout, window
+        self._slowest = slowest
         self._session: Session | None = None
         self._reset()
         renew_after_fork(self)
 
     def _reset(self) -> None:
-        self._lock = (
-            threading.Lock()
-        )  # held for a few steps at a time, never while waiting for anything
-        self._outbox: OrderedDict[Request, None] = OrderedDict()  # in flight, not written yet
-        self._waiting_for_room: OrderedDict[Request, None] = OrderedDict()  # not in flight yet
-        self._in_flight = 0
+        self._outbox = Outbox(self._window, late=min(_TOO_LATE, self._timeout / 10))
+        self.state = PublisherState()
+        self._waiting = WaitingPublishes(
+            self._outbox, self.state, timeout=self._timeout, slowest=self._slowest
+        )
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._closing = threading.Event()
-        self._connected = False
-        self._alarmed = False  # the broker has said so, and confirmed nothing since
-        self._alarm_ended = -math.inf  # or was last known to be on; by time.monotonic()
-        self._last_error: BaseException | None = None
-        self._told: set[str] = set()  # why there is no connection
-        self._places = ""
-        self._called = False  # a byte for the thread is on its way
-        self.session = 0  #: number of the channel that is, or was last, published on
-        self.epoch = 0  #: another begins with each connection, and where something was missing: what stood may be gone
+        self._logged: set[str] = set()  # reasons why there is no connection, in this outage
 
     def after_fork(self) -> None:
-        """Connection and thread are the parent's."""
+        """Start anew: connection and thread are the parent's."""
         if self._session is not None:
             self._session.disown()
             self._session = None
         if self._thread is not None:
-            self.reader.close()
-            self._writer.close()
+            self._outbox.hang_up()
         self._reset()
 
     # For callers, from any thread and loop
 
     @property
     def in_flight(self) -> int:
-        """Orders without an end."""
-        return self._in_flight
+        """Number of requests without an end, those that wait for room not counted."""
+        return self._outbox.in_flight
+
+    @property
+    def in_line(self) -> int:
+        """Number of requests that wait for room."""
+        return self._outbox.in_line
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Number of publishes that have waited for a second, by cause; see waiting.py."""
+        return {cause.value: count for cause, count in sorted(self._waiting.counts().items())}
 
     async def ask(self, request: Request, *, wait_for_room: bool = False) -> bool:
-        """Have it done; whether it was routed.
+        """Have a request carried out. Return True if it was routed.
 
         Raises:
-            BackpressureError: no room within `publish_timeout`; it was not tried.
-            BrokerError: refused, or no answer within `publish_timeout`.
+            BackpressureError: there was no room within `publish_timeout`; it was not tried.
+            BrokerError: it was refused, or there was no answer within `publish_timeout`.
             BusStateError: the publisher is closed.
         """
         loop = asyncio.get_running_loop()
         request.await_on(loop, self._timeout)
         self._submit(request, wait_for_room=wait_for_room)
-        late = loop.call_later(
-            self._timeout, self._give_up, request
-        )  # asyncio.timeout takes three times as long
+        # asyncio.timeout takes three times as long.
+        late = loop.call_later(self._timeout, self._give_up, request)
         try:
             return bool(await request.future)
         finally:
             late.cancel()
             if not request.ended:
-                self.end([request])
+                self._outbox.end([request])
 
     def _give_up(self, request: Request) -> None:
         if request.future.done():
             return
         try:
-            error: Exception = self._timeout_error(request)
-        except Exception as fault:  # noqa: BLE001  # whoever waits has to hear something
+            error: Exception = self._waiting.error(request)
+        except Exception as fault:  # noqa: BLE001  # the waiter has to hear something
             error = PublishTimeoutError(
                 f"no answer within {self._timeout:g} s; publish the same event again ({fault!r})"
             )
         request.future.set_exception(error)
 
     def ask_blocking(self, request: Request, *, wait_for_room: bool = False) -> bool:
-        """`ask`, for plain threads."""
+        """Do the same as `ask`, for plain threads."""
         request.await_on(None, self._timeout)
         self._submit(request, wait_for_room=wait_for_room)
         try:
@@ -148,215 +139,102 @@ class Publisher:
         except TimeoutError:
             if request.future.done():
                 raise  # a named error of ours
-            raise self._timeout_error(request) from None
+            raise self._waiting.error(request) from None
         finally:
-            self.end([request])
+            self._outbox.end([request])
 
     def close(self, timeout: float = 5.0) -> None:
-        """Finish what is in flight, at most `timeout` seconds if the broker is there, and disconnect."""
-        with self._lock:
-            self._closing.set()
-            thread = self._thread
-        if thread is not None:
-            self._call()
-            thread.join(timeout)
+        """Finish what is in flight and disconnect, within `timeout` seconds."""
+        with self._starting:
+            self._outbox.close()
+        if self._thread is not None:
+            self._outbox.wake()
+            self._thread.join(timeout)
 
     def must_be_open(self) -> None:
-        """BusStateError after close()."""
-        if self._closing.is_set():
-            message = "this bus is closed: nothing more can be published on it"
-            raise BusStateError(message)
+        """Raise BusStateError after close()."""
+        self._outbox.must_be_open()
 
     def _submit(self, request: Request, *, wait_for_room: bool) -> None:
         if sys.is_finalizing():  # the thread runs no more, and may have ended with the lock
             message = "nothing can be published any more: the interpreter is on its way out"
             raise BusStateError(message)
-        with self._lock:
-            self.must_be_open()
-            if self._thread is None:
-                self._start()
-            if wait_for_room and self._in_flight >= self._window:
-                self._waiting_for_room[request] = None
-            else:
-                self._admit(request)
-        self._call()
-
-    def _admit(self, request: Request) -> None:
-        request.admitted = True
-        self._outbox[request] = None
-        self._in_flight += 1
+        if self._thread is None:
+            self._start()
+        self._outbox.put(request, wait_for_room=wait_for_room)
 
     def _start(self) -> None:
-        try:
-            self.reader, self._writer = socket.socketpair()
-        except OSError as error:  # no file descriptors left
-            raise BrokerUnreachableError(f"no connection can be opened: {error}") from error
-        thread = threading.Thread(target=self._run, name="qt_events-publisher", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            self._close_pair()
-            message = (
-                f"nothing can be published any more: {error}"  # the interpreter is on its way out
-            )
-            raise BusStateError(message) from error
-        self._thread = thread
+        with self._starting:
+            if self._thread is not None:
+                return
+            self._outbox.must_be_open()
+            try:
+                self._outbox.open()
+            except OSError as error:
+                raise BrokerUnreachableError(f"no connection can be opened: {error}") from error
+            thread = threading.Thread(target=self._run, name="qt_events-publisher", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the interpreter is on its way out
+                self._outbox.hang_up()
+                message = f"nothing can be published any more: {error}"
+                raise BusStateError(message) from error
+            self._thread = thread
 
-    def _call(self) -> None:
-        """Have the thread look at the outbox, from whatever thread: what was submitted before is seen then."""
-        if not self._called:
-            self._called = True
-            with suppress(OSError):  # closed: the thread has ended, after a last look
-                self._writer.send(b"\0")
-
-    def _timeout_error(self, request: Request) -> PublishTimeoutError | BackpressureError:
-        if not request.admitted:
-            return BackpressureError(
-                f"no room for {self._timeout:g} s: {self._in_flight} publishes are in flight "
-                f"(max_queue_size={self._window}); {self._slowest()}"
-            )
-        where = self._places or self._connection().places
-        again = "whether it arrived is unknown: publish the same event again"
-        if not self._connected:
-            why = self._last_error or "no answer"
-            return BrokerUnreachableError(
-                f"no connection to {where} in {self._timeout:g} s ({why}): is RabbitMQ running there, "
-                f"and are user, password and virtual host right? {again}"
-            )
-        if self._alarmed:
-            return BrokerBlockedError(
-                f"{where} takes no publishes (an alarm for memory or disk is on): none in {self._timeout:g} s; {again}"
-            )
-        if self._alarm_ended > request.deadline - self._timeout:
-            return BrokerBlockedError(
-                f"{where} took no publishes for a part of the last {self._timeout:g} s (an alarm for memory or disk "
-                f"was on), and has not confirmed this one; {again}"
-            )
-        return PublishTimeoutError(f"{where} has not confirmed within {self._timeout:g} s; {again}")
-
-    # For the session, in the thread
-
-    @property
-    def finished(self) -> bool:
-        """Nothing more will come."""
-        return self._closing.is_set() and not self._in_flight
-
-    def next_request(self) -> Request | None:
-        """The next one somebody still waits for."""
-        with self._lock:
-            return self._outbox.popitem(last=False)[0] if self._outbox else None
-
-    def heard(self) -> None:
-        """Take the call off the line. First that, then the flag: what is submitted in between is seen in the outbox."""
-        self.reader.recv(64)
-        self._called = False
-
-    def give_back(self, requests: Iterable[Request]) -> None:
-        """To the head of the outbox, in order: those somebody still waits for."""
-        with self._lock:
-            for request in reversed(tuple(requests)):
-                if not request.ended:
-                    self._outbox[request] = None
-                    self._outbox.move_to_end(request, last=False)
-
-    def end(self, requests: Iterable[Request]) -> None:
-        """Tell the waiters, and let others in. Ended twice is ended once."""
-        ending = [request for request in requests if not request.ended]
-        if not ending:
-            return
-        with self._lock:
-            for request in ending:
-                self._count_out(request)
-            admitted = self._admit_waiting()
-        resolve(ending)
-        if admitted:
-            self._call()
-
-    def _count_out(self, request: Request) -> None:
-        if request.ended:
-            return
-        request.ended = True
-        self._outbox.pop(request, None)
-        self._waiting_for_room.pop(request, None)
-        self._in_flight -= request.admitted
-
-    def _admit_waiting(self) -> bool:
-        admitted, late = False, monotonic() + min(_TOO_LATE, self._timeout / 10)
-        while self._waiting_for_room and self._in_flight < self._window:
-            request, _ = self._waiting_for_room.popitem(last=False)
-            if request.deadline > late:  # else it is not tried any more, and its waiter is told so
-                self._admit(request)
-                admitted = True
-        return admitted
-
-    def confirmed_something(self) -> None:
-        """Whatever alarm there was is over, unless this connection is blocked: what it took before is confirmed yet."""
-        self._alarmed = self._session is not None and self._session.blocked
-
-    # The thread
+    # The thread that owns the connection
 
     def _run(self) -> None:
+        watch = threading.Thread(target=self._watch, name="qt_events-publisher-watch", daemon=True)
+        with suppress(RuntimeError):  # no further thread while the interpreter exits
+            watch.start()
         failures = 0
-        while not self.finished:
+        while not self._outbox.finished:
             try:
-                with Session(self, self._connection()) as self._session:
-                    self._connected, failures = True, 0
+                with Session(self._outbox, self.state, self._connection()) as self._session:
+                    failures = 0
                     self._session.serve()
             except LOST as error:
                 self._note_loss(error)
             except Exception as error:
-                logger.exception(
-                    "publisher: this connection is given up; what is unconfirmed goes over a new one"
-                )
+                logger.exception("publisher: this connection is given up for a new one")
                 self._note_loss(error)
-            if self._closing.is_set():
+            if self._outbox.closed.is_set():
                 break
-            self._closing.wait(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
+            self._outbox.closed.wait(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
             failures += 1
         self._session = None
-        self._refuse_the_rest()
+        self._outbox.refuse_all("this bus was closed before the broker had confirmed")
+        self._outbox.hang_up()
 
     def _connection(self) -> kombu.Connection:
         connection = self._connect(self._on_blocked, self._on_unblocked)
-        self._places = (
-            connection.places
-        )  # kept for errors: making one takes long, and thousands may fail at a time
+        self.state.where = connection.places
         return connection
 
     def _on_blocked(self, reason: str) -> None:
-        self._alarmed = True
-        if self._session is not None:
-            self._session.blocked = True
+        self.state.alarm_began()
         logger.warning("publisher: %s; publishing waits", reason)
 
     def _on_unblocked(self) -> None:
-        self._alarm_ended, self._alarmed = (
-            monotonic(),
-            False,
-        )  # in this order: others look without the lock
-        if self._session is not None:
-            self._session.blocked = False
+        self.state.alarm_over()
         logger.info("publisher: the broker takes publishes again")
 
     def _note_loss(self, error: BaseException) -> None:
-        if self._connected:
-            self._told = set()
-        if str(error) not in self._told:  # each reason once an outage
-            self._told.add(str(error))
+        if self.state.connected:
+            self._logged = set()
+        if str(error) not in self._logged:  # each reason once an outage
+            self._logged.add(str(error))
             logger.warning("publisher: no connection (%s), trying until there is one", error)
-        if self._alarmed and self._connected:
-            self._alarm_ended = monotonic()
-        self._connected, self._last_error = False, error
+        self.state.connection_lost(error)
 
-    def _refuse_the_rest(self) -> None:
-        """After closing: nothing comes in any more."""
-        with self._lock:
-            rest = [*self._outbox, *self._waiting_for_room]
-        for request in rest:
-            request.error = BusStateError("this bus was closed before the broker had confirmed")
-        self.end(rest)
-        self._close_pair()
+    # A thread beside it: that one blocks while it connects or declares
 
-    def _close_pair(self) -> None:
-        self.reader.close()
-        self._writer.close()
+    def _watch(self) -> None:
+        """Log why publishes wait. Looks once a second, and when the oldest has waited for one."""
+        log, pause, before = WaitingLog(self._waiting.why), AFTER, None
+        while not self._outbox.closed.wait(pause):
+            now, heads = monotonic(), self._outbox.heads()
+            age = now - min((each.asked for each in heads), default=now)
+            counts = self._waiting.counts() if age >= AFTER else {}
+            log.note(counts, now, moving=heads[:1] != before, ready=self.state.ready)
+            before, pause = heads[:1], AFTER - age + _TOGETHER if age < AFTER else AFTER

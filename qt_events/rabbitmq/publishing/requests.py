@@ -1,4 +1,4 @@
-"""Orders: what a publisher is asked to do, and who waits for the end of it."""
+"""Requests: a publish or a declaration, and the waiter for its result."""
 
 import asyncio
 import math
@@ -10,51 +10,65 @@ from typing import Any, Protocol
 
 from amqp import Channel
 
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.messages.properties import Content
 
-_TURN = 100  # waiters that are told before the rest of their loop has its turn
+_TURN = 100  # waiters resolved before the rest of their event loop has its turn
 
 
 class Preparation(Protocol):
-    """What must stand on the broker before an order is carried out. Runs in the publisher's thread.
+    """Declarations that a request needs. They run in the publisher's thread.
 
-    `epoch` is the publisher's: what was declared in an earlier one may be gone.
+    `epoch` is the publisher's: what was declared in an earlier epoch must be declared again.
     """
 
     @property
     def about(self) -> str:
-        """What is declared, for the text of an error."""
+        """Name of what is declared, for error texts."""
 
     def needed(self, epoch: int) -> bool:
-        """Whether there is anything to declare."""
+        """Return True if there is something to declare."""
 
     def make(self, channel: Channel, epoch: int) -> None:
-        """Declare it, on a channel of its own, where a refusal closes nobody else's."""
+        """Declare it, on a channel of its own: a refusal closes no other channel."""
 
 
 class Request:
-    """Something that ends once, with a result or an error, for one waiter: a coroutine or a plain thread."""
+    """Work for the publisher that ends once, for one waiter: a coroutine or a plain thread."""
 
-    __slots__ = ("admitted", "deadline", "ended", "error", "first", "future", "loop", "routed")
+    __slots__ = (
+        "admitted",
+        "asked",
+        "deadline",
+        "ended",
+        "error",
+        "first",
+        "future",
+        "loop",
+        "nacks",
+        "routed",
+    )
 
     def __init__(self, first: Preparation | None = None) -> None:
         self.first = first
         self.loop: asyncio.AbstractEventLoop | None = None  #: the waiter's; None for a plain thread
         self.future: Any = None
-        self.deadline = math.inf  #: by time.monotonic(); its waiter waits no longer
-        self.admitted = False  #: it was in flight at some time: there was room for it
+        self.asked = 0.0  #: start of the waiting, by time.monotonic()
+        self.deadline = math.inf  #: end of the waiting, by time.monotonic()
+        self.admitted = False  #: it is or was in flight: there was room for it in the window
         self.ended = False  #: its waiter has been told, or is about to be
         self.error: BaseException | None = None
-        self.routed = True  #: a publish: at least one queue took it
+        self.nacks = 0  #: number of times that the broker could not store it
+        self.routed = True  #: at least one queue took it
 
     def await_on(self, loop: asyncio.AbstractEventLoop | None, timeout: float) -> None:
-        """Make the future: on this loop, or for a plain thread."""
-        self.deadline = monotonic() + timeout
+        """Create the future, on this loop or for a plain thread."""
+        self.asked = asked = monotonic()
+        self.deadline = asked + timeout
         self.loop, self.future = loop, Future() if loop is None else loop.create_future()
 
     def resolve(self) -> None:
-        """Tell the waiter, on its own loop's thread."""
+        """Tell the waiter the result. Runs on the waiter's event loop."""
         if self.future.done():
             return
         if self.error is None:
@@ -64,31 +78,30 @@ class Request:
 
 
 class PublishRequest(Request):
-    """A message for an exchange. Unless `must_route`, it may reach no queue at all."""
+    """A message for an exchange. With `must_route` it is an error if no queue takes it."""
 
-    __slots__ = ("exchange", "message", "must_route", "nacks", "routing_key")
+    __slots__ = ("content", "exchange", "must_route", "routing_key")
 
     def __init__(
         self,
         exchange: str,
         routing_key: str,
-        message: Message,
+        content: Content,
         *,
         first: Preparation | None = None,
         must_route: bool = True,
     ) -> None:
         super().__init__(first)
-        self.exchange, self.routing_key, self.message = exchange, routing_key, message
+        self.exchange, self.routing_key, self.content = exchange, routing_key, content
         self.must_route = must_route
-        self.nacks = 0  #: times that the broker could not store it
 
     def frames(self, channel: int, frame_max: int) -> list[bytes]:
-        """As it is written. See basic_publish.frames for what it raises."""
-        return frames(self.exchange, self.routing_key, self.message, channel, frame_max)
+        """Return its bytes on the wire. basic_publish.frames lists the errors."""
+        return frames(self.exchange, self.routing_key, self.content, channel, frame_max)
 
 
 class DeclareRequest(Request):
-    """Nothing but something for a channel of its own."""
+    """A function to be called with a channel of its own; nothing is published."""
 
     __slots__ = ("about", "action")
 
@@ -97,32 +110,31 @@ class DeclareRequest(Request):
         self.about, self.action = about, action
 
     def needed(self, _epoch: int) -> bool:
-        """Always."""
+        """Return True, always."""
         return True
 
     def make(self, channel: Channel, _epoch: int) -> None:
-        """Do it."""
+        """Call the function."""
         self.action(channel)
 
 
 def resolve(requests: Iterable[Request]) -> None:
-    """Tell each order's waiter; one call over to each event loop, however many wait there."""
+    """Tell the waiters their results, with one call to each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop | None, list[Request]] = {}
     for request in requests:
-        if (
-            not request.future.done()
-        ):  # else its waiter has left, and calling over wakes the loop for nothing
+        # A waiter that has left needs no result, and a call would wake its loop for nothing.
+        if not request.future.done():
             by_loop.setdefault(request.loop, []).append(request)
     for loop, waiting in by_loop.items():
         if loop is None:
             _resolve_all(waiting)
         else:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_resolve_in_turns, loop, waiting)
 
 
 def _resolve_in_turns(loop: asyncio.AbstractEventLoop, requests: list[Request]) -> None:
-    """Some at a time: one confirm may be for thousands, and their waiters would have the loop to themselves."""
+    """Resolve some at a time: one confirm may be for thousands, and other tasks need the loop."""
     _resolve_all(requests[:_TURN])
     if requests[_TURN:]:
         loop.call_soon(_resolve_in_turns, loop, requests[_TURN:])

@@ -12,7 +12,7 @@ from qt_events.errors import TopologyError
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.publishing.publisher import Publisher
-from qt_events.rabbitmq.publishing.requests import DeclareRequest
+from qt_events.rabbitmq.publishing.requests import Request
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import Provenance
@@ -77,11 +77,7 @@ class Declarations:
     async def made(self) -> None:
         """Return when all that was wanted so far stands."""
         if self._missing:
-            await self._publisher.ask(
-                DeclareRequest(
-                    self.about, lambda channel: self.make(channel, self._publisher.epoch)
-                )
-            )
+            await self._publisher.ask(Request(first=self))
 
     # As a Preparation, in the publisher's thread
 

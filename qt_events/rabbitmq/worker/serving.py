@@ -181,13 +181,9 @@ class Serving:
         return self._pool.held if self._pool is not None else 0
 
     def slowest(self) -> str:
-        """What holds others up, for the text of an error."""
+        """Describe the subscription that holds others up, for error texts; empty if none does."""
         name, waiting = self._pool.slowest() if self._pool is not None else ("", 0)
-        return (
-            f"the slowest subscription here is {name!r} with {waiting} events"
-            if name
-            else "the broker is slow"
-        )
+        return f"the slowest subscription here is {name!r} with {waiting} events" if name else ""
 
 
 async def _first(*awaitables: Any) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
+from qt_events import PolicyUpdatedEvent
 from qt_events.delivery.retry import NO_RETRY
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
@@ -55,6 +56,7 @@ async def held(event: Event[Any]) -> None:
 
 
 bus.subscribe("hostile.#", hostile, name="hostile", retry=NO_RETRY)
-bus.subscribe("policy.updated", hostile, name="hostile", retry=NO_RETRY)
+# By its class: some messages do not fit a schema, and a class registers when it is imported.
+bus.subscribe(PolicyUpdatedEvent, hostile, name="hostile", retry=NO_RETRY)
 bus.subscribe("other", other, name="other")
 bus.subscribe("held", held, name="held", retry=NO_RETRY)

@@ -9,16 +9,28 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import celery.bin.celery
 import flower.command  # noqa: F401  # with whatever it needs
 
-import workers.command  # noqa: F401
+import workers.__main__
+import workers.commands
 from qt_events.cli import main
 from qt_events.rabbitmq.operating import flower as bus_flower  # noqa: F401
 
+
+def celery_main(_: list[str]) -> None:
+    celery.bin.celery.main()
+
+
+PROGRAMS: dict[str, Callable[[list[str]], object]] = {
+    "celery": celery_main,
+    "qt-events": main,
+    "workers": workers.__main__.main,
+}
 PATIENCE = 60.0  # seconds for one command
 
 
@@ -30,7 +42,7 @@ def run(words: list[str], output: Path) -> NoReturn:
     os.dup2(told, 2)
     sys.argv = words
     try:
-        celery.bin.celery.main() if words[0] == "celery" else main(words[1:])
+        PROGRAMS[words[0]](words[1:])
     except SystemExit as end:
         sys.stdout.write(f"it ended with {end.code}\n")
     except BaseException:  # noqa: BLE001  # as the interpreter would show it

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from qt_events import Event
-from qt_events.events.cloudevents import decode
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.messages.properties import from_amqp
 from tests.integration.conftest import channel_to
 
 KEPT = "qt.sub.kept"
@@ -31,7 +31,7 @@ def taken(url: str, queue: str = KEPT) -> list[Any]:
         while (raw := channel.basic_get(queue, no_ack=True)) is not None:
             body = raw.body if isinstance(raw.body, bytes) else raw.body.encode()
             numbers.append(
-                decode(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"]
+                from_amqp(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"]
             )
     return numbers
 

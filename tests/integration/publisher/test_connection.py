@@ -73,9 +73,9 @@ async def test_a_connection_closed_by_the_broker_fails_no_publish(
 
     loading = asyncio.create_task(load())
     for _ in range(2):
-        session = bus.publisher.session
+        session = bus.publisher.state.channels
         await until_told(lambda: management.close_connections(vhost))
-        await until(lambda session=session: bus.publisher.session > session)  # type: ignore[misc]
+        await until(lambda session=session: bus.publisher.state.channels > session)  # type: ignore[misc]
     running = False
     await loading
     there = await asyncio.to_thread(taken, amqp_url)
@@ -95,7 +95,7 @@ async def test_what_a_broker_has_lost_stands_again_before_the_next_publish(
         else:
             channel.queue_delete(KEPT)
     await until_told(lambda: management.close_connections(vhost))
-    await until(lambda: bus.publisher.session > 1)
+    await until(lambda: bus.publisher.state.channels > 1)
     await bus.publish(event(2), mandatory=True)
     assert (await asyncio.to_thread(taken, amqp_url))[-1] == 2
 
@@ -114,7 +114,7 @@ async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
         channel.queue_delete(KEPT)
         channel.queue_declare(KEPT, durable=True, auto_delete=False)
     await until_told(lambda: management.close_connections(vhost))
-    await until(lambda: bus.publisher.session > 1)
+    await until(lambda: bus.publisher.state.channels > 1)
     await bus.publish(event(2, "bell.rung"), mandatory=True)
     assert await asyncio.to_thread(taken, amqp_url, "qt.sub.bell") == [2]
     assert caplog.text.count("kept is not declared again") == 1
@@ -132,7 +132,7 @@ async def test_an_idle_publisher_stays_connected(
     await until_told(lambda: [each.get("timeout") for each in management.connections(vhost)] == [1])
     await asyncio.sleep(3.5)  # being idle is what is tested
     await bus.publish(event(2))
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1
     assert await asyncio.to_thread(taken, amqp_url) == [1, 2]
 
 
@@ -142,4 +142,4 @@ async def test_nothing_piles_up_while_the_broker_is_away(make_bus: Make) -> None
     bus = make_bus(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=0.2)
     for _ in range(3):
         await asyncio.gather(*(bus.publish(event()) for _ in range(50)), return_exceptions=True)
-    assert len(bus.publisher._outbox) == 0  # noqa: SLF001
+    assert (bus.publisher.in_flight, bus.publisher.in_line) == (0, 0)

@@ -6,8 +6,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from qt_events.errors import PublishRefusedError, UnroutableError
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import PrivateBroker
 from tests.integration.conftest import Make, channel_to, until
@@ -63,8 +63,8 @@ async def test_what_was_nacked_is_tried_again_until_there_is_room(
     declare_full(amqp_url)
     await bus.publish(event(2, "full.a"))
     waiting = [asyncio.create_task(bus.publish(event(n, "full.b"))) for n in (3, 4)]
-    session = bus.publisher.session
-    await until(lambda: bus.publisher.session > session, what="another try")
+    session = bus.publisher.state.channels
+    await until(lambda: bus.publisher.state.channels > session, what="another try")
     for n in range(5, 10):
         await bus.publish(event(n))
     assert not any(task.done() for task in waiting)
@@ -115,15 +115,15 @@ async def test_a_forbidden_publish_fails_alone(
 @pytest.mark.parametrize(
     "message",
     [
-        Message(b"", {"message_id": "x" * 300}),
-        Message(b"", {"priority": "high"}),
-        Message(b"", {"delivery_mode": 2}, {"qt-x": "x" * 140_000}),
-        Message(b"", {"delivery_mode": 2}, {"qt-x": object()}),
+        Content(b"", {"message_id": "x" * 300}),
+        Content(b"", {"priority": "high"}),
+        Content(b"", {"delivery_mode": 2}, {"qt-x": "x" * 140_000}),
+        Content(b"", {"delivery_mode": 2}, {"qt-x": object()}),
     ],
     ids=["long property", "wrong property", "long headers", "wrong header"],
 )
 async def test_an_unsendable_message_fails_alone(
-    bus: CeleryEventBus, amqp_url: str, message: Message
+    bus: CeleryEventBus, amqp_url: str, message: Content
 ) -> None:
     """Nothing of it is written, and delivery tags go on being right."""
     unsendable = bus.publisher.ask(PublishRequest(bus.topology.events, "number.drawn", message))
@@ -135,7 +135,7 @@ async def test_an_unsendable_message_fails_alone(
     )
     assert isinstance(results.pop(1), PublishRefusedError)
     assert results == [None] * 19
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1
     assert await asyncio.to_thread(taken, amqp_url) == list(range(1, 20))
 
 

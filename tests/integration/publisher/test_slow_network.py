@@ -91,7 +91,7 @@ async def test_half_a_frame_is_waited_for_without_burning_the_processor(
     await publishing
     await bus.publish(event(3))
     assert burnt < 0.2
-    assert bus.publisher.session == 1
+    assert bus.publisher.state.channels == 1
     await asyncio.to_thread(bus.close)
     relay.close()
     assert await asyncio.to_thread(taken, amqp_url) == [1, 2, 3]

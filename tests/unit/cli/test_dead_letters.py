@@ -3,11 +3,10 @@
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.metadata import EntryPoint
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from qt_events import cli
-from qt_events.cli.dead_letters_progress import Bar, Skipped
-from qt_events.cli.dead_letters_shown import (
+from qt_events.cli.dead_letters_output import (
     Overview,
     as_json,
     dumps,
@@ -26,27 +23,31 @@ from qt_events.cli.dead_letters_shown import (
     print_record,
     printable,
 )
+from qt_events.cli.dead_letters_progress import Bar, Skipped
 from qt_events.dead_letters.interface import OnScan, Progress
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
-from qt_events.rabbitmq.operating import desk as dead_letters_desk
+from qt_events.rabbitmq.operating import target as targets
+from tests.unit.cli.conftest import Command
 
-WORKERS = ("workers", None, "qt")
+DESK = ("desk", None, None)
+AT_H = (None, "amqp://h", None)
+APP = ("-A", "desk")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def letter(number: int, **fields: Any) -> DeadLetterRecord:
     given: dict[str, Any] = {
-        "subscription": "s", "event_id": f"e{number}", "event_type": "a.b", "reason": "exhausted", "attempts": 3,
-        "exception_type": "OSError", "message": str(number), "traceback": "Traceback\n  here", "host": "h",
-        "first_failed": NOON.replace(second=number), "last_failed": NOON.replace(second=number), "body": b"{}",
-        "id": f"d{number}", **fields,
+        "subscription": "s", "event_id": f"e{number}", "event_type": "a.b", "reason": "exhausted",
+        "attempts": 3, "exception_type": "OSError", "message": str(number), "body": b"{}",
+        "traceback": "Traceback\n  here", "host": "h", "first_failed": NOON.replace(second=number),
+        "last_failed": NOON.replace(second=number), "id": f"d{number}", **fields,
     }  # fmt: skip
     return DeadLetterRecord(**given)
 
 
 class Letters:
-    """Answers each call, and notes it."""
+    """Dead letters that answer each call, and record it."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -104,74 +105,90 @@ class Letters:
 
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
-    """Behind whatever place is named; which one is noted first of all."""
-    entry = EntryPoint("dead-letters", "qt_events.cli.dead_letters:dead_letters", cli.GROUP)
-    monkeypatch.setattr(cli, "entry_points", lambda group: [entry])
-    for name in ("QT_APP", "QT_BROKER_URL", "QT_MANAGEMENT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "300")
+    """Dead letters of whatever place is named; that is recorded first of all."""
     letters = Letters()
 
-    def bus_of(app: str, url: str | None, prefix: str) -> Any:
+    def find_target(app: str | None, url: str | None, prefix: str | None) -> Any:
         letters.calls.append((app, url, prefix))
-        return SimpleNamespace(dead_letters=letters, close=lambda: None)
 
-    monkeypatch.setattr(dead_letters_desk, "bus_of", bus_of)
-    monkeypatch.setattr(
-        dead_letters_desk, "make_all_known", lambda _, url: letters.calls.append(("all known", url))
-    )
+        def dead_letters(subscription: str | None, management_url: str | None) -> Letters:
+            letters.calls.append(("of", subscription, management_url))
+            return letters
+
+        bus = SimpleNamespace(close=lambda: None)
+        return SimpleNamespace(dead_letters=dead_letters, bus=bus)
+
+    monkeypatch.setattr(targets, "find_target", find_target)
     return letters
 
 
-def exit_code(*args: str) -> int:
-    with pytest.raises(SystemExit) as end:
-        cli.main(["dead-letters", *args])
-    assert isinstance(end.value.code, int)
-    return end.value.code
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(command: Command) -> Run:
+    """Run `qt-events dead-letters`; of an app, for one has to be named."""
+    return lambda *args, place=APP: command("dead-letters", *args, *place)
 
 
 @pytest.mark.parametrize(
-    ("args", "calls"),
+    ("place", "expected"),
     [
-        (["list"], [WORKERS, ("stream", None)]),
-        (["list", "-A", "desk", "-s", "x"], [("desk", None, "qt"), ("stream", "x")]),
-        (
-            ["list", "--url", "amqp://h", "--prefix", "p"],
-            [("workers", "amqp://h", "p"), ("all known", None), ("stream", None)],
-        ),
-        (["list", "--url", "amqp://h", "-s", "x"], [("workers", "amqp://h", "qt"), ("stream", "x")]),
-        (["list", "--management-url", "http://h"], [WORKERS, ("all known", "http://h"), ("stream", None)]),
-        (["show", "d1", "-s", "x"], [WORKERS, ("show", "d1", "x")]),
-        (["retry", "d1", "d2"], [WORKERS, ("retry", "d1", "d2", {})]),
+        (["-A", "desk"], [DESK, ("of", None, None)]),
+        (["--url", "amqp://h", "--prefix", "p"], [(None, "amqp://h", "p"), ("of", None, None)]),
+        (["-A", "desk", "--url", "amqp://h"], [("desk", "amqp://h", None), ("of", None, None)]),
+        (["--url", "amqp://h", "-s", "x"], [AT_H, ("of", "x", None)]),
+        (["-A", "desk", "--management-url", "http://h"], [DESK, ("of", None, "http://h")]),
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [["list"], ["show", "d1"], ["export"], ["retry", "d1"], ["discard", "d1"]]
+)
+def test_options_become_a_place(
+    letters: Letters, run: Run, words: list[str], place: list[str], expected: list[Any]
+) -> None:
+    """The same ones for every command."""
+    assert run(*words, place=place) == 0
+    assert letters.calls[:2] == expected
+
+
+@pytest.mark.parametrize(
+    ("args", "call"),
+    [
+        (["list"], ("stream", None)),
+        (["list", "-s", "x"], ("stream", "x")),
+        (["show", "d1", "-s", "x"], ("show", "d1", "x")),
+        (["retry", "d1", "d2"], ("retry", "d1", "d2", {})),
         (
             ["retry", "--all", "-s", "x", "--rate", "5", "--dry-run"],
-            [WORKERS, ("retry all", "x", {"rate": 5.0, "dry_run": True})],
+            ("retry all", "x", {"rate": 5.0, "dry_run": True}),
         ),
-        (["discard", "d1", "-s", "x"], [WORKERS, ("discard", "d1", {"subscription": "x"})]),
-        (["discard", "--all", "-s", "x", "--yes"], [WORKERS, ("discard all", "x", {})]),
-        (["discard", "--all", "-s", "x", "--dry-run"], [WORKERS, ("discard all", "x", {"dry_run": True})]),
-        (["export", "-s", "x"], [WORKERS, ("stream", "x")]),
+        (["discard", "d1", "-s", "x"], ("discard", "d1", {"subscription": "x"})),
+        (["discard", "--all", "-s", "x", "--yes"], ("discard all", "x", {})),
+        (["discard", "--all", "-s", "x", "--dry-run"], ("discard all", "x", {"dry_run": True})),
+        (["export", "-s", "x"], ("stream", "x")),
     ],
-)  # fmt: skip
-def test_options_become_a_place_and_a_call(
-    letters: Letters, args: list[str], calls: list[Any]
-) -> None:
-    """All subscriptions of a URL, or of a management API, are asked for only where none is named."""
-    assert exit_code(*args) == 0
-    assert letters.calls == calls
+)
+def test_options_become_a_call(letters: Letters, run: Run, args: list[str], call: Any) -> None:
+    """One, with what was given and nothing else."""
+    assert run(*args) == 0
+    assert letters.calls[2:] == [call]
 
 
-@pytest.mark.parametrize("command", ["retry", "discard"])
+@pytest.mark.parametrize("name", ["retry", "discard"])
 @pytest.mark.parametrize("args", [[], ["--all"], ["d1", "--all", "-s", "x"]])
-def test_which_ones_has_to_be_said_once(letters: Letters, command: str, args: list[str]) -> None:
+def test_which_ones_has_to_be_said_once(
+    letters: Letters, run: Run, name: str, args: list[str]
+) -> None:
     """By ids, or all of one subscription: wrong usage otherwise, and nothing is looked at."""
-    assert exit_code(command, *args) == 2
+    assert run(name, *args) == 2
     assert letters.calls == []
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
-def test_discarding_all_asks_first(
+def test_discarding_all_asks_first(  # noqa: PLR0917
     letters: Letters,
+    run: Run,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     answer: str,
@@ -179,18 +196,18 @@ def test_discarding_all_asks_first(
 ) -> None:
     """With the number, and no more are removed than it says; no answer is no."""
     monkeypatch.setattr("sys.stdin", StringIO(answer))
-    assert exit_code("discard", "--all", "-s", "x") == code
+    assert run("discard", "--all", "-s", "x") == code
     assert "Remove 5 dead letters of 'x' for good?" in capsys.readouterr().out
     assert (("discard all", "x", {"limit": 5}) in letters.calls) is (code == 0)
 
 
 def test_where_there_is_nothing_to_discard_a_yes_removes_nothing(
-    letters: Letters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    letters: Letters, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What came after the question was not asked about."""
     letters.answer = 0
     monkeypatch.setattr("sys.stdin", StringIO("y\n"))
-    assert exit_code("discard", "--all", "-s", "x") == 0
+    assert run("discard", "--all", "-s", "x") == 0
     assert [call for call in letters.calls if call[0] == "discard all"] == [
         ("discard all", "x", {"dry_run": True})
     ]
@@ -198,40 +215,40 @@ def test_where_there_is_nothing_to_discard_a_yes_removes_nothing(
 
 
 def test_a_wrong_app_url_or_rate_is_wrong_usage(
-    letters: Letters, capsys: pytest.CaptureFixture[str]
+    letters: Letters, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2, with what was wrong."""
     letters.error = InvalidOptionError("rate=0.0 must be")
-    assert exit_code("retry", "--all", "-s", "x", "--rate", "0") == 2
+    assert run("retry", "--all", "-s", "x", "--rate", "0") == 2
     assert "rate=0.0 must be" in capsys.readouterr().err
 
 
 def test_interrupted_it_says_how_far_it_came(
-    letters: Letters, capsys: pytest.CaptureFixture[str]
+    letters: Letters, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 130, as a shell says it."""
     letters.error = KeyboardInterrupt()
-    assert exit_code("retry", "--all", "-s", "x") == 130
+    assert run("retry", "--all", "-s", "x") == 130
     assert "interrupted: 2 of 5 sent back, the others are as they were" in capsys.readouterr().err
 
 
 def test_broken_off_it_says_how_far_it_came(
-    letters: Letters, capsys: pytest.CaptureFixture[str]
+    letters: Letters, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And why."""
     letters.error = BrokerUnreachableError("no answer")
-    assert exit_code("retry", "--all", "-s", "x") == 1
+    assert run("retry", "--all", "-s", "x") == 1
     err = capsys.readouterr().err
     assert "2 of 5 sent back" in err
     assert "no answer" in err
 
 
 def test_what_could_not_be_sent_back_is_told(
-    letters: Letters, capsys: pytest.CaptureFixture[str]
+    letters: Letters, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 1: a script sees it too."""
     letters.skips = True
-    assert exit_code("retry", "--all", "-s", "x") == 1
+    assert run("retry", "--all", "-s", "x") == 1
     told = capsys.readouterr()
     assert told.out == "5 sent back\n"
     assert "1 stay:\n  d1: too large" in told.err
@@ -242,17 +259,18 @@ def test_of_many_that_stay_ten_are_named() -> None:
     skipped = Skipped()
     for number in range(13):
         skipped.add(letter(number), IncompleteDeadLetterError("too large"))
-    assert str(skipped).startswith("13 stay:\n  d0: too large\n")
-    assert str(skipped).endswith("\n  d9: too large\n  and 3 more")
+    lines = skipped.lines()
+    assert lines[:2] == ["13 stay:", "d0: too large"]
+    assert lines[-2:] == ["d9: too large", "and 3 more"]
 
 
 def test_without_a_terminal_there_is_no_bar(
-    letters: Letters, capsys: pytest.CaptureFixture[str]
+    letters: Letters, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing on standard error but errors."""
     with Bar("sent back") as bar:
         bar.show(Progress(3, 1))
-    assert exit_code("list", "--json") == 0
+    assert run("list", "--json") == 0
     assert capsys.readouterr().err == ""
 
 
@@ -297,31 +315,33 @@ def _read_to_its_end(terminal: int) -> str:
     ],
 )
 def test_on_a_terminal_a_bar_says_how_far_it_is_and_of_how_many(
-    letters: Letters, monkeypatch: pytest.MonkeyPatch, args: list[str], bar: str
+    letters: Letters, run: Run, monkeypatch: pytest.MonkeyPatch, args: list[str], bar: str
 ) -> None:
-    """Whatever takes long: looking, counting before the question, doing. Nothing of it stays on the screen."""
+    """Looking, counting before the question, doing: nothing of it stays on the screen."""
     monkeypatch.setattr("sys.stdin", StringIO("y\n"))
     with terminal(monkeypatch) as shown:
-        assert exit_code(*args) == 0
+        assert run(*args) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[0])
     assert re.search(bar.replace(" .* ", r"[^\n]* "), plain, re.DOTALL), plain
     assert "\x1b[2K" in shown[0]  # the line is cleared
 
 
-@pytest.mark.parametrize("command", ["retry", "discard"])
+@pytest.mark.parametrize("name", ["retry", "discard"])
 def test_looking_for_ids_moves_the_bar_before_anything_is_done(
-    letters: Letters, monkeypatch: pytest.MonkeyPatch, command: str
+    letters: Letters, run: Run, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Among a hundred thousand that is most of the time."""
     letters.looks_only = True
     with terminal(monkeypatch) as shown:
-        assert exit_code(command, "d1") == 0
+        assert run(name, "d1") == 0
     assert re.search(r"looked through.* 6/7 ", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[0]))
 
 
-def test_list_as_json_is_one_document(letters: Letters, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_as_json_is_one_document(
+    letters: Letters, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Groups of all, and some of them, the newest first, without bodies."""
-    assert exit_code("list", "--json", "--limit", "1") == 0
+    assert run("list", "--json", "--limit", "1") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["total"] == 2
     assert [(group["exception_type"], group["count"]) for group in document["groups"]] == [
@@ -332,11 +352,11 @@ def test_list_as_json_is_one_document(letters: Letters, capsys: pytest.CaptureFi
 
 
 def test_export_writes_a_line_each(
-    letters: Letters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    letters: Letters, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Into a file, which is told; or to standard output, and then nothing else."""
     path = tmp_path / "dead.jsonl"
-    assert exit_code("export", "-s", "x", "-o", str(path)) == 0
+    assert run("export", "-s", "x", "-o", str(path)) == 0
     assert f"2 written to {path}" in capsys.readouterr().err
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         as_json(each) for each in letters.records

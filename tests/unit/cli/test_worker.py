@@ -2,28 +2,22 @@
 
 import os
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint
 from typing import get_args
 
 import pytest
 
-from qt_events import InvalidOptionError, cli
 from qt_events.cli.worker import PoolName
+from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.app import command_line
 from qt_events.rabbitmq.pools.names import POOLS
+from tests.unit.cli.conftest import Command
+
+APP = ("-A", "desk")
 
 
 @pytest.fixture
 def celerys(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What each run was given; none starts a worker."""
-    monkeypatch.setattr(
-        cli,
-        "entry_points",
-        lambda group: [EntryPoint("worker", "qt_events.cli.worker:worker", group)],
-    )
-    for name in ("QT_APP", "QT_LOG_FORMAT"):
-        monkeypatch.setenv(name, "")  # so that it is put back afterwards
-        monkeypatch.delenv(name)
+    """Arguments of each run; none starts a worker."""
     given: list[list[str]] = []
     monkeypatch.setattr(
         command_line, "run_worker", lambda app, arguments: given.append([app, *arguments])
@@ -31,40 +25,32 @@ def celerys(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return given
 
 
-def exit_code(*args: str) -> int:
-    with pytest.raises(SystemExit) as end:
-        cli.main(["worker", *args])
-    assert isinstance(end.value.code, int)
-    return end.value.code
-
-
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        ([], ["workers"]),
-        (["-A", "desk:app"], ["desk:app"]),
-        (["--pool", "prefork", "--concurrency", "3"], ["workers", "-P", "processes", "-c", "3"]),
-        (["-P", "asyncio"], ["workers", "-P", "asyncio"]),
+        ([], []),
+        (["--pool", "prefork", "--concurrency", "3"], ["-P", "processes", "-c", "3"]),
+        (["-P", "asyncio"], ["-P", "asyncio"]),
         (
             ["--subscriptions", "a.*,b", "--subscriptions", "c"],
-            ["workers", *["--subscriptions", "a.*,b", "--subscriptions", "c"]],
+            ["--subscriptions", "a.*,b", "--subscriptions", "c"],
         ),
         (
             ["--autoscale", "8,2", "-n", "w@%h", "-l", "INFO", "-E"],
-            ["workers", *["--autoscale", "8,2", "-n", "w@%h", "-l", "INFO", "-E"]],
+            ["--autoscale", "8,2", "-n", "w@%h", "-l", "INFO", "-E"],
         ),
         (
             ["-E", "--", "--time-limit", "5", "-X", "celery"],
-            ["workers", *["-E", "--time-limit", "5", "-X", "celery"]],
+            ["-E", "--time-limit", "5", "-X", "celery"],
         ),
     ],
 )
 def test_options_become_celerys(
-    celerys: list[list[str]], args: Sequence[str], expected: list[str]
+    command: Command, celerys: list[list[str]], args: Sequence[str], expected: list[str]
 ) -> None:
     """Each by Celery's own name; prefork by the one that really gives it."""
-    assert exit_code(*args) == 0
-    assert celerys == [expected]
+    assert command("worker", *APP, *args) == 0
+    assert celerys == [["desk", *expected]]
 
 
 def test_the_pools_are_those_that_a_bus_is_tested_on() -> None:
@@ -72,18 +58,29 @@ def test_the_pools_are_those_that_a_bus_is_tested_on() -> None:
     assert get_args(PoolName) == POOLS
 
 
+def test_an_app_is_needed(
+    command: Command, celerys: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong usage without, in one line that says what to write."""
+    for args in ((), ("--app", "")):
+        assert command("worker", *args) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("qt-events: give --app MODULE (or QT_APP)")
+    assert celerys == []
+
+
 def test_the_app_may_come_by_environment(
-    celerys: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    command: Command, celerys: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """QT_APP."""
-    monkeypatch.setenv("QT_APP", "desk")
-    assert exit_code() == 0
-    assert celerys == [["desk"]]
+    monkeypatch.setenv("QT_APP", "desk:app")
+    assert command("worker") == 0
+    assert celerys == [["desk:app"]]
 
 
-def test_the_log_format_goes_by_environment(celerys: list[list[str]]) -> None:
+def test_the_log_format_goes_by_environment(command: Command, celerys: list[list[str]]) -> None:
     """Child processes read it too."""
-    assert exit_code("--log-format", "json") == 0
+    assert command("worker", *APP, "--log-format", "json") == 0
     assert os.environ["QT_LOG_FORMAT"] == "json"
 
 
@@ -91,14 +88,19 @@ def test_the_log_format_goes_by_environment(celerys: list[list[str]]) -> None:
     "args",
     [["--pool", "processes"], ["--concurrency", "0"], ["--log-format", "xml"], ["--nonsense"]],
 )
-def test_wrong_options_are_wrong_usage(celerys: list[list[str]], args: list[str]) -> None:
+def test_wrong_options_are_wrong_usage(
+    command: Command, celerys: list[list[str]], args: list[str]
+) -> None:
     """Exit code 2, and nothing is started."""
-    assert exit_code(*args) == 2
+    assert command("worker", *APP, *args) == 2
     assert celerys == []
 
 
 def test_an_app_that_is_not_there_is_wrong_usage(
-    monkeypatch: pytest.MonkeyPatch, celerys: list[list[str]], capsys: pytest.CaptureFixture[str]
+    command: Command,
+    celerys: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Named, with exit code 2."""
 
@@ -106,5 +108,5 @@ def test_an_app_that_is_not_there_is_wrong_usage(
         raise InvalidOptionError(f"there is no module {app!r}")
 
     monkeypatch.setattr(command_line, "run_worker", refuse)
-    assert exit_code("-A", "nowhere") == 2
-    assert "there is no module 'nowhere'" in capsys.readouterr().err
+    assert command("worker", "-A", "nowhere") == 2
+    assert capsys.readouterr().err == "qt-events: there is no module 'nowhere'\n"

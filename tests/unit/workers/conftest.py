@@ -1,17 +1,17 @@
-"""A database of this test's own, a scene on it, and a second one, as another process would be."""
+"""Fixtures: an empty database, a harness on it, and a second one as another process."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.workers.scene import Scene
+from tests.unit.workers.harness import Harness
 from workers.store import Store
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
-    """The URL of a database with nothing in it."""
+    """URL of an empty database."""
     return f"sqlite:///{tmp_path}/store.db"
 
 
@@ -23,19 +23,19 @@ def store(database: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-async def scene(store: Store) -> AsyncIterator[Scene]:
-    scene = Scene(store)
-    async with scene.bus:
-        yield scene
-    assert await scene.bus.dead_letters.list() == []
+async def harness(store: Store) -> AsyncIterator[Harness]:
+    harness = Harness(store)
+    async with harness.bus:
+        yield harness
+    assert await harness.bus.dead_letters.list() == []
 
 
 @pytest.fixture
-async def other(database: str) -> AsyncIterator[Scene]:
-    """Another process: a bus and a connection of its own, the same database."""
+async def other(database: str) -> AsyncIterator[Harness]:
+    """Another process: a bus and a connection of its own on the same database."""
     store = Store(database)
-    scene = Scene(store)
-    async with scene.bus:
-        yield scene
+    harness = Harness(store)
+    async with harness.bus:
+        yield harness
     store.dispose()
-    assert await scene.bus.dead_letters.list() == []
+    assert await harness.bus.dead_letters.list() == []

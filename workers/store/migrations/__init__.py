@@ -1,20 +1,22 @@
-"""The schema's versions, and how a database gets to the newest."""
+"""Migrations: versions of the schema."""
 
 import sqlalchemy as sa
 
 from workers.store.errors import StoreSchemaError
 
 HEAD = "0001"
-_LOCK = 7_105_716_001  # any number, the same for every process of this program
+#: Any number, the same for all processes of this program.
+_LOCK = 7_105_716_001
 
 
 def upgrade(connection: sa.Connection, name: str) -> None:
-    """Bring the database up to date, in the transaction that `connection` is in; whoever comes second finds it done.
+    """Bring the database up to date in the transaction of `connection`. Concurrent calls wait.
 
     Raises:
         StoreSchemaError: it is newer than this program.
     """
-    if connection.dialect.name == "postgresql":  # on SQLite the transaction itself is the lock
+    # On SQLite the transaction itself is the lock.
+    if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
     found = _version(connection)
     if found == HEAD:
@@ -26,7 +28,7 @@ def upgrade(connection: sa.Connection, name: str) -> None:
 
 
 def is_current(connection: sa.Connection) -> bool:
-    """Whether there is nothing to do."""
+    """Return True if the database has the newest schema."""
     return _version(connection) == HEAD
 
 
@@ -40,7 +42,8 @@ def _version(connection: sa.Connection) -> str | None:
 
 
 def _migrate(connection: sa.Connection) -> None:
-    from alembic import command  # noqa: PLC0415  # a tenth of a second, once in a database's life
+    # Imported when needed: this takes a tenth of a second, and a database needs it once.
+    from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()

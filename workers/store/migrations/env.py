@@ -1,4 +1,4 @@
-"""Alembic runs this for each command: on the connection, and in the transaction, of whoever asks."""
+"""Alembic's environment: migrations run on the caller's connection, in its transaction."""
 
 from alembic import context
 

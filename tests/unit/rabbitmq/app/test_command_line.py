@@ -1,7 +1,5 @@
 """What a bus adds to `celery worker`'s command line; without starting one."""
 
-import sys
-import types
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +10,8 @@ from celery.bin.worker import WORKERS_POOL
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.concurrency.thread import TaskPool as Threads
 
-from qt_events import CeleryEventBus, Event, InvalidOptionError, NotSupportedError
-from qt_events.rabbitmq.app.command_line import SubscriptionsOption, app_with_bus
+from qt_events import CeleryEventBus, Event
+from qt_events.rabbitmq.app.command_line import SubscriptionsOption
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 
 
@@ -77,7 +75,7 @@ def test_the_environment_chooses_too_and_the_command_line_wins(
 def test_prefork_that_celery_would_not_give_is_refused(
     args: list[str], configured: dict[str, Any], name: str
 ) -> None:
-    """However it is written; the text says what would have come, and what to write."""
+    """All spellings are; the text says what would have come, and what to write."""
     with pytest.raises(click.BadParameter, match=f"the configuration, {name}: write -P processes"):
         parsed(app_with(**configured), *args)
 
@@ -106,44 +104,3 @@ def test_subscriptions_and_queues_are_not_chosen_together() -> None:
     """Of queues that -Q leaves out, none could be served."""
     with pytest.raises(click.UsageError, match="give one of them"):
         parsed(app_with(), "--subscriptions", "desk", "-Q", "qt.sub.other")
-
-
-def module_with(monkeypatch: pytest.MonkeyPatch, **attributes: Any) -> str:
-    module = types.ModuleType("module_of_a_test")
-    vars(module).update(attributes)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module.__name__
-
-
-def test_finds_the_app_as_celery_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the module alone, or with the attribute's name."""
-    app = app_with()
-    name = module_with(monkeypatch, app=app)
-    assert app_with_bus(name) is app
-    assert app_with_bus(f"{name}:app") is app
-
-
-@pytest.mark.parametrize(
-    "name", ["no_such_module", "no_such_module.inside", "json.no_such_module", "json", "json:app"]
-)
-def test_an_app_that_is_not_there_is_named(name: str) -> None:
-    """No module, or no app in it."""
-    with pytest.raises(InvalidOptionError, match=r"there is no (module|Celery app)"):
-        app_with_bus(name)
-
-
-def test_an_app_without_a_bus_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker of it would serve no subscription."""
-    plain = celery.Celery("plain", set_as_current=False)
-    with pytest.raises(NotSupportedError, match=r"CeleryEventBus\(app=app\)"):
-        app_with_bus(module_with(monkeypatch, app=plain))
-
-
-def test_a_module_whose_own_import_is_missing_is_not_called_missing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    """Its traceback says where."""
-    (tmp_path / "needs_more.py").write_text("import no_such_module_at_all\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all"):
-        app_with_bus("needs_more")

@@ -13,8 +13,8 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.events.cloudevents import Message
 from qt_events.rabbitmq.compat.basic_publish import frames
+from qt_events.rabbitmq.messages.properties import Content
 
 FRAME_MAX = 4096
 REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)
@@ -40,7 +40,7 @@ headers = st.dictionaries(
 )
 
 
-def by_py_amqp(exchange: str, key: str, message: Message) -> bytes:
+def by_py_amqp(exchange: str, key: str, message: Content) -> bytes:
     written: list[bytes] = []
     transport = SimpleNamespace(write=lambda view: written.append(bytes(view)))
     connection: Any = SimpleNamespace(frame_max=FRAME_MAX, bytes_sent=0)
@@ -54,7 +54,7 @@ def by_py_amqp(exchange: str, key: str, message: Message) -> bytes:
 def test_the_bytes_are_py_amqps(
     body: bytes, properties: Any, headers: Any, exchange: str, key: str
 ) -> None:
-    message = Message(body or b"x", properties, headers)
+    message = Content(body or b"x", properties, headers)
     try:
         expected = by_py_amqp(exchange, key, message)
     except REFUSED:
@@ -78,7 +78,7 @@ def parsed(data: bytes) -> list[tuple[int, bytes]]:
 def test_a_body_goes_in_as_many_frames_as_it_takes(size: int) -> None:
     """None is larger than the broker said, and each item holds whole frames."""
     body = bytes(number % 251 for number in range(size))
-    items = frames("qt.events", "a.b", Message(body, {}), 5, FRAME_MAX)
+    items = frames("qt.events", "a.b", Content(body, {}), 5, FRAME_MAX)
     assert all(len(payload) + 8 <= FRAME_MAX for item in items for _, payload in parsed(item))
     (method, header), bodies = parsed(b"".join(items))[:2], parsed(b"".join(items))[2:]
     assert (method[0], header[0], {kind for kind, _ in bodies} - {3}) == (1, 2, set())
@@ -101,4 +101,4 @@ def test_what_amqp_cannot_carry_is_refused_before_a_byte_is_written(
     properties: Any, headers: Any
 ) -> None:
     with pytest.raises(REFUSED):
-        frames("qt.events", "a.b", Message(b"{}", properties, headers), 5, FRAME_MAX)
+        frames("qt.events", "a.b", Content(b"{}", properties, headers), 5, FRAME_MAX)

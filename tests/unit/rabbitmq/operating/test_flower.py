@@ -11,10 +11,16 @@ import celery
 import pytest
 from flower.utils import broker
 
-from qt_events.errors import InvalidUrlError
+from qt_events.errors import InvalidUrlError, NotSupportedError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.connection.connections import BrokerConnection
-from qt_events.rabbitmq.operating.flower import _tls_of_the_api, show_every_queue, trouble_with
+from qt_events.rabbitmq.operating import flower
+from qt_events.rabbitmq.operating.flower import (
+    _tls_of_the_api,
+    run_flower,
+    show_every_queue,
+    trouble_with,
+)
 from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
 
@@ -73,6 +79,13 @@ def test_the_management_api_is_looked_for_beside_the_broker(broker: str, expecte
     """On its usual port, with the broker's own user."""
     with BrokerConnection(broker) as connection:
         assert default_api(connection) == expected
+
+
+def test_without_flower_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First of all: neither an app nor a broker is needed to say so."""
+    monkeypatch.setattr(flower, "find_spec", lambda name: None)
+    with pytest.raises(NotSupportedError, match=r"pip install 'qt-events\[flower\]'"):
+        run_flower("no_such_app", None, None, [])
 
 
 def test_an_api_that_answers_is_no_trouble(api: FakeApi) -> None:

@@ -1,12 +1,22 @@
-"""The ledger of unconfirmed publishes settles what the broker's acks and nacks are about, and nothing else."""
+"""Publishes without a confirm: acks and nacks settle what they are about, and nacks are tried again."""
 
+import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.rabbitmq.publishing.confirms import UnconfirmedPublishes
+from qt_events.rabbitmq.messages.properties import Content
+from qt_events.rabbitmq.publishing.confirms import (
+    ANSWER,
+    LONGEST,
+    PAUSE,
+    NackedPublishes,
+    UnconfirmedPublishes,
+)
+from qt_events.rabbitmq.publishing.requests import PublishRequest
 
 ADD, SETTLE = "add", "settle"
 STEPS = st.lists(
@@ -20,7 +30,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_ledger_agrees_with_a_plain_list_of_tags(steps: list[tuple[Any, ...]]) -> None:
-    """Whatever is published, taken back and settled in whatever order, a list of (tag, item) pairs says the same."""
+    """In whatever order they are published and settled, a list of pairs says the same."""
     ledger: UnconfirmedPublishes[int] = UnconfirmedPublishes()
     model: list[tuple[int, int]] = []
     tag = 0
@@ -40,7 +50,7 @@ def test_ledger_agrees_with_a_plain_list_of_tags(steps: list[tuple[Any, ...]]) -
 
 @pytest.mark.parametrize("multiple", [False, True])
 def test_a_tag_is_settled_once(multiple: bool) -> None:
-    """A second ack of a tag is about nothing: it may be a stale one."""
+    """A second ack of a tag is about nothing: it may be stale."""
     ledger: UnconfirmedPublishes[str] = UnconfirmedPublishes()
     ledger.add("event")
     assert ledger.settle(1, multiple=multiple) == ["event"]
@@ -48,10 +58,67 @@ def test_a_tag_is_settled_once(multiple: bool) -> None:
 
 
 def test_iterating_bears_settling_meanwhile() -> None:
-    """Whoever looks at the unconfirmed may settle them."""
+    """The caller may settle publishes while it iterates over them."""
     ledger: UnconfirmedPublishes[int] = UnconfirmedPublishes()
     for number in range(3):
         ledger.add(number)
     for number in ledger:
         ledger.settle(number + 1)
     assert len(ledger) == 0
+
+
+# Nacks
+
+
+def request(key: str = "load.numbered", deadline: float = math.inf) -> PublishRequest:
+    made = PublishRequest("qt.events", key, Content(b"{}", {}))
+    made.deadline = deadline
+    return made
+
+
+def tries(timeout: float, answer: float = 0.0) -> list[float]:
+    """Times of the tries of a request that is nacked each time, `answer` seconds after the try."""
+    nacks, hopeless, made = NackedPublishes(), request(deadline=timeout), [0.0]
+    while nacks.add(hopeless, made[-1] + answer):
+        made.append(nacks.next)
+        assert nacks.take(nacks.next) == [hopeless]
+    assert nacks.take() == []
+    assert hopeless.nacks == len(made)
+    return made
+
+
+def test_each_pause_is_twice_the_one_before_and_none_is_long() -> None:
+    """A try may reach other queues again, so there are few; the end of an outage is noticed soon."""
+    pauses = [later - earlier for earlier, later in pairwise(tries(30.0)[:-1])]
+    expected = [PAUSE * 2**number for number in range(5)]
+    assert pauses == pytest.approx([*expected, *[LONGEST] * (len(pauses) - len(expected))])
+    assert expected[-1] < LONGEST <= 2 * expected[-1]
+
+
+@pytest.mark.parametrize("timeout", [2.0, 3.1, 5.0, 25.4, 25.6, 30.0, 300.0])
+@pytest.mark.parametrize("answer", [0.0, 0.01, 0.3])
+def test_an_outage_is_outlived_until_a_moment_before_the_caller_gives_up(
+    timeout: float, answer: float
+) -> None:
+    """The last try leaves time for its answer, and no try is made after that."""
+    last = timeout - ANSWER
+    *_, before, final = tries(timeout, answer)
+    assert last - answer <= final <= last
+    assert final - before <= LONGEST + answer + 1e-9
+
+
+def test_who_gives_up_before_an_answer_can_come_is_told_at_once() -> None:
+    """A try makes no sense if nobody hears of its end."""
+    assert tries(ANSWER / 2) == [0.0]
+
+
+def test_those_that_are_due_are_taken_and_the_others_wait_on() -> None:
+    """No publish is taken twice."""
+    nacks, early, late = NackedPublishes(), request("early"), request("late")
+    nacks.add(early, 0.0)
+    nacks.add(late, 10.0)
+    assert nacks.take(5.0) == [early]
+    assert nacks.take(5.0) == []
+    assert nacks.next == pytest.approx(10.0 + PAUSE)
+    assert nacks.take() == [late]
+    assert nacks.next == math.inf

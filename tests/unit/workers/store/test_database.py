@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     ],
 )
 def test_a_url_that_means_nothing_is_refused_at_once(url: str) -> None:
-    """With an example of one that does; what was given may hold a password, and is not shown."""
+    """The text has an example, but not the URL, which may hold a password."""
     with pytest.raises(InvalidStoreUrlError, match=r"sqlite:///qt_events\.db") as refused:
         Store(url)
     assert "planted" not in str(refused.value)
@@ -46,7 +46,7 @@ def test_a_url_that_means_nothing_is_refused_at_once(url: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_a_password_is_never_shown(scheme: str) -> None:
-    """Whichever way PostgreSQL is spelled."""
+    """PostgreSQL may be spelled in several ways."""
     database = Database(f"{scheme}://user:planted@host/name")
     assert str(database) == "postgresql+psycopg://user:***@host/name"
     assert "planted" not in repr(database)
@@ -55,14 +55,14 @@ def test_a_password_is_never_shown(scheme: str) -> None:
 def test_the_database_is_named_by_the_environment(
     monkeypatch: pytest.MonkeyPatch, path: Path
 ) -> None:
-    """QT_DATABASE_URL; nothing is opened before the first use."""
+    """QT_DATABASE_URL names it; it is opened at its first use."""
     monkeypatch.setenv("QT_DATABASE_URL", f"sqlite:///{path}")
     Store.from_environment()
     assert not path.exists()
 
 
 async def test_a_locked_database_is_an_error_that_passes(path: Path) -> None:
-    """It says what happened, nothing is written, and the next try works."""
+    """Nothing is written, and the next attempt works."""
     database = Database(f"sqlite:///{path}", busy_timeout=0.05)
     documents = Documents(database)
     await documents.put("kind", "key", {"n": 1})
@@ -70,7 +70,8 @@ async def test_a_locked_database_is_an_error_that_passes(path: Path) -> None:
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError, match="locked"):
         await documents.put("kind", "key", {"n": 2})
-    assert await documents.get("kind", "key") == {"n": 1}  # readers do not wait for a writer
+    # Readers do not wait for a writer.
+    assert await documents.get("kind", "key") == {"n": 1}
     other.execute("COMMIT")
     other.close()
     await documents.put("kind", "key", {"n": 2})
@@ -99,7 +100,8 @@ async def test_a_schema_from_the_future_is_left_alone(path: Path) -> None:
 
 
 async def test_the_migrations_lead_to_the_tables_of_the_program(path: Path) -> None:
-    """The constant that saves importing Alembic is Alembic's head, and its schema is tables.py's."""
+    """The constant HEAD, which saves importing Alembic, is Alembic's head, and its schema that of
+    tables.py."""
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
 
@@ -116,7 +118,7 @@ async def test_the_migrations_lead_to_the_tables_of_the_program(path: Path) -> N
 
 
 def test_a_forked_process_has_connections_of_its_own(path: Path) -> None:
-    """One shared across the fork would serve two masters; the parent's goes on."""
+    """The parent's connections go on working."""
     store = Store(f"sqlite:///{path}")
     asyncio.run(store.documents.put("kind", "parent", {}))
     child = os.fork()
@@ -125,7 +127,7 @@ def test_a_forked_process_has_connections_of_its_own(path: Path) -> None:
         try:
             database = store._database  # noqa: SLF001
             before = database._engine  # noqa: SLF001
-            status = 0 if database._opened() is not before else 2  # noqa: SLF001
+            status = 0 if database._open_engine() is not before else 2  # noqa: SLF001
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

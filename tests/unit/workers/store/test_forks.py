@@ -1,4 +1,4 @@
-"""Forks: a child of a process that has used the store neither loses what it writes nor waits for ever."""
+"""Forks: a child of a process that has used the store loses no writes and does not hang."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ def put(store: Store, key: str) -> None:
 
 
 def forked(work: Callable[[], None]) -> int:
-    """A child that does this; one that hangs ends after a minute."""
+    """Fork a child that runs `work`; one that hangs ends after a minute."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -40,7 +40,8 @@ def status_of(child: int) -> int:
 
 
 def test_a_child_loses_nothing_when_its_parent_closes_the_file(url: str) -> None:
-    """SQLite removes the log of the last process that has the file open, and a fork must not hide that there is one."""
+    """SQLite removes the log when the last process closes the file, so a fork must not hide that
+    the child has it open."""
     store = Store(url)
     put(store, "parent")
     told, tell = os.pipe()
@@ -64,7 +65,7 @@ def test_a_child_loses_nothing_when_its_parent_closes_the_file(url: str) -> None
 
 
 def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have(url: str) -> None:
-    """A thread of its parent was just opening the database."""
+    """A thread of the parent was opening the database at the fork."""
     store = Store(url)
     opening, done = threading.Event(), threading.Event()
 

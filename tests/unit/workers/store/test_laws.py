@@ -1,4 +1,5 @@
-"""Laws of the store: what is kept is what the last word says, or the first, and ranges are as they are written."""
+"""Laws of the store: `put` keeps the last value, `add` the first, and ranges have the documented
+ends."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ DAYS = st.integers(0, 9).map(lambda number: date(2024, 1, 1) + timedelta(number)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """One for all examples: each takes a kind or a book of its own."""
+    """One store for all examples: each example has a kind or a book of its own."""
     opened = Store(f"sqlite:///{tmp_path_factory.mktemp('laws')}/store.db")
     yield opened
     opened.dispose()
@@ -32,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def test_put_is_the_last_word_and_add_the_first(
     store: Store, words: list[tuple[bool, str, dict[str, float]]]
 ) -> None:
-    """As a dictionary would keep them: assignment, and setdefault."""
+    """A dictionary does the same by assignment and setdefault."""
     kind, expected = uuid4().hex, dict[str, dict[str, float]]()
 
     async def say() -> None:
@@ -56,7 +57,7 @@ def test_put_is_the_last_word_and_add_the_first(
 def test_between_is_later_than_one_day_and_no_later_than_another(
     store: Store, days: list[date], after: date | None, through: date
 ) -> None:
-    """Both ends, whichever of them comes first, in order of day and order id."""
+    """Either end may come first; results are sorted by day and order id."""
     book = uuid4().hex
     kept = [
         Trade(str(number), day, "A", Side.BUY, 1, 1.0, "s", "m", None)

@@ -1,4 +1,4 @@
-"""What a database refuses has a name, and shows no password."""
+"""Refusals of a database: each has a name and shows no password."""
 
 import sqlite3
 from pathlib import Path
@@ -18,7 +18,7 @@ async def test_a_password_in_the_query_is_never_shown(name: str) -> None:
 
 
 async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
-    """Trying again would not help: it is no StoreUnavailableError."""
+    """Another attempt would not help, so it is no StoreUnavailableError."""
     path = tmp_path / "notes.txt"
     path.write_text("my notes\n" * 500)
     with pytest.raises(StoreError, match=r"notes\.txt.*not a database") as refused:
@@ -28,7 +28,7 @@ async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 
 
 async def test_a_new_process_reads_while_another_writes(tmp_path: Path) -> None:
-    """Its first use looks at the schema, and must not wait for the writer to do that."""
+    """The check of the schema at the first use does not wait for the writer."""
     path = tmp_path / "store.db"
     store = Store(f"sqlite:///{path}")
     await store.documents.put("kind", "key", {"n": 1})

@@ -1,1 +1,1 @@
-"""A module a version."""
+"""Versions of the schema, one a module."""

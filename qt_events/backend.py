@@ -1,0 +1,82 @@
+"""The parts of a backend: everything that a bus over another broker or store is made of.
+
+docs/backends.md is the guide. The names, in the order in which an event meets them:
+
+    Hosted           base of a bus: subscribe(), and `async with` from run_forever() and join()
+    checked_event    the argument of publish(), with its cause
+    Subscriptions    the subscribers of a bus, by name, by handler, by event type
+    encode, decode   an event as bytes, and back
+    Lanes            events in hand, a queue for each subscription, on one event loop
+    DaemonThreads    threads for sync handlers
+    deliver          one attempt: calls the handler and returns its outcome
+    unreadable       the outcome of an event that `decode` refuses
+    consequences     everything that a bus does about an outcome
+    Attempts         the count to store with an event until its next attempt
+    record_of        the record of an event that failed for good
+    DeadLetterOperations, Scan, HeldDeadLetter   the calls for an operator, on top of a scan
+    Stats            the counters behind get_stats()
+    SlowHandlerLog   reports slow handlers to the log and to Stats
+"""
+
+from qt_events.bus import EventBus, Hosted, refuse_in_handler, refuse_on_event_loop
+from qt_events.dead_letters.operations import DeadLetterOperations
+from qt_events.dead_letters.record import DeadLetterRecord, record_of, record_of_event
+from qt_events.dead_letters.scan import HeldDeadLetter, Scan
+from qt_events.delivery.attempts import FIRST, Attempts
+from qt_events.delivery.deliver import deliver
+from qt_events.delivery.lanes import Lanes
+from qt_events.delivery.options import SubscriptionOptions
+from qt_events.delivery.outcome import (
+    SKIPPED,
+    Consequences,
+    DeadLetter,
+    DeadLetterReason,
+    Failure,
+    Outcome,
+    consequences,
+    unreadable,
+)
+from qt_events.delivery.slow_handlers import SlowHandlerLog
+from qt_events.delivery.stats import Stats
+from qt_events.delivery.subscription import EventHandler, name_of, pattern_of
+from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.threads import DaemonThreads
+from qt_events.events.cloudevents import CONTENT_TYPE, decode, encode
+from qt_events.events.current import checked_event
+
+__all__ = [
+    "CONTENT_TYPE",
+    "FIRST",
+    "SKIPPED",
+    "Attempts",
+    "Consequences",
+    "DaemonThreads",
+    "DeadLetter",
+    "DeadLetterOperations",
+    "DeadLetterReason",
+    "DeadLetterRecord",
+    "EventBus",
+    "EventHandler",
+    "Failure",
+    "HeldDeadLetter",
+    "Hosted",
+    "Lanes",
+    "Outcome",
+    "Scan",
+    "SlowHandlerLog",
+    "Stats",
+    "SubscriptionOptions",
+    "Subscriptions",
+    "checked_event",
+    "consequences",
+    "decode",
+    "deliver",
+    "encode",
+    "name_of",
+    "pattern_of",
+    "record_of",
+    "record_of_event",
+    "refuse_in_handler",
+    "refuse_on_event_loop",
+    "unreadable",
+]

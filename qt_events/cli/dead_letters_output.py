@@ -1,0 +1,183 @@
+"""Dead letters as tables, text and JSON.
+
+Anybody may have sent them, so nothing in them reaches a terminal as a control character.
+"""
+
+import base64
+import heapq
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qt_events.cli.terminal import wide_console
+from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
+from qt_events.dead_letters.record import DeadLetterRecord
+
+_FIELDS = (
+    "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type",
+    "message", "first_failed", "last_failed", "host",
+)  # fmt: skip
+
+
+class Overview:
+    """Overview of a stream of dead letters: all of them in groups, and some one by one."""
+
+    def __init__(self, limit: int, *, oldest: bool) -> None:
+        self._limit, self._sign = limit, -1.0 if oldest else 1.0
+        self._groups = DeadLetterGroups()
+        # A heap, the first one to be dropped at its head.
+        self._some: list[tuple[float, int, DeadLetterRecord]] = []
+        self._turn = count()
+
+    def add(self, record: DeadLetterRecord) -> None:
+        """Take one more."""
+        self._groups.add(record)
+        short = replace(record, body=b"", traceback="")
+        heapq.heappush(
+            self._some, (self._sign * _seconds(record.last_failed), next(self._turn), short)
+        )
+        if len(self._some) > self._limit:
+            heapq.heappop(self._some)
+
+    @property
+    def total(self) -> int:
+        """Number of all."""
+        return self._groups.total
+
+    @property
+    def groups(self) -> Sequence[DeadLetterGroup]:
+        """Groups of all, by error."""
+        return self._groups.sorted()
+
+    @property
+    def some(self) -> Sequence[DeadLetterRecord]:
+        """Dead letters to show one by one: the newest first, or the oldest."""
+        return [record for _, _, record in sorted(self._some, reverse=True)]
+
+
+def _seconds(time: datetime) -> float:
+    try:
+        return time.timestamp()
+    except (OverflowError, ValueError):
+        # Forged, of the year 1 or 9999.
+        return 0.0
+
+
+def as_json(record: DeadLetterRecord, *, short: bool = False) -> dict[str, Any]:
+    """Return every field, the body as text or in Base64; if `short`, no traceback and no body."""
+    fields: dict[str, Any] = {name: _plain(getattr(record, name)) for name in _FIELDS}
+    if short:
+        return fields
+    whole = {"whole": record.whole, "properties": record.properties, "traceback": record.traceback}
+    try:
+        return {**fields, **whole, "body": record.body.decode()}
+    except UnicodeDecodeError:
+        return {**fields, **whole, "body_base64": base64.b64encode(record.body).decode()}
+
+
+def groups_as_json(groups: Iterable[DeadLetterGroup]) -> list[dict[str, Any]]:
+    """Return groups as JSON objects."""
+    return [{name: _plain(value) for name, value in asdict(group).items()} for group in groups]
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """Return JSON in ASCII: without `indent` one line, whatever was in a message."""
+    return json.dumps(value, indent=indent, default=str)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def printable(text: str) -> str:
+    """Return text on one line, with control characters as escapes."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def print_overview(overview: Overview, *, console: Console | None = None) -> None:
+    """Print a table of the groups and one of some dead letters."""
+    console = console or wide_console()
+    console.print(_groups_table(overview.groups))
+    if overview.some:
+        console.print(_records_table(overview.some))
+    hidden = overview.total - len(overview.some)
+    rest = f", {len(overview.some):,} of them shown: see --limit, or export" if hidden else ""
+    console.print(f"{overview.total:,} dead letters{rest}", soft_wrap=True)
+
+
+def print_record(record: DeadLetterRecord, *, console: Console | None = None) -> None:
+    """Print every field on a line of its own, then traceback and body."""
+    console = console or wide_console()
+    for name in _FIELDS:
+        _print_line(console, name, str(_plain(getattr(record, name))))
+    for name, value in record.properties.items():
+        _print_line(console, name, str(value))
+    _print_block(console, "traceback", record.traceback)
+    body = as_json(record)
+    part = "" if record.whole else ", only its beginning"
+    _print_block(
+        console,
+        f"body ({len(record.body):,} bytes{part})",
+        body.get("body") or body.get("body_base64", ""),
+    )
+
+
+def _print_line(console: Console, name: str, text: str) -> None:
+    console.print(Text.assemble((f"{name:<16} ", "bold"), printable(text)), soft_wrap=True)
+
+
+def _print_block(console: Console, name: str, text: str) -> None:
+    console.print(Text(f"\n{name}", "bold"))
+    for line in text.splitlines():
+        console.print(Text(printable(line)), soft_wrap=True)
+
+
+def _groups_table(groups: Iterable[DeadLetterGroup]) -> Table:
+    table = _table("subscription", "reason", "exception", "count", "first failed", "last failed")
+    table.columns[3].justify = "right"
+    for each in groups:
+        times = (_short(each.first_failed), _short(each.last_failed))
+        _add(table, each.subscription, each.reason, each.exception_type, f"{each.count:,}", *times)
+    return table
+
+
+def _records_table(records: Iterable[DeadLetterRecord]) -> Table:
+    table = _table("id", "subscription", "event type", "last failed", "attempts", "error")
+    # Whole, for it is to be copied.
+    table.columns[0].no_wrap, table.columns[0].min_width = True, 36
+    table.columns[4].justify = "right"
+    table.columns[5].no_wrap, table.columns[5].overflow = True, "ellipsis"
+    for each in records:
+        error = ": ".join(filter(None, (each.exception_type or each.reason, each.message)))
+        _add(
+            table,
+            each.id,
+            each.subscription,
+            each.event_type,
+            _short(each.last_failed),
+            str(each.attempts),
+            error,
+        )
+    return table
+
+
+def _table(*heads: str) -> Table:
+    return Table(*heads, box=SIMPLE)
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def _short(time: datetime) -> str:
+    return time.replace(microsecond=0).isoformat(" ").replace("+00:00", "Z")

@@ -1,0 +1,51 @@
+"""Errors of a command: one line on standard error, and the exit code."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from qt_events.cli.terminal import complain
+from qt_events.errors import (
+    InvalidOptionError,
+    InvalidUrlError,
+    NotSupportedError,
+    QtEventsError,
+)
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+#: Errors of ours that mean a wrong option, whoever finds it out.
+_OF_USAGE = (InvalidOptionError, InvalidUrlError, NotSupportedError)
+
+#: Root of typer's own errors. They are click's, or those of a copy of click that typer brings along
+#: in its newer versions: BadParameter is in public in both cases.
+_TYPERS: Any = typer.BadParameter.__mro__[2]
+
+
+def exit_code(run: Callable[[], int | None]) -> int:
+    """Run a command, tell its error on standard error in one line, and return the exit code."""
+    try:
+        return run() or 0
+    except _TYPERS as error:
+        # Without arguments the help was shown, and there is nothing to add.
+        if text := _of_typer(error):
+            complain(text)
+        return int(error.exit_code)
+    except typer.Abort:
+        complain("aborted")
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except QtEventsError as error:
+        complain(str(error), *getattr(error, "__notes__", ()))
+        return WRONG_USAGE if isinstance(error, _OF_USAGE) else FAILED
+
+
+def _of_typer(error: Any) -> str:
+    text = str(error.format_message()).strip().rstrip(".")
+    if not text:
+        return ""
+    context = getattr(error, "ctx", None)
+    hint = f"; see `{context.command_path} --help`" if context else ""
+    return f"{text[0].lower()}{text[1:]}{hint}"

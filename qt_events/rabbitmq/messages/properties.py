@@ -1,0 +1,126 @@
+"""An event as the content of an AMQP message, and back.
+
+The body is the CloudEvent. The properties repeat what tools for AMQP show. Of a plain JSON message,
+from a producer in any language, the properties are the event's attributes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from qt_events.errors import DecodeError
+from qt_events.events.cloudevents import CONTENT_TYPE, cloud_event, encode, parse, plain_event
+from qt_events.events.event import Event
+
+PERSISTENT = 2  #: delivery_mode
+_PLAIN = "application/json"
+_EPOCH = 1970
+# Names of UTF-8 and of its part ASCII, and names for no encoding at all.
+_UTF8 = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "binary", "identity", "8bit", "7bit"})
+_PLAIN_NAMESPACE = uuid5(NAMESPACE_URL, "https://qt-events.invalid/plain-json")
+
+
+# Not frozen: that would take longer than everything else about it.
+@dataclass(slots=True)
+class Content:
+    """Content of a message (AMQP 0-9-1, 4.2.6): body, basic properties, and headers of ours.
+
+    Nothing changes it.
+    """
+
+    body: bytes
+    properties: dict[str, Any]
+    headers: dict[str, Any] = field(default_factory=dict)  #: their names begin with `qt-`
+
+
+def to_amqp(event: Event[Any]) -> Content:
+    """Return the content of a message with this event. InvalidPayloadError: see `encode`."""
+    return Content(encode(event), _properties(event))
+
+
+def _properties(event: Event[Any]) -> dict[str, Any]:
+    # Unsigned: there is none for an earlier time.
+    timestamp = (
+        {"timestamp": int(event.timestamp.timestamp())} if event.timestamp.year >= _EPOCH else {}
+    )
+    return {
+        **timestamp,
+        "message_id": event.id,
+        "type": event.type,
+        "app_id": event.source,
+        "correlation_id": event.correlation_id,
+        "content_type": CONTENT_TYPE,
+        "delivery_mode": PERSISTENT,
+        "priority": 0,
+    }
+
+
+def from_amqp(body: bytes, properties: Mapping[str, Any], routing_key: str) -> Event[Any]:
+    """Return the event of a message.
+
+    Args:
+        body: as it came from the broker.
+        properties: AMQP basic properties by name.
+        routing_key: the key with which the event was published.
+
+    Raises:
+        DecodeError: the body is no CloudEvent and no JSON object, or its payload does not fit the
+            event's class.
+        TypeMismatchError: the event's type is not the routing key.
+    """
+    if _content_type(properties) == CONTENT_TYPE:
+        return cloud_event(parse(body), routing_key)
+    payload, timestamp = parse(body), properties.get("timestamp")
+    return plain_event(
+        payload,
+        routing_key,
+        id=str(properties.get("message_id") or _derived_id(f"{routing_key}\n{timestamp}\n", body)),
+        timestamp=_time(timestamp),
+        source=properties.get("app_id") or None,
+        correlation_id=properties.get("correlation_id") or None,
+    )
+
+
+def _content_type(properties: Mapping[str, Any]) -> str:
+    """Return CONTENT_TYPE or that of plain JSON. DecodeError for others and if not in UTF-8."""
+    given, encoding = properties.get("content_type"), properties.get("content_encoding")
+    if given == CONTENT_TYPE and encoding is None:  # ours
+        return CONTENT_TYPE
+    content_type, _, parameters = str(given or _PLAIN).lower().partition(";")
+    for name in (str(encoding or ""), _charset(parameters)):
+        if name.strip().lower() not in _UTF8:
+            message = f"the body is said to be in {name[:80]!r}: only UTF-8 is read, not compressed"
+            raise DecodeError(message)
+    content_type = content_type.strip()
+    if content_type not in {CONTENT_TYPE, _PLAIN}:
+        only = f"only {CONTENT_TYPE} and {_PLAIN} are read"
+        raise DecodeError(f"content type {content_type[:80]!r}: {only}")
+    return content_type
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset":
+            return value.strip().strip('"')
+    return ""
+
+
+def _derived_id(where: str, body: bytes) -> str:
+    """Make an id that is the same for each copy of the message."""
+    # A routing key may hold a lone surrogate.
+    text = where.encode(errors="replace") + body
+    return str(uuid5(_PLAIN_NAMESPACE, text.decode(errors="replace")))
+
+
+def _time(value: object) -> datetime | None:
+    # py-amqp reads seconds as a naive datetime in UTC.
+    if value is None or isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromtimestamp(int(value), UTC)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError, OSError):
+        message = f"the property timestamp is {value!r:.80}, not seconds since 1970"
+        raise DecodeError(message) from None

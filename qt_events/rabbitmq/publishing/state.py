@@ -1,0 +1,53 @@
+"""PublisherState: facts about the broker, written by the publisher's thread and read by any."""
+
+import math
+from time import monotonic
+
+
+class PublisherState:
+    """Connection, alarm and declaration of one publisher, as far as they are known."""
+
+    def __init__(self) -> None:
+        self.where = "the broker"  #: its addresses, without passwords
+        self.connected = False
+        self.last_error: BaseException | None = None  #: the reason why a connection was lost
+        self.blocked = False  #: the broker reads nothing from this connection
+        self.alarmed = False  #: the broker has reported an alarm, and confirmed nothing since
+        self.alarm_ended = -math.inf  #: or was last known to be on; by time.monotonic()
+        self.declaring = ""  #: name of what is being declared
+        #: Incremented on every new connection and after a 404. What was declared in an earlier
+        #: epoch must be declared again.
+        self.epoch = 0
+        self.channels = 0  #: number of channels that were opened for publishing
+
+    @property
+    def ready(self) -> bool:
+        """True if nothing known stands between a publish and its confirm."""
+        return self.connected and not self.alarmed and not self.declaring
+
+    def connection_made(self) -> None:
+        """Begin a new epoch."""
+        self.connected = True
+        self.epoch += 1
+
+    def connection_lost(self, error: BaseException) -> None:
+        """Keep the reason. An alarm may have ended meanwhile without a word to anybody."""
+        if self.alarmed and self.connected:
+            self.alarm_ended = monotonic()
+        self.connected, self.blocked, self.last_error = False, False, error
+
+    def alarm_began(self) -> None:
+        """Record an alarm for memory or disk: this connection is blocked."""
+        self.alarmed = self.blocked = True
+
+    def alarm_over(self) -> None:
+        """Record the end of the alarm."""
+        self.alarm_ended = monotonic()  # before `alarmed`: others read both, without a lock
+        self.alarmed = self.blocked = False
+
+    def confirmed(self) -> None:
+        """Conclude that an alarm of an earlier connection is over.
+
+        On a blocked connection the broker still confirms what it took before.
+        """
+        self.alarmed = self.blocked

@@ -1,0 +1,124 @@
+"""Causes of waiting: why a publish has no result yet, in the same words for errors, log and stats.
+
+window      max_queue_size publishes are in flight
+connecting  there is no connection
+alarm       the broker takes no publishes
+declaring   exchanges, queues or bindings are declared first
+nack        the broker could not store it, and is asked again
+confirm     the broker has not answered yet
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from time import monotonic
+
+from qt_events.errors import (
+    BackpressureError,
+    BrokerBlockedError,
+    BrokerUnreachableError,
+    PublishTimeoutError,
+)
+from qt_events.rabbitmq.publishing.outbox import Outbox
+from qt_events.rabbitmq.publishing.requests import Request
+from qt_events.rabbitmq.publishing.state import PublisherState
+
+AFTER = 1.0  #: seconds from which a publish counts as waiting
+
+FULL = "a queue is full or has lost its majority"  #: the reason of a nack
+_ALARM = "an alarm for memory or disk"
+
+
+class Cause(StrEnum):
+    """The thing that a publish waits for."""
+
+    WINDOW = "window"
+    CONNECTING = "connecting"
+    ALARM = "alarm"
+    DECLARING = "declaring"
+    NACK = "nack"
+    CONFIRM = "confirm"
+
+
+_ERRORS = {
+    Cause.CONNECTING: BrokerUnreachableError,
+    Cause.ALARM: BrokerBlockedError,
+}
+
+
+def cause_of(request: Request, state: PublisherState) -> Cause:
+    """Return why this request has no result yet: the first obstacle on its way."""
+    if not request.admitted:
+        return Cause.WINDOW
+    if not state.connected:
+        return Cause.CONNECTING
+    if state.alarmed or state.alarm_ended > request.asked:
+        return Cause.ALARM
+    if state.declaring:
+        return Cause.DECLARING
+    return Cause.NACK if request.nacks else Cause.CONFIRM
+
+
+def _why(cause: Cause, state: PublisherState) -> str:
+    match cause:
+        case Cause.CONNECTING:
+            why = f"no connection to {state.where} ({state.last_error or 'no answer'})"
+        case Cause.ALARM if state.alarmed:
+            why = f"{state.where} takes no publishes ({_ALARM} is on)"
+        case Cause.ALARM:
+            why = f"{state.where} took no publishes for a part of that time ({_ALARM} was on)"
+        case Cause.DECLARING:
+            why = f"{state.where} has not answered yet about {state.declaring}, which comes first"
+        case Cause.NACK:
+            why = f"{state.where} could not store it ({FULL})"
+        case _:
+            why = f"{state.where} has not confirmed yet"
+    return why
+
+
+class WaitingPublishes:
+    """The requests of one publisher that wait, and why. Safe from any thread.
+
+    Args:
+        outbox: where the requests are.
+        state: what is known of the broker.
+        timeout: seconds that a request waits at most.
+        slowest: describes the subscription that holds others up; empty if there is none.
+    """
+
+    def __init__(
+        self, outbox: Outbox, state: PublisherState, *, timeout: float, slowest: Callable[[], str]
+    ) -> None:
+        self._outbox, self._state, self._timeout, self._slowest = outbox, state, timeout, slowest
+
+    def counts(self) -> Counter[Cause]:
+        """Count by cause the publishes that have waited for AFTER seconds."""
+        late = self._outbox.asked_before(monotonic() - AFTER)
+        return Counter(cause_of(request, self._state) for request in late)
+
+    def why(self, cause: Cause) -> str:
+        """Describe a cause."""
+        return self._no_room() if cause is Cause.WINDOW else _why(cause, self._state)
+
+    def _no_room(self) -> str:
+        in_flight, window = self._outbox.in_flight, self._outbox.window
+        causes = {cause_of(each, self._state) for each in self._outbox.heads() if each.admitted}
+        parts = [
+            f"{in_flight} publishes are in flight (max_queue_size={window})",
+            *map(self.why, causes),
+            self._slowest(),
+        ]
+        return "; ".join(filter(None, parts))
+
+    def error(self, request: Request) -> PublishTimeoutError | BackpressureError:
+        """Return the error for a request whose time is over."""
+        cause = cause_of(request, self._state)
+        why = self.why(cause)
+        if cause is Cause.WINDOW:
+            return BackpressureError(f"no room within {self._timeout:g} s: {why}")
+        if cause is Cause.CONNECTING:
+            why += ": is RabbitMQ running there, and are user, password and virtual host right?"
+        return _ERRORS.get(cause, PublishTimeoutError)(
+            f"no answer within {self._timeout:g} s: {why}; "
+            "whether it arrived is unknown: publish the same event again"
+        )

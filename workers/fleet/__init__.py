@@ -1,0 +1,10 @@
+"""Fleet: Quantum Trader as many processes.
+
+app.py            the Celery app: `celery -A workers worker`
+launcher.py       `fleet`: RabbitMQ, workers, the feed and Flower on this machine
+commands.py       commands that a fleet runs
+processes.py      child processes
+feed_output.py    lines that the feed prints
+gauges.py         state of workers and queues
+display.py        the table on the terminal
+"""

@@ -1,0 +1,16 @@
+"""Celery app of a fleet: its workers serve the subscriptions of every component.
+
+Any number of processes may serve them. A process hears announcements by broadcast, or reads them
+from the database of QT_DATABASE_URL, which all processes share.
+"""
+
+import celery
+
+from qt_events import CeleryEventBus
+from workers.store import Store
+from workers.system.assembly import RETRY, build
+
+app = celery.Celery("workers")
+app.config_from_object("celeryconfig")
+bus = CeleryEventBus(app=app, retry=RETRY)
+build(bus, Store.from_environment())
