@@ -9,6 +9,7 @@ The life of an event, and where to read about each part of it:
     backend.py       the parts that a backend is made of
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
+    shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
     errors.py        every error, by whose fault it is
     limits.py        the numbers a user sets, checked
@@ -38,6 +39,7 @@ from qt_events.errors import (
     IncompleteDeadLetterError,
     InvalidEventError,
     InvalidHandlerError,
+    InvalidMiddlewareError,
     InvalidOptionError,
     InvalidPatternError,
     InvalidPayloadError,
@@ -114,6 +116,7 @@ __all__ = [
     "IncompleteDeadLetterError",
     "InvalidEventError",
     "InvalidHandlerError",
+    "InvalidMiddlewareError",
     "InvalidOptionError",
     "InvalidPatternError",
     "InvalidPayloadError",

@@ -109,8 +109,16 @@ class EventBus(Protocol):
             InvalidMiddlewareError: it has none of the methods, or one that is wrongly (not) async.
         """
 
-    async def run_forever(self) -> None:
-        """Deliver events until stop() or cancellation. BusStateError if it runs already."""
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
+        """Deliver events until stop() or cancellation.
+
+        Args:
+            handle_signals: have SIGTERM and SIGINT stop the bus. A second one gives back at once what
+                is being handled. The handlers of before are restored when this returns.
+
+        Raises:
+            BusStateError: it runs already, or is to handle signals outside of the main thread.
+        """
 
     async def join(self, timeout: float | None = None) -> None:
         """Return when all that this process published has an outcome, with all that followed.
@@ -173,7 +181,7 @@ class Hosted(BaseBus, ABC):
     _runner: asyncio.Task[None] | None = None
 
     @abstractmethod
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         """See EventBus."""
 
     @abstractmethod

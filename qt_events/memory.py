@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -34,6 +35,7 @@ from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.events.current import checked_event, current_attempt, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
+from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 logger = logging.getLogger("qt_events")
 
@@ -121,9 +123,7 @@ class InMemoryEventBus(Hosted):
         self._lanes = Lanes(self._process)
         self._waiting_retries: set[_Waiting] = set()
         self._executor: DaemonThreads | None = None
-        self._stop_wanted = asyncio.Event()
-        # True if stop() came before run_forever().
-        self._stop_first = False
+        self._shutdown = Shutdown()  # of this run, or of the next one while none is on
 
     @classmethod
     def from_url(cls, _url: str, **options: Any) -> Self:
@@ -256,36 +256,33 @@ class InMemoryEventBus(Hosted):
 
     # Deliver
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         """See EventBus. Cancelled, it gives what was being handled back to its queue."""
         if self._lanes.running:
             message = "this bus runs already: one run_forever() a bus"
             raise BusStateError(message)
-        self._start()
-        try:
-            await self._stop_wanted.wait()
-            await self._drain()
-        finally:
-            await self._end()
+        shutdown = self._shutdown
+        with stopped_by_signals(shutdown) if handle_signals else nullcontext():
+            self._start()
+            try:
+                await shutdown.until(State.FINISHING)
+                await self._drain(shutdown)
+            finally:
+                await self._end()
+                shutdown.tell(Trigger.DONE)
+                self._shutdown = Shutdown()
 
     def _start(self) -> None:
-        self._stop_wanted = asyncio.Event()
-        if self._stop_first:
-            self._stop_wanted.set()
-        self._stop_first = False
         self._executor = DaemonThreads(self.max_workers)
         self._lanes.start()
         for waiting in tuple(self._waiting_retries):
             self._set_timer(waiting)
 
-    async def _drain(self) -> None:
-        try:
-            await self._lanes.drain(self.grace)
-        except TimeoutError:
-            queued = self._lanes.queued
-            logger.warning(
-                "stopped after %g s of grace with %d deliveries unfinished", self.grace, queued
-            )
+    async def _drain(self, shutdown: Shutdown) -> None:
+        await shutdown.finish(self._lanes.drain(), self.grace)
+        if self._lanes.queued:
+            message = "stopped with %d deliveries unfinished: they wait for the next run"
+            logger.warning(message, self._lanes.queued)
 
     async def _end(self) -> None:
         await self._lanes.stop()
@@ -394,13 +391,11 @@ class InMemoryEventBus(Hosted):
 
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
-        if self._lanes.running:
-            self._lanes.call_soon(self._stop_wanted.set)
-        else:
-            self._stop_first = True
+        self._shutdown.tell(Trigger.STOP)
 
     def _forget_stop(self) -> None:
-        self._stop_first = False
+        if not self._lanes.running:
+            self._shutdown = Shutdown()
 
     def close(self) -> None:
         """See EventBus. Nothing is held open here; publishing is refused all the same."""

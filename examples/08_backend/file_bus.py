@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from qt_events import Event, RetryPolicy, Subscription, backend
-from qt_events.errors import BusStateError, MessageError, UnroutableError
+from qt_events.errors import BusStateError, MessageError, NotSupportedError, UnroutableError
 
 logger = logging.getLogger("qt_events")
 TURN = 0.01  # seconds between two looks for files that are due
@@ -116,7 +116,9 @@ class FileEventBus(backend.Hosted):
 
     # Deliver
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
+        if handle_signals:
+            raise NotSupportedError("this bus leaves signals to its program: call stop()")
         if self._lanes.running:
             raise BusStateError("this bus runs already")
         self._threads = backend.DaemonThreads(4)

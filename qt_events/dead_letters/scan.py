@@ -26,7 +26,7 @@ _IN_HAND = 60.0  # seconds that a batch is in hand at a limited rate, at most: b
 R = TypeVar("R")
 
 
-# Not frozen: CPython 3.11 cannot make a frozen generic class with slots by `HeldDeadLetter[R](...)`.
+# Not frozen: CPython 3.11 cannot make a frozen generic class with slots by HeldDeadLetter[R](...).
 @dataclass(slots=True)
 class HeldDeadLetter(Generic[R]):
     """A dead letter in the hands of one Scan. Nothing changes it."""

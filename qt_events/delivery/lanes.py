@@ -7,7 +7,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from operator import itemgetter
 from threading import get_ident
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from qt_events.delivery.lane import Lane, Process
 from qt_events.delivery.subscription import Subscription
@@ -99,13 +99,7 @@ class Lanes(Generic[T]):
         if self._loop is not None and self._context is not None:
             lane.start(self._loop, self._context)
 
-    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Call a function on the loop that processes them, if there is one."""
-        with self._lock:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(callback, *arguments)
-
-    async def drain(self, timeout: float) -> None:
+    async def drain(self, timeout: float | None = None) -> None:
         """Return when nothing is queued. TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while self.queued:

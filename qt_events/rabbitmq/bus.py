@@ -238,14 +238,14 @@ class CeleryEventBus(Hosted):
         """See EventBus."""
         return self._eager.dead_letters if self.is_eager else self._broker_dead_letters
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         """See EventBus. Hosts a Celery worker in a thread; handlers run on this loop. Reconnects by itself.
 
         Raises:
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
             TopologyError: a queue stands on the broker with other arguments.
         """
-        await self.serving.run(self.runtime)
+        await self.serving.run(self.runtime, handle_signals=handle_signals)
 
     # Join and stop
 
@@ -292,14 +292,14 @@ class CeleryEventBus(Hosted):
 
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
-        self.serving.stop(self.runtime)
+        self.serving.stop()
 
     def close(self) -> None:
         """See EventBus."""
         self.publisher.close()
 
     def _forget_stop(self) -> None:
-        self.serving.shutdown.wanted = False
+        self.serving.forget_stop(self.runtime)
 
     async def _started(self) -> None:
         await self.serving.ready()

@@ -74,7 +74,7 @@ def test_the_page_quotes_the_example(block: str) -> None:
 
 
 def test_the_page_names_few_files_and_they_exist() -> None:
-    """At most six files need to be opened to write a backend."""
+    """No more than six files need to be opened to write a backend."""
     table = PAGE.read_text().partition("## Files to open")[2].partition("## 1.")[0]
     files = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
     assert 0 < len(files) <= 6
@@ -88,7 +88,7 @@ def test_the_links_of_the_page_lead_somewhere() -> None:
 
 
 def test_the_example_uses_public_names_only() -> None:
-    """Everything that it imports is in qt_events, qt_events.backend, errors or testing."""
+    """All imports are from qt_events, qt_events.backend and qt_events.errors."""
     imports = re.findall(
         r"^from (qt_events\S*) import", (EXAMPLE / "file_bus.py").read_text(), re.MULTILINE
     )

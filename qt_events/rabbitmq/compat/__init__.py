@@ -1,7 +1,13 @@
 """Compat: the only room that touches private names of py-amqp, kombu and Celery.
 
-basic_publish.py   basic.publish as bytes; no I/O
-frames.py          frames read ahead
-unreadable.py      messages that py-amqp cannot read
-prefork.py         jobs that Celery's pool of processes would forget
+names.py              the table of these names, and the check of it
+basic_publish.py      many publishes in one call to the kernel
+acknowledgements.py   many acknowledgements in one call, and basic.nack
+frames.py             frames read ahead
+unreadable.py         messages that py-amqp cannot read
+kombu_connection.py   kombu's Connection
+hub.py                kombu's event loop
+event_dispatcher.py   Celery's events for monitors
+controller.py         Celery's worker as a guest in its process
+prefork.py            jobs that Celery's pool of processes would forget
 """

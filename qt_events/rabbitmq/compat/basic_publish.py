@@ -1,18 +1,26 @@
-"""basic.publish as bytes: the frames of one message, many of which go to the kernel in one call. Pure.
+"""Writers of basic.publish: many messages in one call to the kernel, or py-amqp's own way.
 
-The bytes are py-amqp's own (a test compares them); py-amqp 5.4 takes three times as long, and a call to the kernel
-for each message.
+The bytes are py-amqp's own (a test compares them). py-amqp 5.4 takes three times as long, and a
+call to the kernel for each message.
 """
 
+import struct
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Protocol
 
-from amqp import spec
+from amqp import Channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
-from amqp.serialization import dumps
+from amqp.exceptions import FrameSyntaxError
 
+from qt_events.rabbitmq.compat.names import PUBLISHING, are_there
+
+#: Errors of a message that AMQP cannot carry. Not a byte of it is written.
+UNSENDABLE = (struct.error, TypeError, ValueError, FrameSyntaxError)
+
+_AS_FRAMES = are_there(PUBLISHING)
+CHUNK = 131_072  #: bytes written at a time, if no frame is longer
 _FRAME = Struct(">BHI")  # kind, channel, size (AMQP 0-9-1, 4.2.3)
 _LONG = Struct(">Q")
 _CONTENT = Struct(">HHQH")  # class, weight, size of the body, property flags (4.2.6.1)
@@ -32,21 +40,84 @@ class Content(Protocol):
     headers: dict[str, Any]
 
 
+class Writer(Protocol):
+    """Writes publishes to one channel, mandatory: what no queue takes comes back."""
+
+    def write(self, exchange: str, routing_key: str, content: Content) -> None:
+        """Write a publish, now or with the next flush.
+
+        Raises:
+            UNSENDABLE: AMQP cannot carry it.
+            OSError, amqp.exceptions.AMQPError: the connection or the channel is lost.
+        """
+
+    def flush(self) -> None:
+        """Give the kernel what was written. The errors are those of `write`."""
+
+
+def writer_to(channel: Channel) -> Writer:
+    """Return the fastest writer that this version of py-amqp allows."""
+    return FrameWriter(channel) if _AS_FRAMES else PyAmqpWriter(channel)
+
+
+class FrameWriter:
+    """Collects whole frames, as many as the kernel surely takes at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._raw, self._id = channel.connection, channel.channel_id
+        self._frames: list[bytes] = []
+        self._size = 0  # bytes of these
+
+    def write(self, exchange: str, routing_key: str, content: Content) -> None:
+        """See Writer."""
+        for frame in frames(exchange, routing_key, content, self._id, self._raw.frame_max):
+            if self._frames and self._size + len(frame) > CHUNK:
+                self.flush()
+            self._frames.append(frame)
+            self._size += len(frame)
+
+    def flush(self) -> None:
+        """See Writer."""
+        written, self._frames, self._size = self._frames, [], 0
+        if written:
+            self._raw.frames.write(b"".join(written))
+
+
+class PyAmqpWriter:
+    """py-amqp's own way, where the names for another are missing."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def write(self, exchange: str, routing_key: str, content: Content) -> None:
+        """See Writer."""
+        message = RawMessage(
+            content.body, application_headers=content.headers, **content.properties
+        )
+        _must_fit(_about(content.headers), self._channel.connection.frame_max)
+        self._channel.basic_publish(message, exchange, routing_key, mandatory=True)
+
+    def flush(self) -> None:
+        """Do nothing: all is written."""
+
+
+def _about(headers: dict[str, Any]) -> int:
+    """Bytes of a table, about, without py-amqp's own way to write one."""
+    texts = (str(part) for item in headers.items() for part in item)
+    return sum(len(text.encode("utf-8", "surrogatepass")) + 4 for text in texts)
+
+
 def frames(
     exchange: str, routing_key: str, content: Content, channel: int, frame_max: int
 ) -> list[bytes]:
-    """The method, the header and the body, whole frames in each item; mandatory, so that what nobody gets comes back.
+    """Return the method, the header and the body, whole frames in each item.
 
     Raises:
-        ValueError, TypeError, struct.error, amqp.exceptions.FrameSyntaxError: AMQP cannot carry it.
+        UNSENDABLE: AMQP cannot carry it.
     """
     body = content.body
     flags, properties = _properties(content)
-    most = frame_max - _OVERHEAD
-    # The broker would close the connection, with all that is in flight.
-    if len(properties) > most:
-        message = f"its headers have {len(properties)} bytes, and a frame holds {most}"
-        raise ValueError(message)
+    most = _must_fit(len(properties), frame_max)
     header = _CONTENT.pack(spec.Basic.CLASS_ID, 0, len(body), flags) + properties
     head = _method(channel, exchange, routing_key) + _frame(_HEADER, channel, header)
     if len(body) <= most:
@@ -57,32 +128,43 @@ def frames(
     ]
 
 
+def _must_fit(size: int, frame_max: int) -> int:
+    """Return the bytes that a frame holds. ValueError if the headers need more.
+
+    The broker would close the connection, with all that is in flight.
+    """
+    most = frame_max - _OVERHEAD
+    if size > most:
+        message = f"its headers have {size} bytes, and a frame holds {most}"
+        raise ValueError(message)
+    return most
+
+
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:
     return _FRAME.pack(kind, channel, len(payload)) + payload + _END
 
 
-@lru_cache(maxsize=1024)  # of event types there are few
+@lru_cache(maxsize=1024)  # there are few event types
 def _method(channel: int, exchange: str, routing_key: str) -> bytes:
     class_id, method_id = spec.Basic.Publish
-    arguments = dumps(_ARGUMENTS, (0, exchange, routing_key, True, False))
+    arguments = serialization.dumps(_ARGUMENTS, (0, exchange, routing_key, True, False))
     return _frame(_METHOD, channel, class_id.to_bytes(2) + method_id.to_bytes(2) + arguments)
 
 
 def _properties(content: Content) -> tuple[int, bytes]:
-    """Flags and values. py-amqp writes them where there are headers: those may hold anything."""
-    if content.headers or not content.properties.keys() <= _KNOWN:
-        raw = RawMessage(  # noqa: SLF001
-            b"", application_headers=content.headers, **content.properties
-        )._serialize_properties()
-        return int.from_bytes(raw[:2]), raw[2:]
+    """Return flags and values. Names that AMQP has no property for are left out, as by py-amqp."""
     flags, values, given = _HEADERS, [], content.properties
     for name, flag, write in _PROPERTIES:
         if flag == _HEADERS:
-            values.append(_NONE)
+            values.append(_table(content.headers) if content.headers else _NONE)
         elif (value := given.get(name)) is not None:
             flags |= flag
             values.append(write(value))
     return flags, b"".join(values)
+
+
+def _table(headers: dict[str, Any]) -> bytes:
+    return bytes(serialization.dumps("F", [headers]))
 
 
 def _short(value: Any) -> bytes:
@@ -101,7 +183,7 @@ def _long(value: Any) -> bytes:
     return _LONG.pack(value)
 
 
-#: In AMQP's order: names, flags (bits from the highest down), and how their values are written.
+#: In AMQP's order: names, flags (bits from the highest down), and functions that write the values.
 _PROPERTIES: tuple[tuple[str, int, Callable[[Any], bytes]], ...] = (
     ("content_type", 0x8000, _short),
     ("content_encoding", 0x4000, _short),
@@ -114,6 +196,7 @@ _PROPERTIES: tuple[tuple[str, int, Callable[[Any], bytes]], ...] = (
     ("message_id", 0x0080, _short),
     ("timestamp", 0x0040, _long),
     ("type", 0x0020, _short),
+    ("user_id", 0x0010, _short),
     ("app_id", 0x0008, _short),
+    ("cluster_id", 0x0004, _short),
 )
-_KNOWN = {name for name, _, _ in _PROPERTIES}

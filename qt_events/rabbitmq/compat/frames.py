@@ -1,8 +1,8 @@
-"""Frames of a connection, read ahead: as many as the socket gives at a time, and a half one kept until its rest comes.
+"""Readers of frames: as many as the socket gives at a time, or one by one, as py-amqp does.
 
-py-amqp 5.4 reads a frame by two or three calls to the kernel and sets the socket's timeout before and after; a
-message has three frames. And of a half one it asks for the rest again and again, which in a network that went silent
-never ends, and no heartbeat is looked at meanwhile.
+py-amqp 5.4 reads a frame by two or three calls to the kernel, and sets the socket's timeout before
+and after. A message has three frames. If it has half a frame, it asks for the rest again and again.
+In a network that fell silent this never ends, and no heartbeat is looked at meanwhile.
 """
 
 from contextlib import suppress
@@ -15,6 +15,9 @@ from typing import Any
 from amqp import Connection as RawConnection
 from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
 
+from qt_events.rabbitmq.compat.names import READING, are_there
+
+_READS_AHEAD = are_there(READING)
 _HEAD = Struct(">BHI")  # kind, channel, size of the payload (AMQP 0-9-1, 4.2.3)
 _END = 0xCE
 _LEAST = _HEAD.size + 1  # bytes of a frame without a payload
@@ -26,10 +29,24 @@ _GLANCE = 24  # frames between two looks at the clock: eight messages
 Frame = tuple[int, int, bytes]
 
 
-def read_what_came(raw: RawConnection, loop: Any) -> None:
-    """Have the connection handle what the socket has, without waiting: what kombu calls when it is readable.
+def attach(raw: RawConnection, transport: Any) -> None:
+    """Give a connection its `frames`: the fastest reader that this version of py-amqp allows.
 
-    kombu's own handles one method in each cycle of its event loop, and asks for more until there is none.
+    `transport` is kombu's: it has the functions that kombu's event loop calls to read.
+    """
+    if not _READS_AHEAD:
+        raw.frames = PyAmqpFrames(raw)
+        return
+    raw.frames = Frames(raw)
+    raw.blocking_read = raw.frames.handle_one
+    transport.on_readable, transport.register_with_event_loop = read_what_came, watch
+
+
+def read_what_came(raw: RawConnection, loop: Any) -> None:
+    """Handle what the socket has, without waiting. kombu calls it when the socket is readable.
+
+    kombu's own function handles one method in each cycle of its event loop, and asks for more until
+    there is none.
     """
     raw.frames.is_scheduled = False
     if not raw.connected:
@@ -40,32 +57,57 @@ def read_what_came(raw: RawConnection, loop: Any) -> None:
 
 
 def watch(raw: RawConnection, loop: Any) -> None:
-    """Have kombu's event loop tell when the socket is readable: what kombu calls when the loop takes over."""
+    """Have kombu's event loop watch the socket. kombu calls it when the loop takes over."""
     raw.frames.loop = loop
     loop.add_reader(raw.sock, read_what_came, raw, loop)
 
 
-class Frames:
-    """What goes over a connection, in whatever pieces it comes. Not safe for two threads at once, as py-amqp is not."""
+class PyAmqpFrames:
+    """py-amqp's own reading, where the names for another are missing."""
 
     def __init__(self, raw: RawConnection) -> None:
         self._raw, self._transport = raw, raw.transport
-        self._buffer, self._at = raw.transport._read_buffer, 0  # noqa: SLF001  # of the handshake nothing is left over
+        # Else py-amqp, asked for what has come, waits until something comes.
+        self._transport.raise_on_initial_eintr = True
+
+    def write(self, data: bytes) -> None:
+        """Write whole frames. OSError, AmqpConnectionError: the connection is lost."""
+        self._open_socket()
+        try:
+            self._transport.write(data)
+        except TimeoutError:  # half a frame may be written: nothing must follow it
+            with suppress(OSError):
+                self._transport.sock.shutdown(SHUT_RDWR)
+            raise
+        self._raw.bytes_sent += 1  # py-amqp counts frames, to see whether a heartbeat is due
+
+    def has_whole(self) -> bool:
+        """Return True if a frame can be read without the socket."""
+        return False
+
+    def _open_socket(self) -> Any:
+        sock = self._transport.sock
+        if sock is None:
+            message = "the connection is closed"
+            raise RecoverableConnectionError(message)
+        return sock
+
+
+class Frames(PyAmqpFrames):
+    """Frames in whatever pieces they come. Not safe for two threads at once, as py-amqp is not."""
+
+    def __init__(self, raw: RawConnection) -> None:
+        self._raw, self._transport = raw, raw.transport
+        # Of the handshake nothing is left over.
+        self._buffer, self._at = raw.transport._read_buffer, 0  # noqa: SLF001
         self.loop: Any = None  #: kombu's, that watches the socket
         self.is_scheduled = False  #: to be read there, though the socket may be empty
 
-    @classmethod
-    def read_by(cls, raw: RawConnection) -> None:
-        """Have the connection read by this from now on."""
-        frames = cls(raw)
-        raw.frames = frames
-        raw.blocking_read = frames.handle_one
-
     def handle_one(self, timeout: float | None = None) -> bool:
-        """Read a frame and have the connection handle it; whether that completed a method.
+        """Read a frame and have the connection handle it. Return True if a method is complete.
 
         Raises:
-            TimeoutError: no whole frame within `timeout` seconds; 0 asks only for what has come already.
+            TimeoutError: no whole frame within `timeout` seconds; 0 asks for what has come already.
             OSError: the connection is lost.
         """
         frame = self._next()
@@ -76,19 +118,19 @@ class Frames:
                     self._receive()
                     frame = self._next()
         completed = bool(self._raw.on_inbound_frame(frame))
-        self._see_to_the_rest()
+        self._schedule_rest()
         return completed
 
-    def _see_to_the_rest(self) -> None:
-        """Who waits for one answer leaves what was read with it; the socket does not tell of that any more."""
+    def _schedule_rest(self) -> None:
+        """Have the loop read what came with an awaited answer: the socket does not tell of it."""
         if self.loop is not None and not self.is_scheduled and self.has_whole():
             self.is_scheduled = True
             self.loop.call_soon(read_what_came, self._raw, self.loop)
 
     def handle_what_came(self, until: float) -> bool:
-        """Have the connection handle all that the socket had, until that time; False if there is more.
+        """Have the connection handle all that the socket had. Return False at `until`, unfinished.
 
-        What the socket gets meanwhile is for the next time: whoever watches it is told.
+        What the socket gets meanwhile is for the next time: its watcher is told.
         """
         more, handled = True, 0
         while True:
@@ -102,7 +144,7 @@ class Frames:
             more = self._receive_now()
 
     def _receive_now(self) -> bool:
-        """Read once, without waiting; whether there may be more."""
+        """Read once, without waiting. Return True if there may be more."""
         sock = self._open_socket()
         patience = sock.gettimeout()
         sock.settimeout(0)
@@ -113,26 +155,8 @@ class Frames:
         finally:
             sock.settimeout(patience)
 
-    def write(self, data: bytes) -> None:
-        """Write whole frames. OSError, AmqpConnectionError: the connection is lost."""
-        self._open_socket()
-        try:
-            self._transport.write(data)
-        except TimeoutError:  # half a frame may be written: nothing must follow it
-            with suppress(OSError):
-                self._transport.sock.shutdown(SHUT_RDWR)
-            raise
-        self._raw.bytes_sent += 1  # py-amqp counts frames, to see whether a heartbeat is due
-
-    def _open_socket(self) -> Any:
-        sock = self._transport.sock
-        if sock is None:
-            message = "the connection is closed"
-            raise RecoverableConnectionError(message)
-        return sock
-
     def has_whole(self) -> bool:
-        """Whether a frame can be read without the socket."""
+        """Return True if a frame can be read without the socket."""
         buffer, at = self._buffer, self._at
         return (
             len(buffer) - at >= _LEAST
@@ -154,7 +178,7 @@ class Frames:
         return kind, channel, buffer[begin:end]
 
     def _receive(self) -> bool:
-        """Read once; whether there may be more: the socket's buffer was longer, or TLS holds what it has decrypted."""
+        """Read once. Return True if there may be more: a full chunk, or TLS has decrypted more."""
         sock = self._transport.sock
         try:
             chunk = sock.recv(_CHUNK)

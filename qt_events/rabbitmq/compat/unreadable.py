@@ -1,7 +1,8 @@
-"""Deliveries that py-amqp cannot read: marked, so that they become dead letters, instead of ending the connection.
+"""Deliveries that py-amqp cannot read: marked, so that they become dead letters.
 
-RabbitMQ takes short strings that are no UTF-8, timestamps of any 64 bits, tables nested thousands deep. py-amqp 5.4
-raises over each while it reads a frame; the message would go back to its queue and end the next worker as well.
+RabbitMQ takes short strings that are no UTF-8, timestamps of any 64 bits, tables nested thousands
+deep. py-amqp 5.4 raises over each while it reads a frame. The connection would end, the message
+would go back to its queue and end the next worker as well.
 """
 
 from collections.abc import Callable
@@ -12,15 +13,13 @@ from typing import Any
 
 from amqp import abstract_channel, serialization, spec
 
-UNREADABLE = (
-    "qt_events",
-    "unreadable",
-)  #: the one header of such a message: why. No name that the wire could carry
-_CONTENT_TYPE, _ENCODING, _HEADERS = (
-    0x8000,
-    0x4000,
-    0x2000,
-)  # property flags, in the order of the properties
+from qt_events.rabbitmq.compat.names import UNREADABLE, are_there
+
+_CAN_GUARD = are_there(UNREADABLE)
+#: The one header of such a message, with the reason. The wire can carry no such name.
+MARK = ("qt_events", "unreadable")
+# Property flags, in the order of the properties.
+_CONTENT_TYPE, _ENCODING, _HEADERS = 0x8000, 0x4000, 0x2000
 _FLAGS = 2  # bytes
 _LENGTH = 4  # bytes, of a table's length
 
@@ -28,7 +27,7 @@ Read = Callable[..., tuple[Any, int]]
 
 
 class _Lenient(bytes):
-    """Bytes whose slices py-amqp can decode, whatever is in them: a byte that is no UTF-8 is a lone surrogate."""
+    """Bytes whose slices py-amqp can decode: a byte that is no UTF-8 is a lone surrogate."""
 
     def __getitem__(self, index: Any) -> Any:
         part = super().__getitem__(index)
@@ -39,7 +38,9 @@ class _Lenient(bytes):
 
 
 def guard() -> None:
-    """Have py-amqp read on; for what it can read nothing changes. Calling it again does nothing."""
+    """Have py-amqp read on. For what it can read nothing changes, nor by a second call."""
+    if not _CAN_GUARD:
+        return
     readers = serialization.PROPERTY_CLASSES
     readers[spec.Basic.CLASS_ID] = _once(_properties_reader, readers[spec.Basic.CLASS_ID])
     abstract_channel.loads = _once(_arguments_reader, abstract_channel.loads)
@@ -54,17 +55,17 @@ def _properties_reader(read: Read) -> Read:
     def reader(buffer: bytes, offset: int) -> tuple[dict[str, Any], int]:
         try:
             return read(buffer, offset)
-        except Exception as error:  # noqa: BLE001  # RecursionError, OverflowError, UnicodeDecodeError, ...
+        except Exception as error:  # noqa: BLE001  # RecursionError, OverflowError and others
             why = f"its properties or headers cannot be read: {type(error).__name__}: {error}"
             properties = _salvaged(read, buffer[offset:])
-            headers = {**properties.get("application_headers", {}), UNREADABLE: why[:1_000]}
+            headers = {**properties.get("application_headers", {}), MARK: why[:1_000]}
             return {**properties, "application_headers": headers}, len(buffer)
 
     return reader
 
 
 def _salvaged(read: Read, buffer: bytes) -> dict[str, Any]:
-    """As much as can be read: with escapes, else without the headers, else nothing."""
+    """Read as much as possible: with escapes, else without the headers, else nothing."""
     ways: tuple[Callable[[bytes], bytes], ...] = (_Lenient, _without_headers)
     for way in ways:
         with suppress(Exception):

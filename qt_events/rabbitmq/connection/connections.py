@@ -16,7 +16,8 @@ from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
-from qt_events.rabbitmq.compat.frames import Frames, read_what_came, watch
+from qt_events.rabbitmq.compat.frames import attach
+from qt_events.rabbitmq.compat.kombu_connection import KombuConnection
 from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.connection.amqp_urls import bare
 from qt_events.rabbitmq.connection.tls import told, verified
@@ -30,39 +31,35 @@ ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a 
 guard()  # here, for nothing of a bus connects another way
 
 
-class BrokerConnection(kombu.Connection):
-    """kombu's Connection, that checks over TLS who answers, and takes each of several URLs for what it says.
+class BrokerConnection(KombuConnection):
+    """kombu's Connection, which over TLS verifies the host, and reads each of several URLs alone.
 
-    kombu 5.7 checks no host's name, has a URL without a port or a vhost inherit those of the one before it, and takes
-    the parameters of a URL for its own arguments; here they are Celery's settings by then.
+    kombu 5.7 checks no host's name, and takes the parameters of a URL for its own arguments. Here
+    they have become Celery's settings before.
     """
 
-    #: Set once it is connected: kombu would connect again wherever it is used, on an event loop for example, and wait.
+    #: Set once it is connected. kombu would connect again wherever it is used, on an event loop for
+    #: example, and wait.
     stays_lost = False
-    #: Set while the broker reads nothing from it: it would not hear a goodbye, and nobody waits for it to answer one.
+    #: Set while the broker reads nothing from it, and so would not hear a goodbye.
     is_deaf = False
 
     def __init__(self, hostname: Any = "localhost", *args: Any, **kwargs: Any) -> None:
         urls = hostname if isinstance(hostname, str | None) else ";".join(hostname)
         super().__init__(urls and bare(urls), *args, **kwargs)
 
-    def _init_params(self, hostname: str | None, ssl: Any, transport: Any, **others: Any) -> None:
-        """Called by kombu for each host."""
-        self.port, self.virtual_host = None, "/"
-        self._asked_for = hostname or "localhost"
+    def tls_for(self, host: str, ssl: Any, transport: Any) -> Any:
+        """Return the app's TLS options with the host's name, which the certificate must have."""
+        self._asked_for = host
         self.is_tls = bool(ssl) or transport == "amqps"
-        chosen = verified(ssl, self._asked_for) if self.is_tls else ssl
-        super()._init_params(hostname=hostname, ssl=chosen, transport=transport, **others)
-
-    def _info(self, resolve: bool = True) -> Any:  # noqa: FBT001, FBT002  # kombu's
-        """What clones are made of: each has to verify the hosts that it connects to itself."""
-        info = super()._info(resolve)
-        return tuple(
-            (name, self._initial_params["ssl"] if name == "ssl" else value) for name, value in info
-        )
+        return verified(ssl, host) if self.is_tls else ssl
 
     def establish(self) -> RawConnection:
-        """A connection to the host that it is at, apart from kombu's own."""
+        """Return a new connection to the present host, apart from kombu's own.
+
+        Raises:
+            OSError: nobody answers there, or TLS refuses; the text says what to do.
+        """
         try:
             raw = self.transport.establish_connection()
         except OSError as error:
@@ -70,31 +67,23 @@ class BrokerConnection(kombu.Connection):
                 raise ConnectionRefusedError(text) from error
             raise
         finally:
-            self.hostname = (
-                self._asked_for
-            )  # kombu makes 127.0.0.1 of localhost, which a certificate may not say
-
-        Frames.read_by(raw)
-        self.transport.on_readable, self.transport.register_with_event_loop = read_what_came, watch
+            # kombu makes 127.0.0.1 of localhost, which a certificate may not say.
+            self.hostname = self._asked_for
+        attach(raw, self.transport)
         return raw
 
-    _establish_connection = establish  # kombu's name for it: for its own retries, and for Celery's
-
-    def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+    def must_be_usable(self) -> None:
+        """Raise RecoverableConnectionError if the connection is lost for good."""
         if self.stays_lost and not self.connected:
             raise RecoverableConnectionError("the connection was lost")
-        return super()._ensure_connection(*args, **kwargs)
 
-    def _close(self) -> None:
-        """What kombu's close() and release() do."""
-        if self.is_deaf:
-            self.collect()
-        else:
-            super()._close()
+    def hears_goodbye(self) -> bool:
+        """Return False for a broker that reads nothing."""
+        return not self.is_deaf
 
     @property
     def places(self) -> str:
-        """Where it connects to, for logs and errors, the passwords masked."""
+        """Addresses that it connects to, for logs and errors, without passwords."""
         others = (type(self)(each).as_uri() for each in self.alt)
         return " or ".join(others) or str(self.as_uri())
 

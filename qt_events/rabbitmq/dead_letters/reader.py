@@ -13,6 +13,7 @@ from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.errors import BrokerError, BrokerUnreachableError, UnknownSubscriptionError
+from qt_events.rabbitmq.compat.acknowledgements import give_back
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, visiting
 from qt_events.rabbitmq.topology.names import Topology
 
@@ -28,7 +29,6 @@ _POLL = 0.005  # seconds between two questions for that
 # small, and the queue is asked for its length now and then.
 _TOGETHER = 32
 _UNSEEN = 8
-_NACK = (60, 120)  # basic.nack, RabbitMQ's; py-amqp has no method for it
 
 
 class Reader:
@@ -163,8 +163,7 @@ class Reader:
         tags, returned, patient = list(self._held), Counter[str](), True
         for number, start in enumerate(range(0, len(tags), _TOGETHER), 1):
             together = tags[start : start + _TOGETHER]
-            multiple, requeue = True, True
-            self._channel.send_method(_NACK, "Lbb", (together[-1], multiple, requeue))
+            give_back(self._channel, together[-1])
             returned.update(self._held[tag] for tag in together)
             if patient and (number % _UNSEEN == 0 or together[-1] == tags[-1]):
                 patient = all(self._has(name, count) for name, count in returned.items())

@@ -92,7 +92,7 @@ class Envelope:
 
     @property
     def attempts(self) -> Attempts:
-        """Which attempt this is, and when the first one failed."""
+        """Number of this attempt, and the time at which the first one failed."""
         return Attempts(self.attempt, _time(self.headers.get(FIRST_FAILED)))
 
     @property

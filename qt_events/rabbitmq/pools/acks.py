@@ -3,22 +3,17 @@
 import logging
 import math
 from collections.abc import Callable, Iterable
-from struct import Struct
 from typing import Any
 
-from amqp import Channel, spec
+from amqp import Channel
 
+from qt_events.rabbitmq.compat.acknowledgements import acknowledge
 from qt_events.rabbitmq.connection.connections import LOST
 
 logger = logging.getLogger("qt_events")
 
 #: Flushed when there are so many, so that the broker sends more while the rest of what it sent is being handled.
 MOST = 32
-
-_ACK = Struct(
-    ">BHIHHQ?B"
-)  # a frame: kind, channel, size; class and method, delivery tag, multiple; its end
-_METHOD, _SIZE, _END = 1, 13, 0xCE
 
 
 class Acks:
@@ -74,7 +69,7 @@ class Acks:
             return
         done, self._done = self._done, []
         try:
-            self.channel.connection.frames.write(b"".join(self._frames(done)))
+            acknowledge(self.channel, self._tags(done))
         except (
             *LOST,
             AttributeError,
@@ -90,16 +85,11 @@ class Acks:
         self.ended = True
         self._done = []
 
-    def _frames(self, done: list[int]) -> Iterable[bytes]:
+    def _tags(self, done: list[int]) -> Iterable[tuple[int, bool]]:
         limit = next(iter(self._open), math.inf) if self._all_ours else 0
         together = max((tag for tag in done if tag < limit), default=0)
         if together:
-            yield self._frame(together, multiple=True)
+            yield together, True
         for tag in done:
             if tag > together:
-                yield self._frame(tag, multiple=False)
-
-    def _frame(self, tag: int, *, multiple: bool) -> bytes:
-        return _ACK.pack(
-            _METHOD, self.channel.channel_id, _SIZE, *spec.Basic.Ack, tag, multiple, _END
-        )
+                yield tag, False

@@ -23,6 +23,7 @@ from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
 from qt_events.rabbitmq.runtime import Runtime
+from qt_events.shutdown import Shutdown
 
 logger = logging.getLogger("qt_events")
 
@@ -57,7 +58,6 @@ class AsyncioPool(BasePool):
         self._context = copy_context()
         self._running = False
         self._acks: Acks | None = None  # of the channel that deliveries come by
-        self._patience: asyncio.Timeout | None = None
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:
@@ -96,8 +96,9 @@ class AsyncioPool(BasePool):
         """`control pool_shrink`: so many threads fewer, when they are done with what they do; one stays."""
         self.grow(max(1, self.limit - n) - self.limit)
 
-    def _get_info(self) -> dict[str, Any]:
-        """What `inspect stats` shows: a lane is a subscription that had something to do here."""
+    @property
+    def info(self) -> dict[str, Any]:
+        """Facts for `inspect stats`: a lane is a subscription that had something to do here."""
         lanes = {
             f"{name} (quarantine)" if quarantined else name: {
                 "waiting": len(lane),
@@ -107,7 +108,7 @@ class AsyncioPool(BasePool):
             for (name, quarantined), lane in tuple(self._lanes.items())
         }
         return {
-            **super()._get_info(),
+            **super().info,
             "threads": len(self.executor),
             "held": self.held,
             "lanes": lanes,
@@ -272,7 +273,7 @@ class AsyncioPool(BasePool):
         for lane in self._lanes.values():
             lane.pause()
             for delivery in lane.clear():
-                delivery.forget()
+                self._abandon(delivery)
 
     def void(self) -> None:
         """What came by this channel is none of ours any more, though the connection may stand: the broker closed it."""
@@ -285,43 +286,46 @@ class AsyncioPool(BasePool):
         if self._acks is not None:
             self._acks.flush()
 
-    async def drain(self, grace: float) -> None:
-        """Finish what is held within `grace` seconds; then cancel what is still being handled: it is given back."""
-        try:
-            async with asyncio.timeout(grace) as self._patience:
-                while self.held:
-                    await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
-        except TimeoutError:
+    async def drain(self, shutdown: Shutdown, grace: float) -> None:
+        """Finish what is held within `grace` seconds, unless the shutdown hurries; give back the rest.
+
+        Handlers that still run then are cancelled.
+        """
+        await shutdown.finish(self._settled(), grace)
+        if self.held:
             logger.warning("stopping: %d events are given back to their queues", self.held)
-        finally:
-            self._patience = None
         for future in tuple(self._spawned):
             future.cancel()
         await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
-        for (_, quarantined), lane in self._lanes.items():
-            for delivery in lane.clear() if quarantined else ():
-                await self._acquit(delivery)
+        for (_, quarantined), lane in tuple(self._lanes.items()):
+            for delivery in lane.clear():
+                if quarantined:
+                    await self._acquit(delivery)
+                self._abandon(delivery)
         self._tell_acks()
 
+    async def _settled(self) -> None:
+        while self.held:
+            await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
+
+    def _abandon(self, delivery: Delivery) -> None:
+        """Leave it to the broker, which delivers it again. That is no fault of the event: this process lives."""
+        self.runtime.survived.grant(delivery.envelope)
+        delivery.forget()
+
     async def _acquit(self, delivery: Delivery) -> None:
-        """That this process stops is no fault of an event that was handled alone."""
+        """Take back the trial of an event that was being handled alone when this process was to stop."""
         envelope = delivery.envelope
-        if not envelope.trials or envelope.returns:
+        if not envelope.trials or envelope.returns or delivery.is_void():
             return
         try:
             async with asyncio.timeout(_ACQUITTAL):
                 await isolate(envelope, self.runtime, envelope.trials - 1)
         except (BrokerError, BusStateError, TimeoutError) as error:
-            logger.info(
-                "%s: event %s is tried once more: %s", delivery.name, envelope.event_id, error
-            )
+            message = "%s: event %s is tried once more: %s"
+            logger.info(message, delivery.name, envelope.event_id, error)
         else:
             delivery.replace()
-
-    def hurry(self) -> None:
-        """Let `drain` wait no longer."""
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(self.loop.time())
 
     def slowest(self) -> tuple[str, int]:
         """The subscription with most events waiting in this process, and how many."""

@@ -1,18 +1,15 @@
 """TaskEvents: what a worker tells monitors such as Flower (`-E`), unless the broker takes no publishes."""
 
 import logging
-from collections import deque
 from contextlib import suppress
 from typing import Any
 
 from amqp.exceptions import ChannelError
-from celery.events.dispatcher import EventDispatcher
 
+from qt_events.rabbitmq.compat.event_dispatcher import EventDispatcher
 from qt_events.rabbitmq.connection.connections import LOST, BrokerConnection
 
 logger = logging.getLogger("qt_events")
-
-_KEPT = 1000  # batches and single ones, while there is no connection; Celery 5.7 keeps all
 
 
 class TaskEvents(EventDispatcher):
@@ -27,7 +24,6 @@ class TaskEvents(EventDispatcher):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._is_blocked, self._untold = False, 0
         super().__init__(*args, **kwargs)
-        self._outbound_buffer: deque[tuple[Any, str]] = deque(maxlen=_KEPT)
 
     def enable(self) -> None:
         """Celery calls it with the connection made."""
@@ -38,8 +34,8 @@ class TaskEvents(EventDispatcher):
 
     def extend_buffer(self, other: "TaskEvents") -> None:
         """What its predecessor could not tell, less the retries: an attempt after them may be over by now."""
-        kept = ((_less_retries(event), key) for event, key in other._outbound_buffer)  # noqa: SLF001
-        self._outbound_buffer.extend((event, key) for event, key in kept if event)
+        kept = ((_less_retries(event), key) for event, key in other.unsent)
+        self.keep((event, key) for event, key in kept if event)
 
     def _block(self, reason: str) -> None:
         """py-amqp looks for the broker's word before each publish."""
@@ -51,16 +47,15 @@ class TaskEvents(EventDispatcher):
         self._is_blocked = self.connection.is_deaf = False
         logger.info("monitors are told again; %d task events were left out", self._untold)
 
-    def _publish(self, event: Any, *args: Any, **kwargs: Any) -> None:
+    def may_send(self, event: Any) -> bool:
+        """Return False during an alarm, and count what is left out."""
         if self._is_blocked:
-            with suppress(
-                *LOST, ChannelError
-            ):  # without heartbeats nobody else reads what the broker says; a TimeoutError: nothing
+            # Without heartbeats nobody else reads what the broker says. TimeoutError: it says nothing.
+            with suppress(*LOST, ChannelError):
                 self.connection.drain_events(timeout=0)
         if self._is_blocked:
             self._untold += len(event) if isinstance(event, list) else 1
-            return
-        super()._publish(event, *args, **kwargs)
+        return not self._is_blocked
 
 
 def _less_retries(event: Any) -> Any:

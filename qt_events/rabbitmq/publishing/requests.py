@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from amqp import Channel
 
-from qt_events.rabbitmq.compat.basic_publish import frames
 from qt_events.rabbitmq.messages.properties import Content
 
 _TURN = 100  # waiters resolved before the rest of their event loop has its turn
@@ -94,10 +93,6 @@ class PublishRequest(Request):
         super().__init__(first)
         self.exchange, self.routing_key, self.content = exchange, routing_key, content
         self.must_route = must_route
-
-    def frames(self, channel: int, frame_max: int) -> list[bytes]:
-        """Return its bytes on the wire. basic_publish.frames lists the errors."""
-        return frames(self.exchange, self.routing_key, self.content, channel, frame_max)
 
 
 class DeclareRequest(Request):

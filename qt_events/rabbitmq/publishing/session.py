@@ -3,7 +3,6 @@
 import logging
 import os
 import select
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
@@ -13,9 +12,10 @@ from typing import Any, Self
 import kombu
 from amqp import Channel
 from amqp.basic_message import Message as RawMessage
-from amqp.exceptions import ChannelError, FrameSyntaxError, NotFound
+from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
+from qt_events.rabbitmq.compat.basic_publish import UNSENDABLE, Writer, writer_to
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.publishing.confirms import PAUSE, NackedPublishes, UnconfirmedPublishes
@@ -33,8 +33,6 @@ _FRAME_TIMEOUT = 0.02  # seconds for the rest of a frame on a connection that is
 _LEAVE_TIMEOUT = 0.5  # seconds to read what a lost connection still has
 _TICK = 1.0  # seconds between two looks at the heartbeat, at most
 _DRAIN = 1.0  # seconds to confirm what is in flight before its channel is left, at most
-_CHUNK = 131_072  # bytes written at a time, if no frame is longer
-_UNSENDABLE = (struct.error, TypeError, ValueError, FrameSyntaxError)  # before a byte is written
 
 
 class Session:
@@ -51,11 +49,11 @@ class Session:
         self._unconfirmed: UnconfirmedPublishes[PublishRequest] = UnconfirmedPublishes()
         self._nacked = NackedPublishes()
         self._ended: list[Request] = []
-        self._current: Request | None = None  # taken from the outbox, not in the ledger yet
+        # Taken from the outbox; a write that fails half way is unconfirmed, not unsent.
+        self._current: Request | None = None
+        self._writer: Writer
         # Publishes to confirm one by one, because the broker closed the channel over one of them.
         self._careful = 0
-        self._written: list[bytes] = []  # bytes that the kernel has not been given yet
-        self._size = 0  # number of these
         self._next_tick = monotonic()
         self._raw: Any = None
 
@@ -83,7 +81,7 @@ class Session:
 
     def _count_from_one(self) -> None:
         """Begin a new series of delivery tags: the channel is new."""
-        self._unconfirmed, self._written, self._size = UnconfirmedPublishes(), [], 0
+        self._unconfirmed, self._writer = UnconfirmedPublishes(), writer_to(self._channel)
         self._channel.confirm_select()
         self._state.channels += 1
 
@@ -156,7 +154,7 @@ class Session:
         try:
             return self._write_batch()
         finally:
-            self._send()
+            self._writer.flush()
 
     def _write_batch(self) -> bool:
         for _ in range(_BATCH):
@@ -170,16 +168,10 @@ class Session:
             self._current = None
         return True
 
-    def _send(self) -> None:
-        """Give the kernel what was written: whole frames, as many as it surely takes at a time."""
-        written, self._written, self._size = self._written, [], 0
-        if written:
-            self._raw.frames.write(b"".join(written))
-
     def _carry_out(self, request: Request) -> None:
         try:
             if request.first is not None and request.first.needed(self._state.epoch):
-                self._send()
+                self._writer.flush()
                 self._prepare(request.first)
         except QtEventsError as error:
             request.error = error
@@ -216,20 +208,14 @@ class Session:
 
     def _publish(self, request: PublishRequest) -> None:
         try:
-            frames = request.frames(self._channel.channel_id, self._raw.frame_max)
-        except _UNSENDABLE as error:
+            self._writer.write(request.exchange, request.routing_key, request.content)
+        except UNSENDABLE as error:
             request.error = PublishRefusedError(
                 f"{request.routing_key!r:.300} cannot be written as an AMQP message: {error}"
             )
             self._ended.append(request)
-            return
-        # Before the write: a write that fails half way is unconfirmed, not unsent.
-        self._unconfirmed.add(request)
-        for frame in frames:
-            if self._written and self._size + len(frame) > _CHUNK:
-                self._send()
-            self._written.append(frame)
-            self._size += len(frame)
+        else:
+            self._unconfirmed.add(request)
 
     def _refused(self, error: ChannelError) -> None:
         """Handle a channel that the broker closed over one publish.

@@ -13,7 +13,7 @@ import kombu
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.events.cloudevents import MAX_BODY, too_large
-from qt_events.rabbitmq.compat.unreadable import UNREADABLE
+from qt_events.rabbitmq.compat.unreadable import MARK
 from qt_events.rabbitmq.messages.envelope import (
     ATTEMPT,
     FIRST_FAILED,
@@ -150,7 +150,7 @@ def _flaw(size: int, routing_key: str, given: dict[Any, Any]) -> str:
         return too_large(size)
     if encodable(routing_key) != routing_key:
         return f"its routing key {routing_key!a} is no UTF-8"
-    return str(given.get(UNREADABLE, ""))
+    return str(given.get(MARK, ""))
 
 
 def _held(raw: RawMessage) -> tuple[bytes, int]:

@@ -1,9 +1,13 @@
 """Worker: a Celery worker that serves subscriptions, in a process of its own or inside the caller's.
 
-serving.py          whether, on which pool and loop, and until when this process delivers
-in_process.py       the worker inside the caller's process
-consumer.py         Celery's consumer, its event loop handed to asyncio
+serving.py          delivering side of one bus: its worker, its pool, its shutdown
+in_process.py       worker inside the caller's process
+consumer.py         Celery's consumer, with subscriptions that come and go
+connecting.py       logging in, trying again, the worker's name
+asyncio_loop.py     Celery's event loop for one connection, run by asyncio
 hub.py              Celery's event loop, stepped by asyncio
-remote_control.py   what a pool cannot do is answered by name
-shutdown.py         whether to stop, and how patiently
+celery_flags.py     Celery's flags for stopping, translated for the shutdown
+strategies.py       Celery's way to take each task's messages
+rate_limits.py      requests that wait until a rate limit lets them go
+remote_control.py   answers by name for what a pool cannot do
 """

@@ -12,11 +12,13 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from celery.worker.loops import _quick_drain
 from kombu.asynchronous import Hub
+
+from qt_events.rabbitmq.compat.hub import descriptor_of, has_callbacks, waits_for_first_messages
 
 _LOOK = 0.2  # seconds between two looks at whether to stop
 _TICK = 0.25  # seconds between two looks at the hub's timers: heartbeats and the like
+_POLL = 0.01  # seconds between two looks at a poller that asyncio cannot watch
 _TURN = 0.005  # seconds of hub cycles in a row, about, before the rest of the loop has its turn
 
 
@@ -49,6 +51,7 @@ class HandedOverHub:
         )
         self._poller: _Impatient | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._descriptor: int | None = None  # readable when the poller has something
         self._thread = 0  # of the loop, once that steps
 
     def __getattr__(self, name: str) -> Any:
@@ -85,7 +88,7 @@ class HandedOverHub:
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Celery has the hub read for up to 0.1 s what came while the consumers were made; this loop does not wait."""
-        if callback is _quick_drain:
+        if waits_for_first_messages(callback):
             (connection,) = args
             callback, args = connection.transport.on_readable, (connection.connection, self)
         called = self._hub.call_soon(callback, *args)
@@ -115,13 +118,16 @@ class HandedOverHub:
         self._thread = threading.get_ident()
         self._poller = self._hub.poller = _Impatient(self._hub.poller)
         self._steps = self._hub.create_loop()
-        self._loop.add_reader(self._poller.fileno(), self._step)
+        self._descriptor = descriptor_of(self._poller.inner)
+        if self._descriptor is not None:
+            self._loop.add_reader(self._descriptor, self._step)
         self._resume()
         self._tick()
 
     def _tick(self) -> None:
         if not self._over.is_set():
-            self._timer = self._loop.call_later(_TICK, self._tick)
+            pause = _TICK if self._descriptor is not None else _POLL
+            self._timer = self._loop.call_later(pause, self._tick)
             self._step()
 
     def _step(self) -> None:
@@ -150,14 +156,15 @@ class HandedOverHub:
         except StopIteration:
             self._steps = self._hub.create_loop()
             return True
-        return bool(self._hub._ready)  # noqa: SLF001  # where frames were read ahead, there is no other sign of them
+        # Of frames that were read ahead there is no other sign.
+        return has_callbacks(self._hub)
 
     def _give_back(self, error: BaseException | None) -> None:
         if self._over.is_set():
             return
         self.error = error
-        if self._poller is not None:
-            self._loop.remove_reader(self._poller.fileno())
+        if self._descriptor is not None:
+            self._loop.remove_reader(self._descriptor)
         if self._timer is not None:
             self._timer.cancel()
         try:
@@ -174,10 +181,6 @@ class _Impatient:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
-
-    def fileno(self) -> int:
-        """The epoll descriptor: readable when one of those it watches is."""
-        return self.inner._epoll.fileno()  # type: ignore[no-any-return]  # noqa: SLF001
 
     def poll(self, _timeout: float | None) -> Any:
         """What is ready now."""

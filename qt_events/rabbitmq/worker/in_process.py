@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import kombu.asynchronous
 from celery.exceptions import WorkerTerminate
-from celery.worker import WorkController
 
 from qt_events.errors import BrokerUnreachableError
+from qt_events.rabbitmq.compat.controller import GuestController
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.runtime import Runtime
-from qt_events.rabbitmq.worker.shutdown import Shutdown
+from qt_events.shutdown import Shutdown, Trigger
 
 logger = logging.getLogger("qt_events")
 
@@ -23,14 +23,6 @@ _LAST_WAIT = 10.0  # seconds for Celery's thread to end, after the grace period
 
 
 _making = threading.Lock()  # of a worker: kombu's hub is a global while it is made
-
-
-class _Controller(WorkController):
-    """A worker that leaves its host process alone: Celery changes the default socket timeout while it shuts down."""
-
-    def _shutdown(self, warm: bool = True) -> None:  # noqa: FBT001, FBT002  # Celery's
-        self.blueprint.stop(self, terminate=not warm)
-        self.blueprint.join()
 
 
 class InProcessWorker:
@@ -58,10 +50,10 @@ class InProcessWorker:
             await self._until_ready()
             await self.ended.wait()
         except BaseException:
-            self._shutdown.hurry = True
+            self._shutdown.tell(Trigger.CANCELLED)
             raise
         finally:
-            self._shutdown.wanted = True
+            self._shutdown.tell(Trigger.STOP)
             await self._until_ended()
         if self._error is not None:
             raise self._error
@@ -93,7 +85,8 @@ class InProcessWorker:
                 async with asyncio.timeout_at(deadline):
                     await self.ended.wait()
             except asyncio.CancelledError as error:
-                cancelled, self._shutdown.hurry = error, True
+                cancelled = error
+                self._shutdown.tell(Trigger.CANCELLED)
             except TimeoutError:
                 logger.error(  # noqa: TRY400  # no traceback would say more
                     "the worker's thread has not ended; what it held is given back when the process ends"
@@ -124,11 +117,11 @@ class InProcessWorker:
             controller.stop(exitcode=1)
             raise
 
-    def _controller(self) -> WorkController:
+    def _controller(self) -> GuestController:
         with _making:
             kombu.asynchronous.set_event_loop(None)  # else two workers of one process share a hub
             try:
-                return _Controller(
+                return GuestController(
                     app=self._runtime.app,
                     hostname=f"{self._runtime.topology.prefix}-{os.getpid()}-{uuid4().hex[:8]}@{socket.gethostname()}",
                     pool=AsyncioPool,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from qt_events.delivery.subscription import Subscription
@@ -14,7 +15,7 @@ from qt_events.rabbitmq.pools.names import pool_name
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker.in_process import InProcessWorker
-from qt_events.rabbitmq.worker.shutdown import Shutdown
+from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 #: Unacknowledged messages that a consumer holds on the asyncio pool, at least.
 _PREFETCH = 100
@@ -52,30 +53,28 @@ class Serving:
         self.consumer: Consumer | None = None
         #: Hosted by run_forever().
         self.worker: InProcessWorker | None = None
+        #: Of this run, or of the next one while none is on.
         self.shutdown = Shutdown()
-        self._eager_stop = asyncio.Event()
 
     # run_forever
 
-    async def run(self, runtime: Runtime) -> None:
-        """See CeleryEventBus.run_forever."""
+    async def run(self, runtime: Runtime, *, handle_signals: bool) -> None:
+        """Serve until the shutdown ends. See CeleryEventBus.run_forever."""
         if runtime.loop is not None:
             message = "this bus runs already: one run_forever() a bus"
             raise BusStateError(message)
-        runtime.loop = asyncio.get_running_loop()
-        try:
-            if is_eager(runtime.app):
-                await self._wait_for_stop()
-            else:
-                await self._host_worker(runtime)
-        finally:
-            runtime.loop = None
-            self.shutdown.forget()
-
-    async def _wait_for_stop(self) -> None:
-        self._eager_stop = asyncio.Event()
-        if not self.shutdown.wanted:
-            await self._eager_stop.wait()
+        shutdown = self.shutdown
+        with stopped_by_signals(shutdown) if handle_signals else nullcontext():
+            runtime.loop = asyncio.get_running_loop()
+            try:
+                if is_eager(runtime.app):
+                    await shutdown.until(State.FINISHING)
+                else:
+                    await self._host_worker(runtime)
+            finally:
+                runtime.loop = None
+                shutdown.tell(Trigger.DONE)
+                self.shutdown = Shutdown()
 
     async def _host_worker(self, runtime: Runtime) -> None:
         self.worker = InProcessWorker(runtime, self.shutdown)
@@ -86,11 +85,14 @@ class Serving:
             runtime.outstanding.serving = False
             self.worker = self.consumer = None
 
-    def stop(self, runtime: Runtime) -> None:
+    def stop(self) -> None:
         """Have `run` finish and return. Safe from any thread."""
-        self.shutdown.wanted = True
-        if is_eager(runtime.app) and runtime.loop is not None:
-            runtime.loop.call_soon_threadsafe(self._eager_stop.set)
+        self.shutdown.tell(Trigger.STOP)
+
+    def forget_stop(self, runtime: Runtime) -> None:
+        """Forget a stop() from before the run that is about to begin."""
+        if runtime.loop is None:
+            self.shutdown = Shutdown()
 
     async def ready(self) -> None:
         """Return when the worker that run_forever() hosts consumes, or is over."""

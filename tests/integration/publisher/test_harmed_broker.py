@@ -8,12 +8,13 @@ from qt_events import Event
 from qt_events.errors import BackpressureError, BrokerBlockedError, PublishTimeoutError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.conftest import Make, until, until_told
-from tests.integration.publisher.scene import SHORT, event, keeping, taken, within
+from tests.integration.publisher.numbered_events import SHORT, event, keeping, taken, within
+from tests.support.buses import MakeBus
+from tests.support.waiting import until, until_told
 
 
 async def test_a_blocked_broker_is_a_named_error_and_later_none(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Publishing works again as soon as the alarm is over, without a new connection."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
@@ -38,7 +39,7 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
 
 
 async def test_a_publish_that_an_alarm_held_up_says_so(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Its time may run out between the end of the alarm and its confirm; the next one's has nothing to do with it."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
@@ -59,7 +60,7 @@ async def test_a_publish_that_an_alarm_held_up_says_so(
 
 
 async def test_large_events_end_by_name_on_a_blocked_broker_too(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The kernel stops taking them half way; afterwards all is as before."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
@@ -87,7 +88,7 @@ def published(bus: CeleryEventBus) -> bool:
 
 
 async def test_a_silent_broker_is_a_named_error_and_later_none(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The connection stands and the kernel takes what is written, but nobody confirms."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
@@ -105,7 +106,7 @@ async def test_a_silent_broker_is_a_named_error_and_later_none(
 
 
 async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The broker is killed with publishes in flight and comes back: all are confirmed, and all confirmed are there."""
     bus, numbers = keeping(make_bus(node_url, publish_timeout=60.0)), iter(range(10_000_000))
@@ -134,7 +135,7 @@ async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
 
 
 async def test_no_room_in_time_is_backpressure(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Those in flight have a timeout, those without room another error; then nothing is left of either."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT, max_queue_size=3))
@@ -155,7 +156,7 @@ async def test_no_room_in_time_is_backpressure(
 
 
 async def test_a_cancelled_publish_leaves_nothing_behind(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """In flight or waiting for room, its place is free at once."""
     bus = keeping(make_bus(node_url, max_queue_size=3))

@@ -17,7 +17,7 @@ class Host(Hosted):
         self.ready, self.ended = asyncio.Event(), asyncio.Event()
         self.fails, self.late = fails, late
 
-    async def run_forever(self) -> None:
+    async def run_forever(self, *, handle_signals: bool = False) -> None:
         self.notes.append("runs")
         if self.fails:
             raise self.fails

@@ -17,7 +17,7 @@ from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -79,12 +79,12 @@ class AroundHandlers(Scenario):
         bus.subscribe("around.happened", fail_once, name="flaky", retry=TWICE)
         bus.subscribe("around.happened", succeed_in_thread, name="sync")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        await stage.publish("around.happened")
-        await stage.called("around.flaky", 10)
-        await stage.called("around.sync", 5)
-        assert _steps(stage, "around.flaky") == [
+        await run.publish("around.happened")
+        await run.called("around.flaky", 10)
+        await run.called("around.sync", 5)
+        assert _steps(run, "around.flaky") == [
             *(["outer begins", 1, True], ["inner begins", 1, True]),
             ["handler", "/outer/inner"],
             *(["inner fails", 1, "not yet"], ["outer fails", 1, "not yet"]),
@@ -92,15 +92,15 @@ class AroundHandlers(Scenario):
             ["handler", "/outer/inner"],
             *(["inner ends", 2, "at last"], ["outer ends", 2, "at last"]),
         ]
-        assert _steps(stage, "around.sync") == [
+        assert _steps(run, "around.sync") == [
             *(["outer begins", 1, True], ["inner begins", 1, True]),
             ["handler", "/outer/inner"],
             *(["inner ends", 1, "at once"], ["outer ends", 1, "at once"]),
         ]
 
 
-def _steps(stage: Stage, name: str) -> list[object]:
-    return [call.details["step"] for call in stage.calls(name)]
+def _steps(run: ScenarioRun, name: str) -> list[object]:
+    return [call.details["step"] for call in run.calls(name)]
 
 
 class Breaking:
@@ -150,9 +150,9 @@ class BreakingAroundHandlers(Scenario):
         for name in ("breaking.raising", "breaking.late", "breaking.forgetting"):
             bus.subscribe("breaking.happened", BeThere(), name=name, retry=TWICE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
-        event = await stage.publish("breaking.happened")
+        event = await run.publish("breaking.happened")
         invalid = f"{InvalidMiddlewareError.__module__}.{InvalidMiddlewareError.__qualname__}"
         errors = {
             "breaking.raising": "PermissionError",
@@ -161,12 +161,12 @@ class BreakingAroundHandlers(Scenario):
             "breaking.forgetting": invalid,
         }
         for name, error in errors.items():
-            [letter] = await stage.dead(name)
+            [letter] = await run.dead(name)
             assert (letter.event_id, letter.attempts) == (event.id, 2)
             assert (letter.reason, letter.exception_type) == ("exhausted", error)
-        handled = [call.details["of"] for call in stage.calls("breaking.handled")]
+        handled = [call.details["of"] for call in run.calls("breaking.handled")]
         assert sorted(handled) == ["catching", "catching", "others", "others"]
-        assert len(stage.calls("breaking.asked")) == 8
+        assert len(run.calls("breaking.asked")) == 8
 
 
 class Sender:
@@ -207,22 +207,22 @@ class AroundPublishes(Scenario):
         """See Scenario."""
         bus.subscribe("sent.happened", hear_sent, name="sent.heard")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         notes: list[str] = []
         for middleware in (Sender("outer", notes), Sender("inner", notes), Bouncer()):
-            stage.bus.use(middleware)
+            run.bus.use(middleware)
         with pytest.raises(PermissionError, match="not this one"):
-            await stage.publish("sent.happened", welcome=False)
+            await run.publish("sent.happened", welcome=False)
         with pytest.raises(InvalidMiddlewareError, match="call_next"):
-            await stage.publish("sent.happened", forgotten=True)
+            await run.publish("sent.happened", forgotten=True)
         assert notes == ["outer begins", "inner begins"] * 2
         notes.clear()
-        first = await stage.publish("sent.happened", welcome=True)
+        first = await run.publish("sent.happened", welcome=True)
         second: Event[Any] = Event("sent.happened", None, {"welcome": True})
-        await asyncio.to_thread(stage.bus.publish_sync, second)
+        await asyncio.to_thread(run.bus.publish_sync, second)
         assert notes == ["outer begins", "inner begins", "inner ends", "outer ends"] * 2
-        calls = await stage.called("sent.heard", 2)
+        calls = await run.called("sent.heard", 2)
         assert {call.event_id for call in calls} == {first.id, second.id}
         assert [call.details["traceparent"] for call in calls] == [TRACEPARENT] * 2
 
@@ -273,20 +273,20 @@ class Observers(Scenario):
             bus.use(observer)
         bus.subscribe("observed.happened", stumble_once, name="observed.flaky", retry=TWICE)
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         witness = Witness()
-        stage.bus.use(witness)
-        event = await stage.publish("observed.happened")
+        run.bus.use(witness)
+        event = await run.publish("observed.happened")
         assert witness.events == [event.id]
-        await stage.reported("Stumbling.concluded")
+        await run.reported("Stumbling.concluded")
 
         def told() -> set[tuple[Any, ...]]:
-            calls = stage.calls("observed.concluded", event)
+            calls = run.calls("observed.concluded", event)
             return {tuple(call.details.values()) for call in calls}
 
         expected = {("observed.flaky", 1, "retried"), ("observed.flaky", 2, "succeeded")}
-        await stage.until(lambda: told() == expected, "two attempts told to observers")
+        await run.until(lambda: told() == expected, "two attempts told to observers")
 
 
 class PlainAround:
@@ -308,11 +308,11 @@ class RefusedMiddleware(Scenario):
         """See Scenario."""
         bus.subscribe("used.happened", hear_sent, name="used.heard")
 
-    async def check(self, stage: Stage) -> None:
+    async def check(self, run: ScenarioRun) -> None:
         """See Scenario."""
         wrong: list[Any] = [object(), Witness, PlainAround(), AsyncObserver()]
         for middleware in wrong:
             with pytest.raises(InvalidMiddlewareError):
-                stage.bus.use(middleware)
-        event = await stage.publish("used.happened")
-        await stage.called("sent.heard", event=event)
+                run.bus.use(middleware)
+        event = await run.publish("used.happened")
+        await run.called("sent.heard", event=event)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events.rabbitmq.compat import frames
-from qt_events.rabbitmq.compat.frames import Frames, read_what_came, watch
+from qt_events.rabbitmq.compat.frames import attach, read_what_came, watch
 
 FRAME = struct.pack(">BHI9sB", 1, 7, 9, b"a payload", 0xCE)
 READ = (1, 7, b"a payload")
@@ -31,8 +31,8 @@ class Line:
         self.raw = SimpleNamespace(
             transport=transport, on_inbound_frame=self._handle, connected=True, bytes_sent=0
         )
-        Frames.read_by(self.raw)
-        self.raw.drain_events = self.raw.blocking_read
+        self.kombus = SimpleNamespace()
+        attach(self.raw, self.kombus)
 
     def _handle(self, frame: Any) -> bool:
         self.handled.append(frame)
@@ -176,3 +176,38 @@ def test_nothing_follows_half_a_frame(line: Line) -> None:
         line.raw.frames.write(bytes(50_000_000))
     with pytest.raises(OSError, match=r"unexpectedly closed|Broken pipe"):
         line.read(1)
+
+
+# py-amqp's own reading
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    monkeypatch.setattr(frames, "_READS_AHEAD", False)
+    made = Line()
+    yield made
+    made.close()
+
+
+def test_without_its_names_the_reading_is_py_amqps(plain: Line) -> None:
+    """Its method stays, and kombu's functions as well."""
+    assert isinstance(plain.raw.frames, frames.PyAmqpFrames)
+    assert not hasattr(plain.raw, "blocking_read")
+    assert not vars(plain.kombus)
+    assert not plain.raw.frames.has_whole()
+
+
+def test_py_amqp_asked_for_what_has_come_does_not_wait(plain: Line) -> None:
+    """A frame that is there is read, none is a TimeoutError."""
+    transport = plain.raw.transport
+    plain.theirs.sendall(FRAME)
+    with transport.having_timeout(0):
+        assert transport.read_frame() == READ
+        with pytest.raises(TimeoutError):
+            transport.read_frame()
+
+
+def test_a_write_is_the_same_without_reading_ahead(plain: Line) -> None:
+    plain.raw.frames.write(FRAME)
+    assert plain.theirs.recv(100) == FRAME
+    assert plain.raw.bytes_sent == 1

@@ -1,12 +1,14 @@
 """What py-amqp cannot read is marked, and nothing else changes."""
 
 from struct import pack
+from typing import Any
 
 import pytest
 from amqp import abstract_channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
 
-from qt_events.rabbitmq.compat.unreadable import UNREADABLE, guard
+from qt_events.rabbitmq.compat import unreadable
+from qt_events.rabbitmq.compat.unreadable import MARK, guard
 
 guard()
 
@@ -48,7 +50,7 @@ def test_a_property_that_is_no_utf_8_is_salvaged_with_the_rest() -> None:
     headers = properties["application_headers"]
     assert isinstance(headers, dict)
     assert (properties["app_id"], headers["a"]) == ("go", 1)
-    assert "UnicodeDecodeError" in headers[UNREADABLE]
+    assert "UnicodeDecodeError" in headers[MARK]
 
 
 @pytest.mark.parametrize(
@@ -60,13 +62,13 @@ def test_headers_that_cannot_be_read_are_left_out(table: bytes) -> None:
         pack(">H", 0x8000 | 0x2000 | 0x0080) + b"\x01x" + pack(">I", len(table)) + table + b"\x02id"
     )
     assert (properties["content_type"], properties["message_id"]) == ("x", "id")
-    assert set(properties["application_headers"]) == {UNREADABLE}  # type: ignore[call-overload]
+    assert set(properties["application_headers"]) == {MARK}  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("properties", [b"", b"\xff", b"\xff\xff"])
 def test_a_frame_that_breaks_off_is_an_empty_one(properties: bytes) -> None:
     """No broker sends it; and it would end no worker."""
-    assert set(read(properties)["application_headers"]) == {UNREADABLE}  # type: ignore[call-overload]
+    assert set(read(properties)["application_headers"]) == {MARK}  # type: ignore[call-overload]
 
 
 def test_a_routing_key_that_is_no_utf_8_is_read_so_that_it_shows() -> None:
@@ -80,3 +82,12 @@ def test_guarding_twice_is_guarding_once() -> None:
     before = serialization.PROPERTY_CLASSES[spec.Basic.CLASS_ID], abstract_channel.loads
     guard()
     assert (serialization.PROPERTY_CLASSES[spec.Basic.CLASS_ID], abstract_channel.loads) == before
+
+
+def test_without_its_names_nothing_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """py-amqp reads as ever."""
+    monkeypatch.setattr(unreadable, "_CAN_GUARD", False)
+    plain: dict[int, Any] = {spec.Basic.CLASS_ID: lambda buffer, at: ({}, at)}
+    monkeypatch.setattr(serialization, "PROPERTY_CLASSES", dict(plain))
+    guard()
+    assert plain == serialization.PROPERTY_CLASSES

@@ -10,7 +10,8 @@ import pytest
 
 from qt_events import CeleryEventBus, Event
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
-from qt_events.rabbitmq.worker.consumer import EventConsumer, _Strategies
+from qt_events.rabbitmq.worker.consumer import EventConsumer
+from qt_events.rabbitmq.worker.strategies import Strategies
 
 
 def handle(_: Event) -> None: ...
@@ -19,7 +20,7 @@ def handle(_: Event) -> None: ...
 def test_a_task_that_came_after_the_connection_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """subscribe() may run between Celery's look at the tasks and its first message: that must not be unknown then."""
     bus = CeleryEventBus("amqp://localhost//")
-    strategies: Any = _Strategies(SimpleNamespace(app=bus.app, hostname="here"))  # type: ignore[arg-type]
+    strategies: Any = Strategies(SimpleNamespace(app=bus.app, hostname="here"))
     with pytest.raises(KeyError):
         strategies["late"]
     bus.subscribe("happened", handle, name="late")

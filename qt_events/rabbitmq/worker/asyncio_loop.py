@@ -1,0 +1,96 @@
+"""AsyncioLoop: Celery's event loop for one connection, run by asyncio while the connection stands."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import wait
+from functools import partial
+from typing import Any
+
+from celery.worker.consumer import Consumer
+from celery.worker.loops import asynloop
+from kombu.common import ignore_errors
+
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.worker.celery_flags import follow_flags, raise_if_stopping
+from qt_events.rabbitmq.worker.hub import HandedOverHub
+from qt_events.shutdown import Shutdown, State, Trigger
+
+logger = logging.getLogger("qt_events")
+
+_POLL = 0.2  # seconds between two looks at Celery's flags
+
+
+class AsyncioLoop:
+    """Event loop of a worker on the asyncio pool. Celery's thread calls its methods.
+
+    Args:
+        consumer: Celery's.
+        shutdown: of this worker; told when the connection is lost.
+        grace: seconds to finish what is held when the worker stops.
+    """
+
+    def __init__(self, consumer: Consumer, shutdown: Shutdown, grace: float) -> None:
+        self._consumer, self._shutdown, self._grace = consumer, shutdown, grace
+        self._pool: AsyncioPool = consumer.pool
+
+    def run(self, *args: Any) -> None:
+        """Serve one connection, until it or the worker ends.
+
+        Args:
+            args: those of Celery's asynloop.
+        """
+        consumer, connection, task_consumer, blueprint, celerys_hub, *rest = args
+        hub = HandedOverHub(
+            celerys_hub,
+            self._pool.loop,
+            resume=self._pool.resume,
+            pause=self._pause,
+            look=partial(raise_if_stopping, self._shutdown),
+        )
+        celerys_cancel = task_consumer.cancel
+        cancel = partial(ignore_errors, connection, celerys_cancel)
+        # Celery's handler of a second signal calls it in the main thread, while the connection
+        # belongs to the loop.
+        task_consumer.cancel = partial(self._pool.loop.call_soon_threadsafe, cancel)
+        try:
+            asynloop(consumer, connection, task_consumer, blueprint, hub, *rest)
+        except SystemExit:
+            # The worker is to stop. The loop keeps the connection until all is finished.
+            self.finish(cancel)
+            raise
+        finally:
+            hub.take_back()
+            task_consumer.cancel = celerys_cancel
+
+    def _pause(self, error: BaseException | None) -> None:
+        self._pool.pause(error)
+        if error is not None:
+            self._shutdown.tell(Trigger.CONNECTION_LOST)
+
+    def finish(self, cancel: Callable[[], object] = lambda: None) -> None:
+        """Return when the pool holds nothing more.
+
+        Args:
+            cancel: has the broker deliver no more; called on the loop.
+        """
+        # Remote control raises SystemExit without telling anybody.
+        self._shutdown.tell(Trigger.STOP)
+        loop = self._pool.loop
+        if loop.is_closed():
+            return
+        finishing = asyncio.run_coroutine_threadsafe(self._finish(cancel), loop)
+        while not (wait([finishing], timeout=_POLL).done or loop.is_closed()):
+            follow_flags(self._shutdown)
+        if finishing.done() and not finishing.cancelled() and finishing.exception() is not None:
+            logger.error("what was held is given back", exc_info=finishing.exception())
+
+    async def _finish(self, cancel: Callable[[], object]) -> None:
+        cancel()
+        if not self._pool.serving:
+            # Told to stop while it connected: no outcome can be acknowledged.
+            self._shutdown.tell(Trigger.CONNECTION_LOST)
+        if self._pool.held and self._shutdown.state is State.FINISHING:
+            message = "stopping: %d events to finish within %g s"
+            logger.info(message, self._pool.held, self._grace)
+        await self._pool.drain(self._shutdown, self._grace)

@@ -1,0 +1,35 @@
+"""Celery's flags for stopping, translated into triggers of a Shutdown: the only place that reads them.
+
+In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them.
+"""
+
+from celery.exceptions import WorkerShutdown
+from celery.worker import state
+
+from qt_events.shutdown import Shutdown, State, Trigger
+
+
+def follow_flags(shutdown: Shutdown) -> None:
+    """Tell the shutdown what a signal has told Celery."""
+    if _is_set(state.should_terminate):
+        shutdown.tell(Trigger.HURRY)
+    elif _is_set(state.should_stop):
+        shutdown.tell(Trigger.STOP)
+
+
+def raise_if_stopping(shutdown: Shutdown) -> None:
+    """End the worker if it is to stop.
+
+    Raises:
+        WorkerShutdown: with the exit status that Celery's handler chose, 0 without a signal.
+        WorkerTerminate: a signal asked for a cold shutdown.
+    """
+    follow_flags(shutdown)
+    state.maybe_shutdown()
+    if shutdown.state is not State.SERVING:
+        raise WorkerShutdown(0)
+
+
+def _is_set(flag: object) -> bool:
+    # A flag holds an exit status, and that may be 0.
+    return flag is not None and flag is not False

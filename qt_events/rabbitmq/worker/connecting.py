@@ -1,0 +1,120 @@
+"""ConnectingConsumer: how a worker logs in, and tries again, and claims its name."""
+
+import logging
+import time
+import warnings
+from functools import partial
+
+import kombu
+from amqp.exceptions import AccessRefused, NotAllowed, ResourceLocked
+from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
+from celery.platforms import EX_FAILURE
+from celery.worker.consumer import Consumer
+
+from qt_events.errors import BusStateError, LoginRefusedError
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT
+from qt_events.rabbitmq.runtime import Runtime
+from qt_events.rabbitmq.worker.celery_flags import raise_if_stopping
+from qt_events.rabbitmq.worker.serving import Serving
+from qt_events.shutdown import Shutdown
+
+logger = logging.getLogger("qt_events")
+
+_REFUSED_PAUSE = 2.0  # seconds before another try to log in
+_POLL = 0.2  # seconds between two looks at whether the worker is to stop meanwhile
+
+# A worker that had the name may be ending just now.
+_NAME_TRIES = 10
+_NAME_PAUSE = 0.3  # seconds between two tries
+
+
+class ConnectingConsumer(Consumer):
+    """Celery's consumer, as far as its connection goes. See EventConsumer for the rest."""
+
+    runtime: Runtime
+    _serving: Serving
+    _shutdown: Shutdown
+
+    def connect(self) -> kombu.Connection:
+        """Connect, and claim the worker's name where remote control is on.
+
+        Raises:
+            LoginRefusedError: the very first login. A later one may be allowed again, so it is retried.
+        """
+        self.runtime.topology.ask_again()
+        try:
+            connection = super().connect()
+        except (AccessRefused, NotAllowed) as error:
+            where = self.conninfo.as_uri()
+            if not self.restart_count:
+                message = f"{where} does not let us in ({error.reply_text}): check user, password and virtual host"
+                raise LoginRefusedError(message) from error
+            message = "worker: %s does not let us in (%s), again in %g s"
+            logger.warning(message, where, error.reply_text, _REFUSED_PAUSE)
+            self._pause()
+            raise ConnectionRefusedError(str(error)) from error
+        if self.app.conf.worker_enable_remote_control:
+            self._claim_name(connection)
+        return connection
+
+    def _pause(self) -> None:
+        until = time.monotonic() + _REFUSED_PAUSE
+        while time.monotonic() < until:
+            raise_if_stopping(self._shutdown)
+            time.sleep(_POLL)
+
+    def _claim_name(self, connection: kombu.Connection) -> None:
+        """Declare the node's control queue before any event is taken.
+
+        The queue is exclusive, so a refusal tells of another worker with this name.
+        """
+        for _ in range(_NAME_TRIES):
+            try:
+                with connection.channel() as channel:
+                    self.app.control.mailbox.get_queue(self.hostname)(channel).queue_declare()
+                return
+            except ResourceLocked as error:
+                refusal = error
+            time.sleep(_NAME_PAUSE)
+            raise_if_stopping(self._shutdown)
+        if self.restart_count:
+            # Our own lost connection has it, until the broker misses its heartbeat.
+            raise ConnectionRefusedError(str(refusal)) from refusal
+        taken = BusStateError(
+            f"a worker named {self.hostname} is running already: give this one a name of its own, "
+            f"such as -n {self.hostname.partition('@')[0]}2@%h, or none, and it gets a unique one"
+        )
+        logger.critical("%s: %s", type(taken).__name__, taken)
+        raise WorkerShutdown(EX_FAILURE) from taken
+
+    def ensure_connected(self, conn: kombu.Connection) -> kombu.Connection:
+        """Try until there is a connection, or the worker is to stop. Pauses are short: events wait."""
+        connected = conn.ensure_connection(
+            partial(self._on_connection_refused, conn),
+            self.app.conf.broker_connection_max_retries,
+            interval_start=0.2,
+            interval_step=0.4,
+            interval_max=2.0,
+            callback=partial(raise_if_stopping, self._shutdown),
+        )
+        self.first_connection_attempt = False
+        connected.stays_lost = True
+        # Nobody looks at heartbeats until all is set up.
+        connected.connection.sock.settimeout(ANSWER_TIMEOUT)
+        return connected
+
+    def _on_connection_refused(
+        self, conn: kombu.Connection, error: Exception, interval: float
+    ) -> None:
+        self._serving.note_refusal(error)
+        message = "worker: no connection to %s (%s), again in %.1f s"
+        logger.warning(message, conn.as_uri(), error, interval)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let the lost connection go as Celery does, less its warning of another default in Celery 6."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
+        if self.event_dispatcher is not None and self.event_dispatcher.connection is not None:
+            # Celery would say goodbye, and wait for an answer without end.
+            self.event_dispatcher.connection.collect()
