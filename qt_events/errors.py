@@ -156,7 +156,7 @@ class BackpressureError(BusyError, TimeoutError):
 
 
 class UnroutableError(QtEventsError):
-    """Event that nobody hears, published with `mandatory`. Subscribe before you publish it again."""
+    """Event that nobody hears, published with `mandatory`: subscribe, then publish it again."""
 
 
 # In words
