@@ -113,8 +113,8 @@ class EventBus(Protocol):
         """Deliver events until stop() or cancellation.
 
         Args:
-            handle_signals: have SIGTERM and SIGINT stop the bus. A second one gives back at once what
-                is being handled. The handlers of before are restored when this returns.
+            handle_signals: have SIGTERM and SIGINT stop the bus. A second one gives the events that
+                are being handled back at once. The former handlers are restored at the end.
 
         Raises:
             BusStateError: it runs already, or is to handle signals outside of the main thread.

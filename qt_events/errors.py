@@ -1,30 +1,31 @@
-"""Every error of qt_events, sorted by whose fault it is.
+"""All errors of qt_events, sorted by whose fault it is.
 
 `UsageError`       you: a wrong argument, at the place where it was given; nothing was sent
-`MessageError`     the producer of a message that arrived and cannot be handled; it becomes a dead letter
-`BrokerError`      the world: the broker is away, blocked, silent or refuses; publishing the same event again is safe
+`MessageError`     the producer of a message that cannot be handled; it becomes a dead letter
+`BrokerError`      the world: the broker is away, blocked, silent or refuses; publishing the same
+                   event again is safe
 `BusyError`        nobody: the bus holds as much as it may
 `UnroutableError`  nobody: the event was taken, and no subscription hears it
 """
 
 
 class QtEventsError(Exception):
-    """The root of the tree: catch it to catch whatever this library raises by itself."""
+    """Root of all errors that this library raises by itself."""
 
 
 # You
 
 
 class UsageError(QtEventsError, ValueError):
-    """A call that cannot mean anything; the text says what to write instead."""
+    """Call that cannot mean anything; the text says what to write instead."""
 
 
 class InvalidEventError(UsageError):
-    """An event with a wrong type, time, id, source or version."""
+    """Event with a wrong type, time, id, source or version."""
 
 
 class InvalidPayloadError(InvalidEventError):
-    """A payload of the wrong shape, or with something in it that JSON cannot carry."""
+    """Payload of the wrong shape, or with something in it that JSON cannot carry."""
 
 
 class DuplicateEventError(UsageError):
@@ -32,19 +33,19 @@ class DuplicateEventError(UsageError):
 
 
 class InvalidPatternError(UsageError):
-    """A malformed topic pattern or event type."""
+    """Malformed topic pattern or event type."""
 
 
 class InvalidPolicyError(UsageError):
-    """A retry policy, or a handler's own delay, out of its range."""
+    """Retry policy, or a handler's own delay, out of its range."""
 
 
 class InvalidOptionError(UsageError):
-    """An option of a bus or a subscription that is unknown or out of its range: a limit, a timeout, a prefix."""
+    """Option of a bus or a subscription that is unknown or out of its range."""
 
 
 class InvalidHandlerError(UsageError, TypeError):
-    """A handler that cannot be called with one event, or that has no name of its own."""
+    """Handler that cannot be called with one event, or that has no name of its own."""
 
 
 class InvalidMiddlewareError(UsageError, TypeError):
@@ -52,35 +53,35 @@ class InvalidMiddlewareError(UsageError, TypeError):
 
 
 class DuplicateSubscriptionError(UsageError):
-    """A subscription name that another handler has taken."""
+    """Subscription name that another handler has taken, or that has other options."""
 
 
 class UnknownSubscriptionError(UsageError):
-    """A subscription that this bus does not know."""
+    """Subscription that this bus does not know."""
 
 
 class UnknownDeadLetterError(UsageError):
-    """A dead letter that is not there, or not any more."""
+    """Dead letter that is not there, or not any more."""
 
 
 class IncompleteDeadLetterError(UsageError):
-    """A dead letter that cannot be sent back: it was too large, and only the beginning of its body was kept."""
+    """Dead letter that cannot be sent back: only the beginning of its body was kept."""
 
 
 class InvalidUrlError(UsageError):
-    """A URL whose scheme no backend serves, or that is malformed."""
+    """URL that is malformed, or whose scheme no backend serves."""
 
 
 class BackendError(UsageError):
-    """A backend that cannot be imported, or a URL scheme that several installed packages serve."""
+    """Backend that cannot be imported, or URL scheme that several installed packages serve."""
 
 
 class NotSupportedError(UsageError):
-    """Something that this backend or worker pool cannot do, with what to use instead."""
+    """Call that this backend or worker pool cannot do; the text says what to use instead."""
 
 
 class BusStateError(UsageError, RuntimeError):
-    """A call at the wrong time: the bus is stopped, or already running."""
+    """Call at the wrong time: the bus is closed, stopped, or already running."""
 
 
 class ForeignConsumersError(BusStateError):
@@ -91,83 +92,86 @@ class ForeignConsumersError(BusStateError):
 
 
 class MessageError(QtEventsError):
-    """A message that arrived and cannot be handled."""
+    """Message that arrived and cannot be handled."""
 
 
 class DecodeError(MessageError):
-    """The body or a property cannot be read, or the payload does not fit its event class."""
+    """Message whose body or property cannot be read, or whose payload does not fit its class."""
 
 
 class TypeMismatchError(MessageError):
-    """The event's type differs from the routing key that brought it."""
+    """Message whose event type differs from the routing key that brought it."""
 
 
 class PoisonError(MessageError):
-    """The message came back again and again without an outcome, at last while handled alone."""
+    """Message that came back again and again without an outcome, at last while handled alone."""
 
 
 # The world
 
 
 class BrokerError(QtEventsError):
-    """The broker did not do its part. What was being published may or may not have arrived."""
+    """Broker that did not do its part. The event that was being published may have arrived."""
 
 
 class PublishTimeoutError(BrokerError, TimeoutError):
-    """No confirm within `publish_timeout`; the text says why. Publish the same event again: its id stays."""
+    """Publish without a confirm within `publish_timeout`; the text says why.
+
+    Publish the same event again: its id stays.
+    """
 
 
 class BrokerUnreachableError(PublishTimeoutError):
-    """Nobody answers at the broker's address."""
+    """Broker's address at which nobody answers."""
 
 
 class LoginRefusedError(BrokerError):
-    """The broker knows no such user, password or virtual host, or does not let this user in."""
+    """User, password or virtual host that the broker does not know or does not let in."""
 
 
 class BrokerBlockedError(PublishTimeoutError):
-    """The broker takes no publishes: an alarm for memory or disk is on, or was for a part of `publish_timeout`."""
+    """Broker that takes no publishes: an alarm for memory or disk is on, or was on meanwhile."""
 
 
 class PublishRefusedError(BrokerError):
-    """The broker closed the channel over a publish, or could not store it (nack), as often as it was tried."""
+    """Publish that the broker refused as often as it was tried.
+
+    The broker closed the channel over it, or could not store it (nack).
+    """
 
 
 class TopologyError(BrokerError):
-    """A queue or exchange on the broker differs from what is declared; the text says which and how."""
+    """Queue or exchange on the broker that differs from its declaration; the text says how."""
 
 
 # Nobody
 
 
 class BusyError(QtEventsError):
-    """The bus holds as much as it may."""
+    """Bus that holds as much as it may."""
 
 
 class BackpressureError(BusyError, TimeoutError):
-    """The bus stayed full for `publish_timeout`; the text names the slowest subscription."""
+    """Bus that stayed full for `publish_timeout`; the text names the slowest subscription."""
 
 
 class UnroutableError(QtEventsError):
-    """Nobody hears the event, and its publisher asked for somebody. Publishing it again does not help: subscribe."""
+    """Event that nobody hears, published with `mandatory`: subscribe, then publish it again."""
 
 
 # In words
 
 
 def name_of_type(error: BaseException) -> str:
-    """The exception's type, with its module unless it is a builtin."""
+    """Return the exception's type, with its module unless it is a builtin."""
     kind = type(error)
-    return (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
 
 
 def text_of(error: BaseException) -> str:
-    """The exception's text."""
+    """Return the exception's text."""
     try:
         return str(error)
-    except Exception as unprintable:  # noqa: BLE001  # a handler's own exception class may break here too
+    except Exception as unprintable:  # noqa: BLE001  # a class of the handler's may break here too
         return f"(its text cannot be read: {type(unprintable).__name__})"

@@ -1,4 +1,4 @@
-"""The numbers a user sets: each checked where it is given."""
+"""Numbers that a user sets, each checked where it is given."""
 
 import math
 
@@ -12,13 +12,9 @@ def positive_int(
     most: int | None = None,
     error: type[UsageError] = InvalidOptionError,
 ) -> int:
-    """`value`, if it is an int from 1 (to `most`); an `error` that names it otherwise."""
-    if (
-        not isinstance(value, int)
-        or isinstance(value, bool)
-        or value < 1
-        or (most is not None and value > most)
-    ):
+    """Return `value` if it is an int from 1 (to `most`); else raise an `error` that names it."""
+    highest = math.inf if most is None else most
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= highest:
         allowed = "of 1 or more" if most is None else f"from 1 to {most}"
         message = f"{name}={value!r:.80} must be an int {allowed}"
         raise error(message)
@@ -26,16 +22,17 @@ def positive_int(
 
 
 def positive_seconds(name: str, value: object) -> float:
-    """`value` in seconds, if it is a finite number over 0; InvalidOptionError names it otherwise."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        message = f"{name}={value!r} must be a number of seconds over 0"
-        raise InvalidOptionError(message)
-    return float(value)
+    """Return `value` in seconds if it is a finite number over 0; else raise InvalidOptionError."""
+    return _positive(name, value, "a number of seconds over 0")
 
 
 def positive_rate(name: str, value: object) -> float:
-    """`value` a second, if it is a finite number over 0; InvalidOptionError names it otherwise."""
+    """Return `value` a second if it is a finite number over 0; else raise InvalidOptionError."""
+    return _positive(name, value, "a number over 0, how many a second")
+
+
+def _positive(name: str, value: object, allowed: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        message = f"{name}={value!r} must be a number over 0, how many a second"
+        message = f"{name}={value!r} must be {allowed}"
         raise InvalidOptionError(message)
     return float(value)

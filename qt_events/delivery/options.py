@@ -44,7 +44,10 @@ class SubscriptionOptions:
         """
         whose = f"the subscription {subscription.name!r}"
         if subscription.handler != handler:
-            message = f"{whose} belongs to {subscription.handler!r}: give {handler!r} a name of its own with name="
+            message = (
+                f"{whose} belongs to {subscription.handler!r}: "
+                f"give {handler!r} a name of its own with name="
+            )
             raise DuplicateSubscriptionError(message)
         for option, value in self.given().items():
             has = getattr(subscription, option)

@@ -156,7 +156,10 @@ def _error_classes(name: str, value: object) -> tuple[type[Exception], ...]:
     classes = value if isinstance(value, tuple) else (value,)
     for item in classes:
         if not isinstance(item, type) or not issubclass(item, Exception):
-            message = f"{name}={value!r} must be a class under Exception or a tuple of such classes; {item!r} is none"
+            message = (
+                f"{name}={value!r} must be a class under Exception or a tuple of such classes; "
+                f"{item!r} is none"
+            )
             raise InvalidPolicyError(message)
     return classes
 

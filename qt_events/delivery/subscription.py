@@ -55,7 +55,10 @@ class Subscription:
     def __post_init__(self) -> None:
         validate_handler(self.handler)
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            message = f"{self.name!r} is no subscription name: use 1 to 200 letters, digits, '_', '.', ':' or '-'"
+            message = (
+                f"{self.name!r} is no subscription name: "
+                "use 1 to 200 letters, digits, '_', '.', ':' or '-'"
+            )
             raise InvalidHandlerError(message)
         if self.when is not None:
             _validate_predicate(self.name, self.when)
@@ -93,7 +96,10 @@ def pattern_of(event_type: object) -> str:
     """
     if isinstance(event_type, type) and issubclass(event_type, Event):
         if not event_type.event_type:
-            message = f"{event_type.__name__} names no type: subscribe to a pattern such as '#', or to a class with one"
+            message = (
+                f"{event_type.__name__} names no type: "
+                "subscribe to a pattern such as '#', or to a class with one"
+            )
             raise InvalidPatternError(message)
         return event_type.event_type
     return validate_pattern(event_type)

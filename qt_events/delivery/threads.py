@@ -77,7 +77,12 @@ class DaemonThreads(Executor):
         with self._lock:
             self._threads.discard(threading.current_thread())
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+    def shutdown(
+        self,
+        wait: bool = True,  # noqa: FBT001, FBT002  # Executor's signature
+        *,
+        cancel_futures: bool = False,  # noqa: ARG002
+    ) -> None:
         """See Executor. Submitted calls are still done."""
         with self._lock:
             if not self._shut:

@@ -9,7 +9,7 @@ from qt_events.errors import BusStateError
 
 
 class Host(Hosted):
-    """Notes what is asked of it."""
+    """Bus that notes each call."""
 
     def __init__(self, *, fails: Exception | None = None, late: Exception | None = None) -> None:
         self.grace = 1.5
@@ -49,7 +49,7 @@ async def test_started_drained_and_stopped() -> None:
     assert host.notes == ["runs", "started", "joins for 1.5", "stops"]
 
 
-async def test_what_run_forever_raises_at_its_start_is_raised_at_the_head() -> None:
+async def test_an_error_of_run_forever_is_raised_at_the_head() -> None:
     """`async with` of a bus that cannot run raises why."""
     with pytest.raises(OSError, match="away"):
         async with asyncio.timeout(5), Host(fails=OSError("away")):
@@ -60,7 +60,7 @@ async def test_what_run_forever_raises_at_its_start_is_raised_at_the_head() -> N
 async def test_work_that_is_left_is_reported(
     late: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What has no outcome after the grace period is a warning, not an error."""
+    """Events without an outcome after the grace period are a warning, not an error."""
     async with Host(late=late):
         pass
     assert "still 3 events" in caplog.text
@@ -76,7 +76,7 @@ async def test_left_by_an_error_it_is_not_drained() -> None:
 
 
 async def test_cancelled_while_it_starts_it_does_not_run_on() -> None:
-    """Whoever gives up waiting for the start leaves nothing running."""
+    """Giving up while the bus starts leaves nothing running."""
     host = Host()
     host.ready.wait = asyncio.Event().wait  # type: ignore[method-assign]  # never
     before = asyncio.all_tasks()

@@ -1,4 +1,4 @@
-"""An event, and a subscription that takes it, with a policy that is easily reckoned."""
+"""An event, and a subscription to it whose retry delays are round numbers."""
 
 from typing import Any
 

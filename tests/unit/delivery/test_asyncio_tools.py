@@ -12,7 +12,7 @@ from tests.unit.delivery.samples import EVENT, subscription
 
 
 async def test_timeouts_work_inside_a_handler() -> None:
-    """asyncio.timeout and wait_for end what they should; the TimeoutError is the handler's to catch or to fail with."""
+    """asyncio.timeout and wait_for raise TimeoutError, which the handler may catch or fail with."""
 
     async def catches(event: Event[Any]) -> None:
         with pytest.raises(TimeoutError):
@@ -32,7 +32,7 @@ async def test_timeouts_work_inside_a_handler() -> None:
 
 
 async def test_task_groups_work_inside_a_handler() -> None:
-    """A TaskGroup waits for its tasks; when one fails the others are cancelled and the attempt has failed."""
+    """A TaskGroup whose task fails cancels the others, and the attempt has failed."""
     ended: list[int] = []
 
     async def end(n: int) -> None:
@@ -61,7 +61,7 @@ async def test_task_groups_work_inside_a_handler() -> None:
 
 
 async def test_async_generators_and_context_managers_close_inside() -> None:
-    """`finally` of what a handler uses runs within the delivery, also when the handler fails."""
+    """Generators and contexts that a handler uses are closed within the delivery."""
     closed: list[str] = []
 
     async def numbers() -> Any:

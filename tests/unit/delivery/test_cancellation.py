@@ -1,4 +1,4 @@
-"""Cancellation: whose it was decides whether the event is given back, handled or failed."""
+"""Cancellation: its origin decides whether the event is given back, handled or failed."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from tests.unit.delivery.samples import EVENT, subscription
 
 
 async def test_cancelling_the_delivery_cancels_the_handler() -> None:
-    """A cancelled delivery has no outcome: CancelledError reaches the handler, which may clean up, and the caller."""
+    """CancelledError reaches the handler, which may clean up, and the caller: no outcome."""
     began, cleaned = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Event[Any]) -> None:
@@ -34,7 +34,7 @@ async def test_cancelling_the_delivery_cancels_the_handler() -> None:
 
 
 async def test_a_handler_that_swallows_the_cancellation_has_handled_the_event() -> None:
-    """A handler that ends in spite of a cancellation has an outcome: giving the event back would repeat it."""
+    """A handler that ends in spite of a cancellation has an outcome; a repeat would be wrong."""
     began = asyncio.Event()
 
     async def handler(event: Event[Any]) -> None:
@@ -49,7 +49,7 @@ async def test_a_handler_that_swallows_the_cancellation_has_handled_the_event() 
 
 
 async def test_a_child_that_was_cancelled_fails_the_attempt() -> None:
-    """CancelledError from a task that a handler awaits is the handler's failure, not the delivery's cancellation."""
+    """CancelledError from a task that a handler awaits is the handler's failure."""
 
     async def handler(event: Event[Any]) -> None:
         child = asyncio.create_task(asyncio.Event().wait())
@@ -62,7 +62,7 @@ async def test_a_child_that_was_cancelled_fails_the_attempt() -> None:
 
 
 async def test_only_a_cancellation_of_the_delivery_gives_it_back() -> None:
-    """Who cancelled is told by what was thrown in, not by a count: CPython 3.11's TaskGroup leaves that too high."""
+    """A thrown CancelledError counts, not a number: CPython 3.11's TaskGroup leaves it too high."""
     tries = 0
 
     async def fail() -> None:
@@ -84,7 +84,7 @@ async def test_only_a_cancellation_of_the_delivery_gives_it_back() -> None:
 
 
 async def test_a_delivery_that_is_cancelled_while_the_handler_cleans_up_is_given_back() -> None:
-    """What a handler raises in its `except` or `finally` in place of the cancellation is that cancellation still."""
+    """An error that `except` or `finally` raises in its place is that cancellation still."""
     began, cleaned = asyncio.Event(), asyncio.Event()
 
     async def handler(event: Event[Any]) -> None:
@@ -106,7 +106,7 @@ async def test_a_delivery_that_is_cancelled_while_the_handler_cleans_up_is_given
 
 
 async def test_a_cancellation_that_was_taken_back_gives_nothing_back() -> None:
-    """asyncio.timeout cancels its task and takes that back: what fails while the handler sees to it is a failure."""
+    """asyncio.timeout takes its cancellation back: an error that comes after that is a failure."""
 
     async def handler(event: Event[Any]) -> None:
         child = asyncio.create_task(asyncio.Event().wait())

@@ -1,4 +1,4 @@
-"""Room: how many events a bus may hold, and who waits in line."""
+"""Capacity: the number of events that a bus may hold, and the line for a place."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from qt_events.delivery.capacity import Capacity
 
 
 async def waiting(room: Capacity, *names: str, let_in: list[str]) -> list[asyncio.Task[None]]:
-    """Tasks that stand in line, in this order, and note their names once they are in."""
+    """Make tasks that wait in this order, and note their names once they have a place."""
 
     async def enter(name: str) -> None:
         await room.enter(5)
@@ -32,7 +32,7 @@ async def test_first_come_first_served() -> None:
         assert (let_in, room.taken) == (["a", "b", "c"][:n], 1)
 
 
-async def test_nobody_overtakes_who_was_let_in() -> None:
+async def test_a_place_is_taken_when_it_is_given() -> None:
     """A place is taken from the moment it is given, not when its owner wakes up."""
     room, let_in = Capacity(1), list[str]()
     await room.enter(5)
@@ -44,8 +44,8 @@ async def test_nobody_overtakes_who_was_let_in() -> None:
     assert room.taken == 1
 
 
-async def test_who_leaves_the_line_is_passed_over() -> None:
-    """A cancelled one takes no place, whether it was let in already or not."""
+async def test_a_cancelled_waiter_takes_no_place() -> None:
+    """The next one in line gets it, also if it had been given already."""
     room, let_in = Capacity(1), list[str]()
     await room.enter(5)
     first, second, third = await waiting(room, "a", "b", "c", let_in=let_in)
@@ -56,8 +56,8 @@ async def test_who_leaves_the_line_is_passed_over() -> None:
     assert (let_in, room.taken) == (["c"], 1)
 
 
-async def test_waiting_has_an_end() -> None:
-    """Nobody waits longer than asked for, and who gave up is not counted."""
+async def test_enter_times_out() -> None:
+    """A waiter that has given up is not counted."""
     room = Capacity(1)
     await room.enter(5)
     with pytest.raises(TimeoutError):
@@ -68,8 +68,8 @@ async def test_waiting_has_an_end() -> None:
     assert room.taken == 0
 
 
-async def test_who_enters_anyway_is_counted() -> None:
-    """More than there is room for may be in; the line waits until there is room again."""
+async def test_entering_anyway_exceeds_the_size() -> None:
+    """The line waits until fewer places are taken than there are."""
     room, let_in = Capacity(1), list[str]()
     await room.enter(5)
     assert room.enter_at_once(anyway=True)
@@ -81,8 +81,8 @@ async def test_who_enters_anyway_is_counted() -> None:
     assert room.taken == 1
 
 
-async def test_emptied() -> None:
-    """emptied() is true once nobody is left, false where waiting is called off, and has an end."""
+async def test_emptied_waits_for_the_last_place() -> None:
+    """emptied() is true once no place is taken, false after stop_waiting(), and times out."""
     room = Capacity(2)
     assert await room.emptied(None)
     await room.enter(5)
@@ -99,8 +99,8 @@ async def test_emptied() -> None:
     assert await hoping[0] is False
 
 
-def test_threads_never_exceed_it() -> None:
-    """However many threads come and go, no more are in than may be, and at last nobody is."""
+def test_threads_never_exceed_the_size() -> None:
+    """Places stay as many as there are, and at last all are free."""
     room, most, lock = Capacity(3), 0, threading.Lock()
 
     def visit(_: int) -> None:

@@ -1,4 +1,4 @@
-"""The context of a handler: it knows its event, and keeps its variables to itself."""
+"""Context of a handler: its event, and variables of its own."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ variable: ContextVar[str] = ContextVar("variable", default="outside")
 async def test_a_handler_sees_its_event_and_keeps_its_variables_to_itself(
     kind: str, executor: ThreadPoolExecutor
 ) -> None:
-    """Inside, current_event() is the event; what is set inside does not leak, what was set outside is seen."""
+    """Variables set outside are seen inside, those set inside do not leak."""
     variable.set("before")
     seen: list[Any] = []
 
@@ -59,8 +59,8 @@ async def test_tasks_that_a_handler_makes_know_its_event() -> None:
     assert seen == [EVENT, EVENT]
 
 
-async def test_what_is_left_behind_is_closed_in_the_handler_s_context() -> None:
-    """`finally` of a handler whose delivery is thrown away still sees the event that it is about."""
+async def test_a_handler_that_is_thrown_away_is_closed_in_its_context() -> None:
+    """Its `finally` still sees the event."""
     seen: list[object] = []
 
     async def handler(event: Event[Any]) -> None:
@@ -76,7 +76,7 @@ async def test_what_is_left_behind_is_closed_in_the_handler_s_context() -> None:
 
 
 async def test_any_awaitable_is_awaited_in_the_handler_s_context() -> None:
-    """Also one that is no coroutine: what it publishes has its cause."""
+    """Events that it publishes have their cause, also if it is no coroutine."""
     seen: list[object] = []
 
     class Later:

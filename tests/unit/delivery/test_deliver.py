@@ -1,4 +1,4 @@
-"""Outcomes: what a handler returns or raises decides what follows from an attempt."""
+"""deliver(): the result or the error of a handler decides the outcome of the attempt."""
 
 import asyncio
 import logging
@@ -17,18 +17,18 @@ from tests.unit.delivery.samples import EVENT, subscription
 
 
 class Unheard(BaseException):
-    """Not even an Exception."""
+    """Error that is not even an Exception."""
 
 
 async def test_a_handler_that_returns_is_done() -> None:
-    """Whatever a handler returns, the delivery is Done."""
+    """The return value does not matter: the delivery is Done."""
     for handler in (AsyncMock(return_value=5), MagicMock(return_value=False)):
         assert await deliver(EVENT, subscription(handler)) == Done()
         handler.assert_called_once_with(EVENT)
 
 
 async def test_a_handler_that_fails_is_tried_again_by_its_policy() -> None:
-    """A failed attempt is a Retry with the policy's delay for this attempt, until there are no more."""
+    """A failed attempt is a Retry with the policy's delay, until the attempts are used up."""
     failing = subscription(AsyncMock(side_effect=OSError("away")))
     outcomes = [await deliver(EVENT, failing, attempt) for attempt in (1, 2, 3)]
     first, second, third = outcomes
@@ -78,10 +78,10 @@ async def test_an_impossible_delay_is_a_failure_like_any_other() -> None:
     ],
     ids=repr,
 )
-async def test_what_breaks_a_handler_is_an_outcome(
+async def test_any_error_of_a_handler_is_an_outcome(
     error: BaseException, in_thread: bool, executor: ThreadPoolExecutor
 ) -> None:
-    """SystemExit, CancelledError and their like, raised by a handler, are dead letters, not the end of the bus."""
+    """SystemExit, CancelledError and their like are dead letters, not the end of the bus."""
     handler: Any = MagicMock(side_effect=error) if in_thread else AsyncMock(side_effect=error)
     outcome = await deliver(EVENT, subscription(handler), executor=executor)
     assert isinstance(outcome, DeadLetter)
@@ -95,14 +95,14 @@ async def test_an_interrupt_is_for_the_whole_program() -> None:
 
 
 async def test_stop_iteration_is_a_failure() -> None:
-    """StopIteration from a handler, which coroutines and futures treat specially, is a failed attempt."""
+    """Coroutines and futures treat StopIteration specially; here it is a failed attempt."""
     for handler in (AsyncMock(side_effect=StopIteration), MagicMock(side_effect=StopIteration)):
         outcome = await deliver(EVENT, subscription(handler))
         assert isinstance(outcome, Retry), handler
 
 
 async def test_stop_iteration_in_a_thread_is_a_failure(executor: ThreadPoolExecutor) -> None:
-    """StopIteration cannot travel in a future; from a sync handler in a thread it is a failed attempt all the same."""
+    """A future cannot carry StopIteration, and the attempt has failed all the same."""
     async with asyncio.timeout(5):
         outcome = await deliver(
             EVENT, subscription(MagicMock(side_effect=StopIteration)), executor=executor
@@ -137,7 +137,7 @@ def test_a_failure_is_told_in_words() -> None:
 
 
 async def test_failures_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A retry is a warning that says when, a dead letter an error with its traceback; both name the subscription."""
+    """A retry is a warning with its delay, a dead letter an error with its traceback."""
     failing = subscription(AsyncMock(side_effect=OSError("away")))
     await deliver(EVENT, failing, 1)
     await deliver(EVENT, failing, 3)

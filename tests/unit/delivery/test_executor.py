@@ -1,4 +1,4 @@
-"""The executor: which handlers run in its threads, and that what they return is awaited on the loop."""
+"""The executor: sync handlers run in its threads; awaitables they return run on the loop."""
 
 import asyncio
 import functools
@@ -13,7 +13,7 @@ from tests.unit.delivery.samples import EVENT, subscription
 
 
 async def test_sync_handlers_run_in_the_executor(executor: ThreadPoolExecutor) -> None:
-    """With an executor a sync handler runs in its thread, an async one on the loop; without one both run here."""
+    """Async handlers run on the loop; without an executor all handlers run right here."""
     threads: list[int] = []
 
     def sync(event: Event[Any]) -> None:
@@ -29,8 +29,8 @@ async def test_sync_handlers_run_in_the_executor(executor: ThreadPoolExecutor) -
     assert [thread == here for thread in threads] == [False, True, True]
 
 
-async def test_what_a_plain_function_returns_is_awaited(executor: ThreadPoolExecutor) -> None:
-    """A lambda that returns a coroutine, or a function that returns a future, is handled when that has ended."""
+async def test_an_awaitable_of_a_plain_function_is_awaited(executor: ThreadPoolExecutor) -> None:
+    """A lambda may return a coroutine, a function a future: the outcome waits for it."""
     ended: list[str] = []
 
     async def end(how: str) -> None:
@@ -49,7 +49,7 @@ async def test_what_a_plain_function_returns_is_awaited(executor: ThreadPoolExec
     assert ended == ["coroutine", "task", "partial", "thread"]
 
 
-async def test_an_error_of_what_is_returned_is_the_handlers() -> None:
+async def test_an_error_of_a_returned_awaitable_is_the_handlers() -> None:
     """A returned awaitable that fails is a failed attempt."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     future.set_exception(OSError("later"))

@@ -1,4 +1,4 @@
-"""Lane: what waits for one subscription."""
+"""Lane: events that wait for one subscription."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 
 class Work:
-    """Processes by waiting for a gate; remembers."""
+    """Process that waits for a gate and remembers its items."""
 
     def __init__(self) -> None:
         self.began: list[int] = []
@@ -80,8 +80,8 @@ async def test_as_many_at_a_time_as_allowed() -> None:
     await work.reaches(ended=5)
 
 
-async def test_what_was_pushed_before_the_start_is_processed_after_it() -> None:
-    """A lane that has not started keeps what is pushed."""
+async def test_items_pushed_before_the_start_are_processed_after_it() -> None:
+    """A lane that has not started keeps its items."""
     work = Work()
     work.gate.set()
     lane: Lane[int] = Lane(2, work)
@@ -93,7 +93,7 @@ async def test_what_was_pushed_before_the_start_is_processed_after_it() -> None:
 
 
 async def test_a_paused_lane_takes_up_nothing_new() -> None:
-    """What is being processed at a pause goes on, the rest waits for the next start."""
+    """Items being processed go on, the rest waits for the next start."""
     work = Work()
     lane = started(Lane(1, work))
     for n in range(3):
@@ -110,8 +110,8 @@ async def test_a_paused_lane_takes_up_nothing_new() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3])
-async def test_what_was_cancelled_goes_back_to_the_head(concurrency: int) -> None:
-    """After cancel() everything that has not ended waits again, what had begun first, with concurrency 1 in order."""
+async def test_cancelled_items_go_back_to_the_head(concurrency: int) -> None:
+    """After cancel() all unfinished items wait again, those that had begun first."""
     work = Work()
     lane = started(Lane(concurrency, work))
     for n in range(5):
@@ -128,8 +128,8 @@ async def test_what_was_cancelled_goes_back_to_the_head(concurrency: int) -> Non
     await work.reaches(ended=5)
 
 
-async def test_what_waits_can_be_taken_away() -> None:
-    """clear() returns what waits and leaves what is being processed."""
+async def test_clear_takes_the_waiting_items_away() -> None:
+    """Items being processed stay."""
     work = Work()
     lane = started(Lane(1, work))
     for n in range(3):
@@ -153,7 +153,7 @@ async def test_a_worker_that_was_cancelled_from_inside_is_replaced() -> None:
 
 
 async def test_items_see_the_context_of_the_start() -> None:
-    """Each worker has a copy of the context that start() was given: variables set inside do not leak out of it."""
+    """Each worker has a copy of the context given to start(): variables set inside do not leak."""
     work = Work()
     work.gate.set()
     variable.set("of the start")
@@ -184,7 +184,7 @@ async def test_a_long_queue_lets_the_loop_run() -> None:
 
 
 async def test_it_tells_when_it_is_idle() -> None:
-    """Once, after the last item has been handled, however many workers there were; not while something waits."""
+    """It calls once, after the last item, however many workers there were."""
     work, idle = Work(), list[tuple[int, int]]()
     lane: Lane[int] = Lane(2, work, lambda: idle.append((len(lane), lane.busy)))
     started(lane)
@@ -210,8 +210,8 @@ async def test_an_idle_lane_has_no_task() -> None:
     assert lane.busy == 0
 
 
-async def test_what_is_processed_at_once_is_not_awaited() -> None:
-    """A process that returns None has done it; what it returns instead is awaited before the next item."""
+async def test_an_item_processed_at_once_is_not_awaited() -> None:
+    """A process returns None if it is done, else an awaitable that comes before the next item."""
     done: list[int] = []
 
     async def later(item: int) -> None:
@@ -231,8 +231,8 @@ async def test_what_is_processed_at_once_is_not_awaited() -> None:
     assert done == list(range(6))
 
 
-async def test_what_blocks_the_loop_lets_it_run_after_each_item() -> None:
-    """However few they are: heartbeats and acknowledgements wait for one handler, not for eight."""
+async def test_a_blocking_process_lets_the_loop_run_after_each_item() -> None:
+    """Heartbeats and acknowledgements wait for one handler, not for eight."""
     turns: list[int] = []
 
     def process(item: int) -> None:
@@ -248,8 +248,8 @@ async def test_what_blocks_the_loop_lets_it_run_after_each_item() -> None:
     assert (turns, len(lane)) == ([0], 1)
 
 
-async def test_who_cancels_the_task_it_runs_in_does_not_cancel_the_next() -> None:
-    """A cancellation that has not arrived when an item ends, or was never taken back, is not the next one's."""
+async def test_an_item_that_cancels_its_task_does_not_cancel_the_next() -> None:
+    """A cancellation that comes late, or is never taken back, is not the next item's."""
     began, done = list[int](), list[int]()
 
     async def process(item: int) -> None:

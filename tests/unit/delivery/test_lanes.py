@@ -1,4 +1,4 @@
-"""Lanes: what waits in this process, by subscription."""
+"""Lanes: events that wait in this process, by subscription."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from qt_events.delivery.subscription import Subscription
 
 
 class Work:
-    """Processes by noting; may wait at a gate."""
+    """Process that notes its items, and may wait at a gate."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -31,8 +31,8 @@ def subscribed(name: str = "s", concurrency: int = 1) -> Subscription:
     return Subscription(name, AsyncMock(), ("a",), concurrency=concurrency)
 
 
-async def test_what_was_pushed_before_and_between_runs_is_kept() -> None:
-    """Without a loop, items wait; the next start works them off in order."""
+async def test_items_pushed_before_and_between_runs_are_kept() -> None:
+    """The next start processes them in order."""
     work, subscription = Work(), subscribed()
     lanes = Lanes(work)
     for n in range(6):
@@ -45,8 +45,8 @@ async def test_what_was_pushed_before_and_between_runs_is_kept() -> None:
     assert (work.done, lanes.queued) == ([0, 1, 2, 3, 4, 5], 0)
 
 
-async def test_a_drain_has_an_end_and_what_is_stopped_stays() -> None:
-    """After TimeoutError, stop() puts what was being handled back to the head of its lane."""
+async def test_a_drain_times_out_and_stopped_items_stay() -> None:
+    """After TimeoutError, stop() puts items being handled back to the head of their lane."""
     work, subscription = Work(), subscribed()
     work.gate.clear()
     lanes = Lanes(work)
@@ -64,7 +64,7 @@ async def test_a_drain_has_an_end_and_what_is_stopped_stays() -> None:
     await lanes.stop()
 
 
-async def test_what_is_pushed_while_it_stops_waits() -> None:
+async def test_items_pushed_while_it_stops_wait() -> None:
     """A subscription that has had nothing to do yet does not begin while the others are stopped."""
     work = Work()
     work.gate.clear()
@@ -80,7 +80,7 @@ async def test_what_is_pushed_while_it_stops_waits() -> None:
 
 
 async def test_the_slowest_has_most_to_do() -> None:
-    """Waiting and being handled count; nothing to do is nobody."""
+    """Items that wait and items being handled count."""
     lanes, busy, idle = Lanes(Work()), subscribed("busy"), subscribed("idle")
     assert lanes.slowest() == ("", 0)
     lanes.push(idle, 0)
@@ -95,7 +95,7 @@ async def test_the_slowest_has_most_to_do() -> None:
 
 
 async def test_threads_push_and_the_loops_own_thread_works() -> None:
-    """Whoever pushes, items are handled on the loop's thread, each thread's in order."""
+    """Items are handled on the loop's thread, those of each pushing thread in order."""
     work, subscription = Work(), subscribed()
     lanes = Lanes(work)
     lanes.start()

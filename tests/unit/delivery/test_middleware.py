@@ -1,4 +1,4 @@
-"""Middleware: its order, what it may do, and that a mistake in it is never a lost event."""
+"""Middleware: its order, its rights, and that a mistake in it is never a lost event."""
 
 import asyncio
 import logging
@@ -107,7 +107,7 @@ def test_an_object_that_is_no_middleware_is_refused_by_name(
 
 
 def test_a_middleware_may_have_one_method_or_all_four() -> None:
-    """What it does not have is not called."""
+    """Missing methods are not called."""
 
     class Everything(Layer):
         def published(self, *_: object) -> None: ...
@@ -204,7 +204,7 @@ def test_publish_sync_runs_middleware_on_a_loop_of_its_own() -> None:
 
 
 async def test_every_layer_gets_the_handlers_result() -> None:
-    """Whatever the layers between return."""
+    """Return values of the layers between do not matter."""
     notes: list[str] = []
     used = stack(Layer("outer", notes), Handling(lambda call_next: call_next()), Layer("in", notes))
     await handle(used, AsyncMock(return_value=5))

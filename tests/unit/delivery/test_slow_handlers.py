@@ -58,7 +58,7 @@ async def test_a_failing_slow_handler_is_reported_too() -> None:
 
 
 async def test_a_handler_that_blocks_the_loop_is_reported() -> None:
-    """The watch is told about each step of an async handler that kept the loop for longer than `slow_after`."""
+    """Each step that kept the loop for longer than `slow_after` is reported."""
     watch = Watching()
 
     async def blocks(event: Event[Any]) -> None:

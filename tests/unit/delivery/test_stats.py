@@ -18,7 +18,7 @@ def counted(*outcomes: Outcome) -> Stats:
 
 
 def test_each_outcome_is_counted_once_under_its_name() -> None:
-    """Handled, filtered, retried and dead-lettered attempts are counted apart; the last two are errors too."""
+    """Each has a counter of its own; retried and dead-lettered attempts are errors too."""
     stats = counted(
         Done(),
         Done(),

@@ -100,7 +100,7 @@ def decorated_by_a_plain_function(*arguments: Any, **named: Any) -> Any: ...
     ],
 )
 def test_async_is_found_by_what_a_handler_is(handler: Callable[..., Any], expected: bool) -> None:
-    """Functions, methods, partials, objects, mocks and decorated functions: async is what gives a coroutine."""
+    """Functions, methods, partials, objects, mocks: async means that a call gives a coroutine."""
     assert is_async(handler) is expected
     assert Subscription("s", handler).is_async is expected
 
@@ -122,7 +122,7 @@ def test_async_is_found_by_what_a_handler_is(handler: Callable[..., Any], expect
     ],
 )
 def test_whatever_can_be_called_with_one_event_is_a_handler(handler: Any) -> None:
-    """Further parameters are fine as long as they have defaults; what has no signature shows when it is called."""
+    """Further parameters need defaults; without a signature a mistake shows in the call."""
     validate_handler(handler)
 
 
@@ -185,7 +185,7 @@ def test_a_coroutine_in_place_of_a_function_is_refused() -> None:
     ],
 )
 def test_a_name_comes_from_the_handler(handler: Any, expected: str | None) -> None:
-    """`class_name.method` for methods, `module.function` for functions, none for what has no name that lasts."""
+    """`class_name.method` for methods, `module.function` for functions, none for lambdas."""
     assert name_of(handler) == expected
 
 

@@ -29,7 +29,7 @@ class Router:
 
 
 def test_the_same_handler_again_adds_a_pattern() -> None:
-    """One name is one subscription, with as many patterns as were given; twice the same pattern is once."""
+    """One name is one subscription with all patterns that were given, each once."""
     subscriptions = Subscriptions()
     first = subscriptions.add("a", hear, "s", SubscriptionOptions(concurrency=3))
     assert subscriptions.add("b", hear, "s") is first
@@ -45,7 +45,7 @@ def test_the_same_handler_again_adds_a_pattern() -> None:
 
 
 def test_bound_methods_of_one_object_are_one_handler() -> None:
-    """Each access makes a new bound method; they are equal, and so the same handler. Another object's is not."""
+    """Each access makes a new bound method of the same object: they are equal."""
     subscriptions, router = Subscriptions(), Router()
     first = subscriptions.add("a", router.on_event, "s")
     assert subscriptions.add("b", router.on_event, "s") is first
@@ -55,7 +55,7 @@ def test_bound_methods_of_one_object_are_one_handler() -> None:
 
 
 def test_other_options_for_a_taken_name_are_refused() -> None:
-    """The second subscribe may leave options out, not contradict the first; refused, it adds no pattern."""
+    """A second subscribe may leave options out, not contradict them; refused, it adds nothing."""
     subscriptions = Subscriptions()
     subscriptions.add("a", hear, "s")
     with pytest.raises(DuplicateSubscriptionError, match="concurrency=1 already, now 2"):
@@ -94,7 +94,7 @@ def test_removing_patterns_one_by_one() -> None:
 
 @pytest.mark.parametrize(("pattern", "handler"), [("c", hear), ("a", hear_too)])
 def test_what_was_never_subscribed_cannot_be_removed(pattern: str, handler: Any) -> None:
-    """Another pattern, or another handler's, is an UnknownSubscriptionError, and nothing changes."""
+    """An unknown pattern or handler is an UnknownSubscriptionError, and nothing changes."""
     subscriptions = Subscriptions()
     subscription = subscriptions.add("a", hear, "s")
     with pytest.raises(UnknownSubscriptionError, match=repr(pattern)):
@@ -103,7 +103,7 @@ def test_what_was_never_subscribed_cannot_be_removed(pattern: str, handler: Any)
 
 
 def test_who_hears_what() -> None:
-    """match() finds each subscription once, in the order of making; hears() knows those that are gone."""
+    """match() finds each subscription once, in the order of making; hears() knows gone ones."""
     subscriptions = Subscriptions()
     first = subscriptions.add("a.*", hear, "first")
     second = subscriptions.add("#", hear_too, "second")

@@ -1,4 +1,4 @@
-"""What tests of the bus in memory share: events, a handler that waits until it may go on, a bus that runs."""
+"""Events, a handler that waits at a gate, and a bus that runs, for tests of the bus in memory."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ def event(n: int = 0, event_type: str = "unit.memory") -> Event[Any]:
 
 
 class Gate:
-    """A handler that waits until it is opened; remembers what began and what ended."""
+    """Handler that waits until it is opened, and remembers the events that began and ended."""
 
     def __init__(self) -> None:
         self.began: list[int] = []

@@ -1,4 +1,4 @@
-"""Backpressure: a bus in memory holds so many events and no more, and who publishes waits for room."""
+"""Backpressure: a bus in memory holds so many events and no more; publishers wait."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from tests.unit.memory.scene import Gate, end, event, run
 
 
 async def test_a_bus_that_does_not_run_holds_so_many_and_no_more() -> None:
-    """Events published before run_forever() wait; one too many is a BackpressureError after publish_timeout."""
+    """One event too many is a BackpressureError after publish_timeout."""
     bus, gate = InMemoryEventBus(2, publish_timeout=0.05), Gate()
     bus.subscribe("unit.memory", gate, name="gate")
     await bus.publish(event(0))
@@ -50,7 +50,7 @@ async def test_the_slowest_subscription_is_named() -> None:
 
 
 async def test_unroutable_events_take_no_room() -> None:
-    """What reaches nobody is not held."""
+    """Events that nobody hears are not held."""
     bus = InMemoryEventBus(1)
     for n in range(3):
         await bus.publish(event(n))
@@ -58,7 +58,7 @@ async def test_unroutable_events_take_no_room() -> None:
 
 
 async def test_many_publishers_never_exceed_the_bound() -> None:
-    """However many publish at once, the bus holds `max_queue_size` events at most, each publisher's in order."""
+    """The bus holds at most `max_queue_size` events, those of each publisher in order."""
     bus = InMemoryEventBus(3)
     sizes: list[int] = []
     order: list[int] = []
@@ -117,7 +117,7 @@ async def test_a_waiting_retry_is_held() -> None:
     await end(bus, task)
 
 
-async def test_who_publishes_in_a_loop_lets_the_loop_run() -> None:
+async def test_publishing_in_a_loop_lets_the_event_loop_run() -> None:
     """A task that only publishes gives the loop a turn after 64 events at the latest."""
     turns = 0
 

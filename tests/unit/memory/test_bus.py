@@ -1,4 +1,4 @@
-"""InMemoryEventBus: what the contract suite does not look into. The contract itself is in tests/contract."""
+"""InMemoryEventBus: its Protocol and its options. The contract itself is in tests/contract."""
 
 from typing import Any
 

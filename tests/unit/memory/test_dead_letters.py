@@ -13,7 +13,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 async def test_a_dead_letter_goes_back_to_whoever_has_the_name_now() -> None:
-    """The name is a subscription's identity: a mended handler under the same name gets what the broken one left."""
+    """A mended handler under the same name gets the dead letters of the broken one."""
     bus, mended = InMemoryEventBus(), AsyncMock()
     broken = AsyncMock(side_effect=OSError)
     bus.subscribe("unit.memory", broken, name="ledger", retry=ONCE)

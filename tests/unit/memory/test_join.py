@@ -1,4 +1,4 @@
-"""Join: waiting until what the bus in memory holds has its outcome."""
+"""join(): waiting until all events of the bus in memory have an outcome."""
 
 import asyncio
 from unittest.mock import AsyncMock
@@ -44,7 +44,7 @@ async def test_join_says_what_it_waited_for() -> None:
 
 
 async def test_join_ends_with_the_bus() -> None:
-    """When the bus stops with work unfinished, whoever joins is told instead of waiting for ever."""
+    """A stop with work unfinished is an error of join(), which would wait for ever."""
     bus = InMemoryEventBus(clock=ManualClock())
     bus.subscribe("unit.memory", AsyncMock(side_effect=OSError), name="failing")
     task = await run(bus)
@@ -58,7 +58,7 @@ async def test_join_ends_with_the_bus() -> None:
 
 
 async def test_several_may_join() -> None:
-    """Everyone who joins returns."""
+    """All of them return."""
     bus, gate = InMemoryEventBus(), Gate()
     bus.subscribe("unit.memory", gate, name="gate")
     async with bus:

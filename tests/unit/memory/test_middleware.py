@@ -1,4 +1,4 @@
-"""Middleware on a bus in memory: when it is called, and what it costs where there is none."""
+"""Middleware on a bus in memory: publishes, attempts, and use while the bus runs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ async def test_middleware_used_while_the_bus_runs_is_called_from_then_on() -> No
 
 
 async def test_publish_sync_goes_through_middleware() -> None:
-    """From a plain thread, and from a sync handler, whose event is the cause."""
+    """A plain thread may call it, and a sync handler, whose event is the cause."""
     bus, counting = InMemoryEventBus(), Counting()
     heard: list[Event[Any]] = []
     bus.use(counting)
@@ -106,7 +106,7 @@ async def test_errors_of_a_publish_come_through_middleware() -> None:
 
 
 async def test_observers_hear_of_each_publish_and_each_attempt() -> None:
-    """Also where only one subscription hears the event, or none."""
+    """One subscription that hears the event, or none, makes no difference."""
     bus, telling = InMemoryEventBus(), Telling()
     bus.use(telling)
     bus.subscribe("unit.memory", AsyncMock(), name="only")

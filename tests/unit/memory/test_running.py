@@ -13,7 +13,7 @@ from tests.unit.memory.scene import Gate, end, event, run
 
 
 async def test_cancelling_gives_back_what_was_being_handled() -> None:
-    """run_forever() that is cancelled loses nothing: the next one handles what had no outcome, first things first."""
+    """The next run_forever() handles the events without an outcome first."""
     bus, gate = InMemoryEventBus(), Gate()
     bus.subscribe("unit.memory", gate, name="gate")
     task = await run(bus)
@@ -31,7 +31,7 @@ async def test_cancelling_gives_back_what_was_being_handled() -> None:
 
 
 async def test_after_the_grace_period_the_rest_is_given_back() -> None:
-    """stop() waits for what is held, at most `grace` seconds; what is unfinished then is handled after a restart."""
+    """stop() waits at most `grace` seconds; unfinished events are handled after a restart."""
     bus, gate = InMemoryEventBus(grace=0.05), Gate()
     bus.subscribe("unit.memory", gate, name="gate")
     task = await run(bus)
@@ -46,7 +46,7 @@ async def test_after_the_grace_period_the_rest_is_given_back() -> None:
 
 
 async def test_a_retry_that_waits_does_not_hold_up_a_stop() -> None:
-    """stop() does not wait for retries; after a restart they come when they are due, at once if that has passed."""
+    """After a restart a retry comes when it is due, at once if that has passed."""
     clock = ManualClock()
     bus = InMemoryEventBus(clock=clock)
     handler = AsyncMock(side_effect=[OSError, None])
@@ -84,7 +84,7 @@ def test_a_bus_may_run_on_one_loop_after_another() -> None:
 
 
 async def test_a_stop_before_run_forever_has_begun_is_kept_for_it() -> None:
-    """create_task(bus.run_forever()) and stop() at once: it delivers what is queued, and returns."""
+    """A run_forever() that is stopped before it begins delivers the queued events and returns."""
     bus, handler = InMemoryEventBus(), AsyncMock()
     bus.subscribe("a.b", handler)
     running = asyncio.create_task(bus.run_forever())
@@ -147,7 +147,7 @@ async def test_a_handler_may_stop_the_bus() -> None:
 
 
 async def test_an_error_inside_async_with_is_not_waited_for() -> None:
-    """`async with` that is left by an exception stops without waiting for retries, and lets the exception through."""
+    """The bus stops without waiting for retries, and the error comes through."""
     bus = InMemoryEventBus(clock=ManualClock())
     bus.subscribe("unit.memory", AsyncMock(side_effect=OSError), name="failing")
 
@@ -162,7 +162,7 @@ async def test_an_error_inside_async_with_is_not_waited_for() -> None:
 
 
 async def test_leaving_async_with_is_bounded_by_the_grace_period() -> None:
-    """A retry that is due later than `grace` does not keep `async with` from ending; the event stays held."""
+    """A retry that is due later does not keep `async with` from ending; its event stays held."""
     bus = InMemoryEventBus(grace=0.05, clock=ManualClock())
     bus.subscribe("unit.memory", AsyncMock(side_effect=OSError), name="failing")
     async with asyncio.timeout(5):

@@ -20,7 +20,7 @@ def test_event_types_and_handlers_are_counted() -> None:
 
 
 async def test_what_each_thread_counts_is_in_the_statistics() -> None:
-    """Published from the bus's own thread or from another, heard by one, by several or by nobody: counted once."""
+    """An event counts once, from whichever thread, heard by one, by several or by nobody."""
     async with InMemoryEventBus() as bus:
         for n in range(2):
             bus.subscribe("unit.several", AsyncMock(), name=f"s{n}")

@@ -1,4 +1,4 @@
-"""Subscriptions of the bus in memory: named, made by the thousand, and gone with what waits for them."""
+"""Subscriptions of the bus in memory: their names, their number, and their end."""
 
 import asyncio
 from typing import Any
@@ -18,8 +18,8 @@ def test_lambdas_get_a_name_with_a_number() -> None:
     assert first.name != second.name
 
 
-async def test_what_waits_for_a_removed_pattern_is_filtered() -> None:
-    """After unsubscribe() nothing more is handled; what waited has an outcome all the same."""
+async def test_events_that_wait_by_a_removed_pattern_are_filtered() -> None:
+    """After unsubscribe() nothing more is handled; waiting events have an outcome all the same."""
     bus, gate = InMemoryEventBus(), Gate()
     bus.subscribe("unit.memory", gate, name="gate")
     async with bus:
@@ -32,7 +32,7 @@ async def test_what_waits_for_a_removed_pattern_is_filtered() -> None:
 
 
 async def test_subscriptions_that_come_and_go_leave_nothing() -> None:
-    """A subscription that is gone after its event keeps no lane; what waited is filtered."""
+    """A subscription that is gone after its event keeps no lane; waiting events are filtered."""
     bus = InMemoryEventBus()
     lanes = bus._lanes._lanes  # noqa: SLF001
 
@@ -60,7 +60,7 @@ async def test_subscriptions_that_come_and_go_leave_nothing() -> None:
     assert bus.get_stats()["filtered"] == 100
 
 
-async def test_what_waits_for_its_retry_is_filtered_too() -> None:
+async def test_events_that_wait_for_a_retry_are_filtered_too() -> None:
     """A retry of a subscription that is gone ends without a call."""
     clock = ManualClock()
     bus, handler = InMemoryEventBus(clock=clock), AsyncMock(side_effect=OSError)

@@ -1,4 +1,4 @@
-"""Threads and loops: who publishes from another one, and where handlers of the bus in memory run."""
+"""Threads and loops: publishing from other ones, and the place where handlers run."""
 
 import asyncio
 import threading
@@ -38,7 +38,7 @@ async def test_errors_of_a_publish_from_another_loop_come_back_to_it() -> None:
 
 
 def test_threads_publish_while_the_bus_starts_and_stops() -> None:
-    """Whatever threads publish, before it runs, while it does, and after: nothing is lost or counted twice."""
+    """Events of other threads, before, during and after a run, are neither lost nor doubled."""
     bus, heard = InMemoryEventBus(), list[int]()
     bus.subscribe("unit.memory", lambda event: heard.append(event.payload["n"]), name="handler")
 
