@@ -48,7 +48,7 @@ CHANGES = {
     "qt.events": (fanout, r"exchange 'qt\.events' .* type is 'fanout' there and should be 'topic'"),
     LEVEL: (
         classic,
-        r"queue 'qt\.retry\.100' stands on the broker with other arguments: x-[a-z-]+ is not set there",
+        r"queue 'qt\.retry\.100' exists on the broker with other arguments: x-[a-z-]+ is not set there",
     ),
 }
 AT_THE_START = [name for name in CHANGES if name != LEVEL]

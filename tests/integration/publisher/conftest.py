@@ -1,4 +1,4 @@
-"""A bus that keeps what it publishes, and a broker to harm."""
+"""Fixtures: a bus that keeps what it publishes, and a broker to harm."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.integration.publisher.scene import keeping
 
 @pytest.fixture
 def bus(make_bus: Make, amqp_url: str) -> CeleryEventBus:
-    """A bus on the shared broker whose one subscription keeps every event: nobody serves it."""
+    """Bus on the shared broker whose one subscription keeps every event: nobody serves it."""
     return keeping(make_bus(amqp_url))
 
 
@@ -25,7 +25,7 @@ def node() -> Iterator[PrivateBroker]:
 
 @pytest.fixture
 def harmed(node: PrivateBroker) -> Iterator[PrivateBroker]:
-    """The same, unharmed again afterwards."""
+    """Broker that is unharmed again afterwards."""
     yield node
     node.resume()
     if node.management.is_alarmed():
@@ -34,5 +34,5 @@ def harmed(node: PrivateBroker) -> Iterator[PrivateBroker]:
 
 @pytest.fixture
 def node_url(node: PrivateBroker, request: pytest.FixtureRequest) -> str:
-    """A vhost of its own on it."""
+    """URL of this test's own vhost on it."""
     return node.management.create_vhost(request.node.name)

@@ -1,4 +1,4 @@
-"""What tests of publishing share: numbered events, a subscription that keeps them, and how long it took."""
+"""Parts of tests of publishing: numbered events, a subscription that keeps them, a time limit."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def event(number: int = 0, type: str = "number.drawn") -> Event[Any]:
 
 
 def taken(url: str, queue: str = KEPT) -> list[Any]:
-    """The numbers of the events that the queue holds, taken out of it."""
+    """Take all events out of the queue, and return their numbers."""
     numbers = []
     with channel_to(url) as channel:
         while (raw := channel.basic_get(queue, no_ack=True)) is not None:
