@@ -5,9 +5,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 ARGS ?=
 # Tests mostly wait, for processes that start and stop: two at a time, each with servers of its own.
 JOBS ?= 2
+# CI sets RERUN=1: a few tests that fail are run once more, alone, and named FLAKY if they pass then.
+RERUN ?=
+
+# Each of the suite's hundreds of processes would compile the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test soak fuzz bench check clean
+.PHONY: help run fleet test soak fuzz bench check measures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,22 +24,22 @@ run: .venv/.installed-run $(if $(findstring --chart,$(ARGS)),.venv/.installed-ch
 	@$(BIN)/python -m workers run $(ARGS)
 
 fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make fleet ARGS="--workers 5"
-	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/python -m workers fleet $(ARGS)
 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
-	@$(BIN)/python -m qt_events.testing.provision --ensure
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m tests.support.provision --ensure
+	@$(BIN)/python -m $(if $(RERUN),tests.support.rerun,pytest) --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
-	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 fuzz: .venv/.installed-dev  ## a million broken messages through all that reads them: make fuzz ARGS="--inputs 10000"
 	@$(BIN)/python -m tests.fuzz.fuzz $(or $(ARGS),--inputs 1000000 --processes 2)
 
 bench: .venv/.installed-bench  ## ours beside FastStream, Celery and py-amqp, with ratios: make bench ARGS="--only consume"; --check before a release
-	@$(BIN)/python -m qt_events.testing.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: .venv/.installed-dev  ## style, types, who imports whom
@@ -42,6 +47,9 @@ check: .venv/.installed-dev  ## style, types, who imports whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports
+
+measures: .venv/.installed-dev  ## the layout in figures: make measures ARGS="--json"
+	@$(BIN)/python -m tests.support.measures $(ARGS)
 
 clean:  ## remove .venv and what tools left behind
 	@rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

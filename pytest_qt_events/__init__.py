@@ -1,7 +1,7 @@
 """The pytest plugin: `event_bus` and its options. docs/testing.md shows it.
 
-It stands outside of qt_events because pytest imports it at every start: importing anything inside of qt_events loads
-all of that, which would cost every run a moment, and coverage the lines that run at import.
+The plugin stands outside of qt_events because pytest imports it at every start. Importing it from
+inside would load all of qt_events, which takes time and runs lines before coverage begins.
 """
 
 import inspect
@@ -14,7 +14,8 @@ import pytest
 
 try:
     import pytest_asyncio
-except ImportError:  # its own fixtures say so when a test asks for them
+except ImportError:
+    # The fixtures below say so when a test asks for them.
     pytest_asyncio = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -28,21 +29,23 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("qt_events.testing.contract")
 
 _MARKER = (
-    "event_bus(backend=None, allow_leftovers=None, **options): how the fixture event_bus is made: backend is memory, "
-    "eager or rabbitmq, whatever --event-bus says; allow_leftovers keeps the end of the test from failing over dead "
-    "letters and deliveries without an outcome; options are those of the bus, such as max_queue_size"
+    "event_bus(backend=None, allow_leftovers=None, **options): how the fixture event_bus is made. "
+    "backend is memory, eager or rabbitmq, whatever --event-bus says. allow_leftovers keeps the "
+    "end of the test from failing over dead letters and deliveries without an outcome. options "
+    "are those of the bus, such as max_queue_size"
 )
 _FAILED = pytest.StashKey[bool]()
 _BUSES = pytest.StashKey["Buses"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options, each also a setting of pytest's configuration file."""
-    about = "memory, eager, rabbitmq (a private node) or amqp://user:password@host:5672// (with the management API)"
-    parser.getgroup("qt_events").addoption(
-        "--event-bus", metavar="BUS", help=f"what event_bus is: {about}"
+    """Add options, each also a setting of pytest's configuration file."""
+    about = (
+        "backend of the fixture event_bus: memory, eager, rabbitmq (a private node) or "
+        "amqp://user:password@host:5672// (with the management API)"
     )
-    parser.addini("event_bus", f"what event_bus is: {about}", default="memory")
+    parser.getgroup("qt_events").addoption("--event-bus", metavar="BUS", help=about)
+    parser.addini("event_bus", about, default="memory")
     parser.addini(
         "event_bus_allow_leftovers",
         "whether a test may end with dead letters it did not expect",
@@ -52,14 +55,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker; and a mistaken option is an error before any test runs."""
+    """Declare the marker, and refuse a mistaken option before any test runs."""
     config.addinivalue_line("markers", _MARKER)
     if _chosen(config) != "memory":
         _choice(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Which bus, unless it is the usual one."""
+    """Name the bus, unless it is the usual one."""
     return None if _chosen(config) == "memory" else f"event bus: {_choice(config).backend}"
 
 
@@ -81,7 +84,7 @@ def _choice(config: pytest.Config) -> "Choice":
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails with a bus in hand reports what happened on it."""
+    """Add what happened on the bus to the report of a test that fails."""
     report = yield
     if call.excinfo is not None:
         item.stash[_FAILED] = True
@@ -96,9 +99,9 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def rabbitmq_broker(pytestconfig: pytest.Config) -> "Iterator[Broker]":
-    """A RabbitMQ for all tests: the one that --event-bus names, else as `qt_events.testing.provision` finds one."""
-    from qt_events.testing.given import GivenBroker
-    from qt_events.testing.provision import MANAGEMENT_URL, open_broker
+    """Open a RabbitMQ for all tests: the one that --event-bus names, else `open_broker`'s."""
+    from qt_events.testing.broker.given import GivenBroker
+    from qt_events.testing.broker.opened import MANAGEMENT_URL, open_broker
 
     url = _choice(pytestconfig).url
     if url is not None:
@@ -110,7 +113,7 @@ def rabbitmq_broker(pytestconfig: pytest.Config) -> "Iterator[Broker]":
 
 @pytest.fixture
 def rabbitmq_url(rabbitmq_broker: "Broker") -> Iterator[str]:
-    """The AMQP URL of a vhost that only this test uses; deleted afterwards."""
+    """Return the AMQP URL of a vhost that only this test uses; it is deleted afterwards."""
     name = f"qt-test-{uuid4().hex}"
     yield rabbitmq_broker.management.create_vhost(name)
     rabbitmq_broker.management.delete_vhost(name)
@@ -122,7 +125,7 @@ if pytest_asyncio is None:
 
     @pytest.fixture
     def event_bus_factory() -> None:
-        """What is missing."""
+        """Say which package is missing."""
         pytest.fail(
             "event_bus needs an event loop: pip install 'qt-events[testing]', for pytest-asyncio",
             pytrace=False,
@@ -130,13 +133,16 @@ if pytest_asyncio is None:
 
     @pytest.fixture
     def event_bus(event_bus_factory: None) -> None:
-        """The same."""
+        """Say the same."""
 
 else:
 
     @pytest.fixture
     def event_bus_url(request: pytest.FixtureRequest) -> str | None:
-        """Of the test's own vhost, where it needs one. A fixture, so that the vhost ends after the buses."""
+        """Return the URL of the test's own vhost, if it needs one.
+
+        A fixture of its own, so that the vhost ends after the buses.
+        """
         return (
             str(request.getfixturevalue("rabbitmq_url"))
             if _Marker(request).backend == "rabbitmq"
@@ -147,7 +153,7 @@ else:
     async def event_bus_factory(
         request: pytest.FixtureRequest, event_bus_url: str | None
     ) -> "AsyncIterator[OpenBus]":
-        """Opens more of them, each with options of its own; over RabbitMQ all on the vhost of this test."""
+        """Open more buses, each with its own options; over RabbitMQ all on this test's vhost."""
         from qt_events.testing.buses import Buses
 
         _must_be_async(request)
@@ -165,18 +171,21 @@ else:
     async def event_bus(
         event_bus_factory: "OpenBus", request: pytest.FixtureRequest
     ) -> "ObservedEventBus":
-        """An event bus that runs, in memory unless --event-bus or the marker `event_bus` says otherwise."""
+        """Open a running bus, in memory unless --event-bus or the marker `event_bus` says
+        otherwise.
+        """
         return await event_bus_factory(**_Marker(request).options)
 
 
 class _Marker:
-    """What the markers `event_bus` of a test say, the nearest first, and the configuration behind them."""
+    """Settings of a test's markers `event_bus`, the nearest first, and of the configuration."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         given: dict[str, Any] = {}
         for marker in request.node.iter_markers("event_bus"):
             if marker.args:
-                advice = f"@pytest.mark.event_bus takes keywords only, such as backend={marker.args[0]!r}"
+                keyword = f"backend={marker.args[0]!r}"
+                advice = f"@pytest.mark.event_bus takes keywords only, such as {keyword}"
                 pytest.fail(advice, pytrace=False)
             given = {**marker.kwargs, **given}
         self.backend: str = given.pop("backend", None) or _choice(request.config).backend
@@ -191,12 +200,12 @@ class _Marker:
 
 
 def _must_be_async(request: pytest.FixtureRequest) -> None:
-    """A bus delivers while the event loop runs: it stands still during a plain function."""
+    """Fail a plain function: a bus delivers only while the event loop runs."""
     test = getattr(request.node, "obj", None)
     test = getattr(getattr(test, "hypothesis", None), "inner_test", test)
     if not inspect.iscoroutinefunction(inspect.unwrap(test) if callable(test) else test):
         pytest.fail(
-            f"{request.node.name} uses event_bus, whose event loop stands still during a plain function: write `async "
-            "def`, and call what blocks by `await asyncio.to_thread(...)`",
+            f"{request.node.name} uses event_bus, whose event loop stands still during a plain "
+            "function: write `async def`, and call what blocks by `await asyncio.to_thread(...)`",
             pytrace=False,
         )

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.events.current import current_event
@@ -28,13 +29,13 @@ logger = logging.getLogger("qt_events")
 class EventBus(Protocol):
     """Publish typed events without knowing who listens; subscribe without knowing who publishes.
 
-    Delivery is at least once to every subscription made before the publish: make handlers idempotent.
-    A failing, slow or retrying subscription holds up no other.
+    Delivery is at least once to every subscription made before the publish: make handlers
+    idempotent. A failing, slow or retrying subscription holds up no other.
     """
 
     @property
     def dead_letters(self) -> "DeadLetters":
-        """What failed for good."""
+        """Events that failed for good."""
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """Hand the event to every subscription whose pattern matches its type.
@@ -51,10 +52,11 @@ class EventBus(Protocol):
         """
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """`publish` for plain threads, sync handlers among them; blocks. Errors as there.
+        """Do what `publish` does, for plain threads, sync handlers among them; it blocks.
 
         Raises:
             BusStateError: called on an event loop's thread, which it would block.
+            QtEventsError: those of `publish`.
         """
 
     def subscribe(
@@ -68,18 +70,21 @@ class EventBus(Protocol):
         concurrency: int | None = None,
         broadcast: bool | None = None,
     ) -> Subscription:
-        """Call `handler` with each event whose type matches: a type, a topic pattern (`*`, `#`), or an event class.
+        """Call `handler` with each event whose type matches.
 
         The same handler (or name) again adds a pattern to its subscription.
 
         Args:
-            event_type: what to hear.
+            event_type: a type, a topic pattern (`*`, `#`), or an event class.
             handler: any callable that takes the event; sync ones run in threads.
-            name: identity of the subscription, on RabbitMQ its queue; made from the handler if left out.
+            name: identity of the subscription, on RabbitMQ its queue; made from the handler if
+                left out.
             when: handle only events for which this is true.
             retry: RetryPolicy() if left out: 5 attempts, first delay 1 s, doubling.
-            concurrency: events of this subscription handled at a time in one process; 1 keeps their order.
-            broadcast: each process gets each event, instead of one process of all that serve the name.
+            concurrency: events of this subscription handled at a time in one process; 1 keeps
+                their order.
+            broadcast: each process gets each event, instead of one process of all that serve the
+                name.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
@@ -87,7 +92,22 @@ class EventBus(Protocol):
         """
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
-        """End what `subscribe` began. UnknownSubscriptionError if it never did."""
+        """Take a pattern from the handler's subscription, and end it with its last pattern.
+
+        Raises:
+            UnknownSubscriptionError: the handler is not subscribed to it.
+        """
+
+    def use(self, middleware: Middleware) -> None:
+        """Call the middleware around every publish, every handler, or both; see docs/middleware.md.
+
+        The first that is used is the outermost. It may have any of four methods: `around_publish`
+        and `around_handle`, both async, and the plain observers `published` and `concluded`. Used
+        while the bus runs, it is called for publishes and attempts that begin after that.
+
+        Raises:
+            InvalidMiddlewareError: it has none of the methods, or one that is wrongly (not) async.
+        """
 
     async def run_forever(self, *, handle_signals: bool = False) -> None:
         """Deliver events until stop() or cancellation.
@@ -101,27 +121,28 @@ class EventBus(Protocol):
         """
 
     async def join(self, timeout: float | None = None) -> None:
-        """Return when all that this process published, with retries and consequences, has an outcome.
+        """Return when all that this process published has an outcome, with all that followed.
 
         Raises:
-            TimeoutError: not so within `timeout` seconds.
-            ForeignConsumersError: other processes serve the same subscriptions, so nobody here can know.
+            TimeoutError: something has no outcome after `timeout` seconds.
+            ForeignConsumersError: other processes serve the same subscriptions, so nobody here can
+                know.
         """
 
     def stop(self) -> None:
         """Ask run_forever to finish what it holds, within the grace period, and return.
 
-        One that has not begun yet, a task made just before, does so when it begins.
+        A run_forever that has not begun yet, a task made just before, returns when it begins.
         """
 
     def close(self) -> None:
-        """Let go of what publishing holds open, a connection and its thread, after what is in flight.
+        """Close the connection and the thread of publishing, after the publishes in flight.
 
         For a bus that is not needed any more: publishing on it is a BusStateError from here on.
         """
 
     def get_stats(self) -> dict[str, Any]:
-        """Counters; see `qt_events.delivery.stats.Stats.snapshot`."""
+        """Return counters; see `qt_events.delivery.stats.Stats.snapshot`."""
 
     async def __aenter__(self) -> Self:
         """Start delivering in the background."""
@@ -136,7 +157,7 @@ class EventBus(Protocol):
 
 
 def refuse_on_event_loop() -> None:
-    """BusStateError where publish_sync would block an event loop."""
+    """Raise BusStateError where publish_sync would block an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -146,16 +167,17 @@ def refuse_on_event_loop() -> None:
 
 
 def refuse_in_handler() -> None:
-    """BusStateError where join would wait for the handler that calls it."""
+    """Raise BusStateError where join would wait for the handler that calls it."""
     if current_event() is not None:
         message = "join() inside a handler would wait for that handler: call it from outside"
         raise BusStateError(message)
 
 
 class Hosted(BaseBus, ABC):
-    """A bus that `async with` runs in the background: started at its head, drained and stopped at its end."""
+    """Base of a bus that `async with` runs in the background, and drains at its end."""
 
-    grace: float  #: seconds that the end gives to what has no outcome yet
+    #: Seconds that the end gives to events without an outcome.
+    grace: float
     _runner: asyncio.Task[None] | None = None
 
     @abstractmethod
@@ -172,21 +194,28 @@ class Hosted(BaseBus, ABC):
 
     @abstractmethod
     def _forget_stop(self) -> None:
-        """A stop() from before is not meant for what begins now."""
+        """Forget a stop() from before: it is not meant for the run that begins now."""
 
     async def _started(self) -> None:
-        """Return when it delivers. Begins after run_forever's first step, and is cancelled if that ends first."""
+        """Return when the bus delivers.
+
+        It begins after run_forever's first step, and is cancelled if run_forever ends first.
+        """
         await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
-        """Start delivering in the background; return once it does. Raises what run_forever raises before that."""
+        """Start delivering in the background, and return once the bus does.
+
+        An error of run_forever before that is raised here.
+        """
         self._forget_stop()
         runner = self._runner = asyncio.create_task(self.run_forever())
         started = asyncio.create_task(self._started())
         try:
             await asyncio.wait({runner, started}, return_when=asyncio.FIRST_COMPLETED)
             await (runner if runner.done() else started)
-        except BaseException:  # nobody will call __aexit__
+        # Nobody will call __aexit__ then.
+        except BaseException:
             runner.cancel()
             raise
         finally:
@@ -213,10 +242,13 @@ class Hosted(BaseBus, ABC):
             await runner
 
 
-GROUP = "qt_events.backends"  #: entry points: the scheme of a URL -> its bus, `module:Class`
+#: Group of entry points: the scheme of a URL -> its bus, `module:Class`.
+GROUP = "qt_events.backends"
 
-_GIVEN_ELSEWHERE = {"url", "app"}  # parameters of a backend that are no options beside a URL
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")  # RFC 3986, 3.1
+# Parameters of a backend that are no options beside a URL.
+_GIVEN_ELSEWHERE = {"url", "app"}
+# RFC 3986, 3.1.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _USE = "memory:// or amqp://user:password@host:port/vhost"
 
 
@@ -293,6 +325,6 @@ def _check_options(options: Iterable[str], backend: str, known: Mapping[str, Par
 
 
 def scheme_of(url: object) -> str:
-    """Return what stands before ://, even where the rest is malformed; "" if nothing does."""
+    """Return the text before ://, even where the rest is malformed; "" if there is none."""
     before, found, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
     return before.lower() if found and _SCHEME.fullmatch(before) else ""

@@ -47,6 +47,10 @@ class InvalidHandlerError(UsageError, TypeError):
     """A handler that cannot be called with one event, or that has no name of its own."""
 
 
+class InvalidMiddlewareError(UsageError, TypeError):
+    """Middleware without a method that a bus calls, or one that does not await call_next()."""
+
+
 class DuplicateSubscriptionError(UsageError):
     """A subscription name that another handler has taken."""
 

@@ -15,9 +15,9 @@ from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.attempts import FIRST, Attempts
 from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.clock import Clock, LoopClock, Timer
-from qt_events.delivery.deliver import begin
+from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.lanes import Lanes
-from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.middleware import Attempt, Middleware
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
@@ -39,41 +39,46 @@ from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 logger = logging.getLogger("qt_events")
 
-_BURST = 64  # publishes after which the loop gets a turn, if none of them waited
+# Publishes after which the loop gets a turn, if none of them waited.
+_BURST = 64
 
 
 @dataclass(eq=False, slots=True)
 class _Open:
-    """How many deliveries of one event have no outcome yet: until there are none it has its place in the room."""
+    """Number of an event's deliveries without an outcome; at 0 its place is free."""
 
     deliveries: int
 
 
-# One event on its way to one subscription. None for _Open: this is its only delivery. A bare tuple,
-# for every event needs one.
+# One event on its way to one subscription. None for _Open: this is its only delivery. A bare
+# tuple, for every event needs one.
 _Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
 
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A delivery that comes again."""
+    """Delivery that waits for its retry."""
 
     delivery: _Delivery
-    due: float  #: by the clock
-    timer: Timer | None = None  #: while the bus runs
+    #: By the clock.
+    due: float
+    #: Set while the bus runs.
+    timer: Timer | None = None
 
 
 class InMemoryEventBus(Hosted):
-    """An EventBus for one process: tests, small set-ups, simulations.
+    """EventBus for one process: tests, small set-ups, simulations.
 
-    Each subscription has a queue of its own, so a slow one holds up no other. Async handlers run on the
-    loop of `run_forever`, sync handlers in `max_workers` threads. What the process holds when it ends is gone.
+    Each subscription has a queue of its own, so a slow one holds up no other. Async handlers run on
+    the loop of `run_forever`, sync handlers in `max_workers` threads. Events that the process holds
+    when it ends are gone.
 
-    Any thread and any event loop may publish, subscribe, unsubscribe, stop, close and look at statistics and dead
-    letters, whether the bus runs or not. `join` and `async with` belong to the loop that runs it.
+    Any thread and any event loop may publish, subscribe, unsubscribe, stop, close and look at
+    statistics and dead letters, whether the bus runs or not. `join` and `async with` belong to the
+    loop that runs it.
 
     Args:
-        max_queue_size: events held before `publish` waits; what handlers publish is always admitted.
+        max_queue_size: events held before `publish` waits; a handler's own are always admitted.
         max_workers: threads for sync handlers.
         publish_timeout: seconds that a publish waits for room.
         grace: seconds that stop() gives to what is queued.
@@ -99,16 +104,22 @@ class InMemoryEventBus(Hosted):
         self.grace = positive_seconds("grace", grace)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.stats = Stats()
-        self._tally = self.stats.tally  # of the loop's own thread
-        self.observer: Observer | None = None  #: is told what happens here
+        # Counters of the loop's own thread.
+        self._tally = self.stats.tally
+        self._publish_observers = self._middleware.published
+        self._attempt_observers = self._middleware.concluded
+        self._around_handle = self._middleware.around_handle
         self.dead_letters = DeadLetterStore(self._redeliver)
         self._clock = clock or LoopClock()
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry)
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size)
-        self._unbroken = 0  # publishes since the last that let the loop run
+        # Publishes since the last that let the loop run.
+        self._unbroken = 0
         self._closed = False
+        # True if a publish needs more than a place: the bus is closed, or there is middleware.
+        self._guarded = False
         self._lanes = Lanes(self._process)
         self._waiting_retries: set[_Waiting] = set()
         self._executor: DaemonThreads | None = None
@@ -122,19 +133,26 @@ class InMemoryEventBus(Hosted):
     # Publish
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """See EventBus. Lets the loop run now and then, so that what is published in a loop is handled meanwhile."""
+        """See EventBus. Now and then it lets the loop run, so that handlers keep up."""
         self._unbroken += 1
         if self._unbroken > _BURST:
             self._unbroken = 1
-            await asyncio.sleep(
-                0
-            )  # before the event is taken: a cancelled publish has not published
-        if self._closed or current_attempt() is not None or not isinstance(event, Event):
+            # Before the event is taken: a cancelled publish has not published.
+            await asyncio.sleep(0)
+        if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
+            if self._middleware.around_publish:
+                await self._middleware.publish(event, partial(self._admit, mandatory=mandatory))
+                return
         try:
             self._capacity.take_free()
         except IndexError:
             await self._enter()
+        self._route(event, mandatory=mandatory)
+
+    async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
+        """Publish an event that has come through the middleware."""
+        await self._enter()
         self._route(event, mandatory=mandatory)
 
     async def _enter(self) -> None:
@@ -144,9 +162,16 @@ class InMemoryEventBus(Hosted):
             raise self._backpressure(self.publish_timeout) from None
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """See EventBus. Does not wait for room on a bus that does not run."""
+        """See EventBus. On a bus that does not run it does not wait for a place."""
         event = self._checked(event)
         refuse_on_event_loop()
+        admit = partial(self._admit_blocking, mandatory=mandatory)
+        if self._middleware.around_publish:
+            self._middleware.publish_sync(event, admit)
+        else:
+            admit(event)
+
+    def _admit_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
         patience = self.publish_timeout if self._lanes.running else 0.0
         try:
             self._capacity.enter_blocking(patience, anyway=current_event() is not None)
@@ -169,20 +194,25 @@ class InMemoryEventBus(Hosted):
             else "all wait for a retry"
         )
         return BackpressureError(
-            f"{why}: {self._capacity.taken} events are held (max_queue_size={self.max_queue_size}); {slowest}"
+            f"{why}: {self._capacity.taken} events are held "
+            f"(max_queue_size={self.max_queue_size}); {slowest}"
         )
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
-        """Hand an event that has a place to whoever hears it."""
+        """Hand an event that has a place to the subscriptions that hear it."""
         subscriptions = self._subscriptions.match(event.type)
-        if len(subscriptions) == 1 and self._lanes.thread == get_ident() and self.observer is None:
-            # The commonest case by a shorter way: it spares a lock, a look at the thread and an object.
+        if (
+            len(subscriptions) == 1
+            and self._lanes.thread == get_ident()
+            and not self._publish_observers
+        ):
+            # The commonest case by a shorter way, without a lock and without an _Open.
             self._tally.published[event.type] += 1
             self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
             return
         self.stats.count_published(event.type, routed=bool(subscriptions))
-        if self.observer is not None:
-            self.observer.published(event, subscriptions)
+        if self._publish_observers:
+            self._middleware.tell_published(event, subscriptions)
         if subscriptions:
             self._hold(event, subscriptions)
         else:
@@ -191,7 +221,10 @@ class InMemoryEventBus(Hosted):
     def _unheard(self, event: Event[Any], *, mandatory: bool) -> None:
         self._capacity.leave()
         if mandatory:
-            message = f"nobody is subscribed to {event.type!r}: subscribe first, or publish without mandatory"
+            message = (
+                f"nobody is subscribed to {event.type!r}: "
+                "subscribe first, or publish without mandatory"
+            )
             raise UnroutableError(message)
 
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
@@ -220,7 +253,7 @@ class InMemoryEventBus(Hosted):
         return name_of(handler) or f"anonymous.{next(self._anonymous)}"
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
-        """See EventBus. What waits for a removed pattern is dropped and counted as filtered."""
+        """See EventBus. Events that wait by a removed pattern are dropped, counted as filtered."""
         subscription, gone = self._subscriptions.remove(pattern_of(event_type), handler)
         if gone:
             self._lanes.retire(subscription)
@@ -271,6 +304,8 @@ class InMemoryEventBus(Hosted):
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
+        if self._around_handle:
+            subscription = within(self._middleware, subscription, attempts.next, self._executor)
         outcome = begin(
             event, subscription, attempts.next, self._executor, self._watch, self.slow_after
         )
@@ -283,16 +318,12 @@ class InMemoryEventBus(Hosted):
         self._conclude(delivery, await outcome)
 
     def _conclude(self, delivery: _Delivery, outcome: Outcome) -> None:
-        event, subscription, open_, attempts = delivery
+        event, subscription, open_, _ = delivery
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
-        else:
-            self.stats.count_outcome(subscription.name, event.type, outcome)
-        if self.observer is not None:
-            self.observer.concluded(
-                Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
-            )
-        if outcome is not HANDLED and self._comes_again(delivery, outcome):
+            if self._attempt_observers:
+                self._tell_concluded(delivery, outcome)
+        elif self._comes_again(delivery, outcome):
             return
         if open_ is not None:
             open_.deliveries -= 1
@@ -302,8 +333,11 @@ class InMemoryEventBus(Hosted):
         self._capacity.leave()
 
     def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
-        """Keep a dead letter; set the timer of a retry, and return True if there is one."""
+        """Do what follows from an outcome; return True if that is another attempt."""
         event, subscription, open_, attempts = delivery
+        self.stats.count_outcome(subscription.name, event.type, outcome)
+        if self._attempt_observers:
+            self._tell_concluded(delivery, outcome)
         follows = consequences(outcome)
         if follows.dead_letter is not None:
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
@@ -314,6 +348,11 @@ class InMemoryEventBus(Hosted):
         self._waiting_retries.add(waiting)
         self._set_timer(waiting)
         return True
+
+    def _tell_concluded(self, delivery: _Delivery, outcome: Outcome) -> None:
+        event, subscription, _, attempts = delivery
+        attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
+        self._middleware.tell_concluded(attempt)
 
     def _set_timer(self, waiting: _Waiting) -> None:
         delay = max(0.0, waiting.due - self._clock.time())
@@ -326,20 +365,32 @@ class InMemoryEventBus(Hosted):
     # Join and stop
 
     async def join(self, timeout: float | None = None) -> None:
-        """See EventBus. BusStateError inside a handler, which it would wait for, and on a bus that does not run."""
+        """See EventBus.
+
+        Raises:
+            BusStateError: called inside a handler, which it would wait for; or the bus does not run
+                or stopped meanwhile.
+        """
         refuse_in_handler()
-        await asyncio.sleep(0)  # a run_forever() task made just before starts now
+        # A run_forever() task made just before starts now.
+        await asyncio.sleep(0)
         if self._capacity.taken and not self._lanes.running:
-            message = f"join() on a bus that does not run: {self._capacity.taken} events wait for run_forever()"
+            held = self._capacity.taken
+            message = f"join() on a bus that does not run: {held} events wait for run_forever()"
             raise BusStateError(message)
         try:
             emptied = await self._capacity.emptied(timeout)
         except TimeoutError:
-            waiting = len(self._waiting_retries)
-            message = f"after {timeout:g} s {self._capacity.taken} events have no outcome; {waiting} wait for a retry"
+            message = (
+                f"after {timeout:g} s {self._capacity.taken} events have no outcome; "
+                f"{len(self._waiting_retries)} wait for a retry"
+            )
             raise TimeoutError(message) from None
         if not emptied:
-            message = f"the bus stopped while join() waited: {self._capacity.taken} events have no outcome; run it again"
+            message = (
+                f"the bus stopped while join() waited: {self._capacity.taken} events have no "
+                "outcome; run it again"
+            )
             raise BusStateError(message)
 
     def stop(self) -> None:
@@ -352,7 +403,12 @@ class InMemoryEventBus(Hosted):
 
     def close(self) -> None:
         """See EventBus. Nothing is held open here; publishing is refused all the same."""
-        self._closed = True
+        self._closed = self._guarded = True
+
+    def use(self, middleware: Middleware) -> None:
+        """See EventBus."""
+        super().use(middleware)
+        self._guarded = self._closed or bool(self._middleware.around_publish)
 
     def get_stats(self) -> dict[str, Any]:
         """See EventBus; `queue_size` counts events held, those that wait for a retry included."""

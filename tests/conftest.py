@@ -1,4 +1,4 @@
-"""Servers for the tests that need one: a broker and a PostgreSQL a test run, a vhost and a database a test."""
+"""Servers for the tests: a broker and a PostgreSQL a run, a vhost and a database a test."""
 
 import signal
 import uuid
@@ -6,33 +6,59 @@ from collections.abc import Iterator
 
 import pytest
 
-from qt_events.testing.broker import Broker
-from qt_events.testing.management import Management
-from qt_events.testing.postgres import PrivatePostgres
-from qt_events.testing.provision import open_broker
+from qt_events.testing.broker import Broker, PrivateBroker, open_broker
+from qt_events.testing.broker.management import Management
 from tests.faults import summary
+from tests.support.postgres import PrivatePostgres
 
-# A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start would inherit that.
+# A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start
+# would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
-    """The broker that all tests share. A test that harms it (kill, block, ...) takes a PrivateBroker of its own."""
+    """Open the broker that all tests share; a test that does harm takes `harmed`."""
     with open_broker() as opened:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def harmed_node() -> Iterator[PrivateBroker]:
+    """Start the node behind `harmed`, one for the whole run: a start takes six seconds."""
+    with PrivateBroker() as node:
+        yield node
+
+
+@pytest.fixture
+def harmed(harmed_node: PrivateBroker) -> Iterator[PrivateBroker]:
+    """Lend a node that a test may kill, suspend and block, and mend it afterwards."""
+    yield harmed_node
+    if not harmed_node.is_up:
+        harmed_node.restart()
+    harmed_node.resume()
+    if harmed_node.management.is_alarmed():
+        harmed_node.unblock()
+
+
+@pytest.fixture
+def node_url(harmed: PrivateBroker) -> Iterator[str]:
+    """Return the URL of a vhost on that node that only this test uses."""
+    name = f"qt-test-{uuid.uuid4().hex}"
+    yield harmed.management.create_vhost(name)
+    harmed.management.delete_vhost(name)
+
+
 @pytest.fixture
 def management(broker: Broker) -> Management:
-    """The shared broker's HTTP API."""
+    """Return the shared broker's HTTP API."""
     return broker.management
 
 
 @pytest.fixture
 def vhost(management: Management) -> Iterator[str]:
-    """The name of a vhost that only this test uses; deleted, with whatever is in it and connected to it, afterwards."""
+    """Return the name of a vhost that only this test uses; it is deleted afterwards."""
     name = f"qt-test-{uuid.uuid4().hex}"
     management.create_vhost(name)
     yield name
@@ -41,25 +67,25 @@ def vhost(management: Management) -> Iterator[str]:
 
 @pytest.fixture
 def amqp_url(management: Management, vhost: str) -> str:
-    """The AMQP URL of this test's own vhost."""
+    """Return the AMQP URL of this test's own vhost."""
     return management.vhost_url(vhost)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PrivatePostgres]:
-    """The server that all tests share. A test that harms it takes one of its own."""
+    """Start the server that all tests share. A test that harms it takes one of its own."""
     with PrivatePostgres() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres: PrivatePostgres) -> str:
-    """The URL of a database that only this test uses."""
+    """Return the URL of a database that only this test uses."""
     return postgres.create_database(f"qt_test_{uuid.uuid4().hex}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the fault tests' ledgers add up to."""
+    """Sum up the ledgers of the fault tests."""
     reports = [report for each in terminalreporter.stats.values() for report in each]
     found = list(summary.ledgers(each for each in reports if isinstance(each, pytest.TestReport)))
     if found:

@@ -3,7 +3,7 @@
 subscription.py    one subscriber: name, handler, patterns and options
 options.py         the options of subscribe(), as they were given
 subscriptions.py   a bus's subscribers, by name, by handler, by what they hear
-base_bus.py        what is the same on every backend: subscribe()
+base_bus.py        what is the same on every backend: subscribe() and use()
 component.py       a part of a program with a broker user of its own
 deliver.py         one attempt: the only place that calls a handler
 outcome.py         how an attempt ended, and everything that follows from it
@@ -16,5 +16,5 @@ capacity.py        the number of events that a bus may hold, and the line for a 
 threads.py         threads for sync handlers
 clock.py           time for retries: the event loop's, or a test's own
 stats.py           the counters behind get_stats()
-middleware.py      observers of publishes and of attempts
+middleware.py      code of the user's around publishes and handlers, and observers
 """

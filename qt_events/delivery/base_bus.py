@@ -1,7 +1,10 @@
-"""BaseBus: subscribe(), which is the same on every backend."""
+"""BaseBus: subscribe() and use(), which are the same on every backend."""
 
+from functools import cached_property
 from typing import Any
+from warnings import warn
 
+from qt_events.delivery.middleware import Middleware, MiddlewareStack, Observer
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
@@ -9,7 +12,13 @@ from qt_events.events.event import Event
 
 
 class BaseBus:
-    """Base of a bus that subscribes by `_subscribe`."""
+    """Base of a bus that subscribes by `_subscribe` and calls the middleware in `_middleware`."""
+
+    _observer: Observer | None = None
+
+    @cached_property
+    def _middleware(self) -> MiddlewareStack:
+        return MiddlewareStack()
 
     def subscribe(
         self,
@@ -33,3 +42,22 @@ class BaseBus:
     ) -> Subscription:
         """Make a subscription or add a pattern to one; without a name, find or make one."""
         raise NotImplementedError
+
+    def use(self, middleware: Middleware) -> None:
+        """See EventBus."""
+        self._middleware.add(middleware)
+
+    @property
+    def observer(self) -> Observer | None:
+        """Deprecated: call `use(observer)`, which takes several."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        message = "bus.observer is deprecated: call bus.use(observer), which takes several"
+        warn(message, DeprecationWarning, stacklevel=2)
+        if self._observer is not None:
+            self._middleware.remove(self._observer)
+        self._observer = observer
+        if observer is not None:
+            self.use(observer)

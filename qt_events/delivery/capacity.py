@@ -1,4 +1,4 @@
-"""Capacity: the number of events that a bus may hold, and the line for a place, first come first."""
+"""Capacity: the number of events that a bus may hold, and the line of those who wait."""
 
 import asyncio
 import threading

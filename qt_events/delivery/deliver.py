@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import Context, copy_context
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -18,6 +19,7 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
+from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.slow_handlers import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription
@@ -107,6 +109,48 @@ def begin(  # noqa: PLR0917  # six by position: names would cost as much as the 
     this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
     this.first_step_ended()
     return this.ended(outcome) if rest is None else this.finish(rest)
+
+
+def within(
+    middleware: MiddlewareStack,
+    subscription: Subscription,
+    attempt: int,
+    executor: Executor | None,
+    handler: EventHandler | None = None,
+) -> Subscription:
+    """Return the subscription for one attempt, its handler called through the middleware.
+
+    `handler` is called in the place of the subscription's own.
+    """
+    threads = None if subscription.is_async else executor
+    call = partial(_call, handler or subscription.handler, threads)
+    view = copy(subscription)
+    view.handler = partial(_through, middleware, subscription, attempt, call)
+    view.is_async = True
+    return view
+
+
+async def _through(
+    middleware: MiddlewareStack,
+    subscription: Subscription,
+    attempt: int,
+    call: Callable[[Event[Any]], Awaitable[object]],
+    event: Event[Any],
+) -> None:
+    await middleware.handle(event, subscription, attempt, partial(call, event))
+
+
+async def _call(handler: EventHandler, executor: Executor | None, event: Event[Any]) -> object:
+    """Call a handler from a coroutine, in one of the executor's threads if there is one."""
+    if executor is None:
+        result = handler(event)
+    else:
+        in_context = partial(copy_context().run, _ended, handler, event)
+        loop = asyncio.get_running_loop()
+        result, error = await loop.run_in_executor(executor, in_context)
+        if error is not None:
+            raise error
+    return await result if isawaitable(result) else result
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""RetryPolicy: whether and when a failed delivery is tried again; RetryLater and Reject for handlers.
+"""RetryPolicy: attempts and delays of a failed delivery; RetryLater and Reject for handlers.
 
 Pure: there is no clock and no queue here. `deliver` asks the policy, the bus waits.
 """

@@ -104,8 +104,8 @@ class Stats:
         cause the publishes that have waited for more than a second.
         """
         with self._lock:
-            # Backwards, for the loop goes on counting. A dict is copied in one step, so that nothing
-            # can be added meanwhile.
+            # Backwards, for the loop goes on counting. Nothing can be added while a dict is copied:
+            # that is one step.
             delivered = self.delivered + Counter(dict(self.tally.delivered))
             dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
             published = self.published + Counter(dict(self.tally.published))

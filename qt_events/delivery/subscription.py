@@ -130,7 +130,7 @@ def _unwrapped(handler: Any) -> Any:
 
 
 def is_async(handler: EventHandler) -> bool:
-    """Return True if calling the handler gives a coroutine: a partial, method, object or mock too."""
+    """Return True if calling the handler gives a coroutine; it may be a partial or an object."""
     target = _unwrapped(handler)
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
         getattr(target, "__call__", None)  # noqa: B004

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import celery
@@ -9,7 +10,6 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.interface import DeadLetters
-from qt_events.delivery.middleware import Observer
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
@@ -95,6 +95,7 @@ class CeleryEventBus(Hosted):
         )
         self.serving = Serving()
         self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
+        self._middleware = self.runtime.middleware
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
         self.outstanding, self.publisher = self.runtime.outstanding, self.runtime.publisher
         self.declarations = self.runtime.declarations
@@ -140,15 +141,6 @@ class CeleryEventBus(Hosted):
             watch=SlowHandlerLog(stats),
         )
 
-    @property
-    def observer(self) -> Observer | None:
-        """Told what happens in this process."""
-        return self.runtime.observer
-
-    @observer.setter
-    def observer(self, observer: Observer | None) -> None:
-        self.runtime.observer = observer
-
     def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
         self.topology.forget_refusals()
         return for_publishing(self.app, *callbacks)
@@ -163,8 +155,14 @@ class CeleryEventBus(Hosted):
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """See EventBus. Returns when the broker has confirmed the event."""
         event = checked_event(event)
+        if self._middleware.around_publish:
+            await self._middleware.publish(event, partial(self._publish, mandatory=mandatory))
+        else:
+            await self._publish(event, mandatory=mandatory)
+
+    async def _publish(self, event: Event[Any], *, mandatory: bool) -> None:
         subscriptions = self.subscriptions.match(event.type)
-        if self.is_eager:
+        if is_eager(self.app):
             self.publisher.must_be_open()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
@@ -179,12 +177,18 @@ class CeleryEventBus(Hosted):
         """See EventBus."""
         event = checked_event(event)
         refuse_on_event_loop()
-        subscriptions = self.subscriptions.match(event.type)
         if self.is_eager:
-            self.publisher.must_be_open()
-            self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
-            self._eager.publish_sync(event, subscriptions)
+            publish = partial(self._publish, mandatory=mandatory)
+            asyncio.run(self._middleware.publish(event, publish))
             return
+        publish_blocking = partial(self._publish_blocking, mandatory=mandatory)
+        if self._middleware.around_publish:
+            self._middleware.publish_sync(event, publish_blocking)
+        else:
+            publish_blocking(event)
+
+    def _publish_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
+        subscriptions = self.subscriptions.match(event.type)
         with self.outstanding.expecting(event.id, subscriptions):
             routed = self.publisher.ask_blocking(
                 self._request(event), wait_for_room=current_event() is None
@@ -199,8 +203,8 @@ class CeleryEventBus(Hosted):
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
-        if self.runtime.observer is not None:
-            self.runtime.observer.published(event, self.subscriptions.match(event.type))
+        if self._middleware.published:
+            self._middleware.tell_published(event, self.subscriptions.match(event.type))
         if routed:
             return
         self.outstanding.forget(event.id)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import celery
 
-from qt_events.delivery.middleware import Attempt, Observer
+from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
 from qt_events.delivery.slow_handlers import SlowHandlerLog
 from qt_events.delivery.stats import Stats
@@ -47,8 +47,7 @@ class Runtime:
     outstanding: Outstanding
     stats: Stats
     watch: SlowHandlerLog
-    #: Told what happens in this process.
-    observer: Observer | None = None
+    middleware: MiddlewareStack = field(default_factory=MiddlewareStack)
     #: The caller's loop while run_forever() runs.
     loop: asyncio.AbstractEventLoop | None = None
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
@@ -61,12 +60,9 @@ class Runtime:
         """Count an attempt whose outcome is safe."""
         event_type = envelope.event_type
         self.stats.count_outcome(envelope.subscription, event_type, outcome)
-        if self.observer is not None:
-            self.observer.concluded(
-                Attempt(
-                    envelope.event_id, event_type, envelope.subscription, envelope.attempt, outcome
-                )
-            )
+        if self.middleware.concluded:
+            about = (envelope.event_id, event_type, envelope.subscription, envelope.attempt)
+            self.middleware.tell_concluded(Attempt(*about, outcome))
         if outcome is not HANDLED and consequences(outcome).again_after is not None:
             return
         subscription = self.subscriptions.get(envelope.subscription)

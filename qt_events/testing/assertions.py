@@ -1,4 +1,4 @@
-"""Assertions: what a test may ask and claim about a bus; a claim that fails tells what happened instead."""
+"""Assertions: questions and claims about what happened on a bus."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,26 +10,28 @@ from qt_events.delivery.subscription import EventHandler, Subscription, pattern_
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
 from qt_events.events.topics import matches
-from qt_events.testing.journal import Delivery, Journal
+from qt_events.testing.journal import DeliveryKey, Journal
 from qt_events.testing.story import counted, indented, named, outcome, told
 
 E = TypeVar("E", bound=Event[Any])
-Claimed = str | EventHandler  # a subscription: its name, or its handler
+Claimed = str | EventHandler  # a subscription's name or handler
 
 
 class Assertions:
-    """About what this process published and handled, from the first event on; none of them waits.
+    """Questions and claims about everything that this process published and handled.
 
-    `await bus.join()` comes first. Where an event is named, it alone counts; a subscription is named by its name or
-    its handler. `times` left out means at least once. Each raises AssertionError with what happened instead, or
-    UnknownSubscriptionError where nobody has that name.
+    None of them waits: call `await bus.join()` first. An event that is passed restricts the claim
+    to that event. Name a subscription by its name or its handler. Without `times`, once is enough.
+
+    A claim that fails raises AssertionError with what happened instead. A subscription that nobody
+    knows raises UnknownSubscriptionError.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._known: dict[str, Subscription] = {}
-        self._expected_retries: set[Delivery] = set()
-        self._expected_dead: set[Delivery] = set()
+        self._expected_retries: set[DeliveryKey] = set()
+        self._expected_dead: set[DeliveryKey] = set()
 
     # Published
 
@@ -41,7 +43,7 @@ class Assertions:
     ) -> list[Event[Any]]: ...
 
     def published(self, what: Any = "#", where: Callable[[Any], bool] | None = None) -> list[Any]:
-        """The events of this class or topic pattern that were published, oldest first."""
+        """Return the published events of this class or topic pattern, oldest first."""
         events = [each.event for each in tuple(self.journal.publications) if _is(each.event, what)]
         return [event for event in events if where is None or where(event)]
 
@@ -61,7 +63,7 @@ class Assertions:
     def assert_published(
         self, what: Any, *, times: int | None = None, where: Callable[[Any], bool] | None = None
     ) -> list[Any]:
-        """Such events were published; they are returned, oldest first."""
+        """Claim that such events were published, and return them, oldest first."""
         __tracebackhide__ = True
         found = self.published(what, where)
         wanted = f"{_title(what)}{' with where=' if where else ''}"
@@ -71,7 +73,7 @@ class Assertions:
     def assert_not_published(
         self, what: str | type[Event[Any]], *, where: Callable[[Any], bool] | None = None
     ) -> None:
-        """No such event was published."""
+        """Claim that no such event was published."""
         __tracebackhide__ = True
         self.assert_published(what, times=0, where=where)
 
@@ -80,7 +82,7 @@ class Assertions:
     def attempts(
         self, subscription: Claimed | None = None, event: Event[Any] | None = None
     ) -> list[Attempt]:
-        """Every attempt with its outcome, oldest first."""
+        """Return every attempt with its outcome, oldest first."""
         return self.journal.of(None if subscription is None else self._name(subscription), event)
 
     def assert_delivered(
@@ -91,7 +93,7 @@ class Assertions:
         times: int | None = None,
         attempts: int | None = None,
     ) -> None:
-        """The handler came to its end with the event; at the attempt numbered `attempts`, if that is given."""
+        """Claim that the handler finished the event, at attempt `attempts` if that is given."""
         __tracebackhide__ = True
         found = [each for each in self.attempts(subscription, event) if each.outcome == Done()]
         if attempts is not None:
@@ -103,7 +105,7 @@ class Assertions:
         )
 
     def assert_not_delivered(self, subscription: Claimed, event: Event[Any] | None = None) -> None:
-        """The handler never came to its end with the event: it was not called, or failed."""
+        """Claim that the handler never finished the event: it was not called, or it failed."""
         __tracebackhide__ = True
         self.assert_delivered(subscription, event, times=0)
 
@@ -115,7 +117,7 @@ class Assertions:
         times: int | None = None,
         exception: type[BaseException] | None = None,
     ) -> None:
-        """So many attempts failed, with this exception, and were to be repeated."""
+        """Claim that attempts failed with this exception and were to be repeated."""
         __tracebackhide__ = True
         found = [
             each
@@ -139,7 +141,7 @@ class Assertions:
         exception: type[BaseException] | None = None,
         attempts: int | None = None,
     ) -> None:
-        """Such dead letters were made. The test expected them: its end does not report them."""
+        """Claim that such dead letters were made. They no longer count as leftovers."""
         __tracebackhide__ = True
         found = [
             each
@@ -160,7 +162,7 @@ class Assertions:
         self._expected_dead.update(map(_delivery, found))
 
     def assert_no_dead_letters(self) -> None:
-        """Nothing failed for good, or all that did was handled later."""
+        """Claim that nothing failed for good, or that it was handled later."""
         __tracebackhide__ = True
         if dead := self.journal.dead:
             raise AssertionError(
@@ -168,15 +170,15 @@ class Assertions:
             )
 
     def expect(self, subscription: str, event_id: str) -> None:
-        """The test knows of this dead letter."""
+        """Mark a dead letter as expected by the test."""
         self._expected_dead.add((event_id, subscription))
 
     def story(self) -> str:
-        """Every event that was published, in order, with each attempt to deliver it."""
+        """Return every published event in order, with each attempt to deliver it."""
         return told(self.journal)
 
     def leftovers(self) -> str:
-        """What the test left behind without a word about it; empty if all is well."""
+        """Return what the test left behind and never claimed; empty if there is nothing."""
         dead = [each for each in self.journal.dead if _delivery(each) not in self._expected_dead]
         failed = [
             each
@@ -194,17 +196,11 @@ class Assertions:
                     "failed delivery",
                     "waiting for a retry (`await bus.join()`, or bus.assert_retried)",
                 ),
-                *(
-                    [
-                        f"{counted(len(untouched), 'delivery')} without an outcome (`await bus.join()`)"
-                    ]
-                    if untouched
-                    else []
-                ),
+                *_untouched(len(untouched)),
             ]
         )
 
-    # How it is said
+    # The text of a failure
 
     def _count(self, found: int, times: int | None, what: str) -> None:
         __tracebackhide__ = True
@@ -216,14 +212,15 @@ class Assertions:
             f"{counted(unfinished, 'delivery')} without an outcome yet: `await bus.join()` first\n"
         )
         raise AssertionError(
-            f"{what}: {counted(found, 'time')}, expected {wanted}\n{hint if unfinished else ''}{told(self.journal)}"
+            f"{what}: {counted(found, 'time')}, expected {wanted}\n"
+            f"{hint if unfinished else ''}{told(self.journal)}"
         )
 
     def _delivery(self, verb: str, subscription: Claimed, event: Event[Any] | None) -> str:
         return f"{'any event' if event is None else named(event)} {verb} {self._name(subscription)}"
 
     def _name(self, subscription: Claimed) -> str:
-        """Of a subscription of this bus, or one that was seen at work."""
+        """Return the name of a subscription of this bus, or of one that was seen at work."""
         known = {
             **self._known,
             **dict.fromkeys(attempt.subscription for attempt in self.journal.attempts),
@@ -248,7 +245,7 @@ def _title(what: str | type[Event[Any]]) -> str:
     return what.__name__ if isinstance(what, type) else repr(what)
 
 
-def _delivery(attempt: Attempt) -> Delivery:
+def _delivery(attempt: Attempt) -> DeliveryKey:
     return attempt.event_id, attempt.subscription
 
 
@@ -261,7 +258,7 @@ def _by(exception: type[BaseException] | None) -> str:
 
 
 def _raised(failure: Failure, wanted: type[BaseException] | None) -> bool:
-    """Whether it was this exception or one of its subclasses; a failure keeps only the name, as a dead letter does."""
+    """Return True for this exception or a subclass; a failure keeps only the exception's name."""
     if wanted is None:
         return True
     module, _, name = failure.exception_type.rpartition(".")
@@ -273,16 +270,21 @@ def _raised(failure: Failure, wanted: type[BaseException] | None) -> bool:
         if wanted.__module__ == "builtins"
         else f"{wanted.__module__}.{wanted.__qualname__}"
     )
-    return failure.exception_type == own  # one of a local class
+    return failure.exception_type == own
+
+
+def _untouched(count: int) -> list[str]:
+    return (
+        [f"{counted(count, 'delivery')} without an outcome (`await bus.join()`)"] if count else []
+    )
 
 
 def _obituary(attempts: Sequence[Attempt], noun: str, what: str) -> list[str]:
-    """How many, then each with its handler's traceback; nothing if there are none."""
+    """Return a count, then each attempt with its handler's traceback; empty without attempts."""
     lines = [f"{counted(len(attempts), noun)} {what}:"] if attempts else []
     for each in attempts:
-        lines.append(
-            f"  {each.subscription}, {each.event_type}: attempt {each.number} {outcome(each.outcome)}"
-        )
+        ended = outcome(each.outcome)
+        lines.append(f"  {each.subscription}, {each.event_type}: attempt {each.number} {ended}")
         failure = consequences(each.outcome).failure
         if failure is not None and failure.traceback:
             lines.append(indented(failure.traceback))

@@ -1,4 +1,4 @@
-"""Buses: those of one test, opened and running when it gets them, and what they leave behind at its end."""
+"""Buses: the buses of one test, running when it gets them and checked when it ends."""
 
 import asyncio
 from typing import Any, cast
@@ -8,23 +8,25 @@ from qt_events.errors import InvalidOptionError
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.observed import ObservedEventBus
 
-_NOBODY = "amqp://eager@localhost//"  # eager mode connects to no broker
-_GRACE = 5.0  # seconds that the end of a test gives to what it did not wait for
+_NOBODY = "amqp://eager@localhost//"  # any URL: eager mode connects to no broker
+_GRACE = 5.0  # seconds for work that the test did not wait for
 
 
 class _TestIsOver(Exception):
-    """Why a bus is left without waiting for retries."""
+    """Reason for leaving a bus without waiting for retries."""
 
 
 class Buses:
-    """Opens buses of one backend: memory, eager, or rabbitmq at `url`, a vhost that nobody else uses."""
+    """Factory of buses of one backend: memory, eager, or rabbitmq at `url`, a vhost of the test's
+    own.
+    """
 
     def __init__(self, backend: str, url: str | None) -> None:
         self._backend, self._url = backend, url
         self.opened: list[ObservedEventBus] = []
 
     async def open(self, **options: Any) -> ObservedEventBus:
-        """One more, running. InvalidOptionError if the backend has no such option."""
+        """Open one more bus, running. InvalidOptionError if the backend has no such option."""
         if "clock" in options:
             raise InvalidOptionError(
                 "the bus of a test has a clock of its own already: event_bus.clock"
@@ -49,12 +51,12 @@ class Buses:
                 return ObservedEventBus(create_event_bus(str(self._url), **options))
 
     async def leftovers(self) -> str:
-        """What the test said nothing about, once what is queued has been attempted; empty if all is well."""
+        """Return what the test never claimed, once the queued events have been attempted."""
         await asyncio.gather(*(bus.settle(_GRACE) for bus in self.opened))
         return "\n".join(filter(None, (bus.leftovers() for bus in self.opened)))
 
     async def close(self) -> None:
-        """Stop them all; what is under way has the grace period, what waits for a retry is dropped."""
+        """Stop all buses: running handlers get the grace period, waiting retries are dropped."""
         for bus in self.opened:
             await bus.__aexit__(_TestIsOver, _TestIsOver(), None)
             await asyncio.to_thread(bus.close)

@@ -5,11 +5,11 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-_TURNS = 20  # turns of the loop that a callback's consequences get before time goes on
+_TURNS = 20  # turns of the loop after each callback, for what follows from it
 
 
 class ManualTimer:
-    """A callback of a ManualClock."""
+    """Callback of a ManualClock."""
 
     def __init__(self, due: float, callback: Callable[[], None]) -> None:
         self.due = due
@@ -17,15 +17,14 @@ class ManualTimer:
 
     @property
     def waits(self) -> bool:
-        """Neither run nor cancelled."""
+        """True until the callback was run or cancelled."""
         return self._callback is not None
 
     def cancel(self) -> None:
-        """See qt_events.clock.Timer."""
         self._callback = None
 
     def run(self) -> None:
-        """Call it, once."""
+        """Call the callback, once."""
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
@@ -40,31 +39,31 @@ class ManualClock:
         self._number = count()
 
     def time(self) -> float:
-        """See Clock; 0 at first."""
+        """Return the seconds that have passed; 0 at first."""
         return self._now
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> ManualTimer:
-        """See Clock."""
         timer = ManualTimer(self._now + delay, callback)
         heapq.heappush(self._timers, (timer.due, next(self._number), timer))
         return timer
 
     @property
     def due(self) -> list[float]:
-        """When what waits is due, soonest first."""
+        """Times at which waiting callbacks are due, soonest first."""
         return sorted(timer.due for _, _, timer in self._timers if timer.waits)
 
     async def advance(self, seconds: float) -> None:
         """Let `seconds` pass: run what falls due, in order, each at its own time.
 
-        First and after each callback the event loop gets some turns, so that a handler that fails at once
-        is due again within the same `advance`. What takes longer (a handler that waits, a thread) sees the time
-        at its end: then advance in steps, and wait for what happens in between.
+        The event loop gets some turns at the start and after each callback, so that a handler that
+        fails at once is due again within the same `advance`. Work that takes longer (a handler that
+        waits, a thread) sees the time at the end: advance in steps, and wait for the work in
+        between.
         """
         await self._run_until(self._now + seconds)
 
     async def advance_to_next(self) -> None:
-        """Let just so much time pass that what is due soonest runs. Nothing happens if nothing waits."""
+        """Let the time pass until the soonest callback runs; do nothing if none waits."""
         due = self.due
         if due:
             await self._run_until(due[0])

@@ -1,4 +1,4 @@
-"""PrivateCluster: three RabbitMQ nodes of one's own that form one broker."""
+"""PrivateCluster: three RabbitMQ nodes of your own that form one broker."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,26 +6,28 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.testing.erlang import ErlangHost
-from qt_events.testing.installed import rabbitmq_bin
-from qt_events.testing.management import Management
-from qt_events.testing.node import Node, new_name
+from qt_events.testing.broker.erlang import ErlangHost
+from qt_events.testing.broker.installed import rabbitmq_bin
+from qt_events.testing.broker.management import Management
+from qt_events.testing.broker.node import Node, new_name
 
-_SIZE = 3  # the least of which a majority is left when one is gone
+_SIZE = 3  # the smallest number that keeps a majority without one
 _POLL = 0.1  # seconds
 _CRITICAL = "node-is-quorum-critical"
 
 
 class PrivateCluster:
-    """Three nodes on 127.0.0.1, each with ports and data of its own, that share an epmd, a cookie and a folder.
+    """Three nodes on 127.0.0.1 with ports and data of their own, sharing an epmd, a cookie and a
+    folder.
 
-    Use it as a context manager, or call `start` and `stop`. It comes up in about 15 seconds, takes 900 MB and ends as a
-    PrivateBroker does: it leaves nothing behind. The `nodes` can be harmed as a PrivateBroker can, one at a time: with
-    two of three gone no quorum queue has a majority, and everybody waits. Not safe to be driven from several threads.
+    Use it as a context manager, or call `start` and `stop`. It comes up in about 15 seconds and
+    takes 900 MB. Like a PrivateBroker, it leaves nothing behind. Harm the `nodes` one at a time:
+    with two of three gone, no quorum queue has a majority and everybody waits. Do not drive it from
+    several threads.
     """
 
     def __init__(self, *, startup_timeout: float = 120.0) -> None:
-        """`startup_timeout` in seconds, for each start and restart."""
+        """Take `startup_timeout` in seconds, for each start and restart."""
         self._host = ErlangHost("qt-events-cluster-")
         self._timeout = startup_timeout
         names = [new_name() for _ in range(_SIZE)]
@@ -55,27 +57,28 @@ class PrivateCluster:
 
     @property
     def url(self) -> str:
-        """Of all nodes, joined by `;`: a client that loses one goes on to the next."""
+        """URLs of all nodes, joined by `;`: a client that loses one goes on to the next."""
         return self.url_from(self.nodes[0])
 
     def url_from(self, first: Node, vhost: str = "/") -> str:
-        """The same, to begin with this node; of that vhost."""
+        """Return the URLs of a vhost, beginning with this node."""
         return ";".join(node.management.vhost_url(vhost) for node in (first, *self.others(first)))
 
     @property
     def management(self) -> Management:
-        """The HTTP API of a node that is up."""
+        """HTTP API of a node that is up."""
         return self._up()[0].management
 
     def others(self, node: Node) -> list[Node]:
-        """All nodes but this one."""
+        """Return all nodes but this one."""
         return [other for other in self.nodes if other is not node]
 
     def start(self) -> None:
-        """Returns when all nodes are up and each sees the others.
+        """Start all nodes and return when each sees the others.
 
-        BrokerError with the end of a node's log if that takes longer than `startup_timeout`, or if no RabbitMQ is
-        installed.
+        Raises:
+            BrokerError: that takes longer than `startup_timeout`, with the end of a node's log, or
+                no RabbitMQ is installed.
         """
         if self._host.is_open:
             raise BusStateError("this cluster has been started already; stop() it first")
@@ -92,19 +95,20 @@ class PrivateCluster:
             raise
 
     def stop(self) -> None:
-        """End the nodes and their epmd at once and remove the folder. Stopping twice does nothing."""
+        """End the nodes and their epmd at once and remove the folder. Safe to repeat."""
         for node in self.nodes:
             node.forget()
         self._host.close()
 
     def settle(self) -> None:
-        """Returns when what has been declared so far is on every node's disk: see `Node.settle`."""
+        """Wait until everything declared so far is on every node's disk: see `Node.settle`."""
         self._up()[0].settle()
 
     def leader(self, queue: str, vhost: str = "/") -> Node:
-        """The node that leads a quorum queue now: what is published and consumed goes through it.
+        """Return the node that leads a quorum queue now, and that its events go through.
 
-        Returns when there is one and it is up; BrokerError if none was elected within `startup_timeout`.
+        Raises:
+            BrokerError: no leader that is up was elected within `startup_timeout`.
         """
         self._wait_for(
             lambda: self._leader(queue, vhost) is not None, f"elected a leader of {queue}"
@@ -114,19 +118,20 @@ class PrivateCluster:
         return leader
 
     def members(self, queue: str, vhost: str = "/") -> list[Node]:
-        """The nodes that have a copy of it, up or not."""
+        """Return the nodes that have a copy of a queue, up or not."""
         names = self._queue(queue, vhost).get("members", [])
         return [node for node in self.nodes if node.name in names]
 
     def wait_until_whole(self) -> None:
-        """Returns when all nodes are up, and no queue would lose its majority if one of them were killed now."""
+        """Wait until all nodes are up and no queue would lose its majority if one were killed."""
         self._wait_for(self._is_whole, "become whole: restart() what was killed")
 
     def _is_one(self) -> bool:
         return all(len(node.management.running_nodes()) == _SIZE for node in self.nodes)
 
     def _is_whole(self) -> bool:
-        # RabbitMQ's own question before a node is taken down: a queue's member that has not come back counts as gone.
+        # RabbitMQ's own check before a node is taken down. A member of a queue that has not come
+        # back counts as gone.
         return len(self._up()) == _SIZE and all(
             node.management.check(_CRITICAL) for node in self.nodes
         )
@@ -151,7 +156,8 @@ class PrivateCluster:
             try:
                 if condition():
                     return
-            except BrokerError as error:  # a node that starts, or stops, may take long to answer
+            except BrokerError as error:
+                # A node that starts or stops may take long to answer.
                 trouble = error
             time.sleep(_POLL)
         nodes = ", ".join(map(repr, self.nodes))
@@ -161,12 +167,13 @@ class PrivateCluster:
 
 
 def _formation(names: Sequence[str]) -> dict[str, str]:
-    """Lines of rabbitmq.conf (RabbitMQ, Cluster Formation and Peer Discovery)."""
+    """Return lines of rabbitmq.conf (RabbitMQ, Cluster Formation and Peer Discovery)."""
     listed = {
         f"cluster_formation.classic_config.nodes.{number}": name
         for number, name in enumerate(names, 1)
     }
-    # The first to take the lock looks for peers in vain, five seconds long unless told otherwise; the others join it.
+    # The first node to take the lock looks for peers in vain, by default for five seconds; the
+    # others join it.
     haste = {
         "cluster_formation.discovery_retry_limit": "1",
         "cluster_formation.discovery_retry_interval": "100",

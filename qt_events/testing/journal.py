@@ -1,4 +1,4 @@
-"""Journal: what a bus published and attempted, in memory; the Observer that tests look through."""
+"""Journal: everything that a bus published and attempted, for the assertions."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,48 +10,42 @@ from qt_events.delivery.outcome import consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
 
-Delivery = tuple[str, str]  # event id, subscription
+DeliveryKey = tuple[str, str]  # event id, subscription
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """An event that was taken, and who was subscribed to it then."""
+    """An event that the bus took, and the subscriptions that it had then."""
 
     event: Event[Any]
     subscriptions: tuple[str, ...]
 
 
 class Journal:
-    """Oldest first. Any thread may write; what it tells is of now."""
+    """Observer that keeps publications and attempts, oldest first. Any thread may write."""
 
     def __init__(self) -> None:
         self.publications: list[Publication] = []
         self.attempts: list[Attempt] = []
-        self.on_change: Callable[[], None] | None = (
-            None  #: called after each entry, on whichever thread wrote it
-        )
-        self._last: dict[Delivery, Attempt] = {}
-        self._open: dict[
-            Delivery, Attempt | None
-        ] = {}  # without a final outcome: the last failed attempt, if any
-        self._waiting = 0  # of those, how many have failed
+        #: Called after each entry, on the thread that wrote it.
+        self.on_change: Callable[[], None] | None = None
+        self._last: dict[DeliveryKey, Attempt] = {}
+        # Deliveries without a final outcome, each with its last failed attempt, if any.
+        self._open: dict[DeliveryKey, Attempt | None] = {}
+        self._waiting = 0  # open deliveries that have failed
         self._lock = threading.Lock()
 
     def published(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
-        """See Observer."""
         names = tuple(each.name for each in subscriptions)
         with self._lock:
             self.publications.append(Publication(event, names))
             for name in names:
-                if (
-                    event.id,
-                    name,
-                ) not in self._last:  # over RabbitMQ the outcome may come before the confirm
+                # Over RabbitMQ the outcome may come before the confirm.
+                if (event.id, name) not in self._last:
                     self._open.setdefault((event.id, name), None)
         self._tell()
 
     def concluded(self, attempt: Attempt) -> None:
-        """See Observer."""
         delivery = (attempt.event_id, attempt.subscription)
         with self._lock:
             self.attempts.append(attempt)
@@ -68,22 +62,22 @@ class Journal:
 
     @property
     def moving(self) -> bool:
-        """Whether a delivery is queued or being handled for the first time."""
+        """True while a delivery is queued, or is being handled for the first time."""
         return len(self._open) > self._waiting
 
     def only_waits(self, timers: int) -> bool:
-        """Whether nothing happens before one of these timers of retries fires."""
+        """Return True if nothing happens before one of these timers of retries fires."""
         return 0 < self._waiting <= timers and not self.moving
 
     @property
-    def open(self) -> dict[Delivery, Attempt | None]:
-        """Deliveries without a final outcome, each with its last failed attempt, if there was one."""
+    def open(self) -> dict[DeliveryKey, Attempt | None]:
+        """Deliveries without a final outcome, each with its last failed attempt, if any."""
         with self._lock:
             return dict(self._open)
 
     @property
     def dead(self) -> list[Attempt]:
-        """The deliveries whose last attempt made a dead letter."""
+        """Attempts that made a dead letter and were not followed by another."""
         with self._lock:
             return [
                 attempt
@@ -92,11 +86,11 @@ class Journal:
             ]
 
     def event(self, event_id: str) -> Event[Any] | None:
-        """The event, if it was published here."""
+        """Return the event with this id, if it was published here."""
         return next((each.event for each in self.publications if each.event.id == event_id), None)
 
     def of(self, subscription: str | None = None, event: Event[Any] | None = None) -> list[Attempt]:
-        """The attempts of one subscription, with one event, or all."""
+        """Return the attempts, all or those of one subscription or one event."""
         return [
             attempt
             for attempt in tuple(self.attempts)

@@ -9,9 +9,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# A parent-death signal (PR_SET_PDEATHSIG) would be shorter, but it fires when the THREAD that started the child ends:
-# a broker started from a thread pool would die with that thread. And it would not remove the folder.
-# Renamed, the folder of notes takes no more of them; one that is being written right then is waited for, a while.
+# A parent-death signal (PR_SET_PDEATHSIG) would be shorter, but it fires when the THREAD that
+# started the child ends: a broker started from a thread pool would die with that thread. And it
+# would not remove the folder.
+# The folder of notes is renamed first, so that it takes no more of them. A note that is being
+# written at that moment is waited for, for a second.
 _KEEP = """
 read -r _
 mv "$1/pids" "$1/closed"
@@ -22,18 +24,18 @@ done
 until rm -rf "$1" 2>/dev/null; do sleep 0.1; done
 """
 
-# The process notes its own id before it becomes the command: there is no moment at which it runs without being noted,
-# and it does not start at all once the folder is gone.
+# The process notes its own id before it becomes the command, so that it never runs without being
+# noted, and does not start once the folder is gone.
 _NOTE = 'echo $$ >"$0" && exec "$@"'
 
 
 class Keeper:
-    """A temporary folder and process groups that do not outlive their owner, however that ends, SIGKILL included.
+    """A temporary folder and process groups that never outlive their owner, not even after SIGKILL.
 
-    A small shell waits on a pipe that the owner holds open. A line on it, or its end, makes the shell kill every
-    process group that is noted in the folder and remove the folder. Closing, the interpreter's exit and the owner's
-    death therefore take one and the same path. Not covered: a forked child of the owner that lives on keeps the pipe
-    open, and with it everything.
+    A small shell waits on a pipe that the owner holds open. A line on it, or its end, makes the
+    shell kill every process group noted in the folder and remove the folder. Closing, the
+    interpreter's exit and the owner's death therefore take the same path. One gap remains: a forked
+    child of the owner that lives on keeps the pipe open.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -50,8 +52,10 @@ class Keeper:
     def spawn(
         self, name: str, command: Sequence[str], env: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start `command` as the leader of a process group; its output goes to `<name>.out` in the folder."""
-        # A session of its own: Ctrl-C in the terminal is for the tests, which then close what they opened.
+        """Start `command` as the leader of a process group; its output goes to `<name>.out` in the
+        folder.
+        """
+        # A session of its own: Ctrl-C in the terminal reaches the tests, which close everything.
         with (self.folder / f"{name}.out").open("ab") as output:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _NOTE, str(self._note(name)), *command],
@@ -66,16 +70,18 @@ class Keeper:
         return process
 
     def kill(self, name: str) -> None:
-        """SIGKILL the group of `name` and wait until its leader is gone; nothing happens if it has ended already."""
+        """SIGKILL the group of `name` and wait for its leader; a group that has ended is left
+        alone.
+        """
         process = self._processes.pop(name)
-        # Only one that nobody has waited for yet: after that its number may belong to somebody else.
+        # Once somebody has waited for the process, its id may belong to another.
         if process.returncode is None:
             _kill_group(process)
         self._note(name).unlink(missing_ok=True)
         process.wait()
 
     def close(self) -> None:
-        """End everything and remove the folder; returns when that is done. Closing twice does nothing."""
+        """Kill every process, remove the folder, and return when that is done. Safe to repeat."""
         self._close()
 
     def _note(self, name: str) -> Path:
@@ -90,7 +96,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 def _close(
     owner: int, shell: subprocess.Popen[bytes], processes: dict[str, subprocess.Popen[bytes]]
 ) -> None:
-    # A forked child runs the same exit hooks: what its parent made is not its own to end.
+    # A forked child runs the same exit hooks, and must not end what its parent made.
     if os.getpid() != owner:
         return
     with contextlib.suppress(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""ObservedEventBus: any bus, with a memory of what it did and assertions about it."""
+"""ObservedEventBus: any bus, with a record of what it did and assertions about it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -11,6 +11,7 @@ from qt_events.dead_letters.interface import DeadLetters, OnScan
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.renamed import renamed_option
 from qt_events.delivery.base_bus import BaseBus
+from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.errors import BusStateError, NotSupportedError
@@ -20,31 +21,32 @@ from qt_events.testing.clock import ManualClock
 from qt_events.testing.journal import Journal
 from qt_events.testing.story import told
 
-PATIENCE = 60.0  # seconds of real time that join() gives to what it waits for
+PATIENCE = 60.0  # seconds of real time that join() waits by default
 
 
 class ObservedEventBus(BaseBus, Assertions):
-    """An EventBus that hands everything on to `bus`, which must have an `observer`, and remembers it.
+    """EventBus that passes every call to `bus` and records what that does.
 
-    With a clock, `join` lets its time jump from retry to retry; without, time is real.
+    `bus` must have an `observer`. With a clock, `join` lets the time jump from retry to retry.
+    Without one, time is real.
     """
 
     def __init__(self, bus: EventBus, clock: ManualClock | None = None) -> None:
         super().__init__(Journal())
-        self.bus = bus  #: the one that does the work
+        self.bus = bus  #: the bus that does the work
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self.journal.on_change = self._wake
-        bus.observer = self.journal  # type: ignore[attr-defined]  # not in the Protocol: users' backends need none
+        bus.use(self.journal)
 
     @property
     def clock(self) -> ManualClock:
-        """The time of retries. NotSupportedError where it is real: join() waits there."""
+        """Clock of the retries; NotSupportedError on a bus whose time is real."""
         if self._clock is None:
             raise NotSupportedError(
-                "time is real on this bus: join() waits for retries. A test that moves the clock itself "
-                'runs in memory only: @pytest.mark.event_bus(backend="memory")'
+                "time is real on this bus: join() waits for retries. A test that moves the clock "
+                'itself runs in memory only: @pytest.mark.event_bus(backend="memory")'
             )
         return self._clock
 
@@ -52,15 +54,13 @@ class ObservedEventBus(BaseBus, Assertions):
 
     @property
     def dead_letters(self) -> DeadLetters:
-        """See EventBus. What a test looks at here, it expects."""
+        """Dead letters as on any bus. The test is taken to expect those that it looks at."""
         return _LookedAt(self.bus.dead_letters, self)
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """See EventBus."""
         await self.bus.publish(event, mandatory=mandatory)
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        """See EventBus."""
         self.bus.publish_sync(event, mandatory=mandatory)
 
     def _subscribe(
@@ -70,17 +70,23 @@ class ObservedEventBus(BaseBus, Assertions):
         self._known[subscription.name] = subscription
         return subscription
 
-    def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
+    def use(self, middleware: Middleware) -> None:
         """See EventBus."""
+        self.bus.use(middleware)
+
+    def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         self.bus.unsubscribe(event_type, handler)
 
     async def run_forever(self, *, handle_signals: bool = False) -> None:
-        """See EventBus."""
         self._loop = asyncio.get_running_loop()
         await self.bus.run_forever(handle_signals=handle_signals)
 
     async def join(self, timeout: float | None = PATIENCE) -> None:
-        """See EventBus; retries, with a clock, without their delays. A TimeoutError tells what happened so far."""
+        """Wait until everything has an outcome; with a clock, retries take no time.
+
+        Raises:
+            TimeoutError: not within `timeout` seconds of real time, with what happened so far.
+        """
         __tracebackhide__ = True
         self._must_be_on_its_loop()
         try:
@@ -98,7 +104,7 @@ class ObservedEventBus(BaseBus, Assertions):
             joining.cancel()
 
     async def _step(self, joining: "asyncio.Task[None]") -> None:
-        """Let the next thing happen: the next retry if that is all there is."""
+        """Let the next thing happen, or the next retry if nothing else is left."""
         self._changed.clear()
         if self._clock is not None and self.journal.only_waits(len(self._clock.due)):
             await self._clock.advance_to_next()
@@ -120,19 +126,15 @@ class ObservedEventBus(BaseBus, Assertions):
             )
 
     def stop(self) -> None:
-        """See EventBus."""
         self.bus.stop()
 
     def close(self) -> None:
-        """See EventBus."""
         self.bus.close()
 
     def get_stats(self) -> dict[str, Any]:
-        """See EventBus."""
         return self.bus.get_stats()
 
     async def __aenter__(self) -> Self:
-        """See EventBus."""
         self._loop = asyncio.get_running_loop()
         await self.bus.__aenter__()
         return self
@@ -143,13 +145,12 @@ class ObservedEventBus(BaseBus, Assertions):
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """See EventBus."""
         await self.bus.__aexit__(kind, error, tb)
 
-    # For whoever ends it
+    # For the fixture that ends it
 
     async def settle(self, timeout: float) -> None:
-        """Return when each delivery has been attempted once, or after `timeout` seconds; no time jumps."""
+        """Wait until each delivery was attempted once, or for `timeout` seconds; no time jumps."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while self.journal.moving:
@@ -157,13 +158,16 @@ class ObservedEventBus(BaseBus, Assertions):
                     await self._changed.wait()
 
     def _wake(self) -> None:
-        """An entry in the journal, on whichever thread."""
+        """Tell the loop of an entry in the journal, from whichever thread wrote it."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._changed.set)
 
 
 class _LookedAt:
-    """Dead letters of which the test knows once it has seen them. What is sent back may fail again: that is news."""
+    """Dead letters that the test expects once it has seen them.
+
+    An event that is sent back may fail again: the test has not seen that yet.
+    """
 
     def __init__(self, letters: DeadLetters, test: Assertions) -> None:
         self._letters, self._test = letters, test
@@ -177,14 +181,12 @@ class _LookedAt:
     async def list(
         self, subscription: str | None = None, limit: int = 1000
     ) -> Sequence[DeadLetterRecord]:
-        """See DeadLetters."""
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
     @renamed_option("on_look", "on_scan")
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        """See DeadLetters."""
         async with aclosing(self._letters.stream(subscription, on_scan=on_scan)) as records:
             async for record in records:
                 yield self._expect(record)
@@ -193,24 +195,20 @@ class _LookedAt:
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
-        """See DeadLetters."""
         return self._expect(
             await self._letters.show(id, subscription=subscription, on_scan=on_scan)
         )
 
     async def discard(self, id: str) -> None:
-        """See DeadLetters."""
         await self.show(id)
         await self._letters.discard(id)
 
     async def discard_many(self, ids: Iterable[str], **options: Any) -> int:
-        """See DeadLetters."""
         ids = list(ids)
         for id in ids:  # noqa: A001
             await self.show(id)
         return await self._letters.discard_many(ids, **options)
 
     async def discard_all(self, subscription: str, **options: Any) -> int:
-        """See DeadLetters."""
         await self.list(subscription)
         return await self._letters.discard_all(subscription, **options)

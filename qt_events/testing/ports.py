@@ -11,13 +11,12 @@ _given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that nobody listens on at 127.0.0.1 now and that this process was not given before.
+    """Return `count` different ports of 127.0.0.1 that are free and were not given out before.
 
-    They are not held, so take them soon.
-
-    They lie below the range that the kernel gives to outgoing connections. Inside it a client that keeps trying to
-    reach a broker that is down would sooner or later get that very port for its own end, connect to itself and hold the
-    port when the broker comes back.
+    Take them soon, for nothing holds them. They lie below the range that the kernel gives to
+    outgoing connections: inside it, a client that keeps trying to reach a broker that is down would
+    sooner or later get that port for its own end, connect to itself, and hold the port when the
+    broker comes back.
     """
     # A generator of its own: a seeded global one would give two test runs the same ports.
     candidates = random.SystemRandom().sample(range(_FIRST, _ephemeral_start()), k=1000)

@@ -1,9 +1,10 @@
-"""pytest-celery's cluster on local processes, without Docker: a RabbitMQ and real `celery worker` processes.
+"""pytest-celery's cluster on local processes, without Docker: RabbitMQ and `celery worker`s.
 
-In conftest.py: `pytest_plugins = ["qt_events.testing.pytest_celery"]`, and in pytest's configuration
-`celery_app = "shop.worker"`: what follows `celery -A`. It is read, not imported, here: each worker gets its broker in
-the environment, as CELERY_BROKER_URL. A test that takes `celery_setup` has a vhost of its own and
-`celery_worker_count` workers, two unless overridden. docs/testing.md shows it.
+Write `pytest_plugins = ["qt_events.testing.pytest_celery"]` in conftest.py, and `celery_app =
+"shop.worker"` in pytest's configuration: the name that follows `celery -A`. The app is not imported
+by the tests. Each worker finds its broker in the environment, as CELERY_BROKER_URL. A test that
+takes `celery_setup` has a vhost of its own and `celery_worker_count` workers, two unless
+overridden. docs/testing.md shows it.
 """
 
 import os
@@ -29,16 +30,16 @@ from qt_events.testing.broker import Broker
 from qt_events.testing.worker_process import WorkerProcess
 
 _PROCESSES = pytest.StashKey[list[WorkerProcess]]()
-_POLL = 0.05  # seconds between two looks at the logs
+_POLL = 0.05  # seconds between two reads of the logs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the workers' app is."""
+    """Add the setting that names the workers' app."""
     parser.addini("celery_app", "the Celery app of celery_setup's workers, as for `celery -A`")
 
 
 class LocalBroker:
-    """The shared broker, one vhost of it, with what pytest-celery asks of a container."""
+    """One vhost of the shared broker, with the interface of pytest-celery's container."""
 
     status = "running"
 
@@ -48,35 +49,41 @@ class LocalBroker:
         self.celeryconfig = {"url": url, "host_url": url, "vhost": url.rpartition("/")[2]}
 
     def ready(self) -> bool:
-        """It was before the test began."""
+        """Return True: the broker was ready before the test began."""
         return True
 
     def logs(self) -> str:
-        """They are the node's, not the vhost's."""
+        """Return nothing: the logs are the node's, not the vhost's."""
         return ""
 
     def kill(self, signal: str | int = "SIGKILL") -> None:
-        """Every test shares it: NotSupportedError."""
+        """Refuse with NotSupportedError, for every test shares the broker."""
         raise NotSupportedError(
-            f"{signal}: all tests share this broker; give the test a PrivateBroker by overriding rabbitmq_broker"
+            f"{signal}: all tests share this broker; give the test a PrivateBroker by overriding "
+            "rabbitmq_broker"
         )
 
     def restart(self, timeout: float = 0.0) -> None:
-        """See `kill`."""
+        """Refuse, like `kill`."""
         self.kill(f"restart within {timeout:g} s")
 
     def reload(self) -> None:
-        """Nothing is cached."""
+        """Do nothing: nothing is cached."""
 
     def teardown(self) -> None:
-        """Its vhost is deleted by the fixture that made it."""
+        """Do nothing: the fixture that made the vhost deletes it."""
 
 
 class LocalSetup(CeleryTestSetup):
-    """Workers of one's own app, which has no ping task: `ready` asks the processes."""
+    """Workers of your own app, which has no ping task: `ready` asks the processes instead."""
 
-    def ready(self, ping: bool = False, control: bool = False, docker: bool = True) -> bool:  # noqa: FBT001, FBT002
-        """See CeleryTestSetup; `ping` cannot be had."""
+    def ready(
+        self,
+        ping: bool = False,  # noqa: FBT001, FBT002
+        control: bool = False,  # noqa: FBT001, FBT002
+        docker: bool = True,  # noqa: FBT001, FBT002
+    ) -> bool:
+        """Return True when everything is ready; `ping` is a NotSupportedError."""
         if ping:
             raise NotSupportedError(
                 "celery_setup.ready(ping=True) needs pytest-celery's own worker image; see control="
@@ -86,29 +93,32 @@ class LocalSetup(CeleryTestSetup):
 
 @pytest.fixture
 def celery_app_name(pytestconfig: pytest.Config) -> str:
-    """What follows `celery -A`; override it for tests of another app."""
+    """Return the name that follows `celery -A`; override it for tests of another app."""
     name = str(pytestconfig.getini("celery_app"))
     if not name:
-        pytest.fail("no app for the workers: set `celery_app = ...` in pytest's configuration, or override the fixture "
-                    "celery_app_name", pytrace=False)  # fmt: skip
+        pytest.fail(
+            "no app for the workers: set `celery_app = ...` in pytest's configuration, or override "
+            "the fixture celery_app_name",
+            pytrace=False,
+        )
     return name
 
 
 @pytest.fixture
 def celery_worker_count() -> int:
-    """How many workers `celery_setup` starts."""
+    """Return the number of workers that `celery_setup` starts."""
     return 2
 
 
 @pytest.fixture
 def celery_worker_options() -> list[str]:
-    """More options of `celery worker`, such as `["--concurrency", "4"]`."""
+    """Return more options of `celery worker`, such as `["--concurrency", "4"]`."""
     return []
 
 
 @pytest.fixture
 def celery_worker_environment(rabbitmq_url: str) -> dict[str, str]:
-    """What workers see beside the tests' own environment: the broker, and the tests' import path."""
+    """Return the workers' broker and import path, added to the tests' environment."""
     return {
         "CELERY_BROKER_URL": rabbitmq_url,
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
@@ -117,19 +127,19 @@ def celery_worker_environment(rabbitmq_url: str) -> dict[str, str]:
 
 @pytest.fixture
 def celery_setup_cls() -> type[CeleryTestSetup]:
-    """See pytest-celery."""
+    """Return the class that pytest-celery makes `celery_setup` of."""
     return LocalSetup
 
 
 @pytest.fixture
 def celery_broker_cluster(rabbitmq_broker: Broker, rabbitmq_url: str) -> CeleryBrokerCluster:
-    """A vhost of the RabbitMQ that the tests share."""
+    """Return a vhost of the RabbitMQ that the tests share."""
     return CeleryBrokerCluster(CeleryTestBroker(LocalBroker(rabbitmq_broker, rabbitmq_url)))
 
 
 @pytest.fixture
 def celery_backend_cluster() -> CeleryBackendCluster | None:
-    """None: events have no results."""
+    """Return None: events have no results."""
     return None
 
 
@@ -139,7 +149,7 @@ def celery_worker_process(
     celery_worker_environment: dict[str, str],
     celery_worker_options: list[str],
 ) -> Iterator[Callable[[str], WorkerProcess]]:
-    """Makes worker processes, by name, not started; killed at the end of the test."""
+    """Make worker processes by name, not started; kill them at the end of the test."""
     made: list[WorkerProcess] = []
 
     def make(name: str) -> WorkerProcess:
@@ -160,7 +170,7 @@ def celery_worker_cluster(
     celery_worker_process: Callable[[str], WorkerProcess],
     celery_worker_count: int,
 ) -> "WorkerCluster":
-    """The workers, started together, each ready."""
+    """Start the workers together and return them when all are ready."""
     processes = [
         celery_worker_process(f"worker{number}") for number in range(1, celery_worker_count + 1)
     ]
@@ -174,7 +184,7 @@ def celery_worker_cluster(
 
 @pytest.fixture
 def celery_event_bus(rabbitmq_url: str) -> "Iterator[CeleryEventBus]":
-    """A bus that publishes to the workers: `publish_sync` in a plain test, `await publish` in an async one."""
+    """Open a bus that publishes to the workers, by `publish_sync` or `await publish`."""
     bus = CeleryEventBus(rabbitmq_url)
     yield bus
     bus.close()
@@ -184,7 +194,7 @@ def celery_event_bus(rabbitmq_url: str) -> "Iterator[CeleryEventBus]":
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails reports what its workers wrote."""
+    """Add the workers' logs to the report of a test that fails."""
     report = yield
     if report.failed:
         report.sections += [
@@ -194,26 +204,26 @@ def pytest_runtest_makereport(
 
 
 class Worker(CeleryTestWorker):
-    """See CeleryTestWorker."""
+    """CeleryTestWorker that is a local process."""
 
     container: WorkerProcess
 
     def get_running_processes_info(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
-        """Asked by a program inside of pytest-celery's image: NotSupportedError."""
+        """Refuse with NotSupportedError: only pytest-celery's own image can answer."""
         raise NotSupportedError(
             "there is no container to look into: worker.container.id is the worker's process id"
         )
 
 
 class WorkerCluster(CeleryWorkerCluster):
-    """See CeleryWorkerCluster."""
+    """CeleryWorkerCluster whose logs can be waited for."""
 
     def logs(self) -> str:
-        """Of all workers, one after the other."""
+        """Return the logs of all workers, one after the other."""
         return "\n".join(node.logs() for node in self)
 
     def wait_for_log(self, *texts: str, timeout: float = 60.0) -> None:
-        """Return when each of the texts was written by any of the workers; AssertionError that names those missing."""
+        """Return when any worker has written each text; AssertionError names the missing ones."""
         deadline = time.monotonic() + timeout
         while missing := [text for text in texts if text not in self.logs()]:
             assert time.monotonic() < deadline, (

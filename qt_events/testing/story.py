@@ -1,4 +1,4 @@
-"""What happened on a bus, in words: the second half of every failed assertion."""
+"""Story of a bus: its events and attempts as text, for a test that fails."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _WIDEST = 100  # characters of a payload, or of an exception's text
 
 
 def told(journal: Journal) -> str:
-    """Every event that was published, in order, with each attempt to deliver it."""
+    """Return every published event in order, with each attempt to deliver it."""
     lines = [line for each in tuple(journal.publications) for line in _publication(each, journal)]
     lines += _from_elsewhere(journal)
     return (
@@ -32,11 +32,12 @@ def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
     if not heard:
         yield f"    nobody is subscribed to {event.type}"
     for name in heard:
-        yield f"    {name}: {_course(attempt for attempt in attempts if attempt.subscription == name)}"
+        own = _course(attempt for attempt in attempts if attempt.subscription == name)
+        yield f"    {name}: {own}"
 
 
 def _plain(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """An enum by its value, as it goes over the wire."""
+    """Return the payload with enums by their values, as on the wire."""
     return {
         key: value.value if isinstance(value, Enum) else value for key, value in payload.items()
     }
@@ -58,12 +59,12 @@ def _course(attempts: Iterable[Attempt]) -> str:
 
 
 def named(event: Event[Any]) -> str:
-    """Type, class and the end of the id, where the ids of one moment differ."""
+    """Return type, class and the end of the id, where ids of one moment differ."""
     return f"{event.type} ({type(event).__name__}, id ...{event.id[-8:]})"
 
 
 def outcome(of: Outcome) -> str:
-    """How an attempt ended."""
+    """Return the outcome of an attempt in words."""
     match of:
         case Done(handled=True):
             return "done"
@@ -78,7 +79,7 @@ def outcome(of: Outcome) -> str:
 
 
 def exception(failure: Failure) -> str:
-    """Its last line in a traceback."""
+    """Return the last line of a failure's traceback."""
     return short(
         f"{failure.exception_type}: {failure.message}"
         if failure.message
@@ -87,16 +88,16 @@ def exception(failure: Failure) -> str:
 
 
 def short(text: str) -> str:
-    """On one line, and not too long."""
+    """Return the text on one line, cut if it is long."""
     return textwrap.shorten(text, _WIDEST, placeholder=" ...")
 
 
 def indented(text: str) -> str:
-    """Below a headline."""
+    """Return the text indented below a headline."""
     return textwrap.indent(text.rstrip(), "    ")
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 delivery`, `2 deliveries`."""
+    """Return `1 delivery`, `2 deliveries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"

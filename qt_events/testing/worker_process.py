@@ -1,4 +1,4 @@
-"""WorkerProcess: one `celery worker` in a process of its own, with what pytest-celery asks of a container."""
+"""WorkerProcess: one `celery worker` process, with the interface of pytest-celery's container."""
 
 import os
 import re
@@ -25,15 +25,15 @@ class WorkerFailedError(QtEventsError):
 
 
 class WorkerProcess:
-    """`celery -A <app> worker` with this name; killed at the latest when the process ends that made it.
+    """`celery -A <app> worker` with this name, killed at the latest when its maker ends.
 
-    What happens to it on the way (kill, restart) is the test's business; its log goes on in one piece.
+    The log continues through every kill and restart.
     """
 
     def __init__(
         self, app: str, name: str, env: Mapping[str, str], options: Sequence[str] = ()
     ) -> None:
-        """`app` as for `celery -A`, importable under `env`; `options` of `celery worker`."""
+        """Take `app` as for `celery -A`, importable under `env`, and options of `celery worker`."""
         self.name = name
         self.celeryconfig: dict[str, Any] = {}
         self._command = [sys.executable, "-m", "celery", "-A", app, "worker", "--loglevel", "INFO"]
@@ -45,31 +45,35 @@ class WorkerProcess:
 
     @property
     def id(self) -> str:
-        """Of the process; pytest-celery takes it for a host's name."""
+        """Process id; pytest-celery takes it for a host's name."""
         return str(self._process.pid) if self._process else ""
 
     @property
     def status(self) -> str:
-        """`running` or `exited`, as Docker says it."""
+        """`running` or `exited`, in Docker's words."""
         return "running" if self._process is not None and self._process.poll() is None else "exited"
 
     def start(self) -> None:
-        """Returns at once; see `ready`."""
+        """Start the process and return at once; see `ready`."""
         self._seen = len(self.logs())
         self._process = self._keeper.spawn("worker", self._command, self._env)
 
     def ready(self) -> bool:
-        """Return True once it consumes. WorkerFailedError if it ended before, or was not so within 90 s."""
+        """Wait until the worker consumes.
+
+        Raises:
+            WorkerFailedError: it ended before that, or took more than 90 s.
+        """
         self._wait(lambda: _READY.search(self.logs()[self._seen :]) is not None, _STARTUP, "ready")
         return True
 
     def logs(self) -> str:
-        """All it has written, through every restart."""
+        """Return all that it has written, through every restart."""
         path = self._keeper.folder / "worker.out"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def kill(self, signal: str | int = "SIGKILL") -> None:
-        """Send it a signal; returns when it has ended, unless the signal is one that lets it go on."""
+        """Send a signal; return when the process has ended, if the signal is one that ends it."""
         number = signals.Signals[signal] if isinstance(signal, str) else signals.Signals(signal)
         if number is signals.SIGKILL:
             self._keeper.kill("worker")
@@ -80,7 +84,7 @@ class WorkerProcess:
             self._process.wait(_SHUTDOWN)
 
     def restart(self, timeout: float = _SHUTDOWN) -> None:
-        """Stop it warmly if it runs, and start it again; returns when it consumes."""
+        """Stop it warmly if it runs, start it again, and return when it consumes."""
         if self.status == "running" and self._process is not None:
             self._process.terminate()
             self._process.wait(timeout)
@@ -88,26 +92,26 @@ class WorkerProcess:
         self.ready()
 
     def reload(self) -> None:
-        """A container's state is fetched; a process's is there."""
+        """Do nothing: a container's state is fetched, a process's is at hand."""
 
     def teardown(self) -> None:
-        """Kill it and forget its log. Doing so twice does nothing."""
+        """Kill it and remove its log. Safe to repeat."""
         self._keeper.close()
 
     def version(self) -> str:
-        """Of Celery."""
+        """Return Celery's version."""
         return str(celery.__version__)
 
     def log_level(self) -> str:
-        """As given to `celery worker`."""
+        """Return the level given to `celery worker`."""
         return "INFO"
 
     def worker_name(self) -> str:
-        """The part of its node name before the `@`."""
+        """Return the part of its node name before the `@`."""
         return self.name
 
     def worker_queue(self) -> str:
-        """The queue of plain tasks; subscriptions have queues of their own."""
+        """Return the queue of plain tasks; subscriptions have queues of their own."""
         return "celery"
 
     def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qt_events.testing.broker.management import Management
 from qt_events.testing.keeper import Keeper
-from qt_events.testing.management import Management
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORKER_STARTUP = 60  # seconds

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from qt_events.testing.keeper import Keeper
-from qt_events.testing.postgres import PrivatePostgres
+from tests.support.postgres import PrivatePostgres
 from workers.store import Store
 
 HERE = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from qt_events import CeleryEventBus, Event, EventBus, InMemoryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from workers.market.price_file import read_market
 from workers.replay.replay import Replay
 from workers.store import Store

@@ -1,4 +1,4 @@
-"""The backends that the contract suite runs over, each declared with what it can do."""
+"""Backends that the contract suite runs over, each declared with its features."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,14 +9,17 @@ pytest.register_assert_rewrite("qt_events.testing.contract")
 
 from qt_events.testing import contract  # noqa: E402
 from qt_events.testing.broker import Broker  # noqa: E402
-from qt_events.testing.contract.celery import WorkerBackend  # noqa: E402
+from tests.support.contract.backends import WorkerBackend  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def worker_backends(
     broker: Broker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[type[WorkerBackend]], WorkerBackend]]:
-    """One backend of a kind for the module: most scenarios share a worker process, in a vhost of their own."""
+    """Open one backend of a kind for the module, in a vhost of its own.
+
+    Most scenarios share its worker process.
+    """
     opened: dict[type[WorkerBackend], tuple[str, WorkerBackend]] = {}
 
     def backend(kind: type[WorkerBackend]) -> WorkerBackend:

@@ -1,4 +1,4 @@
-"""The contract suite over every backend; NOT_COLLECTED tells which scenarios a backend does not run, and why."""
+"""The contract suite over every backend; NOT_COLLECTED lists what a backend does not run."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.testing import contract
 from qt_events.testing.contract import Backend, Feature, MemoryBackend, Scenario
-from qt_events.testing.contract.celery import (
+from tests.support.contract.backends import (
     CeleryBackend,
     EagerBackend,
     PreforkBackend,
@@ -16,7 +16,7 @@ from qt_events.testing.contract.celery import (
     ThreadsBackend,
     WorkerBackend,
 )
-from qt_events.testing.contract.table import BACKENDS
+from tests.support.contract.table import BACKENDS
 
 Opener = Callable[[type[WorkerBackend]], WorkerBackend]
 
@@ -30,7 +30,7 @@ def by_rule(scenario: type[Scenario]) -> str:
 
 
 def on_each(*backends: type[Backend]) -> pytest.MarkDecorator:
-    """Every scenario that they can run, backend by backend."""
+    """Parametrise with every scenario that these backends can run."""
     runs = [(backend, scenario) for backend in backends for scenario in scenarios_of(backend)]
     ids = [f"{backend.name}-{by_rule(scenario)}" for backend, scenario in runs]
     return pytest.mark.parametrize(("backend", "scenario"), runs, ids=ids)
@@ -56,7 +56,7 @@ async def test_a_bus_that_delivers_itself(
 async def test_workers_on_each_pool(
     backend: type[WorkerBackend], scenario: type[Scenario], worker_backends: Opener, tmp_path: Path
 ) -> None:
-    """CeleryEventBus with `celery worker` as a separate process keeps what its pool can of the contract."""
+    """CeleryEventBus with `celery worker` processes keeps what the pool can of the contract."""
     await contract.run(scenario, worker_backends(backend), tmp_path)
 
 
@@ -79,10 +79,8 @@ NOT_COLLECTED = {
     CeleryBackend: {"Backpressure", "WaitingForRoom"},  # the broker holds what waits for handlers
     WorkerBackend: _PUBLISHER_ELSEWHERE,
     PreforkBackend: _PUBLISHER_ELSEWHERE
-    | {
-        "OneMember",
-        "SeveralMembers",
-    }  # a broadcast is a NotSupportedError: no child could own its queue
+    # A broadcast is a NotSupportedError: no child could own its queue.
+    | {"OneMember", "SeveralMembers"}
     | {
         "Order",
         "Concurrency",
@@ -90,11 +88,8 @@ NOT_COLLECTED = {
     },  # children take what comes, as many of one subscription as there are
     ThreadsBackend: _PUBLISHER_ELSEWHERE,
     SoloBackend: _PUBLISHER_ELSEWHERE
-    | {
-        "SyncBesideAsync",
-        "Concurrency",
-        "SlowHoldsUpNobody",
-    },  # one handler at a time, whosever it is
+    # One handler at a time, whosever it is.
+    | {"SyncBesideAsync", "Concurrency", "SlowHoldsUpNobody"},
     EagerBackend: {  # publish returns when the handlers have run
         "SeveralMembers",
         "SyncBesideAsync",
@@ -127,7 +122,7 @@ def test_each_scenario_states_its_rule(scenario: type[Scenario]) -> None:
 
 
 def test_a_backend_has_what_it_does_not_lack() -> None:
-    """One that extends another too, whatever the other lacks."""
+    """A backend that extends another has all features but those in its own `lacks`."""
 
     class Narrow(MemoryBackend):
         lacks: ClassVar[Mapping[Feature, str]] = {

@@ -1,10 +1,10 @@
-"""How much memory a process takes for what a test does to it."""
+"""Memory: growth of a process during a test."""
 
 from pathlib import Path
 
 
 class Memory:
-    """Of one process, from now on."""
+    """Memory of one process, from now on."""
 
     def __init__(self, pid: int) -> None:
         self._folder = Path(f"/proc/{pid}")
@@ -12,7 +12,7 @@ class Memory:
         self._before = self._read("VmRSS")
 
     def grown(self) -> float:
-        """How much it had more at its height, in MiB."""
+        """Return the growth at its height, in MiB."""
         return (self._read("VmHWM") - self._before) / 1024
 
     def _read(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""What fault tests share: worker processes on a broker that the test owns, a load, and the ledger's verdict."""
+"""Rig: worker processes on a test's own broker, a load, and the ledger's verdict."""
 
 import asyncio
 import os
@@ -14,9 +14,11 @@ from typing import Any
 from amqp.exceptions import NotFound
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.keeper import Keeper
 from qt_events.testing.ledger import FOLDER, Account, Ledger
-from tests.integration.conftest import WorkerProcess, depth, until
+from tests.support.channels import depth
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.fleet.forks import ForkingKeeper
+from tests.support.waiting import until
 
 _APPS = Path(__file__).parent / "apps"
 WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
@@ -25,9 +27,8 @@ WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
 SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#"}
 PREFETCH = 100  # events that a worker holds of each, at most
 PREFORK = ("-P", "processes", "-c", "2")
-PREFORK_HOLDS = (
-    10 + 8 + 10
-)  # events of all three: four a child, or the subscription's own concurrency
+# Events of all three: four a child, or the subscription's own concurrency.
+PREFORK_HOLDS = 10 + 8 + 10
 HELD = {"asyncio": PREFETCH, "prefork": 10}  # events of each, at most
 
 
@@ -39,23 +40,23 @@ class Rig:
     ) -> None:
         self.url, self.subscriptions = url, dict(subscriptions)
         self.ledger = Ledger(folder / "ledger")
-        self.may_die: dict[str, set[str]] = {
-            "failing": {"exhausted"}
-        }  #: subscriptions, with reasons for dead letters
+        #: Subscriptions, with reasons for dead letters
+        self.may_die: dict[str, set[str]] = {"failing": {"exhausted"}}
         self.figures: dict[str, Any] = {}  #: of the test, for the summary
-        self._keeper, self._numbers = Keeper("qt-events-rig-"), count(1)
+        self._keeper, self._numbers = ForkingKeeper("qt-events-rig-"), count(1)
         self._buses: list[CeleryEventBus] = []
 
     def bus(self, url: str | None = None, **options: Any) -> CeleryEventBus:
-        """A bus that only publishes; closed at the end."""
+        """Return a bus that only publishes; it is closed at the end."""
         self._buses.append(CeleryEventBus(url or self.url, **options))
         return self._buses[-1]
 
     async def worker(
-        self, *options: str, url: str | None = None, ready: bool = True, program: tuple[str, ...] = WORKER,
+        self, *options: str, url: str | None = None, ready: bool = True,
+        program: tuple[str, ...] = WORKER,
         **environment: object,
-    ) -> WorkerProcess:  # fmt: skip
-        """One more worker; `ready`: return when it consumes. Ends with the test."""
+    ) -> StartedWorker:  # fmt: skip
+        """Start one more worker, and return when it consumes, or at once if not `ready`."""
         name = f"worker-{next(self._numbers)}"
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
         given = {key: str(value) for key, value in environment.items()}
@@ -67,36 +68,37 @@ class Rig:
             **given,
         }
         process = self._keeper.spawn(name, [sys.executable, *program, *options], env)
-        worker = WorkerProcess(process, self._keeper.folder / f"{name}.out")
+        worker = StartedWorker(process, self._keeper.folder / f"{name}.out")
         if ready:
             await self.until_ready(worker)
         return worker
 
-    async def until_ready(self, worker: WorkerProcess) -> None:
-        """It consumes. It fails with the worker's output if that ends instead."""
+    async def until_ready(self, worker: StartedWorker) -> None:
+        """Wait until it consumes; fail with its output if it ends instead."""
         note = self.ledger.folder / f"ready-{worker.pid}"
         await until(
             lambda: note.exists() or worker.process.poll() is not None, 60, "a worker is ready"
         )
         assert worker.process.poll() is None, worker.output
 
-    async def end(self, *workers: WorkerProcess) -> None:
-        """SIGTERM, and exit status 0."""
+    async def end(self, *workers: StartedWorker) -> None:
+        """Send SIGTERM, and expect exit status 0."""
         for worker in workers:
             worker.send(signal.SIGTERM)
         for worker in workers:
             assert await worker.ended() == 0, worker.output
 
-    def kill(self, worker: WorkerProcess) -> None:
-        """SIGKILL it and its children at once, as the OOM killer may."""
+    def kill(self, worker: StartedWorker) -> None:
+        """SIGKILL the worker and its children at once, as the OOM killer may."""
         if worker.process.poll() is None:
             os.killpg(worker.pid, signal.SIGKILL)
             worker.process.wait()
 
     def in_flight(self, held: float = PREFETCH) -> int:
-        """Deliveries that a fault which strikes now may have handled once more; `held`: in all, of each subscription.
+        """Return how many deliveries a fault that strikes now may double.
 
-        One that fails may come back, and as its next attempt, and as the copy of that: it counts twice.
+        `held` is the number that workers hold of each subscription. A delivery that fails may come
+        back, and as its next attempt, and as the copy of that: it counts twice.
         """
         twice = [name for name in self.subscriptions if name == "failing"]
         return sum(
@@ -105,7 +107,7 @@ class Rig:
         )
 
     async def settled(self, timeout: float = 90.0) -> None:
-        """Return when every confirmed delivery was handled or is a dead letter; those are noted."""
+        """Wait until every confirmed delivery was handled or is a dead letter, and note these."""
         bus = self.bus()
         async with asyncio.timeout(timeout):
             while await asyncio.to_thread(self.ledger.open, self.subscriptions):
@@ -114,7 +116,7 @@ class Rig:
                 await asyncio.sleep(0.2)
 
     async def account(self, timeout: float = 90.0) -> Account:
-        """Wait for all outcomes as long as it makes sense, add up, and judge what every test demands."""
+        """Wait for all outcomes, add up, and judge what every test demands."""
         with suppress(TimeoutError):  # then some are lost, and the account says so
             await self.settled(timeout)
         account = await asyncio.to_thread(self.ledger.account, self.subscriptions)
@@ -128,7 +130,7 @@ class Rig:
 
 
 def delayed(url: str, level: str) -> int:
-    """Messages that wait in a delay level; none before its first one makes it."""
+    """Return the messages that wait in a delay level; none before its first one makes it."""
     try:
         return depth(url, level)
     except NotFound:
@@ -136,7 +138,7 @@ def delayed(url: str, level: str) -> int:
 
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
-    """The processes that it has forked."""
+    """Return the ids of the processes that it has forked."""
     found = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(process.pid)],
         capture_output=True,
@@ -148,7 +150,7 @@ def children(process: subprocess.Popen[bytes]) -> list[int]:
 
 @asynccontextmanager
 async def running(bus: CeleryEventBus) -> AsyncIterator[None]:
-    """It consumes, inside; it is stopped as SIGTERM stops a worker, and closed, afterwards."""
+    """Run the bus inside of the block; stop it as SIGTERM stops a worker, and close it."""
     serving = asyncio.create_task(bus.run_forever())
     try:
         await asyncio.sleep(0)

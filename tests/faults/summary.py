@@ -1,4 +1,4 @@
-"""The ledgers of a test run, a line a test, for the end of pytest's output."""
+"""Summary of the ledgers of a test run, a line a test, for the end of pytest's output."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
@@ -13,7 +13,7 @@ _WIDTH = 11
 
 
 def ledgers(reports: Iterable[pytest.TestReport]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Test and ledger, of those that have kept one."""
+    """Yield test and ledger, of those that have kept one."""
     for report in reports:
         for name, value in report.user_properties:
             if name == "ledger" and report.when == "teardown":
@@ -21,7 +21,7 @@ def ledgers(reports: Iterable[pytest.TestReport]) -> Iterator[tuple[str, Mapping
 
 
 def lines(found: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-    """A head, and a line a test."""
+    """Yield a head, and a line a test."""
     yield "".join(each.rjust(_WIDTH) for each in _COLUMNS) + "  test"
     for test, ledger in sorted(found, key=lambda each: each[0]):
         yield "".join(str(ledger["total"][each]).rjust(_WIDTH) for each in _COLUMNS) + f"  {test}"

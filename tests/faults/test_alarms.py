@@ -1,4 +1,4 @@
-"""An alarm of the broker, for memory or disk, under load: it takes no publishes, and goes on delivering."""
+"""An alarm of the broker, for memory or disk, under load: it takes no publishes, but delivers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Load
 from tests.faults.rig import Rig
-from tests.integration.conftest import until_told
+from tests.support.waiting import until_told
 
 #: What `rabbitmqctl` is told to raise the alarm, and to clear it.
 ALARMS = {
@@ -19,9 +19,8 @@ ALARMS = {
 RATE = 100  # events a second, a little more than the slowest of them handles
 SHORT = 3.0  # seconds of publish_timeout, of what is to fail
 SLACK = 3.0  # seconds that a busy machine may add
-RETRIES_IN_FLIGHT = (
-    10  # of a worker: the concurrency of what fails. They are written, and not read before the end
-)
+# Of a worker: the concurrency of what fails. They are written, and not read before the end.
+RETRIES_IN_FLIGHT = 10
 #: Those whose outcomes need no publish.
 UNHARMED = {"on_loop": "load.#", "in_thread": "load.#"}
 
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.parametrize("alarm", ALARMS)
 
 @asynccontextmanager
 async def alarmed(broker: PrivateBroker, alarm: str) -> AsyncIterator[None]:
-    """The alarm is on."""
+    """Keep the alarm on inside of the block."""
     on, off = ALARMS[alarm]
     await asyncio.to_thread(broker.rabbitmqctl, *on)
     try:
@@ -46,7 +45,7 @@ async def alarmed(broker: PrivateBroker, alarm: str) -> AsyncIterator[None]:
 async def test_publishing_fails_by_name_in_time_and_what_waits_is_handled(
     rig: Rig, harmed: PrivateBroker, alarm: str
 ) -> None:
-    """Only outcomes that are a publish themselves wait for the end of the alarm, and hold up nobody else's."""
+    """Outcomes that are a publish wait for the end of the alarm, and hold up no others."""
     worker = await rig.worker(LOAD_PUBLISH_TIMEOUT=SHORT, LOAD_SECONDS=0.05)
     async with Load(rig.bus(publish_timeout=SHORT), rig.ledger, rate=RATE) as load:
         await load.more(200)
@@ -76,7 +75,7 @@ async def test_publishing_fails_by_name_in_time_and_what_waits_is_handled(
 async def test_an_alarm_shorter_than_the_timeout_fails_no_publish(
     rig: Rig, harmed: PrivateBroker, alarm: str
 ) -> None:
-    """Publishes wait, and go on when it is over."""
+    """Publishes wait, and go on when the alarm is over."""
     await rig.worker()
     async with Load(rig.bus(), rig.ledger, rate=RATE) as load:
         await load.more(200)

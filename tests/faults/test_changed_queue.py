@@ -1,8 +1,9 @@
-"""What stands on the broker otherwise than declared: a named error that says which and what, and no crash loop."""
+"""A queue or exchange that differs from its declaration is a named error, and no crash loop."""
 
 import asyncio
 import re
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from amqp import Channel
 
 from qt_events.errors import TopologyError
 from qt_events.events.event import Event
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ledger import Load
 from qt_events.testing.ledger.load import numbered
-from qt_events.testing.management import Management
 from tests.faults.rig import WORKER, Rig
-from tests.integration.conftest import channel_to, until, until_told
+from tests.support.channels import channel_to
+from tests.support.waiting import until, until_told
 
 SHORT_FORM = ("-c", "from qt_events.cli import main; main()", "worker", "-A", "load_app")
 LASTING = {"durable": True, "auto_delete": False}
@@ -24,7 +26,7 @@ TRIES = 20  # of outcomes that need the level
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
@@ -48,24 +50,27 @@ CHANGES = {
     "qt.events": (fanout, r"exchange 'qt\.events' .* type is 'fanout' there and should be 'topic'"),
     LEVEL: (
         classic,
-        r"queue 'qt\.retry\.100' exists on the broker with other arguments: x-[a-z-]+ is not set there",
+        (
+            r"queue 'qt\.retry\.100' exists on the broker with other arguments: "
+            r"x-[a-z-]+ is not set there"
+        ),
     ),
 }
 AT_THE_START = [name for name in CHANGES if name != LEVEL]
 
 
 async def nothing(_: Event[Any]) -> None:
-    """A handler."""
+    """Handle nothing."""
 
 
 def make(url: str, name: str) -> None:
-    """Let it stand otherwise."""
+    """Declare it otherwise."""
     with channel_to(url) as channel:
         CHANGES[name][0](channel, name)
 
 
 def remove(url: str, name: str) -> None:
-    """The operator mends it."""
+    """Mend it, as an operator does."""
     with channel_to(url) as channel:
         channel.queue_delete(name)
         channel.exchange_delete(name)
@@ -73,7 +78,10 @@ def remove(url: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", AT_THE_START)
 async def test_a_process_that_starts_is_told_which_and_what(rig: Rig, name: str) -> None:
-    """Workers end with one line and exit status 1, run_forever and publish raise it; and go on once it is mended."""
+    """Workers end with one line and exit status 1, run_forever and publish raise the error.
+
+    All go on once it is mended.
+    """
     make(rig.url, name)
     workers = [await rig.worker(ready=False, program=program) for program in (WORKER, SHORT_FORM)]
     bus = rig.bus()
@@ -105,7 +113,7 @@ async def test_a_process_that_starts_is_told_which_and_what(rig: Rig, name: str)
 async def test_a_worker_that_reconnects_is_told_too(
     rig: Rig, program: tuple[str, ...], management: Management, vhost: str
 ) -> None:
-    """It has served before; now it ends, instead of trying for ever."""
+    """A worker that has served before ends as well, instead of trying for ever."""
     name = "qt.sub.on_loop"
     worker = await rig.worker(program=program)
     async with Load(rig.bus(), rig.ledger, in_flight=5) as load:
@@ -130,7 +138,7 @@ async def test_a_worker_that_reconnects_is_told_too(
 
 
 async def test_a_changed_delay_level_holds_up_only_the_retries_that_need_it(rig: Rig) -> None:
-    """They are tried again until it is mended, and nothing is blamed for it; the other subscriptions go on."""
+    """These retries are tried until the level is mended; the other subscriptions go on."""
     make(rig.url, LEVEL)
     worker = await rig.worker()
     others = {"on_loop": "load.#", "in_thread": "load.#"}

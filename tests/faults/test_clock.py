@@ -1,4 +1,4 @@
-"""The wall clock of worker and publisher jumps, a day back and a day on: retries and timeouts do not notice."""
+"""The wall clock of worker and publisher jumps by a day: retries and timeouts do not notice."""
 
 import asyncio
 import json
@@ -13,10 +13,10 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind
-from tests.faults.jumps import WallClock
-from tests.faults.noted import Noted
+from tests.faults.ledger_entries import LedgerEntries
 from tests.faults.rig import Rig
-from tests.integration.conftest import until
+from tests.faults.wall_clock import WallClock
+from tests.support.waiting import until
 
 WORKER = (
     "-c",
@@ -45,37 +45,36 @@ def clock(tmp_path: Path) -> WallClock:
 
 @pytest.fixture
 def hears() -> Mapping[str, str]:
-    """The subscriptions of apps/clock_app.py."""
+    """Return the subscriptions of apps/clock_app.py."""
     return HEARS
 
 
 async def test_a_wall_clock_that_jumps_moves_nothing(
     rig: Rig, harmed: PrivateBroker, clock: WallClock
 ) -> None:
-    """Retries come on time, publishes fail on time, connections stay, nobody is slow, and SIGTERM finishes all."""
-    rig.may_die = {
-        "retried": {"exhausted"}
-    }  # a second attempt in another process than the first fails too
+    """Retries and timeouts are on time, connections stay, and SIGTERM finishes everything."""
+    # A second attempt in another process than the first fails too.
+    rig.may_die = {"retried": {"exhausted"}}
     worker = await rig.worker(program=WORKER, CLOCK_DELAY=DELAY, **clock.environment)
     publisher = await rig.worker(
         program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT, **clock.environment
     )
-    noted = Noted(rig)
-    await until(lambda: len(noted.of(Kind.CONFIRMED)) > 50, what="events are published")
+    entries = LedgerEntries(rig)
+    await until(lambda: len(entries.of(Kind.CONFIRMED)) > 50, what="events are published")
     for jump in ("-1d", "+1d", "+0d", "+1d", "-1d"):
         rig.ledger.fault(f"clock {jump}")
-        before = len(noted.of(Kind.CONFIRMED))
+        before = len(entries.of(Kind.CONFIRMED))
         clock.jump(jump)
-        await until(lambda: len(noted.of(Kind.CONFIRMED)) > before + 60, what="publishing goes on")  # noqa: B023
+        enough = lambda least=before + 60: len(entries.of(Kind.CONFIRMED)) > least  # noqa: E731
+        await until(enough, what="publishing goes on")
     rig.ledger.fault("blocked")
     blocked = monotonic() - 2 * DELAY
     await asyncio.to_thread(harmed.block)
     clock.jump("+1d")  # while publishes wait
-    await until(lambda: noted.of(Kind.FAILED), what="publishes fail")
+    await until(lambda: entries.of(Kind.FAILED), what="publishes fail")
     clock.jump("-1d")
-    await until(
-        lambda: len(noted.of(Kind.FAILED)) > 20, what="more publishes fail"
-    )  # those that waited meanwhile
+    # Those that waited meanwhile.
+    await until(lambda: len(entries.of(Kind.FAILED)) > 20, what="more publishes fail")
     await asyncio.to_thread(harmed.unblock)
     (rig.ledger.folder / "stop").touch()
     assert await publisher.ended() == 0, publisher.output
@@ -87,7 +86,7 @@ async def test_a_wall_clock_that_jumps_moves_nothing(
 
     attempts = Attempts(rig)
     assert attempts.wall_clock_moved() > 1.9 * DAY
-    delays, failures = attempts.delays(until=blocked), noted.times_to_failure()
+    delays, failures = attempts.delays(until=blocked), entries.times_to_failure()
     assert min(delays) >= DELAY
     assert max(delays) < 2 * DELAY + SLACK
     assert min(failures) >= TIMEOUT
@@ -103,19 +102,19 @@ async def test_a_wall_clock_that_jumps_moves_nothing(
 
 
 class Attempts:
-    """What apps/clock_app.py has noted: event, and seconds by the monotonic and by the wall clock."""
+    """Notes of apps/clock_app.py: event, and seconds by the monotonic and by the wall clock."""
 
     def __init__(self, rig: Rig) -> None:
         lines = (rig.ledger.folder / "attempts.jsonl").read_text().splitlines()
         self._noted: list[tuple[str, float, float]] = [json.loads(line) for line in lines]
 
     def wall_clock_moved(self) -> float:
-        """Between its extremes, in seconds."""
+        """Return the seconds between its extremes."""
         offsets = [wall - at for _, at, wall in self._noted]
         return max(offsets) - min(offsets)
 
     def delays(self, *, until: float) -> list[float]:
-        """Seconds between the first attempt and the second, of events that failed by then."""
+        """Return the seconds between first and second attempt, of events that failed by then."""
         begun = defaultdict(list)
         for event, at, _ in self._noted:
             begun[event].append(at)

@@ -1,4 +1,7 @@
-"""A cluster of three nodes loses one under load, again and again: nothing is lost, and publishing goes on by itself."""
+"""A cluster of three nodes loses one under load, again and again: nothing is lost.
+
+Publishing goes on by itself.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
+from qt_events.testing.broker.node import Node
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
-from qt_events.testing.node import Node
 from tests.faults.rig import PREFETCH, Rig
-from tests.integration.conftest import until_told
+from tests.support.waiting import until_told
 
 QUEUE = "qt.sub.on_loop"
 IN_FLIGHT = 50
@@ -21,14 +24,14 @@ pytestmark = pytest.mark.timeout(240)  # nodes start several times
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[PrivateCluster]:
-    """Its tests kill one node at a time, and leave it whole."""
+    """Start three nodes; each test kills one at a time, and leaves all whole."""
     with PrivateCluster(startup_timeout=60) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def vhost(cluster: PrivateCluster) -> Iterator[str]:
-    """Of this test's own."""
+    """Return the name of a vhost of this test's own."""
     name = f"qt-test-{uuid4().hex}"
     cluster.management.create_vhost(name)
     yield name
@@ -39,7 +42,7 @@ def vhost(cluster: PrivateCluster) -> Iterator[str]:
 def rig(
     cluster: PrivateCluster, vhost: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Rig]:
-    """Workers, buses and a ledger there; all know all nodes."""
+    """Open workers, buses and a ledger there; all of them know all nodes."""
     opened = Rig(cluster.url_from(cluster.nodes[0], vhost), tmp_path)
     yield opened
     opened.close()
@@ -52,7 +55,7 @@ def rig(
 async def test_two_leaders_killed_one_after_the_other_lose_nothing(
     cluster: PrivateCluster, vhost: str, rig: Rig
 ) -> None:
-    """Each time the other two elect a new leader, and publishers and workers go on there; no publish fails."""
+    """The other nodes elect a leader each time, and no publish fails."""
     await asyncio.gather(rig.worker(), rig.worker())
     async with Load(rig.bus(), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
         await load.more(80)
@@ -71,9 +74,8 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
 ) -> None:
     """Clients of a node that leads no queue find another one."""
     leader, follower, _ = cluster.nodes
-    await rig.end(
-        await rig.worker(url=cluster.url_from(leader, vhost))
-    )  # queues are led where they were declared
+    # Queues are led where they were declared.
+    await rig.end(await rig.worker(url=cluster.url_from(leader, vhost)))
     near = cluster.url_from(follower, vhost)
     await rig.worker(url=near)
     async with Load(rig.bus(near), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
@@ -90,7 +92,7 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
 
 
 async def killed(cluster: PrivateCluster, node: Node, rig: Rig, load: Load, fault: str) -> None:
-    """Kill it under load; return when it is back, and more was confirmed without it and with it."""
+    """Kill a node under load; return when it is back, and more was confirmed."""
     await asyncio.to_thread(cluster.settle)
     await load.more(40)
     rig.ledger.fault(fault)
@@ -102,7 +104,7 @@ async def killed(cluster: PrivateCluster, node: Node, rig: Rig, load: Load, faul
 
 
 async def nothing_is_lost(rig: Rig, load: Load, nodes: int, workers: int) -> None:
-    """What came twice was in flight when one of the nodes was killed."""
+    """Check that only deliveries came twice that were in flight when a node was killed."""
     rig.figures["longest publish"] = f"{load.longest:.1f} s"
     account = await rig.account()
     in_flight = (PREFETCH * workers + IN_FLIGHT) * len(rig.subscriptions)

@@ -1,4 +1,7 @@
-"""The broker goes down while failed events wait in several delay levels: each comes again where it failed, on time."""
+"""The broker goes down while failed events wait in several delay levels.
+
+Each comes again where it failed, on time.
+"""
 
 import asyncio
 from collections import defaultdict
@@ -13,20 +16,20 @@ from qt_events.testing.contract.recorder import Call, Recorder
 from qt_events.testing.ledger.load import numbered
 from tests.faults.apps.retry_app import PLAN
 from tests.faults.rig import Rig
-from tests.integration.conftest import depth, until, until_told
+from tests.support.channels import depth
+from tests.support.waiting import until, until_told
 
 RETRY_WORKER = ("-m", "celery", "-A", "retry_app", "worker", "-l", "INFO")
 LEVELS = {"qt.retry.400", "qt.retry.1600", "qt.retry.6400"}
 EVENTS = 40
 
-Attempts = dict[
-    tuple[str, str], dict[int, list[float]]
-]  #: by subscription and event: when each attempt began
+#: By subscription and event: when each attempt began
+Attempts = dict[tuple[str, str], dict[int, list[float]]]
 
 
 @pytest.fixture
 def rig(rig: Rig) -> Rig:
-    """For the subscriptions of apps/retry_app.py."""
+    """Open a rig for the subscriptions of apps/retry_app.py."""
     rig.subscriptions = dict.fromkeys(PLAN, "load.#")
     rig.may_die = {name: {"exhausted"} for name in PLAN}
     return rig
@@ -42,7 +45,7 @@ def crash(broker: PrivateBroker) -> None:
 async def test_retries_that_wait_while_the_broker_is_down_come_as_planned(
     harmed: PrivateBroker, rig: Rig, tmp_path: Path, strike: Callable[[PrivateBroker], None]
 ) -> None:
-    """Every one, in the subscription that failed alone, never early, counted right; the last one's dead letter too."""
+    """Each comes where it failed, never early, counted right; so does the last dead letter."""
     recorder = Recorder(tmp_path / "records.jsonl")
     await rig.worker(program=RETRY_WORKER, QT_EVENTS_CONTRACT_RECORDS=recorder.path)
     await publish(rig, 1)
@@ -89,18 +92,18 @@ def attempts(recorder: Recorder) -> Attempts:
 
 
 def planned(name: str) -> int:
-    """How many attempts there are of each event."""
+    """Return the number of attempts of each event."""
     _, most, works = PLAN[name]
     return min(most, works)
 
 
 def still_to_come(began: Attempts) -> int:
-    """Events that have an attempt before them."""
+    """Return the events that have an attempt before them."""
     return sum(max(each) < planned(name) for (name, _), each in began.items())
 
 
 def as_planned(began: Attempts) -> None:
-    """All attempts, and each so long after the one before as it ought to be, or later."""
+    """Check all attempts and the delays between them."""
     assert len(began) == len(PLAN) * (EVENTS + 1)
     for (name, event), each in began.items():
         assert sorted(each) == list(range(1, planned(name) + 1)), f"{name}: {event}"
@@ -111,7 +114,10 @@ def as_planned(began: Attempts) -> None:
 
 
 async def dead_letters_say_so(rig: Rig) -> None:
-    """Of the one that never works, each event once or, if it was struck at its end, again; of the others, none."""
+    """Check the dead letters: of the handler that never works, each event; of others, none.
+
+    An event that was struck at its end may be there twice.
+    """
     box = rig.bus().dead_letters
     for name in PLAN:
         found = await box.list(name, limit=1000)

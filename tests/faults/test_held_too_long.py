@@ -1,4 +1,4 @@
-"""Events that a worker holds for longer than the broker's `consumer_timeout`: it closes the channel for it."""
+"""Events that a worker holds longer than `consumer_timeout`: the broker closes the channel."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger.load import numbered
 from tests.faults.rig import PREFORK, Rig
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 TIMEOUT = 1_000  # milliseconds; thirty minutes unless it is set
 EVENTS = 24
@@ -16,7 +16,7 @@ POOLS = {"asyncio": (), "prefork": PREFORK}
 
 @pytest.fixture(scope="module")
 def harmed() -> Iterator[PrivateBroker]:
-    """A broker that soon loses patience; it looks once a second, not once a minute."""
+    """Start a broker that loses patience after a second, and checks every second."""
     with PrivateBroker(settings={"consumer_timeout": str(TIMEOUT)}) as broker:
         broker.rabbitmqctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
         yield broker
@@ -24,7 +24,7 @@ def harmed() -> Iterator[PrivateBroker]:
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_a_worker_outlives_a_channel_that_the_broker_closes(pool: str, rig: Rig) -> None:
-    """It reconnects, and handles what comes again; nothing is suspected of anything, nothing is lost."""
+    """The worker reconnects and handles what comes again; nothing is quarantined or lost."""
     worker = await rig.worker(*POOLS[pool], LOAD_SECONDS=0.5)
     bus = rig.bus()
     for number in range(1, EVENTS + 1):

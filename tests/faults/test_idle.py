@@ -19,7 +19,7 @@ POOLS = {"asyncio": (), "prefork": PREFORK}
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
@@ -38,7 +38,7 @@ def bus(rig: Rig, proxy: Proxy) -> CeleryEventBus:
 
 
 async def publish(rig: Rig, bus: CeleryEventBus) -> None:
-    """Three events, one after the other, each confirmed and handled."""
+    """Publish three events, one after the other, each confirmed and handled."""
     began = monotonic()
     for number in range(3):
         assert await rig.ledger.publish(bus, numbered(number + 1))
@@ -50,7 +50,7 @@ async def publish(rig: Rig, bus: CeleryEventBus) -> None:
 async def test_publish_and_handlers_work_after_two_idle_heartbeats(
     pool: str, rig: Rig, proxy: Proxy, bus: CeleryEventBus
 ) -> None:
-    """The broker cuts off who sends no heartbeats: nobody has had to reconnect."""
+    """The broker cuts off clients without heartbeats: none had to reconnect."""
     await rig.worker(*POOLS[pool], url=proxy.url_for(rig.url), LOAD_HEARTBEAT=HEARTBEAT)
     await publish(rig, bus)
     before = proxy.traffic.accepted
@@ -65,7 +65,7 @@ async def test_publish_and_handlers_work_after_two_idle_heartbeats(
 async def test_publish_and_handlers_work_over_connections_that_a_router_forgot(
     pool: str, rig: Rig, proxy: Proxy, bus: CeleryEventBus
 ) -> None:
-    """What is sent is dropped in silence: the publish ends well all the same, within publish_timeout."""
+    """The publish succeeds within publish_timeout, though everything sent is dropped in silence."""
     await rig.worker(*POOLS[pool], url=proxy.url_for(rig.url), LOAD_HEARTBEAT=HEARTBEAT)
     await publish(rig, bus)
     rig.ledger.fault("connections forgotten")

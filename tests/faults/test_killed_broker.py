@@ -1,6 +1,7 @@
 """The broker is killed, and started again, while events are published and handled.
 
-An event that was confirmed is there afterwards. One that was not is confirmed later, or its publisher was told.
+A confirmed event is there afterwards. One that was not is confirmed later, or its publisher was
+told.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader
 from tests.faults.rig import PREFORK, Rig
-from tests.integration.conftest import until, until_told
+from tests.support.waiting import until, until_told
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 TIMES = 3
@@ -25,7 +26,7 @@ IN_FLIGHT = 50
 async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
     harmed: PrivateBroker, rig: Rig
 ) -> None:
-    """Three times in one run: publishers wait and workers come back, on asyncio and on prefork, by themselves."""
+    """Publishers wait and workers come back by themselves, three times, on two pools."""
     workers = [rig.worker(*options, LOAD_PUBLISH_TIMEOUT=PATIENCE) for options in ((), PREFORK)]
     await asyncio.gather(*workers)
     async with Load(
@@ -47,7 +48,7 @@ async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
 async def test_an_outage_longer_than_the_timeout_fails_publishes_by_name(
     harmed: PrivateBroker, rig: Rig
 ) -> None:
-    """Each publisher is told, whether its event then arrives or not; nobody is told both."""
+    """Each publisher is told, whether its event then arrives or not; none is told both."""
     await rig.worker(LOAD_PUBLISH_TIMEOUT=1)
     async with Load(rig.bus(publish_timeout=1), rig.ledger, in_flight=IN_FLIGHT, rate=100) as load:
         await until_all_is_declared(harmed, rig)
@@ -60,14 +61,13 @@ async def test_an_outage_longer_than_the_timeout_fails_publishes_by_name(
     assert load.failed >= IN_FLIGHT
     assert set(account.errors) <= {"BrokerUnreachableError", "PublishTimeoutError"}
     assert (sum(account.errors.values()), account.unanswered) == (load.failed, 0)
-    assert not given_up(rig, outage) & handled(
-        rig
-    )  # what a caller was told of failed is not published later
+    # What a caller was told of failed is not published later.
+    assert not given_up(rig, outage) & handled(rig)
     assert len(given_up(rig, outage)) >= IN_FLIGHT
 
 
 async def until_all_is_declared(broker: PrivateBroker, rig: Rig) -> None:
-    """Return when everything that this load needs stands on the broker and is on its disk."""
+    """Wait until everything that this load needs is declared and on the broker's disk."""
     vhost = urlsplit(rig.url).path[1:]
     levels = {"qt.retry.100", "qt.retry.200"}
     await until_told(
@@ -83,16 +83,20 @@ def queues(broker: PrivateBroker, vhost: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Outage:
-    """When the broker was dead, when it took a connection again, and when the first event was handled, in seconds."""
+    """Times at which the broker was dead, connected again, and an event was handled, in seconds."""
 
     dead: float
     listening: float
     handled: float
-    in_flight: int  #: deliveries as it was killed, and as it was there again: workers and publishers had held on to them
+    in_flight: (
+        #: Deliveries as it was killed, and as it was there again: workers and publishers had held
+        #: on to them
+        int
+    )
 
 
 async def the_broker_is_killed(broker: PrivateBroker, rig: Rig, load: Load) -> Outage:
-    """And started again, under load."""
+    """Kill the broker under load and start it again."""
     await load.more(100)
     rig.ledger.fault("broker killed")
     in_flight = rig.in_flight()
@@ -108,7 +112,7 @@ async def the_broker_is_killed(broker: PrivateBroker, rig: Rig, load: Load) -> O
 
 
 async def until_it_listens(broker: PrivateBroker) -> float:
-    """When a connection was first taken."""
+    """Return the time at which a connection was first taken."""
     parts = urlsplit(broker.url)
     while True:
         try:
@@ -121,7 +125,7 @@ async def until_it_listens(broker: PrivateBroker) -> float:
 
 
 def handled_since(rig: Rig, moment: float) -> float | None:
-    """When the first event was handled after that."""
+    """Return the time at which the first event was handled after that."""
     entries = Reader(rig.ledger.folder).read()
     return min(
         (each.at for each in entries if each.kind is Kind.HANDLED and each.at > moment),
@@ -130,7 +134,7 @@ def handled_since(rig: Rig, moment: float) -> float | None:
 
 
 def given_up(rig: Rig, outage: Outage) -> set[str]:
-    """Events whose only publish began and failed within the outage."""
+    """Return the events whose only publish began and failed within the outage."""
     entries = [
         each
         for each in Reader(rig.ledger.folder).read()

@@ -1,4 +1,4 @@
-"""Workers that are killed under load: nothing is lost, and at most what they held comes twice."""
+"""Workers that are killed under load: nothing is lost, and only what they held comes twice."""
 
 import asyncio
 import os
@@ -8,19 +8,20 @@ import pytest
 
 from qt_events.testing.ledger import Load
 from tests.faults.rig import HELD, PREFORK, Rig, children
-from tests.integration.conftest import WorkerProcess, until
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
 async def test_a_worker_killed_mid_handler_loses_nothing(rig: Rig) -> None:
-    """What it held is delivered again, by another one; what comes twice was in its hands."""
+    """Another worker handles what it held; only that comes twice."""
     first, _ = await asyncio.gather(*(rig.worker(LOAD_SECONDS=0.02) for _ in range(2)))
     async with Load(rig.bus(), rig.ledger, rate=300) as load:
         await load.more(400)
@@ -33,7 +34,7 @@ async def test_a_worker_killed_mid_handler_loses_nothing(rig: Rig) -> None:
 
 
 async def test_a_killed_prefork_child_loses_nothing(rig: Rig) -> None:
-    """Its parent gives back the one event that it had, and forks another child; four times over."""
+    """Its parent gives back the one event that it had, and forks another child; four times."""
     worker = await rig.worker(*PREFORK, LOAD_SECONDS=0.02)
     async with Load(rig.bus(), rig.ledger, rate=60) as load:  # more than two children can do
         for _ in range(4):
@@ -51,7 +52,7 @@ async def test_a_killed_prefork_child_loses_nothing(rig: Rig) -> None:
 
 
 async def test_a_prefork_worker_killed_with_its_children_loses_nothing(rig: Rig) -> None:
-    """As the OOM killer takes a container: main process and children at once. Nobody is left to give anything back."""
+    """The OOM killer takes a container at once: nobody is left to give anything back."""
     first, _ = await asyncio.gather(*(rig.worker(*PREFORK, LOAD_SECONDS=0.02) for _ in range(2)))
     async with Load(rig.bus(), rig.ledger, rate=60) as load:
         await load.more(90)
@@ -63,7 +64,7 @@ async def test_a_prefork_worker_killed_with_its_children_loses_nothing(rig: Rig)
     assert not load.failed
 
 
-def strike(rig: Rig, worker: WorkerProcess, fault: str, held: int) -> None:
+def strike(rig: Rig, worker: StartedWorker, fault: str, held: int) -> None:
     """Kill it and its children, while deliveries are owed."""
     rig.ledger.fault(fault)
     rig.figures["in flight"] = rig.in_flight(held)
@@ -72,8 +73,8 @@ def strike(rig: Rig, worker: WorkerProcess, fault: str, held: int) -> None:
     assert rig.figures["owed when killed"] > 0
 
 
-async def a_child_is_killed(rig: Rig, worker: WorkerProcess) -> None:
-    """One of them; return when there is another in its stead."""
+async def a_child_is_killed(rig: Rig, worker: StartedWorker) -> None:
+    """Kill a child, and return when there is another in its stead."""
     before = set(children(worker.process))
     rig.ledger.fault("prefork child killed")
     os.kill(min(before), signal.SIGKILL)

@@ -1,4 +1,7 @@
-"""Publishing from inside handlers, threads, event loops, forked children and a program's end, while things break."""
+"""Publishing from handlers, threads, event loops, forked children and a program's end.
+
+Connections and the broker break meanwhile.
+"""
 
 import asyncio
 import subprocess
@@ -10,9 +13,10 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind
-from tests.faults.noted import Noted
+from tests.faults.ledger_entries import LedgerEntries
 from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig
-from tests.integration.conftest import WorkerProcess, until
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until
 
 WORKER = ("-m", "celery", "-A", "odd_app", "worker", "-l", "INFO")
 PUBLISHER = ("-m", "odd_publisher")
@@ -23,33 +27,32 @@ TIMEOUT = 60.0  # seconds of publish_timeout
 
 @pytest.fixture
 def hears() -> Mapping[str, str]:
-    """The subscriptions of apps/odd_app.py."""
+    """Return the subscriptions of apps/odd_app.py."""
     return HEARS
 
 
 async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(
     rig: Rig, harmed: PrivateBroker
 ) -> None:
-    """While connections are closed and the broker is killed; on the asyncio pool and on prefork, on the same queues."""
+    """Connections are closed and the broker is killed; two pools share the queues."""
     await asyncio.gather(rig.worker(program=WORKER), rig.worker(*PREFORK, program=WORKER))
-    noted = Noted(rig)
+    entries = LedgerEntries(rig)
     publishers = [await publisher(rig) for _ in range(2)]
-    await more(noted, 200)
+    await more(entries, 200)
     rig.ledger.fault("connections closed")
     await asyncio.to_thread(harmed.management.close_connections)
-    await more(noted, 100)
+    await more(entries, 100)
     rig.ledger.fault("broker killed")
     await asyncio.to_thread(harmed.settle)
     await asyncio.to_thread(harmed.kill)
     await asyncio.to_thread(harmed.restart)
-    await more(noted, 100)
+    await more(entries, 100)
     rig.ledger.fault("exit, connections closed")
     began = monotonic()
     (rig.ledger.folder / "stop").touch()
     await asyncio.to_thread(harmed.management.close_connections)
-    for each in (
-        publishers
-    ):  # sooner than any publish fails: what comes too late for the bus is refused at once
+    # Sooner than any publish fails: what comes too late for the bus is refused at once.
+    for each in publishers:
         assert await each.ended(TIMEOUT) == 0, each.output
         assert (rig.ledger.folder / f"exits-{each.pid}").exists(), each.output
         assert "Traceback" not in each.output, each.output
@@ -58,7 +61,7 @@ async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(
 
 
 def test_publishing_imports_nothing(amqp_url: str) -> None:
-    """A child that is forked while its parent's publisher imports a module waits for the end of that for ever."""
+    """A child forked while its parent's publisher imports a module would wait for ever."""
     body = (
         "import sys\n"
         "from qt_events import Event\n"
@@ -73,16 +76,16 @@ def test_publishing_imports_nothing(amqp_url: str) -> None:
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
-async def publisher(rig: Rig) -> WorkerProcess:
-    """One that publishes until it is told to stop, and exits then."""
+async def publisher(rig: Rig) -> StartedWorker:
+    """Start a program that publishes until it is told to stop, and exits then."""
     return await rig.worker(program=PUBLISHER, ready=False, LOAD_PUBLISH_TIMEOUT=TIMEOUT)
 
 
-async def more(noted: Noted, number: int) -> None:
-    """So many more of what followed have been handled."""
+async def more(entries: LedgerEntries, number: int) -> None:
+    """Wait until so many more of the events that followed were handled."""
 
     def handled() -> int:
-        return sum(entry.about == "tail" for entry in noted.of(Kind.HANDLED))
+        return sum(entry.about == "tail" for entry in entries.of(Kind.HANDLED))
 
     enough = handled() + number
     await until(lambda: handled() >= enough, 90, f"{number} more are handled")

@@ -1,4 +1,4 @@
-"""Workers that are asked to go while they are loaded: a rolling update, and an end that comes too early."""
+"""Workers that are stopped while they are loaded: a rolling update, and an end too early."""
 
 import asyncio
 import signal
@@ -12,7 +12,8 @@ import pytest
 from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader
 from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig, children
-from tests.integration.conftest import WorkerProcess, until
+from tests.support.fleet.fleet import StartedWorker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 GRACE = 20.0  # seconds that workers have to finish what they hold
@@ -21,25 +22,27 @@ SECONDS = 0.05  # that a handler of the rolling update takes
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Three workers of one kind, and a little more than they can do."""
+    """Three workers of one kind, and a little more load than they can handle."""
 
     options: tuple[str, ...]
-    rate: int  #: events a second; asyncio: three times four threads do 240, prefork: three times two children do 60
+    #: Events a second; asyncio: three times four threads do 240, prefork: three times two children
+    #: do 60
+    rate: int
 
 
 @pytest.mark.parametrize("fleet", [Fleet((), 250), Fleet(PREFORK, 70)], ids=["asyncio", "prefork"])
 async def test_a_rolling_update_under_load_loses_and_repeats_nothing(
     rig: Rig, fleet: Fleet
 ) -> None:
-    """A new worker, then SIGTERM to an old one, three times: each finishes what it holds and exits with 0."""
+    """A new worker starts, an old one gets SIGTERM, finishes and exits with 0; three times."""
 
-    async def start() -> WorkerProcess:
+    async def start() -> StartedWorker:
         return await rig.worker(*fleet.options, LOAD_GRACE=GRACE, LOAD_SECONDS=SECONDS)
 
     old = await asyncio.gather(*(start() for _ in range(3)))
@@ -65,7 +68,7 @@ async def test_a_rolling_update_under_load_loses_and_repeats_nothing(
 
 
 def handled_since(rig: Rig, moment: float, processes: Collection[int]) -> int:
-    """Events that these processes have handled after that."""
+    """Return the events that these processes have handled after that."""
     entries = chain.from_iterable(
         Reader(rig.ledger.folder, f"{each}.entries").read() for each in processes
     )
@@ -76,7 +79,7 @@ def handled_since(rig: Rig, moment: float, processes: Collection[int]) -> int:
 async def test_a_worker_killed_before_it_has_finished_loses_nothing(
     rig: Rig, options: tuple[str, ...]
 ) -> None:
-    """SIGTERM, and SIGKILL while it is still at what it holds: another one handles that."""
+    """Another worker handles what it held between SIGTERM and SIGKILL."""
     slow = await rig.worker(*options, LOAD_SECONDS=0.3)
     async with Load(rig.bus(), rig.ledger) as load:
         await load.more(200)

@@ -1,4 +1,4 @@
-"""Workers that tell Flower of their tasks (`-E`), while the broker takes no publishes: what they do goes on."""
+"""Workers with task events (`-E`) while the broker takes no publishes: their work goes on."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -8,15 +8,16 @@ import pytest
 
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ledger import Kind, Load
+from tests.faults.ledger_entries import LedgerEntries
 from tests.faults.memory import Memory
-from tests.faults.noted import Noted
 from tests.faults.rig import Rig
 from tests.faults.test_alarms import alarmed
-from tests.integration.conftest import until_told
+from tests.support.waiting import until_told
 
 APP = ("-m", "celery", "-A", "slow_app", "worker", "-l", "INFO", "-E")
 QUICK, SLOW = {"quick": "load.#"}, {"slow": "load.#"}
-WAITING = 8_000  # events: what there is to tell of them fills every buffer on the way to the broker, and more
+# Events: what there is to tell of them fills every buffer on the way to the broker, and more.
+WAITING = 8_000
 MEMORY = 64  # MiB that a worker may take for what it cannot tell
 PAUSE = 2.0  # seconds without an event handled, at most
 PATIENCE = 60.0  # seconds for all of them
@@ -24,7 +25,7 @@ PATIENCE = 60.0  # seconds for all of them
 
 @pytest.fixture
 def hears() -> Mapping[str, str]:
-    """The two subscriptions of apps/slow_app.py."""
+    """Return the two subscriptions of apps/slow_app.py."""
     return QUICK | SLOW
 
 
@@ -32,20 +33,20 @@ def hears() -> Mapping[str, str]:
 async def test_what_cannot_be_told_during_an_alarm_holds_up_nothing(
     rig: Rig, harmed: PrivateBroker
 ) -> None:
-    """Handlers need no publish: thousands of events are handled without a pause, and SIGTERM is obeyed."""
+    """Thousands of events are handled without a pause, and SIGTERM is obeyed."""
     worker = await rig.worker(program=APP)
     async with Load(rig.bus(), rig.ledger, in_flight=200) as load:
         await load.reaches(WAITING)
     await until_told(lambda: not rig.ledger.open(QUICK), 120, "the quick subscription has had all")
     rig.ledger.fault("memory alarm")
-    memory, noted = Memory(worker.pid), Noted(rig)
+    memory, entries = Memory(worker.pid), LedgerEntries(rig)
     async with alarmed(harmed, "memory"):
         began = monotonic()
         (rig.ledger.folder / "hurry").touch()
         await until_told(
             lambda: not rig.ledger.open(SLOW), PATIENCE, "what waited is handled during the alarm"
         )
-        handled = sorted(each.at for each in noted.of(Kind.HANDLED) if each.at > began)
+        handled = sorted(each.at for each in entries.of(Kind.HANDLED) if each.at > began)
         grown, told = memory.grown(), monotonic()
         await rig.end(worker)
         rig.figures["ended after"] = f"{monotonic() - told:.1f} s"

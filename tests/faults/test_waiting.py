@@ -1,4 +1,4 @@
-"""Events that wait: while workers come and go, while somebody looks, and while what they wait for is removed."""
+"""Events that wait, while workers come and go, dead letters are listed, and queues removed."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -12,7 +12,8 @@ from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Load
 from tests.faults.rig import PREFETCH, Rig, delayed, running
-from tests.integration.conftest import channel_to, depth, until, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until, until_told
 
 pytestmark = pytest.mark.timeout(300)  # many processes share few cores
 RESTARTS, LOOKS, WAITING = 40, 1000, 20
@@ -22,12 +23,12 @@ DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits
 
 @pytest.fixture
 def node_url(amqp_url: str) -> str:
-    """The broker that all tests share: it comes to no harm here."""
+    """Return a vhost of the broker that all tests share: it comes to no harm here."""
     return amqp_url
 
 
 async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
-    """Each gives back all that it holds, begun or not: the broker counts that, and none of it becomes a dead letter."""
+    """The broker counts what each worker gives back; none of it becomes a dead letter."""
     rig.subscriptions = {"gated": "load.#"}
     gate = asyncio.Event()
 
@@ -50,15 +51,14 @@ async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
     gate.set()
     async with running(fresh()):
         account = await rig.account()
-    account.verify(
-        duplicates=AT_A_TIME * RESTARTS
-    )  # what was being moved when its worker stopped may come as a copy
+    # What was being moved when its worker stopped may come as a copy.
+    account.verify(duplicates=AT_A_TIME * RESTARTS)
     assert account.total.dead == 0
     assert not await rig.bus().dead_letters.list("gated")
 
 
 async def test_looking_at_dead_letters_takes_none(rig: Rig) -> None:
-    """Looking takes them off their queue and gives them back, and the broker counts that."""
+    """Listing takes them off their queue and gives them back, and the broker counts that."""
     rig.subscriptions, rig.may_die = {"buried": "load.#"}, {"buried": {"exhausted"}}
 
     async def fail(_: Event[Any]) -> None:
@@ -80,7 +80,7 @@ async def test_looking_at_dead_letters_takes_none(rig: Rig) -> None:
 
 
 async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
-    """They wait there, to be seen and counted; those of others come on time, in their own subscription only."""
+    """They wait there to be seen and counted; those of others come on time."""
     goes, stays = rig.bus(), rig.bus()
     calls = {"goes": failing_once(goes, "goes"), "stays": failing_once(stays, "stays")}
     async with running(stays):
@@ -115,7 +115,7 @@ async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
 
 
 def failing_once(bus: CeleryEventBus, name: str) -> dict[str, list[float]]:
-    """Subscribe a handler that fails at first; when it was called, by event."""
+    """Subscribe a handler that fails at first; return the times of its calls, by event."""
     calls: dict[str, list[float]] = defaultdict(list)
 
     async def handler(event: Event[Any]) -> None:

@@ -1,7 +1,8 @@
 """The fuzzer: `python -m tests.fuzz.fuzz --inputs 1000000 --seed 1 --processes 2`.
 
-Draws messages by mutation, sends each down one of the targets, and mutates on what led somewhere new. Whatever comes
-out but a named error of the library is a failure: cut down to its smallest and printed, exit status 1.
+Draws messages by mutation, sends each down one of the targets, and mutates what led somewhere new.
+Anything but a named error of the library is a failure: it is cut down to its smallest and printed,
+exit status 1.
 """
 
 import argparse
@@ -38,16 +39,15 @@ UNWRITABLE = "not writable, not counted"
 
 @dataclass
 class Report:
-    """What a run came to."""
+    """Result of a run."""
 
     kinds: Counter[tuple[str, str]] = field(default_factory=Counter)  #: by target and outcome
-    failures: dict[str, tuple[str, Input]] = field(
-        default_factory=dict
-    )  #: by error and place: traceback, input
+    #: By error and place: traceback, input
+    failures: dict[str, tuple[str, Input]] = field(default_factory=dict)
 
     @property
     def inputs(self) -> int:
-        """How many were read by what is tried; not those that nobody could have sent."""
+        """Messages that were read by a target, without those that nobody could have sent."""
         return sum(times for (_, kind), times in self.kinds.items() if kind != UNWRITABLE)
 
     def add(self, other: "Report") -> None:
@@ -56,7 +56,7 @@ class Report:
 
 
 def fuzz(seed: int, inputs: int) -> Report:
-    """Try so many that could have been sent; the same seed draws the same."""
+    """Try so many messages that could have been sent; the same seed draws the same."""
     mutator, choose, report, tried = Mutator(seed), random.Random(seed), Report(), 0
     names, weights = [*_WEIGHTS], [*_WEIGHTS.values()]
     while tried < inputs:
@@ -72,7 +72,7 @@ def fuzz(seed: int, inputs: int) -> Report:
 
 
 def attempt(target: Callable[[Input], str], drawn: Input) -> tuple[str, str]:
-    """The kind of outcome; and the traceback, if it is a failure."""
+    """Return the kind of outcome, and the traceback if it is a failure."""
     try:
         return target(drawn), ""
     except UnwritableError:
@@ -86,7 +86,7 @@ def attempt(target: Callable[[Input], str], drawn: Input) -> tuple[str, str]:
 
 
 def smallest(target: Callable[[Input], str], failing: Input, kind: str) -> Input:
-    """The input with as much left out as fails in the same way."""
+    """Return the input with as much left out as still fails in the same way."""
     for candidate in _simpler(failing):
         if attempt(target, candidate)[0] == kind:
             return smallest(target, candidate, kind)
@@ -114,7 +114,7 @@ def _without(held: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def in_processes(seed: int, inputs: int, processes: int, console: Console) -> Report:
-    """`fuzz` in portions, each with a seed of its own, on so many processes."""
+    """Run `fuzz` in portions, each with a seed of its own, on so many processes."""
     report = Report()
     portions = [min(_PORTION, inputs - done) for done in range(0, inputs, _PORTION)]
     columns = (
@@ -137,7 +137,7 @@ def in_processes(seed: int, inputs: int, processes: int, console: Console) -> Re
 
 
 def _families(report: Report) -> Counter[tuple[str, str]]:
-    """By target and error, whatever its text."""
+    """Group failures by target and error, whatever the text."""
     families: Counter[tuple[str, str]] = Counter()
     for (target, kind), times in report.kinds.items():
         families[target, kind.partition(":")[0]] += times
@@ -155,7 +155,7 @@ def _table(report: Report, seconds: float) -> Table:
 
 
 def main() -> int:
-    """0: nothing but named errors."""
+    """Return 0 if nothing but named errors came out."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.fuzz.fuzz",
         description="Strange messages, until one breaks something.",

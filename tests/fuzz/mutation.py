@@ -1,4 +1,4 @@
-"""Mutation: messages that a valid one becomes by a few strokes of ill luck or ill will. A seed gives the same again."""
+"""Mutation: messages that a valid one becomes by a few strokes. A seed repeats them."""
 
 import json
 import random
@@ -42,39 +42,51 @@ KEYS = (
     "\ud800",
 )
 TOKENS = [
-    b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"1e400", b"-0", b"NaN", b"Infinity", b"null", b"9" * 5_000,
-    b"\\ud800", b"\\u0000", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\x80\x04", b"!!python/object:",
+    b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"1e400", b"-0", b"NaN", b"Infinity", b"null",
+    b"9" * 5_000,
+    b"\\ud800", b"\\u0000", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\x80\x04",
+    b"!!python/object:",
     b"0001-01-01T00:00:00+23:59",
-    b'"specversion"', b'"1.0"', b'"dataversion"', b'"type"', b'"data_base64"', b"[" * 300, b'{"a":' * 300, b"\x1f\x8b",
+    b'"specversion"', b'"1.0"', b'"dataversion"', b'"type"', b'"data_base64"', b"[" * 300,
+    b'{"a":' * 300, b"\x1f\x8b",
 ]  # fmt: skip
 STRANGE: list[Any] = [
-    None, True, False, 0, 1, -1, 2, 99, 10**9, 2**31, 2**63 - 1, -(2**63), 0.5, -0.0, 1e300, "", "x", "1.0", "\x00",
+    None, True, False, 0, 1, -1, 2, 99, 10**9, 2**31, 2**63 - 1, -(2**63), 0.5, -0.0, 1e300, "",
+    "x", "1.0", "\x00",
     "\n",
-    "\ud800", "ä", "😀", "x" * 255, "x" * 5_000, "é" * 200, [], [[]], [1, "a", None], {}, {"a": {"b": []}},
+    "\ud800", "ä", "😀", "x" * 255, "x" * 5_000, "é" * 200, [], [[]], [1, "a", None], {},
+    {"a": {"b": []}},
     "9999-12-31T23:59:59-23:59",
-    "0001-01-01T00:00:00+23:59", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05", "20260102", "fuzz.open",
+    "0001-01-01T00:00:00+23:59", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05", "20260102",
+    "fuzz.open",
     "policy.updated", "a..b",
 ]  # fmt: skip
 JSON_ONLY = [2**70, 10**4_000, 10**5_000, -(10**4_300), 1e999]  # no AMQP header holds them
 PROPERTY_NAMES = (
-    "content_type", "content_encoding", "message_id", "timestamp", "type", "app_id", "correlation_id", "reply_to",
+    "content_type", "content_encoding", "message_id", "timestamp", "type", "app_id",
+    "correlation_id", "reply_to",
     "priority", "expiration", "user_id", "cluster_id", "delivery_mode",
 )  # fmt: skip
 CONTENT_TYPES = [
-    CONTENT_TYPE, "application/json", "Application/JSON; charset=UTF-8", "application/json;charset=utf-16",
+    CONTENT_TYPE, "application/json", "Application/JSON; charset=UTF-8",
+    "application/json;charset=utf-16",
     "text/plain", "",
     "application/x-python-serialize", f"{CONTENT_TYPE} ", ";", "application/json; charset=", "é",
 ]  # fmt: skip
 ENCODINGS = ["utf-8", "UTF-8", "gzip", "binary", "utf-16", "", "é"]
 HEADER_NAMES = (
-    ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL, RETURNS, "qt-last-failed", "qt-reason", "qt-message", "qt-traceback",
+    ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL, RETURNS, "qt-last-failed", "qt-reason", "qt-message",
+    "qt-traceback",
     "qt-id",
-    "qt-event-id", "qt-host", "qt-exception-type", "qt-body-size", "qt-subscription", "x-death", "x-first-death-queue",
+    "qt-event-id", "qt-host", "qt-exception-type", "qt-body-size", "qt-subscription", "x-death",
+    "x-first-death-queue",
     "task", "id", "callbacks", "compression", "CC", "envelope",
 )  # fmt: skip
 DEATHS: list[Any] = [
-    [{"reason": "expired", "queue": "qt.retry.100", "exchange": "qt.retry.100", "routing-keys": ["fuzz"], "count": 1}],
-    [{"reason": "expired", "queue": "qt.sub.fuzz", "exchange": "qt.events", "routing-keys": ["fuzz.open"]}],
+    [{"reason": "expired", "queue": "qt.retry.100", "exchange": "qt.retry.100",
+    "routing-keys": ["fuzz"], "count": 1}],
+    [{"reason": "expired", "queue": "qt.sub.fuzz", "exchange": "qt.events",
+    "routing-keys": ["fuzz.open"]}],
     [{"reason": 5, "queue": [], "exchange": {}, "routing-keys": [7], "time": "now"}],
     [7], "x", {"queue": "qt.sub.fuzz"},
 ]  # fmt: skip
@@ -83,7 +95,7 @@ EXCHANGES = ("qt.events", "qt.redeliver", "qt.quarantine", "", "qt.dead", "other
 
 @dataclass(frozen=True)
 class Input:
-    """One message, and how it came."""
+    """One message, and the way it came."""
 
     body: bytes
     properties: dict[str, Any]
@@ -91,13 +103,12 @@ class Input:
     key: str = "fuzz.open"
     exchange: str = "qt.events"
     redelivered: bool = False
-    scars: tuple[
-        tuple[float, int], ...
-    ] = ()  #: bytes changed in the serialised properties: where (0 to 1), to what
+    #: Bytes changed in the serialised properties: where (0 to 1), to what
+    scars: tuple[tuple[float, int], ...] = ()
 
 
 def valid() -> list[Input]:
-    """What a mutation begins with."""
+    """Return a message that mutations begin with."""
     cloud = [
         Input(to_amqp(event).body, to_amqp(event).properties, key=event.type)
         for event in (POLICY, OPEN)
@@ -118,21 +129,21 @@ def valid() -> list[Input]:
 
 
 class Mutator:
-    """Draws messages. What led somewhere new is given back to `learn`, and mutated on."""
+    """Draws messages. Give one that led somewhere new to `learn`, and it is mutated too."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._valid, self._corpus = valid(), valid()
 
     def learn(self, found: Input) -> None:
-        """Begin with this one too."""
+        """Mutate this message too."""
         if len(found.body) <= _LONG:
             self._corpus.append(found)
             if len(self._corpus) > _CORPUS:
                 del self._corpus[self._random.randrange(len(self._corpus))]
 
     def draw(self) -> Input:
-        """The next message."""
+        """Return the next message."""
         drawn = self._random.choice(
             self._valid if self._random.random() < _FROM_VALID else self._corpus
         )
@@ -143,7 +154,7 @@ class Mutator:
     # Strokes
 
     def cut_and_paste(self, given: Input) -> Input:
-        """Bytes of the body."""
+        """Move bytes of the body."""
         body, choose = bytearray(given.body), self._random
         at = choose.randint(0, len(body))
         match choose.randrange(6):
@@ -163,7 +174,7 @@ class Mutator:
         return replace(given, body=bytes(body))
 
     def document(self, given: Input) -> Input:
-        """As JSON: another value, another name, one more, one less."""
+        """Change the body as JSON: another value, another name, one more, one less."""
         try:
             document = json.loads(given.body)
             _change(document, self._random)
@@ -174,7 +185,7 @@ class Mutator:
             return self.cut_and_paste(given)
 
     def properties(self, given: Input) -> Input:
-        """One of them."""
+        """Change one of the properties."""
         name, properties = self._random.choice(PROPERTY_NAMES), dict(given.properties)
         odd = {"content_type": CONTENT_TYPES, "content_encoding": ENCODINGS}.get(name, STRANGE)
         properties[name] = self._random.choice(odd)
@@ -200,7 +211,8 @@ class Mutator:
 
 
 _WAYS: list[Callable[[Mutator, Input], Input]] = [
-    Mutator.cut_and_paste, Mutator.cut_and_paste, Mutator.document, Mutator.document, Mutator.document,
+    Mutator.cut_and_paste, Mutator.cut_and_paste, Mutator.document, Mutator.document,
+    Mutator.document,
     Mutator.properties, Mutator.headers, Mutator.way, Mutator.scar,
 ]  # fmt: skip
 

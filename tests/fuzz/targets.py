@@ -1,4 +1,7 @@
-"""Targets: the ways that a message takes through the library, without a broker. Only named errors may come out."""
+"""Targets: the ways of a message through the library, without a broker.
+
+Only named errors may come out.
+"""
 
 import json
 import pickle
@@ -48,11 +51,11 @@ QUEUE = SubscriptionQueue(
 
 
 class UnwritableError(Exception):
-    """Neither we nor py-amqp write such a message: nobody could have sent it."""
+    """Message that neither we nor py-amqp can write, so nobody could have sent it."""
 
 
 def through_codec(given: Input) -> str:
-    """from_amqp() by itself: with properties of any kind, as another transport may give them."""
+    """Decode it by itself, with properties of any kind, as another transport may give them."""
     try:
         event = from_amqp(given.body, given.properties, given.key)
     except MessageError as error:
@@ -67,9 +70,9 @@ def through_codec(given: Input) -> str:
 
 
 def through_queue(given: Input) -> str:
-    """From the bytes of a delivery to the copies that follow from it, and back from the bytes of those.
+    """Read a delivery's bytes, write the copies that follow from it, and read those.
 
-    Both ways into a worker, of which the asyncio pool's is the default: they have to make the same of it.
+    Both ways into a worker have to make the same of it; the asyncio pool's is the default.
     """
     written, delivery = _written(given), _delivery(given)
     envelope = _into_the_asyncio_pool(_received(given.body, written, delivery))
@@ -81,7 +84,7 @@ def through_queue(given: Input) -> str:
 
 
 def through_dead_letters(given: Input) -> str:
-    """A message that somebody put among the dead letters: looked at, and sent back."""
+    """List and send back a message that somebody put among the dead letters."""
     written, delivery = _written(given), _delivery(given)
     raw = _received(given.body, written, delivery)
     PROVENANCE.believed(raw.delivery_info, raw.headers or {})
@@ -118,7 +121,7 @@ def _into_celery(raw: RawMessage) -> Envelope:
 
 
 def _check_id(task_id: str) -> None:
-    """It is shown, and sent to monitors, whatever message id a producer wrote."""
+    """Check that its id can be shown and sent to monitors, whatever id a producer wrote."""
     assert task_id.endswith(f":{SUBSCRIPTION}")
     assert task_id.isprintable()
     assert len(task_id) <= 255 + len(SUBSCRIPTION) + 1
@@ -137,7 +140,7 @@ def _outcome(envelope: Envelope) -> tuple[str, DeadLetter]:
 
 
 def _retried(envelope: Envelope) -> None:
-    """The next attempt is one more, of the same type."""
+    """Check that the next attempt is one more, of the same type."""
     assert 1 <= envelope.attempt <= 1_000_000
     for headers in (envelope.retry_headers(RETRIED), envelope.quarantine_headers(1)):
         raw = _round_trip(envelope.body, {**envelope.carried(), "expiration": "100"}, headers)
@@ -179,7 +182,7 @@ def _send_back(raw: RawMessage) -> Any:
 
 
 def _written(given: Input) -> bytes:
-    """Its properties on the wire. What our publisher does not refuse it writes as py-amqp does."""
+    """Return its properties on the wire, written as py-amqp does if our publisher takes them."""
     theirs, ours = _by_py_amqp(given), _by_us(given)
     assert ours in {None, theirs}
     if theirs is None:
@@ -226,18 +229,17 @@ def _received(body: bytes, properties: bytes, delivery: bytes) -> RawMessage:
 
 
 def _round_trip(body: bytes, properties: dict[str, Any], headers: dict[str, Any]) -> RawMessage:
-    """As our publisher writes it, and who consumes it reads it."""
+    """Write it as our publisher does, and read it as a consumer does."""
     written, received = _sent(Content(body, properties, headers))
     assert received == body
     raw = RawMessage(received)
-    raw.properties, _ = serialization.decode_properties_basic(
-        written, 0
-    )  # py-amqp's own: ours are always readable
+    # Py-amqp's own: ours are always readable.
+    raw.properties, _ = serialization.decode_properties_basic(written, 0)
     return raw
 
 
 def _sent(message: Content) -> tuple[bytes, bytes]:
-    """Properties and body, out of the frames that our publisher writes."""
+    """Return properties and body, out of the frames that our publisher writes."""
     read = list(
         _frames(b"".join(frames("qt.redeliver", SUBSCRIPTION, message, CHANNEL, FRAME_MAX)))
     )

@@ -1,4 +1,4 @@
-"""Certificates for the tests on TLS, made by the `openssl` that RabbitMQ's Erlang comes with."""
+"""Certificates for the tests on TLS, made by the `openssl` that Erlang comes with."""
 
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Identity(NamedTuple):
 
 
 class Authority:
-    """A CA that lives as long as its folder does, and nobody trusts who is not told to."""
+    """A CA that lives as long as its folder, trusted only by those who are told to."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
@@ -35,7 +35,7 @@ class Authority:
         )
 
     def issue(self, name: str, *hosts: str, days: int = 2) -> Identity:
-        """For these hosts, `DNS:...` or `IP:...`; with days=-1 it has expired yesterday."""
+        """Issue for these hosts, `DNS:...` or `IP:...`; days=-1: one that expired yesterday."""
         certificate, key, request = (
             self._folder / f"{self._name}-{name}.{end}" for end in ("pem", "key", "csr")
         )

@@ -1,4 +1,4 @@
-"""Guarded: a vhost in which each component of an app has a user with its own rights, and no more."""
+"""Guarded: a vhost in which each component has a user with its own rights, and no more."""
 
 import asyncio
 import json
@@ -15,14 +15,15 @@ import amqp
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.operating.management import ManagementApi
-from tests.integration.conftest import Fleet, WorkerProcess, channel_to
+from tests.support.channels import channel_to
+from tests.support.fleet.fleet import Fleet, StartedWorker
 
 _PATH = (str(Path(__file__).parent / "apps"), str(Path(__file__).parents[2]))
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
 
 
 class Guarded:
-    """One of them, made by the commands that an administrator would give. The app is in apps/, or Quantum Trader."""
+    """Such a vhost, made by an administrator's commands. The app is in apps/, or Quantum Trader."""
 
     def __init__(
         self, url: str, management_url: str, prefix: str, folder: Path, app: str = "guarded_app"
@@ -33,13 +34,13 @@ class Guarded:
         self._passwords: dict[str, str] = {}
 
     def let_in(self) -> None:
-        """Have everything declared and permitted; the users are new."""
+        """Declare and permit everything, for new users."""
         self.command("declare")
         told = json.loads(self.command("permissions", "--apply", "--create-users", "--json"))
         self._passwords = told["passwords"]
 
     def command(self, name: str, *options: str, status: int = 0, answer: str = "") -> str:
-        """What `qt-events topology` prints, as an administrator."""
+        """Run `qt-events topology` as an administrator, and return its output."""
         given = {
             **self._environment(self.url),
             "COLUMNS": "200",
@@ -63,7 +64,7 @@ class Guarded:
         }
 
     def url_of(self, component: str) -> str:
-        """The broker's, with the component's user."""
+        """Return the broker's URL with the component's user."""
         parts, user = urlsplit(self.url), f"{self.prefix}-{component}"
         return parts._replace(
             netloc=f"{user}:{self._passwords[user]}@{parts.hostname}:{parts.port}"
@@ -71,14 +72,14 @@ class Guarded:
 
     @contextmanager
     def bus(self, component: str) -> Iterator[CeleryEventBus]:
-        """A bus with the component's user, without subscriptions."""
+        """Open a bus with the component's user, without subscriptions."""
         bus = CeleryEventBus(self.url_of(component), prefix=self.prefix)
         yield bus
         bus.close()
 
     @contextmanager
     def without(self, component: str, right: str, queue: str) -> Iterator[None]:
-        """The component's user may not configure, write or read the queue, until the block ends."""
+        """Take a right on the queue from the component's user, until the block ends."""
         printed = json.loads(self.command("permissions", "--json"))["permissions"]
         (rights,) = (each for each in printed if each["component"] == component)
         mine = self.name(queue).replace(".", r"\.")
@@ -95,7 +96,7 @@ class Guarded:
 
     @contextmanager
     def channel(self, component: str) -> Iterator[amqp.Channel]:
-        """A channel with the component's user, that waits for the broker's answer to each publish."""
+        """Open a channel with the component's user that confirms each publish."""
         parts = urlsplit(self.url_of(component))
         with amqp.Connection(
             f"{parts.hostname}:{parts.port}", userid=parts.username, password=parts.password,
@@ -110,8 +111,8 @@ class Guarded:
         serves: str | None = None,
         ready: bool = True,
         **environment: str,
-    ) -> WorkerProcess:
-        """A worker process with the component's user, for its subscriptions alone: by its name, unless told another."""
+    ) -> StartedWorker:
+        """Start a worker with the component's user, by default for its subscriptions alone."""
         given: dict[str, Any] = {**self._environment(self.url_of(component)), **environment}
         program = ("-m", "celery", "-A", self.app, "worker")
         return await self.fleet.start(
@@ -120,7 +121,7 @@ class Guarded:
 
     @property
     def api(self) -> ManagementApi:
-        """Of this vhost, as an administrator."""
+        """Management API of this vhost, as an administrator."""
         return ManagementApi(self._management_url, self.url.rpartition("/")[2])
 
     def name(self, name: str) -> str:
@@ -144,7 +145,7 @@ class Guarded:
             bus.close()
 
     def return_thrice(self, subscription: str) -> None:
-        """Take the event that waits and give it back, as workers do that end."""
+        """Take the waiting event and give it back three times, as workers do that end."""
         with channel_to(self.url) as channel:
             for _ in range(3):
                 raw = None

@@ -24,7 +24,8 @@ from qt_events.rabbitmq.messages.envelope import body_of
 from qt_events.rabbitmq.messages.properties import Content, to_amqp
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import channel_to, depth, until, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until, until_told
 
 ONCE = RetryPolicy(max_attempts=1)
 TWICE = RetryPolicy(max_attempts=2, initial=0, jitter=0)

@@ -17,10 +17,12 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import BATCH
 from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import Make, channel_to, depth, until_told
-from tests.integration.watching import QT_EVENTS
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to, depth
+from tests.support.fleet.flower import QT_EVENTS
+from tests.support.waiting import until_told
 
 MANY = 1_500
 AT_A_RATE = ("retry", "--all", "-s", "orders", "--rate", "100")
@@ -43,7 +45,7 @@ async def ignore(_: Any) -> None:
 
 
 @pytest.fixture
-async def url(amqp_url: str, make_bus: Make) -> str:
+async def url(amqp_url: str, make_bus: MakeBus) -> str:
     """URL of a vhost where `orders` and `audit` are declared, and nobody serves them."""
     for name in ("orders", "audit"):
         bus = make_bus()

@@ -17,7 +17,7 @@ import pytest
 from qt_events import HealthStatus, HealthStatusChangedEvent, InMemoryEventBus, Reject
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.testing.clock import ManualClock
-from tests.integration.conftest import until
+from tests.support.waiting import until
 from workers.store import Store
 from workers.system.listeners.discord_notifier import (
     ALERTS,

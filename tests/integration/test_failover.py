@@ -12,7 +12,9 @@ from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy
-from tests.integration.conftest import Fleet, Make, until
+from tests.support.buses import MakeBus
+from tests.support.fleet.fleet import Fleet
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def proxy(amqp_url: str) -> Iterator[Proxy]:
 
 @pytest.mark.parametrize("order", ["{dead};{alive}", "{alive};{dead}", "{dead};{dead};{alive}"])
 async def test_whichever_url_answers_is_taken(
-    order: str, dead: str, amqp_url: str, make_bus: Make
+    order: str, dead: str, amqp_url: str, make_bus: MakeBus
 ) -> None:
     """Publisher, worker and dead-letter operations find the URL that answers, in any order."""
     bus, heard = make_bus(order.format(dead=dead, alive=amqp_url)), asyncio.Event()
@@ -59,7 +61,7 @@ async def test_a_worker_process_takes_whichever_url_answers(
 
 
 async def test_when_a_connection_is_lost_the_other_url_takes_over(
-    proxy: Proxy, amqp_url: str, make_bus: Make, tmp_path: Path
+    proxy: Proxy, amqp_url: str, make_bus: MakeBus, tmp_path: Path
 ) -> None:
     """Events are neither refused nor lost under load, in this process and in a worker process."""
     urls = f"{proxy.url_for(amqp_url)};{amqp_url}"
@@ -86,7 +88,7 @@ async def test_when_a_connection_is_lost_the_other_url_takes_over(
 
 
 async def test_when_nobody_answers_the_error_names_every_place_without_a_password(
-    dead: str, make_bus: Make
+    dead: str, make_bus: MakeBus
 ) -> None:
     """The error lists every URL and what each attempt met."""
     (port,) = free_ports(1)

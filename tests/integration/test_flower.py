@@ -14,16 +14,16 @@ import pytest_asyncio
 from qt_events.events.event import Event
 from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import PATIENCE, until, until_told
-from tests.integration.watching import POOLS, QT_EVENTS, Desk, Flower, Task
+from tests.support.fleet.flower import POOLS, QT_EVENTS, Flower, FlowerFleet, Task
+from tests.support.waiting import PATIENCE, until, until_told
 
-Watched = tuple[Desk, Flower]
+Watched = tuple[FlowerFleet, Flower]
 
 
 @pytest.fixture
-def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
+def flower_fleet(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[FlowerFleet]:
     """Return a fleet without workers; all of its processes are killed at the end."""
-    opened = Desk(amqp_url, broker.management_url, tmp_path)
+    opened = FlowerFleet(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
 
@@ -34,7 +34,7 @@ async def watched(
 ) -> AsyncIterator[Watched]:
     """Start two workers of one pool and Flower. Tests share them; each looks at its own events."""
     vhost = f"qt-test-{uuid.uuid4().hex}"
-    desk = Desk(
+    flower_fleet = FlowerFleet(
         broker.management.create_vhost(vhost),
         broker.management_url,
         tmp_path_factory.mktemp("desk"),
@@ -43,10 +43,10 @@ async def watched(
         # Prefork serves no broadcasts.
         environment = {"FLEET_BROADCAST": "yes"} if request.param == "asyncio" else {}
         for _ in range(2):
-            await desk.start(*POOLS[request.param], **environment)
-        yield desk, await desk.watch()
+            await flower_fleet.start(*POOLS[request.param], **environment)
+        yield flower_fleet, await flower_fleet.watch()
     finally:
-        desk.close()
+        flower_fleet.close()
         broker.management.delete_vhost(vhost)
 
 
@@ -64,8 +64,8 @@ async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id
     watched: Watched,
 ) -> None:
     """A delivery is shown once, on the worker that made it, with no retry and no exception."""
-    desk, flower = watched
-    event = await desk.publish("order.requested")
+    flower_fleet, flower = watched
+    event = await flower_fleet.publish("order.requested")
     for name in ("executor", "risk_guard"):
         task = await flower.until_task(event, name, "SUCCESS")
         assert (task["args"], task["kwargs"], task["retries"], task["exception"]) == (
@@ -74,7 +74,7 @@ async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id
             0,
             None,
         )
-        assert task["worker"] in desk.nodes
+        assert task["worker"] in flower_fleet.nodes
 
 
 @pytest.mark.parametrize("name", ["executor", "risk_guard"])
@@ -82,10 +82,10 @@ async def test_run_time_and_times_enclose_what_the_handler_measured(
     name: str, watched: Watched
 ) -> None:
     """The order is received, begun, ended, succeeded; the run time covers the handler's own."""
-    desk, flower = watched
-    event = await desk.publish("order.requested")
+    flower_fleet, flower = watched
+    event = await flower_fleet.publish("order.requested")
     task = await flower.until_task(event, name, "SUCCESS")
-    (call,) = desk.calls(name, event)
+    (call,) = flower_fleet.calls(name, event)
     assert task["received"] <= call.details["begun"] < call.details["ended"] <= task["succeeded"]
     assert call.details["seconds"] <= task["runtime"] <= task["succeeded"] - task["received"]
 
@@ -96,10 +96,10 @@ async def test_a_task_is_started_before_its_handler_and_by_its_process(watched: 
 
     Only the asyncio pool is tested: a prefork child reports when it has already begun.
     """
-    desk, flower = watched
-    event = await desk.publish("order.requested")
+    flower_fleet, flower = watched
+    event = await flower_fleet.publish("order.requested")
     task = await flower.until_task(event, "executor", "SUCCESS")
-    (call,) = desk.calls("executor", event)
+    (call,) = flower_fleet.calls("executor", event)
     assert task["received"] <= task["started"] <= call.details["begun"]
     assert f"-{call.process}-" in task["worker"]
 
@@ -108,10 +108,10 @@ async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_
     watched: Watched,
 ) -> None:
     """One task stands for all attempts on all workers and shows the error of the attempt before."""
-    desk, flower = watched
-    event = await desk.publish("alert.raised")
+    flower_fleet, flower = watched
+    event = await flower_fleet.publish("alert.raised")
     task = await flower.until_task(event, "discord_notifier", "SUCCESS")
-    assert len(desk.calls("discord_notifier", event)) == 3
+    assert len(flower_fleet.calls("discord_notifier", event)) == 3
     assert (task["args"], task["retries"]) == (shown(event), 2)
     assert task["retried"] <= task["received"] <= task["succeeded"]
     assert_tells(task, "ConnectionError('the webhook hung up')", "notify")
@@ -121,20 +121,20 @@ async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_ex
     watched: Watched,
 ) -> None:
     """The task fails at the last attempt, not before, and stays failed."""
-    desk, flower = watched
-    event = await desk.publish("model.wanted", model="m7")
+    flower_fleet, flower = watched
+    event = await flower_fleet.publish("model.wanted", model="m7")
     task = await flower.until_task(event, "model_loader", "FAILURE")
-    assert len(desk.calls("model_loader", event)) == 3
+    assert len(flower_fleet.calls("model_loader", event)) == 3
     assert (task["args"], task["retries"], task["succeeded"]) == (shown(event), 2, None)
     assert_tells(task, "FileNotFoundError('no weights for m7')", "load_model")
 
 
 async def test_an_event_that_is_rejected_ends_in_failure_at_once(watched: Watched) -> None:
     """A rejected event has one attempt and no retry."""
-    desk, flower = watched
-    event = await desk.publish("trade.disputed")
+    flower_fleet, flower = watched
+    event = await flower_fleet.publish("trade.disputed")
     task = await flower.until_task(event, "auditor", "FAILURE")
-    assert len(desk.calls("auditor", event)) == 1
+    assert len(flower_fleet.calls("auditor", event)) == 1
     assert (task["args"], task["retries"], task["retried"]) == (shown(event), 0, None)
     assert_tells(task, "qt_events.delivery.retry.Reject('no such trade')", "refuse")
 
@@ -149,53 +149,56 @@ def assert_tells(task: Task, exception: str, handler: str) -> None:
 @on_the_asyncio_pool
 async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
     """The tasks have one name, and each is on its own worker."""
-    desk, flower = watched
-    event = await desk.publish("order.requested")
+    flower_fleet, flower = watched
+    event = await flower_fleet.publish("order.requested")
     done = lambda: [t["state"] for t in flower.tasks(event, "position_cache")] == ["SUCCESS"] * 2  # noqa: E731
     await until_told(done, what="two deliveries of one broadcast")
     tasks = flower.tasks(event, "position_cache")
-    assert sorted(task["worker"] for task in tasks) == sorted(desk.nodes)
+    assert sorted(task["worker"] for task in tasks) == sorted(flower_fleet.nodes)
     assert {task["args"] for task in tasks} == {shown(event)}
 
 
 async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(
-    desk: Desk,
+    flower_fleet: FlowerFleet,
 ) -> None:
     """Flower's button revokes an event that waits in a worker; the event is not lost silently."""
-    await desk.start()
-    flower = await desk.watch()
-    first, second = await desk.publish("trade.settled"), await desk.publish("trade.settled")
-    await desk.until_called("analytics.begun", first)
+    await flower_fleet.start()
+    flower = await flower_fleet.watch()
+    first, second = (
+        await flower_fleet.publish("trade.settled"),
+        await flower_fleet.publish("trade.settled"),
+    )
+    await flower_fleet.until_called("analytics.begun", first)
     waiting = await flower.until_task(second, "analytics", "RECEIVED")
     await asyncio.to_thread(flower.get, f"/api/task/revoke/{waiting['uuid']}", "POST")
-    with desk.client() as client:
+    with flower_fleet.client() as client:
         inspector = client.app.control.inspect(timeout=3, limit=1)
         await until_told(
             lambda: waiting["uuid"] in str(inspector.revoked()), what="the worker knows"
         )
-        desk.open("analytics")
+        flower_fleet.open("analytics")
         await flower.until_task(first, "analytics", "SUCCESS")
         await flower.until_task(second, "analytics", "REVOKED")
         (letter,) = await client.dead_letters.list("analytics")
     assert (letter.event_id, letter.reason) == (second.id, "revoked")
-    assert desk.calls("analytics.begun", second) == []
+    assert flower_fleet.calls("analytics.begun", second) == []
 
 
 # Queues
 
 
 async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits(
-    desk: Desk,
+    flower_fleet: FlowerFleet,
 ) -> None:
     """Counts are right in a Flower that never met a worker; dead letters have a count too."""
-    worker = await desk.start()
-    lost = await desk.publish("trade.disputed")
-    await desk.until_called("auditor", lost)
+    worker = await flower_fleet.start()
+    lost = await flower_fleet.publish("trade.disputed")
+    await flower_fleet.until_called("auditor", lost)
     worker.send_signal(signal.SIGTERM)
     await until(lambda: worker.poll() is not None, what="the worker's end")
-    flower = await desk.watch(awaited=[])
+    flower = await flower_fleet.watch(awaited=[])
     for _ in range(3):
-        await desk.publish("order.requested")
+        await flower_fleet.publish("order.requested")
     wanted = {
         "qt.sub.executor": 3,
         "qt.sub.risk_guard": 3,
@@ -204,17 +207,19 @@ async def test_the_queues_of_subscribers_that_are_away_are_shown_with_what_waits
         "qt.lost": 0,
     }
     await until_told(lambda: wanted.items() <= flower.queues().items(), what=f"{wanted}")
-    await desk.start()
+    await flower_fleet.start()
     await until_told(lambda: flower.queues()["qt.sub.executor"] == 0, what="an empty queue")
 
 
 async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: Path) -> None:
     """Flower shows the queues of this vhost and of no other."""
     name = "qt-test a/b"
-    desk = Desk(broker.management.create_vhost(name), broker.management_url, tmp_path)
+    flower_fleet = FlowerFleet(
+        broker.management.create_vhost(name), broker.management_url, tmp_path
+    )
     try:
-        await desk.start()
-        flower = await desk.watch()
+        await flower_fleet.start()
+        flower = await flower_fleet.watch()
         await until_told(lambda: "qt.sub.executor" in flower.queues(), what="its queues")
         queues = {each["name"] for each in broker.management.queues(name)}
         expected = {
@@ -224,20 +229,27 @@ async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: P
         }
         assert set(flower.queues()) == expected
     finally:
-        desk.close()
+        flower_fleet.close()
         broker.management.delete_vhost(name)
 
 
-async def test_a_url_alone_is_enough(desk: Desk) -> None:
+async def test_a_url_alone_is_enough(flower_fleet: FlowerFleet) -> None:
     """Deliveries and queues are seen, without any code of the app."""
-    await desk.start()
-    given = ["flower", "--url", desk.url, "--management-url", desk.api, "--basic-auth=me:mine"]
+    await flower_fleet.start()
+    given = [
+        "flower",
+        "--url",
+        flower_fleet.url,
+        "--management-url",
+        flower_fleet.api,
+        "--basic-auth=me:mine",
+    ]
     (port,) = free_ports(1)
-    process = desk.spawn("flower", [QT_EVENTS, *given, f"--port={port}"])
-    flower = Flower(process, desk.path("flower"), port)
+    process = flower_fleet.spawn("flower", [QT_EVENTS, *given, f"--port={port}"])
+    flower = Flower(process, flower_fleet.path("flower"), port)
     await until_told(flower.answers, what="Flower answers")
-    await until_told(lambda: flower.sees(desk.nodes), what="Flower sees the worker")
-    event = await desk.publish("order.requested")
+    await until_told(lambda: flower.sees(flower_fleet.nodes), what="Flower sees the worker")
+    event = await flower_fleet.publish("order.requested")
     task = await flower.until_task(event, "executor", "SUCCESS")
     assert task["args"] == shown(event)
     await until_told(lambda: "qt.dead.executor" in flower.queues(), what="queues of the bus")
@@ -246,21 +258,23 @@ async def test_a_url_alone_is_enough(desk: Desk) -> None:
 # Without a broker
 
 
-async def refusal(desk: Desk, *options: str) -> tuple[int, str]:
+async def refusal(flower_fleet: FlowerFleet, *options: str) -> tuple[int, str]:
     """Return the exit status and the output of a Flower that does not start."""
-    process = desk.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
+    process = flower_fleet.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
     await until(lambda: process.poll() is not None, what="the end of Flower")
-    return process.returncode, desk.output("flower")
+    return process.returncode, flower_fleet.output("flower")
 
 
 async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> None:
     """Flower ends at once with one line that names the address, without the password."""
     (port,) = free_ports(1)
-    desk = Desk(f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path)
+    flower_fleet = FlowerFleet(
+        f"amqp://guest:secret@127.0.0.1:{port}//", "http://127.0.0.1:1", tmp_path
+    )
     try:
-        status, words = await refusal(desk)
+        status, words = await refusal(flower_fleet)
     finally:
-        desk.close()
+        flower_fleet.close()
     assert status == 1
     last = words.splitlines()[-1]
     assert f"127.0.0.1:{port}" in last
@@ -269,11 +283,11 @@ async def test_without_a_broker_it_says_so_and_exits_with_1(tmp_path: Path) -> N
     assert "Traceback" not in words
 
 
-async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> None:
+async def test_a_management_api_that_does_not_answer_is_named(flower_fleet: FlowerFleet) -> None:
     """A wrong address is a usage error, with the advice to enable the plugin."""
     (port,) = free_ports(1)
     status, words = await refusal(
-        desk, f"--management-url=http://guest:secret@127.0.0.1:{port}/api/"
+        flower_fleet, f"--management-url=http://guest:secret@127.0.0.1:{port}/api/"
     )
     assert status == 2
     assert f"http://127.0.0.1:{port}/api/" in words
@@ -281,36 +295,41 @@ async def test_a_management_api_that_does_not_answer_is_named(desk: Desk) -> Non
     assert "secret" not in words
 
 
-async def test_a_taken_port_is_an_error_without_a_traceback(desk: Desk) -> None:
+async def test_a_taken_port_is_an_error_without_a_traceback(flower_fleet: FlowerFleet) -> None:
     """The error names the option that helps, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, words = await refusal(desk, f"--port={port}", f"--management-url={desk.api}")
+        status, words = await refusal(
+            flower_fleet, f"--port={port}", f"--management-url={flower_fleet.api}"
+        )
     assert status == 1
     assert "give a free --port" in words.splitlines()[-1]
     assert "Traceback" not in words
 
 
-async def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
+async def test_it_comes_back_when_the_broker_does(
+    harmed: PrivateBroker, node_url: str, tmp_path: Path
+) -> None:
     """Flower goes on after an outage of the broker and shows what happens from then on."""
-    with PrivateBroker() as broker:
-        desk = Desk(broker.url, broker.management_url, tmp_path)
-        try:
-            await desk.start()
-            flower = await desk.watch()
-            await flower.until_task(await desk.publish("order.requested"), "executor", "SUCCESS")
-            await asyncio.to_thread(broker.settle)
-            await asyncio.to_thread(broker.kill)
-            await until(lambda: "Failed to" in flower.output, what="Flower notices")
-            await asyncio.to_thread(broker.restart)
+    flower_fleet = FlowerFleet(node_url, harmed.management_url, tmp_path)
+    try:
+        await flower_fleet.start()
+        flower = await flower_fleet.watch()
+        await flower.until_task(
+            await flower_fleet.publish("order.requested"), "executor", "SUCCESS"
+        )
+        await asyncio.to_thread(harmed.settle)
+        await asyncio.to_thread(harmed.kill)
+        await until(lambda: "Failed to" in flower.output, what="Flower notices")
+        await asyncio.to_thread(harmed.restart)
 
-            async def is_seen() -> bool:
-                event = await desk.publish("order.requested")
-                await desk.until_called("executor", event)
-                return await asyncio.to_thread(lambda: bool(flower.tasks(event, "executor")))
+        async def is_seen() -> bool:
+            event = await flower_fleet.publish("order.requested")
+            await flower_fleet.until_called("executor", event)
+            return await asyncio.to_thread(lambda: bool(flower.tasks(event, "executor")))
 
-            async with asyncio.timeout(2 * PATIENCE):
-                while not await is_seen():
-                    pass
-        finally:
-            desk.close()
+        async with asyncio.timeout(2 * PATIENCE):
+            while not await is_seen():
+                pass
+    finally:
+        flower_fleet.close()

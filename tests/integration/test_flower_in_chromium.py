@@ -20,9 +20,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from qt_events.events.event import Event
 from qt_events.testing.broker import Broker
-from qt_events.testing.chromium import arguments, chromium
-from tests.integration.conftest import PATIENCE
-from tests.integration.watching import PASSWORD, USER, Desk, Flower
+from tests.support.chromium import arguments, chromium
+from tests.support.fleet.flower import PASSWORD, USER, Flower, FlowerFleet
+from tests.support.waiting import PATIENCE
 
 _WIDTH, _HEIGHT, _TALLEST = 1440, 900, 2400
 # The page may draw its table again while the test reads it.
@@ -115,21 +115,21 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def desk(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[Desk]:
+def flower_fleet(amqp_url: str, broker: Broker, tmp_path: Path) -> Iterator[FlowerFleet]:
     """Return a fleet without workers; all of its processes are killed at the end."""
-    opened = Desk(amqp_url, broker.management_url, tmp_path)
+    opened = FlowerFleet(amqp_url, broker.management_url, tmp_path)
     yield opened
     opened.close()
 
 
-async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
+async def busy_day(flower_fleet: FlowerFleet, flower: Flower) -> dict[str, Event[Any]]:
     """Publish events of every outcome; return when Flower shows all of their ends."""
     for _ in range(3):
-        ordered = await desk.publish("order.requested")
+        ordered = await flower_fleet.publish("order.requested")
     events = {
         "executor": ordered,
-        "model_loader": await desk.publish("model.wanted", model="m7"),
-        "discord_notifier": await desk.publish("alert.raised"),
+        "model_loader": await flower_fleet.publish("model.wanted", model="m7"),
+        "discord_notifier": await flower_fleet.publish("alert.raised"),
     }
     for name, event in events.items():
         await flower.until_task(event, name, "SUCCESS", "FAILURE")
@@ -137,14 +137,14 @@ async def busy_day(desk: Desk, flower: Flower) -> dict[str, Event[Any]]:
 
 
 async def test_a_person_finds_a_delivery_follows_it_and_sees_what_happened(
-    desk: Desk, browser: Browser
+    flower_fleet: FlowerFleet, browser: Browser
 ) -> None:
     """Pages show tasks by the subscription's name, their details, the workers and the queues."""
     for name in ("trader-1@desk", "trader-2@desk"):
-        await desk.start("-n", name)
-    flower = await desk.watch()
-    events = await busy_day(desk, flower)
-    await asyncio.to_thread(look_around, browser, flower, events, desk.nodes)
+        await flower_fleet.start("-n", name)
+    flower = await flower_fleet.watch()
+    events = await busy_day(flower_fleet, flower)
+    await asyncio.to_thread(look_around, browser, flower, events, flower_fleet.nodes)
 
 
 def look_around(

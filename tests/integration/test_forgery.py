@@ -5,7 +5,7 @@ import asyncio
 import amqp
 
 from qt_events import NO_RETRY, CeleryEventBus, Event
-from tests.integration.conftest import channel_to
+from tests.support.channels import channel_to
 
 
 async def test_a_producers_headers_neither_name_a_type_nor_count_attempts(amqp_url: str) -> None:

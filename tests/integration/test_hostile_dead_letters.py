@@ -7,8 +7,10 @@ import amqp
 import pytest
 
 from qt_events import NO_RETRY, CeleryEventBus, Event
-from tests.integration.conftest import PATIENCE, Make, channel_to, until
 from tests.integration.hostile_cases import PLAIN, with_properties
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
+from tests.support.waiting import PATIENCE, until
 
 ABSURD = {
     "qt-attempt": "x", "qt-type": 7, "qt-first-failed": [], "qt-last-failed": {"a": 1},
@@ -53,7 +55,7 @@ class Heard:
 
 @pytest.mark.parametrize("name", FORGED)
 async def test_a_forged_dead_letter_is_shown_and_goes_back_to_its_queues_subscription(
-    make_bus: Make, amqp_url: str, name: str
+    make_bus: MakeBus, amqp_url: str, name: str
 ) -> None:
     """A forged dead letter is listed, its retry reaches nobody else, and the others stay usable."""
     bus = make_bus()

@@ -18,8 +18,10 @@ from qt_events.rabbitmq.messages.envelope import record_from
 from qt_events.rabbitmq.topology.queues import BEGINNING
 from qt_events.testing.broker import Broker
 from qt_events.testing.contract.recorder import Call
-from tests.integration.conftest import PATIENCE, Fleet, WorkerProcess, channel_to
 from tests.integration.hostile_cases import CANARY, CASES, FILTERED, HANDLED, Case
+from tests.support.channels import channel_to
+from tests.support.fleet.fleet import Fleet, StartedWorker
+from tests.support.waiting import PATIENCE
 
 PROGRAM = ("-m", "celery", "-A", "hostile_app", "worker")
 MARKER = "hostile.marker"
@@ -37,13 +39,13 @@ class Result:
     dead: list[amqp.Message] = field(default_factory=list)
 
 
-class Scene:
+class MarkedWorker:
     """Worker and channel of one pool.
 
     Every message is followed by a marker. Once the marker is handled, the message has its outcome.
     """
 
-    def __init__(self, fleet: Fleet, worker: WorkerProcess, channel: amqp.Channel) -> None:
+    def __init__(self, fleet: Fleet, worker: StartedWorker, channel: amqp.Channel) -> None:
         self.fleet, self.worker, self.channel = fleet, worker, channel
         self._numbers, self._seen = count(1), 0
         self.mark()
@@ -110,7 +112,7 @@ def _waited(look: Callable[[], Any]) -> Any:
     return found
 
 
-def _scene(broker: Broker, folder: Path, *options: str) -> Iterator[Scene]:
+def _served(broker: Broker, folder: Path, *options: str) -> Iterator[MarkedWorker]:
     vhost = f"qt-test-{uuid4().hex}"
     url = broker.management.create_vhost(vhost)
     fleet = Fleet(url, folder)
@@ -118,22 +120,22 @@ def _scene(broker: Broker, folder: Path, *options: str) -> Iterator[Scene]:
         worker = asyncio.run(fleet.start(*options, program=PROGRAM))
         with channel_to(url) as channel:
             channel.auto_decode = False
-            yield Scene(fleet, worker, channel)
+            yield MarkedWorker(fleet, worker, channel)
     finally:
         fleet.close()
         broker.management.delete_vhost(vhost)
 
 
 @pytest.fixture(scope="module")
-def scene(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def on_asyncio(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MarkedWorker]:
     """Start one worker with the asyncio pool, for all cases."""
-    yield from _scene(broker, tmp_path_factory.mktemp("hostile"))
+    yield from _served(broker, tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="module")
-def prefork(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def on_prefork(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MarkedWorker]:
     """Start one worker with one child process."""
-    yield from _scene(broker, tmp_path_factory.mktemp("hostile"), "-P", "processes", "-c", "1")
+    yield from _served(broker, tmp_path_factory.mktemp("hostile"), "-P", "processes", "-c", "1")
 
 
 def _check(case: Case, way: str, result: Result) -> None:
@@ -175,42 +177,46 @@ def _check_dead_letter(case: Case, dead: amqp.Message) -> None:
 @pytest.mark.parametrize(
     ("case", "way"), [pytest.param(c, w, id=f"{c.name}-{w}") for c in CASES for w in c.ways]
 )
-def test_a_message_ends_as_the_table_says(scene: Scene, case: Case, way: str) -> None:
+def test_a_message_ends_as_the_table_says(on_asyncio: MarkedWorker, case: Case, way: str) -> None:
     """A message has the outcome of the table, with reason and body, and the next one goes on."""
-    _check(case, way, scene.send(case, way))
+    _check(case, way, on_asyncio.send(case, way))
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in CASES if c.everywhere])
-def test_it_ends_the_same_on_prefork(prefork: Scene, case: Case) -> None:
+def test_it_ends_the_same_on_prefork(on_prefork: MarkedWorker, case: Case) -> None:
     """The outcome is the same on prefork, where the message goes to another process."""
-    _check(case, case.ways[0], prefork.send(case, case.ways[0]))
+    _check(case, case.ways[0], on_prefork.send(case, case.ways[0]))
 
 
-def test_many_large_messages_wait_in_little_memory(scene: Scene) -> None:
+def test_many_large_messages_wait_in_little_memory(on_asyncio: MarkedWorker) -> None:
     """A body that no handler will see is cut as it arrives, not when its turn comes."""
     large = json.dumps({"long": "x" * 20 * 10**6}).encode()
     for body in [b"{}", *[large] * MANY]:
-        scene.channel.basic_publish(
+        on_asyncio.channel.basic_publish(
             amqp.Message(body, content_type="application/json"), "qt.events", "held"
         )
-    _waited(lambda: scene.fleet.calls("held.begun"))
-    _waited(lambda: scene.channel.queue_declare("qt.sub.held", passive=True).message_count == 0)
-    scene.fleet.open()
+    _waited(lambda: on_asyncio.fleet.calls("held.begun"))
+    _waited(
+        lambda: on_asyncio.channel.queue_declare("qt.sub.held", passive=True).message_count == 0
+    )
+    on_asyncio.fleet.open()
     dead: list[amqp.Message] = []
     while len(dead) < MANY:
-        dead += _waited(lambda: scene.buried("held"))
+        dead += _waited(lambda: on_asyncio.buried("held"))
     assert {_reason(each) for each in dead} == {"undecodable"}
-    scene.mark()
-    assert scene.memory - scene.at_first < ROOM
+    on_asyncio.mark()
+    assert on_asyncio.memory - on_asyncio.at_first < ROOM
 
 
 @pytest.mark.parametrize("pool", ["asyncio", "prefork"])
-def test_after_all_that_nothing_else_has_happened(scene: Scene, prefork: Scene, pool: str) -> None:
+def test_after_all_that_nothing_else_has_happened(
+    on_asyncio: MarkedWorker, on_prefork: MarkedWorker, pool: str
+) -> None:
     """The same process serves on within its memory.
 
     No other task ran, nothing was unpickled, and no message is left over.
     """
-    here = {"asyncio": scene, "prefork": prefork}[pool]
+    here = {"asyncio": on_asyncio, "prefork": on_prefork}[pool]
     assert here.mark() == []
     assert here.worker.process.poll() is None
     calls = here.fleet.recorder.read("call")

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from qt_events import BrokerUnreachableError, BusStateError, CeleryEventBus, Event
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 
 async def hang(_: Event) -> None:

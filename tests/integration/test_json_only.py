@@ -14,8 +14,10 @@ import pytest
 from qt_events.errors import InvalidOptionError
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.integration.conftest import Fleet, channel_to, until
-from tests.integration.remote import one_dead_letter
+from tests.support.channels import channel_to
+from tests.support.fleet.fleet import Fleet
+from tests.support.fleet.remote_control import one_dead_letter
+from tests.support.waiting import until
 
 
 class Trap:

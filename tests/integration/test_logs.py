@@ -19,10 +19,10 @@ import pytest
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.broker.management import Management
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from qt_events.testing.keeper import Keeper
-from qt_events.testing.management import Management
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 _APPS = Path(__file__).parent / "apps"
 POOLS = ["asyncio", "processes", "threads", "solo"]

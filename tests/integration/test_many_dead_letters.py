@@ -20,8 +20,8 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
-from tests.integration.conftest import channel_to, depth
-from tests.integration.watching import QT_EVENTS
+from tests.support.channels import channel_to, depth
+from tests.support.fleet.flower import QT_EVENTS
 
 # Includes RabbitMQ's start and forty megabytes of messages.
 pytestmark = pytest.mark.timeout(300)

@@ -13,8 +13,8 @@ from qt_events import CeleryEventBus, Event, PublishRefusedError, TopologyError
 from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
-from tests.integration.conftest import until, until_told
 from tests.integration.guarded import Guarded
+from tests.support.waiting import until, until_told
 
 # Includes RabbitMQ's start, two commands and some thirty queues.
 pytestmark = pytest.mark.timeout(300)

@@ -7,8 +7,8 @@ import celery
 
 from qt_events import CeleryEventBus, Event
 from qt_events.rabbitmq.pools.subscription_task import is_plain
-from qt_events.testing.management import Management
-from tests.integration.conftest import until
+from qt_events.testing.broker.management import Management
+from tests.support.waiting import until
 
 
 async def test_an_apps_own_tasks_run_beside_its_subscriptions(amqp_url: str) -> None:

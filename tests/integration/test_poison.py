@@ -12,9 +12,11 @@ import pytest
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.handling.quarantine import SUSPECT_AFTER, TRIALS
-from qt_events.testing.management import Management
-from tests.integration.conftest import Fleet, WorkerProcess, channel_to, depth, until_told
-from tests.integration.remote import publish
+from qt_events.testing.broker.management import Management
+from tests.support.channels import channel_to, depth
+from tests.support.fleet.fleet import Fleet, StartedWorker
+from tests.support.fleet.remote_control import publish
+from tests.support.waiting import until_told
 
 # Seconds; a process starts many times.
 PATIENCE = 200.0
@@ -42,7 +44,7 @@ async def dead_letters(client: CeleryEventBus, subscription: str) -> Sequence[De
     return list(found)
 
 
-async def end(worker: WorkerProcess) -> None:
+async def end(worker: StartedWorker) -> None:
     worker.send(signal.SIGTERM)
     await worker.ended()
 

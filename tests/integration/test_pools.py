@@ -8,8 +8,9 @@ import pytest
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.integration.conftest import Fleet, WorkerProcess, until
-from tests.integration.remote import Remote, monitor, one_dead_letter, publish
+from tests.support.fleet.fleet import Fleet, StartedWorker
+from tests.support.fleet.remote_control import RemoteControl, monitor, one_dead_letter, publish
+from tests.support.waiting import until
 
 POOLS = {
     "asyncio": (),
@@ -23,7 +24,7 @@ NOT_PREFORK = ["asyncio", "threads", "solo"]
 
 async def start(
     fleet: Fleet, pool: str, *options: str, ready: bool = True, **environment: str
-) -> WorkerProcess:
+) -> StartedWorker:
     return await fleet.start(*POOLS[pool], *options, program=PROGRAM, ready=ready, **environment)
 
 
@@ -138,7 +139,7 @@ async def test_options_of_prefork_are_not_ignored_in_silence(
 
 
 async def test_autoscaling_grows_under_load_and_shrinks_after_it(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """--autoscale=4,1: four children while events wait, one when none does, and every event handled once."""
     worker = await start(fleet, "prefork", "--autoscale=4,1", AUTOSCALE_KEEPALIVE="1")
@@ -249,7 +250,7 @@ async def test_celerys_events_tell_the_same_on_each_pool(
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_a_revoked_event_is_no_failure_on_any_pool(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """Celery's events call it revoked; here it is a dead letter of that reason, and its handler is not called."""
     await start(fleet, pool, "-E")

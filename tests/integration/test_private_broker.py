@@ -16,16 +16,9 @@ import pytest
 
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.testing.broker import Broker, PrivateBroker
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 
 QUORUM = {"x-queue-type": "quorum"}
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[PrivateBroker]:
-    """Start one node for this module. Tests may harm it, and leave it running and unblocked."""
-    with PrivateBroker() as node:
-        yield node
 
 
 @contextlib.contextmanager
@@ -103,42 +96,42 @@ def test_a_refused_request_says_why(management: Management) -> None:
         management.delete_vhost("no such vhost")
 
 
-def test_a_killed_node_keeps_a_quorum_queues_message(node: PrivateBroker) -> None:
-    with opened(node.url, confirm_publish=True) as channel:
+def test_a_killed_node_keeps_a_quorum_queues_message(harmed: PrivateBroker) -> None:
+    with opened(harmed.url, confirm_publish=True) as channel:
         channel.queue_declare("kept", durable=True, auto_delete=False, arguments=QUORUM)
         channel.basic_publish_confirm(
             amqp.Message("still here", delivery_mode=2), routing_key="kept"
         )
-    node.settle()
-    node.kill()
-    assert not listens(urlsplit(node.url).port or 0)
-    node.restart()
-    with opened(node.url) as channel:
+    harmed.settle()
+    harmed.kill()
+    assert not listens(urlsplit(harmed.url).port or 0)
+    harmed.restart()
+    with opened(harmed.url) as channel:
         assert channel.basic_get("kept", no_ack=True).body == "still here"
 
 
-def test_a_suspended_node_is_silent_until_it_is_resumed(node: PrivateBroker) -> None:
-    with opened(node.url, read_timeout=0.5) as channel:
-        node.suspend()
+def test_a_suspended_node_is_silent_until_it_is_resumed(harmed: PrivateBroker) -> None:
+    with opened(harmed.url, read_timeout=0.5) as channel:
+        harmed.suspend()
         try:
             with pytest.raises(TimeoutError):
                 channel.queue_declare("silent", exclusive=True)
         finally:
-            node.resume()
+            harmed.resume()
         channel.connection.drain_events(timeout=10)
 
 
-def test_a_blocked_node_says_so_to_a_connection_that_publishes(node: PrivateBroker) -> None:
+def test_a_blocked_node_says_so_to_a_connection_that_publishes(harmed: PrivateBroker) -> None:
     notices: list[str] = []
     hooks = {
         "on_blocked": lambda reason: notices.append("blocked"),
         "on_unblocked": lambda: notices.append("unblocked"),
     }
-    with opened(node.url, **hooks) as channel:
-        node.block()
+    with opened(harmed.url, **hooks) as channel:
+        harmed.block()
         channel.basic_publish(amqp.Message("held up"), routing_key="nowhere")
         until(lambda: _drained(channel) and notices == ["blocked"])
-        node.unblock()
+        harmed.unblock()
         until(lambda: _drained(channel) and notices == ["blocked", "unblocked"])
 
 
@@ -148,12 +141,12 @@ def _drained(channel: amqp.Channel) -> bool:
     return True
 
 
-def test_two_nodes_stand_side_by_side(node: PrivateBroker) -> None:
+def test_two_nodes_stand_side_by_side(harmed: PrivateBroker) -> None:
     with PrivateBroker() as other:
         other.management.create_vhost("only there")
         assert "only there" in other.rabbitmqctl("list_vhosts")
-        assert "only there" not in node.rabbitmqctl("list_vhosts")
-    assert node.management.check("virtual-hosts")
+        assert "only there" not in harmed.rabbitmqctl("list_vhosts")
+    assert harmed.management.check("virtual-hosts")
 
 
 def test_a_stopped_node_leaves_nothing_behind() -> None:

@@ -7,8 +7,8 @@ import amqp
 import pytest
 
 from qt_events.errors import BrokerError, BusStateError
+from qt_events.testing.broker.node import Node
 from qt_events.testing.cluster import PrivateCluster
-from qt_events.testing.node import Node
 from tests.integration.test_private_broker import QUORUM, listens, opened, processes_of, until
 
 

@@ -10,6 +10,12 @@ from qt_events.testing.broker import Broker
 
 pytest_plugins = ["pytester"]
 
+# Plugins that happen to be installed here, and take most of the time that pytest takes to start.
+OTHERS = (
+    "anyio", "cacheprovider", "celery", "docker_tools", "hypothesispytest", "timeout", "xdist",
+    "xdist.looponfail",
+)  # fmt: skip
+LEAN = [part for name in OTHERS for part in ("-p", f"no:{name}")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "07_testing"
 ASYNCIO = "asyncio_default_fixture_loop_scope = function"
 TOP = """
@@ -43,12 +49,7 @@ def configured(pytester: pytest.Pytester, *lines: str) -> None:
 
 def run(pytester: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult:
     pytester.makepyfile(TOP + tests)
-    lean = [
-        each
-        for name in ("cacheprovider", "celery", "docker_tools")
-        for each in ("-p", f"no:{name}")
-    ]
-    return pytester.runpytest_subprocess(*lean, *options, timeout=100)
+    return pytester.runpytest_subprocess(*LEAN, *options, timeout=100)
 
 
 HANDLED = """

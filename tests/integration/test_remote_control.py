@@ -9,8 +9,8 @@ import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.worker.remote_control import RULES
-from tests.integration.conftest import Fleet, WorkerProcess
-from tests.integration.remote import Remote, one_dead_letter, publish
+from tests.support.fleet.fleet import Fleet, StartedWorker
+from tests.support.fleet.remote_control import RemoteControl, one_dead_letter, publish
 
 POOLS = {
     "asyncio": (),
@@ -26,7 +26,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-async def start(fleet: Fleet, pool: str, *options: str, **environment: str) -> WorkerProcess:
+async def start(fleet: Fleet, pool: str, *options: str, **environment: str) -> StartedWorker:
     return await fleet.start(*POOLS[pool], *options, ready=True, program=PROGRAM, **environment)
 
 
@@ -41,7 +41,7 @@ async def serves(fleet: Fleet, client: CeleryEventBus) -> None:
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_inspect_answers_on_each_pool(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """ping, registered, active_queues, stats, active and reserved; stats name the pool and its size."""
     await start(fleet, pool, "-c", "2")
@@ -69,7 +69,7 @@ async def test_inspect_answers_on_each_pool(
     "pool", ["asyncio", "prefork", "threads"]
 )  # solo answers between two events
 async def test_active_and_reserved_show_event_and_type(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """What is being handled, and what this worker holds beside it, with the event's id and type as arguments."""
     await start(fleet, pool, "-c", "2")
@@ -88,7 +88,7 @@ async def test_active_and_reserved_show_event_and_type(
 
 
 async def test_stats_of_the_asyncio_pool_show_its_lanes(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """Threads, events held, and what waits and is handled in each subscription's lane."""
     await start(fleet, "asyncio", "-c", "3")
@@ -107,7 +107,7 @@ async def test_stats_of_the_asyncio_pool_show_its_lanes(
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_what_a_pool_cannot_do_is_answered_by_name(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """The answer is an error that says why; the worker goes on."""
     await start(fleet, pool)
@@ -122,7 +122,7 @@ async def test_what_a_pool_cannot_do_is_answered_by_name(
 
 
 async def test_what_is_not_enabled_is_answered_by_celery(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """autoscale without --autoscale, pool_restart without worker_pool_restarts: an error, and the worker goes on."""
     await start(fleet, "prefork")
@@ -136,7 +136,7 @@ async def test_what_is_not_enabled_is_answered_by_celery(
 
 @pytest.mark.parametrize("pool", ["asyncio", "prefork"])
 async def test_a_pool_grows_and_shrinks(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """pool_grow: that many more handlers at a time; pool_shrink: fewer, and one at least."""
 
@@ -164,7 +164,7 @@ async def test_a_pool_grows_and_shrinks(
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_a_queue_is_left_and_taken_up(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """cancel_consumer leaves the events in the queue, add_consumer takes them up; another queue is an error."""
     await start(fleet, pool)
@@ -193,7 +193,7 @@ async def test_a_queue_is_left_and_taken_up(
 
 
 async def test_a_time_limit_for_one_subscription_of_prefork(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """`control time_limit` holds for what is received from then on, of that subscription."""
     await start(fleet, "prefork", "-c", "1")
@@ -207,7 +207,7 @@ async def test_a_time_limit_for_one_subscription_of_prefork(
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_a_rate_limit_holds_until_it_is_lifted(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """One an hour: the second event waits, others' do not; lifted, it is handled at once, and in order."""
     await start(fleet, pool)
@@ -232,7 +232,7 @@ async def test_a_rate_limit_holds_until_it_is_lifted(
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_a_handler_that_runs_is_not_terminated(
-    pool: str, fleet: Fleet, client: CeleryEventBus, remote: Remote
+    pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """`revoke --terminate`: it goes on, and its event is neither lost nor a dead letter; solo answers afterwards."""
     await start(fleet, pool)
@@ -266,7 +266,7 @@ async def test_shutdown_finishes_what_is_held(
 
 
 async def test_prefork_restarts_its_children(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """pool_restart with worker_pool_restarts: each child makes room for another after its next event; none is lost."""
     worker = await start(fleet, "prefork", "-c", "2", POOL_RESTARTS="1")

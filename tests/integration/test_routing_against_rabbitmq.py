@@ -8,7 +8,7 @@ import amqp
 import pytest
 
 from qt_events.events.topics import RoutingIndex, matches
-from tests.integration.conftest import channel_to
+from tests.support.channels import channel_to
 
 EXCHANGE = "routing.test"
 # Content type of the last message of each queue.

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,12 @@ from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.testing.broker import PrivateBroker
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import Fleet, Make, depth, until, until_told
+from tests.support.buses import MakeBus
+from tests.support.channels import depth
+from tests.support.fleet.fleet import Fleet
+from tests.support.waiting import until, until_told
 
 QUICK = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 
@@ -80,7 +83,7 @@ async def publish(bus: CeleryEventBus, event_type: str = "happened", **payload: 
 # Where handlers run
 
 
-async def test_async_handlers_run_on_the_callers_own_loop(make_bus: Make) -> None:
+async def test_async_handlers_run_on_the_callers_own_loop(make_bus: MakeBus) -> None:
     """Same loop, same thread: a handler may use whatever the program has on it."""
     bus, seen = make_bus(), []
 
@@ -94,7 +97,7 @@ async def test_async_handlers_run_on_the_callers_own_loop(make_bus: Make) -> Non
     assert seen == [(asyncio.get_running_loop(), threading.get_ident())]
 
 
-async def test_sync_handlers_run_in_threads(make_bus: Make) -> None:
+async def test_sync_handlers_run_in_threads(make_bus: MakeBus) -> None:
     """One that blocks holds up neither the loop nor an async one."""
     bus, seen, gate, handler = make_bus(max_workers=2), [], threading.Event(), Handler()
 
@@ -126,7 +129,7 @@ def footprint(management: Management, vhost: str) -> dict[str, Any]:
 
 
 async def test_starting_and_stopping_leaves_nothing_behind(
-    make_bus: Make, management: Management, vhost: str
+    make_bus: MakeBus, management: Management, vhost: str
 ) -> None:
     """Threads, file descriptors, connections and tasks after many runs are those after the first."""
     bus, handler = make_bus(), Handler()
@@ -155,7 +158,7 @@ async def test_starting_and_stopping_leaves_nothing_behind(
     assert footprint(management, vhost) == first
 
 
-async def test_stop_finishes_what_it_holds(make_bus: Make, amqp_url: str) -> None:
+async def test_stop_finishes_what_it_holds(make_bus: MakeBus, amqp_url: str) -> None:
     """All that is here is handled, once; the queue is empty after it."""
     bus, handler = make_bus(), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler")
@@ -168,7 +171,7 @@ async def test_stop_finishes_what_it_holds(make_bus: Make, amqp_url: str) -> Non
     assert await asyncio.to_thread(depth, amqp_url, "qt.sub.handler") == 0
 
 
-async def test_stop_gives_back_what_its_grace_is_too_short_for(make_bus: Make) -> None:
+async def test_stop_gives_back_what_its_grace_is_too_short_for(make_bus: MakeBus) -> None:
     """After `grace` seconds the rest is delivered again to the next run."""
     bus, handler = make_bus(grace=0.3), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler")
@@ -181,7 +184,7 @@ async def test_stop_gives_back_what_its_grace_is_too_short_for(make_bus: Make) -
     assert handler.ids == [event.id for event in events]
 
 
-async def test_cancelling_gives_back_at_once(make_bus: Make) -> None:
+async def test_cancelling_gives_back_at_once(make_bus: MakeBus) -> None:
     """Cancelled, run_forever waits for no handler; what they held is delivered to the next run, in order."""
     bus, handler = make_bus(), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler")
@@ -199,7 +202,7 @@ async def test_cancelling_gives_back_at_once(make_bus: Make) -> None:
     assert handler.ids == [event.id for event in events]
 
 
-async def test_a_bus_runs_once_at_a_time(make_bus: Make) -> None:
+async def test_a_bus_runs_once_at_a_time(make_bus: MakeBus) -> None:
     """A second run_forever() is an error of the caller."""
     bus = make_bus()
     async with running(bus):
@@ -207,7 +210,7 @@ async def test_a_bus_runs_once_at_a_time(make_bus: Make) -> None:
             await bus.run_forever()
 
 
-async def test_a_url_nobody_listens_on_is_a_named_error_in_time(make_bus: Make) -> None:
+async def test_a_url_nobody_listens_on_is_a_named_error_in_time(make_bus: MakeBus) -> None:
     """run_forever and `async with` end with BrokerUnreachableError within publish_timeout, give or take a second."""
     (port,) = free_ports(1)
     bus = make_bus(f"amqp://guest:secret@127.0.0.1:{port}//", publish_timeout=1.0)
@@ -219,7 +222,7 @@ async def test_a_url_nobody_listens_on_is_a_named_error_in_time(make_bus: Make) 
         assert "secret" not in str(caught.value)
 
 
-async def test_a_queue_of_other_arguments_ends_run_forever_by_name(make_bus: Make) -> None:
+async def test_a_queue_of_other_arguments_ends_run_forever_by_name(make_bus: MakeBus) -> None:
     """TopologyError names the subscription; nothing is tried again and again."""
     bus = make_bus()
     with bus.app.connection_for_write() as connection, connection.channel() as channel:
@@ -234,7 +237,7 @@ async def test_a_queue_of_other_arguments_ends_run_forever_by_name(make_bus: Mak
 # Subscribing while running
 
 
-async def test_subscriptions_come_and_go_while_running(make_bus: Make) -> None:
+async def test_subscriptions_come_and_go_while_running(make_bus: MakeBus) -> None:
     """A new one hears the next event; one that has gone keeps its queue, which collects for the next who serves it."""
     bus, old, new = make_bus(), Handler(), Handler()
     bus.subscribe("happened", old, name="old")
@@ -251,7 +254,7 @@ async def test_subscriptions_come_and_go_while_running(make_bus: Make) -> None:
 
 
 async def test_subscribing_while_running_declares_nothing_on_the_callers_loop(
-    make_bus: Make, monkeypatch: pytest.MonkeyPatch
+    make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Declaring takes the broker tens of milliseconds when it is busy: the publisher's thread waits for it."""
     bus, first, late, threads = make_bus(), Handler(), Handler(), set()
@@ -272,7 +275,7 @@ async def test_subscribing_while_running_declares_nothing_on_the_callers_loop(
     assert threading.get_ident() not in threads
 
 
-async def test_a_subscription_hears_a_new_pattern_at_once(make_bus: Make) -> None:
+async def test_a_subscription_hears_a_new_pattern_at_once(make_bus: MakeBus) -> None:
     """Other publishers' events too, without a publish from here."""
     bus, other, handler = make_bus(), make_bus(), Handler()
     bus.subscribe("happened", handler, name="handler")
@@ -284,7 +287,9 @@ async def test_a_subscription_hears_a_new_pattern_at_once(make_bus: Make) -> Non
                 await asyncio.sleep(0.05)
 
 
-async def test_unsubscribing_gives_back_what_was_not_begun(make_bus: Make, amqp_url: str) -> None:
+async def test_unsubscribing_gives_back_what_was_not_begun(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
     """What this process had fetched for it stays in the subscription's queue; what is being handled is finished."""
     bus, handler = make_bus(), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler")
@@ -301,7 +306,7 @@ async def test_unsubscribing_gives_back_what_was_not_begun(make_bus: Make, amqp_
     assert sorted(handler.ids) == sorted(event.id for event in events)
 
 
-async def test_a_new_subscription_with_a_wrong_queue_ends_nobody_elses(make_bus: Make) -> None:
+async def test_a_new_subscription_with_a_wrong_queue_ends_nobody_elses(make_bus: MakeBus) -> None:
     """A refused declaration while running is reported; the other subscriptions go on."""
     bus, other, handler = make_bus(), make_bus(), Handler()
     with bus.app.connection_for_write() as connection, connection.channel() as channel:
@@ -320,7 +325,7 @@ async def test_a_new_subscription_with_a_wrong_queue_ends_nobody_elses(make_bus:
 # Several buses
 
 
-async def test_two_buses_in_one_process_share_a_subscription(make_bus: Make) -> None:
+async def test_two_buses_in_one_process_share_a_subscription(make_bus: MakeBus) -> None:
     """Shared: exactly one of them gets each event. Broadcast: each of them does."""
     buses, shared, everywhere = (
         [make_bus(), make_bus()],
@@ -339,7 +344,7 @@ async def test_two_buses_in_one_process_share_a_subscription(make_bus: Make) -> 
     assert Counter(shared[0].ids + shared[1].ids) == Counter(ids)
 
 
-async def test_buses_of_one_process_start_and_stop_at_the_same_time(make_bus: Make) -> None:
+async def test_buses_of_one_process_start_and_stop_at_the_same_time(make_bus: MakeBus) -> None:
     """Celery's process-wide state (hub, socket timeout) does not make them meet."""
     for _ in range(3):
         buses, handlers = [make_bus() for _ in range(3)], [Handler() for _ in range(3)]
@@ -354,7 +359,7 @@ async def test_buses_of_one_process_start_and_stop_at_the_same_time(make_bus: Ma
 # Concurrency
 
 
-async def test_concurrency_1_keeps_the_order(make_bus: Make) -> None:
+async def test_concurrency_1_keeps_the_order(make_bus: MakeBus) -> None:
     """In publish order, one at a time."""
     bus, order, busy, most = make_bus(), [], 0, 0
 
@@ -374,7 +379,7 @@ async def test_concurrency_1_keeps_the_order(make_bus: Make) -> None:
     assert (order, most) == (list(range(100)), 1)
 
 
-async def test_concurrency_50_overlaps(make_bus: Make) -> None:
+async def test_concurrency_50_overlaps(make_bus: MakeBus) -> None:
     """Fifty at a time, not fifty-one."""
     bus, handler = make_bus(), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler", concurrency=50)
@@ -387,7 +392,7 @@ async def test_concurrency_50_overlaps(make_bus: Make) -> None:
     assert handler.most == 50
 
 
-async def test_a_slow_subscription_holds_up_no_other(make_bus: Make) -> None:
+async def test_a_slow_subscription_holds_up_no_other(make_bus: MakeBus) -> None:
     """Not even with more behind it than its prefetch."""
     bus, slow, quick = make_bus(), Handler(wait=True), Handler()
     bus.subscribe("happened", slow, name="slow")
@@ -403,7 +408,7 @@ async def test_a_slow_subscription_holds_up_no_other(make_bus: Make) -> None:
 # Join
 
 
-async def test_join_waits_for_retries_and_consequences(make_bus: Make) -> None:
+async def test_join_waits_for_retries_and_consequences(make_bus: MakeBus) -> None:
     """When it returns, what a handler published after its retry has been handled too."""
     bus, attempts, end = make_bus(), [], Handler()
 
@@ -421,7 +426,7 @@ async def test_join_waits_for_retries_and_consequences(make_bus: Make) -> None:
         assert (len(attempts), len(end.done)) == (2, 1)
 
 
-async def test_join_knows_when_it_cannot_know(make_bus: Make, fleet: Fleet) -> None:
+async def test_join_knows_when_it_cannot_know(make_bus: MakeBus, fleet: Fleet) -> None:
     """Another process serves the subscription: a named error, not a guess."""
     await fleet.start()
     bus = make_bus()
@@ -434,34 +439,27 @@ async def test_join_knows_when_it_cannot_know(make_bus: Make, fleet: Fleet) -> N
 # The connection is lost
 
 
-@pytest.fixture(scope="module")
-def own_broker() -> Iterator[PrivateBroker]:
-    """A node that these tests may kill."""
-    with PrivateBroker() as broker:
-        yield broker
-
-
 async def test_it_reconnects_when_the_broker_was_killed(
-    own_broker: PrivateBroker, make_bus: Make
+    harmed: PrivateBroker, node_url: str, make_bus: MakeBus
 ) -> None:
     """What was subscribed before and meanwhile hears what comes after."""
-    bus, handler, late = make_bus(own_broker.url, prefix="killed"), Handler(), Handler()
+    bus, handler, late = make_bus(node_url, prefix="killed"), Handler(), Handler()
     bus.subscribe("happened", handler, name="handler")
     async with running(bus):
         first = await publish(bus)
         await until(lambda: handler.done)
-        await asyncio.to_thread(own_broker.settle)
-        await asyncio.to_thread(own_broker.kill)
+        await asyncio.to_thread(harmed.settle)
+        await asyncio.to_thread(harmed.kill)
         bus.subscribe("happened", late, name="late")
         publishing = asyncio.create_task(publish(bus))
-        await asyncio.to_thread(own_broker.restart)
+        await asyncio.to_thread(harmed.restart)
         second = await publishing
         await until(lambda: second.id in handler.ids and late.ids == [second.id])
     assert handler.ids[0] == first.id
 
 
 async def test_it_reconnects_when_the_broker_closes_its_connections(
-    make_bus: Make, management: Management, vhost: str
+    make_bus: MakeBus, management: Management, vhost: str
 ) -> None:
     """Again and again; every event is handled."""
     bus, handler = make_bus(), Handler()
@@ -477,7 +475,7 @@ async def test_it_reconnects_when_the_broker_closes_its_connections(
 
 
 async def test_delivery_tags_of_a_lost_channel_are_never_used(
-    make_bus: Make, management: Management, vhost: str, amqp_url: str
+    make_bus: MakeBus, management: Management, vhost: str, amqp_url: str
 ) -> None:
     """A handler that outlives its connection acks nothing: its event comes again, and nobody else's is acked for it."""
     bus, handler = make_bus(), Handler(wait=True)
@@ -501,7 +499,7 @@ async def test_delivery_tags_of_a_lost_channel_are_never_used(
 
 
 async def test_a_failure_after_the_connection_was_lost_is_retried_once(
-    make_bus: Make, management: Management, vhost: str
+    make_bus: MakeBus, management: Management, vhost: str
 ) -> None:
     """The broker delivers the event again anyway: a retry of the lost delivery would double it."""
     bus, gate, begun = make_bus(), asyncio.Event(), []
@@ -526,7 +524,7 @@ async def test_a_failure_after_the_connection_was_lost_is_retried_once(
 
 
 async def test_a_bus_that_is_not_let_in_any_more_can_be_stopped(
-    management: Management, make_bus: Make, amqp_url: str, vhost: str
+    management: Management, make_bus: MakeBus, amqp_url: str, vhost: str
 ) -> None:
     """Its vhost is gone, so that every login is refused: stop() ends run_forever() all the same."""
     bus = make_bus(amqp_url, grace=1.0)

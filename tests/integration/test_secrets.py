@@ -32,9 +32,9 @@ from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
-from qt_events.testing.postgres import PrivatePostgres
-from tests.integration.conftest import until, until_told
-from tests.integration.watching import QT_EVENTS, Desk, Flower
+from tests.support.fleet.flower import QT_EVENTS, Flower, FlowerFleet
+from tests.support.postgres import PrivatePostgres
+from tests.support.waiting import until, until_told
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
@@ -278,12 +278,14 @@ def test_a_refused_url_is_not_shown(url: str) -> None:
 
 
 @pytest.fixture
-def desk(broker: Broker, amqp_url: str, vhost: str, tmp_path: Path) -> Iterator[Desk]:
+def flower_fleet(
+    broker: Broker, amqp_url: str, vhost: str, tmp_path: Path
+) -> Iterator[FlowerFleet]:
     """Return a fleet without workers, on a vhost in which the planted user may do everything."""
     api = ManagementApi(broker.management_url, vhost)
     api.create_user(USER, PASSWORD)
     api.permit(USER, ".*", ".*", ".*")
-    opened = Desk(with_login(amqp_url), broker.management_url, tmp_path)
+    opened = FlowerFleet(with_login(amqp_url), broker.management_url, tmp_path)
     yield opened
     opened.close()
 
@@ -307,14 +309,18 @@ def database(postgres: PrivatePostgres) -> str:
 
 @pytest.mark.timeout(300)
 async def test_no_command_at_work_tells_a_secret(
-    desk: Desk, broker: Broker, database: str, tmp_path: Path
+    flower_fleet: FlowerFleet, broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """Commands that end by themselves show no secret while a worker at DEBUG trades a day."""
     broker.rabbitmqctl("set_user_tags", USER, "administrator")
-    secrets = {**secrets_at(desk.url, broker.management_url), "QT_DATABASE_URL": database}
+    secrets = {**secrets_at(flower_fleet.url, broker.management_url), "QT_DATABASE_URL": database}
     serving = [QT_EVENTS, "worker", "--loglevel=DEBUG", "-E"]
-    worker = desk.spawn("serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG")
-    await until(lambda: " ready." in desk.output("serving"), timeout=90, what="the worker is ready")
+    worker = flower_fleet.spawn(
+        "serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG"
+    )
+    await until(
+        lambda: " ready." in flower_fleet.output("serving"), timeout=90, what="the worker is ready"
+    )
     chosen = [
         each
         for each in calls()
@@ -326,10 +332,10 @@ async def test_no_command_at_work_tells_a_secret(
     shown = arguments_of(worker.pid)
     worker.terminate()
     await until(lambda: worker.poll() is not None, what="the worker's end")
-    assert leaks(shown + desk.output("serving")) == []
+    assert leaks(shown + flower_fleet.output("serving")) == []
     said = {named(call): text for call, text in zip(chosen, outputs, strict=True)}
     assert said.keys() >= ENDING
-    assert "DEBUG" in desk.output("serving")
+    assert "DEBUG" in flower_fleet.output("serving")
     assert "declared: exchanges" in said["topology declare"]
     assert "opp_rank.on_market_closed" in said["topology show"]
     assert "0 dead letters" in said["dead-letters list"]
@@ -376,31 +382,31 @@ def arguments_of(pid: int) -> str:
     return "\n".join(Path(f"/proc/{each}/cmdline").read_text() for each in (str(pid), *children))
 
 
-async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
+async def test_workers_and_flower_at_work_tell_no_secret(flower_fleet: FlowerFleet) -> None:
     """Remote control, Flower's pages and the process list show no secret.
 
     The worker runs on prefork at DEBUG, logs JSON, and has a handler that fails.
     """
-    worker = await desk.start(
+    worker = await flower_fleet.start(
         "-P", "processes", "-c", "1", "--loglevel", "DEBUG", QT_LOG_FORMAT="json"
     )
     (port,) = free_ports(1)
-    watching = {"FLOWER_BASIC_AUTH": "me:mine", "FLOWER_BROKER_API": desk.api}
-    process = desk.spawn(
+    watching = {"FLOWER_BASIC_AUTH": "me:mine", "FLOWER_BROKER_API": flower_fleet.api}
+    process = flower_fleet.spawn(
         "flower", [QT_EVENTS, "flower", "-A", "flower_app", f"--port={port}"], **watching
     )
-    flower = Flower(process, desk.path("flower"), port)
-    with desk.client() as client:
+    flower = Flower(process, flower_fleet.path("flower"), port)
+    with flower_fleet.client() as client:
         inspector = client.app.control.inspect(timeout=10, limit=1)
         answers = [
             await asyncio.to_thread(getattr(inspector, name))
             for name in ("conf", "stats", "report")
         ]
     await until_told(flower.answers, what="Flower answers")
-    await until_told(lambda: flower.sees(desk.nodes), what="Flower sees the worker")
-    failed = await desk.publish("model.wanted", model="m7")
+    await until_told(lambda: flower.sees(flower_fleet.nodes), what="Flower sees the worker")
+    failed = await flower_fleet.publish("model.wanted", model="m7")
     await flower.until_task(failed, "model_loader", "FAILURE")
-    (node,) = desk.nodes
+    (node,) = flower_fleet.nodes
     pages = (
         "/",
         "/broker",
@@ -414,7 +420,7 @@ async def test_workers_and_flower_at_work_tell_no_secret(desk: Desk) -> None:
         str(answers),
         arguments_of(worker.pid),
         arguments_of(flower.process.pid),
-        desk.output("worker-1"),
+        flower_fleet.output("worker-1"),
     ]
     texts += [await asyncio.to_thread(flower.page, each) for each in pages]
     texts.append(flower.output)

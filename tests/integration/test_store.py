@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qt_events import RiskMode, Side
-from qt_events.testing.postgres import PrivatePostgres
+from tests.support.postgres import PrivatePostgres
 from workers.store import Database, PolicyStore, Store, StoredClose, StoreUnavailableError, Trade
 
 DAY = date(2024, 1, 2)

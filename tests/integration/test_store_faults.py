@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from qt_events.testing.postgres import PrivatePostgres
-from tests.integration.conftest import until
+from tests.support.postgres import PrivatePostgres
+from tests.support.waiting import until
 from workers.store import Store, StoreError, StoreSchemaError, StoreUnavailableError, postgresql
 
 

@@ -27,7 +27,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ports import free_ports
 from tests.integration.certificates import Authority, Identity
-from tests.integration.conftest import Fleet, until
+from tests.support.fleet.fleet import Fleet
+from tests.support.waiting import until
 
 # Seconds of publish_timeout. On a busy machine the first may pass before any answer.
 PATIENCES = (

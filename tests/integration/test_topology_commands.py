@@ -16,8 +16,10 @@ from qt_events import NO_RETRY, CeleryEventBus, Event
 from qt_events.cli.topology import topology
 from qt_events.errors import BusStateError, UnknownSubscriptionError
 from qt_events.testing.broker import Broker
-from qt_events.testing.management import Management
-from tests.integration.conftest import Make, channel_to, depth, until, until_told
+from qt_events.testing.broker.management import Management
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until, until_told
 
 Command = Callable[..., Result]
 
@@ -32,7 +34,7 @@ async def fail(event: Event[Any]) -> None:
 
 
 @pytest.fixture
-def bus(amqp_url: str, make_bus: Make, monkeypatch: pytest.MonkeyPatch) -> CeleryEventBus:
+def bus(amqp_url: str, make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch) -> CeleryEventBus:
     """The bus of an app `shown`: two shared subscriptions and a broadcast."""
     module: Any = ModuleType("shown")
     module.app = Celery("shown", broker=amqp_url, set_as_current=False)

@@ -9,8 +9,9 @@ import pytest
 from qt_events import Event, RetryPolicy
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
-from tests.integration.conftest import Make, channel_to
+from qt_events.testing.broker.management import Management
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
 
 RETRY = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
@@ -83,7 +84,7 @@ def dead_lettering(exchange: str, subscription: str) -> dict[str, Any]:
 @pytest.mark.parametrize("prefix", ["qt", "quant.test-1"])
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_the_broker_holds_what_is_written_and_nothing_else(
-    make_bus: Make, management: Management, vhost: str, queue_type: str, prefix: str
+    make_bus: MakeBus, management: Management, vhost: str, queue_type: str, prefix: str
 ) -> None:
     """A worker that has served, retried and buried events leaves nothing of Celery's own."""
     bus = make_bus(queue_type=queue_type, prefix=prefix)
@@ -142,7 +143,7 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
 
 
 async def test_deleting_the_topology_leaves_nothing(
-    make_bus: Make, management: Management, vhost: str
+    make_bus: MakeBus, management: Management, vhost: str
 ) -> None:
     """Exchanges and queues go, those of another prefix stay, and the bus can be used again."""
     other = make_bus(prefix="other")
@@ -173,7 +174,7 @@ async def test_deleting_the_topology_leaves_nothing(
 
 
 async def test_a_publisher_alone_makes_one_exchange(
-    make_bus: Make, management: Management, vhost: str
+    make_bus: MakeBus, management: Management, vhost: str
 ) -> None:
     """A publisher knows no subscriptions, so it declares no queues."""
     await make_bus().publish(event())
@@ -191,7 +192,7 @@ async def served(bus: CeleryEventBus) -> None:
 
 @pytest.mark.parametrize("act", [published, served])
 async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
-    make_bus: Make, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
+    make_bus: MakeBus, amqp_url: str, act: Callable[[CeleryEventBus], Awaitable[None]]
 ) -> None:
     """The error names the subscription, the queue and the difference, every time and at once."""
     with channel_to(amqp_url) as channel:
@@ -209,7 +210,7 @@ async def test_a_queue_that_stands_with_other_arguments_is_a_named_error(
 
 
 async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(
-    make_bus: Make, amqp_url: str
+    make_bus: MakeBus, amqp_url: str
 ) -> None:
     """A publish never bypasses a subscription that failed, so nothing is lost until the repair."""
     with channel_to(amqp_url) as channel:
@@ -226,7 +227,9 @@ async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(
         assert channel.queue_declare("qt.sub.guard", passive=True).message_count == 1
 
 
-async def test_an_exchange_of_another_type_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
+async def test_an_exchange_of_another_type_is_a_named_error(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
     """Messages published into such an exchange would be lost."""
     with channel_to(amqp_url) as channel:
         channel.exchange_declare("qt.events", "fanout", durable=True, auto_delete=False)

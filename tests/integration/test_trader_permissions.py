@@ -11,8 +11,8 @@ from qt_events import PublishRefusedError
 from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import Broker
-from tests.integration.conftest import until_told
 from tests.integration.guarded import Guarded
+from tests.support.waiting import until_told
 from tests.unit.workers.harness import MONDAY
 from workers.events import MarketClosedEvent
 from workers.publishers import components

@@ -8,9 +8,11 @@ import pytest
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import Fleet, depth, until, until_told
+from tests.support.channels import depth
+from tests.support.fleet.fleet import Fleet
+from tests.support.waiting import until, until_told
 
 SHORT = ("-c", "from qt_events.cli import main; main()", "worker", "-A", "fleet")
 POOLS = ["asyncio", "processes", "threads", "solo"]

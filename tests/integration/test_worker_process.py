@@ -6,9 +6,10 @@ import signal
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
-from tests.integration.conftest import Fleet, until
-from tests.integration.remote import Remote, monitor, one_dead_letter, publish
+from qt_events.testing.broker.management import Management
+from tests.support.fleet.fleet import Fleet
+from tests.support.fleet.remote_control import RemoteControl, monitor, one_dead_letter, publish
+from tests.support.waiting import until
 
 POOLS = ["processes", "threads", "solo"]
 
@@ -17,7 +18,7 @@ POOLS = ["processes", "threads", "solo"]
 
 
 async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """Async handlers of one process share a thread, sync ones have others."""
     await fleet.start()
@@ -172,11 +173,11 @@ async def test_a_second_signal_ends_a_worker_fast(
     await fleet.until_called(name, event=event)
 
 
-# Remote control
+# RemoteControl control
 
 
 async def test_inspect_shows_what_a_worker_does(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """ping, active, reserved, registered, stats and active_queues tell of subscriptions and events."""
     await fleet.start()
@@ -212,7 +213,7 @@ async def test_control_shutdown_drains_first(fleet: Fleet, client: CeleryEventBu
 
 
 async def test_a_queue_is_left_and_taken_up_by_remote_control(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """cancel_consumer leaves a subscription's events in its queue, add_consumer takes them up again."""
     await fleet.start()
@@ -228,7 +229,7 @@ async def test_a_queue_is_left_and_taken_up_by_remote_control(
 
 
 async def test_add_consumer_makes_no_queue_of_celerys_own(
-    fleet: Fleet, remote: Remote, management: Management, vhost: str
+    fleet: Fleet, remote: RemoteControl, management: Management, vhost: str
 ) -> None:
     """A queue that no subscription has is not made, and the log says so."""
     worker = await fleet.start()
@@ -238,7 +239,7 @@ async def test_add_consumer_makes_no_queue_of_celerys_own(
 
 
 async def test_a_revoked_event_becomes_a_dead_letter(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """Nothing is dropped in silence, not even by an operator: the reason is `revoked`, and it can be sent back."""
     await fleet.start()
@@ -256,7 +257,7 @@ async def test_a_revoked_event_becomes_a_dead_letter(
 
 
 async def test_revoke_with_terminate_lets_a_running_handler_finish(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """No process is one handler's alone: it is not killed, and its event is not lost."""
     worker = await fleet.start()
@@ -303,7 +304,7 @@ async def test_celerys_events_tell_what_happened(fleet: Fleet, client: CeleryEve
 
 
 async def test_a_revoked_event_is_shown_as_revoked(
-    fleet: Fleet, client: CeleryEventBus, remote: Remote
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """Flower's word for it is the right one."""
     await fleet.start("-E")

@@ -19,7 +19,7 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Account, Ledger
 from tests.soak.faults import NAMES, OF_A_CLUSTER, OF_ONE_NODE, Fault, leader_killed, name_of
-from tests.soak.scene import MAY_DIE, SUBSCRIPTIONS, Scene
+from tests.soak.fleet import MAY_DIE, SUBSCRIPTIONS, SoakFleet
 
 _STRIKES = 60  # faults in all, about
 _LEAST = 50  # events between two of them
@@ -39,19 +39,19 @@ class _Shown:
         if not self._progress.console.is_terminal:
             typer.echo(what, err=True)
 
-    async def follow(self, scene: Scene) -> None:
+    async def follow(self, fleet: SoakFleet) -> None:
         """Show how many were published, until cancelled."""
         try:
             while True:
-                self._progress.update(self._task, completed=self._before + scene.load.published)
+                self._progress.update(self._task, completed=self._before + fleet.load.published)
                 await asyncio.sleep(0.2)
         finally:
-            self._before += scene.load.published
+            self._before += fleet.load.published
 
 
 @contextmanager
 def _progress(events: int) -> Iterator[_Shown]:
-    """A bar on stderr."""
+    """Show a bar on stderr."""
     columns = (
         TextColumn("{task.description:36}"),
         BarColumn(),
@@ -74,15 +74,15 @@ def soak(
     seed: Annotated[int | None, typer.Option(help="Of the choice of faults.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
 ) -> None:
-    """Strike a fleet of three workers with every fault there is, again and again, and account for every event.
+    """Strike a fleet of three workers with every fault, and account for every event.
 
-    It starts RabbitMQ nodes of its own and ends them, and goes on until each fault has struck, even if there are more
-    events than asked for by then. Exit code 1 if an event was lost, one that was not published was handled, more were
-    handled twice than were in flight, or a fault has not struck.
+    It starts RabbitMQ nodes of its own and ends them, and goes on until each fault has struck, even
+    if there are more events than asked for by then. Exit code 1 if an event was lost, one that was
+    not published was handled, more were handled twice than were in flight, or a fault has not
+    struck.
     """
-    logging.getLogger("qt_events").setLevel(
-        logging.ERROR
-    )  # that connections break, and handlers fail, is meant
+    # That connections break, and handlers fail, is meant.
+    logging.getLogger("qt_events").setLevel(logging.ERROR)
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     random.seed(seed)
     began = monotonic()
@@ -116,23 +116,25 @@ def _judge(account: Account, in_flight: int, faults: Collection[str]) -> None:
 
 
 async def _run(folder: Path, on_node: int, on_cluster: int, rate: float, progress: _Shown) -> int:
-    """Deliveries that were in flight at all strikes together."""
+    """Run both legs, and return how many deliveries were in flight at all strikes together."""
     with PrivateBroker() as broker:
-        in_flight = await _leg(Scene(broker, folder, rate, first=0), on_node, OF_ONE_NODE, progress)
+        in_flight = await _leg(
+            SoakFleet(broker, folder, rate, first=0), on_node, OF_ONE_NODE, progress
+        )
     if on_cluster:
         progress.say("three nodes become a cluster")
         with PrivateCluster() as cluster:
-            scene = Scene(cluster, folder, rate, first=on_node)
-            in_flight += await _leg(scene, on_cluster, OF_A_CLUSTER, progress)
+            fleet = SoakFleet(cluster, folder, rate, first=on_node)
+            in_flight += await _leg(fleet, on_cluster, OF_A_CLUSTER, progress)
     return in_flight
 
 
-async def _leg(scene: Scene, events: int, faults: Sequence[Fault], progress: _Shown) -> int:
-    """So many events through this scene, or as many as it takes for all faults, and their outcomes."""
-    async with scene:
-        await asyncio.to_thread(scene.broker.settle)
-        async with scene.load as load:
-            showing = asyncio.create_task(progress.follow(scene))
+async def _leg(fleet: SoakFleet, events: int, faults: Sequence[Fault], progress: _Shown) -> int:
+    """Publish so many events through this fleet, or as many as all faults take, and settle them."""
+    async with fleet:
+        await asyncio.to_thread(fleet.broker.settle)
+        async with fleet.load as load:
+            showing = asyncio.create_task(progress.follow(fleet))
             left = set(faults)
             for fault in _at_random(faults):
                 pause = int(random.uniform(0.3, 1.7) * events / _STRIKES)
@@ -140,37 +142,37 @@ async def _leg(scene: Scene, events: int, faults: Sequence[Fault], progress: _Sh
                 if load.published >= events and not left:
                     break
                 progress.say(name_of(fault))
-                scene.rig.ledger.fault(name_of(fault))
-                await _strike(fault, scene)
+                fleet.rig.ledger.fault(name_of(fault))
+                await _strike(fault, fleet)
                 left.discard(fault)
         progress.say("what waits is handled")
-        scene.rig.ledger.fault("(all whole)")
-        await _settle(scene)
+        fleet.rig.ledger.fault("(all whole)")
+        await _settle(fleet)
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
-    return scene.in_flight
+    return fleet.in_flight
 
 
-async def _strike(fault: Fault, scene: Scene) -> None:
-    """What is published while it lasts may come twice, as what was in flight before."""
-    await scene.count_in_flight()
-    await fault(scene)
-    await scene.count_in_flight()
+async def _strike(fault: Fault, fleet: SoakFleet) -> None:
+    """Strike, and count what is in flight before and after: both may come twice."""
+    await fleet.count_in_flight()
+    await fault(fleet)
+    await fleet.count_in_flight()
 
 
 def _at_random(faults: Sequence[Fault]) -> Iterator[Fault]:
-    """Each once, in any order, and again."""
+    """Yield each fault once, in any order, and again."""
     while True:
         yield from random.sample(faults, len(faults))
 
 
-async def _settle(scene: Scene) -> None:
-    """Until no outcome is owed, or it takes too long: then the account says what is lost."""
+async def _settle(fleet: SoakFleet) -> None:
+    """Wait until no outcome is owed; what takes too long is lost in the account."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_SETTLE):
-            while await asyncio.to_thread(scene.rig.ledger.open, SUBSCRIPTIONS):
+            while await asyncio.to_thread(fleet.rig.ledger.open, SUBSCRIPTIONS):
                 for name in SUBSCRIPTIONS:
-                    scene.rig.ledger.dead(await scene.load.bus.dead_letters.list(name, limit=10**6))
+                    fleet.rig.ledger.dead(await fleet.load.bus.dead_letters.list(name, limit=10**6))
                 await asyncio.sleep(_LOOK)
 
 

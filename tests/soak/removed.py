@@ -6,20 +6,19 @@ from typing import Any
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from tests.faults.rig import Rig, delayed, running
-from tests.integration.conftest import channel_to, depth, until, until_told
+from tests.support.channels import channel_to, depth
+from tests.support.waiting import until, until_told
 
 NAME = "leaving"  # subscription and type
-DELAY, LEVEL = (
-    3.0,
-    "qt.retry.3200",
-)  # seconds until a retry, and where it waits: nobody else's retries do
+# Seconds until a retry, and where it waits: nobody else's retries do.
+DELAY, LEVEL = 3.0, "qt.retry.3200"
 WAITING = 20
 
 
 async def leave_retries_behind(rig: Rig) -> None:
-    """Have events fail, take their subscription away, and see them all in qt.lost. An AssertionError if they are not.
+    """Let events fail, remove their subscription, and see them all in qt.lost.
 
-    The load's ledger knows nothing of them.
+    The load's ledger knows nothing of them. An AssertionError if one is missing.
     """
     bus, failed = rig.bus(), set()
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from qt_events.rabbitmq.worker import remote_control
-from qt_events.testing.contract import table
+from tests.support.contract import table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pools.md").read_text()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, assert_never
 
-from qt_events.delivery.deliver import begin
+from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.outcome import (
     HANDLED,
     SKIPPED,
@@ -43,15 +43,15 @@ _POISON = (
 )
 
 
+#: Returns the subscription with a handler that a time limit can interrupt.
+Expose = Callable[[Subscription], Subscription]
+
+
 def _never() -> bool:
     return False
 
 
 def _tell_nobody(_: Consequences) -> None: ...
-
-
-def _as_it_is(subscription: Subscription) -> Subscription:
-    return subscription
 
 
 async def attempt(
@@ -61,7 +61,7 @@ async def attempt(
     executor: Executor,
     *,
     is_revoked: bool = False,
-    expose: Callable[[Subscription], Subscription] = _as_it_is,
+    expose: Expose | None = None,
 ) -> Outcome:
     """Handle the message once and make its outcome safe.
 
@@ -96,7 +96,7 @@ def begin_attempt(
     executor: Executor | None,
     *,
     is_revoked: bool = False,
-    expose: Callable[[Subscription], Subscription] = _as_it_is,
+    expose: Expose | None = None,
 ) -> Begun:
     """`attempt`, as far as it comes without waiting; `executor` None: a sync handler is called right here.
 
@@ -164,7 +164,7 @@ def _begin(
     subscription: Subscription,
     runtime: Runtime,
     executor: Executor | None,
-    expose: Callable[[Subscription], Subscription],
+    expose: Expose | None,
 ) -> Outcome | Coroutine[Any, Any, Outcome]:
     try:
         event = envelope.event()
@@ -172,14 +172,11 @@ def _begin(
         return _refused(envelope, error)
     if not runtime.wants(subscription, event.type):
         return SKIPPED
-    return begin(
-        event,
-        expose(subscription),
-        envelope.attempt,
-        executor,
-        runtime.watch,
-        runtime.settings.slow_after,
-    )
+    called = subscription if expose is None else expose(subscription)
+    number = envelope.attempt
+    if runtime.middleware.around_handle:
+        called = within(runtime.middleware, subscription, number, executor, called.handler)
+    return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
 
 
 def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:

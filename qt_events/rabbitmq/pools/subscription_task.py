@@ -65,7 +65,8 @@ class SubscriptionTask(celery.Task):
     def _outcome(self, envelope: Envelope, *, is_revoked: bool) -> Outcome:
         thread = _handler_thread()
         with thread.attempting():
-            if self.subscription.is_async:
+            # Middleware is async: it needs the loop beside this thread.
+            if self.subscription.is_async or self.runtime.middleware.around_handle:
                 about = (envelope, self.subscription, self.runtime, thread)
                 return thread.run(attempt(*about, is_revoked=is_revoked, expose=thread.exposed))
             return self._outcome_here(envelope, thread, is_revoked=is_revoked)

@@ -1,15 +1,13 @@
-"""The contract suite: what every EventBus does, as scenarios that any backend's tests can run.
+"""The contract suite: the rules that every EventBus keeps, as scenarios for any backend's tests.
 
-feature.py      Feature: what a backend can do, and what a scenario needs
-recorder.py     Recorder: what handlers did, told across processes
-scenario.py     Scenario, Options: one rule; its subscriptions and its check
-stage.py        Stage: one scenario on one backend, as its check sees it
-backend.py      Backend, Member: how a bus is opened and who delivers; MemoryBackend
-celery.py       CeleryBackend, EagerBackend, WorkerBackend and one for each of Celery's own pools
-table.py        which rule runs on which backend, and why not: `python -m qt_events.testing.contract`
-assignment.py   Assignment: what a worker process is to serve
-worker.py       the Celery app that `celery -A qt_events.testing.contract.worker worker` serves
-scenarios/      the rules, a module a subject
+feature.py       Feature: abilities of a backend, and needs of a scenario
+recorder.py      Recorder: calls of handlers, told across processes
+member.py        Member: someone who delivers events; HostedMember: a bus in the test's own loop
+scenario.py      Scenario, Options: one rule; its subscriptions and its check
+scenario_run.py  ScenarioRun: one scenario on one backend, as its check sees it
+backend.py       Backend: opens a bus and those who deliver; MemoryBackend
+runner.py        run(): one scenario on one backend
+scenarios/       the rules, a module a subject
 
 A backend of your own::
 
@@ -23,12 +21,17 @@ A backend of your own::
         await contract.run(scenario, MyBackend(), tmp_path)
 """
 
-from qt_events.testing.contract.backend import Backend, HostedMember, Member, MemoryBackend
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from qt_events.testing.contract.backend import Backend, MemoryBackend
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.member import HostedMember, Member
 from qt_events.testing.contract.recorder import Call, Recorder
+from qt_events.testing.contract.runner import run
 from qt_events.testing.contract.scenario import Options, Scenario
+from qt_events.testing.contract.scenario_run import ScenarioRun
 from qt_events.testing.contract.scenarios import scenarios
-from qt_events.testing.contract.stage import Stage, run
 
 __all__ = [
     "Backend",
@@ -40,7 +43,18 @@ __all__ = [
     "Options",
     "Recorder",
     "Scenario",
-    "Stage",
+    "ScenarioRun",
     "run",
     "scenarios",
 ]
+
+# Hidden from type checkers, which would take every name for granted.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return ScenarioRun for its old name, with a DeprecationWarning."""
+        if name == "Stage":
+            message = "qt_events.testing.contract.Stage is deprecated: it is called ScenarioRun now"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return ScenarioRun
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

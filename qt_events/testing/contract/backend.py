@@ -1,6 +1,5 @@
-"""Backend: how a bus is opened and who delivers its events; and the simplest one."""
+"""Backend: opens a bus under test and those who deliver its events; and the simplest one."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import reduce
@@ -11,31 +10,16 @@ from typing import Any, ClassVar
 from qt_events.bus import EventBus
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.member import HostedMember, Member
 from qt_events.testing.contract.scenario import Options, Scenario, serve
 
 
-class Member(ABC):
-    """Someone who delivers: a bus's own run_forever(), or a process. Starting or stopping twice does nothing."""
-
-    @abstractmethod
-    async def start(self) -> None:
-        """Return when it is about to deliver: nothing that is published from now on is missed."""
-
-    @abstractmethod
-    async def stop(self) -> None:
-        """Have it finish what it holds; return when it has ended."""
-
-    @abstractmethod
-    def must_be_well(self) -> None:
-        """AssertionError that says why, if it has ended by itself."""
-
-
 class Backend(ABC):
-    """A backend under test. The least that one needs: a name, what it lacks, and `bus`."""
+    """A backend under test. It needs at least a name, the features that it lacks, and `bus`."""
 
     name: ClassVar[str]
-    lacks: ClassVar[Mapping[Feature, str]] = {}  #: features that it does not have, and why
-    features: ClassVar[Feature] = ~Feature(0)  #: all the others; a subclass need not say it
+    lacks: ClassVar[Mapping[Feature, str]] = {}  #: missing features, each with the reason
+    features: ClassVar[Feature] = ~Feature(0)  #: all other features; set for each subclass
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -43,56 +27,32 @@ class Backend(ABC):
 
     @abstractmethod
     def bus(self, options: Options) -> EventBus:
-        """A bus to publish through, not running."""
+        """Return a bus to publish through, not running."""
 
     def open(self, scenario: type[Scenario]) -> EventBus:
-        """The bus that the scenario's check publishes through."""
+        """Return the bus that the scenario's check publishes through."""
         return self.bus(scenario.options)
 
     async def close(self, bus: EventBus) -> None:  # noqa: B027  # most have nothing to let go of
-        """Let go of what a bus has open; it is not running any more."""
+        """Close what a bus has open; it is not running any more."""
 
     def shares(self, scenario: type[Scenario]) -> bool:  # noqa: ARG002
-        """Whether those who deliver this scenario serve others too, and go on after it."""
+        """Return True if the members of this scenario serve others too, and go on after it."""
         return False
 
     async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:
-        """Who delivers this scenario's events, not started; here: the bus that publishes, and others like it."""
+        """Return those who deliver this scenario's events, not started.
+
+        Here they are the bus that publishes, and others like it.
+        """
         buses = [bus, *(self.open(type(scenario)) for _ in range(1, scenario.members))]
         for served in buses:
             serve(scenario, served)
         return [HostedMember(served) for served in buses]
 
     def records(self, scenario: type[Scenario], folder: Path) -> Path:
-        """The file where this scenario's handlers record."""
+        """Return the file in which this scenario's handlers record."""
         return folder / f"{scenario.__name__}.jsonl"
-
-
-class HostedMember(Member):
-    """A bus whose run_forever() is a task of the test's own loop."""
-
-    def __init__(self, bus: EventBus) -> None:
-        self._bus = bus
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """See Member."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._bus.run_forever())
-            await asyncio.sleep(0)  # it begins
-
-    async def stop(self) -> None:
-        """See Member."""
-        if self._task is not None:
-            self._bus.stop()
-            task, self._task = self._task, None
-            await task
-
-    def must_be_well(self) -> None:
-        """See Member."""
-        if self._task is not None and self._task.done():
-            error = None if self._task.cancelled() else self._task.exception()
-            raise AssertionError("run_forever() ended by itself") from error
 
 
 class MemoryBackend(Backend):
@@ -102,5 +62,4 @@ class MemoryBackend(Backend):
     lacks: ClassVar[Mapping[Feature, str]] = {Feature.FLEET: "it is one process"}
 
     def bus(self, options: Options) -> EventBus:
-        """See Backend."""
         return InMemoryEventBus(**options.arguments())

@@ -1,4 +1,4 @@
-"""Recorder: what handlers did, as lines of JSON in a file, so that a test sees it whichever process they ran in."""
+"""Recorder: calls of handlers as lines of JSON in a file, seen by the test from any process."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ RECORDS = "QT_EVENTS_CONTRACT_RECORDS"  # environment variable: the file of this
 
 EVERY_GATE = "*"
 
-_POLL = 0.005  # seconds between two looks at the file
-_PATIENCE = 30.0  # seconds that a handler waits at a gate; a test has given up long before
+_POLL = 0.005  # seconds between two reads of the file
+_PATIENCE = 30.0  # seconds that a handler waits at a gate; longer than any test does
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,12 @@ class Call:
     details: dict[str, Any] = field(default_factory=dict)
     process: int = field(default_factory=os.getpid)
     thread: int = field(default_factory=threading.get_ident)
-    at: float = field(
-        default_factory=time.monotonic
-    )  #: seconds; one clock for all processes of a machine
+    #: Seconds; one clock for all processes of a machine
+    at: float = field(default_factory=time.monotonic)
 
 
 class Recorder:
-    """Appends to one file and reads all of it. Safe between threads and processes: one write a line."""
+    """Appends to one file and reads all of it. Safe between threads and processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,11 +47,11 @@ class Recorder:
 
     @classmethod
     def current(cls) -> "Recorder":
-        """The one that the environment names."""
+        """Return the recorder that the environment names."""
         return cls(Path(os.environ[RECORDS]))
 
     def write(self, call: Call) -> None:
-        """Append."""
+        """Append a call, in one write."""
         line = json.dumps(asdict(call), default=str).encode() + b"\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
@@ -61,7 +60,7 @@ class Recorder:
             os.close(descriptor)
 
     def read(self, kind: str, name: str | None = None, event_id: str | None = None) -> list[Call]:
-        """What was recorded, oldest first."""
+        """Return the calls that were recorded, oldest first."""
         calls = [
             Call(**json.loads(line))
             for line in self.path.read_bytes().splitlines(keepends=True)
@@ -75,7 +74,7 @@ class Recorder:
 
 
 def record(name: str, event: Event[Any], **details: Any) -> None:
-    """A handler says that it was called."""
+    """Record that a handler was called."""
     call = Call(
         "call",
         name,
@@ -90,25 +89,25 @@ def record(name: str, event: Event[Any], **details: Any) -> None:
 
 
 def nth_call(name: str, event: Event[Any]) -> int:
-    """Record a call; how many there have been of this handler with this event, this one included."""
+    """Record a call, and return its number among those of this handler with this event."""
     record(name, event)
     return len(Recorder.current().read("call", name, event.id))
 
 
 def is_open(gate: str) -> bool:
-    """Whether the test has opened this gate."""
+    """Return True once the test has opened this gate."""
     return any(opened.name in (gate, EVERY_GATE) for opened in Recorder.current().read("gate"))
 
 
 async def passed(gate: str) -> None:
-    """An async handler waits here until the test opens the gate."""
+    """Wait in an async handler until the test opens the gate."""
     async with asyncio.timeout(_PATIENCE):
         while not is_open(gate):  # noqa: ASYNC110  # another process opens it
             await asyncio.sleep(_POLL)
 
 
 def passed_in_thread(gate: str) -> None:
-    """A sync handler waits here until the test opens the gate."""
+    """Wait in a sync handler until the test opens the gate."""
     deadline = time.monotonic() + _PATIENCE
     while not is_open(gate):
         if time.monotonic() > deadline:
@@ -118,11 +117,10 @@ def passed_in_thread(gate: str) -> None:
 
 
 class RecordedLog(logging.Handler):
-    """Records the library's warnings: what is reported by name is a part of the contract."""
+    """Logging handler that records the library's warnings, which are a part of the contract."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See logging.Handler."""
         Recorder.current().write(Call("log", record.name, details={"text": record.getMessage()}))

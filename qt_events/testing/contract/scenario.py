@@ -1,19 +1,17 @@
-"""Scenario: one rule of the contract, with the subscriptions it needs and how to see that it holds."""
+"""Scenario: one rule of the contract, with its subscriptions and its check."""
 
 import importlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from qt_events.bus import EventBus
 from qt_events.testing.contract.feature import Feature
-
-if TYPE_CHECKING:
-    from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a bus is opened with; see InMemoryEventBus for the units."""
+    """Options of the bus; see InMemoryEventBus for the units."""
 
     max_queue_size: int = 10_000
     max_workers: int = 4
@@ -22,43 +20,43 @@ class Options:
     slow_after: float = 0.1
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for the bus."""
+        """Return keyword arguments for the bus."""
         return asdict(self)
 
 
 class Scenario:
     """One rule; the docstring states it.
 
-    Handlers are functions of the scenario's module, so that a worker process that imports it has the
-    same ones; they say what they did with `record`. Event types, subscription names and gates are the
-    scenario's own: several may be subscribed in one worker process.
+    Handlers are functions of the scenario's module, so that a worker process that imports it has
+    the same ones. They tell what they did by `record`. Event types, subscription names and gates
+    are the scenario's own, for several may be subscribed in one worker process.
     """
 
     needs: ClassVar[Feature] = Feature(0)
     options: ClassVar[Options] = Options()
-    members: ClassVar[int] = 1  #: how many serve the subscriptions at once
+    members: ClassVar[int] = 1  #: members that serve the subscriptions at once
     alone: ClassVar[bool] = False  #: no other scenario's events or restarts may interfere
 
     @classmethod
     def path(cls) -> str:
-        """`module:Class`, for `load`."""
+        """Return `module:Class`, for `load`."""
         return f"{cls.__module__}:{cls.__qualname__}"
 
     @classmethod
     def needs_own_process(cls) -> bool:
-        """Whether a worker process that serves it may serve no other scenario."""
+        """Return True if a worker process that serves it may serve no other scenario."""
         return cls.alone or cls.members > 1 or cls.options != Options()
 
     def subscribe(self, bus: EventBus) -> None:
         """Make the subscriptions, in whichever process delivers."""
 
-    async def check(self, stage: "Stage") -> None:
-        """Publish, wait for what handlers recorded, compare."""
+    async def check(self, run: ScenarioRun) -> None:
+        """Publish, wait for the handlers' records, compare."""
         raise NotImplementedError
 
 
 def load(path: str) -> type[Scenario]:
-    """The scenario at `module:Class`."""
+    """Return the scenario at `module:Class`."""
     module, _, name = path.partition(":")
     scenario = getattr(importlib.import_module(module), name)
     assert issubclass(scenario, Scenario), path
@@ -75,5 +73,5 @@ def serve(scenario: Scenario, bus: EventBus) -> None:
 
 
 def this_bus() -> EventBus:
-    """The bus that serves the handler's process: handlers publish through it."""
+    """Return the bus that serves this process: handlers publish through it."""
     return _served_by[0]

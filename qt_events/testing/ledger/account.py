@@ -1,17 +1,19 @@
-"""Account: what a ledger adds up to, a line a fault, and the verdict."""
+"""Account: the sum of a ledger, a line a fault, and the verdict."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-QUIET = "(before any)"  #: the line of what happened before the first fault
+QUIET = "(before any)"  #: the line of everything before the first fault
 _SHOWN = 5  # deliveries that an error's text names
 
 
 @dataclass(slots=True)
 class Line:
-    """Figures from one kind of fault until the next fault: by when an event was published; what came twice, or was
-    never published, by when it was handled or noted as a dead letter.
+    """Figures from one kind of fault until the next fault.
+
+    A delivery counts at the time when its event was published. Duplicates, and what was never
+    published, count at the time when they were handled or noted as dead letters.
     """
 
     struck: int = 0  #: times
@@ -19,10 +21,10 @@ class Line:
     ok: int = 0  #: deliveries of confirmed events that were handled or are dead letters
     lost: int = 0  #: deliveries of confirmed events that were neither
     duplicated: int = 0  #: times that a subscription handled an event beyond the first
-    unexpected: int = 0  #: deliveries of what was never published, or not to this subscription
+    unexpected: int = 0  #: deliveries of events never published, or not for this subscription
     recovered: int = 0  #: deliveries with an outcome though the publish was not confirmed
-    failed: int = 0  #: deliveries without one, of such events: what their publishers were told
-    dead: int = 0  #: of the ok and recovered ones, dead letters
+    failed: int = 0  #: deliveries without an outcome, of events that were not confirmed
+    dead: int = 0  #: dead letters among the ok and recovered ones
 
     def __add__(self, other: Self) -> "Line":
         return Line(
@@ -50,7 +52,7 @@ class Account:
     def verify(
         self, *, duplicates: int | None = None, dead: Mapping[str, Collection[str]] | None = None
     ) -> None:
-        """Nothing is lost, nothing unexpected; and something happened at all.
+        """Check that nothing is lost and nothing unexpected, and that something happened at all.
 
         Args:
             duplicates: handled twice, at most. None: any number, at least once is the promise.
@@ -59,10 +61,7 @@ class Account:
         Raises:
             AssertionError: else, with the whole account.
         """
-        complaints = [
-            *_complaint("lost", self.lost),
-            *_complaint("unexpected", self.unexpected),
-        ]
+        complaints = [*_complaint("lost", self.lost), *_complaint("unexpected", self.unexpected)]
         complaints += [
             f"nothing was confirmed that {name} hears"
             for name, owed in self.owed.items()
@@ -75,13 +74,13 @@ class Account:
         ]
         if duplicates is not None and self.total.duplicated > duplicates:
             complaints.append(
-                f"{self.total.duplicated} handled twice, more than the {duplicates} that were in flight"
+                f"{self.total.duplicated} handled twice, more than the {duplicates} in flight"
             )
         if complaints:
             raise AssertionError("; ".join(complaints) + f"\n{self}")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the account for JSON."""
         dead = {f"{name}: {reason}": count for (name, reason), count in self.dead.items()}
         return {**asdict(self), "dead": dead, "total": asdict(self.total)}
 
@@ -89,7 +88,7 @@ class Account:
         return self.table()
 
     def table(self) -> str:
-        """As Markdown: a row a fault, and their sum."""
+        """Return a Markdown table: a row a fault, and their sum."""
         names = [each.name for each in fields(Line)]
         rows = [
             (fault, *(str(getattr(line, name)) for name in names)) for fault, line in self._rows()

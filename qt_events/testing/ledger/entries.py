@@ -1,4 +1,4 @@
-"""Entries: what publishers and handlers note, a line each, in files that survive a kill."""
+"""Entries: notes of publishers and handlers, a line each, in files that survive a kill."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from time import monotonic
 
 
 class Kind(StrEnum):
-    """What happened."""
+    """Kinds of entries."""
 
     ATTEMPTED = "attempted"  #: a publish is about to be tried; `about` is the event's type
     CONFIRMED = "confirmed"  #: it returned
@@ -26,28 +26,28 @@ class Entry:
     """One line."""
 
     kind: Kind
-    id: str  #: the event's
+    id: str  #: id of the event
     about: str = ""
-    at: float = field(
-        default_factory=monotonic
-    )  #: seconds; one clock for all processes of a machine
+    #: Seconds; one clock for all processes of a machine
+    at: float = field(default_factory=monotonic)
     why: str = ""
 
     def line(self) -> bytes:
-        """As it stands in a file."""
+        """Return the entry as it stands in a file."""
         return json.dumps([self.kind, self.id, self.about, self.at, self.why]).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> "Entry":
-        """What `line` says."""
+        """Read the entry of one line."""
         kind, *rest = json.loads(line)
         return cls(Kind(kind), *rest)
 
 
 class Writer:
-    """Appends to a file of this process. One write a line: what was noted stands, even if the process is killed next.
+    """Appends to a file of this process, in one write a line.
 
-    The machine's own crash is another matter: nothing is synced.
+    A line stands even if the process is killed next. It is not synced: a crash of the machine may
+    lose it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ class Writer:
         os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
-        """Whoever held the lock is not in the child."""
+        """Make a new lock in a forked child: the holder of the old one is not there."""
         self._lock = threading.Lock()
 
     def write(self, entry: Entry) -> None:
@@ -67,9 +67,8 @@ class Writer:
         os.write(self._file, entry.line())
 
     def _open(self) -> None:
-        with (
-            self._lock
-        ):  # another thread may come first, and others write as soon as the process is known
+        # Another thread may open it first, and others write as soon as the process is known.
+        with self._lock:
             if self._process != os.getpid():
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
                 self._file = os.open(self._folder / f"{os.getpid()}.entries", flags, 0o644)
@@ -77,14 +76,14 @@ class Writer:
 
 
 class Reader:
-    """Reads what has been appended since it last looked: by all processes, or by those whose files `names` matches."""
+    """Reads the lines appended since its last call, of all processes or of matching files."""
 
     def __init__(self, folder: Path, names: str = "*.entries") -> None:
         self._folder, self._names = folder, names
         self._read: dict[Path, int] = {}
 
     def read(self) -> Iterator[Entry]:
-        """New entries, in the order of each process."""
+        """Yield new entries, in the order of each process."""
         for path in sorted(self._folder.glob(self._names)):
             with path.open("rb") as file:
                 file.seek(self._read.get(path, 0))

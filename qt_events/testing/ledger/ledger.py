@@ -1,4 +1,4 @@
-"""Ledger: what publishers, handlers and whoever strikes a fault call."""
+"""Ledger: notes of publishers, handlers and faults, and the result."""
 
 import functools
 import inspect
@@ -15,26 +15,28 @@ from qt_events.errors import InvalidOptionError, QtEventsError
 from qt_events.events.event import Event
 from qt_events.testing.ledger.account import Account
 from qt_events.testing.ledger.entries import Entry, Kind, Reader, Writer
-from qt_events.testing.ledger.tally import Tally
+from qt_events.testing.ledger.totals import Totals
 
 FOLDER = "QT_EVENTS_LEDGER"  #: environment variable: the folder of this process's ledger
 
 
 class Ledger:
-    """A folder of entries, shared by the processes of a machine. Safe from any thread, and after a fork.
+    """A folder of entries, shared by the processes of a machine.
 
-    Each process writes a file of its own there; the folder is made if need be. What reads (`open`, `account`) adds up
-    all that was written so far, by anybody.
+    Safe from any thread and after a fork.
+
+    Each process writes a file of its own there; the folder is made if need be. `open` and `account`
+    add up everything written so far by any process.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._writer, self._reader, self._tally = Writer(folder), Reader(folder), Tally()
+        self._writer, self._reader, self._totals = Writer(folder), Reader(folder), Totals()
 
     @classmethod
     def current(cls) -> Self:
-        """The one that the environment names: for worker processes.
+        """Return the ledger that the environment names, in a worker process.
 
         Raises:
             InvalidOptionError: it names none.
@@ -48,7 +50,10 @@ class Ledger:
     # Notes
 
     async def publish(self, bus: EventBus, event: Event[Any]) -> bool:
-        """Publish and note attempt and answer; whether it was confirmed. Errors that are none of ours are raised."""
+        """Publish, note attempt and answer, and return True if it was confirmed.
+
+        Errors of other libraries are raised.
+        """
         self.note(Kind.ATTEMPTED, event.id, event.type)
         try:
             await bus.publish(event)
@@ -59,7 +64,7 @@ class Ledger:
         return True
 
     def publish_sync(self, bus: EventBus, event: Event[Any]) -> bool:
-        """`publish`, for plain threads."""
+        """Do the same as `publish`, for plain threads."""
         self.note(Kind.ATTEMPTED, event.id, event.type)
         try:
             bus.publish_sync(event)
@@ -70,13 +75,13 @@ class Ledger:
         return True
 
     def handled(self, subscription: str, event: Event[Any]) -> None:
-        """A handler is done with it: call this last."""
+        """Note that a handler is done with an event: call this last."""
         self.note(Kind.HANDLED, event.id, subscription)
 
     def keeping(
         self, subscription: str, handler: Callable[[Event[Any]], Any]
     ) -> Callable[[Event[Any]], Any]:
-        """The handler, which notes what it has handled; async if that is."""
+        """Return the handler, async if it is, such that it notes what it has handled."""
         if inspect.iscoroutinefunction(handler):
 
             @functools.wraps(handler)
@@ -94,12 +99,12 @@ class Ledger:
         return keeping
 
     def dead(self, records: Iterable[DeadLetterRecord]) -> None:
-        """These are dead letters. Noting one again changes nothing."""
+        """Note dead letters. Noting one again changes nothing."""
         for record in records:
             self.note(Kind.DEAD, record.event_id, record.subscription, record.reason)
 
     def fault(self, name: str) -> None:
-        """A fault strikes now; what follows, until the next one, is counted under its name."""
+        """Note that a fault strikes now; what follows, until the next, counts under its name."""
         self.note(Kind.FAULT, name)
 
     def note(self, kind: Kind, id: str, about: str = "", why: str = "") -> None:
@@ -109,29 +114,31 @@ class Ledger:
     # The result
 
     def open(self, subscriptions: Mapping[str, str]) -> int:
-        """Deliveries that are owed now, of subscriptions by name with the pattern that each hears."""
+        """Return how many deliveries are owed now to `subscriptions`, names with their patterns."""
         return self._read().open(subscriptions)
 
     def in_flight(
         self, subscriptions: Mapping[str, str], *, held: float = math.inf, within: float = 0.1
     ) -> int:
-        """Deliveries that a fault which strikes now may have handled once more: a bound for `Account.verify`.
+        """Return how many deliveries a fault that strikes now may double.
 
-        Those of publishes without an answer: they may be published again. Those that are owed and in a worker's hands.
-        And those that were handled just now: the broker may not have heard of it. Take it as the fault strikes; and
-        again when one is over that goes on, such as silence, for more is published then.
+        A bound for `Account.verify`. These are deliveries of publishes without an answer, which may
+        be published again; those that are owed and in a worker's hands; and those that were handled
+        just now, of which the broker may not have heard. Call it when the fault strikes, and again
+        at the end of a fault that lasts, such as silence, for more is published meanwhile.
 
         Args:
             subscriptions: by name, with the pattern that each hears.
-            held: deliveries that all workers hold together, at most; the others that are owed wait on the broker.
+            held: deliveries that all workers hold together, at most; the other owed ones wait on
+                the broker.
             within: seconds until the broker has heard that an event was handled.
         """
         return self._read().in_flight(subscriptions, monotonic() - within, held)
 
     def account(self, subscriptions: Mapping[str, str]) -> Account:
-        """What it adds up to."""
+        """Return the account of everything so far."""
         return self._read().account(subscriptions)
 
-    def _read(self) -> Tally:
-        self._tally.add(self._reader.read())
-        return self._tally
+    def _read(self) -> Totals:
+        self._totals.add(self._reader.read())
+        return self._totals

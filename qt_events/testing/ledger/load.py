@@ -1,4 +1,4 @@
-"""Load: numbered events, so many in flight, while something else strikes."""
+"""Load: numbered events, so many in flight, while something else breaks."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from qt_events.testing.ledger.ledger import Ledger
 
 
 def numbered(number: int) -> Event[Any]:
-    """`load.numbered`, with its number as payload."""
+    """Return an event `load.numbered`, with its number as payload."""
     return Event("load.numbered", payload={"n": number})
 
 
 class Load:
-    """Publishes through a bus and keeps the ledger; in an `async with`, until the block ends.
+    """Publishes through a bus and keeps the ledger, in an `async with`, until the block ends.
 
     Args:
         in_flight: publishes that wait for their answer at a time.
@@ -44,7 +44,7 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
         self.published = 0  #: confirmed
         self.failed = 0
-        self.longest = 0.0  #: seconds that the slowest publish took to its answer
+        self.longest = 0.0  #: seconds until the slowest publish was answered
 
     async def __aenter__(self) -> Self:
         self._began = monotonic()
@@ -58,17 +58,17 @@ class Load:
         await self.stop()
 
     async def stop(self) -> None:
-        """Let what is in flight be answered, and begin nothing more."""
+        """Begin nothing more, and wait for the answers of what is in flight."""
         self._stopping = True
         self._going.set()
         await asyncio.gather(*self._tasks)
 
     def hold(self) -> None:
-        """Publish nothing more until told to `go_on`; what is in flight is answered."""
+        """Publish nothing more until `go_on`; publishes in flight are answered."""
         self._going.clear()
 
     def go_on(self) -> None:
-        """And make up for the time at once, as far as there is a rate."""
+        """Publish again, and make up for the time at once if there is a rate."""
         self._going.set()
 
     async def reaches(self, number: int, timeout: float = 120.0) -> None:
@@ -81,7 +81,7 @@ class Load:
             while self.published < number:
                 for task in self._tasks:
                     if task.done():
-                        task.result()  # it ended early: its error is the news
+                        task.result()  # it ended early: raise its error
                 await asyncio.sleep(0.005)
 
     async def more(self, number: int, timeout: float = 120.0) -> None:
@@ -103,6 +103,5 @@ class Load:
 
     async def _turn_of(self, number: int) -> None:
         due = self._began + number / self._rate if self._rate is not None else 0.0
-        await asyncio.sleep(
-            max(0.0, due - monotonic())
-        )  # at least once round the loop: a bus in memory never waits
+        # At least once round the loop: a bus in memory never waits.
+        await asyncio.sleep(max(0.0, due - monotonic()))

@@ -1,6 +1,7 @@
-"""A worker that is started again whenever it ends, as an init system does: `python -m again APP OPTION...`.
+"""A worker that is started again whenever it ends: `python -m again APP OPTION...`.
 
-Each is a process of its own, forked from this one, which has imported everything once and does nothing else.
+Each worker is a process of its own, forked from this one, which has imported everything once and
+does nothing else.
 """
 
 import importlib

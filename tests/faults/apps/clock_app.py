@@ -1,4 +1,4 @@
-"""Handlers in a process whose wall clock jumps. They note when an attempt began, by both clocks."""
+"""Handlers in a process whose wall clock jumps. They note each attempt's begin by both clocks."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def tell_ready(**_: Any) -> None:
 
 
 async def retried(event: Event[Any]) -> None:
-    """Fails at first."""
+    """Fail at first."""
     attempts.write(json.dumps([event.id, time.monotonic(), time.time()]) + "\n")
     if event.id not in seen:
         seen.add(event.id)
@@ -36,7 +36,7 @@ async def retried(event: Event[Any]) -> None:
 
 
 async def long(_: Event[Any]) -> None:
-    """Half a second: less than what is reported as slow."""
+    """Take half a second, less than what is reported as slow."""
     await asyncio.sleep(0.5)
 
 

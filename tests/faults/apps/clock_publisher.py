@@ -5,7 +5,7 @@ import os
 
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger, Load
-from tests.integration.conftest import until
+from tests.support.waiting import until
 
 
 async def main() -> None:

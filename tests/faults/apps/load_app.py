@@ -1,4 +1,7 @@
-"""The app of the workers that fault tests load: `celery -A load_app worker`. Its handlers keep a ledger."""
+"""App of the workers that fault tests load: `celery -A load_app worker`.
+
+Its handlers keep a ledger.
+"""
 
 import asyncio
 import os
@@ -41,7 +44,7 @@ tried: set[str] = set()  # in this process
 
 
 async def failing(event: Event[Any]) -> None:
-    """One of ten fails at first, and one of fifty always."""
+    """Fail at first with one event of ten, and always with one of fifty."""
     number = event.payload["n"]
     if number % 50 == 0 or (number % 10 == 0 and event.id not in tried):
         tried.add(event.id)

@@ -24,7 +24,7 @@ def tell_ready(**_: Any) -> None:
 
 
 def following(event: Event[Any], subscription: str) -> Event[Any]:
-    """The same one each time that it is handled."""
+    """Return the event that follows, the same one each time."""
     return Event(
         "odd.followed", payload={}, id=str(uuid5(NAMESPACE_OID, f"{event.id} {subscription}"))
     )
@@ -41,7 +41,7 @@ def in_thread(event: Event[Any]) -> None:
 
 
 async def tail(_: Event[Any]) -> None:
-    """What followed arrives."""
+    """Handle an event that followed."""
 
 
 bus.subscribe("odd.begun", ledger.keeping("on_loop", on_loop), name="on_loop", concurrency=10)

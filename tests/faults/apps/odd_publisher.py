@@ -1,4 +1,4 @@
-"""Publishes from threads, event loops, forked children, and wherever a program may be while it exits."""
+"""Publishes from threads, event loops, forked children, and from a program that exits."""
 
 import asyncio
 import atexit
@@ -51,7 +51,7 @@ def on_loop() -> None:
 
 
 def in_child() -> None:
-    """Each with the parent's bus, which the parent goes on using."""
+    """Publish in forked children with the parent's bus, which the parent goes on using."""
     while go_on():
         if (child := os.fork()) == 0:
             with suppress(BaseException):
@@ -66,14 +66,14 @@ def in_child() -> None:
 
 
 def for_ever() -> None:
-    """A daemon thread, which the interpreter's end interrupts anywhere."""
+    """Publish from a daemon thread, which the interpreter's end interrupts anywhere."""
     while True:
         publish()
         time.sleep(PAUSE)
 
 
 async def cancelled() -> None:
-    """asyncio.run cancels what still runs: it may have last words."""
+    """Publish when asyncio.run cancels what still runs."""
     try:
         await asyncio.sleep(3600)
     finally:
@@ -89,7 +89,7 @@ async def main() -> None:
 
 
 class Finalized:
-    """Lives until the interpreter clears its modules."""
+    """Object that lives until the interpreter clears its modules, and publishes then."""
 
     def __del__(self) -> None:
         publish()

@@ -1,4 +1,7 @@
-"""A handler that ends its process for one event, and one of the same events beside it. They keep a ledger."""
+"""A handler that ends its process for one event, and another one of the same events.
+
+Both keep a ledger.
+"""
 
 import os
 import signal
@@ -22,14 +25,14 @@ def tell_ready(**_: Any) -> None:
 
 
 def killing(event: Event[Any]) -> None:
-    """Leaves a file for each time that it does."""
+    """Leave a file, and end the process."""
     if event.payload["kills"]:
         (ledger.folder / f"died-{os.getpid()}").touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def bystander(_: Event[Any]) -> None:
-    """Nothing to do."""
+    """Handle the same events."""
 
 
 bus.subscribe("load.#", ledger.keeping("killing", killing), name="killing")

@@ -1,4 +1,4 @@
-"""Handlers that fail until an attempt of theirs, and say which one it is: `celery -A retry_app worker`."""
+"""Handlers that fail until an attempt of theirs, and note it: `celery -A retry_app worker`."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A quick subscription beside a slow one: `celery -A slow_app worker`. Its handlers keep a ledger."""
+"""A quick subscription beside a slow one, with a ledger: `celery -A slow_app worker`."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def tell_ready(**_: Any) -> None:
 
 
 async def quick(_: Event[Any]) -> None:
-    """Nothing to do."""
+    """Do nothing."""
 
 
 async def slow(_: Event[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The app of the soak's workers: load_app's subscriptions, and one whose handler ends its process every time."""
+"""App of the soak: load_app's subscriptions, and a handler that always ends its process."""
 
 import os
 import signal

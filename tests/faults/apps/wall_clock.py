@@ -1,7 +1,7 @@
-"""Import it first of all in a process whose wall clock libfaketime fakes.
+"""Import of a process whose wall clock libfaketime fakes, before any other.
 
-libfaketime 0.9.10 takes the absolute monotonic time that Python's sleep waits for to be the faked wall clock's, and
-the sleep fails: this one waits by another call.
+libfaketime 0.9.10 takes the absolute monotonic time that Python's sleep waits for to be the faked
+wall clock's, and the sleep fails. This sleep waits by another call.
 """
 
 import select
@@ -9,7 +9,7 @@ import time
 
 
 def sleep(seconds: float) -> None:
-    """As time.sleep."""
+    """Do the same as time.sleep."""
     select.select([], [], [], seconds)
 
 

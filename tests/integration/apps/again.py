@@ -1,6 +1,7 @@
-"""A worker of the app `fleet`, started again whenever it ends, as an init system does: `python -m again OPTION...`.
+"""A worker of `fleet` that is started again whenever it ends, as an init system does.
 
-Each is a process of its own, forked from this one, which has imported everything once and does nothing else.
+`python -m again OPTION...`. Each worker is a process of its own, forked from this one, which has
+imported everything once and does nothing else.
 """
 
 import os

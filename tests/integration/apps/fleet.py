@@ -69,14 +69,14 @@ def beside_failing(event: Event[Any]) -> None:
 
 
 def killing(event: Event[Any]) -> None:
-    """Ends its process as often as the event says."""
+    """End the process as often as the event says."""
     times = event.payload.get("kills", 0)
     if nth_call("killing", event) <= times:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def unhurried(event: Event[Any]) -> None:
-    """Takes as many seconds as the event says."""
+    """Take as many seconds as the event says."""
     record("unhurried.begun", event)
     await asyncio.sleep(event.payload["seconds"])
     record("unhurried", event)

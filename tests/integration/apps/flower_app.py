@@ -1,4 +1,7 @@
-"""A trading desk for Flower to look at: `celery -A flower_app worker -E`. Its handlers record what they really did."""
+"""A trading desk for Flower to watch: `celery -A flower_app worker -E`.
+
+Its handlers record what they really did.
+"""
 
 import asyncio
 import os
@@ -13,7 +16,8 @@ from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, passed, record
 
-# So long that nobody overtakes whoever tells of a retry, on the pools that tell of it after it is published.
+# So long that nobody overtakes whoever tells of a retry, on the pools that tell of it after it is
+# published.
 THRICE = RetryPolicy(max_attempts=3, initial=1.0, factor=1, jitter=0)
 WORK = 0.05  # seconds that a handler takes at least
 

@@ -1,4 +1,4 @@
-"""Three components, each with rights of its own: `qt-events topology -A guarded_app` makes users of them."""
+"""Three components with their own rights: `qt-events topology -A guarded_app` makes their users."""
 
 import os
 from typing import Any

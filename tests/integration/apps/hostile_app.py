@@ -1,4 +1,4 @@
-"""The Celery app of the worker that hostile messages are sent to: `celery -A hostile_app worker`."""
+"""Celery app of the worker that gets hostile messages: `celery -A hostile_app worker`."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def tell_ready(sender: Any, **_: Any) -> None:
 
 @app.task(name="canary")
 def canary(*args: Any, **kwargs: Any) -> None:
-    """No message may have it run."""
+    """Record a call: no message may cause one."""
     Recorder.current().write(Call("call", "canary"))
 
 

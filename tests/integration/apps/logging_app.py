@@ -1,4 +1,4 @@
-"""The Celery app of the tests about logs: its handlers log, warn and print."""
+"""Celery app of the tests about logs: its handlers log, warn and print."""
 
 import asyncio
 import logging
@@ -54,7 +54,7 @@ def say(name: str, event: Event[Any]) -> int:
 
 
 async def retried(event: Event[Any]) -> None:
-    """Fails at first, and at the second attempt spawns a task that logs."""
+    """Fail at first, and at the second attempt spawn a task that logs."""
     if say("retried", event) == 1:
         message = "not yet\nsaid the handler"
         raise OSError(message)
@@ -80,7 +80,7 @@ def hopeless(event: Event[Any]) -> None:
 
 
 def killing(event: Event[Any]) -> None:
-    """Ends its process, the first time."""
+    """End the process, the first time."""
     if nth_call("killing.begun", event) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     record("killing", event)

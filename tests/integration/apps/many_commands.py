@@ -1,7 +1,8 @@
-"""Runs commands one after the other, each in a child forked after the imports: these take longer than most of them.
+"""Runs commands one after the other, each forked after the imports, which take the longest.
 
-Its arguments: a folder, and for each command a JSON list of its words. What the first says is in the folder's file 0,
-and so on. One that goes on trying to connect is ended as soon as it has said so.
+Its arguments are a folder, and for each command a JSON list of its words. The output of the first
+goes to file 0 in the folder, and so on. A command that goes on trying to connect is ended as soon
+as it has said so.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The Celery app of the worker processes whose pools are tested: `celery -A pools_app worker`."""
+"""Celery app of the worker processes whose pools are tested: `celery -A pools_app worker`."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ def tell_ready(sender: Any, **_: Any) -> None:
 
 
 def crunch(event: Event[Any]) -> None:
-    """Computes until another process does the same, or for twenty seconds."""
+    """Compute until another process does the same, or for twenty seconds."""
     record("crunch.begun", event)
     deadline, number = time.monotonic() + 20, 1
     while len({call.process for call in Recorder.current().read("call", "crunch.begun")}) < 2:
@@ -64,7 +64,7 @@ def gated(event: Event[Any]) -> None:
 
 
 def killing(event: Event[Any]) -> None:
-    """Ends its process as often as the event says, as the kernel does when memory is short."""
+    """End the process as often as the event says, as the kernel does when memory is short."""
     if nth_call("killing", event) <= event.payload.get("kills", 0):
         os.kill(os.getpid(), signal.SIGKILL)
 

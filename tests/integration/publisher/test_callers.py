@@ -17,9 +17,10 @@ import pytest
 from qt_events import Event
 from qt_events.errors import BusStateError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
-from tests.integration.conftest import Make, until_told
-from tests.integration.publisher.scene import event, taken, within
+from qt_events.testing.broker.management import Management
+from tests.integration.publisher.numbered_events import event, taken, within
+from tests.support.buses import MakeBus
+from tests.support.waiting import until_told
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,7 +65,7 @@ async def test_publish_sync_is_refused_on_an_event_loop(bus: CeleryEventBus) -> 
         bus.publish_sync(event())
 
 
-async def test_a_sync_handler_publishes_with_publish_sync(make_bus: Make, amqp_url: str) -> None:
+async def test_a_sync_handler_publishes_with_publish_sync(make_bus: MakeBus, amqp_url: str) -> None:
     """The handler runs in a thread. Its events are caused by the event that it handles."""
     bus = make_bus(amqp_url)
     heard: list[Event[Any]] = []

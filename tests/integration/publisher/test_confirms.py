@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.integration.conftest import Make
-from tests.integration.publisher.scene import event, keeping, taken
+from tests.integration.publisher.numbered_events import event, keeping, taken
+from tests.support.buses import MakeBus
 
 
 async def test_what_is_published_is_on_the_queue_when_publish_returns(
@@ -32,7 +32,7 @@ async def test_what_was_subscribed_before_gets_what_is_published_next(
 
 @pytest.mark.parametrize("room", [10_000, 7])
 async def test_order_of_calls_is_order_on_the_queue(
-    make_bus: Make, amqp_url: str, room: int
+    make_bus: MakeBus, amqp_url: str, room: int
 ) -> None:
     """The order holds within one publisher, also for those that had to wait for room."""
     bus = keeping(make_bus(amqp_url, max_queue_size=room))
@@ -40,7 +40,7 @@ async def test_order_of_calls_is_order_on_the_queue(
     assert await asyncio.to_thread(taken, amqp_url) == list(range(300))
 
 
-async def test_publishing_waits_for_room_and_goes_on(make_bus: Make, amqp_url: str) -> None:
+async def test_publishing_waits_for_room_and_goes_on(make_bus: MakeBus, amqp_url: str) -> None:
     """Never more than max_queue_size are in flight, and all come through."""
     bus, most = keeping(make_bus(amqp_url, max_queue_size=3)), 0
 

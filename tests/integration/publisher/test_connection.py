@@ -9,13 +9,15 @@ import pytest
 
 from qt_events.errors import BrokerUnreachableError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import Make, channel_to, until, until_told
-from tests.integration.publisher.scene import KEPT, SHORT, event, keeping, taken, within
+from tests.integration.publisher.numbered_events import KEPT, SHORT, event, keeping, taken, within
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
+from tests.support.waiting import until, until_told
 
 
-async def test_nobody_listening_is_a_named_error_in_time(make_bus: Make) -> None:
+async def test_nobody_listening_is_a_named_error_in_time(make_bus: MakeBus) -> None:
     """The text says where, why and what to do, and never the password."""
     (port,) = free_ports(1)
     bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{port}//", publish_timeout=SHORT)
@@ -27,7 +29,7 @@ async def test_nobody_listening_is_a_named_error_in_time(make_bus: Make) -> None
         await asyncio.to_thread(bus.publish_sync, event())
 
 
-async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: Make) -> None:
+async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: MakeBus) -> None:
     """The connection stands, and nobody speaks AMQP on it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         bus = make_bus(
@@ -38,7 +40,7 @@ async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: 
     assert "s3cret" not in str(caught.value)
 
 
-async def test_a_refused_login_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
+async def test_a_refused_login_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
     """The publish waits all the same: a starting broker may refuse at first.
 
     Its text is in the error.
@@ -53,7 +55,7 @@ async def test_a_refused_login_is_a_named_error(make_bus: Make, amqp_url: str) -
 
 
 async def test_the_next_host_is_taken_where_the_first_ones_are_away(
-    make_bus: Make, amqp_url: str
+    make_bus: MakeBus, amqp_url: str
 ) -> None:
     """There is no pause between hosts, however many are away."""
     dead = [f"amqp://guest:guest@127.0.0.1:{port}//" for port in free_ports(3)]
@@ -128,7 +130,7 @@ async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
 
 
 async def test_an_idle_publisher_stays_connected(
-    make_bus: Make, amqp_url: str, management: Management, vhost: str
+    make_bus: MakeBus, amqp_url: str, management: Management, vhost: str
 ) -> None:
     """Its connection stays for more than two heartbeats of the app's own."""
     app = celery.Celery("idle", broker=amqp_url, set_as_current=False)
@@ -142,7 +144,7 @@ async def test_an_idle_publisher_stays_connected(
     assert await asyncio.to_thread(taken, amqp_url) == [1, 2]
 
 
-async def test_nothing_piles_up_while_the_broker_is_away(make_bus: Make) -> None:
+async def test_nothing_piles_up_while_the_broker_is_away(make_bus: MakeBus) -> None:
     """A publish that ended in an error is not kept for later."""
     (port,) = free_ports(1)
     bus = make_bus(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=0.2)

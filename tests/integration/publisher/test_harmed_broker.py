@@ -8,12 +8,13 @@ from qt_events import Event
 from qt_events.errors import BackpressureError, BrokerBlockedError, PublishTimeoutError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.conftest import Make, until, until_told
-from tests.integration.publisher.scene import SHORT, event, keeping, taken, within
+from tests.integration.publisher.numbered_events import SHORT, event, keeping, taken, within
+from tests.support.buses import MakeBus
+from tests.support.waiting import until, until_told
 
 
 async def test_a_blocked_broker_is_a_named_error_and_later_none(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Publishing works again as soon as the alarm is over, without a new connection."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
@@ -38,7 +39,7 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
 
 
 async def test_a_publish_that_an_alarm_held_up_says_so(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Its time may run out between the end of the alarm and its confirm.
 
@@ -62,7 +63,7 @@ async def test_a_publish_that_an_alarm_held_up_says_so(
 
 
 async def test_large_events_end_by_name_on_a_blocked_broker_too(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The kernel stops taking them half way. Afterwards all is as before."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
@@ -90,7 +91,7 @@ def published(bus: CeleryEventBus) -> bool:
 
 
 async def test_a_silent_broker_is_a_named_error_and_later_none(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The connection stands and the kernel takes what is written, but nobody confirms."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
@@ -108,7 +109,7 @@ async def test_a_silent_broker_is_a_named_error_and_later_none(
 
 
 async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The broker is killed with publishes in flight and comes back.
 
@@ -140,7 +141,7 @@ async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
 
 
 async def test_no_room_in_time_is_backpressure(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Publishes in flight have a timeout, those without room another error.
 
@@ -164,7 +165,7 @@ async def test_no_room_in_time_is_backpressure(
 
 
 async def test_a_cancelled_publish_leaves_nothing_behind(
-    make_bus: Make, harmed: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Its place is free at once, whether it was in flight or waited for room."""
     bus = keeping(make_bus(node_url, max_queue_size=3))

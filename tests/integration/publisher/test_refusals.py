@@ -10,12 +10,14 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.conftest import Make, channel_to, until
-from tests.integration.publisher.scene import event, keeping, taken
+from tests.integration.publisher.numbered_events import event, keeping, taken
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
+from tests.support.waiting import until
 
 
 async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(
-    make_bus: Make, amqp_url: str
+    make_bus: MakeBus, amqp_url: str
 ) -> None:
     """An event without subscriptions is no mistake."""
     bus = make_bus(amqp_url)
@@ -30,7 +32,7 @@ async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(
 
 
 async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(
-    make_bus: Make, amqp_url: str
+    make_bus: MakeBus, amqp_url: str
 ) -> None:
     """A return is matched with its publish, whatever is in flight beside it."""
     bus = keeping(make_bus(amqp_url), "even")
@@ -41,7 +43,7 @@ async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(
     ]
 
 
-async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: Make, amqp_url: str) -> None:
+async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
     """The broker could not store it everywhere, however often it was tried. Others go on."""
     bus = keeping(make_bus(amqp_url, publish_timeout=1.0))
     await bus.publish(event(1))
@@ -83,7 +85,7 @@ def declare_full(url: str) -> None:
 
 
 async def test_a_forbidden_publish_fails_alone(
-    make_bus: Make, node: PrivateBroker, node_url: str
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The broker closes the channel.
 
@@ -98,7 +100,7 @@ async def test_a_forbidden_publish_fails_alone(
         ("set_permissions", "-p", name, user, "", r"^qt\.events$", ""),
         ("set_topic_permissions", "-p", name, user, "qt.events", r"^allowed\.", ""),
     ):
-        await asyncio.to_thread(node.rabbitmqctl, *command)
+        await asyncio.to_thread(harmed.rabbitmqctl, *command)
     bus = make_bus(f"amqp://{user}:s3cret@{parts.hostname}:{parts.port}{parts.path}")
     forbidden = {20, 41, 42}
     publishes = (

@@ -7,8 +7,9 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from tests.integration.conftest import Make, until
-from tests.integration.publisher.scene import event, keeping, taken
+from tests.integration.publisher.numbered_events import event, keeping, taken
+from tests.support.buses import MakeBus
+from tests.support.waiting import until
 
 
 class Relay:
@@ -56,7 +57,7 @@ class Relay:
         self._thread.join()
 
 
-async def test_publishes_share_the_way_to_the_broker(make_bus: Make, amqp_url: str) -> None:
+async def test_publishes_share_the_way_to_the_broker(make_bus: MakeBus, amqp_url: str) -> None:
     """Many in flight take a fraction of the time of one after the other, 10 ms away."""
     relay = Relay(amqp_url, delay=0.01)
     bus = keeping(make_bus(relay.url))
@@ -74,7 +75,7 @@ async def test_publishes_share_the_way_to_the_broker(make_bus: Make, amqp_url: s
 
 
 async def test_half_a_frame_is_waited_for_without_burning_the_processor(
-    make_bus: Make, amqp_url: str
+    make_bus: MakeBus, amqp_url: str
 ) -> None:
     """The rest of a confirm comes a second later. It counts, and nothing spins meanwhile."""
     relay = Relay(amqp_url)

@@ -14,8 +14,10 @@ from qt_events.errors import BrokerUnreachableError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ports import free_ports
-from tests.integration.conftest import Make, channel_to, until
-from tests.integration.publisher.scene import event, keeping
+from tests.integration.publisher.numbered_events import event, keeping
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
+from tests.support.waiting import until
 
 WAITED = "have waited for more than 1 s"
 
@@ -55,7 +57,7 @@ async def test_a_publish_that_is_confirmed_at_once_waits_for_nothing(
 
 
 async def test_without_a_broker_they_wait_for_a_connection(
-    make_bus: Make, caplog: pytest.LogCaptureFixture
+    make_bus: MakeBus, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line for all of them; each error has the words of the log."""
     (port,) = free_ports(1)
@@ -72,7 +74,7 @@ async def test_without_a_broker_they_wait_for_a_connection(
 
 
 async def test_a_host_that_never_answers_is_told_of_while_the_thread_waits_for_it(
-    make_bus: Make, caplog: pytest.LogCaptureFixture
+    make_bus: MakeBus, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Connecting to it blocks the publisher's thread for five seconds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -85,7 +87,7 @@ async def test_a_host_that_never_answers_is_told_of_while_the_thread_waits_for_i
 
 
 async def test_during_an_alarm_they_wait_for_its_end(
-    make_bus: Make, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log tells of the end, too."""
     bus = keeping(make_bus(node_url))
@@ -102,7 +104,7 @@ async def test_during_an_alarm_they_wait_for_its_end(
 
 
 async def test_a_full_window_is_told_of_with_what_fills_it(
-    make_bus: Make, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Publishes in flight wait for a silent broker, the others for room."""
     bus = keeping(make_bus(node_url, max_queue_size=3))
@@ -123,7 +125,7 @@ async def test_a_full_window_is_told_of_with_what_fills_it(
 
 
 async def test_what_the_broker_cannot_store_is_told_of(
-    make_bus: Make, amqp_url: str, caplog: pytest.LogCaptureFixture
+    make_bus: MakeBus, amqp_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A full queue that rejects publishes: others go through meanwhile."""
     bus = keeping(make_bus(amqp_url))
@@ -161,7 +163,7 @@ def held_up(bus: CeleryEventBus, monkeypatch: pytest.MonkeyPatch) -> Iterator[th
 
 
 async def test_a_slow_declaration_is_told_of(
-    make_bus: Make,
+    make_bus: MakeBus,
     amqp_url: str,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -180,7 +182,7 @@ async def test_a_slow_declaration_is_told_of(
 
 
 async def test_an_outage_has_one_line_for_each_cause(
-    make_bus: Make, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """First an alarm, then no broker at all; publishes come and go meanwhile."""
     bus = keeping(make_bus(node_url, publish_timeout=3.0))

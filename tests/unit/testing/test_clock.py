@@ -1,4 +1,4 @@
-"""ManualClock jumps from what is due to what is due."""
+"""ManualClock jumps from one due callback to the next."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from qt_events.testing.clock import ManualClock
 
 
 async def test_time_jumps_to_what_is_due_soonest() -> None:
-    """Just so much time passes that it runs, and what is due at the same moment with it."""
+    """Time passes until it runs, with everything due at the same moment."""
     clock, ran = ManualClock(), []
     for delay in (0.1, 0.30000000000000004, 0.1):
         clock.call_later(delay, lambda: ran.append(clock.time()))
@@ -18,7 +18,7 @@ async def test_time_jumps_to_what_is_due_soonest() -> None:
 
 
 async def test_time_stands_still_while_nothing_waits() -> None:
-    """What was cancelled does not wait."""
+    """Cancelled callbacks do not wait."""
     clock = ManualClock()
     clock.call_later(5, lambda: None).cancel()
     await clock.advance_to_next()
@@ -26,7 +26,7 @@ async def test_time_stands_still_while_nothing_waits() -> None:
 
 
 async def test_a_manual_clock_runs_what_is_due_in_order() -> None:
-    """Each callback sees the time it was due at; what it schedules runs too; cancelled ones do not."""
+    """Each callback sees the time it was due at; new ones run too, cancelled ones do not."""
     clock, seen = ManualClock(), []
 
     def note(name: str) -> Callable[[], None]:

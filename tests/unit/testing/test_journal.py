@@ -17,7 +17,7 @@ def attempt(event: Event[Any], outcome: Outcome, number: int = 1) -> Attempt:
 
 
 def test_a_published_event_moves_until_it_was_attempted() -> None:
-    """Then it is done, or waits for a retry, which only a timer ends."""
+    """It is done then, or waits for a retry, which only a timer ends."""
     journal, event = Journal(), Event("a")
     journal.published(event, [HERE])
     assert (journal.moving, journal.only_waits(1)) == (True, False)
@@ -29,7 +29,7 @@ def test_a_published_event_moves_until_it_was_attempted() -> None:
 
 
 def test_an_outcome_may_come_before_its_publish_is_confirmed() -> None:
-    """Over RabbitMQ: the delivery is not open again."""
+    """RabbitMQ may be that fast: the delivery is not open again."""
     journal, event = Journal(), Event("a")
     journal.concluded(attempt(event, Done()))
     journal.published(event, [HERE])
@@ -50,7 +50,7 @@ def test_a_dead_letter_that_was_sent_back_and_handled_is_dead_no_more() -> None:
 
 
 def test_attempts_are_found_by_subscription_and_by_event() -> None:
-    """Oldest first."""
+    """Attempts come oldest first."""
     journal, one, other = Journal(), Event("a"), Event("b")
     attempts = [attempt(one, Done()), attempt(other, Done(handled=False))]
     for each in attempts:

@@ -1,4 +1,4 @@
-"""The ledger: what entries of publishers and handlers add up to."""
+"""The ledger: the sum of entries of publishers and handlers."""
 
 import asyncio
 import json
@@ -14,21 +14,21 @@ from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import InvalidOptionError, PublishTimeoutError
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
-from qt_events.testing.ledger import FOLDER, Account, Entry, Kind, Ledger, Line, Load, Tally
+from qt_events.testing.ledger import FOLDER, Account, Entry, Kind, Ledger, Line, Load, Totals
 
 BOTH = {"one": "order.#", "two": "order.placed"}
 
 
-def tally(*entries: tuple[Any, ...]) -> Tally:
-    """Entries, at 1 s, 2 s, ..."""
-    added = Tally()
+def totals(*entries: tuple[Any, ...]) -> Totals:
+    """Return the totals of entries at 1 s, 2 s, ..."""
+    added = Totals()
     for at, (kind, event, about, *why) in enumerate(entries, 1):
         added.add([Entry(Kind(kind), event, about, float(at), "".join(why))])
     return added
 
 
 def account(*entries: tuple[Any, ...], subscriptions: dict[str, str] | None = None) -> Account:
-    return tally(*entries).account({"one": "#"} if subscriptions is None else subscriptions)
+    return totals(*entries).account({"one": "#"} if subscriptions is None else subscriptions)
 
 
 ATTEMPTED, CONFIRMED = ("attempted", "1", "order.placed"), ("confirmed", "1", "")
@@ -54,23 +54,23 @@ FAILED = ("failed", "1", "PublishTimeoutError")
     ],
 )
 def test_every_delivery_has_its_place(entries: tuple[Any, ...], expected: Line) -> None:
-    """As in Jepsen's total-queue."""
+    """The places are those of Jepsen's total-queue."""
     assert account(*entries).total == expected
 
 
 def test_a_delivery_is_owed_to_each_subscription_that_hears_the_event() -> None:
-    """And to no other."""
+    """Other subscriptions are owed nothing."""
     found = account(ATTEMPTED, CONFIRMED, HANDLED, ("handled", "1", "three"), subscriptions=BOTH)
     assert (found.total.ok, found.lost, found.unexpected) == (1, (("two", "1"),), (("three", "1"),))
 
 
 def test_what_is_owed_is_known_while_it_runs() -> None:
-    """Confirmed, and without an outcome so far."""
-    assert [tally(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [
+    """Deliveries that are confirmed and without an outcome so far are owed."""
+    assert [totals(*entries).open(BOTH) for entries in [(ATTEMPTED,), (ATTEMPTED, CONFIRMED)]] == [
         0,
         2,
     ]
-    assert tally(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
+    assert totals(ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")).open(BOTH) == 0
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_what_is_owed_is_known_while_it_runs() -> None:
 def test_what_a_fault_may_double_is_known_as_it_strikes(
     entries: tuple[Any, ...], since: float, expected: int
 ) -> None:
-    """Whatever is on its way, to the broker, to a handler, or back."""
-    assert tally(*entries).in_flight(BOTH, since) == expected
+    """Everything on its way counts: to the broker, to a handler, or back."""
+    assert totals(*entries).in_flight(BOTH, since) == expected
 
 
 def test_a_fault_doubles_no_more_of_what_is_owed_than_workers_hold() -> None:
@@ -99,11 +99,11 @@ def test_a_fault_doubles_no_more_of_what_is_owed_than_workers_hold() -> None:
         ("confirmed", "1", ""),
         ("attempted", "2", "order.placed"),
     ]
-    assert [tally(*owed).in_flight(BOTH, 9, held) for held in (0, 1, 5)] == [2, 3, 4]
+    assert [totals(*owed).in_flight(BOTH, 9, held) for held in (0, 1, 5)] == [2, 3, 4]
 
 
 def test_figures_go_to_the_fault_that_struck_last() -> None:
-    """By when an event was published; what came twice, by when it did."""
+    """Events count by when they were published, duplicates by when they came."""
     found = account(
         ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), HANDLED, ("attempted", "2", "x")
     )
@@ -112,20 +112,20 @@ def test_figures_go_to_the_fault_that_struck_last() -> None:
 
 
 def test_the_verdict_names_what_is_lost() -> None:
-    """And shows the whole account."""
+    """The error shows the whole account."""
     account(ATTEMPTED, CONFIRMED, HANDLED).verify()
     with pytest.raises(AssertionError, match=r"(?s)1 lost: 1 of one\n\| fault"):
         account(ATTEMPTED, CONFIRMED).verify()
 
 
 def test_the_verdict_names_what_is_unexpected() -> None:
-    """It was never published."""
+    """An event that was never published is unexpected."""
     with pytest.raises(AssertionError, match="1 unexpected: 1 of one"):
         account(HANDLED).verify()
 
 
 def test_a_dead_letter_of_what_was_never_published_is_unexpected() -> None:
-    """Or not to this subscription; it counts for the fault after which it was found."""
+    """One for a wrong subscription is too. It counts for the fault before it was found."""
     with pytest.raises(AssertionError, match="1 unexpected: 1 of one"):
         account(DEAD).verify()
     found = account(
@@ -150,7 +150,7 @@ def test_duplicates_are_allowed_up_to_what_was_in_flight() -> None:
 
 
 def test_a_run_in_which_nothing_happened_is_no_success() -> None:
-    """Or nothing that a subscription hears: its pattern may be mistyped."""
+    """Nothing that a subscription hears is as little: its pattern may be mistyped."""
     with pytest.raises(AssertionError, match="nothing was confirmed that one hears"):
         account().verify()
     with pytest.raises(AssertionError, match="nothing was confirmed that two hears"):
@@ -160,7 +160,7 @@ def test_a_run_in_which_nothing_happened_is_no_success() -> None:
 
 
 def test_a_dead_letter_for_another_reason_than_expected_is_no_success() -> None:
-    """An innocent one, for example."""
+    """An innocent event may have become one."""
     found = account(ATTEMPTED, CONFIRMED, (*DEAD, "poison"))
     found.verify()
     found.verify(dead={"one": {"poison"}})
@@ -174,7 +174,7 @@ def test_publishes_that_were_never_answered_are_counted() -> None:
 
 
 def test_an_account_is_a_table_and_json() -> None:
-    """For a page, and for programs."""
+    """The table is for a page, JSON for programs."""
     found = account(
         ATTEMPTED, CONFIRMED, HANDLED, ("fault", "a kill", ""), ("attempted", "2", "x"), FAILED
     )
@@ -191,7 +191,7 @@ def test_an_account_is_a_table_and_json() -> None:
 
 
 def test_entries_of_all_processes_are_read_once(tmp_path: Path) -> None:
-    """A file a process, a forked child's too."""
+    """Each process has a file, a forked child too."""
     ledger = Ledger(tmp_path / "made")
     ledger.note(Kind.ATTEMPTED, "1", "order.placed")
     ledger.note(Kind.CONFIRMED, "1")
@@ -210,7 +210,7 @@ def test_entries_of_all_processes_are_read_once(tmp_path: Path) -> None:
 
 
 def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
-    """Somebody is writing it."""
+    """A process is still writing it."""
     ledger = Ledger(tmp_path)
     line = Entry(Kind.ATTEMPTED, "1", "x").line()
     with (tmp_path / "1.entries").open("ab", buffering=0) as file:
@@ -223,7 +223,7 @@ def test_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_worker_finds_the_ledger_by_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is told what is missing."""
+    """The error says which variable is missing."""
     monkeypatch.delenv(FOLDER, raising=False)
     with pytest.raises(InvalidOptionError, match=FOLDER):
         Ledger.current()
@@ -235,14 +235,14 @@ def test_a_worker_finds_the_ledger_by_the_environment(
 
 
 class Failing(InMemoryEventBus):
-    """Confirms nothing."""
+    """Bus that confirms nothing."""
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         raise PublishTimeoutError(str(mandatory))
 
 
 async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path: Path) -> None:
-    """Async or not; one that fails has handled nothing."""
+    """They stay async or sync; one that fails has handled nothing."""
     ledger, heard = Ledger(tmp_path), []
 
     async def on_loop(event: Event[Any]) -> None:
@@ -268,14 +268,14 @@ async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path
 
 
 async def test_a_publish_that_fails_by_name_is_noted(tmp_path: Path) -> None:
-    """With the error's name."""
+    """The note has the error's name."""
     ledger = Ledger(tmp_path)
     assert not await ledger.publish(Failing(), Event("order.placed"))
     assert ledger.account(BOTH).errors == {"PublishTimeoutError": 1}
 
 
 async def test_a_load_publishes_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    """Numbered, and each has an answer."""
+    """Events are numbered, and each has an answer."""
     ledger = Ledger(tmp_path)
     async with InMemoryEventBus() as bus:
         bus.subscribe("load.#", ledger.keeping("one", lambda _: None), name="one")
@@ -289,7 +289,7 @@ async def test_a_load_publishes_until_it_is_told_to_stop(tmp_path: Path) -> None
 
 
 async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
-    """So many events a second, at most."""
+    """The rate is the number of events a second, at most."""
     ledger = Ledger(tmp_path)
     async with InMemoryEventBus() as bus, Load(bus, ledger, rate=100) as load:
         began = monotonic()
@@ -298,7 +298,7 @@ async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
 
 
 async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
-    """And makes up for the time."""
+    """It makes up for the time."""
     async with (
         InMemoryEventBus() as bus,
         Load(bus, Ledger(tmp_path), in_flight=2, rate=1000) as load,
@@ -314,7 +314,7 @@ async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_load_that_cannot_make_its_events_says_so(tmp_path: Path) -> None:
-    """Instead of waiting for ever."""
+    """It does not wait for ever."""
 
     def make(number: int) -> Event[Any]:
         raise LookupError(number)

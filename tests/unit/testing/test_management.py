@@ -1,4 +1,4 @@
-"""Management: what it makes of the broker's odd answers; the plain ones are tested on a real broker."""
+"""Management and the broker's odd answers; plain ones are tested on a real broker."""
 
 import json
 import threading
@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from qt_events.errors import BrokerError
-from qt_events.testing.management import Management
+from qt_events.testing.broker.management import Management
 
 
 @contextmanager
 def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
-    """A Management of a server that lists one connection and answers each DELETE or PUT with the next status."""
+    """Serve one connection, and answer each DELETE or PUT with the next status."""
     left, deleted = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
 def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(
     statuses: tuple[int, ...],
 ) -> None:
-    """The broker's answer for one that dies within the call is a bare 500."""
+    """The broker answers a bare 500 for a connection that ends within the call."""
     with answering(*statuses) as (management, deleted):
         assert management.close_connections() == 1
     assert deleted == ["/api/connections/one%20-%3E%20two"] * len(statuses)

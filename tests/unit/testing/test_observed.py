@@ -1,4 +1,4 @@
-"""ObservedEventBus: what a test may ask, claim and wait for, in memory with a clock that jumps."""
+"""ObservedEventBus: questions, claims and waiting, in memory with a clock that jumps."""
 
 import asyncio
 import threading
@@ -35,7 +35,7 @@ class OrderEvent(Event[Order], type="observed.order"): ...
 
 
 class Flaky:
-    """Fails as often as told."""
+    """Handler that fails as often as told."""
 
     def __init__(self, failures: int, error: type[BaseException] = ConnectionError) -> None:
         self.failures, self.error = failures, error
@@ -71,7 +71,7 @@ async def test_join_lets_hours_of_retries_pass_at_once(bus: ObservedEventBus) ->
 
 
 async def test_no_time_passes_while_somebody_still_works(bus: ObservedEventBus) -> None:
-    """A retry of one subscription waits until another's handler, in a thread, has ended."""
+    """A retry waits until another subscription's handler, in a thread, has ended."""
     go, seen = threading.Event(), []
 
     def works(event: Event[Any]) -> None:
@@ -93,7 +93,7 @@ async def test_no_time_passes_while_somebody_still_works(bus: ObservedEventBus) 
 
 
 async def test_join_that_ends_in_vain_tells_what_happened(bus: ObservedEventBus) -> None:
-    """Which delivery has no outcome."""
+    """The error names the delivery without an outcome."""
     forever = asyncio.Event()
 
     async def hangs(event: Event[Any]) -> None:
@@ -132,7 +132,7 @@ def test_a_bus_in_real_time_has_no_clock_to_move() -> None:
 async def test_published_events_are_found_by_class_by_pattern_and_by_what_they_say(
     bus: ObservedEventBus,
 ) -> None:
-    """Oldest first; nobody need be subscribed."""
+    """They come oldest first; nobody need be subscribed."""
     cheap, dear, other = (
         PriceEvent.create(price=1),
         PriceEvent.create(price=9),
@@ -148,7 +148,7 @@ async def test_published_events_are_found_by_class_by_pattern_and_by_what_they_s
 
 
 async def test_a_claim_about_what_was_published_fails_with_what_was(bus: ObservedEventBus) -> None:
-    """Type, class, payload, and that nobody heard it."""
+    """The error has type, class, payload, and says that nobody heard it."""
     await bus.publish(PriceEvent.create(price=1))
     with pytest.raises(AssertionError) as failed:
         bus.assert_published("trade.#")
@@ -165,7 +165,7 @@ async def test_a_claim_about_what_was_published_fails_with_what_was(bus: Observe
 
 
 async def test_a_payload_is_told_as_it_goes_over_the_wire(bus: ObservedEventBus) -> None:
-    """Enums by their values; on one line, cut where it gets long."""
+    """Enums are shown by their values, on one line, cut where it gets long."""
     await bus.publish(OrderEvent.create(side="BUY"))
     await bus.publish(Event("long", payload={"words": "word " * 100}))
     order, _, long, _ = bus.story().splitlines()[1:]
@@ -178,7 +178,7 @@ async def test_a_payload_is_told_as_it_goes_over_the_wire(bus: ObservedEventBus)
 
 
 async def test_a_claim_before_join_says_that_join_is_missing(bus: ObservedEventBus) -> None:
-    """The most frequent mistake."""
+    """A forgotten join is the most frequent mistake."""
     bus.subscribe("a", Flaky(0).on_event)
     await bus.publish(Event("a"))
     with pytest.raises(
@@ -238,7 +238,7 @@ async def test_retries_and_dead_letters_are_claimed_by_exception_reason_and_atte
 async def test_no_dead_letters_is_a_claim_that_fails_with_the_traceback(
     bus: ObservedEventBus,
 ) -> None:
-    """Of the handler."""
+    """The traceback is the handler's."""
     bus.assert_no_dead_letters()
     bus.subscribe("a", Flaky(1, Reject).on_event)
     await bus.publish(Event("a"))
@@ -253,7 +253,7 @@ async def test_no_dead_letters_is_a_claim_that_fails_with_the_traceback(
 
 
 async def test_nothing_is_left_after_what_was_claimed_or_looked_at(bus: ObservedEventBus) -> None:
-    """Either says that the test knows."""
+    """A claim or a look says that the test knows."""
     bus.subscribe("a", Flaky(1, Reject).on_event, name="claimed")
     bus.subscribe("a", Flaky(1, Reject).on_event, name="looked_at")
     bus.subscribe("a", Flaky(1).on_event, name="retried", retry=HOURLY)
@@ -269,7 +269,7 @@ async def test_nothing_is_left_after_what_was_claimed_or_looked_at(bus: Observed
 async def test_what_becomes_of_an_expected_retry_is_not_expected_with_it(
     bus: ObservedEventBus,
 ) -> None:
-    """A dead letter after it is news."""
+    """A dead letter after an expected retry is a leftover."""
     bus.subscribe("a", Flaky(9).on_event, retry=HOURLY)
     await bus.publish(Event("a"))
     await bus.join()
@@ -278,7 +278,7 @@ async def test_what_becomes_of_an_expected_retry_is_not_expected_with_it(
 
 
 async def test_dead_letters_are_sent_back_and_discarded_through_it(bus: ObservedEventBus) -> None:
-    """As on any bus; join waits for what was sent back."""
+    """It works as on any bus; join waits for what was sent back."""
     bus.subscribe("a", Flaky(2, Reject).on_event)
     for _ in range(2):
         await bus.publish(Event("a"))

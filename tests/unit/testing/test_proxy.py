@@ -19,7 +19,7 @@ SILENCE = 0.15  # seconds in which nothing is to come
 
 
 class Echo:
-    """Sends back what it hears, until the other side ends."""
+    """Server that sends back what it hears, until the other side ends."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -106,7 +106,7 @@ def test_bytes_go_through_both_ways_and_are_counted(proxy: Proxy, client: socket
 
 
 def test_an_end_goes_through_too(proxy: Proxy, client: socket.socket, echo: Echo) -> None:
-    """Half a connection may be closed, and what is still to come comes."""
+    """Half a connection may be closed; what is still to come comes."""
     client.sendall(b"last words")
     client.shutdown(socket.SHUT_WR)
     assert received(client, 10) == b"last words"
@@ -124,7 +124,7 @@ def test_a_url_goes_through_the_proxy_with_all_its_parts(proxy: Proxy) -> None:
 
 
 def test_a_reset_is_heard_at_both_ends(proxy: Proxy, client: socket.socket, echo: Echo) -> None:
-    """RST, not the end of a stream; who connects again gets through."""
+    """Both get an RST, not the end of a stream; a new connection gets through."""
     assert proxy.reset() == 1
     with pytest.raises(ConnectionResetError):
         client.recv(1)
@@ -149,7 +149,7 @@ def test_some_connections_can_be_reset(proxy: Proxy) -> None:
 def test_in_a_black_hole_nothing_comes_until_it_is_healed(
     proxy: Proxy, client: socket.socket
 ) -> None:
-    """Open connections stay open, new ones are accepted, nobody answers; healed, what was sent arrives."""
+    """Connections stay open, new ones are accepted, and what was sent arrives afterwards."""
     proxy.black_hole()
     client.sendall(b"held")
     with connected(proxy) as new:
@@ -197,7 +197,7 @@ def test_a_forgotten_connection_stays_silent(
 
 
 def test_a_refused_port_is_closed_until_it_is_healed(proxy: Proxy, client: socket.socket) -> None:
-    """What is open stays; refusing and healing twice is doing so once."""
+    """Open connections stay; refusing and healing twice is doing so once."""
     for _ in range(2):
         proxy.refuse()
         proxy.refuse()
@@ -211,7 +211,7 @@ def test_a_refused_port_is_closed_until_it_is_healed(proxy: Proxy, client: socke
 
 
 def test_a_delay_takes_time_but_no_throughput(proxy: Proxy, client: socket.socket) -> None:
-    """There and back takes twice the delay, for one piece and for a hundred in a row."""
+    """A round trip takes twice the delay, for one piece and for a hundred in a row."""
     proxy.delay(0.1)
     started = time.monotonic()
     assert echoed(client, b"once") == b"once"
@@ -235,7 +235,7 @@ def test_a_throttle_holds_throughput(proxy: Proxy, client: socket.socket) -> Non
 def test_a_cut_keeps_back_the_end_and_resets(
     proxy: Proxy, client: socket.socket, echo: Echo
 ) -> None:
-    """Once: the next connection is whole."""
+    """The next connection is whole again."""
     proxy.cut("from_target", keep=3)
     client.sendall(b"a whole frame")
     assert received(client, 10) == b"a whole fr"
@@ -305,7 +305,7 @@ def test_calls_come_from_any_thread(proxy: Proxy) -> None:
 
 
 def test_closed_it_leaves_nothing(echo: Echo) -> None:
-    """Its thread, its port and its connections are gone; a call says so by name."""
+    """Thread, port and connections are gone; a call says so by name."""
     with Proxy("127.0.0.1", echo.port) as proxy, connected(proxy) as client:
         echoed(client, b"hello")
         proxy.close()

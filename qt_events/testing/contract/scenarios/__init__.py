@@ -1,6 +1,6 @@
 """The rules, a module a subject.
 
-routing.py        who hears what
+routing.py        events and the subscriptions that hear them
 handling.py       kinds of handlers, and handlers that break
 retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
@@ -9,8 +9,9 @@ ordering.py       order and concurrency
 sharing.py        broadcast against shared, one member and several
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
+middleware.py     around publishes and handlers, and observers
 tracing.py        correlation and causation
-refusing.py       mistakes are answered where they are made
+refusing.py       mistakes, refused where they are made
 """
 
 from types import ModuleType
@@ -21,6 +22,7 @@ from qt_events.testing.contract.scenarios import (
     burying,
     filtering,
     handling,
+    middleware,
     ordering,
     pressing,
     refusing,
@@ -41,19 +43,20 @@ MODULES = (
     sharing,
     pressing,
     running,
+    middleware,
     tracing,
     refusing,
 )
 
 
 def scenarios(features: Feature | None = None) -> list[type[Scenario]]:
-    """All scenarios, or those that a backend with these features can run."""
+    """Return all scenarios, or those that a backend with these features can run."""
     every = [scenario for module in MODULES for scenario in scenarios_of(module)]
     return [scenario for scenario in every if features is None or scenario.needs in features]
 
 
 def scenarios_of(module: ModuleType) -> list[type[Scenario]]:
-    """The scenarios that this module defines, in its order."""
+    """Return the scenarios that this module defines, in its order."""
     found = [
         value
         for value in vars(module).values()

@@ -15,14 +15,14 @@ from qt_events.errors import UnknownDeadLetterError
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import is_open, record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 ONCE = RetryPolicy(max_attempts=1)
 
 
 class LedgerError(Exception):
-    """An application's own error."""
+    """Error of an application."""
 
 
 async def fail_with_details(event: Event[Any]) -> None:
@@ -32,17 +32,19 @@ async def fail_with_details(event: Event[Any]) -> None:
 
 
 class Details(Scenario):
-    """A dead letter tells subscription, event, reason, attempts, exception, traceback, times, host and the raw body."""
+    """A dead letter tells event, reason, attempts and failure.
+
+    It names the subscription, event, reason, attempts, exception, traceback, times, host and raw
+    body.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("details.happened", fail_with_details, name="details.failing", retry=TWICE)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         began = datetime.now(UTC) - timedelta(seconds=1)  # some backends count whole seconds
-        event = await stage.publish("details.happened", account="Ä7")
-        [letter] = await stage.dead("details.failing")
+        event = await run.publish("details.happened", account="Ä7")
+        [letter] = await run.dead("details.failing")
         assert (letter.subscription, letter.event_id, letter.event_type) == (
             "details.failing",
             event.id,
@@ -70,7 +72,7 @@ class Details(Scenario):
             "1.0",
         )
         assert letter.properties["message_id"] == event.id
-        assert await stage.bus.dead_letters.show(letter.id) == letter
+        assert await run.bus.dead_letters.show(letter.id) == letter
 
 
 async def fail_until_mended(event: Event[Any]) -> None:
@@ -85,42 +87,43 @@ async def hear_beside(event: Event[Any]) -> None:
 
 
 class SendingBack(Scenario):
-    """What is sent back goes to its own subscription only, as a first attempt; then it is no dead letter any more."""
+    """An event sent back goes to its own subscription only, as a first attempt.
+
+    It is no dead letter any more.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe(
             "sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE
         )
         bus.subscribe("sent_back.happened", hear_beside, name="sent_back.beside")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        event = await stage.publish("sent_back.happened", n=1)
-        [letter] = await stage.dead("sent_back.failing")
-        await stage.bus.dead_letters.retry(letter.id)
-        [again] = await self._another(stage, letter.id)
+    async def check(self, run: ScenarioRun) -> None:
+        event = await run.publish("sent_back.happened", n=1)
+        [letter] = await run.dead("sent_back.failing")
+        await run.bus.dead_letters.retry(letter.id)
+        [again] = await self._another(run, letter.id)
         assert (again.event_id, again.attempts, again.reason) == (event.id, 2, "exhausted")
-        assert len(stage.calls("sent_back.failing", event)) == 4  # two attempts, and two again
+        assert len(run.calls("sent_back.failing", event)) == 4  # two attempts, and two again
 
-        stage.open("sent_back.mended")
-        await stage.bus.dead_letters.retry(again.id)
-        await stage.called("sent_back.failing", 5, event)
-        assert await stage.bus.dead_letters.list("sent_back.failing") == []
-        last = await stage.publish("sent_back.happened", n=2)
-        await stage.called("sent_back.failing", event=last)
-        calls = await stage.called("sent_back.beside", 2)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn([event.id, last.id])
+        run.open("sent_back.mended")
+        await run.bus.dead_letters.retry(again.id)
+        await run.called("sent_back.failing", 5, event)
+        assert await run.bus.dead_letters.list("sent_back.failing") == []
+        last = await run.publish("sent_back.happened", n=2)
+        await run.called("sent_back.failing", event=last)
+        calls = await run.called("sent_back.beside", 2)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn([event.id, last.id])
 
-    async def _another(self, stage: Stage, known: str) -> list[Any]:
+    async def _another(self, run: ScenarioRun, known: str) -> list[Any]:
         found: list[Any] = []
 
         async def there() -> bool:
-            letters = await stage.bus.dead_letters.list("sent_back.failing")
+            letters = await run.bus.dead_letters.list("sent_back.failing")
             found[:] = [letter for letter in letters if letter.id != known]
             return bool(found)
 
-        await stage.until(there, "second dead letter")
+        await run.until(there, "second dead letter")
         return found
 
 
@@ -130,21 +133,19 @@ async def fail_when_looked_at(event: Event[Any]) -> None:
 
 
 class LookingAndDiscarding(Scenario):
-    """Looking changes nothing, the oldest comes first, and what is discarded is gone for good."""
+    """Listing changes nothing, the oldest comes first, and discarding is for good."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe(
             "looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE
         )
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         for n in range(3):
-            await stage.publish("looked_at.happened", n=n)
-        letters = await stage.dead("looked_at.failing", 3)
-        box = stage.bus.dead_letters
-        assert stage.in_turn(letter.message for letter in letters) == ["0", "1", "2"]
+            await run.publish("looked_at.happened", n=n)
+        letters = await run.dead("looked_at.failing", 3)
+        box = run.bus.dead_letters
+        assert run.in_turn(letter.message for letter in letters) == ["0", "1", "2"]
         assert await box.list("looked_at.failing") == letters
         assert await box.list("looked_at.failing", limit=2) == letters[:2]
         await box.discard(letters[1].id)
@@ -162,23 +163,21 @@ async def fail_until_all_mended(event: Event[Any]) -> None:
 
 
 class SendingAllBack(Scenario):
-    """All dead letters of one subscription are sent back at once, oldest first; the number tells how many."""
+    """All dead letters of a subscription are sent back at once, oldest first, and counted."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe(
             "all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE
         )
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        ids = [(await stage.publish("all_back.happened", n=n)).id for n in range(3)]
-        await stage.dead("all_back.failing", 3)
-        stage.open("all_back.mended")
-        assert await stage.bus.dead_letters.retry_all("all_back.failing") == 3
-        calls = await stage.called("all_back.failing", 6)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(ids + ids)
-        assert await stage.bus.dead_letters.list("all_back.failing") == []
+    async def check(self, run: ScenarioRun) -> None:
+        ids = [(await run.publish("all_back.happened", n=n)).id for n in range(3)]
+        await run.dead("all_back.failing", 3)
+        run.open("all_back.mended")
+        assert await run.bus.dead_letters.retry_all("all_back.failing") == 3
+        calls = await run.called("all_back.failing", 6)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn(ids + ids)
+        assert await run.bus.dead_letters.list("all_back.failing") == []
 
 
 async def fail_until_several_mended(event: Event[Any]) -> None:
@@ -189,20 +188,21 @@ async def fail_until_several_mended(event: Event[Any]) -> None:
 
 
 class SeveralAtOnce(Scenario):
-    """One call sends several back or discards them: all, or, if one is unknown, none. A preview changes nothing."""
+    """One call sends several back or discards them: all, or none if one is unknown.
+
+    A preview changes nothing.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe(
             "letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE
         )
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         for n in range(6):
-            await stage.publish("letters.several", n=n)
-        first, second, third, fourth, *others = letters = await stage.dead("letters.failing", 6)
-        box = stage.bus.dead_letters
+            await run.publish("letters.several", n=n)
+        first, second, third, fourth, *others = letters = await run.dead("letters.failing", 6)
+        box = run.bus.dead_letters
         for many in (box.retry_many, box.discard_many):
             with pytest.raises(UnknownDeadLetterError, match="'nonesuch'"):
                 await many([first.id, "nonesuch"])
@@ -211,7 +211,7 @@ class SeveralAtOnce(Scenario):
         assert await box.discard_all("letters.failing", dry_run=True) == 6
         assert await box.list("letters.failing") == letters
 
-        stage.open("letters.mended")
+        run.open("letters.mended")
         told: list[Progress] = []
         began = time.monotonic()
         assert (
@@ -221,7 +221,7 @@ class SeveralAtOnce(Scenario):
         assert time.monotonic() - began >= 2 / 10
         assert told[-1] == Progress(total=3, done=3)
         again = {first.event_id, second.event_id, third.event_id}
-        calls = await stage.called("letters.failing", 6 + 3)
+        calls = await run.called("letters.failing", 6 + 3)
         assert {call.event_id for call in calls[6:]} == again
         assert await box.discard_many([fourth.id], subscription="letters.failing") == 1
         assert await box.list("letters.failing") == others
@@ -230,7 +230,7 @@ class SeveralAtOnce(Scenario):
 
 
 class LedgerLostError(LedgerError):
-    """Another one."""
+    """Another error of an application."""
 
 
 async def fail_by_account(event: Event[Any]) -> None:
@@ -239,18 +239,16 @@ async def fail_by_account(event: Event[Any]) -> None:
 
 
 class Groups(Scenario):
-    """They are counted by their error, with the first and the last failure of each; and streamed one by one."""
+    """Dead letters are counted by error, with the first and the last of each, or streamed."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("grouped.happened", fail_by_account, name="grouped.failing", retry=ONCE)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         for account in ("A1", "lost", "A2", "A3"):
-            await stage.publish("grouped.happened", account=account)
-        letters = await stage.dead("grouped.failing", 4)
-        box = stage.bus.dead_letters
+            await run.publish("grouped.happened", account=account)
+        letters = await run.dead("grouped.failing", 4)
+        box = run.bus.dead_letters
         groups = await box.groups("grouped.failing")
         assert [(group.exception_type, group.count) for group in groups] == [
             (f"{__name__}.LedgerError", 3),

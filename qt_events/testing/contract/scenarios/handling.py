@@ -13,7 +13,7 @@ from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Recorder, passed, passed_in_thread, record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 ONCE = RetryPolicy(max_attempts=1)
 
@@ -34,17 +34,15 @@ class SeveralHandlers(Scenario):
     """Every handler of a type gets every event, once."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         for handler in (first_of_three, second_of_three, third_of_three):
             bus.subscribe("several.happened", handler)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        ids = [(await stage.publish("several.happened", n=n)).id for n in range(5)]
+    async def check(self, run: ScenarioRun) -> None:
+        ids = [(await run.publish("several.happened", n=n)).id for n in range(5)]
         for name in ("several.first", "several.second", "several.third"):
-            assert stage.in_turn(
-                call.event_id for call in await stage.called(name, 5)
-            ) == stage.in_turn(ids)
+            assert run.in_turn(call.event_id for call in await run.called(name, 5)) == run.in_turn(
+                ids
+            )
 
 
 async def fail_always(event: Event[Any]) -> None:
@@ -61,24 +59,22 @@ class Isolation(Scenario):
     """A handler that fails on every event keeps none from another handler of the same events."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("isolated.happened", fail_always, name="isolated.failing", retry=ONCE)
         bus.subscribe("isolated.happened", go_on, name="isolated.steady")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        ids = [(await stage.publish("isolated.happened", n=n)).id for n in range(3)]
-        calls = await stage.called("isolated.steady", 3)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(ids)
-        await stage.dead("isolated.failing", 3)
-        assert stage.in_turn(
-            call.event_id for call in stage.calls("isolated.failing")
-        ) == stage.in_turn(ids)
-        assert len(stage.calls("isolated.steady")) == 3
+    async def check(self, run: ScenarioRun) -> None:
+        ids = [(await run.publish("isolated.happened", n=n)).id for n in range(3)]
+        calls = await run.called("isolated.steady", 3)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn(ids)
+        await run.dead("isolated.failing", 3)
+        assert run.in_turn(call.event_id for call in run.calls("isolated.failing")) == run.in_turn(
+            ids
+        )
+        assert len(run.calls("isolated.steady")) == 3
 
 
-class Desk:
-    """Has methods for handlers."""
+class Methods:
+    """Methods that are handlers."""
 
     async def on_event(self, event: Event[Any]) -> None:
         record("kinds.method", event)
@@ -88,7 +84,7 @@ class Desk:
 
 
 class Callable:
-    """Is a handler itself."""
+    """Object that is a handler itself."""
 
     async def __call__(self, event: Event[Any]) -> None:
         record("kinds.object", event)
@@ -113,13 +109,15 @@ KINDS = (
 
 
 class KindsOfHandlers(Scenario):
-    """Any callable that takes the event is a handler: method, object, partial, lambda, one returning a coroutine."""
+    """Any callable that takes the event is a handler.
+
+    Methods, objects, partials, lambdas, and functions that return a coroutine.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
-        desk = Desk()
-        bus.subscribe("kinds.happened", desk.on_event)
-        bus.subscribe("kinds.happened", desk.on_event_sync)
+        methods = Methods()
+        bus.subscribe("kinds.happened", methods.on_event)
+        bus.subscribe("kinds.happened", methods.on_event_sync)
         bus.subscribe("kinds.happened", Callable())
         bus.subscribe("kinds.happened", functools.partial(with_name, "kinds.partial"))
         bus.subscribe("kinds.happened", returning_a_coroutine)
@@ -127,11 +125,10 @@ class KindsOfHandlers(Scenario):
             "kinds.happened", lambda event: record("kinds.lambda", event), name="kinds.lambda"
         )
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        event = await stage.publish("kinds.happened")
+    async def check(self, run: ScenarioRun) -> None:
+        event = await run.publish("kinds.happened")
         for name in KINDS:
-            assert len(await stage.called(name, event=event)) == 1
+            assert len(await run.called(name, event=event)) == 1
 
 
 def block_in_thread(event: Event[Any]) -> None:
@@ -149,16 +146,14 @@ class SyncBesideAsync(Scenario):
     needs = Feature.SIDE_BY_SIDE
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("threads.happened", block_in_thread, name="threads.sync")
         bus.subscribe("threads.happened", run_beside, name="threads.async")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("threads.happened")
-        [asynchronous] = await stage.called("threads.async")
-        stage.open("threads.async_ran")
-        [synchronous] = await stage.called("threads.sync")
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("threads.happened")
+        [asynchronous] = await run.called("threads.async")
+        run.open("threads.async_ran")
+        [synchronous] = await run.called("threads.sync")
         assert synchronous.thread != asynchronous.thread
 
 
@@ -192,21 +187,22 @@ BREAKING = {
 
 
 class BreakingHandlers(Scenario):
-    """A handler that raises SystemExit, CancelledError or TimeoutError has failed; the bus goes on."""
+    """A handler that raises SystemExit, CancelledError or TimeoutError has failed.
+
+    The bus goes on.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         for name, (handler, _) in BREAKING.items():
             bus.subscribe("breaking.happened", handler, name=name, retry=ONCE)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        first = await stage.publish("breaking.happened")
-        second = await stage.publish("breaking.happened")
+    async def check(self, run: ScenarioRun) -> None:
+        first = await run.publish("breaking.happened")
+        second = await run.publish("breaking.happened")
         for name, (_, kind) in BREAKING.items():
-            letters = await stage.dead(name, 2)
-            told = stage.in_turn((letter.event_id, letter.exception_type) for letter in letters)
-            assert told == stage.in_turn([(first.id, kind), (second.id, kind)])
+            letters = await run.dead(name, 2)
+            told = run.in_turn((letter.event_id, letter.exception_type) for letter in letters)
+            assert told == run.in_turn([(first.id, kind), (second.id, kind)])
 
 
 def take_long(event: Event[Any]) -> None:
@@ -218,14 +214,12 @@ class SlowHandlers(Scenario):
     """A handler that takes longer than `slow_after` is reported by name."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("slow.happened", take_long, name="slow.sync")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("slow.happened")
-        await stage.called("slow.sync")
-        await stage.reported("slow.sync", "slow")
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("slow.happened")
+        await run.called("slow.sync")
+        await run.reported("slow.sync", "slow")
 
 
 async def block_the_loop(event: Event[Any]) -> None:
@@ -234,17 +228,15 @@ async def block_the_loop(event: Event[Any]) -> None:
 
 
 class BlockingHandlers(Scenario):
-    """An async handler that keeps the event loop from everything else is reported by name."""
+    """An async handler that blocks the event loop is reported by name."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("blocking.happened", block_the_loop, name="blocking.async")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("blocking.happened")
-        await stage.called("blocking.async")
-        await stage.reported("blocking.async", "blocked")
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("blocking.happened")
+        await run.called("blocking.async")
+        await run.reported("blocking.async", "blocked")
 
 
 async def use_task_tools(event: Event[Any]) -> None:
@@ -258,19 +250,17 @@ class TaskTools(Scenario):
     """asyncio.timeout and TaskGroup work in an async handler."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("tools.happened", use_task_tools, name="tools.async")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        stage.open("tools.go")
-        await stage.publish("tools.happened")
-        [call] = await stage.called("tools.async")
+    async def check(self, run: ScenarioRun) -> None:
+        run.open("tools.go")
+        await run.publish("tools.happened")
+        [call] = await run.called("tools.async")
         assert call.details == {"gates": 1}
 
 
-def publishing_thread(stage: Stage, event: Event[Any]) -> threading.Thread:
-    return threading.Thread(target=stage.bus.publish_sync, args=(event,))
+def publishing_thread(run: ScenarioRun, event: Event[Any]) -> threading.Thread:
+    return threading.Thread(target=run.bus.publish_sync, args=(event,))
 
 
 async def hear_thread(event: Event[Any]) -> None:
@@ -281,18 +271,16 @@ class PublishingFromThreads(Scenario):
     """publish_sync publishes from any plain thread."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("plain_thread.happened", hear_thread, name="plain_thread.heard")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         events: list[Event[Any]] = [
             Event("plain_thread.happened", None, {"n": n}) for n in range(4)
         ]
-        threads = [publishing_thread(stage, event) for event in events]
+        threads = [publishing_thread(run, event) for event in events]
         for thread in threads:
             thread.start()
-        calls = await stage.called("plain_thread.heard", 4)
+        calls = await run.called("plain_thread.heard", 4)
         for thread in threads:
             thread.join()
         assert {call.event_id for call in calls} == {event.id for event in events}

@@ -12,7 +12,7 @@ from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import passed, record
 from qt_events.testing.contract.scenario import Options, Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hold(event: Event[Any]) -> None:
@@ -25,26 +25,27 @@ async def let_go(event: Event[Any]) -> None:
 
 
 class Backpressure(Scenario):
-    """While the bus holds `max_queue_size` events publish waits, then raises an error that names the slowest."""
+    """A publish waits while the bus holds `max_queue_size` events, then raises an error.
+
+    The error names the slowest subscription.
+    """
 
     needs = Feature.BACKPRESSURE
     options = Options(max_queue_size=3, publish_timeout=0.2)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("pressed.happened", let_go, name="pressed.quick")
         bus.subscribe("pressed.happened", hold, name="pressed.slow")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         for n in range(3):
-            await stage.publish("pressed.happened", n=n)
+            await run.publish("pressed.happened", n=n)
         with pytest.raises(BackpressureError, match=re.escape("'pressed.slow'")):
-            await stage.publish("pressed.happened", n=3)
-        stage.open("pressed.go")
-        await stage.called("pressed.slow", 3)
-        await stage.publish("pressed.happened", n=4)
-        calls = await stage.called("pressed.slow", 4)
+            await run.publish("pressed.happened", n=3)
+        run.open("pressed.go")
+        await run.called("pressed.slow", 3)
+        await run.publish("pressed.happened", n=4)
+        calls = await run.called("pressed.slow", 4)
         assert [call.payload["n"] for call in calls] == [0, 1, 2, 4]
 
 
@@ -60,17 +61,15 @@ class WaitingForRoom(Scenario):
     options = Options(max_queue_size=2)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("awaited.happened", hold_a_while, name="awaited.slow")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        publishing = [asyncio.create_task(stage.publish("awaited.happened", n=n)) for n in range(6)]
+    async def check(self, run: ScenarioRun) -> None:
+        publishing = [asyncio.create_task(run.publish("awaited.happened", n=n)) for n in range(6)]
         await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
         assert not all(task.done() for task in publishing)
-        stage.open("awaited.go")
+        run.open("awaited.go")
         await asyncio.gather(*publishing)
-        calls = await stage.called("awaited.slow", 6)
+        calls = await run.called("awaited.slow", 6)
         assert [call.payload["n"] for call in calls] == list(range(6))
 
 
@@ -86,24 +85,23 @@ def _next(event: Event[Any]) -> dict[str, Any]:
 
 
 class Ring(Scenario):
-    """Handlers that publish to each other in a ring, with more under way than the bus may hold, do not lock up."""
+    """Handlers that publish to each other in a ring do not lock up.
+
+    More is under way than the bus may hold.
+    """
 
     options = Options(max_queue_size=2, publish_timeout=1.0)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("ring.*", pass_on, name="ring.both")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("ring.a", left=10, to="ring.b")
-        await stage.publish("ring.b", left=10, to="ring.a")
-        await stage.called("ring.passed", 22)
-        fence = await stage.publish(
-            "ring.fence", left=0
-        )  # behind a call too many, if there were one
-        await stage.called("ring.passed", event=fence)
-        assert len(stage.calls("ring.passed")) == 23
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("ring.a", left=10, to="ring.b")
+        await run.publish("ring.b", left=10, to="ring.a")
+        await run.called("ring.passed", 22)
+        fence = await run.publish("ring.fence", left=0)  # comes after any call too many
+        await run.called("ring.passed", event=fence)
+        assert len(run.calls("ring.passed")) == 23
 
 
 async def multiply(event: Event[Any]) -> None:
@@ -117,18 +115,16 @@ async def hear_leaf(event: Event[Any]) -> None:
 
 
 class Fountain(Scenario):
-    """What a handler publishes is always admitted, more than `max_queue_size` of it too."""
+    """Events that a handler publishes are always admitted, even more than `max_queue_size`."""
 
     options = Options(max_queue_size=2, publish_timeout=1.0)
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("multiplied.root", multiply, name="multiplied.root")
         bus.subscribe("multiplied.leaf", hear_leaf, name="multiplied.leaf")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("multiplied.root")
-        leaves = await stage.called("multiplied.leaf", 20)
-        assert stage.in_turn(call.payload["n"] for call in leaves) == list(range(20))
-        assert len(stage.calls("multiplied.root")) == 1
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("multiplied.root")
+        leaves = await run.called("multiplied.leaf", 20)
+        assert run.in_turn(call.payload["n"] for call in leaves) == list(range(20))
+        assert len(run.calls("multiplied.root")) == 1

@@ -1,4 +1,4 @@
-"""Mistakes are answered where they are made, and change nothing."""
+"""Mistakes are refused where they are made, and change nothing."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hear_good(event: Event[Any]) -> None:
@@ -36,37 +36,39 @@ async def take_two(event: Event[Any], more: object) -> None:
 
 
 class RefusedPublishes(Scenario):
-    """What is no event, or holds what JSON cannot carry, is refused at once; the next event is served."""
+    """A publish of no event, or of values that JSON cannot carry, is refused at once.
+
+    The next event is served.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("refused.happened", hear_good, name="refused.good")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         nothing: Any = {"type": "refused.happened"}
         with pytest.raises(InvalidEventError):
-            await stage.bus.publish(nothing)
+            await run.bus.publish(nothing)
         with pytest.raises(InvalidPayloadError, match="payload"):
             Event("refused.happened", None, {"when": object()})
         with pytest.raises(BusStateError, match="publish_sync"):
-            stage.bus.publish_sync(Event("refused.happened"))
-        event = await stage.publish("refused.happened")
-        assert [call.event_id for call in await stage.called("refused.good")] == [event.id]
+            run.bus.publish_sync(Event("refused.happened"))
+        event = await run.publish("refused.happened")
+        assert [call.event_id for call in await run.called("refused.good")] == [event.id]
 
 
 class RefusedSubscriptions(Scenario):
-    """A taken name, a malformed pattern, an impossible handler or option is refused, and the bus stays as it was."""
+    """A taken name, a malformed pattern, an impossible handler or option is refused.
+
+    The bus stays as it was.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("taken.happened", hear_good, name="refused.taken")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        bus, before = stage.bus, stage.bus.get_stats()
+    async def check(self, run: ScenarioRun) -> None:
+        bus, before = run.bus, run.bus.get_stats()
         with pytest.raises(DuplicateSubscriptionError, match=r"refused\.taken"):
             bus.subscribe("taken.happened", be_another, name="refused.taken")
         with pytest.raises(DuplicateSubscriptionError, match="concurrency"):
@@ -85,8 +87,8 @@ class RefusedSubscriptions(Scenario):
             with pytest.raises(UnknownSubscriptionError):
                 bus.unsubscribe(pattern, missing)
         assert bus.get_stats() == before
-        await stage.publish("taken.happened")
-        await stage.called("refused.good")
+        await run.publish("taken.happened")
+        await run.called("refused.good")
 
 
 async def join_inside(event: Event[Any]) -> None:
@@ -103,11 +105,9 @@ class JoinInsideAHandler(Scenario):
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("joining.happened", join_inside, name="joining.inside")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("joining.happened")
-        [call] = await stage.called("joining.inside")
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("joining.happened")
+        [call] = await run.called("joining.inside")
         assert call.details == {"error": "BusStateError"}

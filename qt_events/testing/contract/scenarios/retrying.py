@@ -9,16 +9,15 @@ from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import Call, nth_call, record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
-QUICK = RetryPolicy(
-    max_attempts=3, initial=0.1, jitter=0
-)  # the second after 0.1 s, the third after 0.2 s
+# The second after 0.1 s, the third after 0.2 s.
+QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
 EARLY = 0.005  # seconds that clocks may differ
 
 
 def pauses(calls: list[Call]) -> list[float]:
-    """Seconds between one call and the next."""
+    """Return the seconds between one call and the next."""
     return [later.at - earlier.at for earlier, later in pairwise(calls)]
 
 
@@ -36,22 +35,18 @@ class OnlyTheFailingOneAgain(Scenario):
     """A retry runs the subscription that failed and no other, as many times as it takes."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("retried.happened", succeed_at_last, name="retried.flaky", retry=QUICK)
         bus.subscribe("retried.happened", succeed, name="retried.steady")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        first = await stage.publish("retried.happened")
-        await stage.called("retried.flaky", 3, first)
-        second = await stage.publish("retried.happened")
-        await stage.called("retried.flaky", 3, second)
-        calls = await stage.called("retried.steady", 2)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(
-            [first.id, second.id]
-        )
-        assert len(stage.calls("retried.flaky", first)) == 3
-        assert await stage.bus.dead_letters.list("retried.flaky") == []
+    async def check(self, run: ScenarioRun) -> None:
+        first = await run.publish("retried.happened")
+        await run.called("retried.flaky", 3, first)
+        second = await run.publish("retried.happened")
+        await run.called("retried.flaky", 3, second)
+        calls = await run.called("retried.steady", 2)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn([first.id, second.id])
+        assert len(run.calls("retried.flaky", first)) == 3
+        assert await run.bus.dead_letters.list("retried.flaky") == []
 
 
 async def never_succeed(event: Event[Any]) -> None:
@@ -64,15 +59,13 @@ class ExactAttempts(Scenario):
     """`max_attempts` is the exact number of calls; then there is a dead letter that says so."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("counted.happened", never_succeed, name="counted.failing", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        event = await stage.publish("counted.happened")
-        [letter] = await stage.dead("counted.failing")
+    async def check(self, run: ScenarioRun) -> None:
+        event = await run.publish("counted.happened")
+        [letter] = await run.dead("counted.failing")
         assert (letter.event_id, letter.reason, letter.attempts) == (event.id, "exhausted", 3)
-        assert len(stage.calls("counted.failing")) == 3
+        assert len(run.calls("counted.failing")) == 3
 
 
 async def fail_with_delays(event: Event[Any]) -> None:
@@ -87,14 +80,12 @@ class NeverEarly(Scenario):
     needs = Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("delayed.happened", fail_with_delays, name="delayed.failing", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("delayed.happened")
-        await stage.dead("delayed.failing")
-        first, second = pauses(stage.calls("delayed.failing"))
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("delayed.happened")
+        await run.dead("delayed.failing")
+        first, second = pauses(run.calls("delayed.failing"))
         assert first >= 0.1 - EARLY
         assert second >= 0.2 - EARLY
 
@@ -106,21 +97,19 @@ async def fail_once_on_first(event: Event[Any]) -> None:
 
 
 class RetriesHoldUpNobody(Scenario):
-    """While one event waits for its retry, later events of the same subscription are handled."""
+    """Later events of a subscription are handled while one event waits for its retry."""
 
     needs = Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
         bus.subscribe("passing.happened", fail_once_on_first, name="passing.flaky", retry=retry)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         for n in (1, 2, 3):
-            await stage.publish("passing.happened", n=n)
-        calls = await stage.called("passing.flaky", 4)
-        assert stage.in_turn(call.payload["n"] for call in calls) == stage.in_turn([1, 2, 3, 1])
+            await run.publish("passing.happened", n=n)
+        calls = await run.called("passing.flaky", 4)
+        assert run.in_turn(call.payload["n"] for call in calls) == run.in_turn([1, 2, 3, 1])
         assert calls[-1].payload["n"] == 1
 
 
@@ -131,10 +120,12 @@ async def fail_as_told(event: Event[Any]) -> None:
 
 
 class GivingUp(Scenario):
-    """Errors of `give_up_on`, and those outside `retry_on`, are dead letters at once; so are their subclasses."""
+    """Errors of `give_up_on`, and those outside `retry_on`, are dead letters at once.
+
+    Their subclasses are too.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         retry = RetryPolicy(
             max_attempts=2,
             initial=0.1,
@@ -144,13 +135,12 @@ class GivingUp(Scenario):
         )
         bus.subscribe("giving_up.happened", fail_as_told, name="giving_up.failing", retry=retry)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         events = {
-            error: await stage.publish("giving_up.happened", error=error)
+            error: await run.publish("giving_up.happened", error=error)
             for error in ("value", "os", "key", "unicode")
         }
-        letters = {letter.event_id: letter for letter in await stage.dead("giving_up.failing", 4)}
+        letters = {letter.event_id: letter for letter in await run.dead("giving_up.failing", 4)}
         told = {
             error: (letters[event.id].reason, letters[event.id].attempts)
             for error, event in events.items()
@@ -162,7 +152,7 @@ class GivingUp(Scenario):
             "unicode": at_once,
             "os": ("exhausted", 2),
         }
-        assert len(stage.calls("giving_up.failing")) == 5
+        assert len(run.calls("giving_up.failing")) == 5
 
 
 async def reject(event: Event[Any]) -> None:
@@ -171,19 +161,17 @@ async def reject(event: Event[Any]) -> None:
 
 
 class Rejecting(Scenario):
-    """A handler that raises Reject makes the event a dead letter at once, with the handler's reason."""
+    """A handler that raises Reject makes the event a dead letter at once, with its reason."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("rejected.happened", reject, name="rejected.strict", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("rejected.happened")
-        [letter] = await stage.dead("rejected.strict")
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("rejected.happened")
+        [letter] = await run.dead("rejected.strict")
         assert (letter.reason, letter.attempts) == ("rejected", 1)
         assert "no such account" in letter.message
-        assert len(stage.calls("rejected.strict")) == 1
+        assert len(run.calls("rejected.strict")) == 1
 
 
 async def ask_for_later(event: Event[Any]) -> None:
@@ -192,17 +180,18 @@ async def ask_for_later(event: Event[Any]) -> None:
 
 
 class RetryingLater(Scenario):
-    """A handler that raises RetryLater is called again after the delay it asked for, not after its policy's."""
+    """A handler that raises RetryLater is called again after the delay that it asked for.
+
+    The delay of its policy does not count.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         slow = RetryPolicy(max_attempts=2, initial=3600, max_delay=3600, jitter=0)
         bus.subscribe("later.happened", ask_for_later, name="later.asking", retry=slow)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("later.happened")
-        calls = await stage.called("later.asking", 2)
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("later.happened")
+        calls = await run.called("later.asking", 2)
         assert len(calls) == 2
 
 
@@ -217,13 +206,11 @@ class RetryingLaterNeverEarly(Scenario):
     needs = Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe(
             "later_timed.happened", ask_for_later_and_time, name="later_timed.asking", retry=QUICK
         )
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("later_timed.happened")
-        [pause] = pauses(await stage.called("later_timed.asking", 2))
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("later_timed.happened")
+        [pause] = pauses(await run.called("later_timed.asking", 2))
         assert pause >= 0.3 - EARLY

@@ -1,4 +1,4 @@
-"""Who hears what."""
+"""Events and the subscriptions that hear them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from qt_events.events.quantum_trader import PolicyUpdatedEvent, RiskMode
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hear_exactly(event: Event[Any]) -> None:
@@ -31,17 +31,18 @@ async def hear_ends(event: Event[Any]) -> None:
 
 
 class TopicPatterns(Scenario):
-    """`*` stands for exactly one word, `#` for none or more; a subscription hears what its pattern matches, no more."""
+    """`*` stands for exactly one word, `#` for none or more.
+
+    A subscription hears what its pattern matches, no more.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("words.order.created", hear_exactly, name="routing.exact")
         bus.subscribe("words.*.created", hear_one_word, name="routing.star")
         bus.subscribe("words.#", hear_rest, name="routing.hash")
         bus.subscribe("words.#.created", hear_ends, name="routing.ends")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         types = [
             "words",
             "words.created",
@@ -49,11 +50,9 @@ class TopicPatterns(Scenario):
             "wordsx.order.created",
             "words.trade.created",
         ]
-        for event_type in [
-            *types,
-            "words.order.created",
-        ]:  # the last one reaches them all, after the others
-            await stage.publish(event_type)
+        # The last one reaches them all, after the others.
+        for event_type in [*types, "words.order.created"]:
+            await run.publish(event_type)
         expected = {
             "routing.exact": ["words.order.created"],
             "routing.star": ["words.trade.created", "words.order.created"],
@@ -69,8 +68,8 @@ class TopicPatterns(Scenario):
             ],
         }
         for name, heard in expected.items():
-            calls = await stage.called(name, len(heard))
-            assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(heard), name
+            calls = await run.called(name, len(heard))
+            assert run.in_turn(call.event_type for call in calls) == run.in_turn(heard), name
 
 
 async def hear_all(event: Event[Any]) -> None:
@@ -83,16 +82,14 @@ class EveryEvent(Scenario):
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("#", hear_all, name="routing.all")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         types = ["one", "one.two", "policy.checked.by.nobody"]
         for event_type in types:
-            await stage.publish(event_type)
-        calls = await stage.called("routing.all", 3)
-        assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(types)
+            await run.publish(event_type)
+        calls = await run.called("routing.all", 3)
+        assert run.in_turn(call.event_type for call in calls) == run.in_turn(types)
 
 
 async def hear_twice(event: Event[Any]) -> None:
@@ -100,21 +97,22 @@ async def hear_twice(event: Event[Any]) -> None:
 
 
 class TwoPatternsOneDelivery(Scenario):
-    """The same handler on another pattern is the same subscription: an event that matches both is delivered once."""
+    """The same handler on another pattern is the same subscription.
+
+    An event that matches both patterns is delivered once.
+    """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         first = bus.subscribe("twice.a", hear_twice, name="routing.twice")
         second = bus.subscribe("twice.*", hear_twice)
         assert first is second
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("twice.a")
-        await stage.publish("twice.b")
-        await stage.publish("twice.a")
-        calls = await stage.called("routing.twice", 3)
-        assert stage.in_turn(call.event_type for call in calls) == stage.in_turn(
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("twice.a")
+        await run.publish("twice.b")
+        await run.publish("twice.a")
+        calls = await run.called("routing.twice", 3)
+        assert run.in_turn(call.event_type for call in calls) == run.in_turn(
             ["twice.a", "twice.b", "twice.a"]
         )
 
@@ -132,14 +130,12 @@ async def hear_policy(event: PolicyUpdatedEvent) -> None:
 
 
 class TypedEvents(Scenario):
-    """A typed event arrives as its own class, with a validated payload and the envelope it was published with."""
+    """A typed event arrives as its own class, with a validated payload and its own envelope."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe(PolicyUpdatedEvent, hear_policy, name="routing.typed")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         event = PolicyUpdatedEvent.create(
             risk_mode=RiskMode.DEFENSIVE,
             allowed_strategies=["s1", "größe"],
@@ -147,8 +143,8 @@ class TypedEvents(Scenario):
             max_risk_per_trade=0.02,
             max_positions=5,
         )
-        await stage.bus.publish(event)
-        [call] = await stage.called("routing.typed")
+        await run.bus.publish(event)
+        [call] = await run.called("routing.typed")
         assert (call.event_id, call.event_type) == (event.id, "policy.updated")
         assert call.payload == {**event.payload, "risk_mode": "DEFENSIVE"}
         assert call.details == {
@@ -161,17 +157,16 @@ class TypedEvents(Scenario):
 
 
 class Unroutable(Scenario):
-    """An event that nobody is subscribed to is counted, and an error only where it was published as mandatory."""
+    """An event without a subscription is counted, and is an error only if it is mandatory."""
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("nobody.listens")
-        await stage.until(
-            lambda: stage.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics"
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("nobody.listens")
+        await run.until(
+            lambda: run.bus.get_stats()["unroutable"] == 1, "unroutable event in the statistics"
         )
         with pytest.raises(UnroutableError, match=r"nobody\.listens"):
-            await stage.bus.publish(Event("nobody.listens"), mandatory=True)
-        counted = stage.bus.get_stats()["by_type"]["nobody.listens"]
+            await run.bus.publish(Event("nobody.listens"), mandatory=True)
+        counted = run.bus.get_stats()["by_type"]["nobody.listens"]
         assert counted == {"published": 2, "dispatched": 0, "errors": 0, "unroutable": 2}
 
 
@@ -183,13 +178,11 @@ class Mandatory(Scenario):
     """A mandatory event with a subscriber is an event like any other."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("mandatory.heard", hear_mandatory, name="routing.mandatory")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.bus.publish(Event("mandatory.heard"), mandatory=True)
-        await stage.called("routing.mandatory")
+    async def check(self, run: ScenarioRun) -> None:
+        await run.bus.publish(Event("mandatory.heard"), mandatory=True)
+        await run.called("routing.mandatory")
 
 
 async def hear_late(event: Event[Any]) -> None:
@@ -201,25 +194,26 @@ async def hear_on(event: Event[Any]) -> None:
 
 
 class SubscribingWhileRunning(Scenario):
-    """A subscription made while the bus runs hears the very next event; one that was ended hears no more."""
+    """A subscription made while the bus runs hears the very next event.
+
+    One that was ended hears no more.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("live.#", hear_on, name="routing.on")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("live.before")
-        stage.bus.subscribe("live.*", hear_late, name="routing.late")
-        heard = await stage.publish("live.within")
-        await stage.called("routing.late")
-        stage.bus.unsubscribe("live.*", hear_late)
-        await stage.publish("live.after")
-        await stage.called("routing.on", 3)
-        await stage.bus.join(20)
-        assert [call.event_id for call in stage.calls("routing.late")] == [heard.id]
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("live.before")
+        run.bus.subscribe("live.*", hear_late, name="routing.late")
+        heard = await run.publish("live.within")
+        await run.called("routing.late")
+        run.bus.unsubscribe("live.*", hear_late)
+        await run.publish("live.after")
+        await run.called("routing.on", 3)
+        await run.bus.join(20)
+        assert [call.event_id for call in run.calls("routing.late")] == [heard.id]
 
 
 async def hear_one_of_two(event: Event[Any]) -> None:
@@ -227,20 +221,18 @@ async def hear_one_of_two(event: Event[Any]) -> None:
 
 
 class UnsubscribingOnePattern(Scenario):
-    """Of a subscription with two patterns, unsubscribing one leaves the other."""
+    """Unsubscribing one of two patterns leaves the other."""
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("left.a", hear_one_of_two, name="routing.left")
         bus.subscribe("left.b", hear_one_of_two)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        stage.bus.unsubscribe("left.a", hear_one_of_two)
-        await stage.publish("left.a")
-        await stage.publish("left.b")
-        await stage.called("routing.left")
-        await stage.bus.join(20)
-        assert [call.event_type for call in stage.calls("routing.left")] == ["left.b"]
+    async def check(self, run: ScenarioRun) -> None:
+        run.bus.unsubscribe("left.a", hear_one_of_two)
+        await run.publish("left.a")
+        await run.publish("left.b")
+        await run.called("routing.left")
+        await run.bus.join(20)
+        assert [call.event_type for call in run.calls("routing.left")] == ["left.b"]

@@ -12,7 +12,7 @@ from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import nth_call, passed, record
 from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
 
@@ -30,24 +30,25 @@ async def take_a_turn(event: Event[Any]) -> None:
 
 
 class Join(Scenario):
-    """join() returns when all that was published, with its retries and consequences, has an outcome."""
+    """join() returns when all that was published has an outcome.
+
+    Retries, and events that handlers published, are waited for too.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("joined.happened", fail_once_then_publish, name="joined.first", retry=QUICK)
         bus.subscribe("joined.consequence", take_a_turn, name="joined.second")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.bus.join(20)  # nothing to wait for
+    async def check(self, run: ScenarioRun) -> None:
+        await run.bus.join(20)  # nothing to wait for
         for n in range(3):
-            await stage.publish("joined.happened", n=n)
-        await stage.bus.join(20)
-        assert len(stage.calls("joined.first")) == 6
-        assert len(stage.calls("joined.second")) == 3
-        assert stage.bus.get_stats()["queue_size"] == 0
+            await run.publish("joined.happened", n=n)
+        await run.bus.join(20)
+        assert len(run.calls("joined.first")) == 6
+        assert len(run.calls("joined.second")) == 3
+        assert run.bus.get_stats()["queue_size"] == 0
 
 
 async def never_return(event: Event[Any]) -> None:
@@ -56,22 +57,20 @@ async def never_return(event: Event[Any]) -> None:
 
 
 class JoinTimeout(Scenario):
-    """join(timeout) raises TimeoutError when not everything has an outcome by then; the work goes on."""
+    """join(timeout) raises TimeoutError if something has no outcome by then; the work goes on."""
 
     needs = Feature.LOCAL | Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("overdue.happened", never_return, name="overdue.slow")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.publish("overdue.happened")
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("overdue.happened")
         with pytest.raises(TimeoutError):
-            await stage.bus.join(0.1)
-        stage.open("overdue.go")
-        await stage.bus.join(20)
-        assert len(stage.calls("overdue.slow")) == 1
+            await run.bus.join(0.1)
+        run.open("overdue.go")
+        await run.bus.join(20)
+        assert len(run.calls("overdue.slow")) == 1
 
 
 async def count_good(event: Event[Any]) -> None:
@@ -85,24 +84,25 @@ async def count_bad(event: Event[Any]) -> None:
 
 
 class Statistics(Scenario):
-    """get_stats() has the six keys that every bus has, and their sums are right once everything has an outcome."""
+    """get_stats() has the six keys that every bus has.
+
+    Their sums are right once everything has an outcome.
+    """
 
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("statistics.a", count_good, name="statistics.good")
         bus.subscribe("statistics.b", count_good)
         bus.subscribe("statistics.a", count_bad, name="statistics.bad", retry=QUICK)
         bus.subscribe("statistics.b", count_bad)
         bus.subscribe("statistics.a", take_a_turn, name="statistics.filtered", when=_never)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         for event_type in ("statistics.a", "statistics.a", "statistics.b", "statistics.c"):
-            await stage.publish(event_type)
-        await stage.bus.join(20)
-        stats = stage.bus.get_stats()
+            await run.publish(event_type)
+        await run.bus.join(20)
+        stats = run.bus.get_stats()
         expected = {
             "published": 4,
             "dispatched": 3,  # statistics.c reached nobody
@@ -143,32 +143,33 @@ async def finish_what_it_holds(event: Event[Any]) -> None:
 
 
 class StopFinishes(Scenario):
-    """stop() lets a running handler come to its end, once; what was not begun is handled after a restart."""
+    """stop() lets a running handler come to its end, once.
+
+    Events that were not begun are handled after a restart.
+    """
 
     needs = Feature.RESTART
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("stopped.happened", finish_what_it_holds, name="stopped")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        events = [await stage.publish("stopped.happened", n=n) for n in range(10)]
-        await stage.called("stopped.began")
-        stopping = asyncio.create_task(stage.stop())
+    async def check(self, run: ScenarioRun) -> None:
+        events = [await run.publish("stopped.happened", n=n) for n in range(10)]
+        await run.called("stopped.began")
+        stopping = asyncio.create_task(run.stop())
         await asyncio.sleep(0)
-        stage.open("stopped.go")
+        run.open("stopped.go")
         await stopping
-        began, ended = stage.calls("stopped.began"), stage.calls("stopped.ended")
-        assert stage.in_turn(call.event_id for call in began) == stage.in_turn(
+        began, ended = run.calls("stopped.began"), run.calls("stopped.ended")
+        assert run.in_turn(call.event_id for call in began) == run.in_turn(
             call.event_id for call in ended
         )
-        later = await stage.publish("stopped.happened", n=10)  # nobody delivers now
-        assert stage.calls("stopped.began", later) == []
-        await stage.start()
-        calls = await stage.called("stopped.ended", 11)
-        assert stage.in_turn(call.event_id for call in calls) == stage.in_turn(
+        later = await run.publish("stopped.happened", n=10)  # nobody delivers now
+        assert run.calls("stopped.began", later) == []
+        await run.start()
+        calls = await run.called("stopped.ended", 11)
+        assert run.in_turn(call.event_id for call in calls) == run.in_turn(
             event.id for event in [*events, later]
         )
 
@@ -180,24 +181,22 @@ async def wait_out_the_stop(event: Event[Any]) -> None:
 
 
 class RetriesOutliveAStop(Scenario):
-    """An event that waits for its retry when the bus stops gets it after a restart, its attempts counted on."""
+    """A retry that waits when the bus stops comes after a restart, its attempts counted on."""
 
     needs = Feature.RESTART
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
         bus.subscribe("resumed.happened", wait_out_the_stop, name="resumed", retry=retry)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        event = await stage.publish("resumed.happened")
-        await stage.called("resumed.flaky")
-        await stage.stop()
-        await stage.start()
-        await stage.called("resumed.flaky", 2, event)
-        assert await stage.bus.dead_letters.list("resumed") == []
+    async def check(self, run: ScenarioRun) -> None:
+        event = await run.publish("resumed.happened")
+        await run.called("resumed.flaky")
+        await run.stop()
+        await run.start()
+        await run.called("resumed.flaky", 2, event)
+        assert await run.bus.dead_letters.list("resumed") == []
 
 
 async def be_drained(event: Event[Any]) -> None:
@@ -208,21 +207,22 @@ async def be_drained(event: Event[Any]) -> None:
 
 
 class AsyncWith(Scenario):
-    """`async with bus` delivers from its beginning and leaves when everything, retries included, has an outcome."""
+    """`async with bus` delivers from its beginning and leaves when everything has an outcome.
+
+    Retries are waited for.
+    """
 
     needs = Feature.HOSTED
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("drained.happened", be_drained, name="drained.sub", retry=QUICK)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        await stage.stop()
-        async with stage.bus as bus:
+    async def check(self, run: ScenarioRun) -> None:
+        await run.stop()
+        async with run.bus as bus:
             for n in range(5):
                 await bus.publish(Event("drained.happened", None, {"n": n}))
-        assert len(stage.calls("drained.sub")) == 6
+        assert len(run.calls("drained.sub")) == 6
 
 
 class RunningTwice(Scenario):
@@ -231,15 +231,13 @@ class RunningTwice(Scenario):
     needs = Feature.HOSTED
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("once.happened", count_good, name="statistics.once")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
+    async def check(self, run: ScenarioRun) -> None:
         with pytest.raises(BusStateError):
-            await stage.bus.run_forever()
-        await stage.publish("once.happened")
-        await stage.called("statistics.good")
+            await run.bus.run_forever()
+        await run.publish("once.happened")
+        await run.called("statistics.good")
 
 
 async def hear_nothing(event: Event[Any]) -> None:
@@ -247,16 +245,14 @@ async def hear_nothing(event: Event[Any]) -> None:
 
 
 class Closing(Scenario):
-    """On a closed bus publishing is a BusStateError, and closing it again is none."""
+    """Publishing on a closed bus is a BusStateError, and closing it again is none."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("closed.happened", hear_nothing, name="closed.heard")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        stage.bus.close()
-        stage.bus.close()
+    async def check(self, run: ScenarioRun) -> None:
+        run.bus.close()
+        run.bus.close()
         with pytest.raises(BusStateError, match="closed"):
-            await stage.publish("closed.happened")
-        assert not stage.calls("closed.heard")
+            await run.publish("closed.happened")
+        assert not run.calls("closed.heard")

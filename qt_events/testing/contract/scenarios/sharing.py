@@ -7,7 +7,7 @@ from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def hear_as_one(event: Event[Any]) -> None:
@@ -19,20 +19,18 @@ async def hear_as_all(event: Event[Any]) -> None:
 
 
 class OneMember(Scenario):
-    """Where one process serves them, a shared and a broadcast subscription each get every event once."""
+    """A shared and a broadcast subscription of one process each get every event once."""
 
     needs = Feature.BROADCAST
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("alone.happened", hear_as_one, name="alone.shared")
         bus.subscribe("alone.happened", hear_as_all, name="alone.broadcast", broadcast=True)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        ids = [(await stage.publish("alone.happened", n=n)).id for n in range(5)]
+    async def check(self, run: ScenarioRun) -> None:
+        ids = [(await run.publish("alone.happened", n=n)).id for n in range(5)]
         for name in ("alone.shared", "alone.broadcast"):
-            assert [call.event_id for call in await stage.called(name, 5)] == ids
+            assert [call.event_id for call in await run.called(name, 5)] == ids
 
 
 async def share(event: Event[Any]) -> None:
@@ -44,20 +42,18 @@ async def hear_everywhere(event: Event[Any]) -> None:
 
 
 class SeveralMembers(Scenario):
-    """Of all that serve a shared subscription one gets each event; a broadcast one gets it in every process."""
+    """One member gets each event of a shared subscription, all get those of a broadcast one."""
 
     needs = Feature.FLEET | Feature.BROADCAST
     members = 2
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("fleet.happened", share, name="fleet.shared")
         bus.subscribe("fleet.happened", hear_everywhere, name="fleet.broadcast", broadcast=True)
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        ids = [(await stage.publish("fleet.happened", n=n)).id for n in range(10)]
-        everywhere = await stage.called("fleet.broadcast", 20)
-        shared = await stage.called("fleet.shared", 10)
+    async def check(self, run: ScenarioRun) -> None:
+        ids = [(await run.publish("fleet.happened", n=n)).id for n in range(10)]
+        everywhere = await run.called("fleet.broadcast", 20)
+        shared = await run.called("fleet.shared", 10)
         assert sorted(call.event_id for call in everywhere) == sorted(ids + ids)
         assert sorted(call.event_id for call in shared) == sorted(ids)

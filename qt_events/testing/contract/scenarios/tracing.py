@@ -6,7 +6,7 @@ from qt_events.bus import EventBus
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.stage import Stage
+from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 async def publish_second(event: Event[Any]) -> None:
@@ -29,25 +29,23 @@ async def end_chain(event: Event[Any]) -> None:
 
 
 class Correlation(Scenario):
-    """What a handler publishes inherits the story's correlation id and is caused by the event being handled.
+    """Events that a handler publishes inherit its event's correlation id and are caused by it.
 
-    From async handlers by publish, from sync ones by publish_sync; an event that says itself where it
-    belongs is left alone.
+    Async handlers use publish, sync ones publish_sync. An event that names its own story is left
+    alone.
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("chain.first", publish_second, name="chain.first")
         bus.subscribe("chain.second", publish_third, name="chain.second")
         bus.subscribe("chain.third", publish_foreign, name="chain.third")
         bus.subscribe("chain.fourth", end_chain, name="chain.fourth")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        root = await stage.publish("chain.first")
-        [fourth] = await stage.called("chain.fourth")
+    async def check(self, run: ScenarioRun) -> None:
+        root = await run.publish("chain.first")
+        [fourth] = await run.called("chain.fourth")
         [first], [second], [third] = (
-            stage.calls(f"chain.{word}") for word in ("first", "second", "third")
+            run.calls(f"chain.{word}") for word in ("first", "second", "third")
         )
         assert (first.event_id, first.correlation_id, first.causation_id) == (
             root.id,
@@ -68,14 +66,12 @@ class NoStory(Scenario):
     """Events published outside of handlers begin a story each."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("unrelated.happened", hear_unrelated, name="unrelated")
 
-    async def check(self, stage: Stage) -> None:
-        """See Scenario."""
-        events = [await stage.publish("unrelated.happened", n=n) for n in range(2)]
-        calls = await stage.called("unrelated.heard", 2)
-        assert stage.in_turn(call.correlation_id for call in calls) == stage.in_turn(
+    async def check(self, run: ScenarioRun) -> None:
+        events = [await run.publish("unrelated.happened", n=n) for n in range(2)]
+        calls = await run.called("unrelated.heard", 2)
+        assert run.in_turn(call.correlation_id for call in calls) == run.in_turn(
             event.id for event in events
         )
         assert [call.causation_id for call in calls] == [None, None]

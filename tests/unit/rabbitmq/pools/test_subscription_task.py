@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject, Retry
 
+from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import (
     Consequences,
     DeadLetter,
@@ -63,6 +64,7 @@ class OneSubscription:
         self.subscriptions = {"guard": self.subscription}
         self.app = self.watch = None
         self.settings = SimpleNamespace(slow_after=1.0)
+        self.middleware = MiddlewareStack()
         self.outcomes: list[Outcome] = []
         self.made_safe: list[Consequences] = []
         self.task = tasks.task_for(self.subscription, self)  # type: ignore[arg-type]
@@ -187,3 +189,45 @@ def test_the_soft_time_limit_never_strikes_between_a_handler_and_its_outcome() -
     one.concluded = conclude  # type: ignore[assignment,method-assign]
     one.run()
     assert struck == [True]
+
+
+class Around:
+    """Handler middleware that notes its threads."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    async def around_handle(self, *about: Any) -> None:
+        self.threads.append(threading.get_ident())
+        await about[-1]()
+
+
+def test_middleware_runs_beside_the_thread_that_calls_a_sync_handler() -> None:
+    """On the event loop; the handler is called where it would be without middleware."""
+    seen: list[int] = []
+    one, around = OneSubscription(lambda _: seen.append(threading.get_ident())), Around()
+    one.middleware.add(around)
+    one.run()
+    assert (seen, one.outcomes) == ([threading.get_ident()], [Done()])
+    assert around.threads != seen
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_soft_time_limit_strikes_a_handler_within_middleware(waits: bool) -> None:
+    """A sync one wherever it is, an async one where it awaits."""
+    thread = tasks._handler_thread()  # noqa: SLF001
+
+    def overdue(_: Event[Any]) -> None:
+        thread._on_soft_limit()  # noqa: SLF001
+
+    async def overdue_waiting(_: Event[Any]) -> None:
+        thread._on_soft_limit()  # noqa: SLF001
+        await asyncio.Event().wait()
+
+    one = OneSubscription(overdue_waiting if waits else overdue)
+    one.middleware.add(Around())
+    with pytest.raises(Retry):
+        one.run()
+    [follows] = one.made_safe
+    assert follows.failure is not None
+    assert follows.failure.exception_type.endswith("SoftTimeLimitExceeded")

@@ -1,0 +1,110 @@
+"""ScenarioRun: one scenario on one backend, as its check sees it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from qt_events.bus import EventBus
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.events.event import Event
+from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.member import Member
+from qt_events.testing.contract.recorder import Call, Recorder
+
+T = TypeVar("T")
+
+PATIENCE = 20.0  # seconds that a check waits
+_POLL = 0.005  # seconds
+
+
+class ScenarioRun:
+    """The bus that a check publishes through, and the records of the handlers."""
+
+    def __init__(
+        self, bus: EventBus, members: list[Member], recorder: Recorder, features: Feature
+    ) -> None:
+        self.bus = bus
+        self.recorder = recorder
+        self._features = features
+        self._members = members
+
+    async def start(self) -> None:
+        """Let every member deliver. Done before the check, unless that has stopped them."""
+        await asyncio.gather(*(member.start() for member in self._members))
+
+    async def stop(self) -> None:
+        """Let every member finish what it holds and stop."""
+        await asyncio.gather(*(member.stop() for member in self._members))
+
+    async def publish(self, event_type: str, **payload: Any) -> Event[Any]:
+        """Publish an event of this type and return it."""
+        event: Event[Any] = Event(event_type, None, payload)
+        await self.bus.publish(event)
+        return event
+
+    def open(self, gate: str) -> None:
+        """Let handlers pass that wait at this gate."""
+        self.recorder.write(Call("gate", gate))
+
+    def calls(self, name: str, event: Event[Any] | None = None) -> list[Call]:
+        """Return the calls so far of the handler that records as `name`."""
+        return self.recorder.read("call", name, None if event is None else event.id)
+
+    async def called(
+        self, name: str, times: int = 1, event: Event[Any] | None = None
+    ) -> list[Call]:
+        """Return the calls once there are at least so many."""
+        await self.until(lambda: len(self.calls(name, event)) >= times, f"{times} calls of {name}")
+        return self.calls(name, event)
+
+    def in_turn(self, values: Iterable[T]) -> list[T]:
+        """Return values of one subscription, sorted where the backend promises no order."""
+        return list(values) if Feature.ORDER in self._features else sorted(values)  # type: ignore[type-var]
+
+    async def reported(self, *words: str) -> None:
+        """Return once a member has logged a warning with all these words."""
+
+        def found() -> bool:
+            texts = [call.details["text"] for call in self.recorder.read("log")]
+            return any(all(word in text for word in words) for text in texts)
+
+        await self.until(found, f"a warning with {words}")
+
+    async def dead(self, subscription: str, count: int = 1) -> list[DeadLetterRecord]:
+        """Return the subscription's dead letters, once there are at least so many."""
+        letters: list[DeadLetterRecord] = []
+
+        async def found() -> bool:
+            letters[:] = await self.bus.dead_letters.list(subscription)
+            return len(letters) >= count
+
+        await self.until(found, f"{count} dead letters of {subscription}")
+        return letters
+
+    async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+        """Return when the condition holds.
+
+        Raises:
+            AssertionError: it does not hold within 20 seconds; the text tells what happened so far.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            held = condition()
+            if held if isinstance(held, bool) else await held:
+                return
+            for member in self._members:
+                member.must_be_well()
+            assert time.monotonic() < deadline, (
+                f"no {what} within {PATIENCE:g} s; so far:\n{self._story()}"
+            )
+            await asyncio.sleep(_POLL)
+
+    def _story(self) -> str:
+        kinds = ("ready", "call", "gate", "log")
+        calls = sorted(
+            (call for kind in kinds for call in self.recorder.read(kind)), key=lambda call: call.at
+        )
+        return "\n".join(
+            f"  {c.kind} {c.name} {c.event_type} {c.payload} {c.details}" for c in calls
+        )

@@ -1,0 +1,43 @@
+"""Numbered events, a subscription that keeps them, and the time that a publish took."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from qt_events import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.messages.properties import from_amqp
+from tests.support.channels import channel_to
+
+KEPT = "qt.sub.kept"
+SHORT = 1.0  # publish_timeout where it is to run out
+SLACK = 1.0  # seconds that a busy machine may take on top of it
+
+
+def keeping(bus: CeleryEventBus, pattern: str = "#") -> CeleryEventBus:
+    bus.subscribe(pattern, print, name="kept")
+    return bus
+
+
+def event(number: int = 0, type: str = "number.drawn") -> Event[Any]:
+    return Event(type, None, {"number": number})
+
+
+def taken(url: str, queue: str = KEPT) -> list[Any]:
+    """Take the events out of a queue, and return their numbers."""
+    numbers = []
+    with channel_to(url) as channel:
+        while (raw := channel.basic_get(queue, no_ack=True)) is not None:
+            body = raw.body if isinstance(raw.body, bytes) else raw.body.encode()
+            numbers.append(
+                from_amqp(body, raw.properties, raw.delivery_info["routing_key"]).payload["number"]
+            )
+    return numbers
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds + SLACK

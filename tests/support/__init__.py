@@ -1,0 +1,17 @@
+"""Support of this project's own tests and of its developers' commands; nothing of it is installed.
+
+waiting.py      until(): waiting for what another process does
+channels.py     channels of py-amqp, past the library
+buses.py        MakeBus: buses that are closed with their test
+fleet/          worker processes, remote control, Flower
+contract/       the contract suite's backends of this project
+postgres.py     PrivatePostgres: a PostgreSQL server of one's own
+chromium.py     a headless Chromium of one's own
+faketime.py     the installed libfaketime: wall clocks that jump
+provision.py    what tests need of the machine, installed if asked
+packages.py     Debian packages, installed
+pages.py        code blocks of the documentation, found and run
+rerun/          pytest for CI: a few failed tests are run once more, alone
+first_words.py  the rule for docstrings' first words
+measures.py     the layout in figures: `make measures`
+"""
