@@ -8,6 +8,7 @@ docs/backends.md is the guide. The names, in the order in which an event meets t
     encode, decode   an event as bytes, and back
     Lanes            events in hand, a queue for each subscription, on one event loop
     DaemonThreads    threads for sync handlers
+    MiddlewareStack  code of the user's around publishes and handlers, and observers
     deliver          one attempt: calls the handler and returns its outcome
     unreadable       the outcome of an event that `decode` refuses
     consequences     everything that a bus does about an outcome
@@ -25,6 +26,7 @@ from qt_events.dead_letters.scan import HeldDeadLetter, Scan
 from qt_events.delivery.attempts import FIRST, Attempts
 from qt_events.delivery.deliver import deliver
 from qt_events.delivery.lanes import Lanes
+from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.outcome import (
     SKIPPED,
@@ -48,6 +50,7 @@ __all__ = [
     "CONTENT_TYPE",
     "FIRST",
     "SKIPPED",
+    "Attempt",
     "Attempts",
     "Consequences",
     "DaemonThreads",
@@ -61,6 +64,7 @@ __all__ = [
     "HeldDeadLetter",
     "Hosted",
     "Lanes",
+    "MiddlewareStack",
     "Outcome",
     "Scan",
     "SlowHandlerLog",

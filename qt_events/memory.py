@@ -106,9 +106,9 @@ class InMemoryEventBus(Hosted):
         self.stats = Stats()
         # Counters of the loop's own thread.
         self._tally = self.stats.tally
-        self._publish_observers = self._middleware.published
-        self._attempt_observers = self._middleware.concluded
-        self._around_handle = self._middleware.around_handle
+        self._publish_observers = self.middleware.published
+        self._attempt_observers = self.middleware.concluded
+        self._around_handle = self.middleware.around_handle
         self.dead_letters = DeadLetterStore(self._redeliver)
         self._clock = clock or LoopClock()
         self._watch = SlowHandlerLog(self.stats)
@@ -141,8 +141,8 @@ class InMemoryEventBus(Hosted):
             await asyncio.sleep(0)
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
-            if self._middleware.around_publish:
-                await self._middleware.publish(event, partial(self._admit, mandatory=mandatory))
+            if self.middleware.around_publish:
+                await self.middleware.publish(event, partial(self._admit, mandatory=mandatory))
                 return
         try:
             self._capacity.take_free()
@@ -165,11 +165,7 @@ class InMemoryEventBus(Hosted):
         """See EventBus. On a bus that does not run it does not wait for a place."""
         event = self._checked(event)
         refuse_on_event_loop()
-        admit = partial(self._admit_blocking, mandatory=mandatory)
-        if self._middleware.around_publish:
-            self._middleware.publish_sync(event, admit)
-        else:
-            admit(event)
+        self.middleware.publish_sync(event, partial(self._admit_blocking, mandatory=mandatory))
 
     def _admit_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
         patience = self.publish_timeout if self._lanes.running else 0.0
@@ -212,7 +208,7 @@ class InMemoryEventBus(Hosted):
             return
         self.stats.count_published(event.type, routed=bool(subscriptions))
         if self._publish_observers:
-            self._middleware.tell_published(event, subscriptions)
+            self.middleware.tell_published(event, subscriptions)
         if subscriptions:
             self._hold(event, subscriptions)
         else:
@@ -305,7 +301,7 @@ class InMemoryEventBus(Hosted):
             self._conclude(delivery, SKIPPED)
             return None
         if self._around_handle:
-            subscription = within(self._middleware, subscription, attempts.next, self._executor)
+            subscription = within(self.middleware, subscription, attempts.next, self._executor)
         outcome = begin(
             event, subscription, attempts.next, self._executor, self._watch, self.slow_after
         )
@@ -352,7 +348,7 @@ class InMemoryEventBus(Hosted):
     def _tell_concluded(self, delivery: _Delivery, outcome: Outcome) -> None:
         event, subscription, _, attempts = delivery
         attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
-        self._middleware.tell_concluded(attempt)
+        self.middleware.tell_concluded(attempt)
 
     def _set_timer(self, waiting: _Waiting) -> None:
         delay = max(0.0, waiting.due - self._clock.time())
@@ -408,7 +404,7 @@ class InMemoryEventBus(Hosted):
     def use(self, middleware: Middleware) -> None:
         """See EventBus."""
         super().use(middleware)
-        self._guarded = self._closed or bool(self._middleware.around_publish)
+        self._guarded = self._closed or bool(self.middleware.around_publish)
 
     def get_stats(self) -> dict[str, Any]:
         """See EventBus; `queue_size` counts events held, those that wait for a retry included."""

@@ -191,7 +191,8 @@ async def _run(market: list[Close], broker: str | None, display: Display) -> Rep
     with TemporaryDirectory(prefix="qt-events-run-") as folder:
         store = Store(f"sqlite:///{folder}/store.db")
         async with _bus(broker) as bus:
-            bus.observer = recorder = JourneyRecorder()
+            recorder = JourneyRecorder()
+            bus.use(recorder)
             build(bus, store)
             replay = Replay(bus, store, market)
             try:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -78,18 +79,18 @@ class FileEventBus(backend.Hosted):
     # Publish and subscribe
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
-        self._publish(event, mandatory=mandatory)
+        await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
 
     def publish_sync(self, event: Event[Any], *, mandatory: bool = False) -> None:
         backend.refuse_on_event_loop()
-        self._publish(event, mandatory=mandatory)
+        asyncio.run(self.publish(event, mandatory=mandatory))
 
-    def _publish(self, event: Event[Any], *, mandatory: bool) -> None:
+    async def _publish(self, event: Event[Any], *, mandatory: bool) -> None:
         if self._closed:
             raise BusStateError("this bus is closed: nothing more can be published on it")
-        event = backend.checked_event(event)
         subscriptions = self.subscriptions.match(event.type)
         self._stats.count_published(event.type, routed=bool(subscriptions))
+        self.middleware.tell_published(event, subscriptions)
         if mandatory and not subscriptions:
             raise UnroutableError(f"nobody is subscribed to {event.type!r}")
         file = EventFile({"id": event.id, "type": event.type}, backend.encode(event))
@@ -162,22 +163,32 @@ class FileEventBus(backend.Hosted):
             event = backend.decode(file.body, file.head["type"])
         except MessageError as error:
             return backend.unreadable(error)
-        attempt, threads, watch = file.attempts.next, self._threads, self._watch
-        return await backend.deliver(event, subscription, attempt, executor=threads, watch=watch)
+        return await backend.deliver(
+            event,
+            subscription,
+            file.attempts.next,
+            executor=self._threads,
+            watch=self._watch,
+            middleware=self.middleware,
+        )
 
     def _conclude(
         self, file: EventFile, path: Path, subscription: Subscription, outcome: backend.Outcome
     ) -> None:
-        follows = backend.consequences(outcome)
+        attempts, follows = file.attempts, backend.consequences(outcome)
         if follows.dead_letter is not None:
             self.dead_letters.add(file, subscription, follows.dead_letter)
         if follows.again_after is None:
             path.unlink()
         else:
-            attempt, first_failed = file.attempts.after(follows)
+            attempt, first_failed = attempts.after(follows)
             file.head |= {"attempt": attempt, "first_failed": first_failed}
             file.write(path, follows.again_after)
-        self._stats.count_outcome(subscription.name, file.head["type"], outcome)
+        event_id, event_type, number = file.head["id"], file.head["type"], attempts.next
+        self._stats.count_outcome(subscription.name, event_type, outcome)
+        self.middleware.tell_concluded(
+            backend.Attempt(event_id, event_type, subscription.name, number, outcome)
+        )
         if not any(self.folder.glob(f"*/{path.name}")):  # an event has one name in all folders
             self._stats.count_dispatched(file.head["type"])
 

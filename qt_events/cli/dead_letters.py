@@ -135,7 +135,7 @@ def show(
 ) -> None:
     """Show one dead letter with its traceback and its event as it was."""
     source, bar = Source(app, url, prefix, management_url), Bar("shown")
-    options: dict[str, Any] = {"subscription": subscription, "on_look": bar.look}
+    options: dict[str, Any] = {"subscription": subscription, "on_scan": bar.look}
     record = source.run(subscription, lambda letters: letters.show(id, **options), bar)
     if as_json_:
         print(dumps(as_json(record), indent=2))

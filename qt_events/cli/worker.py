@@ -7,7 +7,7 @@ import typer
 
 from qt_events.cli.options import More, RequiredApp
 from qt_events.logs.formatters import LogFormat
-from qt_events.rabbitmq.app.selection import HELP
+from qt_events.rabbitmq.app.help_texts import HELP
 
 #: Those of qt_events.rabbitmq.pools, written out: to import that is to import celery, which would
 #: make every command's --help slow.

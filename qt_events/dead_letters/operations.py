@@ -205,7 +205,8 @@ def _unknown(missing: Sequence[str], total: int) -> UnknownDeadLetterError:
     named = ", ".join(f"{each!r:.80}" for each in missing[:_NAMED])
     more = ", ..." if missing[_NAMED:] else ""
     return UnknownDeadLetterError(
-        f"there is no dead letter {named}{more} among {total}; list() shows those there are. Nothing was done"
+        f"there is no dead letter {named}{more} among {total}; list() shows those there are. "
+        "Nothing was done"
     )
 
 

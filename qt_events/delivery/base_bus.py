@@ -12,12 +12,13 @@ from qt_events.events.event import Event
 
 
 class BaseBus:
-    """Base of a bus that subscribes by `_subscribe` and calls the middleware in `_middleware`."""
+    """Base of a bus that subscribes by `_subscribe` and calls the middleware in `middleware`."""
 
     _observer: Observer | None = None
 
     @cached_property
-    def _middleware(self) -> MiddlewareStack:
+    def middleware(self) -> MiddlewareStack:
+        """Middleware that was used; for the backend to call."""
         return MiddlewareStack()
 
     def subscribe(
@@ -45,7 +46,7 @@ class BaseBus:
 
     def use(self, middleware: Middleware) -> None:
         """See EventBus."""
-        self._middleware.add(middleware)
+        self.middleware.add(middleware)
 
     @property
     def observer(self) -> Observer | None:
@@ -57,7 +58,7 @@ class BaseBus:
         message = "bus.observer is deprecated: call bus.use(observer), which takes several"
         warn(message, DeprecationWarning, stacklevel=2)
         if self._observer is not None:
-            self._middleware.remove(self._observer)
+            self.middleware.remove(self._observer)
         self._observer = observer
         if observer is not None:
             self.use(observer)

@@ -46,6 +46,7 @@ async def deliver(
     executor: Executor | None = None,
     watch: Watch | None = None,
     slow_after: float = SLOW_AFTER,
+    middleware: MiddlewareStack | None = None,
 ) -> Outcome:
     """Call the handler with the event, unless the predicate says no, and return the outcome.
 
@@ -57,11 +58,14 @@ async def deliver(
             process).
         watch: receives reports about slow handlers.
         slow_after: seconds from which a handler is slow.
+        middleware: is called around the handler.
 
     Raises:
         asyncio.CancelledError: the delivery itself was cancelled. It has no outcome then and must
             be given back.
     """
+    if middleware is not None and middleware.around_handle:
+        subscription = within(middleware, subscription, attempt, executor)
     outcome = begin(event, subscription, attempt, executor, watch, slow_after)
     return outcome if isinstance(outcome, Outcome) else await outcome
 

@@ -140,14 +140,21 @@ class MiddlewareStack:
     # Publish
 
     async def publish(self, event: Event[Any], last: CallPublish) -> None:
-        """Publish the event through every around_publish; `last` is the bus's own part."""
-        call_next = last
+        """Publish the event through every around_publish; `last` is the bus's own part.
+
+        Raises:
+            InvalidEventError: the bus or a middleware was given something else than an event.
+        """
+        event, call_next = checked_event(event), last
         for around in reversed(self.around_publish):
             call_next = partial(_publish_through, around, call_next)
         await call_next(event)
 
     def publish_sync(self, event: Event[Any], last: Callable[[Event[Any]], None]) -> None:
         """Do what `publish` does on an event loop made for this call, which `last` may block."""
+        if not self.around_publish:
+            last(checked_event(event))
+            return
 
         async def call(event: Event[Any]) -> None:
             last(event)

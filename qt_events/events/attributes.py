@@ -28,7 +28,10 @@ def checked_time(timestamp: object) -> datetime:
     if timestamp is None:
         return datetime.now(UTC)
     if not isinstance(timestamp, datetime):
-        message = f"timestamp is {timestamp!r} ({type(timestamp).__name__}): it must be a datetime (naive means UTC)"
+        message = (
+            f"timestamp is {timestamp!r} ({type(timestamp).__name__}): it must be a datetime "
+            "(naive means UTC)"
+        )
         raise InvalidEventError(message)
     if timestamp.tzinfo is UTC:
         return timestamp
@@ -50,7 +53,10 @@ def checked_text(name: str, value: object) -> str:
         or not 0 < len(value.encode(errors="replace")) <= MAX_BYTES
         or not value.isprintable()
     ):
-        message = f"{name} is {preview(value)}: it must be a printable str of 1 to {MAX_BYTES} bytes, as AMQP carries it"
+        message = (
+            f"{name} is {preview(value)}: it must be a printable str of 1 to {MAX_BYTES} bytes, "
+            "as AMQP carries it"
+        )
         raise InvalidEventError(message)
     return value
 

@@ -213,7 +213,10 @@ class Event(Generic[P]):
         return freeze(payload or {})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        message = f"an event is immutable: {name} of {self.type!r} cannot change; make a copy with replace()"
+        message = (
+            f"an event is immutable: {name} of {self.type!r} cannot change; "
+            "make a copy with replace()"
+        )
         raise AttributeError(message)
 
     def __delattr__(self, name: str) -> NoReturn:
@@ -261,7 +264,7 @@ def _declared_payload_model(cls: type) -> type[Payload] | None:
 
 
 def _register(cls: type[Event[Any]]) -> None:
-    """Take a class into the registry; from a reloaded module it replaces its predecessor."""
+    """Register a class. One of a reloaded module replaces its predecessor."""
     key, place = (cls.event_type, checked_version(cls.event_version)), _place_of(cls)
     taken = _places.setdefault(key, place)
     if taken != place:
@@ -270,13 +273,13 @@ def _register(cls: type[Event[Any]]) -> None:
 
 
 def _place_of(cls: type) -> tuple[str, str]:
-    """Full name of a class and the file that declares it; a notebook or a prompt has no file."""
+    """Return the full name of a class and its file; a notebook or a prompt has none."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return f"{cls.__module__}.{cls.__qualname__}", str(Path(file).resolve()) if file else "no file"
 
 
 def _declared_twice(key: tuple[str, int], places: list[tuple[str, str]]) -> str:
-    """Error text of two classes for one event: the same, whichever of them came first."""
+    """Return the error text of two classes for one event; their order makes no difference."""
     (event_type, version), ((one, file), (other, other_file)) = key, places
     advice = "keep one of them, or give one another type or version"
     if file == other_file and one.partition(".")[0] != other.partition(".")[0]:

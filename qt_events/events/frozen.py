@@ -147,7 +147,10 @@ def _leaf(value: Any, path: str) -> Any:
     if type(value) is int:
         return freeze(value, path)
     if isinstance(value, BaseModel) and not isinstance(value, Mapping):
-        message = f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, checked and frozen"
+        message = (
+            f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, "
+            "checked and frozen"
+        )
         raise InvalidPayloadError(message)
     if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (
         isinstance(value, float) and math.isfinite(value)

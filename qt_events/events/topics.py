@@ -59,17 +59,26 @@ def validate_routing_key(type: object) -> str:
     """
     words = _validate_words("event type", type)
     if any(wildcard in word for wildcard in _WILDCARDS for word in words):
-        message = f"{type!r} is no event type: '*' and '#' are for patterns; name one type, such as 'policy.updated'"
+        message = (
+            f"{type!r} is no event type: '*' and '#' are for patterns; name one type, such as "
+            "'policy.updated'"
+        )
         raise InvalidPatternError(message)
     return ".".join(words)
 
 
 def _validate_words(noun: str, text: object) -> list[str]:
     if not isinstance(text, str):
-        message = f"{text!r:.200} is no {noun}: it must be a string of words with dots between, such as 'policy.updated'"
+        message = (
+            f"{text!r:.200} is no {noun}: it must be a string of words with dots between, such as "
+            "'policy.updated'"
+        )
         raise InvalidPatternError(message)
     if (size := len(text.encode(errors="surrogatepass"))) > MAX_BYTES:
-        message = f"'{text[:40]}...' is no {noun}: it has {size} bytes in UTF-8, AMQP carries {MAX_BYTES}; shorten it"
+        message = (
+            f"'{text[:40]}...' is no {noun}: it has {size} bytes in UTF-8, AMQP carries "
+            f"{MAX_BYTES}; shorten it"
+        )
         raise InvalidPatternError(message)
     if found := _FORBIDDEN.search(text):
         message = (
@@ -77,7 +86,10 @@ def _validate_words(noun: str, text: object) -> list[str]:
         )
         raise InvalidPatternError(message)
     if "" in text.split("."):
-        message = f"{text!r} is no {noun}: it has an empty word; write words with exactly one dot between two of them"
+        message = (
+            f"{text!r} is no {noun}: it has an empty word; write words with exactly one dot "
+            "between two of them"
+        )
         raise InvalidPatternError(message)
     return text.split(".")
 

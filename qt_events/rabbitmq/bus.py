@@ -95,7 +95,7 @@ class CeleryEventBus(Hosted):
         )
         self.serving = Serving()
         self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
-        self._middleware = self.runtime.middleware
+        self.middleware = self.runtime.middleware
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
         self.outstanding, self.publisher = self.runtime.outstanding, self.runtime.publisher
         self.declarations = self.runtime.declarations
@@ -155,8 +155,8 @@ class CeleryEventBus(Hosted):
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         """See EventBus. Returns when the broker has confirmed the event."""
         event = checked_event(event)
-        if self._middleware.around_publish:
-            await self._middleware.publish(event, partial(self._publish, mandatory=mandatory))
+        if self.middleware.around_publish:
+            await self.middleware.publish(event, partial(self._publish, mandatory=mandatory))
         else:
             await self._publish(event, mandatory=mandatory)
 
@@ -179,13 +179,10 @@ class CeleryEventBus(Hosted):
         refuse_on_event_loop()
         if self.is_eager:
             publish = partial(self._publish, mandatory=mandatory)
-            asyncio.run(self._middleware.publish(event, publish))
+            asyncio.run(self.middleware.publish(event, publish))
             return
         publish_blocking = partial(self._publish_blocking, mandatory=mandatory)
-        if self._middleware.around_publish:
-            self._middleware.publish_sync(event, publish_blocking)
-        else:
-            publish_blocking(event)
+        self.middleware.publish_sync(event, publish_blocking)
 
     def _publish_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
         subscriptions = self.subscriptions.match(event.type)
@@ -203,8 +200,8 @@ class CeleryEventBus(Hosted):
 
     def _count_published(self, event: Event[Any], *, mandatory: bool, routed: bool) -> None:
         self.stats.count_published(event.type, routed=routed)
-        if self._middleware.published:
-            self._middleware.tell_published(event, self.subscriptions.match(event.type))
+        if self.middleware.published:
+            self.middleware.tell_published(event, self.subscriptions.match(event.type))
         if routed:
             return
         self.outstanding.forget(event.id)

@@ -12,8 +12,9 @@ from celery.platforms import EX_FAILURE
 from celery.worker import state
 
 from qt_events.errors import InvalidOptionError
+from qt_events.rabbitmq.app.help_texts import HELP
 from qt_events.rabbitmq.app.named_app import app_with_bus, import_modules
-from qt_events.rabbitmq.app.selection import HELP, patterns_from
+from qt_events.rabbitmq.app.selection import patterns_from
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
 

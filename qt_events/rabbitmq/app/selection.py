@@ -9,14 +9,6 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.runtime import Runtime
 
-#: What the option `--subscriptions` does.
-HELP = (
-    "Serve only these: patterns with commas between them, such as 'orchestrator.*,risk_guard'; may be given several "
-    "times. *, ? and [...] are as in file names; a pattern fits a name, or a name up to one of its dots: risk_guard is "
-    "all of risk_guard.*. Default: QT_SUBSCRIPTIONS, or all. The rest keep collecting for other workers. Celery tasks "
-    "of the app's own are not meant: for those there are -Q and -X."
-)
-
 
 class Selection:
     """The subscriptions that fit one of the patterns; all of them if there is no pattern.

@@ -41,7 +41,7 @@ def test_a_program_has_a_trade_executed_of_its_own(tmp_path: Path) -> None:
     using = """
         import asyncio, sys
         from qt_events import InMemoryEventBus, RetryPolicy, create_event_bus
-        import qt_events.cli, qt_events.codec
+        import qt_events.cli, qt_events.events.cloudevents
 
         plain = Event("policy.updated", None, {"anything": "goes"})
         assert type(plain) is Event, plain
@@ -82,7 +82,7 @@ def test_asking_for_one_name_registers_all_six(tmp_path: Path) -> None:
     """The six are one catalog, its enums and payloads included."""
     program = f"""
         from qt_events import Event, RiskMode
-        from qt_events.events import event_class
+        from qt_events.events.event import event_class
         found = {{name: event_class(name).__name__ for name in {sorted(SIX)}}}
         assert found == {SIX}, found
     """

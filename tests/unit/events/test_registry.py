@@ -31,7 +31,7 @@ def test_two_classes_for_one_type_and_version_are_an_error() -> None:
 
 
 DECLARING = """
-from qt_events.events import Event
+from qt_events.events.event import Event
 class Declared(Event, type="{event_type}"): ...
 """
 

@@ -84,7 +84,7 @@ class AroundHandlers(Scenario):
         await run.publish("around.happened")
         await run.called("around.flaky", 10)
         await run.called("around.sync", 5)
-        assert _steps(stage, "around.flaky") == [
+        assert _steps(run, "around.flaky") == [
             *(["outer begins", 1, True], ["inner begins", 1, True]),
             ["handler", "/outer/inner"],
             *(["inner fails", 1, "not yet"], ["outer fails", 1, "not yet"]),
@@ -92,7 +92,7 @@ class AroundHandlers(Scenario):
             ["handler", "/outer/inner"],
             *(["inner ends", 2, "at last"], ["outer ends", 2, "at last"]),
         ]
-        assert _steps(stage, "around.sync") == [
+        assert _steps(run, "around.sync") == [
             *(["outer begins", 1, True], ["inner begins", 1, True]),
             ["handler", "/outer/inner"],
             *(["inner ends", 1, "at once"], ["outer ends", 1, "at once"]),

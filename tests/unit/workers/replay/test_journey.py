@@ -133,7 +133,8 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Journey:
 
 async def replay(folder: Path) -> Journey:
     store, bus = Store(f"sqlite:///{folder}/store.db"), InMemoryEventBus()
-    bus.observer = recorder = JourneyRecorder()
+    recorder = JourneyRecorder()
+    bus.use(recorder)
     build(bus, store)
     await Replay(bus, store, read_market()[:36]).run()
     store.dispose()
