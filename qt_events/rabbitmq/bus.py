@@ -142,7 +142,7 @@ class CeleryEventBus(Hosted):
         )
 
     def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
-        self.topology.ask_again()
+        self.topology.forget_refusals()
         return for_publishing(self.app, *callbacks)
 
     @property
@@ -243,7 +243,7 @@ class CeleryEventBus(Hosted):
 
         Raises:
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
-            TopologyError: a queue stands on the broker with other arguments.
+            TopologyError: a queue exists on the broker with other arguments.
         """
         await self.serving.run(self.runtime, handle_signals=handle_signals)
 

@@ -51,7 +51,7 @@ CHANGES = {
     LEVEL: (
         classic,
         (
-            r"queue 'qt\.retry\.100' stands on the broker with other arguments: "
+            r"queue 'qt\.retry\.100' exists on the broker with other arguments: "
             r"x-[a-z-]+ is not set there"
         ),
     ),

@@ -44,7 +44,7 @@ QUEUE = SubscriptionQueue(
     "qt.sub.fuzz",
     subscription=SUBSCRIPTION,
     key=SUBSCRIPTION,
-    way=PROVENANCE.of,
+    origin=PROVENANCE.of,
     counts_returns=True,
     prefetch=lambda: 1,
 )

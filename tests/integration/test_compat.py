@@ -111,7 +111,7 @@ def run(program: str, url: str, *hidden: Internals) -> subprocess.CompletedProce
 
 
 def losses(process: subprocess.CompletedProcess[str]) -> list[str]:
-    """What the warnings say is lost."""
+    """Return the losses that the warnings name."""
     lines = [line for line in process.stderr.splitlines() if " has no amqp:gone" in line]
     return [line.rpartition(" has: ")[2] for line in lines]
 
@@ -146,7 +146,7 @@ def test_without_those_of_kombus_connection_the_import_fails(amqp_url: str) -> N
 
 
 def test_a_prefork_worker_without_its_names_says_so_when_it_stops(amqp_url: str) -> None:
-    """It is the only one that has use for them."""
+    """No other worker has use for them."""
     program = (
         HIDE
         + """

@@ -69,7 +69,7 @@ class FrameWriter:
         self._size = 0  # bytes of these
 
     def write(self, exchange: str, routing_key: str, content: Content) -> None:
-        """See Writer."""
+        """Do as a Writer."""
         for frame in frames(exchange, routing_key, content, self._id, self._raw.frame_max):
             if self._frames and self._size + len(frame) > CHUNK:
                 self.flush()
@@ -77,7 +77,7 @@ class FrameWriter:
             self._size += len(frame)
 
     def flush(self) -> None:
-        """See Writer."""
+        """Do as a Writer."""
         written, self._frames, self._size = self._frames, [], 0
         if written:
             self._raw.frames.write(b"".join(written))
@@ -90,7 +90,7 @@ class PyAmqpWriter:
         self._channel = channel
 
     def write(self, exchange: str, routing_key: str, content: Content) -> None:
-        """See Writer."""
+        """Do as a Writer."""
         message = RawMessage(
             content.body, application_headers=content.headers, **content.properties
         )

@@ -26,7 +26,7 @@ class EventDispatcher(celery.events.dispatcher.EventDispatcher):
 
     @property
     def unsent(self) -> Iterable[tuple[Any, str]]:
-        """The events that were kept, with their routing keys."""
+        """Events that were kept, with their routing keys."""
         return tuple(self._outbound_buffer) if _IS_KNOWN else ()
 
     def keep(self, unsent: Iterable[tuple[Any, str]]) -> None:

@@ -1,9 +1,9 @@
-"""Connection: from a URL to a connection with RabbitMQ, before anything of an event is said.
+"""Connection: from a URL to a connection with RabbitMQ. Nothing here knows of events.
 
 amqp_urls.py     URLs as RabbitMQ spells them, several for the nodes of a cluster
 urls.py          a URL split, or refused without showing it
-tls.py           certificates, and what a refusal means
+tls.py           certificates, and advice for a refusal
 connections.py   connecting to the first host that answers, and the errors that end a connection
-refusals.py      what the broker says no to, in words
-forking.py       what a forked child makes anew
+refusals.py      refusals of the broker, in words
+forking.py       things that a forked child makes anew
 """

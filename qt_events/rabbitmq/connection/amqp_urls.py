@@ -1,6 +1,7 @@
-"""AMQP URLs: several joined by `;`, with RabbitMQ's own query parameters, and what these come to as Celery's settings.
+"""AMQP URLs: several joined by `;`, their query parameters, and Celery's settings for these.
 
-The parameters are those of https://www.rabbitmq.com/docs/uri-query-parameters, as far as they mean something here.
+The parameters are those of https://www.rabbitmq.com/docs/uri-query-parameters that mean something
+here.
 """
 
 import ssl
@@ -14,18 +15,18 @@ from qt_events.rabbitmq.connection.urls import split
 
 SCHEMES = ("amqp", "amqps", "pyamqp")  # the last is Celery's other name for the first
 _ADVICE = (
-    "a bus over RabbitMQ needs a URL such as amqp://user:password@host:5672/vhost, or several joined by ;, "
-    "with user, password and vhost percent-encoded"
+    "a bus over RabbitMQ needs a URL such as amqp://user:password@host:5672/vhost, or several "
+    "joined by ;, with user, password and vhost percent-encoded"
 )
 _VERIFY = {"verify_peer": ssl.CERT_REQUIRED, "verify_none": ssl.CERT_NONE}
 
 
 class _Parameter(NamedTuple):
-    """One of the query."""
+    """Parameter of the query."""
 
     setting: str  #: of Celery; with a dot, a key in that setting's dictionary
-    read: Callable[[str], Any]  #: ValueError if it cannot be meant
-    advice: str  #: what it may be
+    read: Callable[[str], Any]  #: ValueError if the value means nothing
+    advice: str  #: values that it may have
 
 
 def _whole(text: str) -> int:
@@ -52,7 +53,7 @@ _PARAMETERS = {
 
 
 def listed(urls: str | Sequence[str]) -> list[str]:
-    """Each of them.
+    """Return each URL.
 
     Raises:
         InvalidUrlError: one is malformed.
@@ -70,16 +71,20 @@ def listed(urls: str | Sequence[str]) -> list[str]:
 
 
 def settings(urls: Iterable[str]) -> dict[str, Any]:
-    """Celery's settings that the parameters amount to. They hold for every connection, so they have to be the same.
+    """Return Celery's settings for the parameters.
+
+    They hold for every connection, so all URLs must have the same.
 
     Raises:
-        InvalidUrlError: an unknown parameter or value, TLS for some of the nodes only, other parameters for each.
+        InvalidUrlError: an unknown parameter or value, TLS for some of the nodes only, other
+            parameters for each.
         InvalidOptionError: a file that cannot be used.
     """
     parts = [_split(each) for each in urls]
     if len({each.scheme for each in parts}) > 1:
         raise InvalidUrlError(
-            "the URLs of one bus are amqp:// or amqps://, not both: one without TLS would be no secret"
+            "the URLs of one bus are amqp:// or amqps://, not both: without TLS for one of them "
+            "nothing is secret"
         )
     (first, *others) = [_read(each) for each in parts]
     if any(each != first for each in others):
@@ -90,7 +95,7 @@ def settings(urls: Iterable[str]) -> dict[str, Any]:
 
 
 def bare(urls: str) -> str:
-    """The same, without their parameters."""
+    """Return the URLs without their parameters."""
     return ";".join(each.partition("?")[0] for each in urls.split(";"))
 
 
@@ -122,11 +127,10 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 def _named(name: str) -> _Parameter:
     if name not in _PARAMETERS:
-        told = (
-            f" {name!r}" if name.isidentifier() else ""
-        )  # anything else may be a piece of a password
+        # Anything else may be a piece of a password.
+        shown = f" {name!r}" if name.isidentifier() else ""
         raise InvalidUrlError(
-            f"unknown parameter{told} in the broker's URL: there are {', '.join(_PARAMETERS)}"
+            f"unknown parameter{shown} in the broker's URL: there are {', '.join(_PARAMETERS)}"
         )
     return _PARAMETERS[name]
 
@@ -142,6 +146,6 @@ def _value(name: str, text: str) -> Any:
 
 
 def checked_tls(options: Mapping[str, Any] | bool) -> None:  # noqa: FBT001  # Celery's own setting
-    """An app's own `broker_use_ssl`: InvalidOptionError if it names a file that cannot be used."""
+    """Check an app's own `broker_use_ssl`. InvalidOptionError: it names a file of no use."""
     if isinstance(options, Mapping):
         check_files(options)

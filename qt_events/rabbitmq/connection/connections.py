@@ -1,7 +1,7 @@
-"""Connecting: the hosts that a connection can be made to, and by what it can be lost."""
+"""Connecting to the first host that answers, and the errors that end a connection."""
 
-# What connecting needs later is imported here. A child that is forked while the publisher's thread imports it would
-# wait for the end of that import for ever.
+# Modules that connecting needs later are imported here. A child that is forked while the
+# publisher's thread imports one would wait for the end of that import for ever.
 import encodings.idna  # noqa: F401
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,15 +20,13 @@ from qt_events.rabbitmq.compat.frames import attach
 from qt_events.rabbitmq.compat.kombu_connection import KombuConnection
 from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.connection.amqp_urls import bare
-from qt_events.rabbitmq.connection.tls import told, verified
+from qt_events.rabbitmq.connection.tls import describe, verified
 
-LOST = (
-    OSError,
-    AmqpConnectionError,
-)  #: what a connection raises when it is no more, or cannot be made
-ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a look
+#: Errors of a connection that is lost or cannot be made.
+LOST = (OSError, AmqpConnectionError)
+ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a question
 
-guard()  # here, for nothing of a bus connects another way
+guard()  # here, because a bus connects in no other way
 
 
 class BrokerConnection(KombuConnection):
@@ -63,7 +61,7 @@ class BrokerConnection(KombuConnection):
         try:
             raw = self.transport.establish_connection()
         except OSError as error:
-            if (text := told(error, tls=self.is_tls)) != str(error):
+            if (text := describe(error, tls=self.is_tls)) != str(error):
                 raise ConnectionRefusedError(text) from error
             raise
         finally:
@@ -89,18 +87,22 @@ class BrokerConnection(KombuConnection):
 
 
 def for_errands(app: celery.Celery) -> kombu.Connection:
-    """A connection of its own for looking and managing, not connected yet."""
+    """Return a connection for an errand, not connected yet."""
     return app.connection_for_write()
 
 
 def for_publishing(
     app: celery.Celery, on_blocked: Callable[[str], None], on_unblocked: Callable[[], None]
 ) -> kombu.Connection:
-    """A publisher's connection, not connected yet; the callbacks tell of a broker that takes no publishes."""
+    """Return a publisher's connection, not connected yet.
+
+    The callbacks are called when the broker takes no publishes, and when it does again.
+    """
     connection = app.connection_for_write(heartbeat=app.conf.broker_heartbeat)
     connection.transport_options = {
         **(connection.transport_options or {}),
-        "confirm_publish": False,  # that would wait for each confirm alone; the session counts them itself
+        # kombu would wait for each confirm alone. The session counts them itself.
+        "confirm_publish": False,
         "on_blocked": on_blocked,
         "on_unblocked": on_unblocked,
     }
@@ -108,10 +110,10 @@ def for_publishing(
 
 
 def connect(connection: BrokerConnection) -> RawConnection:
-    """Open a connection to the first host that takes it, once round all of them; without kombu's pauses in between.
+    """Open a connection to the first host that takes it, once round all, without kombu's pauses.
 
     Raises:
-        OSError, amqp.exceptions.ConnectionError: of the host; of several, with what each of them said.
+        OSError, amqp.exceptions.ConnectionError: the host's error; of several, all their texts.
     """
     refusals = []
     for _ in range(len(connection.alt) - 1):
@@ -138,7 +140,7 @@ def _connect(connection: BrokerConnection) -> RawConnection:
 
 @contextmanager
 def visiting(connection: kombu.Connection) -> Iterator[RawConnection]:
-    """A connection for a look or an errand, closed afterwards.
+    """Open a connection for an errand, and close it afterwards.
 
     Raises:
         BrokerUnreachableError: there is none, or it was lost, or the broker fell silent.

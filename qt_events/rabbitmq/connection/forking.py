@@ -1,4 +1,4 @@
-"""What a forked child must not share with its parent: locks that somebody holds, sockets, threads it has not got."""
+"""Forking: a child must not share locks, sockets and threads with its parent."""
 
 import os
 from typing import Protocol
@@ -6,17 +6,17 @@ from weakref import WeakSet
 
 
 class Renewable(Protocol):
-    """Something that a forked child makes anew."""
+    """Object that a forked child makes anew."""
 
     def after_fork(self) -> None:
-        """Called in the child, on its only thread, before anything else of the child's runs."""
+        """Start anew. Called on the child's only thread, before anything else runs there."""
 
 
 _known: "WeakSet[Renewable]" = WeakSet()
 
 
 def renew_after_fork(each: Renewable) -> None:
-    """Have `each.after_fork()` called in every forked child, as long as it lives."""
+    """Call `each.after_fork()` in every forked child, as long as the object lives."""
     _known.add(each)
 
 

@@ -1,7 +1,8 @@
-"""TLS: whom to trust and by what name, and the words for what went wrong.
+"""TLS: certificates to trust, the host's name to verify, and advice when a connection fails.
 
-Of the dictionary `broker_use_ssl`, py-amqp 5.4 checks the certificate's chain, but the host's name only if
-`server_hostname` is in it, and kombu 5.7 fills that in for the first of several hosts alone. So it is filled in here.
+By the dictionary `broker_use_ssl`, py-amqp 5.4 checks the certificate's chain, but the host's name
+only if `server_hostname` is in it. kombu 5.7 fills that in for the first of several hosts alone. So
+it is filled in here.
 """
 
 import ssl
@@ -12,20 +13,31 @@ from qt_events.errors import InvalidOptionError
 
 _HUNG_UP = ("connection reset", "broken pipe", "unexpectedly closed", "eof occurred")
 
-#: What OpenSSL says -> what to do about it; the first that fits.
+_NAME = "connect by the name that its certificate has, or give that as server_name_indication"
+_NO_TLS = "nobody speaks TLS there: is it the port for amqp://?"
+#: Texts of OpenSSL and advice. The first that fits is given.
 _ADVICE = {
-    "ostname mismatch": "connect by the name that its certificate has, or give that as server_name_indication",
-    "IP address mismatch": "connect by the name that its certificate has, or give that as server_name_indication",
+    "ostname mismatch": _NAME,
+    "IP address mismatch": _NAME,
     "certificate has expired": "the broker needs a new certificate",
     "is not yet valid": "is the clock right?",
-    "certificate verify failed": "its certificate is signed by nobody trusted: give its CA's as cacertfile",
-    "unknown ca": "the broker does not trust the client's certificate: give another certfile, or the broker its CA",
-    "alert certificate": "the broker refuses the client's certificate: give certfile and keyfile of a valid one",
+    "certificate verify failed": (
+        "its certificate is signed by nobody trusted: give its CA's as cacertfile"
+    ),
+    "unknown ca": (
+        "the broker does not trust the client's certificate: give another certfile, or the broker "
+        "its CA"
+    ),
+    "alert certificate": (
+        "the broker refuses the client's certificate: give certfile and keyfile of a valid one"
+    ),
     "certificate required": "the broker wants a client certificate: give certfile and keyfile",
-    "handshake failure": "the broker wants a client certificate, or another version of TLS: give certfile and keyfile",
-    "wrong version number": "nobody speaks TLS there: is it the port for amqp://?",
-    "record layer failure": "nobody speaks TLS there: is it the port for amqp://?",
-    # TLS 1.3 refuses a client when that may be writing already; then the reason can get lost on the way.
+    "handshake failure": (
+        "the broker wants a client certificate (give certfile, keyfile), or another version of TLS"
+    ),
+    "wrong version number": _NO_TLS,
+    "record layer failure": _NO_TLS,
+    # TLS 1.3 refuses a client when that may be writing already. The reason can get lost on the way.
     **dict.fromkeys(
         _HUNG_UP, "the broker hung up: does it want a client certificate, or another one?"
     ),
@@ -33,11 +45,9 @@ _ADVICE = {
 
 
 def verified(options: Any, host: str) -> dict[str, Any]:
-    """`broker_use_ssl` for the connection to one host: what the app says, and the host's name where it says nothing."""
+    """Return `broker_use_ssl` for one host: the app's, with the host's name if it has none."""
     chosen = dict(options) if isinstance(options, Mapping) else {}
-    if (
-        chosen.get("cert_reqs") == ssl.CERT_NONE
-    ):  # to check a name with that is an error of Python's
+    if chosen.get("cert_reqs") == ssl.CERT_NONE:  # Python refuses to check a name then
         chosen.pop("server_hostname", None)
         return chosen
     if chosen.get("server_hostname") is None:
@@ -48,7 +58,7 @@ def verified(options: Any, host: str) -> dict[str, Any]:
 
 
 def context_of(options: Any) -> ssl.SSLContext:
-    """For other ways to the broker than AMQP: whom `broker_use_ssl` trusts, and the client's own certificate."""
+    """Return a context with the certificates of `broker_use_ssl`, for HTTPS to the broker."""
     given = options if isinstance(options, Mapping) else {}
     authorities = given.get("ca_certs") or (given.get("context") or {}).get("cafile")
     context = ssl.create_default_context(cafile=authorities)
@@ -60,10 +70,13 @@ def context_of(options: Any) -> ssl.SSLContext:
 
 
 def check_files(options: Mapping[str, Any]) -> None:
-    """Whether certificates and key can be read and fit together: else every attempt to connect would fail of it.
+    """Check that certificates and key can be read and fit together.
+
+    Else every attempt to connect would fail.
 
     Raises:
-        InvalidOptionError: which file it is about. A key with a password is refused: OpenSSL would ask the terminal.
+        InvalidOptionError: a file is of no use; the text names it. A key with a password is
+            refused, because OpenSSL would ask the terminal for it.
     """
     authorities, certificate, key = (
         options.get(name) for name in ("ca_certs", "certfile", "keyfile")
@@ -88,8 +101,8 @@ def _load(what: str, load: Any) -> None:
         raise InvalidOptionError(f"TLS: {what} cannot be used: {error}") from error
 
 
-def told(error: BaseException, *, tls: bool) -> str:
-    """Why a connection was not made, and what to do if TLS may be to blame."""
+def describe(error: BaseException, *, tls: bool) -> str:
+    """Return why a connection failed, with advice if TLS may be the reason."""
     text = str(error)
     lowered = text.lower().replace("_", " ")
     if not tls:

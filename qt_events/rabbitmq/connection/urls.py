@@ -1,4 +1,4 @@
-"""URLs as they are given: split, or refused without showing them, for they may hold a password."""
+"""URLs, split or refused. A refusal shows nothing of the URL, because it may hold a password."""
 
 from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
@@ -7,13 +7,13 @@ from qt_events.errors import InvalidUrlError
 
 
 def split(url: object, schemes: Collection[str], advice: str) -> SplitResult:
-    """The parts of a URL with a host, of one of these schemes.
+    """Return the parts of a URL with a host, of one of these schemes.
 
-    A password with a bare / ? # in it ends the host too early, so that its rest is taken for a path or a query, which
-    may be shown: the @ that then stands behind the host tells.
+    A password with a bare / ? # in it ends the host too early. Its rest would be taken for a path
+    or a query, and might be shown. The @ behind it tells.
 
     Raises:
-        InvalidUrlError: it is none; with `advice` as its text, and nothing of the URL in it nor in what led to it.
+        InvalidUrlError: it is none. The text is `advice`; neither it nor its cause shows the URL.
     """
     parts = _parts(url)
     if (
@@ -30,5 +30,6 @@ def _parts(url: object) -> SplitResult | None:
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         return parts if parts is not None and parts.hostname and parts.port != 0 else None
-    except ValueError:  # raised from here, ours would have it as its context, and its text shows what it stumbled over
+    except ValueError:
+        # Its text shows a part of the URL. An error raised from here would have it as its context.
         return None

@@ -1,6 +1,6 @@
-"""Gauges: what workers and queues are doing, from Celery's events and the rows of RabbitMQ's management API.
+"""Gauges: the work of workers and queues, from Celery's events and RabbitMQ's management API.
 
-Nobody is asked: workers tell monitors of themselves (`celery worker -E`), and the broker counts anyway.
+Workers send their figures by themselves (`celery worker -E`), and the broker counts anyway.
 """
 
 import threading
@@ -20,7 +20,7 @@ LOOK = 0.5  # seconds between two looks at whether to go on listening
 
 @dataclass(frozen=True)
 class QueueGauge:
-    """A subscription's queue, or queues."""
+    """Figures of a subscription's queue, or queues."""
 
     name: str  #: the subscription's
     waiting: int = 0  #: events that no worker has taken
@@ -32,17 +32,17 @@ class QueueGauge:
 
 @dataclass(frozen=True)
 class WorkerGauge:
-    """A worker, as it was when it last told of itself."""
+    """Figures of a worker, from its last heartbeat."""
 
     pid: int
     handled: int  #: since it started
     active: int  #: being handled now
-    rate: float  #: handled a second, between its last two words
-    at: float  #: when that was, a Unix time
+    rate: float  #: handled a second, between its last two heartbeats
+    at: float  #: time of the last one, a Unix time
 
 
 def queue_gauges(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> list[QueueGauge]:
-    """A gauge for each subscription among the queues of the management API, the busiest first.
+    """Return a gauge for each subscription among rows of the management API, the busiest first.
 
     A broadcast has a queue for each process: they are one gauge.
     """
@@ -69,16 +69,16 @@ def _added(row: Mapping[str, Any], gauge: QueueGauge) -> QueueGauge:
 
 
 def dead_letters(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> int:
-    """How many there are in all."""
+    """Return the number of all dead letters."""
     return sum(row.get("messages", 0) for row in rows if topology.holds_dead_letters(row["name"]))
 
 
 def nodes_online(app: celery.Celery, rows: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The names, before their @, of the workers whose subscriptions' queues all stand; some seconds late.
+    """Return names, before their @, of workers that have declared all their queues. Seconds late.
 
-    Such a worker consumes from its control queue, which Celery has it do only after it has declared the queues of its
-    tasks. That the control queue stands says less: its worker claims it first of all. A worker without remote control
-    (`worker_enable_remote_control`) has none, and is never found here.
+    Such a worker consumes from its control queue. It does so only after it has declared the queues
+    of its tasks. Mere existence of the control queue says less: a worker claims it first of all. A
+    worker without remote control (`worker_enable_remote_control`) has none, and is never found.
     """
     ending = app.control.mailbox.get_queue("").name  # what follows the node's name
     consumed = (row["name"] for row in rows if row.get("consumers"))
@@ -86,10 +86,10 @@ def nodes_online(app: celery.Celery, rows: Iterable[Mapping[str, Any]]) -> set[s
 
 
 class Heartbeats:
-    """What workers tell of themselves every two seconds, heard in a thread of its own."""
+    """Figures that workers send every two seconds, received in a thread of its own."""
 
     def __init__(self, app: celery.Celery) -> None:
-        """`app` knows the broker and the name of the exchange for events."""
+        """Take an app, which knows the broker and the exchange for events."""
         self._app, self._enough = app, threading.Event()
         self.gauges: dict[str, WorkerGauge] = {}  #: by the node's name before its @
         self._thread = threading.Thread(target=self._listen, name="heartbeats", daemon=True)
@@ -99,12 +99,12 @@ class Heartbeats:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when it listens no more."""
+        """End the thread, and return when it has ended."""
         self._enough.set()
         self._thread.join(10 * LOOK)
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """A worker's event: worker-online, -heartbeat or -offline."""
+        """Take a worker's event: worker-online, -heartbeat or -offline."""
         if "processed" not in event:
             return
         name = event["hostname"].partition("@")[0]
@@ -120,17 +120,14 @@ class Heartbeats:
             try:
                 self._receive(connection)
             except (OperationalError, *connection.connection_errors):
-                self._enough.wait(LOOK)  # the broker went; if it is gone for good, others say so
+                self._enough.wait(LOOK)  # if the broker is gone for good, others say so
 
     def _receive(self, connection: kombu.Connection) -> None:
         receiver = self._app.events.Receiver(
             connection, handlers={"*": self.hear}, routing_key="worker.#"
         )
-        with receiver.consumer_context() as (
-            opened,
-            _channel,
-            _consumers,
-        ):  # a connection of its own
+        # It opens a connection of its own.
+        with receiver.consumer_context() as (opened, _channel, _consumers):
             while not self._enough.is_set():
                 with suppress(TimeoutError):
                     opened.drain_events(timeout=LOOK)

@@ -1,4 +1,4 @@
-"""Management: RabbitMQ's HTTP API, as far as commands need it."""
+"""Management: the part of RabbitMQ's HTTP API that commands need."""
 
 import http.client
 import json
@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from qt_events.errors import BrokerError, BrokerUnreachableError, LoginRefusedError
 from qt_events.rabbitmq.connection.connections import BrokerConnection
-from qt_events.rabbitmq.connection.tls import context_of, told
+from qt_events.rabbitmq.connection.tls import context_of, describe
 from qt_events.rabbitmq.connection.urls import split
 
 ADVICE = "RabbitMQ's management API has a URL such as http://user:password@host:15672/api/"
@@ -18,7 +18,7 @@ _COLUMNS = "name,messages,messages_ready,messages_unacknowledged,consumers"
 
 
 class ManagementApi:
-    """One broker's, for one vhost. No error says the password.
+    """API of one broker, for one vhost. No error shows the password.
 
     Raises:
         InvalidUrlError: `url` is none of http or https.
@@ -30,40 +30,41 @@ class ManagementApi:
     """
 
     def __init__(self, url: str, vhost: str, tls: Any = None) -> None:
-        """`url` with user and password; the path `/api/` may be left out.
+        """Take a `url` with user and password; the path `/api/` may be left out.
 
-        Over https it is verified with `tls`, the app's `broker_use_ssl`, as the broker is; by the host's name in `url`.
+        Over https, the certificate is verified with `tls`, the app's `broker_use_ssl`, and must
+        have the host's name in `url`.
         """
         self._parts = split(url, {"http", "https"}, ADVICE)._replace(query="")
         self._vhost, self._tls = quote(vhost, safe=""), tls
 
     @property
     def url(self) -> str:
-        """Where it is, with user, password and path. It ends in a slash: else Flower would ask beside it."""
+        """Its URL with user, password and path. Flower needs the slash at the end."""
         return self._parts._replace(path=f"{self._base}/").geturl()
 
     @property
     def place(self) -> str:
-        """The same without user and password."""
+        """Its URL without user and password."""
         return self._parts._replace(
             netloc=self._parts.netloc.rpartition("@")[2], path=f"{self._base}/"
         ).geturl()
 
     def check(self) -> None:
-        """Whether it answers, and lets this user look at queues."""
+        """Raise an error unless it answers and lets this user look at queues."""
         self._asked("GET", f"queues/{self._vhost}?columns=name")
 
     def queues(self) -> list[dict[str, Any]]:
-        """A row for each queue, its figures some seconds old."""
+        """Return a row for each queue. The figures are some seconds old."""
         rows: list[dict[str, Any]] = self._asked("GET", f"queues/{self._vhost}?columns={_COLUMNS}")
         return rows
 
     def users(self) -> set[str]:
-        """The names of all users."""
+        """Return the names of all users."""
         return {row["name"] for row in self._asked("GET", "users?columns=name")}
 
     def create_user(self, name: str, password: str) -> None:
-        """One without tags: it may do nothing but what it is permitted in vhosts."""
+        """Create a user without tags, who has no rights but those in vhosts."""
         self._asked("PUT", f"users/{quote(name, safe='')}", {"password": password, "tags": ""})
 
     def permit(self, user: str, configure: str, write: str, read: str) -> None:
@@ -86,8 +87,9 @@ class ManagementApi:
             raise BrokerUnreachableError(message) from error
         if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
             message = (
-                f"RabbitMQ's management API at {self.place} does not let the user {self._user!r} {method} /{path}: "
-                "looking needs the tag `management` (or `monitoring`), users and permissions `administrator`"
+                f"RabbitMQ's management API at {self.place} does not let the user {self._user!r} "
+                f"{method} /{path}: looking needs the tag `management` (or `monitoring`), users "
+                "and permissions `administrator`"
             )
             raise LoginRefusedError(message)
         if status >= http.client.BAD_REQUEST:
@@ -106,8 +108,8 @@ class ManagementApi:
             connection.close()
 
     def _why(self, error: Exception) -> str:
-        """TLS may be to blame; else it is most often the plugin."""
-        text = told(error, tls=True) if self._parts.scheme == "https" else str(error)
+        """Return the error with advice: about TLS, else about the plugin."""
+        text = describe(error, tls=True) if self._parts.scheme == "https" else str(error)
         return f"{error}; is its plugin rabbitmq_management on?" if text == str(error) else text
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -134,15 +136,14 @@ class ManagementApi:
 
 
 def default_api(connection: BrokerConnection) -> str:
-    """Where RabbitMQ's management API is unless somebody moved it, with the broker's own user.
+    """Return the URL of the management API at its default port, with the broker's own user.
 
-    Of a broker with TLS: the password that went there by TLS goes nowhere without.
+    It has TLS if the broker has: the password must not go over the network without.
     """
     user, password = (
         quote(each or "guest", safe="") for each in (connection.userid, connection.password)
     )
     host = connection.hostname or "localhost"
     scheme = "https" if connection.is_tls else "http"
-    return (
-        f"{scheme}://{user}:{password}@{f'[{host}]' if ':' in host else host}:{_PORTS[scheme]}/api/"
-    )
+    place = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{user}:{password}@{place}:{_PORTS[scheme]}/api/"

@@ -1,9 +1,15 @@
-"""Permissions: what a component may do on the broker, and nothing beside it. Pure; see docs/security.md.
+"""Permissions: the rights that a component needs on the broker, and no others. Pure.
 
-RabbitMQ asks (Access Control, 3.10 and 4.x): to declare or delete, `configure` on it; to publish, `write` on the
-exchange; to consume, `read` on the queue; to bind, `write` on the queue and `read` on the exchange; to declare a queue
-with dead-lettering, `read` on the queue and `write` on that exchange. Of a topic exchange also whether the user may
-publish (`write`) or bind (`read`) that very routing key; but only where it has been told of that exchange at all.
+See docs/security.md. RabbitMQ (Access Control, 3.10 and 4.x) asks for these rights:
+
+    declare, delete                    configure on it
+    publish                            write on the exchange
+    consume                            read on the queue
+    bind                               write on the queue, read on the exchange
+    declare a queue with dead letters  read on the queue, write on their exchange
+
+If the user has a topic permission for an exchange, the routing key must match it, too: `write` to
+publish, `read` to bind.
 """
 
 import re
@@ -20,7 +26,7 @@ NOTHING = "^$"
 
 @dataclass(frozen=True, slots=True)
 class TopicPermission:
-    """Which routing keys of an exchange, as regular expressions."""
+    """Routing keys of one exchange, as regular expressions."""
 
     exchange: str
     write: str  #: to publish with
@@ -29,7 +35,7 @@ class TopicPermission:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Of one user in one vhost: regular expressions for names of exchanges and queues."""
+    """Rights of one user in one vhost: regular expressions for names of exchanges and queues."""
 
     component: str
     configure: str
@@ -41,9 +47,10 @@ class Permissions:
 def permissions_of(
     component: Component, topology: Topology, *, control: bool = True
 ) -> Permissions:
-    """What the component needs where an administrator has declared the rest (`qt-events topology declare`).
+    """Return the rights of a component, given that an administrator has declared the rest.
 
-    With `control` also what Celery's remote control and its events for monitors need.
+    He does so by `qt-events topology declare`. With `control` there are also the rights for
+    Celery's remote control and its events for monitors.
     """
     rights = _Rights(topology, component, control=control)
     return Permissions(
@@ -57,19 +64,19 @@ def permissions_of(
 
 @dataclass(frozen=True, slots=True)
 class _Rights:
-    """Each method gives regular expressions, not anchored yet."""
+    """Rights as regular expressions, not anchored yet."""
 
     topology: Topology
     component: Component
     control: bool
 
     def configure(self) -> Iterable[str]:
-        """A broadcast's process makes its queue itself."""
+        """Yield queues of broadcasts: their processes make them themselves."""
         yield from (self._queue(each) for each in self._subscriptions if each.broadcast)
         yield from self._control("pidbox queue", "pidbox", "reply", "events")
 
     def write(self) -> Iterable[str]:
-        """Exchanges to publish to, and queues to bind."""
+        """Yield exchanges to publish to, and queues to bind."""
         t = self.topology
         if self.component.publishes:
             yield re.escape(t.events)
@@ -82,7 +89,7 @@ class _Rights:
         yield from self._control("pidbox queue", "reply", "events")
 
     def read(self) -> Iterable[str]:
-        """Queues to consume, and exchanges to bind to."""
+        """Yield queues to consume, and exchanges to bind to."""
         t = self.topology
         if self._subscriptions:
             yield from map(re.escape, (t.events, t.redeliver))
@@ -95,7 +102,7 @@ class _Rights:
         yield from self._control("pidbox queue", "pidbox")
 
     def topics(self) -> Iterable[TopicPermission]:
-        """Of every exchange with topics: one that is not named here would be open for any key."""
+        """Yield a permission for every topic exchange. One left out would be open for any key."""
         t, subscriptions = self.topology, self._subscriptions
         keys = _any_of(map(_key, subscriptions))
         patterns = chain.from_iterable(each.patterns for each in subscriptions)
@@ -119,7 +126,10 @@ class _Rights:
         return re.escape(self.topology.queue("")) + _key(subscription)
 
     def _control(self, *names: str) -> Iterable[str]:
-        """Celery's own names; a node has a control queue while it lives, which no other can touch: it is exclusive."""
+        """Return Celery's own names.
+
+        A node has a control queue while it lives. It is exclusive, so no other node can touch it.
+        """
         prefix = re.escape(self.topology.prefix)
         known = {
             "pidbox queue": rf"[^@]+@.+\.{prefix}\.pidbox",
@@ -131,7 +141,7 @@ class _Rights:
 
 
 def _key(subscription: Subscription) -> str:
-    """What brings events back to it: of a broadcast, to one of its processes."""
+    """Return the routing key that brings events back to it; of a broadcast, to one process."""
     return re.escape(subscription.name) + (INSTANCE if subscription.broadcast else "")
 
 

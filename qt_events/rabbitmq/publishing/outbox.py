@@ -15,7 +15,7 @@ _BYTES = 64  # read at once from the line that wakes the thread; there is mostly
 
 
 class Outbox:
-    """A queue of requests, with a window for those in flight. Safe from any thread.
+    """Queue of requests, with a window for those in flight. Safe from any thread.
 
     Args:
         window: number of requests in flight from which further ones wait in line.

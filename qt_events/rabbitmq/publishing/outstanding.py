@@ -1,4 +1,4 @@
-"""Outstanding: which events that this process published or took still lack an outcome here."""
+"""Outstanding: events that this process published or took and that lack an outcome here."""
 
 import asyncio
 import threading
@@ -14,10 +14,10 @@ _REMEMBERED = 10_000  # events of other publishers, or published before anybody 
 
 
 class Outstanding:
-    """For each event the subscriptions of this process that have not settled it; safe from any thread.
+    """Subscriptions of this process that have not settled an event, by event. Safe from any thread.
 
-    A subscription is whatever stands for one. `all_here` are those that hear the event: a tuple, which is kept as it is
-    until the first of several has settled.
+    Any hashable object may stand for a subscription. `all_here` are those that hear the event: a
+    tuple, which is kept as it is until the first of several has settled.
     """
 
     def __init__(self) -> None:
@@ -25,20 +25,19 @@ class Outstanding:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """A child has published nothing yet, and nobody there holds the lock."""
+        """Start anew: a child has published nothing yet, and nobody there holds the lock."""
         self._own: OrderedDict[str, Collection[Hashable]] = OrderedDict()
         self._foreign: OrderedDict[str, Collection[Hashable]] = OrderedDict()
         self._waiting: list[Callable[[], object]] = []
         self._lock = threading.Lock()
-        self.serving = (
-            False  #: own events are kept without bound only while somebody here settles them
-        )
+        #: Own events are kept without bound only while somebody here settles them.
+        self.serving = False
 
     def __len__(self) -> int:
         return len(self._own)
 
     def published(self, event_id: str, all_here: tuple[Hashable, ...]) -> None:
-        """An event is about to be published that these subscriptions will settle."""
+        """Record an event that is about to be published, for these subscriptions to settle."""
         if not all_here:
             return
         with self._lock:
@@ -47,7 +46,7 @@ class Outstanding:
                 self._own.popitem(last=False)
 
     def forget(self, event_id: str) -> None:
-        """It is unknown whether it was published: nobody waits for it."""
+        """Wait for it no more: it is unknown whether it was published."""
         with self._lock:
             self._own.pop(event_id, None)
             self._wake()
@@ -55,7 +54,7 @@ class Outstanding:
     def settled(
         self, event_id: str, subscription: Hashable, all_here: tuple[Hashable, ...]
     ) -> bool:
-        """One subscription has an outcome; whether that was the last one of the event in this process."""
+        """Record an outcome. Return True if it was the event's last one in this process."""
         with self._lock:
             events = self._own if event_id in self._own else self._foreign
             left = [each for each in events.pop(event_id, all_here) if each != subscription]
@@ -68,7 +67,7 @@ class Outstanding:
             return not left
 
     def drop(self, subscription: Hashable) -> None:
-        """It is served here no more: nobody waits for its outcomes."""
+        """Wait for its outcomes no more: it is not served here any more."""
         with self._lock:
             for events in (self._own, self._foreign):
                 for event_id in [each for each, left in events.items() if subscription in left]:
@@ -78,7 +77,7 @@ class Outstanding:
             self._wake()
 
     def expecting(self, event_id: str, all_here: tuple[Hashable, ...]) -> "_Expecting":
-        """It is about to be published; unless that fails: then it is unknown whether it was, and nobody waits."""
+        """Return a context for publishing an event. An error inside makes it forgotten."""
         self.published(event_id, all_here)
         return _Expecting(self, event_id)
 
@@ -102,7 +101,7 @@ class Outstanding:
 
 
 class _Expecting:
-    """A class of its own, for contextlib's generators take longer than all that is done here."""
+    """Context of one publish. contextlib's generators take longer than all that is done here."""
 
     __slots__ = ("_book", "_event_id")
 

@@ -1,4 +1,4 @@
-"""Requests: a publish or a declaration, and the waiter for its result."""
+"""Requests: publishes and declarations, each with the waiter for its result."""
 
 import asyncio
 import math
@@ -77,7 +77,7 @@ class Request:
 
 
 class PublishRequest(Request):
-    """A message for an exchange. With `must_route` it is an error if no queue takes it."""
+    """Message for an exchange. With `must_route` it is an error if no queue takes it."""
 
     __slots__ = ("content", "exchange", "must_route", "routing_key")
 
@@ -96,7 +96,7 @@ class PublishRequest(Request):
 
 
 class DeclareRequest(Request):
-    """A function to be called with a channel of its own; nothing is published."""
+    """Function to be called with a channel of its own; nothing is published."""
 
     __slots__ = ("about", "action")
 

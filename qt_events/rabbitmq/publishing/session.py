@@ -36,7 +36,7 @@ _DRAIN = 1.0  # seconds to confirm what is in flight before its channel is left,
 
 
 class Session:
-    """A connection in confirm mode. On exit, what is unconfirmed goes back to the outbox, in order.
+    """Connection in confirm mode. On exit, what is unconfirmed goes back to the outbox, in order.
 
     Args:
         outbox: the requests to carry out.
@@ -112,7 +112,7 @@ class Session:
         self._current = None
 
     def disown(self) -> None:
-        """In a forked child: close its copy of the socket, without a word to the broker."""
+        """Close the copy of the socket in a forked child, without a word to the broker."""
         sock = self._raw.sock if self._raw is not None and self._raw.connected else None
         if sock is not None:
             with suppress(OSError):  # it was being closed just then

@@ -30,7 +30,7 @@ _ALARM = "an alarm for memory or disk"
 
 
 class Cause(StrEnum):
-    """The thing that a publish waits for."""
+    """Obstacle that a publish waits for."""
 
     WINDOW = "window"
     CONNECTING = "connecting"
@@ -77,7 +77,7 @@ def _why(cause: Cause, state: PublisherState) -> str:
 
 
 class WaitingPublishes:
-    """The requests of one publisher that wait, and why. Safe from any thread.
+    """Requests of one publisher that wait, and why. Safe from any thread.
 
     Args:
         outbox: where the requests are.

@@ -1,8 +1,8 @@
 """Topology: exchanges, queues and bindings on the broker.
 
 names.py          every name and argument
-declare.py        declare, or check that it exists
-declarations.py   which subscriptions and delay levels are declared already
+declare.py        declaring, or checking that something exists
+declarations.py   the subscriptions and delay levels that are declared already
 queues.py         SubscriptionQueue: the queue names the task
-trust.py          by which way a message came, and what of it is believed
+trust.py          the route of a message, and the headers that are believed for it
 """

@@ -1,4 +1,4 @@
-"""Declarations: a bus's subscriptions as queues, and which of them stand on the broker already."""
+"""Declarations: a bus's subscriptions as queues, and those that are declared already."""
 
 import logging
 from collections.abc import Callable
@@ -21,13 +21,14 @@ logger = logging.getLogger("qt_events")
 
 
 class Declarations:
-    """The Preparation of every event that is published: what was subscribed before stands before it is written.
+    """Preparation of every event: earlier subscriptions are declared before it is written.
 
-    What could not be declared is wanted still: the publish it was for fails with it, and the next one tries again.
+    If a declaration fails, the publish that it was for fails with it, and the next one tries again.
 
-    In a new epoch everything is declared again, not only the exchange. RabbitMQ 3.10.8 confirms a binding before its
-    log is on disk: killed a second later, it may come back without it, and no publish would reach the queue.
-    What cannot be declared any more, though it could, is logged, and publishing goes on.
+    In a new epoch everything is declared again, not only the exchange. RabbitMQ 3.10.8 confirms a
+    binding before its log is on disk. Killed a second later, it may come back without it, and no
+    publish would reach the queue. A subscription that could be declared before and cannot be any
+    more is logged, and publishing goes on.
     """
 
     def __init__(
@@ -38,44 +39,37 @@ class Declarations:
         serves: Callable[[Subscription], bool],
         taker: Callable[[str, Channel], Any] = lambda *_: None,
     ) -> None:
-        self._topology, self._publisher, self._prefetch, self._serves = (
-            topology,
-            publisher,
-            prefetch,
-            serves,
-        )
-        self._taker = taker
+        self._topology, self._publisher = topology, publisher
+        self._prefetch, self._serves, self._taker = prefetch, serves, taker
         self._wanted: dict[str, Subscription] = {}
-        self._missing: dict[
-            str, Subscription
-        ] = {}  # those of them that are not declared yet, in this epoch
-        self._stood: set[str] = (
-            set()
-        )  # those that were declared as they are, in this epoch or before
+        # Those of them that are to be declared, in this epoch.
+        self._missing: dict[str, Subscription] = {}
+        # Names of those that were declared as they are, in this epoch or before.
+        self._declared: set[str] = set()
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._levels: dict[str, Level] = {}
         self._instance = _new_instance()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """The child is another instance, and declares by itself what its parent may have been about to."""
+        """Become another instance, which declares what its parent may have been about to."""
         self._instance, self._epoch, self._levels = _new_instance(), 0, {}
         for subscription in tuple(self._wanted.values()):
             if subscription.broadcast and subscription.name not in self._missing:
                 del self._wanted[subscription.name]  # nobody would read this instance's queue
 
     def want(self, subscription: Subscription) -> None:
-        """It is new, or has a new pattern."""
-        self._stood.discard(subscription.name)
+        """Declare a subscription that is new or has a new pattern, before the next publish."""
+        self._declared.discard(subscription.name)
         self._wanted[subscription.name] = self._missing[subscription.name] = subscription
 
     def drop(self, subscription: Subscription) -> None:
-        """It need not be declared any more."""
+        """Declare it no more."""
         self._wanted.pop(subscription.name, None)
         self._missing.pop(subscription.name, None)
 
     async def made(self) -> None:
-        """Return when all that was wanted so far stands."""
+        """Return when all that was wanted so far is declared."""
         if self._missing:
             await self._publisher.ask(Request(first=self))
 
@@ -83,38 +77,40 @@ class Declarations:
 
     @property
     def about(self) -> str:
-        """What is being declared."""
+        """Name of what is being declared."""
         return f"exchange {self._topology.events!r}"
 
     def needed(self, epoch: int) -> bool:
-        """Whether something was subscribed since, or what stood may be gone."""
+        """Return True if there are new subscriptions, or this is a new epoch."""
         return bool(self._missing) or epoch != self._epoch
 
     def make(self, channel: Channel, epoch: int) -> None:
-        """Declare it.
+        """Declare what is wanted.
 
         Raises:
-            TopologyError: something that was not declared before stands on the broker with other arguments.
+            TopologyError: a new declaration meets something with other arguments on the broker.
         """
         if epoch != self._epoch:
             self._topology.declare_base(channel)
             self._missing.update(self._wanted)
             self._epoch = epoch
-        ways = True  # of all of them; then they stand
+        shared = True  # what all of them share is declared with the first
         for subscription in tuple(self._missing.values()):
             patterns = subscription.patterns
-            if self._declare_or_tell(channel, subscription, ways=ways):
-                ways = False
+            if self._declare_or_log(channel, subscription, shared=shared):
+                shared = False
             if subscription.patterns == patterns:  # else it got another one meanwhile
                 self._missing.pop(subscription.name, None)
-                self._stood.add(subscription.name)
+                self._declared.add(subscription.name)
 
-    def _declare_or_tell(self, channel: Channel, subscription: Subscription, *, ways: bool) -> bool:
-        """Whether it is declared. TopologyError if it never was."""
+    def _declare_or_log(
+        self, channel: Channel, subscription: Subscription, *, shared: bool
+    ) -> bool:
+        """Return True if it is declared. TopologyError if it never was."""
         try:
-            self._declare(channel, subscription, self.key(subscription), ways=ways)
+            self._declare(channel, subscription, self.key(subscription), shared=shared)
         except TopologyError as error:
-            if subscription.name not in self._stood or is_about_a_publish(error.__cause__):
+            if subscription.name not in self._declared or is_about_a_publish(error.__cause__):
                 raise
             logger.error(  # noqa: TRY400
                 "%s is not declared again, and may hear nothing: %s", subscription.name, error
@@ -123,33 +119,36 @@ class Declarations:
         return True
 
     def _declare(
-        self, channel: Channel, subscription: Subscription, key: str, *, ways: bool = True
+        self, channel: Channel, subscription: Subscription, key: str, *, shared: bool = True
     ) -> None:
-        served = self._serves(subscription)
-        self._topology.declare_subscription(channel, subscription, key, served=served, ways=ways)
+        self._topology.declare_subscription(
+            channel, subscription, key, served=self._serves(subscription), shared=shared
+        )
 
     def level(self, delay: float) -> "Level":
-        """The Preparation of a publish into the delay level for so many seconds."""
+        """Return the Preparation of a publish into the delay level for so many seconds."""
         name, _ = self._topology.level(delay)
         return self._levels.setdefault(name, Level(self._topology, delay, f"delay level {name!r}"))
 
     def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
-        """Delete everything; what is published later declares again what it needs."""
+        """Delete everything. A later publish declares again what it needs."""
         self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
         self._epoch, self._levels = 0, {}
-        self._stood.clear()
+        self._declared.clear()
         self._missing.update(self._wanted)
 
     # Names and queues
 
     def key(self, subscription: Subscription) -> str:
-        """What brings an event back to it: its name; for a broadcast with the instance that this process is."""
-        return (
-            f"{subscription.name}.{self._instance}" if subscription.broadcast else subscription.name
-        )
+        """Return the routing key that brings an event back to it.
+
+        It is the name, for a broadcast with the instance that this process is.
+        """
+        name = subscription.name
+        return f"{name}.{self._instance}" if subscription.broadcast else name
 
     def queues(self, subscription: Subscription) -> list[SubscriptionQueue]:
-        """Its queues as a worker consumes them: its own, and its quarantine if it has one."""
+        """Return its queues as a worker consumes them: its own, and its quarantine if any."""
         key = self.key(subscription)
         names = [(self._topology.queue(key), False)]
         if self._topology.has_quarantine(subscription):
@@ -167,7 +166,7 @@ class Declarations:
             subscription=subscription.name,
             key=key,
             quarantined=quarantined,
-            way=Provenance(self._topology, subscription.name, key).of,
+            origin=Provenance(self._topology, subscription.name, key).of,
             counts_returns=self._topology.queue_type == "quorum",
             declare_all=lambda channel: self._declare(channel, subscription, key),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
@@ -176,18 +175,18 @@ class Declarations:
 
 
 class Level:
-    """A Preparation: a delay level, declared once an epoch, however many wait to be published into it."""
+    """Preparation of a publish into a delay level: declared once an epoch."""
 
     def __init__(self, topology: Topology, delay: float, about: str) -> None:
         self._topology, self._delay, self.about = topology, delay, about
         self._epoch = 0  # the publisher's, in which it was declared
 
     def needed(self, epoch: int) -> bool:
-        """Whether what stood may be gone."""
+        """Return True in a new epoch."""
         return epoch != self._epoch
 
     def make(self, channel: Channel, epoch: int) -> None:
-        """Declare it. TopologyError: something stands on the broker with other arguments."""
+        """Declare it. TopologyError: it exists on the broker with other arguments."""
         self._topology.declare_level(channel, self._delay)
         self._epoch = epoch
 

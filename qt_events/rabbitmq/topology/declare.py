@@ -1,7 +1,7 @@
-"""Standing: exchanges, queues and bindings, declared; or found standing, where this user may declare nothing.
+"""Declarer: declares exchanges, queues and bindings, or checks passively that they exist.
 
-A component with rights of its own may not configure what others rely on: an administrator has declared that for it
-(`qt-events topology declare`), and it only makes sure. See docs/security.md.
+A component with rights of its own may not configure what others rely on. An administrator has
+declared it (`qt-events topology declare`), and the component only checks. See docs/security.md.
 """
 
 import logging
@@ -18,32 +18,32 @@ logger = logging.getLogger("qt_events")
 
 
 class Declarer:
-    """What has to stand, over one channel. A refusal closes that; py-amqp opens it again.
+    """Declares over one channel. A refusal closes the channel; py-amqp opens it again.
 
-    `refused` remembers names that this user may not declare, or bind, for as long as its owner likes: RabbitMQ logs
-    each try, and so does this.
+    `refused` remembers what this user may not declare or bind, for as long as its owner likes:
+    RabbitMQ logs each try, and so does this class.
     """
 
     def __init__(self, channel: Channel, refused: set[str]) -> None:
         self._channel, self._refused = channel, refused
 
     def exchange(self, name: str, type: str, **arguments: Any) -> bool:
-        """Whether it was declared; else it stands, and is believed to be right.
+        """Return True if it was declared; else it exists, with unknown arguments.
 
         Raises:
-            TopologyError: it does not stand, and this user may not declare it.
-            amqp.exceptions.PreconditionFailed: it stands with other arguments.
+            TopologyError: it does not exist, and this user may not declare it.
+            amqp.exceptions.PreconditionFailed: it exists with other arguments.
         """
         options = {"durable": True, "auto_delete": False}
-        return self._stands(
+        return self._declare_or_check(
             name,
             lambda: self._channel.exchange_declare(name, type, arguments=arguments, **options),
             lambda: self._channel.exchange_declare(name, type, passive=True, **options),
         )
 
     def queue(self, name: str, **arguments: Any) -> bool:
-        """As `exchange`."""
-        return self._stands(
+        """Do the same as `exchange`, for a queue."""
+        return self._declare_or_check(
             name,
             lambda: self._channel.queue_declare(
                 name, durable=True, auto_delete=False, exclusive=False, arguments=arguments
@@ -52,10 +52,12 @@ class Declarer:
         )
 
     def bind(self, queue: str, exchange: str, key: str, *, served: bool = True) -> None:
-        """Bind it; `served` here, by this process. If not, and this user may not, then whose it is has bound it.
+        """Bind a queue; `served` by this process.
+
+        A queue that is not, and that this user may not bind, has been bound by its owner.
 
         Raises:
-            TopologyError: the queue is this user's, and it may not hear that; or it is served here.
+            TopologyError: this user may not bind its own queue by this key, or one served here.
         """
         if not served and _binding(queue) in self._refused:
             return
@@ -73,7 +75,9 @@ class Declarer:
                 _binding(queue), error, f"{queue!r} is bound by others: this user may not do it"
             )
 
-    def _stands(self, name: str, declare: Callable[[], object], look: Callable[[], object]) -> bool:
+    def _declare_or_check(
+        self, name: str, declare: Callable[[], object], check: Callable[[], object]
+    ) -> bool:
         if name not in self._refused:
             try:
                 declare()
@@ -81,7 +85,7 @@ class Declarer:
             except AccessRefused as error:
                 self._note(name, error, f"{name!r} is declared by others: this user may not do it")
         try:
-            look()
+            check()
             return False
         except NotFound as error:
             message = (
@@ -90,13 +94,12 @@ class Declarer:
             )
             raise TopologyError(message) from error
 
-    def _note(self, name: str, error: AccessRefused, told: str) -> None:
-        if is_about_a_publish(
-            error
-        ):  # of the publisher, whose channel ended while this one's answer was waited for
+    def _note(self, name: str, error: AccessRefused, message: str) -> None:
+        # The publisher's channel may end while an answer on this one is waited for.
+        if is_about_a_publish(error):
             raise error
         self._refused.add(name)
-        logger.info(told)
+        logger.info(message)
 
 
 def _binding(queue: str) -> str:

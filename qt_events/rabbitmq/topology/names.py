@@ -1,6 +1,7 @@
-"""Every exchange and queue on the broker: its name, its arguments, its bindings. Nobody else makes names.
+"""Topology: names, arguments and bindings of every exchange and queue on the broker.
 
-Shown in docs/wire.md, "On the broker". All is durable; declaring again what stands already changes nothing.
+No other module makes such names. docs/wire.md shows them, under "On the broker". All are durable,
+and a second declaration changes nothing.
 """
 
 import math
@@ -19,15 +20,13 @@ from qt_events.rabbitmq.connection.refusals import topology_error
 from qt_events.rabbitmq.topology.declare import Declarer
 
 FIRST_LEVEL = 100  # ms; the levels double from here
-NO_DELIVERY_LIMIT = (
-    1_000_000  # the broker counts returns of what was merely prefetched; -1 deletes on 3.10
-)
+# The broker counts returns of what was merely prefetched, too. On 3.10, -1 deletes messages.
+NO_DELIVERY_LIMIT = 1_000_000
 INSTANCE_EXPIRES = 30 * 60 * 1000  # ms that a broadcast queue outlives its process
 QUEUE_TYPES = ("quorum", "classic")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,39}")
-INSTANCE = (
-    r"\.[0-9a-f]{12}"  #: which process a broadcast's queue belongs to, as a regular expression
-)
+#: End of the name of a broadcast's queue: its process. A regular expression.
+INSTANCE = r"\.[0-9a-f]{12}"
 _INSTANCE = re.compile(f"{INSTANCE}$")
 
 
@@ -37,9 +36,8 @@ class Topology:
 
     prefix: str = "qt"
     queue_type: str = "quorum"
-    _refused: set[str] = field(
-        default_factory=set, init=False, repr=False, compare=False
-    )  # see Standing
+    # See Declarer.
+    _refused: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
@@ -53,57 +51,63 @@ class Topology:
 
     @property
     def events(self) -> str:
-        """The topic exchange that every event goes to."""
+        """Topic exchange that every event goes to."""
         return f"{self.prefix}.events"
 
     @property
     def redeliver(self) -> str:
-        """The exchange through which an event comes back to one subscription."""
+        """Exchange through which an event comes back to one subscription."""
         return f"{self.prefix}.redeliver"
 
     @property
     def dead_letters(self) -> str:
-        """The exchange through which an event goes to its subscription's dead letters."""
+        """Exchange through which an event goes to its subscription's dead letters."""
         return f"{self.prefix}.dead"
 
     @property
     def quarantined(self) -> str:
-        """The exchange through which an event goes into its subscription's quarantine."""
+        """Exchange through which an event goes into its subscription's quarantine."""
         return f"{self.prefix}.quarantine"
 
     @property
     def lost(self) -> str:
-        """Exchange and queue of what came back to a subscription that is gone."""
+        """Exchange and queue of events that came back to a subscription that is gone."""
         return f"{self.prefix}.lost"
 
     def queue(self, key: str) -> str:
-        """The queue of a subscription, or of its instance in one process: the key that brings events back to it."""
+        """Return the queue of a subscription, or of its instance in one process.
+
+        `key` is the routing key that brings events back to it.
+        """
         return f"{self.prefix}.sub.{key}"
 
     def dead(self, name: str) -> str:
-        """The queue of a subscription's dead letters."""
+        """Return the queue of a subscription's dead letters."""
         return f"{self.prefix}.dead.{name}"
 
     def quarantine(self, name: str) -> str:
-        """The queue of what came back again and again without an outcome."""
+        """Return the queue of events that came back again and again without an outcome."""
         return f"{self.prefix}.quarantine.{name}"
 
     def subscription_of(self, queue: str) -> str | None:
-        """Whose queue it is, for a broadcast without the instance; None for dead letters and all that is no `queue`."""
+        """Return the name of the subscription that this queue belongs to, without the instance.
+
+        None for dead letters, and for whatever is no `queue`.
+        """
         prefix = self.queue("")
         return _INSTANCE.sub("", queue.removeprefix(prefix)) if queue.startswith(prefix) else None
 
     def holds_dead_letters(self, queue: str) -> bool:
-        """Whether it is a `dead` queue; what is in quarantine is none yet."""
+        """Return True for a `dead` queue. What is in quarantine is no dead letter yet."""
         return queue.startswith(self.dead(""))
 
     def level(self, delay: float) -> tuple[str, int]:
-        """Exchange and TTL (ms) of the smallest delay level that holds `delay` seconds."""
+        """Return exchange and TTL (ms) of the smallest delay level that holds `delay` seconds."""
         ttl = next(ttl for ttl in self.ttls() if ttl >= delay * 1000)
         return self._level(ttl), ttl
 
     def levels(self) -> list[str]:
-        """All delay levels there can be."""
+        """Return the names of all delay levels."""
         return [self._level(ttl) for ttl in self.ttls()]
 
     def _level(self, ttl: int) -> str:
@@ -111,26 +115,30 @@ class Topology:
 
     @property
     def level_prefix(self) -> str:
-        """What the name of every delay level begins with."""
+        """Beginning of the name of every delay level."""
         return f"{self.prefix}.retry."
 
     @staticmethod
     def expiration(delay: float) -> str:
-        """The AMQP `expiration` of a delayed message: whole ms, never early."""
+        """Return the AMQP `expiration` of a delayed message: whole ms, never early."""
         return str(max(1, math.ceil(delay * 1000)))
 
     def has_quarantine(self, subscription: Subscription) -> bool:
-        """Only quorum queues count returns (RabbitMQ, Poison Message Handling); a broadcast's queue ends by itself."""
+        """Return True if the subscription has a quarantine.
+
+        Only quorum queues count returns (RabbitMQ, Poison Message Handling), and a broadcast's
+        queue ends by itself.
+        """
         return self.queue_type == "quorum" and not subscription.broadcast
 
     # Declarations
 
     def declare_base(self, channel: Channel) -> None:
-        """What a publisher needs: the exchange."""
+        """Declare what a publisher needs: the exchange."""
         self._declarer(channel).exchange(self.events, "topic")
 
-    def ask_again(self) -> None:
-        """Forget what this user was refused: on a new connection it may be allowed."""
+    def forget_refusals(self) -> None:
+        """Try again what this user was refused: on a new connection it may be allowed."""
         self._refused.clear()
 
     def declare_subscription(
@@ -140,20 +148,28 @@ class Topology:
         key: str,
         *,
         served: bool = True,
-        ways: bool = True,
+        shared: bool = True,
     ) -> None:
-        """The queue of a subscription (`key` is its name, for a broadcast its instance), and all that belongs to it.
+        """Declare the queue of a subscription and all that belongs to it.
 
-        Where this user may declare nothing, it has to stand already. Unless it is `served` by this process, this user
-        need not be able to bind it either. `ways`: what all subscriptions share, too.
+        Where this user may declare nothing, all must exist already. Unless the subscription is
+        `served` by this process, this user need not be able to bind its queue either.
+
+        Args:
+            channel: on which to declare.
+            subscription: whose queue it is.
+            key: its name, for a broadcast with its instance.
+            served: a worker in this process takes its events.
+            shared: declare what all subscriptions share, too.
 
         Raises:
-            TopologyError: something stands on the broker with other arguments, or is missing and may not be declared.
+            TopologyError: something exists on the broker with other arguments, or is missing and
+                may not be declared.
         """
         declarer = self._declarer(channel)
         try:
-            if ways:
-                self._declare_ways(declarer)
+            if shared:
+                self._declare_shared(declarer)
             self._declare_lasting(declarer, subscription)
             declarer.queue(self.queue(key), **self._queue(**self._dead_lettering(subscription)))
             declarer.bind(self.queue(key), self.redeliver, key, served=served)
@@ -163,13 +179,14 @@ class Topology:
             raise topology_error(error, f"subscription {subscription.name!r}") from error
 
     def declare_for_others(self, channel: Channel, subscriptions: Iterable[Subscription]) -> None:
-        """All that these subscriptions need, for components that may not declare it; TopologyError as above.
+        """Declare what these subscriptions need, for components that may not declare it.
 
-        A broadcast's processes make their queues themselves. All delay levels: a handler may ask for any delay.
+        A broadcast's processes make their queues themselves. All delay levels are declared, because
+        a handler may ask for any delay. TopologyError: see `declare_subscription`.
         """
         declarer = self._declarer(channel)
         try:
-            self._declare_ways(declarer)
+            self._declare_shared(declarer)
             for ttl in self.ttls():
                 self._declare_level(declarer, ttl)
             for subscription in subscriptions:
@@ -179,30 +196,30 @@ class Topology:
             raise topology_error(error, f"prefix {self.prefix!r}") from error
         for subscription in subscriptions:
             if not subscription.broadcast:
-                self.declare_subscription(channel, subscription, subscription.name, ways=False)
+                self.declare_subscription(channel, subscription, subscription.name, shared=False)
 
     def declare_level(self, channel: Channel, delay: float) -> None:
-        """The delay level for `delay` seconds: what expires in it comes back by `redeliver`."""
+        """Declare the delay level for `delay` seconds. Expired events come back by `redeliver`."""
         declarer = self._declarer(channel)
-        self._declare_ways(declarer)
+        self._declare_shared(declarer)
         self._declare_level(declarer, self.level(delay)[1])
 
     def _declarer(self, channel: Channel) -> Declarer:
         return Declarer(channel, self._refused)
 
-    def _declare_ways(self, declarer: Declarer) -> None:
+    def _declare_shared(self, declarer: Declarer) -> None:
         declarer.exchange(self.events, "topic")
         declarer.exchange(self.lost, "fanout")
         if declarer.queue(self.lost, **self._queue()):
             declarer.bind(self.lost, self.lost, "")
-        # Not direct: only of topic exchanges does RabbitMQ ask who may use which key.
+        # Not direct: RabbitMQ asks who may use a key only for topic exchanges.
         declarer.exchange(self.redeliver, "topic", **{"alternate-exchange": self.lost})
-        # No alternate exchange: a worker whose copy reaches no queue is to hear of it, and to keep the event.
+        # Without an alternate exchange: a worker whose copy reaches no queue must keep the event.
         for exchange in (self.dead_letters, self.quarantined):
             declarer.exchange(exchange, "topic")
 
     def _declare_lasting(self, declarer: Declarer, subscription: Subscription) -> None:
-        """What all its processes share, beside the queue and the ways."""
+        """Declare what all processes of a subscription share, beside its queue."""
         name = subscription.name
         if declarer.queue(self.dead(name), **self._queue()):
             declarer.bind(self.dead(name), self.dead_letters, name)
@@ -220,36 +237,40 @@ class Topology:
             declarer.bind(name, name, "#")
 
     def _dead_lettering(self, subscription: Subscription) -> dict[str, Any]:
-        """What a producer's own TTL expires in the queue becomes a dead letter too."""
+        """Arguments of its queue. An event with a TTL of its producer expires as a dead letter."""
         expires = {"x-expires": INSTANCE_EXPIRES} if subscription.broadcast else {}
         return {**self._to_dead_letters(subscription), **expires}
 
     def _to_dead_letters(self, subscription: Subscription) -> dict[str, Any]:
-        """What the broker drops is a dead letter, whatever limits an operator's policy has set."""
-        way = {
+        """Make what the broker drops a dead letter, whatever limits an operator's policy has set."""
+        route = {
             "x-dead-letter-exchange": self.dead_letters,
             "x-dead-letter-routing-key": subscription.name,
         }
-        return {**way, **self._at_least_once()}
+        return {**route, **self._at_least_once()}
 
     def _at_least_once(self) -> dict[str, Any]:
         if self.queue_type == "classic":
-            return {}  # classic queues dead-letter at most once, whatever one asks (RabbitMQ, Dead Lettering)
+            # They dead-letter at most once, whatever one asks (RabbitMQ, Dead Lettering).
+            return {}
         return {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
     def _queue(self, **arguments: Any) -> dict[str, Any]:
         limit = {"x-delivery-limit": NO_DELIVERY_LIMIT} if self.queue_type == "quorum" else {}
         return {"x-queue-type": self.queue_type, **limit, **arguments}
 
-    # Looking and removing
+    # Look and remove
 
     def depth(self, channel: Channel, queue: str) -> tuple[int, int]:
-        """Ready messages and consumers of a queue. NotFound (amqp) if it does not stand."""
+        """Return the numbers of ready messages and consumers. NotFound (amqp): no such queue."""
         answer = channel.queue_declare(queue, passive=True)
         return answer.message_count, answer.consumer_count
 
     def delete(self, channel: Channel, subscriptions: Iterable[tuple[str, str]]) -> None:
-        """Delete all of it, with the queues of these subscriptions (name, key); what there is not is no error."""
+        """Delete everything, with the queues of these subscriptions (name, key).
+
+        It is no error if something does not exist.
+        """
         for name, key in subscriptions:
             for queue in (self.queue(key), self.dead(name), self.quarantine(name)):
                 channel.queue_delete(queue)
@@ -261,7 +282,7 @@ class Topology:
 
     @staticmethod
     def ttls() -> Iterator[int]:
-        """Of all delay levels, in ms."""
+        """Yield the TTL of each delay level, in ms."""
         ttl = FIRST_LEVEL
         while ttl < 2 * MAX_DELAY * 1000:
             yield ttl

@@ -1,7 +1,8 @@
 """SubscriptionQueue: a queue that names the task of what comes out of it.
 
-Celery finds a task by the message's header `task`. One event is copied into many queues with one set of
-headers, so the header is set on arrival, from the queue. A message cannot choose what code runs.
+Celery finds a task by the message's header `task`. One event is copied into many queues with one
+set of headers, so the header is set on arrival, from the queue. A message cannot choose the code
+that runs.
 """
 
 from collections.abc import Callable
@@ -26,20 +27,22 @@ from qt_events.rabbitmq.messages.envelope import (
 )
 from qt_events.rabbitmq.topology.trust import ASTRAY, RETURNED
 
-ENVELOPE = "envelope"  #: where a message's headers carry the Envelope inside this process
+ENVELOPE = "envelope"  #: header with the Envelope, inside this process
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
 _OURS = (ATTEMPT, TYPE, FIRST_FAILED, TRIAL)
 _MAX_MESSAGE_ID = 255
 
 
 class SubscriptionQueue(kombu.Queue):
-    """One subscription's queue, or its quarantine, as Celery consumes it.
+    """Queue of one subscription, or its quarantine, as Celery consumes it.
 
-    `subscription`, `key` and `quarantined` say whose it is; `way(delivery, headers)` says how a
-    message came: only one that was RETURNED has headers of ours that are believed. See Provenance.
-    `counts_returns` says that the broker counts in x-delivery-count how often it has delivered a message before.
-    `declare_all(channel)` declares whatever stands around it; `prefetch()` is how many unacknowledged messages
-    this consumer may hold; `taker(subscription, channel)` gives what takes its messages past Celery, or None.
+    `subscription`, `key` and `quarantined` say whose it is.
+    `origin(delivery, headers)` returns the route of a message: see Provenance. Our own headers are
+    believed only of a message that was RETURNED.
+    `counts_returns`: the broker counts earlier deliveries of a message in x-delivery-count.
+    `declare_all(channel)` declares the queue and everything around it.
+    `prefetch()` returns the number of unacknowledged messages that this consumer may hold.
+    `taker(subscription, channel)` returns a function that takes its messages past Celery, or None.
     """
 
     attrs = (
@@ -47,7 +50,7 @@ class SubscriptionQueue(kombu.Queue):
         ("subscription", None),
         ("key", None),
         ("quarantined", bool),
-        ("way", None),
+        ("origin", None),
         ("counts_returns", bool),
         ("declare_all", None),
         ("prefetch", None),
@@ -57,32 +60,33 @@ class SubscriptionQueue(kombu.Queue):
     subscription: str
     key: str
     quarantined: bool = False
-    way: Callable[[dict[str, Any], dict[Any, Any]], str]
+    origin: Callable[[dict[str, Any], dict[Any, Any]], str]
     counts_returns: bool = False
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
     taker: Callable[[str, Any], Callable[[str, int, Envelope], None] | None]
 
     def as_dict(self, recurse: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # kombu's
-        """What a copy is made from; with `recurse` what `inspect active_queues` shows, as JSON."""
+        """Return the members for a copy; with `recurse`, JSON for `inspect active_queues`."""
         members: dict[str, Any] = super().as_dict(recurse)
         return {name: value for name, value in members.items() if not (recurse and callable(value))}
 
     def declare(self, nowait: bool = False, channel: Any = None) -> str:  # noqa: ARG002, FBT001, FBT002  # kombu's
         """Declare the subscription's whole topology, never kombu's idea of a queue."""
-        with (
-            channel or self.channel
-        ).connection.channel() as own:  # a refusal closes the channel it came on
+        # On a channel of its own: a refusal closes the channel.
+        with (channel or self.channel).connection.channel() as own:
             self.declare_all(own)
         return str(self.name)
 
     def consume(
         self, consumer_tag: str = "", callback: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Consume with this queue's own prefetch (basic.qos counts for the consumers after it), and name the task."""
-        self.channel.auto_decode = (
-            False  # the body stays bytes, whatever encoding a producer claims
-        )
+        """Consume with this queue's own prefetch, and name the task.
+
+        basic.qos counts for the consumers that follow it.
+        """
+        # The body stays bytes, whatever encoding a producer claims.
+        self.channel.auto_decode = False
         self.channel.basic_qos(0, self.prefetch(), False)  # noqa: FBT003  # a_global
         take = self.taker(self.subscription, self.channel)
         arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
@@ -113,39 +117,43 @@ class SubscriptionQueue(kombu.Queue):
     def _envelope(
         self, raw: RawMessage, properties: dict[str, Any], given: dict[Any, Any]
     ) -> Envelope:
-        body, size = _held(raw)
+        body, size = _kept(raw)
         routing_key = str(raw.delivery_info.get("routing_key", ""))
-        way = self.way(raw.delivery_info, given)
+        origin = self.origin(raw.delivery_info, given)
         return Envelope(
             subscription=self.subscription,
             key=self.key,
             body=body,
             properties=properties,
-            headers=self._believed(way, raw.delivery_info, given) if given else given,
+            headers=self._believed(origin, raw.delivery_info, given) if given else given,
             routing_key=encodable(routing_key),
             quarantined=self.quarantined,
-            flaw=_astray(raw.delivery_info) if way == ASTRAY else _flaw(size, routing_key, given),
+            flaw=(
+                _astray(raw.delivery_info) if origin == ASTRAY else _flaw(size, routing_key, given)
+            ),
             size=size,
         )
 
     def _believed(
-        self, way: str, delivery: dict[str, Any], given: dict[Any, Any]
+        self, origin: str, delivery: dict[str, Any], given: dict[Any, Any]
     ) -> dict[str, Any]:
-        names = _OURS if way == RETURNED else ()
-        if self.counts_returns and delivery.get(
-            "redelivered"
-        ):  # a first delivery has what its producer wrote there
+        names = _OURS if origin == RETURNED else ()
+        # In a first delivery the count is the producer's word.
+        if self.counts_returns and delivery.get("redelivered"):
             names = (*names, RETURNS)
         return {name: given[name] for name in names if name in given}
 
 
 def _astray(delivery: dict[str, Any]) -> str:
     exchange, key = delivery.get("exchange"), delivery.get("routing_key")
-    return f"it came by no way of ours, from exchange {exchange!a} with routing key {key!a}: see docs/security.md"
+    return (
+        f"it came by a route that this bus does not use, from exchange {exchange!a} with routing "
+        f"key {key!a}: see docs/security.md"
+    )
 
 
 def _flaw(size: int, routing_key: str, given: dict[Any, Any]) -> str:
-    """Why it cannot be read, as far as that shows without a look at its body."""
+    """Return the reason why it cannot be read, if that shows without a look at its body."""
     if size > MAX_BODY:
         return too_large(size)
     if encodable(routing_key) != routing_key:
@@ -153,8 +161,11 @@ def _flaw(size: int, routing_key: str, given: dict[Any, Any]) -> str:
     return str(given.get(MARK, ""))
 
 
-def _held(raw: RawMessage) -> tuple[bytes, int]:
-    """What is kept of the body, and how many bytes it had. At once: as many of them wait as were prefetched."""
+def _kept(raw: RawMessage) -> tuple[bytes, int]:
+    """Return the part of the body that is kept, and the size of the whole.
+
+    The rest is dropped at once: as many messages wait as were prefetched.
+    """
     body = body_of(raw)
     if len(body) > MAX_BODY:
         raw.body = body[:BEGINNING]

@@ -41,7 +41,7 @@ class ConnectingConsumer(Consumer):
         Raises:
             LoginRefusedError: the very first login. A later one may be allowed again, so it is retried.
         """
-        self.runtime.topology.ask_again()
+        self.runtime.topology.forget_refusals()
         try:
             connection = super().connect()
         except (AccessRefused, NotAllowed) as error:

@@ -1,4 +1,4 @@
-"""Callers of `publish`: loops, threads, forked children, programs that exit, over one connection a process."""
+"""Callers of `publish`: loops, threads, forked children, exiting programs; one connection each."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ def publisher_threads() -> int:
 async def test_one_connection_serves_every_loop_and_thread(
     bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
 ) -> None:
-    """Made with the first publish, not before."""
+    """The connection is made with the first publish."""
     before = publisher_threads()
 
     def in_a_loop(number: int) -> None:
@@ -60,13 +60,13 @@ async def test_one_connection_serves_every_loop_and_thread(
 
 
 async def test_publish_sync_is_refused_on_an_event_loop(bus: CeleryEventBus) -> None:
-    """It would block it."""
+    """The call would block the loop."""
     with pytest.raises(BusStateError, match="await bus"):
         bus.publish_sync(event())
 
 
 async def test_a_sync_handler_publishes_with_publish_sync(make_bus: MakeBus, amqp_url: str) -> None:
-    """It runs in a thread; and what it publishes is caused by what it handles."""
+    """The handler runs in a thread. Its events are caused by the event that it handles."""
     bus = make_bus(amqp_url)
     heard: list[Event[Any]] = []
     bus.subscribe(
@@ -84,7 +84,7 @@ async def test_a_sync_handler_publishes_with_publish_sync(make_bus: MakeBus, amq
 
 @contextmanager
 def run_program(body: str, url: str) -> Iterator[subprocess.Popen[str]]:
-    """A program of its own, with a `bus` whose subscription keeps every event; killed if the test fails."""
+    """Run a program with a `bus` whose subscription keeps every event, killed on failure."""
     head = (
         "import os, sys\n"
         "from qt_events import Event\n"
@@ -113,9 +113,10 @@ def ended_well(program: subprocess.Popen[str], told: str = "") -> None:
 async def test_a_forked_child_publishes_over_a_connection_of_its_own(
     amqp_url: str, management: Management, vhost: str
 ) -> None:
-    """And the parent's goes on, though the child ends."""
+    """The parent's connection goes on, though the child ends."""
     body = (
-        "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"  # 3.12: fork beside threads
+        # Python 3.12 warns of a fork beside threads.
+        "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
         "publish(1)\n"
         "go, tell = os.pipe(), os.pipe()\n"
         "child = os.fork()\n"
@@ -135,7 +136,7 @@ async def test_a_forked_child_publishes_over_a_connection_of_its_own(
 
 
 def test_publishing_while_the_interpreter_exits_works_and_does_not_hang(amqp_url: str) -> None:
-    """From atexit handlers, whether or not something was published before, and without close()."""
+    """atexit handlers publish, with or without an earlier publish, and without close()."""
     with run_program(
         "import atexit; atexit.register(publish, 2)\npublish(1)\n", amqp_url
     ) as program:
@@ -161,7 +162,7 @@ def test_a_process_with_many_open_files_publishes(amqp_url: str) -> None:
 
 
 def test_a_publisher_is_closed_once_and_for_all(bus: CeleryEventBus) -> None:
-    """Closing twice is closing once; publishing afterwards is a named error, at once."""
+    """Closing twice is closing once. Publishing afterwards is a named error, at once."""
     bus.publish_sync(event())
     for _ in range(3):
         bus.close()

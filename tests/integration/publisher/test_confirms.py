@@ -1,4 +1,4 @@
-"""Confirms: what `publish` returned from is on the queue, in order, and so many at a time and no more."""
+"""Confirms: published events are on the queue, in order, and only so many are in flight."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ async def test_what_is_published_is_on_the_queue_when_publish_returns(
 async def test_what_was_subscribed_before_gets_what_is_published_next(
     bus: CeleryEventBus, amqp_url: str
 ) -> None:
-    """The queue is declared before the event is written, without a worker, and so is a pattern added later."""
+    """Queue and later patterns are declared before the event is written, without a worker."""
     bus.unsubscribe("#", print)
     bus.subscribe("first", print, name="kept")
     await bus.publish(event(1, "first"))
@@ -34,7 +34,7 @@ async def test_what_was_subscribed_before_gets_what_is_published_next(
 async def test_order_of_calls_is_order_on_the_queue(
     make_bus: MakeBus, amqp_url: str, room: int
 ) -> None:
-    """Within one publisher, and for those too that had to wait for room."""
+    """The order holds within one publisher, also for those that had to wait for room."""
     bus = keeping(make_bus(amqp_url, max_queue_size=room))
     await asyncio.gather(*(bus.publish(event(number)) for number in range(300)))
     assert await asyncio.to_thread(taken, amqp_url) == list(range(300))

@@ -1,4 +1,4 @@
-"""The connection: nobody answers, or it breaks, or idles; `publish` goes on, or ends by name in time."""
+"""Connections without an answer, lost or idle: `publish` goes on, or ends by name in time."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from tests.support.waiting import until, until_told
 
 
 async def test_nobody_listening_is_a_named_error_in_time(make_bus: MakeBus) -> None:
-    """It says where, why and what to do, and never the password."""
+    """The text says where, why and what to do, and never the password."""
     (port,) = free_ports(1)
     bus = make_bus(f"amqp://somebody:s3cret@127.0.0.1:{port}//", publish_timeout=SHORT)
     with within(SHORT), pytest.raises(BrokerUnreachableError, match=rf":{port}.*refused") as caught:
@@ -41,7 +41,10 @@ async def test_a_listener_that_never_answers_is_a_named_error_in_time(make_bus: 
 
 
 async def test_a_refused_login_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
-    """It waits all the same: a broker that comes up may refuse at first. The broker's word is in the text."""
+    """The publish waits all the same: a starting broker may refuse at first.
+
+    Its text is in the error.
+    """
     parts = urlsplit(amqp_url)
     bus = make_bus(
         f"amqp://guest:s3cret@{parts.hostname}:{parts.port}{parts.path}", publish_timeout=SHORT
@@ -54,7 +57,7 @@ async def test_a_refused_login_is_a_named_error(make_bus: MakeBus, amqp_url: str
 async def test_the_next_host_is_taken_where_the_first_ones_are_away(
     make_bus: MakeBus, amqp_url: str
 ) -> None:
-    """However many are away, and without a pause between them."""
+    """There is no pause between hosts, however many are away."""
     dead = [f"amqp://guest:guest@127.0.0.1:{port}//" for port in free_ports(3)]
     bus = keeping(make_bus(";".join([*dead, amqp_url])))
     with within(1):
@@ -65,7 +68,7 @@ async def test_the_next_host_is_taken_where_the_first_ones_are_away(
 async def test_a_connection_closed_by_the_broker_fails_no_publish(
     bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
 ) -> None:
-    """An operator closes it again and again; the order of what is seen first stays."""
+    """An operator closes it again and again. The order of first deliveries stays."""
     running, sent = True, iter(range(10_000_000))
 
     async def load() -> None:
@@ -109,7 +112,10 @@ async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
     vhost: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Somebody made the queue of one subscription anew, with other arguments; the others hear what they should."""
+    """Somebody made the queue of one subscription anew, with other arguments.
+
+    The others are served.
+    """
     bus.subscribe("bell.rung", print, name="bell")
     await bus.publish(event(1))
     with channel_to(amqp_url) as channel:
@@ -120,13 +126,13 @@ async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
     await bus.publish(event(2, "bell.rung"), mandatory=True)
     assert await asyncio.to_thread(taken, amqp_url, "qt.sub.bell") == [2]
     assert caplog.text.count("kept is not declared again") == 1
-    assert "stands on the broker with other arguments" in caplog.text
+    assert "exists on the broker with other arguments" in caplog.text
 
 
 async def test_an_idle_publisher_stays_connected(
     make_bus: MakeBus, amqp_url: str, management: Management, vhost: str
 ) -> None:
-    """Idle for longer than two heartbeats of the app's own `broker_heartbeat`: over the same connection it goes on."""
+    """Its connection stays for more than two heartbeats of the app's own."""
     app = celery.Celery("idle", broker=amqp_url, set_as_current=False)
     app.conf.broker_heartbeat = 1
     bus = keeping(make_bus(app=app))
@@ -139,7 +145,7 @@ async def test_an_idle_publisher_stays_connected(
 
 
 async def test_nothing_piles_up_while_the_broker_is_away(make_bus: MakeBus) -> None:
-    """What ended in an error is not kept for later."""
+    """A publish that ended in an error is not kept for later."""
     (port,) = free_ports(1)
     bus = make_bus(f"amqp://guest:guest@127.0.0.1:{port}//", publish_timeout=0.2)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""A harmed broker: blocked, silent or killed; `publish` ends by name in time, and goes on afterwards."""
+"""Harmed brokers, blocked, silent or killed: `publish` ends by name in time, and later goes on."""
 
 import asyncio
 
@@ -41,7 +41,10 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
 async def test_a_publish_that_an_alarm_held_up_says_so(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """Its time may run out between the end of the alarm and its confirm; the next one's has nothing to do with it."""
+    """Its time may run out between the end of the alarm and its confirm.
+
+    The next one is not affected.
+    """
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
     await bus.publish(event(1))
     harmed.suspend()
@@ -62,7 +65,7 @@ async def test_a_publish_that_an_alarm_held_up_says_so(
 async def test_large_events_end_by_name_on_a_blocked_broker_too(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """The kernel stops taking them half way; afterwards all is as before."""
+    """The kernel stops taking them half way. Afterwards all is as before."""
     bus = keeping(make_bus(node_url, publish_timeout=SHORT))
     await bus.publish(event(1))
     await asyncio.to_thread(harmed.block)
@@ -108,7 +111,10 @@ async def test_a_silent_broker_is_a_named_error_and_later_none(
 async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """The broker is killed with publishes in flight and comes back: all are confirmed, and all confirmed are there."""
+    """The broker is killed with publishes in flight and comes back.
+
+    All confirmed ones are there.
+    """
     bus, numbers = keeping(make_bus(node_url, publish_timeout=60.0)), iter(range(10_000_000))
     await bus.publish(event(next(numbers)))
     await asyncio.to_thread(harmed.settle)
@@ -137,7 +143,10 @@ async def test_an_outage_shorter_than_the_timeout_fails_no_publish(
 async def test_no_room_in_time_is_backpressure(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """Those in flight have a timeout, those without room another error; then nothing is left of either."""
+    """Publishes in flight have a timeout, those without room another error.
+
+    Nothing is left of either.
+    """
     bus = keeping(make_bus(node_url, publish_timeout=SHORT, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()
@@ -158,7 +167,7 @@ async def test_no_room_in_time_is_backpressure(
 async def test_a_cancelled_publish_leaves_nothing_behind(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """In flight or waiting for room, its place is free at once."""
+    """Its place is free at once, whether it was in flight or waited for room."""
     bus = keeping(make_bus(node_url, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()

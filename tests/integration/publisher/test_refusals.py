@@ -19,7 +19,7 @@ from tests.support.waiting import until
 async def test_an_unroutable_event_is_counted_and_an_error_only_if_asked(
     make_bus: MakeBus, amqp_url: str
 ) -> None:
-    """Nobody has to be subscribed."""
+    """An event without subscriptions is no mistake."""
     bus = make_bus(amqp_url)
     await bus.publish(event())
     assert bus.get_stats()["unroutable"] == 1
@@ -44,7 +44,7 @@ async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(
 
 
 async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
-    """A nack: the broker could not store it everywhere, however often it was tried; the others are another matter."""
+    """The broker could not store it everywhere, however often it was tried. Others go on."""
     bus = keeping(make_bus(amqp_url, publish_timeout=1.0))
     await bus.publish(event(1))
     declare_full(amqp_url)
@@ -60,7 +60,7 @@ async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amq
 async def test_what_was_nacked_is_tried_again_until_there_is_room(
     bus: CeleryEventBus, amqp_url: str
 ) -> None:
-    """Within `publish_timeout` the caller hears nothing of it, and no other publish either."""
+    """Within `publish_timeout`, neither its caller nor another publish hears of it."""
     await bus.publish(event(1))
     declare_full(amqp_url)
     await bus.publish(event(2, "full.a"))
@@ -77,7 +77,7 @@ async def test_what_was_nacked_is_tried_again_until_there_is_room(
 
 
 def declare_full(url: str) -> None:
-    """A queue for one event."""
+    """Declare a queue for one event."""
     with channel_to(url) as channel:
         arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
         channel.queue_declare("full", durable=True, auto_delete=False, arguments=arguments)
@@ -87,7 +87,10 @@ def declare_full(url: str) -> None:
 async def test_a_forbidden_publish_fails_alone(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """The broker closes the channel over it; the others in flight go over the next one. Nor need one configure."""
+    """The broker closes the channel.
+
+    The others go over the next one. No right to configure is needed.
+    """
     allowing = keeping(make_bus(node_url))
     await allowing.publish(event(-1))
     parts = urlsplit(node_url)
@@ -144,7 +147,7 @@ async def test_an_unsendable_message_fails_alone(
 async def test_an_exchange_that_is_missing_is_declared_again(
     bus: CeleryEventBus, amqp_url: str
 ) -> None:
-    """Somebody deleted it, and its bindings with it: one publish tells so, those after it reach the queue again."""
+    """Somebody deleted it with its bindings. One publish fails, and later ones reach the queue."""
     await bus.publish(event(1))
     with channel_to(amqp_url) as channel:
         channel.exchange_delete("qt.events")

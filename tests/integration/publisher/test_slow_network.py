@@ -1,4 +1,4 @@
-"""A network that is slow, and stammers: publishes share the way, and half a frame is waited for."""
+"""Slow networks: publishes share the round trips, and half a frame is waited for."""
 
 import asyncio
 import select
@@ -13,7 +13,7 @@ from tests.support.waiting import until
 
 
 class Relay:
-    """Passes bytes on between a publisher and the broker; `delay` seconds late, and in halves when told so."""
+    """Relay between a publisher and the broker: `delay` seconds late, and in halves when asked."""
 
     def __init__(self, url: str, delay: float = 0.0) -> None:
         self._broker, self._delay = urlsplit(url), delay
@@ -58,7 +58,7 @@ class Relay:
 
 
 async def test_publishes_share_the_way_to_the_broker(make_bus: MakeBus, amqp_url: str) -> None:
-    """Many in flight take a fraction of the time of one after the other, here over a way of 10 ms."""
+    """Many in flight take a fraction of the time of one after the other, 10 ms away."""
     relay = Relay(amqp_url, delay=0.01)
     bus = keeping(make_bus(relay.url))
     await bus.publish(event())
@@ -77,7 +77,7 @@ async def test_publishes_share_the_way_to_the_broker(make_bus: MakeBus, amqp_url
 async def test_half_a_frame_is_waited_for_without_burning_the_processor(
     make_bus: MakeBus, amqp_url: str
 ) -> None:
-    """The rest of a confirm comes a second later: it counts, and nothing spins meanwhile."""
+    """The rest of a confirm comes a second later. It counts, and nothing spins meanwhile."""
     relay = Relay(amqp_url)
     bus = keeping(make_bus(relay.url))
     await bus.publish(event(1))

@@ -106,7 +106,7 @@ async def test_during_an_alarm_they_wait_for_its_end(
 async def test_a_full_window_is_told_of_with_what_fills_it(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Those in flight wait for a silent broker, the others for room."""
+    """Publishes in flight wait for a silent broker, the others for room."""
     bus = keeping(make_bus(node_url, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()

@@ -117,7 +117,7 @@ def test_the_classes_that_extend_others_are_looked_at() -> None:
 
 
 def test_the_rule_sees_what_it_is_about() -> None:
-    """Each of these lines stood outside compat/ once."""
+    """All of these lines were outside compat/ once."""
     for line in (
         "from celery.worker.loops import _quick_drain",
         "hub._ready_at_once",

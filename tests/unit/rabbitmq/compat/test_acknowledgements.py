@@ -17,7 +17,7 @@ def channel() -> Any:
 
 
 def by_py_amqp(tag: int, *, multiple: bool) -> bytes:
-    """The frame's payload, without the class and the method."""
+    """Return the frame's payload, without class and method."""
     written: list[Any] = []
     channel = Mock(spec=Channel, send_method=lambda *sent: written.append(sent))
     Channel.basic_ack(channel, tag, multiple)

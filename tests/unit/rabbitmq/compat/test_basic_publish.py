@@ -1,4 +1,4 @@
-"""basic.publish as bytes: py-amqp's own, to the last one."""
+"""basic.publish as bytes: equal to py-amqp's own."""
 
 import struct
 from types import SimpleNamespace
@@ -83,7 +83,7 @@ def parsed(data: bytes) -> list[tuple[int, bytes]]:
 
 @pytest.mark.parametrize("size", [0, 1, 4031, 4032, 4033, 8064, 100_000])
 def test_a_body_goes_in_as_many_frames_as_it_takes(size: int) -> None:
-    """None is larger than the broker said, and each item holds whole frames."""
+    """No frame is larger than the broker allows, and each item holds whole frames."""
     body = bytes(number % 251 for number in range(size))
     items = frames("qt.events", "a.b", Content(body, {}), 5, FRAME_MAX)
     assert all(len(payload) + 8 <= FRAME_MAX for item in items for _, payload in parsed(item))
@@ -115,7 +115,7 @@ def test_what_amqp_cannot_carry_is_refused_before_a_byte_is_written(
 
 
 class Wire:
-    """A channel of py-amqp's, as far as publishing goes, and the bytes that come out of it."""
+    """Stand-in for a channel of py-amqp, with the bytes that were written."""
 
     channel_id = 5
     frame_max = FRAME_MAX
@@ -166,7 +166,7 @@ def test_no_write_is_longer_than_the_kernel_takes() -> None:
 
 
 def test_py_amqps_own_writer_writes_the_same_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the same order; a large body may be cut at other places."""
+    """The order is the same. A large body may be cut at other places."""
     ours, theirs = Wire(), Wire()
     expected = written_by(FrameWriter(ours), ours, MESSAGES)
     monkeypatch.setattr(basic_publish, "_AS_FRAMES", False)
@@ -177,7 +177,7 @@ def test_py_amqps_own_writer_writes_the_same_publishes(monkeypatch: pytest.Monke
 
 
 def messages_in(written: list[bytes]) -> list[tuple[int, bytes]]:
-    """The frames, with those of a body put together."""
+    """Return the frames, with those of a body put together."""
     found: list[tuple[int, bytes]] = []
     for kind, payload in parsed(b"".join(written)):
         if found and found[-1][0] == kind == 3:
@@ -199,7 +199,7 @@ def messages_in(written: list[bytes]) -> list[tuple[int, bytes]]:
     ids=["long property", "wrong property", "long headers", "wrong header"],
 )
 def test_each_writer_refuses_what_amqp_cannot_carry(writer: Any, content: Content) -> None:
-    """Before a byte is written: the others go on."""
+    """No byte of it is written, and the others go on."""
     wire = Wire()
     made = writer(wire)
     with pytest.raises(UNSENDABLE):

@@ -20,7 +20,7 @@ READ = (1, 7, b"a payload")
 
 
 class Line:
-    """A connection of py-amqp's, as far as reading goes, and the other end of its socket."""
+    """Stand-in for a connection of py-amqp, with the other end of its socket."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -55,7 +55,10 @@ def line() -> Iterator[Line]:
 
 @pytest.mark.parametrize("first", range(1, 17))
 def test_the_beginning_of_a_frame_is_kept_until_its_rest_has_come(line: Line, first: int) -> None:
-    """Read without waiting, half a frame is a TimeoutError, wherever it ends; the next read finds it whole."""
+    """Without waiting, half a frame is a TimeoutError, wherever it ends.
+
+    The next read finds it whole.
+    """
     line.theirs.sendall(FRAME[:first])
     for _ in range(2):
         with pytest.raises(TimeoutError):
@@ -112,7 +115,7 @@ def test_a_socket_that_we_closed_is_a_lost_connection_too(line: Line) -> None:
 
 
 class Loop:
-    """kombu's, as far as reading needs it."""
+    """Stand-in for kombu's event loop."""
 
     def __init__(self) -> None:
         self.soon: list[Any] = []
@@ -131,7 +134,10 @@ class Loop:
 
 
 def test_what_was_read_beside_an_answer_is_not_left_lying(line: Line) -> None:
-    """Who waits for one answer handles that; for the rest the socket is empty, so nobody else would be told of it."""
+    """A waiter for one answer handles only that.
+
+    The socket is empty, and does not tell of the rest.
+    """
     loop = Loop()
     line.raw.sock = line.ours
     watch(line.raw, loop)
@@ -170,7 +176,7 @@ def test_a_long_stream_leaves_the_loop_its_turns(
 
 
 def test_nothing_follows_half_a_frame(line: Line) -> None:
-    """A write that timed out may have written a part: the connection is lost for whoever reads it."""
+    """A write that timed out may have written a part. The connection is lost for its reader."""
     line.ours.settimeout(0.01)
     with pytest.raises(TimeoutError):
         line.raw.frames.write(bytes(50_000_000))
@@ -190,7 +196,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 
 def test_without_its_names_the_reading_is_py_amqps(plain: Line) -> None:
-    """Its method stays, and kombu's functions as well."""
+    """py-amqp's method and kombu's functions stay."""
     assert isinstance(plain.raw.frames, frames.PyAmqpFrames)
     assert not hasattr(plain.raw, "blocking_read")
     assert not vars(plain.kombus)

@@ -56,5 +56,5 @@ def test_without_its_names_nothing_is_known(hub: Hub, monkeypatch: pytest.Monkey
 
 
 def test_a_poller_without_epoll_has_no_descriptor() -> None:
-    """On macOS, kombu uses kqueue."""
+    """kombu uses kqueue on macOS."""
     assert descriptor_of(object()) is None

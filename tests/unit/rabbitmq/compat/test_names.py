@@ -1,4 +1,4 @@
-"""The table of private names: all are there in the versions in use, and a missing one is told of."""
+"""Table of private names: all are there in the versions in use, and a missing one is a warning."""
 
 import re
 from importlib.metadata import version
@@ -23,7 +23,7 @@ def test_every_name_is_there(internals: Internals) -> None:
 
 @pytest.mark.parametrize("internals", TABLE, ids=lambda internals: internals.names[0])
 def test_the_version_in_use_is_one_that_was_checked(internals: Internals) -> None:
-    """A new minor version: look at each name again, and then at this table."""
+    """Check each name again for a new minor version, then change the table."""
     assert version(internals.library).startswith(f"{internals.checked}.")
 
 

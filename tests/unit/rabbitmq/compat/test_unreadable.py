@@ -1,4 +1,4 @@
-"""What py-amqp cannot read is marked, and nothing else changes."""
+"""Messages that py-amqp cannot read are marked, and nothing else changes."""
 
 from struct import pack
 from typing import Any
@@ -31,7 +31,6 @@ def nested() -> bytes:
 
 
 def test_what_can_be_read_is_read_as_ever() -> None:
-    """Ours and everybody's messages."""
     given = {
         "content_type": "text/plain",
         "message_id": "ä",
@@ -57,7 +56,7 @@ def test_a_property_that_is_no_utf_8_is_salvaged_with_the_rest() -> None:
     "table", [b"\x01tT" + b"\xff" * 8, b"\x01t?", nested(), b"\x01tS\xff\xff\xff\xffx"]
 )
 def test_headers_that_cannot_be_read_are_left_out(table: bytes) -> None:
-    """A time beyond all calendars, an unknown kind, tables nested by the thousand, a length that is none."""
+    """Cases: a time beyond all calendars, an unknown kind, nested tables, a wrong length."""
     properties = read(
         pack(">H", 0x8000 | 0x2000 | 0x0080) + b"\x01x" + pack(">I", len(table)) + table + b"\x02id"
     )
@@ -67,18 +66,18 @@ def test_headers_that_cannot_be_read_are_left_out(table: bytes) -> None:
 
 @pytest.mark.parametrize("properties", [b"", b"\xff", b"\xff\xff"])
 def test_a_frame_that_breaks_off_is_an_empty_one(properties: bytes) -> None:
-    """No broker sends it; and it would end no worker."""
+    """No broker sends it, and it would end no worker."""
     assert set(read(properties)["application_headers"]) == {MARK}  # type: ignore[call-overload]
 
 
 def test_a_routing_key_that_is_no_utf_8_is_read_so_that_it_shows() -> None:
-    """As lone surrogates, which no event type has."""
+    """The key has lone surrogates, which no event type has."""
     values, _ = abstract_channel.loads("ss", b"\x01a\x03b.\xff", 0)
     assert values == ["a", "b.\udcff"]
 
 
 def test_guarding_twice_is_guarding_once() -> None:
-    """Each module that needs it may ask for it."""
+    """Several modules may need it."""
     before = serialization.PROPERTY_CLASSES[spec.Basic.CLASS_ID], abstract_channel.loads
     guard()
     assert (serialization.PROPERTY_CLASSES[spec.Basic.CLASS_ID], abstract_channel.loads) == before

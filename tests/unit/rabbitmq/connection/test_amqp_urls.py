@@ -1,4 +1,4 @@
-"""AMQP URLs, their lists and their parameters: what they mean, and which are refused."""
+"""AMQP URLs, their lists and their parameters: meanings and refusals."""
 
 import ssl
 from pathlib import Path
@@ -15,8 +15,11 @@ URL = "amqps://me:geheim@host//"
 
 
 def test_the_parameters_are_settings_of_celery() -> None:
-    """RabbitMQ's names, Celery's meaning: seconds, and py-amqp's names for what TLS needs."""
-    url = f"{URL}?verify=verify_peer&server_name_indication=broker.example&heartbeat=7&connection_timeout=2500"
+    """RabbitMQ's names become Celery's settings, in seconds, and py-amqp's names for TLS."""
+    url = (
+        f"{URL}?verify=verify_peer&server_name_indication=broker.example"
+        "&heartbeat=7&connection_timeout=2500"
+    )
     assert settings([url]) == {
         "broker_use_ssl": {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "broker.example"},
         "broker_heartbeat": 7,
@@ -25,12 +28,12 @@ def test_the_parameters_are_settings_of_celery() -> None:
 
 
 def test_no_parameters_are_no_settings() -> None:
-    """Then the app's own hold, or the defaults."""
+    """The app's own settings hold, or the defaults."""
     assert settings([URL, URL]) == {}
 
 
 def test_a_list_is_split_and_bared_of_its_parameters() -> None:
-    """For Celery, which knows none."""
+    """Celery knows no parameters."""
     urls = "amqp://a:1@h?heartbeat=5;amqp://b:2@i/v?heartbeat=5"
     assert listed(urls) == listed(urls.split(";")) == urls.split(";")
     assert bare(urls) == "amqp://a:1@h;amqp://b:2@i/v"
@@ -58,7 +61,7 @@ def test_a_list_is_split_and_bared_of_its_parameters() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused_when_the_bus_is_made(url: str, words: str) -> None:
-    """By name, with what there is instead."""
+    """The text names what there is instead."""
     with pytest.raises(InvalidUrlError, match=words) as refused:
         CeleryEventBus(url)
     assert "heim" not in str(refused.value).replace("'geheim'", "")
@@ -75,20 +78,19 @@ def test_what_cannot_be_meant_is_refused_when_the_bus_is_made(url: str, words: s
     ],
 )
 def test_files_that_cannot_be_used_are_refused_when_the_bus_is_made(query: str, words: str) -> None:
-    """Not at the first publish."""
+    """Not only at the first publish."""
     with pytest.raises(InvalidOptionError, match=words):
         create_event_bus(f"{URL}?{query}")
 
 
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
-    """OpenSSL's words, and which file it is."""
+    """The text has the name of the file and the words of OpenSSL."""
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(InvalidOptionError, match=r"ca\.pem cannot be used"):
         create_event_bus(f"{URL}?cacertfile={tmp_path}/ca.pem")
 
 
 def test_an_apps_own_files_are_checked_too() -> None:
-    """In broker_use_ssl."""
     app = celery.Celery(broker=URL, set_as_current=False)
     app.conf.broker_use_ssl = {"ca_certs": "/nowhere/ca.pem"}
     with pytest.raises(InvalidOptionError, match="No such file"):
@@ -96,7 +98,7 @@ def test_an_apps_own_files_are_checked_too() -> None:
 
 
 def test_tls_is_configured_in_one_place() -> None:
-    """In the URL or in broker_use_ssl."""
+    """Either the URL or broker_use_ssl has it."""
     app = celery.Celery(broker=f"{URL}?verify=verify_peer", set_as_current=False)
     app.conf.broker_use_ssl = True
     with pytest.raises(InvalidOptionError, match="twice"):
@@ -114,7 +116,7 @@ def test_a_bus_whose_url_was_refused_leaves_its_app_free_for_another() -> None:
 
 @pytest.mark.parametrize("broker", ["memory://", "localhost", "sqs://", None])
 def test_an_apps_broker_that_is_not_amqps_is_left_to_celery(broker: str | None) -> None:
-    """memory:// in a test, a bare host name."""
+    """Examples: memory:// in a test, a bare host name."""
     assert (
         CeleryEventBus(app=celery.Celery(broker=broker, set_as_current=False)).app.conf.broker_url
         == broker
@@ -127,7 +129,7 @@ def test_an_apps_broker_that_is_not_amqps_is_left_to_celery(broker: str | None) 
 def test_the_parameters_of_a_url_from_the_environment_count(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Celery has those win over what the app says; what it is shown has no parameters."""
+    """Celery lets them win over the app's own. Celery sees them without parameters."""
     monkeypatch.setenv(name, "amqp://me:geheim@host?heartbeat=9")
     app = celery.Celery(broker="amqp://other?heartbeat=9", set_as_current=False)
     bus = CeleryEventBus(app=app)
@@ -139,7 +141,10 @@ def test_the_parameters_of_a_url_from_the_environment_count(
 
 
 def test_a_url_given_to_the_bus_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of plain Celery apps the environment wins: nobody who writes CeleryEventBus(url) would think of that."""
+    """In a plain Celery app the environment wins.
+
+    The author of CeleryEventBus(url) would not expect it.
+    """
     monkeypatch.setenv("CELERY_BROKER_URL", "amqp://somebody:else@elsewhere")
     bus = CeleryEventBus("amqp://me@here")
     assert {each.hostname for each in (bus.app.connection_for_read(), bus.app.connection())} == {
@@ -183,7 +188,7 @@ def connection_to(urls: str, **options: Any) -> BrokerConnection:
 def test_over_tls_the_hosts_name_is_checked_unless_the_app_says_otherwise(
     options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """For py-amqp, server_hostname is what to check; kombu leaves it out."""
+    """py-amqp checks server_hostname, and kombu leaves it out."""
     connection = connection_to("amqps://a", **options)
     assert connection.ssl == expected
     assert options == options | {}, "the app's own dictionary stays as it is"
@@ -211,7 +216,7 @@ def test_a_url_inherits_nothing_from_the_one_before_it() -> None:
 
 
 def test_every_place_is_told_without_a_password() -> None:
-    """Of a list, all of them."""
+    """The text has all places of a list."""
     connection = connection_to("amqp://me:geheim@a//;amqp://you:secret@b/desk")
     assert connection.places == "amqp://me:**@a:5672// or amqp://you:**@b:5672/desk"
     assert "geheim" not in repr(connection)
@@ -219,7 +224,7 @@ def test_every_place_is_told_without_a_password() -> None:
 
 
 def test_what_each_of_several_hosts_said_is_told() -> None:
-    """Not only what the last one said."""
+    """The error has more than the last one's text."""
     with pytest.raises(
         ConnectionRefusedError, match=r"0\.1:1//: .*refused; amqp://.*0\.1:2//: .*refused"
     ):

@@ -9,7 +9,6 @@ from qt_events.rabbitmq.connection.urls import split
 
 
 def test_a_url_is_split() -> None:
-    """As urllib does."""
     parts = split("amqp://me:my%40word@host:5672/desk?heartbeat=5", {"amqp"}, "advice")
     assert (parts.hostname, parts.port, parts.path, parts.query) == (
         "host",
@@ -43,7 +42,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("url", MALFORMED)
 def test_a_malformed_url_is_refused_with_the_advice_and_nothing_else(url: Any) -> None:
-    """Not even in what led to the error; a password with a bare / ? or # in it is malformed, whatever follows."""
+    """The error's cause shows nothing either. A password with a bare / ? or # is malformed."""
     with pytest.raises(InvalidUrlError) as refused:
         split(url, {"amqp"}, "advice")
     assert str(refused.value) == "advice"

@@ -1,4 +1,4 @@
-"""What `qt-events flower` finds out before Flower starts, and which queues it has Flower show."""
+"""`qt-events flower`: its checks before Flower starts, and the queues that Flower shows."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from qt_events.rabbitmq.operating.management import ManagementApi, default_api
 
 
 class FakeApi(ThreadingHTTPServer):
-    """Answers as RabbitMQ's management API would; notes what it was asked for."""
+    """Stand-in for RabbitMQ's management API, which records requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -52,7 +52,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Not into the tests' output."""
+        """Keep quiet in the tests' output."""
 
 
 @pytest.fixture
@@ -76,27 +76,27 @@ def api() -> Iterator[FakeApi]:
     ],
 )
 def test_the_management_api_is_looked_for_beside_the_broker(broker: str, expected: str) -> None:
-    """On its usual port, with the broker's own user."""
+    """The API has its usual port, and the broker's own user."""
     with BrokerConnection(broker) as connection:
         assert default_api(connection) == expected
 
 
 def test_without_flower_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First of all: neither an app nor a broker is needed to say so."""
+    """Neither an app nor a broker is needed for this error."""
     monkeypatch.setattr(flower, "find_spec", lambda name: None)
     with pytest.raises(NotSupportedError, match=r"pip install 'qt-events\[flower\]'"):
         run_flower("no_such_app", None, None, [])
 
 
 def test_an_api_that_answers_is_no_trouble(api: FakeApi) -> None:
-    """It is asked for the queues of the one vhost, with the user of its URL."""
+    """The request is for the queues of one vhost, by the user of the URL."""
     assert not trouble_with(ManagementApi(api.url, "/"))
     assert api.asked == [("/api/queues/%2F?columns=name", "Basic bWU6bWluZQ==")]
 
 
 @pytest.mark.parametrize("path", ["", "/", "/api", "/api/"])
 def test_flower_is_given_the_address_that_was_tried(path: str) -> None:
-    """With its path and the slash at the end, without which Flower would ask beside it; told without the password."""
+    """The URL ends in a slash, which Flower needs. The place has no password."""
     api = ManagementApi(f"http://me:mine@[::1]:1{path}", "/")
     assert api.url == "http://me:mine@[::1]:1/api/"
     assert api.place == "http://[::1]:1/api/"
@@ -108,7 +108,7 @@ def test_flower_is_given_the_address_that_was_tried(path: str) -> None:
 def test_an_api_that_refuses_is_told_without_its_password(
     status: int, advice: str, api: FakeApi
 ) -> None:
-    """Who looks at a log need not know it."""
+    """Readers of a log need not know it."""
     api.status = status
     trouble = trouble_with(ManagementApi(api.url, "/"))
     assert advice in trouble
@@ -120,7 +120,7 @@ def test_an_api_that_refuses_is_told_without_its_password(
     "url", ["rabbit:15672/api/", "amqp://me:secret@rabbit", "http://", "http://me:secret@rabbit:x/"]
 )
 def test_what_is_no_address_of_an_api_is_refused(url: str) -> None:
-    """With an example, and without repeating what may hold a password."""
+    """The text has an example. It shows nothing of the URL, which may hold a password."""
     with pytest.raises(InvalidUrlError, match="http://user:password@host:15672/api/") as caught:
         ManagementApi(url, "/")
     assert "secret" not in str(caught.value)
@@ -132,7 +132,7 @@ def test_what_is_no_address_of_an_api_is_refused(url: str) -> None:
 def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
     vhost: str, path: str, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sorted by name; not those of strangers, nor its own."""
+    """Sorted by name, without those of strangers and Flower's own."""
     monkeypatch.setattr(broker, "RabbitMQ", broker.RabbitMQ)  # as it was, afterwards
     app = celery.Celery(broker="amqp://rabbit//", set_as_current=False)
     bus = CeleryEventBus(app=app)
@@ -156,7 +156,7 @@ def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
 def test_over_https_the_api_is_verified_as_the_broker_is(
     query: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Flower itself knows the names of Redis's options only."""
+    """Flower itself knows only the names of Redis's options."""
     monkeypatch.setattr(broker, "RabbitMQ", broker.RabbitMQ)  # as it was, afterwards
     app = celery.Celery("desk", broker=f"amqps://host{query}", set_as_current=False)
     CeleryEventBus(app=app)
@@ -168,7 +168,7 @@ def test_over_https_the_api_is_verified_as_the_broker_is(
 
 
 def test_over_https_the_brokers_certificates_are_the_apis_too() -> None:
-    """The CA that is trusted, and the client's own."""
+    """Both the trusted CA's and the client's own."""
     options = {"ca_certs": "ca.pem", "certfile": "me.pem", "keyfile": "me.key"}
     expected = {
         "validate_cert": True,

@@ -38,7 +38,7 @@ def row(  # noqa: PLR0917  # a row's columns
 
 
 def test_the_busiest_queue_comes_first() -> None:
-    """By what waits or is held, then by what is done, then by name."""
+    """Order: waiting and held events, then rate, then name."""
     rows = [
         row("qt.sub.c"),
         row("qt.sub.b", done=5),
@@ -50,7 +50,7 @@ def test_the_busiest_queue_comes_first() -> None:
 
 
 def test_only_subscriptions_queues_are_gauged() -> None:
-    """Not delay levels, dead letters, or Celery's own."""
+    """Delay levels, dead letters and Celery's own queues have no gauge."""
     rows = [
         row("qt.sub.a", 1, 2, 3, 4.5, 5.5),
         row("qt.dead.a"),
@@ -62,7 +62,7 @@ def test_only_subscriptions_queues_are_gauged() -> None:
 
 
 def test_a_broadcasts_queues_are_one_gauge() -> None:
-    """They differ by the process; a name that only looks alike does not."""
+    """Their names differ by the process. A name that only looks alike is another subscription."""
     rows = [
         row("qt.sub.a.on_x.0123456789ab", 1, 1),
         row("qt.sub.a.on_x.ba9876543210", 2, 0),
@@ -75,12 +75,12 @@ def test_a_broadcasts_queues_are_one_gauge() -> None:
 
 
 def test_a_queue_without_figures_is_empty() -> None:
-    """RabbitMQ takes its time to tell of a new one."""
+    """RabbitMQ has no figures of a new queue at first."""
     assert queue_gauges(QT, [{"name": "qt.sub.new"}]) == [QueueGauge("new")]
 
 
 def test_dead_letters_are_counted_over_all_subscriptions() -> None:
-    """Whose they are, `qt-events dead-letters` and Flower tell."""
+    """`qt-events dead-letters` and Flower show them by subscription."""
     assert (
         dead_letters(
             QT,
@@ -103,7 +103,7 @@ def app() -> celery.Celery:
 
 
 def test_a_worker_is_online_once_it_consumes_its_control_queue(app: celery.Celery) -> None:
-    """It has claimed the queue long before: no figure, or no consumer, is too early."""
+    """A worker claims the queue long before. Without a consumer it is too early."""
     rows = [
         row("a@host.shop.pidbox", consumers=1),
         row("b@host.shop.pidbox", consumers=0),
@@ -125,7 +125,7 @@ def beat(processed: int, at: float, hostname: str = "worker-1@host") -> dict[str
 
 
 def test_a_rate_is_taken_between_two_heartbeats(heartbeats: Heartbeats) -> None:
-    """The first alone tells none."""
+    """The first one alone has no rate."""
     heartbeats.hear(beat(10, at=100.0))
     assert heartbeats.gauges == {
         "worker-1": WorkerGauge(pid=77, handled=10, active=2, rate=0.0, at=100.0)
@@ -135,7 +135,7 @@ def test_a_rate_is_taken_between_two_heartbeats(heartbeats: Heartbeats) -> None:
 
 
 def test_workers_are_told_apart_by_name(heartbeats: Heartbeats) -> None:
-    """Each has a rate of its own."""
+    """Each worker has a rate of its own."""
     heartbeats.hear(beat(10, at=100.0))
     heartbeats.hear(beat(500, at=102.0, hostname="worker-2@host"))
     assert {name: gauge.rate for name, gauge in heartbeats.gauges.items()} == {
@@ -145,7 +145,7 @@ def test_workers_are_told_apart_by_name(heartbeats: Heartbeats) -> None:
 
 
 def test_what_holds_no_figures_or_no_time_passes_by(heartbeats: Heartbeats) -> None:
-    """Of other versions, or two of one moment."""
+    """Heartbeats of other versions, or two of one moment."""
     heartbeats.hear({"type": "worker-offline", "hostname": "worker-1@host", "timestamp": 99.0})
     heartbeats.hear(beat(10, at=100.0))
     heartbeats.hear(beat(20, at=100.0))

@@ -1,4 +1,4 @@
-"""What a bus's queues hold, by subscription."""
+"""Inventory: the messages in a bus's queues, by subscription."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def row(name: str, ready: int = 0, unacked: int = 0, consumers: int = 0) -> dict
 
 
 def test_a_subscriptions_queues_are_one_holding() -> None:
-    """Its queue, its quarantine and its dead letters; sorted by name."""
+    """A holding has the queue, the quarantine and the dead letters. Holdings are sorted by name."""
     rows = [
         row("qt.sub.b", 3, 2, 1),
         row("qt.dead.b", 4, 1),
@@ -32,7 +32,7 @@ def test_a_subscriptions_queues_are_one_holding() -> None:
 
 
 def test_a_broadcasts_processes_are_one_holding() -> None:
-    """Each has a queue; a broadcast without processes has dead letters still."""
+    """Each process has a queue. A broadcast without processes still has dead letters."""
     first, second = (f"qt.sub.state.{digit * 12}" for digit in "ab")
     found = inventory(QT, [row(first, 1, 0, 1), row(second, 2, 0, 0), row("qt.dead.old", 1)])
     assert found.of("state") == Holding("state", [first, second], waiting=3, consumers=1)

@@ -1,4 +1,4 @@
-"""The rights of a component, as RabbitMQ reads them: regular expressions that are searched for in a name."""
+"""Rights of a component, as RabbitMQ reads them: regular expressions, searched for in a name."""
 
 import re
 
@@ -64,7 +64,7 @@ def topics(permissions: Permissions, exchange: str) -> tuple[str, str]:
     ],
 )
 def test_a_component_may_use_what_is_its_own(right: str, names: list[str]) -> None:
-    """And what all share, as far as it needs that."""
+    """Shared exchanges that it needs belong to that."""
     assert all(allowed(getattr(rights(), right), name) for name in names)
 
 
@@ -89,7 +89,7 @@ OTHERS += ["amq.default", "qt.celeryev", "a@b.qt.pidbox", "QT.EVENTS", "qtxevent
 @pytest.mark.parametrize("right", ["configure", "write", "read"])
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_component_may_use_nothing_else(right: str, name: str) -> None:
-    """Names are taken whole and letter by letter: no dot stands for another character."""
+    """Names must match as a whole and letter by letter: a dot is a dot."""
     assert not allowed(getattr(rights(), right), name)
 
 
@@ -97,7 +97,7 @@ def test_a_component_may_use_nothing_else(right: str, name: str) -> None:
     "name", ["qt.events", "qt.redeliver", "qt.dead", "qt.sub.desk.on_order", "qt.retry.100"]
 )
 def test_what_is_shared_and_what_lasts_is_configured_by_administrators(name: str) -> None:
-    """Nobody who serves a queue can delete it, or make it anew with dead letters going elsewhere."""
+    """A component can neither delete the queue that it serves, nor redirect its dead letters."""
     assert not allowed(rights().configure, name)
 
 
@@ -108,7 +108,7 @@ def test_nobody_sends_back_to_a_subscription_but_the_broker() -> None:
 
 
 def test_events_are_published_by_type_and_heard_by_pattern() -> None:
-    """Patterns are texts here: who may hear `order.*` may not bind by `order.placed`, nor by `#`."""
+    """Patterns are texts here: a right for `order.*` allows neither `order.placed` nor `#`."""
     write, read = topics(rights(), "qt.events")
     assert [allowed(write, each) for each in ("trade.executed", "order.placed")] == [True, True]
     others = ("order.filled", "order.*", "trade.executed.x", "x.order.placed", "#")
@@ -127,7 +127,7 @@ def test_events_are_published_by_type_and_heard_by_pattern() -> None:
 def test_retries_dead_letters_and_quarantine_are_written_by_its_own_keys_alone(
     exchange: str,
 ) -> None:
-    """And bound by nobody."""
+    """No component may bind to them."""
     write, read = topics(rights(), exchange)
     assert allowed(write, "desk.on_order")
     assert not any(
@@ -146,21 +146,20 @@ def test_a_broadcasts_retries_come_back_to_one_process_and_it_has_no_quarantine(
 
 
 def test_every_exchange_that_may_be_written_or_bound_has_topics() -> None:
-    """RabbitMQ lets any key through where it was told of none."""
+    """RabbitMQ lets any key through where no topic permission exists."""
     told = {each.exchange for each in rights().topics}
     assert told == {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", *QT.levels()}
     assert len(QT.levels()) == len({*QT.levels()}) == 24
 
 
 def test_a_producer_needs_one_exchange() -> None:
-    """It hears nothing."""
+    """A producer hears nothing."""
     permissions = rights(Component("feed", ("market.closed",)), control=True)
     assert (permissions.configure, permissions.read) == (NOTHING, NOTHING)
     assert permissions.write == r"^(qt\.events)$"
 
 
 def test_who_publishes_nothing_may_publish_nothing() -> None:
-    """Not even to the exchange."""
     permissions = rights(Component("audit", (), (subscription("audit", "#"),)))
     assert not allowed(permissions.write, "qt.events")
     assert topics(permissions, "qt.events") == (NOTHING, r"^(\#)$")
@@ -178,7 +177,7 @@ def test_who_does_nothing_may_do_nothing() -> None:
 
 
 def test_a_worker_under_remote_control_hears_orders_and_gives_none() -> None:
-    """It has a control queue, answers, and tells monitors of itself."""
+    """Its rights: a control queue, answers, and its events for monitors."""
     permissions = rights(control=True)
     assert all(allowed(permissions.read, each) for each in ("desk@host.qt.pidbox", "qt.pidbox"))
     assert all(
@@ -197,7 +196,6 @@ def test_a_prefix_with_dots_is_taken_letter_by_letter() -> None:
 
 
 def test_classic_queues_have_no_quarantine() -> None:
-    """So nobody needs to reach it."""
     permissions = rights(topology=Topology("qt", "classic"))
     assert not allowed(permissions.write, "qt.quarantine")
     assert not allowed(permissions.read, "qt.quarantine.desk.on_order")

@@ -60,7 +60,7 @@ def known(target: Target, subscription: str | None = None, url: str | None = Non
 
 
 def test_an_app_brings_its_bus(app: celery.Celery) -> None:
-    """With its broker, its names and its subscriptions."""
+    """The target has the broker, the names and the subscriptions of the app."""
     target = find_target("shop", None, None)
     assert target.bus is app.qt_events_bus
     assert str(target.connection().hostname) == "own"
@@ -68,7 +68,7 @@ def test_an_app_brings_its_bus(app: celery.Celery) -> None:
 
 
 def test_a_url_is_a_bus_without_subscriptions() -> None:
-    """With the prefix that is given, or the one of every bus."""
+    """Its prefix is the given one, or the default."""
     target = find_target(None, ELSEWHERE, None)
     connection = target.connection()
     assert (connection.hostname, connection.virtual_host) == ("elsewhere", "floor")
@@ -100,13 +100,13 @@ def test_with_both_the_url_is_the_broker_and_the_app_says_the_rest(app: celery.C
 def test_a_place_that_is_none_is_refused(
     app: celery.Celery, place: tuple[str | None, ...], error: type[Exception], text: str
 ) -> None:
-    """With the option to write."""
+    """The error names the option to write."""
     with pytest.raises(error, match=text):
         find_target(*place)
 
 
 def test_the_management_api_is_beside_the_broker_unless_it_is_named(api: type[Api]) -> None:
-    """With the broker's user."""
+    """The user is the broker's."""
     target = find_target(None, ELSEWHERE, None)
     target.management()
     target.management("http://api")
@@ -117,13 +117,13 @@ def test_the_management_api_is_beside_the_broker_unless_it_is_named(api: type[Ap
 def test_of_an_app_its_own_subscriptions_are_looked_through(
     app: celery.Celery, api: type[Api], url: str | None
 ) -> None:
-    """On its broker and on that of a URL; no management API is needed."""
+    """The broker is the app's or that of a URL; no management API is needed."""
     assert known(find_target("shop", url, None)) == ["desk"]
     assert api.asked == []
 
 
 def test_of_a_url_all_that_the_broker_has_are_looked_through(api: type[Api]) -> None:
-    """Those of the prefix: the management API lists queues, AMQP cannot."""
+    """The management API lists the queues of the prefix, because AMQP cannot."""
     assert known(find_target(None, ELSEWHERE, "shop")) == ["audit", "desk"]
     assert len(api.asked) == 1
 
@@ -131,12 +131,12 @@ def test_of_a_url_all_that_the_broker_has_are_looked_through(api: type[Api]) -> 
 def test_of_an_app_all_are_looked_through_if_the_management_api_is_named(
     app: celery.Celery, api: type[Api]
 ) -> None:
-    """Those that the app does not know, too."""
+    """Even those that the app does not know."""
     assert known(find_target("shop", None, None), url="http://api") == ["desk", "audit"]
 
 
 def test_one_subscription_needs_no_list(api: type[Api]) -> None:
-    """So it needs no management API."""
+    """No management API is needed either."""
     assert known(find_target(None, ELSEWHERE, "shop"), "desk") == []
     assert api.asked == []
 

@@ -1,4 +1,4 @@
-"""Publishes without a confirm: acks and nacks settle what they are about, and nacks are tried again."""
+"""Publishes without a confirm: acks and nacks settle them, and nacks are tried again."""
 
 import math
 from itertools import pairwise
@@ -30,7 +30,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_ledger_agrees_with_a_plain_list_of_tags(steps: list[tuple[Any, ...]]) -> None:
-    """In whatever order they are published and settled, a list of pairs says the same."""
+    """The order of publishes and answers does not matter."""
     ledger: UnconfirmedPublishes[int] = UnconfirmedPublishes()
     model: list[tuple[int, int]] = []
     tag = 0
@@ -88,7 +88,10 @@ def tries(timeout: float, answer: float = 0.0) -> list[float]:
 
 
 def test_each_pause_is_twice_the_one_before_and_none_is_long() -> None:
-    """A try may reach other queues again, so there are few; the end of an outage is noticed soon."""
+    """A try may reach other queues again, so there are few.
+
+    The end of an outage is noticed soon.
+    """
     pauses = [later - earlier for earlier, later in pairwise(tries(30.0)[:-1])]
     expected = [PAUSE * 2**number for number in range(5)]
     assert pauses == pytest.approx([*expected, *[LONGEST] * (len(pauses) - len(expected))])

@@ -36,7 +36,7 @@ def taken(outbox: Outbox) -> list[Request]:
 
 
 def test_requests_beyond_the_window_wait_in_line_until_others_end(outbox: Outbox) -> None:
-    """They are admitted in the order in which they were put."""
+    """The line keeps its order."""
     requests = [put(outbox) for _ in range(4)]
     assert (outbox.in_flight, outbox.in_line) == (2, 2)
     assert taken(outbox) == requests[:2]
@@ -55,7 +55,7 @@ def test_a_request_that_needs_no_room_is_admitted_over_the_window(outbox: Outbox
 
 
 def test_a_request_whose_time_is_nearly_over_is_not_admitted_any_more(outbox: Outbox) -> None:
-    """Its waiter is told that there was no room, which is true only if it was not tried."""
+    """Its waiter hears that there was no room. This is true only if it was not tried."""
     first, _ = put(outbox), put(outbox)
     late, patient = put(outbox, timeout=LATE / 2), put(outbox)
     outbox.end([first])
@@ -74,7 +74,7 @@ def test_what_is_given_back_goes_first_and_in_order(outbox: Outbox) -> None:
 
 
 def test_ending_a_request_twice_is_ending_it_once(outbox: Outbox) -> None:
-    """Its waiter may give up while the broker confirms."""
+    """A waiter may give up while the broker confirms."""
     request = put(outbox)
     outbox.end([request])
     outbox.end([request])

@@ -1,4 +1,4 @@
-"""Outstanding knows which events that this process published or took still lack an outcome here."""
+"""Outstanding: events that this process published or took and that lack an outcome here."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ LIMIT = outstanding._REMEMBERED  # noqa: SLF001
 
 
 def test_an_event_is_settled_with_its_last_subscription() -> None:
-    """Not before, and in whatever order they come."""
+    """The order of outcomes does not matter."""
     book = Outstanding()
     book.published("e", ("a", "b"))
     assert not book.settled("e", "b", ("a", "b"))
@@ -22,14 +22,14 @@ def test_an_event_is_settled_with_its_last_subscription() -> None:
 
 
 def test_an_event_without_subscriptions_here_is_not_waited_for() -> None:
-    """Others may serve it."""
+    """Other processes may serve it."""
     book = Outstanding()
     book.published("e", ())
     assert len(book) == 0
 
 
 def test_events_of_other_publishers_are_settled_but_not_waited_for() -> None:
-    """They are counted as dispatched when the last subscription here has settled them."""
+    """Such an event counts as dispatched when the last subscription here has settled it."""
     book = Outstanding()
     assert not book.settled("foreign", "a", ("a", "b"))
     assert len(book) == 0
@@ -37,7 +37,10 @@ def test_events_of_other_publishers_are_settled_but_not_waited_for() -> None:
 
 
 def test_a_repeated_outcome_is_no_new_event() -> None:
-    """At least once: the second delivery to the only subscription settles it again, and leaves nothing behind."""
+    """Delivery is at least once.
+
+    A second delivery settles the event again, and leaves nothing behind.
+    """
     book = Outstanding()
     book.published("e", ("a",))
     assert book.settled("e", "a", ("a",))
@@ -46,13 +49,12 @@ def test_a_repeated_outcome_is_no_new_event() -> None:
 
 
 async def test_nobody_waits_for_nothing() -> None:
-    """Idle at once when nothing is outstanding."""
     async with asyncio.timeout(5):
         await Outstanding().idle()
 
 
 async def test_everybody_waits_for_the_last_outcome() -> None:
-    """Every waiter is told of it, on its own loop."""
+    """Every waiter is woken on its own loop."""
     book = Outstanding()
     book.published("e", ("a",))
     book.published("f", ("a",))
@@ -67,7 +69,7 @@ async def test_everybody_waits_for_the_last_outcome() -> None:
 
 
 async def test_an_event_whose_publish_failed_is_not_waited_for() -> None:
-    """Nobody knows whether there will be an outcome."""
+    """Its outcome is unknown: there may be none."""
     book = Outstanding()
 
     def lose() -> None:
@@ -83,7 +85,7 @@ async def test_an_event_whose_publish_failed_is_not_waited_for() -> None:
 
 
 def test_what_is_served_here_no_more_is_not_waited_for() -> None:
-    """Unsubscribed with a retry pending: its outcome will not be told here."""
+    """After unsubscribing with a retry pending, its outcome is not known here."""
     book = Outstanding()
     book.published("e", ("a", "b"))
     book.drop("a")
@@ -93,7 +95,7 @@ def test_what_is_served_here_no_more_is_not_waited_for() -> None:
 
 
 def test_who_waits_no_longer_disturbs_nobody() -> None:
-    """A wait that was given up, on a loop that is closed since, does not break a later outcome."""
+    """A wait was given up, and its loop is closed. A later outcome must not fail."""
     book = Outstanding()
     book.published("e", ("a",))
 
@@ -107,7 +109,7 @@ def test_who_waits_no_longer_disturbs_nobody() -> None:
 
 
 def test_memory_is_bounded_where_nobody_settles() -> None:
-    """A process that only publishes what it also subscribes to, and others' events that never get complete here."""
+    """Own events of a process that only publishes, and others' events that never complete here."""
     book = Outstanding()
     for number in range(LIMIT + 10):
         book.published(f"own {number}", ("a",))
@@ -118,7 +120,7 @@ def test_memory_is_bounded_where_nobody_settles() -> None:
 
 
 def test_own_events_are_kept_while_somebody_here_settles_them() -> None:
-    """join() must not return early because there are many."""
+    """join() must not return early, however many events there are."""
     book = Outstanding()
     book.serving = True
     for number in range(LIMIT + 10):
@@ -145,7 +147,7 @@ def test_threads_that_publish_and_settle_at_once_lose_nothing() -> None:
 
 
 def test_a_forked_child_starts_with_nothing_outstanding() -> None:
-    """What the parent published is the parent's to wait for; and nobody in the child holds the lock."""
+    """The parent waits for the parent's events, and nobody in the child holds the lock."""
     book = Outstanding()
     book.published("e", ("a",))
     book._lock.acquire()  # noqa: SLF001  # as if a thread of the parent's were in it

@@ -71,7 +71,7 @@ def test_the_cause_is_the_first_obstacle_on_the_way(
 def test_the_error_tells_of_the_same_cause_as_the_statistics(
     late: Request, is_connected: bool, alarmed: bool, ended: float, declaring: str
 ) -> None:
-    """Whatever the state is: its words are in the error's text, and its class fits."""
+    """The words of the cause are in the error's text, and its class fits, in any state."""
     state = connected(
         connected=is_connected, alarmed=alarmed, alarm_ended=ended, declaring=declaring
     )
@@ -105,7 +105,7 @@ def test_the_words_name_what_it_is_about() -> None:
 
 
 def test_a_full_window_names_what_fills_it() -> None:
-    """The number in flight, why the first of them waits, and the slowest subscription."""
+    """The text has the number in flight, their cause, and the slowest subscription."""
     outbox = Outbox(1, 0.05)
     outbox.open()
     outbox.put(request(), wait_for_room=True)
@@ -163,7 +163,7 @@ def test_each_connection_is_an_epoch() -> None:
 
 
 class Told:
-    """A WaitingLog, and its lines."""
+    """WaitingLog with its lines."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._log, self._caplog = WaitingLog(lambda cause: f"because of {cause}"), caplog

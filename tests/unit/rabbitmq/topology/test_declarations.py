@@ -1,4 +1,4 @@
-"""What is subscribed stands before what is published next, and what could not be declared is wanted still."""
+"""Declarations: what was subscribed is declared before the next publish, or tried again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from qt_events.rabbitmq.topology.declarations import Declarations
 
 
 class RecordingTopology:
-    """Stands in for a Topology: notes what is declared, and lets a test step in between."""
+    """Stand-in for a Topology: records declarations, and lets a test step in between."""
 
     events = "qt.events"
     queue_type = "quorum"
@@ -39,10 +39,10 @@ class RecordingTopology:
         self.declared.append(self.level(delay)[0])
 
     def declare_subscription(
-        self, _channel: object, subscription: Subscription, key: str, *, served: bool, ways: bool
+        self, _channel: object, subscription: Subscription, key: str, *, served: bool, shared: bool
     ) -> None:
-        if ways:
-            self.declared.append("ways")
+        if shared:
+            self.declared.append("shared")
         patterns, self.served = subscription.patterns, served
         self.meanwhile()
         self.declared.append((key, patterns))
@@ -70,33 +70,36 @@ def make(declarations: Declarations, epoch: int = 1) -> None:
     declarations.make(channel, epoch)
 
 
-def test_everything_is_declared_once_an_era(
+def test_everything_is_declared_once_an_epoch(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """What stood before may be gone: the exchange, a queue, a binding."""
+    """The exchange, a queue or a binding may be gone since the last epoch."""
     declarations.want(subscription())
     assert declarations.needed(1)
     make(declarations, 1)
     assert not declarations.needed(1)
     assert declarations.needed(2)
     make(declarations, 2)
-    assert topology.declared == ["base", "ways", ("guard", ("first",))] * 2
+    assert topology.declared == ["base", "shared", ("guard", ("first",))] * 2
 
 
 def test_what_all_share_is_declared_once(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """It is half of what a subscription needs."""
+    """The shared part is half of what a subscription needs."""
     for name in ("guard", "audit"):
         declarations.want(subscription(name=name))
     make(declarations)
-    assert topology.declared == ["base", "ways", ("guard", ("first",)), ("audit", ("first",))]
+    assert topology.declared == ["base", "shared", ("guard", ("first",)), ("audit", ("first",))]
 
 
 def test_what_cannot_be_declared_again_fails_nobody(
     declarations: Declarations, topology: RecordingTopology, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told, once an epoch, and the others are declared. A new pattern of it is another matter."""
+    """The failure is logged once an epoch, and the others are declared.
+
+    With a new pattern it is an error.
+    """
 
     def refuse_once() -> None:
         topology.meanwhile = lambda: None
@@ -109,7 +112,7 @@ def test_what_cannot_be_declared_again_fails_nobody(
     make(declarations, 1)
     topology.declared, topology.meanwhile = [], refuse_once
     make(declarations, 2)
-    assert topology.declared == ["base", "ways", "ways", ("audit", ("first",))]
+    assert topology.declared == ["base", "shared", "shared", ("audit", ("first",))]
     assert not declarations.needed(2)
     assert "guard is not declared again, and may hear nothing: different" in caplog.text
     declarations.want(guard)
@@ -121,7 +124,10 @@ def test_what_cannot_be_declared_again_fails_nobody(
 def test_a_publish_that_was_refused_meanwhile_is_none_of_its_business(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """The publisher's own channel was closed while it waited: it begins anew, and this is declared then."""
+    """The publisher's own channel was closed while it waited.
+
+    It starts again, and declares this then.
+    """
 
     def refuse() -> None:
         topology.meanwhile = lambda: None
@@ -138,18 +144,18 @@ def test_a_publish_that_was_refused_meanwhile_is_none_of_its_business(
 def test_what_is_served_here_no_more_is_not_declared_again(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """Its queue stays as it is, or is gone because somebody has deleted it."""
+    """Its queue stays as it is, or somebody has deleted it."""
     declarations.want(subscription())
     make(declarations, 1)
     declarations.drop(subscription())
     make(declarations, 2)
-    assert topology.declared == ["base", "ways", ("guard", ("first",)), "base"]
+    assert topology.declared == ["base", "shared", ("guard", ("first",)), "base"]
 
 
-def test_a_delay_level_is_declared_once_an_era_however_many_wait_for_it(
+def test_a_delay_level_is_declared_once_an_epoch_however_many_wait_for_it(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """Each declaration is a dozen round trips on the publisher's one thread."""
+    """Declaring it takes a dozen round trips on the publisher's one thread."""
     channel: Any = None
     waiting = [declarations.level(delay) for delay in (0.3, 0.4, 0.35, 0.5)]
     for epoch in (1, 2):
@@ -177,9 +183,9 @@ def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too
     make(declarations)
     assert not declarations.needed(1)
     assert topology.declared[1:] == [
-        "ways",
+        "shared",
         ("guard", ("first",)),
-        "ways",
+        "shared",
         ("guard", ("first", "second")),
     ]
 
@@ -187,7 +193,7 @@ def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too
 def test_what_could_not_be_declared_is_wanted_still(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """The next publish tries again, and fails again, rather than go where its subscription does not hear it."""
+    """The next publish tries again and fails again. Else its subscription would not hear it."""
 
     def refuse() -> None:
         message = "different"
@@ -202,7 +208,7 @@ def test_what_could_not_be_declared_is_wanted_still(
 
 
 def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:
-    """It must not take its parent's broadcast events; what it shares by name stays."""
+    """A child must not take its parent's broadcast events. Shared subscriptions keep their key."""
     state = subscription(broadcast=True)
     before = declarations.key(state)
     declarations.after_fork()
@@ -215,21 +221,21 @@ def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:
 def test_a_forked_child_makes_no_queue_that_nobody_reads(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """Of a broadcast: each would collect events until it expires. What processes share it declares."""
+    """A queue for the parent's broadcast would collect events until it expires."""
     declarations.want(subscription(broadcast=True, name="cache"))
     declarations.want(subscription())
     make(declarations)
     topology.declared = []
     declarations.after_fork()
     make(declarations)
-    assert topology.declared == ["base", "ways", ("guard", ("first",))]
+    assert topology.declared == ["base", "shared", ("guard", ("first",))]
 
 
 @pytest.mark.parametrize("served", [True, False])
 def test_what_is_served_here_is_declared_as_that(
     declarations: Declarations, topology: RecordingTopology, served: bool
 ) -> None:
-    """By the publisher and by the worker: a queue of its own that may not be bound is nobody else's to bind."""
+    """Publisher and worker both say if the queue is served here: then it must be bound here."""
     channel: Any = None
     guard = subscription(broadcast=served)
     declarations.want(guard)

@@ -1,4 +1,4 @@
-"""Whose a queue is, by its name alone."""
+"""The subscription of a queue, by its name alone."""
 
 import pytest
 
@@ -9,7 +9,7 @@ TOPOLOGY = Topology("qt.a")
 
 @pytest.mark.parametrize("name", ["risk_guard", "risk_guard.on_fill", "a.on_x.abc"])
 def test_a_queue_tells_its_subscription(name: str) -> None:
-    """A broadcast's without the instance."""
+    """The instance of a broadcast's queue is left out."""
     assert TOPOLOGY.subscription_of(TOPOLOGY.queue(name)) == name
     assert TOPOLOGY.subscription_of(TOPOLOGY.queue(f"{name}.0123456789ab")) == name
 
@@ -27,12 +27,11 @@ def test_a_queue_tells_its_subscription(name: str) -> None:
     ],
 )
 def test_other_queues_are_no_subscriptions(queue: str) -> None:
-    """Nor are those of another prefix."""
     assert TOPOLOGY.subscription_of(queue) is None
 
 
 def test_dead_letters_are_told_from_all_else() -> None:
-    """From what is in quarantine too."""
+    """Events in quarantine are no dead letters yet."""
     assert TOPOLOGY.holds_dead_letters(TOPOLOGY.dead("a"))
     others = [
         TOPOLOGY.queue("a"),

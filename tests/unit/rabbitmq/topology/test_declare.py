@@ -1,4 +1,4 @@
-"""What has to stand is declared, or found standing where this user may declare nothing."""
+"""Declarer: declares what must exist, or checks it where this user may declare nothing."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from qt_events.rabbitmq.topology.declare import Declarer
 
 
 class Channel:
-    """A broker on which some names may be declared, some stand, and some bindings are refused."""
+    """Broker on which some names may be declared, some exist, some bindings are refused."""
 
     def __init__(
         self, may: str = "", stands: str = "", refused: AccessRefused | None = None
@@ -43,7 +43,6 @@ def declarer(channel: Any) -> Declarer:
 
 @pytest.mark.parametrize("kind", ["queue", "exchange"])
 def test_who_may_declare_declares(kind: str) -> None:
-    """And is told so."""
     channel = Channel(may="a")
     assert getattr(declarer(channel), kind)("a", *["topic"] * (kind == "exchange")) is True
     assert channel.asked == ["declare a"]
@@ -60,7 +59,7 @@ def test_who_may_not_declare_looks_and_asks_no_second_time(kind: str) -> None:
 
 
 def test_what_is_missing_and_may_not_be_declared_is_a_named_error() -> None:
-    """With the command that helps, and who has to give it."""
+    """The text names the command that helps, and who has to run it."""
     with pytest.raises(
         TopologyError, match=r"'a' is missing.*`qt-events topology declare` as an administrator"
     ):
@@ -68,7 +67,7 @@ def test_what_is_missing_and_may_not_be_declared_is_a_named_error() -> None:
 
 
 def test_what_stands_with_other_arguments_is_no_refusal() -> None:
-    """It is not to be found standing then."""
+    """Then a passive check would find it, and hide the difference."""
 
     class Different(Channel):
         def queue_declare(self, name: str, **_: Any) -> None:
@@ -85,7 +84,10 @@ def refusal(what: str) -> AccessRefused:
 
 
 def test_anothers_queue_is_left_to_whose_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    """A worker declares what others of its app serve, as far as it may; it asks once, and says so."""
+    """A worker declares what others of its app serve, if it may.
+
+    It asks once, and logs the refusal.
+    """
     caplog.set_level("INFO", "qt_events")
     channel = Channel(refused=refusal("queue 'qt.sub.a'"))
     found = declarer(channel)
@@ -96,7 +98,7 @@ def test_anothers_queue_is_left_to_whose_it_is(caplog: pytest.LogCaptureFixture)
 
 
 def test_a_queue_that_is_served_here_has_to_be_bound_here() -> None:
-    """Who has lost the right to it would hear nothing, also where it was left to others before."""
+    """Without the right to bind it would hear nothing, even if others were to bind it before."""
     found = declarer(Channel(refused=refusal("queue 'qt.sub.a'")))
     found.bind("qt.sub.a", "qt.events", "x", served=False)
     with pytest.raises(
@@ -112,7 +114,7 @@ def test_a_queue_that_is_served_here_has_to_be_bound_here() -> None:
 def test_its_own_queue_that_may_not_hear_something_is_a_named_error(
     what: str, served: bool
 ) -> None:
-    """Rather than a subscription that stays silent."""
+    """Else the subscription would stay silent."""
     channel = Channel(refused=refusal(what))
     with pytest.raises(
         TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"

@@ -14,7 +14,7 @@ DELAYS = st.floats(min_value=0, max_value=MAX_DELAY)
 
 
 def test_names_are_those_of_the_design() -> None:
-    """Every name begins with the prefix and ends with whose it is."""
+    """Every name begins with the prefix and ends with its owner."""
     topology = Topology("qt")
     assert (topology.events, topology.redeliver, topology.lost) == (
         "qt.events",
@@ -45,7 +45,7 @@ def test_a_delay_takes_the_smallest_level_that_holds_it(delay: float, level: int
 
 @given(DELAYS)
 def test_a_level_is_never_shorter_than_the_delay_and_at_most_twice_as_long(delay: float) -> None:
-    """The level's own TTL must not send an event back early; and late by one level at most."""
+    """The level's own TTL must not send an event back early, nor late by more than one level."""
     _, level = Topology("qt").level(delay)
     assert level >= delay * 1000
     assert level == FIRST_LEVEL or level < 2 * delay * 1000
@@ -53,7 +53,10 @@ def test_a_level_is_never_shorter_than_the_delay_and_at_most_twice_as_long(delay
 
 @given(DELAYS)
 def test_an_expiration_is_never_early_and_fits_its_level(delay: float) -> None:
-    """RabbitMQ takes whole milliseconds: rounded up, and at least one, for 0 would expire on arrival."""
+    """RabbitMQ takes whole milliseconds.
+
+    They are rounded up to at least 1: 0 would expire on arrival.
+    """
     expiration = int(Topology.expiration(delay))
     assert expiration >= max(1, delay * 1000)
     assert expiration < delay * 1000 + 1 or expiration == 1
@@ -62,7 +65,7 @@ def test_an_expiration_is_never_early_and_fits_its_level(delay: float) -> None:
 
 @pytest.mark.parametrize("prefix", ["", ".qt", "-qt", "a b", "qt/", "é", "x" * 41, "qt\n", None, 7])
 def test_a_bad_prefix_is_refused(prefix: object) -> None:
-    """It begins every name on the broker, and stands in permission patterns."""
+    """Every name on the broker begins with it, and permission patterns contain it."""
     with pytest.raises(InvalidOptionError, match="prefix="):
         Topology(prefix)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""SubscriptionQueue: the queue names the task, the message has no say."""
+"""SubscriptionQueue: the queue names the task, not the message."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ def queue(*, quarantined: bool = False, counts_returns: bool = True) -> Subscrip
         subscription="audit",
         key="audit.1",
         quarantined=quarantined,
-        way=lambda *_: RETURNED,
+        origin=lambda *_: RETURNED,
         counts_returns=counts_returns,
         declare_all=lambda _channel: None,
         prefetch=lambda: 7,
@@ -38,7 +38,7 @@ def arrive(headers: dict[str, Any] | None, **properties: Any) -> RawMessage:
 
 
 def test_the_task_is_the_subscription() -> None:
-    """Its name; the id tells event and subscription."""
+    """The task has its name. The id contains event and subscription."""
     headers = arrive({}, message_id="e1").properties["application_headers"]
     assert (headers["task"], headers["id"]) == ("audit", "e1:audit.1")
 
@@ -60,7 +60,7 @@ def test_the_task_is_the_subscription() -> None:
     ],
 )
 def test_a_messages_own_headers_choose_nothing(hostile: dict[str, Any]) -> None:
-    """None of what Celery or kombu would act on gets through."""
+    """No header that Celery or kombu would act on gets through."""
     headers = arrive(hostile, message_id="e1").properties["application_headers"]
     assert set(headers) == {"task", "id", ENVELOPE}
     assert (headers["task"], headers["id"]) == ("audit", "e1:audit.1")
@@ -85,7 +85,7 @@ def believed(*, redelivered: bool, counts_returns: bool) -> dict[str, Any]:
 
 
 def test_our_own_headers_and_the_brokers_count_are_kept() -> None:
-    """What `qt-...` means something on arrival and x-delivery-count travel in the envelope."""
+    """Known `qt-` headers and x-delivery-count are in the envelope."""
     kept = {"qt-attempt": 3, "qt-type": "a.b", "x-delivery-count": 2}
     assert believed(redelivered=True, counts_returns=True) == kept
 
@@ -94,14 +94,17 @@ def test_our_own_headers_and_the_brokers_count_are_kept() -> None:
 def test_a_delivery_count_that_a_producer_may_have_written_is_not_believed(
     redelivered: bool, counts_returns: bool
 ) -> None:
-    """At a first delivery, and in a classic queue, it is not the broker's: nobody pushes an event into quarantine."""
+    """At a first delivery, and in a classic queue, it is not the broker's.
+
+    It could force a quarantine.
+    """
     assert "x-delivery-count" not in believed(
         redelivered=redelivered, counts_returns=counts_returns
     )
 
 
 def test_only_the_beginning_of_a_body_that_is_too_large_is_held() -> None:
-    """At once, for as many wait here as were prefetched; neither the message nor its envelope keeps the rest."""
+    """Neither the message nor its envelope keeps the rest: as many wait here as were prefetched."""
     raw = RawMessage(b"x" * (MAX_BODY + 1))
     raw.delivery_info = {"routing_key": "trade.executed"}
     queue()._arrived(lambda _: None, raw)  # noqa: SLF001
@@ -112,7 +115,7 @@ def test_only_the_beginning_of_a_body_that_is_too_large_is_held() -> None:
 
 
 def test_a_body_of_the_largest_size_is_held_whole() -> None:
-    """The limit is what may still be read."""
+    """The limit itself may still be read."""
     raw = RawMessage(b"x" * MAX_BODY)
     raw.delivery_info = {"routing_key": "trade.executed"}
     queue()._arrived(lambda _: None, raw)  # noqa: SLF001
@@ -121,7 +124,7 @@ def test_a_body_of_the_largest_size_is_held_whole() -> None:
 
 @pytest.mark.parametrize("key", ["a.\udcff", "\ud800"])
 def test_a_routing_key_that_is_no_utf_8_is_named(key: str) -> None:
-    """As escapes, which can be logged and written; and no event is made of it."""
+    """The key is shown as escapes, which can be logged, and no event is made of it."""
     raw = RawMessage(b"{}")
     raw.delivery_info = {"routing_key": key}
     queue()._arrived(lambda _: None, raw)  # noqa: SLF001
@@ -172,7 +175,7 @@ def test_what_inspect_shows_is_json() -> None:
 
 
 class Channel:
-    """Notes what is asked of it."""
+    """Channel that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []

@@ -1,4 +1,4 @@
-"""What is believed of a message, by the way it came."""
+"""Provenance: headers that are believed, by the route of a message."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ EXPIRED_IN_A_LEVEL = {"x-death": [died("qt.retry.100")]}
 
 
 def test_what_is_published_is_believed_to_be_published() -> None:
-    """Whatever headers it has, but for those of the broker's dead-lettering."""
+    """Its headers do not matter, except those of the broker's dead-lettering."""
     assert AUDIT.of(came("qt.events", "trade.executed"), {"qt-type": "x", "CC": ["y"]}) == PUBLISHED
 
 
@@ -46,7 +46,7 @@ def test_what_is_published_is_believed_to_be_published() -> None:
 def test_what_comes_back_by_our_ways_is_believed(
     whose: Provenance, delivery: dict[str, Any], headers: dict[str, Any]
 ) -> None:
-    """Sent back by an operator, from a delay level, into quarantine, or put straight into the queue."""
+    """Routes: from an operator, a delay level, into quarantine, straight into the queue."""
     assert whose.of(delivery, headers) == RETURNED
 
 
@@ -75,12 +75,12 @@ def test_what_comes_back_by_our_ways_is_believed(
 def test_what_comes_by_any_other_way_is_astray(
     delivery: dict[str, Any], headers: dict[str, Any]
 ) -> None:
-    """By another's key, out of a queue or through an exchange that somebody made."""
+    """Examples: another subscription's key, a queue or an exchange that somebody made."""
     assert AUDIT.of(delivery, headers) == ASTRAY
 
 
 def test_a_broadcasts_instance_takes_no_other_instances_returns() -> None:
-    """Each process has its own."""
+    """Returns go to one process."""
     assert STATE.of(came("qt.redeliver", "state"), {}) == ASTRAY
     assert STATE.of(came("qt.redeliver", "state.ffffffffffff"), {}) == ASTRAY
 
@@ -89,6 +89,7 @@ def dropped(queue: str, exchange: str, *keys: str) -> dict[str, Any]:
     return {**died(queue, exchange), "routing-keys": list(keys)}
 
 
+DEAD = came("qt.dead", "state")
 GIVEN = {"qt-type": "x.y", "qt-attempt": 3, "qt-reason": "exhausted"}
 OF_STATE = "qt.sub.state.0123456789ab"
 
@@ -96,37 +97,37 @@ OF_STATE = "qt.sub.state.0123456789ab"
 @pytest.mark.parametrize(
     ("delivery", "deaths", "origin"),
     [
-        (came("qt.dead", "state"), [], BURIED),
+        (DEAD, [], BURIED),
         (came("", "qt.dead.state"), [], BURIED),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.events", "a.b")], PUBLISHED),
+        (DEAD, [dropped(OF_STATE, "qt.events", "a.b")], PUBLISHED),
         (came("", "qt.dead.state"), [dropped(OF_STATE, "qt.events", "a.b")], PUBLISHED),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "", OF_STATE)], RETURNED),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver", "state.0123456789ab")], RETURNED),
+        (DEAD, [dropped(OF_STATE, "", OF_STATE)], RETURNED),
+        (DEAD, [dropped(OF_STATE, "qt.redeliver", "state.0123456789ab")], RETURNED),
         (
-            came("qt.dead", "state"),
+            DEAD,
             [dropped(OF_STATE, "qt.redeliver", "state.0123456789ab"), died("qt.retry.100")],
             RETURNED,
         ),
-        (came("qt.dead", "state"), [dropped("qt.quarantine.state", "qt.quarantine", "state")], RETURNED),
+        (DEAD, [dropped("qt.quarantine.state", "qt.quarantine", "state")], RETURNED),
         (came("qt.dead", "other"), [], ASTRAY),
         (came("qt.sub.mine", "state"), [], ASTRAY),
-        (came("qt.dead", "state"), [dropped("qt.sub.other", "qt.events", "a.b")], ASTRAY),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.events", "a.b"), died("qt.sub.mine")], ASTRAY),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.sub.mine", "a.b")], ASTRAY),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.quarantine", "state")], ASTRAY),
-        (came("qt.dead", "state"), [dropped("qt.quarantine.state", "qt.events", "a.b")], ASTRAY),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver", "other")], ASTRAY),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver", "other", "state.0123456789ab")], ASTRAY),
-        (came("qt.dead", "state"), [dropped(OF_STATE, "qt.redeliver")], ASTRAY),
-        (came("qt.dead", "state"), [died("qt.retry.100")], ASTRAY),
-        (came("qt.dead", "state"), [died("qt.retry.100"), dropped(OF_STATE, "qt.redeliver", "state")], ASTRAY),
-        (came("qt.dead", "state"), ["qt.sub.state"], ASTRAY),
+        (DEAD, [dropped("qt.sub.other", "qt.events", "a.b")], ASTRAY),
+        (DEAD, [dropped(OF_STATE, "qt.events", "a.b"), died("qt.sub.mine")], ASTRAY),
+        (DEAD, [dropped(OF_STATE, "qt.sub.mine", "a.b")], ASTRAY),
+        (DEAD, [dropped(OF_STATE, "qt.quarantine", "state")], ASTRAY),
+        (DEAD, [dropped("qt.quarantine.state", "qt.events", "a.b")], ASTRAY),
+        (DEAD, [dropped(OF_STATE, "qt.redeliver", "other")], ASTRAY),
+        (DEAD, [dropped(OF_STATE, "qt.redeliver", "other", "state.0123456789ab")], ASTRAY),
+        (DEAD, [dropped(OF_STATE, "qt.redeliver")], ASTRAY),
+        (DEAD, [died("qt.retry.100")], ASTRAY),
+        (DEAD, [died("qt.retry.100"), dropped(OF_STATE, "qt.redeliver", "state")], ASTRAY),
+        (DEAD, ["qt.sub.state"], ASTRAY),
     ],
 )  # fmt: skip
 def test_a_dead_letter_is_buried_by_a_worker_or_dropped_by_the_broker(
     delivery: dict[str, Any], deaths: list[Any], origin: str
 ) -> None:
-    """Out of a queue of its subscription, into which it came by a way of ours; also where it came from a level."""
+    """The broker drops it from a queue of its subscription, into which a known route had led."""
     assert (
         STATE.of_dead_letter(delivery, {**GIVEN, **({"x-death": deaths} if deaths else {})})
         == origin
@@ -134,7 +135,7 @@ def test_a_dead_letter_is_buried_by_a_worker_or_dropped_by_the_broker(
 
 
 def test_of_a_dead_letter_only_what_its_way_vouches_for_is_believed() -> None:
-    """All of a worker's; of what came back to the queue what our copies say; of what was published nothing."""
+    """All headers of a worker, those of our copies for a return, none for a published event."""
     first = {"x-death": [dropped("qt.sub.audit", "qt.events", "a.b")]}
     returned = {"x-death": [dropped("qt.sub.audit", "qt.redeliver", "audit"), died("qt.retry.100")]}
     way = came("qt.dead", "audit")
