@@ -1,6 +1,7 @@
 """The registry: a class for each type and version of an event."""
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,8 @@ def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
         file = tmp_path / folder / f"{name}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text(DECLARING.format(event_type=event_type))
+        # Python trusts cached bytecode for a file of the same size and second.
+        shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
         return load(name, file)
 
     def load(name: str, file: Path) -> ModuleType:
