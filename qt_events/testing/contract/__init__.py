@@ -2,6 +2,7 @@
 
 feature.py       Feature: abilities of a backend, and needs of a scenario
 recorder.py      Recorder: calls of handlers, told across processes
+handlers.py      hear(), fail(): handlers that record their calls
 member.py        Member: someone who delivers events; HostedMember: a bus in the test's own loop
 scenario.py      Scenario, Options: one rule; its subscriptions and its check
 scenario_run.py  ScenarioRun: one scenario on one backend, as its check sees it

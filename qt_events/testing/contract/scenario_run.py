@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from qt_events.bus import EventBus
@@ -43,6 +43,10 @@ class ScenarioRun:
         await self.bus.publish(event)
         return event
 
+    async def publish_numbered(self, event_type: str, count: int) -> list[Event[Any]]:
+        """Publish `count` events with their number, from 0, as payload `n`, and return them."""
+        return [await self.publish(event_type, n=n) for n in range(count)]
+
     def open(self, gate: str) -> None:
         """Let handlers pass that wait at this gate."""
         self.recorder.write(Call("gate", gate))
@@ -57,6 +61,12 @@ class ScenarioRun:
         """Return the calls once there are at least so many."""
         await self.until(lambda: len(self.calls(name, event)) >= times, f"{times} calls of {name}")
         return self.calls(name, event)
+
+    async def heard(self, name: str, events: Sequence[Event[Any]]) -> None:
+        """Wait for so many calls, and claim that they are of these events, in turn."""
+        calls = await self.called(name, len(events))
+        found = self.in_turn(call.event_id for call in calls)
+        assert found == self.in_turn(event.id for event in events), name
 
     def in_turn(self, values: Iterable[T]) -> list[T]:
         """Return values of one subscription, sorted where the backend promises no order."""

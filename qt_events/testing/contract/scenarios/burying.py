@@ -10,10 +10,11 @@ import pytest
 
 from qt_events.bus import EventBus
 from qt_events.dead_letters.interface import Progress
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import UnknownDeadLetterError
 from qt_events.events.event import Event
-from qt_events.testing.contract.recorder import is_open, record
+from qt_events.testing.contract.handlers import fail, hear
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun
 
@@ -26,9 +27,7 @@ class LedgerError(Exception):
 
 
 async def fail_with_details(event: Event[Any]) -> None:
-    record("details.failing", event)
-    message = f"no account {event.payload['account']}"
-    raise LedgerError(message)
+    raise LedgerError(f"no account {event.payload['account']}")
 
 
 class Details(Scenario):
@@ -42,48 +41,24 @@ class Details(Scenario):
         bus.subscribe("details.happened", fail_with_details, name="details.failing", retry=TWICE)
 
     async def check(self, run: ScenarioRun) -> None:
-        began = datetime.now(UTC) - timedelta(seconds=1)  # some backends count whole seconds
+        # Some backends count whole seconds.
+        second = timedelta(seconds=1)
+        began = datetime.now(UTC) - second
         event = await run.publish("details.happened", account="Ä7")
         [letter] = await run.dead("details.failing")
-        assert (letter.subscription, letter.event_id, letter.event_type) == (
-            "details.failing",
-            event.id,
-            "details.happened",
-        )
-        assert (letter.reason, letter.attempts, letter.host) == (
-            "exhausted",
-            2,
-            socket.gethostname(),
-        )
+        assert (letter.subscription, letter.event_id) == ("details.failing", event.id)
+        assert (letter.event_type, letter.reason) == ("details.happened", "exhausted")
+        assert (letter.attempts, letter.host) == (2, socket.gethostname())
         assert letter.exception_type == f"{__name__}.LedgerError"
         assert letter.message == "no account Ä7"
         assert "fail_with_details" in letter.traceback
-        assert (
-            began
-            <= letter.first_failed
-            <= letter.last_failed
-            <= datetime.now(UTC) + timedelta(seconds=1)
-        )
         assert letter.first_failed.tzinfo is not None
+        assert began <= letter.first_failed <= letter.last_failed <= datetime.now(UTC) + second
         body = json.loads(letter.body)
-        assert (body["id"], body["data"], body["specversion"]) == (
-            event.id,
-            {"account": "Ä7"},
-            "1.0",
-        )
+        assert (body["id"], body["data"]) == (event.id, {"account": "Ä7"})
+        assert body["specversion"] == "1.0"
         assert letter.properties["message_id"] == event.id
         assert await run.bus.dead_letters.show(letter.id) == letter
-
-
-async def fail_until_mended(event: Event[Any]) -> None:
-    record("sent_back.failing", event)
-    if not is_open("sent_back.mended"):
-        message = "broken"
-        raise OSError(message)
-
-
-async def hear_beside(event: Event[Any]) -> None:
-    record("sent_back.beside", event)
 
 
 class SendingBack(Scenario):
@@ -93,18 +68,17 @@ class SendingBack(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe(
-            "sent_back.happened", fail_until_mended, name="sent_back.failing", retry=TWICE
-        )
-        bus.subscribe("sent_back.happened", hear_beside, name="sent_back.beside")
+        fail(bus, "sent_back.happened", "sent_back.failing", until="sent_back.mended", retry=TWICE)
+        hear(bus, "sent_back.happened", "sent_back.beside")
 
     async def check(self, run: ScenarioRun) -> None:
         event = await run.publish("sent_back.happened", n=1)
         [letter] = await run.dead("sent_back.failing")
         await run.bus.dead_letters.retry(letter.id)
-        [again] = await self._another(run, letter.id)
+        again = await self._another(run, letter.id)
         assert (again.event_id, again.attempts, again.reason) == (event.id, 2, "exhausted")
-        assert len(run.calls("sent_back.failing", event)) == 4  # two attempts, and two again
+        # Two attempts, and two again
+        assert len(run.calls("sent_back.failing", event)) == 4
 
         run.open("sent_back.mended")
         await run.bus.dead_letters.retry(again.id)
@@ -112,11 +86,10 @@ class SendingBack(Scenario):
         assert await run.bus.dead_letters.list("sent_back.failing") == []
         last = await run.publish("sent_back.happened", n=2)
         await run.called("sent_back.failing", event=last)
-        calls = await run.called("sent_back.beside", 2)
-        assert run.in_turn(call.event_id for call in calls) == run.in_turn([event.id, last.id])
+        await run.heard("sent_back.beside", [event, last])
 
-    async def _another(self, run: ScenarioRun, known: str) -> list[Any]:
-        found: list[Any] = []
+    async def _another(self, run: ScenarioRun, known: str) -> DeadLetterRecord:
+        found: list[DeadLetterRecord] = []
 
         async def there() -> bool:
             letters = await run.bus.dead_letters.list("sent_back.failing")
@@ -124,28 +97,22 @@ class SendingBack(Scenario):
             return bool(found)
 
         await run.until(there, "second dead letter")
-        return found
-
-
-async def fail_when_looked_at(event: Event[Any]) -> None:
-    message = f"{event.payload['n']}"
-    raise OSError(message)
+        [another] = found
+        return another
 
 
 class LookingAndDiscarding(Scenario):
     """Listing changes nothing, the oldest comes first, and discarding is for good."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe(
-            "looked_at.happened", fail_when_looked_at, name="looked_at.failing", retry=ONCE
-        )
+        fail(bus, "looked_at.happened", "looked_at.failing", retry=ONCE)
 
     async def check(self, run: ScenarioRun) -> None:
-        for n in range(3):
-            await run.publish("looked_at.happened", n=n)
+        events = await run.publish_numbered("looked_at.happened", 3)
         letters = await run.dead("looked_at.failing", 3)
         box = run.bus.dead_letters
-        assert run.in_turn(letter.message for letter in letters) == ["0", "1", "2"]
+        listed = run.in_turn(letter.event_id for letter in letters)
+        assert listed == run.in_turn(event.id for event in events)
         assert await box.list("looked_at.failing") == letters
         assert await box.list("looked_at.failing", limit=2) == letters[:2]
         await box.discard(letters[1].id)
@@ -155,36 +122,19 @@ class LookingAndDiscarding(Scenario):
                 await action(letters[1].id)
 
 
-async def fail_until_all_mended(event: Event[Any]) -> None:
-    record("all_back.failing", event)
-    if not is_open("all_back.mended"):
-        message = "broken"
-        raise OSError(message)
-
-
 class SendingAllBack(Scenario):
     """All dead letters of a subscription are sent back at once, oldest first, and counted."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe(
-            "all_back.happened", fail_until_all_mended, name="all_back.failing", retry=ONCE
-        )
+        fail(bus, "all_back.happened", "all_back.failing", until="all_back.mended", retry=ONCE)
 
     async def check(self, run: ScenarioRun) -> None:
-        ids = [(await run.publish("all_back.happened", n=n)).id for n in range(3)]
+        events = await run.publish_numbered("all_back.happened", 3)
         await run.dead("all_back.failing", 3)
         run.open("all_back.mended")
         assert await run.bus.dead_letters.retry_all("all_back.failing") == 3
-        calls = await run.called("all_back.failing", 6)
-        assert run.in_turn(call.event_id for call in calls) == run.in_turn(ids + ids)
+        await run.heard("all_back.failing", [*events, *events])
         assert await run.bus.dead_letters.list("all_back.failing") == []
-
-
-async def fail_until_several_mended(event: Event[Any]) -> None:
-    record("letters.failing", event)
-    if not is_open("letters.mended"):
-        message = "broken"
-        raise OSError(message)
 
 
 class SeveralAtOnce(Scenario):
@@ -194,13 +144,10 @@ class SeveralAtOnce(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe(
-            "letters.several", fail_until_several_mended, name="letters.failing", retry=ONCE
-        )
+        fail(bus, "letters.several", "letters.failing", until="letters.mended", retry=ONCE)
 
     async def check(self, run: ScenarioRun) -> None:
-        for n in range(6):
-            await run.publish("letters.several", n=n)
+        await run.publish_numbered("letters.several", 6)
         first, second, third, fourth, *others = letters = await run.dead("letters.failing", 6)
         box = run.bus.dead_letters
         for many in (box.retry_many, box.discard_many):
@@ -212,16 +159,14 @@ class SeveralAtOnce(Scenario):
         assert await box.list("letters.failing") == letters
 
         run.open("letters.mended")
-        told: list[Progress] = []
+        progress: list[Progress] = []
         began = time.monotonic()
-        assert (
-            await box.retry_many([third.id, first.id, second.id], rate=10, on_progress=told.append)
-            == 3
-        )
+        ids = [third.id, first.id, second.id]
+        assert await box.retry_many(ids, rate=10, on_progress=progress.append) == 3
         assert time.monotonic() - began >= 2 / 10
-        assert told[-1] == Progress(total=3, done=3)
-        again = {first.event_id, second.event_id, third.event_id}
+        assert progress[-1] == Progress(total=3, done=3)
         calls = await run.called("letters.failing", 6 + 3)
+        again = {first.event_id, second.event_id, third.event_id}
         assert {call.event_id for call in calls[6:]} == again
         assert await box.discard_many([fourth.id], subscription="letters.failing") == 1
         assert await box.list("letters.failing") == others

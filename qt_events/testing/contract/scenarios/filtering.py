@@ -5,21 +5,14 @@ from typing import Any
 from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
-from qt_events.testing.contract.recorder import nth_call, record
+from qt_events.testing.contract.handlers import hear
+from qt_events.testing.contract.recorder import nth_call
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun
 
 
 def is_large(event: Event[Any]) -> bool:
     return bool(event.payload["n"] > 2)
-
-
-async def hear_large(event: Event[Any]) -> None:
-    record("filtered.large", event)
-
-
-async def hear_each(event: Event[Any]) -> None:
-    record("filtered.each", event)
 
 
 class Predicates(Scenario):
@@ -29,30 +22,20 @@ class Predicates(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("filtered.happened", hear_large, name="filtered.large", when=is_large)
-        bus.subscribe("filtered.happened", hear_each, name="filtered.each")
+        hear(bus, "filtered.happened", "filtered.large", when=is_large)
+        hear(bus, "filtered.happened", "filtered.each")
 
     async def check(self, run: ScenarioRun) -> None:
-        for n in (1, 3, 2, 4):
-            await run.publish("filtered.happened", n=n)
-        assert run.in_turn(call.payload["n"] for call in await run.called("filtered.large", 2)) == [
-            3,
-            4,
-        ]
-        calls = await run.called("filtered.each", 4)
-        assert run.in_turn(call.payload["n"] for call in calls) == run.in_turn([1, 3, 2, 4])
+        one, three, two, four = [await run.publish("filtered.happened", n=n) for n in (1, 3, 2, 4)]
+        await run.heard("filtered.each", [one, three, two, four])
+        await run.heard("filtered.large", [three, four])
         assert await run.bus.dead_letters.list("filtered.large") == []
 
 
 def break_at_first(event: Event[Any]) -> bool:
     if nth_call("raising.predicate", event) < event.payload["good_at"]:
-        message = "no such field"
-        raise LookupError(message)
+        raise LookupError("no such field")
     return True
-
-
-async def hear_after_predicate(event: Event[Any]) -> None:
-    record("raising.handler", event)
 
 
 class RaisingPredicates(Scenario):
@@ -60,22 +43,13 @@ class RaisingPredicates(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         retry = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
-        bus.subscribe(
-            "raising.happened",
-            hear_after_predicate,
-            name="raising.sub",
-            when=break_at_first,
-            retry=retry,
-        )
+        hear(bus, "raising.happened", "raising.sub", when=break_at_first, retry=retry)
 
     async def check(self, run: ScenarioRun) -> None:
         never = await run.publish("raising.happened", good_at=9)
         [letter] = await run.dead("raising.sub")
-        assert (letter.event_id, letter.attempts, letter.exception_type) == (
-            never.id,
-            2,
-            "LookupError",
-        )
+        assert (letter.event_id, letter.attempts) == (never.id, 2)
+        assert letter.exception_type == "LookupError"
         second = await run.publish("raising.happened", good_at=2)
-        await run.called("raising.handler", event=second)
-        assert run.calls("raising.handler", never) == []
+        await run.called("raising.sub", event=second)
+        assert run.calls("raising.sub", never) == []

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import threading
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -11,6 +10,7 @@ from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.handlers import fail, hear
 from qt_events.testing.contract.recorder import Recorder, passed, passed_in_thread, record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun
@@ -38,38 +38,23 @@ class SeveralHandlers(Scenario):
             bus.subscribe("several.happened", handler)
 
     async def check(self, run: ScenarioRun) -> None:
-        ids = [(await run.publish("several.happened", n=n)).id for n in range(5)]
+        events = await run.publish_numbered("several.happened", 5)
         for name in ("several.first", "several.second", "several.third"):
-            assert run.in_turn(call.event_id for call in await run.called(name, 5)) == run.in_turn(
-                ids
-            )
-
-
-async def fail_always(event: Event[Any]) -> None:
-    record("isolated.failing", event)
-    message = "out of order"
-    raise OSError(message)
-
-
-async def go_on(event: Event[Any]) -> None:
-    record("isolated.steady", event)
+            await run.heard(name, events)
 
 
 class Isolation(Scenario):
     """A handler that fails on every event keeps none from another handler of the same events."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("isolated.happened", fail_always, name="isolated.failing", retry=ONCE)
-        bus.subscribe("isolated.happened", go_on, name="isolated.steady")
+        fail(bus, "isolated.happened", "isolated.failing", retry=ONCE)
+        hear(bus, "isolated.happened", "isolated.steady")
 
     async def check(self, run: ScenarioRun) -> None:
-        ids = [(await run.publish("isolated.happened", n=n)).id for n in range(3)]
-        calls = await run.called("isolated.steady", 3)
-        assert run.in_turn(call.event_id for call in calls) == run.in_turn(ids)
+        events = await run.publish_numbered("isolated.happened", 3)
+        await run.heard("isolated.steady", events)
         await run.dead("isolated.failing", 3)
-        assert run.in_turn(call.event_id for call in run.calls("isolated.failing")) == run.in_turn(
-            ids
-        )
+        await run.heard("isolated.failing", events)
         assert len(run.calls("isolated.steady")) == 3
 
 
@@ -98,16 +83,6 @@ def returning_a_coroutine(event: Event[Any]) -> Coroutine[Any, Any, None]:
     return with_name("kinds.returned", event)
 
 
-KINDS = (
-    "kinds.method",
-    "kinds.sync_method",
-    "kinds.object",
-    "kinds.partial",
-    "kinds.returned",
-    "kinds.lambda",
-)
-
-
 class KindsOfHandlers(Scenario):
     """Any callable that takes the event is a handler.
 
@@ -127,17 +102,13 @@ class KindsOfHandlers(Scenario):
 
     async def check(self, run: ScenarioRun) -> None:
         event = await run.publish("kinds.happened")
-        for name in KINDS:
-            assert len(await run.called(name, event=event)) == 1
+        for kind in ("method", "sync_method", "object", "partial", "returned", "lambda"):
+            assert len(await run.called(f"kinds.{kind}", event=event)) == 1
 
 
 def block_in_thread(event: Event[Any]) -> None:
     passed_in_thread("threads.async_ran")
     record("threads.sync", event)
-
-
-async def run_beside(event: Event[Any]) -> None:
-    record("threads.async", event)
 
 
 class SyncBesideAsync(Scenario):
@@ -147,7 +118,7 @@ class SyncBesideAsync(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         bus.subscribe("threads.happened", block_in_thread, name="threads.sync")
-        bus.subscribe("threads.happened", run_beside, name="threads.async")
+        hear(bus, "threads.happened", "threads.async")
 
     async def check(self, run: ScenarioRun) -> None:
         await run.publish("threads.happened")
@@ -157,23 +128,19 @@ class SyncBesideAsync(Scenario):
         assert synchronous.thread != asynchronous.thread
 
 
-def exit_in_thread(event: Event[Any]) -> None:
-    record("breaking.sync_exit", event)
+def exit_in_thread(_event: Event[Any]) -> None:
     raise SystemExit(3)
 
 
-async def exit_on_loop(event: Event[Any]) -> None:
-    record("breaking.exit", event)
+async def exit_on_loop(_event: Event[Any]) -> None:
     raise SystemExit(4)
 
 
-async def cancel_by_itself(event: Event[Any]) -> None:
-    record("breaking.cancelled", event)
+async def cancel_by_itself(_event: Event[Any]) -> None:
     raise asyncio.CancelledError
 
 
-async def leave_a_timeout(event: Event[Any]) -> None:
-    record("breaking.timeout", event)
+async def leave_a_timeout(_event: Event[Any]) -> None:
     async with asyncio.timeout(0.01):
         await asyncio.Event().wait()
 
@@ -197,16 +164,16 @@ class BreakingHandlers(Scenario):
             bus.subscribe("breaking.happened", handler, name=name, retry=ONCE)
 
     async def check(self, run: ScenarioRun) -> None:
-        first = await run.publish("breaking.happened")
-        second = await run.publish("breaking.happened")
+        events = await run.publish_numbered("breaking.happened", 2)
         for name, (_, kind) in BREAKING.items():
             letters = await run.dead(name, 2)
-            told = run.in_turn((letter.event_id, letter.exception_type) for letter in letters)
-            assert told == run.in_turn([(first.id, kind), (second.id, kind)])
+            found = run.in_turn((letter.event_id, letter.exception_type) for letter in letters)
+            assert found == run.in_turn((event.id, kind) for event in events)
 
 
 def take_long(event: Event[Any]) -> None:
-    time.sleep(0.15)  # the subject of the scenario: longer than slow_after
+    # The subject of the scenario: longer than slow_after
+    time.sleep(0.15)
     record("slow.sync", event)
 
 
@@ -259,28 +226,15 @@ class TaskTools(Scenario):
         assert call.details == {"gates": 1}
 
 
-def publishing_thread(run: ScenarioRun, event: Event[Any]) -> threading.Thread:
-    return threading.Thread(target=run.bus.publish_sync, args=(event,))
-
-
-async def hear_thread(event: Event[Any]) -> None:
-    record("plain_thread.heard", event)
-
-
 class PublishingFromThreads(Scenario):
     """publish_sync publishes from any plain thread."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("plain_thread.happened", hear_thread, name="plain_thread.heard")
+        hear(bus, "plain_thread.happened", "plain_thread.heard")
 
     async def check(self, run: ScenarioRun) -> None:
-        events: list[Event[Any]] = [
-            Event("plain_thread.happened", None, {"n": n}) for n in range(4)
-        ]
-        threads = [publishing_thread(run, event) for event in events]
-        for thread in threads:
-            thread.start()
+        events: list[Event[Any]] = [Event("plain_thread.happened") for _ in range(4)]
+        publish = run.bus.publish_sync
+        await asyncio.gather(*(asyncio.to_thread(publish, event) for event in events))
         calls = await run.called("plain_thread.heard", 4)
-        for thread in threads:
-            thread.join()
         assert {call.event_id for call in calls} == {event.id for event in events}

@@ -15,6 +15,7 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidMiddlewareError
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
+from qt_events.testing.contract.handlers import fail, hear
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun
@@ -54,8 +55,7 @@ async def fail_once(event: Event[Any]) -> str:
     name = "around.flaky"
     record(name, event, step=["handler", _path.get()])
     if nth_call("around.calls", event) == 1:
-        message = "not yet"
-        raise OSError(message)
+        raise OSError("not yet")
     return "at last"
 
 
@@ -73,34 +73,33 @@ class AroundHandlers(Scenario):
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.use(Layer("outer"))
         bus.use(Layer("inner"))
         bus.subscribe("around.happened", fail_once, name="flaky", retry=TWICE)
         bus.subscribe("around.happened", succeed_in_thread, name="sync")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         await run.publish("around.happened")
         await run.called("around.flaky", 10)
         await run.called("around.sync", 5)
         assert _steps(run, "around.flaky") == [
-            *(["outer begins", 1, True], ["inner begins", 1, True]),
-            ["handler", "/outer/inner"],
-            *(["inner fails", 1, "not yet"], ["outer fails", 1, "not yet"]),
-            *(["outer begins", 2, True], ["inner begins", 2, True]),
-            ["handler", "/outer/inner"],
-            *(["inner ends", 2, "at last"], ["outer ends", 2, "at last"]),
+            *_around(1, "fails", "not yet"),
+            *_around(2, "ends", "at last"),
         ]
-        assert _steps(run, "around.sync") == [
-            *(["outer begins", 1, True], ["inner begins", 1, True]),
-            ["handler", "/outer/inner"],
-            *(["inner ends", 1, "at once"], ["outer ends", 1, "at once"]),
-        ]
+        assert _steps(run, "around.sync") == _around(1, "ends", "at once")
 
 
 def _steps(run: ScenarioRun, name: str) -> list[object]:
     return [call.details["step"] for call in run.calls(name)]
+
+
+def _around(attempt: int, verb: str, seen: str) -> list[object]:
+    """Return the steps of an attempt that ends like this, through both layers."""
+    return [
+        *(["outer begins", attempt, True], ["inner begins", attempt, True]),
+        ["handler", "/outer/inner"],
+        *([f"inner {verb}", attempt, seen], [f"outer {verb}", attempt, seen]),
+    ]
 
 
 class Breaking:
@@ -123,8 +122,7 @@ class Breaking:
 
 async def be_away(event: Event[Any]) -> None:
     record("breaking.handled", event, of="catching")
-    message = "away"
-    raise OSError(message)
+    raise OSError("away")
 
 
 class BeThere:
@@ -144,14 +142,12 @@ class BreakingAroundHandlers(Scenario):
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.use(Breaking())
         bus.subscribe("breaking.happened", be_away, name="breaking.catching", retry=TWICE)
         for name in ("breaking.raising", "breaking.late", "breaking.forgetting"):
             bus.subscribe("breaking.happened", BeThere(), name=name, retry=TWICE)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         event = await run.publish("breaking.happened")
         invalid = f"{InvalidMiddlewareError.__module__}.{InvalidMiddlewareError.__qualname__}"
         errors = {
@@ -188,8 +184,7 @@ class Bouncer:
         if event.payload.get("forgotten"):
             return
         if not event.payload["welcome"]:
-            message = "not this one"
-            raise PermissionError(message)
+            raise PermissionError("not this one")
         await call_next(event)
 
 
@@ -204,11 +199,9 @@ class AroundPublishes(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         bus.subscribe("sent.happened", hear_sent, name="sent.heard")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         notes: list[str] = []
         for middleware in (Sender("outer", notes), Sender("inner", notes), Bouncer()):
             run.bus.use(middleware)
@@ -253,12 +246,6 @@ class Stumbling:
         raise RuntimeError(attempt.event_id)
 
 
-async def stumble_once(event: Event[Any]) -> None:
-    if nth_call("observed.flaky", event) == 1:
-        message = "once"
-        raise OSError(message)
-
-
 class Observers(Scenario):
     """Observers are told of every publish and of the end of every attempt.
 
@@ -268,13 +255,11 @@ class Observers(Scenario):
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
         for observer in (Stumbling(), Witness()):
             bus.use(observer)
-        bus.subscribe("observed.happened", stumble_once, name="observed.flaky", retry=TWICE)
+        fail(bus, "observed.happened", "observed.flaky", times=1, retry=TWICE)
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         witness = Witness()
         run.bus.use(witness)
         event = await run.publish("observed.happened")
@@ -305,14 +290,12 @@ class RefusedMiddleware(Scenario):
     """Objects without a method that a bus calls, or with one of the wrong kind, are refused."""
 
     def subscribe(self, bus: EventBus) -> None:
-        """See Scenario."""
-        bus.subscribe("used.happened", hear_sent, name="used.heard")
+        hear(bus, "used.happened", "used.heard")
 
     async def check(self, run: ScenarioRun) -> None:
-        """See Scenario."""
         wrong: list[Any] = [object(), Witness, PlainAround(), AsyncObserver()]
         for middleware in wrong:
             with pytest.raises(InvalidMiddlewareError):
                 run.bus.use(middleware)
-        event = await run.publish("used.happened")
-        await run.called("sent.heard", event=event)
+        await run.publish("used.happened")
+        await run.called("used.heard")

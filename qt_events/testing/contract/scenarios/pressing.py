@@ -10,6 +10,7 @@ from qt_events.bus import EventBus
 from qt_events.errors import BackpressureError
 from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.handlers import hear
 from qt_events.testing.contract.recorder import passed, record
 from qt_events.testing.contract.scenario import Options, Scenario, this_bus
 from qt_events.testing.contract.scenario_run import ScenarioRun
@@ -18,10 +19,6 @@ from qt_events.testing.contract.scenario_run import ScenarioRun
 async def hold(event: Event[Any]) -> None:
     await passed("pressed.go")
     record("pressed.slow", event)
-
-
-async def let_go(event: Event[Any]) -> None:
-    record("pressed.quick", event)
 
 
 class Backpressure(Scenario):
@@ -34,12 +31,11 @@ class Backpressure(Scenario):
     options = Options(max_queue_size=3, publish_timeout=0.2)
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("pressed.happened", let_go, name="pressed.quick")
+        hear(bus, "pressed.happened", "pressed.quick")
         bus.subscribe("pressed.happened", hold, name="pressed.slow")
 
     async def check(self, run: ScenarioRun) -> None:
-        for n in range(3):
-            await run.publish("pressed.happened", n=n)
+        await run.publish_numbered("pressed.happened", 3)
         with pytest.raises(BackpressureError, match=re.escape("'pressed.slow'")):
             await run.publish("pressed.happened", n=3)
         run.open("pressed.go")
@@ -75,13 +71,10 @@ class WaitingForRoom(Scenario):
 
 async def pass_on(event: Event[Any]) -> None:
     record("ring.passed", event)
-    if event.payload["left"] > 0:
-        await this_bus().publish(Event(event.payload["to"], None, _next(event)))
-
-
-def _next(event: Event[Any]) -> dict[str, Any]:
-    other = "ring.a" if event.payload["to"] == "ring.b" else "ring.b"
-    return {"left": event.payload["left"] - 1, "to": other}
+    left, here = event.payload["left"], event.payload["to"]
+    if left > 0:
+        other = "ring.a" if here == "ring.b" else "ring.b"
+        await this_bus().publish(Event(here, None, {"left": left - 1, "to": other}))
 
 
 class Ring(Scenario):
@@ -99,7 +92,8 @@ class Ring(Scenario):
         await run.publish("ring.a", left=10, to="ring.b")
         await run.publish("ring.b", left=10, to="ring.a")
         await run.called("ring.passed", 22)
-        fence = await run.publish("ring.fence", left=0)  # comes after any call too many
+        # This one comes after any call too many.
+        fence = await run.publish("ring.fence", left=0, to="")
         await run.called("ring.passed", event=fence)
         assert len(run.calls("ring.passed")) == 23
 
@@ -110,10 +104,6 @@ async def multiply(event: Event[Any]) -> None:
         await this_bus().publish(Event("multiplied.leaf", None, {"n": n}))
 
 
-async def hear_leaf(event: Event[Any]) -> None:
-    record("multiplied.leaf", event)
-
-
 class Fountain(Scenario):
     """Events that a handler publishes are always admitted, even more than `max_queue_size`."""
 
@@ -121,7 +111,7 @@ class Fountain(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         bus.subscribe("multiplied.root", multiply, name="multiplied.root")
-        bus.subscribe("multiplied.leaf", hear_leaf, name="multiplied.leaf")
+        hear(bus, "multiplied.leaf", "multiplied.leaf")
 
     async def check(self, run: ScenarioRun) -> None:
         await run.publish("multiplied.root")

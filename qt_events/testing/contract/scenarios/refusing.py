@@ -18,17 +18,13 @@ from qt_events.errors import (
 )
 from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.handlers import hear, recording
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus
 from qt_events.testing.contract.scenario_run import ScenarioRun
 
-
-async def hear_good(event: Event[Any]) -> None:
-    record("refused.good", event)
-
-
-async def be_another(event: Event[Any]) -> None:
-    record("refused.another", event)
+hear_good = recording("refused.good")
+be_another = recording("refused.another")
 
 
 async def take_two(event: Event[Any], more: object) -> None:
@@ -42,7 +38,7 @@ class RefusedPublishes(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("refused.happened", hear_good, name="refused.good")
+        hear(bus, "refused.happened", "refused.good")
 
     async def check(self, run: ScenarioRun) -> None:
         nothing: Any = {"type": "refused.happened"}

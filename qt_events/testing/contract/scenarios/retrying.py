@@ -7,6 +7,7 @@ from qt_events.bus import EventBus
 from qt_events.delivery.retry import Reject, RetryLater, RetryPolicy
 from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.handlers import fail, hear
 from qt_events.testing.contract.recorder import Call, nth_call, record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun
@@ -21,45 +22,28 @@ def pauses(calls: list[Call]) -> list[float]:
     return [later.at - earlier.at for earlier, later in pairwise(calls)]
 
 
-async def succeed_at_last(event: Event[Any]) -> None:
-    if nth_call("retried.flaky", event) < 3:
-        message = "not yet"
-        raise OSError(message)
-
-
-async def succeed(event: Event[Any]) -> None:
-    record("retried.steady", event)
-
-
 class OnlyTheFailingOneAgain(Scenario):
     """A retry runs the subscription that failed and no other, as many times as it takes."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("retried.happened", succeed_at_last, name="retried.flaky", retry=QUICK)
-        bus.subscribe("retried.happened", succeed, name="retried.steady")
+        fail(bus, "retried.happened", "retried.flaky", times=2, retry=QUICK)
+        hear(bus, "retried.happened", "retried.steady")
 
     async def check(self, run: ScenarioRun) -> None:
         first = await run.publish("retried.happened")
         await run.called("retried.flaky", 3, first)
         second = await run.publish("retried.happened")
         await run.called("retried.flaky", 3, second)
-        calls = await run.called("retried.steady", 2)
-        assert run.in_turn(call.event_id for call in calls) == run.in_turn([first.id, second.id])
+        await run.heard("retried.steady", [first, second])
         assert len(run.calls("retried.flaky", first)) == 3
         assert await run.bus.dead_letters.list("retried.flaky") == []
-
-
-async def never_succeed(event: Event[Any]) -> None:
-    record("counted.failing", event)
-    message = "never"
-    raise OSError(message)
 
 
 class ExactAttempts(Scenario):
     """`max_attempts` is the exact number of calls; then there is a dead letter that says so."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("counted.happened", never_succeed, name="counted.failing", retry=QUICK)
+        fail(bus, "counted.happened", "counted.failing", retry=QUICK)
 
     async def check(self, run: ScenarioRun) -> None:
         event = await run.publish("counted.happened")
@@ -68,19 +52,13 @@ class ExactAttempts(Scenario):
         assert len(run.calls("counted.failing")) == 3
 
 
-async def fail_with_delays(event: Event[Any]) -> None:
-    record("delayed.failing", event)
-    message = "never"
-    raise OSError(message)
-
-
 class NeverEarly(Scenario):
     """An attempt begins no earlier than its delay after the one that failed."""
 
     needs = Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("delayed.happened", fail_with_delays, name="delayed.failing", retry=QUICK)
+        fail(bus, "delayed.happened", "delayed.failing", retry=QUICK)
 
     async def check(self, run: ScenarioRun) -> None:
         await run.publish("delayed.happened")
@@ -92,8 +70,7 @@ class NeverEarly(Scenario):
 
 async def fail_once_on_first(event: Event[Any]) -> None:
     if nth_call("passing.flaky", event) == 1 and event.payload["n"] == 1:
-        message = "the first one waits"
-        raise OSError(message)
+        raise OSError("the first one waits")
 
 
 class RetriesHoldUpNobody(Scenario):
@@ -136,22 +113,19 @@ class GivingUp(Scenario):
         bus.subscribe("giving_up.happened", fail_as_told, name="giving_up.failing", retry=retry)
 
     async def check(self, run: ScenarioRun) -> None:
-        events = {
-            error: await run.publish("giving_up.happened", error=error)
-            for error in ("value", "os", "key", "unicode")
-        }
-        letters = {letter.event_id: letter for letter in await run.dead("giving_up.failing", 4)}
-        told = {
-            error: (letters[event.id].reason, letters[event.id].attempts)
-            for error, event in events.items()
-        }
         at_once = ("gave_up", 1)
-        assert told == {
-            "value": at_once,
-            "key": at_once,
-            "unicode": at_once,
-            "os": ("exhausted", 2),
+        expected = {
+            (await run.publish("giving_up.happened", error=error)).id: ended
+            for error, ended in {
+                "value": at_once,
+                "os": ("exhausted", 2),
+                "key": at_once,
+                "unicode": at_once,
+            }.items()
         }
+        letters = await run.dead("giving_up.failing", 4)
+        found = {letter.event_id: (letter.reason, letter.attempts) for letter in letters}
+        assert found == expected
         assert len(run.calls("giving_up.failing")) == 5
 
 

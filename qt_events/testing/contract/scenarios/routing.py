@@ -1,7 +1,5 @@
 """Events and the subscriptions that hear them."""
 
-from typing import Any
-
 import pytest
 
 from qt_events.bus import EventBus
@@ -9,25 +7,10 @@ from qt_events.errors import UnroutableError
 from qt_events.events.event import Event
 from qt_events.events.quantum_trader import PolicyUpdatedEvent, RiskMode
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.handlers import hear, recording
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario
 from qt_events.testing.contract.scenario_run import ScenarioRun
-
-
-async def hear_exactly(event: Event[Any]) -> None:
-    record("routing.exact", event)
-
-
-async def hear_one_word(event: Event[Any]) -> None:
-    record("routing.star", event)
-
-
-async def hear_rest(event: Event[Any]) -> None:
-    record("routing.hash", event)
-
-
-async def hear_ends(event: Event[Any]) -> None:
-    record("routing.ends", event)
 
 
 class TopicPatterns(Scenario):
@@ -37,43 +20,26 @@ class TopicPatterns(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("words.order.created", hear_exactly, name="routing.exact")
-        bus.subscribe("words.*.created", hear_one_word, name="routing.star")
-        bus.subscribe("words.#", hear_rest, name="routing.hash")
-        bus.subscribe("words.#.created", hear_ends, name="routing.ends")
+        hear(bus, "words.order.created", "routing.exact")
+        hear(bus, "words.*.created", "routing.star")
+        hear(bus, "words.#", "routing.hash")
+        hear(bus, "words.#.created", "routing.ends")
 
     async def check(self, run: ScenarioRun) -> None:
-        types = [
-            "words",
-            "words.created",
-            "words.order.item.created",
-            "wordsx.order.created",
-            "words.trade.created",
-        ]
+        created, item, trade = "words.created", "words.order.item.created", "words.trade.created"
         # The last one reaches them all, after the others.
-        for event_type in [*types, "words.order.created"]:
+        last = "words.order.created"
+        for event_type in ("words", created, item, "wordsx.order.created", trade, last):
             await run.publish(event_type)
         expected = {
-            "routing.exact": ["words.order.created"],
-            "routing.star": ["words.trade.created", "words.order.created"],
-            "routing.hash": [
-                *(t for t in types if t != "wordsx.order.created"),
-                "words.order.created",
-            ],
-            "routing.ends": [
-                "words.created",
-                "words.order.item.created",
-                "words.trade.created",
-                "words.order.created",
-            ],
+            "routing.exact": [last],
+            "routing.star": [trade, last],
+            "routing.hash": ["words", created, item, trade, last],
+            "routing.ends": [created, item, trade, last],
         }
         for name, heard in expected.items():
             calls = await run.called(name, len(heard))
             assert run.in_turn(call.event_type for call in calls) == run.in_turn(heard), name
-
-
-async def hear_all(event: Event[Any]) -> None:
-    record("routing.all", event)
 
 
 class EveryEvent(Scenario):
@@ -82,18 +48,11 @@ class EveryEvent(Scenario):
     alone = True
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("#", hear_all, name="routing.all")
+        hear(bus, "#", "routing.all")
 
     async def check(self, run: ScenarioRun) -> None:
-        types = ["one", "one.two", "policy.checked.by.nobody"]
-        for event_type in types:
-            await run.publish(event_type)
-        calls = await run.called("routing.all", 3)
-        assert run.in_turn(call.event_type for call in calls) == run.in_turn(types)
-
-
-async def hear_twice(event: Event[Any]) -> None:
-    record("routing.twice", event)
+        types = ("one", "one.two", "policy.checked.by.nobody")
+        await run.heard("routing.all", [await run.publish(event_type) for event_type in types])
 
 
 class TwoPatternsOneDelivery(Scenario):
@@ -103,18 +62,14 @@ class TwoPatternsOneDelivery(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        first = bus.subscribe("twice.a", hear_twice, name="routing.twice")
-        second = bus.subscribe("twice.*", hear_twice)
+        handler = recording("routing.twice")
+        first = bus.subscribe("twice.a", handler, name="routing.twice")
+        second = bus.subscribe("twice.*", handler)
         assert first is second
 
     async def check(self, run: ScenarioRun) -> None:
-        await run.publish("twice.a")
-        await run.publish("twice.b")
-        await run.publish("twice.a")
-        calls = await run.called("routing.twice", 3)
-        assert run.in_turn(call.event_type for call in calls) == run.in_turn(
-            ["twice.a", "twice.b", "twice.a"]
-        )
+        types = ("twice.a", "twice.b", "twice.a")
+        await run.heard("routing.twice", [await run.publish(event_type) for event_type in types])
 
 
 async def hear_policy(event: PolicyUpdatedEvent) -> None:
@@ -170,27 +125,15 @@ class Unroutable(Scenario):
         assert counted == {"published": 2, "dispatched": 0, "errors": 0, "unroutable": 2}
 
 
-async def hear_mandatory(event: Event[Any]) -> None:
-    record("routing.mandatory", event)
-
-
 class Mandatory(Scenario):
     """A mandatory event with a subscriber is an event like any other."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("mandatory.heard", hear_mandatory, name="routing.mandatory")
+        hear(bus, "mandatory.heard", "routing.mandatory")
 
     async def check(self, run: ScenarioRun) -> None:
         await run.bus.publish(Event("mandatory.heard"), mandatory=True)
         await run.called("routing.mandatory")
-
-
-async def hear_late(event: Event[Any]) -> None:
-    record("routing.late", event)
-
-
-async def hear_on(event: Event[Any]) -> None:
-    record("routing.on", event)
 
 
 class SubscribingWhileRunning(Scenario):
@@ -202,22 +145,22 @@ class SubscribingWhileRunning(Scenario):
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("live.#", hear_on, name="routing.on")
+        hear(bus, "live.#", "routing.on")
 
     async def check(self, run: ScenarioRun) -> None:
+        late = recording("routing.late")
         await run.publish("live.before")
-        run.bus.subscribe("live.*", hear_late, name="routing.late")
+        run.bus.subscribe("live.*", late, name="routing.late")
         heard = await run.publish("live.within")
         await run.called("routing.late")
-        run.bus.unsubscribe("live.*", hear_late)
+        run.bus.unsubscribe("live.*", late)
         await run.publish("live.after")
         await run.called("routing.on", 3)
         await run.bus.join(20)
         assert [call.event_id for call in run.calls("routing.late")] == [heard.id]
 
 
-async def hear_one_of_two(event: Event[Any]) -> None:
-    record("routing.left", event)
+hear_one_of_two = recording("routing.left")
 
 
 class UnsubscribingOnePattern(Scenario):

@@ -10,6 +10,7 @@ from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import BusStateError
 from qt_events.events.event import Event
 from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.handlers import fail, hear, recording
 from qt_events.testing.contract.recorder import nth_call, passed, record
 from qt_events.testing.contract.scenario import Scenario, this_bus
 from qt_events.testing.contract.scenario_run import ScenarioRun
@@ -19,8 +20,7 @@ QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
 
 async def fail_once_then_publish(event: Event[Any]) -> None:
     if nth_call("joined.first", event) == 1:
-        message = "once"
-        raise OSError(message)
+        raise OSError("once")
     await this_bus().publish(Event("joined.consequence"))
 
 
@@ -42,9 +42,9 @@ class Join(Scenario):
         bus.subscribe("joined.consequence", take_a_turn, name="joined.second")
 
     async def check(self, run: ScenarioRun) -> None:
-        await run.bus.join(20)  # nothing to wait for
-        for n in range(3):
-            await run.publish("joined.happened", n=n)
+        # There is nothing to wait for.
+        await run.bus.join(20)
+        await run.publish_numbered("joined.happened", 3)
         await run.bus.join(20)
         assert len(run.calls("joined.first")) == 6
         assert len(run.calls("joined.second")) == 3
@@ -73,14 +73,8 @@ class JoinTimeout(Scenario):
         assert len(run.calls("overdue.slow")) == 1
 
 
-async def count_good(event: Event[Any]) -> None:
-    record("statistics.good", event)
-
-
-async def count_bad(event: Event[Any]) -> None:
-    record("statistics.bad", event)
-    message = "bad"
-    raise OSError(message)
+async def count_bad(_event: Event[Any]) -> None:
+    raise OSError("bad")
 
 
 class Statistics(Scenario):
@@ -92,11 +86,12 @@ class Statistics(Scenario):
     needs = Feature.LOCAL
 
     def subscribe(self, bus: EventBus) -> None:
+        count_good = recording("statistics.good")
         bus.subscribe("statistics.a", count_good, name="statistics.good")
         bus.subscribe("statistics.b", count_good)
         bus.subscribe("statistics.a", count_bad, name="statistics.bad", retry=QUICK)
         bus.subscribe("statistics.b", count_bad)
-        bus.subscribe("statistics.a", take_a_turn, name="statistics.filtered", when=_never)
+        hear(bus, "statistics.a", "statistics.filtered", when=lambda _: False)
 
     async def check(self, run: ScenarioRun) -> None:
         for event_type in ("statistics.a", "statistics.a", "statistics.b", "statistics.c"):
@@ -105,8 +100,10 @@ class Statistics(Scenario):
         stats = run.bus.get_stats()
         expected = {
             "published": 4,
-            "dispatched": 3,  # statistics.c reached nobody
-            "errors": 9,  # three events, three attempts each
+            # statistics.c reached nobody.
+            "dispatched": 3,
+            # Three events, three attempts each
+            "errors": 9,
             "queue_size": 0,
             "handler_types": 2,
             "total_handlers": 3,
@@ -117,23 +114,12 @@ class Statistics(Scenario):
             "unroutable": 1,
         }
         assert {key: stats[key] for key in expected} == expected
-        assert stats["by_type"]["statistics.a"] == {
-            "published": 2,
-            "dispatched": 2,
-            "errors": 6,
-            "unroutable": 0,
-        }
-        bad = stats["by_subscription"]["statistics.bad"]
-        assert (bad["delivered"], bad["errors"], bad["retries"], bad["dead_letters"]) == (
-            0,
-            9,
-            6,
-            3,
+        of_type = {"published": 2, "dispatched": 2, "errors": 6, "unroutable": 0}
+        assert stats["by_type"]["statistics.a"] == of_type
+        bad, of_bad = stats["by_subscription"]["statistics.bad"], (0, 9, 6, 3)
+        assert (
+            tuple(bad[key] for key in ("delivered", "errors", "retries", "dead_letters")) == of_bad
         )
-
-
-def _never(_event: Event[Any]) -> bool:
-    return False
 
 
 async def finish_what_it_holds(event: Event[Any]) -> None:
@@ -155,29 +141,22 @@ class StopFinishes(Scenario):
         bus.subscribe("stopped.happened", finish_what_it_holds, name="stopped")
 
     async def check(self, run: ScenarioRun) -> None:
-        events = [await run.publish("stopped.happened", n=n) for n in range(10)]
+        events = await run.publish_numbered("stopped.happened", 10)
         await run.called("stopped.began")
         stopping = asyncio.create_task(run.stop())
         await asyncio.sleep(0)
         run.open("stopped.go")
         await stopping
-        began, ended = run.calls("stopped.began"), run.calls("stopped.ended")
-        assert run.in_turn(call.event_id for call in began) == run.in_turn(
-            call.event_id for call in ended
+        began, ended = (
+            run.in_turn(call.event_id for call in run.calls(f"stopped.{what}"))
+            for what in ("began", "ended")
         )
-        later = await run.publish("stopped.happened", n=10)  # nobody delivers now
+        assert began == ended
+        # Nobody delivers now.
+        later = await run.publish("stopped.happened", n=10)
         assert run.calls("stopped.began", later) == []
         await run.start()
-        calls = await run.called("stopped.ended", 11)
-        assert run.in_turn(call.event_id for call in calls) == run.in_turn(
-            event.id for event in [*events, later]
-        )
-
-
-async def wait_out_the_stop(event: Event[Any]) -> None:
-    if nth_call("resumed.flaky", event) == 1:
-        message = "once"
-        raise OSError(message)
+        await run.heard("stopped.ended", [*events, later])
 
 
 class RetriesOutliveAStop(Scenario):
@@ -188,7 +167,7 @@ class RetriesOutliveAStop(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         retry = RetryPolicy(max_attempts=2, initial=0.8, jitter=0)
-        bus.subscribe("resumed.happened", wait_out_the_stop, name="resumed", retry=retry)
+        fail(bus, "resumed.happened", "resumed.flaky", times=1, retry=retry)
 
     async def check(self, run: ScenarioRun) -> None:
         event = await run.publish("resumed.happened")
@@ -196,13 +175,12 @@ class RetriesOutliveAStop(Scenario):
         await run.stop()
         await run.start()
         await run.called("resumed.flaky", 2, event)
-        assert await run.bus.dead_letters.list("resumed") == []
+        assert await run.bus.dead_letters.list("resumed.flaky") == []
 
 
 async def be_drained(event: Event[Any]) -> None:
     if nth_call("drained.sub", event) == 1 and event.payload["n"] == 3:
-        message = "once"
-        raise OSError(message)
+        raise OSError("once")
     await asyncio.sleep(0.001)
 
 
@@ -219,9 +197,8 @@ class AsyncWith(Scenario):
 
     async def check(self, run: ScenarioRun) -> None:
         await run.stop()
-        async with run.bus as bus:
-            for n in range(5):
-                await bus.publish(Event("drained.happened", None, {"n": n}))
+        async with run.bus:
+            await run.publish_numbered("drained.happened", 5)
         assert len(run.calls("drained.sub")) == 6
 
 
@@ -231,24 +208,20 @@ class RunningTwice(Scenario):
     needs = Feature.HOSTED
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("once.happened", count_good, name="statistics.once")
+        hear(bus, "once.happened", "once.heard")
 
     async def check(self, run: ScenarioRun) -> None:
         with pytest.raises(BusStateError):
             await run.bus.run_forever()
         await run.publish("once.happened")
-        await run.called("statistics.good")
-
-
-async def hear_nothing(event: Event[Any]) -> None:
-    record("closed.heard", event)
+        await run.called("once.heard")
 
 
 class Closing(Scenario):
     """Publishing on a closed bus is a BusStateError, and closing it again is none."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("closed.happened", hear_nothing, name="closed.heard")
+        hear(bus, "closed.happened", "closed.heard")
 
     async def check(self, run: ScenarioRun) -> None:
         run.bus.close()

@@ -4,6 +4,7 @@ from typing import Any
 
 from qt_events.bus import EventBus
 from qt_events.events.event import Event
+from qt_events.testing.contract.handlers import hear
 from qt_events.testing.contract.recorder import record
 from qt_events.testing.contract.scenario import Scenario, this_bus
 from qt_events.testing.contract.scenario_run import ScenarioRun
@@ -24,10 +25,6 @@ async def publish_foreign(event: Event[Any]) -> None:
     await this_bus().publish(Event("chain.fourth", correlation_id="of-another-story"))
 
 
-async def end_chain(event: Event[Any]) -> None:
-    record("chain.fourth", event)
-
-
 class Correlation(Scenario):
     """Events that a handler publishes inherit its event's correlation id and are caused by it.
 
@@ -39,7 +36,7 @@ class Correlation(Scenario):
         bus.subscribe("chain.first", publish_second, name="chain.first")
         bus.subscribe("chain.second", publish_third, name="chain.second")
         bus.subscribe("chain.third", publish_foreign, name="chain.third")
-        bus.subscribe("chain.fourth", end_chain, name="chain.fourth")
+        hear(bus, "chain.fourth", "chain.fourth")
 
     async def check(self, run: ScenarioRun) -> None:
         root = await run.publish("chain.first")
@@ -47,31 +44,23 @@ class Correlation(Scenario):
         [first], [second], [third] = (
             run.calls(f"chain.{word}") for word in ("first", "second", "third")
         )
-        assert (first.event_id, first.correlation_id, first.causation_id) == (
-            root.id,
-            root.id,
-            None,
-        )
+        assert (first.event_id, first.correlation_id) == (root.id, root.id)
+        assert first.causation_id is None
         assert (second.correlation_id, second.causation_id) == (root.id, root.id)
         assert (third.correlation_id, third.causation_id) == (root.id, second.event_id)
         assert fourth.correlation_id == "of-another-story"
         assert len({first.event_id, second.event_id, third.event_id, fourth.event_id}) == 4
 
 
-async def hear_unrelated(event: Event[Any]) -> None:
-    record("unrelated.heard", event)
-
-
 class NoStory(Scenario):
     """Events published outside of handlers begin a story each."""
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("unrelated.happened", hear_unrelated, name="unrelated")
+        hear(bus, "unrelated.happened", "unrelated.heard")
 
     async def check(self, run: ScenarioRun) -> None:
-        events = [await run.publish("unrelated.happened", n=n) for n in range(2)]
+        events = await run.publish_numbered("unrelated.happened", 2)
         calls = await run.called("unrelated.heard", 2)
-        assert run.in_turn(call.correlation_id for call in calls) == run.in_turn(
-            event.id for event in events
-        )
+        stories = run.in_turn(call.correlation_id for call in calls)
+        assert stories == run.in_turn(event.id for event in events)
         assert [call.causation_id for call in calls] == [None, None]
