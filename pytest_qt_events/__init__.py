@@ -100,8 +100,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def rabbitmq_broker(pytestconfig: pytest.Config) -> "Iterator[Broker]":
     """Open a RabbitMQ for all tests: the one that --event-bus names, else `open_broker`'s."""
-    from qt_events.testing.broker.given import GivenBroker
-    from qt_events.testing.broker.opened import MANAGEMENT_URL, open_broker
+    from qt_events.testing.broker.broker import MANAGEMENT_URL, GivenBroker, open_broker
 
     url = _choice(pytestconfig).url
     if url is not None:

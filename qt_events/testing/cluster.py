@@ -2,21 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.testing.broker.erlang import ErlangHost
-from qt_events.testing.broker.installed import rabbitmq_bin
 from qt_events.testing.broker.management import Management
 from qt_events.testing.broker.node import Node, new_name
+from qt_events.testing.broker.private import PrivateNodes
 
 _SIZE = 3  # the smallest number that keeps a majority without one
 _POLL = 0.1  # seconds
 _CRITICAL = "node-is-quorum-critical"
 
 
-class PrivateCluster:
+class PrivateCluster(PrivateNodes):
     """Three nodes on 127.0.0.1 with ports and data of their own, sharing an epmd, a cookie and a
     folder.
 
@@ -43,18 +42,6 @@ class PrivateCluster:
             for number, name in enumerate(names, 1)
         )
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     @property
     def url(self) -> str:
         """URLs of all nodes, joined by `;`: a client that loses one goes on to the next."""
@@ -73,33 +60,6 @@ class PrivateCluster:
         """Return all nodes but this one."""
         return [other for other in self.nodes if other is not node]
 
-    def start(self) -> None:
-        """Start all nodes and return when each sees the others.
-
-        Raises:
-            BrokerError: that takes longer than `startup_timeout`, with the end of a node's log, or
-                no RabbitMQ is installed.
-        """
-        if self._host.is_open:
-            raise BusStateError("this cluster has been started already; stop() it first")
-        rabbitmq_bin()
-        self._host.open()
-        try:
-            for node in self.nodes:
-                node.launch()
-            for node in self.nodes:
-                node.wait_until_up()
-            self._wait_for(self._is_one, "become one cluster")
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """End the nodes and their epmd at once and remove the folder. Safe to repeat."""
-        for node in self.nodes:
-            node.forget()
-        self._host.close()
-
     def settle(self) -> None:
         """Wait until everything declared so far is on every node's disk: see `Node.settle`."""
         self._up()[0].settle()
@@ -110,12 +70,15 @@ class PrivateCluster:
         Raises:
             BrokerError: no leader that is up was elected within `startup_timeout`.
         """
-        self._wait_for(
-            lambda: self._leader(queue, vhost) is not None, f"elected a leader of {queue}"
-        )
-        leader = self._leader(queue, vhost)
-        assert leader is not None
-        return leader
+        found: list[Node] = []
+
+        def elected() -> bool:
+            name = self._queue(queue, vhost).get("leader")
+            found[:] = [node for node in self._up() if node.name == name]
+            return bool(found)
+
+        self._wait_for(elected, f"elected a leader of {queue}")
+        return found[0]
 
     def members(self, queue: str, vhost: str = "/") -> list[Node]:
         """Return the nodes that have a copy of a queue, up or not."""
@@ -124,16 +87,20 @@ class PrivateCluster:
 
     def wait_until_whole(self) -> None:
         """Wait until all nodes are up and no queue would lose its majority if one were killed."""
-        self._wait_for(self._is_whole, "become whole: restart() what was killed")
 
-    def _is_one(self) -> bool:
-        return all(len(node.management.running_nodes()) == _SIZE for node in self.nodes)
+        def is_whole() -> bool:
+            # RabbitMQ's own check before a node is taken down. A member of a queue that has not
+            # come back counts as gone.
+            return len(self._up()) == _SIZE and all(
+                node.management.check(_CRITICAL) for node in self.nodes
+            )
 
-    def _is_whole(self) -> bool:
-        # RabbitMQ's own check before a node is taken down. A member of a queue that has not come
-        # back counts as gone.
-        return len(self._up()) == _SIZE and all(
-            node.management.check(_CRITICAL) for node in self.nodes
+        self._wait_for(is_whole, "become whole: restart() what was killed")
+
+    def _wait_until_one(self) -> None:
+        self._wait_for(
+            lambda: all(len(node.management.running_nodes()) == _SIZE for node in self.nodes),
+            "become one cluster",
         )
 
     def _up(self) -> list[Node]:
@@ -141,10 +108,6 @@ class PrivateCluster:
         if not up:
             raise BusStateError("no node of this cluster is up: call start(), or restart() one")
         return up
-
-    def _leader(self, queue: str, vhost: str) -> Node | None:
-        name = self._queue(queue, vhost).get("leader")
-        return next((node for node in self._up() if node.name == name), None)
 
     def _queue(self, name: str, vhost: str) -> dict[str, Any]:
         return next((queue for queue in self.management.queues(vhost) if queue["name"] == name), {})
@@ -168,14 +131,12 @@ class PrivateCluster:
 
 def _formation(names: Sequence[str]) -> dict[str, str]:
     """Return lines of rabbitmq.conf (RabbitMQ, Cluster Formation and Peer Discovery)."""
-    listed = {
-        f"cluster_formation.classic_config.nodes.{number}": name
-        for number, name in enumerate(names, 1)
+    settings = {
+        "peer_discovery_backend": "classic_config",
+        # The first node to take the lock looks for peers in vain, by default for five seconds; the
+        # others join it.
+        "discovery_retry_limit": "1",
+        "discovery_retry_interval": "100",
+        **{f"classic_config.nodes.{number}": name for number, name in enumerate(names, 1)},
     }
-    # The first node to take the lock looks for peers in vain, by default for five seconds; the
-    # others join it.
-    haste = {
-        "cluster_formation.discovery_retry_limit": "1",
-        "cluster_formation.discovery_retry_interval": "100",
-    }
-    return {"cluster_formation.peer_discovery_backend": "classic_config", **haste, **listed}
+    return {f"cluster_formation.{key}": value for key, value in settings.items()}

@@ -52,9 +52,7 @@ class Keeper:
     def spawn(
         self, name: str, command: Sequence[str], env: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start `command` as the leader of a process group; its output goes to `<name>.out` in the
-        folder.
-        """
+        """Start `command` as the leader of a process group, with its output in `<name>.out`."""
         # A session of its own: Ctrl-C in the terminal reaches the tests, which close everything.
         with (self.folder / f"{name}.out").open("ab") as output:
             process = subprocess.Popen(
@@ -70,13 +68,12 @@ class Keeper:
         return process
 
     def kill(self, name: str) -> None:
-        """SIGKILL the group of `name` and wait for its leader; a group that has ended is left
-        alone.
-        """
+        """SIGKILL the group of `name`, unless it has ended, and wait for its leader."""
         process = self._processes.pop(name)
         # Once somebody has waited for the process, its id may belong to another.
         if process.returncode is None:
-            _kill_group(process)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         self._note(name).unlink(missing_ok=True)
         process.wait()
 
@@ -86,11 +83,6 @@ class Keeper:
 
     def _note(self, name: str) -> Path:
         return self.folder / "pids" / name
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _close(

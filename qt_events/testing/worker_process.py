@@ -6,7 +6,7 @@ import signal as signals
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import celery
@@ -64,7 +64,13 @@ class WorkerProcess:
         Raises:
             WorkerFailedError: it ended before that, or took more than 90 s.
         """
-        self._wait(lambda: _READY.search(self.logs()[self._seen :]) is not None, _STARTUP, "ready")
+        deadline = time.monotonic() + _STARTUP
+        while _READY.search(self.logs()[self._seen :]) is None:
+            ended = self.status != "running"
+            if ended or time.monotonic() > deadline:
+                how = "ended before it was ready" if ended else f"took more than {_STARTUP:g} s"
+                raise WorkerFailedError(f"{self.name} {how}:\n{self.logs()[-5000:]}")
+            time.sleep(_POLL)
         return True
 
     def logs(self) -> str:
@@ -113,16 +119,3 @@ class WorkerProcess:
     def worker_queue(self) -> str:
         """Return the queue of plain tasks; subscriptions have queues of their own."""
         return "celery"
-
-    def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if self.status != "running":
-                raise WorkerFailedError(
-                    f"{self.name} ended before it was {what}:\n{self.logs()[-5000:]}"
-                )
-            if time.monotonic() > deadline:
-                raise WorkerFailedError(
-                    f"{self.name} was not {what} within {timeout:g} s:\n{self.logs()[-5000:]}"
-                )
-            time.sleep(_POLL)

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qt_events.testing.broker.given import BROKER_URL
+from qt_events.testing.broker.broker import ADVICE, BROKER_URL
 from qt_events.testing.broker.installed import installed_rabbitmq
-from qt_events.testing.broker.opened import ADVICE
 from tests.support.chromium import installed_chromium
 from tests.support.faketime import installed_faketime
 from tests.support.packages import install

@@ -1,8 +1,24 @@
-"""Broker: the operations that tests may ask of a RabbitMQ."""
+"""Broker: a RabbitMQ for tests, a private node or one that somebody lends."""
 
-from typing import Protocol
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Never, Protocol
+from urllib.parse import urlsplit
 
+from qt_events.errors import BrokerError, InvalidUrlError, NotSupportedError
+from qt_events.testing.broker.installed import installed_rabbitmq
 from qt_events.testing.broker.management import Management
+from qt_events.testing.broker.private import PrivateBroker
+
+BROKER_URL = "QT_EVENTS_TEST_BROKER_URL"
+MANAGEMENT_URL = "QT_EVENTS_TEST_MANAGEMENT_URL"
+ADVICE = (
+    "no RabbitMQ for the tests: install rabbitmq-server 3.10 or later (with Erlang), "
+    "or name a broker that tests may fill and empty: "
+    f"{BROKER_URL}=amqp://user:password@host:5672//"
+)
+_MANAGEMENT_PORT = 15672
 
 
 class Broker(Protocol):
@@ -23,3 +39,67 @@ class Broker(Protocol):
     def block(self) -> None: ...
     def unblock(self) -> None: ...
     def rabbitmqctl(self, *arguments: str) -> str: ...
+
+
+class GivenBroker:
+    """A broker that somebody lends: tests make vhosts of their own in it and delete them again.
+
+    `management_url` is by default port 15672 of the same host with the same user.
+    """
+
+    def __init__(self, url: str, management_url: str | None = None) -> None:
+        if not _is_amqp(url):
+            raise InvalidUrlError(
+                f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {_shown(url)}"
+            )
+        self.url = url
+        self.management_url = management_url or _beside(url)
+        self.management = Management(self.management_url, url)
+
+    def _refuse(self, *_: str) -> Never:
+        raise NotSupportedError(
+            f"tests may not harm or configure the broker that {BROKER_URL} lends: "
+            "install rabbitmq-server"
+        )
+
+    kill = restart = suspend = resume = block = unblock = rabbitmqctl = _refuse
+
+
+@contextmanager
+def open_broker() -> Iterator[Broker]:
+    """Open a broker for the tests of one process: a private one, which ends afterwards, or a lent.
+
+    Raises:
+        BrokerError: there is none, with advice: tests that need a broker fail, they do not skip.
+    """
+    if installed_rabbitmq() is not None:
+        with PrivateBroker() as broker:
+            yield broker
+    elif url := os.environ.get(BROKER_URL):
+        yield GivenBroker(url, os.environ.get(MANAGEMENT_URL))
+    else:
+        raise BrokerError(ADVICE)
+
+
+def _is_amqp(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _shown(url: str) -> str:
+    """Return scheme and host; the rest may hold a password, even where it is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "that"
+    return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme and parts.netloc else "that"
+
+
+def _beside(url: str) -> str:
+    parts = urlsplit(url)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"http://{credentials}{at}{host}:{_MANAGEMENT_PORT}"

@@ -21,18 +21,18 @@ class ErlangHost:
         """Take the prefix of the folder's name. Nothing exists until `open`."""
         self._prefix = prefix
         (self._epmd,) = free_ports(1)
-        self._open: Keeper | None = None
+        self._keeper: Keeper | None = None
 
     @property
     def is_open(self) -> bool:
-        return self._open is not None
+        return self._keeper is not None
 
     @property
     def keeper(self) -> Keeper:
         """Keeper of the folder and all processes."""
-        if self._open is None:
+        if self._keeper is None:
             raise BusStateError("it is not running: call start() first, or use it in a `with`")
-        return self._open
+        return self._keeper
 
     @property
     def folder(self) -> Path:
@@ -40,9 +40,14 @@ class ErlangHost:
 
     def open(self) -> None:
         """Make the folder and start the epmd."""
-        self._open = Keeper(self._prefix)
+        self._keeper = Keeper(self._prefix)
         try:
-            self._furnish()
+            home = self.folder / "home"
+            home.mkdir()
+            cookie = home / ".erlang.cookie"
+            cookie.write_text(secrets.token_hex(16))
+            # Erlang refuses a cookie that others can read.
+            cookie.chmod(0o400)
             # Before any node, which would start an epmd as a daemon that nobody ends.
             self.keeper.spawn("epmd", [program("epmd"), "-port", str(self._epmd)], self.environment)
         except BaseException:
@@ -51,27 +56,16 @@ class ErlangHost:
 
     def close(self) -> None:
         """Kill every process and remove the folder. Safe to repeat."""
-        keeper, self._open = self._open, None
+        keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.close()
-
-    def _furnish(self) -> None:
-        home = self.folder / "home"
-        home.mkdir()
-        cookie = home / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
-        # Erlang refuses a cookie that others can read.
-        cookie.chmod(0o400)
 
     @property
     def environment(self) -> dict[str, str]:
         """Environment of a process on this host."""
         # Settings for another broker, by the user or by /etc/rabbitmq, must not leak into this one.
-        inherited = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("RABBITMQ_", "ERL_"))
-        }
+        foreign = ("RABBITMQ_", "ERL_")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         return inherited | {
             "HOME": str(self.folder / "home"),
             "LANG": "C.UTF-8",

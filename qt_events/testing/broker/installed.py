@@ -21,20 +21,18 @@ def installed_rabbitmq() -> Path | None:
 
 def rabbitmq_bin() -> Path:
     """Return that folder, or raise a BrokerError that says how to get one."""
-    found = installed_rabbitmq()
-    if found is None:
-        raise BrokerError(
-            "no rabbitmq-server is installed: install RabbitMQ 3.10 or later with Erlang "
-            "(Debian, Ubuntu: apt-get install rabbitmq-server)"
-        )
-    return found
+    if found := installed_rabbitmq():
+        return found
+    raise BrokerError(
+        "no rabbitmq-server is installed: install RabbitMQ 3.10 or later with Erlang "
+        "(Debian, Ubuntu: apt-get install rabbitmq-server)"
+    )
 
 
 def program(name: str) -> str:
     """Return the path of one of Erlang's programs, or raise a BrokerError that names it."""
-    found = shutil.which(name)
-    if found is None:
-        raise BrokerError(
-            f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed"
-        )
-    return found
+    if found := shutil.which(name):
+        return found
+    raise BrokerError(
+        f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed"
+    )

@@ -4,8 +4,17 @@ A client of its own: tests check the bus's own client with it.
 """
 
 import base64
-import http.client
 import json
+from collections.abc import Collection
+from http.client import (
+    BAD_REQUEST,
+    INTERNAL_SERVER_ERROR,
+    NOT_FOUND,
+    OK,
+    HTTPConnection,
+    HTTPException,
+    HTTPSConnection,
+)
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -29,26 +38,19 @@ class Management:
         """Take a `url` like `http://guest:guest@127.0.0.1:15672`, and the broker's `amqp_url`."""
         self._url = urlsplit(url)
         self._amqp = urlsplit(amqp_url)
+        self._user = unquote(self._url.username or "guest")
 
     def create_vhost(self, name: str) -> str:
         """Make a vhost that the same user may use fully, and return its AMQP URL."""
-        self._put_vhost(name)
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        user = unquote(self._url.username or "guest")
-        self._request("PUT", f"/permissions/{_quoted(name)}/{_quoted(user)}", everything)
-        return self.vhost_url(name)
-
-    def _put_vhost(self, name: str) -> None:
-        """Ask for a vhost until it is there.
-
-        RabbitMQ 3.10 gives up waiting after 10 s and goes on with it: a busy cluster takes longer.
-        """
         path, deadline = f"/vhosts/{_quoted(name)}", monotonic() + _TIMEOUT
-        status, answer = self._asked("PUT", path)
-        while status == http.client.INTERNAL_SERVER_ERROR and monotonic() < deadline:
+        # RabbitMQ 3.10 gives up waiting after 10 s and goes on with it: a busy cluster takes longer.
+        busy = {INTERNAL_SERVER_ERROR}
+        while self._request("PUT", path, accept=busy)[0] in busy:
             sleep(_PAUSE)
-            status, answer = self._asked("PUT", path)
-        self._accepted("PUT", path, status, answer)
+            busy = busy if monotonic() < deadline else set()
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        self._request("PUT", f"/permissions/{_quoted(name)}/{_quoted(self._user)}", everything)
+        return self.vhost_url(name)
 
     def vhost_url(self, name: str) -> str:
         """Return the AMQP URL of a vhost, existing or not."""
@@ -83,19 +85,13 @@ class Management:
         """Close connections from the broker's side, and return how many there were."""
         found = self.connections(vhost)
         for connection in found:
-            self._close_connection(f"/connections/{_quoted(connection['name'])}")
+            path = f"/connections/{_quoted(connection['name'])}"
+            # One that has gone by itself is a 404; one that goes within the call is a 500, and gone
+            # when asked again.
+            gone = {NOT_FOUND, INTERNAL_SERVER_ERROR}
+            if self._request("DELETE", path, accept=gone)[0] == INTERNAL_SERVER_ERROR:
+                self._request("DELETE", path, accept={NOT_FOUND})
         return len(found)
-
-    def _close_connection(self, path: str) -> None:
-        """Close one connection that may go by itself meanwhile.
-
-        A connection that has gone is a 404; one that goes within the call is a 500, and gone when
-        asked again.
-        """
-        try:
-            self._request("DELETE", path, missing_ok=True)
-        except BrokerError:
-            self._request("DELETE", path, missing_ok=True)
 
     def running_nodes(self) -> list[str]:
         """Return the names of the cluster's running nodes."""
@@ -112,13 +108,12 @@ class Management:
     def check(self, name: str) -> bool:
         """Run one of RabbitMQ's health checks (`/api/health/checks/<name>`); no answer is False."""
         try:
-            status, _ = self._answer("GET", f"/health/checks/{name}", None)
+            return self._answer("GET", f"/health/checks/{name}")[0] == OK
         except OSError:
             return False
-        return status == http.client.OK
 
     def _listed(self, path: str) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = json.loads(self._request("GET", path))
+        listed: list[dict[str, Any]] = json.loads(self._request("GET", path)[1])
         return listed
 
     def _request(
@@ -127,58 +122,40 @@ class Management:
         path: str,
         body: dict[str, Any] | None = None,
         *,
-        missing_ok: bool = False,
-    ) -> bytes:
-        status, answer = self._asked(method, path, body)
-        if missing_ok and status == http.client.NOT_FOUND:
-            return answer
-        return self._accepted(method, path, status, answer)
-
-    def _accepted(self, method: str, path: str, status: int, answer: bytes) -> bytes:
-        if status >= http.client.BAD_REQUEST:
-            raise BrokerError(
-                f"{method} {path} at {self._place}: {status} {answer.decode(errors='replace')}"
-            )
-        return answer
-
-    def _asked(
-        self, method: str, path: str, body: dict[str, Any] | None = None
+        accept: Collection[int] = (),
     ) -> tuple[int, bytes]:
+        """Return status and answer; BrokerError for an error that is not in `accept`."""
+        place = f"{self._url.hostname}:{self._url.port}"
         try:
-            return self._answer(method, path, body)
+            status, answer = self._answer(method, path, body)
         except OSError as error:
             raise BrokerError(
-                f"RabbitMQ's management API does not answer at {self._place}: {error}"
+                f"RabbitMQ's management API does not answer at {place}: {error}"
             ) from error
-
-    def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
-        https = self._url.scheme == "https"
-        connect = http.client.HTTPSConnection if https else http.client.HTTPConnection
-        connection = connect(self._url.hostname or "127.0.0.1", self._url.port, timeout=_TIMEOUT)
-        try:
-            connection.request(
-                method, f"/api{path}", None if body is None else json.dumps(body), self._headers
+        if status >= BAD_REQUEST and status not in accept:
+            raise BrokerError(
+                f"{method} {path} at {place}: {status} {answer.decode(errors='replace')}"
             )
+        return status, answer
+
+    def _answer(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        connect = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
+        connection = connect(self._url.hostname or "127.0.0.1", self._url.port, timeout=_TIMEOUT)
+        login = f"{self._user}:{unquote(self._url.password or 'guest')}"
+        token = base64.b64encode(login.encode()).decode()
+        headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, f"/api{path}", content, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
-        except http.client.HTTPException as error:
+        except HTTPException as error:
             # A node on its way up or down hangs up in the middle of an answer.
             raise ConnectionError(str(error)) from error
         finally:
             connection.close()
-
-    @property
-    def _place(self) -> str:
-        return f"{self._url.hostname}:{self._url.port}"
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        user, password = (
-            unquote(self._url.username or "guest"),
-            unquote(self._url.password or "guest"),
-        )
-        token = base64.b64encode(f"{user}:{password}".encode()).decode()
-        return {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
 
 
 def _quoted(name: str) -> str:

@@ -62,9 +62,7 @@ class Node:
         startup_timeout: float = 90.0,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the arguments of PrivateBroker; `label` names the folder and the process on the
-        `host`.
-        """
+        """Take PrivateBroker's arguments; `label` names folder and process on the `host`."""
         self._host, self._label, self._startup_timeout = host, label, startup_timeout
         self._settings = dict(settings or {})
         self._amqp, self._http, self._dist = free_ports(3)
@@ -86,7 +84,15 @@ class Node:
 
     def launch(self) -> None:
         """Start it for the first time and return at once; see `wait_until_up`."""
-        self._furnish()
+        for name in ("data", "log", "none"):
+            (self._place / name).mkdir(parents=True)
+        more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
+        (self._place / "rabbitmq.conf").write_text(
+            _CONFIG.format(amqp=self._amqp, http=self._http) + more
+        )
+        (self._place / "advanced.config").write_text(_ADVANCED)
+        (self._place / "plugins").write_text("[rabbitmq_management].\n")
+        (self._place / "rabbitmq-env.conf").touch()
         self._spawn()
 
     def wait_until_up(self) -> None:
@@ -124,8 +130,17 @@ class Node:
 
     def restart(self) -> None:
         """Start it again on the same data and ports; shut it down in good order if it runs."""
-        if self._process is not None:
-            self._shut_down(self._process)
+        if (node := self._process) is not None:
+            self.resume()
+            node.terminate()
+            try:
+                node.wait(self._startup_timeout)
+            except subprocess.TimeoutExpired as error:
+                raise BrokerError(
+                    f"{self.name} did not shut down in {self._startup_timeout} s\n"
+                    f"{self._log_tail()}"
+                ) from error
+            self.kill()
         self._spawn()
         self.wait_until_up()
 
@@ -188,17 +203,6 @@ class Node:
     def _place(self) -> Path:
         return self._host.folder / self._label
 
-    def _furnish(self) -> None:
-        for name in ("data", "log", "none"):
-            (self._place / name).mkdir(parents=True)
-        more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
-        (self._place / "rabbitmq.conf").write_text(
-            _CONFIG.format(amqp=self._amqp, http=self._http) + more
-        )
-        (self._place / "advanced.config").write_text(_ADVANCED)
-        (self._place / "plugins").write_text("[rabbitmq_management].\n")
-        (self._place / "rabbitmq-env.conf").touch()
-
     @property
     def _environment(self) -> dict[str, str]:
         place = self._place
@@ -220,17 +224,6 @@ class Node:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
         }
-
-    def _shut_down(self, node: subprocess.Popen[bytes]) -> None:
-        self.resume()
-        node.terminate()
-        try:
-            node.wait(self._startup_timeout)
-        except subprocess.TimeoutExpired as error:
-            raise BrokerError(
-                f"{self.name} did not shut down in {self._startup_timeout} s\n{self._log_tail()}"
-            ) from error
-        self.kill()
 
     def _set_watermark(self, share: str, *, alarmed: bool) -> None:
         self.rabbitmqctl("set_vm_memory_high_watermark", share)

@@ -11,7 +11,58 @@ from qt_events.testing.broker.installed import rabbitmq_bin
 from qt_events.testing.broker.node import Node
 
 
-class PrivateBroker(Node):
+class PrivateNodes:
+    """Start and stop of nodes that have an ErlangHost to themselves."""
+
+    nodes: tuple[Node, ...]
+    _host: ErlangHost
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all nodes, and return when each takes connections and its management API answers.
+
+        Raises:
+            BrokerError: that takes longer than `startup_timeout`, with the end of a node's log, or
+                no RabbitMQ is installed.
+        """
+        if self._host.is_open:
+            raise BusStateError(
+                f"{self.nodes[0].name} has been started already; stop() it first, or use restart()"
+            )
+        rabbitmq_bin()
+        self._host.open()
+        try:
+            for node in self.nodes:
+                node.launch()
+            for node in self.nodes:
+                node.wait_until_up()
+            self._wait_until_one()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_until_one(self) -> None:
+        """Wait until the nodes have found each other."""
+
+    def stop(self) -> None:
+        """End the nodes and their epmd at once and remove the folder. Safe to repeat."""
+        for node in self.nodes:
+            node.forget()
+        self._host.close()
+
+
+class PrivateBroker(PrivateNodes, Node):
     """A node with its own ports, data, cookie, HOME and epmd; it neither sees nor disturbs others.
 
     Use it as a context manager, or call `start` and `stop`. Its URLs are known before the start. It
@@ -27,45 +78,9 @@ class PrivateBroker(Node):
         super().__init__(
             ErlangHost("qt-events-broker-"), startup_timeout=startup_timeout, settings=settings
         )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.stop()
+        self.nodes = (self,)
 
     @property
     def folder(self) -> Path:
         """Folder of everything that is its own, until it stops; logs are in `node/log/`."""
         return self._host.folder
-
-    def start(self) -> None:
-        """Start it, and return when it takes AMQP connections and its management API answers.
-
-        Raises:
-            BrokerError: that takes longer than `startup_timeout`, with the end of its log, or no
-                RabbitMQ is installed.
-        """
-        if self._host.is_open:
-            raise BusStateError(
-                f"{self.name} has been started already; stop() it first, or use restart()"
-            )
-        rabbitmq_bin()
-        self._host.open()
-        try:
-            self.launch()
-            self.wait_until_up()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """End the node and its epmd at once and remove the folder. Safe to repeat."""
-        self.forget()
-        self._host.close()

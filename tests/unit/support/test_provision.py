@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from qt_events.errors import BrokerError, InvalidUrlError, NotSupportedError
-from qt_events.testing.broker import open_broker, opened
-from qt_events.testing.broker.given import BROKER_URL, GivenBroker
+from qt_events.testing.broker import broker as brokers
+from qt_events.testing.broker import open_broker
+from qt_events.testing.broker.broker import BROKER_URL, GivenBroker
 from tests.support import packages, provision
 from tests.support.chromium import Chromium
 
@@ -19,7 +20,7 @@ INSTALL = packages.SCRIPT
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine that has nothing, where nothing can be installed and no broker is given."""
     monkeypatch.setattr(provision, "installed_rabbitmq", lambda: None)
-    monkeypatch.setattr(opened, "installed_rabbitmq", lambda: None)
+    monkeypatch.setattr(brokers, "installed_rabbitmq", lambda: None)
     monkeypatch.setattr(provision, "installed_postgres", lambda: None)
     monkeypatch.setattr(provision, "installed_chromium", lambda: None)
     monkeypatch.setattr(provision, "installed_faketime", lambda: None)
@@ -135,7 +136,7 @@ def test_a_test_that_needs_a_broker_fails_without_one(bare: pytest.MonkeyPatch) 
 
 
 def test_a_given_broker_is_not_harmed() -> None:
-    with pytest.raises(NotSupportedError, match="may not kill"):
+    with pytest.raises(NotSupportedError, match="may not harm"):
         GivenBroker("amqp://given").kill()
 
 
