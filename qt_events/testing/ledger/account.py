@@ -1,7 +1,8 @@
 """Account: the sum of a ledger, a line a fault, and the verdict."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, astuple, dataclass, fields
+from operator import add
 from typing import Any, Self
 
 QUIET = "(before any)"  #: the line of everything before the first fault
@@ -27,9 +28,7 @@ class Line:
     dead: int = 0  #: dead letters among the ok and recovered ones
 
     def __add__(self, other: Self) -> "Line":
-        return Line(
-            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
-        )
+        return Line(*map(add, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ class Account:
         Raises:
             AssertionError: else, with the whole account.
         """
-        complaints = [*_complaint("lost", self.lost), *_complaint("unexpected", self.unexpected)]
-        complaints += [
-            f"nothing was confirmed that {name} hears"
-            for name, owed in self.owed.items()
-            if not owed
+        silent = [name for name, owed in self.owed.items() if not owed]
+        complaints = [
+            *_complaint("lost", self.lost),
+            *_complaint("unexpected", self.unexpected),
+            *(f"nothing was confirmed that {name} hears" for name in silent),
         ]
         complaints += [
             f"{count} dead letters of {name}: {reason}"
@@ -90,30 +89,19 @@ class Account:
     def table(self) -> str:
         """Return a Markdown table: a row a fault, and their sum."""
         names = [each.name for each in fields(Line)]
-        rows = [
-            (fault, *(str(getattr(line, name)) for name in names)) for fault, line in self._rows()
+        lines = {**self.lines, "together": self.total} if len(self.lines) != 1 else self.lines
+        rows = [["fault", *names]]
+        rows += [[fault, *map(str, astuple(line))] for fault, line in lines.items()]
+        first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+        rows.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])
+        text = [
+            f"| {' | '.join([fault.ljust(first), *map(str.rjust, figures, others)])} |"
+            for fault, *figures in rows
         ]
-        head = ("fault", *names)
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        rule = ("-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:]))
-        lines = [_row(row, widths) for row in (head, rule, *rows)]
-        failures = ", ".join(f"{count} {name}" for name, count in sorted(self.errors.items()))
-        return "\n".join(
-            [*lines, *(["", f"publishes that failed: {failures}"] if failures else [])]
-        )
-
-    def _rows(self) -> Iterable[tuple[str, Line]]:
-        yield from self.lines.items()
-        if len(self.lines) != 1:
-            yield "together", self.total
-
-
-def _row(cells: Iterable[str], widths: Iterable[int]) -> str:
-    first, *rest = (
-        cell.rjust(width) if index else cell.ljust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return f"| {' | '.join([first, *rest])} |"
+        if self.errors:
+            failures = ", ".join(f"{count} {name}" for name, count in sorted(self.errors.items()))
+            text += ["", f"publishes that failed: {failures}"]
+        return "\n".join(text)
 
 
 def _complaint(what: str, deliveries: tuple[tuple[str, str], ...]) -> list[str]:

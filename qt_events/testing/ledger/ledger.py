@@ -4,7 +4,8 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
@@ -21,9 +22,7 @@ FOLDER = "QT_EVENTS_LEDGER"  #: environment variable: the folder of this process
 
 
 class Ledger:
-    """A folder of entries, shared by the processes of a machine.
-
-    Safe from any thread and after a fork.
+    """A folder of entries, shared by the processes of a machine. Safe in threads and after a fork.
 
     Each process writes a file of its own there; the folder is made if need be. `open` and `account`
     add up everything written so far by any process.
@@ -54,25 +53,28 @@ class Ledger:
 
         Errors of other libraries are raised.
         """
-        self.note(Kind.ATTEMPTED, event.id, event.type)
-        try:
+        with self._noting(event):
             await bus.publish(event)
-        except QtEventsError as error:
-            self.note(Kind.FAILED, event.id, type(error).__name__)
-            return False
-        self.note(Kind.CONFIRMED, event.id)
-        return True
+            return True
+        return False
 
     def publish_sync(self, bus: EventBus, event: Event[Any]) -> bool:
         """Do the same as `publish`, for plain threads."""
+        with self._noting(event):
+            bus.publish_sync(event)
+            return True
+        return False
+
+    @contextmanager
+    def _noting(self, event: Event[Any]) -> Iterator[None]:
+        """Note attempt and answer of a publish, and end it if it fails."""
         self.note(Kind.ATTEMPTED, event.id, event.type)
         try:
-            bus.publish_sync(event)
+            yield
         except QtEventsError as error:
             self.note(Kind.FAILED, event.id, type(error).__name__)
-            return False
-        self.note(Kind.CONFIRMED, event.id)
-        return True
+        else:
+            self.note(Kind.CONFIRMED, event.id)
 
     def handled(self, subscription: str, event: Event[Any]) -> None:
         """Note that a handler is done with an event: call this last."""

@@ -74,18 +74,16 @@ class Totals:
             lines.at(publish.at).events += publish.attempts > 0
         for delivery, publish in self._deliveries(subscriptions):
             owed[delivery[0]] += publish.confirms > 0
-            if self._count(lines.at(publish.at), delivery, publish):
+            self._count(lines.at(publish.at), delivery, publish)
+            if publish.confirms and not self._has_outcome(delivery):
                 lost.append(delivery)
         unexpected = self._count_what_is_too_much(subscriptions, lines)
+        dead = self._dead.items()
         return Account(
-            lines=lines.written(),
+            lines={name: line for name, line in lines.by_fault.items() if line != Line()},
             errors=dict(self._errors),
             owed=owed,
-            dead=Counter(
-                (name, why)
-                for (name, event), (why, _) in self._dead.items()
-                if (name, event) not in self._handled
-            ),
+            dead=Counter((key[0], why) for key, (why, _) in dead if key not in self._handled),
             lost=tuple(lost),
             unexpected=unexpected,
             unanswered=sum(each.unanswered for each in self._publishes.values()),
@@ -104,10 +102,7 @@ class Totals:
         """Count deliveries without an answer, handled since, or owed: of these `held` at most."""
         under_way = owed = 0
         for delivery, publish in self._deliveries(subscriptions):
-            if (
-                publish.unanswered
-                or max(self._handled.get(delivery, ()), default=-math.inf) >= since
-            ):
+            if publish.unanswered or max(self._handled.get(delivery, [-math.inf])) >= since:
                 under_way += 1
             elif publish.confirms and not self._has_outcome(delivery):
                 owed += 1
@@ -126,17 +121,15 @@ class Totals:
                 if publish.type in heard:
                     yield (name, event), publish
 
-    def _count(self, line: Line, delivery: tuple[str, str], publish: _Publish) -> bool:
-        """Count one delivery, and return True if it is lost."""
+    def _count(self, line: Line, delivery: tuple[str, str], publish: _Publish) -> None:
         has_outcome = self._has_outcome(delivery)
         line.dead += delivery in self._dead and delivery not in self._handled
         if publish.confirms:
             line.ok += has_outcome
             line.lost += not has_outcome
-            return not has_outcome
-        line.recovered += has_outcome
-        line.failed += not has_outcome
-        return False
+        else:
+            line.recovered += has_outcome
+            line.failed += not has_outcome
 
     def _count_what_is_too_much(
         self, subscriptions: Mapping[str, str], lines: "_Lines"
@@ -147,21 +140,15 @@ class Totals:
                 lines.at(at).duplicated += 1
         outcomes = {delivery: noted for delivery, (_, noted) in self._dead.items()}
         outcomes |= {delivery: min(times) for delivery, times in self._handled.items()}
-        unexpected = [
-            delivery for delivery in outcomes if not self._is_owed(delivery, subscriptions)
-        ]
+        unexpected = tuple(each for each in outcomes if not self._is_owed(each, subscriptions))
         for delivery in unexpected:
             lines.at(outcomes[delivery]).unexpected += 1
-        return tuple(unexpected)
+        return unexpected
 
     def _is_owed(self, delivery: tuple[str, str], subscriptions: Mapping[str, str]) -> bool:
         name, event = delivery
-        publish = self._publishes.get(event)
-        return (
-            publish is not None
-            and name in subscriptions
-            and matches(subscriptions[name], publish.type)
-        )
+        publish, pattern = self._publishes.get(event), subscriptions.get(name)
+        return publish is not None and pattern is not None and matches(pattern, publish.type)
 
 
 class _Lines:
@@ -169,14 +156,10 @@ class _Lines:
 
     def __init__(self, faults: Iterable[tuple[float, str]]) -> None:
         self._strikes = sorted(faults)
-        self._lines = {QUIET: Line(), **{name: Line() for _, name in self._strikes}}
+        self.by_fault = {QUIET: Line(), **{name: Line() for _, name in self._strikes}}
         for _, name in self._strikes:
-            self._lines[name].struck += 1
+            self.by_fault[name].struck += 1
 
     def at(self, moment: float) -> Line:
         before = bisect_right(self._strikes, moment, key=lambda strike: strike[0])
-        return self._lines[self._strikes[before - 1][1] if before else QUIET]
-
-    def written(self) -> dict[str, Line]:
-        """Return the lines, without the quiet before the first fault if there was none."""
-        return {name: line for name, line in self._lines.items() if line != Line()}
+        return self.by_fault[self._strikes[before - 1][1] if before else QUIET]

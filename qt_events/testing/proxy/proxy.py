@@ -49,13 +49,19 @@ class Proxy:
     def __init__(self, target_host: str, target_port: int) -> None:
         """Forward to this host and port; nobody need listen there yet."""
         (self.port,) = free_ports(1)
+        self._target = (target_host, target_port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="qt_events-proxy", daemon=True)
-        self._door = _Door(self.port, (target_host, target_port))
+        # The rest belongs to the proxy's thread.
+        self._ways: dict[str, Way] = {"to_target": Way(), "from_target": Way()}
+        self._wires: set[Wire] = set()
+        self._clients: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._accepted = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._tell(self._door.open())
+        self._tell(self._listen)
         return self
 
     def __exit__(
@@ -75,20 +81,20 @@ class Proxy:
     def close(self) -> None:
         """Reset open connections and listen no more. Safe to repeat."""
         if self._thread.is_alive():
-            self._tell(self._door.leave())
+            self._tell(self._leave)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_PATIENCE)
 
     @property
     def traffic(self) -> Traffic:
         """Counters now."""
-        return self._tell(self._door.count())
+        return self._tell(self._count)
 
     # Faults of connections that are open now
 
     def reset(self, count: int | None = None) -> int:
         """Send RST to both ends of `count` random connections, or of all; return how many."""
-        return self._tell(self._door.reset(count))
+        return self._tell(self._reset, count)
 
     def forget(self, count: int | None = None) -> int:
         """Drop `count` connections, or all, in silence, as a router that has forgotten them.
@@ -96,13 +102,13 @@ class Proxy:
         Their ends hear nothing any more, and what they send is dropped. `heal` does not bring them
         back. New connections work.
         """
-        return self._tell(self._door.forget(count))
+        return self._tell(self._forget, count)
 
     # Faults that last until `heal`, for new connections too
 
     def refuse(self) -> None:
         """Close the port: new connections are refused, open ones stay."""
-        self._tell(self._door.shut())
+        self._tell(self._shut)
 
     def black_hole(self, direction: Direction = "both") -> None:
         """Forward nothing: connections stay open, new ones are accepted, and nobody answers.
@@ -134,17 +140,19 @@ class Proxy:
     def heal(self) -> None:
         """End all faults; connections that were reset or forgotten stay so."""
         self._set("both", Way.heal)
-        self._tell(self._door.open())
+        self._tell(self._listen)
 
     def _set(self, direction: Direction, change: Callable[[Way], Any]) -> None:
-        self._tell(self._door.change(direction, change))
+        self._tell(self._change, direction, change)
 
-    def _tell(self, work: Coroutine[Any, Any, T]) -> T:
+    def _tell(self, work: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
         """Run the work on the proxy's thread, and return its result."""
         if not self._thread.is_alive():
-            work.close()
             raise BusStateError("this proxy does not run: use it in a `with`")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
+        running = asyncio.run_coroutine_threadsafe(work(*arguments), self._loop)
+        return running.result(_PATIENCE)
+
+    # On the proxy's thread
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -153,60 +161,42 @@ class Proxy:
         finally:
             self._loop.close()
 
-
-class _Door:
-    """The proxy's side of the loop: its listener and its connections."""
-
-    def __init__(self, port: int, target: tuple[str, int]) -> None:
-        self._port, self._target = port, target
-        self._ways: dict[str, Way] = {}
-        self._wires: set[Wire] = set()
-        self._clients: set[asyncio.Task[None]] = set()
-        self._listener: socket.socket | None = None
-        self._accepted = 0
-
-    async def open(self) -> None:
-        self._ways = self._ways or {"to_target": Way(), "from_target": Way()}
+    async def _listen(self) -> None:
         if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self._port), backlog=128)
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
             self._listener.settimeout(0)
-            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
+            self._loop.add_reader(self._listener, self._accept, self._listener)
 
-    async def shut(self) -> None:
+    async def _shut(self) -> None:
         if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener)
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
-    async def leave(self) -> None:
-        await self.shut()
+    async def _leave(self) -> None:
+        await self._shut()
         for task in self._clients:
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
 
-    async def count(self) -> Traffic:
-        there, back = self._ways["to_target"], self._ways["from_target"]
-        return Traffic(
-            self._accepted,
-            len(self._wires),
-            there.forwarded,
-            back.forwarded,
-            there.cuts + back.cuts,
-        )
+    async def _count(self) -> Traffic:
+        there, back = self._ways.values()
+        cuts = there.cuts + back.cuts
+        return Traffic(self._accepted, len(self._wires), there.forwarded, back.forwarded, cuts)
 
-    async def change(self, direction: Direction, change: Callable[[Way], Any]) -> None:
+    async def _change(self, direction: Direction, change: Callable[[Way], Any]) -> None:
         for name, way in self._ways.items():
             if direction in {"both", name}:
                 change(way)
 
-    async def reset(self, count: int | None) -> int:
+    async def _reset(self, count: int | None) -> int:
         chosen = self._some(count)
         for wire in chosen:
             wire.reset()
         await asyncio.gather(*(wire.closed.wait() for wire in chosen))
         return len(chosen)
 
-    async def forget(self, count: int | None) -> int:
+    async def _forget(self, count: int | None) -> int:
         chosen = self._some(count)
         for wire in chosen:
             wire.forget()
@@ -217,7 +207,8 @@ class _Door:
         return wires if count is None else random.sample(wires, min(count, len(wires)))
 
     def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # the client has gone again
+        # The client may have gone again.
+        with suppress(OSError):
             client, _ = listener.accept()
             client.settimeout(0)
             self._accepted += 1
@@ -234,15 +225,12 @@ class _Door:
             # A client in a black hole hears nothing of its target.
             await self._ways["to_target"].open.wait()
             with suppress(OSError):
-                await asyncio.get_running_loop().sock_connect(target, self._target)
-                await self._pump(client, target)
+                await self._loop.sock_connect(target, self._target)
+                wire = Wire(client, target, *self._ways.values())
+                self._wires.add(wire)
+                try:
+                    await wire.run()
+                finally:
+                    self._wires.discard(wire)
         finally:
             abort(target)
-
-    async def _pump(self, client: socket.socket, target: socket.socket) -> None:
-        wire = Wire(client, target, self._ways["to_target"], self._ways["from_target"])
-        self._wires.add(wire)
-        try:
-            await wire.run()
-        finally:
-            self._wires.discard(wire)

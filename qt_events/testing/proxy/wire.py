@@ -80,7 +80,8 @@ class Wire:
             if self._forgotten:
                 await self._reset.wait()
         except* OSError:
-            pass  # one side is gone, so the other ends too
+            # One side is gone, so the other ends too.
+            pass
         finally:
             for each in self._sockets:
                 abort(each)
@@ -127,7 +128,8 @@ class _Pump:
         try:
             return await asyncio.get_running_loop().sock_recv(self._source, _CHUNK)
         except OSError:
-            await self._way.open.wait()  # a black hole does not tell of a reset either
+            # A black hole does not tell of a reset either.
+            await self._way.open.wait()
             raise
 
     async def _write(self) -> None:
