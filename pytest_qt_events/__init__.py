@@ -20,8 +20,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     from qt_events.testing.broker import Broker
-    from qt_events.testing.buses import Buses  # noqa: F401  # used in a string
-    from qt_events.testing.choice import Choice
+    from qt_events.testing.buses import Buses, Choice  # noqa: F401  # used in a string
     from qt_events.testing.observed import ObservedEventBus
 
     OpenBus = Callable[..., Awaitable[ObservedEventBus]]
@@ -72,7 +71,7 @@ def _chosen(config: pytest.Config) -> str:
 
 def _choice(config: pytest.Config) -> "Choice":
     from qt_events.errors import InvalidOptionError
-    from qt_events.testing.choice import Choice
+    from qt_events.testing.buses import Choice
 
     try:
         return Choice.of(_chosen(config))
@@ -142,11 +141,9 @@ else:
 
         A fixture of its own, so that the vhost ends after the buses.
         """
-        return (
-            str(request.getfixturevalue("rabbitmq_url"))
-            if _Marker(request).backend == "rabbitmq"
-            else None
-        )
+        if _Marker(request).backend != "rabbitmq":
+            return None
+        return str(request.getfixturevalue("rabbitmq_url"))
 
     @pytest_asyncio.fixture
     async def event_bus_factory(
@@ -170,9 +167,7 @@ else:
     async def event_bus(
         event_bus_factory: "OpenBus", request: pytest.FixtureRequest
     ) -> "ObservedEventBus":
-        """Open a running bus, in memory unless --event-bus or the marker `event_bus` says
-        otherwise.
-        """
+        """Open a running bus, in memory unless --event-bus or the test's marker names another."""
         return await event_bus_factory(**_Marker(request).options)
 
 
@@ -188,10 +183,9 @@ class _Marker:
                 pytest.fail(advice, pytrace=False)
             given = {**marker.kwargs, **given}
         self.backend: str = given.pop("backend", None) or _choice(request.config).backend
-        if self.backend not in ("memory", "eager", "rabbitmq"):
-            pytest.fail(
-                f"backend={self.backend!r}: there are memory, eager and rabbitmq", pytrace=False
-            )
+        if self.backend not in {"memory", "eager", "rabbitmq"}:
+            advice = f"backend={self.backend!r}: there are memory, eager and rabbitmq"
+            pytest.fail(advice, pytrace=False)
         self.allow_leftovers: bool = given.pop(
             "allow_leftovers", request.config.getini("event_bus_allow_leftovers")
         )

@@ -4,8 +4,7 @@ observed.py        ObservedEventBus: any bus, recorded; the fixture `event_bus`
 assertions.py      Assertions: questions and claims about what happened on a bus
 journal.py         Journal: the record behind the assertions
 story.py           the record as text, for a test that fails
-buses.py           Buses: the buses of one test, opened and closed
-choice.py          Choice: the backend that `--event-bus` names
+buses.py           Buses: the buses of one test, opened and closed; Choice: their backend
 clock.py           ManualClock: time that passes when a test says so
 contract/          the contract suite: the rules that every EventBus keeps
 pytest_celery.py   pytest-celery's cluster on local processes

@@ -14,7 +14,8 @@ from qt_events.testing.journal import DeliveryKey, Journal
 from qt_events.testing.story import counted, indented, named, outcome, told
 
 E = TypeVar("E", bound=Event[Any])
-Claimed = str | EventHandler  # a subscription's name or handler
+#: A subscription's name or handler
+Claimed = str | EventHandler
 
 
 class Assertions:
@@ -66,8 +67,8 @@ class Assertions:
         """Claim that such events were published, and return them, oldest first."""
         __tracebackhide__ = True
         found = self.published(what, where)
-        wanted = f"{_title(what)}{' with where=' if where else ''}"
-        self._count(len(found), times, f"{wanted} published")
+        title = what.__name__ if isinstance(what, type) else repr(what)
+        self._count(found, times, f"{title}{' with where=' if where else ''} published")
         return found
 
     def assert_not_published(
@@ -95,14 +96,13 @@ class Assertions:
     ) -> None:
         """Claim that the handler finished the event, at attempt `attempts` if that is given."""
         __tracebackhide__ = True
-        found = [each for each in self.attempts(subscription, event) if each.outcome == Done()]
-        if attempts is not None:
-            found = [each for each in found if each.number == attempts]
-        self._count(
-            len(found),
-            times,
-            self._delivery("delivered to", subscription, event) + _after(attempts),
-        )
+        found = [
+            each
+            for each in self.attempts(subscription, event)
+            if each.outcome == Done() and attempts in (None, each.number)
+        ]
+        claim = self._claim("delivered to", subscription, event, attempts=attempts)
+        self._count(found, times, claim)
 
     def assert_not_delivered(self, subscription: Claimed, event: Event[Any] | None = None) -> None:
         """Claim that the handler never finished the event: it was not called, or it failed."""
@@ -124,9 +124,8 @@ class Assertions:
             for each in self.attempts(subscription, event)
             if isinstance(each.outcome, Retry) and _raised(each.outcome.failure, exception)
         ]
-        self._count(
-            len(found), times, self._delivery("retried by", subscription, event) + _by(exception)
-        )
+        claim = self._claim("retried by", subscription, event, exception=exception)
+        self._count(found, times, claim)
         self._expected_retries.update(map(_delivery, found))
 
     # Dead letters
@@ -151,23 +150,17 @@ class Assertions:
             and attempts in (None, each.number)
             and _raised(each.outcome.failure, exception)
         ]
-        because = f", {reason}" if reason else ""
-        wanted = (
-            self._delivery("dead-lettered by", subscription, event)
-            + because
-            + _by(exception)
-            + _after(attempts)
+        claim = self._claim(
+            "dead-lettered by", subscription, event, reason, exception=exception, attempts=attempts
         )
-        self._count(len(found), times, wanted)
+        self._count(found, times, claim)
         self._expected_dead.update(map(_delivery, found))
 
     def assert_no_dead_letters(self) -> None:
         """Claim that nothing failed for good, or that it was handled later."""
         __tracebackhide__ = True
-        if dead := self.journal.dead:
-            raise AssertionError(
-                "\n".join(_obituary(dead, "dead letter", "where none was expected"))
-            )
+        if dead := _obituary(self.journal.dead, "dead letter", "where none was expected"):
+            raise AssertionError("\n".join(dead))
 
     def expect(self, subscription: str, event_id: str) -> None:
         """Mark a dead letter as expected by the test."""
@@ -185,76 +178,70 @@ class Assertions:
             for each in self.journal.open.values()
             if each and _delivery(each) not in self._expected_retries
         ]
-        untouched = [delivery for delivery, last in self.journal.open.items() if last is None]
-        return "\n".join(
-            [
-                *_obituary(
-                    dead, "dead letter", "that the test does not expect (bus.assert_dead_lettered)"
-                ),
-                *_obituary(
-                    failed,
-                    "failed delivery",
-                    "waiting for a retry (`await bus.join()`, or bus.assert_retried)",
-                ),
-                *_untouched(len(untouched)),
-            ]
-        )
+        unexpected = "that the test does not expect (bus.assert_dead_lettered)"
+        waiting = "waiting for a retry (`await bus.join()`, or bus.assert_retried)"
+        lines = _obituary(dead, "dead letter", unexpected)
+        lines += _obituary(failed, "failed delivery", waiting)
+        if untouched := sum(last is None for last in self.journal.open.values()):
+            lines.append(
+                f"{counted(untouched, 'delivery')} without an outcome (`await bus.join()`)"
+            )
+        return "\n".join(lines)
 
     # The text of a failure
 
-    def _count(self, found: int, times: int | None, what: str) -> None:
+    def _count(self, found: Sequence[object], times: int | None, claim: str) -> None:
         __tracebackhide__ = True
-        if found == times or (times is None and found):
+        if len(found) == times or (times is None and found):
             return
         wanted = "at least once" if times is None else counted(times, "time")
-        unfinished = len(self.journal.open)
-        hint = (
-            f"{counted(unfinished, 'delivery')} without an outcome yet: `await bus.join()` first\n"
-        )
+        unfinished = counted(len(self.journal.open), "delivery")
+        hint = f"{unfinished} without an outcome yet: `await bus.join()` first\n"
         raise AssertionError(
-            f"{what}: {counted(found, 'time')}, expected {wanted}\n"
-            f"{hint if unfinished else ''}{told(self.journal)}"
+            f"{claim}: {counted(len(found), 'time')}, expected {wanted}\n"
+            f"{hint if self.journal.open else ''}{told(self.journal)}"
         )
 
-    def _delivery(self, verb: str, subscription: Claimed, event: Event[Any] | None) -> str:
-        return f"{'any event' if event is None else named(event)} {verb} {self._name(subscription)}"
+    def _claim(
+        self,
+        verb: str,
+        subscription: Claimed,
+        event: Event[Any] | None,
+        reason: str | None = None,
+        *,
+        exception: type[BaseException] | None = None,
+        attempts: int | None = None,
+    ) -> str:
+        """Return a claim in words."""
+        which = "any event" if event is None else named(event)
+        parts = [f"{which} {verb} {self._name(subscription)}"]
+        parts += [reason] if reason else []
+        parts += [f"after {exception.__name__}"] if exception else []
+        parts += [f"at attempt {attempts}"] if attempts is not None else []
+        return ", ".join(parts)
 
     def _name(self, subscription: Claimed) -> str:
         """Return the name of a subscription of this bus, or of one that was seen at work."""
-        known = {
-            **self._known,
-            **dict.fromkeys(attempt.subscription for attempt in self.journal.attempts),
-        }
-        if subscription in known and isinstance(subscription, str):
+        seen = (attempt.subscription for attempt in self.journal.attempts)
+        known = dict.fromkeys([*self._known, *seen])
+        if isinstance(subscription, str) and subscription in known:
             return subscription
-        by_handler = [each.name for each in self._known.values() if each.handler == subscription]
-        if by_handler:
-            return by_handler[0]
+        for each in self._known.values():
+            if each.handler == subscription:
+                return each.name
         raise UnknownSubscriptionError(
             f"no subscription {subscription!r}; there are: {', '.join(known) or 'none'}"
         )
 
 
 def _is(event: Event[Any], what: str | type[Event[Any]]) -> bool:
-    return (
-        isinstance(event, what) if isinstance(what, type) else matches(pattern_of(what), event.type)
-    )
-
-
-def _title(what: str | type[Event[Any]]) -> str:
-    return what.__name__ if isinstance(what, type) else repr(what)
+    if isinstance(what, type):
+        return isinstance(event, what)
+    return matches(pattern_of(what), event.type)
 
 
 def _delivery(attempt: Attempt) -> DeliveryKey:
     return attempt.event_id, attempt.subscription
-
-
-def _after(attempts: int | None) -> str:
-    return "" if attempts is None else f", at attempt {attempts}"
-
-
-def _by(exception: type[BaseException] | None) -> str:
-    return "" if exception is None else f", after {exception.__name__}"
 
 
 def _raised(failure: Failure, wanted: type[BaseException] | None) -> bool:
@@ -265,18 +252,8 @@ def _raised(failure: Failure, wanted: type[BaseException] | None) -> bool:
     found: Any = getattr(sys.modules.get(module or "builtins"), name, None)
     if isinstance(found, type):
         return issubclass(found, wanted)
-    own = (
-        wanted.__qualname__
-        if wanted.__module__ == "builtins"
-        else f"{wanted.__module__}.{wanted.__qualname__}"
-    )
-    return failure.exception_type == own
-
-
-def _untouched(count: int) -> list[str]:
-    return (
-        [f"{counted(count, 'delivery')} without an outcome (`await bus.join()`)"] if count else []
-    )
+    where = "" if wanted.__module__ == "builtins" else f"{wanted.__module__}."
+    return failure.exception_type == where + wanted.__qualname__
 
 
 def _obituary(attempts: Sequence[Attempt], noun: str, what: str) -> list[str]:

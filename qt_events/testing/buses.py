@@ -1,15 +1,40 @@
 """Buses: the buses of one test, running when it gets them and checked when it ends."""
 
 import asyncio
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from qt_events.bus import create_event_bus
 from qt_events.errors import InvalidOptionError
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.observed import ObservedEventBus
 
-_NOBODY = "amqp://eager@localhost//"  # any URL: eager mode connects to no broker
+BACKENDS = ("memory", "eager", "rabbitmq")
+# Any URL: eager mode connects to no broker.
+_NOBODY = "amqp://eager@localhost//"
 _GRACE = 5.0  # seconds for work that the test did not wait for
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The backend that `--event-bus` names, and its broker's URL if that was named."""
+
+    backend: str
+    url: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> "Choice":
+        """Read `memory`, `eager`, `rabbitmq` or `amqp://...`; else an InvalidOptionError."""
+        if text in BACKENDS:
+            return cls(text)
+        if text.startswith(("amqp://", "amqps://")):
+            return cls("rabbitmq", text)
+        # A URL may hold a password.
+        shown = f"{urlsplit(text).scheme}://..." if "://" in text else repr(text)
+        raise InvalidOptionError(
+            f"event bus {shown}: there are {', '.join(BACKENDS)} and amqp://user:password@host/"
+        )
 
 
 class _TestIsOver(Exception):
@@ -17,9 +42,7 @@ class _TestIsOver(Exception):
 
 
 class Buses:
-    """Factory of buses of one backend: memory, eager, or rabbitmq at `url`, a vhost of the test's
-    own.
-    """
+    """Factory of buses of one backend: memory, eager, or rabbitmq at `url`, the test's vhost."""
 
     def __init__(self, backend: str, url: str | None) -> None:
         self._backend, self._url = backend, url
@@ -37,18 +60,13 @@ class Buses:
         return bus
 
     def _made(self, options: dict[str, Any]) -> ObservedEventBus:
-        match self._backend:
-            case "memory":
-                clock = ManualClock()
-                return ObservedEventBus(
-                    create_event_bus("memory://", clock=clock, **options), clock
-                )
-            case "eager":
-                bus = cast("Any", create_event_bus(_NOBODY, **options))
-                bus.app.conf.task_always_eager = True
-                return ObservedEventBus(bus)
-            case _:
-                return ObservedEventBus(create_event_bus(str(self._url), **options))
+        if self._backend == "memory":
+            clock = ManualClock()
+            return ObservedEventBus(create_event_bus("memory://", clock=clock, **options), clock)
+        bus: Any = create_event_bus(self._url or _NOBODY, **options)
+        if self._backend == "eager":
+            bus.app.conf.task_always_eager = True
+        return ObservedEventBus(bus)
 
     async def leftovers(self) -> str:
         """Return what the test never claimed, once the queued events have been attempted."""

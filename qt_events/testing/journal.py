@@ -85,10 +85,6 @@ class Journal:
                 if consequences(attempt.outcome).dead_letter is not None
             ]
 
-    def event(self, event_id: str) -> Event[Any] | None:
-        """Return the event with this id, if it was published here."""
-        return next((each.event for each in self.publications if each.event.id == event_id), None)
-
     def of(self, subscription: str | None = None, event: Event[Any] | None = None) -> list[Attempt]:
         """Return the attempts, all or those of one subscription or one event."""
         return [

@@ -7,9 +7,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters.interface import DeadLetters, OnScan
+from qt_events.dead_letters.interface import DeadLetters
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.renamed import renamed_option
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.options import SubscriptionOptions
@@ -71,7 +70,6 @@ class ObservedEventBus(BaseBus, Assertions):
         return subscription
 
     def use(self, middleware: Middleware) -> None:
-        """See EventBus."""
         self.bus.use(middleware)
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
@@ -88,42 +86,30 @@ class ObservedEventBus(BaseBus, Assertions):
             TimeoutError: not within `timeout` seconds of real time, with what happened so far.
         """
         __tracebackhide__ = True
-        self._must_be_on_its_loop()
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise BusStateError(
+                "the test runs on another event loop than its event_bus: give both one scope, with "
+                "asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope"
+            )
         try:
             await self._join(timeout)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{told(self.journal)}") from None
 
     async def _join(self, timeout: float | None) -> None:
+        """Wait for the next thing to happen, or go to the next retry if nothing else is left."""
         joining = asyncio.create_task(self.bus.join(timeout))
+        joining.add_done_callback(lambda _: self._changed.set())
         try:
             while not joining.done():
-                await self._step(joining)
+                self._changed.clear()
+                if self._clock is not None and self.journal.only_waits(len(self._clock.due)):
+                    await self._clock.advance_to_next()
+                else:
+                    await self._changed.wait()
             await joining
         finally:
             joining.cancel()
-
-    async def _step(self, joining: "asyncio.Task[None]") -> None:
-        """Let the next thing happen, or the next retry if nothing else is left."""
-        self._changed.clear()
-        if self._clock is not None and self.journal.only_waits(len(self._clock.due)):
-            await self._clock.advance_to_next()
-            return
-        await self._first_of(joining)
-
-    async def _first_of(self, joining: "asyncio.Task[None]") -> None:
-        changed = asyncio.create_task(self._changed.wait())
-        try:
-            await asyncio.wait([joining, changed], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-
-    def _must_be_on_its_loop(self) -> None:
-        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
-            raise BusStateError(
-                "the test runs on another event loop than its event_bus: give both one scope, with "
-                "asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope"
-            )
 
     def stop(self) -> None:
         self.bus.stop()
@@ -183,21 +169,18 @@ class _LookedAt:
     ) -> Sequence[DeadLetterRecord]:
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
-    @renamed_option("on_look", "on_scan")
     async def stream(
-        self, subscription: str | None = None, *, on_scan: OnScan | None = None
+        self, subscription: str | None = None, **options: Any
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        async with aclosing(self._letters.stream(subscription, on_scan=on_scan)) as records:
+        async with aclosing(self._letters.stream(subscription, **options)) as records:
             async for record in records:
                 yield self._expect(record)
 
-    @renamed_option("on_look", "on_scan")
     async def show(
-        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
+        self, id: str, *, subscription: str | None = None, **options: Any
     ) -> DeadLetterRecord:
-        return self._expect(
-            await self._letters.show(id, subscription=subscription, on_scan=on_scan)
-        )
+        record = await self._letters.show(id, subscription=subscription, **options)
+        return self._expect(record)
 
     async def discard(self, id: str) -> None:
         await self.show(id)

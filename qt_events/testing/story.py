@@ -1,7 +1,7 @@
 """Story of a bus: its events and attempts as text, for a test that fails."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any, assert_never
 
@@ -16,7 +16,11 @@ _WIDEST = 100  # characters of a payload, or of an exception's text
 def told(journal: Journal) -> str:
     """Return every published event in order, with each attempt to deliver it."""
     lines = [line for each in tuple(journal.publications) for line in _publication(each, journal)]
-    lines += _from_elsewhere(journal)
+    here = {each.event.id for each in journal.publications}
+    for attempt in tuple(journal.attempts):
+        if attempt.event_id not in here:
+            lines.append(f"  {attempt.event_type} (published elsewhere)")
+            lines.append(f"    {attempt.subscription}: {_course([attempt])}")
     return (
         "\n".join(["what happened:", *lines]) if lines else "what happened: nothing was published"
     )
@@ -24,38 +28,23 @@ def told(journal: Journal) -> str:
 
 def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
     event = publication.event
-    yield f"  {named(event)} {short(repr(_plain(event.payload)))}"
+    # Enums by their values, as on the wire
+    payload = {
+        key: value.value if isinstance(value, Enum) else value
+        for key, value in event.payload.items()
+    }
+    yield f"  {named(event)} {_short(repr(payload))}"
     attempts = journal.of(event=event)
-    heard = dict.fromkeys(
-        (*publication.subscriptions, *(attempt.subscription for attempt in attempts))
-    )
+    heard = dict.fromkeys([*publication.subscriptions, *(each.subscription for each in attempts)])
     if not heard:
         yield f"    nobody is subscribed to {event.type}"
     for name in heard:
-        own = _course(attempt for attempt in attempts if attempt.subscription == name)
-        yield f"    {name}: {own}"
-
-
-def _plain(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the payload with enums by their values, as on the wire."""
-    return {
-        key: value.value if isinstance(value, Enum) else value for key, value in payload.items()
-    }
-
-
-def _from_elsewhere(journal: Journal) -> Iterator[str]:
-    here = {each.event.id for each in journal.publications}
-    for attempt in tuple(journal.attempts):
-        if attempt.event_id not in here:
-            yield f"  {attempt.event_type} (published elsewhere)"
-            yield f"    {attempt.subscription}: {_course([attempt])}"
+        yield f"    {name}: {_course(each for each in attempts if each.subscription == name)}"
 
 
 def _course(attempts: Iterable[Attempt]) -> str:
-    return (
-        "; ".join(f"attempt {each.number} {outcome(each.outcome)}" for each in attempts)
-        or "no outcome yet"
-    )
+    course = "; ".join(f"attempt {each.number} {outcome(each.outcome)}" for each in attempts)
+    return course or "no outcome yet"
 
 
 def named(event: Event[Any]) -> str:
@@ -71,23 +60,19 @@ def outcome(of: Outcome) -> str:
         case Done():
             return "filtered out"
         case Retry(delay=delay, failure=failure):
-            return f"failed, again after {delay:g} s ({exception(failure)})"
+            return f"failed, again after {delay:g} s ({_exception(failure)})"
         case DeadLetter(reason=reason, failure=failure):
-            return f"made a dead letter, {reason} ({exception(failure)})"
+            return f"made a dead letter, {reason} ({_exception(failure)})"
         case _:
             assert_never(of)
 
 
-def exception(failure: Failure) -> str:
-    """Return the last line of a failure's traceback."""
-    return short(
-        f"{failure.exception_type}: {failure.message}"
-        if failure.message
-        else failure.exception_type
-    )
+def _exception(failure: Failure) -> str:
+    said = f": {failure.message}" if failure.message else ""
+    return _short(failure.exception_type + said)
 
 
-def short(text: str) -> str:
+def _short(text: str) -> str:
     """Return the text on one line, cut if it is long."""
     return textwrap.shorten(text, _WIDEST, placeholder=" ...")
 

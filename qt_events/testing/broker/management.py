@@ -43,7 +43,7 @@ class Management:
     def create_vhost(self, name: str) -> str:
         """Make a vhost that the same user may use fully, and return its AMQP URL."""
         path, deadline = f"/vhosts/{_quoted(name)}", monotonic() + _TIMEOUT
-        # RabbitMQ 3.10 gives up waiting after 10 s and goes on with it: a busy cluster takes longer.
+        # RabbitMQ 3.10 stops waiting after 10 s and goes on with it: a busy cluster takes longer.
         busy = {INTERNAL_SERVER_ERROR}
         while self._request("PUT", path, accept=busy)[0] in busy:
             sleep(_PAUSE)

@@ -3,7 +3,7 @@
 import pytest
 
 from qt_events.errors import InvalidOptionError
-from qt_events.testing.choice import Choice
+from qt_events.testing.buses import Choice
 
 
 @pytest.mark.parametrize("backend", ["memory", "eager", "rabbitmq"])
