@@ -1,14 +1,10 @@
 """The contract suite: the rules that every EventBus keeps, as scenarios for any backend's tests.
 
-feature.py       Feature: abilities of a backend, and needs of a scenario
-recorder.py      Recorder: calls of handlers, told across processes
-handlers.py      hear(), fail(): handlers that record their calls
-member.py        Member: someone who delivers events; HostedMember: a bus in the test's own loop
-scenario.py      Scenario, Options: one rule; its subscriptions and its check
-scenario_run.py  ScenarioRun: one scenario on one backend, as its check sees it
-backend.py       Backend: opens a bus and those who deliver; MemoryBackend
-runner.py        run(): one scenario on one backend
-scenarios/       the rules, a module a subject
+scenario.py    Scenario: one rule, its subscriptions and its check, and what these work with
+recorder.py    Recorder: calls of handlers, told across processes; hear() and fail() make handlers
+member.py      Member: someone who delivers events; HostedMember: a bus in the test's own loop
+backend.py     Backend: opens a bus and those who deliver; MemoryBackend; run(): a scenario on one
+scenarios/     the rules, a module a subject
 
 A backend of your own::
 
@@ -25,13 +21,10 @@ A backend of your own::
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from qt_events.testing.contract.backend import Backend, MemoryBackend
-from qt_events.testing.contract.feature import Feature
+from qt_events.testing.contract.backend import Backend, MemoryBackend, run
 from qt_events.testing.contract.member import HostedMember, Member
 from qt_events.testing.contract.recorder import Call, Recorder
-from qt_events.testing.contract.runner import run
-from qt_events.testing.contract.scenario import Options, Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.scenario import Feature, Options, Scenario, ScenarioRun
 from qt_events.testing.contract.scenarios import scenarios
 
 __all__ = [

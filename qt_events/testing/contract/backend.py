@@ -1,7 +1,10 @@
-"""Backend: opens a bus under test and those who deliver its events; and the simplest one."""
+"""Backend: opens a bus under test and those who deliver its events; run(): a scenario on one."""
 
+import logging
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -9,9 +12,9 @@ from typing import Any, ClassVar
 
 from qt_events.bus import EventBus
 from qt_events.memory import InMemoryEventBus
-from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.member import HostedMember, Member
-from qt_events.testing.contract.scenario import Options, Scenario, serve
+from qt_events.testing.contract.recorder import EVERY_GATE, RECORDS, RecordedLog, Recorder
+from qt_events.testing.contract.scenario import Feature, Options, Scenario, ScenarioRun, serve
 
 
 class Backend(ABC):
@@ -63,3 +66,42 @@ class MemoryBackend(Backend):
 
     def bus(self, options: Options) -> EventBus:
         return InMemoryEventBus(**options.arguments())
+
+
+async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:
+    """Run one scenario on one backend. `folder` is empty and used by nothing else.
+
+    Raises:
+        AssertionError: the backend breaks the rule.
+    """
+    scenario = kind()
+    with _recording(backend.records(kind, folder)) as recorder:
+        bus = backend.open(kind)
+        try:
+            members = await backend.members(scenario, bus)
+            running = ScenarioRun(bus, members, recorder, backend.features)
+            try:
+                await running.start()
+                await scenario.check(running)
+            finally:
+                if not backend.shares(kind):
+                    # After a failed check handlers may still wait.
+                    running.open(EVERY_GATE)
+                await running.stop()
+        finally:
+            await backend.close(bus)
+
+
+@contextmanager
+def _recording(path: Path) -> Iterator[Recorder]:
+    before, log = os.environ.get(RECORDS), RecordedLog()
+    os.environ[RECORDS] = str(path)
+    logging.getLogger("qt_events").addHandler(log)
+    try:
+        yield Recorder(path)
+    finally:
+        logging.getLogger("qt_events").removeHandler(log)
+        if before is None:
+            del os.environ[RECORDS]
+        else:
+            os.environ[RECORDS] = before

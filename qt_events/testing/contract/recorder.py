@@ -1,8 +1,9 @@
-"""Recorder: calls of handlers as lines of JSON in a file, seen by the test from any process."""
+"""Recorder: calls of handlers as lines of JSON in a file, and handlers that write them."""
 
 import asyncio
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -10,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qt_events.bus import EventBus
+from qt_events.delivery.subscription import EventHandler
 from qt_events.events.event import Event
 
 RECORDS = "QT_EVENTS_CONTRACT_RECORDS"  # environment variable: the file of this process's recorder
@@ -61,16 +64,11 @@ class Recorder:
 
     def read(self, kind: str, name: str | None = None, event_id: str | None = None) -> list[Call]:
         """Return the calls that were recorded, oldest first."""
-        calls = [
-            Call(**json.loads(line))
-            for line in self.path.read_bytes().splitlines(keepends=True)
-            if line[-1:] == b"\n"
-        ]
-        return [
-            c
-            for c in calls
-            if c.kind == kind and name in (None, c.name) and event_id in (None, c.event_id)
-        ]
+        # What follows the last newline is being written.
+        *lines, _ = self.path.read_bytes().split(b"\n")
+        calls = (Call(**json.loads(line)) for line in lines)
+        found = [call for call in calls if call.kind == kind and name in (None, call.name)]
+        return [call for call in found if event_id in (None, call.event_id)]
 
 
 def record(name: str, event: Event[Any], **details: Any) -> None:
@@ -111,9 +109,45 @@ def passed_in_thread(gate: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not is_open(gate):
         if time.monotonic() > deadline:
-            message = f"nobody opened the gate {gate!r}"
-            raise TimeoutError(message)
+            raise TimeoutError(f"nobody opened the gate {gate!r}")
         time.sleep(_POLL)
+
+
+def recording(name: str, *, after: str = "") -> EventHandler:
+    """Return an async handler that records its calls as `name`, once the gate `after` is open."""
+
+    async def handler(event: Event[Any]) -> None:
+        if after:
+            await passed(after)
+        record(name, event)
+
+    return handler
+
+
+def hear(bus: EventBus, pattern: str, name: str, *, after: str = "", **options: Any) -> None:
+    """Subscribe an async handler that records its calls, once the gate `after` is open."""
+    bus.subscribe(pattern, recording(name, after=after), name=name, **options)
+
+
+def fail(
+    bus: EventBus,
+    pattern: str,
+    name: str,
+    *,
+    times: float = math.inf,
+    until: str = "",
+    **options: Any,
+) -> None:
+    """Subscribe an async handler that records its calls and raises OSError.
+
+    It fails the first `times` that it gets an event, and until the gate `until` is open.
+    """
+
+    async def handler(event: Event[Any]) -> None:
+        if nth_call(name, event) <= times and not (until and is_open(until)):
+            raise OSError(f"{name} is out of order")
+
+    bus.subscribe(pattern, handler, name=name, **options)
 
 
 class RecordedLog(logging.Handler):

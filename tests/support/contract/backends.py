@@ -16,10 +16,9 @@ from celery import Celery
 from qt_events.bus import EventBus
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.backend import Backend
-from qt_events.testing.contract.feature import Feature
 from qt_events.testing.contract.member import Member
 from qt_events.testing.contract.recorder import Recorder
-from qt_events.testing.contract.scenario import Options, Scenario
+from qt_events.testing.contract.scenario import Feature, Options, Scenario
 from qt_events.testing.keeper import Keeper
 from tests.support.contract.assignment import Assignment
 from tests.support.fleet.forks import ForkingKeeper

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qt_events.testing.contract.backend import Backend, MemoryBackend
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.scenario import Feature, Scenario
 from qt_events.testing.contract.scenarios import scenarios
 from tests.support.contract.backends import (
     CeleryBackend,

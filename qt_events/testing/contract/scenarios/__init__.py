@@ -16,8 +16,7 @@ refusing.py       mistakes, refused where they are made
 
 from types import ModuleType
 
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.scenario import Scenario
+from qt_events.testing.contract.scenario import Feature, Scenario
 from qt_events.testing.contract.scenarios import (
     burying,
     filtering,

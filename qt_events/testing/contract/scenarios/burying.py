@@ -14,9 +14,8 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import UnknownDeadLetterError
 from qt_events.events.event import Event
-from qt_events.testing.contract.handlers import fail, hear
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import fail, hear
+from qt_events.testing.contract.scenario import Scenario, ScenarioRun
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 ONCE = RetryPolicy(max_attempts=1)

@@ -5,10 +5,8 @@ from typing import Any
 from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
-from qt_events.testing.contract.handlers import hear
-from qt_events.testing.contract.recorder import nth_call
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import hear, nth_call
+from qt_events.testing.contract.scenario import Scenario, ScenarioRun
 
 
 def is_large(event: Event[Any]) -> bool:

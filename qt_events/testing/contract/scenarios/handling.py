@@ -9,11 +9,15 @@ from typing import Any
 from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import fail, hear
-from qt_events.testing.contract.recorder import Recorder, passed, passed_in_thread, record
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import (
+    Recorder,
+    fail,
+    hear,
+    passed,
+    passed_in_thread,
+    record,
+)
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
 
 ONCE = RetryPolicy(max_attempts=1)
 

@@ -6,11 +6,8 @@ from typing import Any
 
 from qt_events.bus import EventBus
 from qt_events.events.event import Event
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import hear
-from qt_events.testing.contract.recorder import passed, record
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import hear, passed, record
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
 
 
 async def one_at_a_time(event: Event[Any]) -> None:
@@ -63,18 +60,13 @@ class Concurrency(Scenario):
         assert max(accumulate(change for _, change in sorted(moments))) == 3
 
 
-async def be_held(event: Event[Any]) -> None:
-    await passed("held_up.go")
-    record("held_up.slow", event)
-
-
 class SlowHoldsUpNobody(Scenario):
     """A handler that waits holds up no other handler of events of the same type."""
 
     needs = Feature.SIDE_BY_SIDE | Feature.CONCURRENCY | Feature.ORDER
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("held_up.happened", be_held, name="held_up.slow")
+        hear(bus, "held_up.happened", "held_up.slow", after="held_up.go")
         hear(bus, "held_up.happened", "held_up.quick")
 
     async def check(self, run: ScenarioRun) -> None:

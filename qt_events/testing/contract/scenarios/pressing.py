@@ -9,16 +9,8 @@ import pytest
 from qt_events.bus import EventBus
 from qt_events.errors import BackpressureError
 from qt_events.events.event import Event
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import hear
-from qt_events.testing.contract.recorder import passed, record
-from qt_events.testing.contract.scenario import Options, Scenario, this_bus
-from qt_events.testing.contract.scenario_run import ScenarioRun
-
-
-async def hold(event: Event[Any]) -> None:
-    await passed("pressed.go")
-    record("pressed.slow", event)
+from qt_events.testing.contract.recorder import hear, record
+from qt_events.testing.contract.scenario import Feature, Options, Scenario, ScenarioRun, this_bus
 
 
 class Backpressure(Scenario):
@@ -32,7 +24,7 @@ class Backpressure(Scenario):
 
     def subscribe(self, bus: EventBus) -> None:
         hear(bus, "pressed.happened", "pressed.quick")
-        bus.subscribe("pressed.happened", hold, name="pressed.slow")
+        hear(bus, "pressed.happened", "pressed.slow", after="pressed.go")
 
     async def check(self, run: ScenarioRun) -> None:
         await run.publish_numbered("pressed.happened", 3)
@@ -45,11 +37,6 @@ class Backpressure(Scenario):
         assert [call.payload["n"] for call in calls] == [0, 1, 2, 4]
 
 
-async def hold_a_while(event: Event[Any]) -> None:
-    await passed("awaited.go")
-    record("awaited.slow", event)
-
-
 class WaitingForRoom(Scenario):
     """A publish that waits for room goes on as soon as there is some."""
 
@@ -57,7 +44,7 @@ class WaitingForRoom(Scenario):
     options = Options(max_queue_size=2)
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("awaited.happened", hold_a_while, name="awaited.slow")
+        hear(bus, "awaited.happened", "awaited.slow", after="awaited.go")
 
     async def check(self, run: ScenarioRun) -> None:
         publishing = [asyncio.create_task(run.publish("awaited.happened", n=n)) for n in range(6)]

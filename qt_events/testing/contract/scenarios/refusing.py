@@ -17,11 +17,8 @@ from qt_events.errors import (
     UnknownSubscriptionError,
 )
 from qt_events.events.event import Event
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import hear, recording
-from qt_events.testing.contract.recorder import record
-from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import hear, record, recording
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun, this_bus
 
 hear_good = recording("refused.good")
 be_another = recording("refused.another")

@@ -6,11 +6,8 @@ from typing import Any
 from qt_events.bus import EventBus
 from qt_events.delivery.retry import Reject, RetryLater, RetryPolicy
 from qt_events.events.event import Event
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import fail, hear
-from qt_events.testing.contract.recorder import Call, nth_call, record
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import Call, fail, hear, nth_call, record
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
 
 # The second after 0.1 s, the third after 0.2 s.
 QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)

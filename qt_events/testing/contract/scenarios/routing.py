@@ -6,11 +6,8 @@ from qt_events.bus import EventBus
 from qt_events.errors import UnroutableError
 from qt_events.events.event import Event
 from qt_events.events.quantum_trader import PolicyUpdatedEvent, RiskMode
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import hear, recording
-from qt_events.testing.contract.recorder import record
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import hear, record, recording
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
 
 
 class TopicPatterns(Scenario):

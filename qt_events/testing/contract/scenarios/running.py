@@ -9,11 +9,8 @@ from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import BusStateError
 from qt_events.events.event import Event
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import fail, hear, recording
-from qt_events.testing.contract.recorder import nth_call, passed, record
-from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import fail, hear, nth_call, passed, record, recording
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun, this_bus
 
 QUICK = RetryPolicy(max_attempts=3, initial=0.1, jitter=0)
 
@@ -51,18 +48,13 @@ class Join(Scenario):
         assert run.bus.get_stats()["queue_size"] == 0
 
 
-async def never_return(event: Event[Any]) -> None:
-    await passed("overdue.go")
-    record("overdue.slow", event)
-
-
 class JoinTimeout(Scenario):
     """join(timeout) raises TimeoutError if something has no outcome by then; the work goes on."""
 
     needs = Feature.LOCAL | Feature.BACKGROUND
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("overdue.happened", never_return, name="overdue.slow")
+        hear(bus, "overdue.happened", "overdue.slow", after="overdue.go")
 
     async def check(self, run: ScenarioRun) -> None:
         await run.publish("overdue.happened")

@@ -1,10 +1,8 @@
 """Broadcast against shared, one member and several."""
 
 from qt_events.bus import EventBus
-from qt_events.testing.contract.feature import Feature
-from qt_events.testing.contract.handlers import hear
-from qt_events.testing.contract.scenario import Scenario
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import hear
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
 
 
 class OneMember(Scenario):

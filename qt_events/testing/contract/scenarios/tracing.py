@@ -4,10 +4,8 @@ from typing import Any
 
 from qt_events.bus import EventBus
 from qt_events.events.event import Event
-from qt_events.testing.contract.handlers import hear
-from qt_events.testing.contract.recorder import record
-from qt_events.testing.contract.scenario import Scenario, this_bus
-from qt_events.testing.contract.scenario_run import ScenarioRun
+from qt_events.testing.contract.recorder import hear, record
+from qt_events.testing.contract.scenario import Scenario, ScenarioRun, this_bus
 
 
 async def publish_second(event: Event[Any]) -> None:
