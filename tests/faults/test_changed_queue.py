@@ -138,7 +138,7 @@ async def test_a_worker_that_reconnects_is_told_too(
 
 
 async def test_a_changed_delay_level_holds_up_only_the_retries_that_need_it(rig: Rig) -> None:
-    """These retries are tried until the level is mended; the other subscriptions go on."""
+    """The retries are tried until the level is mended; other subscriptions go on."""
     make(rig.url, LEVEL)
     worker = await rig.worker()
     others = {"on_loop": "load.#", "in_thread": "load.#"}

@@ -34,7 +34,7 @@ async def test_a_worker_killed_mid_handler_loses_nothing(rig: Rig) -> None:
 
 
 async def test_a_killed_prefork_child_loses_nothing(rig: Rig) -> None:
-    """Its parent gives back the one event that it had, and forks another child; four times."""
+    """The parent gives back the one event that the child had, and forks another; four times."""
     worker = await rig.worker(*PREFORK, LOAD_SECONDS=0.02)
     async with Load(rig.bus(), rig.ledger, rate=60) as load:  # more than two children can do
         for _ in range(4):

@@ -127,7 +127,7 @@ async def test_publisher_and_worker_notice_a_black_hole_by_its_missing_heartbeat
 
 
 async def test_publishes_that_fail_in_a_black_hole_fail_by_name(rig: Rig, network: Network) -> None:
-    """They fail within publish_timeout and are not confirmed; the publisher comes back."""
+    """Publishes fail within publish_timeout and are not confirmed; the publisher comes back."""
     timeout = 1.0
     await network.start()
     async with Load(
@@ -239,7 +239,7 @@ async def test_a_connection_that_ends_in_the_middle_of_a_frame_loses_nothing(
 async def test_frames_that_come_in_two_parts_are_survived(
     rig: Rig, network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody reconnects and nothing comes twice, however often the rest comes later."""
+    """No client reconnects and no event comes twice, however often a frame's rest comes later."""
     network.heartbeat = PATIENT
     worker = await network.start()
     async with Load(network.bus(), rig.ledger, in_flight=IN_FLIGHT, rate=100) as load:

@@ -80,7 +80,7 @@ async def test_looking_at_dead_letters_takes_none(rig: Rig) -> None:
 
 
 async def test_retries_of_a_removed_subscription_end_in_lost(rig: Rig) -> None:
-    """They wait there to be seen and counted; those of others come on time."""
+    """The retries wait there to be seen and counted; those of other subscriptions come on time."""
     goes, stays = rig.bus(), rig.bus()
     calls = {"goes": failing_once(goes, "goes"), "stays": failing_once(stays, "stays")}
     async with running(stays):

@@ -1,4 +1,4 @@
-"""Without private names of py-amqp, kombu and Celery a bus works in their own way, and says so.
+"""Buses without the private names of py-amqp, kombu and Celery: slower, with one warning.
 
 The names are hidden from the check in a process of its own. The libraries keep them, because they
 use them themselves.

@@ -146,7 +146,7 @@ async def test_an_operator_works_with_nothing_but_urls(url: str, broker: Broker)
 async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(
     url: str, tmp_path: Path
 ) -> None:
-    """In the order in which they came, with their bodies."""
+    """Dead letters go in the order in which they came, with their bodies."""
     await asyncio.to_thread(bury, url, "orders", [1, 3])
     code, out, err = await asyncio.to_thread(run, url, "discard", "-s", "orders", "d1", "d2")
     assert (code, out) == (1, "")
@@ -161,7 +161,7 @@ async def test_export_writes_what_there_is_and_an_unknown_id_discards_nothing(
 
 
 async def test_an_app_tells_which_subscriptions_there_are(url: str, tmp_path: Path) -> None:
-    """Without a management API; one that the app does not know can be named."""
+    """The app replaces the management API; a subscription that it does not know can be named."""
     (tmp_path / "desk.py").write_text(APP)
     await asyncio.to_thread(bury, url, "orders", [1])
     await asyncio.to_thread(bury, url, "audit", [2])
@@ -192,7 +192,7 @@ async def test_a_url_is_the_broker_of_an_app_that_says_which_subscriptions(
 
 
 async def test_without_a_broker_the_password_stays_out_of_the_error() -> None:
-    """Neither that of the broker nor that of the management API is shown."""
+    """The passwords of the broker and of the management API are not shown."""
     amqp_port, http_port = free_ports(2)
     nowhere = f"amqp://somebody:s3cret@127.0.0.1:{amqp_port}//"
     named, listed = await asyncio.gather(
@@ -241,7 +241,7 @@ async def test_ctrl_c_ends_it_in_order(url: str) -> None:
 async def test_a_broker_that_closes_the_connections_ends_it_by_name(
     url: str, vhost: str, management: Management
 ) -> None:
-    """It says how many were sent before, and nothing is lost."""
+    """The command says how many were sent before, and nothing is lost."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
     process = await asyncio.to_thread(start, url, *AT_A_RATE)
     await until_told(lambda: depth(url, "qt.sub.orders") >= 100)

@@ -328,7 +328,7 @@ async def test_a_server_in_trouble_is_asked_again(harness: Harness, webhook: Web
 
 
 async def test_trouble_without_end_is_a_dead_letter(harness: Harness, webhook: Webhook) -> None:
-    """After hours the dead letter names the status and the server's text."""
+    """The dead letter, after hours, names the status and the server's text."""
     webhook.answers = [response(500, "database on fire")]
     await harness.bus.publish(changed())
     for _ in range(RETRY.max_attempts - 1):
@@ -448,7 +448,7 @@ def test_a_url_that_is_none_is_refused_at_once_without_saying_it(store: Store, u
     ids=["500", "404", "page", "-"],
 )
 async def test_no_error_tells_the_url(harness: Harness, webhook: Webhook, said: bytes) -> None:
-    """Neither text nor traceback has it."""
+    """The URL is in no error text and in no traceback."""
     webhook.answers = [said]
     with pytest.raises((WebhookError, Reject)) as failed:
         await harness.notifier.on_health_changed(changed())

@@ -103,7 +103,10 @@ async def test_a_schema_from_the_future_holds_no_connection(postgres_url: str) -
             for _ in range(3):
                 with pytest.raises(StoreSchemaError):
                     await store.is_empty()
-            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+            query = (
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> %s"
+            )
             # A server notices a moment later that a client has gone.
             await until(
                 lambda: connection.execute(query, [connection.info.backend_pid]).fetchone() == (0,)

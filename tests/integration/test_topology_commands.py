@@ -85,7 +85,7 @@ def test_everything_is_declared_for_those_who_may_not(
 async def test_what_waits_what_failed_and_who_serves_is_shown(
     command: Command, bus: CeleryEventBus, amqp_url: str
 ) -> None:
-    """For programs and for people; what is marked has no consumer."""
+    """The list is JSON or a table; a marked subscription has no consumer."""
     async with bus:
         await bus.publish(Event("trade.done"))
         await bus.join(30)
@@ -166,7 +166,7 @@ async def test_a_subscription_is_removed_after_saying_what_it_holds(
 async def test_a_subscription_that_is_served_is_not_removed_unless_forced(
     command: Command, bus: CeleryEventBus, management: Management, vhost: str
 ) -> None:
-    """Its worker would hold events that nobody has any more."""
+    """A worker that still serves it would hold events that nobody else has any more."""
     async with bus:
         refused = await asyncio.to_thread(command, "remove", "desk", "--yes")
         assert isinstance(refused.exception, BusStateError)
@@ -179,7 +179,7 @@ async def test_a_subscription_that_is_served_is_not_removed_unless_forced(
 async def test_a_dead_letter_that_no_queue_takes_does_not_vanish(
     bus: CeleryEventBus, amqp_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until a declaration makes its queue, the event goes back to its own, and the log says why."""
+    """The event goes back to its queue until the other one is declared, and the log says why."""
     async with bus:
         await bus.declarations.made()
         with channel_to(amqp_url) as channel:

@@ -25,7 +25,7 @@ async def publish(client: CeleryEventBus, event_type: str) -> Event[Any]:
 
 
 async def inspected(client: CeleryEventBus, command: str) -> dict[str, Any]:
-    """By node name, what each of the workers that are ready answers."""
+    """Return the answers of the workers that are ready, by node name."""
     return await asyncio.to_thread(
         lambda: getattr(client.app.control.inspect(timeout=3, limit=1), command)() or {}
     )
@@ -66,7 +66,7 @@ async def test_what_a_part_publishes_waits_for_the_other_parts(
 async def test_a_broadcast_that_is_not_chosen_has_no_queue_here(
     pool: str, fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
 ) -> None:
-    """Nobody would read it; and prefork, which cannot serve a broadcast, can serve the rest."""
+    """The queue would have no reader; and prefork, which serves no broadcast, serves the rest."""
     await fleet.start("-P", pool, "--subscriptions", "passing_on,on_loop", FLEET_BROADCAST="1")
     await publish(client, "order.passed_on")
     await fleet.until_called("on_loop")  # by then the worker has published too
@@ -139,7 +139,7 @@ async def test_the_short_form_runs_the_pool_of_that_name(
 async def test_the_short_form_hands_celerys_other_options_on(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """What stands after a -- is Celery's."""
+    """Options after `--` are passed to Celery."""
     await fleet.start(
         "--pool", "prefork", "-E", "--", "--autoscale", "3,1", "-n", "named@%h", program=SHORT
     )
@@ -191,7 +191,7 @@ async def test_wrong_usage_of_the_short_form_ends_with_2(
 
 
 async def test_a_worker_without_a_broker_says_so_and_ends_when_asked(fleet: Fleet) -> None:
-    """It goes on trying, for brokers come back; SIGTERM ends it with 0 all the same."""
+    """The worker goes on trying, since brokers come back; SIGTERM ends it with 0 all the same."""
     worker = await fleet.start(
         ready=False, program=SHORT, FLEET_URL=f"amqp://guest:secret@127.0.0.1:{free_ports(1)[0]}//"
     )

@@ -205,7 +205,7 @@ def test_all_packages_are_one_installation(tmp_path: Path) -> None:
 def test_a_broker_does_not_start_at_the_next_boot_either(
     package: str, *, disabled: bool, tmp_path: Path
 ) -> None:
-    """And nobody's broker is touched where none was installed."""
+    """A broker that was there before is not touched."""
     assert install(tmp_path, "true", package) == 0
     log = tmp_path / "systemctl.log"
     assert (
@@ -253,7 +253,7 @@ def test_postgresqls_package_is_told_to_make_no_cluster(tmp_path: Path) -> None:
 def test_what_the_machine_says_of_clusters_is_there_again(
     tmp_path: Path, apt_get: str, status: int
 ) -> None:
-    """Somebody has PostgreSQL's common files already, and has set them up."""
+    """PostgreSQL's common files may be there already, set up by somebody else."""
     clusters = tmp_path / "etc" / "createcluster.conf"
     clusters.parent.mkdir()
     clusters.write_text("start_conf = 'manual'\n")

@@ -88,7 +88,7 @@ def test_what_is_owed_is_known_while_it_runs() -> None:
 def test_what_a_fault_may_double_is_known_as_it_strikes(
     entries: tuple[Any, ...], since: float, expected: int
 ) -> None:
-    """Everything on its way counts: to the broker, to a handler, or back."""
+    """Count what is on its way to the broker, to a handler, or back."""
     assert totals(*entries).in_flight(BOTH, since) == expected
 
 
@@ -141,7 +141,7 @@ def test_a_dead_letter_of_what_was_never_published_is_unexpected() -> None:
 
 
 def test_duplicates_are_allowed_up_to_what_was_in_flight() -> None:
-    """At least once is the promise."""
+    """Delivery is at least once, so duplicates are no loss."""
     found = account(ATTEMPTED, CONFIRMED, HANDLED, HANDLED, HANDLED)
     found.verify()
     found.verify(duplicates=2)
@@ -150,7 +150,7 @@ def test_duplicates_are_allowed_up_to_what_was_in_flight() -> None:
 
 
 def test_a_run_in_which_nothing_happened_is_no_success() -> None:
-    """Nothing that a subscription hears is as little: its pattern may be mistyped."""
+    """A subscription that hears nothing fails the check too: its pattern may be mistyped."""
     with pytest.raises(AssertionError, match="nothing was confirmed that one hears"):
         account().verify()
     with pytest.raises(AssertionError, match="nothing was confirmed that two hears"):
@@ -169,7 +169,7 @@ def test_a_dead_letter_for_another_reason_than_expected_is_no_success() -> None:
 
 
 def test_publishes_that_were_never_answered_are_counted() -> None:
-    """Their process was killed."""
+    """A publish has no answer when its process was killed."""
     assert account(ATTEMPTED).unanswered == 1
 
 
@@ -242,7 +242,7 @@ class Failing(InMemoryEventBus):
 
 
 async def test_handlers_that_keep_the_ledger_are_the_handlers_they_were(tmp_path: Path) -> None:
-    """They stay async or sync; one that fails has handled nothing."""
+    """Handlers stay async or sync; one that fails has handled nothing."""
     ledger, heard = Ledger(tmp_path), []
 
     async def on_loop(event: Event[Any]) -> None:
@@ -298,7 +298,7 @@ async def test_a_load_keeps_to_its_rate(tmp_path: Path) -> None:
 
 
 async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
-    """It makes up for the time."""
+    """The load makes up for the time in which it was held."""
     async with (
         InMemoryEventBus() as bus,
         Load(bus, Ledger(tmp_path), in_flight=2, rate=1000) as load,
@@ -314,7 +314,7 @@ async def test_a_load_is_held_and_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_load_that_cannot_make_its_events_says_so(tmp_path: Path) -> None:
-    """It does not wait for ever."""
+    """The error is raised instead of waiting for ever."""
 
     def make(number: int) -> Event[Any]:
         raise LookupError(number)

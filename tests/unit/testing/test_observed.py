@@ -108,7 +108,7 @@ async def test_join_that_ends_in_vain_tells_what_happened(bus: ObservedEventBus)
 
 
 def test_join_on_another_loop_says_so() -> None:
-    """It would wait for ever."""
+    """A join on another loop would wait for ever."""
     bus = ObservedEventBus(InMemoryEventBus())
 
     async def run() -> None:
@@ -132,7 +132,7 @@ def test_a_bus_in_real_time_has_no_clock_to_move() -> None:
 async def test_published_events_are_found_by_class_by_pattern_and_by_what_they_say(
     bus: ObservedEventBus,
 ) -> None:
-    """They come oldest first; nobody need be subscribed."""
+    """Events come oldest first; nobody need be subscribed."""
     cheap, dear, other = (
         PriceEvent.create(price=1),
         PriceEvent.create(price=9),
@@ -278,7 +278,7 @@ async def test_what_becomes_of_an_expected_retry_is_not_expected_with_it(
 
 
 async def test_dead_letters_are_sent_back_and_discarded_through_it(bus: ObservedEventBus) -> None:
-    """It works as on any bus; join waits for what was sent back."""
+    """The calls work as on any bus; join waits for what was sent back."""
     bus.subscribe("a", Flaky(2, Reject).on_event)
     for _ in range(2):
         await bus.publish(Event("a"))

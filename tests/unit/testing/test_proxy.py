@@ -185,7 +185,7 @@ def test_a_black_hole_hides_a_reset(proxy: Proxy, client: socket.socket, echo: E
 def test_a_forgotten_connection_stays_silent(
     proxy: Proxy, client: socket.socket, echo: Echo
 ) -> None:
-    """Neither end is told, healing changes nothing, and new connections work."""
+    """The ends are not told, healing changes nothing, and new connections work."""
     assert proxy.forget() == 1
     client.sendall(b"lost")
     with connected(proxy) as new:
