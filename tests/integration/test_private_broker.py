@@ -176,7 +176,7 @@ def test_a_node_does_not_outlive_a_killed_parent() -> None:
 
 
 def test_a_node_that_cannot_start_shows_the_end_of_its_log() -> None:
-    node = PrivateBroker(startup_timeout=30)
+    node = PrivateBroker()
     with (
         socket.create_server(("127.0.0.1", urlsplit(node.url).port or 0)),
         pytest.raises(BrokerError, match="eaddrinuse"),

@@ -103,7 +103,7 @@ class Node:
         """
         node = self._alive()
         self._wait_for(
-            lambda: node.poll() is not None or self.management.is_ready(self._amqp), "came up"
+            lambda: node.poll() is not None or self.management.is_ready(self._amqp), "come up"
         )
         if node.poll() is not None:
             raise BrokerError(
