@@ -1,21 +1,17 @@
-"""Passwords stay where they were given: no output of any kind contains a planted one."""
+"""Passwords stay where they were given: no command's output contains a planted one."""
 
 import asyncio
 import json
-import logging
 import os
 import subprocess
 import sys
-import traceback
 import uuid
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import celery
 import click
 import psycopg
 import pytest
@@ -25,13 +21,10 @@ from typer.testing import CliRunner
 
 import workers.__main__
 from qt_events.cli import GROUP, build_app
-from qt_events.errors import BrokerError, QtEventsError
-from qt_events.events.event import Event
-from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
+from tests.integration.planted import LOGIN, PASSWORD, USER, leaks, places, with_login
 from tests.support.fleet.flower import QT_EVENTS, Flower, FlowerFleet
 from tests.support.postgres import PrivatePostgres
 from tests.support.waiting import until, until_told
@@ -39,38 +32,12 @@ from tests.support.waiting import until, until_told
 ROOT = Path(__file__).resolve().parents[2]
 PATH = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
 MANY_COMMANDS = Path(__file__).parent / "apps" / "many_commands.py"
-USER = "planted"
-PASSWORD = "gXq7;?#/@%:wZk9 ü&=hVn3"
-PIECES = ("gXq7", "wZk9", "hVn3", b64encode(f"{USER}:{PASSWORD}".encode()).decode())
-LOGIN = f"{USER}:{quote(PASSWORD, safe='')}"
 #: Commands that end by themselves when their logins work. The others are in GOING_ON, below.
 ENDING = {
     *(f"topology {each}" for each in ("declare", "show", "remove", "permissions")),
     *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
     "run", "feed", "analytics",
 }  # fmt: skip
-
-
-def leaks(text: str) -> list[str]:
-    """Return the lines that contain a piece of the password."""
-    return [line for line in text.splitlines() if any(piece in line for piece in PIECES)]
-
-
-def with_login(url: str) -> str:
-    """Return the URL of the same place with the planted login."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{LOGIN}@{parts.hostname}:{parts.port}").geturl()
-
-
-@pytest.fixture
-def places(broker: Broker, amqp_url: str) -> dict[str, str]:
-    """Return URLs at which the login does not work."""
-    (port,) = free_ports(1)
-    return {
-        "refused": with_login(amqp_url),
-        "away": f"amqp://{LOGIN}@127.0.0.1:{port}//;amqp://{LOGIN}@localhost:{port}//",
-        "malformed": f"amqp://{USER}:gXq7/wZk9@127.0.0.1:hVn3//",
-    }
 
 
 def secrets_at(url: str, management_url: str) -> dict[str, str]:
@@ -175,103 +142,12 @@ def outputs_without_secrets(
 
 @pytest.mark.parametrize("place", ["refused", "malformed"])
 def test_no_command_tells_a_secret(
-    place: str, places: dict[str, str], broker: Broker, tmp_path: Path
+    place: str, amqp_url: str, broker: Broker, tmp_path: Path
 ) -> None:
     """Commands show no secret where the login is refused or the URL is malformed."""
-    outputs_without_secrets(calls(), tmp_path, secrets_at(places[place], broker.management_url))
-
-
-# Objects and errors of a program
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and all errors that led to it, whether shown or not."""
-    while error is not None:
-        yield error
-        yield from chain(error.__cause__)
-        error = error.__context__
-
-
-def shown(thing: object) -> str:
-    return f"{thing!r}\n{thing}"
-
-
-async def errors_of(bus: CeleryEventBus) -> list[BaseException]:
-    """Return the errors of all operations on a broker that does not answer."""
-    calls: Iterable[Any] = (
-        bus.publish(Event("order.placed")),
-        bus.run_forever(),
-        bus.dead_letters.list("desk"),
-        bus.delete_topology(),
-        asyncio.to_thread(bus.publish_sync, Event("order.placed")),
+    outputs_without_secrets(
+        calls(), tmp_path, secrets_at(places(amqp_url)[place], broker.management_url)
     )
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(each, Exception) for each in results), results
-    return [each for each in results if isinstance(each, BaseException)]
-
-
-@pytest.mark.parametrize(
-    ("made", "place"), [("by a URL", "refused"), ("by a URL", "away"), ("by an app", "refused")]
-)
-async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
-    made: str, place: str, places: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Representations, statistics, reports, logs and errors with their causes show no secret."""
-    caplog.set_level(logging.DEBUG)
-    url = places[place]
-    given = (
-        {"url": url}
-        if made == "by a URL"
-        else {"app": celery.Celery("own", broker=url, set_as_current=False)}
-    )
-    bus = CeleryEventBus(**given, publish_timeout=1.0)
-    bus.subscribe("order.placed", print, name="desk")
-    errors = await errors_of(bus)
-    await asyncio.to_thread(bus.close)
-    connection = for_errands(bus.app)
-    parts = (
-        bus,
-        bus.app,
-        bus.publisher,
-        bus.serving,
-        bus.subscriptions,
-        bus.dead_letters,
-        bus.get_stats(),
-        connection,
-    )
-    texts = [
-        *map(shown, parts),
-        *(shown(each) for error in errors for each in chain(error)),
-        *("".join(traceback.format_exception(error)) for error in errors),
-        bus.app.bugreport(),
-        bus.app.conf.humanize(with_defaults=True),
-        caplog.text,
-        *(f"{record.__dict__}" for record in caplog.records),
-    ]
-    assert leaks("\n".join(texts)) == []
-    assert any(isinstance(error, BrokerError) for error in errors)
-    assert any("no connection" in each for each in texts)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"amqp://{USER}:gXq7/wZk9@host",
-        f"amqp://{USER}:7?wZk9=hVn3@host",
-        f"amqp://{USER}:7#gXq7@host",
-        f"amqp://{USER}:gXq7@host:wZk9",
-        f"amqp://{LOGIN}@host;{USER}:gXq7@other",
-        f"amqp://{LOGIN}@host?keyfile=/nowhere",
-        f"amqps://{LOGIN}@host?certfile=/nowhere",
-        f"amqps://{LOGIN}@[::1?verify=verify_none",
-    ],
-)
-def test_a_refused_url_is_not_shown(url: str) -> None:
-    """The error hides the password, wherever in it the URL was split."""
-    for given in ({"url": url}, {"app": celery.Celery(broker=url, set_as_current=False)}):
-        with pytest.raises(QtEventsError) as refused:
-            CeleryEventBus(**given)
-        assert leaks("\n".join(map(shown, chain(refused.value)))) == []
 
 
 # Logins that work
