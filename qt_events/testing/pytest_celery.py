@@ -26,7 +26,6 @@ from pytest_celery import (
 
 from qt_events.errors import NotSupportedError
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.testing.broker import Broker
 from qt_events.testing.worker_process import WorkerProcess
 
 _PROCESSES = pytest.StashKey[list[WorkerProcess]]()
@@ -39,39 +38,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class LocalBroker:
-    """One vhost of the shared broker, with the interface of pytest-celery's container."""
+    """One vhost of the shared broker, with the interface of pytest-celery's container.
+
+    It was ready before the test began, its logs are the node's, and the fixture that made the vhost
+    deletes it. To kill or restart what all tests share is a NotSupportedError.
+    """
 
     status = "running"
 
-    def __init__(self, broker: Broker, url: str) -> None:
-        self._broker = broker
+    def __init__(self, url: str) -> None:
         self.name = self.id = "rabbitmq"
         self.celeryconfig = {"url": url, "host_url": url, "vhost": url.rpartition("/")[2]}
 
     def ready(self) -> bool:
-        """Return True: the broker was ready before the test began."""
         return True
 
     def logs(self) -> str:
-        """Return nothing: the logs are the node's, not the vhost's."""
         return ""
 
     def kill(self, signal: str | int = "SIGKILL") -> None:
-        """Refuse with NotSupportedError, for every test shares the broker."""
         raise NotSupportedError(
             f"{signal}: all tests share this broker; give the test a PrivateBroker by overriding "
             "rabbitmq_broker"
         )
 
     def restart(self, timeout: float = 0.0) -> None:
-        """Refuse, like `kill`."""
         self.kill(f"restart within {timeout:g} s")
 
-    def reload(self) -> None:
-        """Do nothing: nothing is cached."""
+    def reload(self) -> None: ...
 
-    def teardown(self) -> None:
-        """Do nothing: the fixture that made the vhost deletes it."""
+    def teardown(self) -> None: ...
 
 
 class LocalSetup(CeleryTestSetup):
@@ -132,9 +128,9 @@ def celery_setup_cls() -> type[CeleryTestSetup]:
 
 
 @pytest.fixture
-def celery_broker_cluster(rabbitmq_broker: Broker, rabbitmq_url: str) -> CeleryBrokerCluster:
+def celery_broker_cluster(rabbitmq_url: str) -> CeleryBrokerCluster:
     """Return a vhost of the RabbitMQ that the tests share."""
-    return CeleryBrokerCluster(CeleryTestBroker(LocalBroker(rabbitmq_broker, rabbitmq_url)))
+    return CeleryBrokerCluster(CeleryTestBroker(LocalBroker(rabbitmq_url)))
 
 
 @pytest.fixture
@@ -171,9 +167,8 @@ def celery_worker_cluster(
     celery_worker_count: int,
 ) -> "WorkerCluster":
     """Start the workers together and return them when all are ready."""
-    processes = [
-        celery_worker_process(f"worker{number}") for number in range(1, celery_worker_count + 1)
-    ]
+    names = [f"worker{number}" for number in range(1, celery_worker_count + 1)]
+    processes = [celery_worker_process(name) for name in names]
     for process in processes:
         process.start()
     request.node.stash[_PROCESSES] = processes
@@ -183,7 +178,7 @@ def celery_worker_cluster(
 
 
 @pytest.fixture
-def celery_event_bus(rabbitmq_url: str) -> "Iterator[CeleryEventBus]":
+def celery_event_bus(rabbitmq_url: str) -> Iterator[CeleryEventBus]:
     """Open a bus that publishes to the workers, by `publish_sync` or `await publish`."""
     bus = CeleryEventBus(rabbitmq_url)
     yield bus

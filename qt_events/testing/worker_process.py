@@ -98,7 +98,7 @@ class WorkerProcess:
         self.ready()
 
     def reload(self) -> None:
-        """Do nothing: a container's state is fetched, a process's is at hand."""
+        """Do nothing: a process's state is at hand."""
 
     def teardown(self) -> None:
         """Kill it and remove its log. Safe to repeat."""

@@ -134,12 +134,12 @@ def test_without_an_app_the_error_says_where_to_name_it(
     result.stdout.fnmatch_lines(["no app for the workers: set `celery_app = ...`*celery_app_name"])
 
 
-def test_what_local_processes_cannot_do_is_a_named_error(broker: Broker, amqp_url: str) -> None:
+def test_what_local_processes_cannot_do_is_a_named_error(amqp_url: str) -> None:
     """The broker belongs to all tests, so one test cannot kill or restart it."""
     with pytest.raises(NotSupportedError, match="all tests share this broker"):
-        LocalBroker(broker, amqp_url).kill()
+        LocalBroker(amqp_url).kill()
     with pytest.raises(NotSupportedError, match="PrivateBroker"):
-        LocalBroker(broker, amqp_url).restart()
+        LocalBroker(amqp_url).restart()
 
 
 def test_a_worker_that_ends_while_it_starts_is_an_error_with_its_log() -> None:

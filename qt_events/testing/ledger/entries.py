@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,7 +22,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line."""
+    """One line of a ledger."""
 
     kind: Kind
     id: str  #: id of the event
@@ -43,36 +42,18 @@ class Entry:
         return cls(Kind(kind), *rest)
 
 
-class Writer:
-    """Appends to a file of this process, in one write a line.
+def append(folder: Path, entry: Entry) -> None:
+    """Append to this process's file in the folder, in one write; safe in threads and after a fork.
 
     A line stands even if the process is killed next. It is not synced: a crash of the machine may
     lose it.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process = self._file = -1
-        self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        """Make a new lock in a forked child: the holder of the old one is not there."""
-        self._lock = threading.Lock()
-
-    def write(self, entry: Entry) -> None:
-        """Append. Safe from any thread, and in a forked child, which gets a file of its own."""
-        if self._process != os.getpid():
-            self._open()
-        os.write(self._file, entry.line())
-
-    def _open(self) -> None:
-        # Another thread may open it first, and others write as soon as the process is known.
-        with self._lock:
-            if self._process != os.getpid():
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-                self._file = os.open(self._folder / f"{os.getpid()}.entries", flags, 0o644)
-                self._process = os.getpid()
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    file = os.open(folder / f"{os.getpid()}.entries", flags, 0o644)
+    try:
+        os.write(file, entry.line())
+    finally:
+        os.close(file)
 
 
 class Reader:
@@ -88,7 +69,8 @@ class Reader:
             with path.open("rb") as file:
                 file.seek(self._read.get(path, 0))
                 for line in file:
+                    # It is being written.
                     if not line.endswith(b"\n"):
-                        break  # being written
+                        break
                     self._read[path] = self._read.get(path, 0) + len(line)
                     yield Entry.from_line(line)

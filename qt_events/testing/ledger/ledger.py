@@ -15,7 +15,7 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import InvalidOptionError, QtEventsError
 from qt_events.events.event import Event
 from qt_events.testing.ledger.account import Account
-from qt_events.testing.ledger.entries import Entry, Kind, Reader, Writer
+from qt_events.testing.ledger.entries import Entry, Kind, Reader, append
 from qt_events.testing.ledger.totals import Totals
 
 FOLDER = "QT_EVENTS_LEDGER"  #: environment variable: the folder of this process's ledger
@@ -31,7 +31,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._writer, self._reader, self._totals = Writer(folder), Reader(folder), Totals()
+        self._reader, self._totals = Reader(folder), Totals()
 
     @classmethod
     def current(cls) -> Self:
@@ -111,7 +111,7 @@ class Ledger:
 
     def note(self, kind: Kind, id: str, about: str = "", why: str = "") -> None:
         """Write a line."""
-        self._writer.write(Entry(kind, id, about, why=why))
+        append(self.folder, Entry(kind, id, about, why=why))
 
     # The result
 
