@@ -11,7 +11,7 @@ from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
 from qt_events.events.topics import matches
 from qt_events.testing.journal import DeliveryKey, Journal
-from qt_events.testing.story import counted, indented, named, outcome, told
+from qt_events.testing.story import counted, describe, describe_event, describe_outcome, indented
 
 E = TypeVar("E", bound=Event[Any])
 #: A subscription's name or handler
@@ -45,8 +45,9 @@ class Assertions:
 
     def published(self, what: Any = "#", where: Callable[[Any], bool] | None = None) -> list[Any]:
         """Return the published events of this class or topic pattern, oldest first."""
-        events = [each.event for each in tuple(self.journal.publications) if _is(each.event, what)]
-        return [event for event in events if where is None or where(event)]
+        events = [each.event for each in tuple(self.journal.publications)]
+        found = [event for event in events if _matches(event, what)]
+        return [event for event in found if where is None or where(event)]
 
     @overload
     def assert_published(
@@ -68,7 +69,7 @@ class Assertions:
         __tracebackhide__ = True
         found = self.published(what, where)
         title = what.__name__ if isinstance(what, type) else repr(what)
-        self._count(found, times, f"{title}{' with where=' if where else ''} published")
+        self._require(found, times, f"{title}{' with where=' if where else ''} published")
         return found
 
     def assert_not_published(
@@ -102,7 +103,7 @@ class Assertions:
             if each.outcome == Done() and attempts in (None, each.number)
         ]
         claim = self._claim("delivered to", subscription, event, attempts=attempts)
-        self._count(found, times, claim)
+        self._require(found, times, claim)
 
     def assert_not_delivered(self, subscription: Claimed, event: Event[Any] | None = None) -> None:
         """Claim that the handler never finished the event: it was not called, or it failed."""
@@ -125,7 +126,7 @@ class Assertions:
             if isinstance(each.outcome, Retry) and _raised(each.outcome.failure, exception)
         ]
         claim = self._claim("retried by", subscription, event, exception=exception)
-        self._count(found, times, claim)
+        self._require(found, times, claim)
         self._expected_retries.update(map(_delivery, found))
 
     # Dead letters
@@ -153,13 +154,13 @@ class Assertions:
         claim = self._claim(
             "dead-lettered by", subscription, event, reason, exception=exception, attempts=attempts
         )
-        self._count(found, times, claim)
+        self._require(found, times, claim)
         self._expected_dead.update(map(_delivery, found))
 
     def assert_no_dead_letters(self) -> None:
         """Claim that nothing failed for good, or that it was handled later."""
         __tracebackhide__ = True
-        if dead := _obituary(self.journal.dead, "dead letter", "where none was expected"):
+        if dead := _failures(self.journal.dead, "dead letter", "where none was expected"):
             raise AssertionError("\n".join(dead))
 
     def expect(self, subscription: str, event_id: str) -> None:
@@ -168,7 +169,7 @@ class Assertions:
 
     def story(self) -> str:
         """Return every published event in order, with each attempt to deliver it."""
-        return told(self.journal)
+        return describe(self.journal)
 
     def leftovers(self) -> str:
         """Return what the test left behind and never claimed; empty if there is nothing."""
@@ -180,8 +181,8 @@ class Assertions:
         ]
         unexpected = "that the test does not expect (bus.assert_dead_lettered)"
         waiting = "waiting for a retry (`await bus.join()`, or bus.assert_retried)"
-        lines = _obituary(dead, "dead letter", unexpected)
-        lines += _obituary(failed, "failed delivery", waiting)
+        lines = _failures(dead, "dead letter", unexpected)
+        lines += _failures(failed, "failed delivery", waiting)
         if untouched := sum(last is None for last in self.journal.open.values()):
             lines.append(
                 f"{counted(untouched, 'delivery')} without an outcome (`await bus.join()`)"
@@ -190,7 +191,7 @@ class Assertions:
 
     # The text of a failure
 
-    def _count(self, found: Sequence[object], times: int | None, claim: str) -> None:
+    def _require(self, found: Sequence[object], times: int | None, claim: str) -> None:
         __tracebackhide__ = True
         if len(found) == times or (times is None and found):
             return
@@ -199,7 +200,7 @@ class Assertions:
         hint = f"{unfinished} without an outcome yet: `await bus.join()` first\n"
         raise AssertionError(
             f"{claim}: {counted(len(found), 'time')}, expected {wanted}\n"
-            f"{hint if self.journal.open else ''}{told(self.journal)}"
+            f"{hint if self.journal.open else ''}{describe(self.journal)}"
         )
 
     def _claim(
@@ -213,7 +214,7 @@ class Assertions:
         attempts: int | None = None,
     ) -> str:
         """Return a claim in words."""
-        which = "any event" if event is None else named(event)
+        which = "any event" if event is None else describe_event(event)
         parts = [f"{which} {verb} {self._name(subscription)}"]
         parts += [reason] if reason else []
         parts += [f"after {exception.__name__}"] if exception else []
@@ -234,7 +235,7 @@ class Assertions:
         )
 
 
-def _is(event: Event[Any], what: str | type[Event[Any]]) -> bool:
+def _matches(event: Event[Any], what: str | type[Event[Any]]) -> bool:
     if isinstance(what, type):
         return isinstance(event, what)
     return matches(pattern_of(what), event.type)
@@ -256,11 +257,11 @@ def _raised(failure: Failure, wanted: type[BaseException] | None) -> bool:
     return failure.exception_type == where + wanted.__qualname__
 
 
-def _obituary(attempts: Sequence[Attempt], noun: str, what: str) -> list[str]:
+def _failures(attempts: Sequence[Attempt], noun: str, what: str) -> list[str]:
     """Return a count, then each attempt with its handler's traceback; empty without attempts."""
     lines = [f"{counted(len(attempts), noun)} {what}:"] if attempts else []
     for each in attempts:
-        ended = outcome(each.outcome)
+        ended = describe_outcome(each.outcome)
         lines.append(f"  {each.subscription}, {each.event_type}: attempt {each.number} {ended}")
         failure = consequences(each.outcome).failure
         if failure is not None and failure.traceback:

@@ -18,7 +18,7 @@ from qt_events.events.event import Event
 from qt_events.testing.assertions import Assertions
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.journal import Journal
-from qt_events.testing.story import told
+from qt_events.testing.story import describe
 
 PATIENCE = 60.0  # seconds of real time that join() waits by default
 
@@ -54,7 +54,7 @@ class ObservedEventBus(BaseBus, Assertions):
     @property
     def dead_letters(self) -> DeadLetters:
         """Dead letters as on any bus. The test is taken to expect those that it looks at."""
-        return _LookedAt(self.bus.dead_letters, self)
+        return _SeenDeadLetters(self.bus.dead_letters, self)
 
     async def publish(self, event: Event[Any], *, mandatory: bool = False) -> None:
         await self.bus.publish(event, mandatory=mandatory)
@@ -94,7 +94,7 @@ class ObservedEventBus(BaseBus, Assertions):
         try:
             await self._join(timeout)
         except TimeoutError as error:
-            raise TimeoutError(f"{error}\n{told(self.journal)}") from None
+            raise TimeoutError(f"{error}\n{describe(self.journal)}") from None
 
     async def _join(self, timeout: float | None) -> None:
         """Wait for the next thing to happen, or go to the next retry if nothing else is left."""
@@ -149,7 +149,7 @@ class ObservedEventBus(BaseBus, Assertions):
             self._loop.call_soon_threadsafe(self._changed.set)
 
 
-class _LookedAt:
+class _SeenDeadLetters:
     """Dead letters that the test expects once it has seen them.
 
     An event that is sent back may fail again: the test has not seen that yet.

@@ -13,7 +13,7 @@ from qt_events.testing.journal import Journal, Publication
 _WIDEST = 100  # characters of a payload, or of an exception's text
 
 
-def told(journal: Journal) -> str:
+def describe(journal: Journal) -> str:
     """Return every published event in order, with each attempt to deliver it."""
     lines = [line for each in tuple(journal.publications) for line in _publication(each, journal)]
     here = {each.event.id for each in journal.publications}
@@ -33,7 +33,7 @@ def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
         key: value.value if isinstance(value, Enum) else value
         for key, value in event.payload.items()
     }
-    yield f"  {named(event)} {_short(repr(payload))}"
+    yield f"  {describe_event(event)} {_short(repr(payload))}"
     attempts = journal.of(event=event)
     heard = dict.fromkeys([*publication.subscriptions, *(each.subscription for each in attempts)])
     if not heard:
@@ -43,18 +43,18 @@ def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
 
 
 def _course(attempts: Iterable[Attempt]) -> str:
-    course = "; ".join(f"attempt {each.number} {outcome(each.outcome)}" for each in attempts)
-    return course or "no outcome yet"
+    ends = [f"attempt {each.number} {describe_outcome(each.outcome)}" for each in attempts]
+    return "; ".join(ends) or "no outcome yet"
 
 
-def named(event: Event[Any]) -> str:
+def describe_event(event: Event[Any]) -> str:
     """Return type, class and the end of the id, where ids of one moment differ."""
     return f"{event.type} ({type(event).__name__}, id ...{event.id[-8:]})"
 
 
-def outcome(of: Outcome) -> str:
+def describe_outcome(outcome: Outcome) -> str:
     """Return the outcome of an attempt in words."""
-    match of:
+    match outcome:
         case Done(handled=True):
             return "done"
         case Done():
@@ -64,7 +64,7 @@ def outcome(of: Outcome) -> str:
         case DeadLetter(reason=reason, failure=failure):
             return f"made a dead letter, {reason} ({_exception(failure)})"
         case _:
-            assert_never(of)
+            assert_never(outcome)
 
 
 def _exception(failure: Failure) -> str:

@@ -50,10 +50,11 @@ class GivenBroker:
     def __init__(self, url: str, management_url: str | None = None) -> None:
         if not _is_amqp(url):
             raise InvalidUrlError(
-                f"{BROKER_URL} should look like amqp://user:password@host:5672//, not {_shown(url)}"
+                f"{BROKER_URL} should look like amqp://user:password@host:5672//, "
+                f"not {_without_password(url)}"
             )
         self.url = url
-        self.management_url = management_url or _beside(url)
+        self.management_url = management_url or _management_url(url)
         self.management = Management(self.management_url, url)
 
     def _refuse(self, *_: str) -> Never:
@@ -89,7 +90,7 @@ def _is_amqp(url: str) -> bool:
         return False
 
 
-def _shown(url: str) -> str:
+def _without_password(url: str) -> str:
     """Return scheme and host; the rest may hold a password, even where it is no URL."""
     try:
         parts = urlsplit(url)
@@ -98,7 +99,7 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme and parts.netloc else "that"
 
 
-def _beside(url: str) -> str:
+def _management_url(url: str) -> str:
     parts = urlsplit(url)
     credentials, at, _ = parts.netloc.rpartition("@")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

@@ -167,9 +167,9 @@ class ScenarioRun:
 class Scenario:
     """One rule; the docstring states it.
 
-    Handlers are functions of the scenario's module, so that a worker process that imports it has
-    the same ones. They tell what they did by `record`. Event types, subscription names and gates
-    are the scenario's own, for several may be subscribed in one worker process.
+    `subscribe` is called in each worker process, so it makes handlers by `hear` and `fail`, or
+    takes functions of the scenario's module that `record` their calls. Event types, names of
+    subscriptions and gates are the scenario's own: several may be subscribed in one process.
     """
 
     needs: ClassVar[Feature] = Feature(0)

@@ -61,7 +61,7 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._tell(self._listen)
+        self._call(self._listen)
         return self
 
     def __exit__(
@@ -81,20 +81,20 @@ class Proxy:
     def close(self) -> None:
         """Reset open connections and listen no more. Safe to repeat."""
         if self._thread.is_alive():
-            self._tell(self._leave)
+            self._call(self._leave)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_PATIENCE)
 
     @property
     def traffic(self) -> Traffic:
         """Counters now."""
-        return self._tell(self._count)
+        return self._call(self._count)
 
     # Faults of connections that are open now
 
     def reset(self, count: int | None = None) -> int:
         """Send RST to both ends of `count` random connections, or of all; return how many."""
-        return self._tell(self._reset, count)
+        return self._call(self._reset, count)
 
     def forget(self, count: int | None = None) -> int:
         """Drop `count` connections, or all, in silence, as a router that has forgotten them.
@@ -102,13 +102,13 @@ class Proxy:
         Their ends hear nothing any more, and what they send is dropped. `heal` does not bring them
         back. New connections work.
         """
-        return self._tell(self._forget, count)
+        return self._call(self._forget, count)
 
     # Faults that last until `heal`, for new connections too
 
     def refuse(self) -> None:
         """Close the port: new connections are refused, open ones stay."""
-        self._tell(self._shut)
+        self._call(self._shut)
 
     def black_hole(self, direction: Direction = "both") -> None:
         """Forward nothing: connections stay open, new ones are accepted, and nobody answers.
@@ -140,12 +140,12 @@ class Proxy:
     def heal(self) -> None:
         """End all faults; connections that were reset or forgotten stay so."""
         self._set("both", Way.heal)
-        self._tell(self._listen)
+        self._call(self._listen)
 
     def _set(self, direction: Direction, change: Callable[[Way], Any]) -> None:
-        self._tell(self._change, direction, change)
+        self._call(self._change, direction, change)
 
-    def _tell(self, work: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
+    def _call(self, work: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
         """Run the work on the proxy's thread, and return its result."""
         if not self._thread.is_alive():
             raise BusStateError("this proxy does not run: use it in a `with`")
@@ -190,19 +190,19 @@ class Proxy:
                 change(way)
 
     async def _reset(self, count: int | None) -> int:
-        chosen = self._some(count)
+        chosen = self._choose(count)
         for wire in chosen:
             wire.reset()
         await asyncio.gather(*(wire.closed.wait() for wire in chosen))
         return len(chosen)
 
     async def _forget(self, count: int | None) -> int:
-        chosen = self._some(count)
+        chosen = self._choose(count)
         for wire in chosen:
             wire.forget()
         return len(chosen)
 
-    def _some(self, count: int | None) -> list[Wire]:
+    def _choose(self, count: int | None) -> list[Wire]:
         wires = list(self._wires)
         return wires if count is None else random.sample(wires, min(count, len(wires)))
 
