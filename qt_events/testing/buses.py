@@ -13,7 +13,8 @@ from qt_events.testing.observed import ObservedEventBus
 BACKENDS = ("memory", "eager", "rabbitmq")
 # Any URL: eager mode connects to no broker.
 _NOBODY = "amqp://eager@localhost//"
-_GRACE = 5.0  # seconds for work that the test did not wait for
+# Seconds for work that the test did not wait for
+_GRACE = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-_TURNS = 20  # turns of the loop after each callback, for what follows from it
+# Turns of the loop after each callback, for what follows from it
+_TURNS = 20
 
 
 class ManualTimer:

@@ -10,7 +10,8 @@ from qt_events.testing.broker.management import Management
 from qt_events.testing.broker.node import Node, new_name
 from qt_events.testing.broker.private import PrivateNodes
 
-_SIZE = 3  # the smallest number that keeps a majority without one
+# The smallest number that keeps a majority without one
+_SIZE = 3
 _POLL = 0.1  # seconds
 _CRITICAL = "node-is-quorum-critical"
 

@@ -10,7 +10,8 @@ from qt_events.delivery.outcome import consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
 
-DeliveryKey = tuple[str, str]  # event id, subscription
+# Event id, subscription
+DeliveryKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Journal:
         self._last: dict[DeliveryKey, Attempt] = {}
         # Deliveries without a final outcome, each with its last failed attempt, if any.
         self._open: dict[DeliveryKey, Attempt | None] = {}
-        self._waiting = 0  # open deliveries that have failed
+        # Open deliveries that have failed
+        self._waiting = 0
         self._lock = threading.Lock()
 
     def published(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:

@@ -20,7 +20,8 @@ from qt_events.testing.clock import ManualClock
 from qt_events.testing.journal import Journal
 from qt_events.testing.story import describe
 
-PATIENCE = 60.0  # seconds of real time that join() waits by default
+# Seconds of real time that join() waits by default
+PATIENCE = 60.0
 
 
 class ObservedEventBus(BaseBus, Assertions):

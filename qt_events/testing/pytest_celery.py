@@ -29,7 +29,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.worker_process import WorkerProcess
 
 _PROCESSES = pytest.StashKey[list[WorkerProcess]]()
-_POLL = 0.05  # seconds between two reads of the logs
+# Seconds between two reads of the logs
+_POLL = 0.05
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,7 +10,8 @@ from qt_events.delivery.outcome import DeadLetter, Done, Failure, Outcome, Retry
 from qt_events.events.event import Event
 from qt_events.testing.journal import Journal, Publication
 
-_WIDEST = 100  # characters of a payload, or of an exception's text
+# Characters of a payload, or of an exception's text
+_WIDEST = 100
 
 
 def describe(journal: Journal) -> str:

@@ -41,7 +41,8 @@ class WorkerProcess:
         self._env = {**os.environ, **env, "PYTHONUNBUFFERED": "1"}
         self._keeper = Keeper("qt-events-worker-")
         self._process: subprocess.Popen[bytes] | None = None
-        self._seen = 0  # characters of the log that belong to earlier starts
+        # Characters of the log that belong to earlier starts
+        self._seen = 0
 
     @property
     def id(self) -> str:

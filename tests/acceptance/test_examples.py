@@ -50,11 +50,13 @@ def test_every_example_is_run() -> None:
         "05_over_rabbitmq.py",
         "06_celery_worker/desk.py",
         "06_celery_worker/publish.py",
-        "07_testing/conftest.py",  # this one by tests/integration/test_pytest_plugin.py
+        # This one by tests/integration/test_pytest_plugin.py
+        "07_testing/conftest.py",
         "07_testing/risk_desk.py",
         "07_testing/test_fleet.py",
         "07_testing/test_policy.py",
-        "08_backend/file_bus.py",  # these two by tests/contract/test_file_backend.py
+        # These two by tests/contract/test_file_backend.py
+        "08_backend/file_bus.py",
         "08_backend/test_file_bus.py",
         "example_usage.py",
     ]

@@ -12,7 +12,8 @@ from tests.support.pages import ROOT, URL, blocks, commands
 
 README = ROOT / "README.md"
 PROGRAM = "prices.py"
-MOST_WORDS = 600  # code and tables included; about 500 of them are prose
+# Code and tables included; about 500 of them are prose
+MOST_WORDS = 600
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ PROGRAM = Path(__file__).parent / "wheel" / "program.py"
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 BUILD = (sys.executable, "-m", "hatchling", "build", "-t", "wheel")
 
-pytestmark = pytest.mark.timeout(300)  # with the wheel's dependencies, on a busy machine
+# With the wheel's dependencies, on a busy machine
+pytestmark = pytest.mark.timeout(300)
 
 COMMANDS = {
     "",

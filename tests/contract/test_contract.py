@@ -61,7 +61,8 @@ async def test_workers_on_each_pool(
 
 
 # What a backend cannot do, scenario by scenario: a change here is a change of the contract.
-_PUBLISHER_ELSEWHERE = {  # the bus that publishes does not deliver
+# The bus that publishes does not deliver
+_PUBLISHER_ELSEWHERE = {
     "Backpressure",
     "WaitingForRoom",
     "SubscribingWhileRunning",
@@ -76,21 +77,20 @@ _PUBLISHER_ELSEWHERE = {  # the bus that publishes does not deliver
 }
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
-    CeleryBackend: {"Backpressure", "WaitingForRoom"},  # the broker holds what waits for handlers
+    # The broker holds what waits for handlers
+    CeleryBackend: {"Backpressure", "WaitingForRoom"},
     WorkerBackend: _PUBLISHER_ELSEWHERE,
     PreforkBackend: _PUBLISHER_ELSEWHERE
     # A broadcast is a NotSupportedError: no child could own its queue.
     | {"OneMember", "SeveralMembers"}
-    | {
-        "Order",
-        "Concurrency",
-        "SlowHoldsUpNobody",
-    },  # children take what comes, as many of one subscription as there are
+    # Children take what comes, as many of one subscription as there are.
+    | {"Order", "Concurrency", "SlowHoldsUpNobody"},
     ThreadsBackend: _PUBLISHER_ELSEWHERE,
     SoloBackend: _PUBLISHER_ELSEWHERE
     # One handler at a time, whosever it is.
     | {"SyncBesideAsync", "Concurrency", "SlowHoldsUpNobody"},
-    EagerBackend: {  # publish returns when the handlers have run
+    # Publish returns when the handlers have run
+    EagerBackend: {
         "SeveralMembers",
         "SyncBesideAsync",
         "NeverEarly",

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Self
 
 TICK = 0.005  # seconds
-LATE = 0.025  # seconds without a tick from which it is looked at what the loop does
+# Seconds without a tick from which it is looked at what the loop does
+LATE = 0.025
 _LOOK = 0.005  # seconds between two looks
 _THREADS = Path("/proc/self/task")
 
@@ -61,7 +62,8 @@ class LoopLag:
 
     async def __aenter__(self) -> Self:
         gc.collect()
-        gc.freeze()  # what a test run has piled up is not this loop's to look through
+        # What a test run has piled up is not this loop's to look through
+        gc.freeze()
         self._thread = threading.get_native_id()
         self._ident = threading.get_ident()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -94,7 +96,8 @@ class LoopLag:
         """Return the nanoseconds that each thread has waited for a processor."""
         waits = {}
         for thread in _THREADS.iterdir():
-            with contextlib.suppress(OSError):  # it has ended
+            # It has ended
+            with contextlib.suppress(OSError):
                 waits[thread.name] = int((thread / "schedstat").read_text().split()[1])
         return waits
 

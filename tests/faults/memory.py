@@ -8,7 +8,8 @@ class Memory:
 
     def __init__(self, pid: int) -> None:
         self._folder = Path(f"/proc/{pid}")
-        (self._folder / "clear_refs").write_text("5")  # VmHWM begins anew, from VmRSS
+        # VmHWM begins anew, from VmRSS
+        (self._folder / "clear_refs").write_text("5")
         self._before = self._read("VmRSS")
 
     def grown(self) -> float:

@@ -25,7 +25,8 @@ WORKER = ("-m", "celery", "-A", "load_app", "worker", "-l", "INFO")
 
 #: Those of apps/load_app.py, with what they hear.
 SUBSCRIPTIONS = {"on_loop": "load.#", "in_thread": "load.#", "failing": "load.#"}
-PREFETCH = 100  # events that a worker holds of each, at most
+# Events that a worker holds of each, at most
+PREFETCH = 100
 PREFORK = ("-P", "processes", "-c", "2")
 # Events of all three: four a child, or the subscription's own concurrency.
 PREFORK_HOLDS = 10 + 8 + 10
@@ -117,7 +118,8 @@ class Rig:
 
     async def account(self, timeout: float = 90.0) -> Account:
         """Wait for all outcomes, add up, and judge what every test demands."""
-        with suppress(TimeoutError):  # then some are lost, and the account says so
+        # Then some are lost, and the account says so
+        with suppress(TimeoutError):
             await self.settled(timeout)
         account = await asyncio.to_thread(self.ledger.account, self.subscriptions)
         account.verify(dead=self.may_die)

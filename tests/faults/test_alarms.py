@@ -16,9 +16,12 @@ ALARMS = {
     "memory": (("set_vm_memory_high_watermark", "0"), ("set_vm_memory_high_watermark", "0.4")),
     "disk": (("set_disk_free_limit", "1000000000000000"), ("set_disk_free_limit", "10000000")),
 }
-RATE = 100  # events a second, a little more than the slowest of them handles
-SHORT = 3.0  # seconds of publish_timeout, of what is to fail
-SLACK = 3.0  # seconds that a busy machine may add
+# Events a second, a little more than the slowest of them handles
+RATE = 100
+# Seconds of publish_timeout, of what is to fail
+SHORT = 3.0
+# Seconds that a busy machine may add
+SLACK = 3.0
 # Of a worker: the concurrency of what fails. They are written, and not read before the end.
 RETRIES_IN_FLIGHT = 10
 #: Those whose outcomes need no publish.

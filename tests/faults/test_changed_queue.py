@@ -21,7 +21,8 @@ from tests.support.waiting import until, until_told
 SHORT_FORM = ("-c", "from qt_events.cli import main; main()", "worker", "-A", "load_app")
 LASTING = {"durable": True, "auto_delete": False}
 LEVEL = "qt.retry.100"
-TRIES = 20  # of outcomes that need the level
+# Of outcomes that need the level
+TRIES = 20
 
 
 @pytest.fixture

@@ -33,9 +33,11 @@ PUBLISHER = (
 )
 HEARS = {"retried": "load.#", "long": "load.#", "long_in_thread": "load.#"}
 DAY = 86_400.0
-DELAY = 0.4  # seconds before the second attempt: a delay level of its own
+# Seconds before the second attempt: a delay level of its own
+DELAY = 0.4
 TIMEOUT = 3.0  # seconds of publish_timeout
-SLACK = 30.0  # seconds that a busy machine may add; a day is more
+# Seconds that a busy machine may add; a day is more
+SLACK = 30.0
 
 
 @pytest.fixture
@@ -70,7 +72,8 @@ async def test_a_wall_clock_that_jumps_moves_nothing(
     rig.ledger.fault("blocked")
     blocked = monotonic() - 2 * DELAY
     await asyncio.to_thread(harmed.block)
-    clock.jump("+1d")  # while publishes wait
+    # While publishes wait
+    clock.jump("+1d")
     await until(lambda: entries.of(Kind.FAILED), what="publishes fail")
     clock.jump("-1d")
     # Those that waited meanwhile.

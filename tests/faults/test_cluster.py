@@ -19,7 +19,8 @@ from tests.support.waiting import until_told
 QUEUE = "qt.sub.on_loop"
 IN_FLIGHT = 50
 
-pytestmark = pytest.mark.timeout(240)  # nodes start several times
+# Nodes start several times
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,8 @@ async def test_two_leaders_killed_one_after_the_other_lose_nothing(
     assert second is not first
     await nothing_is_lost(rig, load, nodes=2, workers=2)
     ours = [queue for queue in cluster.management.queues(vhost) if queue["name"].startswith("qt.")]
-    assert {len(queue["members"]) for queue in ours} == {3}  # nobody has to ask for them
+    # Nobody has to ask for them
+    assert {len(queue["members"]) for queue in ours} == {3}
 
 
 async def test_a_follower_killed_with_all_its_connections_loses_nothing(

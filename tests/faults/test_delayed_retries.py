@@ -40,7 +40,8 @@ def crash(broker: PrivateBroker) -> None:
     broker.restart()
 
 
-@pytest.mark.timeout(240)  # what waits is waited for
+# What waits is waited for
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("strike", [crash, PrivateBroker.restart], ids=["crash", "restart"])
 async def test_retries_that_wait_while_the_broker_is_down_come_as_planned(
     harmed: PrivateBroker, rig: Rig, tmp_path: Path, strike: Callable[[PrivateBroker], None]

@@ -9,7 +9,8 @@ from qt_events.testing.ledger.load import numbered
 from tests.faults.rig import PREFORK, Rig
 from tests.support.waiting import until
 
-TIMEOUT = 1_000  # milliseconds; thirty minutes unless it is set
+# Milliseconds; thirty minutes unless it is set
+TIMEOUT = 1_000
 EVENTS = 24
 POOLS = {"asyncio": (), "prefork": PREFORK}
 

@@ -17,9 +17,11 @@ from qt_events.testing.ledger.entries import Reader
 from tests.faults.rig import PREFORK, Rig
 from tests.support.waiting import until, until_told
 
-pytestmark = pytest.mark.timeout(300)  # many processes share few cores
+# Many processes share few cores
+pytestmark = pytest.mark.timeout(300)
 TIMES = 3
-PATIENCE = 90.0  # seconds: a publish timeout beyond any outage here, however busy the machine
+# Seconds: a publish timeout beyond any outage here, however busy the machine
+PATIENCE = 90.0
 IN_FLIGHT = 50
 
 

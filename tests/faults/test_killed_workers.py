@@ -11,7 +11,8 @@ from tests.faults.rig import HELD, PREFORK, Rig, children
 from tests.support.fleet.fleet import StartedWorker
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(300)  # many processes share few cores
+# Many processes share few cores
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ async def test_a_worker_killed_mid_handler_loses_nothing(rig: Rig) -> None:
 async def test_a_killed_prefork_child_loses_nothing(rig: Rig) -> None:
     """The parent gives back the one event that the child had, and forks another; four times."""
     worker = await rig.worker(*PREFORK, LOAD_SECONDS=0.02)
-    async with Load(rig.bus(), rig.ledger, rate=60) as load:  # more than two children can do
+    # More than two children can do
+    async with Load(rig.bus(), rig.ledger, rate=60) as load:
         for _ in range(4):
             await load.more(30)
             await a_child_is_killed(rig, worker)

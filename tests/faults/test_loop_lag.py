@@ -14,7 +14,8 @@ async def test_a_blocking_call_is_our_own_stall() -> None:
         await asyncio.sleep(0.05)
         time.sleep(1.0)  # noqa: ASYNC251  # the point
         await asyncio.sleep(0.05)
-    assert lag.worst.own > 0.5  # at such a time a busy machine takes its part
+    # At such a time a busy machine takes its part
+    assert lag.worst.own > 0.5
     assert "time.sleep(1.0)" in lag.worst.doing
 
 

@@ -22,10 +22,12 @@ from tests.support.fleet.fleet import StartedWorker
 from tests.support.waiting import until, until_told
 
 HEARTBEAT = 2  # seconds
-PATIENT = 20  # seconds: a busy machine is late with a short one, and here nobody is to reconnect
+# Seconds: a busy machine is late with a short one, and here nobody is to reconnect
+PATIENT = 20
 IN_FLIGHT = 50  # publishes
 POOLS = {"asyncio": (), "prefork": PREFORK}
-LOST = "Connection to broker lost"  # a worker's words
+# A worker's words
+LOST = "Connection to broker lost"
 SAID = "publisher: no connection"  # a publisher's
 
 
@@ -114,7 +116,8 @@ async def test_publisher_and_worker_notice_a_black_hole_by_its_missing_heartbeat
         assert "heartbeats missed" in caplog.text
         in_flight += rig.in_flight(
             HELD[pool]
-        )  # what was published into the hole comes out of it, and is published again
+            # What was published into the hole comes out of it, and is published again
+        )
         network.publisher.heal()
         network.worker.heal()
         healed = monotonic()

@@ -15,9 +15,12 @@ from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig, children
 from tests.support.fleet.fleet import StartedWorker
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(300)  # many processes share few cores
-GRACE = 20.0  # seconds that workers have to finish what they hold
-SECONDS = 0.05  # that a handler of the rolling update takes
+# Many processes share few cores
+pytestmark = pytest.mark.timeout(300)
+# Seconds that workers have to finish what they hold
+GRACE = 20.0
+# That a handler of the rolling update takes
+SECONDS = 0.05
 
 
 @pytest.fixture
@@ -62,7 +65,8 @@ async def test_a_rolling_update_under_load_loses_and_repeats_nothing(
     rig.figures["longest end"] = f"{longest:.1f} s"
     rig.figures["finished after SIGTERM"] = ", ".join(map(str, finished))
     account.verify(duplicates=0)
-    assert min(finished) > 0  # each was loaded
+    # Each was loaded
+    assert min(finished) > 0
     assert longest < GRACE
     assert not load.failed
 

@@ -101,7 +101,8 @@ async def black_hole(program: Program) -> None:
     before = program.connections
     program.proxy.black_hole()
     await until(lambda: program.connections > before, what="the worker has noticed")
-    await asyncio.sleep(1.0)  # while it tries to reconnect
+    # While it tries to reconnect
+    await asyncio.sleep(1.0)
 
 
 async def forgotten(program: Program) -> None:
@@ -202,7 +203,8 @@ async def test_thousands_of_publishes_that_fail_together_never_stall_the_callers
         for number in range(3000):
             group.create_task(publish(number))
             if number % 20 == 0:
-                await asyncio.sleep(0.001)  # making them is the caller's own work
+                # Making them is the caller's own work
+                await asyncio.sleep(0.001)
     bus.close()
     assert errors == {BrokerUnreachableError: 3000}
     assert lag.worst.own < SMOOTH, str(lag.worst)

@@ -18,8 +18,10 @@ APP = ("-m", "celery", "-A", "slow_app", "worker", "-l", "INFO", "-E")
 QUICK, SLOW = {"quick": "load.#"}, {"slow": "load.#"}
 # Events: what there is to tell of them fills every buffer on the way to the broker, and more.
 WAITING = 8_000
-MEMORY = 64  # MiB that a worker may take for what it cannot tell
-PAUSE = 2.0  # seconds without an event handled, at most
+# MiB that a worker may take for what it cannot tell
+MEMORY = 64
+# Seconds without an event handled, at most
+PAUSE = 2.0
 PATIENCE = 60.0  # seconds for all of them
 
 

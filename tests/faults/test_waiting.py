@@ -15,10 +15,12 @@ from tests.faults.rig import PREFETCH, Rig, delayed, running
 from tests.support.channels import channel_to, depth
 from tests.support.waiting import until, until_told
 
-pytestmark = pytest.mark.timeout(300)  # many processes share few cores
+# Many processes share few cores
+pytestmark = pytest.mark.timeout(300)
 RESTARTS, LOOKS, WAITING = 40, 1000, 20
 AT_A_TIME = 10  # events that a worker handles
-DELAY, LEVEL = 3.0, "qt.retry.3200"  # seconds until a retry, and where it waits
+# Seconds until a retry, and where it waits
+DELAY, LEVEL = 3.0, "qt.retry.3200"
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ from tests.fuzz.mutation import Input, Mutator
 from tests.fuzz.targets import TARGETS, UnwritableError
 
 _WEIGHTS = {"codec": 5, "queue": 4, "dead letters": 1}
-_PORTION = 5_000  # inputs of one process between two steps of the bar
+# Inputs of one process between two steps of the bar
+_PORTION = 5_000
 UNWRITABLE = "not writable, not counted"
 
 

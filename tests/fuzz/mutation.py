@@ -12,10 +12,14 @@ from qt_events.events.quantum_trader import PolicyUpdatedEvent
 from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, KEY, RETURNS, TRIAL, TYPE
 from qt_events.rabbitmq.messages.properties import to_amqp
 
-_STROKES = 4  # at most, for one message
-_CORPUS = 2_000  # bodies that are remembered because they led somewhere new
-_FROM_VALID = 0.6  # how often a valid message is begun with
-_LONG = 4_000  # bytes of a body that is remembered, at most
+# At most, for one message
+_STROKES = 4
+# Bodies that are remembered because they led somewhere new
+_CORPUS = 2_000
+# How often a valid message is begun with
+_FROM_VALID = 0.6
+# Bytes of a body that is remembered, at most
+_LONG = 4_000
 
 POLICY = PolicyUpdatedEvent.create(
     risk_mode="NORMAL",
@@ -61,7 +65,8 @@ STRANGE: list[Any] = [
     "fuzz.open",
     "policy.updated", "a..b",
 ]  # fmt: skip
-JSON_ONLY = [2**70, 10**4_000, 10**5_000, -(10**4_300), 1e999]  # no AMQP header holds them
+# No AMQP header holds them
+JSON_ONLY = [2**70, 10**4_000, 10**5_000, -(10**4_300), 1e999]
 PROPERTY_NAMES = (
     "content_type", "content_encoding", "message_id", "timestamp", "type", "app_id",
     "correlation_id", "reply_to",

@@ -25,15 +25,20 @@ from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import Provenance
 from tests.fuzz.mutation import Input
 
-guard()  # as whoever connects does
+# As whoever connects does
+guard()
 
 FRAME_MAX = 128 * 1024  # bytes, RabbitMQ's
 CHANNEL, TAG = 3, 7
-FRAME = struct.Struct(">BHI")  # kind, channel, size
+# Kind, channel, size
+FRAME = struct.Struct(">BHI")
 METHOD, HEADER, BODY, END = 1, 2, 3, 0xCE
-PROPERTIES = 12  # where they begin in a header
-REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)  # as frames() says
-DELIVER = "sLbss"  # consumer tag, delivery tag, redelivered, exchange, routing key
+# Where they begin in a header
+PROPERTIES = 12
+# As frames() says
+REFUSED = (ValueError, TypeError, struct.error, FrameSyntaxError)
+# Consumer tag, delivery tag, redelivered, exchange, routing key
+DELIVER = "sLbss"
 SUBSCRIPTION = "fuzz"
 PROVENANCE = Provenance(Topology("qt"), SUBSCRIPTION, SUBSCRIPTION)
 FAILED = DeadLetter(
@@ -211,7 +216,8 @@ def _by_us(given: Input) -> bytes | None:
 
 def _delivery(given: Input) -> bytes:
     exchange, key = given.exchange.encode(), given.key.encode(errors="surrogatepass")
-    if given.scars and key:  # a routing key is any bytes
+    # A routing key is any bytes
+    if given.scars and key:
         where, what = given.scars[0]
         key = key[: int(where * len(key))] + bytes([what]) + key[int(where * len(key)) + 1 :]
     head = struct.pack(">B1sQB", 1, b"t", TAG, given.redelivered)

@@ -15,7 +15,8 @@ from qt_events.rabbitmq.compat import names
 from qt_events.rabbitmq.compat.names import CONNECTING, TABLE, Internals
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 90.0  # seconds for a process, on a busy machine
+# Seconds for a process, on a busy machine
+TIMEOUT = 90.0
 NAMES = {each: name for name, each in vars(names).items() if isinstance(each, Internals)}
 #: Those that a process with a bus inside checks. Prefork's are checked by a worker that uses it.
 CHECKED = [each for each in TABLE if each not in (CONNECTING, names.PREFORK)]

@@ -245,7 +245,8 @@ async def test_a_broker_that_closes_the_connections_ends_it_by_name(
     await asyncio.to_thread(bury, url, "orders", range(MANY))
     process = await asyncio.to_thread(start, url, *AT_A_RATE)
     await until_told(lambda: depth(url, "qt.sub.orders") >= 100)
-    while process.poll() is None:  # the publisher comes back by itself; whoever reads does not
+    # The publisher comes back by itself; whoever reads does not
+    while process.poll() is None:
         await asyncio.to_thread(management.close_connections, vhost)
         await asyncio.sleep(0.05)
     _, err = await asyncio.to_thread(process.communicate)

@@ -69,7 +69,8 @@ async def test_a_broadcast_that_is_not_chosen_has_no_queue_here(
     """The queue would have no reader; and prefork, which serves no broadcast, serves the rest."""
     await fleet.start("-P", pool, "--subscriptions", "passing_on,on_loop", FLEET_BROADCAST="1")
     await publish(client, "order.passed_on")
-    await fleet.until_called("on_loop")  # by then the worker has published too
+    # By then the worker has published too
+    await fleet.until_called("on_loop")
     assert [each["name"] for each in management.queues(vhost) if "everywhere" in each["name"]] == []
 
 

@@ -21,10 +21,13 @@ from qt_events.testing.ledger import Account, Ledger
 from tests.soak.faults import NAMES, OF_A_CLUSTER, OF_ONE_NODE, Fault, leader_killed, name_of
 from tests.soak.fleet import MAY_DIE, SUBSCRIPTIONS, SoakFleet
 
-_STRIKES = 60  # faults in all, about
+# Faults in all, about
+_STRIKES = 60
 _LEAST = 50  # events between two of them
-_SETTLE = 900.0  # seconds for what waits at the end
-_LOOK = 2.0  # seconds between two looks at what is still owed
+# Seconds for what waits at the end
+_SETTLE = 900.0
+# Seconds between two looks at what is still owed
+_LOOK = 2.0
 
 
 class _Shown:

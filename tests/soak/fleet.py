@@ -18,7 +18,8 @@ from tests.faults.wall_clock import WallClock
 from tests.support.faketime import installed_faketime
 from tests.support.fleet.fleet import StartedWorker
 
-HEARTBEAT = 3  # seconds: short, so that silence is noticed within the run
+# Seconds: short, so that silence is noticed within the run
+HEARTBEAT = 3
 IN_FLIGHT = 50  # publishes
 # Seconds: longer than the broker takes to start, and no longer than an outage may be made.
 PUBLISH_TIMEOUT = 15
@@ -37,9 +38,12 @@ SUBSCRIPTIONS = {
 MAY_DIE = {"failing": {"exhausted"}, "lethal": {"poison"}}
 # Options of each worker: two on asyncio, one on prefork.
 FLEET: tuple[tuple[str, ...], ...] = ((), (), PREFORK)
-HOLDS = 2 * HELD["asyncio"] + HELD["prefork"]  # events of each subscription that they hold
-_LOOK = 0.1  # seconds between two looks at whether all live
-_PATIENCE = 120.0  # seconds for a fleet to be ready
+# Events of each subscription that they hold
+HOLDS = 2 * HELD["asyncio"] + HELD["prefork"]
+# Seconds between two looks at whether all live
+_LOOK = 0.1
+# Seconds for a fleet to be ready
+_PATIENCE = 120.0
 
 
 class SoakFleet:

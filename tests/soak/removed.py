@@ -9,7 +9,8 @@ from tests.faults.rig import Rig, delayed, running
 from tests.support.channels import channel_to, depth
 from tests.support.waiting import until, until_told
 
-NAME = "leaving"  # subscription and type
+# Subscription and type
+NAME = "leaving"
 # Seconds until a retry, and where it waits: nobody else's retries do.
 DELAY, LEVEL = 3.0, "qt.retry.3200"
 WAITING = 20

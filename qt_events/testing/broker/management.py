@@ -22,7 +22,8 @@ from urllib.parse import quote, unquote, urlsplit
 from qt_events.errors import BrokerError
 
 _TIMEOUT = 60.0  # seconds
-_PAUSE = 0.2  # seconds before the broker is asked again
+# Seconds before the broker is asked again
+_PAUSE = 0.2
 
 
 class Management:

@@ -32,7 +32,8 @@ class HostedMember(Member):
     async def start(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._bus.run_forever())
-            await asyncio.sleep(0)  # let it begin
+            # Let it begin
+            await asyncio.sleep(0)
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -15,12 +15,15 @@ from qt_events.bus import EventBus
 from qt_events.delivery.subscription import EventHandler
 from qt_events.events.event import Event
 
-RECORDS = "QT_EVENTS_CONTRACT_RECORDS"  # environment variable: the file of this process's recorder
+# Environment variable: the file of this process's recorder
+RECORDS = "QT_EVENTS_CONTRACT_RECORDS"
 
 EVERY_GATE = "*"
 
-_POLL = 0.005  # seconds between two reads of the file
-_PATIENCE = 30.0  # seconds that a handler waits at a gate; longer than any test does
+# Seconds between two reads of the file
+_POLL = 0.005
+# Seconds that a handler waits at a gate; longer than any test does
+_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from operator import add
 from typing import Any, Self
 
 QUIET = "(before any)"  #: the line of everything before the first fault
-_SHOWN = 5  # deliveries that an error's text names
+# Deliveries that an error's text names
+_SHOWN = 5
 
 
 @dataclass(slots=True)

@@ -81,7 +81,8 @@ class Load:
             while self.published < number:
                 for task in self._tasks:
                     if task.done():
-                        task.result()  # it ended early: raise its error
+                        # It ended early: raise its error
+                        task.result()
                 await asyncio.sleep(0.005)
 
     async def more(self, number: int, timeout: float = 120.0) -> None:

@@ -16,7 +16,8 @@ class _Publish:
     """Publishes of one event."""
 
     type: str = ""
-    at: float = 0.0  # when it was first attempted
+    # When it was first attempted
+    at: float = 0.0
     attempts: int = 0
     confirms: int = 0
     failures: int = 0

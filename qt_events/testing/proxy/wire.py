@@ -10,10 +10,14 @@ from math import inf
 from time import monotonic
 
 _CHUNK = 65_536  # bytes read at once
-_CHUNKS = 256  # chunks that wait for their delay before the sender has to
-_SLICES = 20  # pieces a second on a throttled way
-_READ = 0.05  # seconds for a receiver to read before the reset
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
+# Chunks that wait for their delay before the sender has to
+_CHUNKS = 256
+# Pieces a second on a throttled way
+_SLICES = 20
+# Seconds for a receiver to read before the reset
+_READ = 0.05
+# SO_LINGER: on, for 0 seconds
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass
@@ -29,7 +33,8 @@ class Way:
     cuts: int = 0
     #: Nothing is forwarded while this is not set.
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    _healed: asyncio.Event = field(default_factory=asyncio.Event)  # a new one after each heal
+    # A new one after each heal
+    _healed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.open.set()

@@ -11,7 +11,8 @@ import sys
 from celery.__main__ import main
 
 _, name, *options = sys.argv
-importlib.import_module(name)  # so that no child has to
+# So that no child has to
+importlib.import_module(name)
 
 while True:
     child = os.fork()

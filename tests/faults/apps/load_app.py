@@ -24,7 +24,8 @@ bus = CeleryEventBus(
     publish_timeout=float(os.environ.get("LOAD_PUBLISH_TIMEOUT", "30")),
 )
 ledger = Ledger.current()
-seconds = float(os.environ.get("LOAD_SECONDS", "0.002"))  # that a handler takes
+# That a handler takes
+seconds = float(os.environ.get("LOAD_SECONDS", "0.002"))
 
 
 @worker_ready.connect(weak=False)
@@ -40,7 +41,8 @@ def in_thread(_: Event[Any]) -> None:
     time.sleep(seconds)
 
 
-tried: set[str] = set()  # in this process
+# In this process
+tried: set[str] = set()
 
 
 async def failing(event: Event[Any]) -> None:

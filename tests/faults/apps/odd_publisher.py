@@ -15,12 +15,14 @@ from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.ledger import Ledger
 
-warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, of a fork beside threads
+# From 3.12 on, of a fork beside threads
+warnings.simplefilter("ignore", DeprecationWarning)
 bus = CeleryEventBus(
     os.environ["LOAD_URL"], publish_timeout=float(os.environ["LOAD_PUBLISH_TIMEOUT"])
 )
 ledger = Ledger.current()
-PAUSE = 0.2  # seconds between two events of one place
+# Seconds between two events of one place
+PAUSE = 0.2
 
 
 def begun() -> Event[Any]:

@@ -40,5 +40,6 @@ def failing_before(works: int, name: str) -> Callable[[Event[Any]], Any]:
     return handler
 
 
-if "LOAD_URL" in os.environ:  # a worker; the test reads the plan
+# A worker; the test reads the plan
+if "LOAD_URL" in os.environ:
     app = main().app

@@ -14,7 +14,8 @@ from qt_events.testing.ledger import Ledger
 app = Celery("slow_app", broker=os.environ["LOAD_URL"], set_as_current=False)
 bus = CeleryEventBus(app=app)
 ledger = Ledger.current()
-hurry = ledger.folder / "hurry"  # once it is there, the slow one is not slow any more
+# Once it is there, the slow one is not slow any more
+hurry = ledger.folder / "hurry"
 
 
 @worker_ready.connect(weak=False)
@@ -27,7 +28,8 @@ async def quick(_: Event[Any]) -> None:
 
 
 async def slow(_: Event[Any]) -> None:
-    for _tenth in range(100):  # of ten seconds
+    # Of ten seconds
+    for _tenth in range(100):
         if hurry.exists():
             return
         await asyncio.sleep(0.1)

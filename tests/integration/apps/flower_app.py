@@ -19,7 +19,8 @@ from qt_events.testing.contract.recorder import Call, Recorder, nth_call, passed
 # So long that nobody overtakes whoever tells of a retry, on the pools that tell of it after it is
 # published.
 THRICE = RetryPolicy(max_attempts=3, initial=1.0, factor=1, jitter=0)
-WORK = 0.05  # seconds that a handler takes at least
+# Seconds that a handler takes at least
+WORK = 0.05
 
 app: Any = Celery("flower_app", broker=os.environ["FLEET_URL"], set_as_current=False)
 app.conf.update(worker_hijack_root_logger=False, timezone="UTC")
@@ -77,5 +78,6 @@ bus.subscribe("alert.raised", notify, name="discord_notifier", retry=THRICE)
 bus.subscribe("model.wanted", load_model, name="model_loader", retry=THRICE)
 bus.subscribe("trade.disputed", refuse, name="auditor")
 bus.subscribe("trade.settled", analyse, name="analytics")
-if "FLEET_BROADCAST" in os.environ:  # prefork serves no broadcasts
+# Prefork serves no broadcasts
+if "FLEET_BROADCAST" in os.environ:
     bus.subscribe("order.requested", keep, name="position_cache", broadcast=True)

@@ -218,7 +218,8 @@ async def test_a_webhook_that_drips_is_given_up_too(store: Store) -> None:
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\nx-drip: ")
-        while not over.is_set():  # a byte now and then is what this server does
+        # A byte now and then is what this server does
+        while not over.is_set():
             writer.write(b".")
             await asyncio.sleep(0.05)
         writer.close()

@@ -77,11 +77,16 @@ def test_what_is_owed_is_known_while_it_runs() -> None:
     ("entries", "since", "expected"),
     [
         ((), 0, 0),
-        ((ATTEMPTED,), 2, 2),  # it may be published again
-        ((ATTEMPTED, FAILED), 2, 0),  # and now no more
-        ((ATTEMPTED, CONFIRMED), 2, 2),  # a worker may hold it
-        ((ATTEMPTED, CONFIRMED, HANDLED), 4, 1),  # by `one` it was handled
-        ((ATTEMPTED, CONFIRMED, HANDLED), 3, 2),  # just now, and the broker may not know
+        # It may be published again
+        ((ATTEMPTED,), 2, 2),
+        # And now no more
+        ((ATTEMPTED, FAILED), 2, 0),
+        # A worker may hold it
+        ((ATTEMPTED, CONFIRMED), 2, 2),
+        # By `one` it was handled
+        ((ATTEMPTED, CONFIRMED, HANDLED), 4, 1),
+        # Just now, and the broker may not know
+        ((ATTEMPTED, CONFIRMED, HANDLED), 3, 2),
         ((ATTEMPTED, CONFIRMED, HANDLED, ("dead", "1", "two")), 5, 0),
     ],
 )

@@ -82,7 +82,8 @@ async def test_no_time_passes_while_somebody_still_works(bus: ObservedEventBus) 
     bus.subscribe("a", works, name="works")
     await bus.publish(Event("a"))
     joining = asyncio.create_task(bus.join())
-    for _ in range(200):  # turns of the loop: far more than a jump would take
+    # Turns of the loop: far more than a jump would take
+    for _ in range(200):
         await asyncio.sleep(0)
     bus.assert_retried("flaky.on_event")
     assert bus.clock.time() == 0.0

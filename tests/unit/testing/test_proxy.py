@@ -15,7 +15,8 @@ from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy
 
 PATIENCE = 20.0  # seconds for what is to come
-SILENCE = 0.15  # seconds in which nothing is to come
+# Seconds in which nothing is to come
+SILENCE = 0.15
 
 
 class Echo:
@@ -221,7 +222,8 @@ def test_a_delay_takes_time_but_no_throughput(proxy: Proxy, client: socket.socke
         client.sendall(b"%02d" % number)
         time.sleep(0.001)
     assert received(client, 200) == b"".join(b"%02d" % number for number in range(100))
-    assert 0.2 <= time.monotonic() - started < 100 * 0.1  # one after the other would take 20 s
+    # One after the other would take 20 s
+    assert 0.2 <= time.monotonic() - started < 100 * 0.1
 
 
 def test_a_throttle_holds_throughput(proxy: Proxy, client: socket.socket) -> None:
