@@ -17,7 +17,7 @@ def attempt(event: Event[Any], outcome: Outcome, number: int = 1) -> Attempt:
 
 
 def test_a_published_event_moves_until_it_was_attempted() -> None:
-    """After that it is done, or waits for a retry, which only a timer ends."""
+    """The event is done after that, or waits for a retry, which only a timer ends."""
     journal, event = Journal(), Event("a")
     journal.published(event, [HERE])
     assert (journal.moving, journal.only_waits(1)) == (True, False)

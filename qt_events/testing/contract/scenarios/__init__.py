@@ -1,12 +1,10 @@
 """The rules, a module a subject.
 
-routing.py        events and the subscriptions that hear them
+routing.py        events and the subscriptions that hear them, by pattern and by predicate
 handling.py       kinds of handlers, and handlers that break
 retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
-filtering.py      predicates
-ordering.py       order and concurrency
-sharing.py        broadcast against shared, one member and several
+ordering.py       order, concurrency, shared subscriptions and broadcast ones
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
@@ -14,12 +12,9 @@ tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
 """
 
-from types import ModuleType
-
 from qt_events.testing.contract.scenario import Feature, Scenario
 from qt_events.testing.contract.scenarios import (
     burying,
-    filtering,
     handling,
     middleware,
     ordering,
@@ -28,7 +23,6 @@ from qt_events.testing.contract.scenarios import (
     retrying,
     routing,
     running,
-    sharing,
     tracing,
 )
 
@@ -37,9 +31,7 @@ MODULES = (
     handling,
     retrying,
     burying,
-    filtering,
     ordering,
-    sharing,
     pressing,
     running,
     middleware,
@@ -50,15 +42,11 @@ MODULES = (
 
 def scenarios(features: Feature | None = None) -> list[type[Scenario]]:
     """Return all scenarios, or those that a backend with these features can run."""
-    every = [scenario for module in MODULES for scenario in scenarios_of(module)]
-    return [scenario for scenario in every if features is None or scenario.needs in features]
-
-
-def scenarios_of(module: ModuleType) -> list[type[Scenario]]:
-    """Return the scenarios that this module defines, in its order."""
     found = [
         value
+        for module in MODULES
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Scenario)
+        if isinstance(value, type) and value.__module__ == module.__name__
     ]
-    return [scenario for scenario in found if scenario.__module__ == module.__name__]
+    every = [value for value in found if issubclass(value, Scenario)]
+    return [scenario for scenario in every if features is None or scenario.needs in features]
