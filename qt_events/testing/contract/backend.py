@@ -9,6 +9,7 @@ from functools import reduce
 from operator import or_
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 from qt_events.bus import EventBus
 from qt_events.memory import InMemoryEventBus
@@ -94,14 +95,10 @@ async def run(kind: type[Scenario], backend: Backend, folder: Path) -> None:
 
 @contextmanager
 def _recording(path: Path) -> Iterator[Recorder]:
-    before, log = os.environ.get(RECORDS), RecordedLog()
-    os.environ[RECORDS] = str(path)
-    logging.getLogger("qt_events").addHandler(log)
+    logger, log = logging.getLogger("qt_events"), RecordedLog()
+    logger.addHandler(log)
     try:
-        yield Recorder(path)
+        with patch.dict(os.environ, {RECORDS: str(path)}):
+            yield Recorder(path)
     finally:
-        logging.getLogger("qt_events").removeHandler(log)
-        if before is None:
-            del os.environ[RECORDS]
-        else:
-            os.environ[RECORDS] = before
+        logger.removeHandler(log)

@@ -33,20 +33,18 @@ class Layer:
     async def around_handle(
         self, event: Event[Any], subscription: Subscription, attempt: int, call_next: CallHandler
     ) -> None:
+        def note(verb: str, seen: object) -> None:
+            step = [f"{self._name} {verb}", attempt, seen]
+            record(f"around.{subscription.name}", event, step=step)
+
         _path.set(f"{_path.get()}/{self._name}")
-        self._record("begins", event, subscription, attempt, current=current_event() is event)
+        note("begins", current_event() is event)
         try:
             result = await call_next()
         except OSError as error:
-            self._record("fails", event, subscription, attempt, error=str(error))
+            note("fails", str(error))
             raise
-        self._record("ends", event, subscription, attempt, result=result)
-
-    def _record(
-        self, verb: str, event: Event[Any], subscription: Subscription, attempt: int, **seen: Any
-    ) -> None:
-        step = [f"{self._name} {verb}", attempt, *seen.values()]
-        record(f"around.{subscription.name}", event, step=step)
+        note("ends", result)
 
 
 async def fail_once(event: Event[Any]) -> str:
