@@ -21,9 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
-from qt_events.delivery.component import Component
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscription import Component, EventHandler, Subscription
 from qt_events.errors import (
     BackendError,
     BackpressureError,

@@ -12,20 +12,18 @@ from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.delivery.attempts import FIRST, Attempts
 from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.clock import Clock, LoopClock, Timer
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Middleware
-from qt_events.delivery.options import SubscriptionOptions
-from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Attempts, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
-from qt_events.delivery.stats import Stats
+from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
     EventHandler,
     Subscription,
+    SubscriptionOptions,
     name_of,
     pattern_of,
 )

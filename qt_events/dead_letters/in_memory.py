@@ -8,8 +8,7 @@ from typing import Any
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import record_of_event
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
-from qt_events.delivery.attempts import Attempts
-from qt_events.delivery.outcome import DeadLetter
+from qt_events.delivery.outcome import Attempts, DeadLetter
 from qt_events.events.event import Event
 
 Redeliver = Callable[[Event[Any], str], Awaitable[None]]

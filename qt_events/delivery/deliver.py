@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
-from qt_events.delivery.slow_handlers import SLOW_AFTER, Watch
+from qt_events.delivery.stats import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event

@@ -3,9 +3,14 @@
 import threading
 from collections.abc import Iterator
 
-from qt_events.delivery.options import NO_OPTIONS, SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import EventHandler, Subscription, checked_policy
+from qt_events.delivery.subscription import (
+    NO_OPTIONS,
+    EventHandler,
+    Subscription,
+    SubscriptionOptions,
+    checked_policy,
+)
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.topics import RoutingIndex
 

@@ -10,11 +10,14 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.interface import DeadLetters
-from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
-from qt_events.delivery.stats import Stats
-from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
+from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
+from qt_events.delivery.subscription import (
+    EventHandler,
+    Subscription,
+    SubscriptionOptions,
+    pattern_of,
+)
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,

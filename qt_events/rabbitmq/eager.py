@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.delivery.attempts import FIRST
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.outcome import HANDLED, Outcome, consequences
+from qt_events.delivery.outcome import FIRST, HANDLED, Outcome, consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event

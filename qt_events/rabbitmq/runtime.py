@@ -11,8 +11,7 @@ import celery
 
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
-from qt_events.delivery.slow_handlers import SlowHandlerLog
-from qt_events.delivery.stats import Stats
+from qt_events.delivery.stats import SlowHandlerLog, Stats
 from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.rabbitmq.messages.envelope import Envelope

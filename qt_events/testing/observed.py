@@ -12,8 +12,7 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.renamed import renamed_option
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
-from qt_events.delivery.options import SubscriptionOptions
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscription import EventHandler, Subscription, SubscriptionOptions
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.events.event import Event
 from qt_events.testing.assertions import Assertions

@@ -9,8 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
-from qt_events.delivery.attempts import Attempts
-from qt_events.delivery.outcome import Consequences, DeadLetter, DeadLetterReason
+from qt_events.delivery.outcome import Attempts, Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS

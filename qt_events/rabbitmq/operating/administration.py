@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 
-from qt_events.delivery.component import Component
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscription import Component, Subscription
 from qt_events.errors import (
     BusStateError,
     NotSupportedError,

@@ -12,7 +12,7 @@ from amqp import Channel
 from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool, apply_target
 
-from qt_events.delivery.lane import Lane
+from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
