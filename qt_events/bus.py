@@ -19,7 +19,7 @@ from qt_events.events.event import Event
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from qt_events.dead_letters.interface import DeadLetters
+    from qt_events.dead_letters.operations import DeadLetters
     from qt_events.delivery.retry import RetryPolicy
 
 logger = logging.getLogger("qt_events")

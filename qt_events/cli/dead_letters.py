@@ -24,7 +24,7 @@ from qt_events.cli.terminal import complain
 from qt_events.errors import InvalidOptionError, QtEventsError
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters.interface import DeadLetters
+    from qt_events.dead_letters.operations import DeadLetters
 
 T = TypeVar("T")
 

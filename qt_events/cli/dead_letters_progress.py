@@ -14,8 +14,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 from qt_events.cli.dead_letters_output import printable
-from qt_events.dead_letters.interface import Progress
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import Progress
 
 if TYPE_CHECKING:
     from qt_events.errors import QtEventsError

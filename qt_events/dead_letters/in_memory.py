@@ -16,7 +16,7 @@ _Held = HeldDeadLetter[Event[Any]]
 
 
 class DeadLetterStore(DeadLetterOperations[Event[Any]]):
-    """Keeps dead letters in a dict, oldest first. See DeadLetters.
+    """Keeps dead letters in a dict, oldest first.
 
     `redeliver` hands an event to the subscription of a name, and to no other, as a first attempt.
     """

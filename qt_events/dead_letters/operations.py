@@ -1,4 +1,4 @@
-"""DeadLetterOperations: the DeadLetters calls, on top of a backend's own Scan."""
+"""DeadLetterOperations: the calls for an operator, on top of a backend's own Scan."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -6,17 +6,20 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from heapq import nsmallest
-from typing import Generic
+from typing import Any, Generic
 
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
-from qt_events.dead_letters.interface import OnProgress, OnScan, OnSkipped, Progress
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.renamed import renamed_option
 from qt_events.dead_letters.scan import (
     BATCH,
     Act,
     HeldDeadLetter,
+    OnProgress,
+    OnScan,
+    OnSkipped,
     Pace,
+    Progress,
     R,
     Scan,
     Work,
@@ -33,7 +36,28 @@ _on_look = renamed_option("on_look", "on_scan")
 
 
 class DeadLetterOperations(ABC, Generic[R]):
-    """Implements DeadLetters, which documents all of it. A backend implements `scan`."""
+    """List, show, send back and discard dead letters. A backend implements `scan`.
+
+    Dead letters that `retry...` or `discard...` do not reach, because the call fails or is
+    cancelled, stay dead letters. A cancelled call first finishes what is on its way. At worst an
+    event was sent back and is still a dead letter too.
+
+    Args:
+        subscription: scan this one's; without it, those of all subscriptions that the bus knows.
+        limit: at most so many.
+        rate: send back at most so many a second, evenly; without it as fast as possible.
+        dry_run: send and remove nothing; return the number that it would be.
+        on_progress: is called now and then, and at the end, on the caller's event loop.
+        on_scan: the same, while dead letters with certain ids are looked for.
+
+    Raises:
+        UnknownDeadLetterError: there is no dead letter with this id (any more).
+        UnknownSubscriptionError: there is no such subscription (any more).
+        IncompleteDeadLetterError: only the beginning of its body was kept, so it cannot be sent
+            back.
+        BrokerError: the broker did not answer, or refused.
+        InvalidOptionError: `rate` or `limit` is no number over 0.
+    """
 
     @abstractmethod
     def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[R]]:
@@ -46,6 +70,7 @@ class DeadLetterOperations(ABC, Generic[R]):
     async def list(
         self, subscription: str | None = None, limit: int = 1000
     ) -> Sequence[DeadLetterRecord]:
+        """Return the oldest ones. Nothing changes by it."""
         positive_int("limit", limit)
         oldest: list[DeadLetterRecord] = []
         async with aclosing(self.stream(subscription)) as records:
@@ -59,12 +84,20 @@ class DeadLetterOperations(ABC, Generic[R]):
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
+        """Yield each one there is now, about in the order in which they came, few of them in
+        memory.
+
+        Until its end, other readers do not see those that were read; then they are back, in order.
+        Use `contextlib.aclosing` to leave it early: those that were read are back then, perhaps
+        behind the others.
+        """
         async with self.scan(subscription) as scan:
             async for batch in _batches(scan, on_scan):
                 for held in batch:
                     yield held.record
 
     async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
+        """Count them by their error; see DeadLetterGroups."""
         groups = DeadLetterGroups()
         async with aclosing(self.stream(subscription)) as records:
             async for record in records:
@@ -75,11 +108,13 @@ class DeadLetterOperations(ABC, Generic[R]):
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
+        """Return the one with this id."""
         async with self.scan(subscription) as scan:
             (found,) = await _found(scan, [id], on_scan)
         return found.record
 
     async def retry(self, id: str) -> None:
+        """Send one back to its subscription only, as a first attempt, and remove it after that."""
         await self.retry_many([id])
 
     @_on_look
@@ -93,6 +128,10 @@ class DeadLetterOperations(ABC, Generic[R]):
         on_progress: OnProgress | None = None,
         on_scan: OnScan | None = None,
     ) -> int:
+        """`retry` these, in one scan; return their number.
+
+        If one of them is not there or cannot be sent back, none is.
+        """
         pace = Pace(rate)
         async with self.scan(subscription) as scan:
             found = await _found(scan, ids, on_scan)
@@ -113,12 +152,18 @@ class DeadLetterOperations(ABC, Generic[R]):
         on_progress: OnProgress | None = None,
         on_skipped: OnSkipped | None = None,
     ) -> int:
+        """Send back all that a subscription has now, oldest first; return their number.
+
+        One that cannot be sent back stays, and `on_skipped` is called with the reason; without it a
+        warning is logged.
+        """
         act, pace = (check, Pace(None)) if dry_run else (send_back, Pace(rate))
         return await self._on_all(
             subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run
         )
 
     async def discard(self, id: str) -> None:
+        """Remove one for good."""
         await self.discard_many([id])
 
     @_on_look
@@ -131,6 +176,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         on_progress: OnProgress | None = None,
         on_scan: OnScan | None = None,
     ) -> int:
+        """`discard` these, in one scan; return their number. If one is missing, none is removed."""
         async with self.scan(subscription) as scan:
             found = await _found(scan, ids, on_scan)
             work = Work(scan, None, Progress(len(found)), on_progress, _refuse)
@@ -145,6 +191,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> int:
+        """Remove all that a subscription has now, or the first `limit`; return their number."""
         most = None if limit is None else positive_int("limit", limit)
         return await self._on_all(
             subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most
@@ -169,6 +216,10 @@ class DeadLetterOperations(ABC, Generic[R]):
                 await work.on(batch[:left], pace, keep=keep)
                 left = max(0, left - len(batch))
         return work.progress.done
+
+
+#: Those of any backend.
+DeadLetters = DeadLetterOperations[Any]
 
 
 async def _batches(

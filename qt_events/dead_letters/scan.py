@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from qt_events.dead_letters.interface import OnProgress, OnSkipped, Progress
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import (
     BusStateError,
     IncompleteDeadLetterError,
     PublishRefusedError,
+    QtEventsError,
     UsageError,
 )
 from qt_events.limits import positive_rate
@@ -24,6 +24,25 @@ _TURN = 0.1  # seconds' worth that a limited rate sends at once
 _IN_HAND = 60.0  # seconds that a batch is in hand at a limited rate, at most: brokers have limits
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Progress of a long call."""
+
+    total: int  #: dead letters to go through, as many as there were at its start
+    done: int = 0  #: sent back or removed; in a dry run: that would have been
+    skipped: int = 0  #: cannot be sent back, and stay
+
+    @property
+    def left(self) -> int:
+        """Number of those still to be gone through."""
+        return self.total - self.done - self.skipped
+
+
+OnProgress = Callable[[Progress], object]
+OnScan = Callable[[int, int], object]  #: number scanned so far, number there are
+OnSkipped = Callable[[DeadLetterRecord, QtEventsError], object]
 
 
 # Not frozen: CPython 3.11 cannot make a frozen generic class with slots by HeldDeadLetter[R](...).

@@ -17,8 +17,8 @@ MAX_DELAY = 7 * 24 * 3600.0
 #: Enough to get from 1 s to MAX_DELAY in one step.
 MAX_FACTOR = 1e6
 
-# `__module__` of the classes below. The header `qt-exception-type`, logs and tracebacks name a class
-# by it: the public path stays when this file moves.
+# `__module__` of the classes below. The header `qt-exception-type`, logs and tracebacks name a
+# class by it: the public path stays when this file moves.
 _PUBLIC = "qt_events"
 
 

@@ -9,7 +9,7 @@ import celery
 import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
-from qt_events.dead_letters.interface import DeadLetters
+from qt_events.dead_letters.operations import DeadLetters
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (

@@ -9,8 +9,8 @@ import amqp
 import pytest
 
 from qt_events import Event, RetryPolicy
-from qt_events.dead_letters.interface import Progress
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import Progress
 from qt_events.errors import (
     BrokerUnreachableError,
     IncompleteDeadLetterError,

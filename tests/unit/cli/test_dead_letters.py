@@ -24,8 +24,8 @@ from qt_events.cli.dead_letters_output import (
     printable,
 )
 from qt_events.cli.dead_letters_progress import Bar, Skipped
-from qt_events.dead_letters.interface import OnScan, Progress
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import OnScan, Progress
 from qt_events.errors import BrokerUnreachableError, IncompleteDeadLetterError, InvalidOptionError
 from qt_events.rabbitmq.operating import target as targets
 from tests.unit.cli.conftest import Command
