@@ -120,40 +120,35 @@ class Stats:
             delivered = self.delivered + Counter(dict(self.tally.delivered))
             dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
             published = self.published + Counter(dict(self.tally.published))
+            by_type = {
+                "published": published,
+                "dispatched": dispatched,
+                "errors": self.failed,
+                "unroutable": self.unroutable,
+            }
+            by_subscription = {
+                "delivered": delivered,
+                "filtered": self.filtered,
+                "errors": self.errors,
+                "retries": self.retried,
+                "dead_letters": self.dead_lettered,
+                "slow": self.slow,
+                "blocked": self.blocked,
+            }
+            totals = {name: column.total() for name, column in (by_type | by_subscription).items()}
             return {
-                "published": published.total(),
-                "dispatched": dispatched.total(),
-                "errors": self.errors.total(),
+                **{name: totals[name] for name in ("published", "dispatched", "errors")},
                 "queue_size": queue_size,
                 "handler_types": handler_types,
                 "total_handlers": total_handlers,
-                "delivered": delivered.total(),
-                "filtered": self.filtered.total(),
-                "retries": self.retried.total(),
-                "dead_letters": self.dead_lettered.total(),
-                "unroutable": self.unroutable.total(),
-                "slow": self.slow.total(),
-                "blocked": self.blocked.total(),
+                **totals,
                 "waiting": dict(waiting),
-                "by_type": _table(
-                    published=published,
-                    dispatched=dispatched,
-                    errors=self.failed,
-                    unroutable=self.unroutable,
-                ),
-                "by_subscription": _table(
-                    delivered=delivered,
-                    filtered=self.filtered,
-                    errors=self.errors,
-                    retries=self.retried,
-                    dead_letters=self.dead_lettered,
-                    slow=self.slow,
-                    blocked=self.blocked,
-                ),
+                "by_type": _table(by_type),
+                "by_subscription": _table(by_subscription),
             }
 
 
-def _table(**columns: Counter[str]) -> dict[str, dict[str, int]]:
+def _table(columns: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
     rows = sorted(set().union(*columns.values()))
     return {row: {name: column[row] for name, column in columns.items()} for row in rows}
 
