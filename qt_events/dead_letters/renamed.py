@@ -24,8 +24,7 @@ def renamed_option(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P,
             if old in kwargs:
                 warn(f"{old}= is deprecated: write {new}=", DeprecationWarning, stacklevel=2)
                 if new in kwargs:
-                    message = f"{old}= is the old name of {new}=: give one of them"
-                    raise InvalidOptionError(message)
+                    raise InvalidOptionError(f"{old}= is the old name of {new}=: give one of them")
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 

@@ -80,12 +80,11 @@ async def check(scan: Scan[R], held: HeldDeadLetter[R]) -> None:
     """Raise the UsageError that says why it cannot be sent back, if it cannot."""
     record = held.record
     if not record.whole:
-        message = (
+        raise IncompleteDeadLetterError(
             f"dead letter {record.id!r} of {record.subscription!r} cannot be sent back: only the "
             "beginning of its body was kept, for it was too large. Have its producer publish it "
             "again, smaller, and discard this one"
         )
-        raise IncompleteDeadLetterError(message)
     await scan.check(held)
 
 

@@ -157,8 +157,9 @@ def _number(name: str, value: object, low: float, high: float) -> float:
     """Return `value` as a float from `low` to `high`; InvalidPolicyError otherwise."""
     # Comparing refuses NaN, and ints too large to be floats before they are made one.
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        message = f"{name}={value!r} must be a number from {low:,.0f} to {high:,.0f}"
-        raise InvalidPolicyError(message)
+        raise InvalidPolicyError(
+            f"{name}={value!r} must be a number from {low:,.0f} to {high:,.0f}"
+        )
     return float(value)
 
 
@@ -166,11 +167,10 @@ def _error_classes(name: str, value: object) -> tuple[type[Exception], ...]:
     classes = value if isinstance(value, tuple) else (value,)
     for item in classes:
         if not isinstance(item, type) or not issubclass(item, Exception):
-            message = (
+            raise InvalidPolicyError(
                 f"{name}={value!r} must be a class under Exception or a tuple of such classes; "
                 f"{item!r} is none"
             )
-            raise InvalidPolicyError(message)
     return classes
 
 

@@ -28,11 +28,10 @@ def checked_time(timestamp: object) -> datetime:
     if timestamp is None:
         return datetime.now(UTC)
     if not isinstance(timestamp, datetime):
-        message = (
+        raise InvalidEventError(
             f"timestamp is {timestamp!r} ({type(timestamp).__name__}): it must be a datetime "
             "(naive means UTC)"
         )
-        raise InvalidEventError(message)
     if timestamp.tzinfo is UTC:
         return timestamp
     if timestamp.tzinfo is None:
@@ -40,10 +39,9 @@ def checked_time(timestamp: object) -> datetime:
     try:
         return timestamp.astimezone(UTC)
     except OverflowError:
-        message = (
+        raise InvalidEventError(
             f"timestamp is {timestamp.isoformat()}: in UTC that is not within the years 1 to 9999"
-        )
-        raise InvalidEventError(message) from None
+        ) from None
 
 
 def checked_text(name: str, value: object) -> str:
@@ -53,11 +51,10 @@ def checked_text(name: str, value: object) -> str:
         or not 0 < len(value.encode(errors="replace")) <= MAX_BYTES
         or not value.isprintable()
     ):
-        message = (
+        raise InvalidEventError(
             f"{name} is {preview(value)}: it must be a printable str of 1 to {MAX_BYTES} bytes, "
             "as AMQP carries it"
         )
-        raise InvalidEventError(message)
     return value
 
 

@@ -32,11 +32,10 @@ class Payload(BaseModel, Mapping[str, Any]):
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         hidden = _MAPPING_METHODS & cls.model_fields.keys()
         if hidden:
-            message = (
+            raise InvalidPayloadError(
                 f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: "
                 "give it another name"
             )
-            raise InvalidPayloadError(message)
         cls._containers = cls._may_hold_mutable()
 
     @classmethod
