@@ -54,7 +54,7 @@ def build_app(found: Iterable[EntryPoint]) -> typer.Typer:
 
 
 def _options(
-    show_version: Annotated[  # noqa: FBT002  # typer's way to write a flag
+    show_version: Annotated[
         bool,
         typer.Option(
             "--version",

@@ -30,19 +30,11 @@ class Bar:
         console = Console(stderr=True)
         self.action = action  #: done to each of them, as a participle
         self.progress = Progress(0)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-        )
         self._bar = RichProgress(
-            *columns,
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
         self._task = self._bar.add_task(action, total=None)
 
     def __enter__(self) -> Self:
