@@ -15,7 +15,8 @@ from qt_events.limits import positive_int
 # Else every forked child of a worker draws the same ids.
 os.register_at_fork(after_in_child=reseed_rng)
 
-_MAX_VERSION = 2**31 - 1  # a CloudEvents Integer
+# A CloudEvents Integer.
+_MAX_VERSION = 2**31 - 1
 
 
 def new_id() -> str:

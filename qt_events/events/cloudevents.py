@@ -24,7 +24,8 @@ CONTENT_TYPE = "application/cloudevents+json"
 MAX_BODY = 16 * 1024 * 1024  #: bytes; a larger body is not parsed
 # Values of one body: each costs microseconds and a hundred bytes, and holds up all other events.
 MAX_VALUES = 250_000
-_FEW = 2 * MAX_VALUES  # bytes that cannot hold more values: each has at least a digit and a comma
+# Bytes that cannot hold more values: each has at least a digit and a comma.
+_FEW = 2 * MAX_VALUES
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _VERSION_DIGITS = 10
 
@@ -49,8 +50,9 @@ def encode(event: Event[Any], limit: int | None = MAX_BODY) -> bytes:
 
 
 def _too_much(event_type: str, size: int, limit: int) -> InvalidPayloadError:
-    too_large = f"{size} bytes; more than {limit}"
-    what = too_large if size > limit else f"more than {MAX_VALUES} values, which"
+    what = f"{size} bytes; more than {limit}"
+    if size <= limit:
+        what = f"more than {MAX_VALUES} values, which"
     return InvalidPayloadError(
         f"{event_type!r} has {what} are not read: publish where to find the data"
     )

@@ -105,7 +105,8 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
 def _unicode(value: str, path: str) -> str:
     try:
         value.encode()
-    except UnicodeEncodeError:  # a lone surrogate
+    # A lone surrogate.
+    except UnicodeEncodeError:
         raise _not_json(path, value) from None
     return value
 

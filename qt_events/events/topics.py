@@ -22,7 +22,8 @@ from qt_events.errors import InvalidPatternError
 
 T = TypeVar("T")
 
-MAX_BYTES = 255  # a routing key is a short string: AMQP 0-9-1, 4.2.5.3
+# A routing key is a short string: AMQP 0-9-1, 4.2.5.3.
+MAX_BYTES = 255
 # Keys: a program has tens of event types, only keys made up at run time exceed this.
 MEMO_SIZE = 4096
 
