@@ -31,7 +31,8 @@ from qt_events.limits import positive_int
 
 logger = logging.getLogger("qt_events")
 
-_NAMED = 10  # ids in an error's text
+# Ids in an error's text.
+_NAMED = 10
 _on_look = renamed_option("on_look", "on_scan")
 
 

@@ -20,8 +20,10 @@ from qt_events.errors import (
 from qt_events.limits import positive_rate
 
 BATCH = 500  #: dead letters in hand at once
-_TURN = 0.1  # seconds' worth that a limited rate sends at once
-_IN_HAND = 60.0  # seconds that a batch is in hand at a limited rate, at most: brokers have limits
+# Seconds' worth that a limited rate sends at once.
+_TURN = 0.1
+# Seconds at most that a batch is in hand at a limited rate: brokers have limits.
+_IN_HAND = 60.0
 
 R = TypeVar("R")
 
@@ -171,7 +173,8 @@ class Work(Generic[R]):
     def _skip(self, held: HeldDeadLetter[R], error: BaseException) -> None:
         about_this_one = (UsageError, PublishRefusedError)
         if isinstance(error, BusStateError) or not isinstance(error, about_this_one):
-            raise error  # the next one would fail as well
+            # The next one would fail as well.
+            raise error
         self._on_skipped(held.record, error)
         self.progress = replace(self.progress, skipped=self.progress.skipped + 1)
 

@@ -171,12 +171,10 @@ class SlowHandlerLog:
         self._silent_until: dict[tuple[str, str], float] = {}
 
     def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
-        """See Watch."""
         self._stats.count_slow(subscription.name)
         self._log("is slow: it took", subscription, event, seconds)
 
     def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
-        """See Watch."""
         self._stats.count_blocked(subscription.name)
         self._log("blocked the event loop for", subscription, event, seconds)
 
