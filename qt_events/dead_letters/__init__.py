@@ -1,5 +1,4 @@
-"""Dead letters: events that failed for good, kept until an operator sends them back or discards
-them.
+"""Dead letters: events that failed for good, kept for an operator to send back or discard.
 
 record.py       DeadLetterRecord
 groups.py       records counted by their error

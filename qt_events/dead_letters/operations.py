@@ -85,8 +85,7 @@ class DeadLetterOperations(ABC, Generic[R]):
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        """Yield each one there is now, about in the order in which they came, few of them in
-        memory.
+        """Yield each one there is now, roughly in the order of arrival, few at a time in memory.
 
         Until its end, other readers do not see those that were read; then they are back, in order.
         Use `contextlib.aclosing` to leave it early: those that were read are back then, perhaps

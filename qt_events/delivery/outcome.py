@@ -107,7 +107,7 @@ HANDLED, SKIPPED = Done(), Done(handled=False)
 
 
 class Consequences(NamedTuple):
-    """Everything that a bus does about an outcome."""
+    """Consequences of an outcome: what a bus counts, tells, publishes and keeps."""
 
     #: Name of the counter in Stats that goes up for the subscription.
     counter: Literal["delivered", "filtered", "retried", "dead_lettered"]
@@ -143,12 +143,9 @@ def consequences(outcome: Outcome) -> Consequences:
 
 
 class Attempts(NamedTuple):
-    """Number of the next attempt, and the time at which the first one failed.
+    """Count of attempts: all that a backend keeps with an event that waits for its retry."""
 
-    A backend keeps both with an event that waits for its retry: in memory, or in a message's
-    headers.
-    """
-
+    #: Number of the next attempt.
     next: int = 1
     first_failed: datetime | None = None  #: UTC; None while no attempt has failed
 
