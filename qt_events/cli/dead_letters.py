@@ -32,9 +32,9 @@ T = TypeVar("T")
 dead_letters = typer.Typer(
     no_args_is_help=True,
     help="Look at dead letters, send them back, discard or export them.\n\n"
-    "Every command needs a --url or an --app. With --subscription it is about that one, whether "
-    "the app knows it or not. Without, it is about the app's subscriptions; by --url alone, or "
-    "with --management-url, about all on the broker, for which it asks the management API.",
+    "Every command needs a --url or an --app. --subscription names one subscription, whether the "
+    "app knows it or not. Without it, a command is about the app's subscriptions; with --url "
+    "alone, or with --management-url, about all that the management API lists on the broker.",
 )
 
 Subscription = Annotated[
