@@ -5,5 +5,4 @@ groups.py       records counted by their error
 operations.py   the calls for an operator, the same on every backend
 scan.py         one pass through dead letters: check, send back at a pace, remove
 in_memory.py    dead letters of a bus without a broker
-renamed.py      keyword arguments that had another name
 """

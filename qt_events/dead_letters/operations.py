@@ -2,15 +2,16 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
+from functools import wraps
 from heapq import nsmallest
-from typing import Any, Generic
+from typing import Any, Generic, ParamSpec, TypeVar
+from warnings import warn
 
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.renamed import renamed_option
 from qt_events.dead_letters.scan import (
     BATCH,
     Act,
@@ -26,14 +27,31 @@ from qt_events.dead_letters.scan import (
     check,
     send_back,
 )
-from qt_events.errors import QtEventsError, UnknownDeadLetterError
+from qt_events.errors import InvalidOptionError, QtEventsError, UnknownDeadLetterError
 from qt_events.limits import positive_int
 
 logger = logging.getLogger("qt_events")
 
 # Ids in an error's text.
 _NAMED = 10
-_on_look = renamed_option("on_look", "on_scan")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _takes_on_look(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a call take `on_look=`, the old name of `on_scan=`, with a DeprecationWarning."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if "on_look" in kwargs:
+            warn("on_look= is deprecated: write on_scan=", DeprecationWarning, stacklevel=2)
+            if "on_scan" in kwargs:
+                raise InvalidOptionError("on_look= is the old name of on_scan=: give one of them")
+            kwargs["on_scan"] = kwargs.pop("on_look")
+        return function(*args, **kwargs)
+
+    return call
 
 
 class DeadLetterOperations(ABC, Generic[R]):
@@ -81,7 +99,7 @@ class DeadLetterOperations(ABC, Generic[R]):
                     oldest = nsmallest(limit, oldest, key=_age)
         return nsmallest(limit, oldest, key=_age)
 
-    @_on_look
+    @_takes_on_look
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
@@ -104,7 +122,7 @@ class DeadLetterOperations(ABC, Generic[R]):
                 groups.add(record)
         return groups.sorted()
 
-    @_on_look
+    @_takes_on_look
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
@@ -117,7 +135,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         """Send one back to its subscription only, as a first attempt, and remove it after that."""
         await self.retry_many([id])
 
-    @_on_look
+    @_takes_on_look
     async def retry_many(
         self,
         ids: Iterable[str],
@@ -166,7 +184,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         """Remove one for good."""
         await self.discard_many([id])
 
-    @_on_look
+    @_takes_on_look
     async def discard_many(
         self,
         ids: Iterable[str],

@@ -10,8 +10,7 @@ from qt_events.bus import EventBus
 from qt_events.dead_letters.groups import DeadLetterGroup
 from qt_events.dead_letters.operations import DeadLetterOperations, DeadLetters
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.renamed import renamed_option
-from qt_events.dead_letters.scan import OnScan, Scan
+from qt_events.dead_letters.scan import Scan
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscription import EventHandler, Subscription, SubscriptionOptions
@@ -188,21 +187,18 @@ class _LookedAt(DeadLetterOperations[Any]):
     async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
         return await self._letters.groups(subscription)
 
-    @renamed_option("on_look", "on_scan")
     async def stream(
-        self, subscription: str | None = None, *, on_scan: OnScan | None = None
+        self, subscription: str | None = None, **options: Any
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        async with aclosing(self._letters.stream(subscription, on_scan=on_scan)) as records:
+        async with aclosing(self._letters.stream(subscription, **options)) as records:
             async for record in records:
                 yield self._expect(record)
 
-    @renamed_option("on_look", "on_scan")
     async def show(
-        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
+        self, id: str, *, subscription: str | None = None, **options: Any
     ) -> DeadLetterRecord:
-        return self._expect(
-            await self._letters.show(id, subscription=subscription, on_scan=on_scan)
-        )
+        record = await self._letters.show(id, subscription=subscription, **options)
+        return self._expect(record)
 
     async def discard(self, id: str) -> None:
         await self.show(id)
