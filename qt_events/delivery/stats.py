@@ -115,8 +115,7 @@ class Stats:
         cause the publishes that have waited for more than a second.
         """
         with self._lock:
-            # Backwards, for the loop goes on counting. Nothing can be added while a dict is copied:
-            # that is one step.
+            # Last to first, for the loop goes on counting. Copying a dict is one step to it.
             delivered = self.delivered + Counter(dict(self.tally.delivered))
             dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
             published = self.published + Counter(dict(self.tally.published))
