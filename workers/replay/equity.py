@@ -26,7 +26,7 @@ class DayEquity(NamedTuple):
 
 def sparkline(values: Sequence[float], width: int, height: int) -> str:
     """Return the values as a line of `width` by `height` characters, without axes."""
-    # Imported when needed, for this takes a tenth of a second.
+    # Imported when needed: this takes a tenth of a second.
     import plotext  # noqa: PLC0415
 
     _prepare(width, height)

@@ -41,7 +41,7 @@ def test_the_six_events_have_the_producers_and_consumers_of_the_reference(
 
 
 def test_every_event_has_somebody_on_both_ends(wiring: Wiring) -> None:
-    """Nothing is published to nobody, and nobody waits for what nobody publishes."""
+    """Every event type has a publisher and a subscriber."""
     assert [name for name, line in wiring.items() if not (line.producers and line.consumers)] == []
 
 
