@@ -20,7 +20,7 @@ from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus, Usa
 from workers.market.price_file import MARKET, Close, read_market
 from workers.replay.equity import check_chart_file, write_chart
 from workers.replay.journey import JourneyRecorder
-from workers.replay.live import Display, LiveDisplay, NoDisplay, PlainDisplay
+from workers.replay.live import Display, LiveDisplay, PlainDisplay
 from workers.replay.replay import Replay, summary
 from workers.replay.report import Report
 from workers.store import Store
@@ -158,7 +158,7 @@ def _display(*, over: str, as_json: bool, every: int = 100) -> Display:
     console = Console(stderr=as_json)
     if console.is_terminal:
         return LiveDisplay(console, over)
-    return NoDisplay() if as_json else PlainDisplay(console, every)
+    return Display() if as_json else PlainDisplay(console, every)
 
 
 def _print(report: Report, chart: Path | None, *, details: bool, as_json: bool) -> None:

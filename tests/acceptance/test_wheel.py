@@ -116,7 +116,7 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_version_is_told(user: Environment) -> None:
-    """Both the script and `python -m qt_events` print it."""
+    """The script and `python -m qt_events` print it."""
     for command in (("qt-events",), ("python", "-m", "qt_events")):
         done = user.run(*command, "--version")
         assert (done.returncode, done.stdout, done.stderr) == (0, f"qt-events {__version__}\n", "")
