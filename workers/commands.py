@@ -85,8 +85,8 @@ def run(
     """Replay a market, day by day, through all of Quantum Trader's components in this process."""
     _check_chart(chart)
     prices = read_market(market or MARKET)[:days]
-    over = "over RabbitMQ" if broker else "in memory"
-    with _display(over=over, as_json=as_json) as display:
+    over, every = ("over RabbitMQ", 20) if broker else ("in memory", 100)
+    with _display(over=over, as_json=as_json, every=every) as display:
         report = asyncio.run(_run(prices, broker, display))
     report = replace(report, over=over, options=_options(market, days))
     _print(report, chart, details=details, as_json=as_json)
@@ -154,7 +154,7 @@ def _store(database: str | None) -> Store:
     return Store(database) if database else Store.from_environment()
 
 
-def _display(*, over: str, as_json: bool, every: int = 100) -> Display:
+def _display(*, over: str, as_json: bool, every: int) -> Display:
     console = Console(stderr=as_json)
     if console.is_terminal:
         return LiveDisplay(console, over)
