@@ -70,14 +70,16 @@ def test_hello_in_memory() -> None:
 def test_msc_ai_to_orchestrator() -> None:
     """The reference's first integration: the Orchestrator has the policy that MSC AI published."""
     assert output("02_msc_ai_to_orchestrator.py") == (
-        "policy updated: DEFENSIVE, at most 5 positions\nthe orchestrator allows momentum, reversal\n"
+        "policy updated: DEFENSIVE, at most 5 positions\n"
+        "the orchestrator allows momentum, reversal\n"
     )
 
 
 def test_health_monitor_to_discord() -> None:
     """The reference's second integration: of three changes, only the critical one is an alert."""
     assert output("03_health_monitor_to_discord.py") == (
-        "[discord] DrawdownGuard is CRITICAL: daily drawdown -6.1 %\n3 changes, 1 alert, 2 filtered out\n"
+        "[discord] DrawdownGuard is CRITICAL: daily drawdown -6.1 %\n"
+        "3 changes, 1 alert, 2 filtered out\n"
     )
 
 
@@ -155,7 +157,7 @@ def wait_for(keeper: Keeper, texts: dict[str, int], *names: str) -> str:
 
 
 def test_celery_worker(keeper: Keeper, amqp_url: str) -> None:
-    """With two workers, a trade is booked and archived once, and both follow the policy."""
+    """Trades are booked and archived once by two workers, and both follow the policy."""
     environment = {"CELERY_BROKER_URL": amqp_url}
     too_early = process("06_celery_worker/publish.py", **environment)
     assert too_early.returncode == 1
