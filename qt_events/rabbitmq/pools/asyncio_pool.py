@@ -61,7 +61,13 @@ class AsyncioPool(BasePool):
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:
-        """Celery stops the pool; what was to be finished is finished (see `drain`)."""
+        """End the threads, once what was to be finished is finished; see `drain`.
+
+        Celery's handler of a second signal calls it while the connection stands, which is too
+        early: what is held has to be given back first.
+        """
+        if self._running:
+            return
         self.executor.shutdown(wait=False)
         if self._own_loop is not None:
             self._own_loop.stop()

@@ -57,8 +57,12 @@ class HandlerThread(Executor):
         )  # a soft limit that struck late may have left something in the old one
         future = asyncio.run_coroutine_threadsafe(attempt, self._loop)
         future.add_done_callback(lambda _: calls.put(None))
-        while (call := calls.get()) is not None:
-            call()
+        try:
+            while (call := calls.get()) is not None:
+                call()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
         return future.result()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -128,6 +132,9 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
     result, failure = None, None
     try:
         result = call()
+    except KeyboardInterrupt:
+        # Meant for the process, and not for the loop in the other thread.
+        raise
     except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits it
         failure = error
     end_if_told()

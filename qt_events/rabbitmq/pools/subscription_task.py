@@ -9,6 +9,7 @@ from typing import Any
 import celery
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
+from celery.worker import state
 
 from qt_events.delivery.outcome import HANDLED, Consequences, Done, Outcome, consequences
 from qt_events.delivery.subscription import Subscription
@@ -43,6 +44,10 @@ class SubscriptionTask(celery.Task):
         """
         try:
             outcome = self._outcome(envelope, is_revoked=is_revoked)
+        except KeyboardInterrupt:
+            # On solo, by a second signal: Celery lets its own exceptions pass.
+            state.maybe_shutdown()
+            raise
         except (BrokerError, BusStateError) as error:
             logger.warning(
                 "%s: event %s goes back to its queue: %s",
