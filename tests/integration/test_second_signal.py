@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.support.channels import channel_to
+from tests.support.channels import channel_to, depth
 from tests.support.fleet.fleet import Fleet
 from tests.support.fleet.remote_control import publish
 from tests.support.waiting import until, until_told
@@ -96,18 +96,17 @@ async def test_the_second_signal_may_be_another_one(
 async def test_what_waits_for_a_thread_is_given_back_too(
     fleet: Fleet, client: CeleryEventBus, amqp_url: str
 ) -> None:
-    """On the pool of threads, events that were taken and not begun are back on their queue."""
+    """Events that were taken and not begun are back on their queue."""
     worker = await fleet.start("-P", "threads", "-c", "1")
     name, event_id = await begin(fleet, client, "gated")
     waiting = await publish(client, "gated")
+    await until_told(lambda: depth(amqp_url, f"qt.sub.{name}") == 0)
+    worker.send(SIGTERM)
+    await until(lambda: "Warm shutdown" in worker.output)
+    worker.send(SIGTERM)
+    assert await worker.ended(SOON) == 0, worker.output
+    await until_told(lambda: depth(amqp_url, f"qt.sub.{name}") == 2)
     with channel_to(amqp_url) as channel:
-        depth = lambda: channel.queue_declare(f"qt.sub.{name}", passive=True).message_count  # noqa: E731
-        await until_told(lambda: depth() == 0)
-        worker.send(SIGTERM)
-        await until(lambda: "Warm shutdown" in worker.output)
-        worker.send(SIGTERM)
-        assert await worker.ended(SOON) == 0, worker.output
-        await until_told(lambda: depth() == 2)
         messages = [channel.basic_get(f"qt.sub.{name}") for _ in range(2)]
     assert {each.properties["message_id"] for each in messages} == {event_id, waiting.id}
     assert len(fleet.calls("gated.begun")) == 1

@@ -7,12 +7,16 @@ solo       the handler is interrupted; see EventRequest.cancel
 """
 
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty
+from signal import SIGINT, SIGQUIT, SIGTERM
+from types import FrameType
 from typing import Any
 
-from celery import signals
+from celery.platforms import EX_FAILURE, EX_OK
 
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.rabbitmq.pools.names import pool_name
@@ -30,22 +34,28 @@ def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
         controller: the worker.
         is_hurried: tells whether a second signal came; called in signal handlers.
     """
-
-    def heed(how: str, exitcode: int, **_: object) -> None:
-        is_first = controller.exitcode is None
-        if is_first:
-            controller.exitcode = exitcode
-        # Celery's handler of SIGQUIT is that of a second SIGINT, or of a third one by now.
-        following: Any = signal.getsignal(signal.SIGQUIT)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, following)
-        # The second one came while the handler of the first one ran.
-        if how == "Warm" and not is_first:
-            following(signal.SIGQUIT, None)
-
-    signals.worker_shutting_down.connect(heed, sender=controller.hostname, weak=False)
     if pool_name(type(controller.pool)) == "threads":
         controller.pool.executor = ThreadsLeftBehind(controller.pool.limit, is_hurried)
+    # Where Celery has its handlers, that of SIGQUIT is one of Python's.
+    if threading.current_thread() is threading.main_thread() and callable(
+        signal.getsignal(SIGQUIT)
+    ):
+        for number, status in ((SIGTERM, EX_OK), (SIGINT, EX_FAILURE)):
+            first = partial(_first, controller, status, signal.getsignal(number))
+            signal.signal(number, first)
+
+
+def _first(controller: Any, status: int, celerys: Any, number: int, frame: FrameType) -> None:
+    for each in (SIGTERM, SIGINT):
+        signal.signal(each, _as_sigquit)
+    controller.exitcode = status
+    celerys(number, frame)
+
+
+def _as_sigquit(_number: int, frame: Any) -> None:
+    """Do what SIGQUIT does now, which Celery changes from one signal to the next."""
+    following: Any = signal.getsignal(SIGQUIT)
+    following(SIGQUIT, frame)
 
 
 class ThreadsLeftBehind(DaemonThreads):

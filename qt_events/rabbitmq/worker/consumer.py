@@ -64,8 +64,6 @@ class EventConsumer(ConnectingConsumer):
         self._serving = self.app.qt_events_serving
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
-        if self.runtime.loop is None:
-            heed_second_signal(self.controller, is_hurried)
         self._serving.take_part(self)
         self.selection.leave_others()
         if not self._has_plain_tasks():
@@ -146,6 +144,8 @@ class EventConsumer(ConnectingConsumer):
 
         An error that ends a worker process by its own name needs no traceback; run_forever raises it.
         """
+        if self.runtime.loop is None:
+            heed_second_signal(self.controller, is_hurried)
         try:
             super().start()
         except (LoginRefusedError, TopologyError) as error:

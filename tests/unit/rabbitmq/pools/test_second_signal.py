@@ -14,7 +14,7 @@ def gate() -> threading.Event:
 
 
 def test_a_shutdown_waits_for_what_has_begun(gate: threading.Event) -> None:
-    """What has not begun is left out, as Celery wants it: the broker delivers it again."""
+    """Calls that wait are left out, as Celery asks: the broker delivers their events again."""
     threads, begun = ThreadsLeftBehind(1, is_hurried=lambda: False), threading.Event()
 
     def call() -> None:
@@ -35,7 +35,7 @@ def test_a_shutdown_waits_for_what_has_begun(gate: threading.Event) -> None:
 
 
 def test_a_shutdown_that_is_hurried_waits_for_nothing(gate: threading.Event) -> None:
-    """It may come before the wait or during it, and takes no lock."""
+    """A second signal ends the wait, or comes before it; then no lock is taken."""
     hurried = threading.Event()
     threads = ThreadsLeftBehind(1, hurried.is_set)
     running = threads.submit(gate.wait)
