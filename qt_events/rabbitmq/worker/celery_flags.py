@@ -11,7 +11,7 @@ from qt_events.shutdown import Shutdown, State, Trigger
 
 def follow_flags(shutdown: Shutdown) -> None:
     """Tell the shutdown what a signal has told Celery."""
-    if _is_set(state.should_terminate):
+    if is_hurried():
         shutdown.tell(Trigger.HURRY)
     elif _is_set(state.should_stop):
         shutdown.tell(Trigger.STOP)
@@ -28,6 +28,11 @@ def raise_if_stopping(shutdown: Shutdown) -> None:
     state.maybe_shutdown()
     if shutdown.state is not State.SERVING:
         raise WorkerShutdown(0)
+
+
+def is_hurried() -> bool:
+    """Tell whether a second signal came. Safe in a signal handler: it takes no lock."""
+    return _is_set(state.should_terminate)
 
 
 def _is_set(flag: object) -> bool:
