@@ -31,10 +31,7 @@ PUBLISHING = Internals(
     "publishing takes about three times as long",
 )
 ACKNOWLEDGING = Internals(
-    "amqp",
-    "5.4",
-    ("amqp.spec:Basic.Ack",),
-    "each event is acknowledged by a write of its own",
+    "amqp", "5.4", ("amqp.spec:Basic.Ack",), "each event is acknowledged by a write of its own"
 )
 READING = Internals(
     "amqp",
@@ -57,16 +54,13 @@ UNREADABLE = Internals(
 CONNECTING = Internals(
     "kombu",
     "5.7",
-    tuple(
-        f"kombu.connection:Connection.{name}"
-        for name in (
-            "_init_params",
-            "_initial_params",
-            "_info",
-            "_establish_connection",
-            "_ensure_connection",
-            "_close",
-        )
+    (
+        "kombu.connection:Connection._init_params",
+        "kombu.connection:Connection._initial_params",
+        "kombu.connection:Connection._info",
+        "kombu.connection:Connection._establish_connection",
+        "kombu.connection:Connection._ensure_connection",
+        "kombu.connection:Connection._close",
     ),
     "",
 )
@@ -109,18 +103,7 @@ PREFORK = Internals(
     "on prefork, an event that a child has begun may be handled again after the worker has stopped",
 )
 
-TABLE = (
-    PUBLISHING,
-    ACKNOWLEDGING,
-    READING,
-    UNREADABLE,
-    CONNECTING,
-    POLLING,
-    FIRST_MESSAGES,
-    MONITORS,
-    SHUTDOWN,
-    PREFORK,
-)
+TABLE = tuple(each for each in tuple(vars().values()) if isinstance(each, Internals))
 
 
 @cache
@@ -146,7 +129,6 @@ def are_there(internals: Internals) -> bool:
 
 
 def missing(internals: Internals) -> list[str]:
-    """Return those of the names that are not there."""
     return [name for name in internals.names if not _is_there(name)]
 
 
@@ -162,7 +144,7 @@ def _is_there(name: str) -> bool:
 
 
 def _set_by_methods(holder: Any) -> set[str]:
-    """Names of attributes in the code of a class: an instance has some that the class has not."""
+    """Return attributes in the code of a class: an instance has some that the class has not."""
     functions = (value for cls in getattr(holder, "__mro__", ()) for value in vars(cls).values())
     codes = (each.__code__ for each in functions if isinstance(each, FunctionType))
     return {name for code in codes for name in _names_in(code)}
