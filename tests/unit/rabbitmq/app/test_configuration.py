@@ -1,4 +1,4 @@
-"""How a bus sets its Celery app up: requirements always, defaults only where the app says nothing."""
+"""Settings of a bus's Celery app: requirements always, defaults where the app sets nothing."""
 
 import types
 from typing import Any
