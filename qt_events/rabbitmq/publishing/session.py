@@ -62,7 +62,8 @@ class Session:
         try:
             self._raw.sock.settimeout(_WRITE_TIMEOUT)
             self._tick_every = min(_TICK, self._raw.heartbeat / 4 or _TICK)
-            self._poll = select.poll()  # select() refuses descriptors from 1024 on
+            # select() refuses descriptors from 1024 on.
+            self._poll = select.poll()
             for readable in (self._raw.sock, self._outbox.reader):
                 self._poll.register(readable, select.POLLIN)
             self._open_channel()
@@ -98,7 +99,7 @@ class Session:
             self._give_back(self._nacked.take())
 
     def _collect(self) -> None:
-        """Read what has come, which may be confirms or why it ended, and close without a word."""
+        """Read confirms and the reason for the end, if they came, and close without a goodbye."""
         if self._raw.connected:
             with suppress(*LOST, ChannelError):
                 self._raw.sock.settimeout(_LEAVE_TIMEOUT)
@@ -115,7 +116,8 @@ class Session:
         """Close the copy of the socket in a forked child, without a word to the broker."""
         sock = self._raw.sock if self._raw is not None and self._raw.connected else None
         if sock is not None:
-            with suppress(OSError):  # it was being closed just then
+            # It may be closed just then.
+            with suppress(OSError):
                 os.close(sock.detach())
 
     def serve(self) -> None:
@@ -234,7 +236,8 @@ class Session:
         self._give_back()
         self._state.epoch += isinstance(error, NotFound)
         self._careful = len(unconfirmed)
-        self._count_from_one()  # py-amqp has opened the channel again
+        # py-amqp has opened the channel again.
+        self._count_from_one()
 
     # Again
 

@@ -97,7 +97,6 @@ class WaitingPublishes:
         return Counter(cause_of(request, self._state) for request in late)
 
     def why(self, cause: Cause) -> str:
-        """Describe a cause."""
         return self._no_room() if cause is Cause.WINDOW else _why(cause, self._state)
 
     def _no_room(self) -> str:
@@ -111,7 +110,6 @@ class WaitingPublishes:
         return "; ".join(filter(None, parts))
 
     def error(self, request: Request) -> PublishTimeoutError | BackpressureError:
-        """Return the error for a request whose time is over."""
         cause = cause_of(request, self._state)
         why = self.why(cause)
         if cause is Cause.WINDOW:
