@@ -37,7 +37,6 @@ class Administration:
 
     @property
     def vhost(self) -> str:
-        """Virtual host that the broker's URL names."""
         return str(self._target.connection().virtual_host)
 
     # Declare
@@ -83,7 +82,6 @@ class Administration:
         return list(components()) if callable(components) else []
 
     def user(self, permissions: Permissions) -> str:
-        """Name of a component's user on the broker."""
         return f"{self.topology.prefix}-{permissions.component}"
 
     def apply(

@@ -69,15 +69,16 @@ def trouble_with(management: ManagementApi) -> str:
     try:
         management.check()
     except LoginRefusedError:
-        return f"RabbitMQ's management API at {management.place} refuses the user: it needs the tag `management`"
+        return (
+            f"RabbitMQ's management API at {management.place} refuses the user: it needs the tag "
+            "`management`"
+        )
     except BrokerError as error:
         return str(error)
     return ""
 
 
 class _Everything:
-    """Collection that contains everything."""
-
     def __contains__(self, _: object) -> bool:
         return True
 
