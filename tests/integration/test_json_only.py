@@ -1,4 +1,4 @@
-"""Nothing that comes over the wire is unpickled: no event, plain task, order to a worker, or word of a worker."""
+"""Nothing from the wire is unpickled: no event, plain task, order to a worker, or its answer."""
 
 import asyncio
 import json
@@ -31,12 +31,13 @@ class Trap:
 
 
 def trapped(path: Path) -> list[tuple[bytes, str]]:
-    """Bodies that write the file if whoever reads them lets a message run code, with their content types."""
+    """Bodies, with their content types, that write the file if their reader lets them run code."""
     pickled = [
         pickle.dumps([[Trap(path)], {}, {}]),
         pickle.dumps({"method": "ping", "arguments": {"x": Trap(path)}}),
     ]
-    yaml = f"!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{path}]]".encode()
+    apply = "!!python/object/apply:pathlib.Path"
+    yaml = f"{apply}.touch [{apply} [{path}]]".encode()
     return [
         *((body, "application/x-python-serialize") for body in pickled),
         (yaml, "application/x-yaml"),
@@ -68,7 +69,7 @@ def test_the_trap_works(tmp_path: Path) -> None:
 async def test_a_worker_with_plain_tasks_unpickles_nothing(
     fleet: Fleet, client: CeleryEventBus, amqp_url: str, tmp_path: Path
 ) -> None:
-    """From no queue and no exchange that it reads, nor in its children; it goes on with events, tasks and orders."""
+    """Neither the worker nor a child unpickles. Events, tasks and orders go on."""
     path = tmp_path / "trap"
     program = ("-m", "celery", "-A", "logging_app", "worker")
     worker = await fleet.start("-P", "processes", "-E", program=program)
