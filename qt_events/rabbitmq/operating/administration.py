@@ -105,7 +105,10 @@ class Administration:
         for user, password in passwords.items():
             api.create_user(user, password)
         for user, each in wanted.items():
-            _permit(api, user, each)
+            # Topics first: an exchange is open for any routing key until it has some.
+            for topic in each.topics:
+                api.permit_topic(user, topic.exchange, topic.write, topic.read)
+            api.permit(user, each.configure, each.write, each.read)
         return passwords
 
     # Look and remove
@@ -165,10 +168,3 @@ class Administration:
 
     def _api(self) -> ManagementApi:
         return self._target.management(self._management_url)
-
-
-def _permit(api: ManagementApi, user: str, permissions: Permissions) -> None:
-    # Topics first: an exchange is open for any routing key until it has some.
-    for topic in permissions.topics:
-        api.permit_topic(user, topic.exchange, topic.write, topic.read)
-    api.permit(user, permissions.configure, permissions.write, permissions.read)

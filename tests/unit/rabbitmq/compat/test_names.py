@@ -11,7 +11,7 @@ GONE = "amqp.transport:_AbstractTransport._is_gone"
 
 
 def lacking(*found: str, without: str = "it is slower") -> Internals:
-    return Internals("amqp", "5.4", found, without)
+    return Internals("amqp", found, without)
 
 
 @pytest.mark.parametrize("internals", TABLE, ids=lambda internals: internals.names[0])

@@ -97,7 +97,7 @@ async def test_what_the_hub_reads_is_read_on_the_asyncio_loops_thread(hub: Hub) 
 async def test_a_hub_that_asyncio_cannot_watch_is_looked_at(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without epoll, or in another version of kombu, there is no descriptor to watch."""
+    """No descriptor can be watched without epoll, or in another version of kombu."""
     monkeypatch.setattr(hub_module, "descriptor_of", lambda _: None)
     monkeypatch.setattr(hub_module, "has_callbacks", lambda _: False)
     await test_what_the_hub_reads_is_read_on_the_asyncio_loops_thread(hub)
