@@ -126,7 +126,7 @@ class Workers:
 
 @pytest.fixture
 def workers(amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
-    """On this test's own vhost; killed at the end."""
+    """Workers on this test's own vhost, killed at the end."""
     opened = Workers(amqp_url, tmp_path)
     yield opened
     opened.close()
@@ -168,7 +168,7 @@ def fields_in(line: Line) -> dict[str, Any]:
 async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
-    """On every pool: lines of Celery and of handlers, prints and warnings, with their attempts."""
+    """Lines of Celery and of handlers, prints and warnings, with their attempts, on every pool."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
     event = await publish("order.placed")
     await workers.until_called("retried", event)
@@ -217,7 +217,7 @@ async def test_the_death_of_a_prefork_child_is_told_in_json(
 
 
 async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
-    """As Celery's own format does; and Celery's tracer tells of plain tasks what it always does."""
+    """Celery's own format has both, and Celery's tracer still logs plain tasks."""
     worker = await workers.start("-l", "INFO", "-P", "solo", QT_LOG_FORMAT="json")
     with celery.Celery(broker=workers.url, set_as_current=False) as sender:
         sent = await asyncio.to_thread(sender.send_task, "plain", [7], ignore_result=True)
@@ -266,7 +266,7 @@ async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
 async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
-    """At INFO, on every pool. Celery's tracer would log every success, and a failure once more."""
+    """Celery's tracer would log every success at INFO, and a failure once more."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
     handled, refused = await publish("order.quiet"), await publish("order.refused")
     await workers.until_called("quiet", handled)
@@ -288,7 +288,7 @@ async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
 async def test_while_debugging_celerys_tracer_is_heard_too(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
-    """What it says of an event has the event's fields."""
+    """Lines about an event have the event's fields."""
     worker = await workers.start("-l", "DEBUG", *pool(name), QT_LOG_FORMAT="json")
     event = await publish("order.quiet")
     await workers.until_called("quiet", event)
@@ -351,7 +351,7 @@ async def test_logs_that_a_user_set_up_are_left_alone(
 async def test_a_wrong_option_in_the_environment_ends_the_worker(
     workers: Workers, variable: str, value: str, advice: str
 ) -> None:
-    """At once, with one line that says the choices."""
+    """The process ends at once, with one line that names the choices."""
     worker = await workers.start(ready=False, **{variable: value})
     assert await worker.ended() == 1
     last = worker.stderr.splitlines()[-1]
@@ -371,7 +371,7 @@ def create_user(management: Management, user: str, password: str, vhost: str) ->
 async def test_a_password_is_in_no_line(
     workers: Workers, management: Management, vhost: str, publish: PublishRequest
 ) -> None:
-    """At any level, on stdout and stderr, with the banner, whether or not the login works."""
+    """No level, stream or banner shows it, whether or not the login works."""
     secret = "hunter2-planted-7731"
     create_user(management, user := f"planted-{vhost}", secret, vhost)
     address = urlsplit(workers.url)

@@ -36,7 +36,7 @@ async def test_an_apps_own_tasks_run_beside_its_subscriptions(amqp_url: str) -> 
 async def test_an_app_without_tasks_of_its_own_leaves_no_queue_of_celerys(
     amqp_url: str, vhost: str, management: Management
 ) -> None:
-    """Nobody would ever publish to it."""
+    """Tasks would never be published to it."""
 
     async def hear(_: Event) -> None: ...
 

@@ -95,7 +95,7 @@ async def test_an_event_whose_worker_is_killed_is_delivered_again(
 async def test_two_workers_of_one_host_get_names_of_their_own(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Without -n a node's name is unique: control queues are exclusive. A given name stays."""
+    """Names of nodes are unique without -n: control queues are exclusive. A given name stays."""
     workers = [await fleet.start(), await fleet.start(), await fleet.start("-n", "chosen@%h")]
     assert len(set(fleet.ready)) == 3
     assert fleet.ready[2].startswith("chosen@")
@@ -133,7 +133,7 @@ async def test_sigterm_finishes_what_is_held_and_exits_with_0(
 async def test_a_worker_gives_back_what_its_grace_was_too_short_for(
     handler: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """After `grace` seconds events are given back. The process ends even if a thread does not."""
+    """Events are given back after `grace` seconds. The process ends even if a thread does not."""
     worker = await fleet.start(FLEET_GRACE="0.5")
     event = await publish(client, handler)
     name = handler.replace(".", "_in_")
@@ -274,7 +274,7 @@ async def test_revoke_with_terminate_lets_a_running_handler_finish(
 
 
 async def test_celerys_events_tell_what_happened(fleet: Fleet, client: CeleryEventBus) -> None:
-    """With -E: received, started, then succeeded, retried or failed, with id and type."""
+    """Monitors (-E) hear received, started, then succeeded, retried or failed, with id and type."""
     await fleet.start("-E")
     with monitor(client) as heard:
         good, bad = await publish(client, "order.placed"), await publish(client, "failing")
@@ -326,7 +326,7 @@ async def test_a_revoked_event_is_shown_as_revoked(
 async def test_every_pool_handles_retries_and_buries(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """An event is handled once. A retry reaches only the failed subscription. A dead letter follows."""
+    """An event is handled once. Retries reach only the failed subscription, then a dead letter."""
     worker = await fleet.start("-P", pool, "-c", "2")
     event = await publish(client, "order.placed")
     await fleet.until_called("on_loop", event=event)

@@ -103,7 +103,7 @@ async def test_a_failure_after_the_connection_was_lost_is_retried_once(
 async def test_a_bus_that_is_not_let_in_any_more_can_be_stopped(
     management: Management, make_bus: MakeBus, amqp_url: str, vhost: str
 ) -> None:
-    """Its vhost is gone, so every login is refused. stop() ends run_forever() all the same."""
+    """The vhost is gone, so every login is refused. stop() ends run_forever() all the same."""
     bus = make_bus(amqp_url, grace=1.0)
     bus.subscribe("order.placed", print, name="heard")
     running = asyncio.create_task(bus.run_forever())

@@ -1,4 +1,4 @@
-"""Where run_forever() runs handlers, how it starts, and how it stops."""
+"""Start and stop of run_forever(), and the loop and threads of its handlers."""
 
 import asyncio
 import gc
@@ -109,7 +109,7 @@ async def test_stop_finishes_what_it_holds(make_bus: MakeBus, amqp_url: str) -> 
 
 
 async def test_stop_gives_back_what_its_grace_is_too_short_for(make_bus: MakeBus) -> None:
-    """After `grace` seconds the rest is delivered again to the next run."""
+    """The next run gets the rest again after `grace` seconds."""
     bus, handler = make_bus(grace=0.3), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler")
     async with running(bus):

@@ -147,7 +147,7 @@ async def test_buses_of_one_process_start_and_stop_at_the_same_time(make_bus: Ma
 
 
 async def test_concurrency_1_keeps_the_order(make_bus: MakeBus) -> None:
-    """In publish order, one at a time."""
+    """Handlers run in publish order, one at a time."""
     bus, order, busy, most = make_bus(), [], 0, 0
 
     async def handler(event: Event[Any]) -> None:
