@@ -47,15 +47,12 @@ class Administration:
         Raises:
             TopologyError: the broker refuses, or has something else by one of the names.
         """
-        subscriptions = self._subscriptions()
+        own = self._target.subscriptions()
+        named = [each for component in self._components() for each in component.subscriptions]
+        subscriptions = list({each.name: each for each in (*own, *named)}.values())
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
             self.topology.declare_for_others(channel, subscriptions)
         return subscriptions
-
-    def _subscriptions(self) -> list[Subscription]:
-        own = self._target.subscriptions()
-        named = [each for component in self._components() for each in component.subscriptions]
-        return list({each.name: each for each in (*own, *named)}.values())
 
     # Guard
 

@@ -45,7 +45,7 @@ class Outbox:
         """Have the thread look at the outbox. It sees everything that was put before."""
         if not self._woken:
             self._woken = True
-            # The thread has ended, after a last look.
+            # If the line is closed, the thread has ended after a last look.
             with suppress(OSError):
                 self._writer.send(b"\0")
 
@@ -129,7 +129,10 @@ class Outbox:
             return
         with self._lock:
             for request in ending:
-                self._remove(request)
+                request.ended = True
+                self._in_flight.pop(request, None)
+                self._unsent.pop(request, None)
+                self._in_line.pop(request, None)
             admitted = self._admit_from_line()
         resolve(ending)
         if admitted:
@@ -146,12 +149,6 @@ class Outbox:
     def _admit(self, request: Request) -> None:
         request.admitted = True
         self._in_flight[request] = self._unsent[request] = None
-
-    def _remove(self, request: Request) -> None:
-        request.ended = True
-        self._in_flight.pop(request, None)
-        self._unsent.pop(request, None)
-        self._in_line.pop(request, None)
 
     def _admit_from_line(self) -> bool:
         """Fill the window; True if anything was admitted.

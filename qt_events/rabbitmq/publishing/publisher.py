@@ -34,10 +34,6 @@ _TOGETHER = 0.05  # seconds: publishes that begin to wait within this time are c
 _TOO_LATE = 0.05  # seconds before its deadline from which a request is not begun
 
 
-def _nobody() -> str:
-    return ""
-
-
 class Publisher:
     """Publishes and declares for one bus. Safe from any thread, any event loop, and after a fork.
 
@@ -55,7 +51,7 @@ class Publisher:
         *,
         timeout: float,
         window: int,
-        slowest: Callable[[], str] = _nobody,
+        slowest: Callable[[], str] = lambda: "",
     ) -> None:
         self._connect, self._timeout, self._window = connect, timeout, window
         self._slowest = slowest
