@@ -44,11 +44,11 @@ logger = logging.getLogger("qt_events")
 
 
 class CeleryEventBus(Hosted):
-    """An EventBus over RabbitMQ.
+    """EventBus over RabbitMQ.
 
-    `run_forever()` serves the subscriptions in this process, on the caller's event loop. `celery -A
-    module worker` serves those that `module` makes at import time, in as many processes as you
-    like.
+    `run_forever()` serves the subscriptions in this process, on the caller's event loop.
+    `celery -A module worker` serves those that `module` makes when it is imported, in as many
+    processes as you like.
 
     Args:
         url: `amqp://user:password@host:port/vhost`; several joined by `;` for the nodes of a

@@ -73,8 +73,6 @@ def context_of(options: Any) -> ssl.SSLContext:
 def check_files(options: Mapping[str, Any]) -> None:
     """Check that certificates and key can be read and fit together.
 
-    Else every attempt to connect would fail.
-
     Raises:
         InvalidOptionError: a file is of no use; the text names it. A key with a password is
             refused, because OpenSSL would ask the terminal for it.

@@ -36,9 +36,9 @@ def run_flower(
 ) -> NoReturn:
     """Run `celery flower arguments` on the broker of an app or of a URL, in this process.
 
-    So no password shows in the list of processes. Ends as Celery does: SystemExit, 0 after SIGTERM
-    and Ctrl-C. Without `management_url` the management API is looked for on the broker's host; if
-    it is not there, Flower shows no queues, and a warning says why.
+    No password shows in the list of processes. Ends with Celery's SystemExit, 0 after SIGTERM and
+    Ctrl-C. Without `management_url` the management API is looked for on the broker's host. If it is
+    not there, Flower shows no queues, and a warning says why.
 
     Raises:
         NotSupportedError: Flower is not installed, or the app has no bus.

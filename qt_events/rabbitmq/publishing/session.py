@@ -36,12 +36,9 @@ _DRAIN = 1.0  # seconds to confirm what is in flight before its channel is left,
 
 
 class Session:
-    """Connection in confirm mode. On exit, what is unconfirmed goes back to the outbox, in order.
+    """Connection in confirm mode, for the requests in the outbox.
 
-    Args:
-        outbox: the requests to carry out.
-        state: told what is found out about the broker.
-        connection: not connected yet.
+    On exit, those that are unconfirmed go back there, in order. `connection` is not connected yet.
     """
 
     def __init__(self, outbox: Outbox, state: PublisherState, connection: kombu.Connection) -> None:

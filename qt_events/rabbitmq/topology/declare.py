@@ -52,9 +52,9 @@ class Declarer:
         )
 
     def bind(self, queue: str, exchange: str, key: str, *, served: bool = True) -> None:
-        """Bind a queue; `served` by this process.
+        """Bind a queue.
 
-        A queue that is not, and that this user may not bind, has been bound by its owner.
+        If it is not `served` by this process and this user may not bind it, its owner has.
 
         Raises:
             TopologyError: this user may not bind its own queue by this key, or one served here.
