@@ -24,7 +24,7 @@ from qt_events.rabbitmq.topology.names import Topology
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Numbers that a user sets, checked; see CeleryEventBus."""
+    """Numbers that a user sets, already checked. See CeleryEventBus."""
 
     publish_timeout: float  #: seconds
     grace: float  #: seconds
@@ -52,7 +52,7 @@ class Runtime:
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
 
     def wants(self, subscription: Subscription, event_type: str) -> bool:
-        """Tell whether a pattern of the subscription matches: old bindings stay on the broker."""
+        """Return True if a pattern of the subscription matches. Old bindings stay on the broker."""
         return self.subscriptions.hears(subscription, event_type)
 
     def concluded(self, envelope: Envelope, outcome: Outcome) -> None:

@@ -100,7 +100,8 @@ def find_target(app: str | None, url: str | None, prefix: str | None) -> Target:
     names = found.qt_events_bus.topology
     if prefix and prefix != names.prefix:
         raise InvalidOptionError(
-            f"--prefix {prefix}: the app {app!r} has the prefix {names.prefix!r}; leave out --prefix, or --app"
+            f"--prefix {prefix}: the app {app!r} has the prefix {names.prefix!r}; leave out "
+            "--prefix, or --app"
         )
     if not url:
         return Target(found.qt_events_bus, found, app)

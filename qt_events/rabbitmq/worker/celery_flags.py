@@ -1,6 +1,7 @@
-"""Celery's flags for stopping, translated into triggers of a Shutdown: the only place that reads them.
+"""Celery's flags for stopping, translated into triggers of a Shutdown.
 
-In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them.
+In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them. No other module
+reads them.
 """
 
 from celery.exceptions import WorkerShutdown
@@ -10,7 +11,7 @@ from qt_events.shutdown import Shutdown, State, Trigger
 
 
 def follow_flags(shutdown: Shutdown) -> None:
-    """Tell the shutdown what a signal has told Celery."""
+    """Pass on to the shutdown what a signal has told Celery."""
     if is_hurried():
         shutdown.tell(Trigger.HURRY)
     elif _is_set(state.should_stop):
