@@ -19,6 +19,6 @@ worker_hijack_root_logger = False
 # Seconds in which a prefork child must start.
 worker_proc_alive_timeout = 30
 
-# Prefork only: seconds after which the process of a handler is killed. Its event is delivered again.
+# Prefork only: seconds after which a handler's process is killed. Its event is delivered again.
 task_time_limit = None
 timezone = "UTC"

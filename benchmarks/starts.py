@@ -9,8 +9,15 @@ from benchmarks import interpreter
 from benchmarks.case import Sample
 from benchmarks.proc import MB
 
-_CPU = "import resource; u = resource.getrusage(resource.RUSAGE_SELF); print((u.ru_utime + u.ru_stime) * 1000)"
-_MEMORY = "import resource; print(int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize())"
+_CPU = """
+    import resource
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print((used.ru_utime + used.ru_stime) * 1000)
+"""
+_MEMORY = """
+    import resource
+    print(int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize())
+"""
 _BARE = "import pydantic"
 _OURS = "import qt_events"
 # The bus is imported on first use.

@@ -21,9 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
-from qt_events.delivery.component import Component
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscription import Component, EventHandler, Subscription
 from qt_events.errors import (
     BackendError,
     BackpressureError,
@@ -161,30 +160,19 @@ __all__ = [
 
 # Imported when first asked for. Celery takes half a second, and importing the catalog registers its
 # six events: a program that declares a `trade.executed` of its own must be able to do without them.
-_CATALOG = "qt_events.events.quantum_trader"
-_LAZY = {
-    "CeleryEventBus": "qt_events.rabbitmq.bus",
-    "DeadLetterRecord": "qt_events.dead_letters.record",
-    "EventFieldsFilter": "qt_events.logs.configure",
-    "InMemoryEventBus": "qt_events.memory",
-    "configure_logging": "qt_events.logs.configure",
-    "HealthStatus": _CATALOG,
-    "HealthStatusChanged": _CATALOG,
-    "HealthStatusChangedEvent": _CATALOG,
-    "ModelPromoted": _CATALOG,
-    "ModelPromotedEvent": _CATALOG,
-    "OpportunitiesUpdated": _CATALOG,
-    "OpportunitiesUpdatedEvent": _CATALOG,
-    "PolicyUpdated": _CATALOG,
-    "PolicyUpdatedEvent": _CATALOG,
-    "RiskMode": _CATALOG,
-    "Side": _CATALOG,
-    "Stage": _CATALOG,
-    "StrategyPromoted": _CATALOG,
-    "StrategyPromotedEvent": _CATALOG,
-    "TradeExecuted": _CATALOG,
-    "TradeExecutedEvent": _CATALOG,
-}
+_MODULES = {
+    "qt_events.dead_letters.record": ("DeadLetterRecord",),
+    "qt_events.events.quantum_trader": (
+        "HealthStatus", "HealthStatusChanged", "HealthStatusChangedEvent",
+        "ModelPromoted", "ModelPromotedEvent", "OpportunitiesUpdated", "OpportunitiesUpdatedEvent",
+        "PolicyUpdated", "PolicyUpdatedEvent", "RiskMode", "Side", "Stage",
+        "StrategyPromoted", "StrategyPromotedEvent", "TradeExecuted", "TradeExecutedEvent",
+    ),
+    "qt_events.logs.configure": ("EventFieldsFilter", "configure_logging"),
+    "qt_events.memory": ("InMemoryEventBus",),
+    "qt_events.rabbitmq.bus": ("CeleryEventBus",),
+}  # fmt: skip
+_LAZY = {name: module for module, names in _MODULES.items() for name in names}
 
 
 # Hidden from type checkers: they would take a misspelt name for one that this function knows.

@@ -23,13 +23,13 @@ from qt_events.bus import EventBus, Hosted, refuse_in_handler, refuse_on_event_l
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord, record_of, record_of_event
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
-from qt_events.delivery.attempts import FIRST, Attempts
 from qt_events.delivery.deliver import deliver
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
-from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.outcome import (
+    FIRST,
     SKIPPED,
+    Attempts,
     Consequences,
     DeadLetter,
     DeadLetterReason,
@@ -38,9 +38,8 @@ from qt_events.delivery.outcome import (
     consequences,
     unreadable,
 )
-from qt_events.delivery.slow_handlers import SlowHandlerLog
-from qt_events.delivery.stats import Stats
-from qt_events.delivery.subscription import EventHandler, name_of, pattern_of
+from qt_events.delivery.stats import SlowHandlerLog, Stats
+from qt_events.delivery.subscription import EventHandler, SubscriptionOptions, name_of, pattern_of
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.events.cloudevents import CONTENT_TYPE, decode, encode

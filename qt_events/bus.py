@@ -19,7 +19,7 @@ from qt_events.events.event import Event
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from qt_events.dead_letters.interface import DeadLetters
+    from qt_events.dead_letters.operations import DeadLetters
     from qt_events.delivery.retry import RetryPolicy
 
 logger = logging.getLogger("qt_events")
@@ -162,15 +162,17 @@ def refuse_on_event_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    message = "publish_sync() would block this event loop: write `await bus.publish(event)`"
-    raise BusStateError(message)
+    raise BusStateError(
+        "publish_sync() would block this event loop: write `await bus.publish(event)`"
+    )
 
 
 def refuse_in_handler() -> None:
     """Raise BusStateError where join would wait for the handler that calls it."""
     if current_event() is not None:
-        message = "join() inside a handler would wait for that handler: call it from outside"
-        raise BusStateError(message)
+        raise BusStateError(
+            "join() inside a handler would wait for that handler: call it from outside"
+        )
 
 
 class Hosted(BaseBus, ABC):
@@ -283,8 +285,7 @@ def _backend_of(url: object) -> type:
         raise _no_backend(url, scheme, installed.names)
     if len({each.value for each in found}) > 1:
         claims = " and ".join(sorted(f"{_package(each)} ({each.value})" for each in found))
-        message = f"several packages serve {scheme}://: {claims}; uninstall all but one"
-        raise BackendError(message)
+        raise BackendError(f"several packages serve {scheme}://: {claims}; uninstall all but one")
     return _loaded(next(iter(found)))
 
 
@@ -302,11 +303,11 @@ def _loaded(entry_point: "EntryPoint") -> type:
     try:
         backend = entry_point.load()
     except Exception as error:
-        message = f"{whose}, which cannot be imported: {type(error).__name__}: {error}"
-        raise BackendError(message) from error
+        raise BackendError(
+            f"{whose}, which cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(backend, type):
-        message = f"{whose}, which is no class: its entry point must be `module:Class`"
-        raise BackendError(message)
+        raise BackendError(f"{whose}, which is no class: its entry point must be `module:Class`")
     return backend
 
 
@@ -320,8 +321,7 @@ def _check_options(options: Iterable[str], backend: str, known: Mapping[str, Par
     for option in options:
         if option not in known.keys() - _GIVEN_ELSEWHERE:
             names = ", ".join(sorted(known.keys() - _GIVEN_ELSEWHERE))
-            message = f"{backend} has no option {option!r}; it has {names}"
-            raise InvalidOptionError(message)
+            raise InvalidOptionError(f"{backend} has no option {option!r}; it has {names}")
 
 
 def scheme_of(url: object) -> str:

@@ -16,8 +16,7 @@ def positive_int(
     highest = math.inf if most is None else most
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= highest:
         allowed = "of 1 or more" if most is None else f"from 1 to {most}"
-        message = f"{name}={value!r:.80} must be an int {allowed}"
-        raise error(message)
+        raise error(f"{name}={value!r:.80} must be an int {allowed}")
     return value
 
 
@@ -33,6 +32,5 @@ def positive_rate(name: str, value: object) -> float:
 
 def _positive(name: str, value: object, allowed: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        message = f"{name}={value!r} must be {allowed}"
-        raise InvalidOptionError(message)
+        raise InvalidOptionError(f"{name}={value!r} must be {allowed}")
     return float(value)

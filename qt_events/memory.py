@@ -12,20 +12,18 @@ from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.delivery.attempts import FIRST, Attempts
 from qt_events.delivery.capacity import Capacity
-from qt_events.delivery.clock import Clock, LoopClock, Timer
+from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Middleware
-from qt_events.delivery.options import SubscriptionOptions
-from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Attempts, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
-from qt_events.delivery.stats import Stats
+from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
     EventHandler,
     Subscription,
+    SubscriptionOptions,
     name_of,
     pattern_of,
 )
@@ -53,17 +51,6 @@ class _Open:
 # One event on its way to one subscription. None for _Open: this is its only delivery. A bare
 # tuple, for every event needs one.
 _Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """Delivery that waits for its retry."""
-
-    delivery: _Delivery
-    #: By the clock.
-    due: float
-    #: Set while the bus runs.
-    timer: Timer | None = None
 
 
 class InMemoryEventBus(Hosted):
@@ -110,7 +97,6 @@ class InMemoryEventBus(Hosted):
         self._attempt_observers = self.middleware.concluded
         self._around_handle = self.middleware.around_handle
         self.dead_letters = DeadLetterStore(self._redeliver)
-        self._clock = clock or LoopClock()
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry)
         self._anonymous = count(1)
@@ -121,9 +107,10 @@ class InMemoryEventBus(Hosted):
         # True if a publish needs more than a place: the bus is closed, or there is middleware.
         self._guarded = False
         self._lanes = Lanes(self._process)
-        self._waiting_retries: set[_Waiting] = set()
+        self._retries = RetryTimers(clock or LoopClock(), self._try_again)
         self._executor: DaemonThreads | None = None
-        self._shutdown = Shutdown()  # of this run, or of the next one while none is on
+        # Of this run, or of the next one while none is on.
+        self._shutdown = Shutdown()
 
     @classmethod
     def from_url(cls, _url: str, **options: Any) -> Self:
@@ -177,22 +164,15 @@ class InMemoryEventBus(Hosted):
 
     def _checked(self, event: Event[Any]) -> Event[Any]:
         if self._closed:
-            message = "this bus is closed: nothing more can be published on it"
-            raise BusStateError(message)
+            raise BusStateError("this bus is closed: nothing more can be published on it")
         return checked_event(event)
 
     def _backpressure(self, waited: float) -> BackpressureError:
         why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
+        held = f"{self._capacity.taken} events are held (max_queue_size={self.max_queue_size})"
         name, to_do = self._lanes.slowest()
-        slowest = (
-            f"the slowest subscription is {name!r} with {to_do} events to go"
-            if name
-            else "all wait for a retry"
-        )
-        return BackpressureError(
-            f"{why}: {self._capacity.taken} events are held "
-            f"(max_queue_size={self.max_queue_size}); {slowest}"
-        )
+        slowest = f"the slowest subscription is {name!r} with {to_do} events to go"
+        return BackpressureError(f"{why}: {held}; {slowest if name else 'all wait for a retry'}")
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
         """Hand an event that has a place to the subscriptions that hear it."""
@@ -217,11 +197,10 @@ class InMemoryEventBus(Hosted):
     def _unheard(self, event: Event[Any], *, mandatory: bool) -> None:
         self._capacity.leave()
         if mandatory:
-            message = (
+            raise UnroutableError(
                 f"nobody is subscribed to {event.type!r}: "
                 "subscribe first, or publish without mandatory"
             )
-            raise UnroutableError(message)
 
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         open_ = _Open(len(subscriptions)) if len(subscriptions) > 1 else None
@@ -243,8 +222,7 @@ class InMemoryEventBus(Hosted):
 
     def _name_for(self, handler: EventHandler) -> str:
         """Return a name for a handler; lambdas and local functions get a number."""
-        existing = self._subscriptions.of(handler)
-        if existing is not None:
+        if existing := self._subscriptions.of(handler):
             return existing.name
         return name_of(handler) or f"anonymous.{next(self._anonymous)}"
 
@@ -259,8 +237,7 @@ class InMemoryEventBus(Hosted):
     async def run_forever(self, *, handle_signals: bool = False) -> None:
         """See EventBus. Cancelled, it gives what was being handled back to its queue."""
         if self._lanes.running:
-            message = "this bus runs already: one run_forever() a bus"
-            raise BusStateError(message)
+            raise BusStateError("this bus runs already: one run_forever() a bus")
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             self._start()
@@ -275,8 +252,7 @@ class InMemoryEventBus(Hosted):
     def _start(self) -> None:
         self._executor = DaemonThreads(self.max_workers)
         self._lanes.start()
-        for waiting in tuple(self._waiting_retries):
-            self._set_timer(waiting)
+        self._retries.start()
 
     async def _drain(self, shutdown: Shutdown) -> None:
         await shutdown.finish(self._lanes.drain(), self.grace)
@@ -286,10 +262,7 @@ class InMemoryEventBus(Hosted):
 
     async def _end(self) -> None:
         await self._lanes.stop()
-        for waiting in self._waiting_retries:
-            if waiting.timer is not None:
-                waiting.timer.cancel()
-                waiting.timer = None
+        self._retries.stop()
         assert self._executor is not None  # noqa: S101
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._executor = None
@@ -340,23 +313,16 @@ class InMemoryEventBus(Hosted):
         if follows.again_after is None:
             return False
         again = (event, subscription, open_, attempts.after(follows))
-        waiting = _Waiting(again, self._clock.time() + follows.again_after)
-        self._waiting_retries.add(waiting)
-        self._set_timer(waiting)
+        self._retries.add(again, follows.again_after)
         return True
+
+    def _try_again(self, delivery: _Delivery) -> None:
+        self._lanes.push(delivery[1], delivery)
 
     def _tell_concluded(self, delivery: _Delivery, outcome: Outcome) -> None:
         event, subscription, _, attempts = delivery
         attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
         self.middleware.tell_concluded(attempt)
-
-    def _set_timer(self, waiting: _Waiting) -> None:
-        delay = max(0.0, waiting.due - self._clock.time())
-        waiting.timer = self._clock.call_later(delay, partial(self._again, waiting))
-
-    def _again(self, waiting: _Waiting) -> None:
-        self._waiting_retries.remove(waiting)
-        self._lanes.push(waiting.delivery[1], waiting.delivery)
 
     # Join and stop
 
@@ -370,24 +336,18 @@ class InMemoryEventBus(Hosted):
         refuse_in_handler()
         # A run_forever() task made just before starts now.
         await asyncio.sleep(0)
-        if self._capacity.taken and not self._lanes.running:
-            held = self._capacity.taken
-            message = f"join() on a bus that does not run: {held} events wait for run_forever()"
-            raise BusStateError(message)
+        if (held := self._capacity.taken) and not self._lanes.running:
+            raise BusStateError(
+                f"join() on a bus that does not run: {held} events wait for run_forever()"
+            )
         try:
             emptied = await self._capacity.emptied(timeout)
         except TimeoutError:
-            message = (
-                f"after {timeout:g} s {self._capacity.taken} events have no outcome; "
-                f"{len(self._waiting_retries)} wait for a retry"
-            )
-            raise TimeoutError(message) from None
+            late = f"after {timeout:g} s {self._capacity.taken} events have no outcome"
+            raise TimeoutError(f"{late}; {len(self._retries)} wait for a retry") from None
         if not emptied:
-            message = (
-                f"the bus stopped while join() waited: {self._capacity.taken} events have no "
-                "outcome; run it again"
-            )
-            raise BusStateError(message)
+            left = f"{self._capacity.taken} events have no outcome; run it again"
+            raise BusStateError(f"the bus stopped while join() waited: {left}")
 
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""

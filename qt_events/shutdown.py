@@ -156,7 +156,7 @@ class _SignalHandlers:
         if self._listeners:
             return
         for number, handler in self._replaced.items():
-            # Somebody else's, if it was exchanged meanwhile; None, if it was no handler of Python's.
+            # Another one, if it was exchanged meanwhile; None, if it was no handler of Python's.
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
@@ -178,11 +178,10 @@ def stopped_by_signals(shutdown: Shutdown) -> Iterator[None]:
         BusStateError: this is not the main thread, and Python lets no other one handle signals.
     """
     if threading.current_thread() is not threading.main_thread():
-        message = (
-            "run_forever(handle_signals=True) needs the event loop of the main thread: leave it out "
-            "here, and call stop() from a signal handler of your own"
+        raise BusStateError(
+            "run_forever(handle_signals=True) needs the event loop of the main thread: leave it "
+            "out here, and call stop() from a signal handler of your own"
         )
-        raise BusStateError(message)
     loop = asyncio.get_running_loop()
 
     # A signal's handler may interrupt whoever holds the lock of `shutdown`, so the loop tells it.

@@ -10,7 +10,7 @@ store/           the database
 system/          the trading system: a module a component, in the order of a trading day
 replay/          a market, day by day, through the system, and the report of it
 fleet/           the Celery app, and all processes of a fleet on one machine
-publishers.py    event types that each component publishes, for permissions on the broker
+publishers.py    what each component publishes and hears, for permissions on the broker
 wiring.py        the page docs/who-hears-what.md
 
 The components, in the order of a trading day. A test compares the table with a replay.

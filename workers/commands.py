@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 import qt_events
-from qt_events import BrokerError, InMemoryEventBus, UsageError
+from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus, UsageError
 from workers.market.price_file import MARKET, Close, read_market
 from workers.replay.equity import check_chart_file, write_chart
 from workers.replay.journey import JourneyRecorder
-from workers.replay.live import Display, LiveDisplay, NoDisplay, PlainDisplay
+from workers.replay.live import Display, LiveDisplay, PlainDisplay
 from workers.replay.replay import Replay, summary
 from workers.replay.report import Report
 from workers.store import Store
@@ -36,7 +36,8 @@ CLEAN_UP_TIMEOUT = 5.0
 Market = Annotated[
     Path | None,
     typer.Option(
-        help="Close prices as CSV: Date and a column a symbol, a row a day. By default stocks of 2007-2010."
+        help="Close prices as CSV: a column for Date and one for each symbol, a row for each day. "
+        "By default stocks of 2007-2010."
     ),
 ]
 Days = Annotated[int | None, typer.Option(min=1, help="Only the first N days.", metavar="N")]
@@ -84,8 +85,8 @@ def run(
     """Replay a market, day by day, through all of Quantum Trader's components in this process."""
     _check_chart(chart)
     prices = read_market(market or MARKET)[:days]
-    over = "over RabbitMQ" if broker else "in memory"
-    with _display(over=over, as_json=as_json) as display:
+    over, every = ("over RabbitMQ", 20) if broker else ("in memory", 100)
+    with _display(over=over, as_json=as_json, every=every) as display:
         report = asyncio.run(_run(prices, broker, display))
     report = replace(report, over=over, options=_options(market, days))
     _print(report, chart, details=details, as_json=as_json)
@@ -153,11 +154,11 @@ def _store(database: str | None) -> Store:
     return Store(database) if database else Store.from_environment()
 
 
-def _display(*, over: str, as_json: bool, every: int = 100) -> Display:
+def _display(*, over: str, as_json: bool, every: int) -> Display:
     console = Console(stderr=as_json)
     if console.is_terminal:
         return LiveDisplay(console, over)
-    return NoDisplay() if as_json else PlainDisplay(console, every)
+    return Display() if as_json else PlainDisplay(console, every)
 
 
 def _print(report: Report, chart: Path | None, *, details: bool, as_json: bool) -> None:
@@ -173,17 +174,26 @@ async def _feed(
     market: list[Close], bus: "CeleryEventBus", store: Store, display: Display
 ) -> Report:
     _end_by_signal()
-    if not (
-        await store.is_empty() and await store.documents.add("feed", "", {"days": len(market)})
-    ):
-        message = "the database holds data of another replay: give --database (QT_DATABASE_URL) an empty one"
-        raise UsedStoreError(message)
-    replay = Replay(bus, store, market)
     try:
+        await _claim(store, bus, days=len(market))
+        replay = Replay(bus, store, market)
         result = await replay.run(display)
     finally:
         store.dispose()
     return Report(result, seconds=replay.seconds, curve=replay.curve)
+
+
+async def _claim(store: Store, bus: "CeleryEventBus", *, days: int) -> None:
+    """Take an empty database for this feed; one without a broker leaves it as it is."""
+    used = UsedStoreError(
+        "the database holds data of another replay: give --database (QT_DATABASE_URL) an empty one"
+    )
+    if not await store.is_empty():
+        raise used
+    await _check_broker(bus, "Give the workers' broker by --broker or CELERY_BROKER_URL.")
+    # Another feed may have begun at the same time.
+    if not await store.documents.add("feed", "", {"days": days}):
+        raise used
 
 
 async def _run(market: list[Close], broker: str | None, display: Display) -> Report:
@@ -207,6 +217,19 @@ async def _run(market: list[Close], broker: str | None, display: Display) -> Rep
     )
 
 
+async def _check_broker(bus: "CeleryEventBus", advice: str) -> None:
+    """Raise BrokerUnreachableError at once, where the bus itself would try for half a minute.
+
+    A broker that does not answer is given the bus's connection timeout, by default 5 seconds.
+    """
+    try:
+        # Without subscriptions it has none to look for: it connects and logs in.
+        await bus.dead_letters.list()
+    except BrokerUnreachableError as error:
+        message = f"{error} {advice}"
+        raise BrokerUnreachableError(message) from None
+
+
 def _end_by_signal() -> None:
     """Treat SIGTERM like Ctrl-C, so that the queues and exchanges of the run are deleted."""
     loop = asyncio.get_running_loop()
@@ -221,6 +244,7 @@ async def _bus(broker: str | None) -> AsyncIterator["InMemoryEventBus | CeleryEv
     prefix = f"qt-run-{uuid.uuid4().hex[:8]}"
     # Imported by this access and not above: celery takes long to load.
     bus = qt_events.CeleryEventBus(broker, prefix=prefix, retry=RETRY)
+    await _check_broker(bus, "Without --broker (QT_BROKER_URL) it runs in memory.")
     timeout = None
     try:
         yield bus

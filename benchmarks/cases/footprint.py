@@ -93,7 +93,8 @@ def idle_in_memory(rig: Rig, size: Size) -> Case:
         ("cpu_percent",),
         {"ours": partial(rig.act, "memory", "idle", seconds=size.seconds(5))},
         (Target("", 0.5, at_most=True),),
-        "One subscription, running, with nothing published. CPU is the process's CPU time, counted in nanoseconds.",
+        "One subscription, running, with nothing published. CPU is the process's CPU time, "
+        "counted in nanoseconds.",
     )
 
 
@@ -102,7 +103,8 @@ def in_memory() -> Case:
     target = Target("", 5.0, at_most=True)
     return Case(
         "memory in memory",
-        "an in-memory bus with 1,000 subscriptions, over the interpreter with asyncio and pydantic and one model built",
+        "an in-memory bus with 1,000 subscriptions, over the interpreter with asyncio and pydantic "
+        "and one model built",
         ("over_mb", "over_bare_mb"),
         {"ours": starts.memory},
         (target,),

@@ -28,7 +28,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def build_app(found: Iterable[EntryPoint]) -> typer.Typer:
-    """Application with the commands of these entry points, in the order of their names."""
+    """Return the application with the commands of these entry points, in the order of names."""
     commands = _Commands(found)
 
     class Group(TyperGroup):
@@ -54,7 +54,7 @@ def build_app(found: Iterable[EntryPoint]) -> typer.Typer:
 
 
 def _options(
-    show_version: Annotated[  # noqa: FBT002  # typer's way to write a flag
+    show_version: Annotated[
         bool,
         typer.Option(
             "--version",
@@ -114,7 +114,7 @@ def _broken(entry_point: EntryPoint, error: Exception) -> Callable[[], None]:
 
 
 def _named(name: str, found: Any, *, lenient: bool = False) -> Any:
-    """Command of this name from a function or a typer.Typer."""
+    """Make the command of this name from a function or a typer.Typer."""
     parent = typer.Typer()
     parent.callback()(lambda: None)
     if isinstance(found, typer.Typer):

@@ -1,7 +1,7 @@
 """`qt-events dead-letters`: dead letters looked at, sent back, discarded or exported."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +24,17 @@ from qt_events.cli.terminal import complain
 from qt_events.errors import InvalidOptionError, QtEventsError
 
 if TYPE_CHECKING:
-    from qt_events.dead_letters.interface import DeadLetters
+    from qt_events.dead_letters.operations import DeadLetters
+    from qt_events.dead_letters.record import DeadLetterRecord
 
 T = TypeVar("T")
 
 dead_letters = typer.Typer(
     no_args_is_help=True,
     help="Look at dead letters, send them back, discard or export them.\n\n"
-    "Every command needs a --url or an --app. With --subscription it is about that one, whether "
-    "the app knows it or not. Without, it is about the app's subscriptions; by --url alone, or "
-    "with --management-url, about all on the broker, for which it asks the management API.",
+    "Every command needs a --url or an --app. --subscription names one subscription, whether the "
+    "app knows it or not. Without it, a command is about the app's subscriptions; with --url "
+    "alone, or with --management-url, about all that the management API lists on the broker.",
 )
 
 Subscription = Annotated[
@@ -69,7 +70,10 @@ class Source:
     management_url: str | None
 
     def run(
-        self, subscription: str | None, action: Callable[["DeadLetters"], Awaitable[T]], bar: Bar
+        self,
+        subscription: str | None,
+        action: Callable[["DeadLetters"], Coroutine[Any, Any, T]],
+        bar: Bar,
     ) -> T:
         """Run an action on the dead letters; Ctrl-C and errors say how far it came."""
         from qt_events.rabbitmq.operating.target import find_target
@@ -78,7 +82,7 @@ class Source:
         try:
             letters = target.dead_letters(subscription, self.management_url)
             with bar:
-                return asyncio.run(_awaited(action(letters)))
+                return asyncio.run(action(letters))
         except KeyboardInterrupt:
             complain(f"interrupted: {bar.describe()}")
             raise typer.Exit(INTERRUPTED) from None
@@ -90,16 +94,24 @@ class Source:
             target.bus.close()
 
 
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
+async def _each(
+    letters: "DeadLetters",
+    subscription: str | None,
+    bar: Bar,
+    take: Callable[["DeadLetterRecord"], object],
+) -> None:
+    async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
+        async for record in records:
+            take(record)
+            bar.count()
 
 
 @dead_letters.command("list")
 def list_(
     subscription: Subscription = None,
     limit: Limit = 50,
-    oldest: Oldest = False,  # noqa: FBT002
-    as_json_: AsJson = False,  # noqa: FBT002
+    oldest: Oldest = False,
+    as_json_: AsJson = False,
     app: App = None,
     url: Url = None,
     prefix: Prefix = None,
@@ -107,14 +119,8 @@ def list_(
 ) -> None:
     """Count dead letters by their error, and show some of them. Nothing is changed."""
     overview, bar = Overview(limit, oldest=oldest), Bar("read")
-
-    async def look(letters: "DeadLetters") -> None:
-        async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
-            async for record in records:
-                overview.add(record)
-                bar.count()
-
-    Source(app, url, prefix, management_url).run(subscription, look, bar)
+    source = Source(app, url, prefix, management_url)
+    source.run(subscription, lambda letters: _each(letters, subscription, bar, overview.add), bar)
     if not as_json_:
         print_overview(overview)
         return
@@ -127,7 +133,7 @@ def list_(
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="Id, as `list` shows it.")],
     subscription: Subscription = None,
-    as_json_: AsJson = False,  # noqa: FBT002
+    as_json_: AsJson = False,
     app: App = None,
     url: Url = None,
     prefix: Prefix = None,
@@ -146,10 +152,10 @@ def show(
 @dead_letters.command()
 def retry(
     ids: Ids = None,
-    all_: All = False,  # noqa: FBT002
+    all_: All = False,
     subscription: Subscription = None,
     rate: Rate = None,
-    dry_run: DryRun = False,  # noqa: FBT002
+    dry_run: DryRun = False,
     app: App = None,
     url: Url = None,
     prefix: Prefix = None,
@@ -181,10 +187,10 @@ def retry(
 @dead_letters.command()
 def discard(
     ids: Ids = None,
-    all_: All = False,  # noqa: FBT002
+    all_: All = False,
     subscription: Subscription = None,
-    dry_run: DryRun = False,  # noqa: FBT002
-    yes: Yes = False,  # noqa: FBT002
+    dry_run: DryRun = False,
+    yes: Yes = False,
     app: App = None,
     url: Url = None,
     prefix: Prefix = None,
@@ -235,10 +241,9 @@ def export(
         with (
             output.open("w", encoding="ascii") if output else open(1, "w", closefd=False)  # noqa: ASYNC230
         ) as file:
-            async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
-                async for record in records:
-                    file.write(dumps(as_json(record)) + "\n")
-                    bar.count()
+            await _each(
+                letters, subscription, bar, lambda each: file.write(dumps(as_json(each)) + "\n")
+            )
 
     Source(app, url, prefix, management_url).run(subscription, write, bar)
     if output:

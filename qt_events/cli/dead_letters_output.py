@@ -123,13 +123,10 @@ def print_record(record: DeadLetterRecord, *, console: Console | None = None) ->
     for name, value in record.properties.items():
         _print_line(console, name, str(value))
     _print_block(console, "traceback", record.traceback)
-    body = as_json(record)
+    fields = as_json(record)
+    body = fields.get("body") or fields.get("body_base64", "")
     part = "" if record.whole else ", only its beginning"
-    _print_block(
-        console,
-        f"body ({len(record.body):,} bytes{part})",
-        body.get("body") or body.get("body_base64", ""),
-    )
+    _print_block(console, f"body ({len(record.body):,} bytes{part})", body)
 
 
 def _print_line(console: Console, name: str, text: str) -> None:
@@ -159,15 +156,8 @@ def _records_table(records: Iterable[DeadLetterRecord]) -> Table:
     table.columns[5].no_wrap, table.columns[5].overflow = True, "ellipsis"
     for each in records:
         error = ": ".join(filter(None, (each.exception_type or each.reason, each.message)))
-        _add(
-            table,
-            each.id,
-            each.subscription,
-            each.event_type,
-            _short(each.last_failed),
-            str(each.attempts),
-            error,
-        )
+        when, attempts = _short(each.last_failed), str(each.attempts)
+        _add(table, each.id, each.subscription, each.event_type, when, attempts, error)
     return table
 
 

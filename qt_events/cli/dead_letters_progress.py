@@ -14,8 +14,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 from qt_events.cli.dead_letters_output import printable
-from qt_events.dead_letters.interface import Progress
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import Progress
 
 if TYPE_CHECKING:
     from qt_events.errors import QtEventsError
@@ -30,19 +30,11 @@ class Bar:
         console = Console(stderr=True)
         self.action = action  #: done to each of them, as a participle
         self.progress = Progress(0)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-        )
         self._bar = RichProgress(
-            *columns,
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
         self._task = self._bar.add_task(action, total=None)
 
     def __enter__(self) -> Self:

@@ -14,14 +14,10 @@ ManagementUrl = Annotated[str | None, management_url("FLOWER_BROKER_API")]
 Port = Annotated[
     int,
     typer.Option(
-        min=0,
-        max=65535,
-        envvar="FLOWER_PORT",
-        show_envvar=True,
-        metavar="PORT",
+        min=0, max=65535, envvar="FLOWER_PORT", show_envvar=True, metavar="PORT",
         help="Port to listen on.",
     ),
-]
+]  # fmt: skip
 Address = Annotated[
     str,
     typer.Option(

@@ -43,7 +43,7 @@ def show(
     url: Url = None,
     prefix: Prefix = None,
     management_url: ManagementUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002
+    as_json: AsJson = False,
 ) -> None:
     """List subscriptions with what their queues hold, and mark those that nobody serves."""
     found = _administration(app, url, prefix, management_url).inventory()
@@ -62,13 +62,11 @@ def remove(
     url: Url = None,
     prefix: Prefix = None,
     management_url: ManagementUrl = None,
-    with_dead_letters: Annotated[  # noqa: FBT002
+    with_dead_letters: Annotated[
         bool, typer.Option("--with-dead-letters", help="Delete its dead letters too.")
     ] = False,
-    force: Annotated[  # noqa: FBT002
-        bool, typer.Option("--force", help="Even while a worker serves it.")
-    ] = False,
-    yes: Yes = False,  # noqa: FBT002
+    force: Annotated[bool, typer.Option("--force", help="Even while a worker serves it.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete a subscription's queues, after saying what they hold.
 
@@ -93,14 +91,14 @@ def permissions(
     url: Url = None,
     prefix: Prefix = None,
     management_url: ManagementUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002
-    as_commands: Annotated[  # noqa: FBT002
+    as_json: AsJson = False,
+    as_commands: Annotated[
         bool, typer.Option("--commands", help="Write rabbitmqctl command lines and nothing else.")
     ] = False,
-    apply: Annotated[  # noqa: FBT002
+    apply: Annotated[
         bool, typer.Option("--apply", help="Set them, for the users <prefix>-<component>.")
     ] = False,
-    create_users: Annotated[  # noqa: FBT002
+    create_users: Annotated[
         bool,
         typer.Option(
             "--create-users", help="With --apply: create missing users and show their passwords."

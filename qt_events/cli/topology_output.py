@@ -26,7 +26,8 @@ def print_inventory(found: "Inventory") -> None:
     wide_console().print(_table(found.subscriptions))
     unserved = sum(not each.is_served for each in found.subscriptions)
     typer.echo(
-        f"{len(found.subscriptions)} subscriptions, {unserved} of them served by nobody; {found.lost} events lost"
+        f"{len(found.subscriptions)} subscriptions, {unserved} of them served by nobody; "
+        f"{found.lost} events lost"
     )
 
 

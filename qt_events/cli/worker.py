@@ -71,7 +71,7 @@ def worker(
     hostname: Hostname = None,
     loglevel: LogLevel = None,
     log_format: Format = None,
-    events: Events = False,  # noqa: FBT002  # typer's way to write a flag
+    events: Events = False,
     more: More = None,
 ) -> None:
     """Serve an app's subscriptions from RabbitMQ, as `celery -A MODULE worker` does.

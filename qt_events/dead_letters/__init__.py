@@ -1,11 +1,8 @@
-"""Dead letters: events that failed for good, kept until an operator sends them back or discards
-them.
+"""Dead letters: events that failed for good, kept for an operator to send back or discard.
 
 record.py       DeadLetterRecord
 groups.py       records counted by their error
-interface.py    the DeadLetters Protocol: the calls for an operator, and their progress
-operations.py   those calls, for every backend
+operations.py   the calls for an operator, the same on every backend
 scan.py         one pass through dead letters: check, send back at a pace, remove
 in_memory.py    dead letters of a bus without a broker
-renamed.py      keyword arguments that had another name
 """

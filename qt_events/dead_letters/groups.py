@@ -1,6 +1,6 @@
 """DeadLetterGroup: dead letters counted by their error."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from qt_events.dead_letters.record import DeadLetterRecord
@@ -19,13 +19,12 @@ class DeadLetterGroup:
 
     def with_one_more(self, record: DeadLetterRecord) -> "DeadLetterGroup":
         """Return the group with this record counted too."""
-        return DeadLetterGroup(
-            self.subscription,
-            self.reason,
-            self.exception_type,
-            self.count + 1,
-            min(self.first_failed, record.first_failed),
-            max(self.last_failed, record.last_failed),
+        first, last = record.first_failed, record.last_failed
+        return replace(
+            self,
+            count=self.count + 1,
+            first_failed=min(self.first_failed, first),
+            last_failed=max(self.last_failed, last),
         )
 
 

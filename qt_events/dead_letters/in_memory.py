@@ -8,8 +8,7 @@ from typing import Any
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import record_of_event
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
-from qt_events.delivery.attempts import Attempts
-from qt_events.delivery.outcome import DeadLetter
+from qt_events.delivery.outcome import Attempts, DeadLetter
 from qt_events.events.event import Event
 
 Redeliver = Callable[[Event[Any], str], Awaitable[None]]
@@ -17,7 +16,7 @@ _Held = HeldDeadLetter[Event[Any]]
 
 
 class DeadLetterStore(DeadLetterOperations[Event[Any]]):
-    """Keeps dead letters in a dict, oldest first. See DeadLetters.
+    """Keeps dead letters in a dict, oldest first.
 
     `redeliver` hands an event to the subscription of a name, and to no other, as a first attempt.
     """

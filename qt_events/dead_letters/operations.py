@@ -1,39 +1,82 @@
-"""DeadLetterOperations: the DeadLetters calls, on top of a backend's own Scan."""
+"""DeadLetterOperations: the calls for an operator, on top of a backend's own Scan."""
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
+from functools import wraps
 from heapq import nsmallest
-from typing import Generic
+from typing import Any, Generic, ParamSpec, TypeVar
+from warnings import warn
 
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
-from qt_events.dead_letters.interface import OnProgress, OnScan, OnSkipped, Progress
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.renamed import renamed_option
 from qt_events.dead_letters.scan import (
     BATCH,
     Act,
     HeldDeadLetter,
+    OnProgress,
+    OnScan,
+    OnSkipped,
     Pace,
+    Progress,
     R,
     Scan,
     Work,
     check,
     send_back,
 )
-from qt_events.errors import QtEventsError, UnknownDeadLetterError
+from qt_events.errors import InvalidOptionError, QtEventsError, UnknownDeadLetterError
 from qt_events.limits import positive_int
 
 logger = logging.getLogger("qt_events")
 
-_NAMED = 10  # ids in an error's text
-_on_look = renamed_option("on_look", "on_scan")
+# Ids in an error's text.
+_NAMED = 10
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _takes_on_look(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a call take `on_look=`, the old name of `on_scan=`, with a DeprecationWarning."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if "on_look" in kwargs:
+            warn("on_look= is deprecated: write on_scan=", DeprecationWarning, stacklevel=2)
+            if "on_scan" in kwargs:
+                raise InvalidOptionError("on_look= is the old name of on_scan=: give one of them")
+            kwargs["on_scan"] = kwargs.pop("on_look")
+        return function(*args, **kwargs)
+
+    return call
 
 
 class DeadLetterOperations(ABC, Generic[R]):
-    """Implements DeadLetters, which documents all of it. A backend implements `scan`."""
+    """List, show, send back and discard dead letters. A backend implements `scan`.
+
+    Dead letters that `retry...` or `discard...` do not reach, because the call fails or is
+    cancelled, stay dead letters. A cancelled call first finishes what is on its way. At worst an
+    event was sent back and is still a dead letter too.
+
+    Args:
+        subscription: scan this one's; without it, those of all subscriptions that the bus knows.
+        limit: at most so many.
+        rate: send back at most so many a second, evenly; without it as fast as possible.
+        dry_run: send and remove nothing; return the number that it would be.
+        on_progress: is called now and then, and at the end, on the caller's event loop.
+        on_scan: the same, while dead letters with certain ids are looked for.
+
+    Raises:
+        UnknownDeadLetterError: there is no dead letter with this id (any more).
+        UnknownSubscriptionError: there is no such subscription (any more).
+        IncompleteDeadLetterError: only the beginning of its body was kept, so it cannot be sent
+            back.
+        BrokerError: the broker did not answer, or refused.
+        InvalidOptionError: `rate` or `limit` is no number over 0.
+    """
 
     @abstractmethod
     def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[R]]:
@@ -46,6 +89,7 @@ class DeadLetterOperations(ABC, Generic[R]):
     async def list(
         self, subscription: str | None = None, limit: int = 1000
     ) -> Sequence[DeadLetterRecord]:
+        """Return the oldest ones. Nothing changes by it."""
         positive_int("limit", limit)
         oldest: list[DeadLetterRecord] = []
         async with aclosing(self.stream(subscription)) as records:
@@ -55,34 +99,43 @@ class DeadLetterOperations(ABC, Generic[R]):
                     oldest = nsmallest(limit, oldest, key=_age)
         return nsmallest(limit, oldest, key=_age)
 
-    @_on_look
+    @_takes_on_look
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
+        """Yield each one there is now, roughly in the order of arrival, few at a time in memory.
+
+        Until its end, other readers do not see those that were read; then they are back, in order.
+        Use `contextlib.aclosing` to leave it early: those that were read are back then, perhaps
+        behind the others.
+        """
         async with self.scan(subscription) as scan:
             async for batch in _batches(scan, on_scan):
                 for held in batch:
                     yield held.record
 
     async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
+        """Count them by their error; see DeadLetterGroups."""
         groups = DeadLetterGroups()
         async with aclosing(self.stream(subscription)) as records:
             async for record in records:
                 groups.add(record)
         return groups.sorted()
 
-    @_on_look
+    @_takes_on_look
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
+        """Return the one with this id."""
         async with self.scan(subscription) as scan:
             (found,) = await _found(scan, [id], on_scan)
         return found.record
 
     async def retry(self, id: str) -> None:
+        """Send one back to its subscription only, as a first attempt, and remove it after that."""
         await self.retry_many([id])
 
-    @_on_look
+    @_takes_on_look
     async def retry_many(
         self,
         ids: Iterable[str],
@@ -93,6 +146,10 @@ class DeadLetterOperations(ABC, Generic[R]):
         on_progress: OnProgress | None = None,
         on_scan: OnScan | None = None,
     ) -> int:
+        """`retry` these, in one scan; return their number.
+
+        If one of them is not there or cannot be sent back, none is.
+        """
         pace = Pace(rate)
         async with self.scan(subscription) as scan:
             found = await _found(scan, ids, on_scan)
@@ -113,15 +170,21 @@ class DeadLetterOperations(ABC, Generic[R]):
         on_progress: OnProgress | None = None,
         on_skipped: OnSkipped | None = None,
     ) -> int:
+        """Send back all that a subscription has now, oldest first; return their number.
+
+        One that cannot be sent back stays, and `on_skipped` is called with the reason; without it a
+        warning is logged.
+        """
         act, pace = (check, Pace(None)) if dry_run else (send_back, Pace(rate))
         return await self._on_all(
             subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run
         )
 
     async def discard(self, id: str) -> None:
+        """Remove one for good."""
         await self.discard_many([id])
 
-    @_on_look
+    @_takes_on_look
     async def discard_many(
         self,
         ids: Iterable[str],
@@ -131,6 +194,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         on_progress: OnProgress | None = None,
         on_scan: OnScan | None = None,
     ) -> int:
+        """`discard` these, in one scan; return their number. If one is missing, none is removed."""
         async with self.scan(subscription) as scan:
             found = await _found(scan, ids, on_scan)
             work = Work(scan, None, Progress(len(found)), on_progress, _refuse)
@@ -145,6 +209,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> int:
+        """Remove all that a subscription has now, or the first `limit`; return their number."""
         most = None if limit is None else positive_int("limit", limit)
         return await self._on_all(
             subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most
@@ -169,6 +234,10 @@ class DeadLetterOperations(ABC, Generic[R]):
                 await work.on(batch[:left], pace, keep=keep)
                 left = max(0, left - len(batch))
         return work.progress.done
+
+
+#: Those of any backend.
+DeadLetters = DeadLetterOperations[Any]
 
 
 async def _batches(

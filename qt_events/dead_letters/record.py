@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from qt_events.delivery.attempts import Attempts
-from qt_events.delivery.outcome import DeadLetter
+from qt_events.delivery.outcome import Attempts, DeadLetter
 from qt_events.events.attributes import new_id
 from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.events.event import Event
@@ -48,15 +47,8 @@ def record_of(
 ) -> DeadLetterRecord:
     """Return the record of an event that failed for good just now, on any backend.
 
-    Args:
-        outcome: reason and error.
-        attempts: the count with which the last attempt was made.
-        subscription: name of the subscription that could not handle it.
-        event_id: see DeadLetterRecord.
-        event_type: see DeadLetterRecord.
-        body: see DeadLetterRecord.
-        properties: see DeadLetterRecord.
-        whole: see DeadLetterRecord.
+    `attempts` is the count with which the last attempt was made. DeadLetterRecord describes the
+    rest.
     """
     failed = datetime.now(UTC)
     return DeadLetterRecord(

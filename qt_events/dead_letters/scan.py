@@ -9,21 +9,42 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from qt_events.dead_letters.interface import OnProgress, OnSkipped, Progress
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import (
     BusStateError,
     IncompleteDeadLetterError,
     PublishRefusedError,
+    QtEventsError,
     UsageError,
 )
 from qt_events.limits import positive_rate
 
 BATCH = 500  #: dead letters in hand at once
-_TURN = 0.1  # seconds' worth that a limited rate sends at once
-_IN_HAND = 60.0  # seconds that a batch is in hand at a limited rate, at most: brokers have limits
+# Seconds' worth that a limited rate sends at once.
+_TURN = 0.1
+# Seconds at most that a batch is in hand at a limited rate: brokers have limits.
+_IN_HAND = 60.0
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Progress of a long call."""
+
+    total: int  #: dead letters to go through, as many as there were at its start
+    done: int = 0  #: sent back or removed; in a dry run: that would have been
+    skipped: int = 0  #: cannot be sent back, and stay
+
+    @property
+    def left(self) -> int:
+        """Number of those still to be gone through."""
+        return self.total - self.done - self.skipped
+
+
+OnProgress = Callable[[Progress], object]
+OnScan = Callable[[int, int], object]  #: number scanned so far, number there are
+OnSkipped = Callable[[DeadLetterRecord, QtEventsError], object]
 
 
 # Not frozen: CPython 3.11 cannot make a frozen generic class with slots by HeldDeadLetter[R](...).
@@ -61,12 +82,11 @@ async def check(scan: Scan[R], held: HeldDeadLetter[R]) -> None:
     """Raise the UsageError that says why it cannot be sent back, if it cannot."""
     record = held.record
     if not record.whole:
-        message = (
+        raise IncompleteDeadLetterError(
             f"dead letter {record.id!r} of {record.subscription!r} cannot be sent back: only the "
             "beginning of its body was kept, for it was too large. Have its producer publish it "
             "again, smaller, and discard this one"
         )
-        raise IncompleteDeadLetterError(message)
     await scan.check(held)
 
 
@@ -153,7 +173,8 @@ class Work(Generic[R]):
     def _skip(self, held: HeldDeadLetter[R], error: BaseException) -> None:
         about_this_one = (UsageError, PublishRefusedError)
         if isinstance(error, BusStateError) or not isinstance(error, about_this_one):
-            raise error  # the next one would fail as well
+            # The next one would fail as well.
+            raise error
         self._on_skipped(held.record, error)
         self.progress = replace(self.progress, skipped=self.progress.skipped + 1)
 

@@ -5,9 +5,14 @@ from typing import Any
 from warnings import warn
 
 from qt_events.delivery.middleware import Middleware, MiddlewareStack, Observer
-from qt_events.delivery.options import SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import EventHandler, Predicate, Subscription, pattern_of
+from qt_events.delivery.subscription import (
+    EventHandler,
+    Predicate,
+    Subscription,
+    SubscriptionOptions,
+    pattern_of,
+)
 from qt_events.events.event import Event
 
 

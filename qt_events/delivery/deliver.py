@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
-from qt_events.delivery.slow_handlers import SLOW_AFTER, Watch
+from qt_events.delivery.stats import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event
@@ -78,7 +78,7 @@ def begin(  # noqa: PLR0917  # six by position: names would cost as much as the 
     watch: Watch | None,
     slow_after: float,
 ) -> Outcome | Coroutine[Any, Any, Outcome]:
-    """Do what `deliver` does as far as it comes without waiting.
+    """Do what `deliver` does, up to the first wait.
 
     Return the outcome, or a coroutine that this same task must await for it, at once. Most handlers
     wait for nothing: such a delivery costs a context, and no coroutine but the handler's own.
@@ -192,7 +192,7 @@ class _Attempt:
             self._tell_if_slow()
 
     def _was_cancelled_with(self, error: asyncio.CancelledError) -> bool:
-        """Tell a request that nobody has taken back from an error that the handler raised."""
+        """Return True for a cancellation of this task, False for an error of the handler's own."""
         return any(
             _cancel_requests() > before and _comes_from(error, cancelled)
             for cancelled, before in self.cancellations
@@ -236,7 +236,7 @@ class _Attempt:
 
 
 def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function whose log lines are to be about the delivery."""
+    """Call a function in the context of the delivery: its log lines have the event."""
     # In a copy: a handler's thread may outlive its cancelled delivery, and still be in the context.
     return context.copy().run(function, *args, **kwargs)
 

@@ -183,16 +183,14 @@ def _methods_of(middleware: object) -> dict[str, Callable[..., Any]]:
     methods = {name: getattr(middleware, name, None) for name in _METHODS}
     found = {name: method for name, method in methods.items() if method is not None}
     if not found or isinstance(middleware, type):
-        message = (
+        raise InvalidMiddlewareError(
             f"{middleware!r} is no middleware: use() takes an object with at least one of the "
             f"methods {', '.join(_METHODS)}"
         )
-        raise InvalidMiddlewareError(message)
     for name, method in found.items():
         if not callable(method) or is_async(method) != _METHODS[name]:
             kind = "async def" if _METHODS[name] else "plain def"
-            message = f"{middleware!r}: {name} must be a method made by {kind}"
-            raise InvalidMiddlewareError(message)
+            raise InvalidMiddlewareError(f"{middleware!r}: {name} must be a method made by {kind}")
     return found
 
 
@@ -243,8 +241,9 @@ class _HandlerCall:
     async def make(self) -> object:
         """Call the handler."""
         if self._begun:
-            message = "call_next() of around_handle can be awaited once: retry= repeats attempts"
-            raise InvalidMiddlewareError(message)
+            raise InvalidMiddlewareError(
+                "call_next() of around_handle can be awaited once: retry= repeats attempts"
+            )
         self._begun = True
         try:
             self._result = await self._handler()
@@ -259,11 +258,10 @@ class _HandlerCall:
         """Call one middleware; whatever it returns, return the handler's result or its error."""
         await call()
         if not self._ended:
-            message = (
+            raise InvalidMiddlewareError(
                 f"{_named(around)} returned, but no call_next() has come to its end: "
                 "await call_next(), or raise an error of your own"
             )
-            raise InvalidMiddlewareError(message)
         if self._error is not None:
             raise self._error
         return self._result

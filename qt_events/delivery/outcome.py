@@ -6,6 +6,7 @@ and dead letters; both buses, the workers and eager mode act on its answer. See 
 
 import traceback
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, NamedTuple, assert_never
 
@@ -106,7 +107,7 @@ HANDLED, SKIPPED = Done(), Done(handled=False)
 
 
 class Consequences(NamedTuple):
-    """Everything that a bus does about an outcome."""
+    """Consequences of an outcome: what a bus counts, tells, publishes and keeps."""
 
     #: Name of the counter in Stats that goes up for the subscription.
     counter: Literal["delivered", "filtered", "retried", "dead_lettered"]
@@ -139,3 +140,22 @@ def consequences(outcome: Outcome) -> Consequences:
             return Consequences("dead_lettered", "failed", failure, dead_letter=outcome)
         case _:
             assert_never(outcome)
+
+
+class Attempts(NamedTuple):
+    """Count of attempts: all that a backend keeps with an event that waits for its retry."""
+
+    #: Number of the next attempt.
+    next: int = 1
+    first_failed: datetime | None = None  #: UTC; None while no attempt has failed
+
+    def after(self, follows: Consequences) -> "Attempts":
+        """Return the count for the next attempt: only one that failed counts."""
+        return self if follows.failure is None else self.after_failure()
+
+    def after_failure(self) -> "Attempts":
+        """Return the count for the attempt after this one, which has failed just now."""
+        return Attempts(self.next + 1, self.first_failed or datetime.now(UTC))
+
+
+FIRST = Attempts()  #: of an event that has not been tried yet

@@ -17,6 +17,10 @@ MAX_DELAY = 7 * 24 * 3600.0
 #: Enough to get from 1 s to MAX_DELAY in one step.
 MAX_FACTOR = 1e6
 
+# `__module__` of the classes below. The header `qt-exception-type`, logs and tracebacks name a
+# class by it: the public path stays when this file moves.
+_PUBLIC = "qt_events"
+
 
 class RetryLater(Exception):
     """Raise it in a handler to get the event again after `delay` seconds.
@@ -29,6 +33,8 @@ class RetryLater(Exception):
         InvalidPolicyError: `delay` is not a number from 0 to MAX_DELAY. Raised in a handler, that
             is a failed attempt like any other.
     """
+
+    __module__ = _PUBLIC
 
     def __init__(self, delay: float, reason: str = "") -> None:
         #: Seconds.
@@ -43,6 +49,8 @@ class RetryLater(Exception):
 
 class Reject(Exception):
     """Raise it in a handler to make the event a dead letter at once, whatever the policy says."""
+
+    __module__ = _PUBLIC
 
     def __init__(self, reason: str) -> None:
         self.reason = str(reason)
@@ -65,6 +73,8 @@ class RetryPolicy:
     Raises:
         InvalidPolicyError: a field is out of its range; the text names it.
     """
+
+    __module__ = _PUBLIC
 
     #: Attempts in all, the first one included; from 1.
     max_attempts: int = 5
@@ -147,8 +157,9 @@ def _number(name: str, value: object, low: float, high: float) -> float:
     """Return `value` as a float from `low` to `high`; InvalidPolicyError otherwise."""
     # Comparing refuses NaN, and ints too large to be floats before they are made one.
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        message = f"{name}={value!r} must be a number from {low:,.0f} to {high:,.0f}"
-        raise InvalidPolicyError(message)
+        raise InvalidPolicyError(
+            f"{name}={value!r} must be a number from {low:,.0f} to {high:,.0f}"
+        )
     return float(value)
 
 
@@ -156,11 +167,10 @@ def _error_classes(name: str, value: object) -> tuple[type[Exception], ...]:
     classes = value if isinstance(value, tuple) else (value,)
     for item in classes:
         if not isinstance(item, type) or not issubclass(item, Exception):
-            message = (
+            raise InvalidPolicyError(
                 f"{name}={value!r} must be a class under Exception or a tuple of such classes; "
                 f"{item!r} is none"
             )
-            raise InvalidPolicyError(message)
     return classes
 
 

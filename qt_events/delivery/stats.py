@@ -1,12 +1,23 @@
-"""Stats: the counters behind get_stats()."""
+"""Stats: the counters behind get_stats(); SlowHandlerLog: reports of handlers that take long."""
 
+import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from time import monotonic
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
+from qt_events.delivery.subscription import Subscription
+from qt_events.events.event import Event
+
+logger = logging.getLogger("qt_events")
+
+#: Seconds from which a handler is slow, unless a bus is told otherwise.
+SLOW_AFTER = 0.1
+# Seconds between two log lines about one slow subscription; the counters count all.
+_REPORT_EVERY = 10.0
 
 
 class Tally:
@@ -104,44 +115,73 @@ class Stats:
         cause the publishes that have waited for more than a second.
         """
         with self._lock:
-            # Backwards, for the loop goes on counting. Nothing can be added while a dict is copied:
-            # that is one step.
+            # Last to first, for the loop goes on counting. Copying a dict is one step to it.
             delivered = self.delivered + Counter(dict(self.tally.delivered))
             dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
             published = self.published + Counter(dict(self.tally.published))
+            by_type = {
+                "published": published,
+                "dispatched": dispatched,
+                "errors": self.failed,
+                "unroutable": self.unroutable,
+            }
+            by_subscription = {
+                "delivered": delivered,
+                "filtered": self.filtered,
+                "errors": self.errors,
+                "retries": self.retried,
+                "dead_letters": self.dead_lettered,
+                "slow": self.slow,
+                "blocked": self.blocked,
+            }
+            totals = {name: column.total() for name, column in (by_type | by_subscription).items()}
             return {
-                "published": published.total(),
-                "dispatched": dispatched.total(),
-                "errors": self.errors.total(),
+                **{name: totals[name] for name in ("published", "dispatched", "errors")},
                 "queue_size": queue_size,
                 "handler_types": handler_types,
                 "total_handlers": total_handlers,
-                "delivered": delivered.total(),
-                "filtered": self.filtered.total(),
-                "retries": self.retried.total(),
-                "dead_letters": self.dead_lettered.total(),
-                "unroutable": self.unroutable.total(),
-                "slow": self.slow.total(),
-                "blocked": self.blocked.total(),
+                **totals,
                 "waiting": dict(waiting),
-                "by_type": _table(
-                    published=published,
-                    dispatched=dispatched,
-                    errors=self.failed,
-                    unroutable=self.unroutable,
-                ),
-                "by_subscription": _table(
-                    delivered=delivered,
-                    filtered=self.filtered,
-                    errors=self.errors,
-                    retries=self.retried,
-                    dead_letters=self.dead_lettered,
-                    slow=self.slow,
-                    blocked=self.blocked,
-                ),
+                "by_type": _table(by_type),
+                "by_subscription": _table(by_subscription),
             }
 
 
-def _table(**columns: Counter[str]) -> dict[str, dict[str, int]]:
+def _table(columns: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
     rows = sorted(set().union(*columns.values()))
     return {row: {name: column[row] for name, column in columns.items()} for row in rows}
+
+
+class Watch(Protocol):
+    """Receiver of reports about handlers that take long."""
+
+    def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+        """Report that the handler took `seconds` from start to end."""
+
+    def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+        """Report that the handler kept the event loop from everything else for `seconds`."""
+
+
+class SlowHandlerLog:
+    """Watch that counts each slow delivery, and logs one of a subscription every ten seconds."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._silent_until: dict[tuple[str, str], float] = {}
+
+    def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+        self._stats.count_slow(subscription.name)
+        self._log("is slow: it took", subscription, event, seconds)
+
+    def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+        self._stats.count_blocked(subscription.name)
+        self._log("blocked the event loop for", subscription, event, seconds)
+
+    def _log(
+        self, what: str, subscription: Subscription, event: Event[Any], seconds: float
+    ) -> None:
+        key, now = (what, subscription.name), monotonic()
+        if now >= self._silent_until.get(key, 0.0):
+            self._silent_until[key] = now + _REPORT_EVERY
+            message = "handler %s %s %.0f ms with %s"
+            logger.warning(message, subscription.name, what, seconds * 1000, event.type)

@@ -4,11 +4,12 @@ import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import (
+    DuplicateSubscriptionError,
     InvalidHandlerError,
     InvalidOptionError,
     InvalidPatternError,
@@ -55,37 +56,100 @@ class Subscription:
     def __post_init__(self) -> None:
         validate_handler(self.handler)
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            message = (
+            raise InvalidHandlerError(
                 f"{self.name!r} is no subscription name: "
                 "use 1 to 200 letters, digits, '_', '.', ':' or '-'"
             )
-            raise InvalidHandlerError(message)
         if self.when is not None:
             _validate_predicate(self.name, self.when)
         whose = f"subscription {self.name!r}"
         checked_policy(whose, self.retry)
         positive_int(f"{whose}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
         if not isinstance(self.broadcast, bool):
-            message = f"{whose}: broadcast={self.broadcast!r} must be True or False"
-            raise InvalidOptionError(message)
+            raise InvalidOptionError(f"{whose}: broadcast={self.broadcast!r} must be True or False")
         self.is_async = is_async(self.handler)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionOptions:
+    """Options as they were given; None stands for one that was left out.
+
+    Subscription has the defaults and the checks.
+    """
+
+    when: Predicate | None = None
+    retry: RetryPolicy | None = None
+    concurrency: int | None = None
+    broadcast: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were not left out, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def subscription(
+        self, name: str, handler: EventHandler, retry: RetryPolicy | None = None
+    ) -> Subscription:
+        """Make a new subscription; `retry` is its policy if none was given.
+
+        Raises:
+            InvalidHandlerError, InvalidOptionError, InvalidPolicyError: see Subscription.
+        """
+        default = {} if retry is None else {"retry": retry}
+        return Subscription(name, handler, **(default | self.given()))
+
+    def must_agree(self, subscription: Subscription, handler: EventHandler) -> None:
+        """Refuse another handler, or other options, than the subscription has.
+
+        Raises:
+            DuplicateSubscriptionError: handler or options differ; the text names the difference.
+        """
+        whose = f"the subscription {subscription.name!r}"
+        if subscription.handler != handler:
+            raise DuplicateSubscriptionError(
+                f"{whose} belongs to {subscription.handler!r}: "
+                f"give {handler!r} a name of its own with name="
+            )
+        for option, value in self.given().items():
+            has = getattr(subscription, option)
+            if has != value:
+                raise DuplicateSubscriptionError(
+                    f"{whose} has {option}={has!r} already, now {value!r}: "
+                    "leave it out when adding a pattern, or take another name"
+                )
+
+
+#: Nothing was given.
+NO_OPTIONS = SubscriptionOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Part of a program, described by what it publishes and what it hears. See docs/security.md.
+
+    A function `components()` in an app's module, beside the `app` that `qt-events topology` is
+    given, returns those of the app.
+    """
+
+    name: str
+    #: Event types.
+    publishes: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
 
 def checked_policy(whose: str, retry: object) -> RetryPolicy:
     """Return `retry` if it is a RetryPolicy; InvalidPolicyError otherwise."""
     if not isinstance(retry, RetryPolicy):
-        message = f"{whose}: retry={retry!r} must be a RetryPolicy"
-        raise InvalidPolicyError(message)
+        raise InvalidPolicyError(f"{whose}: retry={retry!r} must be a RetryPolicy")
     return retry
 
 
 def _validate_predicate(name: str, when: object) -> None:
     if not callable(when) or is_async(when) or not _takes_one_event(when):
-        message = (
+        raise InvalidHandlerError(
             f"subscription {name!r}: when={when!r} must be a plain callable that takes the event, "
             "such as lambda event: event.payload.price > 3; an async one is true for every event"
         )
-        raise InvalidHandlerError(message)
 
 
 def pattern_of(event_type: object) -> str:
@@ -96,11 +160,10 @@ def pattern_of(event_type: object) -> str:
     """
     if isinstance(event_type, type) and issubclass(event_type, Event):
         if not event_type.event_type:
-            message = (
+            raise InvalidPatternError(
                 f"{event_type.__name__} names no type: "
                 "subscribe to a pattern such as '#', or to a class with one"
             )
-            raise InvalidPatternError(message)
         return event_type.event_type
     return validate_pattern(event_type)
 
@@ -146,11 +209,13 @@ def is_async(handler: EventHandler) -> bool:
 def validate_handler(handler: object) -> None:
     """Raise InvalidHandlerError unless `handler(event)` is a possible call."""
     if not callable(handler):
-        message = f"{handler!r} is no handler: it must be a callable that takes one event"
-        raise InvalidHandlerError(message)
+        raise InvalidHandlerError(
+            f"{handler!r} is no handler: it must be a callable that takes one event"
+        )
     if not _takes_one_event(handler):
-        message = f"{handler!r} cannot be called with one event; write def handler(event)"
-        raise InvalidHandlerError(message)
+        raise InvalidHandlerError(
+            f"{handler!r} cannot be called with one event; write def handler(event)"
+        )
 
 
 def _is_mock(target: object) -> bool:

@@ -3,9 +3,14 @@
 import threading
 from collections.abc import Iterator
 
-from qt_events.delivery.options import NO_OPTIONS, SubscriptionOptions
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import EventHandler, Subscription, checked_policy
+from qt_events.delivery.subscription import (
+    NO_OPTIONS,
+    EventHandler,
+    Subscription,
+    SubscriptionOptions,
+    checked_policy,
+)
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.topics import RoutingIndex
 
@@ -84,8 +89,7 @@ class Subscriptions:
         for subscription in self:
             if subscription.handler == handler and pattern in subscription.patterns:
                 return subscription
-        message = f"{handler!r} is not subscribed to {pattern!r}"
-        raise UnknownSubscriptionError(message)
+        raise UnknownSubscriptionError(f"{handler!r} is not subscribed to {pattern!r}")
 
     def hears(self, subscription: Subscription, event_type: str) -> bool:
         """Return True if this very subscription still hears the type.
@@ -106,10 +110,9 @@ class Subscriptions:
         """
         subscription = self._by_name.get(name)
         if subscription is None:
-            message = (
+            raise UnknownSubscriptionError(
                 f"nobody serves the subscription {name!r} here: subscribe it first, then send back"
             )
-            raise UnknownSubscriptionError(message)
         return subscription
 
     def of(self, handler: EventHandler) -> Subscription | None:

@@ -36,8 +36,7 @@ class DaemonThreads(Executor):
         future: Future[T] = Future()
         with self._lock:
             if self._shut:
-                message = "these threads have been shut down"
-                raise RuntimeError(message)
+                raise RuntimeError("these threads have been shut down")
             self._unfinished += 1
             self._hire()
             self._work.put(lambda: _settle(future, lambda: fn(*args, **kwargs)))

@@ -15,7 +15,8 @@ from qt_events.limits import positive_int
 # Else every forked child of a worker draws the same ids.
 os.register_at_fork(after_in_child=reseed_rng)
 
-_MAX_VERSION = 2**31 - 1  # a CloudEvents Integer
+# A CloudEvents Integer.
+_MAX_VERSION = 2**31 - 1
 
 
 def new_id() -> str:
@@ -28,11 +29,10 @@ def checked_time(timestamp: object) -> datetime:
     if timestamp is None:
         return datetime.now(UTC)
     if not isinstance(timestamp, datetime):
-        message = (
+        raise InvalidEventError(
             f"timestamp is {timestamp!r} ({type(timestamp).__name__}): it must be a datetime "
             "(naive means UTC)"
         )
-        raise InvalidEventError(message)
     if timestamp.tzinfo is UTC:
         return timestamp
     if timestamp.tzinfo is None:
@@ -40,10 +40,9 @@ def checked_time(timestamp: object) -> datetime:
     try:
         return timestamp.astimezone(UTC)
     except OverflowError:
-        message = (
+        raise InvalidEventError(
             f"timestamp is {timestamp.isoformat()}: in UTC that is not within the years 1 to 9999"
-        )
-        raise InvalidEventError(message) from None
+        ) from None
 
 
 def checked_text(name: str, value: object) -> str:
@@ -53,11 +52,10 @@ def checked_text(name: str, value: object) -> str:
         or not 0 < len(value.encode(errors="replace")) <= MAX_BYTES
         or not value.isprintable()
     ):
-        message = (
+        raise InvalidEventError(
             f"{name} is {preview(value)}: it must be a printable str of 1 to {MAX_BYTES} bytes, "
             "as AMQP carries it"
         )
-        raise InvalidEventError(message)
     return value
 
 

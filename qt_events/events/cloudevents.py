@@ -24,7 +24,8 @@ CONTENT_TYPE = "application/cloudevents+json"
 MAX_BODY = 16 * 1024 * 1024  #: bytes; a larger body is not parsed
 # Values of one body: each costs microseconds and a hundred bytes, and holds up all other events.
 MAX_VALUES = 250_000
-_FEW = 2 * MAX_VALUES  # bytes that cannot hold more values: each has at least a digit and a comma
+# Bytes that cannot hold more values: each has at least a digit and a comma.
+_FEW = 2 * MAX_VALUES
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _VERSION_DIGITS = 10
 
@@ -40,16 +41,18 @@ def encode(event: Event[Any], limit: int | None = MAX_BODY) -> bytes:
         body = to_json(_document(event), inf_nan_mode="constants")
     # Models in models: their depth is not known before.
     except (ValueError, RecursionError) as error:
-        message = f"{event.type!r} cannot be written as JSON ({error!s:.200}): flatten its payload"
-        raise InvalidPayloadError(message) from None
+        raise InvalidPayloadError(
+            f"{event.type!r} cannot be written as JSON ({error!s:.200}): flatten its payload"
+        ) from None
     if limit is not None and (len(body) > limit or _has_too_many(body)):
         raise _too_much(event.type, len(body), limit)
     return body
 
 
 def _too_much(event_type: str, size: int, limit: int) -> InvalidPayloadError:
-    too_large = f"{size} bytes; more than {limit}"
-    what = too_large if size > limit else f"more than {MAX_VALUES} values, which"
+    what = f"{size} bytes; more than {limit}"
+    if size <= limit:
+        what = f"more than {MAX_VALUES} values, which"
     return InvalidPayloadError(
         f"{event_type!r} has {what} are not read: publish where to find the data"
     )
@@ -94,16 +97,13 @@ def parse(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BODY:
         raise DecodeError(too_large(len(body)))
     if _has_too_many(body):
-        message = f"the body has more than {MAX_VALUES} values, which are not read"
-        raise DecodeError(message)
+        raise DecodeError(f"the body has more than {MAX_VALUES} values, which are not read")
     try:
         document = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        message = f"the body is not JSON: {error}"
-        raise DecodeError(message) from None
+        raise DecodeError(f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
-        message = f"the body is a JSON {type(document).__name__}, not an object"
-        raise DecodeError(message)
+        raise DecodeError(f"the body is a JSON {type(document).__name__}, not an object")
     return document
 
 
@@ -124,15 +124,14 @@ def _has_too_many(body: bytes) -> bool:
 def cloud_event(document: dict[str, Any], event_type: str) -> Event[Any]:
     """Return the event of a parsed CloudEvent. Errors as in `decode`."""
     if document.get("specversion") != "1.0":
-        message = f"specversion is {document.get('specversion')!r:.80}, not '1.0'"
-        raise DecodeError(message)
+        raise DecodeError(f"specversion is {document.get('specversion')!r:.80}, not '1.0'")
     if "data_base64" in document:
-        message = "data_base64: binary data is not read, put JSON under data"
-        raise DecodeError(message)
+        raise DecodeError("data_base64: binary data is not read, put JSON under data")
     for name in ("id", "source", "type"):
         if not isinstance(document.get(name), str):
-            message = f"the CloudEvents attribute {name!r} is {document.get(name)!r:.80}, not a str"
-            raise DecodeError(message)
+            raise DecodeError(
+                f"the CloudEvents attribute {name!r} is {document.get(name)!r:.80}, not a str"
+            )
     attributes = {
         "type": document["type"],
         "timestamp": _time(document.get("time")),
@@ -174,11 +173,11 @@ def plain_event(
 
 def _event_of(attributes: dict[str, Any], event_type: str) -> Event[Any]:
     if attributes["type"] != event_type:
-        message = f"the event says type {attributes['type']!r:.300}, its routing key {event_type!r}"
-        raise TypeMismatchError(message)
+        raise TypeMismatchError(
+            f"the event says type {attributes['type']!r:.300}, its routing key {event_type!r}"
+        )
     if not isinstance(attributes["payload"], dict | None):
-        message = f"data is a {type(attributes['payload']).__name__}, not an object"
-        raise DecodeError(message)
+        raise DecodeError(f"data is a {type(attributes['payload']).__name__}, not an object")
     try:
         return Event(attributes.pop("type"), **attributes)
     except (InvalidEventError, InvalidPatternError) as error:
@@ -192,8 +191,7 @@ def _time(value: object) -> datetime | None:
         # It reads all of RFC 3339, and more.
         return datetime.fromisoformat(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        message = f"time is {value!r:.80}, not an RFC 3339 time"
-        raise DecodeError(message) from None
+        raise DecodeError(f"time is {value!r:.80}, not an RFC 3339 time") from None
 
 
 def _version(value: object) -> int | None:
@@ -203,5 +201,4 @@ def _version(value: object) -> int | None:
             return int(value)
     elif value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    message = f"dataversion is {value!r:.80}, not an integer"
-    raise DecodeError(message)
+    raise DecodeError(f"dataversion is {value!r:.80}, not an integer")

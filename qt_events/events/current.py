@@ -42,9 +42,8 @@ def correlated(event: Event[Any]) -> Event[Any]:
 def checked_event(event: object) -> Event[Any]:
     """Return the argument of publish(), with its cause. InvalidEventError for other things."""
     if not isinstance(event, Event):
-        message = (
+        raise InvalidEventError(
             f"publish() takes an Event, not {event!r}: make one with "
             "Event(type, timestamp, payload) or .create()"
         )
-        raise InvalidEventError(message)
     return correlated(event)

@@ -186,8 +186,7 @@ class Event(Generic[P]):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other attributes, checked as in a new event. Type and payload stay."""
         for name in changes.keys() - ATTRIBUTES.keys():
-            message = f"replace() changes {', '.join(ATTRIBUTES)}, not {name!r}"
-            raise InvalidEventError(message)
+            raise InvalidEventError(f"replace() changes {', '.join(ATTRIBUTES)}, not {name!r}")
         copy = object.__new__(builtins.type(self))
         for name, value in vars(self).items():
             _set(copy, name, value)
@@ -198,8 +197,9 @@ class Event(Generic[P]):
         expected = self.event_type
         if expected and type != expected:
             name = builtins.type(self).__name__
-            message = f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
-            raise InvalidEventError(message)
+            raise InvalidEventError(
+                f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
+            )
         return expected or validate_routing_key(type)
 
     def _checked_payload(self, payload: object) -> Any:
@@ -208,16 +208,16 @@ class Event(Generic[P]):
             return validated(model, {} if payload is None else payload, builtins.type(self))
         if payload is not None and not isinstance(payload, Mapping):
             kind = builtins.type(payload).__name__
-            message = f"the payload of {self.type!r} is a {kind}: it must be a mapping"
-            raise InvalidPayloadError(message)
+            raise InvalidPayloadError(
+                f"the payload of {self.type!r} is a {kind}: it must be a mapping"
+            )
         return freeze(payload or {})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        message = (
+        raise AttributeError(
             f"an event is immutable: {name} of {self.type!r} cannot change; "
             "make a copy with replace()"
         )
-        raise AttributeError(message)
 
     def __delattr__(self, name: str) -> NoReturn:
         self.__setattr__(name, None)
@@ -303,6 +303,7 @@ def event_class(event_type: str, version: int | None = None) -> type[Event[Any]]
         return versions[max(versions)]
     if version not in versions:
         known = ", ".join(map(str, sorted(versions)))
-        message = f"{event_type!r} has no class for data version {version!r}; known: {known}"
-        raise InvalidEventError(message)
+        raise InvalidEventError(
+            f"{event_type!r} has no class for data version {version!r}; known: {known}"
+        )
     return versions[version]

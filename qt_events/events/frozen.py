@@ -22,8 +22,7 @@ TYPED_SCALARS = (str, int, bool, type(None), Enum, datetime, date, timedelta, De
 
 def _refuse(self: object, *_: object, **__: object) -> NoReturn:
     kind = "dict" if isinstance(self, dict) else "list"
-    message = f"a payload is immutable: copy it first, e.g. {kind}(value)"
-    raise TypeError(message)
+    raise TypeError(f"a payload is immutable: copy it first, e.g. {kind}(value)")
 
 
 class FrozenDict(dict[str, Any]):
@@ -87,8 +86,9 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
             raise _not_json(path, value)
         case int() if value.bit_length() > MAX_INT_BITS:
             bits = value.bit_length()
-            message = f"{path} is an int of {bits} bits, which JSON readers refuse: use a str"
-            raise InvalidPayloadError(message)
+            raise InvalidPayloadError(
+                f"{path} is an int of {bits} bits, which JSON readers refuse: use a str"
+            )
         case str() if not value.isascii():
             return _unicode(value, path)
         case None | str() | int() | float():
@@ -105,7 +105,8 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
 def _unicode(value: str, path: str) -> str:
     try:
         value.encode()
-    except UnicodeEncodeError:  # a lone surrogate
+    # A lone surrogate.
+    except UnicodeEncodeError:
         raise _not_json(path, value) from None
     return value
 
@@ -147,11 +148,10 @@ def _leaf(value: Any, path: str) -> Any:
     if type(value) is int:
         return freeze(value, path)
     if isinstance(value, BaseModel) and not isinstance(value, Mapping):
-        message = (
+        raise InvalidPayloadError(
             f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, "
             "checked and frozen"
         )
-        raise InvalidPayloadError(message)
     if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (
         isinstance(value, float) and math.isfinite(value)
     ):

@@ -26,17 +26,17 @@ class Payload(BaseModel, Mapping[str, Any]):
         frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=()
     )
 
-    _containers: ClassVar[tuple[str, ...]] = ()  # fields that may hold something mutable
+    # Fields that may hold something mutable.
+    _containers: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         hidden = _MAPPING_METHODS & cls.model_fields.keys()
         if hidden:
-            message = (
+            raise InvalidPayloadError(
                 f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: "
                 "give it another name"
             )
-            raise InvalidPayloadError(message)
         cls._containers = cls._may_hold_mutable()
 
     @classmethod
@@ -110,7 +110,8 @@ def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadErr
 def describe(error: ValidationError) -> str:
     """Return the wrong fields in one line: path, what is wrong, and the value, cut short."""
     count = error.error_count()
-    if count > _MOST_LISTED:  # a hostile payload may have as many as it has bytes
+    # A hostile payload may have as many as it has bytes.
+    if count > _MOST_LISTED:
         return f"{count} values are wrong"
     described = [
         f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {preview(e['input'])}"

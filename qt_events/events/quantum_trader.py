@@ -123,16 +123,11 @@ class PolicyUpdatedEvent(Event[PolicyUpdated], type="policy.updated", source="ms
         max_risk_per_trade: float,
         max_positions: int,
     ) -> Self:
-        """Create the event, now; see `PolicyUpdated` for the fields."""
-        return cls._of(
-            {
-                "risk_mode": risk_mode,
-                "allowed_strategies": allowed_strategies,
-                "global_min_confidence": global_min_confidence,
-                "max_risk_per_trade": max_risk_per_trade,
-                "max_positions": max_positions,
-            }
-        )
+        return cls._of({
+            "risk_mode": risk_mode, "allowed_strategies": allowed_strategies,
+            "global_min_confidence": global_min_confidence,
+            "max_risk_per_trade": max_risk_per_trade, "max_positions": max_positions,
+        })  # fmt: skip
 
 
 class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", source="sg_ai"):
@@ -148,16 +143,10 @@ class StrategyPromotedEvent(Event[StrategyPromoted], type="strategy.promoted", s
         reason: str = "",
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """Create the event, now; see `StrategyPromoted` for the fields."""
-        return cls._of(
-            {
-                "strategy_id": strategy_id,
-                "from_stage": from_stage,
-                "to_stage": to_stage,
-                "reason": reason,
-                "metrics": metrics,
-            }
-        )
+        return cls._of({
+            "strategy_id": strategy_id, "from_stage": from_stage, "to_stage": to_stage,
+            "reason": reason, "metrics": metrics,
+        })  # fmt: skip
 
 
 class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="clm"):
@@ -173,16 +162,10 @@ class ModelPromotedEvent(Event[ModelPromoted], type="model.promoted", source="cl
         metrics: Mapping[str, Any] = NOTHING,
         shadow_performance: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """Create the event, now; see `ModelPromoted` for the fields."""
-        return cls._of(
-            {
-                "model_name": model_name,
-                "old_version": old_version,
-                "new_version": new_version,
-                "metrics": metrics,
-                "shadow_performance": shadow_performance,
-            }
-        )
+        return cls._of({
+            "model_name": model_name, "old_version": old_version, "new_version": new_version,
+            "metrics": metrics, "shadow_performance": shadow_performance,
+        })  # fmt: skip
 
 
 class HealthStatusChangedEvent(
@@ -203,16 +186,10 @@ class HealthStatusChangedEvent(
         reason: str,
         metrics: Mapping[str, Any] = NOTHING,
     ) -> Self:
-        """Create the event, now; see `HealthStatusChanged` for the fields."""
-        return cls._of(
-            {
-                "old_status": old_status,
-                "new_status": new_status,
-                "component": component,
-                "reason": reason,
-                "metrics": metrics,
-            }
-        )
+        return cls._of({
+            "old_status": old_status, "new_status": new_status, "component": component,
+            "reason": reason, "metrics": metrics,
+        })  # fmt: skip
 
 
 class OpportunitiesUpdatedEvent(
@@ -229,15 +206,10 @@ class OpportunitiesUpdatedEvent(
         criteria: Mapping[str, Any] = NOTHING,
         excluded_count: int = 0,
     ) -> Self:
-        """Create the event, now; see `OpportunitiesUpdated` for the fields."""
-        return cls._of(
-            {
-                "top_symbols": top_symbols,
-                "scores": scores,
-                "criteria": criteria,
-                "excluded_count": excluded_count,
-            }
-        )
+        return cls._of({
+            "top_symbols": top_symbols, "scores": scores, "criteria": criteria,
+            "excluded_count": excluded_count,
+        })  # fmt: skip
 
 
 class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="executor"):
@@ -256,16 +228,7 @@ class TradeExecutedEvent(Event[TradeExecuted], type="trade.executed", source="ex
         model: str,
         pnl: float | None = None,
     ) -> Self:
-        """Create the event, now; see `TradeExecuted` for the fields."""
-        return cls._of(
-            {
-                "order_id": order_id,
-                "symbol": symbol,
-                "side": side,
-                "size": size,
-                "price": price,
-                "strategy_id": strategy_id,
-                "model": model,
-                "pnl": pnl,
-            }
-        )
+        return cls._of({
+            "order_id": order_id, "symbol": symbol, "side": side, "size": size, "price": price,
+            "strategy_id": strategy_id, "model": model, "pnl": pnl,
+        })  # fmt: skip

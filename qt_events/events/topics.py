@@ -22,7 +22,8 @@ from qt_events.errors import InvalidPatternError
 
 T = TypeVar("T")
 
-MAX_BYTES = 255  # a routing key is a short string: AMQP 0-9-1, 4.2.5.3
+# A routing key is a short string: AMQP 0-9-1, 4.2.5.3.
+MAX_BYTES = 255
 # Keys: a program has tens of event types, only keys made up at run time exceed this.
 MEMO_SIZE = 4096
 
@@ -42,12 +43,11 @@ def validate_pattern(pattern: object) -> str:
     words = _validate_words("topic pattern", pattern)
     for word in words:
         if word not in _WILDCARDS and any(wildcard in word for wildcard in _WILDCARDS):
-            message = (
+            raise InvalidPatternError(
                 f"{pattern!r} is no topic pattern: a wildcard stands for whole words, so {word!r} "
                 "would match only itself; write '*' for one word or '#' for any number of words, "
                 "between dots"
             )
-            raise InvalidPatternError(message)
     return ".".join(words)
 
 
@@ -59,38 +59,33 @@ def validate_routing_key(type: object) -> str:
     """
     words = _validate_words("event type", type)
     if any(wildcard in word for wildcard in _WILDCARDS for word in words):
-        message = (
+        raise InvalidPatternError(
             f"{type!r} is no event type: '*' and '#' are for patterns; name one type, such as "
             "'policy.updated'"
         )
-        raise InvalidPatternError(message)
     return ".".join(words)
 
 
 def _validate_words(noun: str, text: object) -> list[str]:
     if not isinstance(text, str):
-        message = (
+        raise InvalidPatternError(
             f"{text!r:.200} is no {noun}: it must be a string of words with dots between, such as "
             "'policy.updated'"
         )
-        raise InvalidPatternError(message)
     if (size := len(text.encode(errors="surrogatepass"))) > MAX_BYTES:
-        message = (
+        raise InvalidPatternError(
             f"'{text[:40]}...' is no {noun}: it has {size} bytes in UTF-8, AMQP carries "
             f"{MAX_BYTES}; shorten it"
         )
-        raise InvalidPatternError(message)
     if found := _FORBIDDEN.search(text):
-        message = (
+        raise InvalidPatternError(
             f"{text!r} is no {noun}: take out {found.group()!r}, AMQP or CloudEvents forbids it"
         )
-        raise InvalidPatternError(message)
     if "" in text.split("."):
-        message = (
+        raise InvalidPatternError(
             f"{text!r} is no {noun}: it has an empty word; write words with exactly one dot "
             "between two of them"
         )
-        raise InvalidPatternError(message)
     return text.split(".")
 
 

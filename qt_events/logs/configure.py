@@ -77,8 +77,9 @@ def format_option(name: str, value: object) -> LogFormat | None:
     """Check a format. InvalidOptionError names the choices."""
     if value is None or value in get_args(LogFormat):
         return value  # type: ignore[return-value]
-    message = f"{name}={value!r} is no log format: use {' or '.join(get_args(LogFormat))}"
-    raise InvalidOptionError(message)
+    raise InvalidOptionError(
+        f"{name}={value!r} is no log format: use {' or '.join(get_args(LogFormat))}"
+    )
 
 
 def level_option(name: str, value: object) -> int | None:
@@ -90,8 +91,7 @@ def level_option(name: str, value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= logging.CRITICAL:
         return value
     choices = f"one of {', '.join(_LEVELS)}, or a number from 1 to 50"
-    message = f"{name}={value!r} is no log level: use {choices}"
-    raise InvalidOptionError(message)
+    raise InvalidOptionError(f"{name}={value!r} is no log level: use {choices}")
 
 
 # The last arguments of configure_logging(): a Celery worker of this process obeys them too.

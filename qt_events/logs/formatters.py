@@ -59,7 +59,7 @@ class _Formatter(logging.Formatter):
         """Return the line of a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter. Raises nothing."""
+        """Return the line of a record. Raises nothing."""
         try:
             return self.line(record)
         # Logging would print a traceback between the lines.
@@ -87,7 +87,6 @@ class JsonFormatter(_Formatter):
     """
 
     def line(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
         line = _object(record)
         try:
             return _encoding.serialize_log_record(line)
@@ -145,7 +144,6 @@ class TextFormatter(_Formatter):
     """Formats a record as one line, its fields at the end as key=value; a traceback is indented."""
 
     def line(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
         message = _message(record).translate(_ESCAPED)
         lines = [f"{_time(record)} {record.levelname:<8} {record.name}: {message}{tail(record)}"]
         exception = _exception(record)
@@ -173,7 +171,6 @@ class WithFields(logging.Formatter):
         self._other = other
 
     def format(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
         if fields := tail(record):
             record = copy.copy(record)
             record.msg, record.args = f"{record.getMessage()}{fields}", None

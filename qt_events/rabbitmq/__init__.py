@@ -1,4 +1,4 @@
-"""RabbitMQ through Celery: beside qt_events.testing, the only room that imports celery, kombu and amqp.
+"""RabbitMQ through Celery. Only this room and qt_events.testing import celery, kombu and amqp.
 
 In the order of an event's life:
 

@@ -9,16 +9,21 @@ import celery
 import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
-from qt_events.dead_letters.interface import DeadLetters
-from qt_events.delivery.options import SubscriptionOptions
+from qt_events.dead_letters.operations import DeadLetters
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.slow_handlers import SLOW_AFTER, SlowHandlerLog
-from qt_events.delivery.stats import Stats
-from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
+from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
+from qt_events.delivery.subscription import (
+    EventHandler,
+    Subscription,
+    SubscriptionOptions,
+    name_of,
+    pattern_of,
+)
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
     ForeignConsumersError,
+    InvalidHandlerError,
     InvalidUrlError,
     UnroutableError,
 )
@@ -26,7 +31,6 @@ from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
-from qt_events.rabbitmq.app.registration import Registration, lasting_name
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
@@ -44,18 +48,21 @@ logger = logging.getLogger("qt_events")
 
 
 class CeleryEventBus(Hosted):
-    """An EventBus over RabbitMQ.
+    """EventBus over RabbitMQ.
 
-    `run_forever()` serves the subscriptions in this process, on the caller's event loop; `celery -A module worker`
-    serves those that `module` makes at import time, in as many processes as one likes.
+    `run_forever()` serves the subscriptions in this process, on the caller's event loop.
+    `celery -A module worker` serves those that `module` makes when it is imported, in as many
+    processes as you like.
 
     Args:
-        url: `amqp://user:password@host:port/vhost`; several joined by `;` for the nodes of a cluster.
-        app: instead, a Celery app of your own, with its broker. The bus is `app.qt_events_bus` then.
+        url: `amqp://user:password@host:port/vhost`; several joined by `;` for the nodes of a
+            cluster.
+        app: instead, a Celery app of your own, with its broker. The bus is `app.qt_events_bus`
+            then.
         prefix: begins every name on the broker; buses of different prefixes do not meet.
-        queue_type: "quorum", or "classic" for a broker without them.
+        queue_type: "quorum", or "classic" for a broker without quorum queues.
         publish_timeout: seconds until a publish that is not confirmed ends in a named error.
-        grace: seconds that stop() gives to what is held.
+        grace: seconds that stop() gives to the events in hand.
         max_queue_size: publishes in flight before `publish` waits.
         max_workers: threads for sync handlers.
         slow_after: seconds from which a handler is reported as slow.
@@ -77,8 +84,7 @@ class CeleryEventBus(Hosted):
         retry: RetryPolicy | None = None,
     ) -> None:
         if (url is None) == (app is None):
-            message = "CeleryEventBus takes either a URL or app=, a Celery app"
-            raise InvalidUrlError(message)
+            raise InvalidUrlError("CeleryEventBus takes either a URL or app=, a Celery app")
         self.topology = Topology(prefix, queue_type)
         self.publish_timeout = positive_seconds("publish_timeout", publish_timeout)
         self.grace = positive_seconds("grace", grace)
@@ -99,19 +105,17 @@ class CeleryEventBus(Hosted):
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
         self.outstanding, self.publisher = self.runtime.outstanding, self.runtime.publisher
         self.declarations = self.runtime.declarations
-        self._registration = Registration(
-            self.app, self.declarations, self.serving, self.outstanding
-        )
         self._eager = Eager(self.runtime)
         self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
-        # What Celery makes by itself finds them there; `qt_events_bus` is public.
+        # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
-            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            raise BusStateError(message)
+            raise BusStateError(
+                f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
+            )
 
     def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
         serving, stats = self.serving, Stats()
@@ -147,7 +151,7 @@ class CeleryEventBus(Hosted):
 
     @property
     def is_eager(self) -> bool:
-        """Whether publish runs the handlers at once."""
+        """True if publish runs the handlers at once."""
         return is_eager(self.app)
 
     # Publish
@@ -206,30 +210,47 @@ class CeleryEventBus(Hosted):
             return
         self.outstanding.forget(event.id)
         if mandatory:
-            message = f"no queue is bound for {event.type!r}: subscribe first, or publish without mandatory"
-            raise UnroutableError(message)
+            raise UnroutableError(
+                f"no queue is bound for {event.type!r}: subscribe first, or publish without "
+                "mandatory"
+            )
 
     # Subscribe
 
     def _subscribe(
         self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        """Subscribe; before this process's next publish, or a worker's start, declare the queue."""
+        """Subscribe. The queue is declared before the next publish, or at a worker's start."""
         known = self.subscriptions.of(handler)
-        name = name or (known.name if known else lasting_name(handler))
+        name = name or (known.name if known else _lasting_name(handler))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
         subscription = self.subscriptions.add(pattern, handler, name, options)
-        self._registration.add(task_for(subscription, self.runtime), subscription)
+        task = task_for(subscription, self.runtime)
+        self.declarations.want(subscription)
+        queues = self.declarations.queues(subscription)
+        if subscription.name not in self.app.tasks:
+            self.app.register_task(task)
+            for queue in queues:
+                self.app.amqp.queues.select_add(queue)
+        self.serving.take_up(subscription, queues)
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
-        """See EventBus. On the broker nothing changes: the queue stays, bound as it is, and goes on collecting.
+        """See EventBus. The queue stays on the broker, bound as it is, and goes on collecting.
 
-        What comes by a pattern that was taken away is acknowledged and counted as filtered.
+        Events that come by a removed pattern are acknowledged and counted as filtered.
         """
         subscription, gone = self.subscriptions.remove(pattern_of(event_type), handler)
-        if gone:
-            self._registration.remove(subscription)
+        if not gone:
+            return
+        queues = self.declarations.queues(subscription)
+        self.serving.drop(queues)
+        self.declarations.drop(subscription)
+        self.outstanding.drop(subscription)
+        self.app.tasks.pop(subscription.name, None)
+        for queue in queues:
+            self.app.amqp.queues.deselect(queue.name)
+            self.app.amqp.queues.pop(queue.name, None)
 
     # Deliver
 
@@ -239,7 +260,7 @@ class CeleryEventBus(Hosted):
         return self._eager.dead_letters if self.is_eager else self._broker_dead_letters
 
     async def run_forever(self, *, handle_signals: bool = False) -> None:
-        """See EventBus. Hosts a Celery worker in a thread; handlers run on this loop. Reconnects by itself.
+        """See EventBus. Its Celery worker reconnects by itself; handlers run on this loop.
 
         Raises:
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
@@ -252,7 +273,8 @@ class CeleryEventBus(Hosted):
     async def join(self, timeout: float | None = None) -> None:
         """See EventBus. Waits for the subscriptions that this process serves, and it alone."""
         refuse_in_handler()
-        await asyncio.sleep(0)  # a run_forever() task made just before starts now
+        # A run_forever() task that was made just before starts now.
+        await asyncio.sleep(0)
         if self.is_eager:
             return
         if self.runtime.loop is None:
@@ -269,8 +291,10 @@ class CeleryEventBus(Hosted):
 
     def _nothing_must_wait(self, what: str) -> None:
         if len(self.outstanding):
-            message = f"{what}: {len(self.outstanding)} events have no outcome yet and wait for run_forever()"
-            raise BusStateError(message)
+            raise BusStateError(
+                f"{what}: {len(self.outstanding)} events have no outcome yet and wait for "
+                "run_forever()"
+            )
 
     async def _all_settled(self) -> None:
         await self.serving.ready()
@@ -320,11 +344,22 @@ class CeleryEventBus(Hosted):
         )
 
     async def delete_topology(self) -> None:
-        """Delete every exchange and queue of this bus's prefix and subscriptions, with what is in them.
+        """Delete every exchange and queue of this bus's prefix and subscriptions, with all events.
 
-        Processes that subscribe the same declare them again with their next connection: end those first.
+        Processes with the same subscriptions declare them again when they next connect: end those
+        first.
         """
         subscriptions = list(self.subscriptions)
         await self.publisher.ask(
             DeclareRequest("all", lambda channel: self.declarations.remove(channel, subscriptions))
         )
+
+
+def _lasting_name(handler: EventHandler) -> str:
+    """Return the handler's own name, for its queue. InvalidHandlerError if it has none."""
+    name = name_of(handler)
+    if name is None:
+        raise InvalidHandlerError(
+            f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
+        )
+    return name

@@ -1,18 +1,17 @@
 """Eager mode (`task_always_eager`): publish runs the handlers at once, in the caller.
 
-The delivery is the same as everywhere: the event goes through the codec, and sync handlers run in a
-thread. Retries follow at once, without their delays; there is no queue, so nothing waits, nothing
-overlaps, and `join` has nothing to wait for.
+Delivery is the same as everywhere: the event goes through the codec, and sync handlers run in a
+thread. Retries follow at once, without their delays. There is no queue, so nothing waits or
+overlaps, and `join` returns at once.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.delivery.attempts import FIRST
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.outcome import HANDLED, Outcome, consequences
+from qt_events.delivery.outcome import FIRST, HANDLED, Outcome, consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
@@ -59,7 +58,7 @@ class Eager:
         self, event: Event[Any], subscription: Subscription, attempt: int
     ) -> Outcome:
         runtime = self._runtime
-        # A thread each: a sync handler may publish, and so on without end.
+        # A thread for each delivery: a sync handler may publish, and so on without end.
         with ThreadPoolExecutor(1) as executor:
             if runtime.middleware.around_handle:
                 subscription = within(runtime.middleware, subscription, attempt, executor)

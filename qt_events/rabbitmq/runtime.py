@@ -11,8 +11,7 @@ import celery
 
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
-from qt_events.delivery.slow_handlers import SlowHandlerLog
-from qt_events.delivery.stats import Stats
+from qt_events.delivery.stats import SlowHandlerLog, Stats
 from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.rabbitmq.messages.envelope import Envelope
@@ -25,7 +24,7 @@ from qt_events.rabbitmq.topology.names import Topology
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Numbers that a user sets, checked; see CeleryEventBus."""
+    """Numbers that a user sets, already checked. See CeleryEventBus."""
 
     publish_timeout: float  #: seconds
     grace: float  #: seconds
@@ -53,7 +52,7 @@ class Runtime:
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
 
     def wants(self, subscription: Subscription, event_type: str) -> bool:
-        """Tell whether a pattern of the subscription matches: old bindings stay on the broker."""
+        """Return True if a pattern of the subscription matches. Old bindings stay on the broker."""
         return self.subscriptions.hears(subscription, event_type)
 
     def concluded(self, envelope: Envelope, outcome: Outcome) -> None:

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters.interface import DeadLetters
+from qt_events.dead_letters.groups import DeadLetterGroup
+from qt_events.dead_letters.operations import DeadLetterOperations, DeadLetters
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import Scan
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
-from qt_events.delivery.options import SubscriptionOptions
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscription import EventHandler, Subscription, SubscriptionOptions
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.events.event import Event
 from qt_events.testing.assertions import Assertions
@@ -150,7 +151,7 @@ class ObservedEventBus(BaseBus, Assertions):
             self._loop.call_soon_threadsafe(self._changed.set)
 
 
-class _SeenDeadLetters:
+class _SeenDeadLetters(DeadLetterOperations[Any]):
     """Dead letters that the test expects once it has seen them.
 
     An event that is sent back may fail again: the test has not seen that yet.
@@ -158,8 +159,9 @@ class _SeenDeadLetters:
 
     def __init__(self, letters: DeadLetters, test: Assertions) -> None:
         self._letters, self._test = letters, test
-        self.groups, self.retry, self.retry_many = letters.groups, letters.retry, letters.retry_many
-        self.retry_all = letters.retry_all
+
+    def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[Any]]:
+        return self._letters.scan(subscription)
 
     def _expect(self, record: DeadLetterRecord) -> DeadLetterRecord:
         self._test.expect(record.subscription, record.event_id)
@@ -169,6 +171,9 @@ class _SeenDeadLetters:
         self, subscription: str | None = None, limit: int = 1000
     ) -> Sequence[DeadLetterRecord]:
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
+
+    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
+        return await self._letters.groups(subscription)
 
     async def stream(
         self, subscription: str | None = None, **options: Any

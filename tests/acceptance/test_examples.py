@@ -159,7 +159,7 @@ def wait_for(keeper: Keeper, texts: dict[str, int], *names: str) -> str:
 
 
 def test_celery_worker(keeper: Keeper, amqp_url: str) -> None:
-    """Two workers book and archive a trade once, and both follow the policy."""
+    """Trades are booked and archived once by two workers, and both follow the policy."""
     environment = {"CELERY_BROKER_URL": amqp_url}
     too_early = process("06_celery_worker/publish.py", **environment)
     assert too_early.returncode == 1

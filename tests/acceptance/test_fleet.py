@@ -169,7 +169,7 @@ def test_a_fleet_that_cannot_start_says_why(fleet: Fleet) -> None:
 
 
 def test_a_pool_that_there_is_not_is_wrong_usage(fleet: Fleet) -> None:
-    """The command starts nothing."""
+    """No process is started."""
     fleet.start("--pool", "processes")
     assert fleet.ended() == 2
     assert "prefork" in fleet.output

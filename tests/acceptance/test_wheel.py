@@ -124,7 +124,7 @@ def test_the_version_is_told(user: Environment) -> None:
 
 
 def test_every_command_has_its_help(user: Environment) -> None:
-    """Help needs no extra and prints no warning; the list has every command."""
+    """No help prints a warning or a traceback, or needs an extra; the list has all commands."""
     listed = user.run("python", "-c", LISTING)
     assert (set(listed.stdout.splitlines()), listed.stderr) == (COMMANDS, "")
     calls = [("qt-events", *words.split(), "--help") for words in sorted(COMMANDS)]
@@ -148,7 +148,7 @@ def test_every_command_has_its_help(user: Environment) -> None:
     ],
 )
 def test_what_is_missing_is_said_in_one_line(folder: Environment, words: str, said: str) -> None:
-    """The line says what to write, and the exit code is 2."""
+    """The line says what to write; the exit code is 2."""
     done = folder.run("qt-events", *words.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"qt-events: {said}")
@@ -171,7 +171,7 @@ BROKEN = {
     ],
 )
 def test_a_broken_app_is_told_in_a_few_lines(folder: Environment, words: str, name: str) -> None:
-    """The text has the app's error, file and line. Exit code 1: the command itself was right."""
+    """The text has the app's own error, file and line; exit code 1, for the command was right."""
     text, error, line = BROKEN[name]
     file = folder.write(name, text)
     done = folder.run("qt-events", *words.split(), "--app", name)
@@ -183,7 +183,7 @@ def test_a_broken_app_is_told_in_a_few_lines(folder: Environment, words: str, na
 
 
 def test_a_program_runs(folder: Environment) -> None:
-    """The program runs in memory, without a broker."""
+    """A user's program runs in memory, without a broker."""
     done = folder.run("python", str(PROGRAM))
     assert (done.returncode, done.stderr) == (0, "")
     assert "DEFENSIVE" in done.stdout
@@ -208,7 +208,7 @@ def own_workers(wheel: Path, tmp_path: Path) -> Environment:
 
 
 def test_a_users_package_workers_is_left_alone(own_workers: Environment) -> None:
-    """The user's package is not shadowed, merged or removed by ours."""
+    """Installing the wheel neither hides nor changes it; uninstalling does not remove it."""
     (site,) = (own_workers.folder / "lib").glob("python*/site-packages")
     files = {"__init__.py", "command.py"}
     program = "import workers.command; print(workers.command.MINE, workers.__path__)"

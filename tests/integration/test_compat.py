@@ -153,7 +153,7 @@ def test_a_prefork_worker_without_its_names_says_so_when_it_stops(amqp_url: str)
         + """
 from types import SimpleNamespace
 from celery.concurrency.prefork import TaskPool
-from qt_events.rabbitmq.compat.prefork import remembering
+from qt_events.rabbitmq.compat.celery_worker import remembering
 pool = TaskPool.__new__(TaskPool)
 pool._pool = SimpleNamespace(_cache={1: SimpleNamespace(_write_to=object())})
 for other in (pool, SimpleNamespace()):

@@ -136,7 +136,7 @@ async def test_an_event_that_is_rejected_ends_in_failure_at_once(watched: Watche
     task = await flower.until_task(event, "auditor", "FAILURE")
     assert len(flower_fleet.calls("auditor", event)) == 1
     assert (task["args"], task["retries"], task["retried"]) == (shown(event), 0, None)
-    assert_tells(task, "qt_events.delivery.retry.Reject('no such trade')", "refuse")
+    assert_tells(task, "qt_events.Reject('no such trade')", "refuse")
 
 
 def assert_tells(task: Task, exception: str, handler: str) -> None:

@@ -1,4 +1,4 @@
-"""join() over RabbitMQ ends: with the last outcome, with its timeout, or with the bus; never later."""
+"""join() over RabbitMQ ends with the last outcome, with its timeout, or with the bus."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ async def test_join_ends_with_the_bus(amqp_url: str) -> None:
 
 
 async def test_join_ends_where_the_bus_never_began() -> None:
-    """There is no broker: run_forever() fails by name, and join() does not wait for what cannot come."""
+    """run_forever() fails without a broker, and join() does not wait for what cannot come."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
         bus = CeleryEventBus(f"amqp://127.0.0.1:{taken.getsockname()[1]}//", publish_timeout=0.5)

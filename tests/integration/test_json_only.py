@@ -1,4 +1,4 @@
-"""Nothing that comes over the wire is unpickled: no event, plain task, order to a worker, or word of a worker."""
+"""Messages from the wire are never unpickled: events, plain tasks, orders to a worker, answers."""
 
 import asyncio
 import json
@@ -31,12 +31,13 @@ class Trap:
 
 
 def trapped(path: Path) -> list[tuple[bytes, str]]:
-    """Bodies that write the file if whoever reads them lets a message run code, with their content types."""
+    """Bodies, with their content types, that write the file if their reader lets them run code."""
     pickled = [
         pickle.dumps([[Trap(path)], {}, {}]),
         pickle.dumps({"method": "ping", "arguments": {"x": Trap(path)}}),
     ]
-    yaml = f"!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{path}]]".encode()
+    apply = "!!python/object/apply:pathlib.Path"
+    yaml = f"{apply}.touch [{apply} [{path}]]".encode()
     return [
         *((body, "application/x-python-serialize") for body in pickled),
         (yaml, "application/x-yaml"),
@@ -59,7 +60,7 @@ def message(body: bytes, content_type: str, task: str) -> amqp.Message:
 
 
 def test_the_trap_works(tmp_path: Path) -> None:
-    """Else the tests below could not fail."""
+    """The tests below could not fail otherwise."""
     body, _ = trapped(tmp_path / "trap")[0]
     pickle.loads(body)  # noqa: S301  # to show what would happen
     assert (tmp_path / "trap").exists()
@@ -68,7 +69,7 @@ def test_the_trap_works(tmp_path: Path) -> None:
 async def test_a_worker_with_plain_tasks_unpickles_nothing(
     fleet: Fleet, client: CeleryEventBus, amqp_url: str, tmp_path: Path
 ) -> None:
-    """From no queue and no exchange that it reads, nor in its children; it goes on with events, tasks and orders."""
+    """Worker and children unpickle nothing. Events, tasks and orders go on."""
     path = tmp_path / "trap"
     program = ("-m", "celery", "-A", "logging_app", "worker")
     worker = await fleet.start("-P", "processes", "-E", program=program)
@@ -99,7 +100,7 @@ async def test_a_worker_with_plain_tasks_unpickles_nothing(
 async def test_a_monitor_unpickles_no_workers_event(
     client: CeleryEventBus, amqp_url: str, tmp_path: Path
 ) -> None:
-    """What Flower and `qt-events fleet` listen with."""
+    """Flower and `qt-events fleet` listen with Celery's receiver."""
     path = tmp_path / "trap"
     heard: list[dict[str, Any]] = []
 
@@ -160,7 +161,7 @@ async def test_a_bus_in_its_own_process_unpickles_no_event(
     ],
 )
 def test_an_app_that_allows_pickle_is_refused(name: str, value: Any) -> None:
-    """By name: its workers would run what anybody writes to one of their queues."""
+    """Workers of such an app would run whatever anybody writes to one of their queues."""
     app = celery.Celery("old", set_as_current=False)
     app.conf[name] = value
     with pytest.raises(InvalidOptionError, match=f"{name} allows pickle"):

@@ -1,4 +1,4 @@
-"""The logs of real worker processes, on a real RabbitMQ: what an operator and a log collector get to read."""
+"""Logs of real worker processes on a real RabbitMQ, for an operator and for a log collector."""
 
 import asyncio
 import json
@@ -126,7 +126,7 @@ class Workers:
 
 @pytest.fixture
 def workers(amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
-    """On this test's own vhost; killed at the end."""
+    """Workers on this test's own vhost, killed at the end."""
     opened = Workers(amqp_url, tmp_path)
     yield opened
     opened.close()
@@ -168,7 +168,7 @@ def fields_in(line: Line) -> dict[str, Any]:
 async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
-    """On every pool: Celery's lines, the handlers', what they print, Python's warnings; each attempt told apart."""
+    """Lines of Celery and of handlers, prints and warnings, with their attempts, on every pool."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
     event = await publish("order.placed")
     await workers.until_called("retried", event)
@@ -208,7 +208,7 @@ async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
 async def test_the_death_of_a_prefork_child_is_told_in_json(
     workers: Workers, publish: PublishRequest
 ) -> None:
-    """The pool's own logger too, which has handlers of its own; the event is handled by another child."""
+    """The pool's own logger has handlers of its own, too. Another child handles the event."""
     worker = await workers.start("-P", "processes", "-c", "1", QT_LOG_FORMAT="json")
     event = await publish("order.killing")
     await workers.until_called("killing", event)
@@ -217,7 +217,7 @@ async def test_the_death_of_a_prefork_child_is_told_in_json(
 
 
 async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
-    """As Celery's own format does; and Celery's tracer tells of plain tasks what it always does."""
+    """Celery's own format has both, and Celery's tracer still logs plain tasks."""
     worker = await workers.start("-l", "INFO", "-P", "solo", QT_LOG_FORMAT="json")
     with celery.Celery(broker=workers.url, set_as_current=False) as sender:
         sent = await asyncio.to_thread(sender.send_task, "plain", [7], ignore_result=True)
@@ -253,7 +253,7 @@ async def test_a_log_file_gets_the_json(
 async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
     workers: Workers,
 ) -> None:
-    """configure_logging(format="json") in the app's module, no environment: Celery's handler, but the chosen form."""
+    """configure_logging(format="json") in the app's module: Celery's handler has that form."""
     worker = await workers.start("-l", "INFO", LOGGING_APP="program")
     assert await worker.stop() == 0
     assert any(line["message"].endswith(" ready.") for line in worker.lines)
@@ -266,7 +266,7 @@ async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
 async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
-    """At INFO, on every pool; Celery's tracer would tell of each that it succeeded, and of a failure once more."""
+    """Celery's tracer would log every success at INFO, and a failure once more."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
     handled, refused = await publish("order.quiet"), await publish("order.refused")
     await workers.until_called("quiet", handled)
@@ -288,7 +288,7 @@ async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
 async def test_while_debugging_celerys_tracer_is_heard_too(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
-    """What it says of an event has the event's fields."""
+    """Lines about an event have the event's fields."""
     worker = await workers.start("-l", "DEBUG", *pool(name), QT_LOG_FORMAT="json")
     event = await publish("order.quiet")
     await workers.until_called("quiet", event)
@@ -304,7 +304,7 @@ async def test_while_debugging_celerys_tracer_is_heard_too(
 async def test_without_an_option_celerys_format_stays_and_tells_the_event(
     workers: Workers, publish: PublishRequest
 ) -> None:
-    """The five fields stand behind the message of lines that belong to a delivery; banner and all are Celery's."""
+    """A delivery's lines end with the five fields. Everything else is as Celery has it."""
     worker = await workers.start("-l", "INFO")
     event = await publish("order.placed")
     await workers.until_called("retried", event)
@@ -333,7 +333,7 @@ async def test_the_level_comes_from_the_environment_unless_celery_is_told(worker
 async def test_logs_that_a_user_set_up_are_left_alone(
     workers: Workers, publish: PublishRequest, way: str
 ) -> None:
-    """A receiver of Celery's setup_logging, or worker_hijack_root_logger=False and a handler: QT_LOG_FORMAT or not."""
+    """A receiver of setup_logging, or a handler without worker_hijack_root_logger: both stay."""
     worker = await workers.start("-l", "INFO", QT_LOG_FORMAT="json", LOGGING_APP=way)
     event = await publish("order.placed")
     await workers.until_called("retried", event)
@@ -351,7 +351,7 @@ async def test_logs_that_a_user_set_up_are_left_alone(
 async def test_a_wrong_option_in_the_environment_ends_the_worker(
     workers: Workers, variable: str, value: str, advice: str
 ) -> None:
-    """At once, with one line that says the choices."""
+    """The process ends at once, with one line that names the choices."""
     worker = await workers.start(ready=False, **{variable: value})
     assert await worker.ended() == 1
     last = worker.stderr.splitlines()[-1]
@@ -371,7 +371,7 @@ def create_user(management: Management, user: str, password: str, vhost: str) ->
 async def test_a_password_is_in_no_line(
     workers: Workers, management: Management, vhost: str, publish: PublishRequest
 ) -> None:
-    """Neither where the login works nor where it is refused, at any level, on stdout or stderr, banner included."""
+    """No level, stream or banner shows it, whether or not the login works."""
     secret = "hunter2-planted-7731"
     create_user(management, user := f"planted-{vhost}", secret, vhost)
     address = urlsplit(workers.url)

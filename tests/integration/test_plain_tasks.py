@@ -12,7 +12,7 @@ from tests.support.waiting import until
 
 
 async def test_an_apps_own_tasks_run_beside_its_subscriptions(amqp_url: str) -> None:
-    """`task.delay()` goes to Celery's queue, and the worker that serves the subscriptions runs it too."""
+    """`task.delay()` goes to Celery's queue. The worker that serves the subscriptions runs it."""
     app = celery.Celery("mixed", broker=amqp_url, set_as_current=False)
     ran, heard = threading.Event(), asyncio.Event()
 
@@ -36,7 +36,7 @@ async def test_an_apps_own_tasks_run_beside_its_subscriptions(amqp_url: str) -> 
 async def test_an_app_without_tasks_of_its_own_leaves_no_queue_of_celerys(
     amqp_url: str, vhost: str, management: Management
 ) -> None:
-    """Nobody would ever publish to it."""
+    """Tasks would never be published to it."""
 
     async def hear(_: Event) -> None: ...
 

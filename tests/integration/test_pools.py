@@ -1,4 +1,4 @@
-"""Each Celery pool keeps its own promises: processes in parallel, children killed, time limits, autoscaling."""
+"""Each pool keeps its promises: parallel processes, killed children, time limits, autoscaling."""
 
 import asyncio
 import signal
@@ -34,7 +34,7 @@ async def start(
 async def test_cpu_bound_handlers_run_in_several_processes_at_once(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """On prefork two events of one subscription are computed at the same time, in two processes."""
+    """Two events of one subscription are computed at the same time on prefork."""
     await start(fleet, "prefork", "-c", "2")
     for n in range(6):
         await publish(client, "crunch", n=n)
@@ -57,7 +57,7 @@ async def test_cpu_bound_handlers_run_in_several_processes_at_once(
 async def test_a_child_killed_under_load_costs_nobody_an_event(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Its own event is delivered again; what waited behind it, and the other child's, are handled once."""
+    """The event it had is delivered again; all others are handled once."""
     worker = await start(fleet, "prefork", "-c", "2")
     events = [await publish(client, "killing", kills=int(n == 5)) for n in range(20)]
     for event in events:
@@ -79,7 +79,7 @@ async def test_a_child_killed_under_load_costs_nobody_an_event(
 async def test_a_soft_time_limit_is_a_failed_attempt(
     handler: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """SoftTimeLimitExceeded, whether the handler is blocked, computes or awaits; the retry policy decides."""
+    """A handler that is blocked, computes or awaits gets SoftTimeLimitExceeded, and is retried."""
     await start(fleet, "prefork", "-c", "1", "--soft-time-limit", "1")
     event = await publish(client, f"overdue.{handler}")
     record = await one_dead_letter(client, f"overdue.{handler}")
@@ -88,7 +88,8 @@ async def test_a_soft_time_limit_is_a_failed_attempt(
     assert f"overdue_{handler}" in record.traceback
     calls = fleet.calls(f"overdue.{handler}", event)
     assert len(calls) == 2
-    assert len({call.process for call in calls}) == 1  # nobody was killed
+    # Nobody was killed.
+    assert len({call.process for call in calls}) == 1
     after = await publish(client, "quick")
     await fleet.until_called("quick", event=after)
 
@@ -97,7 +98,7 @@ async def test_a_soft_time_limit_is_a_failed_attempt(
 async def test_a_handler_may_tidy_up_at_its_soft_time_limit(
     handler: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """One that catches SoftTimeLimitExceeded, async its cancellation, and returns has handled its event."""
+    """A handler that catches the error, or its cancellation, and returns has handled its event."""
     worker = await start(fleet, "prefork", "-c", "1", "--soft-time-limit", "1")
     event = await publish(client, f"overdue.{handler}")
     await fleet.until_called(f"overdue.{handler}", event=event)
@@ -110,7 +111,7 @@ async def test_a_handler_may_tidy_up_at_its_soft_time_limit(
 async def test_an_event_that_always_exceeds_its_hard_time_limit_ends_as_a_dead_letter(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Its child is killed each time, it is delivered again, at last alone, and then it is poison: no endless loop."""
+    """A child is killed each time. The event is handled alone at last, and then it is poison."""
     worker = await start(fleet, "prefork", "-c", "1", "--time-limit", "1")
     event = await publish(client, "poison")
     record = await one_dead_letter(client, "poison")
@@ -125,12 +126,12 @@ async def test_an_event_that_always_exceeds_its_hard_time_limit_ends_as_a_dead_l
 async def test_options_of_prefork_are_not_ignored_in_silence(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """A worker whose pool has no time limits says so by name, and serves."""
+    """A worker whose pool has no time limits names the options, and serves."""
     worker = await start(
         fleet, pool, "--time-limit", "5", "--soft-time-limit=4", "--max-tasks-per-child", "10"
     )
-    options = "--time-limit (task_time_limit), --soft-time-limit (task_soft_time_limit), --max-tasks-per-child"
-    assert f"{options}: no effect on {pool}, only on prefork" in worker.output
+    options = "--time-limit (task_time_limit), --soft-time-limit (task_soft_time_limit)"
+    assert f"{options}, --max-tasks-per-child: no effect on {pool}, only on pre" in worker.output
     event = await publish(client, "quick")
     await fleet.until_called("quick", event=event)
 
@@ -141,7 +142,7 @@ async def test_options_of_prefork_are_not_ignored_in_silence(
 async def test_autoscaling_grows_under_load_and_shrinks_after_it(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """--autoscale=4,1: four children while events wait, one when none does, and every event handled once."""
+    """There are four children while events wait, and one when none does."""
     worker = await start(fleet, "prefork", "--autoscale=4,1", AUTOSCALE_KEEPALIVE="1")
     assert len((await remote.inspect("stats"))["pool"]["processes"]) == 1
     events = [await publish(client, "gated", n=n) for n in range(12)]
@@ -193,7 +194,7 @@ async def test_children_that_are_replaced_after_so_many_events_lose_none(
 async def test_a_second_worker_of_the_same_name_ends_with_advice(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """It ends by itself, on one line that says what to do, and takes nothing from the first, which goes on."""
+    """The log says on one line what to do, and the first worker goes on undisturbed."""
     first = await start(fleet, pool, "-n", "same@%h")
     event = await publish(client, "gated")
     await fleet.until_called("gated.begun", event=event)
@@ -222,7 +223,7 @@ async def test_a_second_worker_of_the_same_name_ends_with_advice(
 async def test_celerys_events_tell_the_same_on_each_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Received, started, succeeded with its run time; retried, then failed, with the handler's own error."""
+    """Task events tell the run time of a success, and a failing handler's own error."""
     await start(fleet, pool, "-E")
     with monitor(client) as heard:
         good, bad = await publish(client, "quick"), await publish(client, "failing")
@@ -252,7 +253,7 @@ async def test_celerys_events_tell_the_same_on_each_pool(
 async def test_a_revoked_event_is_no_failure_on_any_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """Celery's events call it revoked; here it is a dead letter of that reason, and its handler is not called."""
+    """Task events call it revoked. It is a dead letter, and its handler is not called."""
     await start(fleet, pool, "-E")
     event: Event[Any] = Event("quick")
     await remote.order("revoke", task_id=[f"{event.id}:quick"])

@@ -1,4 +1,4 @@
-"""Celery's remote control on each pool: it works, or an error says why not; no command harms the worker."""
+"""Remote control on each pool: it works or an error says why not. No command harms the worker."""
 
 import asyncio
 import signal
@@ -43,7 +43,7 @@ async def serves(fleet: Fleet, client: CeleryEventBus) -> None:
 async def test_inspect_answers_on_each_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """ping, registered, active_queues, stats, active and reserved; stats name the pool and its size."""
+    """ping, registered, active_queues, stats, active and reserved. stats has the pool's size."""
     await start(fleet, pool, "-c", "2")
     await serves(fleet, client)
     assert await remote.inspect("ping") == {"ok": "pong"}
@@ -71,7 +71,7 @@ async def test_inspect_answers_on_each_pool(
 async def test_active_and_reserved_show_event_and_type(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """What is being handled, and what this worker holds beside it, with the event's id and type as arguments."""
+    """Events being handled, and events in hand, each with the event's id and type as arguments."""
     await start(fleet, pool, "-c", "2")
     events = [await publish(client, "gated.two", n=n) for n in range(3)]
     await fleet.until_called("gated.begun", 2)
@@ -124,7 +124,7 @@ async def test_what_a_pool_cannot_do_is_answered_by_name(
 async def test_what_is_not_enabled_is_answered_by_celery(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """autoscale without --autoscale, pool_restart without worker_pool_restarts: an error, and the worker goes on."""
+    """autoscale and pool_restart without their options are errors, and the worker goes on."""
     await start(fleet, "prefork")
     assert "Autoscale not enabled" in (await remote.answer("autoscale", max=3, min=1))["error"]
     assert "Pool restarts not enabled" in (await remote.answer("pool_restart"))["error"]
@@ -166,7 +166,7 @@ async def test_a_pool_grows_and_shrinks(
 async def test_a_queue_is_left_and_taken_up(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """cancel_consumer leaves the events in the queue, add_consumer takes them up; another queue is an error."""
+    """cancel_consumer leaves events in the queue, add_consumer takes them. Another is an error."""
     await start(fleet, pool)
     assert await remote.answer("cancel_consumer", queue="qt.sub.quick") == {
         "ok": "no longer consuming from qt.sub.quick"
@@ -209,7 +209,7 @@ async def test_a_time_limit_for_one_subscription_of_prefork(
 async def test_a_rate_limit_holds_until_it_is_lifted(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """One an hour: the second event waits, others' do not; lifted, it is handled at once, and in order."""
+    """One an hour: the second event waits, others do not. Without the limit it is handled."""
     await start(fleet, pool)
     answer = await remote.answer("rate_limit", task_name="quick", rate_limit="1/h")
     assert answer == {"ok": "new rate limit set successfully"}
@@ -234,7 +234,7 @@ async def test_a_rate_limit_holds_until_it_is_lifted(
 async def test_a_handler_that_runs_is_not_terminated(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """`revoke --terminate`: it goes on, and its event is neither lost nor a dead letter; solo answers afterwards."""
+    """`revoke --terminate`: its event is neither lost nor a dead letter, and solo answers later."""
     await start(fleet, pool)
     event = await publish(client, "gated")
     await fleet.until_called("gated.begun", event=event)
@@ -268,7 +268,7 @@ async def test_shutdown_finishes_what_is_held(
 async def test_prefork_restarts_its_children(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """pool_restart with worker_pool_restarts: each child makes room for another after its next event; none is lost."""
+    """pool_restart replaces each child after its next event, and no event is lost."""
     worker = await start(fleet, "prefork", "-c", "2", POOL_RESTARTS="1")
     before = set((await remote.inspect("stats"))["pool"]["processes"])
     assert await remote.answer("pool_restart") == {"ok": "reload started"}

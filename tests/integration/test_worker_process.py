@@ -33,7 +33,7 @@ async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
 async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
     fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
 ) -> None:
-    """Exchanges, queues and bindings on the broker are those of docs/wire.md; Celery's are named after the prefix."""
+    """Exchanges, queues and bindings are those of docs/wire.md. Celery's have the prefix, too."""
     await fleet.start("-E")
     await publish(client, "failing")
     await fleet.until_called("failing", 2)
@@ -95,7 +95,7 @@ async def test_an_event_whose_worker_is_killed_is_delivered_again(
 async def test_two_workers_of_one_host_get_names_of_their_own(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Without -n a node's name is unique, for control queues are exclusive; a name that was given stays."""
+    """Names of nodes are unique without -n: control queues are exclusive. A given name stays."""
     workers = [await fleet.start(), await fleet.start(), await fleet.start("-n", "chosen@%h")]
     assert len(set(fleet.ready)) == 3
     assert fleet.ready[2].startswith("chosen@")
@@ -110,7 +110,7 @@ async def test_two_workers_of_one_host_get_names_of_their_own(
 async def test_sigterm_finishes_what_is_held_and_exits_with_0(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """A warm shutdown loses nothing and repeats nothing: what was begun or waiting here is handled, exactly once."""
+    """A warm shutdown handles every event that was begun or waits here exactly once."""
     worker = await fleet.start()
     events = [await publish(client, "gated", n=n) for n in range(20)]
     await fleet.until_called("gated.begun", 2)
@@ -133,7 +133,7 @@ async def test_sigterm_finishes_what_is_held_and_exits_with_0(
 async def test_a_worker_gives_back_what_its_grace_was_too_short_for(
     handler: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """After `grace` seconds what still runs is given back, and the process ends even if a thread does not."""
+    """Events are given back after `grace` seconds. The process ends even if a thread does not."""
     worker = await fleet.start(FLEET_GRACE="0.5")
     event = await publish(client, handler)
     name = handler.replace(".", "_in_")
@@ -179,7 +179,7 @@ async def test_a_second_signal_ends_a_worker_fast(
 async def test_inspect_shows_what_a_worker_does(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """ping, active, reserved, registered, stats and active_queues tell of subscriptions and events."""
+    """ping, active, reserved, registered, stats and active_queues show subscriptions and events."""
     await fleet.start()
     events = [await publish(client, "gated", n=n) for n in range(3)]
     await fleet.until_called("gated.begun", 2)
@@ -215,7 +215,7 @@ async def test_control_shutdown_drains_first(fleet: Fleet, client: CeleryEventBu
 async def test_a_queue_is_left_and_taken_up_by_remote_control(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """cancel_consumer leaves a subscription's events in its queue, add_consumer takes them up again."""
+    """cancel_consumer leaves events in their queue, and add_consumer takes them up again."""
     await fleet.start()
     await remote.order("cancel_consumer", queue="qt.sub.on_loop")
     await remote.until_inspected(
@@ -241,7 +241,7 @@ async def test_add_consumer_makes_no_queue_of_celerys_own(
 async def test_a_revoked_event_becomes_a_dead_letter(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
-    """Nothing is dropped in silence, not even by an operator: the reason is `revoked`, and it can be sent back."""
+    """Not even an operator drops events silently. The reason is `revoked`; it can be sent back."""
     await fleet.start()
     held = [await publish(client, "gated", n=n) for n in range(2)]
     await fleet.until_called("gated.begun", 2)
@@ -274,7 +274,7 @@ async def test_revoke_with_terminate_lets_a_running_handler_finish(
 
 
 async def test_celerys_events_tell_what_happened(fleet: Fleet, client: CeleryEventBus) -> None:
-    """With -E: received, started, then succeeded, retried or failed, with the event's id and type as arguments."""
+    """Monitors (-E) hear received, started, then succeeded, retried or failed, with id and type."""
     await fleet.start("-E")
     with monitor(client) as heard:
         good, bad = await publish(client, "order.placed"), await publish(client, "failing")
@@ -326,7 +326,7 @@ async def test_a_revoked_event_is_shown_as_revoked(
 async def test_every_pool_handles_retries_and_buries(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Handled once; a retry reaches the failed subscription alone; then a dead letter with its details."""
+    """An event is handled once. Retries reach only the failed subscription, then a dead letter."""
     worker = await fleet.start("-P", pool, "-c", "2")
     event = await publish(client, "order.placed")
     await fleet.until_called("on_loop", event=event)
@@ -349,7 +349,7 @@ async def test_every_pool_handles_retries_and_buries(
 async def test_a_sync_handler_publishes_on_every_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """publish_sync in a sync handler: it is a plain thread's, whatever the pool; and the event knows its cause."""
+    """publish_sync works in a sync handler of any pool, and the event knows its cause."""
     await fleet.start("-P", pool, "-c", "2")
     cause = await publish(client, "order.passed_on")
     (call,) = await fleet.until_called("on_loop")
@@ -357,7 +357,7 @@ async def test_a_sync_handler_publishes_on_every_pool(
 
 
 async def test_a_broadcast_on_prefork_is_refused_by_name(fleet: Fleet) -> None:
-    """No process of a prefork pool could own a broadcast's queue: the worker does not start, and says which it is."""
+    """No process of a prefork pool could own a broadcast's queue. The worker ends and names it."""
     worker = await fleet.start("-P", "processes", ready=False, FLEET_BROADCAST="1")
     assert await worker.ended() != 0
     assert "NotSupportedError: subscription 'everywhere' is a broadcast" in worker.output
@@ -375,7 +375,7 @@ async def test_a_killed_child_gives_its_event_back(fleet: Fleet, client: CeleryE
 async def test_an_event_at_its_hard_time_limit_is_given_back(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
-    """Prefork: Celery kills the child at the limit; the event has no outcome, so it is delivered again."""
+    """Prefork: Celery kills the child at the limit. The event has no outcome and comes again."""
     await fleet.start("-P", "processes", "-c", "1", "--time-limit", "1")
     event = await publish(client, "gated")
     await fleet.until_called("gated.begun", 2, event)

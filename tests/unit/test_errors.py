@@ -1,4 +1,7 @@
-"""Tree of errors, sorted by whose fault each one is."""
+"""Tree of errors, sorted by whose fault each one is, and the names that they have on the wire."""
+
+import pickle
+from importlib import import_module
 
 import pytest
 
@@ -10,7 +13,14 @@ from qt_events.errors import (
     BrokerUnreachableError,
     PublishRefusedError,
     PublishTimeoutError,
+    name_of_type,
 )
+
+PUBLIC = [
+    kind
+    for kind in (getattr(qt_events, name) for name in qt_events.__all__)
+    if isinstance(kind, type) and issubclass(kind, BaseException)
+]
 
 
 def test_every_error_is_public() -> None:
@@ -45,3 +55,19 @@ def test_errors_of_the_broker_can_be_caught_together() -> None:
     ):
         assert issubclass(error, BrokerError)
     assert issubclass(BrokerBlockedError, TimeoutError)
+
+
+@pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
+def test_the_type_text_of_an_error_is_a_public_path(kind: type[BaseException]) -> None:
+    """Dead letters on brokers, logs and monitors have it: no move of a module may change it."""
+    module, _, name = name_of_type(kind.__new__(kind)).rpartition(".")
+    assert module == ("qt_events.errors" if hasattr(errors, name) else "qt_events")
+    assert getattr(import_module(module), name) is kind
+
+
+@pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
+def test_an_error_comes_through_a_pipe(kind: type[BaseException]) -> None:
+    """Processes hand errors to each other: its class and its arguments stay."""
+    error = kind(2.5) if kind is qt_events.RetryLater else kind("no such trade")
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (type(back), back.args, str(back)) == (kind, error.args, str(error))

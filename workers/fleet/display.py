@@ -1,6 +1,5 @@
 """Display of `python -m workers fleet`: a live table on a terminal, plain lines elsewhere."""
 
-from types import TracebackType
 from typing import Self
 
 from rich import box
@@ -29,12 +28,7 @@ class FleetDisplay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the terminal as it is."""
 
     def print(self, news: str, style: str = "") -> None:
@@ -62,12 +56,7 @@ class LiveFleetDisplay(FleetDisplay):
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._live.stop()
 
     def show(self, reading: Reading) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
-from types import TracebackType
 from typing import Annotated, NoReturn, Self
 
 import typer
@@ -122,12 +121,7 @@ class Launcher:
         self._gauges.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._display.print("stopping")
         self._processes.stop([FEED], SHORT_GRACE)
         self._processes.stop(self._workers, GRACE)

@@ -61,8 +61,10 @@ def _symbols(path: Path, header: Sequence[str]) -> list[str]:
     first, *symbols = header or [""]
     if first != "Date" or not symbols or not all(symbols) or len(set(symbols)) < len(symbols):
         found = ",".join(header)[:80]
-        message = f"{path}, line 1: {found!r} is no header: it must be Date and then one or more symbols, each once"
-        raise MarketFileError(message)
+        raise MarketFileError(
+            f"{path}, line 1: {found!r} is no header: "
+            "it must be Date and then one or more symbols, each once"
+        )
     return symbols
 
 

@@ -26,25 +26,20 @@ class DayEquity(NamedTuple):
 
 def sparkline(values: Sequence[float], width: int, height: int) -> str:
     """Return the values as a line of `width` by `height` characters, without axes."""
-    # Imported when needed, for this takes a tenth of a second.
-    import plotext  # noqa: PLC0415
-
-    _prepare(width, height)
+    plotext = _empty_plot(width, height)
     plotext.plot(_thinned(values, 2 * width), marker="hd")
     plotext.xaxes(False, False)  # noqa: FBT003
     plotext.yaxes(False, False)  # noqa: FBT003
     plotext.xticks([])
     plotext.yticks([])
-    return _drawn()
+    return _drawn(plotext)
 
 
 def terminal_chart(curve: Sequence[DayEquity], width: int, height: int) -> str:
     """Return the curve with days and amounts at its axes, in `width` by `height` characters."""
-    import plotext  # noqa: PLC0415
-
+    plotext = _empty_plot(width, height)
     days = list(range(len(curve)))
     amounts = [each.equity for each in curve]
-    _prepare(width, height)
     plotext.plot(days, amounts, marker="hd")
     plotext.xaxes(True, False)  # noqa: FBT003
     plotext.yaxes(True, False)  # noqa: FBT003
@@ -52,21 +47,21 @@ def terminal_chart(curve: Sequence[DayEquity], width: int, height: int) -> str:
     plotext.xticks(marks, [str(curve[mark].day) for mark in marks])
     levels = _levels(min(amounts), max(amounts))
     plotext.yticks(levels, [f"{level:,.0f}" for level in levels])
-    return _drawn()
+    return _drawn(plotext)
 
 
-def _prepare(width: int, height: int) -> None:
+def _empty_plot(width: int, height: int) -> Any:
+    # Imported when needed: this takes a tenth of a second.
     import plotext  # noqa: PLC0415
 
     plotext.clear_figure()
     plotext.limit_size(False, False)  # noqa: FBT003
     plotext.theme("clear")
     plotext.plotsize(width, height)
+    return plotext
 
 
-def _drawn() -> str:
-    import plotext  # noqa: PLC0415
-
+def _drawn(plotext: Any) -> str:
     text: str = plotext.uncolorize(plotext.build())
     return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n")
 

@@ -58,6 +58,8 @@ class MarketFeed:
         timeout: seconds to wait for each half of a day.
     """
 
+    publishes = (MarketClosedEvent, TradingOpenedEvent)
+
     def __init__(self, bus: EventBus, prices: Prices, *, timeout: float = ANSWER_TIMEOUT) -> None:
         self.bus, self._prices, self._timeout = bus, prices, timeout
         self._day = date.min

@@ -55,8 +55,10 @@ async def figures(store: Store, timeout: float = LISTENERS_TIMEOUT) -> Figures:
             while missing := await _behind(store):  # noqa: ASYNC110  # another process writes
                 await asyncio.sleep(POLL_INTERVAL)
     except TimeoutError:
-        message = f"{', '.join(missing) or 'some'} did not hear of everything within {timeout:g} s: are there dead letters?"
-        raise ListenersBehindError(message) from None
+        raise ListenersBehindError(
+            f"{', '.join(missing) or 'some'} did not hear of everything within {timeout:g} s: "
+            "are there dead letters?"
+        ) from None
     return {**await _analysts(store), **await _traders(store), **await _listeners(store)}
 
 

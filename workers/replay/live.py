@@ -1,7 +1,6 @@
 """Progress of a replay: a live display on a terminal, plain lines elsewhere."""
 
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 from rich import box
@@ -43,20 +42,11 @@ class Display:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the terminal as it is."""
 
     def __call__(self, progress: Progress) -> None:
         """Take the progress of one more day."""
-
-
-class NoDisplay(Display):
-    """No progress, for a program that reads the JSON."""
 
 
 class PlainDisplay(Display):
@@ -106,12 +96,7 @@ class LiveDisplay(Display):
         self._live.start()
         return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._live.stop()
 
     def __call__(self, progress: Progress) -> None:

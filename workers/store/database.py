@@ -213,8 +213,10 @@ def _checked_url(url: str) -> sa.URL:
         message = f"no store for {parsed.drivername!r}: write {_EXAMPLES}"
         raise InvalidStoreUrlError(message)
     if driver == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        message = f"a database in memory would be another one for each connection: name a file, such as {_EXAMPLES}"
-        raise InvalidStoreUrlError(message)
+        raise InvalidStoreUrlError(
+            "a database in memory would be another one for each connection: "
+            f"name a file, such as {_EXAMPLES}"
+        )
     if driver == _POSTGRESQL:
         _must_have_driver()
     return parsed.set(drivername=driver)

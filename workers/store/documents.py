@@ -16,7 +16,8 @@ _PUT = sa.text(f"{_VALUES} DO UPDATE SET value = excluded.value").bindparams(
     sa.bindparam("value", type_=sa.JSON)
 )
 _ADVANCE = sa.text(
-    f"{_VALUES} DO UPDATE SET value = excluded.value WHERE documents.value ->> 'day' <= excluded.value ->> 'day'"
+    f"{_VALUES} DO UPDATE SET value = excluded.value "
+    "WHERE documents.value ->> 'day' <= excluded.value ->> 'day'"
 ).bindparams(sa.bindparam("value", type_=sa.JSON))
 _ADD = sa.text(f"{_VALUES} DO NOTHING RETURNING key").bindparams(
     sa.bindparam("value", type_=sa.JSON)

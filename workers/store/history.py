@@ -35,8 +35,10 @@ class MarketHistory:
                 for close in closes:
                     self._read.add(close.day, close.closes)
         if not self._read.days or self._read.days[-1] < day:
-            message = f"the database has no prices of {day}: do feed and workers have the same QT_DATABASE_URL?"
-            raise NoPricesError(message)
+            raise NoPricesError(
+                f"the database has no prices of {day}: "
+                "do feed and workers have the same QT_DATABASE_URL?"
+            )
         return self._read if self._read.days[-1] == day else None
 
     async def is_past(self, day: date) -> bool:

@@ -23,6 +23,7 @@ from workers.system.trading.portfolio_balancer import PortfolioBalancer
 from workers.system.trading.risk_guard import RiskGuard
 
 #: Each takes the bus, on which it subscribes, and the store; they know nothing of each other.
+#: `publishes` names the event types that it may publish on the broker.
 COMPONENTS: tuple[Callable[[EventBus, Store], object], ...] = (
     MetaStrategyController,
     StrategyGenerator,

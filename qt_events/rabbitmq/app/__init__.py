@@ -5,6 +5,5 @@ named_app.py       an app with a bus, by the name of its module
 command_line.py    options that a bus adds to Celery's command line
 help_texts.py      help texts of options, without an import
 selection.py       the subscriptions that one worker serves
-registration.py    a subscription as a task and queues of the app
-logs.py            Celery's logs in the form of ours
+logs.py            Celery's logs in our form
 """

@@ -1,4 +1,4 @@
-"""Celery's command line, `celery -A app worker`: options of a bus, and running it here."""
+"""Celery's command line in this process, and the options that a bus adds to it."""
 
 import sys
 from collections.abc import MutableMapping, Sequence
@@ -22,7 +22,7 @@ _INTERRUPTED = 130  #: exit code, as a shell has it
 
 
 class SubscriptionsOption(CeleryOption):
-    """`--subscriptions`. It is read first of all, and corrects what Celery makes of `-P`."""
+    """Option `--subscriptions`. It is read first, and corrects what Celery makes of `-P`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class SubscriptionsOption(CeleryOption):
         )
 
     def handle_parse_result(self, ctx: click.Context, opts: Any, args: list[str]) -> Any:
-        """Read the options as they were written: click keeps nothing of that for later."""
+        """Read the options as they were written, which click does not keep for later."""
         _spell_pool(ctx, opts)
         if opts.get(self.name) and opts.get("queues"):
             message = "--subscriptions and -Q both say what to serve: give one of them"
@@ -62,17 +62,19 @@ def _spell_pool(ctx: click.Context, opts: MutableMapping[str, Any]) -> None:
     written = opts.get("pool") or (pool and pool.value_from_envvar(ctx))
     if written == "asyncio":
         opts["pool"] = AsyncioPool
-    elif (
-        written == "prefork"
-        and (configured := pool_name(ctx.obj.app.conf.worker_pool)) != "prefork"
-    ):
-        message = (
-            f"with -P prefork Celery would start the pool of the configuration, {configured}: "
-            "write -P processes, its other name for prefork"
-        )
-        raise click.BadParameter(message, ctx, pool)
+    elif written == "prefork":
+        configured = pool_name(ctx.obj.app.conf.worker_pool)
+        if configured != "prefork":
+            message = (
+                f"with -P prefork Celery would start the pool of the configuration, {configured}: "
+                "write -P processes, its other name for prefork"
+            )
+            raise click.BadParameter(message, ctx, pool)
     elif isinstance(written, str) and written not in ALIASES:
-        message = f"there is no pool {written!r}: write asyncio, processes (which is prefork), threads or solo"
+        message = (
+            f"there is no pool {written!r}: write asyncio, processes (which is prefork), threads "
+            "or solo"
+        )
         raise click.BadParameter(message, ctx, pool)
 
 
@@ -83,18 +85,18 @@ def run_worker(name: str, arguments: Sequence[str]) -> NoReturn:
         SystemExit: 0 after SIGTERM, 130 after Ctrl-C, 2 for wrong arguments.
         InvalidOptionError, NotSupportedError, UsageError: see qt_events.rabbitmq.app.named_app.
     """
-    # Celery imports them later, and shows a traceback through all of its worker if one is broken.
+    # Celery imports them later, and if one is broken it shows a traceback through its whole worker.
     import_modules(app_with_bus(name), name)
     try:
         run_celery(name, "worker", *arguments)
     except SystemExit as end:
-        # Celery's way to say that Ctrl-C asked for a warm shutdown.
+        # Celery says so that Ctrl-C asked for a warm shutdown.
         interrupted = end.code == state.should_stop == EX_FAILURE
         sys.exit(_INTERRUPTED if interrupted else end.code)
 
 
 def run_celery(app: celery.Celery | str, *arguments: str) -> NoReturn:
-    """Run `celery -A app arguments` in this process; ends with Celery's SystemExit."""
+    """Run `celery -A app arguments` in this process. Ends with Celery's SystemExit."""
     # Celery reads it too: for -D, and for the title of its process.
     sys.argv[:] = ["celery", "-A", str(app), *arguments]
     # Imported here, for it is the whole of Celery's commands, and their plugins.

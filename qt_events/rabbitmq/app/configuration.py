@@ -1,4 +1,4 @@
-"""How a Celery app is set up for a bus: what must be so, and what is only a better default."""
+"""Configuration of a Celery app for a bus: settings that it needs, and its defaults."""
 
 import os
 from typing import Any
@@ -22,13 +22,16 @@ EAGER = "task_always_eager"
 _REQUIRED = {
     "worker_consumer": "qt_events.rabbitmq.worker.consumer:EventConsumer",
     "worker_detect_quorum_queues": True,
-    "worker_enable_prefetch_count_reduction": False,  # each queue has its own prefetch
-    "worker_cancel_long_running_tasks_on_connection_loss": False,  # a handler that runs is let finish
+    # Each queue has its own prefetch.
+    "worker_enable_prefetch_count_reduction": False,
+    # Handlers that run may finish.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
 }
 _DEFAULTS = {
     "worker_pool": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool",
     "broker_connection_retry_on_startup": True,
-    "broker_connection_max_retries": None,  # for ever
+    # For ever.
+    "broker_connection_max_retries": None,
     "broker_heartbeat": 20,
     "broker_connection_timeout": 5,
     "task_ignore_result": True,
@@ -36,7 +39,7 @@ _DEFAULTS = {
 
 
 class _OwnApp(celery.Celery):
-    """Connects to the URL that it was given: in plain apps, Celery has CELERY_BROKER_URL win."""
+    """Connects to the URL that it was given. In plain apps, Celery has CELERY_BROKER_URL win."""
 
     own_url: str
 
@@ -54,10 +57,10 @@ class _OwnApp(celery.Celery):
 
 
 def new_app(url: str) -> celery.Celery:
-    """A Celery app for a bus that nobody configures: no default queue, no remote control.
+    """Return a Celery app for a bus alone: without a default queue and remote control.
 
     Raises:
-        InvalidUrlError: that is no AMQP URL.
+        InvalidUrlError: `url` is no AMQP URL.
         InvalidOptionError: a certificate or a key that it names cannot be used.
     """
     settings = urls.settings(urls.listed(url))
@@ -68,13 +71,11 @@ def new_app(url: str) -> celery.Celery:
 
 
 def _take_over(app: celery.Celery) -> None:
-    """Check the URLs that the app's author gave, and make settings of their parameters."""
+    """Check the URLs that the app's author gave, and turn their parameters into settings."""
     conf = app.conf
-    given = {
-        "read": conf.broker_read_url,
-        "write": conf.broker_write_url,
-    }  # from the environment, too
-    listed = [each for found in given.values() if _is_amqp(found) for each in urls.listed(found)]
+    # These two are from the environment, too.
+    given = (conf.broker_read_url, conf.broker_write_url)
+    listed = [each for found in given if _is_amqp(found) for each in urls.listed(found)]
     settings = urls.settings(listed) if listed else {}
     if "broker_use_ssl" in settings and conf.broker_use_ssl:
         raise InvalidOptionError(
@@ -83,19 +84,21 @@ def _take_over(app: celery.Celery) -> None:
     conf.update(settings)
     urls.checked_tls(conf.broker_use_ssl)
     for name in ("broker_url", "broker_read_url", "broker_write_url"):
-        if _is_amqp(
-            found := conf.get(name)
-        ):  # Celery reads them for its reports, and knows no parameters
+        # Celery reads them for its reports, and knows no parameters.
+        if _is_amqp(found := conf.get(name)):
             conf[name] = urls.bare(found if isinstance(found, str) else ";".join(found))
 
 
 def _is_amqp(found: Any) -> bool:
-    """Not what other transports take, such as memory:// in tests, which Celery knows better."""
+    """Return False for other transports, such as memory:// in tests: Celery knows them better."""
     return bool(found) and "amqp" in "".join(found).partition("://")[0]
 
 
 def _must_not_unpickle(app: celery.Celery) -> None:
-    """Whoever may write to a queue, or to the exchange of remote control, could run code of his own."""
+    """Refuse pickle.
+
+    Everybody who may write to a queue, or to the exchange of remote control, could run code here.
+    """
     for name in ("accept_content", "result_accept_content", "event_serializer"):
         given = app.conf.get(name) or ()
         if not _PICKLE.isdisjoint([given] if isinstance(given, str) else given):
@@ -105,17 +108,16 @@ def _must_not_unpickle(app: celery.Celery) -> None:
 
 
 def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -> None:
-    """Set what a bus needs of its Celery app; the app's own settings win over mere defaults."""
-    app.conf.get(
-        "worker_pool"
-    )  # until something is read, app.conf only stands in for the configuration
-    *given, _celerys_own = (
-        app.conf.maps
-    )  # changes, then what was configured by object, then Celery's defaults
+    """Set what a bus needs of its Celery app. The app's own settings win over mere defaults."""
+    # Until a setting is read, app.conf only stands in for the configuration.
+    app.conf.get("worker_pool")
+    # Changes, then what was configured by an object, then Celery's defaults.
+    *given, _celerys_own = app.conf.maps
     defaults: dict[str, Any] = {
         **_DEFAULTS,
         "worker_concurrency": threads,
-        "control_exchange": prefix,  # remote control and events stay under the prefix too
+        # Remote control and events stay under the prefix too.
+        "control_exchange": prefix,
         "event_exchange": f"{prefix}.celeryev",
         "event_queue_prefix": f"{prefix}.celeryev",
     }
@@ -123,7 +125,8 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
         if not any(name in each for each in given):
             app.conf[name] = value
     app.conf.update(_REQUIRED)
-    app.conf[EAGER] = app.conf[EAGER]  # among the changes, from wherever it was
+    # Wherever it was, it is now among the changes.
+    app.conf[EAGER] = app.conf[EAGER]
     _must_not_unpickle(app)
     if not isinstance(app, _OwnApp):
         _take_over(app)
@@ -131,21 +134,26 @@ def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -
     app.events.dispatcher_cls = "qt_events.rabbitmq.pools.task_events:TaskEvents"
     follow_celery()
     app.user_options["worker"].add(SubscriptionsOption())
-    if (
-        classic
-    ):  # before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together
+    if classic:
+        # Before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together.
         app.conf.worker_prefetch_multiplier = 0
 
 
 def is_eager(app: celery.Celery) -> bool:
-    """Whether publish runs the handlers at once. Asked for each publish: Celery's own look takes 4 µs, this a tenth."""
+    """Return True if publish runs the handlers at once.
+
+    Every publish asks. Celery's own way to read a setting takes 4 µs, this one a tenth.
+    """
     changed = app.conf.maps[0].get(EAGER)
     return bool(app.conf[EAGER] if changed is None else changed)
 
 
 @signals.celeryd_init.connect(weak=False)
 def _name_uniquely(sender: str, instance: Any, **_: Any) -> None:
-    """`celery worker` without -n: two on one host would share a control queue, and Celery 5.7 refuses the second."""
+    """Give `celery worker` without -n a unique name.
+
+    Two on one host would share a control queue, and Celery 5.7 refuses the second.
+    """
     if runtime_of(instance.app) is not None and sender == default_nodename(None):
         name, _at, host = sender.partition("@")
         instance.hostname = f"{name}-{os.getpid()}-{uuid4().hex[:4]}@{host}"

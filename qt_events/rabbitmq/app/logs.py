@@ -1,8 +1,9 @@
-"""The logs of a Celery worker process: Celery's own lines in the form of ours, the event on every line about one.
+"""Logs of a Celery worker process: Celery's lines in our form, with the event they are about.
 
-Celery sets its logging up as it always does (`--loglevel`, `--logfile`, `worker_hijack_root_logger`, redirected
-stdouts); only the formatters of the handlers that it made are exchanged afterwards. Who connects to `setup_logging`, or
-keeps handlers of his own on the root logger, has told Celery and us to leave them alone.
+Celery sets its logging up as it always does (`--loglevel`, `--logfile`,
+`worker_hijack_root_logger`, redirected stdouts). Afterwards only the formatters of the handlers
+that it made are exchanged. An app that connects to `setup_logging`, or keeps its own handlers on
+the root logger, has told Celery and us to leave them alone.
 """
 
 import logging
@@ -26,29 +27,28 @@ logger = logging.getLogger("qt_events")
 
 
 def follow_celery() -> None:
-    """From here on, whatever Celery does about logging in this process; calling it again changes nothing."""
+    """Follow whatever Celery does about logging in this process. A second call changes nothing."""
     signals.celeryd_init.connect(_begin, weak=False)
     signals.worker_init.connect(_choose, weak=False)
     signals.after_setup_logger.connect(_dress_all, weak=False)
     signals.after_setup_task_logger.connect(_dress, weak=False)
     signals.worker_ready.connect(_say_less, weak=False)
     signals.worker_shutdown.connect(_tell_end, weak=False)
-    logging.getLogger("celery.app.trace").addFilter(_told_already)
+    logging.getLogger("celery.app.trace").addFilter(_is_news)
 
 
-# What Celery's tracer says of a subscription's task
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return False for the tracer's line about how an event's task ended: it is logged already.
 
-
-class _ToldAlready(logging.Filter):
-    """On Celery's own pools, its tracer tells of every task how it ended: of an event, that would be a second line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Lets pass what is not about an event or says something new; the rest while debugging."""
-        envelope = _current_envelope()
-        if envelope is None:
-            return True
-        record.__dict__.update(envelope.log_fields())
-        return logger.isEnabledFor(logging.DEBUG) or not _repeats(record)
+    Celery's own pools have this tracer. While debugging its lines pass, too.
+    """
+    envelope = _current_envelope()
+    if envelope is None:
+        return True
+    record.__dict__.update(envelope.log_fields())
+    error = record.exc_info[1] if record.exc_info else None
+    repeats = record.levelno < logging.WARNING or isinstance(error, DeliveryFailed | CeleryReject)
+    return not repeats or logger.isEnabledFor(logging.DEBUG)
 
 
 def _current_envelope() -> Envelope | None:
@@ -56,24 +56,17 @@ def _current_envelope() -> Envelope | None:
     return args[0] if args and isinstance(args[0], Envelope) else None
 
 
-def _repeats(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    return record.levelno < logging.WARNING or isinstance(error, DeliveryFailed | CeleryReject)
-
-
-_told_already = _ToldAlready()
-
-
 # Before Celery has set its logging up
 
-
-_at_first = (
-    logging.StreamHandler()
-)  # Celery warns of a worker that root runs: in our form, if one was chosen
+# Celery warns of a worker that root runs: in our form, if one was chosen.
+_at_first = logging.StreamHandler()
 
 
 def _begin(instance: Any, **_: Any) -> None:
-    """A worker is being made. A wrong option ends it, for Celery only logs what a receiver raises."""
+    """Check the options while a worker is made.
+
+    Celery only logs what a receiver raises, so a wrong option ends the process here.
+    """
     try:
         form = log_options().format
     except InvalidOptionError as error:
@@ -87,19 +80,21 @@ def _begin(instance: Any, **_: Any) -> None:
 
 
 def _choose(sender: Any, **_: Any) -> None:
-    """The worker is about to set its logging up; whoever does finds the root logger as it was."""
+    """Give the worker our level, before it sets its logging up on the root logger as it was."""
     logging.getLogger().removeHandler(_at_first)
     if not isinstance(sender, Worker):
-        return  # the one that run_forever() hosts leaves logging to its program
+        # The one that run_forever() hosts leaves logging to its program.
+        return
     wanted = log_options()
     if wanted.level is not None and not _was_given("loglevel"):
         sender.loglevel = wanted.level
     if wanted.format == "json":
-        sender.quiet = True  # the banner is no JSON
+        # The banner is no JSON.
+        sender.quiet = True
 
 
 def _was_given(option: str) -> bool:
-    """Whether `celery worker` was told, rather than left to its default."""
+    """Return True if `celery worker` was given this option, or is not the command."""
     context = click.get_current_context(silent=True)
     source = context.get_parameter_source(option) if context is not None else None
     return source is not ParameterSource.DEFAULT
@@ -109,15 +104,13 @@ def _was_given(option: str) -> bool:
 
 
 def _dress_all(logger: logging.Logger, **_: Any) -> None:
-    for each in (
-        logger,
-        get_multiprocessing_logger(),
-    ):  # what the prefork pool itself reports goes there
+    # The prefork pool itself reports to the second one.
+    for each in (logger, get_multiprocessing_logger()):
         _dress(each)
 
 
 def _dress(logger: logging.Logger, **_: Any) -> None:
-    """Exchange the formatters that are Celery's; those of a user's own handlers stay."""
+    """Exchange the formatters that are Celery's. Those of a user's own handlers stay."""
     form = log_options().format
     for handler in logger.handlers:
         celerys = handler.formatter
@@ -128,7 +121,7 @@ def _dress(logger: logging.Logger, **_: Any) -> None:
 
 
 def _task_fields(record: logging.LogRecord) -> bool:
-    """The id and name of a plain task, as Celery's own format has them; a subscription's is told by its fields."""
+    """Add the id and name of a plain task, as Celery's own format has them."""
     if current_task and current_task.request.id and _current_envelope() is None:
         record.__dict__.setdefault("task_id", current_task.request.id)
         record.__dict__.setdefault("task_name", current_task.name)
@@ -139,7 +132,7 @@ def _task_fields(record: logging.LogRecord) -> bool:
 
 
 def _say_less(sender: Any, **_: Any) -> None:
-    """On SIGTERM, Celery writes to stdout that it stops: that is no JSON. `_tell_end` logs it."""
+    """Keep Celery from writing to stdout, on SIGTERM, that it stops: that would be no JSON."""
     worker = sender.controller
     if isinstance(worker, Worker) and log_options().format == "json":
         install_worker_term_handler(worker, verbose=False)

@@ -1,4 +1,4 @@
-"""Celery apps with a bus, found by the name of their module, as `celery -A` takes it."""
+"""Celery apps with a bus, found by the name of their module as `celery -A` finds them."""
 
 import importlib
 import os
@@ -14,9 +14,9 @@ from celery.utils.imports import cwd_in_path
 
 from qt_events.errors import InvalidOptionError, NotSupportedError, UsageError
 
-_MOST_PLACES = 5  #: lines that are shown of a module that cannot be imported
+_MOST_PLACES = 5  # lines that are shown of a module that cannot be imported
 _IMPORTLIB = str(Path(importlib.__file__).parent)
-#: Folders of code that is not the app's own, as beginnings of file names.
+# Folders of code that is not the app's own, as beginnings of file names.
 _LIBRARIES = tuple(
     f"{folder}{os.sep}"
     for folder in {
@@ -40,11 +40,13 @@ def app_with_bus(name: str) -> celery.Celery:
         if not _is_part(error.name, of=name):
             raise _not_imported(name, error) from error
         raise InvalidOptionError(
-            f"there is no module {error.name!r} here: name the one whose attribute `app` is the Celery app"
+            f"there is no module {error.name!r} here: name the one whose attribute `app` is the "
+            "Celery app"
         ) from error
     except _NoAppError as error:
         raise InvalidOptionError(
-            f"there is no Celery app in {name!r}: it has to be an attribute `app` of the module ({error})"
+            f"there is no Celery app in {name!r}: it has to be an attribute `app` of the module "
+            f"({error})"
         ) from error
     except Exception as error:
         raise _not_imported(name, error) from error
@@ -79,7 +81,7 @@ def import_modules(app: celery.Celery, name: str) -> None:
 
 
 class _NoAppError(Exception):
-    """The module is there, and no app in it."""
+    """Lack of an app in a module that exists."""
 
 
 def _found(name: str) -> celery.Celery:
@@ -113,9 +115,9 @@ def _is_part(module: str | None, *, of: str) -> bool:
 
 
 def _not_imported(name: str, error: Exception) -> UsageError:
-    """Error that says where the app's module is broken: file and line, and no frames of ours.
+    """Return an error with the file and line where the app's module is broken.
 
-    No line of its source is shown: there may be a password in it.
+    No line of its source is shown, because there may be a password in it.
     """
     failed = UsageError(f"the app {name!r} cannot be imported: {type(error).__name__}: {error}")
     for place in _places(error)[-_MOST_PLACES:]:
@@ -124,7 +126,7 @@ def _not_imported(name: str, error: Exception) -> UsageError:
 
 
 def _places(error: Exception) -> list[str]:
-    """Files and lines that were being executed, the last one last, without those of libraries."""
+    """Return files and lines that were being executed, in order, without those of libraries."""
     frames = [
         (frame.filename, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)

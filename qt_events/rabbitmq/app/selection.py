@@ -1,4 +1,4 @@
-"""Selection: which of a bus's subscriptions one worker serves."""
+"""Selection: the subscriptions of a bus that one worker serves."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -11,18 +11,18 @@ from qt_events.rabbitmq.runtime import Runtime
 
 
 class Selection:
-    """The subscriptions that fit one of the patterns; all of them if there is no pattern.
+    """Subscriptions that fit one of the patterns of `patterns_from`; all if there is no pattern.
 
-    A worker that serves a part still declares every shared subscription, so that what it publishes is kept for the
-    workers that serve the rest. A broadcast that it does not serve has no queue of this process: nobody would read it.
+    A worker that serves a part still declares every shared subscription, so that what it publishes
+    is kept for the workers that serve the rest. A broadcast that it does not serve has no queue of
+    this process: nobody would read it.
     """
 
     def __init__(self, runtime: Runtime, patterns: Sequence[str] = ()) -> None:
-        """`patterns` as `patterns_from` gives them."""
         self._runtime, self._patterns = runtime, patterns
 
     def takes(self, name: str) -> bool:
-        """Whether the worker serves the subscription of that name."""
+        """Return True if the worker serves the subscription of this name."""
         return not self._patterns or any(fits(pattern, name) for pattern in self._patterns)
 
     def __iter__(self) -> Iterator[Subscription]:
@@ -34,14 +34,18 @@ class Selection:
             self.leave(subscription)
 
     def leave(self, subscription: Subscription) -> None:
-        """Have the worker consume from none of its queues."""
+        """Have the worker consume from none of the subscription's queues."""
         for queue in self._runtime.declarations.queues(subscription):
             self._runtime.app.amqp.queues.deselect(queue.name)
         if subscription.broadcast:
             self._runtime.declarations.drop(subscription)
 
     def declare_others(self, channel: Any) -> None:
-        """Declare the others' queues, but none for a broadcast. TopologyError if one stands with other arguments."""
+        """Declare the others' queues, except those of broadcasts.
+
+        Raises:
+            TopologyError: one exists on the broker with other arguments.
+        """
         for subscription in self._others():
             if not subscription.broadcast:
                 self._runtime.declarations.queues(subscription)[0].declare(channel=channel)
@@ -51,15 +55,16 @@ class Selection:
 
 
 def fits(pattern: str, name: str) -> bool:
-    """Whether the pattern fits the name, or the name up to one of its dots: `risk_guard` fits `risk_guard.on_fill`.
+    """Return True if the pattern fits the name, or the name up to one of its dots.
 
-    `*`, `?` and `[...]` mean what they mean in file names, `*` dots too; upper and lower case differ.
+    So `risk_guard` fits `risk_guard.on_fill`. `*`, `?` and `[...]` mean what they mean in file
+    names, but `*` fits dots too. Upper and lower case differ.
     """
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def patterns_from(texts: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """The patterns in texts with commas between them; none if nothing is given.
+    """Return the patterns in texts with commas between them.
 
     Raises:
         InvalidOptionError: one of them fits none of the names, or a text holds no pattern at all.
@@ -79,7 +84,10 @@ def patterns_from(texts: Iterable[str], names: Iterable[str]) -> tuple[str, ...]
 
 def _nothing_fits(pattern: str, names: Sequence[str]) -> str:
     if not names:
-        return f"{pattern!r} fits nothing: the app has no subscriptions; they have to be made when it is imported"
+        return (
+            f"{pattern!r} fits nothing: the app has no subscriptions; they have to be made when it "
+            "is imported"
+        )
     components = {name.partition(".")[0] for name in names}
     meant = get_close_matches(pattern.rstrip(".*"), sorted({*names, *components}), n=1)
     guess = f" Did you mean {meant[0]!r}?" if meant else ""

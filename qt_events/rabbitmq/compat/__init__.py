@@ -6,8 +6,6 @@ acknowledgements.py   many acknowledgements in one call, and basic.nack
 frames.py             frames read ahead
 unreadable.py         messages that py-amqp cannot read
 kombu_connection.py   kombu's Connection
-hub.py                kombu's event loop
+celery_worker.py      Celery's worker: its event loop, its end, jobs of its pool of processes
 event_dispatcher.py   Celery's events for monitors
-controller.py         Celery's worker as a guest in its process
-prefork.py            jobs that Celery's pool of processes would forget
 """

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from amqp import Channel, serialization, spec
 from amqp.basic_message import Message as RawMessage
@@ -22,7 +22,6 @@ UNSENDABLE = (struct.error, TypeError, ValueError, FrameSyntaxError)
 _AS_FRAMES = are_there(PUBLISHING)
 CHUNK = 131_072  #: bytes written at a time, if no frame is longer
 _FRAME = Struct(">BHI")  # kind, channel, size (AMQP 0-9-1, 4.2.3)
-_LONG = Struct(">Q")
 _CONTENT = Struct(">HHQH")  # class, weight, size of the body, property flags (4.2.6.1)
 _METHOD, _HEADER, _BODY, _END = 1, 2, 3, b"\xce"
 _ARGUMENTS = "Bssbb"  # ticket, exchange, routing key, mandatory, immediate
@@ -40,28 +39,13 @@ class Content(Protocol):
     headers: dict[str, Any]
 
 
-class Writer(Protocol):
-    """Writes publishes to one channel, mandatory: what no queue takes comes back."""
-
-    def write(self, exchange: str, routing_key: str, content: Content) -> None:
-        """Write a publish, now or with the next flush.
-
-        Raises:
-            UNSENDABLE: AMQP cannot carry it.
-            OSError, amqp.exceptions.AMQPError: the connection or the channel is lost.
-        """
-
-    def flush(self) -> None:
-        """Give the kernel what was written. The errors are those of `write`."""
-
-
-def writer_to(channel: Channel) -> Writer:
-    """Return the fastest writer that this version of py-amqp allows."""
-    return FrameWriter(channel) if _AS_FRAMES else PyAmqpWriter(channel)
-
-
 class FrameWriter:
-    """Collects whole frames, as many as the kernel surely takes at a time."""
+    """Collects publishes to one channel as whole frames, as many as the kernel surely takes.
+
+    They are mandatory: the broker returns what no queue takes. `write` and `flush` raise an
+    UNSENDABLE if AMQP cannot carry a message, OSError or AMQPError if connection or channel is
+    lost.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._raw, self._id = channel.connection, channel.channel_id
@@ -69,7 +53,6 @@ class FrameWriter:
         self._size = 0  # bytes of these
 
     def write(self, exchange: str, routing_key: str, content: Content) -> None:
-        """Do as a Writer."""
         for frame in frames(exchange, routing_key, content, self._id, self._raw.frame_max):
             if self._frames and self._size + len(frame) > CHUNK:
                 self.flush()
@@ -77,32 +60,37 @@ class FrameWriter:
             self._size += len(frame)
 
     def flush(self) -> None:
-        """Do as a Writer."""
         written, self._frames, self._size = self._frames, [], 0
         if written:
             self._raw.frames.write(b"".join(written))
 
 
 class PyAmqpWriter:
-    """py-amqp's own way, where the names for another are missing."""
+    """Does the same in py-amqp's own way, where the names for another are missing."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     def write(self, exchange: str, routing_key: str, content: Content) -> None:
-        """Do as a Writer."""
         message = RawMessage(
             content.body, application_headers=content.headers, **content.properties
         )
         _must_fit(_about(content.headers), self._channel.connection.frame_max)
         self._channel.basic_publish(message, exchange, routing_key, mandatory=True)
 
-    def flush(self) -> None:
-        """Do nothing: all is written."""
+    def flush(self) -> None: ...
+
+
+Writer: TypeAlias = FrameWriter | PyAmqpWriter
+
+
+def writer_to(channel: Channel) -> Writer:
+    """Return the fastest writer that this version of py-amqp allows."""
+    return FrameWriter(channel) if _AS_FRAMES else PyAmqpWriter(channel)
 
 
 def _about(headers: dict[str, Any]) -> int:
-    """Bytes of a table, about, without py-amqp's own way to write one."""
+    """Return about how many bytes a table has, without py-amqp's own way to write one."""
     texts = (str(part) for item in headers.items() for part in item)
     return sum(len(text.encode("utf-8", "surrogatepass")) + 4 for text in texts)
 
@@ -135,8 +123,7 @@ def _must_fit(size: int, frame_max: int) -> int:
     """
     most = frame_max - _OVERHEAD
     if size > most:
-        message = f"its headers have {size} bytes, and a frame holds {most}"
-        raise ValueError(message)
+        raise ValueError(f"its headers have {size} bytes, and a frame holds {most}")
     return most
 
 
@@ -144,7 +131,8 @@ def _frame(kind: int, channel: int, payload: bytes) -> bytes:
     return _FRAME.pack(kind, channel, len(payload)) + payload + _END
 
 
-@lru_cache(maxsize=1024)  # there are few event types
+# There are few event types.
+@lru_cache(maxsize=1024)
 def _method(channel: int, exchange: str, routing_key: str) -> bytes:
     class_id, method_id = spec.Basic.Publish
     arguments = serialization.dumps(_ARGUMENTS, (0, exchange, routing_key, True, False))
@@ -156,31 +144,19 @@ def _properties(content: Content) -> tuple[int, bytes]:
     flags, values, given = _HEADERS, [], content.properties
     for name, flag, write in _PROPERTIES:
         if flag == _HEADERS:
-            values.append(_table(content.headers) if content.headers else _NONE)
+            headers = content.headers
+            values.append(bytes(serialization.dumps("F", [headers])) if headers else _NONE)
         elif (value := given.get(name)) is not None:
             flags |= flag
             values.append(write(value))
     return flags, b"".join(values)
 
 
-def _table(headers: dict[str, Any]) -> bytes:
-    return bytes(serialization.dumps("F", [headers]))
-
-
 def _short(value: Any) -> bytes:
     text = str.encode(value, "utf-8", "surrogatepass")
     if len(text) > _LONGEST:
-        message = f"a property has {len(text)} bytes, and AMQP's short strings {_LONGEST}"
-        raise ValueError(message)
+        raise ValueError(f"a property has {len(text)} bytes, and AMQP's short strings {_LONGEST}")
     return bytes((len(text),)) + text
-
-
-def _octet(value: Any) -> bytes:
-    return bytes((value,))
-
-
-def _long(value: Any) -> bytes:
-    return _LONG.pack(value)
 
 
 #: In AMQP's order: names, flags (bits from the highest down), and functions that write the values.
@@ -188,13 +164,13 @@ _PROPERTIES: tuple[tuple[str, int, Callable[[Any], bytes]], ...] = (
     ("content_type", 0x8000, _short),
     ("content_encoding", 0x4000, _short),
     ("application_headers", _HEADERS, bytes),
-    ("delivery_mode", 0x1000, _octet),
-    ("priority", 0x0800, _octet),
+    ("delivery_mode", 0x1000, Struct("B").pack),
+    ("priority", 0x0800, Struct("B").pack),
     ("correlation_id", 0x0400, _short),
     ("reply_to", 0x0200, _short),
     ("expiration", 0x0100, _short),
     ("message_id", 0x0080, _short),
-    ("timestamp", 0x0040, _long),
+    ("timestamp", 0x0040, Struct(">Q").pack),
     ("type", 0x0020, _short),
     ("user_id", 0x0010, _short),
     ("app_id", 0x0008, _short),

@@ -50,8 +50,7 @@ def read_what_came(raw: RawConnection, loop: Any) -> None:
     """
     raw.frames.is_scheduled = False
     if not raw.connected:
-        message = "the socket was disconnected"
-        raise RecoverableConnectionError(message)
+        raise RecoverableConnectionError("the socket was disconnected")
     if not raw.frames.handle_what_came(monotonic() + _TURN):
         loop.call_soon(read_what_came, raw, loop)
 
@@ -63,7 +62,7 @@ def watch(raw: RawConnection, loop: Any) -> None:
 
 
 class PyAmqpFrames:
-    """py-amqp's own reading, where the names for another are missing."""
+    """Reads in py-amqp's own way, where the names for another are missing."""
 
     def __init__(self, raw: RawConnection) -> None:
         self._raw, self._transport = raw, raw.transport
@@ -75,11 +74,13 @@ class PyAmqpFrames:
         self._open_socket()
         try:
             self._transport.write(data)
-        except TimeoutError:  # half a frame may be written: nothing must follow it
+        except TimeoutError:
+            # Half a frame may be written: nothing must follow it.
             with suppress(OSError):
                 self._transport.sock.shutdown(SHUT_RDWR)
             raise
-        self._raw.bytes_sent += 1  # py-amqp counts frames, to see whether a heartbeat is due
+        # py-amqp counts frames, to see whether a heartbeat is due.
+        self._raw.bytes_sent += 1
 
     def has_whole(self) -> bool:
         """Return True if a frame can be read without the socket."""
@@ -88,20 +89,19 @@ class PyAmqpFrames:
     def _open_socket(self) -> Any:
         sock = self._transport.sock
         if sock is None:
-            message = "the connection is closed"
-            raise RecoverableConnectionError(message)
+            raise RecoverableConnectionError("the connection is closed")
         return sock
 
 
 class Frames(PyAmqpFrames):
-    """Frames in whatever pieces they come. Not safe for two threads at once, as py-amqp is not."""
+    """Reads frames in whatever pieces they come. Not safe for two threads at once."""
 
     def __init__(self, raw: RawConnection) -> None:
         self._raw, self._transport = raw, raw.transport
-        # Of the handshake nothing is left over.
+        # Nothing is left over from the handshake.
         self._buffer, self._at = raw.transport._read_buffer, 0  # noqa: SLF001
-        self.loop: Any = None  #: kombu's, that watches the socket
-        self.is_scheduled = False  #: to be read there, though the socket may be empty
+        self.loop: Any = None  #: of kombu; watches the socket
+        self.is_scheduled = False  #: the loop will read, though the socket may be empty
 
     def handle_one(self, timeout: float | None = None) -> bool:
         """Read a frame and have the connection handle it. Return True if a method is complete.
@@ -122,7 +122,7 @@ class Frames(PyAmqpFrames):
         return completed
 
     def _schedule_rest(self) -> None:
-        """Have the loop read what came with an awaited answer: the socket does not tell of it."""
+        """Have the loop read frames behind an awaited answer: the socket shows none."""
         if self.loop is not None and not self.is_scheduled and self.has_whole():
             self.is_scheduled = True
             self.loop.call_soon(read_what_came, self._raw, self.loop)
@@ -191,8 +191,7 @@ class Frames(PyAmqpFrames):
             raise
         if not chunk:
             self._transport.connected = False
-            message = "Server unexpectedly closed connection"
-            raise OSError(message)
+            raise OSError("Server unexpectedly closed connection")
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
         return len(chunk) == _CHUNK or (hasattr(sock, "pending") and sock.pending() > 0)

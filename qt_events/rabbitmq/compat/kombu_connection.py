@@ -1,4 +1,4 @@
-"""kombu's Connection, with public methods in place of private ones that have to be other."""
+"""KombuConnection: kombu's Connection with public hooks in place of private methods."""
 
 from typing import Any
 
@@ -33,7 +33,6 @@ class KombuConnection(kombu.Connection):
         return True
 
     def _init_params(self, hostname: str | None, ssl: Any, transport: Any, **others: Any) -> None:
-        """Called by kombu for each host."""
         self.port, self.virtual_host = None, "/"
         chosen = self.tls_for(hostname or "localhost", ssl, transport)
         super()._init_params(hostname=hostname, ssl=chosen, transport=transport, **others)
@@ -45,7 +44,6 @@ class KombuConnection(kombu.Connection):
         return tuple((name, given if name == "ssl" else value) for name, value in info)
 
     def _establish_connection(self) -> RawConnection:
-        """Called by kombu for its own retries, and for Celery's."""
         return self.establish()
 
     def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
@@ -53,7 +51,6 @@ class KombuConnection(kombu.Connection):
         return super()._ensure_connection(*args, **kwargs)
 
     def _close(self) -> None:
-        """Called by kombu's close() and release()."""
         if self.hears_goodbye():
             super()._close()
         else:

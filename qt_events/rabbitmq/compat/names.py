@@ -19,26 +19,28 @@ class Internals(NamedTuple):
     """Names of one library that one module of this room uses."""
 
     library: str  #: as pip calls it
-    checked: str  #: the versions in which these names are there and mean what they should
     names: tuple[str, ...]  #: module:name, or module:Class.attribute
-    without: str  #: what is lost without them; empty if nothing works without them
+    without: str  #: loss without them; empty if nothing works without them
+
+    @property
+    def checked(self) -> str:
+        """Minor version in which these names are there and mean what they should."""
+        return _CHECKED[self.library]
+
+
+_CHECKED = {"amqp": "5.4", "kombu": "5.7", "celery": "5.7"}
 
 
 PUBLISHING = Internals(
     "amqp",
-    "5.4",
     ("amqp.serialization:dumps", "amqp.spec:Basic.Publish", "amqp.spec:Basic.CLASS_ID"),
     "publishing takes about three times as long",
 )
 ACKNOWLEDGING = Internals(
-    "amqp",
-    "5.4",
-    ("amqp.spec:Basic.Ack",),
-    "each event is acknowledged by a write of its own",
+    "amqp", ("amqp.spec:Basic.Ack",), "each event is acknowledged by a write of its own"
 )
 READING = Internals(
     "amqp",
-    "5.4",
     (
         "amqp.transport:_AbstractTransport._read_buffer",
         "amqp.transport:_AbstractTransport.having_timeout",
@@ -50,41 +52,33 @@ READING = Internals(
 )
 UNREADABLE = Internals(
     "amqp",
-    "5.4",
     ("amqp.serialization:PROPERTY_CLASSES", "amqp.abstract_channel:loads"),
     "a message that py-amqp cannot read ends its worker instead of becoming a dead letter",
 )
 CONNECTING = Internals(
     "kombu",
-    "5.7",
-    tuple(
-        f"kombu.connection:Connection.{name}"
-        for name in (
-            "_init_params",
-            "_initial_params",
-            "_info",
-            "_establish_connection",
-            "_ensure_connection",
-            "_close",
-        )
+    (
+        "kombu.connection:Connection._init_params",
+        "kombu.connection:Connection._initial_params",
+        "kombu.connection:Connection._info",
+        "kombu.connection:Connection._establish_connection",
+        "kombu.connection:Connection._ensure_connection",
+        "kombu.connection:Connection._close",
     ),
     "",
 )
 POLLING = Internals(
     "kombu",
-    "5.7",
     ("kombu.asynchronous.hub:Hub._ready", "kombu.utils.eventio:_epoll._epoll"),
     "the asyncio pool looks for messages every 10 ms",
 )
 FIRST_MESSAGES = Internals(
     "celery",
-    "5.7",
     ("celery.worker.loops:_quick_drain",),
     "the event loop waits 0.1 s whenever the asyncio pool has connected",
 )
 MONITORS = Internals(
     "celery",
-    "5.7",
     (
         "celery.events.dispatcher:EventDispatcher._publish",
         "celery.events.dispatcher:EventDispatcher._outbound_buffer",
@@ -94,13 +88,11 @@ MONITORS = Internals(
 )
 SHUTDOWN = Internals(
     "celery",
-    "5.7",
     ("celery.worker.worker:WorkController._shutdown",),
     "while run_forever() ends, new sockets of the whole process have Celery's default timeout",
 )
 PREFORK = Internals(
     "celery",
-    "5.7",
     (
         "celery.concurrency.prefork:TaskPool._pool",
         "billiard.pool:Pool._cache",
@@ -109,18 +101,7 @@ PREFORK = Internals(
     "on prefork, an event that a child has begun may be handled again after the worker has stopped",
 )
 
-TABLE = (
-    PUBLISHING,
-    ACKNOWLEDGING,
-    READING,
-    UNREADABLE,
-    CONNECTING,
-    POLLING,
-    FIRST_MESSAGES,
-    MONITORS,
-    SHUTDOWN,
-    PREFORK,
-)
+TABLE = tuple(each for each in tuple(vars().values()) if isinstance(each, Internals))
 
 
 @cache
@@ -146,7 +127,6 @@ def are_there(internals: Internals) -> bool:
 
 
 def missing(internals: Internals) -> list[str]:
-    """Return those of the names that are not there."""
     return [name for name in internals.names if not _is_there(name)]
 
 
@@ -162,7 +142,7 @@ def _is_there(name: str) -> bool:
 
 
 def _set_by_methods(holder: Any) -> set[str]:
-    """Names of attributes in the code of a class: an instance has some that the class has not."""
+    """Return attributes in the code of a class: an instance has some that the class has not."""
     functions = (value for cls in getattr(holder, "__mro__", ()) for value in vars(cls).values())
     codes = (each.__code__ for each in functions if isinstance(each, FunctionType))
     return {name for code in codes for name in _names_in(code)}

@@ -27,7 +27,7 @@ Read = Callable[..., tuple[Any, int]]
 
 
 class _Lenient(bytes):
-    """Bytes whose slices py-amqp can decode: a byte that is no UTF-8 is a lone surrogate."""
+    """Bytes whose slices py-amqp can decode: bytes that are no UTF-8 become lone surrogates."""
 
     def __getitem__(self, index: Any) -> Any:
         part = super().__getitem__(index)
@@ -38,7 +38,7 @@ class _Lenient(bytes):
 
 
 def guard() -> None:
-    """Have py-amqp read on. For what it can read nothing changes, nor by a second call."""
+    """Have py-amqp read on. Readable messages stay as they are. A second call changes nothing."""
     if not _CAN_GUARD:
         return
     readers = serialization.PROPERTY_CLASSES
@@ -91,7 +91,8 @@ def _arguments_reader(read: Read) -> Read:
     def reader(format: str, buffer: bytes, offset: int) -> tuple[Any, int]:
         try:
             return read(format, buffer, offset)
-        except UnicodeDecodeError:  # a routing key
+        # Raised by a routing key.
+        except UnicodeDecodeError:
             return read(format, _Lenient(buffer), offset)
 
     return reader

@@ -22,8 +22,6 @@ _VERIFY = {"verify_peer": ssl.CERT_REQUIRED, "verify_none": ssl.CERT_NONE}
 
 
 class _Parameter(NamedTuple):
-    """Parameter of the query."""
-
     setting: str  #: of Celery; with a dot, a key in that setting's dictionary
     read: Callable[[str], Any]  #: ValueError if the value means nothing
     advice: str  #: values that it may have
@@ -53,11 +51,7 @@ _PARAMETERS = {
 
 
 def listed(urls: str | Sequence[str]) -> list[str]:
-    """Return each URL.
-
-    Raises:
-        InvalidUrlError: one is malformed.
-    """
+    """Return each URL. InvalidUrlError: one is malformed."""
     found = [
         each
         for part in ([urls] if isinstance(urls, str) else urls)
@@ -95,7 +89,6 @@ def settings(urls: Iterable[str]) -> dict[str, Any]:
 
 
 def bare(urls: str) -> str:
-    """Return the URLs without their parameters."""
     return ";".join(each.partition("?")[0] for each in urls.split(";"))
 
 

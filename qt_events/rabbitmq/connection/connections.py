@@ -71,12 +71,10 @@ class BrokerConnection(KombuConnection):
         return raw
 
     def must_be_usable(self) -> None:
-        """Raise RecoverableConnectionError if the connection is lost for good."""
         if self.stays_lost and not self.connected:
             raise RecoverableConnectionError("the connection was lost")
 
     def hears_goodbye(self) -> bool:
-        """Return False for a broker that reads nothing."""
         return not self.is_deaf
 
     @property
@@ -134,7 +132,8 @@ def connect(connection: BrokerConnection) -> RawConnection:
 def _connect(connection: BrokerConnection) -> RawConnection:
     try:
         return connection.establish()
-    except ChannelError as error:  # a refused login: py-amqp sorts errors by their code
+    # A refused login: py-amqp sorts errors by their code.
+    except ChannelError as error:
         raise ConnectionRefusedError(str(error)) from error
 
 
@@ -152,7 +151,8 @@ def visiting(connection: kombu.Connection) -> Iterator[RawConnection]:
             yield raw
         finally:
             leave(raw)
-    except QtEventsError:  # some are OSErrors too
+    # Some are OSErrors too.
+    except QtEventsError:
         raise
     except LOST as error:
         message = f"no answer from {connection.places} ({error}): is RabbitMQ running there?"

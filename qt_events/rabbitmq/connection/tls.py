@@ -47,7 +47,8 @@ _ADVICE = {
 def verified(options: Any, host: str) -> dict[str, Any]:
     """Return `broker_use_ssl` for one host: the app's, with the host's name if it has none."""
     chosen = dict(options) if isinstance(options, Mapping) else {}
-    if chosen.get("cert_reqs") == ssl.CERT_NONE:  # Python refuses to check a name then
+    # Python refuses to check a name then.
+    if chosen.get("cert_reqs") == ssl.CERT_NONE:
         chosen.pop("server_hostname", None)
         return chosen
     if chosen.get("server_hostname") is None:
@@ -71,8 +72,6 @@ def context_of(options: Any) -> ssl.SSLContext:
 
 def check_files(options: Mapping[str, Any]) -> None:
     """Check that certificates and key can be read and fit together.
-
-    Else every attempt to connect would fail.
 
     Raises:
         InvalidOptionError: a file is of no use; the text names it. A key with a password is

@@ -30,13 +30,12 @@ _Held = HeldDeadLetter[RawMessage]
 
 
 class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
-    """Reads the queues `<prefix>.dead.<subscription>`, each call on its own connection, in a
-    thread.
+    """Dead letters in the queues `<prefix>.dead.<subscription>`.
 
-    A scan consumes messages and gives them back: the queues' delivery limit is high enough for
-    that. A queue may put them before or behind the others, so a scan consumes all, which keeps
-    their order. Ids are looked for in the subscriptions of this bus, in those that were scanned by
-    name before, and in those that were made known.
+    Each call has its own connection and thread. A scan consumes messages and gives them back: the
+    queues' delivery limit is high enough for that. A queue may put them before or behind the
+    others, so a scan consumes all, which keeps their order. Ids are looked for in the subscriptions
+    of this bus, in those that were scanned by name before, and in those that were made known.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -57,7 +56,6 @@ class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
 
     @asynccontextmanager
     async def scan(self, subscription: str | None) -> AsyncIterator[Scan[RawMessage]]:
-        """See DeadLetterOperations."""
         with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
             ask = partial(_ask, thread)
             pass_ = reading(for_errands(self._runtime.app), self._runtime.topology)
@@ -95,7 +93,7 @@ class _BrokerScan(Scan[RawMessage]):
         return [self._held(subscription, raw) for raw in raws]
 
     def _held(self, subscription: str, raw: RawMessage) -> _Held:
-        """Keep the headers that its way vouches for, and read its record from them."""
+        """Read its record, with only those headers that its route makes believable."""
         provenance = Provenance(self._runtime.topology, subscription, subscription)
         believed = provenance.believed(raw.delivery_info, raw.headers or {})
         forged = {REASON: DeadLetterReason.FORGED.value}
@@ -108,11 +106,10 @@ class _BrokerScan(Scan[RawMessage]):
             if queue not in self._exists:
                 self._exists[queue] = await self._ask(partial(self._reader.exists, queue))
         if not self._exists[queue]:
-            message = (
+            raise UnknownSubscriptionError(
                 f"dead letters of {held.record.subscription!r} cannot be sent back: there is no "
                 f"queue {queue!r} (any more). Start a worker that subscribes to it, or discard them"
             )
-            raise UnknownSubscriptionError(message)
 
     async def send_back(self, held: _Held) -> None:
         record = held.record
@@ -137,8 +134,10 @@ class _BrokerScan(Scan[RawMessage]):
             return self._runtime.declarations.key(served)
         key = (held.receipt.headers or {}).get(KEY)
         if isinstance(key, str) and key not in {"", name}:
-            message = f"{name!r} is a broadcast: send its dead letters back from a process that subscribes to it"
-            raise UnknownSubscriptionError(message)
+            raise UnknownSubscriptionError(
+                f"{name!r} is a broadcast: send its dead letters back from a process that "
+                "subscribes to it"
+            )
         return name
 
     async def remove(self, held: Sequence[_Held]) -> None:

@@ -61,13 +61,14 @@ class Reader:
             self.total += waiting
 
     def take(self, most: int) -> tuple[str, Sequence[RawMessage]]:
-        """Return a subscription and its next dead letters, at most so many; none at the end."""
+        """Return a subscription and its next dead letters, at most `most`; none at the end."""
         with self._named():
             while self._left:
                 name, left = self._left.popleft()
                 wanted = min(left, most, self._size)
                 raws = self._consume(self._topology.dead(name), wanted) if wanted else []
-                if len(raws) == wanted < left:  # fewer: somebody else consumes them too
+                # If there are fewer, somebody else consumes them too.
+                if len(raws) == wanted < left:
                     self._left.appendleft((name, left - wanted))
                 if raws:
                     self._hold(name, raws)
@@ -92,7 +93,7 @@ class Reader:
             del self._held[tag]
 
     def exists(self, queue: str) -> bool:
-        """Return whether the broker has this queue."""
+        """Return True if the broker has this queue."""
         with self._named(), self._open() as channel:
             try:
                 self._topology.depth(channel, queue)
@@ -122,11 +123,10 @@ class Reader:
             except NotFound:
                 if not must_exist:
                     return 0
-        message = (
+        raise UnknownSubscriptionError(
             f"there are no dead letters of {name!r}: no such subscription has been declared "
             f"under the prefix {self._topology.prefix!r}"
         )
-        raise UnknownSubscriptionError(message)
 
     # Consume
 
@@ -170,7 +170,7 @@ class Reader:
         self._held.clear()
 
     def _has(self, name: str, count: int) -> bool:
-        """Return whether the queue soon has so many; it has not if somebody else consumes them."""
+        """Return True once the queue has so many. Somebody else may consume them meanwhile."""
         deadline = monotonic() + _RETURNED
         while self._topology.depth(self._channel, self._topology.dead(name))[0] < count:
             if monotonic() > deadline:
@@ -183,12 +183,16 @@ class Reader:
         try:
             yield
         except LOST as error:
-            message = f"no answer from {self._where} any more ({error}): is RabbitMQ running there? Run it again for the rest"
-            raise BrokerUnreachableError(message) from error
+            raise BrokerUnreachableError(
+                f"no answer from {self._where} any more ({error}): is RabbitMQ running there? "
+                "Run it again for the rest"
+            ) from error
         except ChannelError as error:
             # Because of its consumer_timeout, for example: 30 minutes unless configured.
-            message = f"{self._where} ended the look at the dead letters: {error.reply_text}. Run it again for the rest"
-            raise BrokerError(message) from error
+            raise BrokerError(
+                f"{self._where} ended the look at the dead letters: {error.reply_text}. "
+                "Run it again for the rest"
+            ) from error
 
 
 @contextmanager

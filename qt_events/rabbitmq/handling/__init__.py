@@ -1,5 +1,1 @@
-"""Handling: from a message to its outcome, the same on every worker pool.
-
-attempt.py      one attempt, and its outcome made safe: delay level, dead letters, quarantine
-quarantine.py   what follows for an event that comes back without an outcome; no I/O
-"""
+"""Handling: from a message to its outcome, the same on every worker pool."""

@@ -1,9 +1,10 @@
-"""One attempt at a message, and what follows from its outcome: the same on every worker pool.
+"""Attempt: one attempt at a message, and what follows from its outcome, on every worker pool.
 
-Done       nothing more
-Retry      a confirmed copy in a delay level, which brings it back to this subscription alone
-DeadLetter a confirmed copy, with every detail, in the subscription's dead letters
-Only then is the message acknowledged. What comes back without an outcome may end in quarantine: quarantine.py.
+Done        nothing
+Retry       a confirmed copy in a delay level, which returns to this subscription alone
+DeadLetter  a confirmed copy in the subscription's dead letters
+
+Only then is the message acknowledged. For one that comes back without an outcome see quarantine.py.
 """
 
 import logging
@@ -33,7 +34,8 @@ from qt_events.rabbitmq.runtime import Runtime
 
 logger = logging.getLogger("qt_events")
 
-PAUSE = 1.0  #: seconds before an event without an outcome goes back: the broker delivers it again at once
+#: Seconds before an event without an outcome goes back: the broker delivers it again at once.
+PAUSE = 1.0
 _REVOKED = DeadLetter(
     DeadLetterReason.REVOKED,
     Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"),
@@ -42,16 +44,10 @@ _POISON = (
     "it came back without an outcome though nothing else was handled beside it: it ends its process"
 )
 
-
 #: Returns the subscription with a handler that a time limit can interrupt.
 Expose = Callable[[Subscription], Subscription]
-
-
-def _never() -> bool:
-    return False
-
-
-def _tell_nobody(_: Consequences) -> None: ...
+#: An outcome, a step to take instead of the handler, or a coroutine that waits for the outcome.
+Begun = Outcome | NextStep | Coroutine[Any, Any, Outcome]
 
 
 async def attempt(
@@ -65,28 +61,18 @@ async def attempt(
 ) -> Outcome:
     """Handle the message once and make its outcome safe.
 
-    Args:
-        envelope: the message.
-        subscription: whose it is.
-        runtime: what the parts of the subscription's bus share.
-        executor: where sync handlers run.
-        is_revoked: an operator revoked it: it is a dead letter, for nothing is dropped in silence.
-        expose: gives the subscription whose handler is called in its stead: one that a time limit can interrupt.
+    A message that an operator revoked (`is_revoked`) becomes a dead letter, for nothing is dropped
+    in silence. After an error the message must be given back.
 
     Raises:
-        BrokerError: the outcome could not be made safe; the message must be given back.
-        BusStateError: it is not served here any more; the message must be given back.
-        asyncio.CancelledError: there is no outcome; the message must be given back.
+        BrokerError: the outcome could not be made safe.
+        BusStateError: the subscription is not served here any more.
+        asyncio.CancelledError: there is no outcome.
     """
     begun = begin_attempt(
         envelope, subscription, runtime, executor, is_revoked=is_revoked, expose=expose
     )
     return await finish_attempt(envelope, runtime, begun)
-
-
-Begun = (
-    Outcome | NextStep | Coroutine[Any, Any, Outcome]
-)  #: an outcome, what to do instead, or what has to wait for one
 
 
 def begin_attempt(
@@ -98,10 +84,9 @@ def begin_attempt(
     is_revoked: bool = False,
     expose: Expose | None = None,
 ) -> Begun:
-    """`attempt`, as far as it comes without waiting; `executor` None: a sync handler is called right here.
+    """Do what `attempt` does as far as it comes without waiting.
 
-    Raises:
-        BusStateError: see `attempt`.
+    Without an executor a sync handler is called right here. Raises BusStateError, see `attempt`.
     """
     if runtime.subscriptions.get(subscription.name) is not subscription:
         message = f"{subscription.name} has been unsubscribed"
@@ -125,14 +110,14 @@ async def finish_attempt(
     runtime: Runtime,
     begun: Begun,
     *,
-    is_void: Callable[[], bool] = _never,
-    on_retry: Callable[[Consequences], None] = _tell_nobody,
+    is_void: Callable[[], bool] = lambda: False,
+    on_retry: Callable[[Consequences], None] = lambda _: None,
 ) -> Outcome:
-    """The rest of `attempt`. On the loop that the handler's coroutine is to run on.
+    """Do the rest of `attempt`, on the loop that the handler's coroutine is to run on.
 
-    `is_void` is asked after the handler: the broker delivers the message again anyway, so nothing need follow.
-    `on_retry` is called before the retry can be anywhere: another process may be through with it in no time. That it
-    cannot be published shows afterwards: then the message is given back.
+    Nothing follows if `is_void` tells after the handler that the broker delivers the message again
+    anyway. `on_retry` is called before a retry is published, for another process may handle it at
+    once. If it cannot be published, the message is given back.
     """
     if isinstance(begun, NextStep):
         message = "%s: event %s came back without an outcome (%d): %s"
@@ -152,7 +137,7 @@ async def finish_attempt(
 
 
 async def isolate(envelope: Envelope, runtime: Runtime, trials: int) -> None:
-    """Put a copy into quarantine, marked as being handled alone for the `trials`th time, or not at all. BrokerError."""
+    """Put a copy into quarantine that counts `trials` attempts made alone. Raises BrokerError."""
     content = Content(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
     await runtime.publisher.ask(
         PublishRequest(runtime.topology.quarantined, envelope.subscription, content)
@@ -180,28 +165,23 @@ def _begin(
 
 
 def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
-    """The handler is not called."""
+    """Return the outcome of a message for which no handler is called."""
     message, about = "%s: event %s is a dead letter: %s", (envelope.key, envelope.event_id, error)
     logger.error(message, *about, extra=envelope.log_fields())
     return unreadable(error)
 
 
 async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime) -> None:
-    """Publish a copy for the next attempt, or for an operator. BrokerError."""
-    if follows.again_after is not None:
-        headers = envelope.retry_headers(follows)
-        await runtime.publisher.ask(_delayed(envelope, follows.again_after, headers, runtime))
+    """Publish a copy for the next attempt, or for an operator. Raises BrokerError."""
+    delay = follows.again_after
+    if delay is not None:
+        exchange, _ = runtime.topology.level(delay)
+        properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
+        content = Content(envelope.body, properties, envelope.retry_headers(follows))
+        level = runtime.declarations.level(delay)
+        await runtime.publisher.ask(PublishRequest(exchange, envelope.key, content, first=level))
     if follows.dead_letter is not None:
         headers = envelope.record_headers(follows.dead_letter)
         content = Content(envelope.body, envelope.carried(), headers)
         dead_letters = runtime.topology.dead_letters
         await runtime.publisher.ask(PublishRequest(dead_letters, envelope.subscription, content))
-
-
-def _delayed(
-    envelope: Envelope, delay: float, headers: dict[str, Any], runtime: Runtime
-) -> PublishRequest:
-    exchange, _ = runtime.topology.level(delay)
-    properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
-    content = Content(envelope.body, properties, headers)
-    return PublishRequest(exchange, envelope.key, content, first=runtime.declarations.level(delay))

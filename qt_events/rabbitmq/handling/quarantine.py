@@ -1,31 +1,32 @@
-"""Quarantine: what follows for an event that comes back without an outcome. Pure. See docs/adr/008.
+"""Quarantine: what follows for an event that comes back without an outcome. See docs/adr/008.
 
-A process that ends returns whatever it held, so returns say only who may be guilty. Whoever may be is moved into
-quarantine, out of the others' way. Whoever comes back from there too is on trial: a copy of it says how often it was
-handled while nothing else was, and only that counts against it.
+A process that ends returns all events it held, so a return proves nothing against one of them. An
+event with several returns is moved to the quarantine queue, out of the others' way. If it comes
+back from there it is handled alone. A copy counts those attempts, and only they count against it.
 """
 
 from enum import Enum
 
 from qt_events.rabbitmq.messages.envelope import Envelope
 
-SUSPECT_AFTER = 3  # returns to its queue
-TRIALS = (
-    3  # that ended without an outcome: somebody who kills workers by hand may hit it once or twice
-)
+# Returns to its queue before an event is moved to quarantine.
+SUSPECT_AFTER = 3
+# Attempts made alone that end without an outcome: killing workers by hand may end one or two.
+TRIALS = 3
 
 
 class NextStep(Enum):
-    """What is next."""
+    """Step that follows for an event."""
 
     HANDLE = "handled"
     ISOLATE = "into quarantine"
-    TRY_ALONE = "to be handled alone"  #: by way of a copy that is marked so
+    #: By way of a copy that is marked so.
+    TRY_ALONE = "to be handled alone"
     BURY = "poison"
 
 
 def next_step(envelope: Envelope) -> NextStep:
-    """What to do with it now. A broadcast's queue ends with its process, so it has no quarantine: HANDLE."""
+    """Return the next step. Not for broadcasts: their queues end with the process."""
     if not envelope.returns:
         return NextStep.HANDLE
     if envelope.quarantined:

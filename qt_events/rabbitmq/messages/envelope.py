@@ -1,4 +1,4 @@
-"""Envelope: a message as it came from a queue, on its way to a handler and beyond. Plain data: prefork pickles it."""
+"""Envelope: a message as it came from a queue, as plain data that prefork can pickle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,85 +9,74 @@ from uuid import NAMESPACE_URL, uuid5
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
-from qt_events.delivery.attempts import Attempts
-from qt_events.delivery.outcome import Consequences, DeadLetter, DeadLetterReason
+from qt_events.delivery.outcome import Attempts, Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
 
-ATTEMPT, TYPE, FIRST_FAILED, KEY, TRIAL = (
-    "qt-attempt",
-    "qt-type",
-    "qt-first-failed",
-    "qt-key",
-    "qt-trial",
-)
-BODY_SIZE = "qt-body-size"
-REASON = "qt-reason"
+ATTEMPT, TYPE, FIRST_FAILED = "qt-attempt", "qt-type", "qt-first-failed"
+KEY, TRIAL, BODY_SIZE, REASON = "qt-key", "qt-trial", "qt-body-size", "qt-reason"
 RETURNS = "x-delivery-count"
 _RECORD = (
-    "subscription",
-    "event_id",
-    "reason",
-    "exception_type",
-    "message",
-    "traceback",
-    "host",
-    "id",
-)
-_LONGEST = {
-    "message": 4_000,
-    "traceback": 32_000,
-}  # bytes of UTF-8; a header frame holds 128 KiB in all
+    "subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id",
+)  # fmt: skip
+# Bytes of UTF-8; all headers of a message share a frame of 128 KiB.
+_LONGEST = {"message": 4_000, "traceback": 32_000}
 _KEPT_PROPERTIES = (
     "app_id", "content_encoding", "content_type", "correlation_id", "message_id",
     "priority", "reply_to", "timestamp", "type",
 )  # fmt: skip
-_LONGEST_KEY = 255  # bytes of an AMQP short string: routing keys and properties
+# Bytes of an AMQP short string: routing keys and properties.
+_LONGEST_KEY = 255
 _MOST_ATTEMPTS = 1_000_000
 _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
 
 
-@dataclass(
-    slots=True
-)  # not frozen: that would take longer than all else that is done with most of them
+# Not frozen: making a frozen one would take longer than all else that is done with most of them.
+@dataclass(slots=True)
 class Envelope:
-    """What the broker handed over. Nothing changes it."""
+    """Message as the broker delivered it. Nothing changes it."""
 
     subscription: str
-    key: str  #: that brings it back: the subscription, or its instance in one process
-    body: bytes  #: of one that is too large to be read only the beginning
-    properties: dict[str, Any]  #: AMQP basic properties, headers apart
-    headers: dict[str, Any]  #: ours only (`qt-...`), and x-delivery-count
+    #: Routing key that brings it back: the subscription, or its instance in one process.
+    key: str
+    #: Only the beginning of one that is too large to be read.
+    body: bytes
+    #: AMQP basic properties without the headers.
+    properties: dict[str, Any]
+    #: Ours (`qt-...`) and x-delivery-count.
+    headers: dict[str, Any]
     routing_key: str
     quarantined: bool = False
-    flaw: str = ""  #: why it cannot be read, where that showed before its body was looked at
-    size: int = 0  #: bytes of the whole body
+    #: Reason why it cannot be read, if that showed before its body was looked at.
+    flaw: str = ""
+    #: Bytes of the whole body.
+    size: int = 0
 
     @property
     def event_type(self) -> str:
-        """The routing key the event was published with; `qt-type` keeps it on the way through a delay level."""
+        """Routing key of the publish; `qt-type` keeps it on the way through a delay level."""
         return (_key(self.headers.get(TYPE)) if self.headers else "") or self.routing_key
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is, from 1; what is no sane count is read as the first."""
+        """Number of this attempt, from 1; also 1 if the header is no sane count."""
         return _count(self.headers.get(ATTEMPT)) or 1
 
     @property
     def returns(self) -> int:
-        """How often a quorum queue has delivered it before without an outcome."""
+        """Number of earlier deliveries by a quorum queue that had no outcome."""
         return _count(self.headers.get(RETURNS))
 
     @property
     def trials(self) -> int:
-        """How often its handler has been called while nothing else was handled beside it."""
+        """Number of attempts that were made while nothing else was handled."""
         return _count(self.headers.get(TRIAL))
 
     @property
     def is_on_trial(self) -> bool:
-        """It is to be handled alone: it came back from quarantine, or is the copy that says so."""
+        """Tell whether it must be handled alone: it came back from quarantine, or is a copy."""
         return self.quarantined and (self.returns > 0 or self.trials > 0)
 
     @property
@@ -97,29 +86,24 @@ class Envelope:
 
     @property
     def event_id(self) -> str:
-        """The message id, for logs and records."""
+        """Message id, for logs and records."""
         return printable(str(self.properties.get("message_id") or ""))
 
     def event(self) -> Event[Any]:
-        """The event that it means. DecodeError, TypeMismatchError: see from_amqp()."""
+        """Return its event. Raises DecodeError and TypeMismatchError, see from_amqp()."""
         if self.flaw:
             raise DecodeError(self.flaw)
         return from_amqp(self.body, self.properties, self.event_type)
 
     def log_fields(self) -> dict[str, Any]:
-        """What a log line outside of the delivery says of it, as logging's `extra`."""
+        """Return logging's `extra` for a log line outside of the delivery."""
         correlation_id = printable(str(self.properties.get("correlation_id") or ""))
-        values = (
-            self.event_id,
-            printable(self.event_type),
-            self.subscription,
-            self.attempt,
-            correlation_id,
-        )
+        event_type = printable(self.event_type)
+        values = (self.event_id, event_type, self.subscription, self.attempt, correlation_id)
         return {name: value for name, value in zip(FIELDS, values, strict=True) if value}
 
     def carried(self) -> dict[str, Any]:
-        """The properties that every copy keeps."""
+        """Return the properties that every copy keeps."""
         return _carried(self.properties)
 
     def retry_headers(self, follows: Consequences) -> dict[str, Any]:
@@ -152,13 +136,13 @@ class Envelope:
         )
 
     def record_headers(self, outcome: DeadLetter) -> dict[str, Any]:
-        """The headers of the dead letter that this becomes."""
+        """Return the headers of the dead letter that this becomes."""
         record = self.record(outcome)
         return {**headers_of(record, self.key), **({} if record.whole else {BODY_SIZE: self.size})}
 
 
 def headers_of(record: DeadLetterRecord, key: str) -> dict[str, Any]:
-    """A dead letter's details as AMQP headers; `key` brings it back."""
+    """Return a dead letter's details as AMQP headers; `key` brings it back."""
     texts = {
         f"qt-{name.replace('_', '-')}": _bounded(name, getattr(record, name)) for name in _RECORD
     }
@@ -173,19 +157,18 @@ def headers_of(record: DeadLetterRecord, key: str) -> dict[str, Any]:
 
 
 def body_of(raw: RawMessage) -> bytes:
-    """The body as it was on the wire; py-amqp gives a str for an empty one."""
+    """Return the body as it was on the wire; py-amqp gives a str for an empty one."""
     return raw.body.encode() if isinstance(raw.body, str) else bytes(raw.body)
 
 
 def _bounded(name: str, text: str) -> str:
-    """The end of it, which tells most, in as many bytes as there is room for."""
-    encoded = text.encode(errors="replace")  # a lone surrogate cannot travel
+    """Return as much of the end of the text, which tells most, as there is room for."""
+    # A lone surrogate cannot travel.
+    encoded = text.encode(errors="replace")
     longest = _LONGEST.get(name, 1_000)
-    return (
-        encoded.decode()
-        if len(encoded) <= longest
-        else "..." + encoded[-longest:].decode(errors="ignore")
-    )
+    if len(encoded) <= longest:
+        return encoded.decode()
+    return "..." + encoded[-longest:].decode(errors="ignore")
 
 
 def record_from(
@@ -195,7 +178,10 @@ def record_from(
     headers: Mapping[str, Any],
     routing_key: str,
 ) -> DeadLetterRecord:
-    """The dead letter in a message of a dead-letter queue; what the broker put there says so in x-death."""
+    """Return the dead letter in a message of a dead-letter queue.
+
+    A message that the broker put there has details of its own, in x-death.
+    """
     death = _death(headers)
     failed = _time(headers.get("qt-last-failed")) or death.time or datetime.now(UTC)
     message_id = properties.get("message_id")
@@ -220,7 +206,7 @@ def record_from(
 
 @dataclass(frozen=True, slots=True)
 class _Death:
-    """What the broker itself says of a message that it moved (RabbitMQ, Dead Lettering, x-death)."""
+    """Entry of x-death: how the broker moved a message (RabbitMQ, Dead Lettering)."""
 
     reason: str = ""
     routing_key: str = ""
@@ -236,35 +222,31 @@ def _death(headers: Mapping[str, Any]) -> _Death:
     return _Death(
         reason=_text(first.get("reason")),
         routing_key=_key(keys[0]) if isinstance(keys, list) and keys else "",
-        time=time.replace(tzinfo=UTC)
-        if isinstance(time, datetime)
-        else None,  # py-amqp reads it as a naive UTC time
+        # py-amqp reads it as a naive UTC time.
+        time=time.replace(tzinfo=UTC) if isinstance(time, datetime) else None,
     )
 
 
 def _derived_id(body: bytes, death: _Death) -> str:
-    """The same at every look, for a message that came without one."""
+    """Make an id for a message that came without one, the same at every look."""
     return str(uuid5(_NAMELESS, f"{death.time}\n{body.decode(errors='replace')}"))
 
 
 def _carried(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """What every copy keeps: no `expiration`, which is not the copy's, and no `user_id`, which is not ours."""
-    kept = {
-        name: _fitting(properties[name])
-        for name in _KEPT_PROPERTIES
-        if properties.get(name) is not None
-    }
-    return {**kept, "delivery_mode": PERSISTENT}
+    # Not `expiration`, which is not the copy's, and not `user_id`, which is not ours.
+    kept = ((name, properties.get(name)) for name in _KEPT_PROPERTIES)
+    fitting = {name: _fitting(value) for name, value in kept if value is not None}
+    return {**fitting, "delivery_mode": PERSISTENT}
 
 
 def _fitting(value: Any) -> Any:
-    """A property as a frame takes it: one that was no UTF-8 is longer in letters."""
+    """Return a property as a frame takes it: one that was no UTF-8 is longer in letters."""
     if not isinstance(value, str) or (value.isascii() and len(value) <= _LONGEST_KEY):
         return value
     return encodable(value).encode()[:_LONGEST_KEY].decode(errors="ignore")
 
 
-# Headers come from anybody: what is not of the expected type counts as missing
+# Headers come from anybody: a value that is not of the expected type counts as missing.
 
 
 def _text(value: object) -> str:
@@ -281,12 +263,12 @@ def _key(value: object) -> str:
 
 
 def encodable(text: str) -> str:
-    """The text, with escapes for lone surrogates, which no file and no terminal takes; py-amqp lets them through."""
+    """Return the text with escapes for lone surrogates, which py-amqp takes and no file does."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def printable(text: str) -> str:
-    """The text on one line, with escapes for whatever would begin another, in a log for example."""
+    """Return the text on one line, with escapes for whatever would begin another one."""
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 
-from qt_events.delivery.component import Component
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscription import Component, Subscription
 from qt_events.errors import (
     BusStateError,
     NotSupportedError,
@@ -37,7 +36,6 @@ class Administration:
 
     @property
     def vhost(self) -> str:
-        """Virtual host that the broker's URL names."""
         return str(self._target.connection().virtual_host)
 
     # Declare
@@ -48,15 +46,12 @@ class Administration:
         Raises:
             TopologyError: the broker refuses, or has something else by one of the names.
         """
-        subscriptions = self._subscriptions()
+        own = self._target.subscriptions()
+        named = [each for component in self._components() for each in component.subscriptions]
+        subscriptions = list({each.name: each for each in (*own, *named)}.values())
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
             self.topology.declare_for_others(channel, subscriptions)
         return subscriptions
-
-    def _subscriptions(self) -> list[Subscription]:
-        own = self._target.subscriptions()
-        named = [each for component in self._components() for each in component.subscriptions]
-        return list({each.name: each for each in (*own, *named)}.values())
 
     # Guard
 
@@ -83,7 +78,6 @@ class Administration:
         return list(components()) if callable(components) else []
 
     def user(self, permissions: Permissions) -> str:
-        """Name of a component's user on the broker."""
         return f"{self.topology.prefix}-{permissions.component}"
 
     def apply(
@@ -107,7 +101,10 @@ class Administration:
         for user, password in passwords.items():
             api.create_user(user, password)
         for user, each in wanted.items():
-            _permit(api, user, each)
+            # Topics first: an exchange is open for any routing key until it has some.
+            for topic in each.topics:
+                api.permit_topic(user, topic.exchange, topic.write, topic.read)
+            api.permit(user, each.configure, each.write, each.read)
         return passwords
 
     # Look and remove
@@ -167,10 +164,3 @@ class Administration:
 
     def _api(self) -> ManagementApi:
         return self._target.management(self._management_url)
-
-
-def _permit(api: ManagementApi, user: str, permissions: Permissions) -> None:
-    # Topics first: an exchange is open for any routing key until it has some.
-    for topic in permissions.topics:
-        api.permit_topic(user, topic.exchange, topic.write, topic.read)
-    api.permit(user, permissions.configure, permissions.write, permissions.read)

@@ -36,9 +36,9 @@ def run_flower(
 ) -> NoReturn:
     """Run `celery flower arguments` on the broker of an app or of a URL, in this process.
 
-    So no password shows in the list of processes. Ends as Celery does: SystemExit, 0 after SIGTERM
-    and Ctrl-C. Without `management_url` the management API is looked for on the broker's host; if
-    it is not there, Flower shows no queues, and a warning says why.
+    No password shows in the list of processes. Ends with Celery's SystemExit, 0 after SIGTERM and
+    Ctrl-C. Without `management_url` the management API is looked for on the broker's host. If it is
+    not there, Flower shows no queues, and a warning says why.
 
     Raises:
         NotSupportedError: Flower is not installed, or the app has no bus.
@@ -69,15 +69,16 @@ def trouble_with(management: ManagementApi) -> str:
     try:
         management.check()
     except LoginRefusedError:
-        return f"RabbitMQ's management API at {management.place} refuses the user: it needs the tag `management`"
+        return (
+            f"RabbitMQ's management API at {management.place} refuses the user: it needs the tag "
+            "`management`"
+        )
     except BrokerError as error:
         return str(error)
     return ""
 
 
 class _Everything:
-    """Collection that contains everything."""
-
     def __contains__(self, _: object) -> bool:
         return True
 

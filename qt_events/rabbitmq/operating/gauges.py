@@ -57,7 +57,8 @@ def queue_gauges(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> list[
 
 
 def _added(row: Mapping[str, Any], gauge: QueueGauge) -> QueueGauge:
-    rates = row.get("message_stats", {})  # a queue that was declared just now has no figures yet
+    # A queue that was declared just now has no figures yet.
+    rates = row.get("message_stats", {})
     return QueueGauge(
         gauge.name,
         waiting=gauge.waiting + row.get("messages_ready", 0),
@@ -69,7 +70,6 @@ def _added(row: Mapping[str, Any], gauge: QueueGauge) -> QueueGauge:
 
 
 def dead_letters(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Return the number of all dead letters."""
     return sum(row.get("messages", 0) for row in rows if topology.holds_dead_letters(row["name"]))
 
 
@@ -89,17 +89,14 @@ class Heartbeats:
     """Figures that workers send every two seconds, received in a thread of its own."""
 
     def __init__(self, app: celery.Celery) -> None:
-        """Take an app, which knows the broker and the exchange for events."""
         self._app, self._enough = app, threading.Event()
         self.gauges: dict[str, WorkerGauge] = {}  #: by the node's name before its @
         self._thread = threading.Thread(target=self._listen, name="heartbeats", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and return when it has ended."""
         self._enough.set()
         self._thread.join(10 * LOOK)
 
@@ -120,7 +117,8 @@ class Heartbeats:
             try:
                 self._receive(connection)
             except (OperationalError, *connection.connection_errors):
-                self._enough.wait(LOOK)  # if the broker is gone for good, others say so
+                # If the broker is gone for good, others say so.
+                self._enough.wait(LOOK)
 
     def _receive(self, connection: kombu.Connection) -> None:
         receiver = self._app.events.Receiver(

@@ -12,9 +12,8 @@ class Holding:
     """Contents of one subscription's queues."""
 
     name: str
-    queues: list[str] = field(
-        default_factory=list
-    )  #: one; of a broadcast one a process, of the last half hour
+    #: One; of a broadcast one a process, of the last half hour.
+    queues: list[str] = field(default_factory=list)
     waiting: int = 0  #: events that no worker has taken
     unacked: int = 0  #: events that a worker holds
     consumers: int = 0  #: of its queues
@@ -23,7 +22,6 @@ class Holding:
 
     @property
     def is_served(self) -> bool:
-        """True if a consumer takes events out of it."""
         return self.consumers > 0
 
 
@@ -35,12 +33,11 @@ class Inventory:
     lost: int  #: events that came back to a subscription that is gone
 
     def of(self, name: str) -> Holding | None:
-        """Return the holding of one subscription, if anything of it stands."""
         return next((each for each in self.subscriptions if each.name == name), None)
 
 
 def inventory(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> Inventory:
-    """Sum up the management API's rows of queues; figures that are missing yet count as 0."""
+    """Sum up the management API's rows of queues. Figures that are not there yet count as 0."""
     holdings: dict[str, Holding] = {}
     lost = 0
     for row in rows:

@@ -40,12 +40,12 @@ class ManagementApi:
 
     @property
     def url(self) -> str:
-        """Its URL with user, password and path. Flower needs the slash at the end."""
+        """URL with user, password and path. Flower needs the slash at the end."""
         return self._parts._replace(path=f"{self._base}/").geturl()
 
     @property
     def place(self) -> str:
-        """Its URL without user and password."""
+        """URL without user and password."""
         return self._parts._replace(
             netloc=self._parts.netloc.rpartition("@")[2], path=f"{self._base}/"
         ).geturl()
@@ -60,7 +60,6 @@ class ManagementApi:
         return rows
 
     def users(self) -> set[str]:
-        """Return the names of all users."""
         return {row["name"] for row in self._asked("GET", "users?columns=name")}
 
     def create_user(self, name: str, password: str) -> None:
@@ -68,12 +67,10 @@ class ManagementApi:
         self._asked("PUT", f"users/{quote(name, safe='')}", {"password": password, "tags": ""})
 
     def permit(self, user: str, configure: str, write: str, read: str) -> None:
-        """Set the user's permissions in the vhost."""
         path = f"permissions/{self._vhost}/{quote(user, safe='')}"
         self._asked("PUT", path, {"configure": configure, "write": write, "read": read})
 
     def permit_topic(self, user: str, exchange: str, write: str, read: str) -> None:
-        """Set the user's permissions for the routing keys of an exchange."""
         path = f"topic-permissions/{self._vhost}/{quote(user, safe='')}"
         self._asked("PUT", path, {"exchange": exchange, "write": write, "read": read})
 
@@ -81,17 +78,15 @@ class ManagementApi:
         try:
             status, answer = self._answer(method, path, body)
         except (OSError, http.client.HTTPException) as error:
-            message = (
+            raise BrokerUnreachableError(
                 f"no answer from RabbitMQ's management API at {self.place} ({self._why(error)})"
-            )
-            raise BrokerUnreachableError(message) from error
+            ) from error
         if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
-            message = (
+            raise LoginRefusedError(
                 f"RabbitMQ's management API at {self.place} does not let the user {self._user!r} "
                 f"{method} /{path}: looking needs the tag `management` (or `monitoring`), users "
                 "and permissions `administrator`"
             )
-            raise LoginRefusedError(message)
         if status >= http.client.BAD_REQUEST:
             text = answer.decode(errors="replace")
             raise BrokerError(f"{method} /{path} at {self.place}: {status} {text}; {ADVICE}")

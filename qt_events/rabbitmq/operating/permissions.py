@@ -17,8 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from qt_events.delivery.component import Component
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscription import Component, Subscription
 from qt_events.rabbitmq.topology.names import INSTANCE, Topology
 
 NOTHING = "^$"

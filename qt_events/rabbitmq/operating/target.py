@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import celery
 
-from qt_events.dead_letters.interface import DeadLetters
+from qt_events.dead_letters.operations import DeadLetters
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, InvalidOptionError
 from qt_events.rabbitmq.app.named_app import app_with_bus, import_modules
@@ -100,7 +100,8 @@ def find_target(app: str | None, url: str | None, prefix: str | None) -> Target:
     names = found.qt_events_bus.topology
     if prefix and prefix != names.prefix:
         raise InvalidOptionError(
-            f"--prefix {prefix}: the app {app!r} has the prefix {names.prefix!r}; leave out --prefix, or --app"
+            f"--prefix {prefix}: the app {app!r} has the prefix {names.prefix!r}; leave out "
+            "--prefix, or --app"
         )
     if not url:
         return Target(found.qt_events_bus, found, app)

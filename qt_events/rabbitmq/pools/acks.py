@@ -1,4 +1,4 @@
-"""Acks: what is acknowledged on one channel, told to the broker together. On the thread that owns the connection."""
+"""Acks: acknowledgements of one channel, sent together by the thread that owns the connection."""
 
 import logging
 import math
@@ -12,41 +12,44 @@ from qt_events.rabbitmq.connection.connections import LOST
 
 logger = logging.getLogger("qt_events")
 
-#: Flushed when there are so many, so that the broker sends more while the rest of what it sent is being handled.
+#: Acknowledgements that may wait: the broker sends more while the rest is being handled.
 MOST = 32
 
 
 class Acks:
-    """The delivery tags of one channel: which were taken, which are done with, and what the broker is yet to hear.
+    """Delivery tags of one channel, and the acknowledgements that the broker has yet to get.
 
-    An acknowledgement of several at once says `multiple`: all up to this tag. So it goes no further than what is not
-    done with, and is not used where somebody else takes messages of the same channel.
+    One acknowledgement with `multiple` covers all tags up to its own. So it stops before the first
+    message that is still held, and is not used if others take messages of the same channel.
 
-    A channel that is gone has `ended`: py-amqp opens one that the broker closed again, under the same number, and the
-    old tags would be somebody else's there. The broker delivers again what it did not hear of.
+    A channel that is gone has `ended`. py-amqp opens it again under the same number, where the old
+    tags would mean other messages. The broker delivers again whatever was not acknowledged.
 
     Args:
-        channel: that the messages came by.
+        channel: the channel that the messages came by.
         soon: calls a function at the end of this turn of the event loop.
     """
 
     def __init__(self, channel: Channel, soon: Callable[[Callable[[], None]], Any]) -> None:
         self.channel, self._soon = channel, soon
-        self._open: dict[int, None] = {}  # taken and not done with, in order
-        self._done: list[int] = []  # the broker has not heard of it
+        # Held messages, in order.
+        self._open: dict[int, None] = {}
+        # Settled messages that are not acknowledged yet.
+        self._done: list[int] = []
         self._last = 0
         self._all_ours = True
-        self.ended = False  #: nothing more is said of these tags
+        #: The tags must not be used any more.
+        self.ended = False
 
     def take(self, tag: int) -> None:
-        """A message came."""
+        """Hold a message that came."""
         if tag != self._last + 1:
             self._all_ours = False
         self._last = tag
         self._open[tag] = None
 
     def ack(self, tag: int) -> None:
-        """It is done with."""
+        """Acknowledge a message soon."""
         if self.ended:
             return
         del self._open[tag]
@@ -57,31 +60,26 @@ class Acks:
             self.flush()
 
     def requeue(self, tag: int) -> None:
-        """The broker is to deliver it again. Raises what a lost connection raises."""
+        """Have the broker deliver a message again. Raises what a lost connection raises."""
         if self.ended:
             return
         del self._open[tag]
         self.channel.basic_reject(tag, requeue=True)
 
     def flush(self) -> None:
-        """Tell the broker now. What it does not hear any more it delivers again."""
+        """Acknowledge now what is settled. If that fails, the broker delivers it again."""
         if not self._done:
             return
         done, self._done = self._done, []
         try:
             acknowledge(self.channel, self._tags(done))
-        except (
-            *LOST,
-            AttributeError,
-        ) as error:  # py-amqp takes the connection of a closed channel away
-            logger.info(
-                "%d events that were handled are delivered again: their channel is gone (%s)",
-                len(done),
-                error,
-            )
+        # AttributeError: py-amqp takes the connection away from a closed channel.
+        except (*LOST, AttributeError) as error:
+            message = "%d events that were handled are delivered again: their channel is gone (%s)"
+            logger.info(message, len(done), error)
 
     def end(self) -> None:
-        """The channel is gone."""
+        """Use the tags no more: the channel is gone."""
         self.ended = True
         self._done = []
 

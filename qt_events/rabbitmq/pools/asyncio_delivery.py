@@ -1,6 +1,6 @@
-"""Arrival: how a message enters the asyncio pool: straight from its queue, as a Delivery.
+"""Delivery: a message on the asyncio pool, straight from its queue.
 
-On Celery's own pools it goes Celery's way, which makes half a dozen objects for each message: strategy.py.
+Celery's own way makes half a dozen objects for each message. Its own pools use it: celery_request.
 """
 
 import logging
@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from celery import signals
 from celery.worker import state
@@ -30,13 +30,12 @@ from qt_events.rabbitmq.pools.task_events import TaskEvents
 
 logger = logging.getLogger("qt_events")
 
-Arrive = Callable[
-    [str, int, Envelope, Acks], None
-]  #: of a task's id, a delivery tag, what it tags, its channel's acks
+#: Takes a message: a task's id, a delivery tag, the envelope, and the acks of its channel.
+Arrive = Callable[[str, int, Envelope, Acks], None]
 
 
 class Arrivals(dict[str, Arrive]):
-    """By subscription how its messages are taken. Made anew for each connection; a task may come later than that."""
+    """Functions that take messages, by subscription; filled as messages come over a connection."""
 
     def __init__(self, consumer: Consumer) -> None:
         super().__init__()
@@ -56,13 +55,14 @@ def _not_served(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
 
 
 def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
-    """How messages of this task are taken over this connection: what Celery would do for a Request, and no more."""
+    """Return the function that takes this task's messages, as Celery would take a Request."""
     monitors = monitors_of(task, consumer)
     survived = task.runtime.survived
     pool, hostname = consumer.pool, consumer.hostname
 
     def arrive(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
-        if envelope.headers:  # it has been delivered before
+        # One with headers has been delivered before.
+        if envelope.headers:
             envelope = survived.applied(envelope)
         acks.take(tag)
         delivery = Delivery(id, task, envelope, tag, acks, hostname, monitors)
@@ -86,18 +86,12 @@ def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
     return arrive
 
 
-class Admits(Protocol):
-    """A pool that takes deliveries."""
-
-    def admit(self, delivery: "Delivery") -> None:
-        """Queue a delivery in its subscription's lane."""
-
-
 class Delivery:
-    """A message on the asyncio pool: what Celery's worker state and remote control ask of a Request, and no more."""
+    """Message on the asyncio pool, with what Celery's worker state and remote control ask for."""
 
     __slots__ = (
-        "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope", "hostname", "id", "task",
+        "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope",
+        "hostname", "id", "task",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -112,19 +106,20 @@ class Delivery:
     ) -> None:
         self.id, self.task, self.envelope, self.hostname = id, task, envelope, hostname
         self.acknowledged = False
-        self._began: float | None = None  # by the monotonic clock
+        # By the monotonic clock.
+        self._began: float | None = None
         self._tag, self._acks, self._monitors = tag, acks, monitors
 
     @property
     def name(self) -> str:
-        """The task's name: the subscription's."""
+        """Name of the task: that of the subscription."""
         return self.envelope.subscription
 
     task_name = name
 
     @property
     def task_id(self) -> str:
-        """The id, as some remote control commands call it."""
+        """Id, as some remote control commands call it."""
         return self.id
 
     @property
@@ -136,32 +131,31 @@ class Delivery:
         if self._monitors is not None:
             self._monitors = eventer
 
-    eventer = property(
-        None, _tell_over, doc="Celery sets it after reconnecting, for what is held by then."
-    )
+    # Celery sets it after reconnecting, for what is held by then.
+    eventer = property(None, _tell_over, doc="Dispatcher of Celery's events.")
 
-    def execute_using_pool(self, pool: Admits, **_: Any) -> None:
-        """Celery's way of saying: go."""
+    def execute_using_pool(self, pool: Any, **_: Any) -> None:
+        """Begin. Celery calls it."""
         pool.admit(self)
 
     def revoked(self) -> bool:
-        """Whether an operator revoked it, and it is to become a dead letter; True once."""
+        """Tell once whether an operator revoked it, so that it becomes a dead letter."""
         return take_revocation(self.id)
 
-    # What Celery's worker state says of it: as `task_reserved`, `task_accepted` and `task_ready` do, less what counts
-    # only for tasks with a countdown, or for those that are to run once: that took as long as all the rest.
+    # Celery's worker state, as `task_reserved`, `task_accepted` and `task_ready` keep it, without
+    # what serves tasks with a countdown and tasks that run once: that took as long as all the rest.
 
     def reserve(self) -> None:
-        """It is held here."""
+        """Note that it is held here."""
         state.requests[self.id] = self
         state.reserved_requests.add(self)
 
     def is_void(self) -> bool:
-        """Its channel is gone: the broker delivers it again, whatever comes of it here."""
+        """Tell whether its channel is gone: then the broker delivers it again in any case."""
         return self._acks.ended
 
     def started(self) -> None:
-        """Its handler is about to be called."""
+        """Note that its handler is about to be called."""
         self._began = monotonic()
         state.total_count[self.envelope.subscription] += 1
         state.all_total_count[0] += 1
@@ -169,30 +163,30 @@ class Delivery:
             self._monitors.send("task-started", uuid=self.id)
 
     def goes_on(self) -> None:
-        """Its handler waits for something: others may see meanwhile that it is active."""
+        """Show it as active while its handler waits for something."""
         state.active_requests.add(self)
 
     @property
     def time_start(self) -> float | None:
-        """When its handler was called, in seconds since 1970."""
+        """Time at which its handler was called, in seconds since 1970."""
         return None if self._began is None else time.time() - (monotonic() - self._began)
 
     @property
     def worker_pid(self) -> int | None:
-        """The process that handles it."""
+        """Process that handles it."""
         return None if self._began is None else os.getpid()
 
-    def _release(self) -> None:
-        if (
-            state.requests.get(self.id) is self
-        ):  # else it came once more meanwhile, by another connection
+    def forget(self) -> None:
+        """Hold it no more."""
+        # Another one may have come meanwhile, by another connection.
+        if state.requests.get(self.id) is self:
             del state.requests[self.id]
         state.reserved_requests.discard(self)
         state.active_requests.discard(self)
 
     def settle(self, outcome: Outcome) -> None:
-        """Its outcome is safe: acknowledge it and tell monitors; of a retry they know already."""
-        self._release()
+        """Acknowledge it, for its outcome is safe, and tell monitors unless it is a retry."""
+        self.forget()
         self._acks.ack(self._tag)
         self.acknowledged = True
         if self._monitors is None:
@@ -205,19 +199,20 @@ class Delivery:
     def tell_retry(self, follows: Consequences) -> None:
         """Tell monitors of a retry that is about to be published, at once.
 
-        Whatever process has the next attempt is not to be heard before: in Celery's State, and so in Flower, a task
-        that is retried after it has succeeded waits for its retry for ever.
+        They must not hear earlier of the next attempt, in whatever process: in Celery's State, and
+        so in Flower, a task that is retried after it has succeeded waits for its retry for ever.
         """
         if self._monitors is not None:
             self._monitors.send(uuid=self.id, **_event_of(follows, 0.0))
             self._monitors.flush()
 
     def give_back(self) -> None:
-        """Its outcome is not safe: the broker is to deliver it again."""
-        self._release()
+        """Have the broker deliver it again, for its outcome is not safe."""
+        self.forget()
         try:
             self._acks.requeue(self._tag)
-        except LOST as error:  # never on another channel: the tag would be somebody else's
+        # Not tried on another channel, where the tag would mean another message.
+        except LOST as error:
             message = "%s: event %s is delivered again: its channel is gone (%s)"
             logger.info(
                 message, self.name, self.envelope.event_id, error, extra=self.envelope.log_fields()
@@ -226,16 +221,12 @@ class Delivery:
             self._monitors.send("task-rejected", uuid=self.id, requeue=True)
 
     def replace(self) -> None:
-        """A copy of it is safe in its stead: acknowledge, and say nothing."""
-        self._release()
+        """Acknowledge it and tell nobody: a copy of it is safe."""
+        self.forget()
         self._acks.ack(self._tag)
 
-    def forget(self) -> None:
-        """Its channel is gone, and with it this delivery; the broker delivers it again."""
-        self._release()
-
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002  # Celery's signature
-        """What `inspect active` and `inspect reserved` show."""
+        """Describe it for `inspect active` and `inspect reserved`."""
         return {
             "id": self.id,
             "name": self.name,
@@ -253,10 +244,10 @@ class Delivery:
         }
 
     def cancel(self, pool: object, signal: Any = None, *, emit_retry: bool = True) -> None:
-        """After a lost connection: the handler goes on, the broker delivers the event again."""
+        """Let the handler go on after a lost connection: the broker delivers the event again."""
 
     def terminate(self, pool: object, signal: Any = None) -> None:  # noqa: ARG002
-        """`revoke --terminate`: no process is this handler's alone."""
+        """Let the handler go on after `revoke --terminate`: other handlers share its process."""
         tell_it_goes_on(self, self.envelope)
 
 

@@ -1,4 +1,4 @@
-"""AsyncioPool: a Celery worker pool whose handlers are coroutines on one event loop, a lane a subscription."""
+"""AsyncioPool: a Celery worker pool with one event loop, and a lane for each subscription."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from amqp import Channel
 from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool, apply_target
 
-from qt_events.delivery.lane import Lane
+from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
@@ -27,17 +27,22 @@ from qt_events.shutdown import Shutdown
 
 logger = logging.getLogger("qt_events")
 
-_COMPANY = 30.0  # seconds that handlers have to end for one that is to be alone
-_TRIAL = 300.0  # seconds that it has before they go on
-_ACQUITTAL = 2.0  # seconds at the end, for the broker's confirm
-_COPY = 1.0  # seconds for the broker to deliver a copy; behind many others it takes longer, and they are not to wait
+# Seconds that handlers have to end for one that is to be handled alone.
+_COMPANY = 30.0
+# Seconds that this one has before the others go on.
+_TRIAL = 300.0
+# Seconds for the broker's confirm when the worker stops.
+_ACQUITTAL = 2.0
+# Seconds that the others wait for the broker to deliver a copy; behind many others it takes longer.
+_COPY = 1.0
 
 
 class AsyncioPool(BasePool):
-    """Async handlers on the loop of `run_forever` (in a worker process: of a thread of its own), sync ones in threads.
+    """Pool that calls async handlers on one event loop, and sync ones in threads.
 
-    Celery's `concurrency` is the number of threads for sync handlers; how many events of a subscription
-    are handled at a time is the subscription's own `concurrency`.
+    The loop is that of `run_forever`, in a worker process one in a thread of its own. Celery's
+    `concurrency` is the number of threads for sync handlers; how many events of a subscription are
+    handled at a time is the subscription's own `concurrency`.
     """
 
     signal_safe = False
@@ -47,7 +52,7 @@ class AsyncioPool(BasePool):
     loop: asyncio.AbstractEventLoop
 
     def on_start(self) -> None:
-        """Celery starts the pool."""
+        """Begin without a connection, see `resume`. Celery calls it."""
         self.runtime: Runtime = self.app.qt_events_runtime
         callers_loop = self.runtime.loop
         self._own_loop = None if callers_loop else LoopThread()
@@ -57,11 +62,18 @@ class AsyncioPool(BasePool):
         self._gate = ExclusiveGate()
         self._context = copy_context()
         self._running = False
-        self._acks: Acks | None = None  # of the channel that deliveries come by
+        # Of the channel that deliveries come by.
+        self._acks: Acks | None = None
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:
-        """Celery stops the pool; what was to be finished is finished (see `drain`)."""
+        """End the threads, once what was to be finished is finished; see `drain`.
+
+        Celery's handler of a second signal calls it while the connection stands, which is too
+        early: what is held has to be given back first.
+        """
+        if self._running:
+            return
         self.executor.shutdown(wait=False)
         if self._own_loop is not None:
             self._own_loop.stop()
@@ -70,11 +82,12 @@ class AsyncioPool(BasePool):
 
     def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
                  accept_callback: Any = None, **_: Any) -> None:  # fmt: skip
-        """A plain Celery task of the same app: in a thread."""
+        """Run a plain Celery task of the same app in a thread."""
         self.executor.submit(self._apply, target, args, kwargs, callback, accept_callback)
 
     def _apply(self, *call: Any) -> None:
-        self.app.set_current()  # Celery looks the task up in its thread's app
+        # Celery looks the task up in its thread's app.
+        self.app.set_current()
         try:
             apply_target(*call)
         except Exception:
@@ -84,16 +97,16 @@ class AsyncioPool(BasePool):
 
     @property
     def num_processes(self) -> int:
-        """Threads for sync handlers, at most."""
+        """Most threads for sync handlers."""
         return self.limit  # type: ignore[no-any-return]
 
     def grow(self, n: int = 1) -> None:
-        """`control pool_grow`: so many more threads for sync handlers."""
+        """Have so many more threads for sync handlers, by `control pool_grow`."""
         self.limit += n
         self.executor.resize(self.limit)
 
     def shrink(self, n: int = 1) -> None:
-        """`control pool_shrink`: so many threads fewer, when they are done with what they do; one stays."""
+        """Have so many fewer by `control pool_shrink`, once they are idle; one stays."""
         self.grow(max(1, self.limit - n) - self.limit)
 
     @property
@@ -107,17 +120,12 @@ class AsyncioPool(BasePool):
             }
             for (name, quarantined), lane in tuple(self._lanes.items())
         }
-        return {
-            **super().info,
-            "threads": len(self.executor),
-            "held": self.held,
-            "lanes": lanes,
-        }
+        return {**super().info, "threads": len(self.executor), "held": self.held, "lanes": lanes}
 
     # Deliveries
 
     def acks_of(self, channel: Channel) -> Acks:
-        """The acknowledgements of a channel that messages are about to come by: one a connection."""
+        """Return the acks of the channel that messages are about to come by."""
         if self._acks is None or self._acks.channel is not channel:
             if self._acks is not None:
                 self._acks.end()
@@ -128,7 +136,8 @@ class AsyncioPool(BasePool):
         """Queue a delivery in its subscription's lane."""
         if threading.get_ident() == getattr(self, "_thread", None):
             self._push(delivery)
-        else:  # Celery's own thread, while it sets the consumers up
+        # Celery's own thread, while it sets the consumers up.
+        else:
             self.loop.call_soon_threadsafe(self._push, delivery)
 
     def _push(self, delivery: Delivery) -> None:
@@ -139,11 +148,12 @@ class AsyncioPool(BasePool):
             lane = self._lanes[key] = Lane(concurrency, self._process)
             if self._running:
                 lane.start(self.loop, self._context)
-        lane.concurrency = concurrency  # another, if it was unsubscribed and subscribed again
+        # It may have been unsubscribed and subscribed again meanwhile.
+        lane.concurrency = concurrency
         lane.push(delivery)
 
     def _process(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
-        """As a Lane wants it. Most wait for nothing: they are done with when this returns."""
+        """Process a delivery of a lane. Most wait for nothing and end here, with None."""
         if delivery.envelope.is_on_trial:
             return self._process_alone(delivery)
         return self._process_when_open(delivery) if self._gate.closed else self._begin(delivery)
@@ -153,17 +163,17 @@ class AsyncioPool(BasePool):
         await self._handle(delivery)
 
     async def _process_alone(self, delivery: Delivery) -> None:
-        """Nothing else is handled meanwhile, unless it or the others take long: then nobody waits any more."""
+        """Handle it while nothing else is handled, unless it or the others take too long."""
         envelope = delivery.envelope
         about = (envelope.subscription, envelope.event_id)
         if self._gate.reserved_for != about and not await self._gate.begin(_COMPANY):
-            await self._handle(delivery)  # it counts all the same: there has to be an end
+            # It counts all the same, so that there is an end.
+            await self._handle(delivery)
             return
         with self._gate.at_most(_TRIAL):
             await self._handle(delivery)
-        if (
-            delivery.acknowledged and next_step(envelope) is NextStep.TRY_ALONE
-        ):  # a marked copy is on its way here
+        # A copy that is to be handled alone is on its way here.
+        if delivery.acknowledged and next_step(envelope) is NextStep.TRY_ALONE:
             self._gate.reserve(about, _COPY)
 
     async def _handle(self, delivery: Delivery) -> None:
@@ -172,7 +182,7 @@ class AsyncioPool(BasePool):
             await rest
 
     def _begin(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
-        """Handle it as far as that comes without waiting; what is to be awaited for the rest."""
+        """Handle it as far as that comes without waiting; return what must be awaited, if any."""
         if delivery.is_void():
             delivery.forget()
             return None
@@ -189,7 +199,7 @@ class AsyncioPool(BasePool):
             )
             if isinstance(begun, Done):
                 self.runtime.concluded(envelope, begun)
-        except Exception as error:  # noqa: BLE001  # `_finish` tells of it
+        except Exception as error:  # noqa: BLE001  # logged by `_finish`
             begun = _fails(error)
         if not isinstance(begun, Done):
             return self._finish(delivery, begun)
@@ -207,10 +217,11 @@ class AsyncioPool(BasePool):
                 is_void=delivery.is_void,
                 on_retry=delivery.tell_retry,
             )
-        except Exception as error:  # noqa: BLE001  # told of; the broker delivers it again
+        except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
             _log_return(delivery, error)
+            # At once it would fail again.
             if not isinstance(error, BusStateError):
-                await asyncio.sleep(PAUSE)  # it would be the same at once
+                await asyncio.sleep(PAUSE)
             self._return(delivery)
         else:
             if delivery.is_void():
@@ -228,14 +239,14 @@ class AsyncioPool(BasePool):
             delivery.give_back()
 
     def give_back(self, subscription: str) -> None:
-        """What waits for it goes back to its queue; what is being handled is finished."""
+        """Give back what waits for a subscription; what is being handled is finished."""
         for quarantined in (False, True):
             lane = self._lanes.get((subscription, quarantined))
             for delivery in lane.clear() if lane is not None else ():
                 delivery.give_back()
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something beside the handlers, until `drain`; from any thread."""
+        """Run something beside the handlers, until `drain`. Safe from any thread."""
         if not self.loop.is_closed():
             future = asyncio.run_coroutine_threadsafe(work(), self.loop)
             self._spawned.add(future)
@@ -243,32 +254,32 @@ class AsyncioPool(BasePool):
 
     @property
     def serving(self) -> bool:
-        """The connection is the loop's: nobody else may use it."""
+        """Tell whether the loop owns the connection, which nobody else may use then."""
         return self._running
 
     @property
     def is_in_charge(self) -> bool:
-        """This is the loop's thread, and the connection is its own."""
+        """Tell whether this is the loop's thread, and it owns the connection."""
         return self._running and threading.get_ident() == self._thread
 
     # The connection comes and goes; on the loop's thread
 
     def resume(self) -> None:
-        """The connection is the loop's: handle what waits."""
+        """Own the connection, and handle what waits."""
         self._thread = threading.get_ident()
         self._running = True
         for lane in self._lanes.values():
             lane.start(self.loop, self._context)
 
     def pause(self, error: BaseException | None) -> None:
-        """The connection is gone: what waits was its, and the broker delivers it again; what runs goes on.
+        """Forget what waits, for the connection is gone and the broker delivers it again.
 
-        None of its delivery tags is used any more: on another channel it would be somebody else's.
+        Running handlers go on. No delivery tag is used any more: on another channel it would mean
+        another message.
         """
-        if not isinstance(
-            error, ChannelError
-        ):  # what was handled need not be, again, if the connection still takes it
-            self._tell_acks()
+        # If the connection still takes acks, what was handled is not delivered again.
+        if self._acks is not None and not isinstance(error, ChannelError):
+            self._acks.flush()
         self.void()
         for lane in self._lanes.values():
             lane.pause()
@@ -276,20 +287,16 @@ class AsyncioPool(BasePool):
                 self._abandon(delivery)
 
     def void(self) -> None:
-        """What came by this channel is none of ours any more, though the connection may stand: the broker closed it."""
+        """Use the channel no more: the broker closed it, though the connection may stand."""
         self._running = False
         if self._acks is not None:
             self._acks.end()
             self._acks = None
 
-    def _tell_acks(self) -> None:
-        if self._acks is not None:
-            self._acks.flush()
-
     async def drain(self, shutdown: Shutdown, grace: float) -> None:
-        """Finish what is held within `grace` seconds, unless the shutdown hurries; give back the rest.
+        """Finish what is held within `grace` seconds, unless the shutdown hurries.
 
-        Handlers that still run then are cancelled.
+        Handlers that still run then are cancelled, and the rest is given back.
         """
         await shutdown.finish(self._settled(), grace)
         if self.held:
@@ -302,19 +309,20 @@ class AsyncioPool(BasePool):
                 if quarantined:
                     await self._acquit(delivery)
                 self._abandon(delivery)
-        self._tell_acks()
+        if self._acks is not None:
+            self._acks.flush()
 
     async def _settled(self) -> None:
         while self.held:
             await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
 
     def _abandon(self, delivery: Delivery) -> None:
-        """Leave it to the broker, which delivers it again. That is no fault of the event: this process lives."""
+        """Leave it to the broker, and do not count the return: this process lives."""
         self.runtime.survived.grant(delivery.envelope)
         delivery.forget()
 
     async def _acquit(self, delivery: Delivery) -> None:
-        """Take back the trial of an event that was being handled alone when this process was to stop."""
+        """Take back the trial of an event that was handled alone when the worker stopped."""
         envelope = delivery.envelope
         if not envelope.trials or envelope.returns or delivery.is_void():
             return
@@ -328,19 +336,19 @@ class AsyncioPool(BasePool):
             delivery.replace()
 
     def slowest(self) -> tuple[str, int]:
-        """The subscription with most events waiting in this process, and how many."""
-        waiting = {name: len(lane) + lane.busy for (name, _), lane in tuple(self._lanes.items())}
+        """Return the subscription with most events in this process, and their number."""
+        waiting = {name: lane.to_do for (name, _), lane in tuple(self._lanes.items())}
         name = max(waiting, key=lambda key: waiting[key], default="")
         return name, waiting.get(name, 0)
 
     @property
     def held(self) -> int:
-        """Events that wait or are being handled in this process."""
-        return sum(len(lane) + lane.busy for lane in tuple(self._lanes.values()))
+        """Number of events that wait or are being handled in this process."""
+        return sum(lane.to_do for lane in tuple(self._lanes.values()))
 
 
 def _log_return(delivery: Delivery, error: Exception) -> None:
-    """Why an event has no outcome."""
+    """Log why an event has no outcome."""
     envelope = delivery.envelope
     if isinstance(error, BusStateError):
         level, why, fault = logging.INFO, str(error), None
@@ -348,13 +356,10 @@ def _log_return(delivery: Delivery, error: Exception) -> None:
         level, why, fault = logging.WARNING, str(error), None
     else:
         level, why, fault = logging.ERROR, "a fault of this library", error
-    message, about = (
-        "%s: event %s goes back to its queue: %s",
-        (delivery.name, envelope.event_id, why),
-    )
-    logger.log(level, message, *about, exc_info=fault, extra=envelope.log_fields())
+    message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id)
+    logger.log(level, message, *about, why, exc_info=fault, extra=envelope.log_fields())
 
 
 async def _fails(error: Exception) -> Outcome:
-    """In place of the rest of an attempt: it could not begin."""
+    """Raise the error that kept an attempt from beginning, in place of its rest."""
     raise error

@@ -1,4 +1,4 @@
-"""Solitude: any number of handlers beside each other, or one alone. On one event loop."""
+"""ExclusiveGate: any number of handlers beside each other, or one alone."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,34 +6,40 @@ from contextlib import contextmanager
 
 
 class ExclusiveGate:
-    """Who is inside. `closed` is asked before each `enter`, so that the usual way in costs next to nothing."""
+    """Gate that handlers pass on one event loop.
+
+    Callers check `closed` before `enter`, so that an open gate costs next to nothing.
+    """
 
     def __init__(self) -> None:
-        self.closed = False  #: somebody is alone inside, or is to be
-        self.reserved_for: object = None  #: who may go on to be alone, closed as it is
+        #: A handler is alone inside, or is to be.
+        self.closed = False
+        #: Name for which the gate was closed by `reserve`.
+        self.reserved_for: object = None
         self._inside = 0
         self._late: asyncio.TimerHandle | None = None
         self._empty = self._open = asyncio.Event()
 
     def enter(self) -> None:
-        """One more is inside."""
+        """Count one more inside."""
         self._inside += 1
 
     def leave(self) -> None:
-        """One less."""
+        """Count one less inside."""
         self._inside -= 1
         if self.closed and not self._inside:
             self._empty.set()
 
     async def opened(self) -> None:
-        """Return when nobody is to be alone."""
+        """Return when the gate is open."""
         while self.closed:
             await self._open.wait()
 
     async def begin(self, patience: float) -> bool:
-        """Let nobody else in, and return when all have left; False, and all may enter again, after `patience` seconds.
+        """Close the gate and return True once all have left.
 
-        Whoever else wants to be alone waits for its turn first.
+        After `patience` seconds the gate is opened again, and the answer is False. Callers take
+        turns: this one waits first until the gate is open.
         """
         await self.opened()
         self.closed, self._empty, self._open = True, asyncio.Event(), asyncio.Event()
@@ -51,18 +57,19 @@ class ExclusiveGate:
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
-        """Alone until the block ends, or so many seconds are over: then one among others."""
+        """Be alone in the block, for so many seconds at most; afterwards others may enter."""
         self.enter()
         late = self._end_after(seconds)
         try:
             yield
         finally:
             self.leave()
-            if self._late is late:  # else they were over, and it may be somebody else's turn
+            # Otherwise the seconds were over, and it may be another one's turn.
+            if self._late is late:
                 self.end()
 
     def reserve(self, name: object, seconds: float) -> None:
-        """Nobody enters until `name` has come, or so many seconds are over; right after an `at_most`."""
+        """Close the gate for so many seconds at most, until `name` comes; right after `at_most`."""
         if not self.closed:
             self.closed, self._open, self.reserved_for = True, asyncio.Event(), name
             self._end_after(seconds)
@@ -74,7 +81,7 @@ class ExclusiveGate:
         return self._late
 
     def end(self) -> None:
-        """All may enter. Ending twice changes nothing."""
+        """Open the gate. Doing so twice changes nothing."""
         if self._late is not None:
             self._late.cancel()
         self.closed, self.reserved_for, self._late = False, None, None

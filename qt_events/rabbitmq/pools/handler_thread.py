@@ -1,4 +1,4 @@
-"""HandlerThread: what Celery's prefork, threads and solo give a handler: a thread, and an event loop beside it."""
+"""HandlerThread: a thread for handlers on Celery's own pools, and an event loop beside it."""
 
 import asyncio
 import inspect
@@ -24,26 +24,30 @@ T = TypeVar("T")
 
 
 class HandlerThread(Executor):
-    """The thread that it is made in: sync handlers run here, all else on an event loop of its own in another one.
+    """Executor that runs sync handlers in the thread it is made in, and all else on its own loop.
 
-    So a sync handler may publish, and run loops. On prefork this is the main thread of a child, where Celery raises
-    SoftTimeLimitExceeded: a sync handler gets it wherever it is, in a blocking call too. An async one is cancelled
-    where it awaits, as by asyncio.timeout: asyncio's own tools stand no other exception there.
+    The loop has another thread, so a sync handler may publish, and run loops. On prefork this is
+    the main thread of a child, where Celery raises SoftTimeLimitExceeded: in a sync handler
+    wherever it is, even in a blocking call. An async handler is cancelled where it awaits, as by
+    asyncio.timeout, for asyncio's own tools stand no other exception there.
     """
 
     def __init__(self) -> None:
         self._loop = LoopThread().start()
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._running = False  # an attempt
-        self._exposed = False  # a sync handler, to what a signal raises
-        self._task: asyncio.Task[Any] | None = None  # of an async handler, while it runs
-        self._struck = False  # that one, by the soft time limit
+        # An attempt is being made.
+        self._running = False
+        # A sync handler may be interrupted by what a signal raises.
+        self._exposed = False
+        # Of an async handler, while it runs, and whether the soft time limit has cancelled it.
+        self._task: asyncio.Task[Any] | None = None
+        self._struck = False
         if _limits_strike_here():
             signal.signal(SIG_SOFT_TIMEOUT, self._on_soft_limit)
 
     @contextmanager
     def attempting(self) -> Iterator[None]:
-        """From beginning to end of an attempt the soft time limit strikes its handler only."""
+        """Have the soft time limit interrupt nothing but the handler of this attempt."""
         self._running, self._exposed = True, False
         try:
             yield
@@ -51,14 +55,17 @@ class HandlerThread(Executor):
             self._running = False
 
     def run(self, attempt: Coroutine[Any, Any, T]) -> T:
-        """Its result; meanwhile this thread does what is submitted to it."""
-        calls = self._calls = (
-            SimpleQueue()
-        )  # a soft limit that struck late may have left something in the old one
+        """Return the attempt's result; meanwhile this thread does what is submitted to it."""
+        # A soft limit that came late may have left something in the old one.
+        calls = self._calls = SimpleQueue()
         future = asyncio.run_coroutine_threadsafe(attempt, self._loop)
         future.add_done_callback(lambda _: calls.put(None))
-        while (call := calls.get()) is not None:
-            call()
+        try:
+            while (call := calls.get()) is not None:
+                call()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
         return future.result()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -70,7 +77,7 @@ class HandlerThread(Executor):
     # Soft time limits
 
     def exposed(self, subscription: Subscription) -> Subscription:
-        """The same, but its handler is within reach of the soft time limit; nothing else is, publishing for example."""
+        """Return the subscription with a handler that the soft time limit can interrupt."""
         view = copy(subscription)
         view.handler = partial(self._call, subscription.handler, is_async=subscription.is_async)
         return view
@@ -88,7 +95,7 @@ class HandlerThread(Executor):
 
     async def _expose_steps(self, coroutine: Coroutine[Any, Any, object]) -> object:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # an attempt is one
+        assert task is not None  # noqa: S101
         self._task, self._struck = task, False
         try:
             return await coroutine
@@ -102,8 +109,8 @@ class HandlerThread(Executor):
                 task.uncancel()
 
     def _on_soft_limit(self, *_: object) -> None:
-        """The signal's handler: it interrupts whatever this thread is doing."""
-        if self._exposed or not self._running:  # or a plain Celery task runs
+        """Interrupt the handler; or a plain Celery task, which runs if no attempt is made."""
+        if self._exposed or not self._running:
             raise SoftTimeLimitExceeded
         self._loop.call_soon_threadsafe(self._strike)
 
@@ -114,12 +121,9 @@ class HandlerThread(Executor):
 
 
 def _limits_strike_here() -> bool:
-    in_main = threading.current_thread() is threading.main_thread()
-    return (
-        in_main
-        and SIG_SOFT_TIMEOUT is not None
-        and signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler
-    )
+    if threading.current_thread() is not threading.main_thread() or SIG_SOFT_TIMEOUT is None:
+        return False
+    return signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler
 
 
 def _settle(future: Future[T], call: Callable[[], T]) -> None:
@@ -128,6 +132,9 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
     result, failure = None, None
     try:
         result = call()
+    except KeyboardInterrupt:
+        # Meant for the process, and not for the loop in the other thread.
+        raise
     except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits it
         failure = error
     end_if_told()
@@ -138,6 +145,6 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
 
 
 def end_if_told() -> None:
-    """What ended the handler is meant to end this process: the event has no outcome."""
+    """Raise SystemExit if what ended the handler is to end this process, without an outcome."""
     if terminate_handler_fired():
         raise SystemExit(EX_SOFTWARE)

@@ -1,11 +1,11 @@
-"""LoopThread: an event loop in a thread of its own, for a worker process whose main thread is Celery's."""
+"""LoopThread: an event loop in a thread of its own, where the main thread is Celery's."""
 
 import asyncio
 import threading
 
 
 class LoopThread:
-    """Start it, schedule on it with call_soon_threadsafe, stop it: what still runs then is cancelled."""
+    """Event loop in a daemon thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -13,7 +13,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name="qt_events-loop", daemon=True)
 
     def start(self) -> asyncio.AbstractEventLoop:
-        """The running loop."""
+        """Start the thread and return its loop."""
         self._thread.start()
         return self._loop
 
@@ -25,7 +25,7 @@ class LoopThread:
         await self._stopped.wait()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Cancel what runs and close the loop."""
+        """Cancel all tasks, close the loop and wait up to `timeout` seconds for the thread."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join(timeout)

@@ -1,4 +1,4 @@
-"""Worker pools by the name that `celery worker -P` knows them by, and what of a worker's options each heeds."""
+"""Names of worker pools, and the options that each pool heeds."""
 
 import logging
 from typing import Any
@@ -10,13 +10,15 @@ from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 
 logger = logging.getLogger("qt_events")
 
-POOLS = ("asyncio", "prefork", "threads", "solo")  #: those that a bus is tested on
+#: Pools that a bus is tested on.
+POOLS = ("asyncio", "prefork", "threads", "solo")
 
-_NAMES = {"thread": "threads"}  # Celery's module -> its name for the pool
+# Module of Celery's to its name for the pool.
+_NAMES = {"thread": "threads"}
 
 
 def pool_name(pool: Any) -> str:
-    """asyncio, prefork, threads, solo, ... for a pool class, its dotted path, or Celery's name for it."""
+    """Return the name of a pool class, given the class, its dotted path or a name of Celery's."""
     implementation = get_implementation(pool)
     if issubclass(implementation, AsyncioPool):
         return "asyncio"
@@ -33,18 +35,19 @@ _PREFORK_ONLY = {
 
 
 def check_options(pool: str, controller: Any) -> None:
-    """Of what a worker was told, nothing that its pool cannot do is ignored in silence.
+    """Warn of options that a worker was given and its pool ignores.
 
     Raises:
-        NotSupportedError: it cannot do without.
+        NotSupportedError: --autoscale on a pool without processes.
     """
     if pool == "prefork":
         return
     if getattr(controller, "autoscale", None):
-        message = f"--autoscale starts and ends processes, and {pool} has none: use -c, or prefork (-P processes)"
-        raise NotSupportedError(message)
+        raise NotSupportedError(
+            f"--autoscale starts and ends processes, and {pool} has none: "
+            "use -c, or prefork (-P processes)"
+        )
     unheeded = [option for name, option in _PREFORK_ONLY.items() if getattr(controller, name, None)]
     if unheeded:
-        logger.warning(
-            "%s: no effect on %s, only on prefork (-P processes)", ", ".join(unheeded), pool
-        )
+        message = "%s: no effect on %s, only on prefork (-P processes)"
+        logger.warning(message, ", ".join(unheeded), pool)

@@ -1,14 +1,14 @@
-"""SubscriptionTask: a subscription as Celery sees it. On the asyncio pool only its name counts."""
+"""SubscriptionTask: a subscription as Celery sees it. The asyncio pool uses only its name."""
 
 import logging
 import os
 import threading
 from time import sleep
-from typing import Any
 
 import celery
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
+from celery.worker import state
 
 from qt_events.delivery.outcome import HANDLED, Consequences, Done, Outcome, consequences
 from qt_events.delivery.subscription import Subscription
@@ -20,43 +20,48 @@ from qt_events.rabbitmq.runtime import Runtime
 
 logger = logging.getLogger("qt_events")
 
+_GOES_BACK = "%s: event %s goes back to its queue: %s"
+_FAULT = "a fault of this library, or nothing left to run it with"
+
 
 class SubscriptionTask(celery.Task):
-    """A subscription as Celery sees it: a task of the subscription's name. Its queue, not the message, names it."""
+    """Task with the name of a subscription, which the queue of a message tells."""
 
     Strategy = "qt_events.rabbitmq.pools.celery_request:strategy"
     acks_late = True
-    reject_on_worker_lost = True  # a killed child gives its event back; the broker counts how often
-    acks_on_timeout = False  # one that is killed at its hard time limit too
-    acks_on_failure = True  # its dead letter is safe by then
+    # A child that is killed, also at its hard time limit, gives its event back.
+    reject_on_worker_lost = True
+    acks_on_timeout = False
+    # Its dead letter is safe by then.
+    acks_on_failure = True
     ignore_result = True
     typing = False
     subscription: Subscription
     runtime: Runtime
 
     def run(self, envelope: Envelope, is_revoked: bool = False) -> None:  # noqa: FBT001, FBT002
-        """One attempt, on a pool of processes or threads (the asyncio pool does not come through here).
+        """Make one attempt, on a pool of processes or threads.
 
         Raises:
-            celery.exceptions.Retry, Exception: so that Celery's events tell what happened; the outcome is safe.
-            celery.exceptions.Reject: it is not; the message goes back to its queue.
+            celery.exceptions.Retry, DeliveryFailed: the outcome is safe; Celery's events tell it.
+            celery.exceptions.Reject: it is not safe, and the message goes back to its queue.
         """
         try:
             outcome = self._outcome(envelope, is_revoked=is_revoked)
+        except KeyboardInterrupt:
+            # On solo, by a second signal: Celery lets its own exceptions pass.
+            state.maybe_shutdown()
+            raise
         except (BrokerError, BusStateError) as error:
-            logger.warning(
-                "%s: event %s goes back to its queue: %s",
-                self.name,
-                envelope.event_id,
-                error,
-                extra=envelope.log_fields(),
-            )
+            about = (self.name, envelope.event_id)
+            logger.warning(_GOES_BACK, *about, error, extra=envelope.log_fields())
             if isinstance(error, BrokerError):
                 sleep(PAUSE)
             raise CeleryReject(error, requeue=True) from error
-        except Exception as error:  # Celery would acknowledge it
-            message = "%s: event %s goes back to its queue: a fault of this library, or nothing left to run it with"
-            logger.exception(message, self.name, envelope.event_id, extra=envelope.log_fields())
+        # Celery would acknowledge it.
+        except Exception as error:
+            about = (self.name, envelope.event_id)
+            logger.exception(_GOES_BACK, *about, _FAULT, extra=envelope.log_fields())
             sleep(PAUSE)
             raise CeleryReject(error, requeue=True) from error
         if outcome is not HANDLED:
@@ -74,15 +79,9 @@ class SubscriptionTask(celery.Task):
     def _outcome_here(
         self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool
     ) -> Outcome:
-        """A sync handler is called by this thread anyway: two calls over to the loop's and back are spared."""
-        begun = begin_attempt(
-            envelope,
-            self.subscription,
-            self.runtime,
-            None,
-            is_revoked=is_revoked,
-            expose=thread.exposed,
-        )
+        """Call a sync handler in this thread, which spares two calls to the loop's and back."""
+        about = (envelope, self.subscription, self.runtime, None)
+        begun = begin_attempt(*about, is_revoked=is_revoked, expose=thread.exposed)
         end_if_told()
         if isinstance(begun, Done):
             self.runtime.concluded(envelope, begun)
@@ -102,21 +101,21 @@ def _tell_celery(follows: Consequences) -> None:
     raise failed from cause
 
 
-class DeliveryFailed(
-    Exception
-):  # no error of this library: how Celery is told of one of a handler's
-    """Shown by Celery's events and Flower as the error that the handler raised, as on the asyncio pool."""
+# No error of this library.
+class DeliveryFailed(Exception):
+    """Handler's error for Celery, whose events and Flower show it as on the asyncio pool."""
 
     def __init__(self, told: str, exception_type: str, message: str) -> None:
-        super().__init__(told, exception_type, message)  # a process pickles them
+        # A process pickles them.
+        super().__init__(told, exception_type, message)
         self.told, self.exception_type, self.message = told, exception_type, message
 
     def __repr__(self) -> str:
         return f"{self.exception_type}({self.message!r})"
 
 
-class HandlerTraceback(Exception):  # the same
-    """Brings the handler's own traceback into that of the task."""
+class HandlerTraceback(Exception):
+    """Cause of a DeliveryFailed that puts the handler's traceback into that of the task."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -131,22 +130,21 @@ _own = _Own()
 
 
 def _handler_thread() -> HandlerThread:
-    """This thread's, for its life: what handlers open on its event loop stays usable. A forked child begins anew."""
+    """Return this thread's, so that what handlers open on its loop stays usable.
+
+    A forked child gets its own.
+    """
     if _own.pid != os.getpid():
         _own.pid, _own.thread = os.getpid(), HandlerThread()
     return _own.thread
 
 
 def is_plain(task: celery.Task) -> bool:
-    """A task of the app's author, neither a subscription's nor one of Celery's own."""
+    """Tell whether a task is the app author's, neither a subscription's nor one of Celery's own."""
     return not isinstance(task, SubscriptionTask) and not str(task.name).startswith("celery.")
 
 
 def task_for(subscription: Subscription, runtime: Runtime) -> SubscriptionTask:
-    """The task of a subscription: a class of its own, for Celery binds the app to the class."""
-    members: dict[str, Any] = {
-        "name": subscription.name,
-        "subscription": subscription,
-        "runtime": runtime,
-    }
+    """Make a subscription's task, of a class of its own: Celery binds the app to the class."""
+    members = {"name": subscription.name, "subscription": subscription, "runtime": runtime}
     return type("SubscriptionTask", (SubscriptionTask,), {**members, "__module__": __name__})()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""TaskEvents: what a worker tells monitors such as Flower (`-E`), unless the broker takes no publishes."""
+"""TaskEvents: task events for monitors such as Flower (`-E`)."""
 
 import logging
 from contextlib import suppress
@@ -13,12 +13,12 @@ logger = logging.getLogger("qt_events")
 
 
 class TaskEvents(EventDispatcher):
-    """Celery's dispatcher, that holds its tongue while an alarm of the broker lasts.
+    """Celery's dispatcher, which leaves out all events during an alarm of the broker.
 
-    RabbitMQ reads no more from a connection that has published during an alarm, and says so. What is written to it all
-    the same fills the buffers on the way within a second or two of a busy worker; the next write then blocks the event
-    loop, fails, and takes the worker's connection along, again and again until the alarm is over. What a monitor is not
-    told it can do without: it is counted, and logged once.
+    RabbitMQ stops reading from a connection that publishes during an alarm, and says so. A busy
+    worker would fill the buffers in between within seconds. The next write would block the event
+    loop, fail, and end the worker's connection, again and again until the alarm is over. Monitors
+    can do without: events that are left out are counted, and logged once.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,19 +26,22 @@ class TaskEvents(EventDispatcher):
         super().__init__(*args, **kwargs)
 
     def enable(self) -> None:
-        """Celery calls it with the connection made."""
+        """Listen for alarms. Celery calls it when the connection is made."""
         super().enable()
         if isinstance(self.connection, BrokerConnection) and self.connection.connected:
             raw = self.connection.connection
             raw.on_blocked, raw.on_unblocked = self._block, self._unblock
 
     def extend_buffer(self, other: "TaskEvents") -> None:
-        """What its predecessor could not tell, less the retries: an attempt after them may be over by now."""
+        """Take over the unsent events of another dispatcher, but no retries.
+
+        The attempt after a retry may be over by now.
+        """
         kept = ((_less_retries(event), key) for event, key in other.unsent)
         self.keep((event, key) for event, key in kept if event)
 
     def _block(self, reason: str) -> None:
-        """py-amqp looks for the broker's word before each publish."""
+        """Begin to leave events out. py-amqp looks for the broker's word before each publish."""
         self._is_blocked, self._untold = True, 0
         self.connection.is_deaf = True
         logger.warning("monitors are told nothing: the broker takes no publishes (%s)", reason)
@@ -50,7 +53,7 @@ class TaskEvents(EventDispatcher):
     def may_send(self, event: Any) -> bool:
         """Return False during an alarm, and count what is left out."""
         if self._is_blocked:
-            # Without heartbeats nobody else reads what the broker says. TimeoutError: it says nothing.
+            # Without heartbeats nobody else reads what the broker says. TimeoutError: nothing.
             with suppress(*LOST, ChannelError):
                 self.connection.drain_events(timeout=0)
         if self._is_blocked:
@@ -59,9 +62,7 @@ class TaskEvents(EventDispatcher):
 
 
 def _less_retries(event: Any) -> Any:
-    """Of several together; Celery keeps those of one task together with others."""
-    return (
-        [each for each in event if each["type"] != "task-retried"]
-        if isinstance(event, list)
-        else event
-    )
+    """Return the event without retries: Celery sends a list of several events together."""
+    if not isinstance(event, list):
+        return event
+    return [each for each in event if each["type"] != "task-retried"]

@@ -69,7 +69,9 @@ class NackedPublishes:
         last = request.deadline - ANSWER
         if now >= last:
             return False
-        self._due[request] = min(now + _pause(request.nacks), last)
+        # The exponent is bounded too: a request may be nacked for days.
+        pause = min(PAUSE * 2 ** min(request.nacks - 1, 16), LONGEST)
+        self._due[request] = min(now + pause, last)
         return True
 
     @property
@@ -83,8 +85,3 @@ class NackedPublishes:
         for request in taken:
             del self._due[request]
         return taken
-
-
-def _pause(nacks: int) -> float:
-    # The exponent is bounded too: a request may be nacked for days.
-    return float(min(PAUSE * 2 ** min(nacks - 1, 16), LONGEST))

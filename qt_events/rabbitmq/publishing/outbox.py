@@ -38,21 +38,21 @@ class Outbox:
         self.reader, self._writer = socket.socketpair()
 
     def hang_up(self) -> None:
-        """Close the line."""
         self.reader.close()
         self._writer.close()
 
     def wake(self) -> None:
-        """Have the thread look at the outbox: what was put before is seen then."""
+        """Have the thread look at the outbox. It sees everything that was put before."""
         if not self._woken:
             self._woken = True
-            with suppress(OSError):  # closed: the thread has ended, after a last look
+            # If the line is closed, the thread has ended after a last look.
+            with suppress(OSError):
                 self._writer.send(b"\0")
 
     def woken(self) -> None:
         """Take the byte off the line.
 
-        First the byte, then the flag: a request that is put in between is seen all the same.
+        First the byte, then the flag, so that a request in between is seen all the same.
         """
         self.reader.recv(_BYTES)
         self._woken = False
@@ -75,13 +75,10 @@ class Outbox:
         self.wake()
 
     def must_be_open(self) -> None:
-        """Raise BusStateError after close()."""
         if self.closed.is_set():
-            message = "this bus is closed: nothing more can be published on it"
-            raise BusStateError(message)
+            raise BusStateError("this bus is closed: nothing more can be published on it")
 
     def close(self) -> None:
-        """Take no further requests."""
         with self._lock:
             self.closed.set()
 
@@ -110,7 +107,6 @@ class Outbox:
 
     @property
     def finished(self) -> bool:
-        """True if the outbox is closed and nothing is in flight."""
         return self.closed.is_set() and not self._in_flight
 
     def take(self) -> Request | None:
@@ -119,7 +115,7 @@ class Outbox:
             return self._unsent.popitem(last=False)[0] if self._unsent else None
 
     def give_back(self, requests: Iterable[Request]) -> None:
-        """Put requests back to the head, in this order, unless they have ended."""
+        """Put requests that have not ended back to the head, in this order."""
         with self._lock:
             for request in reversed(tuple(requests)):
                 if not request.ended:
@@ -127,13 +123,16 @@ class Outbox:
                     self._unsent.move_to_end(request, last=False)
 
     def end(self, requests: Iterable[Request]) -> None:
-        """Tell the waiters, and admit others. To end a request twice is to end it once."""
+        """Tell the waiters, and admit others. Ending a request twice has no further effect."""
         ending = [request for request in requests if not request.ended]
         if not ending:
             return
         with self._lock:
             for request in ending:
-                self._remove(request)
+                request.ended = True
+                self._in_flight.pop(request, None)
+                self._unsent.pop(request, None)
+                self._in_line.pop(request, None)
             admitted = self._admit_from_line()
         resolve(ending)
         if admitted:
@@ -150,12 +149,6 @@ class Outbox:
     def _admit(self, request: Request) -> None:
         request.admitted = True
         self._in_flight[request] = self._unsent[request] = None
-
-    def _remove(self, request: Request) -> None:
-        request.ended = True
-        self._in_flight.pop(request, None)
-        self._unsent.pop(request, None)
-        self._in_line.pop(request, None)
 
     def _admit_from_line(self) -> bool:
         """Fill the window; True if anything was admitted.

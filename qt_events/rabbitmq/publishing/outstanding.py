@@ -46,7 +46,7 @@ class Outstanding:
                 self._own.popitem(last=False)
 
     def forget(self, event_id: str) -> None:
-        """Wait for it no more: it is unknown whether it was published."""
+        """Stop waiting for an event: it is unknown whether it was published."""
         with self._lock:
             self._own.pop(event_id, None)
             self._wake()
@@ -67,7 +67,7 @@ class Outstanding:
             return not left
 
     def drop(self, subscription: Hashable) -> None:
-        """Wait for its outcomes no more: it is not served here any more."""
+        """Stop waiting for a subscription's outcomes: it is not served here any more."""
         with self._lock:
             for events in (self._own, self._foreign):
                 for event_id in [each for each, left in events.items() if subscription in left]:
@@ -96,12 +96,13 @@ class Outstanding:
 
     def _wake(self) -> None:
         while not self._own and self._waiting:
-            with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
+            # If its loop is closed, nobody waits there any more.
+            with suppress(RuntimeError):
                 self._waiting.pop()()
 
 
 class _Expecting:
-    """Context of one publish. contextlib's generators take longer than all that is done here."""
+    """Context of one publish. contextlib's generators would take longer than the work itself."""
 
     __slots__ = ("_book", "_event_id")
 

@@ -34,10 +34,6 @@ _TOGETHER = 0.05  # seconds: publishes that begin to wait within this time are c
 _TOO_LATE = 0.05  # seconds before its deadline from which a request is not begun
 
 
-def _nobody() -> str:
-    return ""
-
-
 class Publisher:
     """Publishes and declares for one bus. Safe from any thread, any event loop, and after a fork.
 
@@ -55,7 +51,7 @@ class Publisher:
         *,
         timeout: float,
         window: int,
-        slowest: Callable[[], str] = _nobody,
+        slowest: Callable[[], str] = lambda: "",
     ) -> None:
         self._connect, self._timeout, self._window = connect, timeout, window
         self._slowest = slowest
@@ -91,7 +87,6 @@ class Publisher:
 
     @property
     def in_line(self) -> int:
-        """Number of requests that wait for room."""
         return self._outbox.in_line
 
     @property
@@ -138,7 +133,8 @@ class Publisher:
             return bool(request.future.result(self._timeout))
         except TimeoutError:
             if request.future.done():
-                raise  # a named error of ours
+                # A named error of ours.
+                raise
             raise self._waiting.error(request) from None
         finally:
             self._outbox.end([request])
@@ -152,11 +148,11 @@ class Publisher:
             self._thread.join(timeout)
 
     def must_be_open(self) -> None:
-        """Raise BusStateError after close()."""
         self._outbox.must_be_open()
 
     def _submit(self, request: Request, *, wait_for_room: bool) -> None:
-        if sys.is_finalizing():  # the thread runs no more, and may have ended with the lock
+        # The thread runs no more, and may have ended with the lock.
+        if sys.is_finalizing():
             message = "nothing can be published any more: the interpreter is on its way out"
             raise BusStateError(message)
         if self._thread is None:
@@ -175,17 +171,18 @@ class Publisher:
             thread = threading.Thread(target=self._run, name="qt_events-publisher", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # the interpreter is on its way out
+            # The interpreter is on its way out.
+            except RuntimeError as error:
                 self._outbox.hang_up()
-                message = f"nothing can be published any more: {error}"
-                raise BusStateError(message) from error
+                raise BusStateError(f"nothing can be published any more: {error}") from error
             self._thread = thread
 
     # The thread that owns the connection
 
     def _run(self) -> None:
         watch = threading.Thread(target=self._watch, name="qt_events-publisher-watch", daemon=True)
-        with suppress(RuntimeError):  # no further thread while the interpreter exits
+        # There is no further thread while the interpreter exits.
+        with suppress(RuntimeError):
             watch.start()
         failures = 0
         while not self._outbox.finished:
@@ -222,7 +219,8 @@ class Publisher:
     def _note_loss(self, error: BaseException) -> None:
         if self.state.connected:
             self._logged = set()
-        if str(error) not in self._logged:  # each reason once an outage
+        # Each reason once an outage.
+        if str(error) not in self._logged:
             self._logged.add(str(error))
             logger.warning("publisher: no connection (%s), trying until there is one", error)
         self.state.connection_lost(error)

@@ -105,11 +105,9 @@ class DeclareRequest(Request):
         self.about, self.action = about, action
 
     def needed(self, _epoch: int) -> bool:
-        """Return True, always."""
         return True
 
     def make(self, channel: Channel, _epoch: int) -> None:
-        """Call the function."""
         self.action(channel)
 
 
@@ -124,7 +122,8 @@ def resolve(requests: Iterable[Request]) -> None:
         if loop is None:
             _resolve_all(waiting)
         else:
-            with suppress(RuntimeError):  # the loop is closed
+            # The loop may be closed.
+            with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve_in_turns, loop, waiting)
 
 

@@ -36,12 +36,9 @@ _DRAIN = 1.0  # seconds to confirm what is in flight before its channel is left,
 
 
 class Session:
-    """Connection in confirm mode. On exit, what is unconfirmed goes back to the outbox, in order.
+    """Connection in confirm mode, for the requests in the outbox.
 
-    Args:
-        outbox: the requests to carry out.
-        state: told what is found out about the broker.
-        connection: not connected yet.
+    On exit, those that are unconfirmed go back there, in order. `connection` is not connected yet.
     """
 
     def __init__(self, outbox: Outbox, state: PublisherState, connection: kombu.Connection) -> None:
@@ -62,7 +59,8 @@ class Session:
         try:
             self._raw.sock.settimeout(_WRITE_TIMEOUT)
             self._tick_every = min(_TICK, self._raw.heartbeat / 4 or _TICK)
-            self._poll = select.poll()  # select() refuses descriptors from 1024 on
+            # select() refuses descriptors from 1024 on.
+            self._poll = select.poll()
             for readable in (self._raw.sock, self._outbox.reader):
                 self._poll.register(readable, select.POLLIN)
             self._open_channel()
@@ -98,7 +96,7 @@ class Session:
             self._give_back(self._nacked.take())
 
     def _collect(self) -> None:
-        """Read what has come, which may be confirms or why it ended, and close without a word."""
+        """Read confirms and the reason for the end, if they came, and close without a goodbye."""
         if self._raw.connected:
             with suppress(*LOST, ChannelError):
                 self._raw.sock.settimeout(_LEAVE_TIMEOUT)
@@ -115,7 +113,8 @@ class Session:
         """Close the copy of the socket in a forked child, without a word to the broker."""
         sock = self._raw.sock if self._raw is not None and self._raw.connected else None
         if sock is not None:
-            with suppress(OSError):  # it was being closed just then
+            # It may be closed just then.
+            with suppress(OSError):
                 os.close(sock.detach())
 
     def serve(self) -> None:
@@ -234,7 +233,8 @@ class Session:
         self._give_back()
         self._state.epoch += isinstance(error, NotFound)
         self._careful = len(unconfirmed)
-        self._count_from_one()  # py-amqp has opened the channel again
+        # py-amqp has opened the channel again.
+        self._count_from_one()
 
     # Again
 

@@ -26,23 +26,21 @@ class PublisherState:
         return self.connected and not self.alarmed and not self.declaring
 
     def connection_made(self) -> None:
-        """Begin a new epoch."""
         self.connected = True
         self.epoch += 1
 
     def connection_lost(self, error: BaseException) -> None:
-        """Keep the reason. An alarm may have ended meanwhile without a word to anybody."""
+        """Keep the reason. Without a connection nobody reports the end of an alarm."""
         if self.alarmed and self.connected:
             self.alarm_ended = monotonic()
         self.connected, self.blocked, self.last_error = False, False, error
 
     def alarm_began(self) -> None:
-        """Record an alarm for memory or disk: this connection is blocked."""
         self.alarmed = self.blocked = True
 
     def alarm_over(self) -> None:
-        """Record the end of the alarm."""
-        self.alarm_ended = monotonic()  # before `alarmed`: others read both, without a lock
+        # Before `alarmed`: others read both, without a lock.
+        self.alarm_ended = monotonic()
         self.alarmed = self.blocked = False
 
     def confirmed(self) -> None:

@@ -1,12 +1,4 @@
-"""Causes of waiting: why a publish has no result yet, in the same words for errors, log and stats.
-
-window      max_queue_size publishes are in flight
-connecting  there is no connection
-alarm       the broker takes no publishes
-declaring   exchanges, queues or bindings are declared first
-nack        the broker could not store it, and is asked again
-confirm     the broker has not answered yet
-"""
+"""Causes of waiting: why a publish has no result yet, worded once for errors, log and stats."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -32,18 +24,15 @@ _ALARM = "an alarm for memory or disk"
 class Cause(StrEnum):
     """Obstacle that a publish waits for."""
 
-    WINDOW = "window"
-    CONNECTING = "connecting"
-    ALARM = "alarm"
-    DECLARING = "declaring"
-    NACK = "nack"
-    CONFIRM = "confirm"
+    WINDOW = "window"  #: max_queue_size publishes are in flight
+    CONNECTING = "connecting"  #: there is no connection
+    ALARM = "alarm"  #: the broker takes no publishes
+    DECLARING = "declaring"  #: exchanges, queues or bindings are declared first
+    NACK = "nack"  #: the broker could not store it, and is asked again
+    CONFIRM = "confirm"  #: the broker has not answered yet
 
 
-_ERRORS = {
-    Cause.CONNECTING: BrokerUnreachableError,
-    Cause.ALARM: BrokerBlockedError,
-}
+_ERRORS = {Cause.CONNECTING: BrokerUnreachableError, Cause.ALARM: BrokerBlockedError}
 
 
 def cause_of(request: Request, state: PublisherState) -> Cause:
@@ -79,11 +68,8 @@ def _why(cause: Cause, state: PublisherState) -> str:
 class WaitingPublishes:
     """Requests of one publisher that wait, and why. Safe from any thread.
 
-    Args:
-        outbox: where the requests are.
-        state: what is known of the broker.
-        timeout: seconds that a request waits at most.
-        slowest: describes the subscription that holds others up; empty if there is none.
+    A request waits for `timeout` seconds at most. `slowest` describes the subscription that holds
+    others up; empty if there is none.
     """
 
     def __init__(
@@ -97,7 +83,6 @@ class WaitingPublishes:
         return Counter(cause_of(request, self._state) for request in late)
 
     def why(self, cause: Cause) -> str:
-        """Describe a cause."""
         return self._no_room() if cause is Cause.WINDOW else _why(cause, self._state)
 
     def _no_room(self) -> str:
@@ -111,7 +96,6 @@ class WaitingPublishes:
         return "; ".join(filter(None, parts))
 
     def error(self, request: Request) -> PublishTimeoutError | BackpressureError:
-        """Return the error for a request whose time is over."""
         cause = cause_of(request, self._state)
         why = self.why(cause)
         if cause is Cause.WINDOW:

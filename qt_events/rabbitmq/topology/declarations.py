@@ -52,11 +52,12 @@ class Declarations:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Become another instance, which declares what its parent may have been about to."""
+        """Become another instance. It declares what its parent may not have declared yet."""
         self._instance, self._epoch, self._levels = _new_instance(), 0, {}
         for subscription in tuple(self._wanted.values()):
             if subscription.broadcast and subscription.name not in self._missing:
-                del self._wanted[subscription.name]  # nobody would read this instance's queue
+                # Nobody would read this instance's queue.
+                del self._wanted[subscription.name]
 
     def want(self, subscription: Subscription) -> None:
         """Declare a subscription that is new or has a new pattern, before the next publish."""
@@ -64,7 +65,6 @@ class Declarations:
         self._wanted[subscription.name] = self._missing[subscription.name] = subscription
 
     def drop(self, subscription: Subscription) -> None:
-        """Declare it no more."""
         self._wanted.pop(subscription.name, None)
         self._missing.pop(subscription.name, None)
 
@@ -77,11 +77,9 @@ class Declarations:
 
     @property
     def about(self) -> str:
-        """Name of what is being declared."""
         return f"exchange {self._topology.events!r}"
 
     def needed(self, epoch: int) -> bool:
-        """Return True if there are new subscriptions, or this is a new epoch."""
         return bool(self._missing) or epoch != self._epoch
 
     def make(self, channel: Channel, epoch: int) -> None:
@@ -94,12 +92,14 @@ class Declarations:
             self._topology.declare_base(channel)
             self._missing.update(self._wanted)
             self._epoch = epoch
-        shared = True  # what all of them share is declared with the first
+        # Objects that all of them share are declared with the first.
+        shared = True
         for subscription in tuple(self._missing.values()):
             patterns = subscription.patterns
             if self._declare_or_log(channel, subscription, shared=shared):
                 shared = False
-            if subscription.patterns == patterns:  # else it got another one meanwhile
+            # Else it got another pattern meanwhile.
+            if subscription.patterns == patterns:
                 self._missing.pop(subscription.name, None)
                 self._declared.add(subscription.name)
 
@@ -182,7 +182,6 @@ class Level:
         self._epoch = 0  # the publisher's, in which it was declared
 
     def needed(self, epoch: int) -> bool:
-        """Return True in a new epoch."""
         return epoch != self._epoch
 
     def make(self, channel: Channel, epoch: int) -> None:

@@ -52,9 +52,9 @@ class Declarer:
         )
 
     def bind(self, queue: str, exchange: str, key: str, *, served: bool = True) -> None:
-        """Bind a queue; `served` by this process.
+        """Bind a queue.
 
-        A queue that is not, and that this user may not bind, has been bound by its owner.
+        If it is not `served` by this process and this user may not bind it, its owner has.
 
         Raises:
             TopologyError: this user may not bind its own queue by this key, or one served here.
@@ -66,11 +66,10 @@ class Declarer:
         except AccessRefused as error:
             is_anothers = not served and f"queue {queue!r}" in error.reply_text
             if not is_anothers and not is_about_a_publish(error):
-                message = (
+                raise TopologyError(
                     f"this user may not bind {queue!r} to {exchange!r} by {key!r}: "
                     "run `qt-events topology permissions --apply` as an administrator"
-                )
-                raise TopologyError(message) from error
+                ) from error
             self._note(
                 _binding(queue), error, f"{queue!r} is bound by others: this user may not do it"
             )
@@ -88,11 +87,10 @@ class Declarer:
             check()
             return False
         except NotFound as error:
-            message = (
+            raise TopologyError(
                 f"{name!r} is missing on the broker, and this user may not declare it: "
                 "run `qt-events topology declare` as an administrator"
-            )
-            raise TopologyError(message) from error
+            ) from error
 
     def _note(self, name: str, error: AccessRefused, message: str) -> None:
         # The publisher's channel may end while an answer on this one is waited for.

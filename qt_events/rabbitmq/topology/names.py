@@ -82,11 +82,10 @@ class Topology:
         return f"{self.prefix}.sub.{key}"
 
     def dead(self, name: str) -> str:
-        """Return the queue of a subscription's dead letters."""
         return f"{self.prefix}.dead.{name}"
 
     def quarantine(self, name: str) -> str:
-        """Return the queue of events that came back again and again without an outcome."""
+        """Return the queue of events that came back repeatedly without an outcome."""
         return f"{self.prefix}.quarantine.{name}"
 
     def subscription_of(self, queue: str) -> str | None:
@@ -107,7 +106,6 @@ class Topology:
         return self._level(ttl), ttl
 
     def levels(self) -> list[str]:
-        """Return the names of all delay levels."""
         return [self._level(ttl) for ttl in self.ttls()]
 
     def _level(self, ttl: int) -> str:
@@ -115,7 +113,6 @@ class Topology:
 
     @property
     def level_prefix(self) -> str:
-        """Beginning of the name of every delay level."""
         return f"{self.prefix}.retry."
 
     @staticmethod
@@ -171,7 +168,11 @@ class Topology:
             if shared:
                 self._declare_shared(declarer)
             self._declare_lasting(declarer, subscription)
-            declarer.queue(self.queue(key), **self._queue(**self._dead_lettering(subscription)))
+            # An event with a TTL of its producer expires as a dead letter.
+            arguments = self._to_dead_letters(subscription)
+            if subscription.broadcast:
+                arguments["x-expires"] = INSTANCE_EXPIRES
+            declarer.queue(self.queue(key), **self._queue(**arguments))
             declarer.bind(self.queue(key), self.redeliver, key, served=served)
             for pattern in subscription.patterns:
                 declarer.bind(self.queue(key), self.events, pattern, served=served)
@@ -236,22 +237,17 @@ class Topology:
         if declarer.queue(name, **self._queue(**back, **self._at_least_once())):
             declarer.bind(name, name, "#")
 
-    def _dead_lettering(self, subscription: Subscription) -> dict[str, Any]:
-        """Arguments of its queue. An event with a TTL of its producer expires as a dead letter."""
-        expires = {"x-expires": INSTANCE_EXPIRES} if subscription.broadcast else {}
-        return {**self._to_dead_letters(subscription), **expires}
-
     def _to_dead_letters(self, subscription: Subscription) -> dict[str, Any]:
-        """Make what the broker drops a dead letter, whatever limits an operator's policy has set."""
-        route = {
+        """Make a message that the broker drops a dead letter, whatever limits a policy sets."""
+        return {
             "x-dead-letter-exchange": self.dead_letters,
             "x-dead-letter-routing-key": subscription.name,
+            **self._at_least_once(),
         }
-        return {**route, **self._at_least_once()}
 
     def _at_least_once(self) -> dict[str, Any]:
         if self.queue_type == "classic":
-            # They dead-letter at most once, whatever one asks (RabbitMQ, Dead Lettering).
+            # Classic queues dead-letter at most once, whatever one asks (RabbitMQ, Dead Lettering).
             return {}
         return {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 

@@ -72,7 +72,7 @@ class SubscriptionQueue(kombu.Queue):
         return {name: value for name, value in members.items() if not (recurse and callable(value))}
 
     def declare(self, nowait: bool = False, channel: Any = None) -> str:  # noqa: ARG002, FBT001, FBT002  # kombu's
-        """Declare the subscription's whole topology, never kombu's idea of a queue."""
+        """Declare the subscription's whole topology in place of kombu's queue."""
         # On a channel of its own: a refusal closes the channel.
         with (channel or self.channel).connection.channel() as own:
             self.declare_all(own)
@@ -153,7 +153,7 @@ def _astray(delivery: dict[str, Any]) -> str:
 
 
 def _flaw(size: int, routing_key: str, given: dict[Any, Any]) -> str:
-    """Return the reason why it cannot be read, if that shows without a look at its body."""
+    """Return why it cannot be read, if that shows without reading its body; else empty."""
     if size > MAX_BODY:
         return too_large(size)
     if encodable(routing_key) != routing_key:

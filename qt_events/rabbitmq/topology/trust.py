@@ -35,7 +35,8 @@ class Provenance:
         """
         exchange, key = delivery.get("exchange", ""), delivery.get("routing_key")
         deaths = _deaths(headers)
-        if exchange == "":  # straight into the queue: only an administrator may do that
+        # Straight into the queue: only an administrator may do that.
+        if exchange == "":
             return RETURNED
         if exchange == self.topology.events:
             return ASTRAY if deaths else PUBLISHED
@@ -72,7 +73,7 @@ class Provenance:
         return {name: headers[name] for name in names if name in headers}
 
     def _dropped(self, death: object) -> str:
-        """Return the route to the queue that this record of the broker's is about."""
+        """Return the route to the queue that this record of the broker names."""
         queue, exchange, keys = (
             _named(death, each) for each in ("queue", "exchange", "routing-keys")
         )

@@ -1,13 +1,11 @@
-"""Worker: a Celery worker that serves subscriptions, in a process of its own or inside the caller's.
+"""Worker: a Celery worker that serves subscriptions, as a process or inside the caller's.
 
-serving.py          delivering side of one bus: its worker, its pool, its shutdown
-in_process.py       worker inside the caller's process
+serving.py          the delivering side of one bus: its worker, its pool, its shutdown
+in_process.py       a worker inside the caller's process
 consumer.py         Celery's consumer, with subscriptions that come and go
 connecting.py       logging in, trying again, the worker's name
 asyncio_loop.py     Celery's event loop for one connection, run by asyncio
 hub.py              Celery's event loop, stepped by asyncio
 celery_flags.py     Celery's flags for stopping, translated for the shutdown
-strategies.py       Celery's way to take each task's messages
-rate_limits.py      requests that wait until a rate limit lets them go
 remote_control.py   answers by name for what a pool cannot do
 """

@@ -1,4 +1,4 @@
-"""AsyncioLoop: Celery's event loop for one connection, run by asyncio while the connection stands."""
+"""AsyncioLoop: Celery's event loop for one connection, run by asyncio while that stands."""
 
 import asyncio
 import logging
@@ -24,10 +24,7 @@ _POLL = 0.2  # seconds between two looks at Celery's flags
 class AsyncioLoop:
     """Event loop of a worker on the asyncio pool. Celery's thread calls its methods.
 
-    Args:
-        consumer: Celery's.
-        shutdown: of this worker; told when the connection is lost.
-        grace: seconds to finish what is held when the worker stops.
+    The `shutdown` is this worker's. `grace` is how many seconds it has to finish what it holds.
     """
 
     def __init__(self, consumer: Consumer, shutdown: Shutdown, grace: float) -> None:
@@ -35,11 +32,7 @@ class AsyncioLoop:
         self._pool: AsyncioPool = consumer.pool
 
     def run(self, *args: Any) -> None:
-        """Serve one connection, until it or the worker ends.
-
-        Args:
-            args: those of Celery's asynloop.
-        """
+        """Serve one connection, until it or the worker ends. `args` are those of asynloop."""
         consumer, connection, task_consumer, blueprint, celerys_hub, *rest = args
         hub = HandedOverHub(
             celerys_hub,
@@ -69,11 +62,7 @@ class AsyncioLoop:
             self._shutdown.tell(Trigger.CONNECTION_LOST)
 
     def finish(self, cancel: Callable[[], object] = lambda: None) -> None:
-        """Return when the pool holds nothing more.
-
-        Args:
-            cancel: has the broker deliver no more; called on the loop.
-        """
+        """Return when the pool holds nothing more. `cancel` ends deliveries, on the loop."""
         # Remote control raises SystemExit without telling anybody.
         self._shutdown.tell(Trigger.STOP)
         loop = self._pool.loop
@@ -91,6 +80,5 @@ class AsyncioLoop:
             # Told to stop while it connected: no outcome can be acknowledged.
             self._shutdown.tell(Trigger.CONNECTION_LOST)
         if self._pool.held and self._shutdown.state is State.FINISHING:
-            message = "stopping: %d events to finish within %g s"
-            logger.info(message, self._pool.held, self._grace)
+            logger.info("stopping: %d events to finish within %g s", self._pool.held, self._grace)
         await self._pool.drain(self._shutdown, self._grace)

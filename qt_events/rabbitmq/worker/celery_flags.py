@@ -1,6 +1,7 @@
-"""Celery's flags for stopping, translated into triggers of a Shutdown: the only place that reads them.
+"""Celery's flags for stopping, translated into triggers of a Shutdown.
 
-In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them.
+In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them. No other module
+reads them.
 """
 
 from celery.exceptions import WorkerShutdown
@@ -10,8 +11,8 @@ from qt_events.shutdown import Shutdown, State, Trigger
 
 
 def follow_flags(shutdown: Shutdown) -> None:
-    """Tell the shutdown what a signal has told Celery."""
-    if _is_set(state.should_terminate):
+    """Pass on to the shutdown what a signal has told Celery."""
+    if is_hurried():
         shutdown.tell(Trigger.HURRY)
     elif _is_set(state.should_stop):
         shutdown.tell(Trigger.STOP)
@@ -28,6 +29,11 @@ def raise_if_stopping(shutdown: Shutdown) -> None:
     state.maybe_shutdown()
     if shutdown.state is not State.SERVING:
         raise WorkerShutdown(0)
+
+
+def is_hurried() -> bool:
+    """Tell whether a second signal came. Safe in a signal handler: it takes no lock."""
+    return _is_set(state.should_terminate)
 
 
 def _is_set(flag: object) -> bool:

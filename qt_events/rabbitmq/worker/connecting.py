@@ -1,4 +1,4 @@
-"""ConnectingConsumer: how a worker logs in, and tries again, and claims its name."""
+"""ConnectingConsumer: a worker's login, its further tries, and the claim to its name."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ from qt_events.shutdown import Shutdown
 logger = logging.getLogger("qt_events")
 
 _REFUSED_PAUSE = 2.0  # seconds before another try to log in
-_POLL = 0.2  # seconds between two looks at whether the worker is to stop meanwhile
+_POLL = 0.2  # seconds between two checks whether the worker is to stop meanwhile
 
 # A worker that had the name may be ending just now.
 _NAME_TRIES = 10
@@ -29,7 +29,7 @@ _NAME_PAUSE = 0.3  # seconds between two tries
 
 
 class ConnectingConsumer(Consumer):
-    """Celery's consumer, as far as its connection goes. See EventConsumer for the rest."""
+    """Connecting side of EventConsumer."""
 
     runtime: Runtime
     _serving: Serving
@@ -39,7 +39,8 @@ class ConnectingConsumer(Consumer):
         """Connect, and claim the worker's name where remote control is on.
 
         Raises:
-            LoginRefusedError: the very first login. A later one may be allowed again, so it is retried.
+            LoginRefusedError: the very first login. A later one is retried: it may be allowed
+                again.
         """
         self.runtime.topology.forget_refusals()
         try:
@@ -47,8 +48,10 @@ class ConnectingConsumer(Consumer):
         except (AccessRefused, NotAllowed) as error:
             where = self.conninfo.as_uri()
             if not self.restart_count:
-                message = f"{where} does not let us in ({error.reply_text}): check user, password and virtual host"
-                raise LoginRefusedError(message) from error
+                raise LoginRefusedError(
+                    f"{where} does not let us in ({error.reply_text}): check user, password and "
+                    "virtual host"
+                ) from error
             message = "worker: %s does not let us in (%s), again in %g s"
             logger.warning(message, where, error.reply_text, _REFUSED_PAUSE)
             self._pause()
@@ -66,7 +69,7 @@ class ConnectingConsumer(Consumer):
     def _claim_name(self, connection: kombu.Connection) -> None:
         """Declare the node's control queue before any event is taken.
 
-        The queue is exclusive, so a refusal tells of another worker with this name.
+        The queue is exclusive, so a refusal means that another worker has this name.
         """
         for _ in range(_NAME_TRIES):
             try:
@@ -88,7 +91,7 @@ class ConnectingConsumer(Consumer):
         raise WorkerShutdown(EX_FAILURE) from taken
 
     def ensure_connected(self, conn: kombu.Connection) -> kombu.Connection:
-        """Try until there is a connection, or the worker is to stop. Pauses are short: events wait."""
+        """Try, with short pauses, until there is a connection or the worker is to stop."""
         connected = conn.ensure_connection(
             partial(self._on_connection_refused, conn),
             self.app.conf.broker_connection_max_retries,
@@ -111,7 +114,7 @@ class ConnectingConsumer(Consumer):
         logger.warning(message, conn.as_uri(), error, interval)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Let the lost connection go as Celery does, less its warning of another default in Celery 6."""
+        """Do as Celery does, without its warning of another default in Celery 6."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)

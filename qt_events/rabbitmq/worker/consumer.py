@@ -1,4 +1,4 @@
-"""EventConsumer: Celery's consumer, with subscriptions that come and go, and no queue of Celery's own."""
+"""EventConsumer: Celery's consumer with subscriptions that come and go, and no queue of its own."""
 
 import asyncio
 import logging
@@ -9,35 +9,56 @@ from typing import Any
 import kombu
 from amqp import Channel, spec
 from amqp.exceptions import AccessRefused, ChannelError, RecoverableConnectionError
+from celery.app.trace import build_tracer
 from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
+from kombu.utils.limits import TokenBucket
 
 from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
-from qt_events.rabbitmq.compat.prefork import remembering
+from qt_events.rabbitmq.compat.celery_worker import remembering
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_delivery import Arrivals
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import check_options, pool_name
+from qt_events.rabbitmq.pools.second_signal import heed_second_signal
 from qt_events.rabbitmq.pools.subscription_task import is_plain
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
+from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
-from qt_events.rabbitmq.worker.rate_limits import hand_over, wait_in
-from qt_events.rabbitmq.worker.strategies import Strategies
 from qt_events.shutdown import Trigger
 
 logger = logging.getLogger("qt_events")
 
-# DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue, and those would bring
-# other subscriptions' events.
+# DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue, and those would
+# bring other subscriptions' events.
 _LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
 
 remote_control.guard()
+
+
+class Strategies(dict[str, Any]):
+    """Celery's way to take each task's messages, made when a task's first message comes.
+
+    Celery makes all of them once a connection. A subscription may come later than that.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        super().__init__()
+        self._consumer = consumer
+
+    def __missing__(self, name: str) -> Any:
+        app = self._consumer.app
+        # A KeyError for a task that does not exist: Celery reports it.
+        task = app.tasks[name]
+        task.__trace__ = build_tracer(name, task, app.loader, self._consumer.hostname, app=app)
+        strategy = self[name] = task.start_strategy(app, self._consumer)
+        return strategy
 
 
 class EventConsumer(ConnectingConsumer):
@@ -68,12 +89,12 @@ class EventConsumer(ConnectingConsumer):
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
     def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
-        """Return what the worker's options select. InvalidOptionError if a pattern fits nothing."""
+        """Return the selection of `--subscriptions`. InvalidOptionError: a pattern fits nothing."""
         names = (each.name for each in self.runtime.subscriptions)
         return Selection(self.runtime, patterns_from(subscriptions, names))
 
     def _has_plain_tasks(self) -> bool:
-        """Tell whether somebody may publish to Celery's own queue.
+        """Return True if Celery's own queue may get messages.
 
         An app that the bus made has only tasks that some library gives to every app.
         """
@@ -85,21 +106,20 @@ class EventConsumer(ConnectingConsumer):
     def loop(self, *args: Any) -> None:
         """Serve one connection until it ends. Celery calls this with all consumers made.
 
-        A channel that the broker closed, over an event that nobody settled within its
-        `consumer_timeout` for example, ends the connection. Celery would end the worker.
+        If the broker closes a channel, for example over an event that nobody settled within its
+        `consumer_timeout`, the connection ends. Celery would end the worker.
 
         Raises:
-            TopologyError: a queue must not be read.
+            TopologyError: this user may not read a queue.
         """
         try:
             self._loop(*args)
         except ChannelError as error:
             if isinstance(error, AccessRefused) and error.method_sig == spec.Basic.Consume:
-                message = (
+                raise TopologyError(
                     f"a queue must not be read by this user ({error.reply_text}): "
                     "give it the rights that `qt-events topology permissions` prints"
-                )
-                raise TopologyError(message) from error
+                ) from error
             _give_up_connection(error)
 
     def _loop(self, *args: Any) -> None:
@@ -115,13 +135,13 @@ class EventConsumer(ConnectingConsumer):
         return AsyncioLoop(self, self._shutdown, self.runtime.settings.grace)
 
     def _remember_what_is_held(self) -> None:
-        """Count no returns against what is held: this process lives on after its connection."""
+        """Count no returns against what is held: this process outlives its connection."""
         for request in tuple(state.reserved_requests):
             if getattr(request.task, "runtime", None) is self.runtime:
                 self.runtime.survived.grant(request.envelope)
 
     def on_send_event_buffered(self) -> None:
-        """Tell monitors soon: Celery would at its hub's next step, up to a quarter of a second later."""
+        """Tell monitors soon. Celery would at its hub's next step, up to 0.25 s later."""
         if not (isinstance(self.pool, AsyncioPool) and self.pool.is_in_charge):
             # From another thread Celery's way wakes the hub.
             super().on_send_event_buffered()
@@ -140,8 +160,11 @@ class EventConsumer(ConnectingConsumer):
     def start(self) -> None:
         """Connect and serve, again and again.
 
-        An error that ends a worker process by its own name needs no traceback; run_forever raises it.
+        An error that ends a worker process by its own name needs no traceback. run_forever raises
+        it.
         """
+        if self.runtime.loop is None:
+            heed_second_signal(self.controller, is_hurried)
         try:
             super().start()
         except (LoginRefusedError, TopologyError) as error:
@@ -156,7 +179,7 @@ class EventConsumer(ConnectingConsumer):
             raise
 
     def stop(self) -> None:
-        """Stop consuming; what a child process has is finished."""
+        """Stop consuming. Child processes finish what they have."""
         with remembering(self.pool):
             super().stop()
 
@@ -190,7 +213,7 @@ class EventConsumer(ConnectingConsumer):
             self._consume(queues)
 
     async def _declare_and_consume(self, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume once the publisher's thread has declared the queues, so that this loop never waits."""
+        """Consume once the publisher's thread has declared the queues: this loop must not wait."""
         try:
             await self.runtime.declarations.made()
             for queue in queues:
@@ -203,7 +226,8 @@ class EventConsumer(ConnectingConsumer):
             logger.exception("%s is not served", queues[0].subscription)
         except (*self.connection_errors, *self.channel_errors) as error:
             logger.info("%s: consumed from after reconnecting (%s)", queues[0].subscription, error)
-            # py-amqp opens a closed channel again by itself: its tags begin anew, and nobody consumes.
+            # py-amqp opens a closed channel again by itself: its tags begin anew, and nobody
+            # consumes.
             self.pool.void()
             self.hub.call_soon(_give_up_connection, error)
 
@@ -226,7 +250,7 @@ class EventConsumer(ConnectingConsumer):
             self.task_consumer.auto_declare = True
 
     def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume from them no more, and give back what was taken from them and not begun."""
+        """Stop consuming from these queues, and give back what was taken and not begun."""
         for queue in queues:
             if self.task_consumer is not None:
                 self.cancel_task_queue(queue.name)
@@ -234,7 +258,7 @@ class EventConsumer(ConnectingConsumer):
                 self.pool.give_back(queue.subscription)
 
     def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
-        """Consume from a subscription's queue; remote control's add_consumer comes here too.
+        """Consume from a subscription's queue, also for remote control's add_consumer.
 
         Celery would make a queue of its own for a name that it does not know.
         """
@@ -247,7 +271,7 @@ class EventConsumer(ConnectingConsumer):
     # Messages
 
     def update_strategies(self) -> None:
-        """Forget the strategies of the last connection; each is made when its first message comes."""
+        """Forget the strategies of the last connection."""
         self.strategies.clear()
         self._arrivals.clear()
         self.selection.declare_others(self.connection.default_channel)
@@ -261,27 +285,39 @@ class EventConsumer(ConnectingConsumer):
         else:
             super().on_unknown_task(body, message, exc)
 
-    # Rate limits
+    # Rate limits of remote control
 
     def limits_rate(self, request: Any) -> bool:
-        """Tell whether its task has a rate limit; if so, the request goes to the pool when that lets it."""
+        """Return True if the task has a rate limit. The request goes to the pool in its turn."""
         bucket = self.task_buckets[request.name]
         if bucket is None:
             return False
-        wait_in(bucket, request, self)
+        bucket.add((request, 1))
+        self._let_go(bucket)
         return True
 
+    def _let_go(self, bucket: TokenBucket) -> None:
+        while bucket.contents:
+            if not bucket.can_consume():
+                self.timer.call_after(bucket.expected_time(), self._let_go, (bucket,))
+                return
+            request, _tokens = bucket.pop()
+            self._hand_over(request)
+
+    def _hand_over(self, request: Any) -> None:
+        state.task_reserved(request)
+        self.on_task_request(request)
+
     def reset_rate_limits(self) -> None:
-        """Have what waits for an old rate limit go by the new one, as remote control's rate_limit asks."""
+        """Apply the new rate limits to requests that wait for the old ones, too."""
         buckets = [bucket for bucket in self.task_buckets.values() if bucket is not None]
         super().reset_rate_limits()
         for bucket in buckets:
             while bucket.contents:
                 request, _tokens = bucket.pop()
                 if not self.limits_rate(request):
-                    hand_over(request, self)
+                    self._hand_over(request)
 
 
 def _give_up_connection(error: Exception) -> None:
-    message = f"the broker closed the channel: {error}"
-    raise RecoverableConnectionError(message) from error
+    raise RecoverableConnectionError(f"the broker closed the channel: {error}") from error

@@ -1,8 +1,8 @@
 """HandedOverHub: Celery's event loop, stepped by asyncio.
 
 A worker's thread connects, reconnects and shuts down, and blocks only itself in doing so. While the
-connection stands, asyncio watches the hub's poller and steps the hub whenever there is something to do:
-then messages arrive, handlers run and acks leave on one thread, without a hand-over a message.
+connection stands, asyncio watches the hub's poller, and steps the hub whenever there is something
+to do. So messages arrive, handlers run and acks leave on one thread, and no message is handed over.
 """
 
 import asyncio
@@ -14,9 +14,13 @@ from typing import Any
 
 from kombu.asynchronous import Hub
 
-from qt_events.rabbitmq.compat.hub import descriptor_of, has_callbacks, waits_for_first_messages
+from qt_events.rabbitmq.compat.celery_worker import (
+    descriptor_of,
+    has_callbacks,
+    waits_for_first_messages,
+)
 
-_LOOK = 0.2  # seconds between two looks at whether to stop
+_LOOK = 0.2  # seconds between two calls of `look`
 _TICK = 0.25  # seconds between two looks at the hub's timers: heartbeats and the like
 _POLL = 0.01  # seconds between two looks at a poller that asyncio cannot watch
 _TURN = 0.005  # seconds of hub cycles in a row, about, before the rest of the loop has its turn
@@ -29,8 +33,10 @@ class HandedOverHub:
         hub: the real one.
         loop: the event loop that is to step it.
         resume: called on the loop when it has taken over.
-        pause: called on the loop when it has given back, with the error that came out of the hub, if one did.
-        look: called in Celery's thread several times a second; may raise to end the worker.
+        pause: called on the loop when it has given back, with the error that came out of the hub,
+            if one did.
+        look: called in Celery's thread several times a second; may raise an error to end the
+            worker.
     """
 
     def __init__(
@@ -45,10 +51,10 @@ class HandedOverHub:
         self._hub, self._loop = hub, loop
         self._resume, self._pause, self._look = resume, pause, look
         self._over = threading.Event()  # the loop steps no more
-        self.error: BaseException | None = None  # what came out of the hub and ended the stepping
-        self.order: SystemExit | None = (
-            None  # to stop, by remote control: the stepping goes on until it is obeyed
-        )
+        # Came out of the hub and ended the stepping.
+        self.error: BaseException | None = None
+        # To stop, by remote control. The stepping goes on until it is obeyed.
+        self.order: SystemExit | None = None
         self._poller: _Impatient | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._descriptor: int | None = None  # readable when the poller has something
@@ -66,15 +72,10 @@ class HandedOverHub:
     def propagate_errors(self, errors: tuple[type[BaseException], ...]) -> None:
         self._hub.propagate_errors = errors
 
-    @property
-    def lost(self) -> bool:
-        """The loop steps no more: an error came out of the hub."""
-        return self._over.is_set()
-
     # In Celery's thread
 
     def create_loop(self) -> Iterator[None]:
-        """What Celery steps: each step only waits, and raises what came out of the hub."""
+        """Yield once for each step of Celery's. It only waits, and raises the hub's error."""
         self._loop.call_soon_threadsafe(self._take_over)
         while True:
             if self._over.wait(_LOOK):
@@ -87,24 +88,29 @@ class HandedOverHub:
             yield
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Celery has the hub read for up to 0.1 s what came while the consumers were made; this loop does not wait."""
+        """Have the hub call it.
+
+        At first Celery lets the hub read for up to 0.1 s. This loop reads without waiting.
+        """
         if waits_for_first_messages(callback):
             (connection,) = args
             callback, args = connection.transport.on_readable, (connection.connection, self)
         called = self._hub.call_soon(callback, *args)
-        if self._thread == threading.get_ident():  # from another thread it wakes the poller
+        # From another thread it wakes the poller.
+        if self._thread == threading.get_ident():
             self._loop.call_soon(self._step)
         return called
 
     def reset(self) -> None:
-        """Celery forgets the connection's file descriptors; nobody may be stepping then."""
+        """Forget the connection's file descriptors. Nobody may be stepping then."""
         self.take_back()
         self._hub.reset()
 
     def take_back(self) -> None:
         """Return once the loop has stopped stepping."""
         while not (self._over.is_set() or self._loop.is_closed()):
-            with suppress(RuntimeError):  # closed just now
+            # The loop may be closed just now.
+            with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._give_back, None)
             self._over.wait(_LOOK)
         if self._poller is not None and self._hub.poller is self._poller:
@@ -138,7 +144,8 @@ class HandedOverHub:
             while monotonic() < until:
                 if not self._cycle():
                     return
-        except SystemExit as order:  # remote control's way to shut the worker down
+        # Remote control's way to shut the worker down.
+        except SystemExit as order:
             self.order = order
             self._steps = self._hub.create_loop()
         except BaseException as error:  # noqa: BLE001  # it belongs to Celery's thread
@@ -147,16 +154,16 @@ class HandedOverHub:
             self._loop.call_soon(self._step)
 
     def _cycle(self) -> bool:
-        """One cycle of the hub; whether another has something to do at once.
+        """Run one cycle of the hub. Return True if another has something to do at once.
 
-        Of what came meanwhile asyncio tells: the poller stays readable.
+        Of what came meanwhile asyncio is told, because the poller stays readable.
         """
         try:
             next(self._steps)
         except StopIteration:
             self._steps = self._hub.create_loop()
             return True
-        # Of frames that were read ahead there is no other sign.
+        # There is no other sign of frames that were read ahead.
         return has_callbacks(self._hub)
 
     def _give_back(self, error: BaseException | None) -> None:
@@ -183,5 +190,4 @@ class _Impatient:
         return getattr(self.inner, name)
 
     def poll(self, _timeout: float | None) -> Any:
-        """What is ready now."""
         return self.inner.poll(0)

@@ -1,17 +1,19 @@
-"""A Celery worker inside the caller's process, its async handlers on the caller's own event loop."""
+"""InProcessWorker: a Celery worker inside the caller's process, its handlers on its loop."""
 
 import asyncio
 import logging
 import os
 import socket
 import threading
+from collections.abc import Awaitable
+from typing import Any
 from uuid import uuid4
 
 import kombu.asynchronous
 from celery.exceptions import WorkerTerminate
 
 from qt_events.errors import BrokerUnreachableError
-from qt_events.rabbitmq.compat.controller import GuestController
+from qt_events.rabbitmq.compat.celery_worker import GuestController
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.runtime import Runtime
@@ -21,17 +23,16 @@ logger = logging.getLogger("qt_events")
 
 _LAST_WAIT = 10.0  # seconds for Celery's thread to end, after the grace period
 
-
-_making = threading.Lock()  # of a worker: kombu's hub is a global while it is made
+# Held while a worker is made: kombu's hub is a global then.
+_making = threading.Lock()
 
 
 class InProcessWorker:
-    """Celery's WorkController in a thread of its own, which connects, reconnects and stops; see hub.py for the rest."""
+    """Celery's WorkController in a thread of its own, which connects, reconnects and stops."""
 
     def __init__(self, runtime: Runtime, shutdown: Shutdown) -> None:
         self._runtime, self._shutdown = runtime, shutdown
-        #: Why there is no connection.
-        self.last_refusal: BaseException | None = None
+        self.last_refusal: BaseException | None = None  #: why there is no connection
         self._loop = asyncio.get_running_loop()
         self.ready = asyncio.Event()
         self.ended = asyncio.Event()
@@ -39,11 +40,11 @@ class InProcessWorker:
         self._thread = threading.Thread(target=self._run, name="qt_events-worker", daemon=True)
 
     async def serve(self) -> None:
-        """Return when the bus was stopped; cancelled, give back at once what is held.
+        """Return when the bus was stopped. If cancelled, give back at once what is held.
 
         Raises:
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
-            QtEventsError: what ended the worker instead.
+            QtEventsError: another error ended the worker.
         """
         self._thread.start()
         try:
@@ -60,24 +61,18 @@ class InProcessWorker:
 
     async def _until_ready(self) -> None:
         timeout = self._runtime.settings.publish_timeout
-        waits = [asyncio.create_task(event.wait()) for event in (self.ready, self.ended)]
         try:
-            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if not self.ready.is_set() and not self.ended.is_set():
-            raise self._unreachable(timeout)
-
-    def _unreachable(self, timeout: float) -> BrokerUnreachableError:
-        where = for_errands(self._runtime.app).places
-        why = self.last_refusal or "no answer"
-        return BrokerUnreachableError(
-            f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?"
-        )
+            async with asyncio.timeout(timeout):
+                await first_of(self.ready.wait(), self.ended.wait())
+        except TimeoutError:
+            where = for_errands(self._runtime.app).places
+            why = self.last_refusal or "no answer"
+            raise BrokerUnreachableError(
+                f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?"
+            ) from None
 
     async def _until_ended(self) -> None:
-        """Celery's thread needs this loop to end: cancelled or not, wait for it, but not for ever."""
+        """Wait for Celery's thread, cancelled or not: it needs this loop to end. Not for ever."""
         deadline = self._loop.time() + self._runtime.settings.grace + _LAST_WAIT
         cancelled: asyncio.CancelledError | None = None
         while not self.ended.is_set():
@@ -88,9 +83,11 @@ class InProcessWorker:
                 cancelled = error
                 self._shutdown.tell(Trigger.CANCELLED)
             except TimeoutError:
-                logger.error(  # noqa: TRY400  # no traceback would say more
-                    "the worker's thread has not ended; what it held is given back when the process ends"
+                message = (
+                    "the worker's thread has not ended; what it held is given back when the "
+                    "process ends"
                 )
+                logger.error(message)  # noqa: TRY400  # no traceback would say more
                 break
         if cancelled is not None:
             raise cancelled
@@ -118,15 +115,18 @@ class InProcessWorker:
             raise
 
     def _controller(self) -> GuestController:
+        app, node = self._runtime.app, f"{os.getpid()}-{uuid4().hex[:8]}@{socket.gethostname()}"
         with _making:
-            kombu.asynchronous.set_event_loop(None)  # else two workers of one process share a hub
+            # Else two workers of one process share a hub.
+            kombu.asynchronous.set_event_loop(None)
             try:
                 return GuestController(
-                    app=self._runtime.app,
-                    hostname=f"{self._runtime.topology.prefix}-{os.getpid()}-{uuid4().hex[:8]}@{socket.gethostname()}",
+                    app=app,
+                    hostname=f"{self._runtime.topology.prefix}-{node}",
                     pool=AsyncioPool,
                     concurrency=self._runtime.settings.max_workers,
-                    without_heartbeat=not self._runtime.app.conf.worker_send_task_events,  # else an exchange for nobody
+                    # Else there is an exchange for nobody.
+                    without_heartbeat=not app.conf.worker_send_task_events,
                     ready_callback=lambda _: self._tell(self.ready),
                 )
             finally:
@@ -135,3 +135,16 @@ class InProcessWorker:
     def _tell(self, event: asyncio.Event) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(event.set)
+
+
+async def first_of(*awaitables: Awaitable[Any]) -> int:
+    """Return which of them ended first, or raise its error. The others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended = next(index for index, task in enumerate(tasks) if task.done())
+        tasks[ended].result()
+        return ended
+    finally:
+        for task in tasks:
+            task.cancel()

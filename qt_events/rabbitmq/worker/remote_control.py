@@ -1,6 +1,7 @@
-"""Celery's remote control on a worker that serves a bus: what its pool cannot do is answered by name.
+"""Remote control of a worker that serves a bus: a refusal names what its pool cannot do.
 
-Celery asks the pool all the same, and what comes of it is an AttributeError, or an `ok` for nothing.
+Celery alone would ask the pool all the same, and answer with an AttributeError, or with an `ok`
+for nothing.
 """
 
 import logging
@@ -20,24 +21,16 @@ Command = Callable[..., Any]
 Arguments = Mapping[str, Any]
 
 
-def _no_mistake(_: Any, __: Arguments) -> str:
-    return ""
-
-
-def _as_it_is(answer: Any, _: Arguments) -> Any:
-    return answer
-
-
 class Rule(NamedTuple):
-    """What becomes of one command: where nothing is said, what Celery's documentation says."""
+    """Effect of one command where it differs from Celery's documentation."""
 
     command: str
-    note: str = ""  #: what it does where it is not refused, if that is more than Celery's
+    note: str = ""  #: effect where it is not refused
     refused: Mapping[str, str] = MappingProxyType({})  #: pool -> why
-    mistake: Callable[[Any, Arguments], str] = (
-        _no_mistake  #: why these arguments cannot be meant; empty if they can
-    )
-    answer: Callable[[Any, Arguments], Any] = _as_it_is  #: what is said for Celery's own answer
+    #: Returns why these arguments cannot be meant; empty if they can.
+    mistake: Callable[[Any, Arguments], str] = lambda *_: ""
+    #: Returns the answer in place of Celery's.
+    answer: Callable[[Any, Arguments], Any] = lambda answer, _: answer
 
 
 def _no_such_queue(state: Any, arguments: Arguments) -> str:
@@ -59,11 +52,21 @@ def _but_on_prefork(why: str) -> Mapping[str, str]:
 
 _NOTE_ON_SIZE = "asyncio: threads for sync handlers"
 _FIXED_SIZE = {
-    "threads": "Celery's pool of threads keeps its size: start another worker, or this one again with another -c",
+    "threads": (
+        "Celery's pool of threads keeps its size: start another worker, or this one again with "
+        "another -c"
+    ),
     "solo": "solo handles one event at a time: start another worker, or choose another pool",
 }
+_NO_PROCESSES = "there are no processes to restart: restart the worker, events wait in their queues"
+_NO_TIME_LIMIT = "a handler here cannot be ended: time limits work on prefork (-P processes)"
+_NO_ELECTIONS = "workers of a bus hold no elections: they do not gossip"
+_REVOKED = (
+    "what has not begun becomes a dead letter, `revoked`; what runs goes on, with terminate too"
+)
+_RATE_LIMITED = "events a second, minute or hour of one subscription, retries too, in this worker"
 
-#: The commands of Celery that a bus knows of, in the order of the documentation.
+#: Celery's commands that a bus knows of, in the order of the documentation.
 RULES = (
     Rule("ping"),
     Rule("active", "arguments are the event's id and type"),
@@ -72,9 +75,7 @@ RULES = (
     Rule("active_queues"),
     Rule("stats", "asyncio: threads for sync handlers, events held, and each lane's"),
     Rule(
-        "add_consumer",
-        "queues of subscriptions only; an error names another",
-        mistake=_no_such_queue,
+        "add_consumer", "queues of subscriptions only; an error names another", {}, _no_such_queue
     ),
     Rule("cancel_consumer", "the events wait in the queue", mistake=_no_such_queue),
     Rule("pool_grow", _NOTE_ON_SIZE, _FIXED_SIZE),
@@ -87,40 +88,22 @@ RULES = (
     Rule(
         "pool_restart",
         "with worker_pool_restarts; else an error says that it is not enabled",
-        _but_on_prefork(
-            "there are no processes to restart: restart the worker, events wait in their queues"
-        ),
+        _but_on_prefork(_NO_PROCESSES),
     ),
-    Rule(
-        "time_limit",
-        "for what is received from then on",
-        _but_on_prefork(
-            "a handler here cannot be ended: time limits work on prefork (-P processes)"
-        ),
-    ),
-    Rule(
-        "rate_limit",
-        "events a second, minute or hour of one subscription, retries too, in this worker",
-    ),
-    Rule(
-        "revoke",
-        "what has not begun becomes a dead letter, `revoked`; what runs goes on, with terminate too",
-        answer=_goes_on,
-    ),
+    Rule("time_limit", "for what is received from then on", _but_on_prefork(_NO_TIME_LIMIT)),
+    Rule("rate_limit", _RATE_LIMITED),
+    Rule("revoke", _REVOKED, answer=_goes_on),
     Rule(
         "revoke_by_stamped_headers",
         refused=dict.fromkeys(POOLS, "events carry no stamped headers: revoke by id"),
     ),
-    Rule(
-        "election",
-        refused=dict.fromkeys(POOLS, "workers of a bus hold no elections: they do not gossip"),
-    ),
+    Rule("election", refused=dict.fromkeys(POOLS, _NO_ELECTIONS)),
     Rule("shutdown", "finishes what it holds"),
 )
 
 
 def guard() -> None:
-    """Have the commands answer by these rules; for apps without a bus nothing changes."""
+    """Apply these rules to Celery's commands. For apps without a bus nothing changes."""
     for rule in RULES:
         Panel.data[rule.command] = _guarded(rule, Panel.data[rule.command])
 
@@ -128,30 +111,19 @@ def guard() -> None:
 def _guarded(rule: Rule, command: Command) -> Command:
     @wraps(command)
     def guarded(state: Any, **arguments: Any) -> Any:
-        if not _served(state):
+        if runtime_of(state.app) is None:
             return command(state, **arguments)
         pool = pool_name(type(state.consumer.pool))
-        why = rule.refused.get(pool) or rule.mistake(state, arguments)
-        return (
-            _refusal(rule, pool, why)
-            if why
-            else rule.answer(command(state, **arguments), arguments)
-        )
+        if why := rule.refused.get(pool) or rule.mistake(state, arguments):
+            logger.warning("remote control: %s on %s: %s", rule.command, pool, why)
+            return nok(f"{rule.command} on {pool}: {why}")
+        return rule.answer(command(state, **arguments), arguments)
 
     return guarded
 
 
-def _served(state: Any) -> bool:
-    return runtime_of(state.app) is not None
-
-
-def _refusal(rule: Rule, pool: str, why: str) -> Any:
-    logger.warning("remote control: %s on %s: %s", rule.command, pool, why)
-    return nok(f"{rule.command} on {pool}: {why}")
-
-
 def table() -> str:
-    """Which command works on which pool, in Markdown."""
+    """Return a table of commands and pools, in Markdown, for docs/pools.md."""
     head = ["| command | " + " | ".join(POOLS) + " | |", "|---" * (len(POOLS) + 2) + "|"]
     return "\n".join([*head, *map(_row, RULES)])
 
@@ -163,7 +135,7 @@ def _row(rule: Rule) -> str:
 
 
 def _reasons(refused: Mapping[str, str]) -> list[str]:
-    """Each with its pools, unless it is the only one."""
+    """Return the reasons, each with its pools unless it is the only one."""
     pools = {
         why: ", ".join(pool for pool in refused if refused[pool] == why) for why in refused.values()
     }

@@ -1,4 +1,4 @@
-"""Serving: whether, on which pool and loop, and until when this process delivers."""
+"""Serving: the delivering side of one bus in this process."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,17 +14,16 @@ from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
-from qt_events.rabbitmq.worker.in_process import InProcessWorker
+from qt_events.rabbitmq.worker.in_process import InProcessWorker, first_of
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
-#: Unacknowledged messages that a consumer holds on the asyncio pool, at least.
-_PREFETCH = 100
+_PREFETCH = 100  # unacknowledged messages of a consumer on the asyncio pool, at least
 
 Take = Callable[[str, int, Envelope], None]
 
 
 class Consumer(Protocol):
-    """Celery's consumer of the worker that runs here; see EventConsumer."""
+    """Celery's consumer of the worker that runs here, an EventConsumer."""
 
     pool: Any
     controller: Any
@@ -32,37 +31,28 @@ class Consumer(Protocol):
     restart_count: int
 
     def call_soon(self, act: Callable[..., Any], *args: Any) -> Any:
-        """Call it on the thread that owns the worker's connection."""
+        """Call a function on the thread that owns the worker's connection."""
 
-    def taker(self, subscription: str, channel: Any) -> Take | None:
-        """Return the function that takes a subscription's messages past Celery."""
-
-    def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume from the queues of one subscription."""
-
-    def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume from them no more."""
+    def taker(self, subscription: str, channel: Any) -> Take | None: ...
+    def take_up(self, queues: Sequence[SubscriptionQueue]) -> None: ...
+    def drop(self, queues: Sequence[SubscriptionQueue]) -> None: ...
 
 
 class Serving:
-    """Delivering side of a bus in this process: in a worker, under run_forever(), or not at all."""
+    """Deliveries of a bus in this process: in a worker, under run_forever(), or none at all."""
 
     def __init__(self) -> None:
         self._pool_name = "asyncio"
-        #: Of the worker in this process.
-        self.consumer: Consumer | None = None
-        #: Hosted by run_forever().
-        self.worker: InProcessWorker | None = None
-        #: Of this run, or of the next one while none is on.
-        self.shutdown = Shutdown()
+        self.consumer: Consumer | None = None  #: of the worker in this process
+        self.worker: InProcessWorker | None = None  #: hosted by run_forever()
+        self.shutdown = Shutdown()  #: of this run, or of the next one while none is on
 
     # run_forever
 
     async def run(self, runtime: Runtime, *, handle_signals: bool) -> None:
         """Serve until the shutdown ends. See CeleryEventBus.run_forever."""
         if runtime.loop is not None:
-            message = "this bus runs already: one run_forever() a bus"
-            raise BusStateError(message)
+            raise BusStateError("this bus runs already: one run_forever() a bus")
         shutdown = self.shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             runtime.loop = asyncio.get_running_loop()
@@ -95,15 +85,15 @@ class Serving:
             self.shutdown = Shutdown()
 
     async def ready(self) -> None:
-        """Return when the worker that run_forever() hosts consumes, or is over."""
+        """Return when the worker that run_forever() hosts consumes, or has ended."""
         if self.worker is not None:
-            await _first(self.worker.ready.wait(), self.worker.ended.wait())
+            await first_of(self.worker.ready.wait(), self.worker.ended.wait())
 
     async def until(self, done: Any) -> bool:
-        """Await `done` unless the worker ends first; return whether it was done."""
+        """Await `done`. Return False if the worker ended first."""
         # Asked for only while the worker runs.
         assert self.worker is not None  # noqa: S101
-        return await _first(done, self.worker.ended.wait()) == 0
+        return await first_of(done, self.worker.ended.wait()) == 0
 
     # The worker of this process, hosted or not
 
@@ -119,23 +109,21 @@ class Serving:
         self.consumer = consumer
 
     def note_refusal(self, error: BaseException) -> None:
-        """Remember why the worker has no connection."""
         if self.worker is not None:
             self.worker.last_refusal = error
 
     def serves(self, subscription: Subscription) -> bool:
-        """Tell whether a worker here takes its events: nobody else sees that its queue hears them."""
+        """Return True if a worker in this process takes its events."""
         return self.consumer is not None and self.consumer.selection.takes(subscription.name)
 
     def must_serve(self, name: str, *, broadcast: bool) -> None:
         """Raise NotSupportedError if the worker's pool cannot serve such a subscription."""
         left = self.consumer is not None and not self.consumer.selection.takes(name)
         if self._pool_name == "prefork" and broadcast and not left:
-            message = (
+            raise NotSupportedError(
                 f"subscription {name!r} is a broadcast: on prefork no process could own its queue; "
                 "use the asyncio pool, threads or solo, or choose others with --subscriptions"
             )
-            raise NotSupportedError(message)
 
     def prefetch(self, subscription: Subscription) -> int:
         """Return how many unacknowledged messages one consumer may hold."""
@@ -144,12 +132,12 @@ class Serving:
                 return max(_PREFETCH, 2 * subscription.concurrency)
             case "prefork":
                 return max(4 * self._most_children(), subscription.concurrency)
-            # Such a pool takes all that comes: only the broker can keep to the concurrency.
+            # Such a pool takes all that comes. Only the broker can keep to the concurrency.
             case _:
                 return subscription.concurrency
 
     def taker(self, subscription: str, channel: Any) -> Take | None:
-        """Return what takes its messages on the asyncio pool; None where Celery does."""
+        """Return the function that takes its messages past Celery; None on Celery's own pools."""
         return None if self.consumer is None else self.consumer.taker(subscription, channel)
 
     def _most_children(self) -> int:
@@ -159,7 +147,7 @@ class Serving:
         )
 
     def take_up(self, subscription: Subscription, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume from a subscription's queues, if a worker runs here and serves it."""
+        """Consume from a subscription's queues if a worker here serves it."""
         if self.consumer is None:
             return
         if self.consumer.selection.takes(subscription.name):
@@ -168,7 +156,7 @@ class Serving:
             self.consumer.selection.leave(subscription)
 
     def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume from them no more, if a worker runs here."""
+        """Stop consuming from these queues if a worker runs here."""
         if self.consumer is not None:
             self.consumer.call_soon(self.consumer.drop, queues)
 
@@ -179,23 +167,10 @@ class Serving:
 
     @property
     def held(self) -> int:
-        """Events that wait or are being handled in this process, as far as its pool tells."""
+        """Number of events that wait or are handled in this process, as far as is known."""
         return self._pool.held if self._pool is not None else 0
 
     def slowest(self) -> str:
-        """Describe the subscription that holds others up, for error texts; empty if none does."""
+        """Describe the subscription that holds up others; empty if there is none."""
         name, waiting = self._pool.slowest() if self._pool is not None else ("", 0)
         return f"the slowest subscription here is {name!r} with {waiting} events" if name else ""
-
-
-async def _first(*awaitables: Any) -> int:
-    """Which of them ended first; its error is raised, the others are cancelled."""
-    tasks = [asyncio.ensure_future(each) for each in awaitables]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        ended = next(index for index, task in enumerate(tasks) if task.done())
-        tasks[ended].result()
-        return ended
-    finally:
-        for task in tasks:
-            task.cancel()

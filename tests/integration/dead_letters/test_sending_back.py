@@ -7,7 +7,7 @@ import amqp
 import pytest
 
 from qt_events import RetryPolicy
-from qt_events.dead_letters.interface import Progress
+from qt_events.dead_letters.scan import Progress
 from qt_events.errors import (
     IncompleteDeadLetterError,
     PublishTimeoutError,

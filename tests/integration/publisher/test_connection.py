@@ -112,7 +112,7 @@ async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
     vhost: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Somebody made the queue of one subscription anew, with other arguments.
+    """The queue of one subscription was made anew, with other arguments.
 
     The others are served.
     """
@@ -132,7 +132,7 @@ async def test_what_cannot_be_declared_again_is_told_and_publishing_goes_on(
 async def test_an_idle_publisher_stays_connected(
     make_bus: MakeBus, amqp_url: str, management: Management, vhost: str
 ) -> None:
-    """Its connection stays for more than two heartbeats of the app's own."""
+    """The connection stays for more than two heartbeats of the app's own."""
     app = celery.Celery("idle", broker=amqp_url, set_as_current=False)
     app.conf.broker_heartbeat = 1
     bus = keeping(make_bus(app=app))

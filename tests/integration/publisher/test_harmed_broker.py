@@ -41,7 +41,7 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
 async def test_a_publish_that_an_alarm_held_up_says_so(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """Its time may run out between the end of the alarm and its confirm.
+    """The time may run out between the end of the alarm and the confirm.
 
     The next one is not affected.
     """
@@ -167,7 +167,7 @@ async def test_no_room_in_time_is_backpressure(
 async def test_a_cancelled_publish_leaves_nothing_behind(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
-    """Its place is free at once, whether it was in flight or waited for room."""
+    """The place is free at once, whether the publish was in flight or waited for room."""
     bus = keeping(make_bus(node_url, max_queue_size=3))
     await bus.publish(event(1))
     harmed.suspend()

@@ -60,7 +60,7 @@ async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amq
 async def test_what_was_nacked_is_tried_again_until_there_is_room(
     bus: CeleryEventBus, amqp_url: str
 ) -> None:
-    """Within `publish_timeout`, neither its caller nor another publish hears of it."""
+    """No caller hears of it within `publish_timeout`."""
     await bus.publish(event(1))
     declare_full(amqp_url)
     await bus.publish(event(2, "full.a"))
@@ -130,7 +130,7 @@ async def test_a_forbidden_publish_fails_alone(
 async def test_an_unsendable_message_fails_alone(
     bus: CeleryEventBus, amqp_url: str, message: Content
 ) -> None:
-    """Nothing of it is written, and delivery tags go on being right."""
+    """No byte of it is written, and delivery tags stay right."""
     unsendable = bus.publisher.ask(PublishRequest(bus.topology.events, "number.drawn", message))
     results = await asyncio.gather(
         bus.publish(event(1)),
@@ -147,7 +147,7 @@ async def test_an_unsendable_message_fails_alone(
 async def test_an_exchange_that_is_missing_is_declared_again(
     bus: CeleryEventBus, amqp_url: str
 ) -> None:
-    """Somebody deleted it with its bindings. One publish fails, and later ones reach the queue."""
+    """The exchange is gone with its bindings. One publish fails, later ones reach the queue."""
     await bus.publish(event(1))
     with channel_to(amqp_url) as channel:
         channel.exchange_delete("qt.events")

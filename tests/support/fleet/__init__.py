@@ -1,7 +1,7 @@
 """Worker processes that tests start, and the ways in which an operator looks at them.
 
 fleet.py           Fleet: workers of an app in tests/integration/apps
-forks.py           ForkingKeeper: programs that are forked, for they start in a fifth of the time
+forks.py           ForkingKeeper: programs that are forked, which takes a fifth of the time
 fork_server.py     the program that forks them
 remote_control.py  RemoteControl: Celery's remote control of one worker; its task events
 flower.py          FlowerFleet: workers with Flower on them; Flower: its API

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from qt_events.cli import GROUP, application, main
+from qt_events.rabbitmq.operating import target as targets
+from tests.unit.cli.letters import APP, Letters, Run
 
 COMMANDS = {
     "dead-letters": "qt_events.cli.dead_letters:dead_letters",
@@ -39,3 +43,28 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
         return end.value.code
 
     return run
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
+    """Dead letters of whatever place is named; that is recorded first of all."""
+    letters = Letters()
+
+    def find_target(app: str | None, url: str | None, prefix: str | None) -> Any:
+        letters.calls.append((app, url, prefix))
+
+        def dead_letters(subscription: str | None, management_url: str | None) -> Letters:
+            letters.calls.append(("of", subscription, management_url))
+            return letters
+
+        bus = SimpleNamespace(close=lambda: None)
+        return SimpleNamespace(dead_letters=dead_letters, bus=bus)
+
+    monkeypatch.setattr(targets, "find_target", find_target)
+    return letters
+
+
+@pytest.fixture
+def run(command: Command) -> Run:
+    """Run `qt-events dead-letters`; of an app, for one has to be named."""
+    return lambda *args, place=APP: command("dead-letters", *args, *place)

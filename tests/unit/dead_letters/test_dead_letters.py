@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from qt_events.dead_letters.groups import DeadLetterGroups
-from qt_events.dead_letters.interface import Progress
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.scan import BATCH, HeldDeadLetter, Pace, Scan
+from qt_events.dead_letters.scan import BATCH, HeldDeadLetter, Pace, Progress, Scan
 from qt_events.errors import (
     BrokerUnreachableError,
     IncompleteDeadLetterError,

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
-from qt_events.delivery.attempts import FIRST, Attempts
-from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure
+from qt_events.delivery.outcome import FIRST, Attempts, DeadLetter, DeadLetterReason, Failure
 
 EVENT: dict[str, Any] = {
     "subscription": "desk", "event_id": "e1", "event_type": "order.placed", "body": b"{",

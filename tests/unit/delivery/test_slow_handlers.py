@@ -9,8 +9,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from qt_events.delivery.deliver import deliver
-from qt_events.delivery.slow_handlers import SlowHandlerLog
-from qt_events.delivery.stats import Stats
+from qt_events.delivery.stats import SlowHandlerLog, Stats
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription

@@ -93,4 +93,4 @@ def test_measures_as_a_table_and_as_json(
 def test_this_checkout_can_be_measured() -> None:
     found = measure(ROOT)
     assert found.installed_lines >= found.rooms["qt_events"] + found.rooms["pytest_qt_events"]
-    assert found.longest_module.figure < 430
+    assert found.longest_module.figure < 377

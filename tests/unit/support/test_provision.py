@@ -205,7 +205,7 @@ def test_all_packages_are_one_installation(tmp_path: Path) -> None:
 def test_a_broker_does_not_start_at_the_next_boot_either(
     package: str, *, disabled: bool, tmp_path: Path
 ) -> None:
-    """A broker that was there before is not touched."""
+    """The service is disabled only if the broker was installed by this run."""
     assert install(tmp_path, "true", package) == 0
     log = tmp_path / "systemctl.log"
     assert (
@@ -241,7 +241,7 @@ def test_a_policy_set_aside_by_an_install_that_was_cut_short_comes_back(tmp_path
 
 
 def test_postgresqls_package_is_told_to_make_no_cluster(tmp_path: Path) -> None:
-    """Tests make servers of their own; the note stays, for the package takes the file over."""
+    """Tests make servers of their own; the note stays, because the package takes the file over."""
     clusters = tmp_path / "etc" / "createcluster.conf"
     assert (
         install(tmp_path, f"grep -qx 'create_main_cluster = false' {clusters}", "postgresql") == 0
@@ -253,7 +253,7 @@ def test_postgresqls_package_is_told_to_make_no_cluster(tmp_path: Path) -> None:
 def test_what_the_machine_says_of_clusters_is_there_again(
     tmp_path: Path, apt_get: str, status: int
 ) -> None:
-    """PostgreSQL's common files may be there already, set up by somebody else."""
+    """PostgreSQL's common files, where they were set up before, are restored."""
     clusters = tmp_path / "etc" / "createcluster.conf"
     clusters.parent.mkdir()
     clusters.write_text("start_conf = 'manual'\n")

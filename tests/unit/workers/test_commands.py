@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import socket
+from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -49,7 +52,7 @@ def test_analytics_answers_with_a_table(traded: str, capsys: pytest.CaptureFixtu
 
 
 def test_analytics_answers_in_json(traded: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing else on stdout, in the same order."""
+    """JSON is all there is on stdout, in the same order."""
     assert workers("analytics", "--database", traded, "--by", "symbol", "--json") == 0
     assert list(json.loads(capsys.readouterr().out).items()) == [("B", 1234.5), ("A", -50.25)]
 
@@ -83,6 +86,38 @@ def test_a_database_url_that_is_none_is_one_line(capsys: pytest.CaptureFixture[s
     assert workers("analytics", "--database", "mysql://root@localhost/x") == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n"), "sqlite:///" in err) == ("", 1, True)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Port where connections are taken and nothing is ever answered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", ["run", "feed"])
+def test_a_broker_that_says_nothing_is_named_after_the_connection_timeout(
+    command: str, silent_port: int, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line has the address, before a publish would give up after 30 seconds."""
+    broker = f"amqp://guest:guest@127.0.0.1:{silent_port}//?connection_timeout=300"
+    options = ["--database", database] if command == "feed" else []
+    started = monotonic()
+    assert workers(command, "--days", "1", "--broker", broker, *options) == 1
+    assert monotonic() - started < 25
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"no answer from amqp://guest:**@127.0.0.1:{silent_port}//" in err
+
+
+def test_feed_leaves_the_database_unused_without_a_broker(
+    store: Store, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next feed, with a broker, can have it."""
+    broker = "amqp://guest:guest@127.0.0.1:1//"
+    assert workers("feed", "--database", database, "--broker", broker, "--days", "1") == 1
+    assert "--broker or CELERY_BROKER_URL" in capsys.readouterr().err
+    assert asyncio.run(store.is_empty())
 
 
 def test_feed_refuses_a_database_that_is_in_use(

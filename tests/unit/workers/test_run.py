@@ -51,7 +51,7 @@ def test_without_a_terminal_progress_is_a_line_for_every_hundred_days(
 def test_the_report_shows_the_bus_then_a_journey_then_the_equity(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """About forty lines of at most a hundred columns; every figure is among the details."""
+    """The report has about forty lines of at most a hundred columns; the details have the rest."""
     monkeypatch.setenv("COLUMNS", "100")
     assert run("--days", "60") == 0
     out = capsys.readouterr().out
@@ -135,7 +135,7 @@ def test_days_beyond_the_market_are_ignored(
 
 
 def test_one_day_is_a_report_too(two_days: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing was traded, and the curve has one point."""
+    """The report has no trades, and the curve has one point."""
     assert run("--market", two_days, "--days", "1") == 0
     out = capsys.readouterr().out
     assert "Journey of one market.closed, the last day:" in out

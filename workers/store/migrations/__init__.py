@@ -22,8 +22,10 @@ def upgrade(connection: sa.Connection, name: str) -> None:
     if found == HEAD:
         return
     if found is not None and found > HEAD:
-        message = f"the database {name} has schema {found}, this program knows up to {HEAD}: update the program"
-        raise StoreSchemaError(message)
+        raise StoreSchemaError(
+            f"the database {name} has schema {found}, this program knows up to {HEAD}: "
+            "update the program"
+        )
     _migrate(connection)
 
 

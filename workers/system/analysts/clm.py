@@ -8,6 +8,7 @@ from datetime import date
 from typing import NamedTuple
 
 from qt_events import ModelPromoted, ModelPromotedEvent
+from workers.events import ModelAnalyzedEvent
 from workers.market.prices import PriceHistory, is_first_of_month
 from workers.system.analysts.analyst import Analyst
 
@@ -49,6 +50,7 @@ class ContinuousLearningManager(Analyst):
     """Publishes `model.promoted` for each version that goes to work."""
 
     announces = ModelPromotedEvent
+    publishes = (ModelPromotedEvent, ModelAnalyzedEvent)
 
     async def analyze(self, day: date, history: PriceHistory) -> None:
         if not is_first_of_month(history):

@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 from qt_events import PolicyUpdatedEvent, RiskMode
+from workers.events import PolicyAnalyzedEvent
 from workers.market.prices import PriceHistory, trend, volatility
 from workers.system.analysts.analyst import Analyst
 
@@ -40,6 +41,7 @@ class MetaStrategyController(Analyst):
     """Publishes `policy.updated` when the risk mode changes, and keeps it in the PolicyStore."""
 
     announces = PolicyUpdatedEvent
+    publishes = (PolicyUpdatedEvent, PolicyAnalyzedEvent)
 
     async def analyze(self, day: date, history: PriceHistory) -> None:
         if len(history) <= VOLATILITY_DAYS:

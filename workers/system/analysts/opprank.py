@@ -3,6 +3,7 @@
 from datetime import date
 
 from qt_events import OpportunitiesUpdatedEvent
+from workers.events import OpportunitiesAnalyzedEvent
 from workers.market.prices import PriceHistory, is_first_of_week
 from workers.market.ranking import DAYS, MAX_VOLATILITY, rank
 from workers.system.analysts.analyst import Analyst
@@ -14,6 +15,7 @@ class OppRank(Analyst):
     """Publishes `opportunities.updated` once a week."""
 
     announces = OpportunitiesUpdatedEvent
+    publishes = (OpportunitiesUpdatedEvent, OpportunitiesAnalyzedEvent)
 
     async def analyze(self, day: date, history: PriceHistory) -> None:
         if len(history) == DAYS or (len(history) > DAYS and is_first_of_week(history)):

@@ -3,6 +3,7 @@
 from datetime import date
 
 from qt_events import Stage, StrategyPromotedEvent
+from workers.events import StrategyAnalyzedEvent
 from workers.market.prices import PriceHistory, is_first_of_month, market_return
 from workers.market.ranking import DAYS, rank
 from workers.market.strategies import FIRST_STAGES, STRATEGIES, Pick
@@ -23,6 +24,7 @@ class StrategyGenerator(Analyst):
     """Publishes `strategy.promoted` for each strategy that changes its stage."""
 
     announces = StrategyPromotedEvent
+    publishes = (StrategyPromotedEvent, StrategyAnalyzedEvent)
 
     async def analyze(self, day: date, history: PriceHistory) -> None:
         enough = TRIED_DAYS + DAYS

@@ -19,6 +19,8 @@ COLUMNS: dict[Question, Literal["strategy_id", "model", "symbol"]] = {
 class Analytics:
     """Keeps trades and promotions in the database, to be asked from any process at any time."""
 
+    publishes = ()
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self._store = store
         bus.subscribe(TradeExecutedEvent, self.on_trade_executed)

@@ -62,6 +62,8 @@ class DiscordNotifier:
         InvalidWebhookError: the URL is none.
     """
 
+    publishes = ()
+
     def __init__(
         self,
         bus: EventBus,
@@ -123,8 +125,10 @@ def checked_url(url: str) -> httpx.URL:
     except (httpx.InvalidURL, UnicodeError, ValueError):
         sane = False
     if not sane:
-        message = "DISCORD_WEBHOOK_URL is no URL of a webhook: it looks like https://discord.com/api/webhooks/ID/TOKEN"
-        raise InvalidWebhookError(message) from None
+        raise InvalidWebhookError(
+            "DISCORD_WEBHOOK_URL is no URL of a webhook: it looks like "
+            "https://discord.com/api/webhooks/ID/TOKEN"
+        ) from None
     return parsed
 
 

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 class EventLogger:
     """Logs with a plain function: writing logs may block, so the bus runs it in a thread."""
 
+    publishes = ()
+
     def __init__(self, bus: EventBus, _store: Store) -> None:
         bus.subscribe(StrategyPromotedEvent, self.on_event)
         bus.subscribe(HealthStatusChangedEvent, self.on_event)

@@ -14,6 +14,8 @@ BOOK = "metrics_logger"
 class MetricsLogger:
     """Hears each trade."""
 
+    publishes = ()
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self._trades = store.trades
         bus.subscribe(TradeExecutedEvent, self.on_trade_executed)

@@ -15,6 +15,8 @@ DISAGREEMENT_FACTOR = 0.85
 class EnsembleManager:
     """Answers `signals.generated` with `signals.scored`, by the models that were promoted."""
 
+    publishes = (SignalsScoredEvent,)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
         self.models = KnownAnnouncements(Announcements(store.documents, ModelPromotedEvent))

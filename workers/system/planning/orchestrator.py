@@ -17,6 +17,8 @@ PLANS = "orchestrator.plans"
 class Orchestrator:
     """Answers `signals.scored` with `trading.planned`. Each process hears every policy."""
 
+    publishes = (TradingPlannedEvent,)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))

@@ -16,6 +16,8 @@ HALTED_DAYS = "safety_governor.halted"
 class SafetyGovernor:
     """Answers `trading.planned` with `trading.cleared`, which says if trading is halted."""
 
+    publishes = (TradingClearedEvent,)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.health = KnownAnnouncements(Announcements(store.documents, HealthStatusChangedEvent))

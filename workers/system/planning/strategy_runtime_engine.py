@@ -14,6 +14,8 @@ class StrategyRuntimeEngine:
     hold.
     """
 
+    publishes = (SignalsGeneratedEvent,)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
         self.promotions = KnownAnnouncements(Announcements(store.documents, StrategyPromotedEvent))

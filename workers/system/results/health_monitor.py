@@ -24,6 +24,8 @@ LIMITS = {HealthStatus.CRITICAL: (-0.12, -0.08), HealthStatus.DEGRADED: (-0.06, 
 class SystemHealthMonitor:
     """Publishes each change as `health.status_changed`, and `health.checked` to end the day."""
 
+    publishes = (HealthStatusChangedEvent, HealthCheckedEvent)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self._statuses: Announcements[HealthStatusChanged] = Announcements(

@@ -19,6 +19,8 @@ CLOSING, RESULT = "closing", "result"
 class PerformanceTracker:
     """Publishes `performance.reported` once it has heard all trades of a day and its end."""
 
+    publishes = (PerformanceReportedEvent,)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.books = Books(store.trades, BOOK)

@@ -19,6 +19,8 @@ from workers.system.portfolio import Portfolio, settlement
 class Executor:
     """Publishes `trade.executed` for each trade, then `trading.closed`. It keeps the account."""
 
+    publishes = (TradeExecutedEvent, TradingClosedEvent)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus = bus
         self.rankings = KnownAnnouncements(

@@ -28,6 +28,8 @@ REBALANCED = "portfolio_balancer.days"
 class PortfolioBalancer:
     """Answers `trading.cleared` with `orders.requested`; without orders if nothing has changed."""
 
+    publishes = (OrdersRequestedEvent,)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))

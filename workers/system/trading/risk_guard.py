@@ -12,6 +12,8 @@ REFUSED = "risk_guard.refused"
 class RiskGuard:
     """Answers `orders.requested` with `orders.approved`. Sales lower the risk and always pass."""
 
+    publishes = (OrdersApprovedEvent,)
+
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))

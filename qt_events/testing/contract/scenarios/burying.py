@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters.interface import Progress
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.scan import Progress
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import UnknownDeadLetterError
 from qt_events.events.event import Event

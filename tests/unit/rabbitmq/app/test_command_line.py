@@ -1,4 +1,4 @@
-"""What a bus adds to `celery worker`'s command line; without starting one."""
+"""Options that a bus adds to `celery worker`. No worker is started here."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +26,7 @@ def app_with(**settings: Any) -> celery.Celery:
 
 
 def parsed(app: celery.Celery, *args: str) -> dict[str, Any]:
-    """What Celery's worker would get, by a command with the three options that matter."""
+    """Return the options that Celery's worker would get."""
     [option] = app.user_options["worker"]
     command = click.Command(
         "worker",
@@ -41,7 +41,7 @@ def parsed(app: celery.Celery, *args: str) -> dict[str, Any]:
 
 
 def test_an_app_with_a_bus_has_the_option() -> None:
-    """And so `celery -A app worker --help` shows it."""
+    """The help of `celery -A app worker` shows it."""
     [option] = app_with().user_options["worker"]
     assert isinstance(option, SubscriptionsOption)
 
@@ -101,6 +101,6 @@ def test_what_is_not_refused_is_what_was_asked_for(
 
 
 def test_subscriptions_and_queues_are_not_chosen_together() -> None:
-    """Of queues that -Q leaves out, none could be served."""
+    """Subscriptions whose queues -Q leaves out could not be served."""
     with pytest.raises(click.UsageError, match="give one of them"):
         parsed(app_with(), "--subscriptions", "desk", "-Q", "qt.sub.other")

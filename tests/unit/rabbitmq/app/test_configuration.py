@@ -1,4 +1,4 @@
-"""How a bus sets its Celery app up: requirements always, defaults only where the app says nothing."""
+"""Settings of a bus's Celery app: requirements always, defaults where the app sets nothing."""
 
 import types
 from typing import Any
@@ -43,7 +43,7 @@ def test_defaults_fill_in_what_the_app_leaves_out() -> None:
 
 
 def test_what_a_bus_needs_is_set_whatever_the_app_says() -> None:
-    """Without its own consumer Celery would bind the queues to other events too."""
+    """Celery's own consumer would bind the queues to other events, too."""
     app = app_with(worker_consumer="celery.worker.consumer:Consumer")
     CeleryEventBus(app=app)
     assert app.conf.worker_consumer == "qt_events.rabbitmq.worker.consumer:EventConsumer"
@@ -53,7 +53,7 @@ def test_what_a_bus_needs_is_set_whatever_the_app_says() -> None:
     "url", ["http://localhost", "amqp://", "amqp://host:port//", "amqp://[::1", "localhost"]
 )
 def test_a_url_that_is_no_amqp_url_is_refused_without_showing_it(url: str) -> None:
-    """It may hold a password."""
+    """The URL may hold a password."""
     with pytest.raises(InvalidUrlError, match="such as amqp://") as refused:
         CeleryEventBus(url)
     assert "such as amqp://user:password@host:5672/vhost" in str(refused.value)

@@ -1,4 +1,4 @@
-"""Celery apps by name: what is found, and what is told of one that is missing or broken."""
+"""Celery apps by name: found, missing or broken."""
 
 import sys
 import types
@@ -53,7 +53,7 @@ def module_with(monkeypatch: pytest.MonkeyPatch, **attributes: Any) -> str:
 
 
 def test_finds_the_app_as_celery_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the module alone, or with the attribute's name."""
+    """The module alone is enough. The attribute's name may follow."""
     app = with_bus()
     name = module_with(monkeypatch, app=app)
     assert app_with_bus(name) is app
@@ -109,7 +109,7 @@ def test_a_broken_module_is_told_with_its_error_and_line(
 
 
 def test_the_way_to_the_broken_line_is_told(write: Write) -> None:
-    """From the app's module to the one that it imports, the last line last."""
+    """Lines go from the app's module to the one that it imports."""
     first = write("app_of_a_test", "\nimport orders_of_a_test")
     second = write("orders_of_a_test", "def rate():\n    return 1 / 0\n\nrate()")
     with pytest.raises(UsageError) as caught:
@@ -144,7 +144,7 @@ def test_a_broken_module_celery_of_a_package_is_told(write: Write) -> None:
 
 
 def test_modules_that_the_app_includes_are_imported(write: Write) -> None:
-    """They subscribe too; a broken one is told like the app's own."""
+    """Such modules subscribe, too. A broken one is an error like the app's own."""
     file = write("included_of_a_test", "1 / 0")
     with pytest.raises(UsageError, match="'desk' cannot be imported: ZeroDivision") as caught:
         import_modules(with_bus(include=["included_of_a_test"]), "desk")

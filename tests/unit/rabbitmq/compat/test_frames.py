@@ -55,7 +55,7 @@ def line() -> Iterator[Line]:
 
 @pytest.mark.parametrize("first", range(1, 17))
 def test_the_beginning_of_a_frame_is_kept_until_its_rest_has_come(line: Line, first: int) -> None:
-    """Without waiting, half a frame is a TimeoutError, wherever it ends.
+    """Half a frame is a TimeoutError, wherever it ends, if nobody waits.
 
     The next read finds it whole.
     """

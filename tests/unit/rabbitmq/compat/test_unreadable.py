@@ -41,7 +41,7 @@ def test_what_can_be_read_is_read_as_ever() -> None:
 
 
 def test_a_property_that_is_no_utf_8_is_salvaged_with_the_rest() -> None:
-    """Its dead letter has the headers and the other properties."""
+    """The dead letter has the headers and the other properties."""
     broken = written(message_id="QQ", app_id="go", application_headers={"a": 1}).replace(
         b"QQ", b"\xff\xfe"
     )

@@ -141,7 +141,7 @@ def test_the_parameters_of_a_url_from_the_environment_count(
 
 
 def test_a_url_given_to_the_bus_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a plain Celery app the environment wins.
+    """The environment wins in a plain Celery app.
 
     The author of CeleryEventBus(url) would not expect it.
     """

@@ -8,7 +8,7 @@ from qt_events.testing.ports import free_ports
 
 
 def test_a_connection_that_stays_lost_does_not_connect_again_by_itself() -> None:
-    """Its user, an event loop for example, has an error at once. kombu would connect, and wait."""
+    """An event loop that uses it has an error at once. kombu would connect, and wait."""
     (port,) = free_ports(1)
     connection = BrokerConnection(f"amqp://guest:guest@127.0.0.1:{port}//")
     connection.stays_lost = True

@@ -1,15 +1,10 @@
-"""What becomes of an event that comes back without an outcome."""
+"""An event that comes back without an outcome is handled again, isolated, or poison."""
 
 from typing import Any
 
 import pytest
 
-from qt_events.rabbitmq.handling.quarantine import (
-    SUSPECT_AFTER,
-    TRIALS,
-    NextStep,
-    next_step,
-)
+from qt_events.rabbitmq.handling.quarantine import SUSPECT_AFTER, TRIALS, NextStep, next_step
 from qt_events.rabbitmq.messages.envelope import Envelope
 
 
@@ -27,30 +22,30 @@ def test_few_returns_to_its_queue_mean_nothing(returns: int) -> None:
 
 
 def test_many_returns_to_its_queue_make_a_suspect() -> None:
-    """It, or its neighbour, ends processes."""
+    """An event, or its neighbour, ends processes."""
     assert next_step(envelope(SUSPECT_AFTER, quarantined=False)) is NextStep.ISOLATE
 
 
 @pytest.mark.parametrize("trials", range(TRIALS + 1))
 def test_what_comes_for_the_first_time_is_handled(trials: int) -> None:
-    """In quarantine, marked or not."""
+    """A first delivery in quarantine is handled, marked or not."""
     assert next_step(envelope(0, trials)) is NextStep.HANDLE
 
 
 @pytest.mark.parametrize("returns", [1, 2, 40, 100_000])
 def test_returns_to_quarantine_alone_condemn_nobody(returns: int) -> None:
-    """Only a trial does."""
+    """Trials alone count against an event."""
     assert next_step(envelope(returns, 0)) is NextStep.TRY_ALONE
 
 
 def test_as_many_trials_as_allowed_without_an_outcome_are_poison() -> None:
-    """Nothing else was handled beside it."""
+    """Poison is what ended processes that handled nothing else."""
     assert [next_step(envelope(1, trials)) for trials in range(TRIALS + 1)] == [
         NextStep.TRY_ALONE
     ] * TRIALS + [NextStep.BURY]
 
 
 def test_the_marked_copy_counts_one_more() -> None:
-    """And keeps what a retry needs to know."""
+    """The copy keeps what a retry needs to know."""
     headers = envelope(1, 1).quarantine_headers(2)
     assert (headers["qt-trial"], headers["qt-attempt"], headers["qt-type"]) == (2, 1, "e")

@@ -20,33 +20,20 @@ from qt_events.rabbitmq.messages.envelope import (
     record_from,
 )
 
-# Short texts of few letters: hypothesis makes a table of all of Unicode for any others, which takes it seconds.
+# Of few letters: for any others hypothesis makes a table of all of Unicode, which takes seconds.
 TEXTS = st.text(st.sampled_from("aZ0-.: é😀\x00\n\ud800"), max_size=40) | st.sampled_from(
     ["x" * 5_000, "2026-01-02T03:04:05"]
 )
+BYTES = st.binary(max_size=20)
 ANYTHING = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | TEXTS
-    | st.binary(max_size=20)
-    | st.datetimes(),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS, BYTES, st.datetimes()),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
 OURS = (
-    "attempt",
-    "type",
-    "first-failed",
-    "last-failed",
-    "reason",
-    "event-id",
-    "id",
-    "message",
-    "traceback",
-    "host",
-)
+    "attempt", "type", "first-failed", "last-failed", "reason", "event-id", "id", "message",
+    "traceback", "host",
+)  # fmt: skip
 HEADERS = st.dictionaries(
     st.sampled_from([*(f"qt-{name}" for name in OURS), "x-death", "x-delivery-count"]), ANYTHING
 )
@@ -108,7 +95,7 @@ def test_the_type_is_what_the_way_through_a_level_kept_or_the_routing_key(
 
 @pytest.mark.parametrize("count", [None, -1, "9", True, [1]])
 def test_a_delivery_count_that_is_none_is_no_return(count: object) -> None:
-    """Nothing goes into quarantine over a header that the broker did not write."""
+    """A header that the broker did not write brings nothing into quarantine."""
     assert envelope({"x-delivery-count": count}).returns == 0
     assert envelope({"x-delivery-count": 3}).returns == 3
 
@@ -131,7 +118,7 @@ def test_the_first_failure_is_kept_through_retries() -> None:
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
-    """Else comparing records would raise."""
+    """Comparing a time with one without a zone would raise."""
     assert envelope({FIRST_FAILED: "2026-01-02T00:00:00"}).attempts.first_failed == datetime(
         2026, 1, 2, tzinfo=UTC
     )
@@ -153,7 +140,7 @@ def test_a_record_survives_the_way_over_the_broker() -> None:
 
 @pytest.mark.parametrize("character", ["x", "é", "€", "😀", "\ud800"])
 def test_texts_of_a_dead_letter_fit_into_a_header_frame(character: str) -> None:
-    """Counted in bytes, whatever the language; the end is kept, for a traceback's last line tells most."""
+    """The limit is in bytes, and the end is kept: a traceback's last line tells most."""
     record = envelope().record(dead(character * 100_000, character * 100_000 + "END"))
     headers = headers_of(record, "risk_guard")
     assert sum(len(str(value).encode()) for value in headers.values()) < 64 * 1024
@@ -161,7 +148,7 @@ def test_texts_of_a_dead_letter_fit_into_a_header_frame(character: str) -> None:
 
 
 def test_a_short_text_is_left_as_it_is() -> None:
-    """Nothing is put before what is complete."""
+    """A complete text has no dots before it."""
     assert headers_of(envelope().record(dead("schön")), "k")["qt-message"] == "schön"
 
 
@@ -185,7 +172,7 @@ def test_what_the_broker_moved_tells_its_reason_in_x_death() -> None:
 
 
 def test_a_dead_letter_without_an_id_gets_the_same_one_at_every_look() -> None:
-    """Else nobody could send it back."""
+    """A letter without an id could not be sent back."""
     death = {"x-death": [{"reason": "expired", "time": datetime(2026, 1, 2)}]}
     looks = [record_from("s", b"body", {}, death, "k").id for _ in range(2)]
     assert looks[0] == looks[1] != ""
@@ -212,7 +199,7 @@ def test_no_header_breaks_reading(headers: dict[str, Any]) -> None:
 
 
 def test_a_dead_letter_says_that_its_body_is_only_a_beginning() -> None:
-    """Then nobody sends it back as if it were the event."""
+    """The mark keeps anybody from sending it back as if it were the event."""
     read = envelope(body=b"begin", size=5_000)
     headers = read.record_headers(dead())
     assert headers["qt-body-size"] == 5_000

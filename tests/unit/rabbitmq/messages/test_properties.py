@@ -1,4 +1,4 @@
-"""to_amqp() and from_amqp(): an event as the content of an AMQP message, and back."""
+"""Events become the content of an AMQP message by to_amqp(), and return by from_amqp()."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Events that this process held and survived: none of their returns counts."""
+"""Returns of events that this process held and survived do not count."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def envelope(
 
 
 def test_what_this_process_has_outlived_counts_no_returns() -> None:
-    """Neither those to its queue nor a trial: what ends a process would have ended this one."""
+    """An event that ends its process would have ended this one."""
     survived = SurvivedDeliveries()
     survived.grant(envelope(0, quarantined=False))
     pardoned = survived.applied(envelope(40, quarantined=False))
@@ -23,7 +23,7 @@ def test_what_this_process_has_outlived_counts_no_returns() -> None:
 
 
 def test_one_on_trial_goes_on_with_the_same_trial() -> None:
-    """Its process stood: neither one more, nor one less, lest a stop in between counts it."""
+    """The count of trials stays, for its process lived on."""
     survived = SurvivedDeliveries()
     survived.grant(envelope(0, 2))
     pardoned = survived.applied(envelope(1, 2))
@@ -31,7 +31,7 @@ def test_one_on_trial_goes_on_with_the_same_trial() -> None:
 
 
 def test_a_pardon_ends_when_a_child_dies_of_it() -> None:
-    """On prefork the process that remembers is not the one that dies."""
+    """The process that remembers is not the one that dies, on prefork."""
     survived = SurvivedDeliveries()
     survived.grant(envelope(0, 2))
     survived.revoke(envelope(0, 2))
@@ -39,14 +39,14 @@ def test_a_pardon_ends_when_a_child_dies_of_it() -> None:
 
 
 def test_what_has_no_id_is_never_pardoned() -> None:
-    """It cannot be told from another."""
+    """Events without an id cannot be told apart."""
     survived = SurvivedDeliveries()
     survived.grant(envelope(0, 2, id=""))
     assert survived.applied(envelope(1, 2, id="")).returns == 1
 
 
 def test_a_pardon_is_for_one_event_that_came_back() -> None:
-    """Not for another, nor for a copy that has just been made."""
+    """Another event does not get it, nor a copy that has just been made."""
     survived = SurvivedDeliveries()
     survived.grant(envelope(0, 2))
     assert survived.applied(envelope(1, 2, id="2")).returns == 1
@@ -54,7 +54,7 @@ def test_a_pardon_is_for_one_event_that_came_back() -> None:
 
 
 def test_pardons_do_not_pile_up() -> None:
-    """However many are granted and never used."""
+    """The oldest are forgotten."""
     survived = SurvivedDeliveries()
     for number in range(20_000):
         survived.grant(envelope(0, 1, id=str(number)))

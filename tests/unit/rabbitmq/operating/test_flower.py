@@ -82,7 +82,7 @@ def test_the_management_api_is_looked_for_beside_the_broker(broker: str, expecte
 
 
 def test_without_flower_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither an app nor a broker is needed for this error."""
+    """The error needs no app and no broker."""
     monkeypatch.setattr(flower, "find_spec", lambda name: None)
     with pytest.raises(NotSupportedError, match=r"pip install 'qt-events\[flower\]'"):
         run_flower("no_such_app", None, None, [])

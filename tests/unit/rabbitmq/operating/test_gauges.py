@@ -62,7 +62,7 @@ def test_only_subscriptions_queues_are_gauged() -> None:
 
 
 def test_a_broadcasts_queues_are_one_gauge() -> None:
-    """Their names differ by the process. A name that only looks alike is another subscription."""
+    """Queue names differ by the process. A similar name is another subscription."""
     rows = [
         row("qt.sub.a.on_x.0123456789ab", 1, 1),
         row("qt.sub.a.on_x.ba9876543210", 2, 0),

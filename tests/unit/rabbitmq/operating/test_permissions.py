@@ -137,7 +137,7 @@ def test_retries_dead_letters_and_quarantine_are_written_by_its_own_keys_alone(
 
 
 def test_a_broadcasts_retries_come_back_to_one_process_and_it_has_no_quarantine() -> None:
-    """Its key names the process; its dead letters are shared."""
+    """The key names the process. Dead letters are shared."""
     permissions = rights()
     assert allowed(topics(permissions, "qt.retry.100")[0], f"desk.on_policy.{INSTANCE}")
     assert allowed(topics(permissions, "qt.redeliver")[1], f"desk.on_policy.{INSTANCE}")
@@ -177,7 +177,7 @@ def test_who_does_nothing_may_do_nothing() -> None:
 
 
 def test_a_worker_under_remote_control_hears_orders_and_gives_none() -> None:
-    """Its rights: a control queue, answers, and its events for monitors."""
+    """Rights for a control queue, answers, and events for monitors."""
     permissions = rights(control=True)
     assert all(allowed(permissions.read, each) for each in ("desk@host.qt.pidbox", "qt.pidbox"))
     assert all(

@@ -68,7 +68,7 @@ def test_an_app_brings_its_bus(app: celery.Celery) -> None:
 
 
 def test_a_url_is_a_bus_without_subscriptions() -> None:
-    """Its prefix is the given one, or the default."""
+    """The prefix is the given one, or the default."""
     target = find_target(None, ELSEWHERE, None)
     connection = target.connection()
     assert (connection.hostname, connection.virtual_host) == ("elsewhere", "floor")

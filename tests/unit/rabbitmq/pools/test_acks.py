@@ -1,4 +1,4 @@
-"""Acknowledgements of several messages at once: of those that are done with, and of no other."""
+"""Acknowledgements of several messages at once cover settled messages, and no others."""
 
 import struct
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from qt_events.rabbitmq.pools.acks import MOST, Acks
 
 
 class Broker:
-    """A channel of which it knows what is unacknowledged, as RabbitMQ does."""
+    """Channel that knows which tags are unacknowledged, as RabbitMQ does."""
 
     channel_id = 7
 
@@ -67,7 +67,7 @@ def test_one_frame_tells_of_all_that_are_done_with_up_to_a_tag(broker: Broker) -
 
 
 def test_what_is_not_done_with_is_never_told_of(broker: Broker) -> None:
-    """Those behind it are told of one by one."""
+    """Tags behind a held message are acknowledged one by one."""
     acks = taken(broker, 1, 2, 3, 4, 5)
     for tag in (5, 1, 4):
         acks.ack(tag)
@@ -76,7 +76,7 @@ def test_what_is_not_done_with_is_never_told_of(broker: Broker) -> None:
 
 
 def test_what_somebody_else_took_is_never_told_of(broker: Broker) -> None:
-    """A tag that is missing is that of a message which a plain Celery task has: each of ours for itself, for good."""
+    """A missing tag belongs to a plain Celery task: from then on there is one frame a message."""
     acks = taken(broker, 1, 2)
     broker.unacknowledged.append(3)
     for tag in (4, 5):

@@ -1,4 +1,4 @@
-"""Deliveries of the asyncio pool: what Celery sees of them, and when they answer the broker."""
+"""Deliveries of the asyncio pool answer the broker, and show Celery what it asks for."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ FAILURE = Failure("OSError", "no", "Traceback")
 
 
 class Channel:
-    """Notes what the broker is told on it."""
+    """Channel that records what the broker is told."""
 
     channel_id = 3
 
@@ -46,11 +46,13 @@ class Channel:
         self.told.append(word)
 
 
-turns: list[Callable[[], None]] = []  # what is to be called at the end of this turn of the loop
+# Calls that are due at the end of this turn of the loop.
+turns: list[Callable[[], None]] = []
 
 
 class Events(list[dict[str, Any]]):
-    flushed = 0  #: how many of them were told at once
+    #: Number of events at the last flush.
+    flushed = 0
 
     def send(self, type: str, **fields: Any) -> None:
         self.append({"type": type, **fields})
@@ -61,7 +63,7 @@ class Events(list[dict[str, Any]]):
 
 @pytest.fixture(autouse=True)
 def celerys_state() -> Iterator[None]:
-    """celery.worker.state is the process's: each test begins and ends with none."""
+    """Empty celery.worker.state, which belongs to the process, before and after each test."""
     state.reset_state()
     yield
     state.reset_state()
@@ -81,7 +83,7 @@ def end_of_turn() -> None:
 
 
 def test_an_outcome_is_acknowledged_and_told() -> None:
-    """started, succeeded; and Celery's state forgets it."""
+    """Monitors hear of the start and the success, and Celery's state forgets it."""
     channel, events = Channel(), Events()
     one = delivery(channel, events)
     one.reserve()
@@ -113,7 +115,7 @@ def test_celerys_event_is_true_to_the_outcome(outcome: Any, told: str) -> None:
 
 
 def test_a_retry_is_told_of_once() -> None:
-    """Before there is one, and at once; not when it is safe."""
+    """Monitors hear of it before it is published, and not again once it is safe."""
     events = Events()
     retried = delivery(Channel(), events)
     retried.tell_retry(consequences(Retry(1.0, FAILURE)))
@@ -130,7 +132,7 @@ def test_an_event_without_an_outcome_goes_back() -> None:
 
 
 def test_a_lost_channel_is_answered_nothing() -> None:
-    """Neither forgetting nor an answer that fails raises: the broker delivers it again."""
+    """Forgetting does not raise, nor does an answer that fails: the broker delivers it again."""
     lost = Channel(ConnectionError("gone"))
     delivery(lost).settle(Done())
     delivery(lost).give_back()
@@ -141,7 +143,7 @@ def test_a_lost_channel_is_answered_nothing() -> None:
 
 
 def test_a_channel_that_is_gone_is_told_nothing_more() -> None:
-    """Not even what was about to be told: opened again, the same number is another channel, and its tags are others."""
+    """An ack that was due is left out too: the channel may be open again, with other tags."""
     channel = Channel()
     acks = Acks(channel, turns.append)
     for tag in (1, 2, 3):
@@ -155,7 +157,7 @@ def test_a_channel_that_is_gone_is_told_nothing_more() -> None:
 
 
 def test_what_is_held_while_celery_reconnects_is_told_over_the_new_connection() -> None:
-    """Celery gives each reserved request its new event dispatcher; one that takes none would end the worker."""
+    """Celery sets its new dispatcher on each reserved request; an error would end the worker."""
     before, after = Events(), Events()
     watched, unwatched = delivery(Channel(), before), delivery(Channel())
     for held in (watched, unwatched):

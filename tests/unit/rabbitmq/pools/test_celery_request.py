@@ -1,4 +1,4 @@
-"""What of Celery's own strategy holds for subscriptions on its own pools."""
+"""Requests of subscriptions on Celery's own pools."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +13,13 @@ from qt_events.rabbitmq.pools.celery_request import EventRequest, strategy
 
 
 def test_celery_itself_revokes_and_terminates_nothing() -> None:
-    """It would acknowledge the event without an outcome."""
+    """Celery's own methods would acknowledge the event without an outcome."""
     assert EventRequest.revoked is not EventRequest.__mro__[1].revoked
     assert EventRequest.terminate is not EventRequest.__mro__[1].terminate
 
 
 def test_a_plain_task_message_for_a_subscription_is_refused() -> None:
-    """What did not come from a subscription's queue is no event: Celery logs and rejects it, and the worker goes on."""
+    """Celery logs and rejects a message from another queue, and the worker goes on."""
     consumer = SimpleNamespace(
         pool=BasePool(), event_dispatcher=None, on_task_request=print, hostname="h", app=None,
         connection_errors=(), channel_errors=(),

@@ -1,4 +1,4 @@
-"""Many beside each other, or one alone."""
+"""The gate lets in many handlers, or one alone."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 
 
 async def test_one_who_is_to_be_alone_waits_until_all_have_left() -> None:
-    """And nobody enters meanwhile."""
+    """The gate is closed meanwhile."""
     gate = ExclusiveGate()
     gate.enter()
     alone = asyncio.create_task(gate.begin(10))
@@ -18,7 +18,7 @@ async def test_one_who_is_to_be_alone_waits_until_all_have_left() -> None:
 
 
 async def test_others_enter_when_it_ends() -> None:
-    """Those that waited."""
+    """The gate opens for those that waited."""
     gate = ExclusiveGate()
     await gate.begin(10)
     other = asyncio.create_task(gate.opened())
@@ -30,7 +30,7 @@ async def test_others_enter_when_it_ends() -> None:
 
 
 async def test_who_does_not_leave_is_not_waited_for_without_end() -> None:
-    """All may enter again then."""
+    """The gate is open again afterwards."""
     gate = ExclusiveGate()
     gate.enter()
     assert not await gate.begin(0.01)
@@ -38,7 +38,7 @@ async def test_who_does_not_leave_is_not_waited_for_without_end() -> None:
 
 
 async def test_one_that_takes_long_keeps_the_others_no_longer() -> None:
-    """It is one among others then: the next one to be alone waits for its end, which does not end that gate."""
+    """The next one to be alone waits for its end, which does not open the gate again."""
     gate = ExclusiveGate()
     await gate.begin(10)
     with gate.at_most(0.01):
@@ -66,7 +66,7 @@ async def test_two_are_alone_one_after_the_other() -> None:
 
 
 async def test_a_reservation_lets_nobody_in_between() -> None:
-    """Not even those that were waiting."""
+    """The gate stays closed for those that were waiting too."""
     gate = ExclusiveGate()
     await gate.begin(10)
     other = asyncio.create_task(gate.opened())

@@ -1,4 +1,4 @@
-"""HandlerThread: sync handlers here, the event loop beside it, and where the soft time limit strikes."""
+"""HandlerThread runs sync handlers, has a loop beside it, and obeys the soft time limit."""
 
 import asyncio
 import os
@@ -19,13 +19,13 @@ from qt_events.rabbitmq.pools.handler_thread import HandlerThread
 
 
 def strike() -> None:
-    """The soft time limit of the child that this process stands for."""
+    """Send what billiard sends a child at its soft time limit."""
     os.kill(os.getpid(), SIG_SOFT_TIMEOUT)
 
 
 @pytest.fixture
 def thread() -> Iterator[HandlerThread]:
-    """As in a prefork child: in the main thread, billiard's signal handler installed before."""
+    """Return one as in a prefork child: on the main thread, with billiard's signal handler."""
     before = signal.signal(SIG_SOFT_TIMEOUT, soft_timeout_sighandler)
     yield HandlerThread()
     signal.signal(SIG_SOFT_TIMEOUT, before)
@@ -58,7 +58,7 @@ def test_sync_handlers_run_here_and_async_ones_beside(thread: HandlerThread) -> 
 
 
 def test_the_soft_limit_is_raised_in_a_sync_handler(thread: HandlerThread) -> None:
-    """A failed attempt; and the next one is none."""
+    """The attempt fails, and the next one is not concerned."""
 
     def overdue(_: Event[Any]) -> None:
         strike()
@@ -69,7 +69,7 @@ def test_the_soft_limit_is_raised_in_a_sync_handler(thread: HandlerThread) -> No
 
 
 def test_the_soft_limit_cancels_an_async_handler_where_it_awaits(thread: HandlerThread) -> None:
-    """What it has begun in a TaskGroup too; its own cancellations stay what they are."""
+    """Children in a TaskGroup are cancelled too; its own cancellations stay what they are."""
     children: list[asyncio.Task[None]] = []
 
     async def overdue(_: Event[Any]) -> None:
@@ -86,7 +86,7 @@ def test_the_soft_limit_cancels_an_async_handler_where_it_awaits(thread: Handler
 
 
 def test_an_async_handler_may_tidy_up(thread: HandlerThread) -> None:
-    """It is not cancelled any more once it has caught it, and may return."""
+    """A handler that has caught the cancellation may await again, and return."""
 
     async def tidy(_: Event[Any]) -> None:
         strike()
@@ -99,7 +99,7 @@ def test_an_async_handler_may_tidy_up(thread: HandlerThread) -> None:
 
 
 def test_a_handler_that_returns_a_coroutine_is_within_reach(thread: HandlerThread) -> None:
-    """A lambda, a decorated handler."""
+    """A lambda or a decorated handler may do so."""
 
     async def overdue() -> None:
         strike()
@@ -111,7 +111,7 @@ def test_a_handler_that_returns_a_coroutine_is_within_reach(thread: HandlerThrea
 
 
 def test_nothing_but_handlers_is_within_reach(thread: HandlerThread) -> None:
-    """What makes an outcome safe is not interrupted."""
+    """Publishing an outcome is not interrupted."""
 
     async def publish() -> str:
         strike()
@@ -129,7 +129,7 @@ def test_between_attempts_the_limit_is_celerys(thread: HandlerThread) -> None:
 
 
 def test_without_celerys_signal_handler_the_signal_is_left_alone() -> None:
-    """On threads and solo SIGUSR1 is somebody else's."""
+    """The app may use SIGUSR1 on threads and solo."""
     before = signal.getsignal(SIG_SOFT_TIMEOUT)
     HandlerThread()
     assert signal.getsignal(SIG_SOFT_TIMEOUT) is before

@@ -1,4 +1,4 @@
-"""Pools by their names, and the options that they do not have."""
+"""Names of pools, and options that a pool does not have."""
 
 import logging
 from types import SimpleNamespace
@@ -12,31 +12,33 @@ from qt_events.rabbitmq.pools.names import POOLS, check_options, pool_name
 
 def test_a_pool_has_one_name_however_it_is_written() -> None:
     """Celery has two for prefork, and a module `thread` for `threads`."""
-    assert [pool_name(written) for written in (AsyncioPool, "processes", "prefork", "threads", "solo")] == [
-        "asyncio", "prefork", "prefork", "threads", "solo",
-    ]  # fmt: skip
+    assert pool_name(AsyncioPool) == "asyncio"
+    assert pool_name("processes") == "prefork"
+    for name in ("prefork", "threads", "solo"):
+        assert pool_name(name) == name
 
 
 @pytest.mark.parametrize("pool", [pool for pool in POOLS if pool != "prefork"])
 def test_an_option_without_effect_is_named(pool: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One line, with what to do."""
+    """The warning is one line that says what to do."""
     check_options(
         pool, SimpleNamespace(time_limit=5, soft_time_limit=None, max_memory_per_child=10)
     )
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.message == (
-        f"--time-limit (task_time_limit), --max-memory-per-child: no effect on {pool}, only on prefork (-P processes)"
+        "--time-limit (task_time_limit), --max-memory-per-child: "
+        f"no effect on {pool}, only on prefork (-P processes)"
     )
 
 
 def test_prefork_has_them_all(caplog: pytest.LogCaptureFixture) -> None:
-    """There is nothing to say."""
+    """A worker on prefork logs no warning."""
     check_options("prefork", SimpleNamespace(time_limit=5, autoscale=(4, 1)))
     assert caplog.records == []
 
 
 def test_autoscale_without_processes_is_refused() -> None:
-    """It says what to use instead."""
+    """The error says what to use instead."""
     with pytest.raises(NotSupportedError, match="threads has none: use -c, or prefork"):
         check_options("threads", SimpleNamespace(autoscale=(4, 1)))

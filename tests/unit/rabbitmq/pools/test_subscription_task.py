@@ -121,7 +121,7 @@ def test_what_a_sync_handler_returns_to_be_awaited_is_awaited_on_the_loop() -> N
     ],
 )
 def test_whatever_a_sync_handler_raises_is_an_outcome(error: BaseException, outcome: str) -> None:
-    """CancelledError too, where no task is being cancelled: one of asyncio.run's within the handler."""
+    """A CancelledError too: nobody cancelled the task, so it came from within the handler."""
 
     def fail(_: Event[Any]) -> None:
         raise error
@@ -141,7 +141,7 @@ def test_a_predicate_that_raises_is_an_outcome() -> None:
 
 
 def test_monitors_know_of_a_retry_before_it_is_on_its_way() -> None:
-    """Else another process may be through with it before; a dead letter has no next attempt to be heard of."""
+    """Another process may be done with the next attempt in no time; a dead letter has none."""
     one: Any = OneSubscription(print)
     told: list[tuple[Consequences, int]] = []
 
@@ -168,7 +168,7 @@ def test_monitors_hear_of_no_retry_that_there_will_not_be() -> None:
 
 
 def test_what_is_told_to_end_has_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Billiard ends a child by SystemExit wherever it is: the event is delivered again."""
+    """Billiard ends a child by SystemExit wherever it is, and the event is delivered again."""
     one = OneSubscription(print)
     monkeypatch.setattr(handler_thread, "terminate_handler_fired", lambda: True)
     with pytest.raises(SystemExit):
@@ -177,7 +177,7 @@ def test_what_is_told_to_end_has_no_outcome(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_soft_time_limit_never_strikes_between_a_handler_and_its_outcome() -> None:
-    """Until that is counted and safe, a limit that strikes late is let pass."""
+    """A limit that comes late is ignored until the outcome is counted and safe."""
     struck: list[bool] = []
     one = OneSubscription(lambda _: None)
 
@@ -192,7 +192,7 @@ def test_the_soft_time_limit_never_strikes_between_a_handler_and_its_outcome() -
 
 
 class Around:
-    """Handler middleware that notes its threads."""
+    """Handler middleware that records its threads."""
 
     def __init__(self) -> None:
         self.threads: list[int] = []
@@ -203,7 +203,7 @@ class Around:
 
 
 def test_middleware_runs_beside_the_thread_that_calls_a_sync_handler() -> None:
-    """On the event loop; the handler is called where it would be without middleware."""
+    """Middleware runs on the loop, and the handler where it would be called without."""
     seen: list[int] = []
     one, around = OneSubscription(lambda _: seen.append(threading.get_ident())), Around()
     one.middleware.add(around)

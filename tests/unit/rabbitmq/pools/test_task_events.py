@@ -14,14 +14,15 @@ from qt_events.rabbitmq.pools.task_events import TaskEvents
 
 
 class Connected(BrokerConnection):
-    """As if it were."""
+    """Connection that pretends to be connected."""
 
     connected = True
 
     def __init__(self) -> None:
         super().__init__("amqp://")
         self.raw = SimpleNamespace(on_blocked=None, on_unblocked=None)
-        self.said: list[Callable[[], None]] = []  #: what the broker has said and nobody has read
+        #: Callbacks for what the broker has said and nobody has read.
+        self.said: list[Callable[[], None]] = []
 
     @property
     def connection(self) -> Any:
@@ -36,7 +37,7 @@ class Connected(BrokerConnection):
         raise AssertionError("it waits for an answer")
 
     def collect(self, socket_timeout: float | None = None) -> None:
-        """Not a word to the broker."""
+        """Send nothing to the broker."""
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def published(events: TaskEvents) -> list[Any]:
 
 
 def test_a_bus_has_its_workers_use_it() -> None:
-    """Whatever app it is given."""
+    """An app of the user's gets this dispatcher too."""
     app = Celery("theirs", broker="amqp://guest@localhost//", set_as_current=False)
     CeleryEventBus(app=app).close()
     assert issubclass(app.events.Dispatcher, TaskEvents)
@@ -67,7 +68,7 @@ def test_a_bus_has_its_workers_use_it() -> None:
 def test_what_cannot_be_told_is_counted_and_nobody_waits(
     connection: Connected, events: TaskEvents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One by one or several together; with the end of the alarm, all is as before."""
+    """Single events and groups are left out; at the end of the alarm they are sent again."""
     caplog.set_level("INFO", "qt_events")
     connection.raw.on_blocked("low on memory")
     events.send("worker-heartbeat")
@@ -84,7 +85,7 @@ def test_what_cannot_be_told_is_counted_and_nobody_waits(
 def test_the_end_of_an_alarm_is_heard_by_who_tells(
     connection: Connected, events: TaskEvents
 ) -> None:
-    """Without heartbeats nobody else reads that connection."""
+    """Sending reads the connection, which nobody else does without heartbeats."""
     connection.raw.on_blocked("low on memory")
     events.send("worker-heartbeat")
     connection.said.append(connection.raw.on_unblocked)
@@ -106,7 +107,7 @@ def test_a_blocked_connection_is_closed_without_a_goodbye(
 def test_a_retry_is_told_of_at_once_or_not_at_all(
     connection: Connected, events: TaskEvents
 ) -> None:
-    """After reconnecting the next attempt may be over: Celery's State would have the task wait for ever."""
+    """The next attempt may be over after reconnecting, and State would wait for ever."""
     events.producer.publish.side_effect = OSError
     for kind in ("task-started", "task-retried", "task-received"):
         events.send(kind)

@@ -55,7 +55,7 @@ def test_a_request_that_needs_no_room_is_admitted_over_the_window(outbox: Outbox
 
 
 def test_a_request_whose_time_is_nearly_over_is_not_admitted_any_more(outbox: Outbox) -> None:
-    """Its waiter hears that there was no room. This is true only if it was not tried."""
+    """The waiter hears that there was no room, which is true only if it was not tried."""
     first, _ = put(outbox), put(outbox)
     late, patient = put(outbox, timeout=LATE / 2), put(outbox)
     outbox.end([first])
@@ -63,7 +63,7 @@ def test_a_request_whose_time_is_nearly_over_is_not_admitted_any_more(outbox: Ou
 
 
 def test_what_is_given_back_goes_first_and_in_order(outbox: Outbox) -> None:
-    """After a lost connection the order of publishes stays; what has ended is not repeated."""
+    """Publishes keep their order after a lost connection. Ended ones are not repeated."""
     first, second = put(outbox, wait_for_room=False), put(outbox, wait_for_room=False)
     ended, third = put(outbox, wait_for_room=False), put(outbox, wait_for_room=False)
     requests = [outbox.take() for _ in range(3)]

@@ -69,7 +69,7 @@ async def test_everybody_waits_for_the_last_outcome() -> None:
 
 
 async def test_an_event_whose_publish_failed_is_not_waited_for() -> None:
-    """Its outcome is unknown: there may be none."""
+    """The outcome is unknown: there may be none."""
     book = Outstanding()
 
     def lose() -> None:
@@ -85,7 +85,7 @@ async def test_an_event_whose_publish_failed_is_not_waited_for() -> None:
 
 
 def test_what_is_served_here_no_more_is_not_waited_for() -> None:
-    """After unsubscribing with a retry pending, its outcome is not known here."""
+    """The outcome of a pending retry is not known here after unsubscribing."""
     book = Outstanding()
     book.published("e", ("a", "b"))
     book.drop("a")

@@ -225,7 +225,7 @@ def test_the_end_of_an_outage_is_logged_once_and_then_the_cause_again(told: Told
 
 
 def test_an_outage_lasts_until_the_broker_is_ready(told: Told) -> None:
-    """Nothing waits either when all publishes have failed."""
+    """No publish waits either when all have failed."""
     told.note(0.0, alarm=1, ready=False)
     told.note(10.0, ready=False)
     assert len(told.lines) == 1
@@ -234,7 +234,7 @@ def test_an_outage_lasts_until_the_broker_is_ready(told: Told) -> None:
 
 
 def test_a_short_calm_is_no_end(told: Told) -> None:
-    """Under a load at the edge, lines would alternate."""
+    """Lines would alternate under a load at the edge."""
     for second in range(0, 20, 2):
         told.note(second, confirm=1)
         told.note(second + CALM / 2)

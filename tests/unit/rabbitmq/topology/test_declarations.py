@@ -144,7 +144,7 @@ def test_a_publish_that_was_refused_meanwhile_is_none_of_its_business(
 def test_what_is_served_here_no_more_is_not_declared_again(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """Its queue stays as it is, or somebody has deleted it."""
+    """The queue stays as it is, or has been deleted."""
     declarations.want(subscription())
     make(declarations, 1)
     declarations.drop(subscription())

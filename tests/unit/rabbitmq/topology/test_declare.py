@@ -67,7 +67,7 @@ def test_what_is_missing_and_may_not_be_declared_is_a_named_error() -> None:
 
 
 def test_what_stands_with_other_arguments_is_no_refusal() -> None:
-    """Then a passive check would find it, and hide the difference."""
+    """A passive check would find it, and hide the difference."""
 
     class Different(Channel):
         def queue_declare(self, name: str, **_: Any) -> None:
@@ -98,7 +98,7 @@ def test_anothers_queue_is_left_to_whose_it_is(caplog: pytest.LogCaptureFixture)
 
 
 def test_a_queue_that_is_served_here_has_to_be_bound_here() -> None:
-    """Without the right to bind it would hear nothing, even if others were to bind it before."""
+    """A worker without the right to bind would hear nothing, even if others bind the queue."""
     found = declarer(Channel(refused=refusal("queue 'qt.sub.a'")))
     found.bind("qt.sub.a", "qt.events", "x", served=False)
     with pytest.raises(
@@ -114,7 +114,7 @@ def test_a_queue_that_is_served_here_has_to_be_bound_here() -> None:
 def test_its_own_queue_that_may_not_hear_something_is_a_named_error(
     what: str, served: bool
 ) -> None:
-    """Else the subscription would stay silent."""
+    """The subscription would stay silent otherwise."""
     channel = Channel(refused=refusal(what))
     with pytest.raises(
         TopologyError, match=r"may not bind 'qt\.sub\.a'.*by 'x'.*permissions --apply"

@@ -94,7 +94,7 @@ def test_our_own_headers_and_the_brokers_count_are_kept() -> None:
 def test_a_delivery_count_that_a_producer_may_have_written_is_not_believed(
     redelivered: bool, counts_returns: bool
 ) -> None:
-    """At a first delivery, and in a classic queue, it is not the broker's.
+    """The count of a first delivery, or in a classic queue, is not the broker's.
 
     It could force a quarantine.
     """
@@ -104,7 +104,7 @@ def test_a_delivery_count_that_a_producer_may_have_written_is_not_believed(
 
 
 def test_only_the_beginning_of_a_body_that_is_too_large_is_held() -> None:
-    """Neither the message nor its envelope keeps the rest: as many wait here as were prefetched."""
+    """Message and envelope drop the rest, because many messages are prefetched."""
     raw = RawMessage(b"x" * (MAX_BODY + 1))
     raw.delivery_info = {"routing_key": "trade.executed"}
     queue()._arrived(lambda _: None, raw)  # noqa: SLF001
@@ -135,7 +135,7 @@ def test_a_routing_key_that_is_no_utf_8_is_named(key: str) -> None:
 
 
 def test_the_envelope_holds_body_properties_and_routing_key() -> None:
-    """Everything that a handler's attempt needs."""
+    """A handler's attempt needs no more than that."""
     envelope = arrive(None, message_id="e1", content_type="x").properties["application_headers"][
         ENVELOPE
     ]

@@ -29,7 +29,7 @@ EXPIRED_IN_A_LEVEL = {"x-death": [died("qt.retry.100")]}
 
 
 def test_what_is_published_is_believed_to_be_published() -> None:
-    """Its headers do not matter, except those of the broker's dead-lettering."""
+    """Only the headers of the broker's dead-lettering matter."""
     assert AUDIT.of(came("qt.events", "trade.executed"), {"qt-type": "x", "CC": ["y"]}) == PUBLISHED
 
 

@@ -1,4 +1,4 @@
-"""How Celery's consumer finds what takes a subscription's messages."""
+"""EventConsumer: strategies of late subscriptions, and the flush of events for monitors."""
 
 import asyncio
 from contextvars import copy_context
@@ -10,15 +10,14 @@ import pytest
 
 from qt_events import CeleryEventBus, Event
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
-from qt_events.rabbitmq.worker.consumer import EventConsumer
-from qt_events.rabbitmq.worker.strategies import Strategies
+from qt_events.rabbitmq.worker.consumer import EventConsumer, Strategies
 
 
 def handle(_: Event) -> None: ...
 
 
 def test_a_task_that_came_after_the_connection_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """subscribe() may run between Celery's look at the tasks and its first message: that must not be unknown then."""
+    """subscribe() may run after Celery has looked at the tasks, and before its first message."""
     bus = CeleryEventBus("amqp://localhost//")
     strategies: Any = Strategies(SimpleNamespace(app=bus.app, hostname="here"))
     with pytest.raises(KeyError):
@@ -31,7 +30,7 @@ def test_a_task_that_came_after_the_connection_is_served(monkeypatch: pytest.Mon
 
 
 async def test_monitors_of_the_asyncio_pool_are_told_at_the_end_of_the_turn() -> None:
-    """Once, of all that happened in it, and not at the next look of Celery's hub; from another thread as by Celery."""
+    """Monitors are told once of all that happened in it. From another thread Celery's way holds."""
     told: list[str] = []
     consumer: Any = EventConsumer.__new__(EventConsumer)
     consumer.pool = AsyncioPool.__new__(AsyncioPool)

@@ -15,7 +15,7 @@ BY_COMMAND = {rule.command: rule for rule in RULES}
 
 
 class _Solo:
-    """As far as its name goes."""
+    """Pool in a module with the name of Celery's."""
 
     __module__ = "celery.concurrency.solo"
 
@@ -35,7 +35,7 @@ def state(app: celery.Celery) -> Any:
 
 
 def test_a_refusal_names_command_pool_and_reason() -> None:
-    """And the pool is not asked."""
+    """The pool is not asked."""
     asked = state(CeleryEventBus("amqp://localhost").app)
     answer = Panel.data["pool_grow"](asked, n=1)
     assert answer == {"error": f"pool_grow on solo: {BY_COMMAND['pool_grow'].refused['solo']}"}
@@ -67,14 +67,14 @@ def test_each_command_has_one_rule_and_is_celerys() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.command)
 def test_the_table_has_a_row_for_each_command(rule: Rule) -> None:
-    """With an answer for each pool."""
+    """The row has an answer for each pool."""
     (row,) = [line for line in table().splitlines() if line.startswith(f"| `{rule.command}` |")]
     marks = [cell.strip() for cell in row.split("|")[2 : 2 + len(POOLS)]]
     assert marks == ["refused" if pool in rule.refused else "yes" for pool in POOLS]
 
 
 def test_reasons_that_differ_name_their_pools() -> None:
-    """Whoever reads of two refusals learns which one is theirs."""
+    """Readers of two refusals learn which one is theirs."""
     (row,) = [line for line in table().splitlines() if line.startswith("| `pool_grow` |")]
     assert "; refused on threads: Celery's pool of threads keeps its size" in row
     assert "; refused on solo: solo handles one event at a time" in row

@@ -99,12 +99,13 @@ async def test_names_those_who_did_not_hear(harness: Harness) -> None:
     with pytest.raises(ListenersBehindError) as unheard:
         await figures(harness.store, timeout=0.5)
     assert str(unheard.value) == (
-        "performance_tracker, metrics_logger did not hear of everything within 0.5 s: are there dead letters?"
+        "performance_tracker, metrics_logger did not hear of everything within 0.5 s: "
+        "are there dead letters?"
     )
 
 
 async def test_waits_for_promotions_too(harness: Harness) -> None:
-    """They are figures like trades."""
+    """Promotions are figures like trades."""
     await harness.announce(
         StrategyPromotedEvent, strategy_id="core", from_stage=Stage.SHADOW, to_stage=Stage.LIVE
     )

@@ -77,7 +77,7 @@ def test_a_retry_counts_as_an_attempt_of_the_same_handler() -> None:
 
 
 def test_a_handler_may_be_reported_before_the_publish() -> None:
-    """Over RabbitMQ a worker may be faster than the confirm."""
+    """Workers on RabbitMQ may be faster than the confirm."""
     recorder, root = JourneyRecorder(), closed()
     child = Event("test.analyzed").caused_by(root)
     recorder.concluded(Attempt(root.id, "msc_ai.on_closed"))

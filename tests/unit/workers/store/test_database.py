@@ -62,7 +62,7 @@ def test_the_database_is_named_by_the_environment(
 
 
 async def test_a_locked_database_is_an_error_that_passes(path: Path) -> None:
-    """Nothing is written, and the next attempt works."""
+    """The failed attempt writes nothing, and the next one works."""
     database = Database(f"sqlite:///{path}", busy_timeout=0.05)
     documents = Documents(database)
     await documents.put("kind", "key", {"n": 1})

@@ -1,4 +1,4 @@
-"""until_available: repeats while the database is away, up to its timeout."""
+"""Tests of until_available, which repeats while the database is away, up to its timeout."""
 
 import pytest
 

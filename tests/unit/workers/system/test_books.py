@@ -53,7 +53,7 @@ async def test_asking_does_not_change_them(books: Books) -> None:
 
 
 async def test_each_component_has_books_of_its_own(books: Books, harness: Harness) -> None:
-    """They share a table."""
+    """Books of two components share a table, and no trade."""
     await books.enter(trade("A"))
     assert await Books(harness.store.trades, "others").at(MONDAY) == (Portfolio(), [])
 

@@ -26,7 +26,7 @@ def _clm(harness: Harness) -> None:
 
 
 async def test_puts_a_first_version_of_every_model_to_work(harness: Harness) -> None:
-    """They start on the first day."""
+    """Each model has a version from the first day."""
     await harness.trade_days(A=[100.0])
     promoted = [event.payload for event in harness.published(ModelPromotedEvent)]
     assert [(model.model_name, model.old_version, model.new_version) for model in promoted] == [

@@ -34,7 +34,7 @@ async def test_a_calm_rise_is_aggressive_and_said_once(harness: Harness) -> None
 
 
 async def test_a_calm_fall_is_normal(harness: Harness) -> None:
-    """Without an upward trend no more risk is taken."""
+    """More risk needs an upward trend."""
     await harness.trade_days(A=FALL)
     assert modes(harness) == [RiskMode.NORMAL]
 

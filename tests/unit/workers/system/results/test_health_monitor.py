@@ -126,7 +126,7 @@ async def test_the_same_day_again_ends_the_same(harness: Harness, other: Harness
 
 
 async def test_two_processes_watch_as_one(harness: Harness, other: Harness) -> None:
-    """They take days in turn and share the peak."""
+    """Two processes take days in turn and share the peak."""
     SystemHealthMonitor(other.bus, other.store)
     for number, amount in enumerate((100, 93, 85, 95, 99)):
         await report((harness, other)[number % 2], amount, begin=number)

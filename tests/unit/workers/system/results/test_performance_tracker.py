@@ -99,7 +99,7 @@ async def test_a_trade_told_twice_counts_once(harness: Harness) -> None:
 
 
 async def test_its_books_are_its_own(harness: Harness, tracker: PerformanceTracker) -> None:
-    """They hold the trades that it heard, not Executor's."""
+    """The books hold the trades that it heard, not Executor's."""
     await harness.store.trades.add("executor", BOUGHT)
     await price(harness, 20.0)
     await harness.publish(closed(trades=0))

@@ -66,7 +66,7 @@ async def test_a_day_without_orders_ends_too(harness: Harness) -> None:
 
 
 async def test_sales_come_first_then_purchases_by_rank(harness: Harness) -> None:
-    """The best opportunity before the others, for the cash may not do for all."""
+    """The best opportunity comes first, because the cash may not be enough for all."""
     await approve(harness, order("B"))
     await approve(
         harness,
@@ -79,7 +79,7 @@ async def test_sales_come_first_then_purchases_by_rank(harness: Harness) -> None
 
 
 def test_what_is_not_ranked_comes_last() -> None:
-    """Among these the order of the request counts."""
+    """Orders for unranked symbols keep the order of the request."""
     turns = in_turn([order("X"), order("A"), order("Y"), order("Z", Side.SELL)], ["B", "A"])
     assert [each.symbol for each in turns] == ["Z", "A", "X", "Y"]
 

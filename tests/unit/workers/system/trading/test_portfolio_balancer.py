@@ -117,7 +117,7 @@ async def test_the_same_day_again_asks_for_the_same(harness: Harness, other: Har
 async def test_two_processes_know_what_was_last_traded_for(
     harness: Harness, other: Harness
 ) -> None:
-    """They take days in turn, and the second has no new orders."""
+    """Two processes take days in turn, and the second has no new orders."""
     PortfolioBalancer(other.bus, other.store)
     await enter(harness, await orders(harness))
     assert await orders(other, 1) == []

@@ -77,7 +77,7 @@ async def test_each_refused_order_is_kept_once_with_the_reason(harness: Harness)
 
 
 async def test_a_day_without_orders_is_answered_too(harness: Harness) -> None:
-    """Without an answer the day would not end; a second answer is the same event."""
+    """The answer lets the day end; a second answer is the same event."""
     assert (await answer(harness)).orders == []
     await answer(harness)
     first, second = harness.published(OrdersApprovedEvent)

@@ -1,0 +1,85 @@
+"""Second signal: a worker process ends soon, and what its handlers have goes back to its queue.
+
+asyncio    the pool gives back what is held; see AsyncioPool.drain
+prefork    Celery ends the child processes
+threads    nobody waits for the threads, which end with the process
+solo       the handler is interrupted; see EventRequest.cancel
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import Empty
+from signal import SIGINT, SIGQUIT, SIGTERM
+from types import FrameType
+from typing import Any
+
+from celery.platforms import EX_FAILURE, EX_OK
+
+from qt_events.delivery.threads import DaemonThreads
+from qt_events.rabbitmq.pools.names import pool_name
+
+_POLL = 0.1  # seconds between two looks at whether to wait any longer
+
+
+def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
+    """Have a worker process heed a second SIGTERM or SIGINT on each pool.
+
+    Celery ignores a second SIGTERM, waits for threads however long they take, and after a second
+    signal exits with 0 more often than not. Here the first signal decides on the exit status.
+
+    Args:
+        controller: the worker.
+        is_hurried: tells whether a second signal came; called in signal handlers.
+    """
+    if pool_name(type(controller.pool)) == "threads":
+        controller.pool.executor = ThreadsLeftBehind(controller.pool.limit, is_hurried)
+    # Where Celery has its handlers, that of SIGQUIT is one of Python's.
+    if threading.current_thread() is threading.main_thread() and callable(
+        signal.getsignal(SIGQUIT)
+    ):
+        for number, status in ((SIGTERM, EX_OK), (SIGINT, EX_FAILURE)):
+            first = partial(_first, controller, status, signal.getsignal(number))
+            signal.signal(number, first)
+
+
+def _first(controller: Any, status: int, celerys: Any, number: int, frame: FrameType) -> None:
+    for each in (SIGTERM, SIGINT):
+        signal.signal(each, _as_sigquit)
+    controller.exitcode = status
+    celerys(number, frame)
+
+
+def _as_sigquit(_number: int, frame: Any) -> None:
+    """Do what SIGQUIT does now, which Celery changes from one signal to the next."""
+    following: Any = signal.getsignal(SIGQUIT)
+    following(SIGQUIT, frame)
+
+
+class ThreadsLeftBehind(DaemonThreads):
+    """Threads for Celery's threads pool, which waits for them at the end unless it is hurried."""
+
+    def __init__(self, size: int, is_hurried: Callable[[], bool]) -> None:
+        super().__init__(size)
+        self._is_hurried = is_hurried
+
+    def shutdown(
+        self,
+        wait: bool = True,  # noqa: FBT001, FBT002  # Executor's signature
+        *,
+        cancel_futures: bool = False,
+    ) -> None:
+        """See Executor. `cancel_futures` leaves out what has not begun."""
+        if cancel_futures:
+            with suppress(Empty):
+                while True:
+                    self._work.get_nowait()
+        # Celery calls this in a signal handler too, which may have interrupted a lock's owner.
+        if self._is_hurried():
+            return
+        super().shutdown(wait=False)
+        for thread in tuple(self._threads) if wait else ():
+            while thread.is_alive() and not self._is_hurried():
+                thread.join(_POLL)
