@@ -1,1 +1,14 @@
-"""Pools: how a message enters a worker pool, the asyncio pool or one of Celery's own."""
+"""Pools: how a message enters a worker pool, on asyncio and on Celery's own.
+
+names.py               pools by name, and the options of a worker that each heeds
+asyncio_pool.py        the asyncio worker pool
+asyncio_delivery.py    a message on the asyncio pool
+acks.py                many acknowledgements in one
+exclusive_gate.py      many handlers beside each other, or one alone
+subscription_task.py   a subscription as Celery sees it
+celery_request.py      a message on Celery's own pools
+handler_thread.py      the thread in which Celery's own pools call handlers
+loop_thread.py         an event loop in a thread of its own
+second_signal.py       the end of a worker that is told twice to stop
+task_events.py         task events for monitors (`-E`)
+"""

@@ -81,7 +81,7 @@ def test_the_command_lists_them_and_fails_over_the_limit(
     printed = capsys.readouterr().out
     assert printed.splitlines() == [
         f"{tmp_path}/room/module.py:1: What it is.",
-        "50.0% of 2 docstrings; allowed: 6.5%",
+        "50.0% of 2 docstrings; allowed: 2.0%",
     ]
     assert main(["--root", str(tmp_path), "--max-share", "0.5", "room"]) == 0
 
