@@ -19,7 +19,7 @@ import kombu
 from qt_events.errors import BrokerUnreachableError, BusStateError, PublishTimeoutError
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
-from qt_events.rabbitmq.publishing.outbox import Outbox
+from qt_events.rabbitmq.publishing.request_queue import RequestQueue
 from qt_events.rabbitmq.publishing.requests import Request
 from qt_events.rabbitmq.publishing.session import Session
 from qt_events.rabbitmq.publishing.state import PublisherState
@@ -60,10 +60,10 @@ class Publisher:
         renew_after_fork(self)
 
     def _reset(self) -> None:
-        self._outbox = Outbox(self._window, late=min(_TOO_LATE, self._timeout / 10))
+        self._queue = RequestQueue(self._window, late=min(_TOO_LATE, self._timeout / 10))
         self.state = PublisherState()
         self._waiting = WaitingPublishes(
-            self._outbox, self.state, timeout=self._timeout, slowest=self._slowest
+            self._queue, self.state, timeout=self._timeout, slowest=self._slowest
         )
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -75,7 +75,7 @@ class Publisher:
             self._session.disown()
             self._session = None
         if self._thread is not None:
-            self._outbox.hang_up()
+            self._queue.hang_up()
         self._reset()
 
     # For callers, from any thread and loop
@@ -83,11 +83,11 @@ class Publisher:
     @property
     def in_flight(self) -> int:
         """Number of requests without an end, those that wait for room not counted."""
-        return self._outbox.in_flight
+        return self._queue.in_flight
 
     @property
     def in_line(self) -> int:
-        return self._outbox.in_line
+        return self._queue.in_line
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -112,7 +112,7 @@ class Publisher:
         finally:
             late.cancel()
             if not request.ended:
-                self._outbox.end([request])
+                self._queue.end([request])
 
     def _give_up(self, request: Request) -> None:
         if request.future.done():
@@ -137,18 +137,18 @@ class Publisher:
                 raise
             raise self._waiting.error(request) from None
         finally:
-            self._outbox.end([request])
+            self._queue.end([request])
 
     def close(self, timeout: float = 5.0) -> None:
         """Finish what is in flight and disconnect, within `timeout` seconds."""
         with self._starting:
-            self._outbox.close()
+            self._queue.close()
         if self._thread is not None:
-            self._outbox.wake()
+            self._queue.wake()
             self._thread.join(timeout)
 
     def must_be_open(self) -> None:
-        self._outbox.must_be_open()
+        self._queue.must_be_open()
 
     def _submit(self, request: Request, *, wait_for_room: bool) -> None:
         # The thread runs no more, and may have ended with the lock.
@@ -157,15 +157,15 @@ class Publisher:
             raise BusStateError(message)
         if self._thread is None:
             self._start()
-        self._outbox.put(request, wait_for_room=wait_for_room)
+        self._queue.put(request, wait_for_room=wait_for_room)
 
     def _start(self) -> None:
         with self._starting:
             if self._thread is not None:
                 return
-            self._outbox.must_be_open()
+            self._queue.must_be_open()
             try:
-                self._outbox.open()
+                self._queue.open()
             except OSError as error:
                 raise BrokerUnreachableError(f"no connection can be opened: {error}") from error
             thread = threading.Thread(target=self._run, name="qt_events-publisher", daemon=True)
@@ -173,7 +173,7 @@ class Publisher:
                 thread.start()
             # The interpreter is on its way out.
             except RuntimeError as error:
-                self._outbox.hang_up()
+                self._queue.hang_up()
                 raise BusStateError(f"nothing can be published any more: {error}") from error
             self._thread = thread
 
@@ -185,9 +185,9 @@ class Publisher:
         with suppress(RuntimeError):
             watch.start()
         failures = 0
-        while not self._outbox.finished:
+        while not self._queue.finished:
             try:
-                with Session(self._outbox, self.state, self._connection()) as self._session:
+                with Session(self._queue, self.state, self._connection()) as self._session:
                     failures = 0
                     self._session.serve()
             except LOST as error:
@@ -195,13 +195,13 @@ class Publisher:
             except Exception as error:
                 logger.exception("publisher: this connection is given up for a new one")
                 self._note_loss(error)
-            if self._outbox.closed.is_set():
+            if self._queue.closed.is_set():
                 break
-            self._outbox.closed.wait(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
+            self._queue.closed.wait(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
             failures += 1
         self._session = None
-        self._outbox.refuse_all("this bus was closed before the broker had confirmed")
-        self._outbox.hang_up()
+        self._queue.refuse_all("this bus was closed before the broker had confirmed")
+        self._queue.hang_up()
 
     def _connection(self) -> kombu.Connection:
         connection = self._connect(self._on_blocked, self._on_unblocked)
@@ -230,8 +230,8 @@ class Publisher:
     def _watch(self) -> None:
         """Log why publishes wait. Looks once a second, and when the oldest has waited for one."""
         log, pause, before = WaitingLog(self._waiting.why), AFTER, None
-        while not self._outbox.closed.wait(pause):
-            now, heads = monotonic(), self._outbox.heads()
+        while not self._queue.closed.wait(pause):
+            now, heads = monotonic(), self._queue.heads()
             age = now - min((each.asked for each in heads), default=now)
             counts = self._waiting.counts() if age >= AFTER else {}
             log.note(counts, now, moving=heads[:1] != before, ready=self.state.ready)

@@ -19,7 +19,7 @@ from qt_events.rabbitmq.compat.basic_publish import UNSENDABLE, Writer, writer_t
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.publishing.confirms import PAUSE, NackedPublishes, UnconfirmedPublishes
-from qt_events.rabbitmq.publishing.outbox import Outbox
+from qt_events.rabbitmq.publishing.request_queue import RequestQueue
 from qt_events.rabbitmq.publishing.requests import Preparation, PublishRequest, Request
 from qt_events.rabbitmq.publishing.state import PublisherState
 from qt_events.rabbitmq.publishing.waiting import FULL
@@ -36,17 +36,19 @@ _DRAIN = 1.0  # seconds to confirm what is in flight before its channel is left,
 
 
 class Session:
-    """Connection in confirm mode, for the requests in the outbox.
+    """Connection in confirm mode, for the requests in the queue.
 
     On exit, those that are unconfirmed go back there, in order. `connection` is not connected yet.
     """
 
-    def __init__(self, outbox: Outbox, state: PublisherState, connection: kombu.Connection) -> None:
-        self._outbox, self._state, self._connection = outbox, state, connection
+    def __init__(
+        self, queue: RequestQueue, state: PublisherState, connection: kombu.Connection
+    ) -> None:
+        self._queue, self._state, self._connection = queue, state, connection
         self._unconfirmed: UnconfirmedPublishes[PublishRequest] = UnconfirmedPublishes()
         self._nacked = NackedPublishes()
         self._ended: list[Request] = []
-        # Taken from the outbox; a write that fails half way is unconfirmed, not unsent.
+        # Taken from the queue; a write that fails half way is unconfirmed, not unsent.
         self._current: Request | None = None
         self._writer: Writer
         # Publishes to confirm one by one, because the broker closed the channel over one of them.
@@ -61,7 +63,7 @@ class Session:
             self._tick_every = min(_TICK, self._raw.heartbeat / 4 or _TICK)
             # select() refuses descriptors from 1024 on.
             self._poll = select.poll()
-            for readable in (self._raw.sock, self._outbox.reader):
+            for readable in (self._raw.sock, self._queue.reader):
                 self._poll.register(readable, select.POLLIN)
             self._open_channel()
             self._state.connection_made()
@@ -106,7 +108,7 @@ class Session:
 
     def _give_back(self, nacked: Iterable[PublishRequest] = ()) -> None:
         current = [] if self._current is None else [self._current]
-        self._outbox.give_back([*nacked, *self._unconfirmed, *current])
+        self._queue.give_back([*nacked, *self._unconfirmed, *current])
         self._current = None
 
     def disown(self) -> None:
@@ -118,12 +120,12 @@ class Session:
                 os.close(sock.detach())
 
     def serve(self) -> None:
-        """Write requests and read confirms until the outbox is finished.
+        """Write requests and read confirms until the queue is finished.
 
         Raises:
             OSError, amqp.exceptions.ConnectionError: the connection is lost.
         """
-        while not self._outbox.finished:
+        while not self._queue.finished:
             try:
                 self._turn()
             except ChannelError as error:
@@ -159,7 +161,7 @@ class Session:
         for _ in range(_BATCH):
             if self._state.blocked or (self._careful and self._unconfirmed) or self._is_try_due():
                 return False
-            self._current = self._outbox.take()
+            self._current = self._queue.take()
             if self._current is None:
                 return False
             self._careful -= bool(self._careful)
@@ -271,8 +273,8 @@ class Session:
             descriptor
             for descriptor, _ in self._poll.poll(0 if self._pending() else timeout * 1000)
         }
-        if self._outbox.reader.fileno() in ready:
-            self._outbox.woken()
+        if self._queue.reader.fileno() in ready:
+            self._queue.woken()
         return self._raw.sock.fileno() in ready or self._pending()
 
     def _pending(self) -> bool:
@@ -330,7 +332,7 @@ class Session:
     def _flush(self) -> None:
         if self._ended:
             ended, self._ended = self._ended, []
-            self._outbox.end(ended)
+            self._queue.end(ended)
 
     def _tick(self) -> None:
         if monotonic() >= self._next_tick:

@@ -11,7 +11,7 @@ from qt_events.errors import (
     BrokerUnreachableError,
     PublishTimeoutError,
 )
-from qt_events.rabbitmq.publishing.outbox import Outbox
+from qt_events.rabbitmq.publishing.request_queue import RequestQueue
 from qt_events.rabbitmq.publishing.requests import Request
 from qt_events.rabbitmq.publishing.state import PublisherState
 
@@ -73,21 +73,26 @@ class WaitingPublishes:
     """
 
     def __init__(
-        self, outbox: Outbox, state: PublisherState, *, timeout: float, slowest: Callable[[], str]
+        self,
+        queue: RequestQueue,
+        state: PublisherState,
+        *,
+        timeout: float,
+        slowest: Callable[[], str],
     ) -> None:
-        self._outbox, self._state, self._timeout, self._slowest = outbox, state, timeout, slowest
+        self._queue, self._state, self._timeout, self._slowest = queue, state, timeout, slowest
 
     def counts(self) -> Counter[Cause]:
         """Count by cause the publishes that have waited for AFTER seconds."""
-        late = self._outbox.asked_before(monotonic() - AFTER)
+        late = self._queue.asked_before(monotonic() - AFTER)
         return Counter(cause_of(request, self._state) for request in late)
 
     def why(self, cause: Cause) -> str:
         return self._no_room() if cause is Cause.WINDOW else _why(cause, self._state)
 
     def _no_room(self) -> str:
-        in_flight, window = self._outbox.in_flight, self._outbox.window
-        causes = {cause_of(each, self._state) for each in self._outbox.heads() if each.admitted}
+        in_flight, window = self._queue.in_flight, self._queue.window
+        causes = {cause_of(each, self._state) for each in self._queue.heads() if each.admitted}
         parts = [
             f"{in_flight} publishes are in flight (max_queue_size={window})",
             *map(self.why, causes),

@@ -14,7 +14,7 @@ from qt_events.errors import (
     BrokerUnreachableError,
     PublishTimeoutError,
 )
-from qt_events.rabbitmq.publishing.outbox import Outbox
+from qt_events.rabbitmq.publishing.request_queue import RequestQueue
 from qt_events.rabbitmq.publishing.requests import Request
 from qt_events.rabbitmq.publishing.state import PublisherState
 from qt_events.rabbitmq.publishing.waiting import AFTER, Cause, WaitingPublishes, cause_of
@@ -75,9 +75,9 @@ def test_the_error_tells_of_the_same_cause_as_the_statistics(
     state = connected(
         connected=is_connected, alarmed=alarmed, alarm_ended=ended, declaring=declaring
     )
-    outbox = Outbox(1, 0.05)
-    outbox._in_flight[late] = None  # noqa: SLF001  # without a thread to be woken
-    waiting = WaitingPublishes(outbox, state, timeout=30.0, slowest=str)
+    queue = RequestQueue(1, 0.05)
+    queue._in_flight[late] = None  # noqa: SLF001  # without a thread to be woken
+    waiting = WaitingPublishes(queue, state, timeout=30.0, slowest=str)
     (cause,) = waiting.counts()
     error = waiting.error(late)
     assert waiting.why(cause) in str(error)
@@ -89,9 +89,9 @@ def test_the_error_tells_of_the_same_cause_as_the_statistics(
 
 
 def words(state: PublisherState, *, window: int = 3, slowest: Callable[[], str] = str) -> str:
-    outbox, late = Outbox(window, 0.05), request()
-    outbox._in_flight[late] = None  # noqa: SLF001
-    return str(WaitingPublishes(outbox, state, timeout=30.0, slowest=slowest).error(late))
+    queue, late = RequestQueue(window, 0.05), request()
+    queue._in_flight[late] = None  # noqa: SLF001
+    return str(WaitingPublishes(queue, state, timeout=30.0, slowest=slowest).error(late))
 
 
 def test_the_words_name_what_it_is_about() -> None:
@@ -106,31 +106,31 @@ def test_the_words_name_what_it_is_about() -> None:
 
 def test_a_full_window_names_what_fills_it() -> None:
     """The text has the number in flight, their cause, and the slowest subscription."""
-    outbox = Outbox(1, 0.05)
-    outbox.open()
-    outbox.put(request(), wait_for_room=True)
+    queue = RequestQueue(1, 0.05)
+    queue.open()
+    queue.put(request(), wait_for_room=True)
     in_line = request(admitted=False)
-    outbox.put(in_line, wait_for_room=True)
+    queue.put(in_line, wait_for_room=True)
     waiting = WaitingPublishes(
-        outbox, connected(alarmed=True), timeout=30.0, slowest=lambda: "the slowest is 'a'"
+        queue, connected(alarmed=True), timeout=30.0, slowest=lambda: "the slowest is 'a'"
     )
     text = str(waiting.error(in_line))
-    outbox.hang_up()
+    queue.hang_up()
     assert "no room within 30 s: 1 publishes are in flight (max_queue_size=1)" in text
     assert "(an alarm for memory or disk is on)" in text
     assert text.endswith("the slowest is 'a'")
 
 
 def test_a_publish_counts_as_waiting_after_a_second() -> None:
-    outbox, state = Outbox(9, 0.05), connected()
-    outbox.open()
+    queue, state = RequestQueue(9, 0.05), connected()
+    queue.open()
     young, old = request(), request()
     young.await_on(None, 30.0)
     old.asked = young.asked - AFTER
     for each in (old, young):
-        outbox.put(each, wait_for_room=False)
-    waiting = WaitingPublishes(outbox, state, timeout=30.0, slowest=str)
-    outbox.hang_up()
+        queue.put(each, wait_for_room=False)
+    waiting = WaitingPublishes(queue, state, timeout=30.0, slowest=str)
+    queue.hang_up()
     assert waiting.counts() == {Cause.CONFIRM: 1}
 
 

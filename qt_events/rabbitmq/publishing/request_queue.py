@@ -1,4 +1,4 @@
-"""Outbox: requests from many threads to the one that owns the connection."""
+"""RequestQueue: requests from many threads to the one that owns the connection."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ from qt_events.rabbitmq.publishing.requests import Request, resolve
 _BYTES = 64  # read at once from the line that wakes the thread; there is mostly one
 
 
-class Outbox:
+class RequestQueue:
     """Queue of requests, with a window for those in flight. Safe from any thread.
 
     Args:
@@ -42,7 +42,7 @@ class Outbox:
         self._writer.close()
 
     def wake(self) -> None:
-        """Have the thread look at the outbox. It sees everything that was put before."""
+        """Have the thread look at the queue. It sees everything that was put before."""
         if not self._woken:
             self._woken = True
             # If the line is closed, the thread has ended after a last look.
@@ -63,7 +63,7 @@ class Outbox:
         """Add a request: in flight, or in line while the window is full.
 
         Raises:
-            BusStateError: the outbox is closed.
+            BusStateError: the queue is closed.
         """
         with self._lock:
             if self.closed.is_set():
@@ -98,7 +98,7 @@ class Outbox:
             return [*islice(self._in_flight, 1), *islice(self._in_line, 1)]
 
     def asked_before(self, time: float) -> list[Request]:
-        """Return requests without an end that were asked before a time.monotonic()."""
+        """Return the unfinished requests that were made before this time.monotonic()."""
         with self._lock:
             requests = [*self._in_flight, *self._in_line]
         return [request for request in requests if request.asked < time]
