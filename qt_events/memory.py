@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.delivery.capacity import Capacity
+from qt_events.delivery.capacity import LATE, Capacity
 from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.lanes import Lanes
@@ -100,12 +100,11 @@ class InMemoryEventBus(Hosted):
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry)
         self._anonymous = count(1)
-        self._capacity = Capacity(self.max_queue_size)
+        self._capacity = Capacity(self.max_queue_size, self._report_waiting)
         # Publishes since the last that let the loop run.
         self._unbroken = 0
-        self._closed = False
-        # True if a publish needs more than a place: the bus is closed, or there is middleware.
-        self._guarded = False
+        # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
+        self._closed = self._guarded = False
         self._lanes = Lanes(self._process)
         self._retries = RetryTimers(clock or LoopClock(), self._try_again)
         self._executor: DaemonThreads | None = None
@@ -169,10 +168,14 @@ class InMemoryEventBus(Hosted):
 
     def _backpressure(self, waited: float) -> BackpressureError:
         why = f"no room for {waited:g} s" if waited else "the bus is full and not running"
+        return BackpressureError(f"{why}: {self._full()}")
+
+    def _full(self) -> str:
         held = f"{self._capacity.taken} events are held (max_queue_size={self.max_queue_size})"
-        name, to_do = self._lanes.slowest()
-        slowest = f"the slowest subscription is {name!r} with {to_do} events to go"
-        return BackpressureError(f"{why}: {held}; {slowest if name else 'all wait for a retry'}")
+        return f"{held}; {self._lanes.describe_slowest() or 'all wait for a retry'}"
+
+    def _report_waiting(self) -> None:
+        logger.warning("publishes have waited for more than %g s: %s", LATE, self._full())
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
         """Hand an event that has a place to the subscriptions that hear it."""
@@ -240,7 +243,9 @@ class InMemoryEventBus(Hosted):
             raise BusStateError("this bus runs already: one run_forever() a bus")
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
-            self._start()
+            self._executor = DaemonThreads(self.max_workers)
+            self._lanes.start()
+            self._retries.start()
             try:
                 await shutdown.until(State.FINISHING)
                 await self._drain(shutdown)
@@ -248,11 +253,6 @@ class InMemoryEventBus(Hosted):
                 await self._end()
                 shutdown.tell(Trigger.DONE)
                 self._shutdown = Shutdown()
-
-    def _start(self) -> None:
-        self._executor = DaemonThreads(self.max_workers)
-        self._lanes.start()
-        self._retries.start()
 
     async def _drain(self, shutdown: Shutdown) -> None:
         await shutdown.finish(self._lanes.drain(), self.grace)
@@ -370,6 +370,7 @@ class InMemoryEventBus(Hosted):
         """See EventBus; `queue_size` counts events held, those that wait for a retry included."""
         return self.stats.snapshot(
             queue_size=self._capacity.taken,
+            waiting={"window": late} if (late := self._capacity.late) else {},
             handler_types=len(self._subscriptions.patterns),
             total_handlers=len(self._subscriptions),
         )

@@ -3,7 +3,23 @@
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from time import monotonic
+
+#: Seconds from which a publish counts as waiting.
+LATE = 1.0
+# Seconds between two reports of waiting.
+_REPORT_EVERY = 10.0
+
+
+class _Place(Future[bool]):
+    """Place in the line, and when it was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since = monotonic()
 
 
 class Capacity:
@@ -12,10 +28,12 @@ class Capacity:
     Taking a free place, or giving one back that nobody waits for, takes no lock: a deque's own
     appends and pops are safe between threads, and cost a fifth. The lock guards the making of new
     places, the line, and the waiters for an empty bus.
+
+    `on_late` is called when somebody has waited for LATE seconds, at most every ten seconds.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, on_late: Callable[[], None] = lambda: None) -> None:
+        self.size, self._on_late, self._silent_until = size, on_late, 0.0
         # Places made so far; more than `size` only while so many are taken.
         self._made = 0
         # Places that nobody has.
@@ -24,13 +42,20 @@ class Capacity:
         self.take_free = self._free.pop
         self._lock = threading.Lock()
         # Not empty only while all places are taken.
-        self._line: deque[Future[bool]] = deque()
+        self._line: deque[_Place] = deque()
         self._until_empty: list[Future[bool]] = []
 
     @property
     def taken(self) -> int:
         """Number of places that are taken."""
         return self._made - len(self._free)
+
+    @property
+    def late(self) -> int:
+        """Number of those who have waited for LATE seconds."""
+        with self._lock:
+            before = monotonic() - LATE
+            return sum(place.since <= before for place in self._line)
 
     async def enter(self, timeout: float, *, anyway: bool = False) -> None:
         """Take a place; wait for one at most `timeout` seconds, then raise TimeoutError.
@@ -40,12 +65,15 @@ class Capacity:
         if self.enter_at_once(anyway=anyway):
             return
         place = self._stand_in_line()
+        report = asyncio.get_running_loop().call_later(LATE, self._report_late)
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.wrap_future(place)
         except BaseException:
             self._give_up(place)
             raise
+        finally:
+            report.cancel()
 
     def enter_blocking(self, timeout: float, *, anyway: bool = False) -> None:
         """Do what `enter` does, for plain threads."""
@@ -53,6 +81,12 @@ class Capacity:
             return
         place = self._stand_in_line()
         try:
+            if timeout > LATE:
+                with suppress(TimeoutError):
+                    place.result(LATE)
+                    return
+                self._report_late()
+                timeout -= LATE
             place.result(timeout)
         except BaseException:
             self._give_up(place)
@@ -110,10 +144,16 @@ class Capacity:
         with self._lock:
             self._wake_joiners(emptied=False)
 
-    def _stand_in_line(self) -> Future[bool]:
+    def _report_late(self) -> None:
+        now = monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + _REPORT_EVERY
+            self._on_late()
+
+    def _stand_in_line(self) -> _Place:
         """Return a future that is done once its place is taken."""
         with self._lock:
-            place: Future[bool] = Future()
+            place = _Place()
             self._line.append(place)
             self._look_again()
             return place
@@ -134,7 +174,7 @@ class Capacity:
             if not _resolve(self._line.popleft(), value=True):
                 self._free.append(None)
 
-    def _give_up(self, place: Future[bool]) -> None:
+    def _give_up(self, place: _Place) -> None:
         """Leave the line, or give the place back if it came at the last moment."""
         if not place.cancel():
             self.leave()

@@ -175,6 +175,11 @@ class Lanes(Generic[T]):
             to_do = [(subscription.name, lane.to_do) for subscription, lane in self._lanes.items()]
         return max(filter(itemgetter(1), to_do), key=itemgetter(1), default=("", 0))
 
+    def describe_slowest(self) -> str:
+        """Name the subscription that holds others up; empty if there is none."""
+        name, to_do = self.slowest()
+        return f"the slowest subscription is {name!r} with {to_do} events to go" if name else ""
+
     def push(self, subscription: Subscription, item: T) -> None:
         """Append an item to the subscription's lane, on the loop's own thread if there is one."""
         if self.thread == get_ident():

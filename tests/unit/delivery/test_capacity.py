@@ -113,3 +113,15 @@ def test_threads_never_exceed_the_size() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(visit, range(400)))
     assert (room.taken, 1 <= most <= 3) == (0, True)
+
+
+async def test_late_waiters_are_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten waiters make one report in ten seconds; who left the line is not late."""
+    monkeypatch.setattr("qt_events.delivery.capacity.LATE", 0.01)
+    reports: list[int] = []
+    room = Capacity(1, lambda: reports.append(room.late))
+    await room.enter(5)
+    waiting = [asyncio.create_task(room.enter(0.1)) for _ in range(10)]
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(each, TimeoutError) for each in results)
+    assert (len(reports), reports[0] > 0, room.late) == (1, True, 0)

@@ -10,6 +10,7 @@ from qt_events.errors import BackpressureError
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.clock import ManualClock
+from tests.support.waiting import until
 from tests.unit.memory.scene import Gate, end, event, run
 
 
@@ -135,3 +136,28 @@ async def test_publishing_in_a_loop_lets_the_event_loop_run() -> None:
         assert turns - before >= 1000 // 65
         await bus.join(5)
     assert bus.get_stats()["dispatched"] == 1000
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_publish_that_waits_says_why(
+    caplog: pytest.LogCaptureFixture, *, blocking: bool
+) -> None:
+    """After a second a publish is in get_stats() and in the log, from a loop or a thread."""
+    bus, gate = InMemoryEventBus(1, slow_after=60), Gate()
+    bus.subscribe("unit.memory", gate, name="gate")
+    async with bus:
+        await bus.publish(event(0))
+        publish = (
+            asyncio.to_thread(bus.publish_sync, event(1)) if blocking else bus.publish(event(1))
+        )
+        waiting = asyncio.create_task(publish)
+        assert bus.get_stats()["waiting"] == {}
+        await until(lambda: caplog.messages, what="a line in the log")
+        assert bus.get_stats()["waiting"] == {"window": 1}
+        gate.open()
+        await waiting
+        await bus.join(5)
+        assert bus.get_stats()["waiting"] == {}
+    (line,) = caplog.messages
+    assert line.startswith("publishes have waited for more than 1 s: 1 events are held")
+    assert "'gate' with 1 events to go" in line
