@@ -17,6 +17,7 @@ docs/backends.md is the guide. The names, in the order in which an event meets t
     DeadLetterOperations, Scan, HeldDeadLetter   the calls for an operator, on top of a scan
     Stats            the counters behind get_stats()
     SlowHandlerLog   reports slow handlers to the log and to Stats
+    Shutdown, State, Trigger, stopped_by_signals   the way from serving to ended: docs/shutdown.md
 """
 
 from qt_events.bus import EventBus, Hosted, refuse_in_handler, refuse_on_event_loop
@@ -44,6 +45,7 @@ from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.events.cloudevents import CONTENT_TYPE, decode, encode
 from qt_events.events.current import checked_event
+from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 __all__ = [
     "CONTENT_TYPE",
@@ -66,10 +68,13 @@ __all__ = [
     "MiddlewareStack",
     "Outcome",
     "Scan",
+    "Shutdown",
     "SlowHandlerLog",
+    "State",
     "Stats",
     "SubscriptionOptions",
     "Subscriptions",
+    "Trigger",
     "checked_event",
     "consequences",
     "decode",
@@ -81,5 +86,6 @@ __all__ = [
     "record_of_event",
     "refuse_in_handler",
     "refuse_on_event_loop",
+    "stopped_by_signals",
     "unreadable",
 ]

@@ -38,7 +38,7 @@ class Trigger(Enum):
     CANCELLED = "run_forever() is cancelled"
     CONNECTION_LOST = "the connection is lost"
     GRACE_OVER = "the grace period is over"
-    DONE = "nothing is held"
+    DONE = "the run is over"
 
 
 _NEXT = {

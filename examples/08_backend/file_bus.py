@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from qt_events import Event, RetryPolicy, Subscription, backend
-from qt_events.errors import BusStateError, MessageError, NotSupportedError, UnroutableError
+from qt_events.errors import BusStateError, MessageError, UnroutableError
 
-logger = logging.getLogger("qt_events")
 TURN = 0.01  # seconds between two looks for files that are due
 Held = backend.HeldDeadLetter[Path]
 _number = count()
@@ -57,6 +56,9 @@ class EventFile:
         return backend.Attempts(self.head.get("attempt", 1), self.head.get("first_failed"))
 
 
+logger = logging.getLogger("qt_events")
+
+
 def new_name() -> str:
     """Make a file name: sorted by time, and by number within a nanosecond."""
     return f"{time.time_ns()}-{next(_number):09}.event"
@@ -74,7 +76,7 @@ class FileEventBus(backend.Hosted):
         self._lanes: backend.Lanes[tuple[Subscription, Path]] = backend.Lanes(self._process)
         self._taken: set[Path] = set()  # files in a lane
         self._threads: backend.DaemonThreads | None = None
-        self._stop_wanted = self._closed = False
+        self._shutdown, self._closed = backend.Shutdown(), False
 
     # Publish and subscribe
 
@@ -117,23 +119,22 @@ class FileEventBus(backend.Hosted):
     # Deliver
 
     async def run_forever(self, *, handle_signals: bool = False) -> None:
-        if handle_signals:
-            raise NotSupportedError("this bus leaves signals to its program: call stop()")
         if self._lanes.running:
             raise BusStateError("this bus runs already")
         self._threads = backend.DaemonThreads(4)
         self._lanes.start()
-        try:
-            while not self._stop_wanted:
-                self._take_due()
-                await asyncio.sleep(TURN)
-            await self._lanes.drain(self.grace)
-        except TimeoutError:
-            logger.warning("stopped after %g s of grace with work unfinished", self.grace)
-        finally:
-            self._stop_wanted = False
-            await self._lanes.stop()
-            self._threads.shutdown(wait=False)
+        shutdown = self._shutdown
+        with backend.stopped_by_signals(shutdown) if handle_signals else nullcontext():
+            try:
+                while shutdown.state is backend.State.SERVING:
+                    self._take_due()
+                    await asyncio.sleep(TURN)
+                await shutdown.finish(self._lanes.drain(), self.grace)
+            finally:
+                await self._lanes.stop()
+                self._threads.shutdown(wait=False)
+                shutdown.tell(backend.Trigger.DONE)
+                self._shutdown = backend.Shutdown()
 
     def _waiting(self) -> list[tuple[Subscription, Path]]:
         return [
@@ -204,10 +205,10 @@ class FileEventBus(backend.Hosted):
                 await asyncio.sleep(TURN)
 
     def stop(self) -> None:
-        self._stop_wanted = True
+        self._shutdown.tell(backend.Trigger.STOP)
 
     def _forget_stop(self) -> None:
-        self._stop_wanted = False
+        self._shutdown = backend.Shutdown()
 
     def close(self) -> None:
         self._closed = True
