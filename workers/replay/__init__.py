@@ -3,5 +3,8 @@
 feed.py       the market feed, which sets the pace
 replay.py     all days, and their result
 figures.py    each component's figures, read from the database
+journey.py    one event and all that followed from it
+equity.py     the equity as a chart, in the terminal or as a picture
+report.py     the summary at the end
 live.py       progress while it runs
 """

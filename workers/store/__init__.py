@@ -1,13 +1,16 @@
 """Store: the state that all processes share, in SQLite by default or in PostgreSQL.
 
-database.py      connections, transactions, errors
-postgresql.py    connections that give up on a silent server
-tables.py        the schema; migrations/ holds its versions
-prices.py, documents.py, trades.py, policy_store.py
-                 one table each
-history.py       prices, as far as a process has read them
-retry.py         for callers outside of handlers
-errors.py        the errors
+database.py       connections, transactions, errors
+postgresql.py     connections that give up on a silent server
+tables.py         the schema
+migrations/       its versions
+prices.py         closes that the feed has published
+documents.py      state and records of components, as JSON
+trades.py         trades, in one set of books for each component that keeps some
+policy_store.py   the current risk mode and the earlier ones
+history.py        prices, as far as a process has read them
+retry.py          for callers outside of handlers
+errors.py         the errors
 """
 
 import os
