@@ -114,7 +114,7 @@ def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(fleet: Fleet) -> 
 
 def test_a_killed_worker_is_named_and_the_others_go_on(fleet: Fleet) -> None:
     """The others get its events, and the market comes to its end."""
-    fleet.start("--workers", "2", "--days", "60", "--no-flower", "--until-done")
+    fleet.start("--workers", "2", "--days", "30", "--no-flower", "--until-done")
     fleet.until(lambda: "feed" in fleet.pids, "fed")
     os.kill(fleet.pids["worker-2"], signal.SIGKILL)
     assert fleet.ended() == 0, fleet.output

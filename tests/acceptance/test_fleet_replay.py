@@ -22,7 +22,7 @@ HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 WORKERS = [sys.executable, "-m", "workers"]
 #: Days with policies, promotions, trades, and changes of health.
-DAYS = 150
+DAYS = 80
 #: Seconds.
 STARTUP = 60.0
 
@@ -154,7 +154,7 @@ def test_workers_that_are_killed_change_nothing(
     """
     workers.start(3)
     feed = workers.begin()
-    for number, day in enumerate((30, 60), 1):
+    for number, day in enumerate((25, 50), 1):
         until_day(day, database)
         workers.kill(number)
     result = came_to(feed)
@@ -170,7 +170,7 @@ def test_a_database_that_is_away_for_a_while_changes_nothing(
         try:
             workers.start(2)
             feed = workers.begin()
-            until_day(40, server.url)
+            until_day(30, server.url)
             server.kill()
             # The test decides how long the server is away.
             time.sleep(2)
