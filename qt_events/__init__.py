@@ -11,6 +11,7 @@ The life of an event, and where to read about each part of it:
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
     shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
+    log_lines.py     the old place of logs/formatters.py
     errors.py        every error, by whose fault it is
     limits.py        the numbers a user sets, checked
     cli/             the command `qt-events`

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from functools import wraps
 from heapq import nsmallest
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeVar
 from warnings import warn
 
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
@@ -39,7 +39,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _takes_on_look(function: Callable[P, T]) -> Callable[P, T]:
+def takes_on_look(function: Callable[P, T]) -> Callable[P, T]:
     """Let a call take `on_look=`, the old name of `on_scan=`, with a DeprecationWarning."""
 
     @wraps(function)
@@ -54,8 +54,8 @@ def _takes_on_look(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-class DeadLetterOperations(ABC, Generic[R]):
-    """List, show, send back and discard dead letters. A backend implements `scan`.
+class DeadLetters(Protocol):
+    """List, show, send back and discard dead letters, on any backend; see DeadLetterOperations.
 
     Dead letters that `retry...` or `discard...` do not reach, because the call fails or is
     cancelled, stay dead letters. A cancelled call first finishes what is on its way. At worst an
@@ -78,6 +78,68 @@ class DeadLetterOperations(ABC, Generic[R]):
         InvalidOptionError: `rate` or `limit` is no number over 0.
     """
 
+    async def list(
+        self, subscription: str | None = None, limit: int = 1000
+    ) -> Sequence[DeadLetterRecord]: ...
+
+    def stream(
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
+    ) -> AsyncGenerator[DeadLetterRecord, None]: ...
+
+    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]: ...
+
+    async def show(
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
+    ) -> DeadLetterRecord: ...
+
+    async def retry(self, id: str) -> None: ...
+
+    async def retry_many(
+        self,
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_scan: OnScan | None = None,
+    ) -> int: ...
+
+    async def retry_all(
+        self,
+        subscription: str,
+        *,
+        rate: float | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_skipped: OnSkipped | None = None,
+    ) -> int: ...
+
+    async def discard(self, id: str) -> None: ...
+
+    async def discard_many(
+        self,
+        ids: Iterable[str],
+        *,
+        subscription: str | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_scan: OnScan | None = None,
+    ) -> int: ...
+
+    async def discard_all(
+        self,
+        subscription: str,
+        *,
+        limit: int | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> int: ...
+
+
+class DeadLetterOperations(ABC, Generic[R]):
+    """DeadLetters of a backend that implements `scan`."""
+
     @abstractmethod
     def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[R]]:
         """Begin a pass through a subscription's dead letters, or through all.
@@ -99,7 +161,7 @@ class DeadLetterOperations(ABC, Generic[R]):
                     oldest = nsmallest(limit, oldest, key=_age)
         return nsmallest(limit, oldest, key=_age)
 
-    @_takes_on_look
+    @takes_on_look
     async def stream(
         self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
@@ -122,7 +184,7 @@ class DeadLetterOperations(ABC, Generic[R]):
                 groups.add(record)
         return groups.sorted()
 
-    @_takes_on_look
+    @takes_on_look
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
@@ -135,7 +197,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         """Send one back to its subscription only, as a first attempt, and remove it after that."""
         await self.retry_many([id])
 
-    @_takes_on_look
+    @takes_on_look
     async def retry_many(
         self,
         ids: Iterable[str],
@@ -184,7 +246,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         """Remove one for good."""
         await self.discard_many([id])
 
-    @_takes_on_look
+    @takes_on_look
     async def discard_many(
         self,
         ids: Iterable[str],
@@ -234,10 +296,6 @@ class DeadLetterOperations(ABC, Generic[R]):
                 await work.on(batch[:left], pace, keep=keep)
                 left = max(0, left - len(batch))
         return work.progress.done
-
-
-#: Those of any backend.
-DeadLetters = DeadLetterOperations[Any]
 
 
 async def _batches(

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
-from qt_events.dead_letters.groups import DeadLetterGroup
-from qt_events.dead_letters.operations import DeadLetterOperations, DeadLetters
+from qt_events.dead_letters.operations import DeadLetters, takes_on_look
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.dead_letters.scan import Scan
+from qt_events.dead_letters.scan import OnScan
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscription import EventHandler, Subscription, SubscriptionOptions
@@ -151,7 +150,7 @@ class ObservedEventBus(BaseBus, Assertions):
             self._loop.call_soon_threadsafe(self._changed.set)
 
 
-class _SeenDeadLetters(DeadLetterOperations[Any]):
+class _SeenDeadLetters:
     """Dead letters that the test expects once it has seen them.
 
     An event that is sent back may fail again: the test has not seen that yet.
@@ -159,9 +158,8 @@ class _SeenDeadLetters(DeadLetterOperations[Any]):
 
     def __init__(self, letters: DeadLetters, test: Assertions) -> None:
         self._letters, self._test = letters, test
-
-    def scan(self, subscription: str | None) -> AbstractAsyncContextManager[Scan[Any]]:
-        return self._letters.scan(subscription)
+        self.groups, self.retry = letters.groups, letters.retry
+        self.retry_many, self.retry_all = letters.retry_many, letters.retry_all
 
     def _expect(self, record: DeadLetterRecord) -> DeadLetterRecord:
         self._test.expect(record.subscription, record.event_id)
@@ -172,26 +170,26 @@ class _SeenDeadLetters(DeadLetterOperations[Any]):
     ) -> Sequence[DeadLetterRecord]:
         return [self._expect(record) for record in await self._letters.list(subscription, limit)]
 
-    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
-        return await self._letters.groups(subscription)
-
+    @takes_on_look
     async def stream(
-        self, subscription: str | None = None, **options: Any
+        self, subscription: str | None = None, *, on_scan: OnScan | None = None
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        async with aclosing(self._letters.stream(subscription, **options)) as records:
+        async with aclosing(self._letters.stream(subscription, on_scan=on_scan)) as records:
             async for record in records:
                 yield self._expect(record)
 
+    @takes_on_look
     async def show(
-        self, id: str, *, subscription: str | None = None, **options: Any
+        self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
     ) -> DeadLetterRecord:
-        record = await self._letters.show(id, subscription=subscription, **options)
+        record = await self._letters.show(id, subscription=subscription, on_scan=on_scan)
         return self._expect(record)
 
     async def discard(self, id: str) -> None:
         await self.show(id)
         await self._letters.discard(id)
 
+    @takes_on_look
     async def discard_many(self, ids: Iterable[str], **options: Any) -> int:
         ids = list(ids)
         for id in ids:  # noqa: A001

@@ -1,7 +1,6 @@
 """`python -m workers run` as a user runs it: a process of its own, in memory and over RabbitMQ."""
 
 import asyncio
-import contextlib
 import csv
 import json
 import os
@@ -58,15 +57,16 @@ class Run(NamedTuple):
     """One replay: its summary as `--json` has it, and the events as a subscriber heard them."""
 
     summary: dict[str, Any]
-    #: Type -> id -> payload. Analysts report in any order, and an event may come twice.
-    events: dict[str, dict[str, str]]
+    #: Type -> id -> the payload of each copy. Analysts report in any order.
+    events: dict[str, dict[str, list[str]]]
 
 
 async def replayed(bus: EventBus, store: Store, market: list[Close]) -> Run:
-    events: dict[str, dict[str, str]] = {}
+    events: dict[str, dict[str, list[str]]] = {}
 
     async def record(event: Event[Any]) -> None:
-        events.setdefault(event.type, {})[event.id] = repr(event.payload)
+        copies = events.setdefault(event.type, {}).setdefault(event.id, [])
+        copies.append(repr(event.payload))
 
     bus.subscribe("#", record, name="record")
     build(bus, store)
@@ -104,23 +104,17 @@ def left_on_broker(management: Management, vhost: str) -> Callable[[], list[str]
     return names
 
 
-def waits_for_a_processor(pid: int) -> dict[str, float]:
-    """Return the seconds in which each thread of a process was ready to run and had to wait."""
-    waits: dict[str, float] = {}
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        # The thread may have ended.
-        with contextlib.suppress(OSError):
-            waits[thread.name] = int((thread / "schedstat").read_text().split()[1]) / 1e9
-    return waits
+def waited(pid: int) -> float:
+    """Return the seconds in which a process's main thread was ready to run and had to wait."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
-def timed(command: list[str]) -> tuple[float, str]:
-    """Return the seconds that a command takes, and its output.
+def timed(command: list[str]) -> tuple[float, float, str]:
+    """Return the seconds that a command takes, those that its main thread waited, and its output.
 
-    Other processes' use of the processors does not count: neither the wait of the main thread nor,
-    of the threads that it waits for in turn, the longest.
+    A main thread waits while other processes use the processors.
     """
-    started, waits = time.monotonic(), dict[str, float]()
+    started, wait = time.monotonic(), 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             while True:
@@ -128,18 +122,21 @@ def timed(command: list[str]) -> tuple[float, str]:
                     output, _ = process.communicate(timeout=0.2)
                     break
                 except subprocess.TimeoutExpired:
-                    waits |= waits_for_a_processor(process.pid)
+                    wait = waited(process.pid)
         finally:
             process.kill()
     assert process.returncode == 0
-    main = waits.pop(str(process.pid))
-    return time.monotonic() - started - main - max(waits.values(), default=0.0), output
+    return time.monotonic() - started, wait, output
 
 
 def test_four_years_in_memory_under_a_minute() -> None:
-    """All days, all six event types, nothing lost, in the time that was asked for."""
-    seconds, output = timed([*RUN, "--json"])
-    assert seconds < 60
+    """All days, all six event types, nothing lost, in the time that was asked for.
+
+    Other processes' use of the processors does not count, up to a minute.
+    """
+    seconds, wait, output = timed([*RUN, "--json"])
+    assert seconds < 120
+    assert seconds - wait < 60
     summary = json.loads(output)
     assert summary["days"] == 1008
     assert summary["events"].keys() >= SIX
@@ -202,7 +199,7 @@ def test_a_broker_that_is_not_there_is_named() -> None:
 async def test_rabbitmq_carries_the_very_events_of_memory(
     amqp_url: str, market: list[Close], in_memory: Run, tmp_path: Path
 ) -> None:
-    """Ids and payloads are equal to the last digit; times differ."""
+    """Ids and payloads are equal to the last digit, and each event comes once; times differ."""
     # Strategies are first reviewed after four months.
     assert in_memory.events.keys() >= SIX - {"strategy.promoted"}
     bus = CeleryEventBus(amqp_url)
@@ -212,3 +209,5 @@ async def test_rabbitmq_carries_the_very_events_of_memory(
         await bus.delete_topology()
         bus.close()
     assert over_rabbitmq.events == in_memory.events
+    copies = [each for ids in in_memory.events.values() for each in ids.values()]
+    assert [len(each) for each in copies] == [1] * len(copies)

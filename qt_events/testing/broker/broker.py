@@ -1,7 +1,7 @@
 """Broker: a RabbitMQ for tests, a private node or one that somebody lends."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Never, Protocol
 from urllib.parse import urlsplit
@@ -41,6 +41,18 @@ class Broker(Protocol):
     def rabbitmqctl(self, *arguments: str) -> str: ...
 
 
+def _forbidden(action: str) -> Callable[..., Never]:
+    """Make a method that refuses its call; `{}` stands for the call's arguments."""
+
+    def refuse(_: object, *arguments: str) -> Never:
+        raise NotSupportedError(
+            f"tests may not {action.format(' '.join(arguments))} the broker that {BROKER_URL} "
+            "lends: install rabbitmq-server"
+        )
+
+    return refuse
+
+
 class GivenBroker:
     """A broker that somebody lends: tests make vhosts of their own in it and delete them again.
 
@@ -57,13 +69,13 @@ class GivenBroker:
         self.management_url = management_url or _management_url(url)
         self.management = Management(self.management_url, url)
 
-    def _refuse(self, *_: str) -> Never:
-        raise NotSupportedError(
-            f"tests may not harm or configure the broker that {BROKER_URL} lends: "
-            "install rabbitmq-server"
-        )
-
-    kill = restart = suspend = resume = block = unblock = rabbitmqctl = _refuse
+    kill = _forbidden("kill")
+    restart = _forbidden("restart")
+    suspend = _forbidden("suspend")
+    resume = _forbidden("resume")
+    block = _forbidden("block")
+    unblock = _forbidden("unblock")
+    rabbitmqctl = _forbidden("run rabbitmqctl {} on")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What tests of the command line share: commands in this process, and a clean environment."""
 
-from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any
@@ -9,20 +8,8 @@ import pytest
 
 from qt_events.cli import GROUP, application, main
 from qt_events.rabbitmq.operating import target as targets
+from tests.unit.cli.commands import COMMANDS, VARIABLES, Command
 from tests.unit.cli.letters import APP, Letters, Run
-
-COMMANDS = {
-    "dead-letters": "qt_events.cli.dead_letters:dead_letters",
-    "flower": "qt_events.cli.flower:flower",
-    "topology": "qt_events.cli.topology:topology",
-    "worker": "qt_events.cli.worker:worker",
-}
-VARIABLES = (
-    "QT_APP", "QT_BROKER_URL", "QT_PREFIX", "QT_MANAGEMENT_URL", "QT_LOG_FORMAT", "FLOWER_PORT",
-    "FLOWER_ADDRESS", "FLOWER_BASIC_AUTH", "FLOWER_BROKER_API",
-)  # fmt: skip
-
-Command = Callable[..., int]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.operating import flower as running
-from tests.unit.cli.conftest import Command
+from tests.unit.cli.commands import Command
 
 DESK = ("desk", None, None)
 LOCAL = ("--port=5555", "--address=127.0.0.1")

@@ -14,7 +14,7 @@ from celery import Celery
 from qt_events import CeleryEventBus, Component
 from qt_events.rabbitmq.operating import target
 from qt_events.testing.ports import free_ports
-from tests.unit.cli.conftest import Command
+from tests.unit.cli.commands import Command
 
 PASSWORD = "planted-secret"
 ELSEWHERE = "amqp://operator:word@elsewhere/floor"

@@ -10,7 +10,7 @@ from qt_events.cli.worker import PoolName
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.app import command_line
 from qt_events.rabbitmq.pools.names import POOLS
-from tests.unit.cli.conftest import Command
+from tests.unit.cli.commands import Command
 
 APP = ("-A", "desk")
 

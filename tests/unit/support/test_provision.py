@@ -135,9 +135,17 @@ def test_a_test_that_needs_a_broker_fails_without_one(bare: pytest.MonkeyPatch) 
         pytest.fail("there is no broker")
 
 
-def test_a_given_broker_is_not_harmed() -> None:
-    with pytest.raises(NotSupportedError, match="may not harm"):
-        GivenBroker("amqp://given").kill()
+@pytest.mark.parametrize("action", ["kill", "restart", "suspend", "resume", "block", "unblock"])
+def test_a_given_broker_is_not_harmed(action: str) -> None:
+    """The error names the call that is forbidden."""
+    with pytest.raises(NotSupportedError, match=f"tests may not {action} the broker that"):
+        getattr(GivenBroker("amqp://given"), action)()
+
+
+def test_a_given_broker_is_not_configured() -> None:
+    """The error has the command with its arguments."""
+    with pytest.raises(NotSupportedError, match="may not run rabbitmqctl eval ok on the broker"):
+        GivenBroker("amqp://given").rabbitmqctl("eval", "ok")
 
 
 def test_a_url_of_another_kind_is_refused() -> None:

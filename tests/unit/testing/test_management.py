@@ -14,7 +14,7 @@ from qt_events.testing.broker.management import Management
 
 @contextmanager
 def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
-    """Serve one connection, and answer each DELETE or PUT with the next status."""
+    """Serve one connection, and answer each DELETE or PUT with the next status; 0 is no answer."""
     left, deleted = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
@@ -23,7 +23,8 @@ def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
 
         def do_DELETE(self) -> None:
             deleted.append(self.path)
-            self.answer(left.pop(0), b"")
+            if status := left.pop(0):
+                self.answer(status, b"")
 
         do_PUT = do_DELETE  # noqa: N815  # http.server's way of naming
 
@@ -50,18 +51,19 @@ def answering(*statuses: int) -> Iterator[tuple[Management, list[str]]]:
             thread.join()
 
 
-@pytest.mark.parametrize("statuses", [(204,), (404,), (500, 404), (500, 204)])
+@pytest.mark.parametrize("statuses", [(204,), (404,), (500, 404), (500, 204), (0, 404)])
 def test_a_connection_that_goes_by_itself_meanwhile_counts_as_closed(
     statuses: tuple[int, ...],
 ) -> None:
-    """The broker answers a bare 500 for a connection that ends within the call."""
+    """The broker answers a bare 500, or hangs up, where a connection ends within the call."""
     with answering(*statuses) as (management, deleted):
         assert management.close_connections() == 1
     assert deleted == ["/api/connections/one%20-%3E%20two"] * len(statuses)
 
 
-def test_a_broker_that_goes_on_failing_is_an_error() -> None:
-    with answering(500, 500) as (management, _), pytest.raises(BrokerError, match="500"):
+@pytest.mark.parametrize(("status", "told"), [(500, "500"), (0, "does not answer")])
+def test_a_broker_that_goes_on_failing_is_an_error(status: int, told: str) -> None:
+    with answering(status, status) as (management, _), pytest.raises(BrokerError, match=told):
         management.close_connections()
 
 

@@ -4,11 +4,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from qt_events import BusStateError, Event, EventBus, InMemoryEventBus, Payload, Reject, RetryPolicy
+from qt_events.dead_letters.operations import DeadLetters
 from qt_events.errors import NotSupportedError, UnknownSubscriptionError
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.observed import ObservedEventBus
@@ -292,3 +294,42 @@ async def test_dead_letters_are_sent_back_and_discarded_through_it(bus: Observed
     bus.assert_delivered("flaky.on_event", times=1)
     assert await bus.dead_letters.retry_all("flaky.on_event") == 0
     assert bus.leftovers() == ""
+
+
+async def test_on_look_warns_of_the_line_in_the_test(bus: ObservedEventBus) -> None:
+    """A user looks for the old name of `on_scan=` where the warning points."""
+    bus.subscribe("a", Flaky(3, Reject).on_event)
+    for _ in range(3):
+        await bus.publish(Event("a"))
+    await bus.join()
+    letters: Any = bus.dead_letters
+    looks: list[int] = []
+    old = {"on_look": lambda seen, _: looks.append(seen)}
+
+    async def look() -> None:
+        first, second, third = [record.id async for record in letters.stream(**old)]
+        await letters.show(first, **old)
+        assert await letters.retry_many([second], **old) == 1
+        assert await letters.discard_many([third], **old) == 1
+
+    with pytest.warns(DeprecationWarning, match="write on_scan=") as caught:
+        await look()
+    assert [each.filename for each in caught] == 4 * [__file__]
+    assert looks == [3, 3, 3, 2]
+
+
+async def test_dead_letters_need_no_scan(bus: ObservedEventBus) -> None:
+    """A bus of another package may have dead letters that are not DeadLetterOperations."""
+    bus.subscribe("a", Flaky(2, Reject).on_event)
+    for _ in range(2):
+        await bus.publish(Event("a"))
+    await bus.join()
+    calls = [name for name in vars(DeadLetters) if not name.startswith("_")]
+    theirs: Any = bus.bus
+    theirs.dead_letters = SimpleNamespace(
+        **{name: getattr(theirs.dead_letters, name) for name in calls}
+    )
+    assert [group.count for group in await bus.dead_letters.groups()] == [2]
+    ids = [record.id async for record in bus.dead_letters.stream()]
+    assert await bus.dead_letters.discard_many(ids) == 2
+    assert await bus.dead_letters.retry_all("flaky.on_event") == 0
