@@ -177,7 +177,7 @@ class Delivery:
         return None if self._began is None else os.getpid()
 
     def forget(self) -> None:
-        """Hold it no more."""
+        """Remove it from the events that this worker holds."""
         # Another one may have come meanwhile, by another connection.
         if state.requests.get(self.id) is self:
             del state.requests[self.id]

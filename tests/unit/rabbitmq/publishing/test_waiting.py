@@ -221,7 +221,7 @@ def test_the_end_of_an_outage_is_logged_once_and_then_the_cause_again(log: Recor
     log.note(20.0, connecting=1, ready=False)
     assert log.lines == [
         ("WARNING", line(1, "connecting")),
-        ("INFO", "publisher: no publish waits any more, after 3 s"),
+        ("INFO", "publisher: publishing is back to normal after 3 s"),
         ("WARNING", line(1, "connecting")),
     ]
 
@@ -232,7 +232,7 @@ def test_an_outage_lasts_until_the_broker_is_ready(log: RecordedLog) -> None:
     log.note(10.0, ready=False)
     assert len(log.lines) == 1
     log.note(11.0)
-    assert log.lines[1:] == [("INFO", "publisher: no publish waits any more, after 12 s")]
+    assert log.lines[1:] == [("INFO", "publisher: publishing is back to normal after 12 s")]
 
 
 def test_a_short_calm_is_no_end(log: RecordedLog) -> None:
