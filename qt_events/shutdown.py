@@ -191,9 +191,11 @@ def stopped_by_signals(shutdown: Shutdown) -> Iterator[None]:
     def heed(number: signal.Signals) -> None:
         shutdown.tell_signal()
         if shutdown.state is State.FINISHING:
-            logger.info("%s: finishing what is held; a second one gives it back", number.name)
+            message = "%s: finishing the events in hand; a second signal gives them back"
+            logger.info(message, number.name)
         elif shutdown.state is State.GIVING_BACK:
-            logger.info("%s: what has no outcome is given back", number.name)
+            message = "%s: giving events without an outcome back to their queues"
+            logger.info(message, number.name)
             _signal_handlers.remove(listen)
 
     _signal_handlers.add(listen)

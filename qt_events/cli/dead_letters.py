@@ -100,7 +100,7 @@ async def _each(
     bar: Bar,
     take: Callable[["DeadLetterRecord"], object],
 ) -> None:
-    async with aclosing(letters.stream(subscription, on_scan=bar.look)) as records:
+    async with aclosing(letters.stream(subscription, on_scan=bar.show_scan)) as records:
         async for record in records:
             take(record)
             bar.count()
@@ -141,7 +141,7 @@ def show(
 ) -> None:
     """Show one dead letter with its traceback and its event as it was."""
     source, bar = Source(app, url, prefix, management_url), Bar("shown")
-    options: dict[str, Any] = {"subscription": subscription, "on_scan": bar.look}
+    options: dict[str, Any] = {"subscription": subscription, "on_scan": bar.show_scan}
     record = source.run(subscription, lambda letters: letters.show(id, **options), bar)
     if as_json_:
         print(dumps(as_json(record), indent=2))
@@ -173,7 +173,7 @@ def retry(
     async def send(letters: "DeadLetters") -> int:
         if ids:
             return await letters.retry_many(
-                ids, subscription=subscription, on_scan=bar.look, **options
+                ids, subscription=subscription, on_scan=bar.show_scan, **options
             )
         return await letters.retry_all(str(subscription), on_skipped=skipped.add, **options)
 
@@ -215,7 +215,7 @@ def discard(
     async def remove(letters: "DeadLetters") -> int:
         if ids:
             return await letters.discard_many(
-                ids, subscription=subscription, on_scan=bar.look, **options
+                ids, subscription=subscription, on_scan=bar.show_scan, **options
             )
         return await letters.discard_all(str(subscription), **options)
 

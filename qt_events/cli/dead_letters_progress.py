@@ -54,8 +54,8 @@ class Bar:
         """True once something was done."""
         return bool(self.progress.done or self.progress.skipped)
 
-    def look(self, seen: int, total: int) -> None:
-        """Show how far looking is; nothing is done yet."""
+    def show_scan(self, seen: int, total: int) -> None:
+        """Show how far the scan is; nothing is done yet."""
         self._bar.update(self._task, description="looked through", total=total, completed=seen)
 
     def show(self, progress: Progress) -> None:
@@ -65,7 +65,7 @@ class Bar:
         self._bar.update(self._task, description=self.action, total=progress.total, completed=done)
 
     def count(self) -> None:
-        """Count one more that is done; `look` shows how far that is."""
+        """Count one more that is done; `show_scan` shows how far that is."""
         self.progress = Progress(0, self.progress.done + 1)
 
     def describe(self) -> str:

@@ -29,7 +29,7 @@ BasicAuth = Annotated[
     str | None,
     typer.Option(
         envvar="FLOWER_BASIC_AUTH", show_envvar=True, metavar="USER:PASSWORD",
-        help="Users who may look and give orders, with commas between them.",
+        help="Users who may view and control workers; separate them by commas.",
     ),
 ]  # fmt: skip
 BrokerApi = Annotated[str | None, typer.Option("--broker-api", metavar="URL", hidden=True)]

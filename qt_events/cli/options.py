@@ -52,7 +52,7 @@ Url = Annotated[
     _option(
         "--url", variable="QT_BROKER_URL", metavar="URL",
         help="Broker, amqp://user:password@host:port/vhost; with --app, in place of the app's own. "
-        "A password given by the variable is in no list of processes.",
+        "Use the variable to keep a password out of the process list.",
     ),
 ]  # fmt: skip
 Prefix = Annotated[

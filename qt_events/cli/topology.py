@@ -65,7 +65,9 @@ def remove(
     with_dead_letters: Annotated[
         bool, typer.Option("--with-dead-letters", help="Delete its dead letters too.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even while a worker serves it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete it even while a worker serves it.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Delete a subscription's queues, after saying what they hold.

@@ -22,7 +22,7 @@ from qt_events.limits import positive_rate
 BATCH = 500  #: dead letters in hand at once
 # Seconds' worth that a limited rate sends at once.
 _TURN = 0.1
-# Seconds at most that a batch is in hand at a limited rate: brokers have limits.
+# Longest time to hold a batch at a limited rate, in seconds: brokers time out consumers.
 _IN_HAND = 60.0
 
 R = TypeVar("R")
@@ -43,7 +43,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], object]
-OnScan = Callable[[int, int], object]  #: number scanned so far, number there are
+OnScan = Callable[[int, int], object]  #: number scanned so far, total number
 OnSkipped = Callable[[DeadLetterRecord, QtEventsError], object]
 
 

@@ -200,7 +200,8 @@ class _Attempt:
 
     def cancelled(self, error: asyncio.CancelledError, before: int) -> None:
         """Note a CancelledError that was thrown in."""
-        # With no more requests than before, something that the handler awaited was cancelled.
+        # If the count has not grown, something that the handler awaited was cancelled, not this
+        # task.
         if _cancel_requests() > before:
             self.cancellations += ((error, before),)
 

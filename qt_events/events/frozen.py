@@ -26,7 +26,7 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict to json, == and isinstance that nobody can change."""
+    """Immutable dict; json, == and isinstance treat it as a dict."""
 
     __slots__ = ()
     __setitem__ = __delitem__ = __ior__ = _refuse
@@ -37,7 +37,7 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A list to json, == and isinstance that nobody can change."""
+    """Immutable list; json, == and isinstance treat it as a list."""
 
     __slots__ = ()
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse

@@ -10,7 +10,8 @@ from pydantic_core import CoreSchema
 from qt_events.errors import InvalidPayloadError
 from qt_events.events.frozen import TYPED_SCALARS, freeze_field, preview
 
-# Wrong fields of one payload: so many are described, and more than so many are only counted.
+# Wrong fields of one payload: this many are described; beyond the second number they are only
+# counted.
 _MOST_SHOWN, _MOST_LISTED = 50, 1_000
 _MAPPING_METHODS = {"get", "items", "keys", "values"}
 

@@ -32,7 +32,7 @@ class ManualTimer:
 
 
 class ManualClock:
-    """A qt_events.clock.Clock that stands still until `advance`. Not safe between threads."""
+    """Clock (qt_events.delivery.clock) that stands still until `advance`. Not thread-safe."""
 
     def __init__(self) -> None:
         self._now = 0.0

@@ -27,8 +27,8 @@ PATIENCE = 60.0
 class ObservedEventBus(BaseBus, Assertions):
     """EventBus that passes every call to `bus` and records what that does.
 
-    `bus` must have an `observer`. With a clock, `join` lets the time jump from retry to retry.
-    Without one, time is real.
+    Its journal observes `bus`. With a clock, `join` lets the time jump from retry to retry. Without
+    one, time is real.
     """
 
     def __init__(self, bus: EventBus, clock: ManualClock | None = None) -> None:

@@ -354,6 +354,6 @@ def _row(case: Case) -> str:
     outcome = {
         HANDLED: "handled",
         FILTERED: "acknowledged, counted as filtered",
-        "exhausted": f"handled, here in vain; attempt {case.attempts}",
+        "exhausted": f"handled, and made to fail; attempt {case.attempts}",
     }.get(case.outcome, f"dead letter `{case.outcome}`")
     return f"| {case.sent} | {outcome} | {case.says and f'“{case.says}”'} |"

@@ -53,7 +53,7 @@ async def watched(
 on_the_asyncio_pool = pytest.mark.parametrize("watched", ["asyncio"], indirect=True)
 
 
-def shown(event: Event[Any]) -> str:
+def describe_arguments(event: Event[Any]) -> str:
     return f"({event.id!r}, {event.type!r})"
 
 
@@ -69,7 +69,7 @@ async def test_a_delivery_is_a_task_of_the_subscriptions_name_with_the_events_id
     for name in ("executor", "risk_guard"):
         task = await flower.until_task(event, name, "SUCCESS")
         assert (task["args"], task["kwargs"], task["retries"], task["exception"]) == (
-            shown(event),
+            describe_arguments(event),
             "{}",
             0,
             None,
@@ -112,7 +112,7 @@ async def test_an_event_that_succeeds_at_the_third_attempt_ends_in_success_with_
     event = await flower_fleet.publish("alert.raised")
     task = await flower.until_task(event, "discord_notifier", "SUCCESS")
     assert len(flower_fleet.calls("discord_notifier", event)) == 3
-    assert (task["args"], task["retries"]) == (shown(event), 2)
+    assert (task["args"], task["retries"]) == (describe_arguments(event), 2)
     assert task["retried"] <= task["received"] <= task["succeeded"]
     assert_tells(task, "ConnectionError('the webhook hung up')", "notify")
 
@@ -125,7 +125,11 @@ async def test_an_event_whose_attempts_are_exhausted_ends_in_failure_with_its_ex
     event = await flower_fleet.publish("model.wanted", model="m7")
     task = await flower.until_task(event, "model_loader", "FAILURE")
     assert len(flower_fleet.calls("model_loader", event)) == 3
-    assert (task["args"], task["retries"], task["succeeded"]) == (shown(event), 2, None)
+    assert (task["args"], task["retries"], task["succeeded"]) == (
+        describe_arguments(event),
+        2,
+        None,
+    )
     assert_tells(task, "FileNotFoundError('no weights for m7')", "load_model")
 
 
@@ -135,7 +139,7 @@ async def test_an_event_that_is_rejected_ends_in_failure_at_once(watched: Watche
     event = await flower_fleet.publish("trade.disputed")
     task = await flower.until_task(event, "auditor", "FAILURE")
     assert len(flower_fleet.calls("auditor", event)) == 1
-    assert (task["args"], task["retries"], task["retried"]) == (shown(event), 0, None)
+    assert (task["args"], task["retries"], task["retried"]) == (describe_arguments(event), 0, None)
     assert_tells(task, "qt_events.Reject('no such trade')", "refuse")
 
 
@@ -155,7 +159,7 @@ async def test_a_broadcast_is_a_task_for_each_process(watched: Watched) -> None:
     await until_told(done, what="two deliveries of one broadcast")
     tasks = flower.tasks(event, "position_cache")
     assert sorted(task["worker"] for task in tasks) == sorted(flower_fleet.nodes)
-    assert {task["args"] for task in tasks} == {shown(event)}
+    assert {task["args"] for task in tasks} == {describe_arguments(event)}
 
 
 async def test_an_event_revoked_in_flower_is_shown_as_revoked_and_is_a_dead_letter(
@@ -251,7 +255,7 @@ async def test_a_url_alone_is_enough(flower_fleet: FlowerFleet) -> None:
     await until_told(lambda: flower.sees(flower_fleet.nodes), what="Flower sees the worker")
     event = await flower_fleet.publish("order.requested")
     task = await flower.until_task(event, "executor", "SUCCESS")
-    assert task["args"] == shown(event)
+    assert task["args"] == describe_arguments(event)
     await until_told(lambda: "qt.dead.executor" in flower.queues(), what="queues of the bus")
 
 

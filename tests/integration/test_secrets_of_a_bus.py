@@ -24,7 +24,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__context__
 
 
-def shown(thing: object) -> str:
+def join_repr_and_str(thing: object) -> str:
     return f"{thing!r}\n{thing}"
 
 
@@ -72,8 +72,8 @@ async def test_nothing_that_a_bus_shows_of_itself_tells_a_secret(
         connection,
     )
     texts = [
-        *map(shown, parts),
-        *(shown(each) for error in errors for each in chain(error)),
+        *map(join_repr_and_str, parts),
+        *(join_repr_and_str(each) for error in errors for each in chain(error)),
         *("".join(traceback.format_exception(error)) for error in errors),
         bus.app.bugreport(),
         bus.app.conf.humanize(with_defaults=True),
@@ -103,4 +103,4 @@ def test_a_refused_url_is_not_shown(url: str) -> None:
     for given in ({"url": url}, {"app": celery.Celery(broker=url, set_as_current=False)}):
         with pytest.raises(QtEventsError) as refused:
             CeleryEventBus(**given)
-        assert leaks("\n".join(map(shown, chain(refused.value)))) == []
+        assert leaks("\n".join(map(join_repr_and_str, chain(refused.value)))) == []

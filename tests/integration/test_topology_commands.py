@@ -58,7 +58,7 @@ def command(bus: CeleryEventBus, broker: Broker) -> Command:
     return run
 
 
-def shown(command: Command, **place: str) -> dict[str, Any]:
+def read_topology(command: Command, **place: str) -> dict[str, Any]:
     found = json.loads(command("show", "--json", **place).stdout)
     return {each.pop("name"): each for each in found["subscriptions"]} | {"lost": found["lost"]}
 
@@ -89,8 +89,11 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
     async with bus:
         await bus.publish(Event("trade.done"))
         await bus.join(30)
-        served = lambda: all(shown(command)[name]["served"] for name in ("desk", "audit", "state"))  # noqa: E731
-        await until_told(served, what="all are served")
+        names = ("desk", "audit", "state")
+        await until_told(
+            lambda: all(read_topology(command)[name]["served"] for name in names),
+            what="all are served",
+        )
     for _ in range(3):
         await bus.publish(Event("order.made"))
     with channel_to(amqp_url) as channel:
@@ -108,7 +111,7 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
         "audit": {**expected, "queues": ["qt.sub.audit"], "waiting": 0, "dead_letters": 1},
     }
     await until_told(
-        lambda: (found := shown(command)).items() >= wanted.items() and found["lost"] == 1,
+        lambda: (found := read_topology(command)).items() >= wanted.items() and found["lost"] == 1,
         what=str(wanted),
     )
     text = (await asyncio.to_thread(command, "show")).stdout
@@ -123,9 +126,11 @@ async def test_a_url_alone_is_enough_to_show_and_remove(
     """No app is imported: an operator has the broker's URL, and nothing of the program."""
     await bus.publish(Event("trade.done"))
     place = {"QT_BROKER_URL": amqp_url}
-    await until_told(lambda: shown(command, **place)["audit"]["waiting"] == 1, what="it waits")
-    assert shown(command, **place).keys() == {"desk", "audit", "state", "lost"}
-    elsewhere = await asyncio.to_thread(shown, command, **place, QT_PREFIX="shop")
+    await until_told(
+        lambda: read_topology(command, **place)["audit"]["waiting"] == 1, what="it waits"
+    )
+    assert read_topology(command, **place).keys() == {"desk", "audit", "state", "lost"}
+    elsewhere = await asyncio.to_thread(read_topology, command, **place, QT_PREFIX="shop")
     assert elsewhere == {"lost": 0}
     removed = await asyncio.to_thread(command, "remove", "audit", "--yes", **place)
     assert removed.exit_code == 0, removed.output

@@ -17,7 +17,7 @@ from qt_events.shutdown import Shutdown, State, Trigger, after, stopped_by_signa
 states, triggers = st.sampled_from(State), st.sampled_from(Trigger)
 
 
-def told(*sequence: Trigger) -> Shutdown:
+def make_shutdown(*sequence: Trigger) -> Shutdown:
     shutdown = Shutdown()
     for trigger in sequence:
         shutdown.tell(trigger)
@@ -36,7 +36,7 @@ def test_no_trigger_goes_back(state: State, trigger: Trigger) -> None:
 @given(st.lists(triggers))
 def test_it_always_ends(sequence: list[Trigger]) -> None:
     """Whatever happened before, the run has ended once nothing is held, and stays so."""
-    shutdown = told(*sequence, Trigger.DONE, *sequence)
+    shutdown = make_shutdown(*sequence, Trigger.DONE, *sequence)
     assert shutdown.state is State.ENDED
 
 
@@ -49,22 +49,22 @@ def test_a_second_signal_and_a_cancellation_always_hurry(state: State, trigger: 
 @given(st.lists(triggers.filter(lambda trigger: trigger is not Trigger.DONE)))
 def test_it_ends_only_when_nothing_is_held(sequence: list[Trigger]) -> None:
     """No other trigger leads to the end."""
-    assert told(*sequence).state < State.ENDED
+    assert make_shutdown(*sequence).state < State.ENDED
 
 
 def test_what_happens_while_serving_ends_no_run_by_itself() -> None:
     """A lost connection is made again, and a grace period has not begun."""
-    assert told(Trigger.CONNECTION_LOST, Trigger.GRACE_OVER).state is State.SERVING
+    assert make_shutdown(Trigger.CONNECTION_LOST, Trigger.GRACE_OVER).state is State.SERVING
 
 
 def test_a_connection_lost_while_finishing_is_waited_for_no_longer() -> None:
     """No outcome could be acknowledged: the broker delivers all of it again."""
-    assert told(Trigger.STOP, Trigger.CONNECTION_LOST).state is State.GIVING_BACK
+    assert make_shutdown(Trigger.STOP, Trigger.CONNECTION_LOST).state is State.GIVING_BACK
 
 
 def test_stopping_twice_hurries_nobody() -> None:
     """stop() may be called again and again, from wherever."""
-    assert told(Trigger.STOP, Trigger.STOP).state is State.FINISHING
+    assert make_shutdown(Trigger.STOP, Trigger.STOP).state is State.FINISHING
 
 
 # One run
@@ -85,7 +85,7 @@ def test_two_signals_hurry_whatever_else_happens(happenings: list[Trigger | None
 
 async def test_a_signal_after_stop_is_the_first_one() -> None:
     """A program that stops the bus before it is told to end does not lose its grace period."""
-    shutdown = told(Trigger.STOP)
+    shutdown = make_shutdown(Trigger.STOP)
     states: list[State] = []
     for _ in range(2):
         shutdown.tell_signal()
@@ -123,7 +123,7 @@ def test_a_loop_that_has_been_closed_is_not_woken() -> None:
 
 async def test_work_that_is_done_within_the_grace_period_is_finished() -> None:
     """The run goes on finishing: it says itself when nothing is held."""
-    shutdown, work = told(Trigger.STOP), asyncio.Event()
+    shutdown, work = make_shutdown(Trigger.STOP), asyncio.Event()
     finishing = asyncio.create_task(shutdown.finish(waits(work), 60))
     await asyncio.sleep(0)
     work.set()
@@ -133,7 +133,7 @@ async def test_work_that_is_done_within_the_grace_period_is_finished() -> None:
 
 async def test_work_that_is_not_done_within_the_grace_period_is_given_back() -> None:
     """It is cancelled, and nobody waits for it."""
-    shutdown, cancelled = told(Trigger.STOP), asyncio.Event()
+    shutdown, cancelled = make_shutdown(Trigger.STOP), asyncio.Event()
     await asyncio.wait_for(shutdown.finish(waits(asyncio.Event(), cancelled), 0.01), 5)
     await asyncio.wait_for(cancelled.wait(), 5)
     assert shutdown.state is State.GIVING_BACK
@@ -142,7 +142,7 @@ async def test_work_that_is_not_done_within_the_grace_period_is_given_back() -> 
 @pytest.mark.parametrize("trigger", [Trigger.HURRY, Trigger.CANCELLED, Trigger.CONNECTION_LOST])
 async def test_the_grace_period_may_end_early(trigger: Trigger) -> None:
     """Work that is under way is waited for no longer, be it told before or meanwhile."""
-    shutdown = told(Trigger.STOP)
+    shutdown = make_shutdown(Trigger.STOP)
     finishing = asyncio.create_task(shutdown.finish(waits(asyncio.Event()), 60))
     await asyncio.sleep(0)
     await asyncio.to_thread(shutdown.tell, trigger)
@@ -159,7 +159,7 @@ async def test_an_error_of_the_work_is_raised() -> None:
         raise LookupError(message)
 
     with pytest.raises(LookupError, match="broken"):
-        await told(Trigger.STOP).finish(break_(), 60)
+        await make_shutdown(Trigger.STOP).finish(break_(), 60)
 
 
 async def waits(event: asyncio.Event, cancelled: asyncio.Event | None = None) -> None:

@@ -20,8 +20,8 @@ from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.celery_request import (
     REVOKED,
+    describe_arguments,
     monitors_of,
-    shown,
     take_revocation,
     tell_it_goes_on,
 )
@@ -125,7 +125,7 @@ class Delivery:
     @property
     def argsrepr(self) -> str:
         """Event id and type."""
-        return shown(self.envelope)
+        return describe_arguments(self.envelope)
 
     def _tell_over(self, eventer: TaskEvents) -> None:
         if self._monitors is not None:
@@ -177,7 +177,7 @@ class Delivery:
         return None if self._began is None else os.getpid()
 
     def forget(self) -> None:
-        """Hold it no more."""
+        """Remove it from the events that this worker holds."""
         # Another one may have come meanwhile, by another connection.
         if state.requests.get(self.id) is self:
             del state.requests[self.id]

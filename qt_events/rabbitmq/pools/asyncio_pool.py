@@ -101,12 +101,12 @@ class AsyncioPool(BasePool):
         return self.limit  # type: ignore[no-any-return]
 
     def grow(self, n: int = 1) -> None:
-        """Have so many more threads for sync handlers, by `control pool_grow`."""
+        """Add `n` threads for sync handlers (`control pool_grow`)."""
         self.limit += n
         self.executor.resize(self.limit)
 
     def shrink(self, n: int = 1) -> None:
-        """Have so many fewer by `control pool_shrink`, once they are idle; one stays."""
+        """Remove `n` threads once they are idle (`control pool_shrink`); at least one stays."""
         self.grow(max(1, self.limit - n) - self.limit)
 
     @property

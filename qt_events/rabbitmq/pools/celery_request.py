@@ -70,7 +70,7 @@ def monitors_of(task: SubscriptionTask, consumer: Consumer) -> TaskEvents | None
     return monitors if monitors and monitors.enabled and task.send_events else None
 
 
-def shown(envelope: Envelope) -> str:
+def describe_arguments(envelope: Envelope) -> str:
     """Return the arguments as Flower and inspect show them."""
     return f"({envelope.event_id!r}, {envelope.event_type!r})"
 
@@ -87,7 +87,7 @@ def _request_maker(task: SubscriptionTask, app: Any, consumer: Consumer) -> Call
             "task": task.name,
             "id": message.headers["id"],
             "retries": envelope.attempt - 1,
-            "argsrepr": shown(envelope),
+            "argsrepr": describe_arguments(envelope),
             "kwargsrepr": "{}",
             # As they are now: remote control may change them.
             "timelimit": (task.time_limit, task.soft_time_limit),

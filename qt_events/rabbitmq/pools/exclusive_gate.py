@@ -57,7 +57,7 @@ class ExclusiveGate:
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
-        """Be alone in the block, for so many seconds at most; afterwards others may enter."""
+        """Run the block alone, for at most `seconds`; then others may enter."""
         self.enter()
         late = self._end_after(seconds)
         try:
@@ -69,7 +69,10 @@ class ExclusiveGate:
                 self.end()
 
     def reserve(self, name: object, seconds: float) -> None:
-        """Close the gate for so many seconds at most, until `name` comes; right after `at_most`."""
+        """Keep the gate closed until `name` enters, for at most `seconds`.
+
+        Call it right after `at_most`.
+        """
         if not self.closed:
             self.closed, self._open, self.reserved_for = True, asyncio.Event(), name
             self._end_after(seconds)

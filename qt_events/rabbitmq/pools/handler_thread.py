@@ -29,7 +29,7 @@ class HandlerThread(Executor):
     The loop has another thread, so a sync handler may publish, and run loops. On prefork this is
     the main thread of a child, where Celery raises SoftTimeLimitExceeded: in a sync handler
     wherever it is, even in a blocking call. An async handler is cancelled where it awaits, as by
-    asyncio.timeout, for asyncio's own tools stand no other exception there.
+    asyncio.timeout, because asyncio's own tools tolerate no other exception there.
     """
 
     def __init__(self) -> None:

@@ -101,7 +101,7 @@ def _tell_celery(follows: Consequences) -> None:
     raise failed from cause
 
 
-# No error of this library.
+# Not a QtEventsError: it is raised for Celery alone.
 class DeliveryFailed(Exception):
     """Handler's error for Celery, whose events and Flower show it as on the asyncio pool."""
 

@@ -41,14 +41,14 @@ class TaskEvents(EventDispatcher):
         self.keep((event, key) for event, key in kept if event)
 
     def _block(self, reason: str) -> None:
-        """Begin to leave events out. py-amqp looks for the broker's word before each publish."""
+        """Begin to leave events out. py-amqp reads the broker's notices before each publish."""
         self._is_blocked, self._untold = True, 0
         self.connection.is_deaf = True
-        logger.warning("monitors are told nothing: the broker takes no publishes (%s)", reason)
+        logger.warning("no task events are sent: the broker takes no publishes (%s)", reason)
 
     def _unblock(self) -> None:
         self._is_blocked = self.connection.is_deaf = False
-        logger.info("monitors are told again; %d task events were left out", self._untold)
+        logger.info("task events are sent again; %d were left out", self._untold)
 
     def may_send(self, event: Any) -> bool:
         """Return False during an alarm, and count what is left out."""

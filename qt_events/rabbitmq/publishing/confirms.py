@@ -11,7 +11,8 @@ from qt_events.rabbitmq.publishing.requests import PublishRequest
 
 T = TypeVar("T")
 
-#: Seconds after the first nack; each further one doubles it. A try may reach other queues again.
+#: Seconds after the first nack; each further one doubles it. A retry may deliver the event again to
+#: queues that already have it.
 PAUSE = 0.1
 LONGEST = 2.0  #: seconds between two tries, at most: soon after an outage all publishes are tried
 ANSWER = 0.5  #: seconds before a request's deadline, for the answer to the last try

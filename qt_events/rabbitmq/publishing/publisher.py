@@ -82,7 +82,7 @@ class Publisher:
 
     @property
     def in_flight(self) -> int:
-        """Number of requests without an end, those that wait for room not counted."""
+        """Number of unfinished requests, not counting those that wait for room."""
         return self._queue.in_flight
 
     @property

@@ -13,7 +13,8 @@ class PublisherState:
         self.last_error: BaseException | None = None  #: the reason why a connection was lost
         self.blocked = False  #: the broker reads nothing from this connection
         self.alarmed = False  #: the broker has reported an alarm, and confirmed nothing since
-        self.alarm_ended = -math.inf  #: or was last known to be on; by time.monotonic()
+        #: time.monotonic() when the last alarm ended, or was last known to be on.
+        self.alarm_ended = -math.inf
         self.declaring = ""  #: name of what is being declared
         #: Incremented on every new connection and after a 404. What was declared in an earlier
         #: epoch must be declared again.

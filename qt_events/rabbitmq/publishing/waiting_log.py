@@ -14,8 +14,8 @@ _OF_A_BURST = (Cause.WINDOW, Cause.CONFIRM)
 class WaitingLog:
     """Logs each cause once an outage, however many publishes wait, and the end of the outage.
 
-    A warning, or for information while publishes are merely many: then some are confirmed all the
-    time. A cause that gets worse is logged again.
+    Logged as a warning, or at INFO while publishes only wait for room or a confirm and others are
+    being confirmed. A cause that gets worse is logged again.
     """
 
     def __init__(self, why: Callable[[Cause], str]) -> None:
@@ -36,7 +36,7 @@ class WaitingLog:
         if counts:
             self._note_waiting(counts, now, moving=moving)
         elif self._told and ready and now - self._last >= CALM:
-            logger.info("publisher: no publish waits any more, after %.0f s", now - self._began)
+            logger.info("publisher: publishing is back to normal after %.0f s", now - self._began)
             self._told = {}
 
     def _note_waiting(self, counts: Mapping[Cause, int], now: float, *, moving: bool) -> None:

@@ -42,7 +42,7 @@ class Declarations:
         self._topology, self._publisher = topology, publisher
         self._prefetch, self._serves, self._taker = prefetch, serves, taker
         self._wanted: dict[str, Subscription] = {}
-        # Those of them that are to be declared, in this epoch.
+        # Wanted subscriptions that this epoch has yet to declare.
         self._missing: dict[str, Subscription] = {}
         # Names of those that were declared as they are, in this epoch or before.
         self._declared: set[str] = set()
@@ -98,7 +98,7 @@ class Declarations:
             patterns = subscription.patterns
             if self._declare_or_log(channel, subscription, shared=shared):
                 shared = False
-            # Else it got another pattern meanwhile.
+            # If the patterns changed meanwhile, it must be declared again.
             if subscription.patterns == patterns:
                 self._missing.pop(subscription.name, None)
                 self._declared.add(subscription.name)
@@ -113,7 +113,9 @@ class Declarations:
             if subscription.name not in self._declared or is_about_a_publish(error.__cause__):
                 raise
             logger.error(  # noqa: TRY400
-                "%s is not declared again, and may hear nothing: %s", subscription.name, error
+                "%s could not be declared again and may receive no events: %s",
+                subscription.name,
+                error,
             )
             return False
         return True

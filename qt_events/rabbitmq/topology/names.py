@@ -149,8 +149,8 @@ class Topology:
     ) -> None:
         """Declare the queue of a subscription and all that belongs to it.
 
-        Where this user may declare nothing, all must exist already. Unless the subscription is
-        `served` by this process, this user need not be able to bind its queue either.
+        If this user may not declare, everything must exist already. It must be allowed to bind the
+        queue only if this process serves it.
 
         Args:
             channel: on which to declare.

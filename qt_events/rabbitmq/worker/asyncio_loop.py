@@ -72,7 +72,8 @@ class AsyncioLoop:
         while not (wait([finishing], timeout=_POLL).done or loop.is_closed()):
             follow_flags(self._shutdown)
         if finishing.done() and not finishing.cancelled() and finishing.exception() is not None:
-            logger.error("what was held is given back", exc_info=finishing.exception())
+            message = "finishing failed: events without an outcome go back to their queues"
+            logger.error(message, exc_info=finishing.exception())
 
     async def _finish(self, cancel: Callable[[], object]) -> None:
         cancel()

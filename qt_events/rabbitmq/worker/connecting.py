@@ -49,10 +49,10 @@ class ConnectingConsumer(Consumer):
             where = self.conninfo.as_uri()
             if not self.restart_count:
                 raise LoginRefusedError(
-                    f"{where} does not let us in ({error.reply_text}): check user, password and "
+                    f"{where} refused the login ({error.reply_text}): check user, password and "
                     "virtual host"
                 ) from error
-            message = "worker: %s does not let us in (%s), again in %g s"
+            message = "worker: %s refused the login (%s), again in %g s"
             logger.warning(message, where, error.reply_text, _REFUSED_PAUSE)
             self._pause()
             raise ConnectionRefusedError(str(error)) from error

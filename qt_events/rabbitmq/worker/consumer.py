@@ -117,7 +117,7 @@ class EventConsumer(ConnectingConsumer):
         except ChannelError as error:
             if isinstance(error, AccessRefused) and error.method_sig == spec.Basic.Consume:
                 raise TopologyError(
-                    f"a queue must not be read by this user ({error.reply_text}): "
+                    f"this user has no right to read a queue ({error.reply_text}): "
                     "give it the rights that `qt-events topology permissions` prints"
                 ) from error
             _give_up_connection(error)
@@ -225,7 +225,7 @@ class EventConsumer(ConnectingConsumer):
         except QtEventsError:
             logger.exception("%s is not served", queues[0].subscription)
         except (*self.connection_errors, *self.channel_errors) as error:
-            logger.info("%s: consumed from after reconnecting (%s)", queues[0].subscription, error)
+            logger.info("%s: will be consumed once reconnected (%s)", queues[0].subscription, error)
             # py-amqp opens a closed channel again by itself: its tags begin anew, and nobody
             # consumes.
             self.pool.void()

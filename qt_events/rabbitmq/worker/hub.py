@@ -51,9 +51,9 @@ class HandedOverHub:
         self._hub, self._loop = hub, loop
         self._resume, self._pause, self._look = resume, pause, look
         self._over = threading.Event()  # the loop steps no more
-        # Came out of the hub and ended the stepping.
+        # Error that the hub raised; it ended the stepping.
         self.error: BaseException | None = None
-        # To stop, by remote control. The stepping goes on until it is obeyed.
+        # Shutdown requested by remote control; the hub is stepped until Celery's thread raises it.
         self.order: SystemExit | None = None
         self._poller: _Impatient | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -156,7 +156,7 @@ class HandedOverHub:
     def _cycle(self) -> bool:
         """Run one cycle of the hub. Return True if another has something to do at once.
 
-        Of what came meanwhile asyncio is told, because the poller stays readable.
+        asyncio learns of anything that arrived meanwhile, because the poller stays readable.
         """
         try:
             next(self._steps)

@@ -72,7 +72,10 @@ class InProcessWorker:
             ) from None
 
     async def _until_ended(self) -> None:
-        """Wait for Celery's thread, cancelled or not: it needs this loop to end. Not for ever."""
+        """Wait for Celery's thread, even if cancelled, because it needs this loop to end.
+
+        At most for `grace` + 10 s.
+        """
         deadline = self._loop.time() + self._runtime.settings.grace + _LAST_WAIT
         cancelled: asyncio.CancelledError | None = None
         while not self.ended.is_set():

@@ -43,7 +43,7 @@ async def until_waiting(bus: CeleryEventBus, cause: str, count: int) -> None:
 
 
 async def until_over(bus: CeleryEventBus, caplog: pytest.LogCaptureFixture) -> None:
-    await until(lambda: lines(caplog, "no publish waits any more"), what="the end in the log")
+    await until(lambda: lines(caplog, "publishing is back to normal"), what="the end in the log")
     assert bus.get_stats()["waiting"] == {}
 
 

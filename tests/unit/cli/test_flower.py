@@ -123,7 +123,7 @@ def test_this_machines_own_addresses_need_no_password(
 def test_a_password_opens_it_and_stays_out_of_the_environment(
     command: Command, started: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may come by the variable that Flower itself reads, so it is in no list of processes."""
+    """It may come by the variable that Flower itself reads, so it stays out of the process list."""
     monkeypatch.setenv("FLOWER_BASIC_AUTH", "me:mine")
     options = ["-A", "desk", "--address", "0.0.0.0", "--port", "80"]  # noqa: S104
     assert command("flower", *options, "--", "--persistent=True") == 0

@@ -11,7 +11,7 @@ from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.clock import ManualClock
 from tests.support.waiting import until
-from tests.unit.memory.scene import Gate, end, event, run
+from tests.unit.memory.gate import Gate, end, event, run
 
 
 async def test_a_bus_that_does_not_run_holds_so_many_and_no_more() -> None:

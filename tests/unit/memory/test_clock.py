@@ -7,7 +7,7 @@ from qt_events.delivery.retry import RetryLater, RetryPolicy
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.clock import ManualClock
-from tests.unit.memory.scene import event
+from tests.unit.memory.gate import event
 
 
 async def test_backoff_runs_on_the_clock() -> None:

@@ -7,7 +7,7 @@ import pytest
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.memory import InMemoryEventBus
-from tests.unit.memory.scene import event
+from tests.unit.memory.gate import event
 
 ONCE = RetryPolicy(max_attempts=1)
 

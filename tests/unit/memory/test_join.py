@@ -8,7 +8,7 @@ import pytest
 from qt_events.errors import BusStateError
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.clock import ManualClock
-from tests.unit.memory.scene import Gate, end, event, run
+from tests.unit.memory.gate import Gate, end, event, run
 
 
 async def test_join_on_a_bus_that_does_not_run_is_an_error() -> None:

@@ -12,7 +12,7 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
-from tests.unit.memory.scene import event
+from tests.unit.memory.gate import event
 
 
 class Counting:

@@ -9,7 +9,7 @@ import pytest
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.clock import ManualClock
-from tests.unit.memory.scene import Gate, end, event, run
+from tests.unit.memory.gate import Gate, end, event, run
 
 
 async def test_cancelling_gives_back_what_was_being_handled() -> None:

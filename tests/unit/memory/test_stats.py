@@ -4,7 +4,7 @@ import asyncio
 from unittest.mock import AsyncMock
 
 from qt_events.memory import InMemoryEventBus
-from tests.unit.memory.scene import event
+from tests.unit.memory.gate import event
 
 
 def test_event_types_and_handlers_are_counted() -> None:

@@ -8,7 +8,7 @@ from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from qt_events.testing.clock import ManualClock
-from tests.unit.memory.scene import Gate, event
+from tests.unit.memory.gate import Gate, event
 
 
 def test_lambdas_get_a_name_with_a_number() -> None:

@@ -11,7 +11,7 @@ import pytest
 from qt_events.errors import BackpressureError, UnroutableError
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
-from tests.unit.memory.scene import Gate, end, event, run
+from tests.unit.memory.gate import Gate, end, event, run
 
 
 async def test_publishing_from_another_loop() -> None:

@@ -88,7 +88,9 @@ def test_the_error_tells_of_the_same_cause_as_the_statistics(
     }.get(cause, PublishTimeoutError)
 
 
-def words(state: PublisherState, *, window: int = 3, slowest: Callable[[], str] = str) -> str:
+def describe_error(
+    state: PublisherState, *, window: int = 3, slowest: Callable[[], str] = str
+) -> str:
     queue, late = RequestQueue(window, 0.05), request()
     queue._in_flight[late] = None  # noqa: SLF001
     return str(WaitingPublishes(queue, state, timeout=30.0, slowest=slowest).error(late))
@@ -98,10 +100,10 @@ def test_the_words_name_what_it_is_about() -> None:
     away = PublisherState()
     away.where = WHERE
     away.connection_lost(ConnectionRefusedError("refused"))
-    assert f"no connection to {WHERE} (refused): is RabbitMQ running there" in words(away)
-    assert f"{WHERE} takes no publishes (an alarm" in words(connected(alarmed=True))
-    assert "about queue 'a', which comes first" in words(connected(declaring="queue 'a'"))
-    assert f"within 30 s: {WHERE} has not confirmed yet" in words(connected())
+    assert f"no connection to {WHERE} (refused): is RabbitMQ running there" in describe_error(away)
+    assert f"{WHERE} takes no publishes (an alarm" in describe_error(connected(alarmed=True))
+    assert "about queue 'a', which comes first" in describe_error(connected(declaring="queue 'a'"))
+    assert f"within 30 s: {WHERE} has not confirmed yet" in describe_error(connected())
 
 
 def test_a_full_window_names_what_fills_it() -> None:
@@ -162,7 +164,7 @@ def test_each_connection_is_an_epoch() -> None:
 # The log
 
 
-class Told:
+class RecordedLog:
     """WaitingLog with its lines."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -178,70 +180,70 @@ class Told:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Told:
+def log(caplog: pytest.LogCaptureFixture) -> RecordedLog:
     caplog.set_level(logging.INFO, "qt_events")
-    return Told(caplog)
+    return RecordedLog(caplog)
 
 
 def line(count: int, cause: str) -> str:
     return f"publisher: {count} publishes have waited for more than 1 s: because of {cause}"
 
 
-def test_each_cause_is_logged_once_however_many_wait(told: Told) -> None:
+def test_each_cause_is_logged_once_however_many_wait(log: RecordedLog) -> None:
     for second in range(5):
-        told.note(second, alarm=1_000 + second, ready=False)
-    told.note(5, alarm=3, window=2, ready=False)
-    assert told.lines == [("WARNING", line(1000, "alarm")), ("WARNING", line(2, "window"))]
+        log.note(second, alarm=1_000 + second, ready=False)
+    log.note(5, alarm=3, window=2, ready=False)
+    assert log.lines == [("WARNING", line(1000, "alarm")), ("WARNING", line(2, "window"))]
 
 
-def test_a_burst_is_no_warning_until_nothing_moves_any_more(told: Told) -> None:
+def test_a_burst_is_no_warning_until_nothing_moves_any_more(log: RecordedLog) -> None:
     """Many publishes take more than a second; of these some are confirmed all the time."""
     for second in range(3):
-        told.note(second, moving=True, confirm=500, window=2_000)
-    told.note(3, moving=False, confirm=400)
-    told.note(4, moving=True, confirm=400)
-    assert told.lines == [
+        log.note(second, moving=True, confirm=500, window=2_000)
+    log.note(3, moving=False, confirm=400)
+    log.note(4, moving=True, confirm=400)
+    assert log.lines == [
         ("INFO", line(500, "confirm")),
         ("INFO", line(2000, "window")),
         ("WARNING", line(400, "confirm")),
     ]
 
 
-def test_a_lost_connection_is_a_warning_at_once(told: Told) -> None:
-    told.note(1, moving=True, connecting=1)
-    assert told.lines == [("WARNING", line(1, "connecting"))]
+def test_a_lost_connection_is_a_warning_at_once(log: RecordedLog) -> None:
+    log.note(1, moving=True, connecting=1)
+    assert log.lines == [("WARNING", line(1, "connecting"))]
 
 
-def test_the_end_of_an_outage_is_logged_once_and_then_the_cause_again(told: Told) -> None:
-    told.note(10.0, connecting=1, ready=False)
+def test_the_end_of_an_outage_is_logged_once_and_then_the_cause_again(log: RecordedLog) -> None:
+    log.note(10.0, connecting=1, ready=False)
     for later in (0.5, CALM, CALM + 1):
-        told.note(10.0 + later)
-    told.note(20.0, connecting=1, ready=False)
-    assert told.lines == [
+        log.note(10.0 + later)
+    log.note(20.0, connecting=1, ready=False)
+    assert log.lines == [
         ("WARNING", line(1, "connecting")),
-        ("INFO", "publisher: no publish waits any more, after 3 s"),
+        ("INFO", "publisher: publishing is back to normal after 3 s"),
         ("WARNING", line(1, "connecting")),
     ]
 
 
-def test_an_outage_lasts_until_the_broker_is_ready(told: Told) -> None:
+def test_an_outage_lasts_until_the_broker_is_ready(log: RecordedLog) -> None:
     """No publish waits either when all have failed."""
-    told.note(0.0, alarm=1, ready=False)
-    told.note(10.0, ready=False)
-    assert len(told.lines) == 1
-    told.note(11.0)
-    assert told.lines[1:] == [("INFO", "publisher: no publish waits any more, after 12 s")]
+    log.note(0.0, alarm=1, ready=False)
+    log.note(10.0, ready=False)
+    assert len(log.lines) == 1
+    log.note(11.0)
+    assert log.lines[1:] == [("INFO", "publisher: publishing is back to normal after 12 s")]
 
 
-def test_a_short_calm_is_no_end(told: Told) -> None:
+def test_a_short_calm_is_no_end(log: RecordedLog) -> None:
     """Lines would alternate under a load at the edge."""
     for second in range(0, 20, 2):
-        told.note(second, confirm=1)
-        told.note(second + CALM / 2)
-    assert len(told.lines) == 1
+        log.note(second, confirm=1)
+        log.note(second + CALM / 2)
+    assert len(log.lines) == 1
 
 
-def test_nothing_is_logged_while_nothing_waits(told: Told) -> None:
+def test_nothing_is_logged_while_nothing_waits(log: RecordedLog) -> None:
     for second in range(10):
-        told.note(second)
-    assert told.lines == []
+        log.note(second)
+    assert log.lines == []
