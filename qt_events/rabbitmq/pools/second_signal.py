@@ -3,7 +3,7 @@
 asyncio    the pool gives back what is held; see AsyncioPool.drain
 prefork    Celery ends the child processes
 threads    nobody waits for the threads, which end with the process
-solo       the handler is interrupted; see EventRequest.cancel
+solo       the handler is interrupted; see EventConsumer.cancel_active_requests
 """
 
 import signal
@@ -34,8 +34,12 @@ def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
         controller: the worker.
         is_hurried: tells whether a second signal came; called in signal handlers.
     """
-    if pool_name(type(controller.pool)) == "threads":
+    pool = pool_name(type(controller.pool))
+    if pool == "threads":
         controller.pool.executor = ThreadsLeftBehind(controller.pool.limit, is_hurried)
+    elif pool == "solo":
+        consumer = controller.consumer
+        consumer.on_task_request = OneAtATime(consumer.on_task_request, is_hurried)
     # Where Celery has its handlers, that of SIGQUIT is one of Python's.
     if threading.current_thread() is threading.main_thread() and callable(
         signal.getsignal(SIGQUIT)
@@ -56,6 +60,26 @@ def _as_sigquit(_number: int, frame: Any) -> None:
     """Do what SIGQUIT does now, which Celery changes from one signal to the next."""
     following: Any = signal.getsignal(SIGQUIT)
     following(SIGQUIT, frame)
+
+
+class OneAtATime:
+    """Calls handlers and tasks on solo, but none while another one runs or after a second signal.
+
+    Celery's handler of a second signal reads from the connection, and would begin a handler inside
+    the one that it is to interrupt. What is not begun returns to its queue with the connection.
+    """
+
+    def __init__(self, call: Callable[[Any], None], is_hurried: Callable[[], bool]) -> None:
+        self._call, self._is_hurried, self._is_busy = call, is_hurried, False
+
+    def __call__(self, request: Any) -> None:
+        if self._is_busy or self._is_hurried():
+            return
+        self._is_busy = True
+        try:
+            self._call(request)
+        finally:
+            self._is_busy = False
 
 
 class ThreadsLeftBehind(DaemonThreads):

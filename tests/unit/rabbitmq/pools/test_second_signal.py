@@ -1,10 +1,11 @@
-"""The threads pool's threads are waited for, until a second signal comes."""
+"""What a second signal ends on threads and solo, and what it does not begin."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from qt_events.rabbitmq.pools.second_signal import ThreadsLeftBehind
+from qt_events.rabbitmq.pools.second_signal import OneAtATime, ThreadsLeftBehind
 
 
 @pytest.fixture
@@ -48,3 +49,24 @@ def test_a_shutdown_that_is_hurried_waits_for_nothing(gate: threading.Event) -> 
         threads.shutdown(cancel_futures=True)
     assert not running.done()
     gate.set()
+
+
+def test_solo_begins_nothing_inside_of_a_handler_or_after_a_second_signal() -> None:
+    """A handler that was interrupted holds up no later one."""
+    hurried, begun = threading.Event(), list[str]()
+
+    def call(request: tuple[str, Callable[[], None]]) -> None:
+        begun.append(request[0])
+        request[1]()
+
+    def interrupted() -> None:
+        alone(("inner", lambda: None))
+        raise KeyboardInterrupt
+
+    alone = OneAtATime(call, hurried.is_set)
+    with pytest.raises(KeyboardInterrupt):
+        alone(("outer", interrupted))
+    alone(("next", lambda: None))
+    hurried.set()
+    alone(("late", lambda: None))
+    assert begun == ["outer", "next"]
