@@ -41,19 +41,25 @@ def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
         consumer = controller.consumer
         consumer.on_task_request = OneAtATime(consumer.on_task_request, is_hurried)
     # Where Celery has its handlers, that of SIGQUIT is one of Python's.
-    if threading.current_thread() is threading.main_thread() and callable(
-        signal.getsignal(SIGQUIT)
-    ):
+    if threading.current_thread() is threading.main_thread() and _is_handled(SIGQUIT):
         for number, status in ((SIGTERM, EX_OK), (SIGINT, EX_FAILURE)):
-            first = partial(_first, controller, status, signal.getsignal(number))
-            signal.signal(number, first)
+            if _is_handled(number):
+                first = partial(_first, controller, status, signal.getsignal(number))
+                signal.signal(number, first)
+
+
+def _is_handled(number: signal.Signals) -> bool:
+    return callable(signal.getsignal(number))
 
 
 def _first(controller: Any, status: int, celerys: Any, number: int, frame: FrameType) -> None:
-    for each in (SIGTERM, SIGINT):
-        signal.signal(each, _as_sigquit)
     controller.exitcode = status
-    celerys(number, frame)
+    try:
+        for each in filter(_is_handled, (SIGTERM, SIGINT)):
+            signal.signal(each, _as_sigquit)
+    finally:
+        # On solo, a second signal raises KeyboardInterrupt here.
+        celerys(number, frame)
 
 
 def _as_sigquit(_number: int, frame: Any) -> None:

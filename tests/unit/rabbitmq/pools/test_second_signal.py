@@ -1,11 +1,29 @@
 """What a second signal ends on threads and solo, and what it does not begin."""
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from signal import SIG_DFL, SIGINT, SIGQUIT, SIGTERM
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from qt_events.rabbitmq.pools.second_signal import OneAtATime, ThreadsLeftBehind
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.second_signal import (
+    OneAtATime,
+    ThreadsLeftBehind,
+    heed_second_signal,
+)
+
+
+@pytest.fixture
+def controller() -> Iterator[Any]:
+    """Return a worker in the main thread, whose handlers a test replaces."""
+    before = {each: signal.getsignal(each) for each in (SIGTERM, SIGINT, SIGQUIT)}
+    yield SimpleNamespace(pool=AsyncioPool.__new__(AsyncioPool), exitcode=None)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -70,3 +88,39 @@ def test_solo_begins_nothing_inside_of_a_handler_or_after_a_second_signal() -> N
     hurried.set()
     alone(("late", lambda: None))
     assert begun == ["outer", "next"]
+
+
+def test_a_second_signal_at_once_undoes_nothing_of_the_first(
+    controller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It interrupts solo, and may come while the first one is being answered."""
+    stopping, install = threading.Event(), signal.signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def install_and_send_again(number: signal.Signals, handler: Any) -> None:
+        install(number, handler)
+        if number == SIGTERM:
+            signal.raise_signal(SIGTERM)
+
+    install(SIGTERM, lambda *_: stopping.set())
+    install(SIGQUIT, interrupt)
+    heed_second_signal(controller, lambda: False)
+    monkeypatch.setattr(signal, "signal", install_and_send_again)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(SIGTERM)
+    monkeypatch.undo()
+    assert controller.exitcode == 0
+    assert stopping.is_set()
+
+
+def test_a_signal_without_a_handler_stays_without(controller: Any) -> None:
+    """A program that hosts the worker may have a handler of its own for SIGQUIT alone."""
+    signal.signal(SIGTERM, SIG_DFL)
+    signal.signal(SIGINT, lambda *_: None)
+    signal.signal(SIGQUIT, lambda *_: None)
+    heed_second_signal(controller, lambda: False)
+    signal.raise_signal(SIGINT)
+    assert signal.getsignal(SIGTERM) is SIG_DFL
+    assert controller.exitcode == 1
