@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
-from qt_events.rabbitmq.pools.second_signal import (
+from qt_events.rabbitmq.worker.second_signal import (
     OneAtATime,
     ThreadsLeftBehind,
     heed_second_signal,
