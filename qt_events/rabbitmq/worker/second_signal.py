@@ -25,7 +25,7 @@ _POLL = 0.1  # seconds between two looks at whether to wait any longer
 
 
 def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
-    """Have a worker process heed a second SIGTERM or SIGINT on each pool.
+    """Make a worker process react to a second SIGTERM or SIGINT, whatever its pool.
 
     Celery ignores a second SIGTERM, waits for threads however long they take, and after a second
     signal exits with 0 more often than not. Here the first signal decides on the exit status.
