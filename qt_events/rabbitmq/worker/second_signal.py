@@ -84,6 +84,10 @@ class OneAtATime:
         self._is_busy = True
         try:
             self._call(request)
+        except (Exception, KeyboardInterrupt):
+            # Celery's solo pool raises TypeError over an interrupted task. The worker ends anyhow.
+            if not self._is_hurried():
+                raise
         finally:
             self._is_busy = False
 

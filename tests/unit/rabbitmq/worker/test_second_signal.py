@@ -85,9 +85,14 @@ def test_solo_begins_nothing_inside_of_a_handler_or_after_a_second_signal() -> N
     with pytest.raises(KeyboardInterrupt):
         alone(("outer", interrupted))
     alone(("next", lambda: None))
-    hurried.set()
+
+    def interrupted_by_second_signal() -> None:
+        hurried.set()
+        raise KeyboardInterrupt
+
+    alone(("hurried", interrupted_by_second_signal))
     alone(("late", lambda: None))
-    assert begun == ["outer", "next"]
+    assert begun == ["outer", "next", "hurried"]
 
 
 def test_a_second_signal_at_once_undoes_nothing_of_the_first(
