@@ -1,7 +1,9 @@
 """A second signal ends a worker soon: the event of a running handler is back on its queue."""
 
+import asyncio
 import signal
 
+import celery
 import pytest
 
 from qt_events.rabbitmq.bus import CeleryEventBus
@@ -67,6 +69,55 @@ async def test_a_second_signal_gives_back_what_a_handler_has(
     assert fleet.calls(name) == []
     # A sync handler on prefork ends by SystemExit, which is logged.
     assert "Traceback" not in worker.output or pool == "prefork"
+
+
+@pytest.mark.parametrize(("number", "status"), [(SIGTERM, 0), (SIGINT, 1)], ids=["term", "int"])
+@pytest.mark.parametrize("pool", POOLS)
+async def test_a_second_signal_gives_back_what_a_plain_task_and_a_handler_have(
+    pool: str,
+    number: signal.Signals,
+    status: int,
+    *,
+    fleet: Fleet,
+    client: CeleryEventBus,
+    amqp_url: str,
+) -> None:
+    """A running task of the app's own, which few pools can end, holds up and fails nothing."""
+    worker = await fleet.start(*POOLS[pool], FLEET_GRACE="60", FLEET_PLAIN="1")
+    with celery.Celery(broker=amqp_url, set_as_current=False) as sender:
+        await asyncio.to_thread(sender.send_task, "plain")
+    await fleet.until_called("plain.begun")
+    event = await publish(client, "gated")
+    # Solo handles one at a time, and the event waits behind the task.
+    if pool != "solo":
+        await fleet.until_called("gated.begun", event=event)
+    worker.send(number)
+    await until(lambda: "Warm shutdown" in worker.output)
+    assert worker.process.poll() is None
+    worker.send(number)
+    assert await worker.ended(SOON) == status, worker.output
+    assert await back_on_its_queue(amqp_url, "gated", event.id)
+    await until_told(lambda: depth(amqp_url, "celery") == 1)
+    assert fleet.calls("plain") == fleet.calls("gated") == []
+    assert "Traceback" not in worker.output
+
+
+async def test_what_waits_behind_a_handler_on_solo_is_not_begun(
+    fleet: Fleet, client: CeleryEventBus, amqp_url: str
+) -> None:
+    """Celery reads from the connection in the signal's handler, and gets the next events there."""
+    worker = await fleet.start(*POOLS["solo"])
+    name, event_id = await begin(fleet, client, "gated")
+    waiting = [(await publish(client, "gated")).id for _ in range(3)]
+    worker.send(SIGTERM)
+    await until(lambda: "Warm shutdown" in worker.output)
+    worker.send(SIGTERM)
+    assert await worker.ended(SOON) == 0, worker.output
+    await until_told(lambda: depth(amqp_url, f"qt.sub.{name}") == 4)
+    with channel_to(amqp_url) as channel:
+        messages = [channel.basic_get(f"qt.sub.{name}") for _ in range(4)]
+    assert {each.properties["message_id"] for each in messages} == {event_id, *waiting}
+    assert len(fleet.calls("gated.begun")) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,5 @@ subscription_task.py   a subscription as Celery sees it
 celery_request.py      a message on Celery's own pools
 handler_thread.py      the thread in which Celery's own pools call handlers
 loop_thread.py         an event loop in a thread of its own
-second_signal.py       the end of a worker that is told twice to stop
 task_events.py         task events for monitors (`-E`)
 """

@@ -70,9 +70,9 @@ class AsyncioPool(BasePool):
         """End the threads, once what was to be finished is finished; see `drain`.
 
         Celery's handler of a second signal calls it while the connection stands, which is too
-        early: what is held has to be given back first.
+        early: what is held has to be given back first. A loop that was closed gives nothing back.
         """
-        if self._running:
+        if self._running and not self.loop.is_closed():
             return
         self.executor.shutdown(wait=False)
         if self._own_loop is not None:

@@ -2,12 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import kombu
 from celery import signals
-from celery.concurrency.solo import TaskPool as SoloPool
 from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
@@ -164,19 +162,6 @@ class EventRequest(Request):
         if not soft:
             self.task.runtime.survived.revoke(self.envelope)
         super().on_timeout(soft, timeout)
-
-    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:  # noqa: FBT001, FBT002
-        """End the handler after a second signal, where the pool can.
-
-        Raises:
-            KeyboardInterrupt: on solo, whose handler this interrupts.
-        """
-        if isinstance(pool, SoloPool):
-            state.active_requests.discard(self)
-            raise KeyboardInterrupt
-        # By threads: the process ends without them.
-        with suppress(NotImplementedError):
-            super().cancel(pool, signal, emit_retry)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002  # Celery's signature
         """Let the handler go on after `revoke --terminate`. Celery would acknowledge the event."""

@@ -1,7 +1,12 @@
 """Celery's flags for stopping, translated into triggers of a Shutdown.
 
 In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them. No other module
-reads them.
+reads them. The way of a SIGTERM on the asyncio pool:
+
+    Celery's handler            sets the flag `should_stop`
+    HandedOverHub.create_loop   looks every 0.2 s; `raise_if_stopping` raises WorkerShutdown
+    AsyncioLoop.finish          waits for the pool; `follow_flags` tells of a second signal
+    AsyncioPool.drain           finishes what is held within `grace`, and gives back the rest
 """
 
 from celery.exceptions import WorkerShutdown

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import kombu
 from amqp import Channel, spec
 from amqp.exceptions import AccessRefused, ChannelError, RecoverableConnectionError
 from celery.app.trace import build_tracer
+from celery.concurrency.solo import TaskPool as SoloPool
 from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
 from celery.worker import state
@@ -24,13 +26,13 @@ from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_delivery import Arrivals
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import check_options, pool_name
-from qt_events.rabbitmq.pools.second_signal import heed_second_signal
 from qt_events.rabbitmq.pools.subscription_task import is_plain
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
+from qt_events.rabbitmq.worker.second_signal import heed_second_signal
 from qt_events.shutdown import Trigger
 
 logger = logging.getLogger("qt_events")
@@ -182,6 +184,31 @@ class EventConsumer(ConnectingConsumer):
         """Stop consuming. Child processes finish what they have."""
         with remembering(self.pool):
             super().stop()
+
+    def cancel_active_requests(self) -> None:
+        """End what runs after a second signal, where the pool can. Celery calls it.
+
+        Celery would stop at the first request that the pool cannot end, and leave out the rest of
+        the shutdown.
+
+        Raises:
+            KeyboardInterrupt: on solo, to interrupt the handler or task, which runs in this thread.
+        """
+        is_interrupted = False
+        for request in tuple(state.active_requests):
+            late = request.task.acks_late
+            if late and (request.acknowledged or request.id in state.successful_requests):
+                continue
+            if isinstance(self.pool, SoloPool):
+                # A third signal is to interrupt nothing.
+                state.active_requests.discard(request)
+                is_interrupted = True
+            else:
+                # By threads, for one: the process ends without them.
+                with suppress(NotImplementedError):
+                    request.cancel(self.pool, emit_retry=not late)
+        if is_interrupted:
+            raise KeyboardInterrupt
 
     def shutdown(self) -> None:
         """Close the connection. Celery calls this last of all, when its pool has ended."""

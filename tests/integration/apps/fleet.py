@@ -98,3 +98,11 @@ bus.subscribe("killing", bystander, name="bystander")
 bus.subscribe("unhurried", unhurried, name="unhurried")
 if "FLEET_BROADCAST" in os.environ:
     bus.subscribe("#", bystander, name="everywhere", broadcast=True)
+if "FLEET_PLAIN" in os.environ:
+
+    @app.task(name="plain", acks_late=True, ignore_result=True, shared=False)
+    def plain() -> None:
+        """Run as a task of the app's own, until the test opens the gate."""
+        Recorder.current().write(Call("call", "plain.begun"))
+        passed_in_thread("go")
+        Recorder.current().write(Call("call", "plain"))

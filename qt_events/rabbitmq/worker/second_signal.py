@@ -3,7 +3,7 @@
 asyncio    the pool gives back what is held; see AsyncioPool.drain
 prefork    Celery ends the child processes
 threads    nobody waits for the threads, which end with the process
-solo       the handler is interrupted; see EventRequest.cancel
+solo       the handler is interrupted; see EventConsumer.cancel_active_requests
 """
 
 import signal
@@ -25,7 +25,7 @@ _POLL = 0.1  # seconds between two looks at whether to wait any longer
 
 
 def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
-    """Have a worker process heed a second SIGTERM or SIGINT on each pool.
+    """Make a worker process react to a second SIGTERM or SIGINT, whatever its pool.
 
     Celery ignores a second SIGTERM, waits for threads however long they take, and after a second
     signal exits with 0 more often than not. Here the first signal decides on the exit status.
@@ -34,28 +34,62 @@ def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
         controller: the worker.
         is_hurried: tells whether a second signal came; called in signal handlers.
     """
-    if pool_name(type(controller.pool)) == "threads":
+    pool = pool_name(type(controller.pool))
+    if pool == "threads":
         controller.pool.executor = ThreadsLeftBehind(controller.pool.limit, is_hurried)
+    elif pool == "solo":
+        consumer = controller.consumer
+        consumer.on_task_request = OneAtATime(consumer.on_task_request, is_hurried)
     # Where Celery has its handlers, that of SIGQUIT is one of Python's.
-    if threading.current_thread() is threading.main_thread() and callable(
-        signal.getsignal(SIGQUIT)
-    ):
+    if threading.current_thread() is threading.main_thread() and _is_handled(SIGQUIT):
         for number, status in ((SIGTERM, EX_OK), (SIGINT, EX_FAILURE)):
-            first = partial(_first, controller, status, signal.getsignal(number))
-            signal.signal(number, first)
+            if _is_handled(number):
+                first = partial(_first, controller, status, signal.getsignal(number))
+                signal.signal(number, first)
+
+
+def _is_handled(number: signal.Signals) -> bool:
+    return callable(signal.getsignal(number))
 
 
 def _first(controller: Any, status: int, celerys: Any, number: int, frame: FrameType) -> None:
-    for each in (SIGTERM, SIGINT):
-        signal.signal(each, _as_sigquit)
     controller.exitcode = status
-    celerys(number, frame)
+    try:
+        for each in filter(_is_handled, (SIGTERM, SIGINT)):
+            signal.signal(each, _as_sigquit)
+    finally:
+        # On solo, a second signal raises KeyboardInterrupt here.
+        celerys(number, frame)
 
 
 def _as_sigquit(_number: int, frame: Any) -> None:
     """Do what SIGQUIT does now, which Celery changes from one signal to the next."""
     following: Any = signal.getsignal(SIGQUIT)
     following(SIGQUIT, frame)
+
+
+class OneAtATime:
+    """Calls handlers and tasks on solo, but none while another one runs or after a second signal.
+
+    Celery's handler of a second signal reads from the connection, and would begin a handler inside
+    the one that it is to interrupt. What is not begun returns to its queue with the connection.
+    """
+
+    def __init__(self, call: Callable[[Any], None], is_hurried: Callable[[], bool]) -> None:
+        self._call, self._is_hurried, self._is_busy = call, is_hurried, False
+
+    def __call__(self, request: Any) -> None:
+        if self._is_busy or self._is_hurried():
+            return
+        self._is_busy = True
+        try:
+            self._call(request)
+        except (Exception, KeyboardInterrupt):
+            # Celery's solo pool raises TypeError over an interrupted task. The worker ends anyhow.
+            if not self._is_hurried():
+                raise
+        finally:
+            self._is_busy = False
 
 
 class ThreadsLeftBehind(DaemonThreads):
