@@ -82,7 +82,7 @@ def test_ending_a_request_twice_is_ending_it_once(queue: RequestQueue) -> None:
     assert request.future.result(0)
 
 
-def test_a_closed_outbox_takes_nothing_and_is_finished_when_nothing_is_in_flight(
+def test_a_closed_queue_takes_nothing_and_is_finished_when_nothing_is_in_flight(
     queue: RequestQueue,
 ) -> None:
     request = put(queue)
