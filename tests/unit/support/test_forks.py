@@ -45,7 +45,8 @@ def is_up(keeper: Keeper) -> None:
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    # The second, if it ends between opening and reading.
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
