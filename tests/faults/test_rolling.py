@@ -65,8 +65,8 @@ async def test_a_rolling_update_under_load_loses_and_repeats_nothing(
     rig.figures["longest end"] = f"{longest:.1f} s"
     rig.figures["finished after SIGTERM"] = ", ".join(map(str, finished))
     account.verify(duplicates=0)
-    # Each was loaded
-    assert min(finished) > 0
+    # There was something to lose. One of them may have nothing in hand just then.
+    assert sum(finished) > 0
     assert longest < GRACE
     assert not load.failed
 
