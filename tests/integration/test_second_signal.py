@@ -31,6 +31,14 @@ async def begin(fleet: Fleet, client: CeleryEventBus, event_type: str) -> tuple[
     return name, event.id
 
 
+async def ids_on_its_queue(url: str, name: str, number: int) -> set[str]:
+    """Return the ids of so many events, once they are on the subscription's queue."""
+    await until_told(lambda: depth(url, f"qt.sub.{name}") == number)
+    with channel_to(url) as channel:
+        messages = [channel.basic_get(f"qt.sub.{name}") for _ in range(number)]
+    return {each.properties["message_id"] for each in messages}
+
+
 async def back_on_its_queue(url: str, name: str, event_id: str) -> bool:
     """Tell whether the event is its queue's only message, and had no outcome so far."""
     with channel_to(url) as channel:
@@ -113,10 +121,7 @@ async def test_what_waits_behind_a_handler_on_solo_is_not_begun(
     await until(lambda: "Warm shutdown" in worker.output)
     worker.send(SIGTERM)
     assert await worker.ended(SOON) == 0, worker.output
-    await until_told(lambda: depth(amqp_url, f"qt.sub.{name}") == 4)
-    with channel_to(amqp_url) as channel:
-        messages = [channel.basic_get(f"qt.sub.{name}") for _ in range(4)]
-    assert {each.properties["message_id"] for each in messages} == {event_id, *waiting}
+    assert await ids_on_its_queue(amqp_url, name, 4) == {event_id, *waiting}
     assert len(fleet.calls("gated.begun")) == 1
 
 
@@ -156,8 +161,5 @@ async def test_what_waits_for_a_thread_is_given_back_too(
     await until(lambda: "Warm shutdown" in worker.output)
     worker.send(SIGTERM)
     assert await worker.ended(SOON) == 0, worker.output
-    await until_told(lambda: depth(amqp_url, f"qt.sub.{name}") == 2)
-    with channel_to(amqp_url) as channel:
-        messages = [channel.basic_get(f"qt.sub.{name}") for _ in range(2)]
-    assert {each.properties["message_id"] for each in messages} == {event_id, waiting.id}
+    assert await ids_on_its_queue(amqp_url, name, 2) == {event_id, waiting.id}
     assert len(fleet.calls("gated.begun")) == 1
