@@ -9,12 +9,18 @@ import pytest
 from qt_events.testing.broker import Broker, PrivateBroker, open_broker
 from qt_events.testing.broker.management import Management
 from tests.faults import summary
+from tests.support import memory_folder
 from tests.support.postgres import PrivatePostgres
 
 # A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start
 # would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Keep temporary files, those of the servers too, in memory."""
+    memory_folder.use()
 
 
 @pytest.fixture(scope="session")
