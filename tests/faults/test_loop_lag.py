@@ -5,7 +5,7 @@ import hashlib
 import threading
 import time
 
-from tests.faults.loop_lag import LoopLag
+from tests.faults.loop_lag import LoopLag, smoothest
 
 
 async def test_a_blocking_call_is_our_own_stall() -> None:
@@ -50,3 +50,18 @@ async def test_a_busy_machine_is_not() -> None:
         for thread in threads:
             thread.join()
     assert lag.worst.own < 0.05, str(lag.worst)
+
+
+async def test_a_stall_of_every_time_is_found_and_one_of_once_is_not() -> None:
+    """A host that takes a processor away cannot be told from computing but by doing it again."""
+    seconds = iter([0.2, 0.0, 0.2, 0.2, 0.2])
+
+    async def stalls() -> None:
+        await asyncio.sleep(0.02)
+        # The loop stands still.
+        time.sleep(next(seconds))  # noqa: ASYNC251  # the point
+        await asyncio.sleep(0.02)
+
+    assert (await smoothest(stalls, 0.1)).worst.own < 0.1
+    assert (await smoothest(stalls, 0.1)).worst.own > 0.1
+    assert list(seconds) == []
