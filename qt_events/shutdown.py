@@ -26,7 +26,7 @@ class State(IntEnum):
 
     SERVING = 0  #: takes events and handles them
     FINISHING = 1  #: takes no more, and finishes what it holds within the grace period
-    GIVING_BACK = 2  #: waits for no handler: what has no outcome goes back
+    GIVING_BACK = 2  #: waits for no handler: unfinished events go back
     ENDED = 3  #: holds nothing
 
 

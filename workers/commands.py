@@ -98,7 +98,9 @@ def feed(
     broker: Annotated[
         str | None,
         typer.Option(
-            envvar="CELERY_BROKER_URL", help="The workers' RabbitMQ, amqp://….", metavar="URL"
+            envvar=["QT_BROKER_URL", "CELERY_BROKER_URL"],
+            help="The workers' RabbitMQ, amqp://….",
+            metavar="URL",
         ),
     ] = None,
     database: Database = None,
@@ -190,7 +192,9 @@ async def _claim(store: Store, bus: "CeleryEventBus", *, days: int) -> None:
     )
     if not await store.is_empty():
         raise used
-    await _check_broker(bus, "Give the workers' broker by --broker or CELERY_BROKER_URL.")
+    await _check_broker(
+        bus, "Give the workers' broker by --broker, QT_BROKER_URL or CELERY_BROKER_URL."
+    )
     # Another feed may have begun at the same time.
     if not await store.documents.add("feed", "", {"days": days}):
         raise used

@@ -18,7 +18,7 @@ class DeadLetterRecord:
     subscription: str
     event_id: str  #: as far as it could be read
     event_type: str  #: the routing key that brought the event
-    #: exhausted, gave_up, rejected, revoked, undecodable, mistyped, expired, poison or forged
+    #: A value of DeadLetterReason, or whatever else the message says
     reason: str
     attempts: int
     exception_type: str

@@ -39,6 +39,8 @@ class DeadLetterReason(StrEnum):
     POISON = "poison"
     #: The broker moved it here: its time to live had passed.
     EXPIRED = "expired"
+    #: The broker moved it here: an operator's policy limits the length of the queue.
+    MAXLEN = "maxlen"
     #: Somebody else than a worker put it among the dead letters.
     FORGED = "forged"
     #: The message does not say.
@@ -106,13 +108,16 @@ Outcome = Done | Failed
 HANDLED, SKIPPED = Done(), Done(handled=False)
 
 
+#: Words for monitors; Celery's task events put `task-` before them.
+Told = Literal["succeeded", "retried", "failed", "revoked"]
+
+
 class Consequences(NamedTuple):
     """Consequences of an outcome: what a bus counts, tells, publishes and keeps."""
 
     #: Name of the counter in Stats that goes up for the subscription.
     counter: Literal["delivered", "filtered", "retried", "dead_lettered"]
-    #: Word for monitors; Celery's task events put `task-` before it.
-    told: Literal["succeeded", "retried", "failed", "revoked"]
+    told: Told
     #: Counted as an error, and shown to monitors.
     failure: Failure | None = None
     #: Seconds until the event is delivered again; None: never.

@@ -252,9 +252,9 @@ class Delivery:
 
 
 def _event_of(follows: Consequences, seconds: float) -> dict[str, Any]:
-    kind, failure = f"task-{follows.told}", follows.failure
-    if kind == REVOKED["type"]:
+    if follows.told == "revoked":
         return REVOKED
+    kind, failure = f"task-{follows.told}", follows.failure
     if failure is None:
         return {"type": kind, "result": "None", "runtime": seconds}
     text = f"{failure.exception_type}({failure.message!r})"

@@ -14,7 +14,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.request import Request, create_request_cls
 
 from qt_events.rabbitmq.messages.envelope import Envelope
-from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
+from qt_events.rabbitmq.pools.subscription_task import DeliveryFailed, SubscriptionTask
 from qt_events.rabbitmq.pools.task_events import TaskEvents
 from qt_events.rabbitmq.topology.queues import ENVELOPE
 
@@ -152,7 +152,7 @@ class EventRequest(Request):
             survived.grant(self.envelope)
         elif isinstance(error, WorkerLostError):
             survived.revoke(self.envelope)
-        revoked = getattr(exc_info.exception, "told", "") == "revoked"
+        revoked = isinstance(error, DeliveryFailed) and error.told == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)
         if revoked:
             self.send_event(**REVOKED)

@@ -62,6 +62,7 @@ def test_the_values_of_the_reasons_are_those_on_the_wire() -> None:
         "mistyped",
         "poison",
         "expired",
+        "maxlen",
         "forged",
         "unknown",
     ]

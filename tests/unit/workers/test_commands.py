@@ -116,8 +116,20 @@ def test_feed_leaves_the_database_unused_without_a_broker(
     """The next feed, with a broker, can have it."""
     broker = "amqp://guest:guest@127.0.0.1:1//"
     assert workers("feed", "--database", database, "--broker", broker, "--days", "1") == 1
-    assert "--broker or CELERY_BROKER_URL" in capsys.readouterr().err
+    assert "--broker, QT_BROKER_URL or CELERY_BROKER_URL" in capsys.readouterr().err
     assert asyncio.run(store.is_empty())
+
+
+def test_feed_asks_our_own_variable_before_celerys(
+    database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery's own names the broker of its workers, which the feed needs too."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqp://guest:guest@127.0.0.1:1//celerys")
+    assert workers("feed", "--database", database, "--days", "1") == 1
+    assert "127.0.0.1:1//celerys" in capsys.readouterr().err
+    monkeypatch.setenv("QT_BROKER_URL", "amqp://guest:guest@127.0.0.1:1//ours")
+    assert workers("feed", "--database", database, "--days", "1") == 1
+    assert "127.0.0.1:1//ours" in capsys.readouterr().err
 
 
 def test_feed_refuses_a_database_that_is_in_use(
