@@ -9,7 +9,6 @@ import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
-from contextlib import suppress
 from contextvars import Context, copy_context
 from copy import copy
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.stats import SLOW_AFTER, Watch
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscription import EventHandler, Subscription, must_have_run
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event
 
@@ -97,11 +96,15 @@ def begin(  # noqa: PLR0917  # six by position: names would cost as much as the 
             result = context.run(subscription.handler, event)
             if type(result) is CoroutineType and subscription.is_async:
                 # Unlike send(), next() with a default makes no StopIteration.
-                waits_for = context.run(next, result.__await__(), _ENDED)
+                waits_for = (
+                    context.run(next, result.__await__(), _ENDED)
+                    if subscription.has_run
+                    else _first_step(context, result, subscription)
+                )
                 if waits_for is not _ENDED:
                     rest = partial(_further_steps, result, waits_for)
-            elif isawaitable(result):
-                rest = partial(_awaited, result)
+            elif result is not None:
+                rest = _rest_of(result, subscription)
     except BaseException as error:  # noqa: BLE001  # a handler that breaks never stops the bus
         this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
         this.first_step_ended()
@@ -127,10 +130,11 @@ def within(
     `handler` is called in the place of the subscription's own.
     """
     threads = None if subscription.is_async else executor
-    call = partial(_call, handler or subscription.handler, threads)
+    call = partial(_call, subscription, handler or subscription.handler, threads)
     view = copy(subscription)
     view.handler = partial(_through, middleware, subscription, attempt, call)
-    view.is_async = True
+    # Both are so of the coroutine around it; what the handler returns is looked at inside.
+    view.is_async = view.has_run = True
     return view
 
 
@@ -144,7 +148,12 @@ async def _through(
     await middleware.handle(event, subscription, attempt, partial(call, event))
 
 
-async def _call(handler: EventHandler, executor: Executor | None, event: Event[Any]) -> object:
+async def _call(
+    subscription: Subscription,
+    handler: EventHandler,
+    executor: Executor | None,
+    event: Event[Any],
+) -> object:
     """Call a handler from a coroutine, in one of the executor's threads if there is one."""
     if executor is None:
         result = handler(event)
@@ -154,7 +163,26 @@ async def _call(handler: EventHandler, executor: Executor | None, event: Event[A
         result, error = await loop.run_in_executor(executor, in_context)
         if error is not None:
             raise error
-    return await result if isawaitable(result) else result
+    if isawaitable(result):
+        result = await result
+    must_have_run(subscription, result)
+    return result
+
+
+def _first_step(context: Context, result: Coroutine[Any, Any, object], of: Subscription) -> object:
+    """Take the first step of a handler that has not ended before; what it returns is looked at."""
+    try:
+        return context.run(result.send, None)
+    except StopIteration as ended:
+        must_have_run(of, ended.value)
+        return _ENDED
+
+
+def _rest_of(result: object, subscription: Subscription) -> _Rest | None:
+    if isawaitable(result):
+        return partial(_awaited, result)
+    must_have_run(subscription, result)
+    return None
 
 
 @dataclass(slots=True)
@@ -257,13 +285,18 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
         raise error
     if isawaitable(result):
         await _awaited(result, attempt)
+    else:
+        must_have_run(attempt.subscription, result)
 
 
 async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
     """Await an object that a plain function returned."""
     coroutine = result if isinstance(result, CoroutineType) else _await(result)
-    with suppress(StopIteration):
+    try:
         waits_for = attempt.step(coroutine.send, None)
+    except StopIteration as ended:
+        must_have_run(attempt.subscription, ended.value)
+    else:
         await _further_steps(coroutine, waits_for, attempt)
 
 
@@ -325,7 +358,9 @@ def _further_steps(
             step, value = coroutine.throw, error
         try:
             waits_for = attempt.step(step, value)
-        except StopIteration:
+        except StopIteration as ended:
+            if ended.value is not None:
+                must_have_run(attempt.subscription, ended.value)
             return
 
 

@@ -1,9 +1,11 @@
 """Subscription: one subscriber: its handler, its patterns and its options."""
 
+import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -24,6 +26,28 @@ Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
 # A name becomes a part of queue names, which have 255 bytes in AMQP.
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextlib.asynccontextmanager
+async def _nothing_async() -> AsyncIterator[None]:
+    yield
+
+
+# What a call makes without running a line of the function that was called.
+_LAZY = (
+    types.GeneratorType,
+    types.AsyncGeneratorType,
+    types.FunctionType,
+    types.MethodType,
+    functools.partial,
+    type(_nothing()),
+    type(_nothing_async()),
+)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
 
 
@@ -52,6 +76,8 @@ class Subscription:
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
+    #: A call has shown by its result that the handler runs when it is called.
+    has_run: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
@@ -145,10 +171,11 @@ def checked_policy(whose: str, retry: object) -> RetryPolicy:
 
 
 def _validate_predicate(name: str, when: object) -> None:
-    if not callable(when) or is_async(when) or not _takes_one_event(when):
+    if not callable(when) or is_async(when) or _is_lazy(when) or not _takes_one_event(when):
         raise InvalidHandlerError(
             f"subscription {name!r}: when={when!r} must be a plain callable that takes the event, "
-            "such as lambda event: event.payload.price > 3; an async one is true for every event"
+            "such as lambda event: event.payload.price > 3; "
+            "what an async one, a generator or a class returns is true for every event"
         )
 
 
@@ -212,10 +239,43 @@ def validate_handler(handler: object) -> None:
         raise InvalidHandlerError(
             f"{handler!r} is no handler: it must be a callable that takes one event"
         )
+    if _is_lazy(handler):
+        raise InvalidHandlerError(
+            f"{handler!r} is a generator, a context manager or a class: a call of it only makes "
+            "one, and handles nothing; write a function without yield, or give an instance"
+        )
     if not _takes_one_event(handler):
         raise InvalidHandlerError(
             f"{handler!r} cannot be called with one event; write def handler(event)"
         )
+
+
+def _is_lazy(handler: object) -> bool:
+    """Return True if a call makes an object, and runs no line of what was written."""
+    target = _unwrapped(handler)
+    return isinstance(target, type) or any(map(_yields, _layers(target)))
+
+
+def _layers(target: Any) -> Iterator[object]:
+    """Yield a callable, its `__call__`, and what functools.wraps says that it wraps."""
+    while target is not None and not _is_mock(target):
+        yield target
+        yield getattr(target, "__call__", None)  # noqa: B004
+        target = _unwrapped(getattr(target, "__wrapped__", None))
+
+
+def _yields(function: object) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def must_have_run(subscription: Subscription, result: object) -> None:
+    """Raise InvalidHandlerError if a handler returned something that is still to be run."""
+    if isinstance(result, _LAZY):
+        raise InvalidHandlerError(
+            f"{subscription.handler!r} returned {result!r}, which nobody runs: the event was not "
+            "handled; await it, iterate it or call it in the handler"
+        )
+    subscription.has_run = True
 
 
 def _is_mock(target: object) -> bool:

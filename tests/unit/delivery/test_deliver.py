@@ -1,7 +1,10 @@
 """deliver(): the result or the error of a handler decides the outcome of the attempt."""
 
 import asyncio
+import contextlib
+import functools
 import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
@@ -54,6 +57,49 @@ async def test_a_handler_may_decide_itself() -> None:
     later = await deliver(EVENT, subscription(AsyncMock(side_effect=RetryLater(77))))
     assert isinstance(later, Retry)
     assert later.delay == 77
+
+
+def generator() -> Iterator[None]:
+    yield
+
+
+async def async_generator() -> AsyncIterator[None]:
+    yield
+
+
+async def waiting(result: object) -> object:
+    await asyncio.sleep(0)
+    return result
+
+
+UNRUN: dict[str, Callable[[], object]] = {
+    "generator": generator,
+    "async generator": async_generator,
+    "context manager": contextlib.contextmanager(generator),
+    "async context manager": contextlib.asynccontextmanager(async_generator),
+    "function": lambda: generator,
+    "method": lambda: EVENT.replace,
+    "partial": lambda: functools.partial(generator),
+}
+
+
+@pytest.mark.parametrize("make", UNRUN.values(), ids=UNRUN)
+@pytest.mark.parametrize("kind", ["sync", "in a thread", "async", "that waits", "an awaitable"])
+async def test_a_result_that_is_still_to_be_run_is_a_failed_attempt(
+    make: Callable[[], object], kind: str
+) -> None:
+    """No line of it ran: such an event would be lost. A wrapper hides it when subscribing."""
+    handlers: dict[str, Callable[[Event[Any]], object]] = {
+        "async": AsyncMock(side_effect=lambda _: make()),
+        "that waits": lambda _: waiting(make()),
+        "an awaitable": lambda _: asyncio.ensure_future(waiting(make())),
+    }
+    handler = handlers.get(kind, lambda _: make())
+    executor = ThreadPoolExecutor(1) if kind == "in a thread" else None
+    outcome = await deliver(EVENT, subscription(handler), executor=executor)
+    assert isinstance(outcome, Retry)
+    assert outcome.failure.exception_type == "qt_events.errors.InvalidHandlerError"
+    assert "which nobody runs" in outcome.failure.message
 
 
 async def test_an_impossible_delay_is_a_failure_like_any_other() -> None:

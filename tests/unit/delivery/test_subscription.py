@@ -1,8 +1,9 @@
 """Subscription: names, handlers, options."""
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
@@ -118,7 +119,6 @@ def test_async_is_found_by_what_a_handler_is(handler: Callable[..., Any], expect
         AsyncMock(),
         print,
         json.dumps,
-        dict,
     ],
 )
 def test_whatever_can_be_called_with_one_event_is_a_handler(handler: Any) -> None:
@@ -146,6 +146,70 @@ def test_a_handler_that_cannot_take_one_event_is_refused(handler: Any) -> None:
     """The error says why, and how a handler looks."""
     with pytest.raises(InvalidHandlerError, match="write def handler"):
         validate_handler(handler)
+
+
+async def async_generator(event: Event[Any]) -> AsyncIterator[None]:
+    yield
+
+
+def generator(event: Event[Any]) -> Iterator[None]:
+    yield
+
+
+@contextlib.contextmanager
+def context_manager(event: Event[Any]) -> Iterator[None]:
+    yield
+
+
+@contextlib.asynccontextmanager
+async def async_context_manager(event: Event[Any]) -> AsyncIterator[None]:
+    yield
+
+
+@functools.wraps(async_generator)
+async def wrapped(event: Event[Any]) -> object:
+    return async_generator(event)
+
+
+class Streaming:
+    """Handlers that are generators in every place that Python has for a callable."""
+
+    def __init__(self, event: object = None) -> None: ...
+
+    async def __call__(self, event: Event[Any]) -> AsyncIterator[None]:
+        yield
+
+    async def on_event(self, event: Event[Any]) -> AsyncIterator[None]:
+        yield
+
+
+LAZY = [
+    async_generator,
+    generator,
+    context_manager,
+    async_context_manager,
+    wrapped,
+    functools.partial(generator),
+    functools.partial(functools.partial(async_generator)),
+    Streaming(),
+    Streaming().on_event,
+    Streaming,
+    functools.partial(Streaming),
+]
+
+
+@pytest.mark.parametrize("handler", LAZY)
+def test_a_handler_whose_call_handles_nothing_is_refused(handler: Any) -> None:
+    """Its events would be acknowledged, and no line of it run."""
+    with pytest.raises(InvalidHandlerError, match=r"a generator, a context manager or a class"):
+        validate_handler(handler)
+
+
+@pytest.mark.parametrize("when", LAZY)
+def test_a_predicate_whose_call_decides_nothing_is_refused(when: Any) -> None:
+    """What it returns is true for every event."""
+    with pytest.raises(InvalidHandlerError, match="when="):
+        Subscription("s", sync_function, when=when)
 
 
 @pytest.mark.parametrize("handler", [None, "handler", 5, Event("a.b")])

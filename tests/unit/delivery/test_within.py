@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
@@ -160,3 +161,24 @@ async def test_a_cancellation_that_middleware_catches_is_one_all_the_same() -> N
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("kind", ["async", "sync", "in a thread"])
+async def test_a_result_that_is_still_to_be_run_fails_within_middleware_too(
+    kind: str, executor: ThreadPoolExecutor
+) -> None:
+    """Middleware sees the error, as it sees any other of the handler."""
+
+    def generator() -> Iterator[None]:
+        yield
+
+    async def handler(_: Event[Any]) -> object:
+        return generator()
+
+    outcome = await attempt(
+        handler if kind == "async" else lambda _: generator(),
+        Tracing(),
+        executor=executor if kind == "in a thread" else None,
+    )
+    assert isinstance(outcome, Retry)
+    assert outcome.failure.exception_type == "qt_events.errors.InvalidHandlerError"
