@@ -27,7 +27,7 @@ from qt_events.events.attributes import (
     new_id,
 )
 from qt_events.events.frozen import freeze
-from qt_events.events.payload import Payload, validated, wrong_fields
+from qt_events.events.payload import Payload, made, takes_more, validated, wrong_fields
 from qt_events.events.topics import validate_routing_key
 
 DEFAULT_SOURCE = "qt_events"
@@ -144,7 +144,12 @@ class Event(Generic[P]):
 
     @classmethod
     def create(cls, *args: Any, **payload: Any) -> Self:
-        """Make the event with this payload, now. InvalidPayloadError names each wrong field."""
+        """Make the event with this payload, now.
+
+        Raises:
+            InvalidPayloadError: a field is wrong, missing, or none of the payload's; the text names
+                each.
+        """
         if args:
             raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
         return cls._of(payload)
@@ -154,20 +159,29 @@ class Event(Generic[P]):
         """Make the event, for classes whose `create` has typed parameters."""
         model = cls._plain_model
         if model is None:
-            if not cls.event_type:
-                raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
-            return cls(cls.event_type, None, payload)
+            return cls._made_by_init(payload)
         # Does what __init__ does, in one pass: only the payload can be wrong here.
         event = _new(cls)
         own = event.__dict__
         own["type"] = cls.event_type
         try:
-            own["payload"] = model.__pydantic_validator__.validate_python(payload)
+            own["payload"] = model.__pydantic_validator__.validate_python(payload, extra="forbid")
         except ValidationError as error:
+            if takes_more(model):
+                # From now on it is made by __init__.
+                cls._plain_model = None
+                return cls._made_by_init(payload)
             raise wrong_fields(error, cls) from None
         own["timestamp"] = datetime.now(UTC)
         own["id"] = str(uuid7())
         return event
+
+    @classmethod
+    def _made_by_init(cls, payload: dict[str, Any]) -> Self:
+        if not cls.event_type:
+            raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
+        model = cls.payload_model
+        return cls(cls.event_type, None, made(model, payload, cls) if model else payload)
 
     @property
     def correlation_id(self) -> str:

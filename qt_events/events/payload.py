@@ -5,14 +5,16 @@ from types import UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, ErrorDetails
 
 from qt_events.errors import InvalidPayloadError
+from qt_events.events.attributes import ATTRIBUTES
 from qt_events.events.frozen import TYPED_SCALARS, freeze_field, preview
 
 # Wrong fields of one payload: this many are described; beyond the second number they are only
 # counted.
 _MOST_SHOWN, _MOST_LISTED = 50, 1_000
+_SET_BY_REPLACE = frozenset(ATTRIBUTES)
 _MAPPING_METHODS = {"get", "items", "keys", "values"}
 
 
@@ -103,9 +105,44 @@ def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
         raise wrong_fields(error, event_class) from None
 
 
+def made(model: type[Payload], payload: dict[str, Any], event_class: type) -> Payload:
+    """Return an instance of the model, which has all of these fields. Errors as in `validated`."""
+    try:
+        return model.model_validate(payload, extra=None if takes_more(model) else "forbid")
+    except ValidationError as error:
+        raise wrong_fields(error, event_class) from None
+
+
+def takes_more(model: type[Payload]) -> bool:
+    """Return True if the model, or one inside it, keeps fields that it does not declare."""
+    return any(
+        each.get("extra_fields_behavior") == "allow" or each.get("extra_behavior") == "allow"
+        for each in _schemas(model.__pydantic_core_schema__)
+    )
+
+
+def _schemas(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        yield part
+        part = list(part.values())
+    if isinstance(part, list | tuple):
+        for each in part:
+            yield from _schemas(each)
+
+
 def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadError:
     """Return the error that names the wrong fields."""
     return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
+
+
+def _said(error: ErrorDetails) -> str:
+    if error["type"] != "extra_forbidden":
+        return error["msg"]
+    match error["loc"]:
+        case (str() as name,) if name in _SET_BY_REPLACE:
+            return f"no field, but an attribute of the event: use .create(...).replace({name}=...)"
+        case _:
+            return "no such field"
 
 
 def describe(error: ValidationError) -> str:
@@ -115,7 +152,7 @@ def describe(error: ValidationError) -> str:
     if count > _MOST_LISTED:
         return f"{count} values are wrong"
     described = [
-        f"payload{''.join(f'.{part}' for part in e['loc'])}: {e['msg']}, got {preview(e['input'])}"
+        f"payload{''.join(f'.{part}' for part in e['loc'])}: {_said(e)}, got {preview(e['input'])}"
         for e in error.errors()
     ]
     more = [f"and {count - _MOST_SHOWN} more"] if count > _MOST_SHOWN else []

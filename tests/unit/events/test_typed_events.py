@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from qt_events.errors import InvalidEventError, InvalidPayloadError
 from qt_events.events.event import Event, event_class
@@ -76,10 +76,95 @@ def test_untyped_fields_of_typed_payloads_are_checked() -> None:
         )
 
 
-def test_unknown_fields_are_ignored() -> None:
+def test_unknown_fields_of_an_event_that_came_are_ignored() -> None:
     """A producer may add a field before its consumers know it."""
     event = Event("unit.price_alert", None, {"price": 1, "new_field": 2})
     assert dict(event.payload) == {"price": 1.0, "tags": [], "limits": {}}
+
+
+class Leg(Payload):
+    symbol: str
+    note: str = ""
+
+
+class Spread(Payload):
+    legs: tuple[Leg, ...] = ()
+    limit: float | None = None
+
+
+class SpreadEvent(Event[Spread], type="unit.spread"): ...
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"limt": 5}, r"SpreadEvent: payload\.limt: no such field, got 5"),
+        ({"legs": [{"symbol": "A", "note_": ""}]}, r"payload\.legs\.0\.note_: no such field"),
+        (
+            {"timestamp": 5, "limit": 1},
+            r"payload\.timestamp: no field, but an attribute of .* use .*replace\(timestamp=\.",
+        ),
+        ({"correlation_id": "c"}, r"replace\(correlation_id=\.\.\.\)"),
+        ({"limit": "much", "limt": 5}, r"payload\.limit: .*payload\.limt: no such field"),
+    ],
+)
+def test_create_refuses_fields_that_the_payload_does_not_have(
+    fields: dict[str, Any], words: str
+) -> None:
+    """They would be dropped without a word: a misspelt one, or an attribute of the event."""
+    with pytest.raises(InvalidPayloadError, match=words):
+        SpreadEvent.create(**fields)
+
+
+class Free(Payload):
+    model_config = ConfigDict(extra="allow")
+    known: int = 0
+
+
+class Freely(Payload):
+    model_config = ConfigDict(extra="allow")
+    known: int = 0
+
+
+class FreelyEvent(Event[Freely], type="unit.freely"): ...
+
+
+class AroundFree(Payload):
+    free: Free
+    limit: float | None = None
+
+
+class AroundFreeEvent(Event[AroundFree], type="unit.around_free"): ...
+
+
+def test_a_model_may_take_any_fields() -> None:
+    """Pydantic's `extra="allow"` counts, of the payload and of a model inside it."""
+    for _ in range(2):
+        event = FreelyEvent.create(more=1)
+        assert event.payload.model_extra == {"more": 1}
+        around = AroundFreeEvent.create(free={"more": 2})
+        assert around.payload.free.model_extra == {"more": 2}
+    with pytest.raises(InvalidPayloadError, match=r"payload\.known"):
+        FreelyEvent.create(known="many")
+
+
+class Named(Payload):
+    source: str
+    type: str = "limit"
+
+
+class NamedEvent(Event[Named], type="unit.named"):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+
+
+def test_a_payload_may_have_fields_named_as_attributes_of_the_event() -> None:
+    """create() takes the payload's; a class with an __init__ of its own refuses others too."""
+    event = NamedEvent.create(source="desk", type="stop")
+    assert (event.payload.source, event.payload.type) == ("desk", "stop")
+    assert (event.source, event.type) == ("qt_events", "unit.named")
+    with pytest.raises(InvalidPayloadError, match=r"payload\.sauce: no such field"):
+        NamedEvent.create(source="desk", sauce="hot")
 
 
 def test_a_payload_reads_as_a_mapping() -> None:
