@@ -33,6 +33,9 @@ PRELOADED = (
     "qt_events.rabbitmq.bus",
     "qt_events.testing.contract",
     "qt_events.testing.ledger",
+    "rich.live",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
     "tests.support.contract.assignment",
 )
 
