@@ -34,6 +34,7 @@ PRELOADED = (
     "qt_events.testing.contract",
     "qt_events.testing.ledger",
     "tests.support.contract.assignment",
+    "tests.support.fleet.serving",
 )
 
 
