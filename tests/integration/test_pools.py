@@ -190,7 +190,7 @@ async def test_children_that_are_replaced_after_so_many_events_lose_none(
 ) -> None:
     """--max-tasks-per-child: another process every few events, each event handled once."""
     worker = await start(fleet, "prefork", "-c", "2", "--max-tasks-per-child", "3")
-    events = [await publish(client, "quick", n=n) for n in range(30)]
+    events = [await publish(client, "quick", n=n) for n in range(14)]
     for event in events:
         await fleet.until_called("quick", event=event)
     worker.send(signal.SIGTERM)
