@@ -37,6 +37,7 @@ PRELOADED = (
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.dialects.sqlite",
     "tests.support.contract.assignment",
+    "tests.support.fleet.serving",
 )
 
 
