@@ -14,7 +14,7 @@ import pytest_asyncio
 from qt_events.events.event import Event
 from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.ports import free_ports
-from tests.support.fleet.flower import POOLS, QT_EVENTS, Flower, FlowerFleet, Task
+from tests.support.fleet.flower import FLOWER, POOLS, QT_EVENTS, Flower, FlowerFleet, Task
 from tests.support.waiting import PATIENCE, until, until_told
 
 Watched = tuple[FlowerFleet, Flower]
@@ -264,7 +264,7 @@ async def test_a_url_alone_is_enough(flower_fleet: FlowerFleet) -> None:
 
 async def refusal(flower_fleet: FlowerFleet, *options: str) -> tuple[int, str]:
     """Return the exit status and the output of a Flower that does not start."""
-    process = flower_fleet.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
+    process = flower_fleet.spawn("flower", [*FLOWER, "-A", "flower_app", *options])
     await until(lambda: process.poll() is not None, what="the end of Flower")
     return process.returncode, flower_fleet.output("flower")
 
