@@ -45,7 +45,7 @@ class Guarded:
             "COLUMNS": "200",
             "QT_MANAGEMENT_URL": self._management_url,
         }
-        done = run_command("topology", name, *options, timeout=200, **{**given, "QT_APP": self.app})
+        done = run_command("topology", name, *options, **{**given, "QT_APP": self.app})
         assert done.status == status, done.out + done.err
         return done.out if status == 0 else done.out + done.err
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tests.support.fleet.forks import ForkingKeeper, fork_server
 
+_PATIENCE = 200.0  # seconds for a command
 # Standard error goes to a file of its own.
 _PROGRAM = """
 import os, sys
@@ -25,13 +26,13 @@ class Ended(NamedTuple):
     err: str
 
 
-def run_command(*arguments: str, timeout: float = 90.0, **environment: str) -> Ended:
+def run_command(*arguments: str, **environment: str) -> Ended:
     """Run `qt-events` with these arguments, and variables beside those of this process."""
     for module in ("qt_events.cli.dead_letters", "qt_events.cli.topology"):
         fork_server().preload(module)
     with closing(ForkingKeeper("qt-events-command-")) as keeper:
         command = [sys.executable, "-c", _PROGRAM, *arguments]
         process = keeper.spawn("command", command, {**os.environ, **environment})
-        status = process.wait(timeout)
+        status = process.wait(_PATIENCE)
         out, err = (keeper.folder / name for name in ("command.out", "err"))
         return Ended(status, out.read_text(), err.read_text())
