@@ -14,11 +14,16 @@ from qt_events.testing.broker.installed import rabbitmq_bin
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 
+# The management API keeps one sample in `minute` seconds, by default in five, and answers with the
+# last one: with fewer than all three policies RabbitMQ 3.10 does not start.
 _CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {http}
 collect_statistics_interval = 1000
+management.sample_retention_policies.global.minute = 1
+management.sample_retention_policies.basic.minute = 1
+management.sample_retention_policies.detailed.minute = 1
 disk_free_limit.absolute = 10MB
 raft.wal_max_size_bytes = 33554432
 """

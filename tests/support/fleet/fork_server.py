@@ -76,6 +76,9 @@ class Server:
         if "heard_of" in request:
             os.waitpid(request["heard_of"], 0)
             return
+        if "module" in request:
+            preload(request["module"])
+            return
         child = os.fork()
         if not child:
             self._forget()
@@ -145,13 +148,18 @@ def execute(arguments: list[str]) -> None:
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102  # -c
 
 
-def main() -> None:
-    """Import everything, then serve the socket whose descriptor is the argument."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    for name in PRELOADED:
+def preload(*modules: str) -> None:
+    """Import modules for all children from now on."""
+    for name in modules:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+
+
+def main() -> None:
+    """Import everything, then serve the socket whose descriptor is the argument."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    preload(*PRELOADED)
     Server(connection).serve()
 
 
