@@ -317,9 +317,14 @@ async def test_it_comes_back_when_the_broker_does(
     amqp_url: str, broker: Broker, tmp_path: Path
 ) -> None:
     """Flower goes on after an outage of the broker and shows what happens from then on."""
-    place = urlsplit(amqp_url)
-    with Proxy(place.hostname or "", place.port or 0) as proxy:
-        flower_fleet = FlowerFleet(proxy.url_for(amqp_url), broker.management_url, tmp_path)
+    place, api = urlsplit(amqp_url), urlsplit(broker.management_url)
+    with (
+        Proxy(place.hostname or "", place.port or 0) as proxy,
+        Proxy(api.hostname or "", api.port or 0) as management,
+    ):
+        flower_fleet = FlowerFleet(
+            proxy.url_for(amqp_url), management.url_for(broker.management_url), tmp_path
+        )
         try:
             await flower_fleet.start()
             flower = await flower_fleet.watch()
@@ -327,10 +332,12 @@ async def test_it_comes_back_when_the_broker_does(
                 await flower_fleet.publish("order.requested"), "executor", "SUCCESS"
             )
             # Clients see what they see of a broker that is killed: resets, then a closed port.
-            proxy.refuse()
-            proxy.reset()
+            for each in (proxy, management):
+                each.refuse()
+                each.reset()
             await until(lambda: "Failed to" in flower.output, what="Flower notices")
             proxy.heal()
+            management.heal()
 
             async def is_seen() -> bool:
                 event = await flower_fleet.publish("order.requested")
@@ -340,5 +347,7 @@ async def test_it_comes_back_when_the_broker_does(
             async with asyncio.timeout(2 * PATIENCE):
                 while not await is_seen():
                     pass
+            # It asks for the lengths of queues again.
+            await until_told(lambda: "qt.sub.executor" in flower.queues(), what="queues")
         finally:
             flower_fleet.close()
