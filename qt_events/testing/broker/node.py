@@ -42,7 +42,8 @@ _ERLANG = (
 )
 
 # Modules of all applications at once, before the node itself loads them one by one: a quarter of
-# the processor time of a start. Whatever fails here the node does itself.
+# the processor time of a start. Whatever fails here the node does itself. RabbitMQ starts another
+# Erlang on its way up, to be sure of an epmd: that one, without arguments of _ERLANG, needs none.
 _PRELOAD = """\
 Keys = fun(App) ->
    case file:consult(code:where_is_file(atom_to_list(App) ++ ".app")) of
@@ -58,7 +59,8 @@ Modules = fun
       Needed = proplists:get_value(applications, Found, []),
       Of(Needed ++ Rest, Seen#{App => proplists:get_value(modules, Found, [])})
 end,
-code:ensure_modules_loaded(Modules([rabbit, rabbitmq_management], #{})).
+[code:ensure_modules_loaded(Modules([rabbit, rabbitmq_management], #{}))
+ || {ok, _} <- [init:get_argument(kernel)]].
 """
 
 # On every node of the cluster; a single node is a cluster of its own.
@@ -254,6 +256,8 @@ class Node:
             # The launcher then becomes the Erlang VM instead of keeping a shell in front, so that
             # signals reach the VM itself.
             "RUNNING_UNDER_SYSTEMD": "true",
+            # Its folder ends with it, and takes a dump along.
+            "ERL_CRASH_DUMP_BYTES": "0",
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(self._dist),
             # 0: any free port. The default, the node's plus 10,000, may lie beyond the last one.
