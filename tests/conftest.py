@@ -1,11 +1,13 @@
 """Servers for the tests: a broker and a PostgreSQL a run, a vhost and a database a test."""
 
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from qt_events.events.event import Event, event_class
 from qt_events.testing.broker import Broker, PrivateBroker, open_broker
 from qt_events.testing.broker.management import Management
 from tests.faults import summary
@@ -21,6 +23,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure() -> None:
     """Keep temporary files, those of the servers too, in memory."""
     memory_folder.use()
+
+
+@pytest.fixture(autouse=True)
+def same_classes() -> Iterator[None]:
+    """Check that a test has imported no module of events anew.
+
+    Events that come would be of the new classes, and components that were imported before would
+    wait for the old ones.
+    """
+    yield
+    for name in ("workers.events", "qt_events.events.quantum_trader"):
+        for each in vars(sys.modules.get(name, object)).values():
+            if isinstance(each, type) and issubclass(each, Event) and each.event_type:
+                assert event_class(each.event_type) is each, f"{name} was imported anew"
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from workers.replay.feed import MarketFeed
 from workers.store import Store
 from workers.system.assembly import COMPONENTS
 
-#: Days of the price file: every event type occurs in them.
-DAYS = 450
+#: Days of the price file: every event type occurs in them, a promotion of a strategy as the last.
+DAYS = slice(100, 200)
 
 #: Names that differ from those of the classes.
 NAMES = {
@@ -33,9 +33,9 @@ NAMES = {
 PAGE = """\
 # Who hears what
 
-Event types of Quantum Trader, with the components that publish and hear them. Recorded during the
-first {days} days of the replay by `python -m workers.wiring > docs/who-hears-what.md`; a test
-compares the page with the code. `workers/__init__.py` explains the names.
+Event types of Quantum Trader, with the components that publish and hear them. Recorded during a
+replay of a hundred days by `python -m workers.wiring > docs/who-hears-what.md`; a test compares the
+page with the code. `workers/__init__.py` explains the names.
 
 {table}
 """
@@ -77,8 +77,8 @@ class RecordingBus:
         return self._bus.subscribe(event_type, handler, **options)
 
 
-async def watch(days: int = DAYS) -> Wiring:
-    """Replay these days and return the wiring."""
+async def watch() -> Wiring:
+    """Replay the days and return the wiring."""
     wiring = Wiring()
     with TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/store.db")
@@ -90,7 +90,7 @@ async def watch(days: int = DAYS) -> Wiring:
             for component in COMPONENTS:
                 component(recording(component), store)
             feed = MarketFeed(recording(MarketFeed), store.prices)
-            for close in read_market()[:days]:
+            for close in read_market()[DAYS]:
                 await feed.trade(close)
         store.dispose()
     return wiring
@@ -113,4 +113,4 @@ def table(wiring: Wiring) -> str:
 
 
 if __name__ == "__main__":
-    print(PAGE.format(days=DAYS, table=table(asyncio.run(watch()))), end="")
+    print(PAGE.format(table=table(asyncio.run(watch()))), end="")

@@ -12,6 +12,7 @@ import pytest
 
 from qt_events.testing.broker.management import Management
 from qt_events.testing.keeper import Keeper
+from tests.support.fleet.forks import ForkingKeeper
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORKER_STARTUP = 60  # seconds
@@ -138,7 +139,7 @@ def test_example_usage_over_rabbitmq(amqp_url: str, management: Management, vhos
 @pytest.fixture
 def keeper() -> Iterator[Keeper]:
     """End the workers that a test starts."""
-    keeper = Keeper("qt-events-examples-")
+    keeper = ForkingKeeper("qt-events-examples-")
     yield keeper
     keeper.close()
 

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-FLEET = [sys.executable, "-m", "workers", "fleet"]
+from qt_events.testing.broker import Broker
+from qt_events.testing.keeper import Keeper
+from tests.support.fleet.forks import ForkingKeeper
+
 ROOT = Path(__file__).parents[2]
 #: Seconds for each thing that a fleet is to do.
 PATIENCE = 100.0
@@ -23,8 +26,11 @@ pytestmark = pytest.mark.timeout(300)
 class Fleet:
     """One run of the command; its output goes to a file, which is no terminal."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._output = folder, folder / "fleet.out"
+    def __init__(
+        self, folder: Path, keeper: Keeper, program: Sequence[str] = ("workers", "fleet")
+    ) -> None:
+        self._folder, self._keeper, self._program = folder, keeper, program
+        self._output = self._keeper.folder / "fleet.out"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
@@ -33,16 +39,12 @@ class Fleet:
             for key, value in os.environ.items()
             if key not in ("QT_DATABASE_URL", "QT_SUBSCRIPTIONS")
         }
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [*FLEET, *options],
-                cwd=ROOT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Files that it leaves behind are found there.
-                env={**environment, "TMPDIR": str(self._folder)},
-                start_new_session=True,
-            )
+        self._process = self._keeper.spawn(
+            "fleet",
+            [sys.executable, "-m", *self._program, *options],
+            # Files that it leaves behind are found in TMPDIR.
+            {**environment, "TMPDIR": str(self._folder), "PYTHONPATH": str(ROOT)},
+        )
 
     @property
     def output(self) -> str:
@@ -76,11 +78,13 @@ class Fleet:
         assert self._process is not None
         return self._process.wait(PATIENCE)
 
+    def kill(self) -> None:
+        """Send SIGKILL to the command alone. The processes that it has started end with it."""
+        self.send(signal.SIGKILL)
+        self.ended()
+
     def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            # The processes that it has started end with it.
-            self._process.kill()
-            self._process.wait()
+        self._keeper.close()
 
     def left(self) -> list[str]:
         """Return folders and processes that are still there."""
@@ -94,78 +98,95 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    opened = Fleet(tmp_path)
+def started_fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet whose command is started as a user starts it; in other tests it is forked."""
+    opened = Fleet(tmp_path, Keeper("qt-tested-fleet-"))
     yield opened
     opened.close()
 
 
-def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(fleet: Fleet) -> None:
-    """The exit code is 0 and the report is printed once; no process and no folder is left."""
-    fleet.start("--days", "21", "--until-done")
-    assert fleet.ended() == 0, fleet.output
-    assert set(fleet.pids) == {"worker-1", "worker-2", "worker-3", "feed", "flower"}
-    assert re.search(r"^feed: .*  day 21/21  ", fleet.output, re.MULTILINE)
-    assert fleet.output.partition("stopping")[0].count("final equity") == 1
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    opened = Fleet(tmp_path, ForkingKeeper("qt-tested-fleet-"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lent_fleet(tmp_path: Path, broker: Broker, amqp_url: str) -> Iterator[Fleet]:
+    """A fleet on a broker that is lent: one of its own takes long to start."""
+    program = ("tests.support.fleet.lent_broker", amqp_url, broker.management_url, "fleet")
+    opened = Fleet(tmp_path, ForkingKeeper("qt-tested-fleet-"), program)
+    yield opened
+    opened.close()
+
+
+def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(started_fleet: Fleet) -> None:
+    """The exit code is 0 and the report is printed once; no process and no folder is left.
+
+    A worker that is killed is named. The others get its events, and the market comes to its end.
+    """
+    started_fleet.start("--workers", "2", "--days", "30", "--until-done")
+    started_fleet.until(lambda: "feed" in started_fleet.pids, "fed")
+    os.kill(started_fleet.pids["worker-2"], signal.SIGKILL)
+    assert started_fleet.ended() == 0, started_fleet.output
+    assert set(started_fleet.pids) == {"worker-1", "worker-2", "feed", "flower"}
+    assert "worker-2 was killed by SIGKILL; its last lines:" in started_fleet.output
+    assert started_fleet.output.count("; its last lines:") == 1
+    assert re.search(r"^feed: .*  day 30/30  ", started_fleet.output, re.MULTILINE)
+    assert started_fleet.output.partition("stopping")[0].count("final equity") == 1
+    assert started_fleet.output.rstrip().endswith("stopping")
+    assert "Traceback" not in started_fleet.output
+    assert started_fleet.left() == []
+
+
+def test_after_the_market_the_fleet_goes_on_until_ctrl_c(lent_fleet: Fleet) -> None:
+    """The report is printed at once, and once; the end is in good order."""
+    lent_fleet.start("--workers", "1", "--days", "1", "--no-flower")
+    lent_fleet.until(lambda: "the fleet goes on" in lent_fleet.output, "done")
+    assert lent_fleet.output.count("final equity") == 1
+    lent_fleet.send(signal.SIGINT)
+    stopped_in_good_order(lent_fleet)
+    assert lent_fleet.output.count("final equity") == 1
+
+
+def test_sigterm_stops_all_in_good_order(lent_fleet: Fleet) -> None:
+    """SIGTERM does the same as Ctrl-C, in the middle of the market too."""
+    lent_fleet.start("--workers", "1")
+    lent_fleet.until(lambda: "feed" in lent_fleet.pids, "fed")
+    lent_fleet.send(signal.SIGTERM)
+    stopped_in_good_order(lent_fleet)
+
+
+def stopped_in_good_order(fleet: Fleet) -> None:
+    """Exit code 130, no traceback, nothing left."""
+    assert fleet.ended() == 130, fleet.output
     assert fleet.output.rstrip().endswith("stopping")
     assert "Traceback" not in fleet.output
-    assert fleet.left() == []
-
-
-def test_a_killed_worker_is_named_and_the_others_go_on(fleet: Fleet) -> None:
-    """The others get its events, and the market comes to its end."""
-    fleet.start("--workers", "2", "--days", "30", "--no-flower", "--until-done")
-    fleet.until(lambda: "feed" in fleet.pids, "fed")
-    os.kill(fleet.pids["worker-2"], signal.SIGKILL)
-    assert fleet.ended() == 0, fleet.output
-    assert "worker-2 was killed by SIGKILL; its last lines:" in fleet.output
-    assert "final equity" in fleet.output
-    assert fleet.left() == []
-
-
-def test_after_the_market_the_fleet_goes_on_until_ctrl_c(fleet: Fleet) -> None:
-    """The report is printed at once, and once."""
-    fleet.start("--workers", "1", "--days", "21", "--no-flower")
-    fleet.until(lambda: "the fleet goes on" in fleet.output, "done")
-    assert fleet.output.count("final equity") == 1
-    fleet.send(signal.SIGINT)
-    assert fleet.ended() == 130, fleet.output
-    assert fleet.output.count("final equity") == 1
     assert fleet.left() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_all_in_good_order(fleet: Fleet, number: signal.Signals) -> None:
-    """SIGTERM does the same: exit code 130, no traceback, nothing left."""
-    fleet.start("--workers", "1")
-    fleet.until(lambda: "feed" in fleet.pids, "fed")
-    fleet.send(number)
-    assert fleet.ended() == 130, fleet.output
-    assert fleet.output.rstrip().endswith("stopping")
-    assert "Traceback" not in fleet.output
-    assert fleet.left() == []
-
-
-def test_ctrl_c_while_it_starts_leaves_nothing(fleet: Fleet) -> None:
+def test_ctrl_c_while_it_starts_leaves_nothing(fleet: Fleet, number: signal.Signals) -> None:
     """RabbitMQ takes seconds to start."""
     fleet.start()
     fleet.until(lambda: "starting RabbitMQ" in fleet.output and fleet.folders, "starting")
-    fleet.send(signal.SIGINT)
+    fleet.send(number)
     assert fleet.ended() == 130, fleet.output
     assert "Traceback" not in fleet.output
     assert fleet.left() == []
 
 
-def test_a_fleet_that_cannot_start_says_why(fleet: Fleet) -> None:
+def test_a_fleet_that_cannot_start_says_why(lent_fleet: Fleet) -> None:
     """The worker's own error is the last line; the exit code is 1, and nothing is left."""
-    fleet.start("--workers", "2", "--pool", "prefork", "--no-flower")
-    assert fleet.ended() == 1
-    last = fleet.output.splitlines()[-1]
+    lent_fleet.start("--workers", "1", "--pool", "prefork", "--no-flower")
+    assert lent_fleet.ended() == 1
+    last = lent_fleet.output.splitlines()[-1]
     assert re.fullmatch(
-        r"workers: worker-\d cannot start: subscription '.+' is a broadcast: .+", last
-    ), fleet.output
-    assert "Traceback" not in fleet.output
-    assert fleet.left() == []
+        r"workers: worker-1 cannot start: subscription '.+' is a broadcast: .+", last
+    ), lent_fleet.output
+    assert "Traceback" not in lent_fleet.output
+    assert lent_fleet.left() == []
 
 
 def test_a_pool_that_there_is_not_is_wrong_usage(fleet: Fleet) -> None:
@@ -188,11 +209,17 @@ def test_a_broker_that_is_gone_ends_the_fleet(fleet: Fleet) -> None:
 
 
 def test_a_killed_fleet_takes_its_processes_along(fleet: Fleet) -> None:
-    """Even SIGKILL, which it cannot hear, leaves no worker and no broker behind."""
-    fleet.start("--workers", "1", "--no-flower")
-    fleet.until(lambda: "feed" in fleet.pids, "fed")
-    fleet.close()
+    """Even SIGKILL, which it cannot hear, leaves no worker and no broker behind.
+
+    By default it has three workers and Flower.
+    """
+    started = {"worker-1", "worker-2", "worker-3", "flower"}
+    fleet.start()
+    fleet.until(lambda: started <= set(fleet.pids), "started")
+    broker = Path(f"/proc/{fleet.broker}")
+    assert broker.exists()
+    fleet.kill()
     deadline = time.monotonic() + PATIENCE
-    while fleet.left():
-        assert time.monotonic() < deadline, fleet.left()
+    while fleet.left() or broker.exists():
+        assert time.monotonic() < deadline, (fleet.left(), broker.exists())
         time.sleep(0.05)

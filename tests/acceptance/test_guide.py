@@ -7,21 +7,23 @@ A ```text block right after a ```python block is what that block prints. The URL
 import os
 import re
 import shlex
-import subprocess
 import sys
 import time
 import tomllib
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qt_events.testing.keeper import Keeper
+from qt_events.testing.broker import Broker
+from tests.support.fleet.forks import ForkingKeeper
 from tests.support.pages import ROOT, URL, blocks, commands
 
 DOCS = ROOT / "docs"
-BIN = Path(sys.executable).parent
+#: Seconds for a command, or for a worker to come up.
+PATIENCE = 90.0
 
 #: Pages whose Python another test runs in its own way.
 ELSEWHERE = ("backends.md", "logging.md", "testing.md")
@@ -32,28 +34,45 @@ RUN_HERE = [
 ]
 
 
-def run(command: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the checkout."""
-    return subprocess.run(
-        command,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )
+class Programs:
+    """Programs that a test runs with the checkout's modules."""
+
+    def __init__(self) -> None:
+        self._keeper = ForkingKeeper("qt-events-guide-")
+
+    def start(self, name: str, arguments: Sequence[str], **variables: str) -> Any:
+        """Start a Python program, such as `-m celery`."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+        return self._keeper.spawn(name, [sys.executable, *arguments], environment)
+
+    def run(self, *arguments: str, **variables: str) -> str:
+        """Return what a program prints; its exit code is 0."""
+        status = self.start("program", arguments, **variables).wait(PATIENCE)
+        assert status == 0, self.output("program")
+        return self.output("program")
+
+    def output(self, name: str) -> str:
+        return (self._keeper.folder / f"{name}.out").read_text(errors="replace")
+
+    def close(self) -> None:
+        self._keeper.close()
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    """Run programs, and end those that still run."""
+    opened = Programs()
+    yield opened
+    opened.close()
 
 
 # Python
 
 
 @pytest.mark.parametrize("page", RUN_HERE, ids=lambda page: page.name)
-def test_python(page: Path, amqp_url: str) -> None:
+def test_python(page: Path, amqp_url: str, programs: Programs) -> None:
     """Each block runs after those before it, and prints exactly what the page says."""
-    command = [sys.executable, "-W", "error", "-m", "tests.support.pages", str(page), amqp_url]
-    finished = run(command)
-    assert finished.returncode == 0, finished.stderr
+    programs.run("-m", "tests.support.pages", str(page), amqp_url)
 
 
 @pytest.mark.parametrize("page", RUN_HERE, ids=lambda page: page.name)
@@ -122,53 +141,58 @@ def parts(line: str, url: str) -> tuple[dict[str, str], list[str]]:
 
 
 @pytest.mark.parametrize("line", REPLAY)
-def test_replay(line: str, amqp_url: str) -> None:
+def test_replay(line: str, amqp_url: str, programs: Programs) -> None:
     """The replay ends well."""
-    variables, (_, *args) = parts(line, amqp_url)
-    finished = run([sys.executable, *args], **variables)
-    assert finished.returncode == 0, finished.stderr
-    assert '"days": 20' in finished.stdout
+    variables, (program, *args) = parts(line, amqp_url)
+    assert program == "python"
+    assert '"days": 20' in programs.run(*args, **variables)
+
+
+# Quantum Trader's queues, which the lines below need, are declared once: that takes seconds.
+
+
+@pytest.fixture(scope="module")
+def trader(broker: Broker) -> Iterator[str]:
+    """Return the URL of a vhost with Quantum Trader's queues, declared as the pages say."""
+    name, programs = f"qt-test-{uuid.uuid4().hex}", Programs()
+    url = broker.management.create_vhost(name)
+    programs.run(*qt_events("topology declare --app workers"), CELERY_BROKER_URL=url)
+    programs.close()
+    yield url
+    broker.management.delete_vhost(name)
+
+
+def qt_events(words: str) -> list[str]:
+    """Return the arguments of `qt-events` for Python."""
+    return ["-m", "qt_events", *shlex.split(words)]
 
 
 @pytest.mark.parametrize("line", DEAD_LETTERS)
-def test_dead_letters(line: str, amqp_url: str) -> None:
+def test_dead_letters(line: str, trader: str, programs: Programs) -> None:
     """The command works once Quantum Trader's queues are declared."""
-    for command in ("qt-events topology declare --app workers", line):
-        _, (program, *args) = parts(command, amqp_url)
-        finished = run([BIN / program, *args], CELERY_BROKER_URL=amqp_url)
-        assert finished.returncode == 0, finished.stderr
-
-
-@pytest.fixture
-def keeper() -> Iterator[Keeper]:
-    """End the worker that a test starts."""
-    keeper = Keeper("qt-events-guide-")
-    yield keeper
-    keeper.close()
+    programs.run(*qt_events(line.removeprefix("qt-events ")), CELERY_BROKER_URL=trader)
 
 
 @pytest.mark.parametrize("line", CELERY)
-def test_celery(line: str, amqp_url: str, keeper: Keeper) -> None:
+def test_celery(line: str, trader: str, programs: Programs) -> None:
     """The worker comes up in the checkout."""
-    variables, (_, *args) = parts(line, amqp_url)
-    command = [sys.executable, "-m", "celery", "--workdir", str(ROOT), *args, "--loglevel", "INFO"]
-    comes_up(keeper, command, variables)
+    variables, (program, *args) = parts(line, trader)
+    assert program == "celery"
+    comes_up(programs, ["-m", "celery", "--workdir", str(ROOT), *args], **variables)
 
 
 @pytest.mark.parametrize("line", WORKER)
-def test_worker(line: str, amqp_url: str, keeper: Keeper) -> None:
+def test_worker(line: str, trader: str, programs: Programs) -> None:
     """The library's own command comes up too."""
-    _, (program, *args) = parts(line, amqp_url)
-    command = [str(BIN / program), *args, "--loglevel", "INFO"]
-    comes_up(keeper, command, {"CELERY_BROKER_URL": amqp_url})
+    words = line.removeprefix("qt-events ")
+    comes_up(programs, qt_events(words), CELERY_BROKER_URL=trader)
 
 
-def comes_up(keeper: Keeper, command: list[str], environment: dict[str, str]) -> None:
+def comes_up(programs: Programs, arguments: list[str], **variables: str) -> None:
     """Return when this worker is ready."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    worker = keeper.spawn("worker", command, variables)
-    log, deadline = keeper.folder / "worker.out", time.monotonic() + 60
-    while " ready." not in log.read_text():
-        assert worker.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
+    worker = programs.start("worker", [*arguments, "--loglevel", "INFO"], **variables)
+    deadline = time.monotonic() + PATIENCE
+    while " ready." not in programs.output("worker"):
+        assert worker.poll() is None, programs.output("worker")
+        assert time.monotonic() < deadline, programs.output("worker")
         time.sleep(0.05)

@@ -111,10 +111,20 @@ class Rig:
         """Wait until every confirmed delivery was handled or is a dead letter, and note these."""
         bus = self.bus()
         async with asyncio.timeout(timeout):
-            while await asyncio.to_thread(self.ledger.open, self.subscriptions):
-                for name in self.subscriptions:
+            while owed := await asyncio.to_thread(self._owed):
+                for name in owed:
                     self.ledger.dead(await bus.dead_letters.list(name, limit=1_000_000))
                 await asyncio.sleep(0.2)
+            for name in self.subscriptions:
+                self.ledger.dead(await bus.dead_letters.list(name, limit=1_000_000))
+
+    def _owed(self) -> list[str]:
+        """Return the subscriptions that have not had everything."""
+        return [
+            name
+            for name, pattern in self.subscriptions.items()
+            if self.ledger.open({name: pattern})
+        ]
 
     async def account(self, timeout: float = 90.0) -> Account:
         """Wait for all outcomes, add up, and judge what every test demands."""

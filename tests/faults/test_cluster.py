@@ -6,6 +6,7 @@ Publishing goes on by itself.
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -14,10 +15,13 @@ from qt_events.testing.broker.node import Node
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
 from tests.faults.rig import PREFETCH, Rig
+from tests.integration.test_private_broker import listens, processes_of, until
 from tests.support.waiting import until_told
 
 QUEUE = "qt.sub.on_loop"
-IN_FLIGHT = 50
+IN_FLIGHT = 20
+# Events a second: each of them is written by three nodes for three subscriptions.
+RATE = 25
 
 # Nodes start several times
 pytestmark = pytest.mark.timeout(240)
@@ -25,9 +29,13 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[PrivateCluster]:
-    """Start three nodes; each test kills one at a time, and leaves all whole."""
+    """Start three nodes; each test kills one at a time, and leaves all whole.
+
+    The end leaves no process behind.
+    """
     with PrivateCluster(startup_timeout=60) as cluster:
         yield cluster
+    until(lambda: not any(processes_of(Path(node.name)) for node in cluster.nodes))
 
 
 @pytest.fixture
@@ -58,8 +66,8 @@ async def test_two_leaders_killed_one_after_the_other_lose_nothing(
 ) -> None:
     """The other nodes elect a leader each time, and no publish fails."""
     await asyncio.gather(rig.worker(), rig.worker())
-    async with Load(rig.bus(), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
-        await load.more(80)
+    async with Load(rig.bus(), rig.ledger, in_flight=IN_FLIGHT, rate=RATE) as load:
+        await load.more(RATE)
         first = await asyncio.to_thread(cluster.leader, QUEUE, vhost)
         await killed(cluster, first, rig, load, "leader killed")
         second = await asyncio.to_thread(cluster.leader, QUEUE, vhost)
@@ -80,8 +88,8 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
     await rig.end(await rig.worker(url=cluster.url_from(leader, vhost)))
     near = cluster.url_from(follower, vhost)
     await rig.worker(url=near)
-    async with Load(rig.bus(near), rig.ledger, in_flight=IN_FLIGHT, rate=80) as load:
-        await load.more(80)
+    async with Load(rig.bus(near), rig.ledger, in_flight=IN_FLIGHT, rate=RATE) as load:
+        await load.more(RATE)
         here = {follower.name}
         await until_told(
             lambda: {each["node"] for each in cluster.management.connections(vhost)} == here,
@@ -96,13 +104,14 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
 async def killed(cluster: PrivateCluster, node: Node, rig: Rig, load: Load, fault: str) -> None:
     """Kill a node under load; return when it is back, and more was confirmed."""
     await asyncio.to_thread(cluster.settle)
-    await load.more(40)
+    await load.more(RATE)
     rig.ledger.fault(fault)
     node.kill()
-    await load.more(120)
+    assert not listens(urlsplit(node.url).port or 0)
+    await load.more(2 * RATE)
     await asyncio.to_thread(node.restart)
     await asyncio.to_thread(cluster.wait_until_whole)
-    await load.more(40)
+    await load.more(RATE)
 
 
 async def nothing_is_lost(rig: Rig, load: Load, nodes: int, workers: int) -> None:

@@ -11,16 +11,21 @@ from tests.support.waiting import until
 
 # Milliseconds; thirty minutes unless it is set
 TIMEOUT = 1_000
-EVENTS = 24
+EVENTS = 16
+# Read by each channel as it begins
+_SET = """\
+ok = application:set_env(rabbit, consumer_timeout, {timeout}),
+ok = application:set_env(rabbit, channel_tick_interval, {tick})."""
 POOLS = {"asyncio": (), "prefork": PREFORK}
 
 
-@pytest.fixture(scope="module")
-def harmed() -> Iterator[PrivateBroker]:
-    """Start a broker that loses patience after a second, and checks every second."""
-    with PrivateBroker(settings={"consumer_timeout": str(TIMEOUT)}) as broker:
-        broker.rabbitmqctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
-        yield broker
+@pytest.fixture
+def harmed(harmed: PrivateBroker) -> Iterator[PrivateBroker]:
+    """Lend a broker whose new channels lose patience after a second, and check all the time."""
+    usual = harmed.evaluate("application:get_env(rabbit, consumer_timeout, undefined).")
+    harmed.evaluate(_SET.format(timeout=TIMEOUT, tick=200))
+    yield harmed
+    harmed.evaluate(_SET.format(timeout=usual, tick=60_000))
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from qt_events.testing.ledger import Load
-from tests.faults.rig import HELD, PREFORK, Rig, children
+from tests.faults.rig import HELD, PREFORK, PREFORK_HOLDS, Rig, children
 from tests.support.fleet.fleet import StartedWorker
 from tests.support.waiting import until
 
@@ -76,7 +76,8 @@ def strike(rig: Rig, worker: StartedWorker, fault: str, held: int) -> None:
 
 
 async def a_child_is_killed(rig: Rig, worker: StartedWorker) -> None:
-    """Kill a child, and return when there is another in its stead."""
+    """Kill a child that has work in hand, and return when there is another in its stead."""
+    await until(lambda: rig.ledger.open(rig.subscriptions) > PREFORK_HOLDS, what="both are at work")
     before = set(children(worker.process))
     rig.ledger.fault("prefork child killed")
     os.kill(min(before), signal.SIGKILL)

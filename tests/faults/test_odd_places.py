@@ -38,7 +38,7 @@ async def test_nothing_hangs_and_nothing_is_lost_wherever_it_is_published(
     await asyncio.gather(rig.worker(program=WORKER), rig.worker(*PREFORK, program=WORKER))
     entries = LedgerEntries(rig)
     publishers = [await publisher(rig) for _ in range(2)]
-    await more(entries, 200)
+    await more(entries, 100)
     rig.ledger.fault("connections closed")
     await asyncio.to_thread(harmed.management.close_connections)
     await more(entries, 100)

@@ -17,9 +17,10 @@ from tests.faults.rig import Rig
 from tests.support.channels import channel_to, depth
 from tests.support.waiting import until_told
 
-BACKLOG = int(os.environ.get("QT_EVENTS_BACKLOG", "30000"))  #: events behind the slow one
+BACKLOG = int(os.environ.get("QT_EVENTS_BACKLOG", "10000"))  #: events behind the slow one
+PADDING = 4_000  #: bytes of each
 QUICK, SLOW = {"quick": "load.#"}, {"slow": "#"}
-SAMPLE, WARM_UP = 600, 100  #: events whose latency is taken, after so many
+SAMPLE, WARM_UP = 400, 100  #: events whose latency is taken, after so many
 TAKES = 4  #: samples in which it may be seen to be as before: a busy machine is late as well
 RATE = 150  #: of them a second
 MEMORY = 20  #: MiB that a process may take for the backlog: a leak of it would take far more
@@ -45,7 +46,7 @@ async def test_a_backlog_slows_nobody_else_and_takes_no_memory(rig: Rig) -> None
     before = await latencies(rig, bus, "load.before")
     memory = {"worker": Memory(worker.pid), "publisher": Memory(os.getpid())}
     rig.ledger.fault("backlog")
-    async with Load(bus, rig.ledger, in_flight=500, make=event_of("backlog.numbered")) as load:
+    async with Load(bus, rig.ledger, in_flight=500, make=padded) as load:
         await load.reaches(BACKLOG, timeout=600)
     grown = {name: each.grown() for name, each in memory.items()}
     after = [await latencies(rig, bus, "load.after")]
@@ -75,6 +76,10 @@ def is_as(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
 
 def event_of(type: str) -> Callable[[int], Event[Any]]:
     return lambda number: Event(type, payload={"n": number})
+
+
+def padded(number: int) -> Event[Any]:
+    return Event("backlog.numbered", payload={"n": number, "padding": PADDING * "x"})
 
 
 async def latencies(rig: Rig, bus: CeleryEventBus, type: str) -> Mapping[str, float]:

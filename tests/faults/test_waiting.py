@@ -17,7 +17,9 @@ from tests.support.waiting import until, until_told
 
 # Many processes share few cores
 pytestmark = pytest.mark.timeout(300)
-RESTARTS, LOOKS, WAITING = 40, 1000, 20
+# More than the twenty deliveries after which RabbitMQ 4 buries an event unless it is told otherwise
+RESTARTS, LOOKS = 25, 100
+WAITING = 20
 AT_A_TIME = 10  # events that a worker handles
 # Seconds until a retry, and where it waits
 DELAY, LEVEL = 3.0, "qt.retry.3200"
@@ -29,7 +31,7 @@ def node_url(amqp_url: str) -> str:
     return amqp_url
 
 
-async def test_forty_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
+async def test_rolling_restarts_bury_nothing_that_waits(rig: Rig) -> None:
     """The broker counts what each worker gives back; none of it becomes a dead letter."""
     rig.subscriptions = {"gated": "load.#"}
     gate = asyncio.Event()

@@ -6,7 +6,7 @@ from tests.fuzz.fuzz import UNWRITABLE, attempt, fuzz, smallest
 from tests.fuzz.mutation import Input, valid
 from tests.fuzz.targets import TARGETS
 
-INPUTS = 10_000
+INPUTS = 4_000
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -20,9 +20,14 @@ def make_bus(amqp_url: str) -> Iterator[MakeBus]:
 
 
 @pytest.fixture
-def fleet(amqp_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    """Start worker processes on this test's own vhost, and kill them at the end."""
+def fleet(request: pytest.FixtureRequest, amqp_url: str, tmp_path: Path) -> Iterator[Fleet]:
+    """Start worker processes on this test's own vhost, and kill them at the end.
+
+    Their app makes the subscriptions that the test names by `pytest.mark.serves`, or all.
+    """
     opened = Fleet(amqp_url, tmp_path)
+    if (named := request.node.get_closest_marker("serves")) is not None:
+        opened.serves = named.args
     yield opened
     opened.close()
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ import amqp
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.operating.management import ManagementApi
 from tests.support.channels import channel_to
+from tests.support.fleet.commands import run_command
 from tests.support.fleet.fleet import Fleet, StartedWorker
 
 _PATH = (str(Path(__file__).parent / "apps"), str(Path(__file__).parents[2]))
-QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
 
 
 class Guarded:
@@ -39,20 +38,16 @@ class Guarded:
         told = json.loads(self.command("permissions", "--apply", "--create-users", "--json"))
         self._passwords = told["passwords"]
 
-    def command(self, name: str, *options: str, status: int = 0, answer: str = "") -> str:
+    def command(self, name: str, *options: str, status: int = 0) -> str:
         """Run `qt-events topology` as an administrator, and return its output."""
         given = {
             **self._environment(self.url),
             "COLUMNS": "200",
             "QT_MANAGEMENT_URL": self._management_url,
         }
-        done = subprocess.run(
-            [QT_EVENTS, "topology", name, *options],
-            env={**os.environ, **given, "QT_APP": self.app},
-            input=answer, capture_output=True, text=True, timeout=200, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout if status == 0 else done.stdout + done.stderr
+        done = run_command("topology", name, *options, **{**given, "QT_APP": self.app})
+        assert done.status == status, done.out + done.err
+        return done.out if status == 0 else done.out + done.err
 
     def _environment(self, url: str) -> dict[str, str]:
         path = os.pathsep.join([*_PATH, *(entry for entry in sys.path if entry)])

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +22,14 @@ from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
+from tests.support.fleet.commands import run_command
 from tests.support.fleet.flower import QT_EVENTS
 from tests.support.waiting import until_told
 
-MANY = 1_500
-AT_A_RATE = ("retry", "--all", "-s", "orders", "--rate", "100")
+# More than one batch; at this rate the command takes twelve seconds, and it is ended after one.
+MANY = BATCH + 100
+AT_A_RATE = ("retry", "--all", "-s", "orders", "--rate", "50")
+BEGUN = 30
 
 APP = """\
 import os
@@ -100,8 +104,13 @@ def start(url: str, *args: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def run(url: str, *args: str, **environment: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    process = start(url, *args, **environment)
+    """Exit code, standard output, standard error of a forked command."""
+    return run_command("dead-letters", *args, **{"QT_BROKER_URL": url, **environment})
+
+
+def run_script(url: str, *args: str) -> tuple[int, str, str]:
+    """The same of the script that users start."""
+    process = start(url, *args)
     out, err = process.communicate()
     return process.returncode, out, err
 
@@ -112,6 +121,7 @@ def stopped_by(number: signal.Signals, url: str, has_begun: Callable[[], bool]) 
     try:
         while not has_begun():
             assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
         process.send_signal(number)
         _, err = process.communicate()
     finally:
@@ -124,7 +134,7 @@ async def test_an_operator_works_with_nothing_but_urls(url: str, broker: Broker)
     await asyncio.to_thread(bury, url, "orders", range(4))
     await asyncio.to_thread(bury, url, "audit", [10])
     code, out, err = await asyncio.to_thread(
-        run, url, "list", "--json", "--management-url", broker.management_url
+        run_script, url, "list", "--json", "--management-url", broker.management_url
     )
     listed = json.loads(out)
     assert (code, err, listed["total"]) == (0, "", 5)
@@ -214,7 +224,7 @@ async def test_killed_in_the_middle_it_loses_none(url: str) -> None:
     """Some may be sent back and dead letters still, at most as many as are sent at once."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
     code, _ = await asyncio.to_thread(
-        stopped_by, signal.SIGKILL, url, lambda: depth(url, "qt.sub.orders") >= 100
+        stopped_by, signal.SIGKILL, url, lambda: depth(url, "qt.sub.orders") >= BEGUN
     )
     assert code == -signal.SIGKILL
     sent = await asyncio.to_thread(emptied, url, "qt.sub.orders")
@@ -228,7 +238,7 @@ async def test_ctrl_c_ends_it_in_order(url: str) -> None:
     """Exit code 130, and the number sent: these are no dead letters any more, all others are."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
     code, err = await asyncio.to_thread(
-        stopped_by, signal.SIGINT, url, lambda: depth(url, "qt.sub.orders") >= 100
+        stopped_by, signal.SIGINT, url, lambda: depth(url, "qt.sub.orders") >= BEGUN
     )
     sent = await asyncio.to_thread(emptied, url, "qt.sub.orders")
     left = await asyncio.to_thread(emptied, url, "qt.dead.orders")
@@ -244,7 +254,7 @@ async def test_a_broker_that_closes_the_connections_ends_it_by_name(
     """The command says how many were sent before, and nothing is lost."""
     await asyncio.to_thread(bury, url, "orders", range(MANY))
     process = await asyncio.to_thread(start, url, *AT_A_RATE)
-    await until_told(lambda: depth(url, "qt.sub.orders") >= 100)
+    await until_told(lambda: depth(url, "qt.sub.orders") >= BEGUN)
     # The publisher comes back by itself; whoever reads does not
     while process.poll() is None:
         await asyncio.to_thread(management.close_connections, vhost)

@@ -7,14 +7,16 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
 from qt_events.events.event import Event
-from qt_events.testing.broker import Broker, PrivateBroker
+from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
-from tests.support.fleet.flower import POOLS, QT_EVENTS, Flower, FlowerFleet, Task
+from qt_events.testing.proxy import Proxy
+from tests.support.fleet.flower import FLOWER, POOLS, QT_EVENTS, Flower, FlowerFleet, Task
 from tests.support.waiting import PATIENCE, until, until_told
 
 Watched = tuple[FlowerFleet, Flower]
@@ -264,7 +266,7 @@ async def test_a_url_alone_is_enough(flower_fleet: FlowerFleet) -> None:
 
 async def refusal(flower_fleet: FlowerFleet, *options: str) -> tuple[int, str]:
     """Return the exit status and the output of a Flower that does not start."""
-    process = flower_fleet.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *options])
+    process = flower_fleet.spawn("flower", [*FLOWER, "-A", "flower_app", *options])
     await until(lambda: process.poll() is not None, what="the end of Flower")
     return process.returncode, flower_fleet.output("flower")
 
@@ -312,28 +314,40 @@ async def test_a_taken_port_is_an_error_without_a_traceback(flower_fleet: Flower
 
 
 async def test_it_comes_back_when_the_broker_does(
-    harmed: PrivateBroker, node_url: str, tmp_path: Path
+    amqp_url: str, broker: Broker, tmp_path: Path
 ) -> None:
     """Flower goes on after an outage of the broker and shows what happens from then on."""
-    flower_fleet = FlowerFleet(node_url, harmed.management_url, tmp_path)
-    try:
-        await flower_fleet.start()
-        flower = await flower_fleet.watch()
-        await flower.until_task(
-            await flower_fleet.publish("order.requested"), "executor", "SUCCESS"
+    place, api = urlsplit(amqp_url), urlsplit(broker.management_url)
+    with (
+        Proxy(place.hostname or "", place.port or 0) as proxy,
+        Proxy(api.hostname or "", api.port or 0) as management,
+    ):
+        flower_fleet = FlowerFleet(
+            proxy.url_for(amqp_url), management.url_for(broker.management_url), tmp_path
         )
-        await asyncio.to_thread(harmed.settle)
-        await asyncio.to_thread(harmed.kill)
-        await until(lambda: "Failed to" in flower.output, what="Flower notices")
-        await asyncio.to_thread(harmed.restart)
+        try:
+            await flower_fleet.start()
+            flower = await flower_fleet.watch()
+            await flower.until_task(
+                await flower_fleet.publish("order.requested"), "executor", "SUCCESS"
+            )
+            # Clients see what they see of a broker that is killed: resets, then a closed port.
+            for each in (proxy, management):
+                each.refuse()
+                each.reset()
+            await until(lambda: "Failed to" in flower.output, what="Flower notices")
+            proxy.heal()
+            management.heal()
 
-        async def is_seen() -> bool:
-            event = await flower_fleet.publish("order.requested")
-            await flower_fleet.until_called("executor", event)
-            return await asyncio.to_thread(lambda: bool(flower.tasks(event, "executor")))
+            async def is_seen() -> bool:
+                event = await flower_fleet.publish("order.requested")
+                await flower_fleet.until_called("executor", event)
+                return await asyncio.to_thread(lambda: bool(flower.tasks(event, "executor")))
 
-        async with asyncio.timeout(2 * PATIENCE):
-            while not await is_seen():
-                pass
-    finally:
-        flower_fleet.close()
+            async with asyncio.timeout(2 * PATIENCE):
+                while not await is_seen():
+                    pass
+            # It asks for the lengths of queues again.
+            await until_told(lambda: "qt.sub.executor" in flower.queues(), what="queues")
+        finally:
+            flower_fleet.close()

@@ -27,6 +27,7 @@ from tests.support.waiting import PATIENCE
 _WIDTH, _HEIGHT, _TALLEST = 1440, 900, 2400
 # The page may draw its table again while the test reads it.
 _GONE = (StaleElementReferenceException,)
+_POLL = 0.1  # seconds
 _SCREENSHOTS = "QT_EVENTS_SCREENSHOTS"
 
 
@@ -80,7 +81,7 @@ class Browser:
         self._wait().until(look, f"{row}")
 
     def _wait(self) -> WebDriverWait[webdriver.Chrome]:
-        return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=_GONE)
+        return WebDriverWait(self.driver, PATIENCE, _POLL, ignored_exceptions=_GONE)
 
     def picture(self, name: str) -> None:
         """Save the whole page as `<name>.png`.

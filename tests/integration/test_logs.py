@@ -21,12 +21,21 @@ from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
-from qt_events.testing.keeper import Keeper
+from tests.support.fleet.forks import ForkingKeeper
+from tests.support.fleet.serving import SERVES
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.serves("retried", "in_thread")
 
 _APPS = Path(__file__).parent / "apps"
 POOLS = ["asyncio", "processes", "threads", "solo"]
-_SPLIT = 'exec "$0" "$@" 2>"$STDERR"'  # stdout apart: it is not for logs
+#: stdout apart: it is not for logs
+_SPLIT = 'exec "$0" -m "$@" 2>"$STDERR"'
+_SPLIT_AND_FORKED = """
+import os, runpy
+os.dup2(os.open(os.environ["STDERR"], os.O_WRONLY | os.O_APPEND), 2)
+runpy.run_module("celery", run_name="__main__", alter_sys=True)
+"""
 
 Line = dict[str, Any]
 
@@ -72,31 +81,32 @@ class Workers:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.recorder = url, Recorder(folder / "records.jsonl")
-        self._keeper, self._number = Keeper("qt-events-logs-"), count(1)
+        self._keeper, self._number = ForkingKeeper("qt-events-logs-"), count(1)
+        self.serves: tuple[str, ...] = ()
 
     async def start(
-        self, *options: str, ready: bool = True, url: str = "", **environment: str
+        self,
+        *options: str,
+        ready: bool = True,
+        forked: bool = True,
+        url: str = "",
+        **environment: str,
     ) -> Worker:
-        """`ready`: return when it consumes."""
+        """Start a worker, by default forked; `ready`: return when it consumes."""
         name = f"worker-{next(self._number)}"
         stderr, before = self._keeper.folder / f"{name}.err", len(self._ready)
         stderr.touch()
-        command = [
-            "/bin/sh",
-            "-c",
-            _SPLIT,
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "logging_app",
-            "worker",
-            *options,
-        ]
+        program = (
+            [sys.executable, "-c", _SPLIT_AND_FORKED]
+            if forked
+            else ["/bin/sh", "-c", _SPLIT, sys.executable, "celery"]
+        )
+        command = [*program, "-A", "logging_app", "worker", *options]
         ours = {
             "STDERR": str(stderr),
             "FLEET_URL": url or self.url,
             RECORDS: str(self.recorder.path),
+            SERVES: ",".join(self.serves),
         }
         path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
         process = self._keeper.spawn(
@@ -125,9 +135,10 @@ class Workers:
 
 
 @pytest.fixture
-def workers(amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
-    """Workers on this test's own vhost, killed at the end."""
+def workers(request: pytest.FixtureRequest, amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
+    """Workers on this test's own vhost, killed at the end; see `fleet` for `serves`."""
     opened = Workers(amqp_url, tmp_path)
+    opened.serves = request.node.get_closest_marker("serves").args
     yield opened
     opened.close()
 
@@ -169,7 +180,10 @@ async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
     """Lines of Celery and of handlers, prints and warnings, with their attempts, on every pool."""
-    worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
+    # One is started by the interpreter itself: its imports may say something, too.
+    worker = await workers.start(
+        *("-l", "INFO", *pool(name)), forked=name != "asyncio", QT_LOG_FORMAT="json"
+    )
     event = await publish("order.placed")
     await workers.until_called("retried", event)
     await workers.until_called("in_thread", event)
@@ -205,6 +219,7 @@ async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
     assert worker.stdout == ""  # no banner: a container's two streams are read as one
 
 
+@pytest.mark.serves("killing")
 async def test_the_death_of_a_prefork_child_is_told_in_json(
     workers: Workers, publish: PublishRequest
 ) -> None:
@@ -216,6 +231,7 @@ async def test_the_death_of_a_prefork_child_is_told_in_json(
     assert any("SIGKILL" in line["message"] for line in worker.lines)
 
 
+@pytest.mark.serves("quiet")
 async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
     """Celery's own format has both, and Celery's tracer still logs plain tasks."""
     worker = await workers.start("-l", "INFO", "-P", "solo", QT_LOG_FORMAT="json")
@@ -250,6 +266,7 @@ async def test_a_log_file_gets_the_json(
     assert [line["logger"] for line in worker.lines if line["logger"] != "py.warnings"] == []
 
 
+@pytest.mark.serves("quiet")
 async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
     workers: Workers,
 ) -> None:
@@ -263,6 +280,7 @@ async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
 
 
 @pytest.mark.parametrize("name", POOLS)
+@pytest.mark.serves("quiet", "hopeless")
 async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
@@ -285,6 +303,7 @@ async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
 
 
 @pytest.mark.parametrize("name", ["processes", "solo"])
+@pytest.mark.serves("quiet")
 async def test_while_debugging_celerys_tracer_is_heard_too(
     workers: Workers, publish: PublishRequest, name: str
 ) -> None:
@@ -319,6 +338,7 @@ async def test_without_an_option_celerys_format_stays_and_tells_the_event(
     assert "Warm shutdown" in worker.stdout
 
 
+@pytest.mark.serves("quiet")
 async def test_the_level_comes_from_the_environment_unless_celery_is_told(workers: Workers) -> None:
     """QT_LOG_LEVEL takes the place of Celery's default; `--loglevel` beats it."""
     by_environment = await workers.start(QT_LOG_FORMAT="json", QT_LOG_LEVEL="info")
@@ -348,11 +368,12 @@ async def test_logs_that_a_user_set_up_are_left_alone(
         ("QT_LOG_LEVEL", "loud", "use one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
     ],
 )
+@pytest.mark.serves("quiet")
 async def test_a_wrong_option_in_the_environment_ends_the_worker(
     workers: Workers, variable: str, value: str, advice: str
 ) -> None:
     """The process ends at once, with one line that names the choices."""
-    worker = await workers.start(ready=False, **{variable: value})
+    worker = await workers.start(ready=False, forked=True, **{variable: value})
     assert await worker.ended() == 1
     last = worker.stderr.splitlines()[-1]
     assert f"{variable}='{value}'" in last
@@ -368,6 +389,7 @@ def create_user(management: Management, user: str, password: str, vhost: str) ->
     request("PUT", f"/permissions/{vhost}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
 
 
+@pytest.mark.serves("hopeless")
 async def test_a_password_is_in_no_line(
     workers: Workers, management: Management, vhost: str, publish: PublishRequest
 ) -> None:

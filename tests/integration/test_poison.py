@@ -40,7 +40,7 @@ async def dead_letters(client: CeleryEventBus, subscription: str) -> Sequence[De
     async with asyncio.timeout(PATIENCE):
         # Poll, because nothing reports a new dead letter.
         while not (found := await client.dead_letters.list(subscription)):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
     return list(found)
 
 

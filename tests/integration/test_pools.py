@@ -12,6 +12,8 @@ from tests.support.fleet.fleet import Fleet, StartedWorker
 from tests.support.fleet.remote_control import RemoteControl, monitor, one_dead_letter, publish
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.serves("quick", "gated")
+
 POOLS = {
     "asyncio": (),
     "prefork": ("-P", "processes"),
@@ -31,6 +33,7 @@ async def start(
 # In parallel
 
 
+@pytest.mark.serves("crunch")
 async def test_cpu_bound_handlers_run_in_several_processes_at_once(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -54,6 +57,7 @@ async def test_cpu_bound_handlers_run_in_several_processes_at_once(
 # Children that are killed
 
 
+@pytest.mark.serves("killing", "bystander")
 async def test_a_child_killed_under_load_costs_nobody_an_event(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -75,39 +79,45 @@ async def test_a_child_killed_under_load_costs_nobody_an_event(
 # Time limits
 
 
-@pytest.mark.parametrize("handler", ["blocked", "computing", "waiting"])
+@pytest.mark.serves("overdue.blocked", "overdue.computing", "overdue.waiting", "quick")
 async def test_a_soft_time_limit_is_a_failed_attempt(
-    handler: str, fleet: Fleet, client: CeleryEventBus
+    fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
     """A handler that is blocked, computes or awaits gets SoftTimeLimitExceeded, and is retried."""
-    await start(fleet, "prefork", "-c", "1", "--soft-time-limit", "1")
-    event = await publish(client, f"overdue.{handler}")
-    record = await one_dead_letter(client, f"overdue.{handler}")
-    assert (record.event_id, record.reason, record.attempts) == (event.id, "exhausted", 2)
-    assert record.exception_type.endswith("SoftTimeLimitExceeded")
-    assert f"overdue_{handler}" in record.traceback
-    calls = fleet.calls(f"overdue.{handler}", event)
-    assert len(calls) == 2
-    # Nobody was killed.
-    assert len({call.process for call in calls}) == 1
+    await start(fleet, "prefork", "-c", "3", "--soft-time-limit", "1")
+    before = (await remote.inspect("stats"))["pool"]["processes"]
+    handlers = ("blocked", "computing", "waiting")
+    events = {each: await publish(client, f"overdue.{each}") for each in handlers}
+    for handler, event in events.items():
+        record = await one_dead_letter(client, f"overdue.{handler}")
+        assert (record.event_id, record.reason, record.attempts) == (event.id, "exhausted", 2)
+        assert record.exception_type.endswith("SoftTimeLimitExceeded")
+        assert f"overdue_{handler}" in record.traceback
+        assert len(fleet.calls(f"overdue.{handler}", event)) == 2
     after = await publish(client, "quick")
     await fleet.until_called("quick", event=after)
+    # Nobody was killed.
+    assert (await remote.inspect("stats"))["pool"]["processes"] == before
 
 
-@pytest.mark.parametrize("handler", ["tidy", "tidy_async"])
+@pytest.mark.serves("overdue.tidy", "overdue.tidy_async")
 async def test_a_handler_may_tidy_up_at_its_soft_time_limit(
-    handler: str, fleet: Fleet, client: CeleryEventBus
+    fleet: Fleet, client: CeleryEventBus
 ) -> None:
     """A handler that catches the error, or its cancellation, and returns has handled its event."""
-    worker = await start(fleet, "prefork", "-c", "1", "--soft-time-limit", "1")
-    event = await publish(client, f"overdue.{handler}")
-    await fleet.until_called(f"overdue.{handler}", event=event)
+    worker = await start(fleet, "prefork", "-c", "2", "--soft-time-limit", "1")
+    names = ("overdue.tidy", "overdue.tidy_async")
+    events = {name: await publish(client, name) for name in names}
+    for name, event in events.items():
+        await fleet.until_called(name, event=event)
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
-    assert len(fleet.calls(f"overdue.{handler}", event)) == 1
-    assert await client.dead_letters.list(f"overdue.{handler}") == []
+    for name, event in events.items():
+        assert len(fleet.calls(name, event)) == 1
+        assert await client.dead_letters.list(name) == []
 
 
+@pytest.mark.serves("poison", "quick")
 async def test_an_event_that_always_exceeds_its_hard_time_limit_ends_as_a_dead_letter(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -123,6 +133,7 @@ async def test_an_event_that_always_exceeds_its_hard_time_limit_ends_as_a_dead_l
 
 
 @pytest.mark.parametrize("pool", NOT_PREFORK)
+@pytest.mark.serves("quick")
 async def test_options_of_prefork_are_not_ignored_in_silence(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -139,6 +150,7 @@ async def test_options_of_prefork_are_not_ignored_in_silence(
 # How many processes
 
 
+@pytest.mark.serves("gated")
 async def test_autoscaling_grows_under_load_and_shrinks_after_it(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -161,6 +173,7 @@ async def test_autoscaling_grows_under_load_and_shrinks_after_it(
 
 
 @pytest.mark.parametrize("pool", NOT_PREFORK)
+@pytest.mark.serves("quick")
 async def test_autoscaling_another_pool_is_refused_by_name(pool: str, fleet: Fleet) -> None:
     """There are no processes to start and end: the worker does not start, and says what to do."""
     worker = await start(fleet, pool, "--autoscale=4,1", ready=False)
@@ -171,12 +184,13 @@ async def test_autoscaling_another_pool_is_refused_by_name(pool: str, fleet: Fle
     )
 
 
+@pytest.mark.serves("quick")
 async def test_children_that_are_replaced_after_so_many_events_lose_none(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
     """--max-tasks-per-child: another process every few events, each event handled once."""
     worker = await start(fleet, "prefork", "-c", "2", "--max-tasks-per-child", "3")
-    events = [await publish(client, "quick", n=n) for n in range(30)]
+    events = [await publish(client, "quick", n=n) for n in range(14)]
     for event in events:
         await fleet.until_called("quick", event=event)
     worker.send(signal.SIGTERM)
@@ -220,6 +234,7 @@ async def test_a_second_worker_of_the_same_name_ends_with_advice(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("quick", "failing")
 async def test_celerys_events_tell_the_same_on_each_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -250,6 +265,7 @@ async def test_celerys_events_tell_the_same_on_each_pool(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("quick")
 async def test_a_revoked_event_is_no_failure_on_any_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:

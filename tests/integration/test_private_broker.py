@@ -141,46 +141,63 @@ def _drained(channel: amqp.Channel) -> bool:
     return True
 
 
-def test_two_nodes_stand_side_by_side(harmed: PrivateBroker) -> None:
+def test_two_nodes_stand_side_by_side_and_one_that_stops_leaves_nothing_behind(
+    harmed: PrivateBroker,
+) -> None:
+    """A node sees no other, and ends with its epmd and its folder, even while it is suspended."""
     with PrivateBroker() as other:
         other.management.create_vhost("only there")
         assert "only there" in other.rabbitmqctl("list_vhosts")
-        assert "only there" not in harmed.rabbitmqctl("list_vhosts")
-    assert harmed.management.check("virtual-hosts")
-
-
-def test_a_stopped_node_leaves_nothing_behind() -> None:
-    with PrivateBroker() as node:
-        folder = node.folder
+        assert "only there" not in harmed.evaluate("rabbit_vhost:list_names().")
+        folder = other.folder
         running = "\n".join(processes_of(folder))
         assert "beam" in running
         assert "epmd" in running
-        node.suspend()
+        other.suspend()
+    assert harmed.management.check("virtual-hosts")
     assert not folder.exists()
     until(lambda: not processes_of(folder))
 
 
+def test_an_expression_has_a_value_or_fails_by_name(harmed: PrivateBroker) -> None:
+    """Erlang's own words are in the error."""
+    assert harmed.evaluate("1 + 1.") == "2"
+    for wrong in ("ok = refused.", "1 +"):
+        with pytest.raises(BrokerError, match=r"refused|Incomplete"):
+            harmed.evaluate(wrong)
+
+
+def test_without_erl_call_rabbitmqctl_evaluates(
+    harmed: PrivateBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Erlang without its C programs is enough."""
+    monkeypatch.setattr("qt_events.testing.broker.node.erl_call", lambda: None)
+    assert harmed.evaluate("1 + 1.") == "2"
+
+
 def test_a_node_does_not_outlive_a_killed_parent() -> None:
+    """It ends with its epmd, even while it starts."""
     program = (
-        "import sys, time; from qt_events.testing.broker import PrivateBroker\n"
-        "node = PrivateBroker(); node.start(); print(node.folder, flush=True); time.sleep(600)"
+        "import time\n"
+        "from qt_events.testing.broker.erlang import ErlangHost\n"
+        "from qt_events.testing.broker.node import Node\n"
+        "host = ErlangHost('qt-events-orphan-'); host.open(); Node(host).launch()\n"
+        "print(host.folder, flush=True); time.sleep(600)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
         folder = Path(parent.stdout.readline().strip())
-        assert processes_of(folder)
+        until(lambda: any("beam" in command for command in processes_of(folder)))
         parent.send_signal(signal.SIGKILL)
     until(lambda: not folder.exists() and not processes_of(folder))
 
 
 def test_a_node_that_cannot_start_shows_the_end_of_its_log() -> None:
-    node = PrivateBroker()
-    with (
-        socket.create_server(("127.0.0.1", urlsplit(node.url).port or 0)),
-        pytest.raises(BrokerError, match="eaddrinuse"),
-    ):
+    """The cause of its end is in the error."""
+    node = PrivateBroker(settings={"no_such_setting": "1"})
+    with pytest.raises(BrokerError, match="failed_to_prepare_configuration"):
         node.start()
     with pytest.raises(BusStateError, match="start"):
         _ = node.folder

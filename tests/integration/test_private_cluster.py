@@ -1,39 +1,15 @@
-"""PrivateCluster: one broker on three nodes survives the loss of any, and leaves nothing behind."""
+"""PrivateCluster: its URLs, and a start that fails.
+
+One that starts, and loses its nodes, is in tests/faults/test_cluster.py.
+"""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import amqp
 import pytest
 
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.testing.broker.node import Node
 from qt_events.testing.cluster import PrivateCluster
-from tests.integration.test_private_broker import QUORUM, listens, opened, processes_of, until
-
-
-def declare_on(node: Node, queue: str) -> None:
-    with opened(node.url, confirm_publish=True) as channel:
-        channel.queue_declare(queue, durable=True, auto_delete=False, arguments=QUORUM)
-        channel.basic_publish_confirm(
-            amqp.Message("still here", delivery_mode=2), routing_key=queue
-        )
-
-
-def test_a_quorum_queue_outlives_its_leader() -> None:
-    """All nodes have a copy; the others elect a new leader, which has the message."""
-    with PrivateCluster() as cluster:
-        leader = cluster.nodes[1]
-        declare_on(leader, "kept")
-        assert cluster.leader("kept") is leader
-        assert cluster.members("kept") == list(cluster.nodes)
-        leader.kill()
-        assert not listens(urlsplit(leader.url).port or 0)
-        successor = cluster.leader("kept")
-        assert successor in cluster.others(leader)
-        with opened(successor.url) as channel:
-            assert channel.basic_get("kept", no_ack=True).body == "still here"
-    nothing_is_left(cluster)
+from tests.integration.test_private_broker import processes_of, until
 
 
 def test_its_url_names_all_nodes_the_asked_one_first() -> None:

@@ -12,6 +12,10 @@ from qt_events.testing.worker_process import WorkerFailedError, WorkerProcess
 
 pytest_plugins = ["pytester"]
 
+# Without plugins that happen to be installed here.
+OTHERS = ("anyio", "cacheprovider", "hypothesispytest", "timeout", "xdist", "xdist.looponfail")
+LEAN = [part for name in OTHERS for part in ("-p", f"no:{name}")]
+
 DESK = """
 import os
 import celery
@@ -71,7 +75,7 @@ def configure(pytester: pytest.Pytester, broker: Broker, *lines: str) -> None:
 
 def run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
     pytester.makepyfile(test_desk=tests)
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "test_desk.py", timeout=110)
+    return pytester.runpytest_subprocess(*LEAN, "test_desk.py", timeout=110)
 
 
 def processes_of(name: str) -> list[bytes]:
@@ -94,44 +98,48 @@ def test_a_worker_is_killed_and_the_other_takes_over(pytester: pytest.Pytester, 
     assert processes_of(desk) == []
 
 
-def test_a_test_that_fails_shows_the_workers_logs_and_leaves_no_process(
-    pytester: pytest.Pytester, desk: str
+def test_a_test_that_fails_shows_the_workers_logs_and_one_without_workers_says_why(
+    pytester: pytest.Pytester, desk: str, broker: Broker
 ) -> None:
-    """The project's own fixtures win: this one asks for one worker."""
+    """A failure shows the logs and leaves no process. The project's own fixtures win.
+
+    An app that cannot be imported is an error at once, with the worker's words; without an app the
+    error names the setting and the fixture.
+    """
+    configure(pytester, broker)
     tests = """
 import pytest
 @pytest.fixture
 def celery_worker_count():
     return 1
-def test_fails(celery_setup):
-    assert len(celery_setup.worker_cluster) == 2
+def test_unnamed(celery_setup): ...
+class TestUnknown:
+    @pytest.fixture
+    def celery_app_name(self):
+        return "nowhere_at_all"
+    def test(self, celery_setup): ...
+class TestKnown:
+    @pytest.fixture
+    def celery_app_name(self):
+        return "DESK"
+    def test_fails(self, celery_setup):
+        assert len(celery_setup.worker_cluster) == 2
 """
-    result = run(pytester, tests)
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*- log of worker1 -*", "*worker1@* ready."])
-    assert processes_of(desk) == []
-
-
-def test_an_app_that_cannot_be_imported_is_an_error_with_the_workers_words(
-    pytester: pytest.Pytester, desk: str, broker: Broker
-) -> None:
-    """The error comes at once, not after a timeout."""
-    configure(pytester, broker, "celery_app = nowhere_at_all")
-    result = run(pytester, "def test(celery_setup): ...")
-    result.assert_outcomes(errors=1)
+    result = run(pytester, tests.replace("DESK", desk))
+    result.assert_outcomes(errors=2, failed=1)
     result.stdout.fnmatch_lines(
-        ["*WorkerFailedError: worker1 ended before it was ready:", "*nowhere_at_all*"]
+        [
+            "*ERROR at setup of test_unnamed*",
+            "no app for the workers: set `celery_app = ...`*celery_app_name",
+            "*ERROR at setup of TestUnknown*",
+            "*WorkerFailedError: worker1 ended before it was ready:",
+            "*nowhere_at_all*",
+            "*test_fails*",
+            "*- log of worker1 -*",
+            "*worker1@* ready.",
+        ]
     )
-
-
-def test_without_an_app_the_error_says_where_to_name_it(
-    pytester: pytest.Pytester, desk: str, broker: Broker
-) -> None:
-    """The error names the setting and the fixture."""
-    configure(pytester, broker)
-    result = run(pytester, "def test(celery_setup): ...")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["no app for the workers: set `celery_app = ...`*celery_app_name"])
+    assert processes_of(desk) == []
 
 
 def test_what_local_processes_cannot_do_is_a_named_error(amqp_url: str) -> None:

@@ -11,11 +11,9 @@ from qt_events.testing.broker import Broker
 pytest_plugins = ["pytester"]
 
 # Plugins that happen to be installed here, and take most of the time that pytest takes to start.
-OTHERS = (
-    "anyio", "cacheprovider", "celery", "docker_tools", "hypothesispytest", "timeout", "xdist",
-    "xdist.looponfail",
-)  # fmt: skip
-LEAN = [part for name in OTHERS for part in ("-p", f"no:{name}")]
+OTHERS = ("anyio", "cacheprovider", "hypothesispytest", "timeout", "xdist", "xdist.looponfail")
+LEAN_FLEET = [part for name in OTHERS for part in ("-p", f"no:{name}")]
+LEAN = [*LEAN_FLEET, "-p", "no:celery", "-p", "no:docker_tools"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "07_testing"
 ASYNCIO = "asyncio_default_fixture_loop_scope = function"
 TOP = """
@@ -80,13 +78,6 @@ def test_a_bus_is_there_and_runs_in_both_modes_of_pytest_asyncio(
     run(pytester, HANDLED).assert_outcomes(passed=1)
 
 
-def test_the_same_test_runs_in_eager_mode(pytester: pytest.Pytester) -> None:
-    """One option selects eager mode, and the header says so."""
-    result = run(pytester, HANDLED, "--event-bus=eager")
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["event bus: eager"])
-
-
 def test_the_same_test_runs_on_a_given_rabbitmq(
     pytester: pytest.Pytester, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,8 +99,13 @@ def test_the_same_test_runs_on_a_given_rabbitmq(
     result.assert_outcomes(passed=3)
 
 
-def test_the_test_wins_over_the_option(pytester: pytest.Pytester) -> None:
-    """A test that moves the clock runs in memory, whatever the option says."""
+def test_one_option_selects_eager_mode_and_the_test_wins_over_it(
+    pytester: pytest.Pytester,
+) -> None:
+    """The same test runs, and the header says so.
+
+    A test that moves the clock runs in memory, whatever the option says.
+    """
     tests = """
 @pytest.mark.event_bus(backend="memory", max_queue_size=7)
 async def test_hours(event_bus):
@@ -122,57 +118,67 @@ async def test_hours(event_bus):
     await event_bus.clock.advance(1)
     event_bus.assert_dead_lettered(failing, reason="exhausted", exception=OSError)
 """
-    run(pytester, tests, "--event-bus=eager").assert_outcomes(passed=1)
+    result = run(pytester, HANDLED + tests, "--event-bus=eager")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["event bus: eager"])
 
 
 # The end of a test
 
 
-def test_an_unexpected_dead_letter_fails_the_test_at_its_end(pytester: pytest.Pytester) -> None:
-    """The failure shows the handler's traceback, with or without a join."""
+def test_what_a_test_leaves_behind_fails_it_at_its_end_unless_it_is_marked(
+    pytester: pytest.Pytester,
+) -> None:
+    """An unexpected dead letter and a waiting retry, whose outcome is unknown, are leftovers.
+
+    The failure shows the handler's traceback, with or without a join.
+    """
     tests = """
 async def test_forgets(event_bus):
     event_bus.subscribe("a", refusing)
     await event_bus.publish(Event("a"))
+async def test_waits(event_bus):
+    event_bus.subscribe("a", failing, retry=RetryPolicy(initial=60, jitter=0))
+    await event_bus.publish(Event("a"))
+@pytest.mark.event_bus(allow_leftovers=True)
+async def test_may_forget(event_bus):
+    event_bus.subscribe("a", refusing)
+    await event_bus.publish(Event("a"))
 """
     result = run(pytester, tests)
-    result.assert_outcomes(passed=1, errors=1)
+    result.assert_outcomes(passed=3, errors=2)
     result.stdout.fnmatch_lines([
+        "*ERROR at teardown of test_forgets*",
         "the test left behind:",
         "1 dead letter that the test does not expect (bus.assert_dead_lettered):",
         ("*refusing, a: attempt 1 made a dead letter, rejected "
          "(qt_events.Reject: not with me)"),
         "*in refusing",
         "*raise Reject(*",
+        "*ERROR at teardown of test_waits*",
+        "1 failed delivery waiting for a retry*",
+        "*again after 60 s*gateway closed)",
     ])  # fmt: skip
 
 
-def test_a_delivery_that_waits_for_a_retry_fails_the_test_too(pytester: pytest.Pytester) -> None:
-    """A waiting retry is a leftover, because its outcome is unknown."""
-    tests = """
-async def test_forgets(event_bus):
-    event_bus.subscribe("a", failing, retry=RetryPolicy(initial=60, jitter=0))
-    await event_bus.publish(Event("a"))
-"""
-    result = run(pytester, tests)
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(
-        ["1 failed delivery waiting for a retry*", "*again after 60 s*gateway closed)"]
-    )
-
-
-def test_leftovers_are_allowed_by_marker_or_configuration(pytester: pytest.Pytester) -> None:
+def test_leftovers_are_allowed_by_configuration_unless_the_marker_says_no(
+    pytester: pytest.Pytester,
+) -> None:
     """The nearest marker counts."""
+    configured(pytester, "asyncio_mode = auto", "event_bus_allow_leftovers = true")
     tests = """
-@pytest.mark.event_bus(allow_leftovers={marked})
-async def test_forgets(event_bus):
+@pytest.mark.event_bus(allow_leftovers=False)
+async def test_may_not(event_bus):
+    event_bus.subscribe("a", refusing)
+    await event_bus.publish(Event("a"))
+@pytest.mark.event_bus()
+async def test_may(event_bus):
     event_bus.subscribe("a", refusing)
     await event_bus.publish(Event("a"))
 """
-    run(pytester, tests.format(marked=True)).assert_outcomes(passed=1)
-    configured(pytester, "asyncio_mode = auto", "event_bus_allow_leftovers = true")
-    run(pytester, tests.format(marked=False)).assert_outcomes(passed=1, errors=1)
-    run(pytester, tests.replace("allow_leftovers={marked}", "")).assert_outcomes(passed=1)
+    result = run(pytester, tests)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_may_not*"])
 
 
 def test_a_test_that_fails_tells_what_happened_and_is_not_blamed_twice(
@@ -208,36 +214,35 @@ async def test_ours(event_bus):
 # Mistakes
 
 
-@pytest.mark.parametrize(
-    ("test", "said"),
-    [
-        (
-            "def test(event_bus): ...",
-            "test uses event_bus, whose event loop stands still*async def*to_thread*",
-        ),
-        (
-            "@pytest.mark.event_bus(max_queue=1)\nasync def test(event_bus): ...",
-            "*has no option 'max_queue'; it has *",
-        ),
-        (
-            "@pytest.mark.event_bus(clock=None)\nasync def test(event_bus): ...",
-            "*of its own already: event_bus.clock",
-        ),
-        (
-            "@pytest.mark.event_bus(backend='kafka')\nasync def test(event_bus): ...",
-            "*there are memory, eager and rab*",
-        ),
-        (
-            "@pytest.mark.event_bus('eager')\nasync def test(event_bus): ...",
-            "*takes keywords only*backend='eager'",
-        ),
-    ],
-)
-def test_a_mistake_is_named(pytester: pytest.Pytester, test: str, said: str) -> None:
+MISTAKES = {
+    "def test(event_bus): ...": (
+        "test uses event_bus, whose event loop stands still*async def*to_thread*"
+    ),
+    "@pytest.mark.event_bus(max_queue=1)\nasync def test(event_bus): ...": (
+        "*has no option 'max_queue'; it has *"
+    ),
+    "@pytest.mark.event_bus(clock=None)\nasync def test(event_bus): ...": (
+        "*of its own already: event_bus.clock"
+    ),
+    "@pytest.mark.event_bus(backend='kafka')\nasync def test(event_bus): ...": (
+        "*there are memory, eager and rab*"
+    ),
+    "@pytest.mark.event_bus('eager')\nasync def test(event_bus): ...": (
+        "*takes keywords only*backend='eager'"
+    ),
+}
+
+
+def test_a_mistake_is_named(pytester: pytest.Pytester) -> None:
     """The test's error says what to write instead."""
-    result = run(pytester, test)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([said])
+    tests = [
+        text.replace("def test(", f"def test_{number}(") for number, text in enumerate(MISTAKES)
+    ]
+    result = run(pytester, "\n".join(tests))
+    result.assert_outcomes(errors=len(tests))
+    for number, said in enumerate(MISTAKES.values()):
+        shown = said.replace("test uses", f"test_{number} uses")
+        result.stdout.fnmatch_lines([f"*ERROR at setup of test_{number} *", shown])
 
 
 def test_a_mistaken_option_ends_the_run_at_once(pytester: pytest.Pytester) -> None:
@@ -277,7 +282,7 @@ def test_the_plugin_imports_nothing_that_a_test_has_not_asked_for(
     async def test_memory(event_bus): assert "celery" not in sys.modules
     """
     pytester.makepyfile(tests)
-    result = pytester.runpytest_subprocess("-p", "no:celery", "-p", "no:docker_tools")
+    result = pytester.runpytest_subprocess(*LEAN)
     result.assert_outcomes(passed=2)
 
 
@@ -288,15 +293,7 @@ def test_the_plugin_imports_nothing_that_a_test_has_not_asked_for(
 def test_the_example_passes(bus: str) -> None:
     """The example passes, with its fleet of workers, on a RabbitMQ that pytest starts itself."""
     only = [] if bus == "rabbitmq" else ["test_policy.py"]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        f"--event-bus={bus}",
-        *only,
-    ]
+    command = [sys.executable, "-m", "pytest", *LEAN_FLEET, f"--event-bus={bus}", *only]
     finished = subprocess.run(
         command, cwd=EXAMPLE, capture_output=True, text=True, timeout=110, check=False
     )

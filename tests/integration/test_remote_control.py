@@ -12,6 +12,8 @@ from qt_events.rabbitmq.worker.remote_control import RULES
 from tests.support.fleet.fleet import Fleet, StartedWorker
 from tests.support.fleet.remote_control import RemoteControl, one_dead_letter, publish
 
+pytestmark = pytest.mark.serves("quick", "quick_async", "gated")
+
 POOLS = {
     "asyncio": (),
     "prefork": ("-P", "processes"),
@@ -40,6 +42,7 @@ async def serves(fleet: Fleet, client: CeleryEventBus) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("quick", "gated", "overdue.tidy")
 async def test_inspect_answers_on_each_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -68,6 +71,7 @@ async def test_inspect_answers_on_each_pool(
 @pytest.mark.parametrize(
     "pool", ["asyncio", "prefork", "threads"]
 )  # solo answers between two events
+@pytest.mark.serves("gated_two")
 async def test_active_and_reserved_show_event_and_type(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -87,6 +91,7 @@ async def test_active_and_reserved_show_event_and_type(
     await fleet.until_called("gated", 3)
 
 
+@pytest.mark.serves("gated_two")
 async def test_stats_of_the_asyncio_pool_show_its_lanes(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -106,6 +111,7 @@ async def test_stats_of_the_asyncio_pool_show_its_lanes(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("quick")
 async def test_what_a_pool_cannot_do_is_answered_by_name(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -121,6 +127,7 @@ async def test_what_a_pool_cannot_do_is_answered_by_name(
     await serves(fleet, client)
 
 
+@pytest.mark.serves("quick")
 async def test_what_is_not_enabled_is_answered_by_celery(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -135,6 +142,7 @@ async def test_what_is_not_enabled_is_answered_by_celery(
 
 
 @pytest.mark.parametrize("pool", ["asyncio", "prefork"])
+@pytest.mark.serves("gated_two", "quick")
 async def test_a_pool_grows_and_shrinks(
     pool: str, fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -192,6 +200,7 @@ async def test_a_queue_is_left_and_taken_up(
 # Limits
 
 
+@pytest.mark.serves("overdue.blocked")
 async def test_a_time_limit_for_one_subscription_of_prefork(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -251,6 +260,7 @@ async def test_a_handler_that_runs_is_not_terminated(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("gated")
 async def test_shutdown_finishes_what_is_held(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -265,6 +275,7 @@ async def test_shutdown_finishes_what_is_held(
     assert len(fleet.calls("gated.begun", event)) == 1
 
 
+@pytest.mark.serves("quick")
 async def test_prefork_restarts_its_children(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:

@@ -12,6 +12,8 @@ from tests.support.fleet.fleet import Fleet
 from tests.support.fleet.remote_control import publish
 from tests.support.waiting import until, until_told
 
+pytestmark = pytest.mark.serves("gated")
+
 SIGINT, SIGQUIT, SIGTERM = signal.SIGINT, signal.SIGQUIT, signal.SIGTERM
 POOLS = {
     "asyncio": (),
@@ -53,6 +55,7 @@ async def back_on_its_queue(url: str, name: str, event_id: str) -> bool:
 @pytest.mark.parametrize("event_type", ["gated", "gated.thread"])
 @pytest.mark.parametrize(("number", "status"), [(SIGTERM, 0), (SIGINT, 1)], ids=["term", "int"])
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("gated", "gated_in_thread")
 async def test_a_second_signal_gives_back_what_a_handler_has(
     pool: str,
     number: signal.Signals,

@@ -1,7 +1,7 @@
 """The store on SQLite and on PostgreSQL."""
 
 import asyncio
-import subprocess
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import date, timedelta
@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from qt_events import RiskMode, Side
+from tests.support.fleet.forks import ForkingKeeper
 from tests.support.postgres import PrivatePostgres
 from workers.store import Database, PolicyStore, Store, StoredClose, StoreUnavailableError, Trade
 
 DAY = date(2024, 1, 2)
 NEXT = DAY + timedelta(1)
+PATH = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 # Another process's part: it adds each document and each trade that this one adds too.
 ADDING = """
@@ -141,14 +143,15 @@ async def test_the_policy_store_knows_the_newest_and_all_before(url: str) -> Non
 
 def test_two_processes_make_one_store_at_once_and_lose_nothing(url: str) -> None:
     """Either may create the schema; every row of both is there once."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", ADDING, url, name], stdout=subprocess.PIPE, text=True
-        )
-        for name in ("one", "two")
-    ]
-    outputs = [process.communicate(timeout=100)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    keeper, names = ForkingKeeper("qt-events-store-"), ("one", "two")
+    try:
+        command = [sys.executable, "-c", ADDING, url]
+        processes = [keeper.spawn(name, [*command, name], {**os.environ, **PATH}) for name in names]
+        statuses = [process.wait(100) for process in processes]
+        outputs = [(keeper.folder / f"{name}.out").read_text() for name in names]
+    finally:
+        keeper.close()
+    assert statuses == [0, 0], outputs
     assert sum(map(int, outputs)) == 200
     store = Store(url)
     assert (

@@ -28,7 +28,7 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.ports import free_ports
 from tests.integration.certificates import Authority, Identity
 from tests.support.fleet.fleet import Fleet
-from tests.support.waiting import until
+from tests.support.waiting import until, until_told
 
 # Seconds of publish_timeout. On a busy machine the first may pass before any answer.
 PATIENCES = (
@@ -88,12 +88,16 @@ class Guarded:
         _copy(certificate, self._shown)
         self.broker.rabbitmqctl("eval", "ssl:clear_pem_cache().")
 
-    def connections(self) -> list[list[str]]:
+    def connections(self) -> set[tuple[bool, str]]:
         """Return for each connection whether it uses TLS, and the subject of its certificate."""
-        listed = self.broker.rabbitmqctl(
-            "list_connections", "--no-table-headers", "ssl", "peer_cert_subject"
-        )
-        return [line.split("\t") for line in listed.splitlines()]
+        listed = self.broker.management.connections()
+        # A row without details is of a connection that has opened, or closed, this moment.
+        return {(each["ssl"], each["peer_cert_subject"] or "") for each in listed if "ssl" in each}
+
+    @property
+    def count(self) -> int:
+        """Number of connections whose details are known."""
+        return sum("ssl" in each for each in self.broker.management.connections())
 
 
 def _copy(identity: Identity, to: Identity) -> None:
@@ -133,9 +137,8 @@ async def test_a_bus_with_a_client_certificate_works_over_tls_and_nothing_else(
             await asyncio.gather(*map(bus.publish, events))
             await until(lambda: len(heard) == len(events))
             assert await bus.dead_letters.list("desk") == []
-            connections = await asyncio.to_thread(guarded.connections)
-            assert len(connections) >= 2
-            assert all(each == ["true", "CN=client"] for each in connections)
+            await until_told(lambda: guarded.count >= 2, what="connections of both kinds")
+            assert await asyncio.to_thread(guarded.connections) == {(True, "CN=client")}
         await bus.delete_topology()
     finally:
         bus.close()
@@ -157,7 +160,7 @@ async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(
         answers = await asyncio.to_thread(bus.app.control.inspect(timeout=10, limit=2).conf)
         shown = {each["broker_url"] for each in answers.values()}
         assert shown == {f"amqps://guest:********@localhost:{guarded.port}//"}
-        assert all(each[0] == "true" for each in await asyncio.to_thread(guarded.connections))
+        assert {tls for tls, _ in await asyncio.to_thread(guarded.connections)} == {True}
         await bus.delete_topology()
     finally:
         fleet.close()

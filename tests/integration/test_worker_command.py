@@ -14,6 +14,8 @@ from tests.support.channels import depth
 from tests.support.fleet.fleet import Fleet
 from tests.support.waiting import until, until_told
 
+pytestmark = pytest.mark.serves("on_loop", "in_thread")
+
 SHORT = ("-c", "from qt_events.cli import main; main()", "worker", "-A", "fleet")
 POOLS = ["asyncio", "processes", "threads", "solo"]
 
@@ -52,6 +54,7 @@ async def test_a_worker_serves_the_chosen_subscriptions_and_no_other(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("passing_on", "on_loop", "in_thread")
 async def test_what_a_part_publishes_waits_for_the_other_parts(
     pool: str, fleet: Fleet, client: CeleryEventBus, amqp_url: str
 ) -> None:
@@ -63,6 +66,7 @@ async def test_what_a_part_publishes_waits_for_the_other_parts(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("passing_on", "on_loop")
 async def test_a_broadcast_that_is_not_chosen_has_no_queue_here(
     pool: str, fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
 ) -> None:
@@ -74,6 +78,7 @@ async def test_a_broadcast_that_is_not_chosen_has_no_queue_here(
     assert [each["name"] for each in management.queues(vhost) if "everywhere" in each["name"]] == []
 
 
+@pytest.mark.serves("on_loop", "in_thread", "gated", "gated_in_thread")
 async def test_a_part_may_be_named_by_the_environment(fleet: Fleet, client: CeleryEventBus) -> None:
     """QT_SUBSCRIPTIONS, for compose files and service managers."""
     await fleet.start(QT_SUBSCRIPTIONS="on_loop,gated_*")
@@ -104,6 +109,7 @@ async def test_a_part_may_be_named_by_the_environment(fleet: Fleet, client: Cele
         (["-P", "asynchronous"], {}, "there is no pool 'asynchronous': write asyncio, processes"),
     ],
 )
+@pytest.mark.serves("on_loop", "gated")
 async def test_what_cannot_be_meant_is_wrong_usage(
     options: list[str], environment: dict[str, str], text: str, fleet: Fleet
 ) -> None:
@@ -137,6 +143,7 @@ async def test_the_short_form_runs_the_pool_of_that_name(
     assert fleet.calls("in_thread") == []
 
 
+@pytest.mark.serves("on_loop")
 async def test_the_short_form_hands_celerys_other_options_on(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -149,6 +156,7 @@ async def test_the_short_form_hands_celerys_other_options_on(
     assert stats["autoscaler"]["max"] == 3
 
 
+@pytest.mark.serves("on_loop")
 async def test_ctrl_c_ends_the_short_form_with_130(fleet: Fleet) -> None:
     """A warm shutdown, told apart from one that somebody ordered, as with every command of ours."""
     worker = await fleet.start(program=SHORT)
@@ -158,6 +166,7 @@ async def test_ctrl_c_ends_the_short_form_with_130(fleet: Fleet) -> None:
     assert "Traceback" not in worker.output
 
 
+@pytest.mark.serves("on_loop")
 async def test_workers_of_both_spellings_have_names_of_their_own(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -191,6 +200,7 @@ async def test_wrong_usage_of_the_short_form_ends_with_2(
     assert "Traceback" not in worker.output
 
 
+@pytest.mark.serves("on_loop")
 async def test_a_worker_without_a_broker_says_so_and_ends_when_asked(fleet: Fleet) -> None:
     """The worker goes on trying, since brokers come back; SIGTERM ends it with 0 all the same."""
     worker = await fleet.start(

@@ -11,12 +11,15 @@ from tests.support.fleet.fleet import Fleet
 from tests.support.fleet.remote_control import RemoteControl, monitor, one_dead_letter, publish
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.serves("gated")
+
 POOLS = ["processes", "threads", "solo"]
 
 
 # The asyncio pool
 
 
+@pytest.mark.serves("on_loop", "in_thread")
 async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -30,6 +33,7 @@ async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
     assert "AsyncioPool" in (await remote.inspect("stats"))["pool"]["implementation"]
 
 
+@pytest.mark.serves
 async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
     fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
 ) -> None:
@@ -92,6 +96,7 @@ async def test_an_event_whose_worker_is_killed_is_delivered_again(
     assert len({call.process for call in begun}) == 2
 
 
+@pytest.mark.serves("on_loop")
 async def test_two_workers_of_one_host_get_names_of_their_own(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -130,6 +135,7 @@ async def test_sigterm_finishes_what_is_held_and_exits_with_0(
 
 
 @pytest.mark.parametrize("handler", ["gated", "gated.thread"])
+@pytest.mark.serves("gated", "gated_in_thread")
 async def test_a_worker_gives_back_what_its_grace_was_too_short_for(
     handler: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -151,6 +157,7 @@ async def test_a_worker_gives_back_what_its_grace_was_too_short_for(
     ids=["term-quit", "ctrl-c"],
 )
 @pytest.mark.parametrize("handler", ["gated", "gated.thread"])
+@pytest.mark.serves("gated", "gated_in_thread")
 async def test_a_second_signal_ends_a_worker_fast(
     first: signal.Signals,
     second: signal.Signals,
@@ -176,6 +183,7 @@ async def test_a_second_signal_ends_a_worker_fast(
 # RemoteControl control
 
 
+@pytest.mark.serves("gated", "on_loop", "killing")
 async def test_inspect_shows_what_a_worker_does(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -212,6 +220,7 @@ async def test_control_shutdown_drains_first(fleet: Fleet, client: CeleryEventBu
     assert len(fleet.calls("gated", event)) == 1
 
 
+@pytest.mark.serves("on_loop", "in_thread")
 async def test_a_queue_is_left_and_taken_up_by_remote_control(
     fleet: Fleet, client: CeleryEventBus, remote: RemoteControl
 ) -> None:
@@ -228,6 +237,7 @@ async def test_a_queue_is_left_and_taken_up_by_remote_control(
     await fleet.until_called("on_loop", event=event)
 
 
+@pytest.mark.serves("on_loop")
 async def test_add_consumer_makes_no_queue_of_celerys_own(
     fleet: Fleet, remote: RemoteControl, management: Management, vhost: str
 ) -> None:
@@ -273,6 +283,7 @@ async def test_revoke_with_terminate_lets_a_running_handler_finish(
 # Celery's events
 
 
+@pytest.mark.serves("on_loop", "failing")
 async def test_celerys_events_tell_what_happened(fleet: Fleet, client: CeleryEventBus) -> None:
     """Monitors (-E) hear received, started, then succeeded, retried or failed, with id and type."""
     await fleet.start("-E")
@@ -323,6 +334,7 @@ async def test_a_revoked_event_is_shown_as_revoked(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("on_loop", "in_thread", "failing", "beside_failing")
 async def test_every_pool_handles_retries_and_buries(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -346,6 +358,7 @@ async def test_every_pool_handles_retries_and_buries(
 
 
 @pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("passing_on", "on_loop")
 async def test_a_sync_handler_publishes_on_every_pool(
     pool: str, fleet: Fleet, client: CeleryEventBus
 ) -> None:
@@ -363,6 +376,7 @@ async def test_a_broadcast_on_prefork_is_refused_by_name(fleet: Fleet) -> None:
     assert "NotSupportedError: subscription 'everywhere' is a broadcast" in worker.output
 
 
+@pytest.mark.serves("killing")
 async def test_a_killed_child_gives_its_event_back(fleet: Fleet, client: CeleryEventBus) -> None:
     """Prefork: the event of a child that was killed is delivered again, to another child."""
     await fleet.start("-P", "processes", "-c", "1")

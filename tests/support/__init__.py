@@ -3,6 +3,7 @@
 waiting.py      until(): waiting for what another process does
 channels.py     channels of py-amqp, past the library
 buses.py        MakeBus: buses that are closed with their test
+memory_folder.py  temporary files in memory, where there is room
 fleet/          worker processes, remote control, Flower
 contract/       the contract suite's backends of this project
 postgres.py     PrivatePostgres: a PostgreSQL server of one's own

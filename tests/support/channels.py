@@ -1,10 +1,14 @@
 """Channels of py-amqp, past the library: depths of queues, and messages that no bus sent."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
 import amqp
+
+from qt_events.testing.broker.management import Management
+from tests.support.waiting import PATIENCE
 
 
 @contextmanager
@@ -24,3 +28,21 @@ def depth(url: str, queue: str) -> int:
     """Return the number of messages that wait in a queue, without those that a consumer holds."""
     with channel_to(url) as channel:
         return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+def empty(management: Management, vhost: str) -> None:
+    """Purge every durable queue of a vhost, once nobody has one of its messages any more.
+
+    A consumer that was killed gives back what it had at the moment in which it is no consumer.
+    """
+    durable = [each["name"] for each in management.queues(vhost) if each["durable"]]
+    # What waits for a retry would come to a queue later.
+    names = sorted(durable, key=lambda name: ".retry." not in name)
+    deadline = time.monotonic() + PATIENCE
+    with channel_to(management.vhost_url(vhost)) as channel:
+        for name in names:
+            while channel.queue_declare(name, passive=True).consumer_count:
+                assert time.monotonic() < deadline, f"{name} is consumed from"
+                time.sleep(0.02)
+        for name in names:
+            channel.queue_purge(name)

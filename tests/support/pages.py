@@ -1,6 +1,7 @@
 """Code blocks of the documentation: find them, and run a page as one program.
 
-`python -m tests.support.pages docs/retries.md amqp://guest:guest@localhost:5672//` runs one page.
+`python -m tests.support.pages docs/retries.md amqp://guest:guest@localhost:5672//` runs one page;
+every warning is an error.
 """
 
 import ast
@@ -10,6 +11,7 @@ import inspect
 import io
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -88,4 +90,5 @@ async def _execute(block: Block, page: Path, url: str, names: dict[str, Any]) ->
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("error")
     asyncio.run(run(Path(sys.argv[1]), sys.argv[2]))

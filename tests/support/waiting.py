@@ -22,5 +22,5 @@ async def until_told(question: Callable[[], Any], timeout: float = PATIENCE, wha
     deadline = time.monotonic() + timeout
     while not (result := await asyncio.to_thread(question)):
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what or question}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     return result

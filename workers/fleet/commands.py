@@ -53,6 +53,8 @@ def environment(broker: str, database: str) -> dict[str, str]:
     """Return the environment of these commands."""
     return {
         "CELERY_BROKER_URL": broker,
+        # Else one that the user has set for other commands wins.
+        "QT_BROKER_URL": broker,
         "QT_APP": "workers",
         "QT_DATABASE_URL": database,
     }

@@ -4,16 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from subprocess import TimeoutExpired
 from time import monotonic
 from typing import Annotated, NoReturn, Self
+from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.console import Console
 
 import qt_events
 from qt_events import QtEventsError
-from qt_events.testing.broker import PrivateBroker
+from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.ports import free_ports
 from workers.fleet import commands
 from workers.fleet.commands import Pool
@@ -87,7 +89,7 @@ def _display(console: Console, workers: int, port: int | None) -> FleetDisplay:
 
 
 @contextmanager
-def _processes(broker: PrivateBroker) -> Iterator[Processes]:
+def _processes(broker: Broker) -> Iterator[Processes]:
     processes = Processes()
     sqlite = f"sqlite:///{processes.folder}/quantum_trader.db"
     database = os.environ.get("QT_DATABASE_URL") or sqlite
@@ -104,13 +106,14 @@ class Launcher:
 
     def __init__(
         self,
-        broker: PrivateBroker,
+        broker: Broker,
         processes: Processes,
         workers: list[str],
         flower_port: int | None,
         display: FleetDisplay,
     ) -> None:
-        self._broker, self._processes = broker, processes
+        self._management, self._processes = broker.management, processes
+        self._vhost = unquote(urlsplit(broker.url).path[1:])
         self._workers, self._port = workers, flower_port
         self._display, self._output = display, FeedOutput()
         self._gauges = Gauges(qt_events.CeleryEventBus(broker.url))
@@ -166,7 +169,8 @@ class Launcher:
     def _await_feed(self) -> None:
         while self._processes.status(FEED) != 0:
             self._check()
-            time.sleep(INTERVAL)
+            with suppress(TimeoutExpired):
+                self._processes.wait(FEED, INTERVAL)
         # Its last lines may have come after the last reading.
         self._read_and_show()
 
@@ -207,7 +211,7 @@ class Launcher:
 
     def _read_and_show(self) -> Reading:
         self._output.read(self._processes.new_lines(FEED))
-        queues = self._broker.management.queues("/")
+        queues = self._management.queues(self._vhost)
         reading = self._gauges.read(queues, self._worker_ends(), self._output.day)
         self._display.show(reading)
         return reading

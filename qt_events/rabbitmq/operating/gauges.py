@@ -121,9 +121,13 @@ class Heartbeats:
                 self._enough.wait(LOOK)
 
     def _receive(self, connection: kombu.Connection) -> None:
+        # Each host is tried once. By default kombu tries again by itself, and does not hear `stop`.
+        retries = max(1, len(connection.alt)) - 1
+        connection.ensure_connection(max_retries=retries)
         receiver = self._app.events.Receiver(
             connection, handlers={"*": self.hear}, routing_key="worker.#"
         )
+        receiver.connect_max_retries = retries
         # It opens a connection of its own.
         with receiver.consumer_context() as (opened, _channel, _consumers):
             while not self._enough.is_set():

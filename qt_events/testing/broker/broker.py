@@ -24,7 +24,8 @@ _MANAGEMENT_PORT = 15672
 class Broker(Protocol):
     """A RabbitMQ for tests. Only a PrivateBroker does harm; a given one raises NotSupportedError.
 
-    Every call blocks: milliseconds for signals, a second for `rabbitmqctl`, several for a restart.
+    Every call blocks: milliseconds for signals and alarms, a second for `rabbitmqctl`, several for
+    a restart.
     In an `async def` test use `asyncio.to_thread` where the loop has to go on meanwhile.
     """
 

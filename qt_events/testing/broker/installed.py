@@ -36,3 +36,9 @@ def program(name: str) -> str:
     raise BrokerError(
         f"{name}, a part of Erlang, is not on the PATH, though rabbitmq-server is installed"
     )
+
+
+def erl_call() -> str | None:
+    """Return the path of erl_call, or None: a part of Erlang, beside its emulator."""
+    emulators = Path(program("erl")).resolve().parent.parent
+    return next((str(found) for found in emulators.glob("erts-*/bin/erl_call")), None)

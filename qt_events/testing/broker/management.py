@@ -76,7 +76,7 @@ class Management:
     def connections(self, vhost: str | None = None) -> list[dict[str, Any]]:
         """Return the open client connections, of one vhost or of all.
 
-        A new connection shows up some milliseconds after it was opened.
+        A new connection shows up within a second of a PrivateBroker, else within five.
         """
         return self._listed(
             "/connections" if vhost is None else f"/vhosts/{_quoted(vhost)}/connections"

@@ -10,26 +10,34 @@ from pathlib import Path
 
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.testing.broker.erlang import ErlangHost
-from qt_events.testing.broker.installed import rabbitmq_bin
+from qt_events.testing.broker.installed import erl_call, rabbitmq_bin
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 
+# The management API keeps one sample in `minute` seconds, by default in five, and answers with the
+# last one: with fewer than all three policies RabbitMQ 3.10 does not start.
 _CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {http}
 collect_statistics_interval = 1000
+management.sample_retention_policies.global.minute = 1
+management.sample_retention_policies.basic.minute = 1
+management.sample_retention_policies.detailed.minute = 1
 disk_free_limit.absolute = 10MB
 raft.wal_max_size_bytes = 33554432
 """
 
-# Figures of quorum queues every second instead of every five, since tests read them. And two
-# seconds instead of three minutes until a delayed retry is sent again whose queue had no leader
-# (3.10.8, after a failover).
+# Figures of quorum queues, and connections in the management API, every second instead of every
+# five, since tests read them. And two seconds instead of three minutes until a delayed retry is
+# sent again whose queue had no leader (3.10.8, after a failover).
 _ADVANCED = """\
 [{rabbit, [
    {quorum_tick_interval, 1000},
    {dead_letter_worker_publisher_confirm_timeout, 2000}
+]},
+{rabbitmq_management_agent, [
+   {sample_retention_policies, [{global, [{60, 1}]}, {basic, [{60, 1}]}, {detailed, [{60, 1}]}]}
 ]}].
 """
 
@@ -37,6 +45,28 @@ _ADVANCED = """\
 _ERLANG = (
     "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
 )
+
+# Modules of all applications at once, before the node itself loads them one by one: a quarter of
+# the processor time of a start. Whatever fails here the node does itself. RabbitMQ starts another
+# Erlang on its way up, to be sure of an epmd: that one, without arguments of _ERLANG, needs none.
+_PRELOAD = """\
+Keys = fun(App) ->
+   case file:consult(code:where_is_file(atom_to_list(App) ++ ".app")) of
+      {ok, [{application, _, Found}]} -> Found;
+      _ -> []
+   end
+end,
+Modules = fun
+   Of([], Seen) -> lists:append(maps:values(Seen));
+   Of([App | Rest], Seen) when is_map_key(App, Seen) -> Of(Rest, Seen);
+   Of([App | Rest], Seen) ->
+      Found = Keys(App),
+      Needed = proplists:get_value(applications, Found, []),
+      Of(Needed ++ Rest, Seen#{App => proplists:get_value(modules, Found, [])})
+end,
+[code:ensure_modules_loaded(Modules([rabbit, rabbitmq_management], #{}))
+ || {ok, _} <- [init:get_argument(kernel)]].
+"""
 
 # On every node of the cluster; a single node is a cluster of its own.
 _SYNC = """\
@@ -93,6 +123,7 @@ class Node:
         (self._place / "advanced.config").write_text(_ADVANCED)
         (self._place / "plugins").write_text("[rabbitmq_management].\n")
         (self._place / "rabbitmq-env.conf").touch()
+        (self._place / "preload").write_text(_PRELOAD)
         self._spawn()
 
     def wait_until_up(self) -> None:
@@ -120,7 +151,7 @@ class Node:
         declarations (Mnesia's log) is not on disk either when it is confirmed: a binding may be
         gone.
         """
-        self.rabbitmqctl("eval", _SYNC)
+        self.evaluate(_SYNC)
 
     def kill(self) -> None:
         """SIGKILL the node: a crash. Its data stays for `restart`; see `settle`."""
@@ -158,11 +189,25 @@ class Node:
 
     def block(self) -> None:
         """Raise the memory alarm: a connection that publishes gets `connection.blocked`, unread."""
-        self._set_watermark("0", alarmed=True)
+        self._set_watermark("0.0", alarmed=True)
 
     def unblock(self) -> None:
         """Clear the memory alarm: blocked connections get `connection.unblocked`."""
         self._set_watermark("0.4", alarmed=False)
+
+    def evaluate(self, expression: str) -> str:
+        """Return the value of an Erlang expression on this node, as text. It takes milliseconds.
+
+        Raises:
+            BrokerError: it fails, with Erlang's own words.
+        """
+        if (command := erl_call()) is None:
+            return self.rabbitmqctl("eval", expression).strip()
+        done = self._run([command, "-sname", self.name, "-e"], f"{expression}\n")
+        value = done.stdout.removeprefix("{ok, ")
+        if done.returncode != 0 or value == done.stdout:
+            raise BrokerError(f"{expression}: {done.stderr.strip() or done.stdout.strip()}")
+        return value.removesuffix("}")
 
     def rabbitmqctl(self, *arguments: str) -> str:
         """Return the output of `rabbitmqctl --quiet <arguments>` on this node.
@@ -171,15 +216,7 @@ class Node:
             BrokerError: it fails, with its own words.
         """
         command = [str(rabbitmq_bin() / "rabbitmqctl"), "--quiet", "--node", self.name, *arguments]
-        done = subprocess.run(
-            command,
-            env=self._environment,
-            cwd=self._place,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = self._run(command)
         if done.returncode != 0:
             raise BrokerError(
                 f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}"
@@ -197,7 +234,21 @@ class Node:
 
     def _spawn(self) -> None:
         command = [str(rabbitmq_bin() / "rabbitmq-server")]
-        self._process = self._host.keeper.spawn(self._label, command, self._environment)
+        preload = f'-eval file:script(\\"{self._label}/preload\\")'
+        environment = self._environment | {"ERL_AFLAGS": preload}
+        self._process = self._host.keeper.spawn(self._label, command, environment)
+
+    def _run(self, command: list[str], typed: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            env=self._environment,
+            cwd=self._place,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     @property
     def _place(self) -> Path:
@@ -210,6 +261,8 @@ class Node:
             # The launcher then becomes the Erlang VM instead of keeping a shell in front, so that
             # signals reach the VM itself.
             "RUNNING_UNDER_SYSTEMD": "true",
+            # Its folder ends with it, and takes a dump along.
+            "ERL_CRASH_DUMP_BYTES": "0",
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(self._dist),
             # 0: any free port. The default, the node's plus 10,000, may lie beyond the last one.
@@ -226,7 +279,7 @@ class Node:
         }
 
     def _set_watermark(self, share: str, *, alarmed: bool) -> None:
-        self.rabbitmqctl("set_vm_memory_high_watermark", share)
+        self.evaluate(f"ok = vm_memory_monitor:set_vm_memory_high_watermark({share}).")
         self._wait_for(
             lambda: self.management.is_alarmed() is alarmed, f"set its memory alarm to {alarmed}"
         )

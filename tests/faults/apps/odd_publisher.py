@@ -65,6 +65,7 @@ def in_child() -> None:
         process = multiprocessing.get_context("fork").Process(target=publish)
         process.start()
         process.join()
+        time.sleep(PAUSE)
 
 
 def for_ever() -> None:

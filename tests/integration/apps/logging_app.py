@@ -13,10 +13,12 @@ from celery.signals import worker_ready
 from celery.utils.log import get_task_logger
 
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.logs.configure import configure_logging
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import Call, Recorder, nth_call, record
+from tests.support.fleet.serving import serves
 
 logger = logging.getLogger("my.app")
 
@@ -90,13 +92,18 @@ def quiet(event: Event[Any]) -> None:
     record("quiet", event)
 
 
-bus.subscribe(
+def subscribe(pattern: str, handler: EventHandler, *, name: str, **options: Any) -> None:
+    if serves(name):
+        bus.subscribe(pattern, handler, name=name, **options)
+
+
+subscribe(
     "order.placed",
     retried,
     name="retried",
     retry=RetryPolicy(max_attempts=2, initial=0.1, jitter=0),
 )
-bus.subscribe("order.placed", in_thread, name="in_thread")
-bus.subscribe("order.refused", hopeless, name="hopeless", retry=RetryPolicy(max_attempts=1))
-bus.subscribe("order.killing", killing, name="killing")
-bus.subscribe("order.quiet", quiet, name="quiet")
+subscribe("order.placed", in_thread, name="in_thread")
+subscribe("order.refused", hopeless, name="hopeless", retry=RetryPolicy(max_attempts=1))
+subscribe("order.killing", killing, name="killing")
+subscribe("order.quiet", quiet, name="quiet")

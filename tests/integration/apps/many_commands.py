@@ -1,10 +1,11 @@
 """Runs commands one after the other, each forked after the imports, which take the longest.
 
-Its arguments are a folder, and for each command a JSON list of its words. The output of the first
-goes to file 0 in the folder, and so on. A command that goes on trying to connect is ended as soon
-as it has said so.
+Its arguments are a folder, and for each command a JSON list of its words and of variables for its
+environment. The output of the first goes to file 0 in the folder, and so on. A command that goes on
+trying to connect is ended as soon as it has said so.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -15,12 +16,26 @@ from pathlib import Path
 from typing import NoReturn
 
 import celery.bin.celery
-import flower.command  # noqa: F401  # with whatever it needs
 
 import workers.__main__
 import workers.commands
 from qt_events.cli import main
-from qt_events.rabbitmq.operating import flower as bus_flower  # noqa: F401
+
+# Modules that the commands import when they run, and that keep nothing of their environment
+PRELOADED = (
+    "alembic.command",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.concurrency.prefork",
+    "celery.fixups.django",
+    "celery.worker.control",
+    "flower.command",
+    "plotext",
+    "psycopg",
+    "qt_events.rabbitmq.operating.flower",
+    "sqlalchemy.dialects.postgresql.psycopg",
+)
 
 
 def celery_main(_: list[str]) -> None:
@@ -35,8 +50,9 @@ PROGRAMS: dict[str, Callable[[list[str]], object]] = {
 PATIENCE = 60.0  # seconds for one command
 
 
-def run(words: list[str], output: Path) -> NoReturn:
+def run(words: list[str], environment: dict[str, str], output: Path) -> NoReturn:
     os.setsid()
+    os.environ.update(environment)
     told, nothing = os.open(output, os.O_CREAT | os.O_WRONLY), os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(told, 1)
@@ -65,8 +81,11 @@ def watch(child: int, output: Path) -> None:
 
 if __name__ == "__main__":
     folder, *calls = sys.argv[1:]
+    for name in PRELOADED:
+        importlib.import_module(name)
     for number, call in enumerate(calls):
         path = Path(folder, str(number))
+        words, environment = json.loads(call)
         if (pid := os.fork()) == 0:
-            run(json.loads(call), path)
+            run(words, environment, path)
         watch(pid, path)

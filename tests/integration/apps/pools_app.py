@@ -12,6 +12,7 @@ from celery import Celery
 from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import (
@@ -22,6 +23,7 @@ from qt_events.testing.contract.recorder import (
     passed_in_thread,
     record,
 )
+from tests.support.fleet.serving import serves
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 FOR_EVER = 3600.0  # seconds, for whoever is to be interrupted
@@ -109,11 +111,16 @@ def overdue_tidy(event: Event[Any]) -> None:
         record("overdue.tidy", event)
 
 
+def subscribe(pattern: str, handler: EventHandler, *, name: str, **options: Any) -> None:
+    if serves(name):
+        bus.subscribe(pattern, handler, name=name, **options)
+
+
 for handler in (crunch, quick, quick_async, gated, killing):
-    bus.subscribe(handler.__name__, handler, name=handler.__name__)
-bus.subscribe("killing", lambda event: record("bystander", event), name="bystander")
-bus.subscribe("gated.two", gated, name="gated_two", concurrency=2)
-bus.subscribe("failing", failing, name="failing", retry=TWICE)
+    subscribe(handler.__name__, handler, name=handler.__name__)
+subscribe("killing", lambda event: record("bystander", event), name="bystander")
+subscribe("gated.two", gated, name="gated_two", concurrency=2)
+subscribe("failing", failing, name="failing", retry=TWICE)
 for name, overdue in {
     "blocked": overdue_blocked,
     "computing": overdue_computing,
@@ -121,5 +128,5 @@ for name, overdue in {
     "tidy": overdue_tidy,
     "tidy_async": _catch,
 }.items():
-    bus.subscribe(f"overdue.{name}", overdue, name=f"overdue.{name}", retry=TWICE)
-bus.subscribe("poison", overdue_blocked, name="poison", retry=TWICE)
+    subscribe(f"overdue.{name}", overdue, name=f"overdue.{name}", retry=TWICE)
+subscribe("poison", overdue_blocked, name="poison", retry=TWICE)

@@ -45,16 +45,16 @@ async def test_a_dead_letter_tells_every_detail(bus: CeleryEventBus, handler: Fa
     assert record.properties["message_id"] == published.id
 
 
-async def test_a_hundred_looks_change_nothing(
+async def test_thirty_looks_change_nothing(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """The dead letters and their order stay, whether all, some or one of them is read."""
     await handled(bus, *range(10))
     first = await listed(bus)
     assert [record.message for record in first] == [f"number {n}" for n in range(10)]
-    for look in range(34):
+    for look in range(10):
         assert list(await bus.dead_letters.list("fallible", limit=3)) == first[:3]
-        assert await bus.dead_letters.show(first[look % 10].id) == first[look % 10]
+        assert await bus.dead_letters.show(first[look].id) == first[look]
         assert list(await bus.dead_letters.list()) == first
     assert depth(amqp_url, "qt.dead.fallible") == 10
 
@@ -83,16 +83,16 @@ async def test_looking_leaves_the_order_as_it_was(amqp_url: str, queue_type: str
     await bus.declarations.made()
     bodies = [
         b'{"number": %d, "padding": "%s"}' % (number, b"x" * 200 * (number % 40))
-        for number in range(700)
+        for number in range(550)
     ]
     await asyncio.to_thread(publish_dead, amqp_url, bodies)
     box = bus.dead_letters
-    for _ in range(3):
+    for _ in range(2):
         assert [letter.body async for letter in box.stream("fallible")] == bodies
-    assert await box.retry_all("fallible", dry_run=True) == 700
-    assert await box.retry_all("fallible") == 700
+    assert await box.retry_all("fallible", dry_run=True) == 550
+    assert await box.retry_all("fallible") == 550
     with channel_to(amqp_url) as channel:
-        waiting = [body_of(channel.basic_get("qt.sub.fallible", no_ack=True)) for _ in range(700)]
+        waiting = [body_of(channel.basic_get("qt.sub.fallible", no_ack=True)) for _ in range(550)]
     assert waiting == bodies
     assert await listed(bus) == []
     await asyncio.to_thread(bus.close)

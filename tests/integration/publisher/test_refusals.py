@@ -84,6 +84,16 @@ def declare_full(url: str) -> None:
         channel.queue_bind("full", "qt.events", "full.#")
 
 
+# Writes to the exchange of events alone, and there to topics of one kind alone
+_PRODUCER = """\
+User = <<"{user}">>, Vhost = <<"{vhost}">>, By = <<"test">>, None = <<"">>,
+ok = rabbit_auth_backend_internal:add_user(User, <<"s3cret">>, By),
+ok = rabbit_auth_backend_internal:set_permissions(
+    User, Vhost, None, <<"^qt[.]events$">>, None, By),
+ok = rabbit_auth_backend_internal:set_topic_permissions(
+    User, Vhost, <<"qt.events">>, <<"^allowed[.]">>, None, By)."""
+
+
 async def test_a_forbidden_publish_fails_alone(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
@@ -95,12 +105,7 @@ async def test_a_forbidden_publish_fails_alone(
     await allowing.publish(event(-1))
     parts = urlsplit(node_url)
     name, user = unquote(parts.path[1:]), "producer"
-    for command in (
-        ("add_user", user, "s3cret"),
-        ("set_permissions", "-p", name, user, "", r"^qt\.events$", ""),
-        ("set_topic_permissions", "-p", name, user, "qt.events", r"^allowed\.", ""),
-    ):
-        await asyncio.to_thread(harmed.rabbitmqctl, *command)
+    harmed.evaluate(_PRODUCER.format(user=user, vhost=name))
     bus = make_bus(f"amqp://{user}:s3cret@{parts.hostname}:{parts.port}{parts.path}")
     forbidden = {20, 41, 42}
     publishes = (

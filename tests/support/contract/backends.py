@@ -17,7 +17,7 @@ from qt_events.bus import EventBus
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.backend import Backend
 from qt_events.testing.contract.member import Member
-from qt_events.testing.contract.recorder import Recorder
+from qt_events.testing.contract.recorder import EVERY_GATE, Recorder
 from qt_events.testing.contract.scenario import Feature, Options, Scenario
 from qt_events.testing.keeper import Keeper
 from tests.support.contract.assignment import Assignment
@@ -99,7 +99,7 @@ class WorkerBackend(Backend):
     pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 
     def __init__(self, url: str, folder: Path, scenarios: Sequence[type[Scenario]]) -> None:
-        """Take a vhost of its own, an empty folder, and all scenarios that will be run."""
+        """Take a vhost that no other uses meanwhile, a folder, and all scenarios to be run."""
         self._url, self._folder = url, folder
         self._shared = [scenario.path() for scenario in scenarios if self.shares(scenario)]
         self._keeper = ForkingKeeper("qt-events-contract-")
@@ -143,7 +143,7 @@ class WorkerBackend(Backend):
 
     def _member(self, kind: type[Scenario], scenarios: list[str]) -> "WorkerMember":
         assignment = Assignment(
-            name=f"{self._prefix(kind)}-{next(self._number)}",
+            name=f"{self.name}-{self._prefix(kind)}-{next(self._number)}",
             url=self._url,
             prefix=self._prefix(kind),
             records=str(Recorder.current().path),
@@ -195,6 +195,7 @@ class WorkerMember(Member):
 
     def __init__(self, keeper: Keeper, assignment: Assignment, pool: Sequence[str] = ()) -> None:
         self._keeper, self._assignment, self._pool = keeper, assignment, pool
+        self._recorder = Recorder(Path(assignment.records))
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -225,8 +226,8 @@ class WorkerMember(Member):
         return {**os.environ, "PYTHONPATH": path, **self._assignment.environment()}
 
     async def _ready(self) -> None:
-        recorder, deadline = Recorder(Path(self._assignment.records)), time.monotonic() + _STARTUP
-        while len(recorder.read("ready", self._assignment.name)) < self._starts:
+        deadline = time.monotonic() + _STARTUP
+        while len(self._recorder.read("ready", self._assignment.name)) < self._starts:
             self.must_be_well()
             assert time.monotonic() < deadline, (
                 f"not ready within {_STARTUP:g} s:\n{self._output()}"
@@ -234,8 +235,12 @@ class WorkerMember(Member):
             await asyncio.sleep(_POLL)
 
     async def stop(self) -> None:
+        """Shut it down warm; after the check, when every gate is open, end it at once."""
         if self._process is not None:
             process, self._process = self._process, None
+            if self._recorder.read("gate", EVERY_GATE):
+                self._keeper.kill(self._assignment.name)
+                return
             process.send_signal(signal.SIGTERM)
             try:
                 await asyncio.to_thread(process.wait, _SHUTDOWN)

@@ -12,6 +12,7 @@ from typing import Any
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
 from tests.support.fleet.forks import ForkingKeeper
+from tests.support.fleet.serving import SERVES
 from tests.support.waiting import PATIENCE, until
 
 APPS = Path(__file__).parents[2] / "integration" / "apps"
@@ -47,10 +48,15 @@ class StartedWorker:
 
 
 class Fleet:
-    """Starts worker processes that serve the apps in apps/, and reads their handlers' records."""
+    """Starts worker processes that serve the apps in apps/, and reads their handlers' records.
+
+    A subscription costs three quorum queues, a vhost with all of an app's takes the broker longer
+    than a worker takes to start. So a test names those that it needs in `serves`.
+    """
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.recorder = url, Recorder(folder / "records.jsonl")
+        self.serves: tuple[str, ...] = ()  #: names of subscriptions that the app makes, if not all
         self._keeper, self._number = ForkingKeeper("qt-events-fleet-"), count(1)
 
     async def start(
@@ -78,6 +84,7 @@ class Fleet:
             "PYTHONPATH": path,
             "FLEET_URL": self.url,
             RECORDS: str(self.recorder.path),
+            SERVES: ",".join(self.serves),
         }
 
     @property

@@ -16,13 +16,15 @@ from urllib.request import ProxyHandler, Request, build_opener
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
-from qt_events.testing.keeper import Keeper
 from qt_events.testing.ports import free_ports
+from tests.support.fleet.forks import ForkingKeeper, fork_server
 from tests.support.waiting import until, until_told
 
 _APPS = Path(__file__).parents[2] / "integration" / "apps"
 QT_EVENTS = str(Path(sys.executable).with_name("qt-events"))
 USER, PASSWORD = "me", "mine"
+#: `qt-events flower`, as a program that can be forked.
+FLOWER = ("-m", "qt_events", "flower")
 POOLS = {"asyncio": (), "prefork": ("-P", "processes", "-c", "2")}
 
 Task = dict[str, Any]
@@ -103,7 +105,7 @@ class FlowerFleet:
     def __init__(self, url: str, management_url: str, folder: Path) -> None:
         self.url, self.api = url, f"{management_url}/api/"
         self.recorder = Recorder(folder / "records.jsonl")
-        self._keeper, self._number = Keeper("qt-events-flower-"), count(1)
+        self._keeper, self._number = ForkingKeeper("qt-events-flower-"), count(1)
 
     async def start(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start one more worker, and return when it consumes."""
@@ -135,7 +137,7 @@ class FlowerFleet:
             f"--basic-auth={USER}:{PASSWORD}",
             f"--management-url={self.api}",
         ]
-        process = self.spawn("flower", [QT_EVENTS, "flower", "-A", "flower_app", *given, *options])
+        process = self.spawn("flower", [*FLOWER, "-A", "flower_app", *given, *options])
         flower = Flower(process, self.path("flower"), port)
         await until_told(flower.answers, what="Flower answers")
         nodes = self.nodes if awaited is None else awaited
@@ -150,6 +152,8 @@ class FlowerFleet:
             RECORDS: str(self.recorder.path),
             "COLUMNS": "200",
         }
+        if command[: len(FLOWER)] == [*FLOWER]:
+            fork_server().preload("flower.command")
         return self._keeper.spawn(
             name, [sys.executable, *command], {**os.environ, **own, **environment}
         )

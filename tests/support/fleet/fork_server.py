@@ -33,7 +33,11 @@ PRELOADED = (
     "qt_events.rabbitmq.bus",
     "qt_events.testing.contract",
     "qt_events.testing.ledger",
+    "rich.live",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
     "tests.support.contract.assignment",
+    "tests.support.fleet.serving",
 )
 
 
@@ -71,6 +75,9 @@ class Server:
     def _take(self, request: dict[str, Any]) -> None:
         if "heard_of" in request:
             os.waitpid(request["heard_of"], 0)
+            return
+        if "module" in request:
+            preload(request["module"])
             return
         child = os.fork()
         if not child:
@@ -141,13 +148,18 @@ def execute(arguments: list[str]) -> None:
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102  # -c
 
 
-def main() -> None:
-    """Import everything, then serve the socket whose descriptor is the argument."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    for name in PRELOADED:
+def preload(*modules: str) -> None:
+    """Import modules for all children from now on."""
+    for name in modules:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+
+
+def main() -> None:
+    """Import everything, then serve the socket whose descriptor is the argument."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    preload(*PRELOADED)
     Server(connection).serve()
 
 

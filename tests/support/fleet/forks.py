@@ -83,6 +83,11 @@ class ForkServer:
                 self._hear(0)
             return ForkedProcess(self, self._started.pop(), request["arguments"])
 
+    def preload(self, module: str) -> None:
+        """Have a module imported before the next fork, for programs that the others do not need."""
+        with self._lock:
+            self._send({"module": module})
+
     def status(self, pid: int) -> int | None:
         """Return the exit status of a child, once; None while it runs."""
         with self._lock:

@@ -166,7 +166,7 @@ def test_an_extra_with_the_name_of_a_key_gets_an_underscore() -> None:
 
 @given(
     message=st.text(),
-    extra=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists),
+    extra=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=8),
 )
 def test_any_message_is_one_line_of_strict_json(message: str, extra: Any) -> None:
     """The law holds for newlines, surrogates and NaN."""

@@ -12,7 +12,7 @@ import pytest
 
 from qt_events.testing.keeper import Keeper
 from tests.support.first_words import ROOT
-from tests.support.fleet.forks import ForkedProcess, ForkingKeeper
+from tests.support.fleet.forks import ForkedProcess, ForkingKeeper, fork_server
 
 PATIENCE = 30.0  # seconds
 SLEEP = "import sys, time; print('up', flush=True); time.sleep(600)"
@@ -163,3 +163,13 @@ def test_a_forked_program_does_not_outlive_a_killed_owner() -> None:
     while alive(int(pid)) or Path(folder).exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_module_that_is_preloaded_is_there_in_every_fork_from_then_on() -> None:
+    keeper = ForkingKeeper("qt-test-forks-")
+    try:
+        fork_server().preload("this")
+        spawn(keeper, "import sys; print('up', 'this' in sys.modules, flush=True)").wait()
+        assert output(keeper).endswith("up True\n")
+    finally:
+        keeper.close()

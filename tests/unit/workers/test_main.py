@@ -1,6 +1,5 @@
 """`python -m workers`: its commands, exit codes and errors."""
 
-import builtins
 import subprocess
 import sys
 from typing import Any
@@ -46,34 +45,36 @@ def test_wrong_usage_exits_with_2(args: list[str]) -> None:
     assert workers(*args) == 2
 
 
-def missing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Let the import of these packages fail, as where they are not installed."""
-    real = builtins.__import__
+# A process of its own: its modules are not those that other tests have imported.
+LACKING = """
+import builtins, sys
+from workers.__main__ import main
+real = builtins.__import__
+def refuse(name, *args, **options):
+    if name.partition(".")[0] == sys.argv[1]:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return real(name, *args, **options)
+builtins.__import__ = refuse
+main(["run", "--days", "1"])
+"""
 
-    def refuse(name: str, *args: Any, **options: Any) -> Any:
-        if name.partition(".")[0] in names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *args, **options)
 
-    for module in list(sys.modules):
-        if module.partition(".")[0] in {*names, "workers"} and module != "workers.__main__":
-            monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setattr(builtins, "__import__", refuse)
+def run_without(package: str) -> subprocess.CompletedProcess[str]:
+    """Run a command where a package cannot be imported, as if it were not installed."""
+    command = [sys.executable, "-c", LACKING, package]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("package", [name for name in EXTRA if name != "alembic"])
-def test_a_missing_extra_is_one_line_that_names_it(
-    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_extra_is_one_line_that_names_it(package: str) -> None:
     """alembic is imported only for a new database."""
-    missing(monkeypatch, package)
-    assert workers("run", "--days", "1") == 2
-    err = capsys.readouterr().err
-    assert err == f"workers: Quantum Trader needs {package}: pip install -e '.[trader]'\n"
+    done = run_without(package)
+    expected = f"workers: Quantum Trader needs {package}: pip install -e '.[trader]'\n"
+    assert (done.returncode, done.stderr) == (2, expected)
 
 
-def test_another_missing_module_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_missing_module_is_shown_as_it_is() -> None:
     """A bug is not called a missing extra."""
-    missing(monkeypatch, "typing_extensions", "rich")
-    with pytest.raises(ModuleNotFoundError, match="rich"):
-        main(["run", "--days", "1"])
+    done = run_without("rich")
+    assert done.returncode == 1
+    assert "ModuleNotFoundError: No module named 'rich" in done.stderr.splitlines()[-1]

@@ -41,10 +41,10 @@ def test_without_a_terminal_progress_is_a_line_for_every_hundred_days(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The last day has a line too, and nothing holds control characters."""
-    assert run("--days", "150") == 0
+    assert run("--days", "101") == 0
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if "  day " in line]
-    assert [line.split("  ")[1] for line in lines] == ["day 100/150", "day 150/150"]
+    assert [line.split("  ")[1] for line in lines] == ["day 100/101", "day 101/101"]
     assert ("\x1b" in out, err) == (False, "")
 
 

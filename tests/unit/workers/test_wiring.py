@@ -10,7 +10,7 @@ import workers
 from workers.publishers import components
 from workers.replay.feed import MarketFeed
 from workers.system.assembly import COMPONENTS
-from workers.wiring import DAYS, PAGE, Wiring, table, title, watch
+from workers.wiring import PAGE, Wiring, table, title, watch
 
 #: Classes in the order of components().
 CLASSES: tuple[Any, ...] = (MarketFeed, *COMPONENTS)
@@ -88,7 +88,7 @@ def test_no_two_components_publish_one_type() -> None:
 
 def test_the_page_is_what_the_code_does(wiring: Wiring) -> None:
     """`python -m workers.wiring > docs/who-hears-what.md` updates it."""
-    assert (DOCS / "who-hears-what.md").read_text() == PAGE.format(days=DAYS, table=table(wiring))
+    assert (DOCS / "who-hears-what.md").read_text() == PAGE.format(table=table(wiring))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Gauges: figures from RabbitMQ's rows and from workers' heartbeats."""
 
+import socket
+import threading
 from typing import Any
 
 import celery
@@ -150,3 +152,15 @@ def test_what_holds_no_figures_or_no_time_passes_by(heartbeats: Heartbeats) -> N
     heartbeats.hear(beat(10, at=100.0))
     heartbeats.hear(beat(20, at=100.0))
     assert heartbeats.gauges["worker-1"].rate == 0.0
+
+
+def test_listening_to_a_broker_that_is_gone_ends_when_asked() -> None:
+    """kombu's own pauses between two attempts, two seconds and more, are not waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        port = server.getsockname()[1]
+        listening = Heartbeats(CeleryEventBus(f"amqp://127.0.0.1:{port}//").app)
+        listening.start()
+        server.accept()[0].close()
+    listening.stop()
+    assert "heartbeats" not in {thread.name for thread in threading.enumerate()}

@@ -138,7 +138,7 @@ async def test_many_threads_put_and_end_and_nothing_is_left() -> None:
     worker.start()
 
     def caller() -> None:
-        for _ in range(200):
+        for _ in range(50):
             put(queue).future.result(20)
 
     await asyncio.gather(*(asyncio.to_thread(caller) for _ in range(8)))

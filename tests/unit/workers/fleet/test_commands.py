@@ -41,5 +41,6 @@ def test_no_command_holds_an_address_that_may_hold_a_password() -> None:
     environment = commands.environment("amqp://u:secret@host//", "postgresql://u:secret@host/qt")
     started = [commands.worker(), commands.feed(), commands.flower()]
     assert not any("://" in argument for command in started for argument in command)
-    assert environment["CELERY_BROKER_URL"] == "amqp://u:secret@host//"
+    for name in ("CELERY_BROKER_URL", "QT_BROKER_URL"):
+        assert environment[name] == "amqp://u:secret@host//"
     assert environment["QT_DATABASE_URL"] == "postgresql://u:secret@host/qt"
