@@ -24,15 +24,17 @@ from qt_events.events.attributes import (
     checked_text,
     checked_time,
     checked_version,
-    new_id,
 )
-from qt_events.events.frozen import freeze
+from qt_events.events.frozen import freeze_object
 from qt_events.events.payload import Payload, made, takes_more, validated, wrong_fields
-from qt_events.events.topics import validate_routing_key
+from qt_events.events.topics import routing_key, validate_routing_key
 
 DEFAULT_SOURCE = "qt_events"
 
 P = TypeVar("P", bound=Mapping[str, Any], default=Any)
+
+_ORIGIN = ("source", "correlation_id", "causation_id", "data_version", "traceparent")
+_NO_ORIGIN = (None,) * len(_ORIGIN)
 
 # The only way to set an attribute of an event.
 _new, _set = object.__new__, object.__setattr__
@@ -104,8 +106,9 @@ class Event(Generic[P]):
     def __new__(
         cls, type: object = "", *_: Any, data_version: int | None = None, **__: Any
     ) -> Self:
-        made = event_class(type, data_version) if cls is Event and isinstance(type, str) else None
-        return object.__new__(cast("builtins.type[Self]", made) if made else cls)
+        if cls is Event and isinstance(type, str) and type in _classes:
+            return _new(cast("builtins.type[Self]", event_class(type, data_version)))
+        return _new(cls)
 
     def __init__(
         self,
@@ -120,18 +123,16 @@ class Event(Generic[P]):
         data_version: int | None = None,
         traceparent: str | None = None,
     ) -> None:
-        _set(self, "type", self._checked_type(type))
-        _set(self, "payload", self._checked_payload(payload))
-        _set(self, "timestamp", checked_time(timestamp))
-        _set(self, "id", new_id() if id is None else checked_text("id", id))
-        given = {
-            "source": source,
-            "correlation_id": correlation_id,
-            "causation_id": causation_id,
-            "data_version": data_version,
-            "traceparent": traceparent,
-        }
-        self._seal(**{name: value for name, value in given.items() if value is not None})
+        own = self.__dict__
+        own["type"] = self._checked_type(type)
+        own["payload"] = self._checked_payload(payload)
+        own["timestamp"] = checked_time(timestamp)
+        own["id"] = str(uuid7()) if id is None else checked_text("id", id)
+        origin = (source, correlation_id, causation_id, data_version, traceparent)
+        # Most events have none of them.
+        if origin != _NO_ORIGIN:
+            given = zip(_ORIGIN, origin, strict=True)
+            self._seal(**{name: value for name, value in given if value is not None})
 
     def _seal(self, **attributes: object) -> None:
         """Check and set attributes other than type and payload."""
@@ -214,7 +215,9 @@ class Event(Generic[P]):
             raise InvalidEventError(
                 f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
             )
-        return expected or validate_routing_key(type)
+        return expected or (
+            routing_key(type) if isinstance(type, str) else validate_routing_key(type)
+        )
 
     def _checked_payload(self, payload: object) -> Any:
         model = self.payload_model
@@ -225,7 +228,7 @@ class Event(Generic[P]):
             raise InvalidPayloadError(
                 f"the payload of {self.type!r} is a {kind}: it must be a mapping"
             )
-        return freeze(payload or {})
+        return freeze_object(payload or {})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(

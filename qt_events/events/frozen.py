@@ -1,10 +1,10 @@
 """Frozen JSON: dicts and lists that JSON can carry and that nobody can change."""
 
-import math
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from math import isfinite
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from qt_events.errors import InvalidPayloadError
 
 # Python and pydantic read integers of up to 4300 digits.
 MAX_INT_BITS = 14_000
+_SMALL = 1 << 62
 # Levels of a payload: pydantic's JSON reader refuses at 200, some others earlier.
 MAX_DEPTH = 100
 #: Values of a validated field that pydantic writes to JSON and reads back.
@@ -82,7 +83,7 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
     match value:
         case Enum():
             return freeze(value.value, path, depth)
-        case float() if not math.isfinite(value):
+        case float() if not isfinite(value):
             raise _not_json(path, value)
         case int() if value.bit_length() > MAX_INT_BITS:
             bits = value.bit_length()
@@ -100,6 +101,30 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
         case list() | tuple():
             return FrozenList([freeze(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)])
     raise _not_json(path, value)
+
+
+def freeze_object(value: Mapping[Any, Any]) -> FrozenDict:
+    """Do what `freeze` does, faster, for an object whose values are plain, as those of most are."""
+    try:
+        # In C: all keys are str, and UTF-8 has them.
+        if not "".join(value).isascii():
+            return freeze(value)  # type: ignore[no-any-return]
+    except TypeError:
+        return freeze(value)  # type: ignore[no-any-return]
+    frozen = FrozenDict(value)
+    for key, each in frozen.items():
+        kind = type(each)
+        if kind is str:
+            if each.isascii():
+                continue
+        elif kind is float:
+            if isfinite(each):
+                continue
+        elif each is None or kind is bool or (kind is int and -_SMALL < each < _SMALL):
+            continue
+        # The same key again: the dict stays as large as it is.
+        dict.__setitem__(frozen, key, freeze(each, f"payload[{key!r}]", 1))
+    return frozen
 
 
 def _unicode(value: str, path: str) -> str:
@@ -153,7 +178,7 @@ def _leaf(value: Any, path: str) -> Any:
             "checked and frozen"
         )
     if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (
-        isinstance(value, float) and math.isfinite(value)
+        isinstance(value, float) and isfinite(value)
     ):
         return value
     raise _not_json(path, value)

@@ -12,6 +12,7 @@ Topic Exchange Type"). Where that text says nothing, this module follows RabbitM
 `validate_pattern` and `validate_routing_key` refuse those that can only be a mistake.
 """
 
+import functools
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -64,6 +65,10 @@ def validate_routing_key(type: object) -> str:
             "'policy.updated'"
         )
     return ".".join(words)
+
+
+#: The same for a str, remembered.
+routing_key = functools.lru_cache(MEMO_SIZE)(validate_routing_key)
 
 
 def _validate_words(noun: str, text: object) -> list[str]:
