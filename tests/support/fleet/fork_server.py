@@ -78,6 +78,9 @@ class Server:
             return
         if "module" in request:
             preload(request["module"])
+            # What it has printed would else be the beginning of every child's output.
+            sys.stdout.flush()
+            sys.stderr.flush()
             return
         child = os.fork()
         if not child:
