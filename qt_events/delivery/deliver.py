@@ -133,7 +133,7 @@ def within(
     call = partial(_call, subscription, handler or subscription.handler, threads)
     view = copy(subscription)
     view.handler = partial(_through, middleware, subscription, attempt, call)
-    # Both are so of the coroutine around it; what the handler returns is looked at inside.
+    # The view's handler is a coroutine function, `_through`; `_call` looks at the results.
     view.is_async = view.has_run = True
     return view
 
@@ -359,7 +359,7 @@ def _further_steps(
         try:
             waits_for = attempt.step(step, value)
         except StopIteration as ended:
-            if ended.value is not None:
+            if ended.value is not None or not attempt.subscription.has_run:
                 must_have_run(attempt.subscription, ended.value)
             return
 

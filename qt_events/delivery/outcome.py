@@ -109,7 +109,7 @@ HANDLED, SKIPPED = Done(), Done(handled=False)
 
 
 #: Words for monitors; Celery's task events put `task-` before them.
-Told = Literal["succeeded", "retried", "failed", "revoked"]
+TaskEventName = Literal["succeeded", "retried", "failed", "revoked"]
 
 
 class Consequences(NamedTuple):
@@ -117,7 +117,7 @@ class Consequences(NamedTuple):
 
     #: Name of the counter in Stats that goes up for the subscription.
     counter: Literal["delivered", "filtered", "retried", "dead_lettered"]
-    told: Told
+    told: TaskEventName
     #: Counted as an error, and shown to monitors.
     failure: Failure | None = None
     #: Seconds until the event is delivered again; None: never.

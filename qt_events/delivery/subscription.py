@@ -26,6 +26,7 @@ Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
 # A name becomes a part of queue names, which have 255 bytes in AMQP.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
 
 
 @contextlib.contextmanager
@@ -38,17 +39,21 @@ async def _nothing_async() -> AsyncIterator[None]:
     yield
 
 
-# What a call makes without running a line of the function that was called.
-_LAZY = (
+# All functions that contextlib makes share these.
+_MANAGERS = (_nothing.__code__, _nothing_async.__code__)
+# Objects whose making runs no line of the function in them.
+_UNRUN = (
     types.GeneratorType,
     types.AsyncGeneratorType,
+    types.CoroutineType,
     types.FunctionType,
     types.MethodType,
     functools.partial,
+    map,
+    filter,
     type(_nothing()),
     type(_nothing_async()),
 )
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
 
 
 @dataclass(eq=False, slots=True)
@@ -251,26 +256,29 @@ def validate_handler(handler: object) -> None:
 
 
 def _is_lazy(handler: object) -> bool:
-    """Return True if a call makes an object, and runs no line of what was written."""
+    """Return True if a call makes an object, and runs no line of what was written.
+
+    What a decorator does with a generator is seen when it is called: see `must_have_run`.
+    """
     target = _unwrapped(handler)
-    return isinstance(target, type) or any(map(_yields, _layers(target)))
+    call = getattr(target, "__call__", None)  # noqa: B004
+    return isinstance(target, type) or any(map(_is_generator, (target, call)))
 
 
-def _layers(target: Any) -> Iterator[object]:
-    """Yield a callable, its `__call__`, and what functools.wraps says that it wraps."""
-    while target is not None and not _is_mock(target):
-        yield target
-        yield getattr(target, "__call__", None)  # noqa: B004
-        target = _unwrapped(getattr(target, "__wrapped__", None))
-
-
-def _yields(function: object) -> bool:
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+def _is_generator(function: object) -> bool:
+    return (
+        inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+        or getattr(function, "__code__", None) in _MANAGERS
+    )
 
 
 def must_have_run(subscription: Subscription, result: object) -> None:
     """Raise InvalidHandlerError if a handler returned something that is still to be run."""
-    if isinstance(result, _LAZY):
+    if isinstance(result, _UNRUN):
+        if isinstance(result, types.CoroutineType):
+            # Else Python warns of it later, without the place.
+            result.close()
         raise InvalidHandlerError(
             f"{subscription.handler!r} returned {result!r}, which nobody runs: the event was not "
             "handled; await it, iterate it or call it in the handler"

@@ -10,7 +10,14 @@ from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 from celery.worker import state
 
-from qt_events.delivery.outcome import HANDLED, Consequences, Done, Outcome, Told, consequences
+from qt_events.delivery.outcome import (
+    HANDLED,
+    Consequences,
+    Done,
+    Outcome,
+    TaskEventName,
+    consequences,
+)
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.handling.attempt import PAUSE, attempt, begin_attempt, finish_attempt
@@ -105,7 +112,7 @@ def _tell_celery(follows: Consequences) -> None:
 class DeliveryFailed(Exception):
     """Handler's error for Celery, whose events and Flower show it as on the asyncio pool."""
 
-    def __init__(self, told: Told, exception_type: str, message: str) -> None:
+    def __init__(self, told: TaskEventName, exception_type: str, message: str) -> None:
         # A process pickles them.
         super().__init__(told, exception_type, message)
         self.told, self.exception_type, self.message = told, exception_type, message

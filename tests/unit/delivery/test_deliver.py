@@ -80,6 +80,7 @@ UNRUN: dict[str, Callable[[], object]] = {
     "function": lambda: generator,
     "method": lambda: EVENT.replace,
     "partial": lambda: functools.partial(generator),
+    "map": lambda: map(str, [1]),
 }
 
 
@@ -95,11 +96,41 @@ async def test_a_result_that_is_still_to_be_run_is_a_failed_attempt(
         "an awaitable": lambda _: asyncio.ensure_future(waiting(make())),
     }
     handler = handlers.get(kind, lambda _: make())
-    executor = ThreadPoolExecutor(1) if kind == "in a thread" else None
-    outcome = await deliver(EVENT, subscription(handler), executor=executor)
+    with ThreadPoolExecutor(1) as threads:
+        executor = threads if kind == "in a thread" else None
+        outcome = await deliver(EVENT, subscription(handler), executor=executor)
     assert isinstance(outcome, Retry)
     assert outcome.failure.exception_type == "qt_events.errors.InvalidHandlerError"
     assert "which nobody runs" in outcome.failure.message
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_forgotten_await_is_a_failed_attempt(waits: bool) -> None:
+    """Python would warn of it at some later time, and the event would be lost."""
+
+    async def work() -> None: ...
+
+    async def handler(_: Event[Any]) -> object:
+        if waits:
+            await asyncio.sleep(0)
+        return work()
+
+    outcome = await deliver(EVENT, subscription(handler))
+    assert isinstance(outcome, Retry)
+    assert "await it" in outcome.failure.message
+
+
+async def test_a_handler_that_waits_is_looked_at_each_time() -> None:
+    """One that does not is looked at until it has ended well."""
+    results: list[object] = [None, generator()]
+
+    async def handler(_: Event[Any]) -> object:
+        await asyncio.sleep(0)
+        return results.pop(0)
+
+    twice = subscription(handler)
+    assert await deliver(EVENT, twice) == Done()
+    assert isinstance(await deliver(EVENT, twice), Retry)
 
 
 async def test_an_impossible_delay_is_a_failure_like_any_other() -> None:

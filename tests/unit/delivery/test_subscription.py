@@ -167,8 +167,9 @@ async def async_context_manager(event: Event[Any]) -> AsyncIterator[None]:
 
 
 @functools.wraps(async_generator)
-async def wrapped(event: Event[Any]) -> object:
-    return async_generator(event)
+async def driven(event: Event[Any]) -> None:
+    async for _ in async_generator(event):
+        pass
 
 
 class Streaming:
@@ -183,18 +184,26 @@ class Streaming:
         yield
 
 
+class Managing:
+    """Handler whose call makes a context manager."""
+
+    @contextlib.contextmanager
+    def __call__(self, event: Event[Any]) -> Iterator[None]:
+        yield
+
+
 LAZY = [
     async_generator,
     generator,
     context_manager,
     async_context_manager,
-    wrapped,
     functools.partial(generator),
     functools.partial(functools.partial(async_generator)),
     Streaming(),
     Streaming().on_event,
     Streaming,
     functools.partial(Streaming),
+    Managing(),
 ]
 
 
@@ -203,6 +212,11 @@ def test_a_handler_whose_call_handles_nothing_is_refused(handler: Any) -> None:
     """Its events would be acknowledged, and no line of it run."""
     with pytest.raises(InvalidHandlerError, match=r"a generator, a context manager or a class"):
         validate_handler(handler)
+
+
+def test_a_decorator_may_drive_a_generator() -> None:
+    """What it returns says whether it did, when it is called."""
+    validate_handler(driven)
 
 
 @pytest.mark.parametrize("when", LAZY)
