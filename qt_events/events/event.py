@@ -26,15 +26,12 @@ from qt_events.events.attributes import (
     checked_version,
 )
 from qt_events.events.frozen import freeze_object
-from qt_events.events.payload import Payload, made, takes_more, validated, wrong_fields
+from qt_events.events.payload import Payload, must_know, takes_more, validated, wrong_fields
 from qt_events.events.topics import routing_key, validate_routing_key
 
 DEFAULT_SOURCE = "qt_events"
 
 P = TypeVar("P", bound=Mapping[str, Any], default=Any)
-
-_ORIGIN = ("source", "correlation_id", "causation_id", "data_version", "traceparent")
-_NO_ORIGIN = (None,) * len(_ORIGIN)
 
 # The only way to set an attribute of an event.
 _new, _set = object.__new__, object.__setattr__
@@ -128,11 +125,22 @@ class Event(Generic[P]):
         own["payload"] = self._checked_payload(payload)
         own["timestamp"] = checked_time(timestamp)
         own["id"] = str(uuid7()) if id is None else checked_text("id", id)
-        origin = (source, correlation_id, causation_id, data_version, traceparent)
         # Most events have none of them.
-        if origin != _NO_ORIGIN:
-            given = zip(_ORIGIN, origin, strict=True)
-            self._seal(**{name: value for name, value in given if value is not None})
+        if not (
+            source is None
+            and correlation_id is None
+            and causation_id is None
+            and data_version is None
+            and traceparent is None
+        ):
+            given = {
+                "source": source,
+                "correlation_id": correlation_id,
+                "causation_id": causation_id,
+                "data_version": data_version,
+                "traceparent": traceparent,
+            }
+            self._seal(**{name: value for name, value in given.items() if value is not None})
 
     def _seal(self, **attributes: object) -> None:
         """Check and set attributes other than type and payload."""
@@ -181,8 +189,9 @@ class Event(Generic[P]):
     def _made_by_init(cls, payload: dict[str, Any]) -> Self:
         if not cls.event_type:
             raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
-        model = cls.payload_model
-        return cls(cls.event_type, None, made(model, payload, cls) if model else payload)
+        if cls.payload_model is not None:
+            must_know(cls.payload_model, payload, cls)
+        return cls(cls.event_type, None, payload)
 
     @property
     def correlation_id(self) -> str:
@@ -215,9 +224,10 @@ class Event(Generic[P]):
             raise InvalidEventError(
                 f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
             )
-        return expected or (
-            routing_key(type) if isinstance(type, str) else validate_routing_key(type)
-        )
+        if expected:
+            return expected
+        # Of a plain str it is remembered.
+        return routing_key(type) if builtins.type(type) is str else validate_routing_key(type)
 
     def _checked_payload(self, payload: object) -> Any:
         model = self.payload_model

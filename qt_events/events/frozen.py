@@ -105,13 +105,13 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
 
 def freeze_object(value: Mapping[Any, Any]) -> FrozenDict:
     """Do what `freeze` does, faster, for an object whose values are plain, as those of most are."""
+    frozen = FrozenDict(value)
     try:
         # In C: all keys are str, and UTF-8 has them.
-        if not "".join(value).isascii():
+        if not "".join(frozen).isascii():
             return freeze(value)  # type: ignore[no-any-return]
     except TypeError:
         return freeze(value)  # type: ignore[no-any-return]
-    frozen = FrozenDict(value)
     for key, each in frozen.items():
         kind = type(each)
         if kind is str:

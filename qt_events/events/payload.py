@@ -4,7 +4,14 @@ from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidationError,
+)
 from pydantic_core import CoreSchema, ErrorDetails
 
 from qt_events.errors import InvalidPayloadError
@@ -14,15 +21,15 @@ from qt_events.events.frozen import TYPED_SCALARS, freeze_field, preview
 # Wrong fields of one payload: this many are described; beyond the second number they are only
 # counted.
 _MOST_SHOWN, _MOST_LISTED = 50, 1_000
-_SET_BY_REPLACE = frozenset(ATTRIBUTES)
 _MAPPING_METHODS = {"get", "items", "keys", "values"}
 
 
 class Payload(BaseModel, Mapping[str, Any]):
     """Base of an event's payload: a frozen pydantic model that also reads as a mapping.
 
-    `payload.price` and `payload["price"]` are the same value. Unknown fields are ignored, so that a
-    producer may add one before its consumers know it. A missing or mistyped one is an error.
+    `payload.price` and `payload["price"]` are the same value. Unknown fields of an event that comes
+    are ignored, so that a producer may add one before its consumers know it; `create()` refuses
+    them. A missing or mistyped one is an error.
     """
 
     model_config = ConfigDict(
@@ -105,18 +112,34 @@ def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
         raise wrong_fields(error, event_class) from None
 
 
-def made(model: type[Payload], payload: dict[str, Any], event_class: type) -> Payload:
-    """Return an instance of the model, which has all of these fields. Errors as in `validated`."""
-    try:
-        return model.model_validate(payload, extra=None if takes_more(model) else "forbid")
-    except ValidationError as error:
-        raise wrong_fields(error, event_class) from None
+def must_know(model: type[Payload], payload: Mapping[str, Any], event_class: type) -> None:
+    """Raise InvalidPayloadError if the model has no such field, unless it takes any."""
+    if model.model_config.get("extra") == "allow":
+        return
+    unknown = [name for name in payload if name not in _names(model)]
+    if unknown:
+        described = [
+            f"payload.{name}: {_unknown_field(name)}, got {preview(payload[name])}"
+            for name in unknown[:_MOST_SHOWN]
+        ]
+        raise InvalidPayloadError(f"{event_class.__name__}: {'; '.join(described)}")
+
+
+def _names(model: type[Payload]) -> set[str]:
+    """Return all names that the model may read its fields by."""
+    names = set(model.__pydantic_fields__)
+    for each in model.__pydantic_fields__.values():
+        for alias in (each.alias, each.validation_alias):
+            choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+            paths = [each.path[0] if isinstance(each, AliasPath) else each for each in choices]
+            names.update(path for path in paths if isinstance(path, str))
+    return names
 
 
 def takes_more(model: type[Payload]) -> bool:
     """Return True if the model, or one inside it, keeps fields that it does not declare."""
     return any(
-        each.get("extra_fields_behavior") == "allow" or each.get("extra_behavior") == "allow"
+        "allow" in (each.get("extra_fields_behavior"), each.get("extra_behavior"))
         for each in _schemas(model.__pydantic_core_schema__)
     )
 
@@ -124,7 +147,7 @@ def takes_more(model: type[Payload]) -> bool:
 def _schemas(part: Any) -> Iterator[dict[str, Any]]:
     if isinstance(part, dict):
         yield part
-        part = list(part.values())
+        part = [each for name, each in part.items() if name not in {"default", "metadata"}]
     if isinstance(part, list | tuple):
         for each in part:
             yield from _schemas(each)
@@ -135,14 +158,18 @@ def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadErr
     return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
 
 
-def _said(error: ErrorDetails) -> str:
-    if error["type"] != "extra_forbidden":
-        return error["msg"]
-    match error["loc"]:
-        case (str() as name,) if name in _SET_BY_REPLACE:
-            return f"no field, but an attribute of the event: use .create(...).replace({name}=...)"
-        case _:
-            return "no such field"
+def _mistake(error: ErrorDetails) -> str:
+    return (
+        _unknown_field(error["loc"][-1] if len(error["loc"]) == 1 else None)
+        if error["type"] == "extra_forbidden"
+        else error["msg"]
+    )
+
+
+def _unknown_field(name: object) -> str:
+    if name in ATTRIBUTES:
+        return f"no field, but an attribute of the event: use .create(...).replace({name}=...)"
+    return "no such field"
 
 
 def describe(error: ValidationError) -> str:
@@ -152,8 +179,9 @@ def describe(error: ValidationError) -> str:
     if count > _MOST_LISTED:
         return f"{count} values are wrong"
     described = [
-        f"payload{''.join(f'.{part}' for part in e['loc'])}: {_said(e)}, got {preview(e['input'])}"
-        for e in error.errors()
+        f"payload{''.join(f'.{part}' for part in each['loc'])}: {_mistake(each)}, "
+        f"got {preview(each['input'])}"
+        for each in error.errors()
     ]
     more = [f"and {count - _MOST_SHOWN} more"] if count > _MOST_SHOWN else []
     return "; ".join([*described[:_MOST_SHOWN], *more])

@@ -67,7 +67,7 @@ def validate_routing_key(type: object) -> str:
     return ".".join(words)
 
 
-#: The same for a str, remembered.
+#: `validate_routing_key` with a memory, for a str.
 routing_key = functools.lru_cache(MEMO_SIZE)(validate_routing_key)
 
 

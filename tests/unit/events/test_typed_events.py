@@ -146,6 +146,8 @@ def test_a_model_may_take_any_fields() -> None:
         assert around.payload.free.model_extra == {"more": 2}
     with pytest.raises(InvalidPayloadError, match=r"payload\.known"):
         FreelyEvent.create(known="many")
+    with pytest.raises(InvalidPayloadError, match=r"payload\.limt: no such field, got 5"):
+        AroundFreeEvent.create(free={}, limt=5)
 
 
 class Named(Payload):
@@ -154,17 +156,17 @@ class Named(Payload):
 
 
 class NamedEvent(Event[Named], type="unit.named"):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, type: str, timestamp: Any = None, payload: Any = None, **more: Any) -> None:
+        super().__init__(type, timestamp, {"source": "desk"} | payload, **more)
 
 
 def test_a_payload_may_have_fields_named_as_attributes_of_the_event() -> None:
     """create() takes the payload's; a class with an __init__ of its own refuses others too."""
-    event = NamedEvent.create(source="desk", type="stop")
+    event = NamedEvent.create(type="stop")
     assert (event.payload.source, event.payload.type) == ("desk", "stop")
     assert (event.source, event.type) == ("qt_events", "unit.named")
     with pytest.raises(InvalidPayloadError, match=r"payload\.sauce: no such field"):
-        NamedEvent.create(source="desk", sauce="hot")
+        NamedEvent.create(sauce="hot")
 
 
 def test_a_payload_reads_as_a_mapping() -> None:
