@@ -152,10 +152,19 @@ def test_after_the_market_the_fleet_goes_on_until_ctrl_c(lent_fleet: Fleet) -> N
 
 def test_sigterm_stops_all_in_good_order(lent_fleet: Fleet) -> None:
     """SIGTERM does the same as Ctrl-C, in the middle of the market too."""
-    lent_fleet.start("--workers", "1")
-    lent_fleet.until(lambda: "feed" in lent_fleet.pids, "fed")
-    lent_fleet.send(signal.SIGTERM)
-    stopped_in_good_order(lent_fleet)
+    stopped_in_the_market(lent_fleet, signal.SIGTERM)
+
+
+def test_ctrl_c_stops_its_own_broker_too(started_fleet: Fleet) -> None:
+    """As a user has it: with a RabbitMQ of its own, three workers and Flower."""
+    stopped_in_the_market(started_fleet, signal.SIGINT, workers=3)
+
+
+def stopped_in_the_market(fleet: Fleet, number: signal.Signals, workers: int = 1) -> None:
+    fleet.start("--workers", str(workers))
+    fleet.until(lambda: "feed" in fleet.pids, "fed")
+    fleet.send(number)
+    stopped_in_good_order(fleet)
 
 
 def stopped_in_good_order(fleet: Fleet) -> None:

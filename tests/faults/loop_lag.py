@@ -52,6 +52,7 @@ class LoopLag:
     def __init__(self) -> None:
         self.worst = Lag(0.0, 0.0, 0.0)  #: by what is our own
         self.longest = 0.0  #: gap, whoever's doing
+        self.tries = 1  #: until it was smooth
         self._ticked, self._over = time.monotonic(), threading.Event()
         self._seen: dict[str, int] = {}
 
@@ -59,7 +60,8 @@ class LoopLag:
     def summary(self) -> str:
         """Figures of the worst gap."""
         own, all_in_all = self.worst.own * 1000, self.longest * 1000
-        return f"stalled {own:.0f} ms ({all_in_all:.0f} with the machine's share)"
+        again = f", at try {self.tries}" if self.tries > 1 else ""
+        return f"stalled {own:.0f} ms ({all_in_all:.0f} with the machine's share{again})"
 
     async def __aenter__(self) -> Self:
         gc.collect()
@@ -125,9 +127,10 @@ async def smoothest(act: Callable[[], Awaitable[None]], smooth: float, tries: in
     What our own code does to the loop it does each time. A host that takes a processor away from
     its guests does not, and the guest counts that time as its own computing.
     """
-    for _ in range(tries):
+    for number in range(1, tries + 1):
         async with LoopLag() as lag:
             await act()
+        lag.tries = number
         if lag.worst.own < smooth:
             break
     return lag

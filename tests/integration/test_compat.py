@@ -6,6 +6,7 @@ use them themselves.
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -132,6 +133,7 @@ class Ended(NamedTuple):
 
 
 Run = Callable[..., Ended]
+LIMIT = 90.0  # seconds for one program
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,10 @@ def forking() -> Iterator["subprocess.Popen[str]"]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture
@@ -158,6 +163,10 @@ def run(forking: "subprocess.Popen[str]", amqp_url: str, tmp_path: Path) -> Run:
         out, err = tmp_path / "out", tmp_path / "err"
         arguments = [amqp_url, ",".join(NAMES[each] for each in hidden)]
         print(json.dumps([program, arguments, str(out), str(err)]), file=forking.stdin, flush=True)
+        if not select.select([forking.stdout], [], [], LIMIT)[0]:
+            # The other tests get no answer either.
+            forking.kill()
+            pytest.fail(f"no end within {LIMIT:g} s: {err.read_text()}")
         return Ended(int(forking.stdout.readline()), out.read_text(), err.read_text())
 
     return run

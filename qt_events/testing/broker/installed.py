@@ -40,5 +40,7 @@ def program(name: str) -> str:
 
 def erl_call() -> str | None:
     """Return the path of erl_call, or None: a part of Erlang, beside its emulator."""
-    emulators = Path(program("erl")).resolve().parent.parent
+    if (erl := shutil.which("erl")) is None:
+        return None
+    emulators = Path(erl).resolve().parent.parent
     return next((str(found) for found in emulators.glob("erts-*/bin/erl_call")), None)

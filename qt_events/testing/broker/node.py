@@ -198,6 +198,9 @@ class Node:
     def evaluate(self, expression: str) -> str:
         """Return the value of an Erlang expression on this node, as text. It takes milliseconds.
 
+        Ask for numbers and atoms: Erlang's erl_call shows strings otherwise than `rabbitmqctl`,
+        which takes a second and is called where there is no erl_call.
+
         Raises:
             BrokerError: it fails, with Erlang's own words.
         """

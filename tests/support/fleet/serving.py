@@ -1,4 +1,4 @@
-"""Which subscriptions of its own an app makes: all, or those that the test has named."""
+"""Choice of the subscriptions that an app makes: all, or those that the test has named."""
 
 import os
 
