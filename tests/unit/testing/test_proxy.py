@@ -40,7 +40,8 @@ class Echo:
                 while data := sock.recv(65_536):
                     sock.sendall(data)
                 self.ends.append("end")
-            except ConnectionResetError:
+            # Linux says so to whoever writes next, once the reset has been read.
+            except (ConnectionResetError, BrokenPipeError):
                 self.ends.append("reset")
 
 
