@@ -31,7 +31,8 @@ T = TypeVar("T")
 logger = logging.getLogger("qt_events")
 
 _DONE = "%s: attempt %d done"
-# The first step of a coroutine that waits for nothing.
+# The first step of a coroutine that waits for nothing. Unlike send(), next() with a default makes
+# no StopIteration.
 _ENDED = object()
 # The rest of a handler that waits for something.
 _Rest = Callable[["_Attempt"], Awaitable[object]]
@@ -95,12 +96,10 @@ def begin(  # noqa: PLR0917  # six by position: names would cost as much as the 
         else:
             result = context.run(subscription.handler, event)
             if type(result) is CoroutineType and subscription.is_async:
-                # Unlike send(), next() with a default makes no StopIteration.
-                waits_for = (
-                    context.run(next, result.__await__(), _ENDED)
-                    if subscription.has_run
-                    else _first_step(context, result, subscription)
-                )
+                if subscription.has_run:
+                    waits_for = context.run(next, result.__await__(), _ENDED)
+                else:
+                    waits_for = _first_step(context, result, subscription)
                 if waits_for is not _ENDED:
                     rest = partial(_further_steps, result, waits_for)
             elif result is not None:
