@@ -116,8 +116,8 @@ def must_know(model: type[Payload], payload: Mapping[str, Any], event_class: typ
     """Raise InvalidPayloadError if the model has no such field, unless it takes any."""
     if model.model_config.get("extra") == "allow":
         return
-    unknown = [name for name in payload if name not in _names(model)]
-    if unknown:
+    known = _names(model)
+    if unknown := [name for name in payload if name not in known]:
         described = [
             f"payload.{name}: {_unknown_field(name)}, got {preview(payload[name])}"
             for name in unknown[:_MOST_SHOWN]
