@@ -4,6 +4,13 @@ event.py            Event, and the registry from type and version to class
 attributes.py       the attributes around a payload: ids, times, and their checks
 current.py          the event that is being handled here
 payload.py          Payload, an event's own data
+validation.py       what is given for a payload, or came for it, becomes an instance
+mistakes.py         its wrong fields, in words
+carriage.py         how JSON carries the payloads of a class
+proof.py            what a field's schema says of that
+tightening.py       what pydantic lets through and JSON does not
+round_trip.py       a payload written and read, where the class proves nothing
+difference.py       the first place where two values differ
 frozen.py           immutable values that JSON can carry
 topics.py           topic patterns, and RoutingIndex for many of them
 cloudevents.py      an event as CloudEvents JSON, and back

@@ -19,6 +19,7 @@ from qt_events.errors import (
     TypeMismatchError,
 )
 from qt_events.events.event import Event
+from qt_events.events.validation import Received
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BODY = 16 * 1024 * 1024  #: bytes; a larger body is not parsed
@@ -38,7 +39,9 @@ def encode(event: Event[Any], limit: int | None = MAX_BODY) -> bytes:
             bytes or MAX_VALUES values.
     """
     try:
-        body = to_json(_document(event), inf_nan_mode="constants")
+        body = to_json(
+            _document(event), inf_nan_mode="constants", round_trip=event.payload.__for_reading__
+        )
     # Models in models: their depth is not known before.
     except (ValueError, RecursionError) as error:
         raise InvalidPayloadError(
@@ -176,8 +179,11 @@ def _event_of(attributes: dict[str, Any], event_type: str) -> Event[Any]:
         raise TypeMismatchError(
             f"the event says type {attributes['type']!r:.300}, its routing key {event_type!r}"
         )
-    if not isinstance(attributes["payload"], dict | None):
-        raise DecodeError(f"data is a {type(attributes['payload']).__name__}, not an object")
+    payload = attributes["payload"]
+    if payload is not None:
+        if not isinstance(payload, dict):
+            raise DecodeError(f"data is a {type(payload).__name__}, not an object")
+        attributes["payload"] = Received(payload)
     try:
         return Event(attributes.pop("type"), **attributes)
     except (InvalidEventError, InvalidPatternError) as error:

@@ -9,8 +9,9 @@ An application's event is three lines::
 
 import builtins
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NoReturn, Self, cast, get_args
 
@@ -26,8 +27,10 @@ from qt_events.events.attributes import (
     checked_version,
 )
 from qt_events.events.frozen import freeze_object
-from qt_events.events.payload import Payload, must_know, takes_more, validated, wrong_fields
+from qt_events.events.mistakes import wrong_fields
+from qt_events.events.payload import Payload
 from qt_events.events.topics import routing_key, validate_routing_key
+from qt_events.events.validation import all_mistakes, must_know, validated
 
 DEFAULT_SOURCE = "qt_events"
 
@@ -67,12 +70,13 @@ class Event(Generic[P]):
     event_version: ClassVar[int] = 1
     event_source: ClassVar[str] = DEFAULT_SOURCE
     payload_model: ClassVar["builtins.type[Payload] | None"] = None
-    #: The payload model of a class that create() can make without __init__.
-    _plain_model: ClassVar["builtins.type[Payload] | None"] = None
+    #: Makes the payload of a class that create() can make without __init__.
+    _validate: ClassVar[Callable[[dict[str, Any]], Any] | None] = None
 
-    # These four are set on every event. The others are set only where they differ from the class's
-    # own, which makes most events cheap.
+    # Those of a class with a type have it from the class.
     type: str
+    # These three are set on every event. The others are set only where they differ from the class's
+    # own, which makes most events cheap.
     timestamp: datetime
     payload: P
     id: str
@@ -90,15 +94,11 @@ class Event(Generic[P]):
         cls.payload_model = _declared_payload_model(cls) or cls.payload_model
         cls.event_source = source or cls.event_source
         if type:
-            cls.event_type, cls.event_version = validate_routing_key(type), version
+            cls.type = cls.event_type = validate_routing_key(type)
+            cls.event_version = version
             _register(cls)
         cls.source, cls.data_version = cls.event_source, cls.event_version
-        has_own_way = any(
-            name in vars(each)
-            for each in cls.__mro__[: cls.__mro__.index(Event)]
-            for name in _MAKING
-        )
-        cls._plain_model = cls.payload_model if cls.event_type and not has_own_way else None
+        cls._find_short_way()
 
     def __new__(
         cls, type: object = "", *_: Any, data_version: int | None = None, **__: Any
@@ -166,21 +166,19 @@ class Event(Generic[P]):
     @classmethod
     def _of(cls, payload: dict[str, Any]) -> Self:
         """Make the event, for classes whose `create` has typed parameters."""
-        model = cls._plain_model
-        if model is None:
+        validate = cls._validate
+        if validate is None:
             return cls._made_by_init(payload)
         # Does what __init__ does, in one pass: only the payload can be wrong here.
         event = _new(cls)
         own = event.__dict__
-        own["type"] = cls.event_type
         try:
-            own["payload"] = model.__pydantic_validator__.validate_python(payload, extra="forbid")
+            own["payload"] = made = validate(payload)
         except ValidationError as error:
-            if takes_more(model):
-                # From now on it is made by __init__.
-                cls._plain_model = None
-                return cls._made_by_init(payload)
-            raise wrong_fields(error, cls) from None
+            raise wrong_fields(all_mistakes(error, payload, cls.payload_model), cls) from None
+        # In a flat payload, strangers are counted: that is cheaper than pydantic's search for them.
+        if len(made.__pydantic_fields_set__) != len(payload):
+            must_know(payload, cls.payload_model, cls)
         own["timestamp"] = datetime.now(UTC)
         own["id"] = str(uuid7())
         return event
@@ -189,9 +187,25 @@ class Event(Generic[P]):
     def _made_by_init(cls, payload: dict[str, Any]) -> Self:
         if not cls.event_type:
             raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
-        if cls.payload_model is not None:
-            must_know(cls.payload_model, payload, cls)
-        return cls(cls.event_type, None, payload)
+        event = cls(cls.event_type, None, payload)
+        cls._find_short_way()
+        return event
+
+    @classmethod
+    def _find_short_way(cls) -> None:
+        """Leave __init__ out of create() where nothing but the payload has to be looked at."""
+        cls._validate, model = None, cls.payload_model
+        if not cls.event_type or model is None or not model.__pydantic_complete__:
+            return
+        has_own_way = any(
+            name in vars(each)
+            for each in cls.__mro__[: cls.__mro__.index(Event)]
+            for name in _MAKING
+        )
+        if model.__carriage__.is_proved and not has_own_way:
+            validate = model.__pydantic_validator__.validate_python
+            strict = partial(validate, extra="forbid")
+            cls._validate = staticmethod(strict if model.__carriage__.has_strangers else validate)
 
     @property
     def correlation_id(self) -> str:

@@ -14,6 +14,7 @@ from qt_events.errors import InvalidPayloadError
 
 # Python and pydantic read integers of up to 4300 digits.
 MAX_INT_BITS = 14_000
+INT_BOUNDS = {"ge": 1 - (1 << MAX_INT_BITS), "le": (1 << MAX_INT_BITS) - 1}
 _SMALL = 1 << 62
 # Levels of a payload: pydantic's JSON reader refuses at 200, some others earlier.
 MAX_DEPTH = 100
@@ -30,6 +31,8 @@ class FrozenDict(dict[str, Any]):
     """Immutable dict; json, == and isinstance treat it as a dict."""
 
     __slots__ = ()
+    #: As of a Payload: it has nothing that is written in another way for reading.
+    __for_reading__ = False
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
@@ -59,6 +62,11 @@ def preview(value: object) -> str:
         return f"a {type(value).__name__} that cannot be shown"
 
 
+def too_large_int(value: int) -> str:
+    """Return the error text of an int of too many digits, without them."""
+    return f"an int of {value.bit_length()} bits, which JSON readers refuse: use a str"
+
+
 def _not_json(path: str, value: object) -> InvalidPayloadError:
     return InvalidPayloadError(
         f"{path} is {preview(value)} ({type(value).__name__}), which JSON cannot carry: "
@@ -86,17 +94,14 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
         case float() if not isfinite(value):
             raise _not_json(path, value)
         case int() if value.bit_length() > MAX_INT_BITS:
-            bits = value.bit_length()
-            raise InvalidPayloadError(
-                f"{path} is an int of {bits} bits, which JSON readers refuse: use a str"
-            )
+            raise InvalidPayloadError(f"{path} is {too_large_int(value)}")
         case str() if not value.isascii():
             return _unicode(value, path)
         case None | str() | int() | float():
             return value
         case Mapping():
             return FrozenDict(
-                {_key(k, path): freeze(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
+                {_key(k, path): freeze(value[k], f"{path}[{k!r}]", depth + 1) for k in value}
             )
         case list() | tuple():
             return FrozenList([freeze(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)])

@@ -1,27 +1,19 @@
 """Payload: the data of an event, a frozen pydantic model that also reads as a mapping."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import (
-    AliasChoices,
-    AliasPath,
-    BaseModel,
-    ConfigDict,
-    GetCoreSchemaHandler,
-    ValidationError,
-)
-from pydantic_core import CoreSchema, ErrorDetails
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
 
 from qt_events.errors import InvalidPayloadError
-from qt_events.events.attributes import ATTRIBUTES
-from qt_events.events.frozen import TYPED_SCALARS, freeze_field, preview
-
-# Wrong fields of one payload: this many are described; beyond the second number they are only
-# counted.
-_MOST_SHOWN, _MOST_LISTED = 50, 1_000
-_MAPPING_METHODS = {"get", "items", "keys", "values"}
+from qt_events.events.carriage import Carriage, must_carry
+from qt_events.events.frozen import TYPED_SCALARS, freeze, freeze_field
+from qt_events.events.proof import Kind
+from qt_events.events.tightening import tighten
 
 
 class Payload(BaseModel, Mapping[str, Any]):
@@ -33,46 +25,71 @@ class Payload(BaseModel, Mapping[str, Any]):
     """
 
     model_config = ConfigDict(
-        frozen=True, allow_inf_nan=False, extra="ignore", protected_namespaces=()
+        frozen=True,
+        allow_inf_nan=False,
+        extra="ignore",
+        protected_namespaces=(),
+        # A lone surrogate, which UTF-8 cannot write, is found where there is a limit to look at.
+        str_min_length=0,
     )
 
-    # Fields that may hold something mutable.
-    _containers: ClassVar[tuple[str, ...]] = ()
+    # Found when the class is complete.
+    __carriage__: ClassVar[Carriage] = Carriage()
+    #: How `encode` writes it.
+    __for_reading__: ClassVar[bool] = False
+    #: Fields that may hold something mutable, and what freezes them.
+    __freezers__: ClassVar[tuple[tuple[str, Callable[[Any, str, int], Any]], ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        hidden = _MAPPING_METHODS & cls.model_fields.keys()
-        if hidden:
+        if "keys" in cls.model_fields:
             raise InvalidPayloadError(
-                f"{cls.__name__}: a field named {min(hidden)!r} would hide the mapping's method: "
-                "give it another name"
+                f"{cls.__name__}: a field named 'keys' would hide what dict(payload) asks for: "
+                'give it another name, and alias="keys"'
             )
-        cls._containers = cls._may_hold_mutable()
+        if not cls.model_config.get("frozen"):
+            raise InvalidPayloadError(
+                f"{cls.__name__}: a payload is frozen: leave out frozen=False"
+            )
 
     @classmethod
-    def _may_hold_mutable(cls) -> tuple[str, ...]:
-        return tuple(
-            name
-            for name, field in cls.__pydantic_fields__.items()
-            if not _is_scalar(field.annotation)
+    def __pydantic_on_complete__(cls) -> None:
+        must_carry(cls)
+        cls.__carriage__ = Carriage.of(cls)
+        cls.__for_reading__ = cls.__carriage__.for_reading
+        cls.__freezers__ = tuple(
+            (name, freeze if kind is Kind.JSON else freeze_field)
+            for name, kind in cls.__carriage__.containers.items()
         )
 
     @classmethod
     def __get_pydantic_core_schema__(
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /
     ) -> CoreSchema:
-        if (
-            cls.__pydantic_fields__
-            and not cls._may_hold_mutable()
-            and cls.model_post_init is Payload.model_post_init
-        ):
-            # There is nothing to freeze: without the call pydantic takes half the time.
-            cls.__pydantic_post_init__ = None
-        return handler(source)
+        has_own_end = cls.model_post_init is not BaseModel.model_post_init
+        is_flat = (
+            bool(cls.__pydantic_fields__)
+            and not _has_validators(cls)
+            and all(map(_is_flat, cls.__pydantic_fields__.values()))
+        )
+        # Where there is nothing to freeze pydantic takes half the time without the call.
+        cls.__pydantic_post_init__ = "__end__" if has_own_end else None if is_flat else "__freeze__"  # type: ignore[assignment]
+        schema = handler(source)
+        tighten(handler.resolve_ref_schema(schema), cls)
+        return schema
 
-    def model_post_init(self, _context: Any, /) -> None:
-        for name in self._containers:
-            self.__dict__[name] = freeze_field(self.__dict__[name], f"payload.{name}")
+    def __end__(self, context: Any, /) -> None:
+        self.model_post_init(context)
+        self.__freeze__()
+
+    def __freeze__(self, _context: Any = None, /) -> None:
+        fields = self.__dict__
+        for name, frozen in self.__freezers__:
+            if name in fields:
+                fields[name] = frozen(fields[name], f"payload.{name}", 1)
+        further = self.__pydantic_extra__ or {}
+        for name, value in further.items():
+            further[name] = freeze(value, f"payload.{name}", 1)
 
     def __getitem__(self, name: str) -> Any:
         if name in type(self).model_fields:
@@ -88,10 +105,25 @@ class Payload(BaseModel, Mapping[str, Any]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Payload):
-            return type(self) is type(other) and self.__dict__ == other.__dict__
+            return (
+                type(self) is type(other)
+                and self.__dict__ == other.__dict__
+                and self.__pydantic_extra__ == other.__pydantic_extra__
+            )
         return isinstance(other, Mapping) and dict(self) == dict(other)
 
     __hash__ = None  # type: ignore[assignment]  # it may hold lists and dicts
+
+
+def _has_validators(model: type[BaseModel]) -> bool:
+    own = model.__pydantic_decorators__
+    return bool(own.field_validators or own.validators or own.model_validators)
+
+
+def _is_flat(field: FieldInfo) -> bool:
+    # A function among the annotations may return anything.
+    functions = any(hasattr(each, "__get_pydantic_core_schema__") for each in field.metadata)
+    return not functions and _is_scalar(field.annotation)
 
 
 def _is_scalar(annotation: Any) -> bool:
@@ -102,86 +134,17 @@ def _is_scalar(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, (*TYPED_SCALARS, float))
 
 
-def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
-    """Return `payload` as an instance of the model. InvalidPayloadError names each wrong field."""
-    if isinstance(payload, model):
-        return payload
-    try:
-        return model.model_validate(dict(payload) if isinstance(payload, Mapping) else payload)
-    except ValidationError as error:
-        raise wrong_fields(error, event_class) from None
+class _OfInstances:
+    """Method that a field of its name replaces: pydantic does not find it on the class."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            raise AttributeError(f"{owner.__name__}.{self._method.__name__}: call it on a payload")
+        return partial(self._method, instance)
 
 
-def must_know(model: type[Payload], payload: Mapping[str, Any], event_class: type) -> None:
-    """Raise InvalidPayloadError if the model has no such field, unless it takes any."""
-    if model.model_config.get("extra") == "allow":
-        return
-    known = _names(model)
-    if unknown := [name for name in payload if name not in known]:
-        described = [
-            f"payload.{name}: {_unknown_field(name)}, got {preview(payload[name])}"
-            for name in unknown[:_MOST_SHOWN]
-        ]
-        raise InvalidPayloadError(f"{event_class.__name__}: {'; '.join(described)}")
-
-
-def _names(model: type[Payload]) -> set[str]:
-    """Return all names that the model may read its fields by."""
-    names = set(model.__pydantic_fields__)
-    for each in model.__pydantic_fields__.values():
-        for alias in (each.alias, each.validation_alias):
-            choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-            paths = [each.path[0] if isinstance(each, AliasPath) else each for each in choices]
-            names.update(path for path in paths if isinstance(path, str))
-    return names
-
-
-def takes_more(model: type[Payload]) -> bool:
-    """Return True if the model, or one inside it, keeps fields that it does not declare."""
-    return any(
-        "allow" in (each.get("extra_fields_behavior"), each.get("extra_behavior"))
-        for each in _schemas(model.__pydantic_core_schema__)
-    )
-
-
-def _schemas(part: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(part, dict):
-        yield part
-        part = [each for name, each in part.items() if name not in {"default", "metadata"}]
-    if isinstance(part, list | tuple):
-        for each in part:
-            yield from _schemas(each)
-
-
-def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadError:
-    """Return the error that names the wrong fields."""
-    return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
-
-
-def _mistake(error: ErrorDetails) -> str:
-    return (
-        _unknown_field(error["loc"][-1] if len(error["loc"]) == 1 else None)
-        if error["type"] == "extra_forbidden"
-        else error["msg"]
-    )
-
-
-def _unknown_field(name: object) -> str:
-    if name in ATTRIBUTES:
-        return f"no field, but an attribute of the event: use .create(...).replace({name}=...)"
-    return "no such field"
-
-
-def describe(error: ValidationError) -> str:
-    """Return the wrong fields in one line: path, what is wrong, and the value, cut short."""
-    count = error.error_count()
-    # A hostile payload may have as many as it has bytes.
-    if count > _MOST_LISTED:
-        return f"{count} values are wrong"
-    described = [
-        f"payload{''.join(f'.{part}' for part in each['loc'])}: {_mistake(each)}, "
-        f"got {preview(each['input'])}"
-        for each in error.errors()
-    ]
-    more = [f"and {count - _MOST_SHOWN} more"] if count > _MOST_SHOWN else []
-    return "; ".join([*described[:_MOST_SHOWN], *more])
+for _name in ("get", "items", "keys", "values"):
+    setattr(Payload, _name, _OfInstances(getattr(Mapping, _name)))

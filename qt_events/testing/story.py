@@ -32,7 +32,8 @@ def _publication(publication: Publication, journal: Journal) -> Iterator[str]:
     # Enums by their values, as on the wire
     payload = {
         key: value.value if isinstance(value, Enum) else value
-        for key, value in event.payload.items()
+        for key in event.payload
+        for value in [event.payload[key]]
     }
     yield f"  {describe_event(event)} {_short(repr(payload))}"
     attempts = journal.of(event=event)

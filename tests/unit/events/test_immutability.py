@@ -98,4 +98,4 @@ class Nested(Flat):
 def test_containers_of_a_subclass_are_frozen() -> None:
     """The base class may have none, and skip the search for them."""
     assert isinstance(Nested(side="buy", tags=["a"]).tags, FrozenList)
-    assert (Flat.__pydantic_post_init__, Nested.__pydantic_post_init__) == (None, "model_post_init")
+    assert (Flat.__pydantic_post_init__, Nested.__pydantic_post_init__) == (None, "__freeze__")

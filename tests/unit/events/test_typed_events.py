@@ -1,5 +1,6 @@
 """Typed events: classes with a validated payload, of a user and of the reference."""
 
+import json
 import pickle
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from qt_events.errors import InvalidEventError, InvalidPayloadError
+from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event, event_class
 from qt_events.events.payload import Payload
 from qt_events.events.quantum_trader import (
@@ -78,8 +80,13 @@ def test_untyped_fields_of_typed_payloads_are_checked() -> None:
 
 def test_unknown_fields_of_an_event_that_came_are_ignored() -> None:
     """A producer may add a field before its consumers know it."""
-    event = Event("unit.price_alert", None, {"price": 1, "new_field": 2})
+    plain = {"id": "1", "source": "s", "type": "unit.price_alert", "specversion": "1.0"}
+    data = {"price": 1, "new_field": 2}
+    event = decode(json.dumps({**plain, "data": data}).encode(), "unit.price_alert")
     assert dict(event.payload) == {"price": 1.0, "tags": [], "limits": {}}
+    for make in (Event, PriceAlertEvent):
+        with pytest.raises(InvalidPayloadError, match=r"payload\.new_field: no such field"):
+            make("unit.price_alert", None, data)
 
 
 class Leg(Payload):
@@ -297,13 +304,33 @@ def test_pnl_is_only_for_closes() -> None:
     assert event.payload.pnl is None
 
 
-@pytest.mark.filterwarnings("ignore:Field name:UserWarning")
-def test_a_payload_field_that_would_hide_a_method_of_the_mapping_is_refused() -> None:
-    """A field cannot be named keys, items, values or get, for the payload is read through them."""
-    with pytest.raises(InvalidPayloadError, match="'items' would hide"):
+class Basket(Payload):
+    items: list[str]  # type: ignore[assignment]  # mypy would keep the mapping's method
+    values: float = 0  # type: ignore[assignment]
+    get: str | None = None  # type: ignore[assignment]
 
-        class Basket(Payload):
-            items: list[str]  # type: ignore[assignment]  # mypy sees it too
+
+class BasketEvent(Event[Basket], type="unit.basket"): ...
+
+
+def test_a_field_may_be_named_as_a_method_of_the_mapping() -> None:
+    """An order has items. The payload still reads as a mapping, with the field in it."""
+    with pytest.raises(InvalidPayloadError, match=r"payload\.items: Field required"):
+        BasketEvent.create()
+    event = BasketEvent.create(items=["a"])
+    assert event.payload.items == event.payload["items"] == ["a"]
+    assert dict(event.payload) == {"items": ["a"], "values": 0, "get": None}
+    assert decode(encode(event), event.type) == event
+    assert Event("unit.any", None, {"basket": event.payload}).payload["basket"]["items"] == ["a"]
+    assert list(PriceAlert(price=1).items()) == [("price", 1.0), ("tags", []), ("limits", {})]
+
+
+def test_a_field_cannot_be_named_keys() -> None:
+    """`dict(payload)`, by which a payload is copied, asks for the keys."""
+    with pytest.raises(InvalidPayloadError, match="'keys' would hide"):
+
+        class Chain(Payload):
+            keys: list[str]  # type: ignore[assignment]
 
 
 def test_a_nested_model_must_be_a_payload() -> None:

@@ -1,9 +1,12 @@
 """Mistakes are refused where they are made, and change nothing."""
 
 import asyncio
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict, field_validator
 
 from qt_events.bus import EventBus
 from qt_events.errors import (
@@ -17,6 +20,7 @@ from qt_events.errors import (
     UnknownSubscriptionError,
 )
 from qt_events.events.event import Event
+from qt_events.events.payload import Payload
 from qt_events.testing.contract.recorder import hear, record, recording
 from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun, this_bus
 
@@ -104,3 +108,52 @@ class JoinInsideAHandler(Scenario):
         await run.publish("joining.happened")
         [call] = await run.called("joining.inside")
         assert call.details == {"error": "BusStateError"}
+
+
+class Doubled(Payload):
+    price: float
+
+    @field_validator("price")
+    @classmethod
+    def in_cents(cls, price: float) -> float:
+        return price * 100
+
+
+class DoubledEvent(Event[Doubled], type="carried.doubled"): ...
+
+
+class Exact(Payload):
+    model_config = ConfigDict(strict=True)
+
+    when: date
+    sizes: dict[int, Decimal]
+    note: str | Decimal = ""
+
+
+class ExactEvent(Event[Exact], type="carried.exact"): ...
+
+
+async def look_at(event: ExactEvent) -> None:
+    record("carried.exact", event, payload=repr(event.payload))
+
+
+class CarriedPayloads(Scenario):
+    """A handler gets the payload that was published, with the same types, or nobody does.
+
+    What JSON would change is refused when the event is made.
+    """
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe(ExactEvent, look_at, name="carried.exact")
+
+    async def check(self, run: ScenarioRun) -> None:
+        with pytest.raises(InvalidPayloadError, match=r"payload\.price is 500\.0 .* 50000\.0"):
+            DoubledEvent.create(price=5)
+        with pytest.raises(InvalidPayloadError, match=r"payload\.note"):
+            ExactEvent.create(when=date(2026, 1, 1), sizes={}, note=Decimal(1))
+        with pytest.raises(InvalidPayloadError, match=r"payload\.size: no such field"):
+            Event("carried.exact", None, {"when": date(2026, 1, 1), "sizes": {}, "size": 1})
+        event = ExactEvent.create(when=date(2026, 1, 1), sizes={1: Decimal("1.10")}, note="1.5")
+        await run.bus.publish(event)
+        [call] = await run.called("carried.exact")
+        assert call.details == {"payload": repr(event.payload)}

@@ -1,0 +1,47 @@
+"""Mistakes: the wrong fields of a payload, in words."""
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from qt_events.errors import InvalidPayloadError
+from qt_events.events.attributes import ATTRIBUTES
+from qt_events.events.frozen import INT_BOUNDS, preview, too_large_int
+
+# Wrong fields of one payload: this many are described; beyond the second number they are only
+# counted.
+MOST_SHOWN, _MOST_LISTED = 50, 1_000
+
+
+def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadError:
+    """Return the error that names the wrong fields."""
+    return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
+
+
+def _mistake(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return unknown_field(error["loc"][-1] if len(error["loc"]) == 1 else None)
+    if any(value in INT_BOUNDS.values() for value in error.get("ctx", {}).values()):
+        return too_large_int(error["input"])
+    return error["msg"]
+
+
+def unknown_field(name: object) -> str:
+    """Return the error text of a field that the payload does not have."""
+    if name in ATTRIBUTES:
+        return f"no field, but an attribute of the event: use .create(...).replace({name}=...)"
+    return "no such field"
+
+
+def describe(error: ValidationError) -> str:
+    """Return the wrong fields in one line: path, what is wrong, and the value, cut short."""
+    count = error.error_count()
+    # A hostile payload may have as many as it has bytes.
+    if count > _MOST_LISTED:
+        return f"{count} values are wrong"
+    described = [
+        f"payload{''.join(f'.{part}' for part in each['loc'])}: {_mistake(each)}, "
+        f"got {preview(each['input'])}"
+        for each in error.errors()
+    ]
+    more = [f"and {count - MOST_SHOWN} more"] if count > MOST_SHOWN else []
+    return "; ".join([*described[:MOST_SHOWN], *more])
