@@ -4,6 +4,7 @@ event.py            Event, and the registry from type and version to class
 attributes.py       the attributes around a payload: ids, times, and their checks
 current.py          the event that is being handled here
 payload.py          Payload, an event's own data
+declared.py         the payload class that an event class names
 validation.py       what is given for a payload, or came for it, becomes an instance
 mistakes.py         its wrong fields, in words
 carriage.py         how JSON carries the payloads of a class

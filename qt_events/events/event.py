@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NoReturn, Self, cast, get_args
+from typing import Any, ClassVar, Generic, NoReturn, Self, cast
 
 from pydantic import ValidationError
 from typing_extensions import TypeVar
@@ -26,6 +26,7 @@ from qt_events.events.attributes import (
     checked_time,
     checked_version,
 )
+from qt_events.events.declared import declared_model
 from qt_events.events.frozen import freeze_object
 from qt_events.events.mistakes import wrong_fields
 from qt_events.events.payload import Payload
@@ -91,7 +92,7 @@ class Event(Generic[P]):
         cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any
     ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.payload_model = _declared_payload_model(cls) or cls.payload_model
+        cls.payload_model = declared_model(cls, Event, is_open=not type) or cls.payload_model
         cls.event_source = source or cls.event_source
         if type:
             cls.type = cls.event_type = validate_routing_key(type)
@@ -294,14 +295,6 @@ _STATE = ("type", "payload", *(attribute for attribute, _ in ATTRIBUTES.values()
 
 _classes: dict[str, dict[int, type[Event[Any]]]] = {}
 _places: dict[tuple[str, int], tuple[str, str]] = {}  #: full name and file of each registered class
-
-
-def _declared_payload_model(cls: type) -> type[Payload] | None:
-    for base in getattr(cls, "__orig_bases__", ()):
-        for argument in get_args(base):
-            if isinstance(argument, type) and issubclass(argument, Payload):
-                return argument
-    return None
 
 
 def _register(cls: type[Event[Any]]) -> None:
