@@ -74,7 +74,8 @@ def _not_json(path: str, value: object) -> InvalidPayloadError:
     )
 
 
-def _too_deep(path: str) -> InvalidPayloadError:
+def too_deep(path: str) -> InvalidPayloadError:
+    """Return the error of a value with too many others around it."""
     return InvalidPayloadError(
         f"{path:.80}... nests deeper than {MAX_DEPTH} levels, or contains itself: flatten it"
     )
@@ -87,7 +88,7 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
         InvalidPayloadError: JSON cannot carry it; the text names the path to the value.
     """
     if depth > MAX_DEPTH:
-        raise _too_deep(path)
+        raise too_deep(path)
     match value:
         case Enum():
             return freeze(value.value, path, depth)
@@ -153,7 +154,7 @@ def freeze_field(value: Any, path: str, depth: int = 1) -> Any:
     Other values in it may be any that pydantic reads back from JSON.
     """
     if depth > MAX_DEPTH:
-        raise _too_deep(path)
+        raise too_deep(path)
     match value:
         case dict():
             return FrozenDict(
@@ -177,13 +178,17 @@ def _leaf(value: Any, path: str) -> Any:
         return _unicode(value, path)
     if type(value) is int:
         return freeze(value, path)
-    if isinstance(value, BaseModel) and not isinstance(value, Mapping):
+    if isinstance(value, BaseModel):
+        return _payload(value, path)
+    if isinstance(value, TYPED_SCALARS) or (isinstance(value, float) and isfinite(value)):
+        return value
+    raise _not_json(path, value)
+
+
+def _payload(value: Any, path: str) -> Any:
+    if not isinstance(value, Mapping):
         raise InvalidPayloadError(
             f"{path} is a {type(value).__name__}: a nested model must be a qt_events.Payload, "
             "checked and frozen"
         )
-    if isinstance(value, (*TYPED_SCALARS, BaseModel)) or (
-        isinstance(value, float) and isfinite(value)
-    ):
-        return value
-    raise _not_json(path, value)
+    return value

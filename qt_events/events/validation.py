@@ -1,12 +1,12 @@
 """Validation: what is given for a payload, or came for it, becomes an instance of its model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import AliasChoices, AliasPath, ValidationError
 
 from qt_events.errors import InvalidPayloadError
-from qt_events.events.frozen import preview
+from qt_events.events.frozen import MAX_DEPTH, preview, too_deep
 from qt_events.events.mistakes import MOST_SHOWN, unknown_field, wrong_fields
 from qt_events.events.payload import Payload
 from qt_events.events.round_trip import must_come_back, read
@@ -29,7 +29,7 @@ def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
     except ValidationError as error:
         raise wrong_fields(error, event_class) from None
     if not model.__carriage__.is_proved:
-        made.__freeze__()
+        _freeze_again(made)
         must_come_back(made, for_reading=made.__for_reading__)
     return made
 
@@ -41,8 +41,23 @@ def _received(model: type[Payload], payload: Received) -> Payload:
         made: Payload = model.__pydantic_validator__.validate_python(payload)
         return made
     made = read(model, payload)
-    made.__freeze__()
+    _freeze_again(made)
     return made
+
+
+def _freeze_again(value: Any, depth: int = 0) -> None:
+    """Freeze payloads that have validators of their own, which come after pydantic's last step."""
+    if depth > MAX_DEPTH:
+        raise too_deep("payload")
+    if isinstance(value, Payload):
+        value.__freeze__()
+        inside: Iterable[Any] = value.__dict__.values()
+    elif isinstance(value, dict):
+        inside = value.values()
+    else:
+        inside = value if isinstance(value, list | tuple | set | frozenset) else ()
+    for each in inside:
+        _freeze_again(each, depth + 1)
 
 
 def _made(model: type[Payload], payload: Any, event_class: type) -> Payload:

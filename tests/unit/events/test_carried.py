@@ -2,10 +2,12 @@
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum, IntEnum, StrEnum
+from enum import Enum, Flag, IntEnum, StrEnum
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
@@ -17,18 +19,25 @@ from pydantic import (
     AliasChoices,
     AliasGenerator,
     AliasPath,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
+    Discriminator,
     Field,
+    FutureDate,
     FutureDatetime,
     Json,
+    OnErrorOmit,
     PastDate,
     PlainSerializer,
+    PlainValidator,
     PrivateAttr,
     SecretStr,
     Strict,
     StringConstraints,
+    Tag,
     WrapValidator,
     computed_field,
     field_serializer,
@@ -37,6 +46,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from qt_events.errors import InvalidPayloadError
@@ -63,6 +73,27 @@ class Level(IntEnum):
 class Mixed(Enum):
     ONE = 1
     TEXT = "1"
+
+
+class Steps(Enum):
+    TWO = (1, 2)
+
+
+class Half(Enum):
+    HALF = 0.5
+
+
+class Rights(Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Lenient(StrEnum):
+    A = "a"
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "Lenient":
+        return cls.A
 
 
 class Pair(NamedTuple):
@@ -294,6 +325,42 @@ class OwnInit(Payload):
         super().__init__(a=given["a"] + 1)  # type: ignore[call-arg]
 
 
+class WrittenAround(Payload):
+    a: int
+
+    @model_serializer(mode="wrap")
+    def around(self, write: Any) -> dict[str, Any]:
+        return {name: value + 1 for name, value in write(self).items()}
+
+
+class OwnSchema(Payload):
+    a: int
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any, /) -> Any:
+        return core_schema.no_info_after_validator_function(
+            lambda made: made.model_copy(update={"a": made.a + 1}), handler(source)
+        )
+
+
+class EqualToAll(Doubled):
+    a: int = 1
+    price: float = 1
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Cached(Payload):
+    a: int
+
+    @cached_property
+    def twice(self) -> int:
+        return self.a * 2
+
+
 class ModeOf(Payload):
     a: Annotated[str, WrapValidator(lambda v, call, info: call(f"{v}{info.mode}"))]
 
@@ -409,6 +476,43 @@ ARRIVES: dict[str, Callable[[], Event[Any]]] = {
     "default of another type": default(float, 0),
     "default that a str says": default(int, "5"),
     "default that is checked": default(int, "5", validate_default=True),
+    "flags": one(Rights, Rights.READ | Rights.WRITE),
+    "enum of floats": one(Half, 0.5),
+    "enum that finds a member": one(Lenient, "anything"),
+    "cached property": of(Cached, a=1),
+    "numbers become text": one(str, 5, coerce_numbers_to_str=True),
+    "spaces are cut": one(str, " a ", str_strip_whitespace=True),
+    "bytes by a number": one(ByteSize, "1KB"),
+    "default dict": one(defaultdict[str, list[int]], {"a": [1]}),
+    "sequence": one(Sequence[int], [1]),
+    "mapping": one(Mapping[str, int], {"a": 1}),
+    "literal of two types": one(Literal[True, 1], 1),
+    "left out on error": one(list[OnErrorOmit[int]], [1, "a"]),
+    "aware": one(AwareDatetime, datetime(2026, 1, 1, tzinfo=UTC)),
+    "date or datetime": one(date | datetime, datetime(2026, 1, 1)),
+    "datetime or date": one(datetime | date, date(2026, 1, 1)),
+    "list or dict": one(list[int] | dict[str, int], {"a": 1}),
+    "one of two lists": one(list[int] | list[str], ["1"]),
+    "payload or dict": one(Leg | dict[str, Any], {"symbol": "A"}),
+    "dict by decimal": one(dict[Decimal, int], {Decimal("1.10"): 1}),
+    "dict by float": one(dict[float, int], {1e22: 1}),
+    "dict by int enum": one(dict[Level, int], {Level.LOW: 1}),
+    "dict by datetime": one(dict[datetime, int], {datetime(2026, 1, 1, tzinfo=berlin): 1}),
+    "any by int": one(dict[int, Any], {1: {"a": 1}}),
+    "any in a tuple": one(tuple[Any, ...], (1, [2])),
+    "bare set": one(set, {1, "a"}),
+    "told apart by a function": one(
+        Annotated[
+            Annotated[Cat, Tag("cat")] | Annotated[Dog, Tag("dog")],
+            Discriminator(lambda v: v["kind"] if isinstance(v, Mapping) else v.kind),
+        ],
+        Dog(),
+    ),
+    "any json in a str": one(Json, '{"a": 1}'),
+    "from left to right": one(Annotated[int | str, Field(union_mode="left_to_right")], "5"),
+    "names of the event": of(
+        lambda: payload(id=int, type=str, source=str), id=1, type="a", source="s"
+    ),
     "int or str keys": one(dict[int | str, int], {"a": 1}),
     "decimal or str": one(Decimal | str, Decimal("1.5")),
     "datetime or str": one(datetime | str, datetime(2026, 1, 1)),
@@ -449,6 +553,24 @@ REFUSED: dict[str, Callable[[], Event[Any]]] = {
     "str like a decimal": one(Decimal | str, "1.5"),
     "str like a datetime": one(datetime | str, "2026-01-01T00:00:00"),
     "decimal after str": one(str | Decimal, Decimal(1)),
+    "enum of tuples": one(Steps, Steps.TWO),
+    "sequence, a tuple": one(Sequence[int], (1,)),
+    "what is read once": one(Iterable[int], [1]),
+    "any in a list, a decimal": one(list[Any], [Decimal(1)]),
+    "any in a set, a date": one(set[Any], {date(2026, 1, 1)}),
+    "generic, open, a decimal": of(Page, first=Decimal(1)),
+    "typed dict with more": one(Loose, {"a": 1, "b": 2}),
+    "in place of a validator": one(Annotated[int, PlainValidator(lambda v: int(v) + 1)], 1),
+    "whole written around": of(WrittenAround, a=1),
+    "schema of its own": of(OwnSchema, a=1),
+    "equal to everything": of(EqualToAll, price=2),
+    "future in a list": one(list[FutureDate], [date(2999, 1, 1)]),
+    "read by another name than written": of(
+        lambda: payload(
+            {"validate_by_name": True, "validate_by_alias": False}, a=[int, Field(alias="b")]
+        ),
+        a=1,
+    ),
     "infinite, as text": one(float, float("inf"), allow_inf_nan=True, ser_json_inf_nan="strings"),
     "pattern before upper case": one(
         Annotated[str, StringConstraints(pattern="a+", to_upper=True)], "a"
@@ -514,3 +636,46 @@ def test_a_payload_that_would_arrive_otherwise_is_refused(make: Callable[[], Eve
     """When the class or the event is made, by one error, whatever the bus."""
     with pytest.raises(InvalidPayloadError):
         make()
+
+
+class Thawed(Payload):
+    tags: list[str]
+    more: dict[str, Any] = Field(default_factory=dict)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Leave out super(), as pydantic's own documentation does."""
+
+
+class ThawedPrivate(Payload):
+    tags: list[str]
+    _seen: int = 0
+
+
+class ThawedSubclass(ThawedPrivate):
+    other: int = 0
+
+
+class ThawedNested(Payload):
+    inner: AfterAllUnfrozen
+
+
+def thawed_by_more() -> Any:
+    model = payload({"extra": "allow"}, a=int)
+    return event_class(model).create(a=1, tags=["a"]).payload.tags
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        lambda: Thawed(tags=["a"]).tags,
+        lambda: ThawedPrivate(tags=["a"]).tags,
+        lambda: ThawedSubclass(tags=["a"]).tags,
+        lambda: of(AfterAllUnfrozen)().payload.tags,
+        lambda: of(ThawedNested, inner={})().payload.inner.tags,
+        thawed_by_more,
+    ],
+)
+def test_nothing_of_a_class_thaws_its_payloads(tags: Callable[[], Any]) -> None:
+    """Work after init, private attributes, validators and further fields leave it frozen."""
+    with pytest.raises(TypeError, match="immutable"):
+        tags().append("b")
