@@ -72,7 +72,7 @@ async def test_a_forged_dead_letter_is_shown_and_goes_back_to_its_queues_subscri
         await bus.publish(Event("hostile.after", None, {"name": "after"}))
         await until(lambda: {"name": "after"} in hostile.payloads)
         left = await bus.dead_letters.list()
-    # The others are filtered, because nobody subscribes to their type.
+    # The others wait for a release that hears their type.
     again = AGAIN.get(name)
     assert [each.reason for each in left] == (["undecodable"] if again else [])
     assert all(again in each.message for each in left if again)
