@@ -2,7 +2,7 @@
 
 While a release is rolled out, old and new workers serve one queue. An old one gets events of a new
 pattern, a newer version or with a new value. It leaves them to a newer one, at growing intervals,
-for as long as a release may take; only then is the event a dead letter. See docs/adr/023.
+for as long as a release may take; only then is the event a dead letter. See docs/adr/032.
 """
 
 from datetime import UTC, datetime
@@ -14,8 +14,10 @@ from qt_events.rabbitmq.messages.envelope import Envelope
 
 #: Seconds for which an event is given back, unless a bus is told otherwise.
 ROLLOUT = 600.0
-# Seconds until it is delivered again. Each pause is as long as all before it.
-_FIRST, _LONGEST = 0.5, 60.0
+# Seconds until it is delivered again. They grow slowly: while one worker of ten is new, nine of ten
+# copies come back to an old one.
+_FIRST, _LONGEST = 0.5, 10.0
+_SHARE = 0.25  # of the time that it has waited
 
 
 def given_back(
@@ -28,7 +30,7 @@ def given_back(
     waited = (now - since).total_seconds()
     if waited >= rollout:
         return unreadable(error)
-    pause = min(max(waited, _FIRST), _LONGEST, rollout - waited)
+    pause = min(max(waited * _SHARE, _FIRST), _LONGEST, rollout - waited)
     return GivenBack(pause, since, Failure.of(error))
 
 
