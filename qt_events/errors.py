@@ -28,6 +28,14 @@ class InvalidPayloadError(InvalidEventError):
     """Payload of the wrong shape, or with something in it that JSON cannot carry."""
 
 
+class NewerVersionError(InvalidEventError):
+    """Event of a newer version than any that is registered here."""
+
+
+class UnknownValueError(InvalidPayloadError):
+    """Payload with nothing wrong but values that its class does not list, or fields it forbids."""
+
+
 class DuplicateEventError(UsageError):
     """Two event classes for one type and version."""
 
@@ -97,6 +105,14 @@ class MessageError(QtEventsError):
 
 class DecodeError(MessageError):
     """Message whose body or property cannot be read, or whose payload does not fit its class."""
+
+
+class NewerReleaseError(DecodeError):
+    """Message that this release cannot read, though a newer one may."""
+
+
+class UnknownHereError(MessageError):
+    """Message by a binding that this release of the subscription does not have."""
 
 
 class TypeMismatchError(MessageError):

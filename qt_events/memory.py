@@ -270,7 +270,7 @@ class InMemoryEventBus(Hosted):
 
     def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
         event, subscription, _, attempts = delivery
-        if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
+        if subscription.removed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
         if self._around_handle:

@@ -13,8 +13,10 @@ from typing import Literal, NamedTuple, assert_never
 from qt_events.errors import (
     DecodeError,
     MessageError,
+    NewerReleaseError,
     PoisonError,
     TypeMismatchError,
+    UnknownHereError,
     name_of_type,
     text_of,
 )
@@ -33,6 +35,8 @@ class DeadLetterReason(StrEnum):
     REVOKED = "revoked"
     #: The message cannot be read.
     UNDECODABLE = "undecodable"
+    #: It came by a binding that no release here knows, for as long as a release may take.
+    UNKNOWN_HERE = "unknown_here"
     #: The event's type differs from the routing key that brought it.
     MISTYPED = "mistyped"
     #: It ended the process that handled it, again and again.
@@ -81,6 +85,17 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenBack:
+    """No attempt was made: another release of this subscription may handle the event."""
+
+    #: Seconds until it is delivered again, to whichever process takes it.
+    delay: float
+    #: UTC; the first time that it was given back.
+    since: datetime
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Failed for good."""
 
@@ -90,6 +105,8 @@ class DeadLetter:
 
 _REASONS: dict[type[MessageError], DeadLetterReason] = {
     DecodeError: DeadLetterReason.UNDECODABLE,
+    NewerReleaseError: DeadLetterReason.UNDECODABLE,
+    UnknownHereError: DeadLetterReason.UNKNOWN_HERE,
     TypeMismatchError: DeadLetterReason.MISTYPED,
     PoisonError: DeadLetterReason.POISON,
 }
@@ -102,7 +119,7 @@ def unreadable(error: MessageError) -> DeadLetter:
 
 #: The outcomes that a retry policy chooses from.
 Failed = Retry | DeadLetter
-Outcome = Done | Failed
+Outcome = Done | GivenBack | Failed
 
 #: The two values of Done: compare with `is` where every event passes.
 HANDLED, SKIPPED = Done(), Done(handled=False)
@@ -116,14 +133,21 @@ class Consequences(NamedTuple):
     """Consequences of an outcome: what a bus counts, tells, publishes and keeps."""
 
     #: Name of the counter in Stats that goes up for the subscription.
-    counter: Literal["delivered", "filtered", "retried", "dead_lettered"]
+    counter: Literal["delivered", "filtered", "given_back", "retried", "dead_lettered"]
     told: TaskEventName
-    #: Counted as an error, and shown to monitors.
+    #: Shown to monitors.
     failure: Failure | None = None
     #: Seconds until the event is delivered again; None: never.
     again_after: float | None = None
     #: Kept for an operator.
     dead_letter: DeadLetter | None = None
+    #: Given back since then: no attempt was made.
+    since: datetime | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Return True if an attempt failed: it counts, in statistics and for the policy."""
+        return self.failure is not None and self.since is None
 
 
 _OF_HANDLED = Consequences("delivered", "succeeded")
@@ -137,6 +161,8 @@ def consequences(outcome: Outcome) -> Consequences:
             return _OF_HANDLED
         case Done():
             return _OF_SKIPPED
+        case GivenBack(delay=delay, since=since, failure=failure):
+            return Consequences("given_back", "retried", failure, again_after=delay, since=since)
         case Retry(delay=delay, failure=failure):
             return Consequences("retried", "retried", failure, again_after=delay)
         case DeadLetter(reason=DeadLetterReason.REVOKED, failure=failure):
@@ -156,7 +182,7 @@ class Attempts(NamedTuple):
 
     def after(self, follows: Consequences) -> "Attempts":
         """Return the count for the next attempt: only one that failed counts."""
-        return self if follows.failure is None else self.after_failure()
+        return self.after_failure() if follows.is_error else self
 
     def after_failure(self) -> "Attempts":
         """Return the count for the attempt after this one, which has failed just now."""

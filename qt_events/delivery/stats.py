@@ -57,6 +57,8 @@ class Stats:
         self.delivered: Counter[str] = Counter()
         #: Events that a predicate refused, or whose binding is gone.
         self.filtered: Counter[str] = Counter()
+        #: Times that an event was left to another release.
+        self.given_back: Counter[str] = Counter()
         self.retried: Counter[str] = Counter()
         self.dead_lettered: Counter[str] = Counter()
         #: Failed attempts.
@@ -97,7 +99,7 @@ class Stats:
             follows = consequences(outcome)
             counter: Counter[str] = getattr(self, follows.counter)
             counter[subscription] += 1
-            if follows.failure is not None:
+            if follows.is_error:
                 self.errors[subscription] += 1
                 self.failed[event_type] += 1
 
@@ -128,6 +130,7 @@ class Stats:
             by_subscription = {
                 "delivered": delivered,
                 "filtered": self.filtered,
+                "given_back": self.given_back,
                 "errors": self.errors,
                 "retries": self.retried,
                 "dead_letters": self.dead_lettered,

@@ -79,8 +79,8 @@ class Subscription:
     #: Every process gets each event, instead of one process of all.
     broadcast: bool = False
     is_async: bool = field(init=False)
-    #: A pattern was removed, so queued events must be matched again before they are handled.
-    narrowed: bool = field(default=False, init=False)
+    #: Patterns that were removed: queued events must be matched again before they are handled.
+    removed: tuple[str, ...] = field(default=(), init=False)
     #: A call has shown by its result that the handler runs when it is called.
     has_run: bool = field(default=False, init=False)
 

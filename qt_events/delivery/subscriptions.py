@@ -62,6 +62,7 @@ class Subscriptions:
                 options.must_agree(subscription, handler)
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
+                subscription.removed = _without(pattern, subscription.removed)
             self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
@@ -77,8 +78,8 @@ class Subscriptions:
         """
         with self._changing:
             subscription = self._found(pattern, handler)
-            subscription.patterns = tuple(each for each in subscription.patterns if each != pattern)
-            subscription.narrowed = True
+            subscription.patterns = _without(pattern, subscription.patterns)
+            subscription.removed += (pattern,)
             self._index.remove(pattern, subscription)
             gone = not subscription.patterns
             if gone:
@@ -118,3 +119,7 @@ class Subscriptions:
     def of(self, handler: EventHandler) -> Subscription | None:
         """Return the first subscription of this handler, if there is one."""
         return next((each for each in self if each.handler == handler), None)
+
+
+def _without(pattern: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for each in patterns if each != pattern)

@@ -16,7 +16,10 @@ from qt_events.errors import (
     InvalidEventError,
     InvalidPatternError,
     InvalidPayloadError,
+    NewerReleaseError,
+    NewerVersionError,
     TypeMismatchError,
+    UnknownValueError,
 )
 from qt_events.events.event import Event
 from qt_events.events.validation import Received
@@ -186,6 +189,8 @@ def _event_of(attributes: dict[str, Any], event_type: str) -> Event[Any]:
         attributes["payload"] = Received(payload)
     try:
         return Event(attributes.pop("type"), **attributes)
+    except (NewerVersionError, UnknownValueError) as error:
+        raise NewerReleaseError(str(error)) from None
     except (InvalidEventError, InvalidPatternError) as error:
         raise DecodeError(str(error)) from None
 

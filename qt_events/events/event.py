@@ -19,7 +19,12 @@ from pydantic import ValidationError
 from typing_extensions import TypeVar
 from uuid_utils import uuid7
 
-from qt_events.errors import DuplicateEventError, InvalidEventError, InvalidPayloadError
+from qt_events.errors import (
+    DuplicateEventError,
+    InvalidEventError,
+    InvalidPayloadError,
+    NewerVersionError,
+)
 from qt_events.events.attributes import (
     ATTRIBUTES,
     checked_text,
@@ -337,7 +342,8 @@ def event_class(event_type: str, version: int | None = None) -> type[Event[Any]]
         return versions[max(versions)]
     if version not in versions:
         known = ", ".join(map(str, sorted(versions)))
-        raise InvalidEventError(
+        is_newer = isinstance(version, int) and version > max(versions)
+        raise (NewerVersionError if is_newer else InvalidEventError)(
             f"{event_type!r} has no class for data version {version!r}; known: {known}"
         )
     return versions[version]

@@ -3,18 +3,33 @@
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from qt_events.errors import InvalidPayloadError
+from qt_events.errors import InvalidPayloadError, UnknownValueError
 from qt_events.events.attributes import ATTRIBUTES
 from qt_events.events.frozen import INT_BOUNDS, preview, too_large_int
 
 # Wrong fields of one payload: this many are described; beyond the second number they are only
 # counted.
 MOST_SHOWN, _MOST_LISTED = 50, 1_000
+# Errors about what a model does not list, by pydantic's names (pydantic, Validation Errors).
+_UNKNOWN = {"enum", "literal_error", "union_tag_invalid", "extra_forbidden"}
 
 
 def wrong_fields(error: ValidationError, event_class: type) -> InvalidPayloadError:
     """Return the error that names the wrong fields."""
-    return InvalidPayloadError(f"{event_class.__name__}: {describe(error)}")
+    kind = UnknownValueError if _knows_too_little(error) else InvalidPayloadError
+    return kind(f"{event_class.__name__}: {describe(error)}")
+
+
+def _knows_too_little(error: ValidationError) -> bool:
+    """Return True if each wrong field has a value, or a field inside it, that is unknown here."""
+    if error.error_count() > _MOST_LISTED:
+        return False
+    is_unknown: dict[int | str, bool] = {}
+    # A union tells why each of its members is none.
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        field = each["loc"][0] if each["loc"] else ""
+        is_unknown[field] = is_unknown.get(field, False) or each["type"] in _UNKNOWN
+    return all(is_unknown.values())
 
 
 def _mistake(error: ErrorDetails) -> str:

@@ -34,6 +34,7 @@ from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
+from qt_events.rabbitmq.handling.giving_back import ROLLOUT
 from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.pools.subscription_task import task_for
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
@@ -66,6 +67,8 @@ class CeleryEventBus(Hosted):
         max_queue_size: publishes in flight before `publish` waits.
         max_workers: threads for sync handlers.
         slow_after: seconds from which a handler is reported as slow.
+        rollout: seconds that a rolling release may take. For so long an event that only a newer
+            release can read, or has a binding for, is given back to its queue.
         retry: policy of the subscriptions made without one of their own.
     """
 
@@ -81,6 +84,7 @@ class CeleryEventBus(Hosted):
         max_queue_size: int = 10_000,
         max_workers: int = 4,
         slow_after: float = SLOW_AFTER,
+        rollout: float = ROLLOUT,
         retry: RetryPolicy | None = None,
     ) -> None:
         if (url is None) == (app is None):
@@ -91,6 +95,7 @@ class CeleryEventBus(Hosted):
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
+        self.rollout = positive_seconds("rollout", rollout)
         self.app: celery.Celery = app if app is not None else new_app(str(url))
         self._refuse_second_bus()
         configure(
@@ -131,6 +136,7 @@ class CeleryEventBus(Hosted):
                 publish_timeout=self.publish_timeout,
                 grace=self.grace,
                 slow_after=self.slow_after,
+                rollout=self.rollout,
                 max_workers=self.max_workers,
                 app_is_users=app_is_users,
             ),

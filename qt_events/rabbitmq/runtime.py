@@ -29,6 +29,7 @@ class Settings:
     publish_timeout: float  #: seconds
     grace: float  #: seconds
     slow_after: float  #: seconds
+    rollout: float  #: seconds
     max_workers: int  #: threads for sync handlers
     app_is_users: bool  #: the app may have tasks of its author's
 

@@ -1,6 +1,7 @@
 """Attempt: one attempt at a message, and what follows from its outcome, on every worker pool.
 
 Done        nothing
+GivenBack   the same copy as for a retry, with its attempt unchanged
 Retry       a confirmed copy in a delay level, which returns to this subscription alone
 DeadLetter  a confirmed copy in the subscription's dead letters
 
@@ -25,11 +26,11 @@ from qt_events.delivery.outcome import (
     unreadable,
 )
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import BusStateError, MessageError, PoisonError
+from qt_events.errors import BusStateError, MessageError, NewerReleaseError, PoisonError
+from qt_events.rabbitmq.handling.copies import bury, delay, isolate
+from qt_events.rabbitmq.handling.giving_back import given_back, unknown_here
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.messages.envelope import Envelope
-from qt_events.rabbitmq.messages.properties import Content
-from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
 
 logger = logging.getLogger("qt_events")
@@ -123,7 +124,8 @@ async def finish_attempt(
         message = "%s: event %s came back without an outcome (%d): %s"
         about = (envelope.key, envelope.event_id, envelope.returns, begun.value)
         logger.warning(message, *about, extra=envelope.log_fields())
-        await isolate(envelope, runtime, envelope.trials + (begun is NextStep.TRY_ALONE))
+        trials = envelope.trials + (begun is NextStep.TRY_ALONE)
+        await isolate(envelope, runtime, trials, is_void)
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
     if not is_void():
@@ -131,17 +133,9 @@ async def finish_attempt(
             follows = consequences(outcome)
             if follows.again_after is not None:
                 on_retry(follows)
-            await _make_safe(envelope, follows, runtime)
+            await _make_safe(envelope, follows, runtime, is_void)
         runtime.concluded(envelope, outcome)
     return outcome
-
-
-async def isolate(envelope: Envelope, runtime: Runtime, trials: int) -> None:
-    """Put a copy into quarantine that counts `trials` attempts made alone. Raises BrokerError."""
-    content = Content(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
-    await runtime.publisher.ask(
-        PublishRequest(runtime.topology.quarantined, envelope.subscription, content)
-    )
 
 
 def _begin(
@@ -153,15 +147,44 @@ def _begin(
 ) -> Outcome | Coroutine[Any, Any, Outcome]:
     try:
         event = envelope.event()
+    except NewerReleaseError as error:
+        return _left_to_another(envelope, subscription, error, runtime)
     except MessageError as error:
         return _refused(envelope, error)
     if not runtime.wants(subscription, event.type):
-        return SKIPPED
+        return _unwanted(envelope, subscription, event.type, runtime)
     called = subscription if expose is None else expose(subscription)
     number = envelope.attempt
     if runtime.middleware.around_handle:
         called = within(runtime.middleware, subscription, number, executor, called.handler)
     return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
+
+
+def _unwanted(
+    envelope: Envelope, subscription: Subscription, event_type: str, runtime: Runtime
+) -> Outcome:
+    """Return the outcome of an event by a binding that this process does not have."""
+    if subscription.broadcast or runtime.declarations.has_unbound(subscription, event_type):
+        return SKIPPED
+    error = unknown_here(subscription, event_type)
+    return _left_to_another(envelope, subscription, error, runtime)
+
+
+def _left_to_another(
+    envelope: Envelope, subscription: Subscription, error: MessageError, runtime: Runtime
+) -> Outcome:
+    """Return the outcome of an event that another release may handle."""
+    # Nobody else reads the queue of a broadcast.
+    if subscription.broadcast:
+        return _refused(envelope, error)
+    outcome = given_back(envelope, error, runtime.settings.rollout)
+    if isinstance(outcome, DeadLetter):
+        return _refused(envelope, error)
+    message = "%s: event %s is left to another release, for the next time in %.3g s: %s"
+    about = (envelope.key, envelope.event_id, outcome.delay, error)
+    level = logging.INFO if envelope.given_back_since else logging.WARNING
+    logger.log(level, message, *about, extra=envelope.log_fields())
+    return outcome
 
 
 def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
@@ -171,17 +194,11 @@ def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
     return unreadable(error)
 
 
-async def _make_safe(envelope: Envelope, follows: Consequences, runtime: Runtime) -> None:
+async def _make_safe(
+    envelope: Envelope, follows: Consequences, runtime: Runtime, is_void: Callable[[], bool]
+) -> None:
     """Publish a copy for the next attempt, or for an operator. Raises BrokerError."""
-    delay = follows.again_after
-    if delay is not None:
-        exchange, _ = runtime.topology.level(delay)
-        properties = {**envelope.carried(), "expiration": runtime.topology.expiration(delay)}
-        content = Content(envelope.body, properties, envelope.retry_headers(follows))
-        level = runtime.declarations.level(delay)
-        await runtime.publisher.ask(PublishRequest(exchange, envelope.key, content, first=level))
+    if follows.again_after is not None:
+        await delay(envelope, follows, runtime, is_void)
     if follows.dead_letter is not None:
-        headers = envelope.record_headers(follows.dead_letter)
-        content = Content(envelope.body, envelope.carried(), headers)
-        dead_letters = runtime.topology.dead_letters
-        await runtime.publisher.ask(PublishRequest(dead_letters, envelope.subscription, content))
+        await bury(envelope, envelope.record_headers(follows.dead_letter), runtime, is_void)

@@ -17,6 +17,8 @@ from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
 
 ATTEMPT, TYPE, FIRST_FAILED = "qt-attempt", "qt-type", "qt-first-failed"
 KEY, TRIAL, BODY_SIZE, REASON = "qt-key", "qt-trial", "qt-body-size", "qt-reason"
+#: Time since which it is given back to a release that can handle it.
+GIVEN_BACK = "qt-given-back"
 RETURNS = "x-delivery-count"
 _RECORD = (
     "subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id",
@@ -85,6 +87,11 @@ class Envelope:
         return Attempts(self.attempt, _time(self.headers.get(FIRST_FAILED)))
 
     @property
+    def given_back_since(self) -> datetime | None:
+        """Time at which it was first given back to another release, None if it was not."""
+        return _time(self.headers.get(GIVEN_BACK))
+
+    @property
     def event_id(self) -> str:
         """Message id, for logs and records."""
         return printable(str(self.properties.get("message_id") or ""))
@@ -108,19 +115,20 @@ class Envelope:
 
     def retry_headers(self, follows: Consequences) -> dict[str, Any]:
         """Return the headers of the next attempt."""
-        return self._headers_of(self.attempts.after(follows))
+        return self._headers_of(self.attempts.after(follows), follows.since)
 
     def quarantine_headers(self, trials: int = 0) -> dict[str, Any]:
         """Return the headers of the same attempt in quarantine, to be handled alone.
 
         `trials` counts how often it has been handled alone.
         """
-        return {**self._headers_of(self.attempts), **({TRIAL: trials} if trials else {})}
+        headers = self._headers_of(self.attempts, self.given_back_since)
+        return {**headers, **({TRIAL: trials} if trials else {})}
 
-    def _headers_of(self, attempts: Attempts) -> dict[str, Any]:
-        first = attempts.first_failed
-        times = {FIRST_FAILED: first.isoformat()} if first is not None else {}
-        return {ATTEMPT: attempts.next, TYPE: self.event_type, **times}
+    def _headers_of(self, attempts: Attempts, given_back: datetime | None) -> dict[str, Any]:
+        times = {FIRST_FAILED: attempts.first_failed, GIVEN_BACK: given_back}
+        texts = {name: time.isoformat() for name, time in times.items() if time is not None}
+        return {ATTEMPT: attempts.next, TYPE: self.event_type, **texts}
 
     def record(self, outcome: DeadLetter) -> DeadLetterRecord:
         """Return the dead letter that this becomes."""

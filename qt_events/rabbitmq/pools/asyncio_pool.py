@@ -16,7 +16,8 @@ from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, begin_attempt, finish_attempt, isolate
+from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, begin_attempt, finish_attempt
+from qt_events.rabbitmq.handling.copies import isolate
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery

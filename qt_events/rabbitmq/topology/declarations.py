@@ -9,6 +9,7 @@ from amqp import Channel
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import TopologyError
+from qt_events.events.topics import matches
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.publishing.publisher import Publisher
@@ -47,13 +48,14 @@ class Declarations:
         # Names of those that were declared as they are, in this epoch or before.
         self._declared: set[str] = set()
         self._epoch = 0  # the publisher's, in which the exchange was declared
-        self._levels: dict[str, Level] = {}
+        # Ways of an outcome that have been declared, by what they are.
+        self._ways: dict[str, Once] = {}
         self._instance = _new_instance()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
-        self._instance, self._epoch, self._levels = _new_instance(), 0, {}
+        self._instance, self._epoch, self._ways = _new_instance(), 0, {}
         for subscription in tuple(self._wanted.values()):
             if subscription.broadcast and subscription.name not in self._missing:
                 # Nobody would read this instance's queue.
@@ -63,6 +65,10 @@ class Declarations:
         """Declare a subscription that is new or has a new pattern, before the next publish."""
         self._declared.discard(subscription.name)
         self._wanted[subscription.name] = self._missing[subscription.name] = subscription
+
+    def has_unbound(self, subscription: Subscription, event_type: str) -> bool:
+        """Return True if the subscription's own declarations removed the binding of this type."""
+        return any(matches(pattern, event_type) for pattern in subscription.removed)
 
     def drop(self, subscription: Subscription) -> None:
         self._wanted.pop(subscription.name, None)
@@ -127,15 +133,26 @@ class Declarations:
             channel, subscription, key, served=self._serves(subscription), shared=shared
         )
 
-    def level(self, delay: float) -> "Level":
+    def level(self, delay: float) -> "Once":
         """Return the Preparation of a publish into the delay level for so many seconds."""
         name, _ = self._topology.level(delay)
-        return self._levels.setdefault(name, Level(self._topology, delay, f"delay level {name!r}"))
+        return self._once(f"delay level {name!r}", self._topology.declare_level, delay)
+
+    def lasting(self, subscription: Subscription) -> "Once":
+        """Return the Preparation of a publish into its dead letters or its quarantine."""
+        about = f"dead letters of {subscription.name!r}"
+        return self._once(about, self._topology.declare_lasting, subscription)
+
+    def _once(self, about: str, declare: Callable[..., object], *what: object) -> "Once":
+        known = self._ways.get(about)
+        if known is None:
+            known = self._ways[about] = Once(about, lambda channel: declare(channel, *what))
+        return known
 
     def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
         """Delete everything. A later publish declares again what it needs."""
         self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
-        self._epoch, self._levels = 0, {}
+        self._epoch, self._ways = 0, {}
         self._declared.clear()
         self._missing.update(self._wanted)
 
@@ -176,11 +193,11 @@ class Declarations:
         )
 
 
-class Level:
-    """Preparation of a publish into a delay level: declared once an epoch."""
+class Once:
+    """Preparation that is made once an epoch, and again if `forget` says so."""
 
-    def __init__(self, topology: Topology, delay: float, about: str) -> None:
-        self._topology, self._delay, self.about = topology, delay, about
+    def __init__(self, about: str, declare: Callable[[Channel], object]) -> None:
+        self.about, self._declare = about, declare
         self._epoch = 0  # the publisher's, in which it was declared
 
     def needed(self, epoch: int) -> bool:
@@ -188,8 +205,12 @@ class Level:
 
     def make(self, channel: Channel, epoch: int) -> None:
         """Declare it. TopologyError: it exists on the broker with other arguments."""
-        self._topology.declare_level(channel, self._delay)
+        self._declare(channel)
         self._epoch = epoch
+
+    def forget(self) -> None:
+        """Declare it again before the next publish: no queue took the last one."""
+        self._epoch = 0
 
 
 def _new_instance() -> str:

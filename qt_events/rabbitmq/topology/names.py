@@ -205,6 +205,15 @@ class Topology:
         self._declare_shared(declarer)
         self._declare_level(declarer, self.level(delay)[1])
 
+    def declare_lasting(self, channel: Channel, subscription: Subscription) -> None:
+        """Declare dead letters and quarantine of a subscription. TopologyError: see above."""
+        declarer = self._declarer(channel)
+        try:
+            self._declare_shared(declarer)
+            self._declare_lasting(declarer, subscription)
+        except ChannelError as error:
+            raise topology_error(error, f"subscription {subscription.name!r}") from error
+
     def _declarer(self, channel: Channel) -> Declarer:
         return Declarer(channel, self._refused)
 

@@ -18,6 +18,7 @@ from qt_events.rabbitmq.compat.unreadable import MARK
 from qt_events.rabbitmq.messages.envelope import (
     ATTEMPT,
     FIRST_FAILED,
+    GIVEN_BACK,
     RETURNS,
     TRIAL,
     TYPE,
@@ -29,7 +30,7 @@ from qt_events.rabbitmq.topology.trust import ASTRAY, RETURNED
 
 ENVELOPE = "envelope"  #: header with the Envelope, inside this process
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
-_OURS = (ATTEMPT, TYPE, FIRST_FAILED, TRIAL)
+_OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL)
 _MAX_MESSAGE_ID = 255
 
 

@@ -14,7 +14,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder, passed, record
 
 app: Any = Celery("hostile_app", broker=os.environ["FLEET_URL"], set_as_current=False)
-bus = CeleryEventBus(app=app)
+# What another release could handle is given back once.
+bus = CeleryEventBus(app=app, rollout=0.3)
 logging.getLogger("qt_events").addHandler(RecordedLog())
 
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
+from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 QUICK = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 
@@ -62,3 +63,12 @@ async def publish(bus: CeleryEventBus, event_type: str = "happened", **payload: 
     event = Event(event_type, None, payload)
     await bus.publish(event)
     return event
+
+
+async def buried(bus: CeleryEventBus, number: int) -> Sequence[DeadLetterRecord]:
+    """Return the dead letters as soon as there are so many."""
+    async with asyncio.timeout(PATIENCE):
+        # Poll, because nothing reports a new dead letter.
+        while len(records := await bus.dead_letters.list()) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return records

@@ -12,12 +12,14 @@ from qt_events.delivery.outcome import (
     DeadLetterReason,
     Done,
     Failure,
+    GivenBack,
     Outcome,
     Retry,
     consequences,
 )
 from qt_events.delivery.stats import Stats
 
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 FAILURE = Failure("OSError", "away", "Traceback")
 EXHAUSTED = DeadLetter(DeadLetterReason.EXHAUSTED, FAILURE)
 REVOKED = DeadLetter(DeadLetterReason.REVOKED, FAILURE)
@@ -28,12 +30,16 @@ REVOKED = DeadLetter(DeadLetterReason.REVOKED, FAILURE)
     [
         (Done(), Consequences("delivered", "succeeded")),
         (Done(handled=False), Consequences("filtered", "succeeded")),
+        (
+            GivenBack(2.5, NOW, FAILURE),
+            Consequences("given_back", "retried", FAILURE, again_after=2.5, since=NOW),
+        ),
         (Retry(2.5, FAILURE), Consequences("retried", "retried", FAILURE, again_after=2.5)),
         (Retry(0, FAILURE), Consequences("retried", "retried", FAILURE, again_after=0)),
         (EXHAUSTED, Consequences("dead_lettered", "failed", FAILURE, dead_letter=EXHAUSTED)),
         (REVOKED, Consequences("dead_lettered", "revoked", FAILURE, dead_letter=REVOKED)),
     ],
-    ids=["handled", "skipped", "retry", "retry at once", "dead letter", "revoked"],
+    ids=["handled", "skipped", "given back", "retry", "retry at once", "dead letter", "revoked"],
 )
 def test_consequences_of_each_outcome(outcome: Outcome, expected: Consequences) -> None:
     """One pure function says what is counted, told, published and kept."""
@@ -47,6 +53,7 @@ def test_every_outcome_has_a_counter_in_stats(outcome: type[Outcome]) -> None:
         Done: Done(),
         Retry: Retry(1, FAILURE),
         DeadLetter: EXHAUSTED,
+        GivenBack: GivenBack(1, NOW, FAILURE),
     }
     assert getattr(Stats(), consequences(made[outcome]).counter) == {}
 
@@ -59,6 +66,7 @@ def test_the_values_of_the_reasons_are_those_on_the_wire() -> None:
         "rejected",
         "revoked",
         "undecodable",
+        "unknown_here",
         "mistyped",
         "poison",
         "expired",

@@ -81,7 +81,7 @@ class OneSubscription:
 
 @pytest.fixture(autouse=True)
 def made_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def make_safe(_envelope: Envelope, follows: Consequences, runtime: Any) -> None:
+    async def make_safe(_envelope: Envelope, follows: Consequences, runtime: Any, _: Any) -> None:
         runtime.made_safe.append(follows)
 
     monkeypatch.setattr(attempt, "_make_safe", make_safe)
