@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 
+from qt_events.delivery.annotations import must_take
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
     NO_OPTIONS,
@@ -51,9 +52,13 @@ class Subscriptions:
 
         Raises:
             DuplicateSubscriptionError: the name belongs to another handler, or has other options.
+            InvalidHandlerError: the handler, or `when`, is annotated for other events.
             InvalidHandlerError, InvalidOptionError, InvalidPolicyError: from Subscription. Nothing
                 has changed then.
         """
+        for function in (handler, options.when):
+            if function is not None:
+                must_take(f"subscription {name!r}", function, pattern)
         with self._changing:
             subscription = self._by_name.get(name)
             if subscription is None:
