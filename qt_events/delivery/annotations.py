@@ -1,11 +1,11 @@
 """Annotations: the event class that a handler says it takes, and whether its pattern brings it."""
 
-import functools
 import inspect
 from collections.abc import Callable
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from qt_events.delivery.redefinition import function_in
 from qt_events.errors import InvalidHandlerError
 from qt_events.events.event import Event, classes_of
 from qt_events.events.payload import Payload
@@ -41,7 +41,7 @@ def _is(base: type, annotation: Any) -> bool:
 
 def _is_wrapped(function: Any) -> bool:
     # A decorator may take the payload out of the event.
-    return hasattr(_function_in(function), "__wrapped__")
+    return hasattr(function_in(function), "__wrapped__")
 
 
 def _brings(pattern: str, event_class: type[Event[Any]]) -> bool:
@@ -56,7 +56,7 @@ def _annotated(function: Callable[..., object]) -> list[Any]:
     """Return the classes that the first argument is annotated with, None left out."""
     try:
         first = next(iter(inspect.signature(function).parameters.values()))
-        scope = getattr(inspect.unwrap(_function_in(function)), "__globals__", {})
+        scope = getattr(inspect.unwrap(function_in(function)), "__globals__", {})
         annotation = get_type_hints(SimpleNamespace(__annotations__={"": first.annotation}), scope)[
             ""
         ]
@@ -65,10 +65,3 @@ def _annotated(function: Callable[..., object]) -> list[Any]:
         return []
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
     return [get_origin(each) or each for each in members if each is not NoneType]
-
-
-def _function_in(handler: Any) -> Any:
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    method = getattr(handler, "__func__", handler)
-    return method if hasattr(method, "__globals__") else type(handler).__call__
