@@ -1,5 +1,6 @@
 """Payload of all contenders: a trade of 250 bytes of JSON, validated by pydantic on both sides."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -32,6 +33,27 @@ class TradeExecuted(BaseModel):
     order_id: str
     symbol: str
     side: Side
+    size: float
+    price: float
+    strategy_id: str
+    model: str
+    pnl: float | None = None
+
+    @classmethod
+    def new(cls, number: int) -> Self:
+        """Make the event of this number."""
+        return cls(event_id=uuid4(), occurred_at=datetime.now(UTC), **fields(number))
+
+
+@dataclass(frozen=True)
+class PlainTrade:
+    """The same event as a dataclass, which checks nothing."""
+
+    event_id: UUID
+    occurred_at: datetime
+    order_id: str
+    symbol: str
+    side: str
     size: float
     price: float
     strategy_id: str

@@ -9,7 +9,7 @@ from benchmarks.rig import Rig
 
 def cases(rig: Rig, size: Size) -> list[Case]:
     """Return the cases in one process, on one event loop."""
-    return [throughput(rig, size), latency(rig, size), unrelated(rig, size)]
+    return [throughput(rig, size), plain(rig, size), latency(rig, size), unrelated(rig, size)]
 
 
 def throughput(rig: Rig, size: Size) -> Case:
@@ -30,6 +30,26 @@ def throughput(rig: Rig, size: Size) -> Case:
         "our events have more attributes. Both validate the payload. The publisher yields to the "
         "loop after every hundred events.",
         floors=(Target("home-made", 2.8),),
+    )
+
+
+def plain(rig: Rig, size: Size) -> Case:
+    """Compare events without a class, which nothing but JSON's limits checks."""
+    count = size.events(50_000)
+    return Case(
+        "in memory, plain",
+        "in memory: a plain Event made, published, one async handler; against a dataclass by the "
+        "same home-made bus",
+        ("rate", "cpu_us"),
+        {
+            "ours": partial(rig.act, "memory", "throughput_plain", count=count),
+            "home-made": partial(rig.act, "memory", "throughput_plain_home_made", count=count),
+        },
+        (Target("home-made", 4.0),),
+        "The home-made bus of the row above, with a frozen dataclass that checks nothing. Unfair to "
+        "it: the uuid4. Unfair to ours: each value of the payload is looked at, since JSON must "
+        "carry it, and frozen.",
+        floors=(Target("home-made", 1.8),),
     )
 
 

@@ -5,12 +5,13 @@ import gc
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
 from benchmarks.pace import spent, warm_up
-from benchmarks.trade import WAIT, TradeExecuted, fields
-from qt_events import InMemoryEventBus, TradeExecutedEvent
+from benchmarks.trade import WAIT, PlainTrade, TradeExecuted, fields
+from qt_events import Event, InMemoryEventBus, TradeExecutedEvent
 
 
 class HomeMade:
@@ -82,12 +83,33 @@ async def throughput(count: int, unrelated: int = 0) -> dict[str, float]:
 
 async def throughput_home_made(count: int) -> dict[str, float]:
     """Measure the home-made bus."""
+    return await _throughput_home_made(TradeExecuted, count)
+
+
+async def _throughput_home_made(event_type: Any, count: int) -> dict[str, float]:
     bus, handled = HomeMade(), _Handled()
-    bus.subscribe(TradeExecuted, handled.handle)
+    bus.subscribe(event_type, handled.handle)
     running = asyncio.create_task(bus.run())
-    result = await _throughput(lambda n: bus.publish(TradeExecuted.new(n)), handled, count)
+    result = await _throughput(lambda n: bus.publish(event_type.new(n)), handled, count)
     running.cancel()
     return result
+
+
+async def throughput_plain(count: int) -> dict[str, float]:
+    """Measure ours with events of a type that has no class."""
+    bus, handled = InMemoryEventBus(), _Handled()
+    bus.subscribe("trade.noted", handled.handle)
+    async with bus:
+        return await _throughput(
+            lambda n: bus.publish(Event("trade.noted", datetime.now(UTC), fields(n))),
+            handled,
+            count,
+        )
+
+
+async def throughput_plain_home_made(count: int) -> dict[str, float]:
+    """Measure the home-made bus with a dataclass."""
+    return await _throughput_home_made(PlainTrade, count)
 
 
 def _other() -> Callable[[Any], Awaitable[None]]:

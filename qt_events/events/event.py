@@ -79,6 +79,9 @@ class Event(Generic[P]):
     #: Makes the payload of a class that create() can make without __init__.
     _validate: ClassVar[Callable[[dict[str, Any]], Any] | None] = None
 
+    #: The payload's class names another that was not defined yet.
+    _is_early: ClassVar[bool] = False
+
     # Those of a class with a type have it from the class.
     type: str
     # These three are set on every event. The others are set only where they differ from the class's
@@ -193,15 +196,16 @@ class Event(Generic[P]):
     def _made_by_init(cls, payload: dict[str, Any]) -> Self:
         if not cls.event_type:
             raise InvalidEventError(_HOW_TO_CREATE.format(cls.__name__))
-        event = cls(cls.event_type, None, payload)
-        cls._find_short_way()
-        return event
+        if cls._is_early:
+            cls._find_short_way()
+        return cls(cls.event_type, None, payload)
 
     @classmethod
     def _find_short_way(cls) -> None:
         """Leave __init__ out of create() where nothing but the payload has to be looked at."""
         cls._validate, model = None, cls.payload_model
-        if not cls.event_type or model is None or not model.__pydantic_complete__:
+        cls._is_early = model is not None and not model.__pydantic_complete__
+        if not cls.event_type or model is None or cls._is_early:
             return
         has_own_way = any(
             name in vars(each)

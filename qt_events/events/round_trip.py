@@ -8,6 +8,8 @@ from pydantic_core import from_json, to_json
 from qt_events.errors import InvalidPayloadError
 from qt_events.events.difference import difference
 
+# JSON has no such number. A text may have the word, too.
+_INFINITE = b"Infinity"
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -30,7 +32,10 @@ def must_come_back(payload: BaseModel, *, for_reading: bool) -> None:
     name = type(payload).__name__
     try:
         body = written(payload, for_reading=for_reading)
-        again = read(type(payload), from_json(body, allow_inf_nan=False))
+        if _INFINITE in body:
+            # As a consumer reads it.
+            from_json(body, allow_inf_nan=False)
+        again = type(payload).__pydantic_validator__.validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, ("payload", *first["loc"])))
