@@ -46,8 +46,8 @@ def plain(rig: Rig, size: Size) -> Case:
             "home-made": partial(rig.act, "memory", "throughput_plain_home_made", count=count),
         },
         (Target("home-made", 4.0),),
-        "The home-made bus of the row above, with a frozen dataclass that checks nothing. Unfair to "
-        "it: the uuid4. Unfair to ours: each value of the payload is looked at, since JSON must "
+        "The home-made bus of the row above, with a frozen dataclass that checks nothing. Unfair "
+        "to it: the uuid4. Unfair to ours: each value of the payload is looked at, since JSON must "
         "carry it, and frozen.",
         floors=(Target("home-made", 1.8),),
     )
