@@ -14,6 +14,7 @@ The life of an event, and where to read about each part of it:
     log_lines.py     the old place of logs/formatters.py
     errors.py        every error, by whose fault it is
     limits.py        the numbers a user sets, checked
+    texts.py         texts from elsewhere, bounded and on one line
     cli/             the command `qt-events`
     testing/         contract suite, brokers and clocks for tests
 """

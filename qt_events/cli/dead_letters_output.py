@@ -20,6 +20,7 @@ from rich.text import Text
 from qt_events.cli.terminal import wide_console
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.texts import printable
 
 _FIELDS = (
     "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type",
@@ -95,13 +96,6 @@ def dumps(value: object, indent: int | None = None) -> str:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def printable(text: str) -> str:
-    """Return text on one line, with control characters as escapes."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
 
 
 def print_overview(overview: Overview, *, console: Console | None = None) -> None:

@@ -14,8 +14,8 @@ from qt_events.cli.dead_letters_output import (
     dumps,
     print_overview,
     print_record,
-    printable,
 )
+from qt_events.texts import printable
 from tests.unit.cli.letters import Letters, Run, letter
 
 

@@ -16,6 +16,7 @@ from qt_events.errors import UnknownDeadLetterError
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import fail, hear
 from qt_events.testing.contract.scenario import Scenario, ScenarioRun
+from qt_events.texts import LONGEST, LONGEST_LINE, LONGEST_TRACEBACK
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 ONCE = RetryPolicy(max_attempts=1)
@@ -98,6 +99,47 @@ class SendingBack(Scenario):
         await run.until(there, "second dead letter")
         [another] = found
         return another
+
+
+FORGED = "\n2026-01-01 00:00:00 ERROR forged\x1b[2J"
+LONG = "long" * 250_000
+
+
+async def fail_at_length(_: Event[Any]) -> None:
+    try:
+        raise LedgerError(f"cause{FORGED} {LONG}")  # noqa: TRY301  # it is to have a traceback
+    except LedgerError as cause:
+        group = ExceptionGroup(f"inner{FORGED}", [OSError(LONG), LedgerError(LONG)])
+        cause.__context__ = group
+        error = LedgerError(f"begin{FORGED} {LONG} end")
+        error.add_note(LONG)
+        raise error from cause
+
+
+class LongTexts(Scenario):
+    """An error of megabytes is kept in part, the same part everywhere, and no text forges a line.
+
+    The traceback keeps its frames and the beginning of each text in it.
+    """
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("long.happened", fail_at_length, name="long.failing", retry=TWICE)
+
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("long.happened")
+        [letter] = await run.dead("long.failing")
+        assert letter.message.startswith(f"begin{FORGED} long")
+        assert letter.message.endswith("long end")
+        assert len(letter.message.encode()) <= LONGEST
+        assert len(letter.traceback.encode()) <= LONGEST_TRACEBACK
+        assert "in fail_at_length" in letter.traceback
+        for text in ("cause\n", "inner\n", "begin\n", "direct cause", "OSError: longlong"):
+            assert text in letter.traceback, text
+        logged = [str(call.details["text"]) for call in run.recorder.read("log")]
+        about = [text for text in logged if "long.failing" in text]
+        assert len(about) >= letter.attempts
+        assert all(len(text.encode()) <= LONGEST_LINE for text in logged)
+        assert all("\n" not in text and "\x1b" not in text for text in logged)
 
 
 class LookingAndDiscarding(Scenario):
