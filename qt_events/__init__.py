@@ -63,8 +63,10 @@ from qt_events.errors import (
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
+from qt_events.logs.own_lines import guard_own_lines
 
 if TYPE_CHECKING:
+    from qt_events.dead_letters.filters import DeadLetterFilter
     from qt_events.dead_letters.record import DeadLetterRecord
     from qt_events.events.quantum_trader import (
         HealthStatus,
@@ -101,6 +103,7 @@ __all__ = [
     "BusyError",
     "CeleryEventBus",
     "Component",
+    "DeadLetterFilter",
     "DeadLetterRecord",
     "DecodeError",
     "DuplicateEventError",
@@ -160,9 +163,12 @@ __all__ = [
 ]
 
 
+guard_own_lines()
+
 # Imported when first asked for. Celery takes half a second, and importing the catalog registers its
 # six events: a program that declares a `trade.executed` of its own must be able to do without them.
 _MODULES = {
+    "qt_events.dead_letters.filters": ("DeadLetterFilter",),
     "qt_events.dead_letters.record": ("DeadLetterRecord",),
     "qt_events.events.quantum_trader": (
         "HealthStatus", "HealthStatusChanged", "HealthStatusChangedEvent",

@@ -21,10 +21,7 @@ from typing import Any, Final, TextIO, get_args
 from qt_events.errors import InvalidOptionError
 from qt_events.events.current import current_attempt
 from qt_events.logs.formatters import FIELDS, FORMATTERS, LogFormat
-from qt_events.logs.own_lines import guard_own_lines
 from qt_events.texts import printable
-
-guard_own_lines()  # here, because every program that imports the library imports this
 
 FORMAT_VARIABLE: Final = "QT_LOG_FORMAT"
 LEVEL_VARIABLE: Final = "QT_LOG_LEVEL"

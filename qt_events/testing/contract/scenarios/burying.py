@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
+from qt_events.dead_letters.filters import DeadLetterFilter
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import Progress
 from qt_events.delivery.retry import RetryPolicy
@@ -247,3 +248,41 @@ class Groups(Scenario):
             assert group.last_failed == max(letter.last_failed for letter in failed)
         streamed = [letter async for letter in box.stream("grouped.failing")]
         assert sorted(streamed, key=lambda letter: letter.last_failed) == letters
+
+
+class Filtering(Scenario):
+    """Calls about many dead letters can be about those alone that fit: by type, error, event, time.
+
+    The others stay as they are.
+    """
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("filtered.#", fail_by_account, name="filtered.failing", retry=ONCE)
+
+    async def check(self, run: ScenarioRun) -> None:
+        one = await run.publish("filtered.one", account="lost")
+        await run.publish("filtered.two", account="lost")
+        await run.publish("filtered.two", account="A3")
+        letters = await run.dead("filtered.failing", 3)
+        by_event = {each.event_id: each for each in letters}
+        box, two = run.bus.dead_letters, DeadLetterFilter(event_type="*.two")
+        lost = DeadLetterFilter(exception="LedgerLostError")
+        assert [each.event_type for each in await box.list(where=two)] == ["filtered.two"] * 2
+        [found] = await box.list(where=DeadLetterFilter(event_id=one.id))
+        assert found == by_event[one.id]
+        [group] = await box.groups("filtered.failing", where=lost)
+        assert (group.exception_type, group.count) == (f"{__name__}.LedgerLostError", 2)
+        later = DeadLetterFilter(since=datetime.now(UTC) + timedelta(seconds=2))
+        assert [each async for each in box.stream(where=later)] == []
+        assert await box.retry_all("filtered.failing", where=later) == 0
+        assert await box.retry_all("filtered.failing", where=lost, dry_run=True) == 2
+        progress: list[Progress] = []
+        discarded = await box.discard_all(
+            "filtered.failing", where=lost, limit=1, on_progress=progress.append
+        )
+        assert (discarded, progress[-1].done) == (1, 1)
+        assert await box.discard_all("filtered.failing", where=lost) == 1
+        [left] = await box.list("filtered.failing")
+        assert left in letters
+        assert left.exception_type == f"{__name__}.LedgerError"
+        assert await box.discard_all("filtered.failing", where=two) == 1
