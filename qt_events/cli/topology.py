@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, RequiredApp, Url, Yes
+from qt_events.cli.terminal import say
 from qt_events.cli.topology_output import (
     inventory_as_json,
     permissions_as_commands,
@@ -77,14 +78,14 @@ def remove(
     administration = _administration(app, url, prefix, management_url)
     held = administration.holding(subscription)
     fate = "go too" if with_dead_letters else "stay"
-    typer.echo(
+    say(
         f"{held.name}: {held.waiting} events wait, {held.quarantined} in quarantine: they go; "
         f"{held.dead_letters} dead letters: they {fate}; {held.consumers} consumers"
     )
     if not yes:
         typer.confirm("Remove it?", abort=True)
     administration.remove(held, with_dead_letters=with_dead_letters, force=force)
-    typer.echo(f"{held.name} is removed")
+    say(f"{held.name} is removed")
 
 
 @topology.command()

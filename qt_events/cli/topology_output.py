@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from qt_events.cli.terminal import wide_console
+from qt_events.texts import printable
 
 # Importing these imports celery, which would make every --help slow.
 if TYPE_CHECKING:
@@ -47,10 +49,10 @@ def _table(holdings: Iterable["Holding"]) -> Table:
     return table
 
 
-def _row(held: "Holding") -> tuple[str, ...]:
+def _row(held: "Holding") -> tuple[str | Text, ...]:
     consumers = held.consumers if held.is_served else "nobody"
     return (
-        held.name,
+        Text(printable(held.name)),
         *map(str, (held.waiting, held.unacked, consumers, held.quarantined, held.dead_letters)),
     )
 

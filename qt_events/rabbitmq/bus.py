@@ -22,7 +22,6 @@ from qt_events.delivery.subscription import (
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
-    ForeignConsumersError,
     InvalidHandlerError,
     InvalidUrlError,
     UnroutableError,
@@ -31,7 +30,7 @@ from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
-from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
+from qt_events.rabbitmq.connection.connections import for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT
@@ -44,6 +43,7 @@ from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.worker.serving import Serving
+from qt_events.rabbitmq.worker.sharing import all_taken, must_serve_alone
 
 logger = logging.getLogger("qt_events")
 
@@ -305,20 +305,12 @@ class CeleryEventBus(Hosted):
     async def _all_settled(self) -> None:
         await self.serving.ready()
         await self.declarations.made()
-        await asyncio.to_thread(self._must_serve_alone)
+        await asyncio.to_thread(must_serve_alone, self.runtime)
         await self.outstanding.idle()
-
-    def _must_serve_alone(self) -> None:
-        shared = [each.name for each in self.subscriptions if not each.broadcast]
-        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
-            others = [
-                name
-                for name in shared
-                if self.topology.depth(channel, self.topology.queue(name))[1] > 1
-            ]
-        if others:
-            message = f"join() cannot know: other processes serve {', '.join(others)} too"
-            raise ForeignConsumersError(message)
+        if self.outstanding.shared:
+            await asyncio.to_thread(must_serve_alone, self.runtime)
+        if self.outstanding.overflowed:
+            await all_taken(self.runtime, lambda: self.serving.held)
 
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
@@ -339,11 +331,12 @@ class CeleryEventBus(Hosted):
     def get_stats(self) -> dict[str, Any]:
         """See EventBus.
 
-        `queue_size` counts publishes in flight, events held here and events without an outcome;
-        `waiting` counts by cause the publishes that have waited for more than a second.
+        `queue_size` counts publishes in flight and events held here, not those that wait on the
+        broker, where another process may take them; `waiting` counts by cause the publishes that
+        have waited for more than a second.
         """
         return self.stats.snapshot(
-            queue_size=max(self.publisher.in_flight + self.serving.held, len(self.outstanding)),
+            queue_size=self.publisher.in_flight + self.serving.held,
             handler_types=len(self.subscriptions.patterns),
             total_handlers=len(self.subscriptions),
             waiting=self.publisher.waiting,

@@ -63,9 +63,10 @@ class Runtime:
         if self.middleware.concluded:
             about = (envelope.event_id, event_type, envelope.subscription, envelope.attempt)
             self.middleware.tell_concluded(Attempt(*about, outcome))
-        if outcome is not HANDLED and consequences(outcome).again_after is not None:
-            return
         subscription = self.subscriptions.get(envelope.subscription)
+        if outcome is not HANDLED and consequences(outcome).again_after is not None:
+            self.outstanding.goes_again(envelope.event_id, subscription)
+            return
         heard_by = self.subscriptions.match(event_type)
         if self.outstanding.settled(envelope.event_id, subscription, heard_by):
             self.stats.count_dispatched(event_type)

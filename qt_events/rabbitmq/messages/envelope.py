@@ -14,6 +14,7 @@ from qt_events.errors import DecodeError
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
+from qt_events.texts import LONGEST, LONGEST_NAME, LONGEST_TRACEBACK, printable, shortened
 
 ATTEMPT, TYPE, FIRST_FAILED = "qt-attempt", "qt-type", "qt-first-failed"
 KEY, TRIAL, BODY_SIZE, REASON = "qt-key", "qt-trial", "qt-body-size", "qt-reason"
@@ -23,8 +24,7 @@ RETURNS = "x-delivery-count"
 _RECORD = (
     "subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id",
 )  # fmt: skip
-# Bytes of UTF-8; all headers of a message share a frame of 128 KiB.
-_LONGEST = {"message": 4_000, "traceback": 32_000}
+_LONGEST = {"message": LONGEST, "traceback": LONGEST_TRACEBACK}
 _KEPT_PROPERTIES = (
     "app_id", "content_encoding", "content_type", "correlation_id", "message_id",
     "priority", "reply_to", "timestamp", "type",
@@ -170,13 +170,8 @@ def body_of(raw: RawMessage) -> bytes:
 
 
 def _bounded(name: str, text: str) -> str:
-    """Return as much of the end of the text, which tells most, as there is room for."""
     # A lone surrogate cannot travel.
-    encoded = text.encode(errors="replace")
-    longest = _LONGEST.get(name, 1_000)
-    if len(encoded) <= longest:
-        return encoded.decode()
-    return "..." + encoded[-longest:].decode(errors="ignore")
+    return shortened(text.encode(errors="replace").decode(), _LONGEST.get(name, LONGEST_NAME))
 
 
 def record_from(
@@ -273,11 +268,6 @@ def _key(value: object) -> str:
 def encodable(text: str) -> str:
     """Return the text with escapes for lone surrogates, which py-amqp takes and no file does."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
-
-
-def printable(text: str) -> str:
-    """Return the text on one line, with escapes for whatever would begin another one."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _count(value: object) -> int:

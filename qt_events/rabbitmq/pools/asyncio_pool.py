@@ -241,10 +241,13 @@ class AsyncioPool(BasePool):
 
     def give_back(self, subscription: str) -> None:
         """Give back what waits for a subscription; what is being handled is finished."""
-        for quarantined in (False, True):
-            lane = self._lanes.get((subscription, quarantined))
-            for delivery in lane.clear() if lane is not None else ():
+        for key in ((subscription, False), (subscription, True)):
+            if (lane := self._lanes.get(key)) is None:
+                continue
+            for delivery in lane.clear():
                 delivery.give_back()
+            if not lane.busy:
+                del self._lanes[key]
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside the handlers, until `drain`. Safe from any thread."""

@@ -73,6 +73,7 @@ class Declarations:
     def drop(self, subscription: Subscription) -> None:
         self._wanted.pop(subscription.name, None)
         self._missing.pop(subscription.name, None)
+        self._declared.discard(subscription.name)
 
     async def made(self) -> None:
         """Return when all that was wanted so far is declared."""

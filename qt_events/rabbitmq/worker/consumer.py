@@ -283,6 +283,8 @@ class EventConsumer(ConnectingConsumer):
                 self.cancel_task_queue(queue.name)
             if isinstance(self.pool, AsyncioPool):
                 self.pool.give_back(queue.subscription)
+            for known in (self.strategies, self._arrivals, self.task_buckets):
+                known.pop(queue.subscription, None)
 
     def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
         """Consume from a subscription's queue, also for remote control's add_consumer.

@@ -15,6 +15,7 @@ from qt_events.rabbitmq.pools.names import pool_name
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker.in_process import InProcessWorker, first_of
+from qt_events.rabbitmq.worker.sharing import look_for_others
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 _PREFETCH = 100  # unacknowledged messages of a consumer on the asyncio pool, at least
@@ -68,11 +69,13 @@ class Serving:
 
     async def _host_worker(self, runtime: Runtime) -> None:
         self.worker = InProcessWorker(runtime, self.shutdown)
-        runtime.outstanding.serving = True
+        runtime.outstanding.serve()
+        looking = asyncio.create_task(look_for_others(runtime))
         try:
             await self.worker.serve()
         finally:
-            runtime.outstanding.serving = False
+            looking.cancel()
+            runtime.outstanding.end()
             self.worker = self.consumer = None
 
     def stop(self) -> None:
