@@ -10,7 +10,7 @@ from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
-from celery.concurrency.base import BasePool, apply_target
+from celery.concurrency.base import BasePool
 
 from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Done, Outcome
@@ -22,6 +22,7 @@ from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
+from qt_events.rabbitmq.pools.plain_tasks import PlainTasks
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.shutdown import Shutdown
 
@@ -58,6 +59,7 @@ class AsyncioPool(BasePool):
         self._own_loop = None if callers_loop else LoopThread()
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
+        self.plain_tasks = PlainTasks(self.app, self.executor)
         self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
         self._gate = ExclusiveGate()
         self._context = copy_context()
@@ -80,18 +82,13 @@ class AsyncioPool(BasePool):
 
     on_terminate = on_stop
 
-    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
-                 accept_callback: Any = None, **_: Any) -> None:  # fmt: skip
+    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> None:
         """Run a plain Celery task of the same app in a thread."""
-        self.executor.submit(self._apply, target, args, kwargs, callback, accept_callback)
+        self.plain_tasks.submit(target, args, kwargs, options)
 
-    def _apply(self, *call: Any) -> None:
-        # Celery looks the task up in its thread's app.
-        self.app.set_current()
-        try:
-            apply_target(*call)
-        except Exception:
-            logger.exception("a task of %r has no result", self.app.main)
+    def flush(self) -> None:
+        """Forget plain tasks that have not begun. Celery calls it when the connection is lost."""
+        self.plain_tasks.flush()
 
     # Its size
 
@@ -296,9 +293,12 @@ class AsyncioPool(BasePool):
     async def drain(self, shutdown: Shutdown, grace: float) -> None:
         """Finish what is held within `grace` seconds, unless the shutdown hurries.
 
-        Handlers that still run then are cancelled, and the rest is given back.
+        Handlers that still run then are cancelled, and the rest is given back. Plain tasks have
+        their grace without a connection, too: most of them are acknowledged by then.
         """
-        await shutdown.finish(self._settled(), grace)
+        until = self.loop.time() + grace
+        self.plain_tasks.close()
+        await shutdown.finish(self._settled(shutdown, until), grace)
         if self.held:
             logger.warning("stopping: %d events are given back to their queues", self.held)
         for future in tuple(self._spawned):
@@ -311,10 +311,13 @@ class AsyncioPool(BasePool):
                 self._abandon(delivery)
         if self._acks is not None:
             self._acks.flush()
+        await self.plain_tasks.ended(shutdown, until)
+        self.plain_tasks.abandon()
 
-    async def _settled(self) -> None:
+    async def _settled(self, shutdown: Shutdown, until: float) -> None:
         while self.held:
             await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
+        await self.plain_tasks.ended(shutdown, until)
 
     def _abandon(self, delivery: Delivery) -> None:
         """Leave it to the broker, and do not count the return: this process lives."""
@@ -345,6 +348,11 @@ class AsyncioPool(BasePool):
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
         return sum(lane.to_do for lane in tuple(self._lanes.values()))
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether there is something to finish, a plain task included."""
+        return bool(self.held or self.plain_tasks.running)
 
 
 def _log_return(delivery: Delivery, error: Exception) -> None:
