@@ -12,6 +12,7 @@ from amqp import Channel
 from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool
 
+from qt_events.delivery.ending import UnjudgedError, bind_end
 from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
@@ -62,8 +63,9 @@ class AsyncioPool(BasePool):
         self.plain_tasks = PlainTasks(self.app, self.executor)
         self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
         self._gate = ExclusiveGate()
+        self._running = self._ended = False
         self._context = copy_context()
-        self._running = False
+        self._context.run(bind_end, lambda: self._ended)
         # Of the channel that deliveries come by.
         self._acks: Acks | None = None
         self._spawned: set[Future[None]] = set()
@@ -76,6 +78,7 @@ class AsyncioPool(BasePool):
         """
         if self._running and not self.loop.is_closed():
             return
+        self._ended = True
         self.executor.shutdown(wait=False)
         if self._own_loop is not None:
             self._own_loop.stop()
@@ -217,7 +220,7 @@ class AsyncioPool(BasePool):
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
             _log_return(delivery, error)
             # At once it would fail again.
-            if not isinstance(error, BusStateError):
+            if not (isinstance(error, BusStateError) or self._ended):
                 await asyncio.sleep(PAUSE)
             self._return(delivery)
         else:
@@ -299,6 +302,7 @@ class AsyncioPool(BasePool):
         until = self.loop.time() + grace
         self.plain_tasks.close()
         await shutdown.finish(self._settled(shutdown, until), grace)
+        self._ended = True
         if self.held:
             logger.warning("stopping: %d events are given back to their queues", self.held)
         for future in tuple(self._spawned):
@@ -360,7 +364,7 @@ def _log_return(delivery: Delivery, error: Exception) -> None:
     envelope = delivery.envelope
     if isinstance(error, BusStateError):
         level, why, fault = logging.INFO, str(error), None
-    elif isinstance(error, BrokerError):
+    elif isinstance(error, BrokerError | UnjudgedError):
         level, why, fault = logging.WARNING, str(error), None
     else:
         level, why, fault = logging.ERROR, "a fault of this library", error
