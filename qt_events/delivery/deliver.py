@@ -18,10 +18,12 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
+from qt_events.delivery.ending import UnjudgedError, is_ending
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.stats import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription, must_have_run
+from qt_events.errors import text_of
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event
 
@@ -63,6 +65,8 @@ async def deliver(
     Raises:
         asyncio.CancelledError: the delivery itself was cancelled. It has no outcome then and must
             be given back.
+        UnjudgedError: there is no outcome either: the executor has no thread for the handler, or
+            the run is ending.
     """
     if middleware is not None and middleware.around_handle:
         subscription = within(middleware, subscription, attempt, executor)
@@ -158,8 +162,7 @@ async def _call(
         result = handler(event)
     else:
         in_context = partial(copy_context().run, _ended, handler, event)
-        loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(executor, in_context)
+        result, error = await _run(executor, in_context)
         if error is not None:
             raise error
     if isawaitable(result):
@@ -214,6 +217,11 @@ class _Attempt:
                 raise error
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
                 raise error
+            if isinstance(error, UnjudgedError):
+                raise error
+            if is_ending(self.context):
+                message = f"it failed while the process stopped, with {type(error).__name__}: "
+                raise UnjudgedError(message + text_of(error)) from error
             return _within(self.context, _decide, self.subscription, self.number, error)
         finally:
             self._tell_if_slow()
@@ -272,11 +280,9 @@ def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs:
 async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
     """Call a sync handler; a lambda or a decorated one may return a coroutine too."""
     handler, event = attempt.subscription.handler, attempt.event
-    loop, before = asyncio.get_running_loop(), _cancel_requests()
+    before = _cancel_requests()
     try:
-        result, error = await loop.run_in_executor(
-            executor, attempt.context.run, _ended, handler, event
-        )
+        result, error = await _run(executor, partial(attempt.context.run, _ended, handler, event))
     except asyncio.CancelledError as cancelled:
         attempt.cancelled(cancelled, before)
         raise
@@ -286,6 +292,18 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
         await _awaited(result, attempt)
     else:
         must_have_run(attempt.subscription, result)
+
+
+async def _run(executor: Executor, call: Callable[[], T]) -> T:
+    """Run a call that raises nothing in one of the executor's threads.
+
+    Raises:
+        UnjudgedError: there is none, for it was shut down, or no more can be started.
+    """
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
+    except Exception as error:
+        raise UnjudgedError(f"no thread for its handler: {text_of(error)}") from error
 
 
 async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:

@@ -1,6 +1,7 @@
 """Lanes: events that wait in this process, a lane for each subscription that has any."""
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +12,10 @@ from threading import get_ident
 from time import monotonic
 from typing import Generic, TypeVar
 
+from qt_events.delivery.ending import UnjudgedError, bind_end
 from qt_events.delivery.subscription import Subscription
+
+logger = logging.getLogger("qt_events")
 
 T = TypeVar("T")
 Process = Callable[[T], Awaitable[None] | None]
@@ -20,15 +24,17 @@ Process = Callable[[T], Awaitable[None] | None]
 _BURST = 64
 # Seconds after which it does so in any case.
 _TURN = 0.005
+# Seconds before an item without an outcome is tried again: at once it would fail again.
+_PAUSE = 1.0
 
 
 class Lane(Generic[T]):
     """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
-    to do. It must not raise anything but CancelledError; an item whose processing was cancelled
-    goes back to the head of the lane. `on_idle` is called when the last item has been handled and
-    none waits. An idle lane costs nothing.
+    to do. It must not raise anything but CancelledError and UnjudgedError: the item has no outcome
+    then, and goes back to the head of the lane. `on_idle` is called when the last item has been
+    handled and none waits. An idle lane costs nothing.
     """
 
     def __init__(
@@ -121,6 +127,11 @@ class Lane(Generic[T]):
             except asyncio.CancelledError:
                 waiting.appendleft(item)
                 raise
+            except UnjudgedError as error:
+                waiting.appendleft(item)
+                logger.warning("an event waits for another try: %s", error)
+                if self._loop is not None:
+                    await asyncio.sleep(_PAUSE)
             # A handler cancelled this task, or TaskGroup of CPython 3.11 left its mark there: the
             # next item gets a new task.
             if cancel_requests():
@@ -213,6 +224,7 @@ class Lanes(Generic[T]):
         with self._lock:
             self._loop, self.thread = asyncio.get_running_loop(), get_ident()
             self._context = copy_context()
+            self._context.run(bind_end, lambda: self._context is None)
             for lane in self._lanes.values():
                 self._start(lane)
 

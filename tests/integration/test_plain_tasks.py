@@ -33,6 +33,28 @@ async def test_an_apps_own_tasks_run_beside_its_subscriptions(amqp_url: str) -> 
     bus.close()
 
 
+async def test_stop_lets_an_apps_own_task_come_to_its_end(amqp_url: str) -> None:
+    """run_forever() returns when the task has ended, as it waits for handlers."""
+    app = celery.Celery("stopped", broker=amqp_url, set_as_current=False)
+    begun, gate, ended = threading.Event(), threading.Event(), threading.Event()
+
+    @app.task(name="stopped.task", ignore_result=True, shared=False)
+    def slow() -> None:
+        begun.set()
+        assert gate.wait(20)
+        ended.set()
+
+    bus = CeleryEventBus(app=app)
+    running = asyncio.create_task(bus.run_forever())
+    await asyncio.to_thread(slow.delay)
+    await until(begun.is_set, what="the task to begin")
+    bus.stop()
+    asyncio.get_running_loop().call_later(1, gate.set)
+    await running
+    assert ended.is_set()
+    bus.close()
+
+
 async def test_an_app_without_tasks_of_its_own_leaves_no_queue_of_celerys(
     amqp_url: str, vhost: str, management: Management
 ) -> None:

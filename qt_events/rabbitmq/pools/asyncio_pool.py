@@ -10,8 +10,9 @@ from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
-from celery.concurrency.base import BasePool, apply_target
+from celery.concurrency.base import BasePool
 
+from qt_events.delivery.ending import UnjudgedError, bind_end
 from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
@@ -23,6 +24,7 @@ from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
+from qt_events.rabbitmq.pools.plain_tasks import PlainTasks
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.shutdown import Shutdown
 
@@ -59,10 +61,12 @@ class AsyncioPool(BasePool):
         self._own_loop = None if callers_loop else LoopThread()
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
+        self.plain_tasks = PlainTasks(self.app, self.executor)
         self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
         self._gate = ExclusiveGate()
+        self._running = self._ended = False
         self._context = copy_context()
-        self._running = False
+        self._context.run(bind_end, lambda: self._ended)
         # Of the channel that deliveries come by.
         self._acks: Acks | None = None
         self._spawned: set[Future[None]] = set()
@@ -75,24 +79,20 @@ class AsyncioPool(BasePool):
         """
         if self._running and not self.loop.is_closed():
             return
+        self._ended = True
         self.executor.shutdown(wait=False)
         if self._own_loop is not None:
             self._own_loop.stop()
 
     on_terminate = on_stop
 
-    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
-                 accept_callback: Any = None, **_: Any) -> None:  # fmt: skip
+    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> None:
         """Run a plain Celery task of the same app in a thread."""
-        self.executor.submit(self._apply, target, args, kwargs, callback, accept_callback)
+        self.plain_tasks.submit(target, args, kwargs, options)
 
-    def _apply(self, *call: Any) -> None:
-        # Celery looks the task up in its thread's app.
-        self.app.set_current()
-        try:
-            apply_target(*call)
-        except Exception:
-            logger.exception("a task of %r has no result", self.app.main)
+    def flush(self) -> None:
+        """Forget plain tasks that have not begun. Celery calls it when the connection is lost."""
+        self.plain_tasks.flush()
 
     # Its size
 
@@ -221,7 +221,7 @@ class AsyncioPool(BasePool):
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
             _log_return(delivery, error)
             # At once it would fail again.
-            if not isinstance(error, BusStateError):
+            if not (isinstance(error, BusStateError) or self._ended):
                 await asyncio.sleep(PAUSE)
             self._return(delivery)
         else:
@@ -300,9 +300,13 @@ class AsyncioPool(BasePool):
     async def drain(self, shutdown: Shutdown, grace: float) -> None:
         """Finish what is held within `grace` seconds, unless the shutdown hurries.
 
-        Handlers that still run then are cancelled, and the rest is given back.
+        Handlers that still run then are cancelled, and the rest is given back. Plain tasks have
+        their grace without a connection, too: most of them are acknowledged by then.
         """
-        await shutdown.finish(self._settled(), grace)
+        until = self.loop.time() + grace
+        self.plain_tasks.close()
+        await shutdown.finish(self._settled(shutdown, until), grace)
+        self._ended = True
         if self.held:
             logger.warning("stopping: %d events are given back to their queues", self.held)
         for future in tuple(self._spawned):
@@ -315,10 +319,13 @@ class AsyncioPool(BasePool):
                 self._abandon(delivery)
         if self._acks is not None:
             self._acks.flush()
+        await self.plain_tasks.ended(shutdown, until)
+        self.plain_tasks.abandon()
 
-    async def _settled(self) -> None:
+    async def _settled(self, shutdown: Shutdown, until: float) -> None:
         while self.held:
             await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
+        await self.plain_tasks.ended(shutdown, until)
 
     def _abandon(self, delivery: Delivery) -> None:
         """Leave it to the broker, and do not count the return: this process lives."""
@@ -350,13 +357,18 @@ class AsyncioPool(BasePool):
         """Number of events that wait or are being handled in this process."""
         return sum(lane.to_do for lane in tuple(self._lanes.values()))
 
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether there is something to finish, a plain task included."""
+        return bool(self.held or self.plain_tasks.running)
+
 
 def _log_return(delivery: Delivery, error: Exception) -> None:
     """Log why an event has no outcome."""
     envelope = delivery.envelope
     if isinstance(error, BusStateError):
         level, why, fault = logging.INFO, str(error), None
-    elif isinstance(error, BrokerError):
+    elif isinstance(error, BrokerError | UnjudgedError):
         level, why, fault = logging.WARNING, str(error), None
     else:
         level, why, fault = logging.ERROR, "a fault of this library", error

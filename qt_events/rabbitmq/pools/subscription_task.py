@@ -6,10 +6,12 @@ import threading
 from time import sleep
 
 import celery
+from billiard.common import terminate_handler_fired
 from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 from celery.worker import state
 
+from qt_events.delivery.ending import UnjudgedError, bind_end
 from qt_events.delivery.outcome import (
     HANDLED,
     Consequences,
@@ -24,6 +26,7 @@ from qt_events.rabbitmq.handling.attempt import PAUSE, attempt, begin_attempt, f
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.handler_thread import HandlerThread, end_if_told
 from qt_events.rabbitmq.runtime import Runtime
+from qt_events.shutdown import State
 
 logger = logging.getLogger("qt_events")
 
@@ -59,10 +62,10 @@ class SubscriptionTask(celery.Task):
             # On solo, by a second signal: Celery lets its own exceptions pass.
             state.maybe_shutdown()
             raise
-        except (BrokerError, BusStateError) as error:
+        except (BrokerError, BusStateError, UnjudgedError) as error:
             about = (self.name, envelope.event_id)
             logger.warning(_GOES_BACK, *about, error, extra=envelope.log_fields())
-            if isinstance(error, BrokerError):
+            if not isinstance(error, BusStateError):
                 sleep(PAUSE)
             raise CeleryReject(error, requeue=True) from error
         # Celery would acknowledge it.
@@ -75,6 +78,7 @@ class SubscriptionTask(celery.Task):
             _tell_celery(consequences(outcome))
 
     def _outcome(self, envelope: Envelope, *, is_revoked: bool) -> Outcome:
+        bind_end(self._gives_back)
         thread = _handler_thread()
         with thread.attempting():
             # Middleware is async: it needs the loop beside this thread.
@@ -82,6 +86,13 @@ class SubscriptionTask(celery.Task):
                 about = (envelope, self.subscription, self.runtime, thread)
                 return thread.run(attempt(*about, is_revoked=is_revoked, expose=thread.exposed))
             return self._outcome_here(envelope, thread, is_revoked=is_revoked)
+
+    def _gives_back(self) -> bool:
+        """Tell whether this process is told to end without waiting for its handlers."""
+        # An exit status, and that may be 0.
+        is_hurried = state.should_terminate is not None and state.should_terminate is not False
+        is_over = self.runtime.app.qt_events_serving.shutdown.state >= State.GIVING_BACK
+        return is_hurried or is_over or terminate_handler_fired()
 
     def _outcome_here(
         self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool

@@ -7,11 +7,13 @@ from concurrent.futures import wait
 from functools import partial
 from typing import Any
 
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop
 from kombu.common import ignore_errors
 
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.subscription_task import is_plain
 from qt_events.rabbitmq.worker.celery_flags import follow_flags, raise_if_stopping
 from qt_events.rabbitmq.worker.hub import HandedOverHub
 from qt_events.shutdown import Shutdown, State, Trigger
@@ -58,8 +60,12 @@ class AsyncioLoop:
 
     def _pause(self, error: BaseException | None) -> None:
         self._pool.pause(error)
-        if error is not None:
-            self._shutdown.tell(Trigger.CONNECTION_LOST)
+        if error is None:
+            return
+        if self._shutdown.state is State.FINISHING:
+            message = "stopping: the connection is lost (%s): events that are held come again"
+            logger.warning(message, error)
+        self._shutdown.tell(Trigger.CONNECTION_LOST)
 
     def finish(self, cancel: Callable[[], object] = lambda: None) -> None:
         """Return when the pool holds nothing more. `cancel` ends deliveries, on the loop."""
@@ -82,4 +88,21 @@ class AsyncioLoop:
             self._shutdown.tell(Trigger.CONNECTION_LOST)
         if self._pool.held and self._shutdown.state is State.FINISHING:
             logger.info("stopping: %d events to finish within %g s", self._pool.held, self._grace)
+        self._tell_tasks()
         await self._pool.drain(self._shutdown, self._grace)
+
+    def _tell_tasks(self) -> None:
+        """Log what becomes of the app's own tasks, of which no more is begun from now on."""
+        tasks = self._pool.plain_tasks
+        if waiting := tasks.close() + _held_back(self._consumer):
+            logger.info("stopping: %d tasks that have not begun go back to their queues", waiting)
+        if running := len(tasks.running):
+            logger.info("stopping: %d tasks to finish within %g s", running, self._grace)
+
+
+def _held_back(consumer: Consumer) -> int:
+    """Return how many plain tasks wait for their time, or for a rate limit."""
+    scheduled = sum(each.task.app is consumer.app for each in tuple(state.scheduled_requests))
+    buckets = (bucket for bucket in consumer.task_buckets.values() if bucket is not None)
+    requests = (request for bucket in buckets for request, _tokens in tuple(bucket.contents))
+    return scheduled + sum(is_plain(request.task) for request in requests)

@@ -176,7 +176,7 @@ class EventConsumer(ConnectingConsumer):
             raise WorkerShutdown(EX_FAILURE) from error
         except SystemExit:
             # Without a connection at the moment, handlers may run all the same.
-            if isinstance(self.pool, AsyncioPool) and self.pool.held:
+            if isinstance(self.pool, AsyncioPool) and self.pool.is_busy:
                 self._asyncio_loop().finish()
             raise
 

@@ -241,13 +241,22 @@ class WorkerMember(Member):
             if self._recorder.read("gate", EVERY_GATE):
                 self._keeper.kill(self._assignment.name)
                 return
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.to_thread(process.wait, _SHUTDOWN)
-            except subprocess.TimeoutExpired:
-                raise AssertionError(
-                    f"no warm shutdown within {_SHUTDOWN:g} s:\n{self._output()}"
-                ) from None
+            await self._end(process, signal.SIGTERM)
+
+    async def give_back(self) -> None:
+        """Shut it down cold, as a second signal does."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            await self._end(process, signal.SIGQUIT)
+
+    async def _end(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        process.send_signal(number)
+        try:
+            await asyncio.to_thread(process.wait, _SHUTDOWN)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"no shutdown within {_SHUTDOWN:g} s of {number.name}:\n{self._output()}"
+            ) from None
 
     def must_be_well(self) -> None:
         code = self._process and self._process.poll()

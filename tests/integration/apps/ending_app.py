@@ -1,0 +1,65 @@
+"""Celery app whose handlers come to odd ends: `celery -A ending_app worker`."""
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events.delivery.retry import NO_RETRY
+from qt_events.delivery.subscription import EventHandler
+from qt_events.events.event import Event
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.contract.recorder import (
+    Call,
+    RecordedLog,
+    Recorder,
+    record,
+)
+from tests.support.fleet.serving import serves
+
+STEP = 0.02  # seconds
+
+app = Celery("ending_app", broker=os.environ["FLEET_URL"], set_as_current=False)
+bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
+logging.getLogger("qt_events").addHandler(RecordedLog())
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(sender: Any, **_: Any) -> None:
+    Recorder.current().write(Call("ready", sender.hostname))
+
+
+def threaded(event: Event[Any]) -> None:
+    record("threaded.begun", event)
+    time.sleep(STEP)
+    record("threaded", event)
+
+
+async def offloading(event: Event[Any]) -> None:
+    """Use threads by itself: asyncio's own, which are shut down with its loop."""
+    record("offloading.begun", event)
+    for _ in range(10):
+        await asyncio.to_thread(time.sleep, STEP)
+    record("offloading", event)
+
+
+async def publishing(event: Event[Any]) -> None:
+    record("publishing.begun", event)
+    for _ in range(10):
+        await bus.publish(Event("published"))
+        await asyncio.sleep(STEP)
+    record("publishing", event)
+
+
+def subscribe(name: str, handler: EventHandler, **options: Any) -> None:
+    if serves(name):
+        bus.subscribe(name, handler, name=name, retry=NO_RETRY, **options)
+
+
+subscribe("threaded", threaded, concurrency=8)
+subscribe("offloading", offloading, concurrency=8)
+subscribe("publishing", publishing, concurrency=8)
