@@ -3,8 +3,9 @@
 # Modules that connecting needs later are imported here. A child that is forked while the
 # publisher's thread imports one would wait for the end of that import for ever.
 import encodings.idna  # noqa: F401
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from threading import get_ident
 from typing import Any
 
 import celery
@@ -16,7 +17,7 @@ from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
-from qt_events.rabbitmq.compat.frames import attach
+from qt_events.rabbitmq.compat.frames import PyAmqpFrames, attach
 from qt_events.rabbitmq.compat.kombu_connection import KombuConnection
 from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.connection.amqp_urls import bare
@@ -24,6 +25,7 @@ from qt_events.rabbitmq.connection.tls import describe, verified
 
 #: Errors of a connection that is lost or cannot be made.
 LOST = (OSError, AmqpConnectionError)
+NOBODY = 0  #: owner of a connection that goes from thread to thread
 ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a question
 
 guard()  # here, because a bus connects in no other way
@@ -137,6 +139,20 @@ def _connect(connection: BrokerConnection) -> RawConnection:
         raise ConnectionRefusedError(str(error)) from error
 
 
+def frames_of(*connections: kombu.Connection | None) -> list[PyAmqpFrames]:
+    """Return what reads and writes the frames of those that are connected."""
+    return [each.connection.frames for each in connections if each is not None and each.connected]
+
+
+def own(frames: Iterable[PyAmqpFrames], thread: int | None = None) -> None:
+    """Let only this thread, or another one, use these connections from now on.
+
+    py-amqp is not safe for two. Tests assert it: see compat/one_thread.py.
+    """
+    for each in frames:
+        each.owner = get_ident() if thread is None else thread
+
+
 @contextmanager
 def visiting(connection: kombu.Connection) -> Iterator[RawConnection]:
     """Open a connection for an errand, and close it afterwards.
@@ -146,6 +162,7 @@ def visiting(connection: kombu.Connection) -> Iterator[RawConnection]:
     """
     try:
         raw = connect(connection)
+        own([raw.frames])
         raw.sock.settimeout(ANSWER_TIMEOUT)
         try:
             yield raw

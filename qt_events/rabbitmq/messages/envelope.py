@@ -21,6 +21,8 @@ KEY, TRIAL, BODY_SIZE, REASON = "qt-key", "qt-trial", "qt-body-size", "qt-reason
 #: Time since which it is given back to a release that can handle it.
 GIVEN_BACK = "qt-given-back"
 RETURNS = "x-delivery-count"
+#: Of a message that a classic queue, which counts nothing, has delivered before.
+AGAIN = "redelivered"
 _RECORD = (
     "subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id",
 )  # fmt: skip
@@ -47,7 +49,7 @@ class Envelope:
     body: bytes
     #: AMQP basic properties without the headers.
     properties: dict[str, Any]
-    #: Ours (`qt-...`) and x-delivery-count.
+    #: Ours (`qt-...`), x-delivery-count and AGAIN.
     headers: dict[str, Any]
     routing_key: str
     quarantined: bool = False
@@ -70,6 +72,11 @@ class Envelope:
     def returns(self) -> int:
         """Number of earlier deliveries by a quorum queue that had no outcome."""
         return _count(self.headers.get(RETURNS))
+
+    @property
+    def redelivered(self) -> bool:
+        """Tell whether this very message has been delivered before, here or elsewhere."""
+        return bool(self.returns or self.headers.get(AGAIN))
 
     @property
     def trials(self) -> int:

@@ -48,7 +48,7 @@ class Arrivals(dict[str, Arrive]):
 
 
 def _not_served(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
-    acks.take(tag)
+    acks.take(tag, envelope)
     message = "%s is not served here (any more): event %s goes back to its queue"
     logger.warning(message, envelope.subscription, id, extra=envelope.log_fields())
     acks.requeue(tag)
@@ -61,10 +61,14 @@ def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
     pool, hostname = consumer.pool, consumer.hostname
 
     def arrive(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
-        # One with headers has been delivered before.
+        acks.take(tag, envelope)
+        # One with headers has been delivered before, or is a copy.
         if envelope.headers:
+            if pool.redeliveries.knows(envelope):
+                again = Delivery(id, task, envelope, tag, acks, hostname, monitors)
+                pool.redeliveries.take(again, now=pool.is_in_charge)
+                return
             envelope = survived.applied(envelope)
-        acks.take(tag)
         delivery = Delivery(id, task, envelope, tag, acks, hostname, monitors)
         signals.task_received.send(sender=consumer, request=delivery)
         if monitors is not None:
@@ -91,7 +95,7 @@ class Delivery:
 
     __slots__ = (
         "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope",
-        "hostname", "id", "task",
+        "hostname", "id", "task", "was_void",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -154,6 +158,15 @@ class Delivery:
         """Tell whether its channel is gone: then the broker delivers it again in any case."""
         return self._acks.ended
 
+    def renew(self, again: "Delivery") -> None:
+        """Settle another delivery of the same message instead, while this one is handled."""
+        self._tag, self._acks = again._tag, again._acks  # noqa: SLF001
+
+    def check_void(self) -> bool:
+        """Do what `is_void` does, and keep the answer in `was_void`: nothing follows then."""
+        self.was_void = self._acks.ended
+        return self.was_void
+
     def started(self) -> None:
         """Note that its handler is about to be called."""
         self._began = monotonic()
@@ -164,6 +177,7 @@ class Delivery:
 
     def goes_on(self) -> None:
         """Show it as active while its handler waits for something."""
+        self.was_void = False
         state.active_requests.add(self)
 
     @property

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool
+from celery.worker import state
 
 from qt_events.delivery.ending import UnjudgedError, bind_end
 from qt_events.delivery.lanes import Lane
@@ -25,6 +27,7 @@ from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
 from qt_events.rabbitmq.pools.plain_tasks import PlainTasks
+from qt_events.rabbitmq.pools.redeliveries import Redeliveries
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.shutdown import Shutdown
 
@@ -69,6 +72,7 @@ class AsyncioPool(BasePool):
         self._context.run(bind_end, lambda: self._ended)
         # Of the channel that deliveries come by.
         self._acks: Acks | None = None
+        self.redeliveries = Redeliveries(self.runtime.unacknowledged, self._finish_again)
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:
@@ -130,7 +134,8 @@ class AsyncioPool(BasePool):
         if self._acks is None or self._acks.channel is not channel:
             if self._acks is not None:
                 self._acks.end()
-            self._acks = Acks(channel, self.loop.call_soon)
+            on_unheard = partial(self.runtime.unacknowledged.add, outcome=None)
+            self._acks = Acks(channel, self.loop.call_soon, on_unheard)
         return self._acks
 
     def admit(self, delivery: Delivery) -> None:
@@ -185,7 +190,7 @@ class AsyncioPool(BasePool):
     def _begin(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Handle it as far as that comes without waiting; return what must be awaited, if any."""
         if delivery.is_void():
-            delivery.forget()
+            self.redeliveries.end(delivery)
             return None
         delivery.started()
         envelope = delivery.envelope
@@ -215,7 +220,7 @@ class AsyncioPool(BasePool):
                 delivery.envelope,
                 self.runtime,
                 begun,
-                is_void=delivery.is_void,
+                is_void=delivery.check_void,
                 on_retry=delivery.tell_retry,
             )
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
@@ -226,15 +231,18 @@ class AsyncioPool(BasePool):
             self._return(delivery)
         else:
             if delivery.is_void():
-                delivery.forget()
+                self.redeliveries.end(delivery, outcome, safe=not delivery.was_void)
             else:
                 delivery.settle(outcome)
         finally:
             self._gate.leave()
 
+    def _finish_again(self, delivery: Delivery, outcome: Outcome) -> None:
+        self.spawn(lambda: self._finish(delivery, outcome))
+
     def _return(self, delivery: Delivery) -> None:
         if delivery.is_void():
-            delivery.forget()
+            self.redeliveries.end(delivery)
         else:
             self.runtime.survived.grant(delivery.envelope)
             delivery.give_back()
@@ -272,6 +280,7 @@ class AsyncioPool(BasePool):
         """Own the connection, and handle what waits."""
         self._thread = threading.get_ident()
         self._running = True
+        self.redeliveries.resume()
         for lane in self._lanes.values():
             lane.start(self.loop, self._context)
 
@@ -289,6 +298,8 @@ class AsyncioPool(BasePool):
             lane.pause()
             for delivery in lane.clear():
                 self._abandon(delivery)
+        own = (each for each in tuple(state.active_requests) if isinstance(each, Delivery))
+        self.redeliveries.go_on(each for each in own if each.task.runtime is self.runtime)
 
     def void(self) -> None:
         """Use the channel no more: the broker closed it, though the connection may stand."""

@@ -16,6 +16,7 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.events.cloudevents import MAX_BODY, too_large
 from qt_events.rabbitmq.compat.unreadable import MARK
 from qt_events.rabbitmq.messages.envelope import (
+    AGAIN,
     ATTEMPT,
     FIRST_FAILED,
     GIVEN_BACK,
@@ -126,7 +127,9 @@ class SubscriptionQueue(kombu.Queue):
             key=self.key,
             body=body,
             properties=properties,
-            headers=self._believed(origin, raw.delivery_info, given) if given else given,
+            headers=self._believed(origin, raw.delivery_info, given)
+            if given or not self.counts_returns
+            else given,
             routing_key=encodable(routing_key),
             quarantined=self.quarantined,
             flaw=(
@@ -140,8 +143,11 @@ class SubscriptionQueue(kombu.Queue):
     ) -> dict[str, Any]:
         names = _OURS if origin == RETURNED else ()
         # In a first delivery the count is the producer's word.
-        if self.counts_returns and delivery.get("redelivered"):
-            names = (*names, RETURNS)
+        if delivery.get("redelivered"):
+            if not self.counts_returns:
+                given, names = {**given, AGAIN: True}, (*names, AGAIN)
+            else:
+                names = (*names, RETURNS)
         return {name: given[name] for name in names if name in given}
 
 

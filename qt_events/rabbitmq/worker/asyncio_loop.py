@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 from celery.worker import state
@@ -12,6 +13,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop
 from kombu.common import ignore_errors
 
+from qt_events.rabbitmq.connection.connections import own
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.subscription_task import is_plain
 from qt_events.rabbitmq.worker.celery_flags import follow_flags, raise_if_stopping
@@ -36,11 +38,12 @@ class AsyncioLoop:
     def run(self, *args: Any) -> None:
         """Serve one connection, until it or the worker ends. `args` are those of asynloop."""
         consumer, connection, task_consumer, blueprint, celerys_hub, *rest = args
+        frames = consumer.frames()
         hub = HandedOverHub(
             celerys_hub,
             self._pool.loop,
-            resume=self._pool.resume,
-            pause=self._pause,
+            resume=partial(self._resume, frames),
+            pause=partial(self._pause, frames, get_ident()),
             look=partial(raise_if_stopping, self._shutdown),
         )
         celerys_cancel = task_consumer.cancel
@@ -51,15 +54,22 @@ class AsyncioLoop:
         try:
             asynloop(consumer, connection, task_consumer, blueprint, hub, *rest)
         except SystemExit:
-            # The worker is to stop. The loop keeps the connection until all is finished.
-            self.finish(cancel)
+            # The worker is to stop. The loop has the connection until all is finished.
+            self.finish(partial(_own_and_cancel, frames, cancel))
             raise
         finally:
             hub.take_back()
             task_consumer.cancel = celerys_cancel
 
-    def _pause(self, error: BaseException | None) -> None:
+    def _resume(self, frames: Sequence[Any]) -> None:
+        own(frames)
+        self._pool.resume()
+
+    def _pause(
+        self, frames: Sequence[Any], celerys_thread: int, error: BaseException | None
+    ) -> None:
         self._pool.pause(error)
+        own(frames, celerys_thread)
         if error is None:
             return
         if self._shutdown.state is State.FINISHING:
@@ -106,3 +116,9 @@ def _held_back(consumer: Consumer) -> int:
     buckets = (bucket for bucket in consumer.task_buckets.values() if bucket is not None)
     requests = (request for bucket in buckets for request, _tokens in tuple(bucket.contents))
     return scheduled + sum(is_plain(request.task) for request in requests)
+
+
+def _own_and_cancel(frames: Sequence[Any], cancel: Callable[[], object]) -> None:
+    # The worker may have been told to stop before the loop took over.
+    own(frames)
+    cancel()

@@ -3,16 +3,19 @@
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import kombu
 from amqp.exceptions import AccessRefused, NotAllowed, ResourceLocked
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.platforms import EX_FAILURE
 from celery.worker.consumer import Consumer
+from kombu.common import QoS
 
 from qt_events.errors import BusStateError, LoginRefusedError
-from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, own
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.worker.celery_flags import raise_if_stopping
 from qt_events.rabbitmq.worker.serving import Serving
@@ -34,6 +37,32 @@ class ConnectingConsumer(Consumer):
     runtime: Runtime
     _serving: Serving
     _shutdown: Shutdown
+    _qos: QoS | None = None
+
+    @property
+    def qos(self) -> QoS | None:
+        """Prefetch of Celery's own tasks, which it changes for those with an eta.
+
+        Celery's thread and those of its pools do so, while the connection may belong to the event
+        loop: only the owner sends it.
+        """
+        return self._qos
+
+    @qos.setter
+    def qos(self, qos: QoS | None) -> None:
+        if qos is not None:
+            qos.callback = partial(self._send_prefetch, qos.callback)
+        self._qos = qos
+
+    def _send_prefetch(self, send: Callable[..., object], prefetch_count: int) -> None:
+        # Else it would hold for no consumer there is, and for the next one in place of its own.
+        if self.qos_global:
+            self.call_soon(send, prefetch_count=prefetch_count)
+
+    def frames(self) -> list[Any]:
+        """Return what reads and writes the connections of this worker."""
+        dispatcher = self.event_dispatcher
+        return frames_of(self.connection, dispatcher and dispatcher.connection)
 
     def connect(self) -> kombu.Connection:
         """Connect, and claim the worker's name where remote control is on.
@@ -102,6 +131,7 @@ class ConnectingConsumer(Consumer):
         )
         self.first_connection_attempt = False
         connected.stays_lost = True
+        own(frames_of(connected))
         # Nobody looks at heartbeats until all is set up.
         connected.connection.sock.settimeout(ANSWER_TIMEOUT)
         return connected

@@ -22,6 +22,7 @@ from kombu.utils.limits import TokenBucket
 from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
 from qt_events.rabbitmq.compat.celery_worker import remembering
+from qt_events.rabbitmq.connection.connections import NOBODY, own
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_delivery import Arrivals
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
@@ -182,6 +183,8 @@ class EventConsumer(ConnectingConsumer):
 
     def stop(self) -> None:
         """Stop consuming. Child processes finish what they have."""
+        # From here on Celery's thread waits, and one that its pool starts acknowledges.
+        own(self.frames(), NOBODY)
         with remembering(self.pool):
             super().stop()
 

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 
 from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.connection.connections import BrokerConnection
+from qt_events.rabbitmq.connection.connections import NOBODY, BrokerConnection
 from qt_events.rabbitmq.pools.task_events import TaskEvents
 
 
@@ -20,7 +20,9 @@ class Connected(BrokerConnection):
 
     def __init__(self) -> None:
         super().__init__("amqp://")
-        self.raw = SimpleNamespace(on_blocked=None, on_unblocked=None)
+        self.raw = SimpleNamespace(
+            on_blocked=None, on_unblocked=None, frames=SimpleNamespace(owner=NOBODY)
+        )
         #: Callbacks for what the broker has said and nobody has read.
         self.said: list[Callable[[], None]] = []
 
