@@ -30,12 +30,12 @@ from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
+from qt_events.rabbitmq.app.registration import register, register_when_finalized, unregister
 from qt_events.rabbitmq.connection.connections import for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT
 from qt_events.rabbitmq.messages.properties import to_amqp
-from qt_events.rabbitmq.pools.subscription_task import task_for
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
@@ -96,14 +96,11 @@ class CeleryEventBus(Hosted):
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.rollout = positive_seconds("rollout", rollout)
-        self.app: celery.Celery = app if app is not None else new_app(str(url))
-        self._refuse_second_bus()
-        configure(
-            self.app,
-            prefix=prefix,
-            classic=self.topology.queue_type == "classic",
-            threads=self.max_workers,
+        self.app: celery.Celery = (
+            app if app is not None else new_app(str(url), prefix=prefix, threads=self.max_workers)
         )
+        self._refuse_second_bus()
+        configure(self.app)
         self.serving = Serving()
         self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
         self.middleware = self.runtime.middleware
@@ -115,6 +112,7 @@ class CeleryEventBus(Hosted):
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
+        register_when_finalized(self.runtime)
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
@@ -231,14 +229,9 @@ class CeleryEventBus(Hosted):
         name = name or (known.name if known else _lasting_name(handler))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
         subscription = self.subscriptions.add(pattern, handler, name, options)
-        task = task_for(subscription, self.runtime)
         self.declarations.want(subscription)
-        queues = self.declarations.queues(subscription)
-        if subscription.name not in self.app.tasks:
-            self.app.register_task(task)
-            for queue in queues:
-                self.app.amqp.queues.select_add(queue)
-        self.serving.take_up(subscription, queues)
+        register(subscription, self.runtime)
+        self.serving.take_up(subscription, self.declarations.queues(subscription))
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
@@ -253,10 +246,7 @@ class CeleryEventBus(Hosted):
         self.serving.drop(queues)
         self.declarations.drop(subscription)
         self.outstanding.drop(subscription)
-        self.app.tasks.pop(subscription.name, None)
-        for queue in queues:
-            self.app.amqp.queues.deselect(queue.name)
-            self.app.amqp.queues.pop(queue.name, None)
+        unregister(subscription, self.runtime)
 
     # Deliver
 

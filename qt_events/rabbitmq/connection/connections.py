@@ -21,6 +21,7 @@ from qt_events.rabbitmq.compat.frames import PyAmqpFrames, attach
 from qt_events.rabbitmq.compat.kombu_connection import KombuConnection
 from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.connection.amqp_urls import bare
+from qt_events.rabbitmq.connection.defaults import chosen
 from qt_events.rabbitmq.connection.tls import describe, verified
 
 #: Errors of a connection that is lost or cannot be made.
@@ -98,7 +99,7 @@ def for_publishing(
 
     The callbacks are called when the broker takes no publishes, and when it does again.
     """
-    connection = app.connection_for_write(heartbeat=app.conf.broker_heartbeat)
+    connection = app.connection_for_write(heartbeat=chosen(app, "broker_heartbeat"))
     connection.transport_options = {
         **(connection.transport_options or {}),
         # kombu would wait for each confirm alone. The session counts them itself.

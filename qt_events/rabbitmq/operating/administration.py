@@ -17,7 +17,7 @@ from qt_events.rabbitmq.app.named_app import module_of
 from qt_events.rabbitmq.connection.connections import visiting
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
 from qt_events.rabbitmq.operating.management import ManagementApi
-from qt_events.rabbitmq.operating.permissions import Permissions, permissions_of
+from qt_events.rabbitmq.operating.permissions import Control, Permissions, permissions_of
 from qt_events.rabbitmq.operating.target import Target
 from qt_events.rabbitmq.topology.names import Topology
 
@@ -68,7 +68,12 @@ class Administration:
                 "function components() that returns qt_events.Component objects; see "
                 "docs/security.md"
             )
-        control = bool(app.conf.worker_enable_remote_control)
+        conf = app.conf
+        control = (
+            Control(conf.control_exchange, conf.event_exchange)
+            if conf.worker_enable_remote_control
+            else None
+        )
         return [permissions_of(each, self.topology, control=control) for each in components]
 
     def _components(self) -> list[Component]:

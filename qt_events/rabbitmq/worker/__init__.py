@@ -9,5 +9,6 @@ asyncio_loop.py     Celery's event loop for one connection, run by asyncio
 hub.py              Celery's event loop, stepped by asyncio
 celery_flags.py     Celery's flags for stopping, translated for the shutdown
 second_signal.py    the end of a worker that is told twice to stop
+unknown_tasks.py    plain tasks of others, given back
 remote_control.py   answers by name for what a pool cannot do
 """

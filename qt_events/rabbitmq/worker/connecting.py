@@ -3,7 +3,8 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,14 @@ import kombu
 from amqp.exceptions import AccessRefused, NotAllowed, ResourceLocked
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.platforms import EX_FAILURE
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu.common import QoS
 
 from qt_events.errors import BusStateError, LoginRefusedError
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, own
+from qt_events.rabbitmq.connection.defaults import chosen
+from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.worker.celery_flags import raise_if_stopping
 from qt_events.rabbitmq.worker.serving import Serving
@@ -123,7 +127,7 @@ class ConnectingConsumer(Consumer):
         """Try, with short pauses, until there is a connection or the worker is to stop."""
         connected = conn.ensure_connection(
             partial(self._on_connection_refused, conn),
-            self.app.conf.broker_connection_max_retries,
+            chosen(self.app, "broker_connection_max_retries"),
             interval_start=0.2,
             interval_step=0.4,
             interval_max=2.0,
@@ -144,10 +148,26 @@ class ConnectingConsumer(Consumer):
         logger.warning(message, conn.as_uri(), error, interval)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Do as Celery does, without its warning of another default in Celery 6."""
-        with warnings.catch_warnings():
+        """Do as Celery does for plain tasks, without its warning of another default in Celery 6.
+
+        Handlers that run may finish, and each queue of a subscription has its own prefetch.
+        """
+        self.qos_global = False
+        with warnings.catch_warnings(), _plain_tasks_alone():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
         if self.event_dispatcher is not None and self.event_dispatcher.connection is not None:
             # Celery would say goodbye, and wait for an answer without end.
             self.event_dispatcher.connection.collect()
+
+
+@contextmanager
+def _plain_tasks_alone() -> Iterator[None]:
+    """Hide events from Celery, which may cancel tasks that are acknowledged late."""
+    active = state.active_requests
+    events = [each for each in tuple(active) if isinstance(each.task, SubscriptionTask)]
+    active.difference_update(events)
+    try:
+        yield
+    finally:
+        active.update(events)

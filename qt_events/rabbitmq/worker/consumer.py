@@ -20,27 +20,30 @@ from celery.worker.loops import asynloop, synloop
 from kombu.utils.limits import TokenBucket
 
 from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
+from qt_events.rabbitmq.app import registration
+from qt_events.rabbitmq.app.configuration import must_not_unpickle
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
 from qt_events.rabbitmq.compat.celery_worker import remembering
 from qt_events.rabbitmq.connection.connections import NOBODY, own
+from qt_events.rabbitmq.connection.defaults import chosen
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_delivery import Arrivals
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import check_options, pool_name
-from qt_events.rabbitmq.pools.subscription_task import is_plain
+from qt_events.rabbitmq.pools.task_events import TaskEvents
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
+from qt_events.rabbitmq.worker.unknown_tasks import UnknownTasks, has_expired
 from qt_events.shutdown import Trigger
 
 logger = logging.getLogger("qt_events")
 
-# DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue, and those would
-# bring other subscriptions' events.
-_LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
+# Mingle is left to be required by another step, if the app has tasks of its own.
+_LEFT_OUT = (":Mingle", ":Gossip")
 
 remote_control.guard()
 
@@ -78,31 +81,33 @@ class EventConsumer(ConnectingConsumer):
     _flush_is_due = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Other steps of Celery's require the two that are left out.
-        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
-        self.runtime = self.app.qt_events_runtime
+        app = kwargs["app"]
+        self.runtime = app.qt_events_runtime
+        must_not_unpickle(app)
+        app.events.dispatcher_cls = TaskEvents
+        kwargs.setdefault("amqheartbeat", chosen(app, "broker_heartbeat"))
+        if self.runtime.topology.queue_type == "classic":
+            # Before RabbitMQ 4, it would hold for all queues of a channel together.
+            kwargs.update(initial_prefetch_count=0, prefetch_multiplier=0)
+        has_plain_tasks = registration.has_plain_tasks(self.runtime)
+        # A worker that mingles asks the others for the tasks that were revoked.
+        without = {"without_mingle": not has_plain_tasks, "without_gossip": True}
+        super().__init__(*args, **kwargs, **without)
         self.strategies, self._arrivals = Strategies(self), Arrivals(self)
+        self._unknown_tasks = UnknownTasks(self, self.runtime)
         self.selection = self._selection(**(kwargs.get("worker_options") or {}))
         self._serving = self.app.qt_events_serving
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
         self.selection.leave_others()
-        if not self._has_plain_tasks():
+        if not has_plain_tasks:
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
     def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
         """Return the selection of `--subscriptions`. InvalidOptionError: a pattern fits nothing."""
         names = (each.name for each in self.runtime.subscriptions)
         return Selection(self.runtime, patterns_from(subscriptions, names))
-
-    def _has_plain_tasks(self) -> bool:
-        """Return True if Celery's own queue may get messages.
-
-        An app that the bus made has only tasks that some library gives to every app.
-        """
-        app_is_users = self.runtime.settings.app_is_users
-        return app_is_users and any(is_plain(task) for task in self.app.tasks.values())
 
     # One connection
 
@@ -309,13 +314,18 @@ class EventConsumer(ConnectingConsumer):
         self.selection.declare_others(self.connection.default_channel)
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
-        """Give an event that nobody serves here back to its queue. Celery would drop it."""
+        """Give back an event that nobody serves here, and a task that another worker may know.
+
+        Celery would drop them.
+        """
         if ENVELOPE in message.headers:
             text = "%s is not served here (any more): an event goes back to its queue"
             logger.warning(text, message.headers["task"])
             message.requeue()
-        else:
+        elif has_expired(message):
             super().on_unknown_task(body, message, exc)
+        else:
+            self._unknown_tasks.give_back(message, str(exc.args[0]))
 
     # Rate limits of remote control
 
