@@ -10,20 +10,19 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.operations import DeadLetters
+from qt_events.delivery.handler_names import checked_service, lasting_name_of
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
     EventHandler,
     Subscription,
     SubscriptionOptions,
-    name_of,
     pattern_of,
 )
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
     ForeignConsumersError,
-    InvalidHandlerError,
     InvalidUrlError,
     UnroutableError,
 )
@@ -67,6 +66,9 @@ class CeleryEventBus(Hosted):
         max_workers: threads for sync handlers.
         slow_after: seconds from which a handler is reported as slow.
         retry: policy of the subscriptions made without one of their own.
+        service: name of the program these subscriptions belong to, the same in all of its
+            processes; the name of `app` if left out. It begins the names that subscriptions are
+            given, and tells the broker whose they are.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class CeleryEventBus(Hosted):
         max_workers: int = 4,
         slow_after: float = SLOW_AFTER,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> None:
         if (url is None) == (app is None):
             raise InvalidUrlError("CeleryEventBus takes either a URL or app=, a Celery app")
@@ -92,6 +95,7 @@ class CeleryEventBus(Hosted):
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.app: celery.Celery = app if app is not None else new_app(str(url))
+        self.service = checked_service(service) or _name_of(app)
         self._refuse_second_bus()
         configure(
             self.app,
@@ -222,7 +226,7 @@ class CeleryEventBus(Hosted):
     ) -> Subscription:
         """Subscribe. The queue is declared before the next publish, or at a worker's start."""
         known = self.subscriptions.of(handler)
-        name = name or (known.name if known else _lasting_name(handler))
+        name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
         subscription = self.subscriptions.add(pattern, handler, name, options)
         task = task_for(subscription, self.runtime)
@@ -355,11 +359,6 @@ class CeleryEventBus(Hosted):
         )
 
 
-def _lasting_name(handler: EventHandler) -> str:
-    """Return the handler's own name, for its queue. InvalidHandlerError if it has none."""
-    name = name_of(handler)
-    if name is None:
-        raise InvalidHandlerError(
-            f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
-        )
-    return name
+def _name_of(app: celery.Celery | None) -> str | None:
+    """Return the name of a user's app, None if it has none that is its own."""
+    return None if app is None or app.main == "__main__" else app.main
