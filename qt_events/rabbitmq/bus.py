@@ -41,6 +41,8 @@ from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishReques
 from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.register_queue import RegisterQueue
+from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.worker.serving import Serving
 
 logger = logging.getLogger("qt_events")
@@ -142,7 +144,14 @@ class CeleryEventBus(Hosted):
             subscriptions=Subscriptions(retry=retry),
             publisher=publisher,
             declarations=Declarations(
-                self.topology, publisher, serving.prefetch, serving.serves, serving.taker
+                self.topology,
+                publisher,
+                serving.prefetch,
+                serving.serves,
+                Registration(
+                    self.service, RegisterQueue(self.topology, partial(for_errands, self.app))
+                ),
+                taker=serving.taker,
             ),
             outstanding=Outstanding(),
             stats=stats,
@@ -240,12 +249,15 @@ class CeleryEventBus(Hosted):
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
-        """See EventBus. The queue stays on the broker, bound as it is, and goes on collecting.
+        """See EventBus. With the last pattern, the queue stays as it is bound, and collects.
 
-        Events that come by a removed pattern are acknowledged and counted as filtered.
+        Before that, the queue is unbound from the pattern for every process that serves it. Events
+        that came by it are acknowledged and counted as filtered.
         """
-        subscription, gone = self.subscriptions.remove(pattern_of(event_type), handler)
+        pattern = pattern_of(event_type)
+        subscription, gone = self.subscriptions.remove(pattern, handler)
         if not gone:
+            self.declarations.unbind(subscription, pattern)
             return
         queues = self.declarations.queues(subscription)
         self.serving.drop(queues)

@@ -77,6 +77,7 @@ def test_everything_is_declared_for_those_who_may_not(
     assert {each["name"] for each in management.queues(vhost)} == levels | shared | {
         "qt.dead.state",
         "qt.lost",
+        "qt.register",
     }
     ours = {each["name"] for each in management.exchanges(vhost) if each["name"].startswith("qt.")}
     assert ours == levels | {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost"}
