@@ -106,10 +106,18 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
         "quarantined": 0,
         "dead_letters": 0,
         "served": False,
+        "undeclared": [],
+        "renamed_to": None,
     }
     wanted = {
-        "desk": {**expected, "queues": ["qt.sub.desk"]},
-        "audit": {**expected, "queues": ["qt.sub.audit"], "waiting": 0, "dead_letters": 1},
+        "desk": {**expected, "queues": ["qt.sub.desk"], "patterns": ["order.*"]},
+        "audit": {
+            **expected,
+            "queues": ["qt.sub.audit"],
+            "patterns": ["trade.#"],
+            "waiting": 0,
+            "dead_letters": 1,
+        },
     }
     await until_told(
         lambda: (found := read_topology(command)).items() >= wanted.items() and found["lost"] == 1,

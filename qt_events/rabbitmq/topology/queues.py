@@ -29,7 +29,8 @@ from qt_events.rabbitmq.topology.trust import ASTRAY, RETURNED
 
 ENVELOPE = "envelope"  #: header with the Envelope, inside this process
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
-_OURS = (ATTEMPT, TYPE, FIRST_FAILED, TRIAL)
+#: Headers of ours that an event carries on its way back to its queue.
+OURS = (ATTEMPT, TYPE, FIRST_FAILED, TRIAL)
 _MAX_MESSAGE_ID = 255
 
 
@@ -137,7 +138,7 @@ class SubscriptionQueue(kombu.Queue):
     def _believed(
         self, origin: str, delivery: dict[str, Any], given: dict[Any, Any]
     ) -> dict[str, Any]:
-        names = _OURS if origin == RETURNED else ()
+        names = OURS if origin == RETURNED else ()
         # In a first delivery the count is the producer's word.
         if self.counts_returns and delivery.get("redelivered"):
             names = (*names, RETURNS)
