@@ -25,6 +25,11 @@ def checked_service(service: object) -> str | None:
     )
 
 
+def service_of(service: object, program: str | None) -> str | None:
+    """Return the service, by default the name of its program; None if neither is its own."""
+    return checked_service(service) or (None if program in _MAIN else program)
+
+
 def name_of(handler: EventHandler, service: str | None = None) -> str | None:
     """Return the name that a handler has of its own, None for lambdas and local functions.
 

@@ -10,7 +10,7 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.operations import DeadLetters
-from qt_events.delivery.handler_names import checked_service, lasting_name_of
+from qt_events.delivery.handler_names import lasting_name_of, service_of
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
@@ -97,7 +97,7 @@ class CeleryEventBus(Hosted):
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.app: celery.Celery = app if app is not None else new_app(str(url))
-        self.service = checked_service(service) or _name_of(app)
+        self.service = service_of(service, app and app.main)
         self._refuse_second_bus()
         configure(
             self.app,
@@ -369,8 +369,3 @@ class CeleryEventBus(Hosted):
         await self.publisher.ask(
             DeclareRequest("all", lambda channel: self.declarations.remove(channel, subscriptions))
         )
-
-
-def _name_of(app: celery.Celery | None) -> str | None:
-    """Return the name of a user's app, None if it has none that is its own."""
-    return None if app is None or app.main == "__main__" else app.main
