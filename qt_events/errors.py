@@ -164,6 +164,10 @@ class TopologyError(BrokerError):
     """Queue or exchange on the broker that differs from its declaration; the text says how."""
 
 
+class SubscriptionTakenError(TopologyError):
+    """Subscription that another service has declared, with another handler; the text names both."""
+
+
 # Nobody
 
 

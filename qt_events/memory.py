@@ -24,7 +24,6 @@ from qt_events.delivery.subscription import (
     EventHandler,
     Subscription,
     SubscriptionOptions,
-    name_of,
     pattern_of,
 )
 from qt_events.delivery.subscriptions import Subscriptions
@@ -72,6 +71,7 @@ class InMemoryEventBus(Hosted):
         slow_after: seconds from which a handler is reported as slow.
         clock: when retries are due.
         retry: policy of the subscriptions made without one of their own.
+        service: begins the names that subscriptions are given, as over RabbitMQ.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class InMemoryEventBus(Hosted):
         slow_after: float = SLOW_AFTER,
         clock: Clock | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> None:
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
@@ -98,7 +99,7 @@ class InMemoryEventBus(Hosted):
         self._around_handle = self.middleware.around_handle
         self.dead_letters = DeadLetterStore(self._redeliver)
         self._watch = SlowHandlerLog(self.stats)
-        self._subscriptions = Subscriptions(retry=retry)
+        self._subscriptions = Subscriptions(retry=retry, service=service)
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
         # Publishes since the last that let the loop run.
@@ -225,9 +226,7 @@ class InMemoryEventBus(Hosted):
 
     def _name_for(self, handler: EventHandler) -> str:
         """Return a name for a handler; lambdas and local functions get a number."""
-        if existing := self._subscriptions.of(handler):
-            return existing.name
-        return name_of(handler) or f"anonymous.{next(self._anonymous)}"
+        return self._subscriptions.name_for(handler) or f"anonymous.{next(self._anonymous)}"
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. Events that wait by a removed pattern are dropped, counted as filtered."""
@@ -270,7 +269,7 @@ class InMemoryEventBus(Hosted):
 
     def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
         event, subscription, _, attempts = delivery
-        if subscription.removed and not self._subscriptions.hears(subscription, event.type):
+        if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
         if self._around_handle:

@@ -113,7 +113,7 @@ def feed(
     prices = read_market(market or MARKET)[:days]
     store = _store(database)
     url = broker or "amqp://guest:guest@localhost:5672//"
-    bus = qt_events.CeleryEventBus(url, retry=RETRY)
+    bus = qt_events.CeleryEventBus(url, retry=RETRY, service="workers")
     with _display(over="through the fleet", as_json=as_json, every=20) as display:
         report = asyncio.run(_feed(prices, bus, store, display))
     report = replace(report, over="through the fleet", options=_options(market, days))
@@ -247,7 +247,7 @@ async def _bus(broker: str | None) -> AsyncIterator["InMemoryEventBus | CeleryEv
         return
     prefix = f"qt-run-{uuid.uuid4().hex[:8]}"
     # Imported by this access and not above: celery takes long to load.
-    bus = qt_events.CeleryEventBus(broker, prefix=prefix, retry=RETRY)
+    bus = qt_events.CeleryEventBus(broker, prefix=prefix, retry=RETRY, service="workers")
     await _check_broker(bus, "Without --broker (QT_BROKER_URL) it runs in memory.")
     timeout = None
     try:

@@ -31,6 +31,23 @@ def print_inventory(found: "Inventory") -> None:
         f"{len(found.subscriptions)} subscriptions, {unserved} of them served by nobody; "
         f"{found.lost} events lost"
     )
+    for each in found.subscriptions:
+        _print_advice(each)
+
+
+def _print_advice(held: "Holding") -> None:
+    if held.undeclared:
+        patterns = " ".join(map(shlex.quote, held.undeclared))
+        typer.echo(
+            f"{held.name} is bound by {', '.join(held.undeclared)}, which the app does not "
+            "declare. If a release has dropped it: "
+            f"qt-events topology unbind {held.name} {patterns}"
+        )
+    if held.renamed_to is not None:
+        typer.echo(
+            f"{held.name} is the former name of {held.renamed_to}: "
+            f"qt-events topology move {held.name} {held.renamed_to}"
+        )
 
 
 def inventory_as_json(found: "Inventory") -> dict[str, Any]:

@@ -26,7 +26,7 @@ Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
 # A name becomes a part of queue names, which have 255 bytes in AMQP.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
 
 
 @contextlib.contextmanager
@@ -79,14 +79,14 @@ class Subscription:
     #: Every process gets each event, instead of one process of all.
     broadcast: bool = False
     is_async: bool = field(init=False)
-    #: Patterns that were removed: queued events must be matched again before they are handled.
-    removed: tuple[str, ...] = field(default=(), init=False)
+    #: A pattern was removed, so queued events must be matched again before they are handled.
+    narrowed: bool = field(default=False, init=False)
     #: A call has shown by its result that the handler runs when it is called.
     has_run: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise InvalidHandlerError(
                 f"{self.name!r} is no subscription name: "
                 "use 1 to 200 letters, digits, '_', '.', ':' or '-'"
@@ -198,30 +198,6 @@ def pattern_of(event_type: object) -> str:
             )
         return event_type.event_type
     return validate_pattern(event_type)
-
-
-def name_of(handler: EventHandler) -> str | None:
-    """Return the name that a handler has of its own, None for lambdas and local functions.
-
-    A method is called `class_name.method`, a function `module.function`.
-    """
-    target = _unwrapped(handler)
-    owner = getattr(target, "__self__", None)
-    if owner is not None and not inspect.ismodule(owner):
-        owner_class = owner if isinstance(owner, type) else type(owner)
-        return f"{_snake_case(owner_class.__name__)}.{target.__name__}"
-    if _is_mock(target):
-        # Two mocks are two handlers.
-        return None
-    qualname = getattr(target, "__qualname__", None)
-    # An object with __call__ has no qualname.
-    if not isinstance(qualname, str):
-        return _snake_case(type(target).__name__)
-    return None if "<" in qualname else f"{target.__module__}.{qualname}"
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().lstrip("_")
 
 
 def _unwrapped(handler: Any) -> Any:

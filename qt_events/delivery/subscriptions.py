@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 
+from qt_events.delivery.handler_names import checked_service, name_of
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
     NO_OPTIONS,
@@ -18,10 +19,12 @@ from qt_events.events.topics import RoutingIndex
 class Subscriptions:
     """All subscriptions of a bus: one handler a name, any number of patterns each. Thread-safe.
 
-    `retry` is the policy of those that are made without one of their own.
+    `retry` is the policy of those that are made without one of their own; `service` begins the
+    names of those that are made without a name.
     """
 
-    def __init__(self, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, retry: RetryPolicy | None = None, service: str | None = None) -> None:
+        self.service = checked_service(service)
         self._retry = None if retry is None else checked_policy("the bus", retry)
         self._changing = threading.Lock()
         self._by_name: dict[str, Subscription] = {}
@@ -62,7 +65,6 @@ class Subscriptions:
                 options.must_agree(subscription, handler)
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
-                subscription.removed = _without(pattern, subscription.removed)
             self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
@@ -78,8 +80,8 @@ class Subscriptions:
         """
         with self._changing:
             subscription = self._found(pattern, handler)
-            subscription.patterns = _without(pattern, subscription.patterns)
-            subscription.removed += (pattern,)
+            subscription.patterns = tuple(each for each in subscription.patterns if each != pattern)
+            subscription.narrowed = True
             self._index.remove(pattern, subscription)
             gone = not subscription.patterns
             if gone:
@@ -120,6 +122,7 @@ class Subscriptions:
         """Return the first subscription of this handler, if there is one."""
         return next((each for each in self if each.handler == handler), None)
 
-
-def _without(pattern: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(each for each in patterns if each != pattern)
+    def name_for(self, handler: EventHandler) -> str | None:
+        """Return the name of this handler's subscription, or the one it would have, if any."""
+        known = self.of(handler)
+        return known.name if known else name_of(handler, self.service)

@@ -10,19 +10,18 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.operations import DeadLetters
+from qt_events.delivery.handler_names import lasting_name_of, service_of
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
     EventHandler,
     Subscription,
     SubscriptionOptions,
-    name_of,
     pattern_of,
 )
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
-    InvalidHandlerError,
     InvalidUrlError,
     UnroutableError,
 )
@@ -31,7 +30,7 @@ from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.app.registration import register, register_when_finalized, unregister
-from qt_events.rabbitmq.connection.connections import for_publishing
+from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT
@@ -42,6 +41,8 @@ from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishReques
 from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.register_queue import RegisterQueue
+from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.worker.serving import Serving
 from qt_events.rabbitmq.worker.sharing import all_taken, must_serve_alone
 
@@ -70,6 +71,9 @@ class CeleryEventBus(Hosted):
         rollout: seconds that a rolling release may take. For so long an event that only a newer
             release can read, or has a binding for, is given back to its queue.
         retry: policy of the subscriptions made without one of their own.
+        service: name of the program these subscriptions belong to, the same in all of its
+            processes; the name of `app` if left out. It begins the names that subscriptions are
+            given, and tells the broker whose they are.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class CeleryEventBus(Hosted):
         slow_after: float = SLOW_AFTER,
         rollout: float = ROLLOUT,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> None:
         if (url is None) == (app is None):
             raise InvalidUrlError("CeleryEventBus takes either a URL or app=, a Celery app")
@@ -99,6 +104,7 @@ class CeleryEventBus(Hosted):
         self.app: celery.Celery = (
             app if app is not None else new_app(str(url), prefix=prefix, threads=self.max_workers)
         )
+        self.service = service_of(service, app and app.main)
         self._refuse_second_bus()
         configure(self.app)
         self.serving = Serving()
@@ -142,7 +148,14 @@ class CeleryEventBus(Hosted):
             subscriptions=Subscriptions(retry=retry),
             publisher=publisher,
             declarations=Declarations(
-                self.topology, publisher, serving.prefetch, serving.serves, serving.taker
+                self.topology,
+                publisher,
+                serving.prefetch,
+                serving.serves,
+                Registration(
+                    self.service, RegisterQueue(self.topology, partial(for_errands, self.app))
+                ),
+                taker=serving.taker,
             ),
             outstanding=Outstanding(),
             stats=stats,
@@ -226,7 +239,7 @@ class CeleryEventBus(Hosted):
     ) -> Subscription:
         """Subscribe. The queue is declared before the next publish, or at a worker's start."""
         known = self.subscriptions.of(handler)
-        name = name or (known.name if known else _lasting_name(handler))
+        name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)
@@ -235,12 +248,15 @@ class CeleryEventBus(Hosted):
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
-        """See EventBus. The queue stays on the broker, bound as it is, and goes on collecting.
+        """See EventBus. With the last pattern, the queue stays as it is bound, and collects.
 
-        Events that come by a removed pattern are acknowledged and counted as filtered.
+        Before that, the queue is unbound from the pattern for every process that serves it. Events
+        that came by it are acknowledged and counted as filtered.
         """
-        subscription, gone = self.subscriptions.remove(pattern_of(event_type), handler)
+        pattern = pattern_of(event_type)
+        subscription, gone = self.subscriptions.remove(pattern, handler)
         if not gone:
+            self.declarations.unbind(subscription, pattern)
             return
         queues = self.declarations.queues(subscription)
         self.serving.drop(queues)
@@ -342,13 +358,3 @@ class CeleryEventBus(Hosted):
         await self.publisher.ask(
             DeclareRequest("all", lambda channel: self.declarations.remove(channel, subscriptions))
         )
-
-
-def _lasting_name(handler: EventHandler) -> str:
-    """Return the handler's own name, for its queue. InvalidHandlerError if it has none."""
-    name = name_of(handler)
-    if name is None:
-        raise InvalidHandlerError(
-            f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
-        )
-    return name

@@ -30,6 +30,11 @@ class Target:
     app: celery.Celery | None = None
     name: str = ""  #: of the app's module, as `celery -A` takes it
 
+    @property
+    def service(self) -> str | None:
+        """Name of the app's service; None without an app."""
+        return None if self.app is None else self.app.qt_events_bus.service
+
     def connection(self) -> BrokerConnection:
         """Return a connection of its own to the broker, not connected yet."""
         connection: BrokerConnection = for_errands(self.bus.app)

@@ -139,6 +139,11 @@ class Publisher:
         finally:
             self._queue.end([request])
 
+    def begin(self, request: Request) -> None:
+        """Have a request carried out for which nobody waits. BusStateError: it is closed."""
+        request.await_on(None, self._timeout)
+        self._submit(request, wait_for_room=False)
+
     def close(self, timeout: float = 5.0) -> None:
         """Finish what is in flight and disconnect, within `timeout` seconds."""
         with self._starting:

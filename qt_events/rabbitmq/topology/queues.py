@@ -31,7 +31,8 @@ from qt_events.rabbitmq.topology.trust import ASTRAY, RETURNED
 
 ENVELOPE = "envelope"  #: header with the Envelope, inside this process
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
-_OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL)
+#: Headers of ours that an event carries on its way back to its queue.
+OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL)
 _MAX_MESSAGE_ID = 255
 
 
@@ -141,7 +142,7 @@ class SubscriptionQueue(kombu.Queue):
     def _believed(
         self, origin: str, delivery: dict[str, Any], given: dict[Any, Any]
     ) -> dict[str, Any]:
-        names = _OURS if origin == RETURNED else ()
+        names = OURS if origin == RETURNED else ()
         # In a first delivery the count is the producer's word.
         if delivery.get("redelivered"):
             if not self.counts_returns:

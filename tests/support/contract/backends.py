@@ -44,7 +44,7 @@ class CeleryBackend(Backend):
         self._opened: list[CeleryEventBus] = []
 
     def bus(self, options: Options) -> EventBus:
-        bus = CeleryEventBus(self._url, **options.arguments())
+        bus = CeleryEventBus(self._url, service="contract", **options.arguments())
         self._opened.append(bus)
         return bus
 
@@ -80,7 +80,7 @@ class EagerBackend(Backend):
     def bus(self, options: Options) -> EventBus:
         app = Celery("qt_events_contract", set_as_current=False)
         app.conf.task_always_eager = True
-        return CeleryEventBus(app=app, **options.arguments())
+        return CeleryEventBus(app=app, service="contract", **options.arguments())
 
 
 class WorkerBackend(Backend):
@@ -112,7 +112,7 @@ class WorkerBackend(Backend):
 
     def bus(self, options: Options) -> EventBus:
         """Return a bus under the prefix of the shared process."""
-        return CeleryEventBus(self._url, prefix="shared", **options.arguments())
+        return CeleryEventBus(self._url, prefix="shared", service="contract", **options.arguments())
 
     def open(self, scenario: type[Scenario]) -> EventBus:
         return CeleryEventBus(

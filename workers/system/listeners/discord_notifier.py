@@ -77,7 +77,12 @@ class DiscordNotifier:
         given = webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
         self._url = checked_url(given) if given else None
         self._documents, self._timeout = store.documents, timeout
-        bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, retry=RETRY)
+        bus.subscribe(
+            HealthStatusChangedEvent,
+            self.on_health_changed,
+            name="discord_notifier.on_health_changed",
+            retry=RETRY,
+        )
 
     async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
         alert = event.payload
