@@ -79,6 +79,25 @@ def _choice(config: pytest.Config) -> "Choice":
         raise pytest.UsageError(str(error)) from None
 
 
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class,  # noqa: ARG001  # pytest gives it by this name
+) -> Generator[None, Any, Any]:
+    """Mark coroutines that ask for a bus as tests of pytest-asyncio, in its strict mode too."""
+    found = yield
+    for item in found if isinstance(found, list) else [found]:
+        if isinstance(item, pytest.Function) and _needs_loop(item):
+            # Before pytest-asyncio looks, whose wrapper is around this one.
+            item.add_marker("asyncio")
+    return found
+
+
+def _needs_loop(item: pytest.Function) -> bool:
+    is_ours = not {"event_bus", "event_bus_factory"}.isdisjoint(item.fixturenames)
+    is_marked = any(item.get_closest_marker(name) for name in ("asyncio", "anyio"))
+    return is_ours and not is_marked and inspect.iscoroutinefunction(item.obj)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -26,6 +26,7 @@ class FileBackend(Backend):
         return FileEventBus(self.url, grace=options.grace)
 
 
+@pytest.mark.asyncio
 @pytest.mark.parametrize("scenario", contract.scenarios(FileBackend.features))
 async def test_contract(scenario: type[Scenario], tmp_path: Path) -> None:
     await contract.run(scenario, FileBackend(tmp_path / "events"), tmp_path)

@@ -3,6 +3,8 @@
 base_bus.py        subscribe() and use(), the same on every backend
 subscription.py    one subscriber: name, handler, patterns and options
 handler_names.py   the default name of a subscription, and who a handler is
+annotations.py     the event class that a handler says it takes
+redefinition.py    a handler made again by a notebook's cell or a reload
 subscriptions.py   the subscribers of a bus, by name, by handler, by what they hear
 capacity.py        the number of events that a bus may hold, and the line for a place
 lanes.py           events that wait in this process, in a lane for each subscription

@@ -100,6 +100,11 @@ class Subscription:
             raise InvalidOptionError(f"{whose}: broadcast={self.broadcast!r} must be True or False")
         self.is_async = is_async(self.handler)
 
+    def become(self, other: "Subscription") -> None:
+        """Take over handler, predicate and policy; what lanes and queues know stays."""
+        self.handler, self.when, self.retry = other.handler, other.when, other.retry
+        self.is_async, self.has_run = other.is_async, False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionOptions:

@@ -1,9 +1,12 @@
 """Subscriptions: a bus's subscribers, found by name, by handler, and by what they hear."""
 
+import logging
 import threading
 from collections.abc import Iterator
 
+from qt_events.delivery.annotations import must_take
 from qt_events.delivery.handler_names import checked_service, name_of
+from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
     NO_OPTIONS,
@@ -11,9 +14,12 @@ from qt_events.delivery.subscription import (
     Subscription,
     SubscriptionOptions,
     checked_policy,
+    name_of,
 )
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.topics import RoutingIndex
+
+logger = logging.getLogger("qt_events")
 
 
 class Subscriptions:
@@ -28,6 +34,8 @@ class Subscriptions:
         self._retry = None if retry is None else checked_policy("the bus", retry)
         self._changing = threading.Lock()
         self._by_name: dict[str, Subscription] = {}
+        # Of handler and predicate, by name.
+        self._origins: dict[str, tuple[Origin, Origin]] = {}
         self._index: RoutingIndex[Subscription] = RoutingIndex()
         #: Returns those that hear a type, each once, in the order in which they were made.
         self.match = self._index.match
@@ -54,20 +62,41 @@ class Subscriptions:
 
         Raises:
             DuplicateSubscriptionError: the name belongs to another handler, or has other options.
+            InvalidHandlerError: the handler, or `when`, is annotated for other events.
             InvalidHandlerError, InvalidOptionError, InvalidPolicyError: from Subscription. Nothing
                 has changed then.
         """
+        for function in (handler, options.when):
+            if function is not None:
+                must_take(f"subscription {name!r}", function, pattern)
         with self._changing:
             subscription = self._by_name.get(name)
             if subscription is None:
                 subscription = options.subscription(name, handler, self._retry)
+                self._origins[name] = Origin.of(handler), Origin.of(options.when)
             else:
+                self._renew(subscription, handler, options)
                 options.must_agree(subscription, handler)
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
             self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
+
+    def _renew(
+        self, subscription: Subscription, handler: EventHandler, options: SubscriptionOptions
+    ) -> None:
+        """Take over a handler, or a predicate, that the same lines have made again."""
+        name = subscription.name
+        old, new = self._origins[name], (Origin.of(handler), Origin.of(options.when))
+        if handler != subscription.handler and new[0].follows(old[0]):
+            subscription.become(options.subscription(name, handler, self._retry))
+            logger.warning("subscription %r is handled by the new definition of %r", name, handler)
+        elif options.when is not None and new[1].follows(old[1]):
+            subscription.when = options.when
+        else:
+            return
+        self._origins[name] = new
 
     def remove(self, pattern: str, handler: EventHandler) -> tuple[Subscription, bool]:
         """Take a pattern from the handler's subscription.
@@ -85,7 +114,7 @@ class Subscriptions:
             self._index.remove(pattern, subscription)
             gone = not subscription.patterns
             if gone:
-                del self._by_name[subscription.name]
+                del self._by_name[subscription.name], self._origins[subscription.name]
             return subscription, gone
 
     def _found(self, pattern: str, handler: EventHandler) -> Subscription:
@@ -119,8 +148,15 @@ class Subscriptions:
         return subscription
 
     def of(self, handler: EventHandler) -> Subscription | None:
-        """Return the first subscription of this handler, if there is one."""
-        return next((each for each in self if each.handler == handler), None)
+        """Return the first subscription of this handler, if there is one.
+
+        One without a name is also found by what the same lines made before.
+        """
+        found = next((each for each in self if each.handler == handler), None)
+        if found is not None or name_of(handler) is not None:
+            return found
+        origin = Origin.of(handler)
+        return next((each for each in self if origin.repeats(self._origins[each.name][0])), None)
 
     def name_for(self, handler: EventHandler) -> str | None:
         """Return the name of this handler's subscription, or the one it would have, if any."""

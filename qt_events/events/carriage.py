@@ -22,6 +22,8 @@ class Carriage:
     has_strangers: bool = False
     #: The model, or one inside it, keeps fields that it does not declare.
     takes_more: bool = False
+    #: A validator around a model may put something mutable in after it was frozen.
+    may_thaw: bool = False
     #: It must be written without computed fields, and with JSON in JSON.
     for_reading: bool = False
 
@@ -37,6 +39,7 @@ class Carriage:
             containers=_containers(model, schema),
             has_strangers=types.count("model") > 1 and "allow" not in extra,
             takes_more="allow" in extra,
+            may_thaw=any(map(_is_around_model, parts)),
             for_reading="json" in types
             or ("computed-field" in types and not extra.isdisjoint({"allow", "forbid"})),
         )
@@ -44,6 +47,13 @@ class Carriage:
 
 def _extra(part: Schema) -> object:
     return part.get("extra_behavior") or part.get("extra_fields_behavior")
+
+
+def _is_around_model(part: Schema) -> bool:
+    if not str(part.get("type")).startswith("function-") or "schema" not in part:
+        return False
+    inner = part["schema"]
+    return inner["type"] in ("model", "definition-ref") or _is_around_model(inner)
 
 
 def parts_of(schema: Any) -> Iterator[dict[str, Any]]:

@@ -8,52 +8,70 @@ from pydantic import BaseModel
 
 from qt_events.events.frozen import preview
 
-# A frozen one counts as its base class.
-_CONTAINERS = (dict, list)
+# Values of most fields, which == compares, and all that they are.
+_PLAIN = (str, int, float, bool, type(None))
 
 
 def difference(one: Any, other: Any, path: str) -> str | None:
     """Return the path to the first difference, with both values; None if there is none."""
-    if isinstance(one, BaseModel) and type(one) is type(other):
-        return _first(
-            difference(left.get(name), right.get(name), f"{path}.{name}")
-            for left, right in zip(_state(one), _state(other), strict=True)
-            for name in {**left, **right}
-        )
-    if _kind(one) is not _kind(other) or not _agree(one, other):
-        return f"{path} is {preview(one)} ({type(one).__name__}), and then {preview(other)}"
-    if isinstance(one, dict):
-        return _first(difference(one[key], other[key], f"{path}[{key!r}]") for key in one)
-    if isinstance(one, list | tuple):
-        return _first(
-            difference(left, right, f"{path}[{number}]")
-            for number, (left, right) in enumerate(zip(one, other, strict=True))
-        )
+    kind = type(one)
+    if kind is type(other):
+        if kind in _PLAIN:
+            return None if one == other else _shown(one, other, path)
+        if isinstance(one, BaseModel):
+            return _of_models(one, other, path)
+    if isinstance(one, dict) and isinstance(other, dict):
+        if _typed(one) == _typed(other):
+            return _first(difference(one[key], other[key], f"{path}[{key!r}]") for key in one)
+    elif _are_sequences(one, other):
+        if len(one) == len(other):
+            return _first(
+                difference(left, right, f"{path}[{number}]")
+                for number, (left, right) in enumerate(zip(one, other, strict=True))
+            )
+    elif kind is type(other) and _agree(one, other):
+        return None
+    return _shown(one, other, path)
+
+
+def _shown(one: Any, other: Any, path: str) -> str:
+    return f"{path} is {preview(one)} ({type(one).__name__}), and then {preview(other)}"
+
+
+def _of_models(one: BaseModel, other: BaseModel, path: str) -> str | None:
+    left, right = vars(one), vars(other)
+    for name in type(one).__pydantic_fields__:
+        here, there = left.get(name), right.get(name)
+        if type(here) is type(there) and type(here) in _PLAIN and here == there:
+            continue
+        if found := difference(here, there, f"{path}.{name}"):
+            return found
+    return difference(_further(one), _further(other), path)
+
+
+def _further(model: BaseModel) -> dict[str, Any] | None:
+    """Return fields that the model does not declare, and private attributes."""
+    if model.__pydantic_extra__ or model.__pydantic_private__:
+        return {**(model.__pydantic_extra__ or {}), **(model.__pydantic_private__ or {})}
     return None
+
+
+def _are_sequences(one: Any, other: Any) -> bool:
+    if isinstance(one, list):
+        return isinstance(other, list)
+    return isinstance(one, tuple) and type(one) is type(other)
 
 
 def _first(found: Iterable[str | None]) -> str | None:
     return next(filter(None, found), None)
 
 
-def _state(model: BaseModel) -> tuple[dict[str, Any], ...]:
-    """Return fields, further fields and private attributes."""
-    fields = {name: model.__dict__.get(name) for name in type(model).model_fields}
-    return fields, model.__pydantic_extra__ or {}, model.__pydantic_private__ or {}
-
-
-def _kind(value: object) -> type:
-    return next((kind for kind in _CONTAINERS if type(value).__mro__[1:2] == (kind,)), type(value))
-
-
 def _agree(one: Any, other: Any) -> bool:
     if isinstance(one, datetime):
         # Of two times in the hour that a clock is put back, == is False.
         return _wall_time(one) == _wall_time(other)
-    if isinstance(one, dict | set | frozenset):
+    if isinstance(one, set | frozenset):
         return _typed(one) == _typed(other)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other)
     return bool(one == other)
 
 

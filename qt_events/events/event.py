@@ -35,7 +35,7 @@ from qt_events.events.declared import declared_model
 from qt_events.events.frozen import freeze_object
 from qt_events.events.mistakes import wrong_fields
 from qt_events.events.payload import Payload
-from qt_events.events.topics import routing_key, validate_routing_key
+from qt_events.events.topics import matches, routing_key, validate_routing_key
 from qt_events.events.validation import all_mistakes, must_know, validated
 
 DEFAULT_SOURCE = "qt_events"
@@ -325,6 +325,16 @@ def _declared_twice(key: tuple[str, int], places: list[tuple[str, str]]) -> str:
         advice = "if it is one class, its file is imported by two names: import it by one"
     both = f"{one} in {file} and {other} in {other_file}"
     return f"two classes declare the event {event_type!r}, version {version}: {both}; {advice}"
+
+
+def classes_of(pattern: str) -> list[type[Event[Any]]]:
+    """Return the registered classes whose events come by a topic pattern."""
+    return [
+        each
+        for event_type, versions in _classes.items()
+        if matches(pattern, event_type)
+        for each in versions.values()
+    ]
 
 
 def event_class(event_type: str, version: int | None = None) -> type[Event[Any]] | None:

@@ -16,6 +16,30 @@ from qt_events.events.proof import Kind
 from qt_events.events.tightening import tighten
 
 
+def _may_hold_more(model: type[BaseModel]) -> bool:
+    """Return True if annotations do not say all that a model holds."""
+    own = model.__pydantic_decorators__
+    return (
+        not model.__pydantic_fields__
+        or model.model_config.get("extra") == "allow"
+        or bool(own.field_validators or own.validators or own.model_validators)
+    )
+
+
+def _is_flat(field: FieldInfo) -> bool:
+    # A function among the annotations may return anything.
+    functions = any(hasattr(each, "__get_pydantic_core_schema__") for each in field.metadata)
+    return not functions and _is_scalar(field.annotation)
+
+
+def _is_scalar(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType):
+        return all(map(_is_scalar, get_args(annotation)))
+    if get_origin(annotation) is Literal:
+        return all(isinstance(value, TYPED_SCALARS) for value in get_args(annotation))
+    return isinstance(annotation, type) and issubclass(annotation, (*TYPED_SCALARS, float))
+
+
 class Payload(BaseModel, Mapping[str, Any]):
     """Base of an event's payload: a frozen pydantic model that also reads as a mapping.
 
@@ -67,11 +91,7 @@ class Payload(BaseModel, Mapping[str, Any]):
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /
     ) -> CoreSchema:
         has_own_end = cls.model_post_init is not BaseModel.model_post_init
-        is_flat = (
-            bool(cls.__pydantic_fields__)
-            and not _has_validators(cls)
-            and all(map(_is_flat, cls.__pydantic_fields__.values()))
-        )
+        is_flat = not _may_hold_more(cls) and all(map(_is_flat, cls.__pydantic_fields__.values()))
         # Where there is nothing to freeze pydantic takes half the time without the call.
         cls.__pydantic_post_init__ = "__end__" if has_own_end else None if is_flat else "__freeze__"  # type: ignore[assignment]
         schema = handler(source)
@@ -113,25 +133,6 @@ class Payload(BaseModel, Mapping[str, Any]):
         return isinstance(other, Mapping) and dict(self) == dict(other)
 
     __hash__ = None  # type: ignore[assignment]  # it may hold lists and dicts
-
-
-def _has_validators(model: type[BaseModel]) -> bool:
-    own = model.__pydantic_decorators__
-    return bool(own.field_validators or own.validators or own.model_validators)
-
-
-def _is_flat(field: FieldInfo) -> bool:
-    # A function among the annotations may return anything.
-    functions = any(hasattr(each, "__get_pydantic_core_schema__") for each in field.metadata)
-    return not functions and _is_scalar(field.annotation)
-
-
-def _is_scalar(annotation: Any) -> bool:
-    if get_origin(annotation) in (Union, UnionType):
-        return all(map(_is_scalar, get_args(annotation)))
-    if get_origin(annotation) is Literal:
-        return all(isinstance(value, TYPED_SCALARS) for value in get_args(annotation))
-    return isinstance(annotation, type) and issubclass(annotation, (*TYPED_SCALARS, float))
 
 
 class _OfInstances:

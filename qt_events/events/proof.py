@@ -79,8 +79,6 @@ def is_simple(model: Schema) -> bool:
         and not model["schema"].get("computed_fields")
         and "allow" not in (config.get("extra_fields_behavior"), model.get("extra_behavior"))
         and config.get("allow_inf_nan") is False
-        # An instance made without a check would be taken as it is.
-        and config.get("revalidate_instances") == "always"
         and not config.keys() - _HARMLESS - {"allow_inf_nan"}
         and "serialization" not in model
         and not model.get("strict")
@@ -88,7 +86,9 @@ def is_simple(model: Schema) -> bool:
 
 
 def _model(schema: Schema, known: Known) -> Kind:
-    if not is_simple(schema):
+    # Else an instance that was made without a check would be taken as it is.
+    is_checked = schema.get("config", {}).get("revalidate_instances") == "always"
+    if not is_checked or not is_simple(schema):
         return Kind.UNSURE
     fields = schema["schema"]["fields"].values()
     unsure = any(kind_of_field(each, known) is Kind.UNSURE for each in fields)

@@ -29,7 +29,8 @@ def validated(model: type[Payload], payload: Any, event_class: type) -> Payload:
     except ValidationError as error:
         raise wrong_fields(error, event_class) from None
     if not model.__carriage__.is_proved:
-        _freeze_again(made)
+        if model.__carriage__.may_thaw:
+            _freeze_again(made)
         must_come_back(made, for_reading=made.__for_reading__)
     return made
 
@@ -41,7 +42,8 @@ def _received(model: type[Payload], payload: Received) -> Payload:
         made: Payload = model.__pydantic_validator__.validate_python(payload)
         return made
     made = read(model, payload)
-    _freeze_again(made)
+    if model.__carriage__.may_thaw:
+        _freeze_again(made)
     return made
 
 

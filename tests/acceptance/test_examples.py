@@ -51,9 +51,10 @@ def test_every_example_is_run() -> None:
         "05_over_rabbitmq.py",
         "06_celery_worker/desk.py",
         "06_celery_worker/publish.py",
-        # This one by tests/integration/test_pytest_plugin.py
+        # These by tests/integration/test_pytest_plugin.py
         "07_testing/conftest.py",
         "07_testing/risk_desk.py",
+        "07_testing/test_first.py",
         "07_testing/test_fleet.py",
         "07_testing/test_policy.py",
         # These two by tests/contract/test_file_backend.py

@@ -78,6 +78,36 @@ def test_a_bus_is_there_and_runs_in_both_modes_of_pytest_asyncio(
     run(pytester, HANDLED).assert_outcomes(passed=1)
 
 
+def test_the_examples_of_the_page_need_no_configuration(pytester: pytest.Pytester) -> None:
+    """Pasted into a project whose pytest-asyncio has its default mode, they run."""
+    configured(pytester, "asyncio_mode = strict")
+    for name in ("risk_desk.py", "test_first.py", "test_policy.py"):
+        pytester.path.joinpath(name).write_text((EXAMPLE / name).read_text())
+    pytester.runpytest_subprocess(*LEAN, timeout=100).assert_outcomes(passed=5)
+
+
+def test_what_asks_for_no_bus_is_left_to_pytest_asyncio(pytester: pytest.Pytester) -> None:
+    """In strict mode other coroutines stay unmarked; those of a class are looked at too."""
+    configured(pytester, "asyncio_mode = strict")
+    tests = """
+async def test_not_ours():
+    pass
+
+@pytest.fixture
+def desk(event_bus):
+    return event_bus
+
+class TestDesk:
+    @pytest.mark.parametrize("number", [1, 2])
+    async def test_of_a_class(self, desk, number):
+        await desk.publish(Event("a.b"))
+        await desk.join()
+"""
+    result = run(pytester, tests)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
+
+
 def test_the_same_test_runs_on_a_given_rabbitmq(
     pytester: pytest.Pytester, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +327,6 @@ def test_the_example_passes(bus: str) -> None:
     finished = subprocess.run(
         command, cwd=EXAMPLE, capture_output=True, text=True, timeout=110, check=False
     )
-    assert f"{5 if bus == 'rabbitmq' else 4} passed" in finished.stdout, (
+    assert f"{6 if bus == 'rabbitmq' else 4} passed" in finished.stdout, (
         finished.stdout + finished.stderr
     )

@@ -53,6 +53,10 @@ class RefusedPublishes(Scenario):
         assert [call.event_id for call in await run.called("refused.good")] == [event.id]
 
 
+async def take_alert(event: "DoubledEvent") -> None:
+    record("refused.alert", event)
+
+
 class RefusedSubscriptions(Scenario):
     """A taken name, a malformed pattern, an impossible handler or option is refused.
 
@@ -76,6 +80,9 @@ class RefusedSubscriptions(Scenario):
         for handler in (None, "be_another", take_two):
             with pytest.raises(InvalidHandlerError):
                 bus.subscribe("taken.happened", handler, name="refused.another")  # type: ignore[arg-type]
+        for comes in (ExactEvent, "carried.exact", "taken.*"):
+            with pytest.raises(InvalidHandlerError, match="DoubledEvent, which never comes by"):
+                bus.subscribe(comes, take_alert, name="refused.another")
         with pytest.raises(InvalidHandlerError, match="name"):
             bus.subscribe("taken.happened", be_another, name="not a name!")
         with pytest.raises(InvalidOptionError, match="concurrency"):

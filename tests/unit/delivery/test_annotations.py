@@ -1,0 +1,170 @@
+"""Annotations: a handler is not subscribed to events that it says it does not take."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol, TypeVar
+from unittest.mock import AsyncMock, MagicMock, create_autospec
+
+import pytest
+
+from qt_events.errors import InvalidHandlerError
+from qt_events.events.event import Event
+from qt_events.events.payload import Payload
+from qt_events.memory import InMemoryEventBus
+
+
+class Price(Payload):
+    price: float
+
+
+class RiskEvent(Event[Price]):
+    """Base of some."""
+
+
+class AlertEvent(RiskEvent, type="annotated.alert"): ...
+
+
+class AlertV2Event(RiskEvent, type="annotated.alert", version=2): ...
+
+
+class OtherEvent(Event[Price], type="annotated.other"): ...
+
+
+class UrgentEvent(AlertEvent, type="annotated.urgent"): ...
+
+
+class LonelyEvent(Event[Price]):
+    """No class of it has a type yet."""
+
+
+class HasPrice(Protocol):
+    payload: Price
+
+
+E = TypeVar("E", bound=OtherEvent)
+P = TypeVar("P", bound=Mapping[str, Any])
+
+
+def taking(annotation: Any) -> Callable[[Any], None]:
+    def handler(event: Any) -> None: ...
+
+    handler.__annotations__["event"] = annotation
+    return handler
+
+
+class Desk:
+    async def on_other(self, event: OtherEvent) -> None: ...
+
+    @classmethod
+    def on_class(cls, event: OtherEvent) -> None: ...
+
+    def __call__(self, event: OtherEvent) -> None: ...
+
+
+def with_desk(desk: str, event: OtherEvent) -> None: ...
+
+
+def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def opened(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(event: Event[Any]) -> Any:
+        return function(event.payload)
+
+    return wrapper
+
+
+def of_payload(payload: Price) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        taking(OtherEvent),
+        taking("OtherEvent"),
+        taking("OtherEvent | None"),
+        taking(OtherEvent | LonelyEvent),
+        taking(Annotated[OtherEvent, "note"]),
+        taking(LonelyEvent),
+        taking(UrgentEvent),
+        Desk().on_other,
+        Desk.on_class,
+        Desk(),
+        functools.partial(with_desk, "d"),
+        logged(taking(OtherEvent)),
+        taking(Price),
+        taking("Price | None"),
+    ],
+    ids=lambda handler: repr(getattr(handler, "__annotations__", handler)),
+)
+@pytest.mark.parametrize("pattern", [AlertEvent, "annotated.alert"])
+def test_a_handler_of_another_class_is_refused(handler: Any, pattern: Any) -> None:
+    """It would get events without the payload that it reads, and fail at each."""
+    bus = InMemoryEventBus()
+    with pytest.raises(InvalidHandlerError, match=r"never comes by|takes the payload Price"):
+        bus.subscribe(pattern, handler, name="annotated")
+    with pytest.raises(InvalidHandlerError, match=r"never comes by|takes the payload Price"):
+        bus.subscribe(pattern, print, name="annotated", when=handler)
+    assert bus.get_stats()["total_handlers"] == 0
+
+
+@pytest.mark.parametrize("pattern", ["annotated.*.more", "other.#", "*"])
+def test_a_pattern_that_never_brings_the_class_is_refused(pattern: str) -> None:
+    """Wildcards are looked at too."""
+    with pytest.raises(InvalidHandlerError, match="AlertEvent, which never comes by"):
+        InMemoryEventBus().subscribe(pattern, taking(AlertEvent), name="annotated")
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        taking(AlertEvent),
+        taking(AlertV2Event),
+        taking(RiskEvent),
+        taking(Event),
+        taking(Event[Any]),
+        taking(Event[Price]),
+        taking(AlertEvent | OtherEvent),
+        taking("AlertEvent | OtherEvent"),
+        taking("AlertEvent | dict"),
+        taking(Any),
+        taking(object),
+        taking(HasPrice),
+        taking(E),
+        taking("Unseen"),
+        taking("no annotation at all"),
+        taking(7),
+        lambda event: None,
+        logged(taking(AlertEvent)),
+        opened(of_payload),
+        print,
+        AsyncMock(),
+        MagicMock(),
+        create_autospec(taking(AlertEvent)),
+    ],
+    ids=lambda handler: repr(getattr(handler, "__annotations__", handler)),
+)
+def test_a_handler_that_may_take_what_comes_is_subscribed(handler: Any) -> None:
+    """Base classes, unions, and whatever an annotation does not say for certain."""
+    bus = InMemoryEventBus()
+    bus.subscribe(AlertEvent, handler, name="annotated", when=lambda event: True)
+    assert bus.get_stats()["total_handlers"] == 1
+
+
+@pytest.mark.parametrize("pattern", ["annotated.*", "#", "*.alert", "annotated.urgent"])
+def test_a_pattern_that_brings_the_class_among_others_is_subscribed(pattern: str) -> None:
+    """A handler may look at what it gets."""
+    InMemoryEventBus().subscribe(pattern, taking(AlertEvent), name="annotated")
+
+
+def test_a_class_without_a_type_may_be_a_base_of_what_comes_later() -> None:
+    """Nothing of an unregistered type is known."""
+    InMemoryEventBus().subscribe("annotated.unregistered", taking(LonelyEvent), name="annotated")
+    with pytest.raises(InvalidHandlerError):
+        InMemoryEventBus().subscribe("annotated.unregistered", taking(AlertEvent), name="annotated")
