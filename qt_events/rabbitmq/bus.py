@@ -26,6 +26,7 @@ from qt_events.errors import (
     InvalidUrlError,
     UnroutableError,
 )
+from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
@@ -168,6 +169,7 @@ class CeleryEventBus(Hosted):
         subscriptions = self.subscriptions.match(event.type)
         if is_eager(self.app):
             self.publisher.must_be_open()
+            running_loop()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
@@ -232,6 +234,11 @@ class CeleryEventBus(Hosted):
             self.app.register_task(task)
             for queue in queues:
                 self.app.amqp.queues.select_add(queue)
+        else:
+            for queue in queues:
+                # In Celery's banner.
+                if queue.name in self.app.amqp.queues:
+                    self.app.amqp.queues[queue.name].routing_key = queue.routing_key
         self.serving.take_up(subscription, queues)
         return subscription
 
@@ -273,6 +280,7 @@ class CeleryEventBus(Hosted):
     async def join(self, timeout: float | None = None) -> None:
         """See EventBus. Waits for the subscriptions that this process serves, and it alone."""
         refuse_in_handler()
+        running_loop()
         # A run_forever() task that was made just before starts now.
         await asyncio.sleep(0)
         if self.is_eager:
