@@ -13,6 +13,7 @@ The life of an event, and where to read about each part of it:
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
     errors.py        every error, by whose fault it is
+    event_loop.py    asyncio's running loop, or an error that says what to do
     limits.py        the numbers a user sets, checked
     texts.py         texts from elsewhere, bounded and on one line
     cli/             the command `qt-events`

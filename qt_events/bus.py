@@ -13,6 +13,7 @@ from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
+from qt_events.event_loop import running_loop
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 
@@ -210,6 +211,7 @@ class Hosted(BaseBus, ABC):
 
         An error of run_forever before that is raised here.
         """
+        running_loop()
         self._forget_stop()
         runner = self._runner = asyncio.create_task(self.run_forever())
         started = asyncio.create_task(self._started())

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from qt_events.delivery.subscription import (
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
+from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
@@ -102,8 +104,8 @@ class InMemoryEventBus(Hosted):
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
-        # Publishes since the last that let the loop run.
-        self._unbroken = 0
+        # Publishes since the last that let the loop run; without end before the very first.
+        self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
         self._lanes = Lanes(self._process)
@@ -123,9 +125,11 @@ class InMemoryEventBus(Hosted):
         """See EventBus. Now and then it lets the loop run, so that handlers keep up."""
         self._unbroken += 1
         if self._unbroken > _BURST:
-            self._unbroken = 1
-            # Before the event is taken: a cancelled publish has not published.
-            await asyncio.sleep(0)
+            running_loop()
+            is_first, self._unbroken = self._unbroken == math.inf, 1
+            if not is_first:
+                # Before the event is taken: a cancelled publish has not published.
+                await asyncio.sleep(0)
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
             if self.middleware.around_publish:
@@ -143,6 +147,7 @@ class InMemoryEventBus(Hosted):
         self._route(event, mandatory=mandatory)
 
     async def _enter(self) -> None:
+        running_loop()
         try:
             await self._capacity.enter(self.publish_timeout, anyway=current_event() is not None)
         except TimeoutError:
@@ -240,6 +245,7 @@ class InMemoryEventBus(Hosted):
         """See EventBus. Cancelled, it gives what was being handled back to its queue."""
         if self._lanes.running:
             raise BusStateError("this bus runs already: one run_forever() a bus")
+        running_loop()
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             self._executor = DaemonThreads(self.max_workers)
@@ -333,6 +339,7 @@ class InMemoryEventBus(Hosted):
                 or stopped meanwhile.
         """
         refuse_in_handler()
+        running_loop()
         # A run_forever() task made just before starts now.
         await asyncio.sleep(0)
         if (held := self._capacity.taken) and not self._lanes.running:

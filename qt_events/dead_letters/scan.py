@@ -18,6 +18,7 @@ from qt_events.errors import (
     QtEventsError,
     UsageError,
 )
+from qt_events.event_loop import running_loop
 from qt_events.limits import positive_rate
 
 BATCH = 500  #: dead letters in hand at once
@@ -203,7 +204,7 @@ class Work(Generic[R]):
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Await the work, to its end even if cancelled: what is confirmed meanwhile is removed."""
-    task = asyncio.ensure_future(work)
+    task = running_loop().create_task(work)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -85,6 +85,7 @@ class Stats:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.tally = Tally()
+        self._unheard = UnheardLog()
         # By type.
         self.published = Rows()
         #: Events whose deliveries all have an outcome.
@@ -112,8 +113,12 @@ class Stats:
         """Count an event that was taken, `routed` or heard by nobody."""
         with self._lock:
             self.published[event_type] += 1
-            if not routed:
-                self.unroutable[event_type] += 1
+            if routed:
+                return
+            self.unroutable[event_type] += 1
+            is_news = self._unheard.is_news(event_type)
+        if is_news:
+            self._unheard.tell(event_type)
 
     def count_dispatched(self, event_type: str) -> None:
         """Count an event whose deliveries all have an outcome now."""
@@ -194,6 +199,33 @@ class Stats:
 def _table(columns: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
     rows = sorted(set().union(*columns.values()))
     return {row: {name: column.get(row, 0) for name, column in columns.items()} for row in rows}
+
+
+class UnheardLog:
+    """The log's lines about types that nobody hears: one a type, of the first hundred types."""
+
+    _MOST = 100
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def is_news(self, event_type: str) -> bool:
+        """Return True if the type is to be told, and remember it."""
+        if event_type in self._told or len(self._told) >= self._MOST:
+            return False
+        self._told.add(event_type)
+        return True
+
+    def tell(self, event_type: str) -> None:
+        """Log that nobody hears a type, and what to do about it."""
+        message = (
+            "an event was published that no subscription hears: %s. Subscribe to it first, or "
+            "publish with mandatory=True to have an error. Further ones are only counted: "
+            "get_stats()['unroutable']"
+        )
+        logger.info(message, event_type)
+        if len(self._told) == self._MOST:
+            logger.info("of further types that nobody hears no line tells, they are counted")
 
 
 class Watch(Protocol):

@@ -14,7 +14,6 @@ from qt_events.delivery.subscription import (
     Subscription,
     SubscriptionOptions,
     checked_policy,
-    name_of,
 )
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.topics import RoutingIndex

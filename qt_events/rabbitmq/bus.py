@@ -25,6 +25,7 @@ from qt_events.errors import (
     InvalidUrlError,
     UnroutableError,
 )
+from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import positive_int, positive_seconds
@@ -185,6 +186,7 @@ class CeleryEventBus(Hosted):
         subscriptions = self.subscriptions.match(event.type)
         if is_eager(self.app):
             self.publisher.must_be_open()
+            running_loop()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
@@ -285,6 +287,7 @@ class CeleryEventBus(Hosted):
     async def join(self, timeout: float | None = None) -> None:
         """See EventBus. Waits for the subscriptions that this process serves, and it alone."""
         refuse_in_handler()
+        running_loop()
         # A run_forever() task that was made just before starts now.
         await asyncio.sleep(0)
         if self.is_eager:

@@ -22,13 +22,21 @@ def register_when_finalized(runtime: Runtime) -> None:
 
 
 def register(subscription: Subscription, runtime: Runtime) -> None:
-    """Register a subscription, unless it is or the app is not finalized yet."""
+    """Register a subscription or its new pattern, unless the app is not finalized yet."""
     app = runtime.app
-    if not app.finalized or subscription.name in app.tasks:
+    if not app.finalized:
         return
-    app.register_task(task_for(subscription, runtime))
-    for queue in runtime.declarations.queues(subscription):
-        app.amqp.queues.select_add(queue)
+    known = app.amqp.queues
+    queues = runtime.declarations.queues(subscription)
+    if subscription.name not in app.tasks:
+        app.register_task(task_for(subscription, runtime))
+        for queue in queues:
+            known.select_add(queue)
+        return
+    for queue in queues:
+        # In Celery's banner.
+        if queue.name in known:
+            known[queue.name].routing_key = queue.routing_key
 
 
 def unregister(subscription: Subscription, runtime: Runtime) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import get_ident
 from typing import Any
+from urllib.parse import quote
 
 import celery
 import celery.backends.base
@@ -79,6 +80,11 @@ class BrokerConnection(KombuConnection):
 
     def hears_goodbye(self) -> bool:
         return not self.is_deaf
+
+    def as_uri(self, *args: Any, **kwargs: Any) -> str:
+        """Return its URL without the password; kombu writes [::1] as %3A%3A1."""
+        uri, host = str(super().as_uri(*args, **kwargs)), self.hostname or ""
+        return uri.replace(quote(host, safe=""), f"[{host}]", 1) if ":" in host else uri
 
     @property
     def places(self) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import kombu
 from amqp import Channel
 
 from qt_events.delivery.subscription import Subscription
@@ -234,11 +235,20 @@ class Declarations:
             for name, quarantined in names
         ]
 
+    def _shown_binding(
+        self, subscription: Subscription, *, quarantined: bool
+    ) -> tuple[kombu.Exchange, str]:
+        if quarantined:
+            return kombu.Exchange(self._topology.quarantined, "topic"), subscription.name
+        return kombu.Exchange(self._topology.events, "topic"), ",".join(subscription.patterns)
+
     def _queue(
         self, subscription: Subscription, key: str, name: str, *, quarantined: bool
     ) -> SubscriptionQueue:
         return SubscriptionQueue(
             name,
+            # For the eyes alone, in Celery's banner: `declare_all` binds.
+            *self._shown_binding(subscription, quarantined=quarantined),
             subscription=subscription.name,
             key=key,
             quarantined=quarantined,

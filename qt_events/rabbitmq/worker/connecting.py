@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import kombu
@@ -19,6 +19,7 @@ from kombu.common import QoS
 from qt_events.errors import BusStateError, LoginRefusedError
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, own
 from qt_events.rabbitmq.connection.defaults import chosen
+from qt_events.rabbitmq.connection.outage import Outage
 from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.worker.celery_flags import raise_if_stopping
@@ -68,6 +69,10 @@ class ConnectingConsumer(Consumer):
         dispatcher = self.event_dispatcher
         return frames_of(self.connection, dispatcher and dispatcher.connection)
 
+    @cached_property
+    def _outage(self) -> Outage:
+        return Outage()
+
     def connect(self) -> kombu.Connection:
         """Connect, and claim the worker's name where remote control is on.
 
@@ -76,8 +81,18 @@ class ConnectingConsumer(Consumer):
                 again.
         """
         self.runtime.topology.forget_refusals()
+        while (connection := self._logged_in()) is None:
+            self._pause()
+        if (seconds := self._outage.end(time.monotonic())) is not None:
+            logger.info("worker: connected again after %.0f s", seconds)
+        if self.app.conf.worker_enable_remote_control:
+            self._claim_name(connection)
+        return connection
+
+    def _logged_in(self) -> kombu.Connection | None:
+        """Return a connection; None if the login is refused, which it was not at first."""
         try:
-            connection = super().connect()
+            return super().connect()
         except (AccessRefused, NotAllowed) as error:
             where = self.conninfo.as_uri()
             if not self.restart_count:
@@ -85,13 +100,15 @@ class ConnectingConsumer(Consumer):
                     f"{where} refused the login ({error.reply_text}): check user, password and "
                     "virtual host"
                 ) from error
-            message = "worker: %s refused the login (%s), again in %g s"
-            logger.warning(message, where, error.reply_text, _REFUSED_PAUSE)
-            self._pause()
-            raise ConnectionRefusedError(str(error)) from error
-        if self.app.conf.worker_enable_remote_control:
-            self._claim_name(connection)
-        return connection
+            self._tell_refusal("%s refused the login (%s)", where, error.reply_text)
+            return None
+
+    def _tell_refusal(self, what: str, *about: object) -> None:
+        """Log that there is no connection, if that is news."""
+        now = time.monotonic()
+        if self._outage.is_news(what % about, now):
+            message = f"worker: {what}, trying until there is a connection; away for %.0f s"
+            logger.warning(message, *about, self._outage.lasts(now))
 
     def _pause(self) -> None:
         until = time.monotonic() + _REFUSED_PAUSE
@@ -141,11 +158,10 @@ class ConnectingConsumer(Consumer):
         return connected
 
     def _on_connection_refused(
-        self, conn: kombu.Connection, error: Exception, interval: float
+        self, conn: kombu.Connection, error: Exception, _interval: float
     ) -> None:
         self._serving.note_refusal(error)
-        message = "worker: no connection to %s (%s), again in %.1f s"
-        logger.warning(message, conn.as_uri(), error, interval)
+        self._tell_refusal("no connection to %s (%s)", conn.as_uri(), error)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Do as Celery does for plain tasks, without its warning of another default in Celery 6.

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BusStateError, NotSupportedError
+from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.app.configuration import is_eager
 from qt_events.rabbitmq.app.selection import Selection
 from qt_events.rabbitmq.messages.envelope import Envelope
@@ -54,9 +55,9 @@ class Serving:
         """Serve until the shutdown ends. See CeleryEventBus.run_forever."""
         if runtime.loop is not None:
             raise BusStateError("this bus runs already: one run_forever() a bus")
-        shutdown = self.shutdown
+        loop, shutdown = running_loop(), self.shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
-            runtime.loop = asyncio.get_running_loop()
+            runtime.loop = loop
             try:
                 if is_eager(runtime.app):
                     await shutdown.until(State.FINISHING)
