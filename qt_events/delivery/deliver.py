@@ -200,6 +200,8 @@ class _Attempt:
     started: float
     #: Cancellations that somebody asked of this task, with the number of requests before each.
     cancellations: tuple[tuple[asyncio.CancelledError, int], ...] = ()
+    #: The coroutine of this attempt was closed: there is nobody to give an outcome to.
+    is_closed: bool = False
 
     async def finish(self, rest: _Rest) -> Outcome:
         """Await the rest of the handler and return the outcome."""
@@ -212,9 +214,11 @@ class _Attempt:
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome of an error, or raise the error if it is not the handler's own."""
         try:
-            if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                # Meant for the whole program, or for this coroutine.
+            if isinstance(error, KeyboardInterrupt):
+                # Meant for the whole program.
                 raise error
+            if self.is_closed:
+                raise GeneratorExit from error
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
                 raise error
             if isinstance(error, UnjudgedError):
@@ -285,6 +289,9 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
         result, error = await _run(executor, partial(attempt.context.run, _ended, handler, event))
     except asyncio.CancelledError as cancelled:
         attempt.cancelled(cancelled, before)
+        raise
+    except GeneratorExit:
+        attempt.is_closed = True
         raise
     if error is not None:
         raise error
@@ -366,6 +373,7 @@ def _further_steps(
         try:
             step, value = coroutine.send, (yield waits_for)
         except GeneratorExit:
+            attempt.is_closed = True
             attempt.context.run(coroutine.close)
             raise
         except asyncio.CancelledError as error:

@@ -32,9 +32,9 @@ class Lane(Generic[T]):
     """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
-    to do. It must not raise anything but CancelledError and UnjudgedError: the item has no outcome
-    then, and goes back to the head of the lane. `on_idle` is called when the last item has been
-    handled and none waits. An idle lane costs nothing.
+    to do. It must not raise anything but CancelledError, KeyboardInterrupt and UnjudgedError: the
+    item has no outcome then, and goes back to the head of the lane. `on_idle` is called when the
+    last item has been handled and none waits. An idle lane costs nothing.
     """
 
     def __init__(
@@ -124,8 +124,11 @@ class Lane(Generic[T]):
                 rest = process(item)
                 if rest is not None:
                     await rest
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, KeyboardInterrupt) as error:
                 waiting.appendleft(item)
+                if isinstance(error, KeyboardInterrupt):
+                    # It ends the loop, which is run once more to cancel what is left.
+                    self.pause()
                 raise
             except UnjudgedError as error:
                 waiting.appendleft(item)
