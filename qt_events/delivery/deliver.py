@@ -9,6 +9,7 @@ import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import Context, copy_context
 from copy import copy
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
-from qt_events.delivery.ending import UnjudgedError, is_ending
+from qt_events.delivery.ending import UnjudgedError, is_abandoned, is_ending
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.stats import SLOW_AFTER, Watch
@@ -378,6 +379,11 @@ def _further_steps(
             raise
         except asyncio.CancelledError as error:
             attempt.cancelled(error, before)
+            if is_abandoned():
+                # It may swallow this one, too.
+                with suppress(Exception):
+                    attempt.context.run(coroutine.close)
+                raise
             step, value = coroutine.throw, error
         except BaseException as error:  # noqa: BLE001  # all that is thrown in is the coroutine's
             step, value = coroutine.throw, error

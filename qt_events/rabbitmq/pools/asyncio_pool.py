@@ -13,7 +13,7 @@ from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool
 
 from qt_events.delivery.ending import bind_end
-from qt_events.delivery.lanes import Lane
+from qt_events.delivery.lanes import Lane, cancel_all
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
@@ -316,10 +316,12 @@ class AsyncioPool(BasePool):
         await shutdown.finish(self._settled(shutdown, until), grace)
         self._ended = True
         if self.held:
-            logger.warning("stopping: %d events are given back to their queues", self.held)
+            running = sorted({name for (name, _), lane in self._lanes.items() if lane.busy})
+            message = "stopping: %d events are given back to their queues; handlers that run: %s"
+            logger.warning(message, self.held, ", ".join(running) or "none")
         for future in tuple(self._spawned):
             future.cancel()
-        await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+        await cancel_all((name, lane) for (name, _), lane in self._lanes.items())
         for (_, quarantined), lane in tuple(self._lanes.items()):
             for delivery in lane.clear():
                 if quarantined:
@@ -364,11 +366,6 @@ class AsyncioPool(BasePool):
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
         return sum(lane.to_do for lane in tuple(self._lanes.values()))
-
-    @property
-    def is_busy(self) -> bool:
-        """Tell whether there is something to finish, a plain task included."""
-        return bool(self.held or self.plain_tasks.running)
 
 
 async def _fails(error: Exception) -> Outcome:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -95,6 +96,30 @@ async def bystander(event: Event[Any]) -> None:
         await asyncio.sleep(FOR_EVER)
 
 
+async def go_on() -> None:
+    """Swallow every cancellation."""
+    while True:
+        try:
+            await asyncio.sleep(FOR_EVER)
+        except asyncio.CancelledError:
+            logging.getLogger(__name__).info("a cancellation was swallowed")
+
+
+async def stubborn(event: Event[Any]) -> None:
+    if nth_call("stubborn", event) == 1:
+        await go_on()
+
+
+async def stubborn_child(event: Event[Any]) -> None:
+    if nth_call("stubborn_child", event) == 1:
+        await asyncio.create_task(go_on())
+
+
+def stuck(event: Event[Any]) -> None:
+    if nth_call("stuck", event) == 1:
+        threading.Event().wait()
+
+
 def subscribe(name: str, handler: EventHandler, **options: Any) -> None:
     if serves(name):
         bus.subscribe(name, handler, name=name, retry=NO_RETRY, **options)
@@ -106,3 +131,6 @@ subscribe("publishing", publishing, concurrency=8)
 subscribe("ends", ends)
 subscribe("ends_in_thread", ends_in_thread)
 subscribe("bystander", bystander)
+subscribe("stubborn", stubborn)
+subscribe("stubborn_child", stubborn_child)
+subscribe("stuck", stuck)

@@ -9,7 +9,7 @@ from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import record
 
-bus = CeleryEventBus(os.environ["FLEET_URL"], grace=60.0)
+bus = CeleryEventBus(os.environ["FLEET_URL"], grace=float(os.environ.get("FLEET_GRACE", "60")))
 background: list[asyncio.Task[None]] = []
 
 
@@ -32,7 +32,18 @@ async def leave_in_background(event: Event[Any]) -> None:
     await asyncio.Event().wait()
 
 
+async def stop_and_go_on(event: Event[Any]) -> None:
+    record("ends", event)
+    bus.stop()
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            record("swallowed", event)
+
+
 HANDLERS = {
+    "stop": stop_and_go_on,
     "interrupt": interrupt,
     "in_thread": interrupt_in_thread,
     "task": leave_in_background,

@@ -27,3 +27,16 @@ async def test_what_ends_the_loop_ends_the_program(
     # own: its event may be begun once more.
     assert len(fleet.calls("ends")) == 1 or ends_by == "task"
     await until_told(lambda: depth(amqp_url, "qt.sub.handler") == 1)
+
+
+async def test_a_handler_that_swallows_its_cancellation_does_not_outlive_the_program(
+    fleet: Fleet, amqp_url: str
+) -> None:
+    """`asyncio.run` would wait for its task for ever, so that ends with run_forever()."""
+    program = await fleet.start(
+        program=("-m", "interrupted_program"), ready=False, ENDS_BY="stop", FLEET_GRACE="0.5"
+    )
+    assert await program.ended(30) == 0, program.output
+    assert fleet.calls("swallowed")
+    assert "handler: 1 of its handlers went on" in program.output
+    await until_told(lambda: depth(amqp_url, "qt.sub.handler") == 1)
