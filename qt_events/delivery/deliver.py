@@ -9,6 +9,7 @@ import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import Context, copy_context
 from copy import copy
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
-from qt_events.delivery.ending import UnjudgedError, is_ending
+from qt_events.delivery.ending import UnjudgedError, is_abandoned, is_ending
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.stats import SLOW_AFTER, Watch
@@ -200,6 +201,8 @@ class _Attempt:
     started: float
     #: Cancellations that somebody asked of this task, with the number of requests before each.
     cancellations: tuple[tuple[asyncio.CancelledError, int], ...] = ()
+    #: The coroutine of this attempt was closed: there is nobody to give an outcome to.
+    is_closed: bool = False
 
     async def finish(self, rest: _Rest) -> Outcome:
         """Await the rest of the handler and return the outcome."""
@@ -212,9 +215,11 @@ class _Attempt:
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome of an error, or raise the error if it is not the handler's own."""
         try:
-            if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                # Meant for the whole program, or for this coroutine.
+            if isinstance(error, KeyboardInterrupt):
+                # Meant for the whole program.
                 raise error
+            if self.is_closed:
+                raise GeneratorExit from error
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
                 raise error
             if isinstance(error, UnjudgedError):
@@ -285,6 +290,9 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
         result, error = await _run(executor, partial(attempt.context.run, _ended, handler, event))
     except asyncio.CancelledError as cancelled:
         attempt.cancelled(cancelled, before)
+        raise
+    except GeneratorExit:
+        attempt.is_closed = True
         raise
     if error is not None:
         raise error
@@ -366,10 +374,16 @@ def _further_steps(
         try:
             step, value = coroutine.send, (yield waits_for)
         except GeneratorExit:
+            attempt.is_closed = True
             attempt.context.run(coroutine.close)
             raise
         except asyncio.CancelledError as error:
             attempt.cancelled(error, before)
+            if is_abandoned():
+                # It may swallow this one, too.
+                with suppress(Exception):
+                    attempt.context.run(coroutine.close)
+                raise
             step, value = coroutine.throw, error
         except BaseException as error:  # noqa: BLE001  # all that is thrown in is the coroutine's
             step, value = coroutine.throw, error

@@ -4,15 +4,15 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from functools import partial
 from operator import itemgetter
 from threading import get_ident
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from qt_events.delivery.ending import UnjudgedError, bind_end
+from qt_events.delivery.ending import UnjudgedError, abandon, bind_end
 from qt_events.delivery.subscription import Subscription
 
 logger = logging.getLogger("qt_events")
@@ -26,15 +26,19 @@ _BURST = 64
 _TURN = 0.005
 # Seconds before an item without an outcome is tried again: at once it would fail again.
 _PAUSE = 1.0
+# Seconds that handlers have to clean up once they are cancelled.
+_CLEAN_UP = 3.0
+# Seconds for the end of a handler that is abandoned. One that awaits a task which goes on stays.
+_LAST = 0.5
 
 
 class Lane(Generic[T]):
     """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
-    to do. It must not raise anything but CancelledError and UnjudgedError: the item has no outcome
-    then, and goes back to the head of the lane. `on_idle` is called when the last item has been
-    handled and none waits. An idle lane costs nothing.
+    to do. It must not raise anything but CancelledError, KeyboardInterrupt and UnjudgedError: the
+    item has no outcome then, and goes back to the head of the lane. `on_idle` is called when the
+    last item has been handled and none waits. An idle lane costs nothing.
     """
 
     def __init__(
@@ -87,12 +91,24 @@ class Lane(Generic[T]):
         self._waiting.clear()
         return waiting
 
-    async def cancel(self) -> None:
-        """Cancel the items being handled and wait for their end; they go back to the head."""
+    async def cancel(self) -> int:
+        """Cancel the items being handled: they go back to the head.
+
+        Return how many of them went on in spite of that, for some seconds, and were abandoned.
+        """
         self.pause()
         for worker in tuple(self._workers):
             worker.cancel()
-        await self.settled()
+        await self._ended(_CLEAN_UP)
+        stubborn = tuple(self._workers)
+        for worker in stubborn:
+            abandon(worker)
+        await self._ended(_LAST)
+        return len(stubborn)
+
+    async def _ended(self, timeout: float) -> None:
+        if self._workers:
+            await asyncio.wait(tuple(self._workers), timeout=timeout)
 
     async def settled(self) -> None:
         """Return when nothing is being handled."""
@@ -124,8 +140,11 @@ class Lane(Generic[T]):
                 rest = process(item)
                 if rest is not None:
                     await rest
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, KeyboardInterrupt) as error:
                 waiting.appendleft(item)
+                if isinstance(error, KeyboardInterrupt):
+                    # It ends the loop, which is run once more to cancel what is left.
+                    self.pause()
                 raise
             except UnjudgedError as error:
                 waiting.appendleft(item)
@@ -140,6 +159,21 @@ class Lane(Generic[T]):
             if done >= _BURST or monotonic() > until:
                 await asyncio.sleep(0)
                 done, until = 0, monotonic() + _TURN
+
+
+async def cancel_all(lanes: Iterable[tuple[str, Lane[Any]]]) -> None:
+    """Cancel what is handled in lanes with these names, and log who goes on in spite of that."""
+    names, cancelled = [], []
+    for name, lane in lanes:
+        names.append(name)
+        cancelled.append(lane.cancel())
+    for name, stubborn in zip(names, await asyncio.gather(*cancelled), strict=True):
+        if stubborn:
+            message = (
+                "%s: %d of its handlers went on for %g s after they were cancelled, and are left "
+                "behind: their events come again. Does one of them catch asyncio.CancelledError?"
+            )
+            logger.error(message, name, stubborn, _CLEAN_UP)
 
 
 class _BySubscription(dict[Subscription, Lane[T]]):
@@ -241,6 +275,7 @@ class Lanes(Generic[T]):
     async def stop(self) -> None:
         """Cancel the items being handled: they go back to the head and wait for the next start."""
         self._context = None
-        await asyncio.gather(*(lane.cancel() for lane in tuple(self._lanes.values())))
+        lanes = [(subscription.name, lane) for subscription, lane in self._lanes.items()]
+        await cancel_all(lanes)
         with self._lock:
             self._loop, self.thread = None, 0

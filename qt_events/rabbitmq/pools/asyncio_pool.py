@@ -14,8 +14,8 @@ from amqp.exceptions import ChannelError
 from celery.concurrency.base import BasePool
 from celery.worker import state
 
-from qt_events.delivery.ending import UnjudgedError, bind_end
-from qt_events.delivery.lanes import Lane
+from qt_events.delivery.ending import bind_end
+from qt_events.delivery.lanes import Lane, cancel_all
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
@@ -61,7 +61,9 @@ class AsyncioPool(BasePool):
         """Begin without a connection, see `resume`. Celery calls it."""
         self.runtime: Runtime = self.app.qt_events_runtime
         callers_loop = self.runtime.loop
-        self._own_loop = None if callers_loop else LoopThread()
+        self._own_loop = None if callers_loop else LoopThread(self._die)
+        #: Called when the loop has ended by itself. Nobody may use the connection there any more.
+        self.on_death: Callable[[], object] = lambda: None
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
         self.plain_tasks = PlainTasks(self.app, self.executor)
@@ -89,6 +91,16 @@ class AsyncioPool(BasePool):
             self._own_loop.stop()
 
     on_terminate = on_stop
+
+    @property
+    def is_dead(self) -> bool:
+        """Tell whether the loop has ended by itself."""
+        return self._own_loop is not None and self._own_loop.is_dead
+
+    def _die(self) -> None:
+        self._ended = True
+        self.pause(None)
+        self.on_death()
 
     def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> None:
         """Run a plain Celery task of the same app in a thread."""
@@ -224,7 +236,7 @@ class AsyncioPool(BasePool):
                 on_retry=delivery.tell_retry,
             )
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
-            _log_return(delivery, error)
+            delivery.tell_return(error)
             # At once it would fail again.
             if not (isinstance(error, BusStateError) or self._ended):
                 await asyncio.sleep(PAUSE)
@@ -319,10 +331,12 @@ class AsyncioPool(BasePool):
         await shutdown.finish(self._settled(shutdown, until), grace)
         self._ended = True
         if self.held:
-            logger.warning("stopping: %d events are given back to their queues", self.held)
+            running = sorted({name for (name, _), lane in self._lanes.items() if lane.busy})
+            message = "stopping: %d events are given back to their queues; handlers that run: %s"
+            logger.warning(message, self.held, ", ".join(running) or "none")
         for future in tuple(self._spawned):
             future.cancel()
-        await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+        await cancel_all((name, lane) for (name, _), lane in self._lanes.items())
         for (_, quarantined), lane in tuple(self._lanes.items()):
             for delivery in lane.clear():
                 if quarantined:
@@ -367,24 +381,6 @@ class AsyncioPool(BasePool):
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
         return sum(lane.to_do for lane in tuple(self._lanes.values()))
-
-    @property
-    def is_busy(self) -> bool:
-        """Tell whether there is something to finish, a plain task included."""
-        return bool(self.held or self.plain_tasks.running)
-
-
-def _log_return(delivery: Delivery, error: Exception) -> None:
-    """Log why an event has no outcome."""
-    envelope = delivery.envelope
-    if isinstance(error, BusStateError):
-        level, why, fault = logging.INFO, str(error), None
-    elif isinstance(error, BrokerError | UnjudgedError):
-        level, why, fault = logging.WARNING, str(error), None
-    else:
-        level, why, fault = logging.ERROR, "a fault of this library", error
-    message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id)
-    logger.log(level, message, *about, why, exc_info=fault, extra=envelope.log_fields())
 
 
 async def _fails(error: Exception) -> Outcome:

@@ -164,7 +164,8 @@ class EventRequest(Request):
         # The outcome is not safe, and no process died of it.
         if isinstance(error, CeleryReject):
             survived.grant(self.envelope)
-        elif isinstance(error, WorkerLostError):
+        # billiard may report how a child ends before it has ended.
+        elif isinstance(error, WorkerLostError | SystemExit):
             survived.revoke(self.envelope)
         revoked = isinstance(error, DeliveryFailed) and error.told == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)

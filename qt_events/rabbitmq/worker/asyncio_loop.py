@@ -51,6 +51,7 @@ class AsyncioLoop:
         # Celery's handler of a second signal calls it in the main thread, while the connection
         # belongs to the loop.
         task_consumer.cancel = partial(self._pool.loop.call_soon_threadsafe, cancel)
+        self._pool.on_death = hub.give_up
         try:
             asynloop(consumer, connection, task_consumer, blueprint, hub, *rest)
         except SystemExit:
@@ -82,7 +83,7 @@ class AsyncioLoop:
         # Remote control raises SystemExit without telling anybody.
         self._shutdown.tell(Trigger.STOP)
         loop = self._pool.loop
-        if loop.is_closed():
+        if loop.is_closed() or self._pool.is_dead:
             return
         finishing = asyncio.run_coroutine_threadsafe(self._finish(cancel), loop)
         while not (wait([finishing], timeout=_POLL).done or loop.is_closed()):

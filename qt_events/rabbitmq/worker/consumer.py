@@ -182,7 +182,8 @@ class EventConsumer(ConnectingConsumer):
             raise WorkerShutdown(EX_FAILURE) from error
         except SystemExit:
             # Without a connection at the moment, handlers may run all the same.
-            if isinstance(self.pool, AsyncioPool) and self.pool.is_busy:
+            pool = self.pool
+            if isinstance(pool, AsyncioPool) and (pool.held or pool.plain_tasks.running):
                 self._asyncio_loop().finish()
             raise
 

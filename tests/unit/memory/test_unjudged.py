@@ -1,5 +1,6 @@
 """In memory, an event whose attempt nobody can judge waits in its lane."""
 
+import asyncio
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ from qt_events.delivery import lanes
 from qt_events.delivery.retry import NO_RETRY
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
+from tests.support.waiting import PATIENCE
 
 
 async def test_an_event_without_a_thread_for_its_handler_is_tried_again(
@@ -36,3 +38,29 @@ async def test_an_event_without_a_thread_for_its_handler_is_tried_again(
     assert handled == [event]
     assert await bus.dead_letters.list() == []
     assert bus.get_stats()["errors"] == 0
+
+
+def test_an_event_whose_handler_interrupts_the_program_waits_for_the_next_run() -> None:
+    """KeyboardInterrupt ends asyncio.run(), and is nobody's outcome."""
+    bus, calls = InMemoryEventBus(), 0
+
+    async def interrupt_once(_: Event[Any]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise KeyboardInterrupt
+
+    bus.subscribe("happened", interrupt_once, retry=NO_RETRY)
+
+    async def run_once() -> None:
+        await bus.publish(Event("happened"))
+        await bus.run_forever()
+
+    async def run_again() -> None:
+        async with bus:
+            await bus.join(PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(run_once())
+    asyncio.run(run_again())
+    assert calls == 2

@@ -182,6 +182,36 @@ class HardStop(Scenario):
         assert await run.bus.dead_letters.list("cut_off") == []
 
 
+async def go_on(event: Event[Any]) -> None:
+    first = nth_call("stubborn", event) == 1
+    while first:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            record("stubborn.cancelled", event)
+
+
+class StubbornHandler(Scenario):
+    """A handler that swallows its cancellation does not keep the bus from stopping.
+
+    Its event comes again after a restart.
+    """
+
+    needs = Feature.RESTART
+    alone = True
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("stubborn.happened", go_on, name="stubborn")
+
+    async def check(self, run: ScenarioRun) -> None:
+        event = await run.publish("stubborn.happened")
+        await run.called("stubborn")
+        await run.give_back()
+        await run.start()
+        await run.called("stubborn", 2, event)
+        assert await run.bus.dead_letters.list("stubborn") == []
+
+
 class RetriesOutliveAStop(Scenario):
     """A retry that waits when the bus stops comes after a restart, its attempts counted on."""
 
