@@ -29,7 +29,7 @@ from qt_events.errors import (
 )
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
-from qt_events.limits import positive_int, positive_seconds
+from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
@@ -67,6 +67,8 @@ class CeleryEventBus(Hosted):
         max_workers: threads for sync handlers.
         slow_after: seconds from which a handler is reported as slow.
         retry: policy of the subscriptions made without one of their own.
+        prefetch: events of one subscription that a worker takes before they have an outcome, at
+            least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class CeleryEventBus(Hosted):
         max_workers: int = 4,
         slow_after: float = SLOW_AFTER,
         retry: RetryPolicy | None = None,
+        prefetch: int | None = None,
     ) -> None:
         if (url is None) == (app is None):
             raise InvalidUrlError("CeleryEventBus takes either a URL or app=, a Celery app")
@@ -99,7 +102,8 @@ class CeleryEventBus(Hosted):
             classic=self.topology.queue_type == "classic",
             threads=self.max_workers,
         )
-        self.serving = Serving()
+        self.prefetch = checked_prefetch(prefetch)
+        self.serving = Serving(self.prefetch)
         self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
         self.middleware = self.runtime.middleware
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions

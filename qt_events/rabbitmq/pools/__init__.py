@@ -9,6 +9,7 @@ exclusive_gate.py      many handlers beside each other, or one alone
 subscription_task.py   a subscription as Celery sees it
 celery_request.py      a message on Celery's own pools
 handler_thread.py      the thread in which Celery's own pools call handlers
+prefetch.py            number of events that a worker holds, by what their handler takes
 loop_thread.py         an event loop in a thread of its own
 task_events.py         task events for monitors (`-E`)
 """

@@ -15,6 +15,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from qt_events.delivery.outcome import Consequences, Outcome, consequences
+from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
@@ -233,6 +234,18 @@ class Delivery:
             )
         if self._monitors is not None and self._began is not None:
             self._monitors.send("task-rejected", uuid=self.id, requeue=True)
+
+    def log_return(self, error: Exception) -> None:
+        """Log why it has no outcome."""
+        if isinstance(error, BusStateError):
+            level, why, fault = logging.INFO, str(error), None
+        elif isinstance(error, BrokerError):
+            level, why, fault = logging.WARNING, str(error), None
+        else:
+            level, why, fault = logging.ERROR, "a fault of this library", error
+        message, event_id = "%s: event %s goes back to its queue: %s", self.envelope.event_id
+        extra = self.envelope.log_fields()
+        logger.log(level, message, self.name, event_id, why, exc_info=fault, extra=extra)
 
     def replace(self) -> None:
         """Acknowledge it and tell nobody: a copy of it is safe."""

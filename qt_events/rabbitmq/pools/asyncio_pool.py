@@ -223,7 +223,7 @@ class AsyncioPool(BasePool):
                 on_retry=delivery.tell_retry,
             )
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
-            _log_return(delivery, error)
+            delivery.log_return(error)
             # At once it would fail again.
             if not isinstance(error, BusStateError):
                 await asyncio.sleep(PAUSE)
@@ -352,23 +352,17 @@ class AsyncioPool(BasePool):
         name = max(waiting, key=lambda key: waiting[key], default="")
         return name, waiting.get(name, 0)
 
+    def held_of(self, subscription: str) -> tuple[int, int, int]:
+        """Return how many of its events are held, how many bytes wait, how many were begun."""
+        lane = self._lanes.get((subscription, False), ())
+        held = lane.to_do if isinstance(lane, Lane) else 0
+        size = sum(each.envelope.size for each in lane)
+        return held, size, state.total_count[subscription]
+
     @property
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
         return sum(lane.to_do for lane in tuple(self._lanes.values()))
-
-
-def _log_return(delivery: Delivery, error: Exception) -> None:
-    """Log why an event has no outcome."""
-    envelope = delivery.envelope
-    if isinstance(error, BusStateError):
-        level, why, fault = logging.INFO, str(error), None
-    elif isinstance(error, BrokerError):
-        level, why, fault = logging.WARNING, str(error), None
-    else:
-        level, why, fault = logging.ERROR, "a fault of this library", error
-    message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id)
-    logger.log(level, message, *about, why, exc_info=fault, extra=envelope.log_fields())
 
 
 async def _fails(error: Exception) -> Outcome:

@@ -37,7 +37,7 @@ class Declarations:
         publisher: Publisher,
         prefetch: Callable[[Subscription], int],
         serves: Callable[[Subscription], bool],
-        taker: Callable[[str, Channel], Any] = lambda *_: None,
+        taker: Callable[[SubscriptionQueue, Any], Any] = lambda *_: None,
     ) -> None:
         self._topology, self._publisher = topology, publisher
         self._prefetch, self._serves, self._taker = prefetch, serves, taker
