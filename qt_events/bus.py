@@ -70,6 +70,7 @@ class EventBus(Protocol):
         retry: "RetryPolicy | None" = None,
         concurrency: int | None = None,
         broadcast: bool | None = None,
+        prefetch: int | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches.
 
@@ -86,6 +87,8 @@ class EventBus(Protocol):
                 their order.
             broadcast: each process gets each event, instead of one process of all that serve the
                 name.
+            prefetch: events that one process takes from the broker before they have an outcome, at
+                least `concurrency`; about a second of work if left out. No effect in memory.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,

@@ -33,7 +33,7 @@ from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt, current_event
 from qt_events.events.event import Event
-from qt_events.limits import positive_int, positive_seconds
+from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 logger = logging.getLogger("qt_events")
@@ -49,8 +49,7 @@ class _Open:
     deliveries: int
 
 
-# One event on its way to one subscription. None for _Open: this is its only delivery. A bare
-# tuple, for every event needs one.
+# One event for one subscription; None for _Open: its only delivery. Bare: every event needs one.
 _Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
 
 
@@ -58,12 +57,10 @@ class InMemoryEventBus(Hosted):
     """EventBus for one process: tests, small set-ups, simulations.
 
     Each subscription has a queue of its own, so a slow one holds up no other. Async handlers run on
-    the loop of `run_forever`, sync handlers in `max_workers` threads. Events that the process holds
-    when it ends are gone.
+    the loop of `run_forever`, sync ones in `max_workers` threads. What it holds at its end is gone.
 
-    Any thread and any event loop may publish, subscribe, unsubscribe, stop, close and look at
-    statistics and dead letters, whether the bus runs or not. `join` and `async with` belong to the
-    loop that runs it.
+    Any thread and any event loop may publish, subscribe, unsubscribe, stop, close and look at what
+    happened, at any time. `join` and `async with` belong to the loop that runs it.
 
     Args:
         max_queue_size: events held before `publish` waits; a handler's own are always admitted.
@@ -74,6 +71,7 @@ class InMemoryEventBus(Hosted):
         clock: when retries are due.
         retry: policy of the subscriptions made without one of their own.
         service: begins the names that subscriptions are given, as over RabbitMQ.
+        prefetch: checked, without effect: there is nobody to fetch from.
     """
 
     def __init__(
@@ -87,7 +85,9 @@ class InMemoryEventBus(Hosted):
         clock: Clock | None = None,
         retry: RetryPolicy | None = None,
         service: str | None = None,
+        prefetch: int | None = None,
     ) -> None:
+        self.prefetch = checked_prefetch(prefetch)
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
         self.publish_timeout = positive_seconds("publish_timeout", publish_timeout)

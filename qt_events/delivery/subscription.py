@@ -19,7 +19,7 @@ from qt_events.errors import (
 )
 from qt_events.events.event import Event
 from qt_events.events.topics import validate_pattern
-from qt_events.limits import positive_int
+from qt_events.limits import MAX_PREFETCH, positive_int
 
 EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
@@ -78,6 +78,9 @@ class Subscription:
     concurrency: int = 1
     #: Every process gets each event, instead of one process of all.
     broadcast: bool = False
+    #: Number of events that one process takes from the broker before they have an outcome; None
+    #: leaves it to the backend. In memory there is no such number.
+    prefetch: int | None = None
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
@@ -96,6 +99,8 @@ class Subscription:
         whose = f"subscription {self.name!r}"
         checked_policy(whose, self.retry)
         positive_int(f"{whose}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
+        if self.prefetch is not None:
+            self._check_prefetch(whose, self.prefetch)
         if not isinstance(self.broadcast, bool):
             raise InvalidOptionError(f"{whose}: broadcast={self.broadcast!r} must be True or False")
         self.is_async = is_async(self.handler)
@@ -104,6 +109,14 @@ class Subscription:
         """Take over handler, predicate and policy; what lanes and queues know stays."""
         self.handler, self.when, self.retry = other.handler, other.when, other.retry
         self.is_async, self.has_run = other.is_async, False
+
+    def _check_prefetch(self, whose: str, prefetch: int) -> None:
+        positive_int(f"{whose}: prefetch", prefetch, most=MAX_PREFETCH)
+        if prefetch < self.concurrency:
+            raise InvalidOptionError(
+                f"{whose}: with prefetch={prefetch} there are never {self.concurrency} events at a "
+                "time, as concurrency allows: give at least as many"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +130,7 @@ class SubscriptionOptions:
     retry: RetryPolicy | None = None
     concurrency: int | None = None
     broadcast: bool | None = None
+    prefetch: int | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were not left out, by name."""

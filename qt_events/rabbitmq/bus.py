@@ -28,7 +28,7 @@ from qt_events.errors import (
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
-from qt_events.limits import positive_int, positive_seconds
+from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.app.registration import register, register_when_finalized, unregister
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
@@ -75,6 +75,8 @@ class CeleryEventBus(Hosted):
         service: name of the program these subscriptions belong to, the same in all of its
             processes; the name of `app` if left out. It begins the names that subscriptions are
             given, and tells the broker whose they are.
+        prefetch: events of one subscription that a worker takes before they have an outcome, at
+            least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class CeleryEventBus(Hosted):
         rollout: float = ROLLOUT,
         retry: RetryPolicy | None = None,
         service: str | None = None,
+        prefetch: int | None = None,
     ) -> None:
         if (url is None) == (app is None):
             raise InvalidUrlError("CeleryEventBus takes either a URL or app=, a Celery app")
@@ -108,7 +111,8 @@ class CeleryEventBus(Hosted):
         self.service = service_of(service, app and app.main)
         self._refuse_second_bus()
         configure(self.app)
-        self.serving = Serving()
+        self.prefetch = checked_prefetch(prefetch)
+        self.serving = Serving(self.prefetch)
         self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
         self.middleware = self.runtime.middleware
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions

@@ -236,7 +236,7 @@ class Delivery:
         if self._monitors is not None and self._began is not None:
             self._monitors.send("task-rejected", uuid=self.id, requeue=True)
 
-    def tell_return(self, error: Exception) -> None:
+    def log_return(self, error: Exception) -> None:
         """Log why it has no outcome."""
         if isinstance(error, BusStateError):
             level, why, fault = logging.INFO, str(error), None
@@ -244,11 +244,9 @@ class Delivery:
             level, why, fault = logging.WARNING, str(error), None
         else:
             level, why, fault = logging.ERROR, "a fault of this library", error
-        message, about = (
-            "%s: event %s goes back to its queue: %s",
-            (self.name, self.envelope.event_id),
-        )
-        logger.log(level, message, *about, why, exc_info=fault, extra=self.envelope.log_fields())
+        message, event_id = "%s: event %s goes back to its queue: %s", self.envelope.event_id
+        extra = self.envelope.log_fields()
+        logger.log(level, message, self.name, event_id, why, exc_info=fault, extra=extra)
 
     def replace(self) -> None:
         """Acknowledge it and tell nobody: a copy of it is safe."""

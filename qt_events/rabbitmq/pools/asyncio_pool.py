@@ -236,7 +236,7 @@ class AsyncioPool(BasePool):
                 on_retry=delivery.tell_retry,
             )
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
-            delivery.tell_return(error)
+            delivery.log_return(error)
             # At once it would fail again.
             if not (isinstance(error, BusStateError) or self._ended):
                 await asyncio.sleep(PAUSE)
@@ -376,6 +376,13 @@ class AsyncioPool(BasePool):
         waiting = {name: lane.to_do for (name, _), lane in tuple(self._lanes.items())}
         name = max(waiting, key=lambda key: waiting[key], default="")
         return name, waiting.get(name, 0)
+
+    def held_of(self, subscription: str) -> tuple[int, int, int]:
+        """Return how many of its events are held, how many bytes wait, how many were begun."""
+        lane = self._lanes.get((subscription, False), ())
+        held = lane.to_do if isinstance(lane, Lane) else 0
+        size = sum(each.envelope.size for each in lane)
+        return held, size, state.total_count[subscription]
 
     @property
     def held(self) -> int:

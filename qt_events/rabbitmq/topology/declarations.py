@@ -42,7 +42,7 @@ class Declarations:
         serves: Callable[[Subscription], bool],
         registration: Registration,
         *,
-        taker: Callable[[str, Channel], Any] = lambda *_: None,
+        taker: Callable[[SubscriptionQueue, Any], Any] = lambda *_: None,
     ) -> None:
         self._topology, self._publisher = topology, publisher
         self._registration = registration

@@ -45,7 +45,7 @@ class SubscriptionQueue(kombu.Queue):
     `counts_returns`: the broker counts earlier deliveries of a message in x-delivery-count.
     `declare_all(channel)` declares the queue and everything around it.
     `prefetch()` returns the number of unacknowledged messages that this consumer may hold.
-    `taker(subscription, channel)` returns a function that takes its messages past Celery, or None.
+    `taker(queue, channel)` returns a function that takes its messages past Celery, or None.
     """
 
     attrs = (
@@ -67,7 +67,7 @@ class SubscriptionQueue(kombu.Queue):
     counts_returns: bool = False
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
-    taker: Callable[[str, Any], Callable[[str, int, Envelope], None] | None]
+    taker: Callable[["SubscriptionQueue", Any], Callable[[str, int, Envelope], None] | None]
 
     def as_dict(self, recurse: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # kombu's
         """Return the members for a copy; with `recurse`, JSON for `inspect active_queues`."""
@@ -91,7 +91,7 @@ class SubscriptionQueue(kombu.Queue):
         # The body stays bytes, whatever encoding a producer claims.
         self.channel.auto_decode = False
         self.channel.basic_qos(0, self.prefetch(), False)  # noqa: FBT003  # a_global
-        take = self.taker(self.subscription, self.channel)
+        take = self.taker(self, self.channel)
         arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
         return super().consume(consumer_tag, arrived, *args, **kwargs)
 

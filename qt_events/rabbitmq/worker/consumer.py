@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -36,7 +36,9 @@ from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
+from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
+from qt_events.rabbitmq.worker.serving import Take
 from qt_events.rabbitmq.worker.unknown_tasks import UnknownTasks, has_expired
 from qt_events.shutdown import Trigger
 
@@ -97,6 +99,7 @@ class EventConsumer(ConnectingConsumer):
         self._unknown_tasks = UnknownTasks(self, self.runtime)
         self.selection = self._selection(**(kwargs.get("worker_options") or {}))
         self._serving = self.app.qt_events_serving
+        self._consuming_anew = ConsumingAnew(self, self._serving)
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
@@ -133,7 +136,11 @@ class EventConsumer(ConnectingConsumer):
     def _loop(self, *args: Any) -> None:
         try:
             if isinstance(self.pool, AsyncioPool):
-                self._asyncio_loop().run(*args)
+                looks = self._consuming_anew.begin()
+                try:
+                    self._asyncio_loop().run(*args)
+                finally:
+                    looks.cancel()
             else:
                 (asynloop if self.hub else synloop)(*args)
         finally:
@@ -226,18 +233,16 @@ class EventConsumer(ConnectingConsumer):
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
 
-    def taker(
-        self, subscription: str, channel: Channel
-    ) -> Callable[[str, int, Envelope], None] | None:
+    def taker(self, queue: SubscriptionQueue, channel: Channel) -> Take | None:
         """Return what takes a queue's messages by this channel; None on Celery's own pools."""
         if not isinstance(self.pool, AsyncioPool):
             return None
-        acks = self.pool.acks_of(channel)
+        acks, subscription = self.pool.acks_of(channel), queue.subscription
 
         def take(id: str, tag: int, envelope: Envelope) -> None:
             self._arrivals[subscription](id, tag, envelope, acks)
 
-        return take
+        return self._consuming_anew.counting(queue, take)
 
     def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from the queues of a subscription that is new, or has a new pattern."""
@@ -262,10 +267,12 @@ class EventConsumer(ConnectingConsumer):
             logger.exception("%s is not served", queues[0].subscription)
         except (*self.connection_errors, *self.channel_errors) as error:
             logger.info("%s: will be consumed once reconnected (%s)", queues[0].subscription, error)
-            # py-amqp opens a closed channel again by itself: its tags begin anew, and nobody
-            # consumes.
-            self.pool.void()
-            self.hub.call_soon(_give_up_connection, error)
+            self.hub.call_soon(self.give_up_connection, error)
+
+    def give_up_connection(self, error: Exception) -> None:
+        """Begin anew: py-amqp opens a closed channel again, with new tags, and nobody consumes."""
+        self.pool.void()
+        _give_up_connection(error)
 
     def _consume(self, queues: Sequence[SubscriptionQueue]) -> None:
         if self.task_consumer is None:
