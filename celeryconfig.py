@@ -1,9 +1,8 @@
 """Celery's settings for Quantum Trader's workers: `celery -A workers worker`, run from this folder.
 
-They hold only the choices of this system. The bus sets its own needs on the Celery app (asyncio
-pool, late acknowledgement, quorum queues, endless attempts to connect), and a setting made here
-wins over its defaults. Celery reads CELERY_BROKER_URL before this file, and it wins over
-`broker_url`.
+They hold only the choices of this system. Its workers have the bus's asyncio pool, because the app
+has no tasks but subscriptions; a `worker_pool` made here would win. Celery reads CELERY_BROKER_URL
+before this file, and it wins over `broker_url`.
 """
 
 import os

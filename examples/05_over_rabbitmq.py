@@ -31,7 +31,8 @@ class Alarm:
     def __init__(self, bus: EventBus) -> None:
         self.bus = bus
         self.is_warm = False
-        bus.subscribe(PriceEvent, self.on_price)
+        # A script is called __main__, as every script is, so what it subscribes needs names.
+        bus.subscribe(PriceEvent, self.on_price, name="example.alarm")
 
     async def on_price(self, event: PriceEvent) -> None:
         if not self.is_warm:
@@ -48,8 +49,7 @@ async def report(event: Event) -> None:
 
 async def main(url: str) -> None:
     bus = create_event_bus(url)
-    Alarm(bus)  # its subscription is `alarm.on_price`, and its queue `qt.sub.alarm.on_price`
-    # A function of a script has no lasting name, so it needs one.
+    Alarm(bus)  # its subscription is `example.alarm`, and its queue `qt.sub.example.alarm`
     bus.subscribe("example.alarm", report, name="example.report")
 
     async with bus:

@@ -87,12 +87,13 @@ class Consumers:
     def __init__(self, bus: EventBus) -> None:
         self.seen: Counter[str] = Counter()
         self._lock = Lock()  # a sync handler runs in a thread
-        bus.subscribe(PolicyUpdatedEvent, self.orchestrator)
-        bus.subscribe("*.updated", self.dashboard, broadcast=True)
-        bus.subscribe("*.promoted", self.analytics)
-        bus.subscribe("trade.executed", self.performance_tracker, concurrency=10)
-        bus.subscribe("health.#", self.discord, when=is_critical)
-        bus.subscribe("#", self.event_log)
+        # A script is called __main__, as every script is, so what it subscribes needs names.
+        bus.subscribe(PolicyUpdatedEvent, self.orchestrator, name="orchestrator")
+        bus.subscribe("*.updated", self.dashboard, name="dashboard", broadcast=True)
+        bus.subscribe("*.promoted", self.analytics, name="analytics")
+        bus.subscribe("trade.executed", self.performance_tracker, name="tracker", concurrency=10)
+        bus.subscribe("health.#", self.discord, name="discord", when=is_critical)
+        bus.subscribe("#", self.event_log, name="event_log")
 
     async def orchestrator(self, event: PolicyUpdatedEvent) -> None:
         assert event.payload.risk_mode is RiskMode.DEFENSIVE

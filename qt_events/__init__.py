@@ -13,7 +13,9 @@ The life of an event, and where to read about each part of it:
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
     errors.py        every error, by whose fault it is
+    event_loop.py    asyncio's running loop, or an error that says what to do
     limits.py        the numbers a user sets, checked
+    texts.py         texts from elsewhere, bounded and on one line
     cli/             the command `qt-events`
     testing/         contract suite, brokers and clocks for tests
 """
@@ -54,6 +56,7 @@ from qt_events.errors import (
     PublishRefusedError,
     PublishTimeoutError,
     QtEventsError,
+    SubscriptionTakenError,
     TopologyError,
     TypeMismatchError,
     UnknownDeadLetterError,
@@ -66,8 +69,10 @@ from qt_events.errors import (
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
+from qt_events.logs.own_lines import guard_own_lines
 
 if TYPE_CHECKING:
+    from qt_events.dead_letters.filters import DeadLetterFilter
     from qt_events.dead_letters.record import DeadLetterRecord
     from qt_events.events.quantum_trader import (
         HealthStatus,
@@ -104,6 +109,7 @@ __all__ = [
     "BusyError",
     "CeleryEventBus",
     "Component",
+    "DeadLetterFilter",
     "DeadLetterRecord",
     "DecodeError",
     "DuplicateEventError",
@@ -151,6 +157,7 @@ __all__ = [
     "StrategyPromoted",
     "StrategyPromotedEvent",
     "Subscription",
+    "SubscriptionTakenError",
     "TopologyError",
     "TradeExecuted",
     "TradeExecutedEvent",
@@ -167,9 +174,12 @@ __all__ = [
 ]
 
 
+guard_own_lines()
+
 # Imported when first asked for. Celery takes half a second, and importing the catalog registers its
 # six events: a program that declares a `trade.executed` of its own must be able to do without them.
 _MODULES = {
+    "qt_events.dead_letters.filters": ("DeadLetterFilter",),
     "qt_events.dead_letters.record": ("DeadLetterRecord",),
     "qt_events.events.quantum_trader": (
         "HealthStatus", "HealthStatusChanged", "HealthStatusChangedEvent",

@@ -13,6 +13,7 @@ from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
+from qt_events.event_loop import running_loop
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 
@@ -69,6 +70,7 @@ class EventBus(Protocol):
         retry: "RetryPolicy | None" = None,
         concurrency: int | None = None,
         broadcast: bool | None = None,
+        prefetch: int | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches.
 
@@ -85,6 +87,8 @@ class EventBus(Protocol):
                 their order.
             broadcast: each process gets each event, instead of one process of all that serve the
                 name.
+            prefetch: events that one process takes from the broker before they have an outcome, at
+                least `concurrency`; about a second of work if left out. No effect in memory.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
@@ -210,6 +214,7 @@ class Hosted(BaseBus, ABC):
 
         An error of run_forever before that is raised here.
         """
+        running_loop()
         self._forget_stop()
         runner = self._runner = asyncio.create_task(self.run_forever())
         started = asyncio.create_task(self._started())

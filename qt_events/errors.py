@@ -8,6 +8,10 @@
 `UnroutableError`  nobody: the event was taken, and no subscription hears it
 """
 
+import traceback
+
+from qt_events.texts import LONGEST_NAME, LONGEST_TRACEBACK, shortened
+
 
 class QtEventsError(Exception):
     """Root of all errors that this library raises by itself."""
@@ -160,6 +164,10 @@ class TopologyError(BrokerError):
     """Queue or exchange on the broker that differs from its declaration; the text says how."""
 
 
+class SubscriptionTakenError(TopologyError):
+    """Subscription that another service has declared, with another handler; the text names both."""
+
+
 # Nobody
 
 
@@ -179,15 +187,29 @@ class UnroutableError(QtEventsError):
 
 
 def name_of_type(error: BaseException) -> str:
-    """Return the exception's type, with its module unless it is a builtin."""
+    """Return the exception's type, with its module unless it is a builtin; bounded."""
     kind = type(error)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return f"{module}{kind.__qualname__}"
+    return shortened(f"{module}{kind.__qualname__}", LONGEST_NAME)
 
 
 def text_of(error: BaseException) -> str:
-    """Return the exception's text."""
+    """Return the exception's text, bounded: some hold a whole answer or a whole payload."""
     try:
-        return str(error)
+        return shortened(str(error))
     except Exception as unprintable:  # noqa: BLE001  # a class of the handler's may break here too
         return f"(its text cannot be read: {type(unprintable).__name__})"
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the exception's traceback with its causes, each text in it bounded, and all of it."""
+    try:
+        parts = traceback.format_exception(error)
+    except Exception as unprintable:  # noqa: BLE001  # the same
+        return f"(its traceback cannot be read: {type(unprintable).__name__})"
+    return shortened("".join(map(_shortened_part, parts)), LONGEST_TRACEBACK)
+
+
+def _shortened_part(part: str) -> str:
+    short = shortened(part)
+    return short if short.endswith("\n") else f"{short}\n"

@@ -4,6 +4,9 @@ import math
 
 from qt_events.errors import InvalidOptionError, UsageError
 
+#: Events that one consumer may hold: in AMQP, a number of 16 bits.
+MAX_PREFETCH = 65_535
+
 
 def positive_int(
     name: str,
@@ -18,6 +21,11 @@ def positive_int(
         allowed = "of 1 or more" if most is None else f"from 1 to {most}"
         raise error(f"{name}={value!r:.80} must be an int {allowed}")
     return value
+
+
+def checked_prefetch(prefetch: int | None) -> int | None:
+    """Return a bus's `prefetch` if it is None or a number that AMQP knows."""
+    return None if prefetch is None else positive_int("prefetch", prefetch, most=MAX_PREFETCH)
 
 
 def positive_seconds(name: str, value: object) -> float:

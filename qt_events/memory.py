@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ from qt_events.delivery.subscription import (
     EventHandler,
     Subscription,
     SubscriptionOptions,
-    name_of,
     pattern_of,
 )
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
+from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt, current_event
 from qt_events.events.event import Event
-from qt_events.limits import positive_int, positive_seconds
+from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
 logger = logging.getLogger("qt_events")
@@ -48,8 +49,7 @@ class _Open:
     deliveries: int
 
 
-# One event on its way to one subscription. None for _Open: this is its only delivery. A bare
-# tuple, for every event needs one.
+# One event for one subscription; None for _Open: its only delivery. Bare: every event needs one.
 _Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
 
 
@@ -57,12 +57,10 @@ class InMemoryEventBus(Hosted):
     """EventBus for one process: tests, small set-ups, simulations.
 
     Each subscription has a queue of its own, so a slow one holds up no other. Async handlers run on
-    the loop of `run_forever`, sync handlers in `max_workers` threads. Events that the process holds
-    when it ends are gone.
+    the loop of `run_forever`, sync ones in `max_workers` threads. What it holds at its end is gone.
 
-    Any thread and any event loop may publish, subscribe, unsubscribe, stop, close and look at
-    statistics and dead letters, whether the bus runs or not. `join` and `async with` belong to the
-    loop that runs it.
+    Any thread and any event loop may publish, subscribe, unsubscribe, stop, close and look at what
+    happened, at any time. `join` and `async with` belong to the loop that runs it.
 
     Args:
         max_queue_size: events held before `publish` waits; a handler's own are always admitted.
@@ -72,6 +70,8 @@ class InMemoryEventBus(Hosted):
         slow_after: seconds from which a handler is reported as slow.
         clock: when retries are due.
         retry: policy of the subscriptions made without one of their own.
+        service: begins the names that subscriptions are given, as over RabbitMQ.
+        prefetch: checked, without effect: there is nobody to fetch from.
     """
 
     def __init__(
@@ -84,7 +84,10 @@ class InMemoryEventBus(Hosted):
         slow_after: float = SLOW_AFTER,
         clock: Clock | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
+        prefetch: int | None = None,
     ) -> None:
+        self.prefetch = checked_prefetch(prefetch)
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
         self.publish_timeout = positive_seconds("publish_timeout", publish_timeout)
@@ -98,11 +101,11 @@ class InMemoryEventBus(Hosted):
         self._around_handle = self.middleware.around_handle
         self.dead_letters = DeadLetterStore(self._redeliver)
         self._watch = SlowHandlerLog(self.stats)
-        self._subscriptions = Subscriptions(retry=retry)
+        self._subscriptions = Subscriptions(retry=retry, service=service)
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
-        # Publishes since the last that let the loop run.
-        self._unbroken = 0
+        # Publishes since the last that let the loop run; without end before the very first.
+        self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
         self._lanes = Lanes(self._process)
@@ -122,9 +125,11 @@ class InMemoryEventBus(Hosted):
         """See EventBus. Now and then it lets the loop run, so that handlers keep up."""
         self._unbroken += 1
         if self._unbroken > _BURST:
-            self._unbroken = 1
-            # Before the event is taken: a cancelled publish has not published.
-            await asyncio.sleep(0)
+            running_loop()
+            is_first, self._unbroken = self._unbroken == math.inf, 1
+            if not is_first:
+                # Before the event is taken: a cancelled publish has not published.
+                await asyncio.sleep(0)
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
             if self.middleware.around_publish:
@@ -142,6 +147,7 @@ class InMemoryEventBus(Hosted):
         self._route(event, mandatory=mandatory)
 
     async def _enter(self) -> None:
+        running_loop()
         try:
             await self._capacity.enter(self.publish_timeout, anyway=current_event() is not None)
         except TimeoutError:
@@ -225,9 +231,7 @@ class InMemoryEventBus(Hosted):
 
     def _name_for(self, handler: EventHandler) -> str:
         """Return a name for a handler; lambdas and local functions get a number."""
-        if existing := self._subscriptions.of(handler):
-            return existing.name
-        return name_of(handler) or f"anonymous.{next(self._anonymous)}"
+        return self._subscriptions.name_for(handler) or f"anonymous.{next(self._anonymous)}"
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. Events that wait by a removed pattern are dropped, counted as filtered."""
@@ -241,6 +245,7 @@ class InMemoryEventBus(Hosted):
         """See EventBus. Cancelled, it gives what was being handled back to its queue."""
         if self._lanes.running:
             raise BusStateError("this bus runs already: one run_forever() a bus")
+        running_loop()
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             self._executor = DaemonThreads(self.max_workers)
@@ -270,7 +275,7 @@ class InMemoryEventBus(Hosted):
 
     def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
         event, subscription, _, attempts = delivery
-        if subscription.removed and not self._subscriptions.hears(subscription, event.type):
+        if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
         if self._around_handle:
@@ -334,6 +339,7 @@ class InMemoryEventBus(Hosted):
                 or stopped meanwhile.
         """
         refuse_in_handler()
+        running_loop()
         # A run_forever() task made just before starts now.
         await asyncio.sleep(0)
         if (held := self._capacity.taken) and not self._lanes.running:

@@ -71,6 +71,8 @@ class Shutdown:
 
     def __init__(self) -> None:
         self._state = State.SERVING
+        #: Nothing at all is to be waited for: whoever runs it said so, and not the connection.
+        self.hurried = False
         self._signals = 0
         self._watchers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
@@ -84,6 +86,7 @@ class Shutdown:
         """Move on if the trigger asks for it."""
         with self._lock:
             self._state = after(self._state, trigger)
+            self.hurried |= trigger in {Trigger.HURRY, Trigger.CANCELLED}
             watchers = tuple(self._watchers)
         for watcher in watchers:
             watcher()

@@ -1,13 +1,17 @@
 """Servers for the tests: a broker and a PostgreSQL a run, a vhost and a database a test."""
 
+import os
 import signal
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from qt_events.events.event import Event, event_class
+from qt_events.rabbitmq.compat.one_thread import REPORT
 from qt_events.testing.broker import Broker, PrivateBroker, open_broker
 from qt_events.testing.broker.management import Management
 from tests.faults import summary
@@ -21,8 +25,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure() -> None:
-    """Keep temporary files, those of the servers too, in memory."""
+    """Keep temporary files, those of the servers too, in memory, and watch over connections."""
     memory_folder.use()
+    report, name = tempfile.mkstemp(prefix="qt-events-one-thread-")
+    os.close(report)
+    os.environ[REPORT] = name
+
+
+@pytest.fixture(autouse=True)
+def one_thread_a_connection() -> Iterator[None]:
+    """Check that no AMQP connection was used by two threads, in worker processes neither."""
+    yield
+    report = Path(os.environ[REPORT])
+    found = report.read_text()
+    report.write_text("")
+    assert not found, found
+
+
+def pytest_unconfigure() -> None:
+    """Remove the report of that check."""
+    Path(os.environ.pop(REPORT)).unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from workers.replay.live import Display, LiveDisplay, PlainDisplay
 from workers.replay.replay import Replay, summary
 from workers.replay.report import Report
 from workers.store import Store
-from workers.system.assembly import RETRY, build
+from workers.system.assembly import RETRY, SLOW_AFTER, build
 from workers.system.listeners.analytics import Question, profit_by
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def feed(
     prices = read_market(market or MARKET)[:days]
     store = _store(database)
     url = broker or "amqp://guest:guest@localhost:5672//"
-    bus = qt_events.CeleryEventBus(url, retry=RETRY)
+    bus = qt_events.CeleryEventBus(url, retry=RETRY, slow_after=SLOW_AFTER, service="workers")
     with _display(over="through the fleet", as_json=as_json, every=20) as display:
         report = asyncio.run(_feed(prices, bus, store, display))
     report = replace(report, over="through the fleet", options=_options(market, days))
@@ -243,11 +243,13 @@ def _end_by_signal() -> None:
 @asynccontextmanager
 async def _bus(broker: str | None) -> AsyncIterator["InMemoryEventBus | CeleryEventBus"]:
     if broker is None:
-        yield InMemoryEventBus(retry=RETRY)
+        yield InMemoryEventBus(retry=RETRY, slow_after=SLOW_AFTER)
         return
     prefix = f"qt-run-{uuid.uuid4().hex[:8]}"
     # Imported by this access and not above: celery takes long to load.
-    bus = qt_events.CeleryEventBus(broker, prefix=prefix, retry=RETRY)
+    bus = qt_events.CeleryEventBus(
+        broker, prefix=prefix, retry=RETRY, slow_after=SLOW_AFTER, service="workers"
+    )
     await _check_broker(bus, "Without --broker (QT_BROKER_URL) it runs in memory.")
     timeout = None
     try:

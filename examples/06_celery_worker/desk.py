@@ -17,7 +17,7 @@ from qt_events import CeleryEventBus, PolicyUpdatedEvent, RetryPolicy, TradeExec
 
 BROKER = os.environ.get("CELERY_BROKER_URL", "amqp://guest:guest@localhost:5672//")
 app = celery.Celery("desk", broker=BROKER)
-bus = CeleryEventBus(app=app)  # brings the asyncio pool, late acknowledgement and the queues
+bus = CeleryEventBus(app=app)  # its workers have the asyncio pool, and the queues
 
 
 async def book(trade: TradeExecutedEvent) -> None:

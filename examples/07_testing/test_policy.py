@@ -43,7 +43,7 @@ async def test_zero_positions_are_refused(event_bus: ObservedEventBus) -> None:
     event = policy(0)
     await event_bus.publish(event)
     await event_bus.join()
-    handler = "orchestrator.on_policy_updated"
+    handler = "risk_desk.orchestrator.on_policy_updated"
     event_bus.assert_dead_lettered(handler, event, reason="rejected", attempts=1)
 
 
@@ -56,7 +56,7 @@ async def test_a_closed_gateway_is_asked_again_after_an_hour(event_bus: Observed
     await event_bus.clock.advance(3599)
     assert gateway.limits == []
     await event_bus.clock.advance(1)
-    handler = "orchestrator.on_policy_updated"
+    handler = "risk_desk.orchestrator.on_policy_updated"
     event_bus.assert_retried(handler, event, times=1, exception=ConnectionError)
     event_bus.assert_delivered(handler, event, attempts=2)
 
@@ -68,5 +68,5 @@ async def test_a_gateway_that_stays_closed_leaves_a_dead_letter(
     Orchestrator(event_bus, Broker(closed=3))
     await event_bus.publish(policy(3))
     await event_bus.join()  # three hours, in no time
-    handler = "orchestrator.on_policy_updated"
+    handler = "risk_desk.orchestrator.on_policy_updated"
     event_bus.assert_dead_lettered(handler, reason="exhausted", exception=OSError)

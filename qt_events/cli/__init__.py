@@ -5,8 +5,10 @@ errors.py                 an error as one line, and its exit code
 worker.py                 `worker`
 flower.py                 `flower`
 topology.py               `topology`
+topology_moving.py        its command `move`
 topology_output.py        its tables, text, JSON and command lines
 dead_letters.py           `dead-letters`
+dead_letters_filter.py    its options for a part of them
 dead_letters_output.py    its tables, text and JSON
 dead_letters_progress.py  its progress bar
 options.py                options that several commands have

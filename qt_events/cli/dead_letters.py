@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from qt_events.cli.dead_letters_filter import EventId, ExceptionType, Since, Type, filter_of
 from qt_events.cli.dead_letters_output import (
     Overview,
     as_json,
@@ -24,6 +25,7 @@ from qt_events.cli.terminal import complain
 from qt_events.errors import InvalidOptionError, QtEventsError
 
 if TYPE_CHECKING:
+    from qt_events.dead_letters.filters import DeadLetterFilter
     from qt_events.dead_letters.operations import DeadLetters
     from qt_events.dead_letters.record import DeadLetterRecord
 
@@ -49,7 +51,9 @@ Ids = Annotated[
     list[str] | None,
     typer.Argument(metavar="ID", help="Ids, as `list` shows them.", show_default=False),
 ]
-All = Annotated[bool, typer.Option("--all", help="All that the --subscription has now.")]
+All = Annotated[
+    bool, typer.Option("--all", help="All that the --subscription has now, or those that fit.")
+]
 Limit = Annotated[int, typer.Option(min=1, metavar="N", help="Number to show one by one.")]
 Oldest = Annotated[bool, typer.Option("--oldest", help="Show the oldest, not the newest.")]
 Output = Annotated[
@@ -99,8 +103,10 @@ async def _each(
     subscription: str | None,
     bar: Bar,
     take: Callable[["DeadLetterRecord"], object],
+    where: "DeadLetterFilter | None",
 ) -> None:
-    async with aclosing(letters.stream(subscription, on_scan=bar.show_scan)) as records:
+    streamed = letters.stream(subscription, where=where, on_scan=bar.show_scan)
+    async with aclosing(streamed) as records:
         async for record in records:
             take(record)
             bar.count()
@@ -111,6 +117,10 @@ def list_(
     subscription: Subscription = None,
     limit: Limit = 50,
     oldest: Oldest = False,
+    type_: Type = None,
+    exception: ExceptionType = None,
+    event: EventId = None,
+    since: Since = None,
     as_json_: AsJson = False,
     app: App = None,
     url: Url = None,
@@ -119,8 +129,10 @@ def list_(
 ) -> None:
     """Count dead letters by their error, and show some of them. Nothing is changed."""
     overview, bar = Overview(limit, oldest=oldest), Bar("read")
-    source = Source(app, url, prefix, management_url)
-    source.run(subscription, lambda letters: _each(letters, subscription, bar, overview.add), bar)
+    where = filter_of(type_, exception, event, since)
+    Source(app, url, prefix, management_url).run(
+        subscription, lambda letters: _each(letters, subscription, bar, overview.add, where), bar
+    )
     if not as_json_:
         print_overview(overview)
         return
@@ -154,6 +166,10 @@ def retry(
     ids: Ids = None,
     all_: All = False,
     subscription: Subscription = None,
+    type_: Type = None,
+    exception: ExceptionType = None,
+    event: EventId = None,
+    since: Since = None,
     rate: Rate = None,
     dry_run: DryRun = False,
     app: App = None,
@@ -166,7 +182,8 @@ def retry(
     Each is removed when the broker has confirmed that the event is in its queue. Exit code 1 if
     one could not be sent back, and stays. Those not sent when Ctrl-C is pressed stay, too.
     """
-    _check_choice(ids, all_=all_, subscription=subscription)
+    where = filter_of(type_, exception, event, since)
+    _check_choice(ids, all_=all_, subscription=subscription, where=where)
     bar, skipped = Bar("would be sent back" if dry_run else "sent back"), Skipped()
     options: dict[str, Any] = {"rate": rate, "dry_run": dry_run, "on_progress": bar.show}
 
@@ -175,7 +192,9 @@ def retry(
             return await letters.retry_many(
                 ids, subscription=subscription, on_scan=bar.show_scan, **options
             )
-        return await letters.retry_all(str(subscription), on_skipped=skipped.add, **options)
+        return await letters.retry_all(
+            str(subscription), where=where, on_skipped=skipped.add, **options
+        )
 
     done = Source(app, url, prefix, management_url).run(subscription, send, bar)
     typer.echo(f"{done:,} {bar.action}")
@@ -189,6 +208,10 @@ def discard(
     ids: Ids = None,
     all_: All = False,
     subscription: Subscription = None,
+    type_: Type = None,
+    exception: ExceptionType = None,
+    event: EventId = None,
+    since: Since = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     app: App = None,
@@ -200,12 +223,13 @@ def discard(
 
     --all asks first, and removes no more than it has asked about. Exit code 1 if the answer is no.
     """
-    _check_choice(ids, all_=all_, subscription=subscription)
+    where = filter_of(type_, exception, event, since)
+    _check_choice(ids, all_=all_, subscription=subscription, where=where)
     source = Source(app, url, prefix, management_url)
     bar = Bar("would be discarded" if dry_run else "discarded")
     options: dict[str, Any] = {"dry_run": dry_run, "on_progress": bar.show}
     if all_ and not (dry_run or yes):
-        found = _counted(source, str(subscription))
+        found = _counted(source, str(subscription), where)
         typer.confirm(f"Remove {found:,} dead letters of {subscription!r} for good?", abort=True)
         if not found:
             typer.echo(f"0 {bar.action}")
@@ -217,7 +241,7 @@ def discard(
             return await letters.discard_many(
                 ids, subscription=subscription, on_scan=bar.show_scan, **options
             )
-        return await letters.discard_all(str(subscription), **options)
+        return await letters.discard_all(str(subscription), where=where, **options)
 
     typer.echo(f"{source.run(subscription, remove, bar):,} {bar.action}")
 
@@ -226,6 +250,10 @@ def discard(
 def export(
     output: Output = None,
     subscription: Subscription = None,
+    type_: Type = None,
+    exception: ExceptionType = None,
+    event: EventId = None,
+    since: Since = None,
     app: App = None,
     url: Url = None,
     prefix: Prefix = None,
@@ -235,14 +263,18 @@ def export(
 
     The body is text (`body`) if it is UTF-8, else Base64 (`body_base64`). Nothing is removed.
     """
-    bar = Bar("written")
+    bar, where = Bar("written"), filter_of(type_, exception, event, since)
 
     async def write(letters: "DeadLetters") -> None:
         with (
             output.open("w", encoding="ascii") if output else open(1, "w", closefd=False)  # noqa: ASYNC230
         ) as file:
             await _each(
-                letters, subscription, bar, lambda each: file.write(dumps(as_json(each)) + "\n")
+                letters,
+                subscription,
+                bar,
+                lambda each: file.write(dumps(as_json(each)) + "\n"),
+                where,
             )
 
     Source(app, url, prefix, management_url).run(subscription, write, bar)
@@ -250,16 +282,22 @@ def export(
         typer.echo(f"{bar.progress.done:,} written to {output}", err=True)
 
 
-def _counted(source: Source, subscription: str) -> int:
+def _counted(source: Source, subscription: str, where: "DeadLetterFilter | None") -> int:
     bar = Bar("counted")
     options: dict[str, Any] = {"dry_run": True, "on_progress": bar.show}
     return source.run(
-        subscription, lambda letters: letters.discard_all(subscription, **options), bar
+        subscription,
+        lambda letters: letters.discard_all(subscription, where=where, **options),
+        bar,
     )
 
 
-def _check_choice(ids: list[str] | None, *, all_: bool, subscription: str | None) -> None:
+def _check_choice(
+    ids: list[str] | None, *, all_: bool, subscription: str | None, where: object
+) -> None:
     if bool(ids) == all_:
         raise InvalidOptionError("name dead letters by their ids, or give --all")
+    if ids and where is not None:
+        raise InvalidOptionError("ids name them one by one: give --all with --type and the like")
     if all_ and subscription is None:
         raise InvalidOptionError("--all is for one subscription: give --subscription NAME, too")

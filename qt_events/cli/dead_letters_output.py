@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,11 +21,16 @@ from rich.text import Text
 from qt_events.cli.terminal import wide_console
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.texts import printable
 
 _FIELDS = (
     "id", "subscription", "event_type", "event_id", "reason", "attempts", "exception_type",
     "message", "first_failed", "last_failed", "host",
 )  # fmt: skip
+_HEADS = ("id", "subscription", "event type", "last failed", "attempts", "error")
+_LEAST = 12  #: columns of a cell that is folded or shortened
+_BETWEEN = 3 * len(_HEADS) + 1  #: columns between the cells of a row, and around them
+_NARROWEST = 36 + 20 + 8 + 3 * _LEAST + _BETWEEN  #: columns with an id, a time and a count
 
 
 class Overview:
@@ -97,19 +103,14 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def printable(text: str) -> str:
-    """Return text on one line, with control characters as escapes."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
-
-
 def print_overview(overview: Overview, *, console: Console | None = None) -> None:
     """Print a table of the groups and one of some dead letters."""
     console = console or wide_console()
     console.print(_groups_table(overview.groups))
     if overview.some:
-        console.print(_records_table(overview.some))
+        # On a narrower terminal the lines go on in the next ones: nothing is left out.
+        console.width = max(console.width, _NARROWEST)
+        console.print(_records_table(overview.some, console.width))
     hidden = overview.total - len(overview.some)
     rest = f", {len(overview.some):,} of them shown: see --limit, or export" if hidden else ""
     console.print(f"{overview.total:,} dead letters{rest}", soft_wrap=True)
@@ -141,24 +142,38 @@ def _print_block(console: Console, name: str, text: str) -> None:
 
 def _groups_table(groups: Iterable[DeadLetterGroup]) -> Table:
     table = _table("subscription", "reason", "exception", "count", "first failed", "last failed")
-    table.columns[3].justify = "right"
+    table.columns[0].overflow, table.columns[3].justify = "fold", "right"
     for each in groups:
         times = (_short(each.first_failed), _short(each.last_failed))
         _add(table, each.subscription, each.reason, each.exception_type, f"{each.count:,}", *times)
     return table
 
 
-def _records_table(records: Iterable[DeadLetterRecord]) -> Table:
-    table = _table("id", "subscription", "event type", "last failed", "attempts", "error")
-    # Whole, for it is to be copied.
-    table.columns[0].no_wrap, table.columns[0].min_width = True, 36
+def _records_table(records: Iterable[DeadLetterRecord], width: int) -> Table:
+    """Return a table as wide as the console, whatever the records hold: all columns are seen."""
+    table = _table(*_HEADS)
+    rows = [_row(each) for each in records]
+    # What rich may fold; the id is whole, for it is to be copied.
+    for column in table.columns[1:3]:
+        column.overflow, column.min_width = "fold", _LEAST
+    for column in (table.columns[0], *table.columns[3:]):
+        column.no_wrap = True
     table.columns[4].justify = "right"
-    table.columns[5].no_wrap, table.columns[5].overflow = True, "ellipsis"
-    for each in records:
-        error = ": ".join(filter(None, (each.exception_type or each.reason, each.message)))
-        when, attempts = _short(each.last_failed), str(each.attempts)
-        _add(table, each.id, each.subscription, each.event_type, when, attempts, error)
+    widest = [max(map(cell_len, cells)) for cells in zip(_HEADS, *rows, strict=True)]
+    # Rich shrinks columns that may fold before one that may not, however long this one is.
+    room = max(_LEAST, width - sum(widest[:-1]) - _BETWEEN)
+    for *cells, error in rows:
+        text = Text(error, no_wrap=True)
+        text.truncate(room, overflow="ellipsis")
+        table.add_row(*map(Text, cells), text)
     return table
+
+
+def _row(record: DeadLetterRecord) -> tuple[str, ...]:
+    error = ": ".join(filter(None, (record.exception_type or record.reason, record.message)))
+    where = (record.id, record.subscription, record.event_type)
+    when = (_short(record.last_failed), str(record.attempts))
+    return tuple(map(printable, (*where, *when, error)))
 
 
 def _table(*heads: str) -> Table:

@@ -13,9 +13,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from qt_events.cli.dead_letters_output import printable
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import Progress
+from qt_events.texts import printable
 
 if TYPE_CHECKING:
     from qt_events.errors import QtEventsError

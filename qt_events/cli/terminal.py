@@ -5,6 +5,8 @@ import sys
 import typer
 from rich.console import Console
 
+from qt_events.texts import LONGEST_LINE, printable, shortened
+
 #: Columns at least, where there is no terminal: a table in a file or a pipe is not cut.
 _WIDE = 200
 
@@ -15,8 +17,16 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=max(console.width, _WIDE))
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Write lines with names in them that come from the broker: none controls the terminal."""
+    for line in lines:
+        typer.echo(printable(shortened(line, LONGEST_LINE)), err=err)
+
+
 def complain(text: str, *more: str) -> None:
-    """Write an error on standard error: one line, and a line for each of `more` below it."""
-    for line in (f"qt-events: {' '.join(text.split())}", *(f"  {each}" for each in more)):
-        typer.echo(line, err=True)
+    """Write an error on standard error: one line, and a line for each of `more` below it.
+
+    What others wrote is a part of most errors, so all of it is bounded and printable.
+    """
+    say(f"qt-events: {' '.join(text.split())}", *(f"  {each}" for each in more), err=True)
     sys.stderr.flush()

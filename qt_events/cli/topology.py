@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qt_events.cli.options import App, AsJson, ManagementUrl, Prefix, RequiredApp, Url, Yes
+from qt_events.cli.terminal import say
+from qt_events.cli.topology_moving import move
 from qt_events.cli.topology_output import (
     inventory_as_json,
     permissions_as_commands,
@@ -25,6 +27,10 @@ topology = typer.Typer(
     "`show` and `remove` need a --url or an --app. `declare` and `permissions` need an --app: its "
     "subscriptions and components say what is declared and permitted.",
 )
+
+topology.command()(move)
+
+Name = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="Name, as `show` lists it.")]
 
 
 @topology.command()
@@ -55,9 +61,7 @@ def show(
 
 @topology.command()
 def remove(
-    subscription: Annotated[
-        str, typer.Argument(metavar="SUBSCRIPTION", help="Name, as `show` lists it.")
-    ],
+    subscription: Name,
     app: App = None,
     url: Url = None,
     prefix: Prefix = None,
@@ -77,14 +81,60 @@ def remove(
     administration = _administration(app, url, prefix, management_url)
     held = administration.holding(subscription)
     fate = "go too" if with_dead_letters else "stay"
-    typer.echo(
+    say(
         f"{held.name}: {held.waiting} events wait, {held.quarantined} in quarantine: they go; "
         f"{held.dead_letters} dead letters: they {fate}; {held.consumers} consumers"
     )
     if not yes:
         typer.confirm("Remove it?", abort=True)
     administration.remove(held, with_dead_letters=with_dead_letters, force=force)
-    typer.echo(f"{held.name} is removed")
+    say(f"{held.name} is removed")
+
+
+@topology.command()
+def unbind(
+    subscription: Name,
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATTERN", help="As `show` lists them.", show_default=False),
+    ] = None,
+    undeclared: Annotated[
+        bool, typer.Option("--undeclared", help="All that the --app does not declare.")
+    ] = False,
+    app: App = None,
+    url: Url = None,
+    prefix: Prefix = None,
+    management_url: ManagementUrl = None,
+) -> None:
+    """Remove bindings that a release has dropped, for good.
+
+    Events that came by them before are skipped by every worker.
+    """
+    if not patterns and not undeclared:
+        raise InvalidOptionError("name the patterns, or give --undeclared with an --app")
+    if undeclared and not app:
+        raise InvalidOptionError("--undeclared needs an --app: its code says what is declared")
+    administration = _administration(app, url, prefix, management_url)
+    removed = administration.unbind(subscription, patterns or [], undeclared=undeclared)
+    named = ", ".join(map(repr, removed)) or "nothing: the app declares all of its bindings"
+    typer.echo(f"{subscription} is unbound from {named}")
+
+
+@topology.command("take-over")
+def take_over(
+    subscription: Annotated[
+        str, typer.Argument(metavar="SUBSCRIPTION", help="Name, as the app has it.")
+    ],
+    app: RequiredApp = "",
+    url: Url = None,
+    prefix: Prefix = None,
+) -> None:
+    """Make the app the owner of its subscription, which another service has declared.
+
+    The other service gets an error from then on where it declares it.
+    """
+    owner = _administration(app, url, prefix).hand_over(subscription)
+    typer.echo(f"{subscription} belongs to {owner}")
 
 
 @topology.command()

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from qt_events.cli.terminal import wide_console
+from qt_events.texts import printable
 
 # Importing these imports celery, which would make every --help slow.
 if TYPE_CHECKING:
@@ -29,6 +31,23 @@ def print_inventory(found: "Inventory") -> None:
         f"{len(found.subscriptions)} subscriptions, {unserved} of them served by nobody; "
         f"{found.lost} events lost"
     )
+    for each in found.subscriptions:
+        _print_advice(each)
+
+
+def _print_advice(held: "Holding") -> None:
+    if held.undeclared:
+        patterns = " ".join(map(shlex.quote, held.undeclared))
+        typer.echo(
+            f"{held.name} is bound by {', '.join(held.undeclared)}, which the app does not "
+            "declare. If a release has dropped it: "
+            f"qt-events topology unbind {held.name} {patterns}"
+        )
+    if held.renamed_to is not None:
+        typer.echo(
+            f"{held.name} is the former name of {held.renamed_to}: "
+            f"qt-events topology move {held.name} {held.renamed_to}"
+        )
 
 
 def inventory_as_json(found: "Inventory") -> dict[str, Any]:
@@ -47,10 +66,10 @@ def _table(holdings: Iterable["Holding"]) -> Table:
     return table
 
 
-def _row(held: "Holding") -> tuple[str, ...]:
+def _row(held: "Holding") -> tuple[str | Text, ...]:
     consumers = held.consumers if held.is_served else "nobody"
     return (
-        held.name,
+        Text(printable(held.name)),
         *map(str, (held.waiting, held.unacked, consumers, held.quarantined, held.dead_letters)),
     )
 

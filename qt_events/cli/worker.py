@@ -19,7 +19,10 @@ _CELERYS = {"prefork": "processes"}
 Pool = Annotated[
     PoolName | None,
     typer.Option(
-        "--pool", "-P", help="Pool that runs handlers. Default: the app's worker_pool, or asyncio."
+        "--pool",
+        "-P",
+        help="Pool that runs handlers. Default: the app's worker_pool; else asyncio, or Celery's "
+        "prefork where the app has tasks of its own.",
     ),
 ]
 Concurrency = Annotated[

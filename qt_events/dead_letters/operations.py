@@ -10,6 +10,7 @@ from heapq import nsmallest
 from typing import Generic, ParamSpec, Protocol, TypeVar
 from warnings import warn
 
+from qt_events.dead_letters.filters import Where
 from qt_events.dead_letters.groups import DeadLetterGroup, DeadLetterGroups
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import (
@@ -24,7 +25,9 @@ from qt_events.dead_letters.scan import (
     R,
     Scan,
     Work,
+    batches_of,
     check,
+    fitting,
     send_back,
 )
 from qt_events.errors import InvalidOptionError, QtEventsError, UnknownDeadLetterError
@@ -63,6 +66,7 @@ class DeadLetters(Protocol):
 
     Args:
         subscription: scan this one's; without it, those of all subscriptions that the bus knows.
+        where: only those for which it returns True, such as a DeadLetterFilter.
         limit: at most so many.
         rate: send back at most so many a second, evenly; without it as fast as possible.
         dry_run: send and remove nothing; return the number that it would be.
@@ -79,14 +83,20 @@ class DeadLetters(Protocol):
     """
 
     async def list(
-        self, subscription: str | None = None, limit: int = 1000
+        self, subscription: str | None = None, limit: int = 1000, *, where: Where | None = None
     ) -> Sequence[DeadLetterRecord]: ...
 
     def stream(
-        self, subscription: str | None = None, *, on_scan: OnScan | None = None
+        self,
+        subscription: str | None = None,
+        *,
+        where: Where | None = None,
+        on_scan: OnScan | None = None,
     ) -> AsyncGenerator[DeadLetterRecord, None]: ...
 
-    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]: ...
+    async def groups(
+        self, subscription: str | None = None, *, where: Where | None = None
+    ) -> Sequence[DeadLetterGroup]: ...
 
     async def show(
         self, id: str, *, subscription: str | None = None, on_scan: OnScan | None = None
@@ -109,6 +119,7 @@ class DeadLetters(Protocol):
         self,
         subscription: str,
         *,
+        where: Where | None = None,
         rate: float | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
@@ -131,6 +142,7 @@ class DeadLetters(Protocol):
         self,
         subscription: str,
         *,
+        where: Where | None = None,
         limit: int | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
@@ -149,12 +161,12 @@ class DeadLetterOperations(ABC, Generic[R]):
         """
 
     async def list(
-        self, subscription: str | None = None, limit: int = 1000
+        self, subscription: str | None = None, limit: int = 1000, *, where: Where | None = None
     ) -> Sequence[DeadLetterRecord]:
         """Return the oldest ones. Nothing changes by it."""
         positive_int("limit", limit)
         oldest: list[DeadLetterRecord] = []
-        async with aclosing(self.stream(subscription)) as records:
+        async with aclosing(self.stream(subscription, where=where)) as records:
             async for record in records:
                 oldest.append(record)
                 if len(oldest) >= limit + BATCH:
@@ -163,7 +175,11 @@ class DeadLetterOperations(ABC, Generic[R]):
 
     @takes_on_look
     async def stream(
-        self, subscription: str | None = None, *, on_scan: OnScan | None = None
+        self,
+        subscription: str | None = None,
+        *,
+        where: Where | None = None,
+        on_scan: OnScan | None = None,
     ) -> AsyncGenerator[DeadLetterRecord, None]:
         """Yield each one there is now, roughly in the order of arrival, few at a time in memory.
 
@@ -172,14 +188,16 @@ class DeadLetterOperations(ABC, Generic[R]):
         behind the others.
         """
         async with self.scan(subscription) as scan:
-            async for batch in _batches(scan, on_scan):
-                for held in batch:
+            async for batch in batches_of(scan, on_scan):
+                for held in fitting(batch, where):
                     yield held.record
 
-    async def groups(self, subscription: str | None = None) -> Sequence[DeadLetterGroup]:
+    async def groups(
+        self, subscription: str | None = None, *, where: Where | None = None
+    ) -> Sequence[DeadLetterGroup]:
         """Count them by their error; see DeadLetterGroups."""
         groups = DeadLetterGroups()
-        async with aclosing(self.stream(subscription)) as records:
+        async with aclosing(self.stream(subscription, where=where)) as records:
             async for record in records:
                 groups.add(record)
         return groups.sorted()
@@ -227,6 +245,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         self,
         subscription: str,
         *,
+        where: Where | None = None,
         rate: float | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
@@ -239,7 +258,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         """
         act, pace = (check, Pace(None)) if dry_run else (send_back, Pace(rate))
         return await self._on_all(
-            subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run
+            subscription, act, pace, on_progress, on_skipped or _warn, keep=dry_run, where=where
         )
 
     async def discard(self, id: str) -> None:
@@ -267,6 +286,7 @@ class DeadLetterOperations(ABC, Generic[R]):
         self,
         subscription: str,
         *,
+        where: Where | None = None,
         limit: int | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
@@ -274,7 +294,14 @@ class DeadLetterOperations(ABC, Generic[R]):
         """Remove all that a subscription has now, or the first `limit`; return their number."""
         most = None if limit is None else positive_int("limit", limit)
         return await self._on_all(
-            subscription, None, Pace(None), on_progress, _refuse, keep=dry_run, most=most
+            subscription,
+            None,
+            Pace(None),
+            on_progress,
+            _refuse,
+            keep=dry_run,
+            most=most,
+            where=where,
         )
 
     async def _on_all(
@@ -287,27 +314,19 @@ class DeadLetterOperations(ABC, Generic[R]):
         *,
         keep: bool,
         most: int | None = None,
+        where: Where | None = None,
     ) -> int:
         async with self.scan(subscription) as scan:
             left = scan.total if most is None else min(most, scan.total)
             work = Work(scan, act, Progress(left), on_progress, on_skipped)
             # Through all of them, for a queue may change the order of the rest.
             async for batch in scan.batches(pace.batch):
-                await work.on(batch[:left], pace, keep=keep)
-                left = max(0, left - len(batch))
+                about = fitting(batch, where)
+                if most is None:
+                    work.expect_fewer(len(batch) - len(about))
+                await work.on(about[:left], pace, keep=keep)
+                left = max(0, left - len(about))
         return work.progress.done
-
-
-async def _batches(
-    scan: Scan[R], on_scan: OnScan | None
-) -> AsyncGenerator[Sequence[HeldDeadLetter[R]], None]:
-    """Yield all of them, and report the progress."""
-    seen = 0
-    async for batch in scan.batches(BATCH):
-        seen += len(batch)
-        if on_scan is not None:
-            on_scan(seen, scan.total)
-        yield batch
 
 
 async def _found(
@@ -319,7 +338,7 @@ async def _found(
     """
     wanted = dict.fromkeys(ids)
     found: dict[str, HeldDeadLetter[R]] = {}
-    async for batch in _batches(scan, on_scan):
+    async for batch in batches_of(scan, on_scan):
         for held in batch:
             if held.record.id in wanted:
                 found.setdefault(held.record.id, held)

@@ -5,10 +5,11 @@ A backend implements Scan; Work and Pace are the same for all.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from qt_events.dead_letters.filters import Where
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.errors import (
     BusStateError,
@@ -17,6 +18,7 @@ from qt_events.errors import (
     QtEventsError,
     UsageError,
 )
+from qt_events.event_loop import running_loop
 from qt_events.limits import positive_rate
 
 BATCH = 500  #: dead letters in hand at once
@@ -76,6 +78,23 @@ class Scan(ABC, Generic[R]):
     @abstractmethod
     async def remove(self, held: Sequence[HeldDeadLetter[R]]) -> None:
         """Remove these for good."""
+
+
+async def batches_of(
+    scan: Scan[R], on_scan: OnScan | None
+) -> AsyncGenerator[Sequence[HeldDeadLetter[R]], None]:
+    """Yield all of them, and report the progress."""
+    seen = 0
+    async for batch in scan.batches(BATCH):
+        seen += len(batch)
+        if on_scan is not None:
+            on_scan(seen, scan.total)
+        yield batch
+
+
+def fitting(batch: Sequence[HeldDeadLetter[R]], where: Where | None) -> Sequence[HeldDeadLetter[R]]:
+    """Return those that a call with this filter is about."""
+    return batch if where is None else [held for held in batch if where(held.record)]
 
 
 async def check(scan: Scan[R], held: HeldDeadLetter[R]) -> None:
@@ -142,6 +161,10 @@ class Work(Generic[R]):
         self._scan, self._act = scan, act
         self.progress, self._on_progress, self._on_skipped = progress, on_progress, on_skipped
 
+    def expect_fewer(self, count: int) -> None:
+        """Leave out of the total so many that the work is not about."""
+        self.progress = replace(self.progress, total=self.progress.total - count)
+
     async def on(self, batch: Sequence[HeldDeadLetter[R]], pace: Pace, *, keep: bool) -> None:
         """Do it to these, and remove them unless `keep`. An error not about one of them ends it."""
         for start in range(0, len(batch), pace.at_once):
@@ -181,7 +204,7 @@ class Work(Generic[R]):
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Await the work, to its end even if cancelled: what is confirmed meanwhile is removed."""
-    task = asyncio.ensure_future(work)
+    task = running_loop().create_task(work)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:

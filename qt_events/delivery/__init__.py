@@ -2,6 +2,7 @@
 
 base_bus.py        subscribe() and use(), the same on every backend
 subscription.py    one subscriber: name, handler, patterns and options
+handler_names.py   the default name of a subscription, and who a handler is
 annotations.py     the event class that a handler says it takes
 redefinition.py    a handler made again by a notebook's cell or a reload
 subscriptions.py   the subscribers of a bus, by name, by handler, by what they hear
@@ -9,6 +10,7 @@ capacity.py        the number of events that a bus may hold, and the line for a 
 lanes.py           events that wait in this process, in a lane for each subscription
 threads.py         threads for sync handlers
 deliver.py         one attempt: the only place that calls a handler
+ending.py          the end of a run, after which nothing that fails is judged
 middleware.py      code of the user's around publishes and handlers, and observers
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never

@@ -36,10 +36,15 @@ class BaseBus:
         retry: RetryPolicy | None = None,
         concurrency: int | None = None,
         broadcast: bool | None = None,
+        prefetch: int | None = None,
     ) -> Subscription:
         """See EventBus."""
         options = SubscriptionOptions(
-            when=when, retry=retry, concurrency=concurrency, broadcast=broadcast
+            when=when,
+            retry=retry,
+            concurrency=concurrency,
+            broadcast=broadcast,
+            prefetch=prefetch,
         )
         return self._subscribe(pattern_of(event_type), handler, name, options)
 

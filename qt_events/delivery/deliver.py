@@ -9,6 +9,7 @@ import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import Context, copy_context
 from copy import copy
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
+from qt_events.delivery.ending import UnjudgedError, is_abandoned, is_ending
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.stats import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription, must_have_run
+from qt_events.errors import text_of
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event
 
@@ -63,6 +66,8 @@ async def deliver(
     Raises:
         asyncio.CancelledError: the delivery itself was cancelled. It has no outcome then and must
             be given back.
+        UnjudgedError: there is no outcome either: the executor has no thread for the handler, or
+            the run is ending.
     """
     if middleware is not None and middleware.around_handle:
         subscription = within(middleware, subscription, attempt, executor)
@@ -158,8 +163,7 @@ async def _call(
         result = handler(event)
     else:
         in_context = partial(copy_context().run, _ended, handler, event)
-        loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(executor, in_context)
+        result, error = await _run(executor, in_context)
         if error is not None:
             raise error
     if isawaitable(result):
@@ -197,6 +201,8 @@ class _Attempt:
     started: float
     #: Cancellations that somebody asked of this task, with the number of requests before each.
     cancellations: tuple[tuple[asyncio.CancelledError, int], ...] = ()
+    #: The coroutine of this attempt was closed: there is nobody to give an outcome to.
+    is_closed: bool = False
 
     async def finish(self, rest: _Rest) -> Outcome:
         """Await the rest of the handler and return the outcome."""
@@ -209,11 +215,18 @@ class _Attempt:
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome of an error, or raise the error if it is not the handler's own."""
         try:
-            if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                # Meant for the whole program, or for this coroutine.
+            if isinstance(error, KeyboardInterrupt):
+                # Meant for the whole program.
                 raise error
+            if self.is_closed:
+                raise GeneratorExit from error
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
                 raise error
+            if isinstance(error, UnjudgedError):
+                raise error
+            if is_ending(self.context):
+                message = f"it failed while the process stopped, with {type(error).__name__}: "
+                raise UnjudgedError(message + text_of(error)) from error
             return _within(self.context, _decide, self.subscription, self.number, error)
         finally:
             self._tell_if_slow()
@@ -272,13 +285,14 @@ def _within(context: Context, function: Callable[P, T], *args: P.args, **kwargs:
 async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
     """Call a sync handler; a lambda or a decorated one may return a coroutine too."""
     handler, event = attempt.subscription.handler, attempt.event
-    loop, before = asyncio.get_running_loop(), _cancel_requests()
+    before = _cancel_requests()
     try:
-        result, error = await loop.run_in_executor(
-            executor, attempt.context.run, _ended, handler, event
-        )
+        result, error = await _run(executor, partial(attempt.context.run, _ended, handler, event))
     except asyncio.CancelledError as cancelled:
         attempt.cancelled(cancelled, before)
+        raise
+    except GeneratorExit:
+        attempt.is_closed = True
         raise
     if error is not None:
         raise error
@@ -286,6 +300,18 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
         await _awaited(result, attempt)
     else:
         must_have_run(attempt.subscription, result)
+
+
+async def _run(executor: Executor, call: Callable[[], T]) -> T:
+    """Run a call that raises nothing in one of the executor's threads.
+
+    Raises:
+        UnjudgedError: there is none, for it was shut down, or no more can be started.
+    """
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
+    except Exception as error:
+        raise UnjudgedError(f"no thread for its handler: {text_of(error)}") from error
 
 
 async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
@@ -348,10 +374,16 @@ def _further_steps(
         try:
             step, value = coroutine.send, (yield waits_for)
         except GeneratorExit:
+            attempt.is_closed = True
             attempt.context.run(coroutine.close)
             raise
         except asyncio.CancelledError as error:
             attempt.cancelled(error, before)
+            if is_abandoned():
+                # It may swallow this one, too.
+                with suppress(Exception):
+                    attempt.context.run(coroutine.close)
+                raise
             step, value = coroutine.throw, error
         except BaseException as error:  # noqa: BLE001  # all that is thrown in is the coroutine's
             step, value = coroutine.throw, error

@@ -1,17 +1,21 @@
 """Lanes: events that wait in this process, a lane for each subscription that has any."""
 
 import asyncio
+import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from functools import partial
 from operator import itemgetter
 from threading import get_ident
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from qt_events.delivery.ending import UnjudgedError, abandon, bind_end
 from qt_events.delivery.subscription import Subscription
+
+logger = logging.getLogger("qt_events")
 
 T = TypeVar("T")
 Process = Callable[[T], Awaitable[None] | None]
@@ -20,15 +24,21 @@ Process = Callable[[T], Awaitable[None] | None]
 _BURST = 64
 # Seconds after which it does so in any case.
 _TURN = 0.005
+# Seconds before an item without an outcome is tried again: at once it would fail again.
+_PAUSE = 1.0
+# Seconds that handlers have to clean up once they are cancelled.
+_CLEAN_UP = 3.0
+# Seconds for the end of a handler that is abandoned. One that awaits a task which goes on stays.
+_LAST = 0.5
 
 
 class Lane(Generic[T]):
     """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
-    to do. It must not raise anything but CancelledError; an item whose processing was cancelled
-    goes back to the head of the lane. `on_idle` is called when the last item has been handled and
-    none waits. An idle lane costs nothing.
+    to do. It must not raise anything but CancelledError, KeyboardInterrupt and UnjudgedError: the
+    item has no outcome then, and goes back to the head of the lane. `on_idle` is called when the
+    last item has been handled and none waits. An idle lane costs nothing.
     """
 
     def __init__(
@@ -81,12 +91,24 @@ class Lane(Generic[T]):
         self._waiting.clear()
         return waiting
 
-    async def cancel(self) -> None:
-        """Cancel the items being handled and wait for their end; they go back to the head."""
+    async def cancel(self) -> int:
+        """Cancel the items being handled: they go back to the head.
+
+        Return how many of them went on in spite of that, for some seconds, and were abandoned.
+        """
         self.pause()
         for worker in tuple(self._workers):
             worker.cancel()
-        await self.settled()
+        await self._ended(_CLEAN_UP)
+        stubborn = tuple(self._workers)
+        for worker in stubborn:
+            abandon(worker)
+        await self._ended(_LAST)
+        return len(stubborn)
+
+    async def _ended(self, timeout: float) -> None:
+        if self._workers:
+            await asyncio.wait(tuple(self._workers), timeout=timeout)
 
     async def settled(self) -> None:
         """Return when nothing is being handled."""
@@ -118,9 +140,17 @@ class Lane(Generic[T]):
                 rest = process(item)
                 if rest is not None:
                     await rest
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, KeyboardInterrupt) as error:
                 waiting.appendleft(item)
+                if isinstance(error, KeyboardInterrupt):
+                    # It ends the loop, which is run once more to cancel what is left.
+                    self.pause()
                 raise
+            except UnjudgedError as error:
+                waiting.appendleft(item)
+                logger.warning("an event waits for another try: %s", error)
+                if self._loop is not None:
+                    await asyncio.sleep(_PAUSE)
             # A handler cancelled this task, or TaskGroup of CPython 3.11 left its mark there: the
             # next item gets a new task.
             if cancel_requests():
@@ -129,6 +159,21 @@ class Lane(Generic[T]):
             if done >= _BURST or monotonic() > until:
                 await asyncio.sleep(0)
                 done, until = 0, monotonic() + _TURN
+
+
+async def cancel_all(lanes: Iterable[tuple[str, Lane[Any]]]) -> None:
+    """Cancel what is handled in lanes with these names, and log who goes on in spite of that."""
+    names, cancelled = [], []
+    for name, lane in lanes:
+        names.append(name)
+        cancelled.append(lane.cancel())
+    for name, stubborn in zip(names, await asyncio.gather(*cancelled), strict=True):
+        if stubborn:
+            message = (
+                "%s: %d of its handlers went on for %g s after they were cancelled, and are left "
+                "behind: their events come again. Does one of them catch asyncio.CancelledError?"
+            )
+            logger.error(message, name, stubborn, _CLEAN_UP)
 
 
 class _BySubscription(dict[Subscription, Lane[T]]):
@@ -213,6 +258,7 @@ class Lanes(Generic[T]):
         with self._lock:
             self._loop, self.thread = asyncio.get_running_loop(), get_ident()
             self._context = copy_context()
+            self._context.run(bind_end, lambda: self._context is None)
             for lane in self._lanes.values():
                 self._start(lane)
 
@@ -229,6 +275,7 @@ class Lanes(Generic[T]):
     async def stop(self) -> None:
         """Cancel the items being handled: they go back to the head and wait for the next start."""
         self._context = None
-        await asyncio.gather(*(lane.cancel() for lane in tuple(self._lanes.values())))
+        lanes = [(subscription.name, lane) for subscription, lane in self._lanes.items()]
+        await cancel_all(lanes)
         with self._lock:
             self._loop, self.thread = None, 0

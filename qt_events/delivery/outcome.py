@@ -4,7 +4,6 @@ The union is closed. `consequences` alone says what an outcome means for counter
 and dead letters; both buses, the workers and eager mode act on its answer. See docs/adr/017.
 """
 
-import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +18,7 @@ from qt_events.errors import (
     UnknownHereError,
     name_of_type,
     text_of,
+    traceback_of,
 )
 
 
@@ -53,7 +53,7 @@ class DeadLetterReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Texts about a failed attempt, as a dead letter shows them to an operator."""
+    """Texts about a failed attempt, as a dead letter shows them to an operator; all bounded."""
 
     exception_type: str
     message: str
@@ -62,7 +62,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
         """Return the texts about this exception."""
-        return cls(name_of_type(error), text_of(error), "".join(traceback.format_exception(error)))
+        return cls(name_of_type(error), text_of(error), traceback_of(error))
 
 
 @dataclass(frozen=True, slots=True)

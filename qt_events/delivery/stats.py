@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from heapq import nlargest
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -19,6 +20,45 @@ SLOW_AFTER = 0.1
 # Seconds between two log lines about one slow subscription; the counters count all.
 _REPORT_EVERY = 10.0
 
+#: Name of the row that has what the rows without a place of their own counted.
+OTHERS = "(others)"
+MOST_ROWS = 1_000  #: types, or subscriptions, that one counter tells apart
+# Held while rows are counted together, by whoever copies a Tally.
+_folding = threading.Lock()
+
+
+def _make_room(rows: dict[str, int]) -> int:
+    """Return the count of a new row, 0, and make room for it first.
+
+    Types may come from anywhere, and some programs put an id into them. When there are too many,
+    the half that counted least is counted together from then on, in the row OTHERS, so that the
+    sum stays right. Known rows cost no look at all.
+    """
+    if len(rows) >= MOST_ROWS:
+        with _folding:
+            total = sum(rows.values())
+            rows.pop(OTHERS, None)
+            # Of equal ones the older ones stay.
+            kept = {
+                each: rows[each] for each in nlargest(MOST_ROWS // 2, rows, key=rows.__getitem__)
+            }
+            rows.clear()
+            rows |= {OTHERS: total - sum(kept.values()), **kept}
+    return 0
+
+
+class Rows(Counter[str]):
+    """Counter by type or by subscription, with at most MOST_ROWS rows."""
+
+    def __missing__(self, key: str) -> int:
+        return _make_room(self)
+
+
+def fast_rows() -> defaultdict[str, int]:
+    """Return a dict that counts as Rows does, in a third of the time."""
+    rows: defaultdict[str, int] = defaultdict(lambda: _make_room(rows))
+    return rows
+
 
 class Tally:
     """Counters of what happens most often, for one thread alone.
@@ -28,52 +68,57 @@ class Tally:
 
     def __init__(self) -> None:
         #: By type: events that somebody hears.
-        self.published: defaultdict[str, int] = defaultdict(int)
+        self.published = fast_rows()
         #: By type.
-        self.dispatched: defaultdict[str, int] = defaultdict(int)
+        self.dispatched = fast_rows()
         #: By subscription.
-        self.delivered: defaultdict[str, int] = defaultdict(int)
+        self.delivered = fast_rows()
 
 
 class Stats:
     """Counters by event type and by subscription; the totals are their sums. Thread-safe.
 
     The counters are there to be read; adding to one from outside may lose an addition by another
-    thread. They do not include those of `tally`.
+    thread. They do not include those of `tally`. Each has at most MOST_ROWS rows.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.tally = Tally()
+        self._unheard = UnheardLog()
         # By type.
-        self.published: Counter[str] = Counter()
+        self.published = Rows()
         #: Events whose deliveries all have an outcome.
-        self.dispatched: Counter[str] = Counter()
-        self.unroutable: Counter[str] = Counter()
+        self.dispatched = Rows()
+        self.unroutable = Rows()
         #: Failed attempts.
-        self.failed: Counter[str] = Counter()
+        self.failed = Rows()
         # By subscription. Consequences names the counter of an outcome.
         #: Events handled to the end.
-        self.delivered: Counter[str] = Counter()
+        self.delivered = Rows()
         #: Events that a predicate refused, or whose binding is gone.
-        self.filtered: Counter[str] = Counter()
+        self.filtered = Rows()
         #: Times that an event was left to another release.
-        self.given_back: Counter[str] = Counter()
-        self.retried: Counter[str] = Counter()
-        self.dead_lettered: Counter[str] = Counter()
+        self.given_back = Rows()
+        self.retried = Rows()
+        self.dead_lettered = Rows()
         #: Failed attempts.
-        self.errors: Counter[str] = Counter()
+        self.errors = Rows()
         #: Handlers over the threshold.
-        self.slow: Counter[str] = Counter()
+        self.slow = Rows()
         #: Handlers that blocked the event loop.
-        self.blocked: Counter[str] = Counter()
+        self.blocked = Rows()
 
     def count_published(self, event_type: str, *, routed: bool) -> None:
         """Count an event that was taken, `routed` or heard by nobody."""
         with self._lock:
             self.published[event_type] += 1
-            if not routed:
-                self.unroutable[event_type] += 1
+            if routed:
+                return
+            self.unroutable[event_type] += 1
+            is_news = self._unheard.is_news(event_type)
+        if is_news:
+            self._unheard.tell(event_type)
 
     def count_dispatched(self, event_type: str) -> None:
         """Count an event whose deliveries all have an outcome now."""
@@ -117,10 +162,11 @@ class Stats:
         cause the publishes that have waited for more than a second.
         """
         with self._lock:
-            # Last to first, for the loop goes on counting. Copying a dict is one step to it.
-            delivered = self.delivered + Counter(dict(self.tally.delivered))
-            dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
-            published = self.published + Counter(dict(self.tally.published))
+            with _folding:
+                # Last to first, for the loop goes on counting. Copying a dict is one step to it.
+                delivered = self.delivered + Counter(dict(self.tally.delivered))
+                dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
+                published = self.published + Counter(dict(self.tally.published))
             by_type = {
                 "published": published,
                 "dispatched": dispatched,
@@ -152,7 +198,34 @@ class Stats:
 
 def _table(columns: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
     rows = sorted(set().union(*columns.values()))
-    return {row: {name: column[row] for name, column in columns.items()} for row in rows}
+    return {row: {name: column.get(row, 0) for name, column in columns.items()} for row in rows}
+
+
+class UnheardLog:
+    """The log's lines about types that nobody hears: one a type, of the first hundred types."""
+
+    _MOST = 100
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def is_news(self, event_type: str) -> bool:
+        """Return True if the type is to be told, and remember it."""
+        if event_type in self._told or len(self._told) >= self._MOST:
+            return False
+        self._told.add(event_type)
+        return True
+
+    def tell(self, event_type: str) -> None:
+        """Log that nobody hears a type, and what to do about it."""
+        message = (
+            "an event was published that no subscription hears: %s. Subscribe to it first, or "
+            "publish with mandatory=True to have an error. Further ones are only counted: "
+            "get_stats()['unroutable']"
+        )
+        logger.info(message, event_type)
+        if len(self._told) == self._MOST:
+            logger.info("of further types that nobody hears no line tells, they are counted")
 
 
 class Watch(Protocol):
@@ -185,6 +258,10 @@ class SlowHandlerLog:
     ) -> None:
         key, now = (what, subscription.name), monotonic()
         if now >= self._silent_until.get(key, 0.0):
+            if len(self._silent_until) >= MOST_ROWS:
+                self._silent_until = {
+                    each: until for each, until in self._silent_until.items() if until > now
+                }
             self._silent_until[key] = now + _REPORT_EVERY
             message = "handler %s %s %.0f ms with %s"
             logger.warning(message, subscription.name, what, seconds * 1000, event.type)

@@ -19,14 +19,14 @@ from qt_events.errors import (
 )
 from qt_events.events.event import Event
 from qt_events.events.topics import validate_pattern
-from qt_events.limits import positive_int
+from qt_events.limits import MAX_PREFETCH, positive_int
 
 EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
 # A name becomes a part of queue names, which have 255 bytes in AMQP.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
 
 
 @contextlib.contextmanager
@@ -78,15 +78,18 @@ class Subscription:
     concurrency: int = 1
     #: Every process gets each event, instead of one process of all.
     broadcast: bool = False
+    #: Number of events that one process takes from the broker before they have an outcome; None
+    #: leaves it to the backend. In memory there is no such number.
+    prefetch: int | None = None
     is_async: bool = field(init=False)
-    #: Patterns that were removed: queued events must be matched again before they are handled.
-    removed: tuple[str, ...] = field(default=(), init=False)
+    #: A pattern was removed, so queued events must be matched again before they are handled.
+    narrowed: bool = field(default=False, init=False)
     #: A call has shown by its result that the handler runs when it is called.
     has_run: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise InvalidHandlerError(
                 f"{self.name!r} is no subscription name: "
                 "use 1 to 200 letters, digits, '_', '.', ':' or '-'"
@@ -96,6 +99,8 @@ class Subscription:
         whose = f"subscription {self.name!r}"
         checked_policy(whose, self.retry)
         positive_int(f"{whose}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
+        if self.prefetch is not None:
+            self._check_prefetch(whose, self.prefetch)
         if not isinstance(self.broadcast, bool):
             raise InvalidOptionError(f"{whose}: broadcast={self.broadcast!r} must be True or False")
         self.is_async = is_async(self.handler)
@@ -104,6 +109,14 @@ class Subscription:
         """Take over handler, predicate and policy; what lanes and queues know stays."""
         self.handler, self.when, self.retry = other.handler, other.when, other.retry
         self.is_async, self.has_run = other.is_async, False
+
+    def _check_prefetch(self, whose: str, prefetch: int) -> None:
+        positive_int(f"{whose}: prefetch", prefetch, most=MAX_PREFETCH)
+        if prefetch < self.concurrency:
+            raise InvalidOptionError(
+                f"{whose}: with prefetch={prefetch} there are never {self.concurrency} events at a "
+                "time, as concurrency allows: give at least as many"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +130,7 @@ class SubscriptionOptions:
     retry: RetryPolicy | None = None
     concurrency: int | None = None
     broadcast: bool | None = None
+    prefetch: int | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were not left out, by name."""
@@ -203,30 +217,6 @@ def pattern_of(event_type: object) -> str:
             )
         return event_type.event_type
     return validate_pattern(event_type)
-
-
-def name_of(handler: EventHandler) -> str | None:
-    """Return the name that a handler has of its own, None for lambdas and local functions.
-
-    A method is called `class_name.method`, a function `module.function`.
-    """
-    target = _unwrapped(handler)
-    owner = getattr(target, "__self__", None)
-    if owner is not None and not inspect.ismodule(owner):
-        owner_class = owner if isinstance(owner, type) else type(owner)
-        return f"{_snake_case(owner_class.__name__)}.{target.__name__}"
-    if _is_mock(target):
-        # Two mocks are two handlers.
-        return None
-    qualname = getattr(target, "__qualname__", None)
-    # An object with __call__ has no qualname.
-    if not isinstance(qualname, str):
-        return _snake_case(type(target).__name__)
-    return None if "<" in qualname else f"{target.__module__}.{qualname}"
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().lstrip("_")
 
 
 def _unwrapped(handler: Any) -> Any:

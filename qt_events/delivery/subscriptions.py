@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 
 from qt_events.delivery.annotations import must_take
+from qt_events.delivery.handler_names import checked_service, name_of
 from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
@@ -13,7 +14,6 @@ from qt_events.delivery.subscription import (
     Subscription,
     SubscriptionOptions,
     checked_policy,
-    name_of,
 )
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.topics import RoutingIndex
@@ -24,10 +24,12 @@ logger = logging.getLogger("qt_events")
 class Subscriptions:
     """All subscriptions of a bus: one handler a name, any number of patterns each. Thread-safe.
 
-    `retry` is the policy of those that are made without one of their own.
+    `retry` is the policy of those that are made without one of their own; `service` begins the
+    names of those that are made without a name.
     """
 
-    def __init__(self, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, retry: RetryPolicy | None = None, service: str | None = None) -> None:
+        self.service = checked_service(service)
         self._retry = None if retry is None else checked_policy("the bus", retry)
         self._changing = threading.Lock()
         self._by_name: dict[str, Subscription] = {}
@@ -76,7 +78,6 @@ class Subscriptions:
                 options.must_agree(subscription, handler)
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
-                subscription.removed = _without(pattern, subscription.removed)
             self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
@@ -107,8 +108,8 @@ class Subscriptions:
         """
         with self._changing:
             subscription = self._found(pattern, handler)
-            subscription.patterns = _without(pattern, subscription.patterns)
-            subscription.removed += (pattern,)
+            subscription.patterns = tuple(each for each in subscription.patterns if each != pattern)
+            subscription.narrowed = True
             self._index.remove(pattern, subscription)
             gone = not subscription.patterns
             if gone:
@@ -156,6 +157,7 @@ class Subscriptions:
         origin = Origin.of(handler)
         return next((each for each in self if origin.repeats(self._origins[each.name][0])), None)
 
-
-def _without(pattern: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(each for each in patterns if each != pattern)
+    def name_for(self, handler: EventHandler) -> str | None:
+        """Return the name of this handler's subscription, or the one it would have, if any."""
+        known = self.of(handler)
+        return known.name if known else name_of(handler, self.service)

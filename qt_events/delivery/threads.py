@@ -38,7 +38,13 @@ class DaemonThreads(Executor):
             if self._shut:
                 raise RuntimeError("these threads have been shut down")
             self._unfinished += 1
-            self._hire()
+            try:
+                self._hire()
+            except RuntimeError:
+                # The system lets no more threads begin. Those that there are take this one, too.
+                if not self._staying:
+                    self._unfinished -= 1
+                    raise
             self._work.put(lambda: _settle(future, lambda: fn(*args, **kwargs)))
         return future
 
@@ -60,11 +66,11 @@ class DaemonThreads(Executor):
 
     def _hire(self) -> None:
         while self._staying < min(self._unfinished, self._size):
-            self._staying += 1
             name = f"qt_events-handler-{next(self._names)}"
             thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._threads.add(thread)
             thread.start()
+            self._threads.add(thread)
+            self._staying += 1
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:

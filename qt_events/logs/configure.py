@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO, get_args
 from qt_events.errors import InvalidOptionError
 from qt_events.events.current import current_attempt
 from qt_events.logs.formatters import FIELDS, FORMATTERS, LogFormat
+from qt_events.texts import printable
 
 FORMAT_VARIABLE: Final = "QT_LOG_FORMAT"
 LEVEL_VARIABLE: Final = "QT_LOG_LEVEL"
@@ -36,7 +37,7 @@ def bound_fields() -> dict[str, Any]:
     if here is None:
         return {}
     event, subscription, attempt = here
-    values = (event.id, event.type, subscription, attempt, event.correlation_id)
+    values = (event.id, printable(event.type), subscription, attempt, event.correlation_id)
     return dict(zip(FIELDS, values, strict=True))
 
 

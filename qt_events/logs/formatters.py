@@ -4,7 +4,6 @@ import copy
 import json
 import logging
 import re
-import traceback
 from abc import abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,7 +12,9 @@ from typing import Any, Final, Literal
 
 from pythonjsonlogger.json import JsonFormatter as Encoding
 
-from qt_events.errors import name_of_type, text_of
+from qt_events.errors import name_of_type, text_of, traceback_of
+from qt_events.logs.own_lines import OneLine, guard_traceback
+from qt_events.texts import indented, one_line
 
 LogFormat = Literal["text", "json"]
 
@@ -47,8 +48,8 @@ def _exception(record: logging.LogRecord) -> dict[str, str] | None:
     if error is None:
         # A QueueHandler keeps the text alone.
         return {"traceback": record.exc_text} if record.exc_text else None
-    text = record.exc_text or "".join(traceback.format_exception(*record.exc_info))  # type: ignore[misc]
-    return {"type": name_of_type(error), "message": text_of(error), "traceback": text}
+    kind, text = name_of_type(error), text_of(error)
+    return {"type": kind, "message": text, "traceback": traceback_of(error)}
 
 
 class _Formatter(logging.Formatter):
@@ -102,7 +103,7 @@ def _object(record: logging.LogRecord) -> dict[str, Any]:
         "timestamp": _time(record),
         "level": record.levelname,
         "logger": record.name,
-        "message": _message(record),
+        "message": record.msg.before if isinstance(record.msg, OneLine) else _message(record),
         **fields_of(record),
         "process": record.process,
         "thread": record.threadName,
@@ -134,9 +135,6 @@ def _repr(value: object) -> str:
 
 # Text
 
-# Characters that would break a line, forge another one, or control a terminal.
-_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
-_ESCAPED |= {ord("\n"): "\\n", ord("\r"): "\\r", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _PLAIN_VALUE = re.compile(r"[^\s\"'=\\\x00-\x1f]+")
 
 
@@ -144,11 +142,11 @@ class TextFormatter(_Formatter):
     """Formats a record as one line, its fields at the end as key=value; a traceback is indented."""
 
     def line(self, record: logging.LogRecord) -> str:
-        message = _message(record).translate(_ESCAPED)
+        message = one_line(_message(record))
         lines = [f"{_time(record)} {record.levelname:<8} {record.name}: {message}{tail(record)}"]
         exception = _exception(record)
         for block in (exception and exception["traceback"], record.stack_info):
-            lines += (f"  {each.translate(_ESCAPED)}" for each in (block or "").split("\n") if each)
+            lines += filter(None, [indented(block or "")])
         # Half a surrogate pair fits no stream.
         return "\n".join(lines).encode(errors="backslashreplace").decode()
 
@@ -174,6 +172,7 @@ class WithFields(logging.Formatter):
         if fields := tail(record):
             record = copy.copy(record)
             record.msg, record.args = f"{record.getMessage()}{fields}", None
+            guard_traceback(record)
         return self._other.format(record)
 
 

@@ -10,40 +10,42 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.operations import DeadLetters
+from qt_events.delivery.handler_names import lasting_name_of, service_of
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
     EventHandler,
     Subscription,
     SubscriptionOptions,
-    name_of,
     pattern_of,
 )
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
-    ForeignConsumersError,
-    InvalidHandlerError,
     InvalidUrlError,
     UnroutableError,
 )
+from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
-from qt_events.limits import positive_int, positive_seconds
+from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
-from qt_events.rabbitmq.connection.connections import for_errands, for_publishing, visiting
+from qt_events.rabbitmq.app.registration import register, register_when_finalized, unregister
+from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT
 from qt_events.rabbitmq.messages.properties import to_amqp
-from qt_events.rabbitmq.pools.subscription_task import task_for
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
 from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.register_queue import RegisterQueue
+from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.worker.serving import Serving
+from qt_events.rabbitmq.worker.sharing import all_taken, must_serve_alone
 
 logger = logging.getLogger("qt_events")
 
@@ -70,6 +72,11 @@ class CeleryEventBus(Hosted):
         rollout: seconds that a rolling release may take. For so long an event that only a newer
             release can read, or has a binding for, is given back to its queue.
         retry: policy of the subscriptions made without one of their own.
+        service: name of the program these subscriptions belong to, the same in all of its
+            processes; the name of `app` if left out. It begins the names that subscriptions are
+            given, and tells the broker whose they are.
+        prefetch: events of one subscription that a worker takes before they have an outcome, at
+            least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
     def __init__(
@@ -86,6 +93,8 @@ class CeleryEventBus(Hosted):
         slow_after: float = SLOW_AFTER,
         rollout: float = ROLLOUT,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
+        prefetch: int | None = None,
     ) -> None:
         if (url is None) == (app is None):
             raise InvalidUrlError("CeleryEventBus takes either a URL or app=, a Celery app")
@@ -96,15 +105,14 @@ class CeleryEventBus(Hosted):
         self.max_workers = positive_int("max_workers", max_workers)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.rollout = positive_seconds("rollout", rollout)
-        self.app: celery.Celery = app if app is not None else new_app(str(url))
-        self._refuse_second_bus()
-        configure(
-            self.app,
-            prefix=prefix,
-            classic=self.topology.queue_type == "classic",
-            threads=self.max_workers,
+        self.app: celery.Celery = (
+            app if app is not None else new_app(str(url), prefix=prefix, threads=self.max_workers)
         )
-        self.serving = Serving()
+        self.service = service_of(service, app and app.main)
+        self._refuse_second_bus()
+        configure(self.app)
+        self.prefetch = checked_prefetch(prefetch)
+        self.serving = Serving(self.prefetch)
         self.runtime = self._new_runtime(app_is_users=app is not None, retry=retry)
         self.middleware = self.runtime.middleware
         self.stats, self.subscriptions = self.runtime.stats, self.runtime.subscriptions
@@ -115,6 +123,7 @@ class CeleryEventBus(Hosted):
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
+        register_when_finalized(self.runtime)
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
@@ -144,7 +153,14 @@ class CeleryEventBus(Hosted):
             subscriptions=Subscriptions(retry=retry),
             publisher=publisher,
             declarations=Declarations(
-                self.topology, publisher, serving.prefetch, serving.serves, serving.taker
+                self.topology,
+                publisher,
+                serving.prefetch,
+                serving.serves,
+                Registration(
+                    self.service, RegisterQueue(self.topology, partial(for_errands, self.app))
+                ),
+                taker=serving.taker,
             ),
             outstanding=Outstanding(),
             stats=stats,
@@ -174,6 +190,7 @@ class CeleryEventBus(Hosted):
         subscriptions = self.subscriptions.match(event.type)
         if is_eager(self.app):
             self.publisher.must_be_open()
+            running_loop()
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
@@ -228,35 +245,30 @@ class CeleryEventBus(Hosted):
     ) -> Subscription:
         """Subscribe. The queue is declared before the next publish, or at a worker's start."""
         known = self.subscriptions.of(handler)
-        name = name or (known.name if known else _lasting_name(handler))
+        name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
         subscription = self.subscriptions.add(pattern, handler, name, options)
-        task = task_for(subscription, self.runtime)
         self.declarations.want(subscription)
-        queues = self.declarations.queues(subscription)
-        if subscription.name not in self.app.tasks:
-            self.app.register_task(task)
-            for queue in queues:
-                self.app.amqp.queues.select_add(queue)
-        self.serving.take_up(subscription, queues)
+        register(subscription, self.runtime)
+        self.serving.take_up(subscription, self.declarations.queues(subscription))
         return subscription
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
-        """See EventBus. The queue stays on the broker, bound as it is, and goes on collecting.
+        """See EventBus. With the last pattern, the queue stays as it is bound, and collects.
 
-        Events that come by a removed pattern are acknowledged and counted as filtered.
+        Before that, the queue is unbound from the pattern for every process that serves it. Events
+        that came by it are acknowledged and counted as filtered.
         """
-        subscription, gone = self.subscriptions.remove(pattern_of(event_type), handler)
+        pattern = pattern_of(event_type)
+        subscription, gone = self.subscriptions.remove(pattern, handler)
         if not gone:
+            self.declarations.unbind(subscription, pattern)
             return
         queues = self.declarations.queues(subscription)
         self.serving.drop(queues)
         self.declarations.drop(subscription)
         self.outstanding.drop(subscription)
-        self.app.tasks.pop(subscription.name, None)
-        for queue in queues:
-            self.app.amqp.queues.deselect(queue.name)
-            self.app.amqp.queues.pop(queue.name, None)
+        unregister(subscription, self.runtime)
 
     # Deliver
 
@@ -279,6 +291,7 @@ class CeleryEventBus(Hosted):
     async def join(self, timeout: float | None = None) -> None:
         """See EventBus. Waits for the subscriptions that this process serves, and it alone."""
         refuse_in_handler()
+        running_loop()
         # A run_forever() task that was made just before starts now.
         await asyncio.sleep(0)
         if self.is_eager:
@@ -305,20 +318,12 @@ class CeleryEventBus(Hosted):
     async def _all_settled(self) -> None:
         await self.serving.ready()
         await self.declarations.made()
-        await asyncio.to_thread(self._must_serve_alone)
+        await asyncio.to_thread(must_serve_alone, self.runtime)
         await self.outstanding.idle()
-
-    def _must_serve_alone(self) -> None:
-        shared = [each.name for each in self.subscriptions if not each.broadcast]
-        with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
-            others = [
-                name
-                for name in shared
-                if self.topology.depth(channel, self.topology.queue(name))[1] > 1
-            ]
-        if others:
-            message = f"join() cannot know: other processes serve {', '.join(others)} too"
-            raise ForeignConsumersError(message)
+        if self.outstanding.shared:
+            await asyncio.to_thread(must_serve_alone, self.runtime)
+        if self.outstanding.overflowed:
+            await all_taken(self.runtime, lambda: self.serving.held)
 
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
@@ -339,11 +344,12 @@ class CeleryEventBus(Hosted):
     def get_stats(self) -> dict[str, Any]:
         """See EventBus.
 
-        `queue_size` counts publishes in flight, events held here and events without an outcome;
-        `waiting` counts by cause the publishes that have waited for more than a second.
+        `queue_size` counts publishes in flight and events held here, not those that wait on the
+        broker, where another process may take them; `waiting` counts by cause the publishes that
+        have waited for more than a second.
         """
         return self.stats.snapshot(
-            queue_size=max(self.publisher.in_flight + self.serving.held, len(self.outstanding)),
+            queue_size=self.publisher.in_flight + self.serving.held,
             handler_types=len(self.subscriptions.patterns),
             total_handlers=len(self.subscriptions),
             waiting=self.publisher.waiting,
@@ -359,13 +365,3 @@ class CeleryEventBus(Hosted):
         await self.publisher.ask(
             DeclareRequest("all", lambda channel: self.declarations.remove(channel, subscriptions))
         )
-
-
-def _lasting_name(handler: EventHandler) -> str:
-    """Return the handler's own name, for its queue. InvalidHandlerError if it has none."""
-    name = name_of(handler)
-    if name is None:
-        raise InvalidHandlerError(
-            f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
-        )
-    return name

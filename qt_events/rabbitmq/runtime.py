@@ -16,6 +16,7 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
+from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.topology.declarations import Declarations
@@ -51,6 +52,7 @@ class Runtime:
     #: The caller's loop while run_forever() runs.
     loop: asyncio.AbstractEventLoop | None = None
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
+    unacknowledged: UnacknowledgedEvents = field(default_factory=UnacknowledgedEvents)
 
     def wants(self, subscription: Subscription, event_type: str) -> bool:
         """Return True if a pattern of the subscription matches. Old bindings stay on the broker."""
@@ -63,9 +65,10 @@ class Runtime:
         if self.middleware.concluded:
             about = (envelope.event_id, event_type, envelope.subscription, envelope.attempt)
             self.middleware.tell_concluded(Attempt(*about, outcome))
-        if outcome is not HANDLED and consequences(outcome).again_after is not None:
-            return
         subscription = self.subscriptions.get(envelope.subscription)
+        if outcome is not HANDLED and consequences(outcome).again_after is not None:
+            self.outstanding.goes_again(envelope.event_id, subscription)
+            return
         heard_by = self.subscriptions.match(event_type)
         if self.outstanding.settled(envelope.event_id, subscription, heard_by):
             self.stats.count_dispatched(event_type)

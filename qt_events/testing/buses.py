@@ -65,6 +65,9 @@ class Buses:
             clock = ManualClock()
             return ObservedEventBus(create_event_bus("memory://", clock=clock, **options), clock)
         bus: Any = create_event_bus(self._url or _NOBODY, **options)
+        if bus.service is None:
+            # No other service has names there.
+            bus.service = ""
         if self._backend == "eager":
             bus.app.conf.task_always_eager = True
         return ObservedEventBus(bus)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from qt_events.bus import EventBus
+from qt_events.dead_letters.filters import Where
 from qt_events.dead_letters.operations import DeadLetters, takes_on_look
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import OnScan
@@ -166,15 +167,21 @@ class _SeenDeadLetters:
         return record
 
     async def list(
-        self, subscription: str | None = None, limit: int = 1000
+        self, subscription: str | None = None, limit: int = 1000, *, where: Where | None = None
     ) -> Sequence[DeadLetterRecord]:
-        return [self._expect(record) for record in await self._letters.list(subscription, limit)]
+        found = await self._letters.list(subscription, limit, where=where)
+        return [self._expect(record) for record in found]
 
     @takes_on_look
     async def stream(
-        self, subscription: str | None = None, *, on_scan: OnScan | None = None
+        self,
+        subscription: str | None = None,
+        *,
+        where: Where | None = None,
+        on_scan: OnScan | None = None,
     ) -> AsyncGenerator[DeadLetterRecord, None]:
-        async with aclosing(self._letters.stream(subscription, on_scan=on_scan)) as records:
+        streamed = self._letters.stream(subscription, where=where, on_scan=on_scan)
+        async with aclosing(streamed) as records:
             async for record in records:
                 yield self._expect(record)
 
@@ -197,5 +204,5 @@ class _SeenDeadLetters:
         return await self._letters.discard_many(ids, **options)
 
     async def discard_all(self, subscription: str, **options: Any) -> int:
-        await self.list(subscription)
+        await self.list(subscription, where=options.get("where"))
         return await self._letters.discard_all(subscription, **options)

@@ -118,7 +118,7 @@ def test_over_rabbitmq(backend: str, amqp_url: str) -> None:
 def test_over_rabbitmq_by_environment(amqp_url: str, management: Management, vhost: str) -> None:
     """QT_EVENTS_URL names the broker too, and the durable queues stay on it afterwards."""
     output("05_over_rabbitmq.py", QT_EVENTS_URL=amqp_url)
-    assert {"qt.sub.alarm.on_price", "qt.sub.example.report"} <= {
+    assert {"qt.sub.example.alarm", "qt.sub.example.report"} <= {
         each["name"] for each in management.queues(vhost)
     }
 

@@ -49,6 +49,9 @@ def finished(*args: str) -> subprocess.CompletedProcess[str]:
 def run(*args: str) -> dict[str, Any]:
     process = finished("--json", *args)
     assert process.returncode == 0, process.stderr
+    # Nothing is slow in a replay that runs as fast as its database.
+    assert " is slow" not in process.stderr
+    assert " blocked " not in process.stderr
     result: dict[str, Any] = json.loads(process.stdout)
     return result
 

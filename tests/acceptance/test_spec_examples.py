@@ -136,7 +136,8 @@ async def test_a_policy_update_reaches_the_orchestrator(caplog: pytest.LogCaptur
         "max_positions": 5,
     }
     assert [record.getMessage() for record in caplog.records] == ["Policy updated: DEFENSIVE"]
-    assert bus.get_stats()["by_subscription"].keys() == {"orchestrator.on_policy_updated"}
+    name = f"{type(orchestrator).__module__}.orchestrator.on_policy_updated"
+    assert bus.get_stats()["by_subscription"].keys() == {name}
 
 
 # Usage: Health Monitor -> Discord

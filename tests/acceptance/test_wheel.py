@@ -30,7 +30,10 @@ COMMANDS = {
     *(f"dead-letters {each}" for each in ("discard", "export", "list", "retry", "show")),
     "flower",
     "topology",
-    *(f"topology {each}" for each in ("declare", "permissions", "remove", "show")),
+    *(
+        f"topology {each}"
+        for each in ("declare", "move", "permissions", "remove", "show", "take-over", "unbind")
+    ),
     "worker",
 }
 

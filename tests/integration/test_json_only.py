@@ -77,8 +77,8 @@ async def test_a_worker_with_plain_tasks_unpickles_nothing(
         ("", "celery"),
         ("", "qt.sub.quiet"),
         ("qt.events", "order.quiet"),
-        ("qt.pidbox", ""),
-        ("qt.celeryev", "x.y"),
+        ("celery.pidbox", ""),
+        ("celeryev", "x.y"),
     ]
     with channel_to(amqp_url) as channel:
         for body, content_type in trapped(path):
@@ -112,9 +112,7 @@ async def test_a_monitor_unpickles_no_workers_event(
                 channel_to(amqp_url) as channel,
             ):
                 for body, content_type in trapped(path):
-                    channel.basic_publish(
-                        message(body, content_type, "x"), "qt.celeryev", "worker.x"
-                    )
+                    channel.basic_publish(message(body, content_type, "x"), "celeryev", "worker.x")
                 good = json.dumps(
                     {
                         "type": "worker-x",
@@ -127,7 +125,7 @@ async def test_a_monitor_unpickles_no_workers_event(
                 last = amqp.Message(
                     good.encode(), content_type="application/json", content_encoding="utf-8"
                 )
-                channel.basic_publish(last, "qt.celeryev", "worker.x")
+                channel.basic_publish(last, "celeryev", "worker.x")
                 while not heard:
                     opened.drain_events(timeout=20)
 

@@ -106,7 +106,7 @@ FORBIDDEN: dict[str, Act] = {
     "add to another's retries of a week": keyed("retry.838860800", "desk.on_order"),
     "add to what is lost": keyed("lost", ""),
     "order workers about": lambda channel, name: channel.basic_publish(
-        amqp.Message("{}"), name("pidbox"), ""
+        amqp.Message("{}"), "celery.pidbox", ""
     ),
     "have its queue hear another type": bound("sub.ranker.on_close", "events", "ticket.placed"),
     "have its queue hear everything": bound("sub.ranker.on_close", "events", "#"),

@@ -8,9 +8,10 @@ import pytest
 
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
+from tests.support.channels import depth
 from tests.support.fleet.fleet import Fleet, StartedWorker
 from tests.support.fleet.remote_control import RemoteControl, monitor, one_dead_letter, publish
-from tests.support.waiting import until
+from tests.support.waiting import until, until_told
 
 pytestmark = pytest.mark.serves("quick", "gated")
 
@@ -280,3 +281,22 @@ async def test_a_revoked_event_is_no_failure_on_any_pool(
     assert (record.event_id, record.reason) == (event.id, "revoked")
     assert "task-failed" not in heard.types(f"{event.id}:quick")
     assert fleet.calls("quick", event) == []
+
+
+# Blocked
+
+
+@pytest.mark.serves("blocking", "quick")
+async def test_on_solo_a_handler_that_outlives_the_heartbeats_is_called_once(
+    fleet: Fleet, client: CeleryEventBus, amqp_url: str
+) -> None:
+    """The broker hangs up meanwhile, and delivers it again."""
+    await start(fleet, "solo", FLEET_URL=f"{amqp_url}?heartbeat=1")
+    event = await publish(client, "blocking", seconds=30)
+    await fleet.until_called("blocked", 1, event)
+    await until_told(lambda: depth(amqp_url, "qt.sub.blocking") == 0)
+    # Whatever came again came before this.
+    later = [await publish(client, name, seconds=0) for name in ("quick", "blocking")]
+    await fleet.until_called("blocked", 1, later[1])
+    await fleet.until_called("quick", 1, later[0])
+    assert len(fleet.calls("blocking", event)) == 1

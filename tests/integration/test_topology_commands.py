@@ -77,6 +77,7 @@ def test_everything_is_declared_for_those_who_may_not(
     assert {each["name"] for each in management.queues(vhost)} == levels | shared | {
         "qt.dead.state",
         "qt.lost",
+        "qt.register",
     }
     ours = {each["name"] for each in management.exchanges(vhost) if each["name"].startswith("qt.")}
     assert ours == levels | {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost"}
@@ -105,10 +106,18 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
         "quarantined": 0,
         "dead_letters": 0,
         "served": False,
+        "undeclared": [],
+        "renamed_to": None,
     }
     wanted = {
-        "desk": {**expected, "queues": ["qt.sub.desk"]},
-        "audit": {**expected, "queues": ["qt.sub.audit"], "waiting": 0, "dead_letters": 1},
+        "desk": {**expected, "queues": ["qt.sub.desk"], "patterns": ["order.*"]},
+        "audit": {
+            **expected,
+            "queues": ["qt.sub.audit"],
+            "patterns": ["trade.#"],
+            "waiting": 0,
+            "dead_letters": 1,
+        },
     }
     await until_told(
         lambda: (found := read_topology(command)).items() >= wanted.items() and found["lost"] == 1,

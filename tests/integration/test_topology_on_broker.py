@@ -124,6 +124,7 @@ async def test_the_broker_holds_what_is_written_and_nothing_else(
         },
         f"{prefix}.dead.state": queue,
         f"{prefix}.lost": queue,
+        f"{prefix}.register": queue,
         f"{prefix}.retry.100": {**level, "x-message-ttl": 100},
         f"{prefix}.retry.200": {**level, "x-message-ttl": 200},
     }

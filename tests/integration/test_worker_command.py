@@ -103,9 +103,13 @@ async def test_a_part_may_be_named_by_the_environment(fleet: Fleet, client: Cele
             {},
             "--subscriptions and -Q both say what to serve",
         ),
-        (["-P", "prefork"], {}, "write -P processes"),
-        (["--pool=prefork"], {}, "write -P processes"),
-        ([], {"CELERY_WORKER_POOL": "prefork"}, "write -P processes"),
+        (["-P", "prefork"], {"FLEET_POOL": "threads"}, "write -P processes"),
+        (["--pool=prefork"], {"FLEET_POOL": "threads"}, "write -P processes"),
+        (
+            [],
+            {"FLEET_POOL": "threads", "CELERY_WORKER_POOL": "prefork"},
+            "write -P processes",
+        ),
         (["-P", "asynchronous"], {}, "there is no pool 'asynchronous': write asyncio, processes"),
     ],
 )

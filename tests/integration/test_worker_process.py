@@ -37,7 +37,7 @@ async def test_a_worker_runs_the_asyncio_pool_unless_told_otherwise(
 async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
     fleet: Fleet, client: CeleryEventBus, management: Management, vhost: str
 ) -> None:
-    """Exchanges, queues and bindings are those of docs/wire.md. Celery's have the prefix, too."""
+    """Exchanges, queues and bindings are those of docs/wire.md, with Celery's own names."""
     await fleet.start("-E")
     await publish(client, "failing")
     await fleet.until_called("failing", 2)
@@ -45,7 +45,7 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
         each["name"] for each in management.exchanges(vhost) if not each["name"].startswith("amq.")
     } - {""}
     ours = {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost", "qt.retry.100"}
-    assert exchanges == ours | {"qt.pidbox", "qt.celeryev"}
+    assert exchanges == ours | {"celery.pidbox", "celeryev"}
     (node,) = fleet.ready
     names = {
         "on_loop",
@@ -63,7 +63,7 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
         f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in names
     }
     queues = {each["name"] for each in management.queues(vhost)}
-    assert queues == per_subscription | {"qt.lost", "qt.retry.100", f"{node}.qt.pidbox"}
+    assert queues == per_subscription | {"qt.lost", "qt.retry.100", f"{node}.celery.pidbox"}
     to_subscriptions = [
         each for each in management.bindings(vhost) if each["destination"].startswith("qt.sub.")
     ]

@@ -8,9 +8,9 @@ import celery
 
 from qt_events import CeleryEventBus
 from workers.store import Store
-from workers.system.assembly import RETRY, build
+from workers.system.assembly import RETRY, SLOW_AFTER, build
 
 app = celery.Celery("workers")
 app.config_from_object("celeryconfig")
-bus = CeleryEventBus(app=app, retry=RETRY)
+bus = CeleryEventBus(app=app, retry=RETRY, slow_after=SLOW_AFTER)
 build(bus, Store.from_environment())

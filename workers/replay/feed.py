@@ -69,8 +69,10 @@ class MarketFeed:
         self._result: HealthChecked | None = None
         self._changed = asyncio.Condition()
         for each in ANALYZED.values():
-            bus.subscribe(each, self.on_market_analyzed)
-        bus.subscribe(HealthCheckedEvent, self.on_health_checked)
+            bus.subscribe(each, self.on_market_analyzed, name="market_feed.on_market_analyzed")
+        bus.subscribe(
+            HealthCheckedEvent, self.on_health_checked, name="market_feed.on_health_checked"
+        )
 
     async def trade(self, close: Close) -> HealthChecked:
         """Have one day traded, and return its result.

@@ -47,6 +47,9 @@ COMPONENTS: tuple[Callable[[EventBus, Store], object], ...] = (
 
 #: The database may be away for two minutes before anything becomes a dead letter.
 RETRY = RetryPolicy(max_attempts=12, initial=0.2, max_delay=30)
+#: Seconds from which a handler is slow. A replay goes as fast as the database takes it, so handlers
+#: wait for one another there, most of all in the first days: no fault of theirs.
+SLOW_AFTER = 5.0
 
 
 def build(bus: EventBus, store: Store) -> None:

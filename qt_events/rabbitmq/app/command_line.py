@@ -14,7 +14,9 @@ from celery.worker import state
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.app.help_texts import HELP
 from qt_events.rabbitmq.app.named_app import app_with_bus, import_modules
+from qt_events.rabbitmq.app.registration import has_plain_tasks
 from qt_events.rabbitmq.app.selection import patterns_from
+from qt_events.rabbitmq.connection.defaults import is_given
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
 
@@ -38,7 +40,7 @@ class SubscriptionsOption(CeleryOption):
 
     def handle_parse_result(self, ctx: click.Context, opts: Any, args: list[str]) -> Any:
         """Read the options as they were written, which click does not keep for later."""
-        _spell_pool(ctx, opts)
+        _choose_pool(ctx, opts)
         if opts.get(self.name) and opts.get("queues"):
             message = "--subscriptions and -Q both say what to serve: give one of them"
             raise click.UsageError(message, ctx)
@@ -56,26 +58,48 @@ def _patterns(ctx: click.Context, param: click.Parameter, given: Sequence[str]) 
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-def _spell_pool(ctx: click.Context, opts: MutableMapping[str, Any]) -> None:
-    """Correct `-P`: Celery takes `prefork` for its default, and does not know `asyncio`."""
-    pool = next((each for each in ctx.command.params if each.name == "pool"), None)
-    written = opts.get("pool") or (pool and pool.value_from_envvar(ctx))
-    if written == "asyncio":
+def _choose_pool(ctx: click.Context, opts: MutableMapping[str, Any]) -> None:
+    """Correct `-P`: Celery takes `prefork` for its default, and does not know `asyncio`.
+
+    Where nobody chose a pool it is asyncio, unless the app has tasks of its own: their author
+    counts on Celery's prefork.
+    """
+    app = ctx.obj.app
+    written, param = _written(ctx, opts, "pool")
+    if written == "asyncio" or (written is None and _prefers_asyncio(app)):
         opts["pool"] = AsyncioPool
+        if _written(ctx, opts, "concurrency")[0] is None and not app.conf.worker_concurrency:
+            opts["concurrency"] = app.qt_events_runtime.settings.max_workers
     elif written == "prefork":
-        configured = pool_name(ctx.obj.app.conf.worker_pool)
+        configured = pool_name(app.conf.worker_pool)
         if configured != "prefork":
             message = (
                 f"with -P prefork Celery would start the pool of the configuration, {configured}: "
                 "write -P processes, its other name for prefork"
             )
-            raise click.BadParameter(message, ctx, pool)
+            raise click.BadParameter(message, ctx, param)
     elif isinstance(written, str) and written not in ALIASES:
         message = (
             f"there is no pool {written!r}: write asyncio, processes (which is prefork), threads "
             "or solo"
         )
-        raise click.BadParameter(message, ctx, pool)
+        raise click.BadParameter(message, ctx, param)
+
+
+def _written(
+    ctx: click.Context, opts: MutableMapping[str, Any], name: str
+) -> tuple[Any, click.Parameter | None]:
+    """Return an option as it was written, or as the environment has it."""
+    param = next((each for each in ctx.command.params if each.name == name), None)
+    return opts.get(name) or (param and param.value_from_envvar(ctx)) or None, param
+
+
+def _prefers_asyncio(app: celery.Celery) -> bool:
+    if is_given(app, "worker_pool"):
+        return pool_name(app.conf.worker_pool) == "asyncio"
+    # Modules of `include` have tasks, too.
+    app.loader.import_default_modules()
+    return not has_plain_tasks(app.qt_events_runtime)
 
 
 def run_worker(name: str, arguments: Sequence[str]) -> NoReturn:

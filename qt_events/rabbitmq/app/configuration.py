@@ -1,4 +1,4 @@
-"""Configuration of a Celery app for a bus: settings that it needs, and its defaults."""
+"""Configuration of a Celery app for a bus: one that the bus makes, or one of a user's."""
 
 import os
 from typing import Any
@@ -13,26 +13,20 @@ from qt_events.rabbitmq.app.command_line import SubscriptionsOption
 from qt_events.rabbitmq.app.logs import follow_celery
 from qt_events.rabbitmq.connection import amqp_urls as urls
 from qt_events.rabbitmq.connection.connections import BrokerConnection
+from qt_events.rabbitmq.connection.defaults import DEFAULTS
 from qt_events.rabbitmq.runtime import runtime_of
 
 _PICKLE = {"pickle", "application/x-python-serialize"}
 
 EAGER = "task_always_eager"
 
-_REQUIRED = {
-    "worker_consumer": "qt_events.rabbitmq.worker.consumer:EventConsumer",
-    "worker_detect_quorum_queues": True,
-    # Each queue has its own prefetch.
-    "worker_enable_prefetch_count_reduction": False,
-    # Handlers that run may finish.
-    "worker_cancel_long_running_tasks_on_connection_loss": False,
-}
-_DEFAULTS = {
+_CONSUMER = "qt_events.rabbitmq.worker.consumer:EventConsumer"
+# Of apps that a bus makes. Those of a user have what their author set, and Celery's defaults.
+_OWN = {
+    **DEFAULTS,
     "worker_pool": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool",
+    "worker_enable_remote_control": False,
     "broker_connection_retry_on_startup": True,
-    # For ever.
-    "broker_connection_max_retries": None,
-    "broker_heartbeat": 20,
     "broker_connection_timeout": 5,
     "task_ignore_result": True,
 }
@@ -56,8 +50,8 @@ class _OwnApp(celery.Celery):
         return made
 
 
-def new_app(url: str) -> celery.Celery:
-    """Return a Celery app for a bus alone: without a default queue and remote control.
+def new_app(url: str, *, prefix: str, threads: int) -> celery.Celery:
+    """Return a Celery app for a bus alone: without remote control, its queue under the prefix.
 
     Raises:
         InvalidUrlError: `url` is no AMQP URL.
@@ -66,7 +60,9 @@ def new_app(url: str) -> celery.Celery:
     settings = urls.settings(urls.listed(url))
     app = _OwnApp("qt_events", broker=urls.bare(url), set_as_current=False)
     app.own_url = urls.bare(url)
-    app.conf.update(worker_enable_remote_control=False, **settings)
+    # Else it would share the queue `celery` with every app of the broker.
+    names = {"task_default_queue": f"{prefix}.tasks"}
+    app.conf.update({**_OWN, **names, "worker_concurrency": threads, **settings})
     return app
 
 
@@ -94,10 +90,11 @@ def _is_amqp(found: Any) -> bool:
     return bool(found) and "amqp" in "".join(found).partition("://")[0]
 
 
-def _must_not_unpickle(app: celery.Celery) -> None:
-    """Refuse pickle.
+def must_not_unpickle(app: celery.Celery) -> None:
+    """Refuse pickle, by which whoever may write to a queue, or to remote control, runs code here.
 
-    Everybody who may write to a queue, or to the exchange of remote control, could run code here.
+    Raises:
+        InvalidOptionError: a setting allows it.
     """
     for name in ("accept_content", "result_accept_content", "event_serializer"):
         given = app.conf.get(name) or ()
@@ -107,36 +104,24 @@ def _must_not_unpickle(app: celery.Celery) -> None:
             )
 
 
-def configure(app: celery.Celery, *, prefix: str, classic: bool, threads: int) -> None:
-    """Set what a bus needs of its Celery app. The app's own settings win over mere defaults."""
-    # Until a setting is read, app.conf only stands in for the configuration.
-    app.conf.get("worker_pool")
-    # Changes, then what was configured by an object, then Celery's defaults.
-    *given, _celerys_own = app.conf.maps
-    defaults: dict[str, Any] = {
-        **_DEFAULTS,
-        "worker_concurrency": threads,
-        # Remote control and events stay under the prefix too.
-        "control_exchange": prefix,
-        "event_exchange": f"{prefix}.celeryev",
-        "event_queue_prefix": f"{prefix}.celeryev",
-    }
-    for name, value in defaults.items():
-        if not any(name in each for each in given):
-            app.conf[name] = value
-    app.conf.update(_REQUIRED)
+def configure(app: celery.Celery) -> None:
+    """Have an app's workers serve its bus. All else stays as the app's author set it: ADR 30."""
+    _configure(app)
+    # Its author may configure it anew after that.
+    app.on_after_configure.connect(_configure, weak=False)
+    app.amqp.Connection = BrokerConnection
+    app.user_options["worker"].add(SubscriptionsOption())
+    follow_celery()
+
+
+def _configure(sender: celery.Celery, **_: Any) -> None:
+    app = sender
+    app.conf.worker_consumer = _CONSUMER
     # Wherever it was, it is now among the changes.
     app.conf[EAGER] = app.conf[EAGER]
-    _must_not_unpickle(app)
+    must_not_unpickle(app)
     if not isinstance(app, _OwnApp):
         _take_over(app)
-    app.amqp.Connection = BrokerConnection
-    app.events.dispatcher_cls = "qt_events.rabbitmq.pools.task_events:TaskEvents"
-    follow_celery()
-    app.user_options["worker"].add(SubscriptionsOption())
-    if classic:
-        # Before RabbitMQ 4, Celery's prefetch would hold for all queues of a channel together.
-        app.conf.worker_prefetch_multiplier = 0
 
 
 def is_eager(app: celery.Celery) -> bool:

@@ -5,6 +5,7 @@ and after. A message has three frames. If it has half a frame, it asks for the r
 In a network that fell silent this never ends, and no heartbeat is looked at meanwhile.
 """
 
+import select
 from contextlib import suppress
 from socket import SHUT_RDWR
 from ssl import SSLWantReadError, SSLWantWriteError
@@ -16,12 +17,16 @@ from amqp import Connection as RawConnection
 from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
 
 from qt_events.rabbitmq.compat.names import READING, are_there
+from qt_events.rabbitmq.compat.one_thread import assert_one_thread
 
 _READS_AHEAD = are_there(READING)
 _HEAD = Struct(">BHI")  # kind, channel, size of the payload (AMQP 0-9-1, 4.2.3)
 _END = 0xCE
 _LEAST = _HEAD.size + 1  # bytes of a frame without a payload
 _CHUNK = 65_536  # bytes
+
+# The other side has closed. Elsewhere than on Linux poll() tells it unasked.
+_HANGUP = getattr(select, "POLLRDHUP", 0)
 
 _TURN = 0.005  # seconds of reading in a row, about, before the rest of the event loop has its turn
 _GLANCE = 24  # frames between two looks at the clock: eight messages
@@ -34,12 +39,13 @@ def attach(raw: RawConnection, transport: Any) -> None:
 
     `transport` is kombu's: it has the functions that kombu's event loop calls to read.
     """
-    if not _READS_AHEAD:
+    if _READS_AHEAD:
+        raw.frames = Frames(raw)
+        raw.blocking_read = raw.frames.handle_one
+        transport.on_readable, transport.register_with_event_loop = read_what_came, watch
+    else:
         raw.frames = PyAmqpFrames(raw)
-        return
-    raw.frames = Frames(raw)
-    raw.blocking_read = raw.frames.handle_one
-    transport.on_readable, transport.register_with_event_loop = read_what_came, watch
+    assert_one_thread(raw)
 
 
 def read_what_came(raw: RawConnection, loop: Any) -> None:
@@ -64,6 +70,9 @@ def watch(raw: RawConnection, loop: Any) -> None:
 class PyAmqpFrames:
     """Reads in py-amqp's own way, where the names for another are missing."""
 
+    #: Thread that alone may use the connection; 0 for one that goes from hand to hand.
+    owner = 0
+
     def __init__(self, raw: RawConnection) -> None:
         self._raw, self._transport = raw, raw.transport
         # Else py-amqp, asked for what has come, waits until something comes.
@@ -85,6 +94,18 @@ class PyAmqpFrames:
     def has_whole(self) -> bool:
         """Return True if a frame can be read without the socket."""
         return False
+
+    def is_hung_up(self) -> bool:
+        """Return True if the broker has closed the connection: it hears nothing that is written.
+
+        Asks the kernel: frames that came before may wait to be read.
+        """
+        sock = self._transport.sock
+        if sock is None:
+            return True
+        poll = select.poll()
+        poll.register(sock, _HANGUP)
+        return bool(poll.poll(0))
 
     def _open_socket(self) -> Any:
         sock = self._transport.sock

@@ -4,6 +4,8 @@ amqp_urls.py     URLs as RabbitMQ spells them, several for the nodes of a cluste
 urls.py          a URL split, or refused without showing it
 tls.py           certificates, and advice for a refusal
 connections.py   connecting to the first host that answers, and the errors that end a connection
+defaults.py      settings of connections where an app has none
+outage.py        when to say that there is no connection, and how long there was none
 refusals.py      refusals of the broker, in words
 forking.py       things that a forked child makes anew
 """

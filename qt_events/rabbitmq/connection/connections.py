@@ -3,9 +3,11 @@
 # Modules that connecting needs later are imported here. A child that is forked while the
 # publisher's thread imports one would wait for the end of that import for ever.
 import encodings.idna  # noqa: F401
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from threading import get_ident
 from typing import Any
+from urllib.parse import quote
 
 import celery
 import celery.backends.base
@@ -16,14 +18,16 @@ from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AmqpConnectionError
 
 from qt_events.errors import BrokerUnreachableError, QtEventsError
-from qt_events.rabbitmq.compat.frames import attach
+from qt_events.rabbitmq.compat.frames import PyAmqpFrames, attach
 from qt_events.rabbitmq.compat.kombu_connection import KombuConnection
 from qt_events.rabbitmq.compat.unreadable import guard
 from qt_events.rabbitmq.connection.amqp_urls import bare
+from qt_events.rabbitmq.connection.defaults import chosen
 from qt_events.rabbitmq.connection.tls import describe, verified
 
 #: Errors of a connection that is lost or cannot be made.
 LOST = (OSError, AmqpConnectionError)
+NOBODY = 0  #: owner of a connection that goes from thread to thread
 ANSWER_TIMEOUT = 10.0  #: seconds for the broker's answer to a declaration or a question
 
 guard()  # here, because a bus connects in no other way
@@ -77,6 +81,11 @@ class BrokerConnection(KombuConnection):
     def hears_goodbye(self) -> bool:
         return not self.is_deaf
 
+    def as_uri(self, *args: Any, **kwargs: Any) -> str:
+        """Return its URL without the password; kombu writes [::1] as %3A%3A1."""
+        uri, host = str(super().as_uri(*args, **kwargs)), self.hostname or ""
+        return uri.replace(quote(host, safe=""), f"[{host}]", 1) if ":" in host else uri
+
     @property
     def places(self) -> str:
         """Addresses that it connects to, for logs and errors, without passwords."""
@@ -96,7 +105,7 @@ def for_publishing(
 
     The callbacks are called when the broker takes no publishes, and when it does again.
     """
-    connection = app.connection_for_write(heartbeat=app.conf.broker_heartbeat)
+    connection = app.connection_for_write(heartbeat=chosen(app, "broker_heartbeat"))
     connection.transport_options = {
         **(connection.transport_options or {}),
         # kombu would wait for each confirm alone. The session counts them itself.
@@ -137,6 +146,20 @@ def _connect(connection: BrokerConnection) -> RawConnection:
         raise ConnectionRefusedError(str(error)) from error
 
 
+def frames_of(*connections: kombu.Connection | None) -> list[PyAmqpFrames]:
+    """Return what reads and writes the frames of those that are connected."""
+    return [each.connection.frames for each in connections if each is not None and each.connected]
+
+
+def own(frames: Iterable[PyAmqpFrames], thread: int | None = None) -> None:
+    """Let only this thread, or another one, use these connections from now on.
+
+    py-amqp is not safe for two. Tests assert it: see compat/one_thread.py.
+    """
+    for each in frames:
+        each.owner = get_ident() if thread is None else thread
+
+
 @contextmanager
 def visiting(connection: kombu.Connection) -> Iterator[RawConnection]:
     """Open a connection for an errand, and close it afterwards.
@@ -146,6 +169,7 @@ def visiting(connection: kombu.Connection) -> Iterator[RawConnection]:
     """
     try:
         raw = connect(connection)
+        own([raw.frames])
         raw.sock.settimeout(ANSWER_TIMEOUT)
         try:
             yield raw

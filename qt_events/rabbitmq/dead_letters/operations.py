@@ -14,6 +14,7 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
 from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import UnknownSubscriptionError
+from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, reading
 from qt_events.rabbitmq.messages.envelope import KEY, REASON, TYPE, body_of, record_from
@@ -72,7 +73,7 @@ class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
 
 
 async def _ask(thread: ThreadPoolExecutor, question: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(thread, question)
+    return await running_loop().run_in_executor(thread, question)
 
 
 class _BrokerScan(Scan[RawMessage]):

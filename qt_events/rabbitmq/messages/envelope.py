@@ -14,17 +14,19 @@ from qt_events.errors import DecodeError
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
+from qt_events.texts import LONGEST, LONGEST_NAME, LONGEST_TRACEBACK, printable, shortened
 
 ATTEMPT, TYPE, FIRST_FAILED = "qt-attempt", "qt-type", "qt-first-failed"
 KEY, TRIAL, BODY_SIZE, REASON = "qt-key", "qt-trial", "qt-body-size", "qt-reason"
 #: Time since which it is given back to a release that can handle it.
 GIVEN_BACK = "qt-given-back"
 RETURNS = "x-delivery-count"
+#: Of a message that a classic queue, which counts nothing, has delivered before.
+AGAIN = "redelivered"
 _RECORD = (
     "subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id",
 )  # fmt: skip
-# Bytes of UTF-8; all headers of a message share a frame of 128 KiB.
-_LONGEST = {"message": 4_000, "traceback": 32_000}
+_LONGEST = {"message": LONGEST, "traceback": LONGEST_TRACEBACK}
 _KEPT_PROPERTIES = (
     "app_id", "content_encoding", "content_type", "correlation_id", "message_id",
     "priority", "reply_to", "timestamp", "type",
@@ -47,7 +49,7 @@ class Envelope:
     body: bytes
     #: AMQP basic properties without the headers.
     properties: dict[str, Any]
-    #: Ours (`qt-...`) and x-delivery-count.
+    #: Ours (`qt-...`), x-delivery-count and AGAIN.
     headers: dict[str, Any]
     routing_key: str
     quarantined: bool = False
@@ -70,6 +72,11 @@ class Envelope:
     def returns(self) -> int:
         """Number of earlier deliveries by a quorum queue that had no outcome."""
         return _count(self.headers.get(RETURNS))
+
+    @property
+    def redelivered(self) -> bool:
+        """Tell whether this very message has been delivered before, here or elsewhere."""
+        return bool(self.returns or self.headers.get(AGAIN))
 
     @property
     def trials(self) -> int:
@@ -170,13 +177,8 @@ def body_of(raw: RawMessage) -> bytes:
 
 
 def _bounded(name: str, text: str) -> str:
-    """Return as much of the end of the text, which tells most, as there is room for."""
     # A lone surrogate cannot travel.
-    encoded = text.encode(errors="replace")
-    longest = _LONGEST.get(name, 1_000)
-    if len(encoded) <= longest:
-        return encoded.decode()
-    return "..." + encoded[-longest:].decode(errors="ignore")
+    return shortened(text.encode(errors="replace").decode(), _LONGEST.get(name, LONGEST_NAME))
 
 
 def record_from(
@@ -273,11 +275,6 @@ def _key(value: object) -> str:
 def encodable(text: str) -> str:
     """Return the text with escapes for lone surrogates, which py-amqp takes and no file does."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
-
-
-def printable(text: str) -> str:
-    """Return the text on one line, with escapes for whatever would begin another one."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _count(value: object) -> int:

@@ -1,25 +1,31 @@
 """Administration: the topology of a bus declared, looked at, removed and guarded."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 
+from qt_events.dead_letters.scan import Progress
 from qt_events.delivery.subscription import Component, Subscription
 from qt_events.errors import (
     BusStateError,
+    InvalidOptionError,
     NotSupportedError,
     TopologyError,
     UnknownSubscriptionError,
 )
+from qt_events.events.topics import validate_pattern
 from qt_events.rabbitmq.app.named_app import module_of
 from qt_events.rabbitmq.connection.connections import visiting
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
 from qt_events.rabbitmq.operating.management import ManagementApi
-from qt_events.rabbitmq.operating.permissions import Permissions, permissions_of
+from qt_events.rabbitmq.operating.moving import Move, Moved
+from qt_events.rabbitmq.operating.permissions import Control, Permissions, permissions_of
+from qt_events.rabbitmq.operating.registered import Registered
 from qt_events.rabbitmq.operating.target import Target
 from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.ownership import describe
 
 
 class Administration:
@@ -33,6 +39,7 @@ class Administration:
     def __init__(self, target: Target, management_url: str | None = None) -> None:
         self._target, self._management_url = target, management_url
         self.topology: Topology = target.bus.topology
+        self._registered = Registered(target)
 
     @property
     def vhost(self) -> str:
@@ -49,9 +56,105 @@ class Administration:
         own = self._target.subscriptions()
         named = [each for component in self._components() for each in component.subscriptions]
         subscriptions = list({each.name: each for each in (*own, *named)}.values())
-        with visiting(self._target.connection()) as connection, connection.channel() as channel:
-            self.topology.declare_for_others(channel, subscriptions)
+        self._declare(subscriptions)
         return subscriptions
+
+    def _declare(self, subscriptions: list[Subscription]) -> None:
+        with visiting(self._target.connection()) as connection, connection.channel() as channel:
+            self._registered.declare(channel, subscriptions)
+            self.topology.declare_for_others(channel, subscriptions)
+
+    def hand_over(self, subscription: str) -> str:
+        """Make the app the owner of its subscription, whoever declared it, and return who that is.
+
+        Raises:
+            UnknownSubscriptionError: the app has none of this name.
+        """
+        return describe(self._registered.hand_over(self._of_the_app(subscription)))
+
+    def unbind(self, subscription: str, patterns: Sequence[str], *, undeclared: bool) -> list[str]:
+        """Remove bindings of its queue, for good, and return the patterns.
+
+        Args:
+            subscription: whose queue it is.
+            patterns: of the bindings.
+            undeclared: remove also those that the app does not declare.
+
+        Raises:
+            UnknownSubscriptionError: nothing of it stands.
+            InvalidOptionError: the app declares a pattern, so it would be bound again.
+        """
+        held = self._held(subscription)
+        if self.topology.queue(subscription) not in held.queues:
+            raise InvalidOptionError(
+                f"{subscription!r} has no lasting queue: those of a broadcast end by themselves"
+            )
+        found = [validate_pattern(each) for each in patterns]
+        self._must_not_declare(subscription, found)
+        if undeclared:
+            self._of_the_app(subscription)
+            found += [each for each in held.undeclared if each not in found]
+        if found:
+            self._registered.unbind(subscription, found)
+        return found
+
+    def _must_not_declare(self, subscription: str, patterns: Iterable[str]) -> None:
+        for each in self._target.subscriptions():
+            for pattern in patterns:
+                if each.name == subscription and pattern in each.patterns:
+                    raise InvalidOptionError(
+                        f"the app declares {pattern!r} of {subscription!r}, and its workers would "
+                        "bind it again: take it out of the code first"
+                    )
+
+    def renamed(self) -> list[tuple[str, str]]:
+        """Return former and present name of the app's subscriptions that have queues by both."""
+        found = self.inventory().subscriptions
+        return [(each.name, each.renamed_to) for each in found if each.renamed_to is not None]
+
+    def move(
+        self,
+        source: str,
+        destination: str,
+        on_progress: Callable[[Progress], object],
+        *,
+        force: bool = False,
+        remove: bool = False,
+    ) -> Moved:
+        """Move what a subscription's queues hold into another's; the old one collects no more.
+
+        Args:
+            source: name of the one.
+            destination: name of the other; it is declared if the app has it.
+            on_progress: called after each message.
+            force: do it even while a worker serves the old one.
+            remove: delete the old queues afterwards. Retries that wait for it go to `lost` then.
+
+        Raises:
+            UnknownSubscriptionError, BusStateError: see Move.
+        """
+        held = self._held(source)
+        self._declare([each for each in self._target.subscriptions() if each.name == destination])
+        with visiting(self._target.connection()) as connection:
+            move = Move(self.topology, connection, source, destination)
+            move.check(force=force)
+            with connection.channel() as channel:
+                for pattern in held.patterns:
+                    self.topology.unbind(channel, source, pattern)
+            moved = move.run(on_progress)
+            if remove:
+                move.remove()
+        if remove:
+            self._registered.forget(source)
+        return moved
+
+    def _of_the_app(self, name: str) -> Subscription:
+        for each in self._target.subscriptions():
+            if each.name == name:
+                return each
+        raise UnknownSubscriptionError(
+            f"the app {self._target.name!r} has no subscription {name!r}"
+        )
 
     # Guard
 
@@ -68,7 +171,12 @@ class Administration:
                 "function components() that returns qt_events.Component objects; see "
                 "docs/security.md"
             )
-        control = bool(app.conf.worker_enable_remote_control)
+        conf = app.conf
+        control = (
+            Control(conf.control_exchange, conf.event_exchange)
+            if conf.worker_enable_remote_control
+            else None
+        )
         return [permissions_of(each, self.topology, control=control) for each in components]
 
     def _components(self) -> list[Component]:
@@ -111,7 +219,10 @@ class Administration:
 
     def inventory(self) -> Inventory:
         """List what stands under the prefix; the figures are some seconds old."""
-        return inventory(self.topology, self._api().queues())
+        api = self._api()
+        found = inventory(self.topology, api.queues(), api.bindings())
+        found.compare(self._target.subscriptions(), self._target.service)
+        return found
 
     def holding(self, subscription: str) -> Holding:
         """Return what stands of a subscription, with exact figures but for unacked events.
@@ -119,18 +230,22 @@ class Administration:
         Raises:
             UnknownSubscriptionError: nothing of it stands.
         """
-        held = self.inventory().of(subscription)
-        if held is None:
-            raise UnknownSubscriptionError(
-                f"there is no queue of a subscription {subscription!r}: `qt-events topology show` "
-                "lists the subscriptions there are"
-            )
+        held = self._held(subscription)
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
             counts = [self._depth(channel, queue) for queue in held.queues]
             held.quarantined = self._depth(channel, self.topology.quarantine(subscription))[0]
             held.dead_letters = self._depth(channel, self.topology.dead(subscription))[0]
         held.waiting = sum(waiting for waiting, _ in counts)
         held.consumers = sum(consumers for _, consumers in counts)
+        return held
+
+    def _held(self, subscription: str) -> Holding:
+        held = self.inventory().of(subscription)
+        if held is None:
+            raise UnknownSubscriptionError(
+                f"there is no queue of a subscription {subscription!r}: `qt-events topology show` "
+                "lists the subscriptions there are"
+            )
         return held
 
     def _depth(self, channel: Channel, queue: str) -> tuple[int, int]:
@@ -161,6 +276,7 @@ class Administration:
                     channel.queue_delete(queue)
                 except ChannelError as error:
                     raise TopologyError(f"{queue!r} is not removed: {error.reply_text}") from error
+        self._registered.forget(held.name)
 
     def _api(self) -> ManagementApi:
         return self._target.management(self._management_url)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qt_events.delivery.handler_names import former_name_of, name_of
+from qt_events.delivery.subscription import Subscription
 from qt_events.rabbitmq.topology.names import Topology
 
 
@@ -19,6 +21,12 @@ class Holding:
     consumers: int = 0  #: of its queues
     quarantined: int = 0  #: events in quarantine
     dead_letters: int = 0
+    #: Patterns that its queue is bound by.
+    patterns: list[str] = field(default_factory=list)
+    #: Those of them that the app, which has the subscription, does not declare.
+    undeclared: list[str] = field(default_factory=list)
+    #: Subscription of the app whose handler had this name in a former release.
+    renamed_to: str | None = None
 
     @property
     def is_served(self) -> bool:
@@ -35,8 +43,27 @@ class Inventory:
     def of(self, name: str) -> Holding | None:
         return next((each for each in self.subscriptions if each.name == name), None)
 
+    def compare(self, declared: Iterable[Subscription], service: str | None) -> None:
+        """Mark what an app has declared otherwise, or by another name."""
+        by_name = {each.name: each for each in declared}
+        former = {former_name_of(each.handler): each for each in by_name.values()}
+        for held in self.subscriptions:
+            subscription = by_name.get(held.name)
+            if subscription is None:
+                renamed = former.get(held.name)
+                if renamed is not None and renamed.name == name_of(renamed.handler, service):
+                    held.renamed_to = renamed.name
+            elif not subscription.broadcast:
+                held.undeclared = [
+                    each for each in held.patterns if each not in subscription.patterns
+                ]
 
-def inventory(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> Inventory:
+
+def inventory(
+    topology: Topology,
+    rows: Iterable[Mapping[str, Any]],
+    bindings: Iterable[Mapping[str, Any]] = (),
+) -> Inventory:
     """Sum up the management API's rows of queues. Figures that are not there yet count as 0."""
     holdings: dict[str, Holding] = {}
     lost = 0
@@ -56,4 +83,10 @@ def inventory(topology: Topology, rows: Iterable[Mapping[str, Any]]) -> Inventor
             holdings.setdefault(name, Holding(name)).quarantined += messages
         elif queue == topology.lost:
             lost = messages
+    for row in bindings:
+        if row["source"] == topology.events:
+            name = topology.subscription_of(row["destination"])
+            held, pattern = holdings.get(name or ""), row["routing_key"]
+            if held is not None and pattern not in held.patterns:
+                held.patterns.append(pattern)
     return Inventory([holdings[name] for name in sorted(holdings)], lost)

@@ -59,6 +59,12 @@ class ManagementApi:
         rows: list[dict[str, Any]] = self._asked("GET", f"queues/{self._vhost}?columns={_COLUMNS}")
         return rows
 
+    def bindings(self) -> list[dict[str, Any]]:
+        """Return a row for each binding, of whatever exchange."""
+        columns = "source,destination,routing_key"
+        rows: list[dict[str, Any]] = self._asked("GET", f"bindings/{self._vhost}?columns={columns}")
+        return rows
+
     def users(self) -> set[str]:
         return {row["name"] for row in self._asked("GET", "users?columns=name")}
 

@@ -43,8 +43,16 @@ class Permissions:
     topics: tuple[TopicPermission, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Names of Celery's remote control and events, as the app is configured."""
+
+    exchange: str = "celery"  #: setting control_exchange
+    events: str = "celeryev"  #: setting event_exchange
+
+
 def permissions_of(
-    component: Component, topology: Topology, *, control: bool = True
+    component: Component, topology: Topology, *, control: Control | None
 ) -> Permissions:
     """Return the rights of a component, given that an administrator has declared the rest.
 
@@ -67,7 +75,7 @@ class _Rights:
 
     topology: Topology
     component: Component
-    control: bool
+    control: Control | None
 
     def configure(self) -> Iterable[str]:
         """Yield queues of broadcasts: their processes make them themselves."""
@@ -129,14 +137,16 @@ class _Rights:
 
         A node has a control queue while it lives. It is exclusive, so no other node can touch it.
         """
-        prefix = re.escape(self.topology.prefix)
+        if self.control is None or not self._subscriptions:
+            return []
+        exchange = re.escape(self.control.exchange)
         known = {
-            "pidbox queue": rf"[^@]+@.+\.{prefix}\.pidbox",
-            "pidbox": rf"{prefix}\.pidbox",
-            "reply": rf"reply\.{prefix}\.pidbox",
-            "events": rf"{prefix}\.celeryev",
+            "pidbox queue": rf"[^@]+@.+\.{exchange}\.pidbox",
+            "pidbox": rf"{exchange}\.pidbox",
+            "reply": rf"reply\.{exchange}\.pidbox",
+            "events": re.escape(self.control.events),
         }
-        return [known[name] for name in names] if self.control and self._subscriptions else []
+        return [known[name] for name in names]
 
 
 def _key(subscription: Subscription) -> str:

@@ -19,6 +19,8 @@ _NOWHERE = (
     "MODULE (or QT_APP), the module whose attribute `app` is the Celery app"
 )
 
+_MONITORED_BY = ("control_exchange", "event_exchange", "event_queue_prefix")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -27,6 +29,11 @@ class Target:
     bus: CeleryEventBus
     app: celery.Celery | None = None
     name: str = ""  #: of the app's module, as `celery -A` takes it
+
+    @property
+    def service(self) -> str | None:
+        """Name of the app's service; None without an app."""
+        return None if self.app is None else self.app.qt_events_bus.service
 
     def connection(self) -> BrokerConnection:
         """Return a connection of its own to the broker, not connected yet."""
@@ -106,4 +113,6 @@ def find_target(app: str | None, url: str | None, prefix: str | None) -> Target:
     if not url:
         return Target(found.qt_events_bus, found, app)
     bus = CeleryEventBus(url, prefix=names.prefix, queue_type=names.queue_type)
+    # Flower and remote control reach the app's workers by them.
+    bus.app.conf.update({name: found.conf[name] for name in _MONITORED_BY})
     return Target(bus, found, app)

@@ -9,6 +9,7 @@ from amqp import Channel
 
 from qt_events.rabbitmq.compat.acknowledgements import acknowledge
 from qt_events.rabbitmq.connection.connections import LOST
+from qt_events.rabbitmq.messages.envelope import Envelope
 
 logger = logging.getLogger("qt_events")
 
@@ -28,34 +29,39 @@ class Acks:
     Args:
         channel: the channel that the messages came by.
         soon: calls a function at the end of this turn of the event loop.
+        on_unheard: called with each settled message whose acknowledgement the broker does not get.
     """
 
-    def __init__(self, channel: Channel, soon: Callable[[Callable[[], None]], Any]) -> None:
-        self.channel, self._soon = channel, soon
+    def __init__(
+        self,
+        channel: Channel,
+        soon: Callable[[Callable[[], None]], Any],
+        on_unheard: Callable[[Envelope], None] = lambda _: None,
+    ) -> None:
+        self.channel, self._soon, self._on_unheard = channel, soon, on_unheard
         # Held messages, in order.
-        self._open: dict[int, None] = {}
+        self._open: dict[int, Envelope] = {}
         # Settled messages that are not acknowledged yet.
-        self._done: list[int] = []
+        self._done: dict[int, Envelope] = {}
         self._last = 0
         self._all_ours = True
         #: The tags must not be used any more.
         self.ended = False
 
-    def take(self, tag: int) -> None:
+    def take(self, tag: int, envelope: Envelope) -> None:
         """Hold a message that came."""
         if tag != self._last + 1:
             self._all_ours = False
         self._last = tag
-        self._open[tag] = None
+        self._open[tag] = envelope
 
     def ack(self, tag: int) -> None:
         """Acknowledge a message soon."""
         if self.ended:
             return
-        del self._open[tag]
         if not self._done:
             self._soon(self.flush)
-        self._done.append(tag)
+        self._done[tag] = self._open.pop(tag)
         if len(self._done) >= MOST:
             self.flush()
 
@@ -70,20 +76,29 @@ class Acks:
         """Acknowledge now what is settled. If that fails, the broker delivers it again."""
         if not self._done:
             return
-        done, self._done = self._done, []
+        done, self._done = self._done, {}
         try:
+            # After a blocked loop, for one. Writing would not fail.
+            if self.channel.connection.frames.is_hung_up():
+                raise ConnectionResetError("the broker has hung up")
             acknowledge(self.channel, self._tags(done))
         # AttributeError: py-amqp takes the connection away from a closed channel.
         except (*LOST, AttributeError) as error:
             message = "%d events that were handled are delivered again: their channel is gone (%s)"
             logger.info(message, len(done), error)
+            self._tell_unheard(done)
 
     def end(self) -> None:
         """Use the tags no more: the channel is gone."""
         self.ended = True
-        self._done = []
+        done, self._done = self._done, {}
+        self._tell_unheard(done)
 
-    def _tags(self, done: list[int]) -> Iterable[tuple[int, bool]]:
+    def _tell_unheard(self, done: dict[int, Envelope]) -> None:
+        for envelope in done.values():
+            self._on_unheard(envelope)
+
+    def _tags(self, done: Iterable[int]) -> Iterable[tuple[int, bool]]:
         limit = next(iter(self._open), math.inf) if self._all_ours else 0
         together = max((tag for tag in done if tag < limit), default=0)
         if together:

@@ -14,7 +14,9 @@ from celery import signals
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
+from qt_events.delivery.ending import UnjudgedError
 from qt_events.delivery.outcome import Consequences, Outcome, consequences
+from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.acks import Acks
@@ -48,7 +50,7 @@ class Arrivals(dict[str, Arrive]):
 
 
 def _not_served(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
-    acks.take(tag)
+    acks.take(tag, envelope)
     message = "%s is not served here (any more): event %s goes back to its queue"
     logger.warning(message, envelope.subscription, id, extra=envelope.log_fields())
     acks.requeue(tag)
@@ -61,10 +63,14 @@ def arrival(task: SubscriptionTask, consumer: Consumer) -> Arrive:
     pool, hostname = consumer.pool, consumer.hostname
 
     def arrive(id: str, tag: int, envelope: Envelope, acks: Acks) -> None:
-        # One with headers has been delivered before.
+        acks.take(tag, envelope)
+        # One with headers has been delivered before, or is a copy.
         if envelope.headers:
+            if pool.redeliveries.knows(envelope):
+                again = Delivery(id, task, envelope, tag, acks, hostname, monitors)
+                pool.redeliveries.take(again, now=pool.is_in_charge)
+                return
             envelope = survived.applied(envelope)
-        acks.take(tag)
         delivery = Delivery(id, task, envelope, tag, acks, hostname, monitors)
         signals.task_received.send(sender=consumer, request=delivery)
         if monitors is not None:
@@ -91,7 +97,7 @@ class Delivery:
 
     __slots__ = (
         "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope",
-        "hostname", "id", "task",
+        "hostname", "id", "task", "was_void",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -154,6 +160,15 @@ class Delivery:
         """Tell whether its channel is gone: then the broker delivers it again in any case."""
         return self._acks.ended
 
+    def renew(self, again: "Delivery") -> None:
+        """Settle another delivery of the same message instead, while this one is handled."""
+        self._tag, self._acks = again._tag, again._acks  # noqa: SLF001
+
+    def check_void(self) -> bool:
+        """Do what `is_void` does, and keep the answer in `was_void`: nothing follows then."""
+        self.was_void = self._acks.ended
+        return self.was_void
+
     def started(self) -> None:
         """Note that its handler is about to be called."""
         self._began = monotonic()
@@ -164,6 +179,7 @@ class Delivery:
 
     def goes_on(self) -> None:
         """Show it as active while its handler waits for something."""
+        self.was_void = False
         state.active_requests.add(self)
 
     @property
@@ -219,6 +235,18 @@ class Delivery:
             )
         if self._monitors is not None and self._began is not None:
             self._monitors.send("task-rejected", uuid=self.id, requeue=True)
+
+    def log_return(self, error: Exception) -> None:
+        """Log why it has no outcome."""
+        if isinstance(error, BusStateError):
+            level, why, fault = logging.INFO, str(error), None
+        elif isinstance(error, BrokerError | UnjudgedError):
+            level, why, fault = logging.WARNING, str(error), None
+        else:
+            level, why, fault = logging.ERROR, "a fault of this library", error
+        message, event_id = "%s: event %s goes back to its queue: %s", self.envelope.event_id
+        extra = self.envelope.log_fields()
+        logger.log(level, message, self.name, event_id, why, exc_info=fault, extra=extra)
 
     def replace(self) -> None:
         """Acknowledge it and tell nobody: a copy of it is safe."""

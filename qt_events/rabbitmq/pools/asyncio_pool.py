@@ -6,13 +6,16 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
-from celery.concurrency.base import BasePool, apply_target
+from celery.concurrency.base import BasePool
+from celery.worker import state
 
-from qt_events.delivery.lanes import Lane
+from qt_events.delivery.ending import bind_end
+from qt_events.delivery.lanes import Lane, cancel_all
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
@@ -23,6 +26,8 @@ from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
+from qt_events.rabbitmq.pools.plain_tasks import PlainTasks
+from qt_events.rabbitmq.pools.redeliveries import Redeliveries
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.shutdown import Shutdown
 
@@ -56,15 +61,20 @@ class AsyncioPool(BasePool):
         """Begin without a connection, see `resume`. Celery calls it."""
         self.runtime: Runtime = self.app.qt_events_runtime
         callers_loop = self.runtime.loop
-        self._own_loop = None if callers_loop else LoopThread()
+        self._own_loop = None if callers_loop else LoopThread(self._die)
+        #: Called when the loop has ended by itself. Nobody may use the connection there any more.
+        self.on_death: Callable[[], object] = lambda: None
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
+        self.plain_tasks = PlainTasks(self.app, self.executor)
         self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
         self._gate = ExclusiveGate()
+        self._running = self._ended = False
         self._context = copy_context()
-        self._running = False
+        self._context.run(bind_end, lambda: self._ended)
         # Of the channel that deliveries come by.
         self._acks: Acks | None = None
+        self.redeliveries = Redeliveries(self.runtime.unacknowledged, self._finish_again)
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:
@@ -75,24 +85,30 @@ class AsyncioPool(BasePool):
         """
         if self._running and not self.loop.is_closed():
             return
+        self._ended = True
         self.executor.shutdown(wait=False)
         if self._own_loop is not None:
             self._own_loop.stop()
 
     on_terminate = on_stop
 
-    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, callback: Any = None,
-                 accept_callback: Any = None, **_: Any) -> None:  # fmt: skip
-        """Run a plain Celery task of the same app in a thread."""
-        self.executor.submit(self._apply, target, args, kwargs, callback, accept_callback)
+    @property
+    def is_dead(self) -> bool:
+        """Tell whether the loop has ended by itself."""
+        return self._own_loop is not None and self._own_loop.is_dead
 
-    def _apply(self, *call: Any) -> None:
-        # Celery looks the task up in its thread's app.
-        self.app.set_current()
-        try:
-            apply_target(*call)
-        except Exception:
-            logger.exception("a task of %r has no result", self.app.main)
+    def _die(self) -> None:
+        self._ended = True
+        self.pause(None)
+        self.on_death()
+
+    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> None:
+        """Run a plain Celery task of the same app in a thread."""
+        self.plain_tasks.submit(target, args, kwargs, options)
+
+    def flush(self) -> None:
+        """Forget plain tasks that have not begun. Celery calls it when the connection is lost."""
+        self.plain_tasks.flush()
 
     # Its size
 
@@ -130,7 +146,8 @@ class AsyncioPool(BasePool):
         if self._acks is None or self._acks.channel is not channel:
             if self._acks is not None:
                 self._acks.end()
-            self._acks = Acks(channel, self.loop.call_soon)
+            on_unheard = partial(self.runtime.unacknowledged.add, outcome=None)
+            self._acks = Acks(channel, self.loop.call_soon, on_unheard)
         return self._acks
 
     def admit(self, delivery: Delivery) -> None:
@@ -185,7 +202,7 @@ class AsyncioPool(BasePool):
     def _begin(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Handle it as far as that comes without waiting; return what must be awaited, if any."""
         if delivery.is_void():
-            delivery.forget()
+            self.redeliveries.end(delivery)
             return None
         delivery.started()
         envelope = delivery.envelope
@@ -215,36 +232,42 @@ class AsyncioPool(BasePool):
                 delivery.envelope,
                 self.runtime,
                 begun,
-                is_void=delivery.is_void,
+                is_void=delivery.check_void,
                 on_retry=delivery.tell_retry,
             )
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
-            _log_return(delivery, error)
+            delivery.log_return(error)
             # At once it would fail again.
-            if not isinstance(error, BusStateError):
+            if not (isinstance(error, BusStateError) or self._ended):
                 await asyncio.sleep(PAUSE)
             self._return(delivery)
         else:
             if delivery.is_void():
-                delivery.forget()
+                self.redeliveries.end(delivery, outcome, safe=not delivery.was_void)
             else:
                 delivery.settle(outcome)
         finally:
             self._gate.leave()
 
+    def _finish_again(self, delivery: Delivery, outcome: Outcome) -> None:
+        self.spawn(lambda: self._finish(delivery, outcome))
+
     def _return(self, delivery: Delivery) -> None:
         if delivery.is_void():
-            delivery.forget()
+            self.redeliveries.end(delivery)
         else:
             self.runtime.survived.grant(delivery.envelope)
             delivery.give_back()
 
     def give_back(self, subscription: str) -> None:
         """Give back what waits for a subscription; what is being handled is finished."""
-        for quarantined in (False, True):
-            lane = self._lanes.get((subscription, quarantined))
-            for delivery in lane.clear() if lane is not None else ():
+        for key in ((subscription, False), (subscription, True)):
+            if (lane := self._lanes.get(key)) is None:
+                continue
+            for delivery in lane.clear():
                 delivery.give_back()
+            if not lane.busy:
+                del self._lanes[key]
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside the handlers, until `drain`. Safe from any thread."""
@@ -269,6 +292,7 @@ class AsyncioPool(BasePool):
         """Own the connection, and handle what waits."""
         self._thread = threading.get_ident()
         self._running = True
+        self.redeliveries.resume()
         for lane in self._lanes.values():
             lane.start(self.loop, self._context)
 
@@ -286,6 +310,8 @@ class AsyncioPool(BasePool):
             lane.pause()
             for delivery in lane.clear():
                 self._abandon(delivery)
+        own = (each for each in tuple(state.active_requests) if isinstance(each, Delivery))
+        self.redeliveries.go_on(each for each in own if each.task.runtime is self.runtime)
 
     def void(self) -> None:
         """Use the channel no more: the broker closed it, though the connection may stand."""
@@ -297,14 +323,20 @@ class AsyncioPool(BasePool):
     async def drain(self, shutdown: Shutdown, grace: float) -> None:
         """Finish what is held within `grace` seconds, unless the shutdown hurries.
 
-        Handlers that still run then are cancelled, and the rest is given back.
+        Handlers that still run then are cancelled, and the rest is given back. Plain tasks have
+        their grace without a connection, too: most of them are acknowledged by then.
         """
-        await shutdown.finish(self._settled(), grace)
+        until = self.loop.time() + grace
+        self.plain_tasks.close()
+        await shutdown.finish(self._settled(shutdown, until), grace)
+        self._ended = True
         if self.held:
-            logger.warning("stopping: %d events are given back to their queues", self.held)
+            running = sorted({name for (name, _), lane in self._lanes.items() if lane.busy})
+            message = "stopping: %d events are given back to their queues; handlers that run: %s"
+            logger.warning(message, self.held, ", ".join(running) or "none")
         for future in tuple(self._spawned):
             future.cancel()
-        await asyncio.gather(*(lane.cancel() for lane in self._lanes.values()))
+        await cancel_all((name, lane) for (name, _), lane in self._lanes.items())
         for (_, quarantined), lane in tuple(self._lanes.items()):
             for delivery in lane.clear():
                 if quarantined:
@@ -312,10 +344,13 @@ class AsyncioPool(BasePool):
                 self._abandon(delivery)
         if self._acks is not None:
             self._acks.flush()
+        await self.plain_tasks.ended(shutdown, until)
+        self.plain_tasks.abandon()
 
-    async def _settled(self) -> None:
+    async def _settled(self, shutdown: Shutdown, until: float) -> None:
         while self.held:
             await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
+        await self.plain_tasks.ended(shutdown, until)
 
     def _abandon(self, delivery: Delivery) -> None:
         """Leave it to the broker, and do not count the return: this process lives."""
@@ -342,23 +377,17 @@ class AsyncioPool(BasePool):
         name = max(waiting, key=lambda key: waiting[key], default="")
         return name, waiting.get(name, 0)
 
+    def held_of(self, subscription: str) -> tuple[int, int, int]:
+        """Return how many of its events are held, how many bytes wait, how many were begun."""
+        lane = self._lanes.get((subscription, False), ())
+        held = lane.to_do if isinstance(lane, Lane) else 0
+        size = sum(each.envelope.size for each in lane)
+        return held, size, state.total_count[subscription]
+
     @property
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
         return sum(lane.to_do for lane in tuple(self._lanes.values()))
-
-
-def _log_return(delivery: Delivery, error: Exception) -> None:
-    """Log why an event has no outcome."""
-    envelope = delivery.envelope
-    if isinstance(error, BusStateError):
-        level, why, fault = logging.INFO, str(error), None
-    elif isinstance(error, BrokerError):
-        level, why, fault = logging.WARNING, str(error), None
-    else:
-        level, why, fault = logging.ERROR, "a fault of this library", error
-    message, about = "%s: event %s goes back to its queue: %s", (delivery.name, envelope.event_id)
-    logger.log(level, message, *about, why, exc_info=fault, extra=envelope.log_fields())
 
 
 async def _fails(error: Exception) -> Outcome:

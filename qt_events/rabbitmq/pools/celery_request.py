@@ -28,7 +28,7 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
     make = _request_maker(task, app, consumer)
     monitors = monitors_of(task, consumer)
     handle = consumer.on_task_request
-    survived = task.runtime.survived
+    survived, unacknowledged = task.runtime.survived, task.runtime.unacknowledged
 
     def on_message(
         message: kombu.Message, _body: object, ack: Any, reject: Any, callbacks: Any
@@ -38,8 +38,12 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
             raise InvalidTaskError(
                 f"{task.name} is a subscription: publish an event instead of sending a task"
             )
-        # One with headers has been delivered before.
+        # One with headers has been delivered before, or is a copy.
         if envelope.headers:
+            if unacknowledged.knows(envelope):
+                unacknowledged.take(envelope)
+                ack(logger, consumer.connection_errors)
+                return
             envelope = survived.applied(envelope)
         request = make(message, envelope, ack, reject)
         signals.task_received.send(sender=consumer, request=request)
@@ -122,6 +126,16 @@ class EventRequest(Request):
         """Message of the request."""
         return self.args[0]  # type: ignore[no-any-return]
 
+    def acknowledge(self) -> None:
+        """Acknowledge it. If the broker does not hear that, it is not handled here again.
+
+        It hangs up on solo, where a handler may keep heartbeats from being answered.
+        """
+        connection = self.message.channel.connection
+        if not self.acknowledged and (connection is None or connection.frames.is_hung_up()):
+            self.task.runtime.unacknowledged.add(self.envelope, None)
+        super().acknowledge()
+
     def revoked(self) -> bool:
         """Return False, so that Celery does not acknowledge it."""
         return False
@@ -150,7 +164,8 @@ class EventRequest(Request):
         # The outcome is not safe, and no process died of it.
         if isinstance(error, CeleryReject):
             survived.grant(self.envelope)
-        elif isinstance(error, WorkerLostError):
+        # billiard may report how a child ends before it has ended.
+        elif isinstance(error, WorkerLostError | SystemExit):
             survived.revoke(self.envelope)
         revoked = isinstance(error, DeliveryFailed) and error.told == "revoked"
         super().on_failure(exc_info, send_failed_event and not revoked, return_ok)

@@ -33,7 +33,8 @@ class HandlerThread(Executor):
     """
 
     def __init__(self) -> None:
-        self._loop = LoopThread().start()
+        self._beside = LoopThread()
+        self._loop = self._beside.start()
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         # An attempt is being made.
         self._running = False
@@ -44,6 +45,11 @@ class HandlerThread(Executor):
         self._struck = False
         if _limits_strike_here():
             signal.signal(SIG_SOFT_TIMEOUT, self._on_soft_limit)
+
+    @property
+    def is_dead(self) -> bool:
+        """Tell whether the loop has ended: no further attempt can be made here."""
+        return self._beside.is_dead
 
     @contextmanager
     def attempting(self) -> Iterator[None]:

@@ -34,12 +34,23 @@ _PREFORK_ONLY = {
 }
 
 
+#: Default of worker_prefetch_multiplier.
+CELERYS_MULTIPLIER = 4
+
+
 def check_options(pool: str, controller: Any) -> None:
     """Warn of options that a worker was given and its pool ignores.
 
     Raises:
         NotSupportedError: --autoscale on a pool without processes.
     """
+    multiplier = getattr(controller, "prefetch_multiplier", CELERYS_MULTIPLIER)
+    if multiplier != CELERYS_MULTIPLIER and not _is_honoured(pool, multiplier, controller):
+        message = (
+            "worker_prefetch_multiplier=%d: no effect on subscriptions on %s: "
+            "give prefetch= to the bus or to the subscription"
+        )
+        logger.warning(message, multiplier, pool)
     if pool == "prefork":
         return
     if getattr(controller, "autoscale", None):
@@ -51,3 +62,10 @@ def check_options(pool: str, controller: Any) -> None:
     if unheeded:
         message = "%s: no effect on %s, only on prefork (-P processes)"
         logger.warning(message, ", ".join(unheeded), pool)
+
+
+def _is_honoured(pool: str, multiplier: int, controller: Any) -> bool:
+    if multiplier:
+        return pool == "prefork"
+    # No limit. With classic queues the bus itself sets it, for Celery's own.
+    return bool(controller.app.qt_events_runtime.topology.queue_type == "classic")

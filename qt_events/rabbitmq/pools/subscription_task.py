@@ -10,6 +10,7 @@ from celery.exceptions import Reject as CeleryReject
 from celery.exceptions import Retry as CeleryRetry
 from celery.worker import state
 
+from qt_events.delivery.ending import UnjudgedError, bind_end
 from qt_events.delivery.outcome import (
     HANDLED,
     Consequences,
@@ -23,11 +24,14 @@ from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.handling.attempt import PAUSE, attempt, begin_attempt, finish_attempt
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.handler_thread import HandlerThread, end_if_told
+from qt_events.rabbitmq.pools.process_end import end_child, end_worker, is_told_to_end
 from qt_events.rabbitmq.runtime import Runtime
+from qt_events.shutdown import State
 
 logger = logging.getLogger("qt_events")
 
 _GOES_BACK = "%s: event %s goes back to its queue: %s"
+_ENDS = "%s: KeyboardInterrupt came out of its handler: the process ends, event %s goes back"
 _FAULT = "a fault of this library, or nothing left to run it with"
 
 
@@ -53,20 +57,28 @@ class SubscriptionTask(celery.Task):
             celery.exceptions.Retry, DeliveryFailed: the outcome is safe; Celery's events tell it.
             celery.exceptions.Reject: it is not safe, and the message goes back to its queue.
         """
+        thread = _handler_thread()
         try:
-            outcome = self._outcome(envelope, is_revoked=is_revoked)
-        except KeyboardInterrupt:
+            outcome = self._outcome(envelope, thread, is_revoked=is_revoked)
+        except KeyboardInterrupt as error:
             # On solo, by a second signal: Celery lets its own exceptions pass.
             state.maybe_shutdown()
-            raise
-        except (BrokerError, BusStateError) as error:
+            about = (self.name, envelope.event_id)
+            logger.critical(_ENDS, *about, exc_info=error, extra=envelope.log_fields())
+            end_child()
+            end_worker()
+            raise CeleryReject(error, requeue=True) from error
+        except (BrokerError, BusStateError, UnjudgedError) as error:
             about = (self.name, envelope.event_id)
             logger.warning(_GOES_BACK, *about, error, extra=envelope.log_fields())
-            if isinstance(error, BrokerError):
+            if not isinstance(error, BusStateError):
                 sleep(PAUSE)
             raise CeleryReject(error, requeue=True) from error
         # Celery would acknowledge it.
         except Exception as error:
+            if thread.is_dead:
+                end_child()
+                raise CeleryReject(error, requeue=True) from error
             about = (self.name, envelope.event_id)
             logger.exception(_GOES_BACK, *about, _FAULT, extra=envelope.log_fields())
             sleep(PAUSE)
@@ -74,14 +86,19 @@ class SubscriptionTask(celery.Task):
         if outcome is not HANDLED:
             _tell_celery(consequences(outcome))
 
-    def _outcome(self, envelope: Envelope, *, is_revoked: bool) -> Outcome:
-        thread = _handler_thread()
+    def _outcome(self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool) -> Outcome:
+        bind_end(self._gives_back)
         with thread.attempting():
             # Middleware is async: it needs the loop beside this thread.
             if self.subscription.is_async or self.runtime.middleware.around_handle:
                 about = (envelope, self.subscription, self.runtime, thread)
                 return thread.run(attempt(*about, is_revoked=is_revoked, expose=thread.exposed))
             return self._outcome_here(envelope, thread, is_revoked=is_revoked)
+
+    def _gives_back(self) -> bool:
+        """Tell whether this process ends without waiting for its handlers."""
+        is_over = self.runtime.app.qt_events_serving.shutdown.state >= State.GIVING_BACK
+        return is_over or is_told_to_end()
 
     def _outcome_here(
         self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from threading import get_ident
 from typing import Any
 
 from amqp.exceptions import ChannelError
@@ -31,6 +32,23 @@ class TaskEvents(EventDispatcher):
         if isinstance(self.connection, BrokerConnection) and self.connection.connected:
             raw = self.connection.connection
             raw.on_blocked, raw.on_unblocked = self._block, self._unblock
+
+    def flush(self, *args: Any, **kwargs: Any) -> None:
+        """Send what waits, or have the thread do it that owns the connection.
+
+        Celery flushes wherever a batch is full: in a thread that runs a plain task, for one.
+        """
+        if self._is_anothers():
+            self.on_send_buffered()
+        else:
+            super().flush(*args, **kwargs)
+
+    def _is_anothers(self) -> bool:
+        connection = self.connection
+        if not (isinstance(connection, BrokerConnection) and connection.connected):
+            return False
+        owner = connection.connection.frames.owner
+        return bool(owner and owner != get_ident() and self.on_send_buffered)
 
     def extend_buffer(self, other: "TaskEvents") -> None:
         """Take over the unsent events of another dispatcher, but no retries.

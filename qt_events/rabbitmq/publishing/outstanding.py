@@ -11,6 +11,7 @@ from types import TracebackType
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 
 _REMEMBERED = 10_000  # events of other publishers, or published before anybody here serves them
+_FOLLOWED = 100_000  # own events while somebody here settles them
 
 
 class Outstanding:
@@ -18,6 +19,9 @@ class Outstanding:
 
     Any hashable object may stand for a subscription. `all_here` are those that hear the event: a
     tuple, which is kept as it is until the first of several has settled.
+
+    Memory is bounded: beyond _FOLLOWED own events the oldest are not followed any more, and none
+    are while other processes settle them too.
     """
 
     def __init__(self) -> None:
@@ -30,20 +34,50 @@ class Outstanding:
         self._foreign: OrderedDict[str, Collection[Hashable]] = OrderedDict()
         self._waiting: list[Callable[[], object]] = []
         self._lock = threading.Lock()
-        #: Own events are kept without bound only while somebody here settles them.
-        self.serving = False
+        self._most = _REMEMBERED
+        #: Too many were outstanding: the oldest own events are not followed any more.
+        self.overflowed = False
+        #: Other processes have served the same subscriptions, and own events are not followed.
+        self.shared = False
 
     def __len__(self) -> int:
         return len(self._own)
 
+    @property
+    def oldest(self) -> str | None:
+        """Id of the own event that has waited for its outcomes longest."""
+        with self._lock:
+            return next(iter(self._own), None)
+
+    def serve(self) -> None:
+        """Begin a run: own events are settled here from now on."""
+        self._most, self.overflowed, self.shared = _FOLLOWED, False, False
+
+    def end(self) -> None:
+        """End a run: nobody here settles own events now."""
+        self._most = _REMEMBERED
+
+    def share(self) -> None:
+        """Follow no own events in this run: other processes settle some, and do not say which."""
+        with self._lock:
+            self.shared = True
+            self._own.clear()
+            self._wake()
+
     def published(self, event_id: str, all_here: tuple[Hashable, ...]) -> None:
         """Record an event that is about to be published, for these subscriptions to settle."""
-        if not all_here:
+        if not all_here or self.shared:
             return
         with self._lock:
             self._own[event_id] = all_here
-            while not self.serving and len(self._own) > _REMEMBERED:
+            while len(self._own) > self._most:
                 self._own.popitem(last=False)
+                self.overflowed = True
+
+    def goes_again(self, event_id: str, subscription: Hashable) -> None:
+        """Follow an event that waits for its retry, if it may be one that fell out of the book."""
+        if self.overflowed and event_id not in self._own:
+            self.published(event_id, (subscription,))
 
     def forget(self, event_id: str) -> None:
         """Stop waiting for an event: it is unknown whether it was published."""

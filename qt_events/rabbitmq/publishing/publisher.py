@@ -6,7 +6,6 @@ for it. After a lost connection it publishes again what was unconfirmed, in orde
 `publish_timeout` is over has its error, and its publish is not repeated.
 """
 
-import asyncio
 import logging
 import sys
 import threading
@@ -17,8 +16,10 @@ from time import monotonic
 import kombu
 
 from qt_events.errors import BrokerUnreachableError, BusStateError, PublishTimeoutError
+from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
+from qt_events.rabbitmq.connection.outage import Outage
 from qt_events.rabbitmq.publishing.request_queue import RequestQueue
 from qt_events.rabbitmq.publishing.requests import Request
 from qt_events.rabbitmq.publishing.session import Session
@@ -67,7 +68,7 @@ class Publisher:
         )
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._logged: set[str] = set()  # reasons why there is no connection, in this outage
+        self._outage = Outage()
 
     def after_fork(self) -> None:
         """Start anew: connection and thread are the parent's."""
@@ -102,7 +103,7 @@ class Publisher:
             BrokerError: it was refused, or there was no answer within `publish_timeout`.
             BusStateError: the publisher is closed.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         request.await_on(loop, self._timeout)
         self._submit(request, wait_for_room=wait_for_room)
         # asyncio.timeout takes three times as long.
@@ -138,6 +139,11 @@ class Publisher:
             raise self._waiting.error(request) from None
         finally:
             self._queue.end([request])
+
+    def begin(self, request: Request) -> None:
+        """Have a request carried out for which nobody waits. BusStateError: it is closed."""
+        request.await_on(None, self._timeout)
+        self._submit(request, wait_for_room=False)
 
     def close(self, timeout: float = 5.0) -> None:
         """Finish what is in flight and disconnect, within `timeout` seconds."""
@@ -189,6 +195,7 @@ class Publisher:
             try:
                 with Session(self._queue, self.state, self._connection()) as self._session:
                     failures = 0
+                    self._note_connection()
                     self._session.serve()
             except LOST as error:
                 self._note_loss(error)
@@ -216,12 +223,12 @@ class Publisher:
         self.state.alarm_over()
         logger.info("publisher: the broker takes publishes again")
 
+    def _note_connection(self) -> None:
+        if (seconds := self._outage.end(monotonic())) is not None:
+            logger.info("publisher: connected again after %.0f s", seconds)
+
     def _note_loss(self, error: BaseException) -> None:
-        if self.state.connected:
-            self._logged = set()
-        # Each reason once an outage.
-        if str(error) not in self._logged:
-            self._logged.add(str(error))
+        if self._outage.is_news(str(error), monotonic()):
             logger.warning("publisher: no connection (%s), trying until there is one", error)
         self.state.connection_lost(error)
 

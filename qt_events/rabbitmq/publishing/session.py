@@ -16,7 +16,7 @@ from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.errors import PublishRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.compat.basic_publish import UNSENDABLE, Writer, writer_to
-from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave, own
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.publishing.confirms import PAUSE, NackedPublishes, UnconfirmedPublishes
 from qt_events.rabbitmq.publishing.request_queue import RequestQueue
@@ -58,6 +58,7 @@ class Session:
 
     def __enter__(self) -> Self:
         self._raw = connect(self._connection)
+        own([self._raw.frames])
         try:
             self._raw.sock.settimeout(_WRITE_TIMEOUT)
             self._tick_every = min(_TICK, self._raw.heartbeat / 4 or _TICK)

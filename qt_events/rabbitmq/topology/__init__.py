@@ -1,8 +1,12 @@
 """Topology: exchanges, queues and bindings on the broker.
 
-names.py          every name and argument
-declare.py        declaring, or checking that something exists
-declarations.py   the subscriptions and delay levels that are declared already
-queues.py         SubscriptionQueue: the queue names the task
-trust.py          the route of a message, and the headers that are believed for it
+names.py           every name and argument
+declare.py         declaring, or checking that something exists
+declarations.py    the subscriptions and delay levels that are declared already
+register.py        what the processes of a prefix have declared, as data
+ownership.py       whose a subscription is, and what follows if another one declares it
+register_queue.py  the register as one message on the broker
+registration.py    a process's part in it, and what it knows from there
+queues.py          SubscriptionQueue: the queue names the task
+trust.py           the route of a message, and the headers that are believed for it
 """

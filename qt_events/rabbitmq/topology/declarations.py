@@ -2,20 +2,22 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import kombu
 from amqp import Channel
 
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import TopologyError
-from qt_events.events.topics import matches
+from qt_events.errors import QtEventsError, TopologyError
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.publishing.publisher import Publisher
-from qt_events.rabbitmq.publishing.requests import Request
+from qt_events.rabbitmq.publishing.requests import DeclareRequest, Request
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
+from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.topology.trust import Provenance
 
 logger = logging.getLogger("qt_events")
@@ -38,9 +40,12 @@ class Declarations:
         publisher: Publisher,
         prefetch: Callable[[Subscription], int],
         serves: Callable[[Subscription], bool],
-        taker: Callable[[str, Channel], Any] = lambda *_: None,
+        registration: Registration,
+        *,
+        taker: Callable[[SubscriptionQueue, Any], Any] = lambda *_: None,
     ) -> None:
         self._topology, self._publisher = topology, publisher
+        self._registration = registration
         self._prefetch, self._serves, self._taker = prefetch, serves, taker
         self._wanted: dict[str, Subscription] = {}
         # Wanted subscriptions that this epoch has yet to declare.
@@ -50,6 +55,8 @@ class Declarations:
         self._epoch = 0  # the publisher's, in which the exchange was declared
         # Ways of an outcome that have been declared, by what they are.
         self._ways: dict[str, Once] = {}
+        # Bindings to remove.
+        self._unbinding: set[tuple[Subscription, str]] = set()
         self._instance = _new_instance()
         renew_after_fork(self)
 
@@ -63,20 +70,51 @@ class Declarations:
 
     def want(self, subscription: Subscription) -> None:
         """Declare a subscription that is new or has a new pattern, before the next publish."""
+        self._registration.keep(subscription)
         self._declared.discard(subscription.name)
         self._wanted[subscription.name] = self._missing[subscription.name] = subscription
-
-    def has_unbound(self, subscription: Subscription, event_type: str) -> bool:
-        """Return True if the subscription's own declarations removed the binding of this type."""
-        return any(matches(pattern, event_type) for pattern in subscription.removed)
 
     def drop(self, subscription: Subscription) -> None:
         self._wanted.pop(subscription.name, None)
         self._missing.pop(subscription.name, None)
+        self._declared.discard(subscription.name)
+        self._registration.drop(subscription)
+
+    def unbind(self, subscription: Subscription, pattern: str) -> None:
+        """Remove the binding by a pattern, soon, or once the subscription is declared.
+
+        It is written down for every process of the subscription, of later releases too.
+        """
+        self._registration.remove(subscription, pattern)
+        self._unbinding.add((subscription, pattern))
+        if self._registration.has_entered(subscription) or subscription.name in self._declared:
+            self._begin(Request(first=self))
+
+    def has_unbound(self, subscription: Subscription, event_type: str) -> bool:
+        """Return True if an event that the subscription does not hear came by an old binding.
+
+        The subscription's own declarations have removed it, here, in another process, or in an
+        earlier release. Else somebody may want the event.
+        """
+        answer = self._registration.has_unbound(subscription, event_type)
+        if self._registration.is_to_be_read(subscription):
+            ask = DeclareRequest("the register", self._registration.read)
+            if not self._begin(ask):
+                self._registration.not_read()
+        return answer
+
+    def _begin(self, request: Request) -> bool:
+        """Have it carried out in the publisher's thread; False if that has ended."""
+        try:
+            self._publisher.begin(request)
+        except QtEventsError as error:
+            logger.debug("%s", error)
+            return False
+        return True
 
     async def made(self) -> None:
         """Return when all that was wanted so far is declared."""
-        if self._missing:
+        if self._missing or self._unbinding:
             await self._publisher.ask(Request(first=self))
 
     # As a Preparation, in the publisher's thread
@@ -86,7 +124,7 @@ class Declarations:
         return f"exchange {self._topology.events!r}"
 
     def needed(self, epoch: int) -> bool:
-        return bool(self._missing) or epoch != self._epoch
+        return bool(self._missing or self._unbinding) or epoch != self._epoch
 
     def make(self, channel: Channel, epoch: int) -> None:
         """Declare what is wanted.
@@ -98,6 +136,7 @@ class Declarations:
             self._topology.declare_base(channel)
             self._missing.update(self._wanted)
             self._epoch = epoch
+        self._registration.enter(channel, self._wanted.values())
         # Objects that all of them share are declared with the first.
         shared = True
         for subscription in tuple(self._missing.values()):
@@ -108,12 +147,23 @@ class Declarations:
             if subscription.patterns == patterns:
                 self._missing.pop(subscription.name, None)
                 self._declared.add(subscription.name)
+        self._unbind(channel)
+
+    def _unbind(self, channel: Channel) -> None:
+        """Remove what nobody here has subscribed again."""
+        for each in tuple(self._unbinding):
+            subscription, pattern = each
+            wanted = self._wanted.get(subscription.name, subscription)
+            if pattern not in wanted.patterns:
+                self._topology.unbind(channel, self.key(subscription), pattern)
+            self._unbinding.discard(each)
 
     def _declare_or_log(
         self, channel: Channel, subscription: Subscription, *, shared: bool
     ) -> bool:
         """Return True if it is declared. TopologyError if it never was."""
         try:
+            self._registration.must_own(subscription)
             self._declare(channel, subscription, self.key(subscription), shared=shared)
         except TopologyError as error:
             if subscription.name not in self._declared or is_about_a_publish(error.__cause__):
@@ -132,6 +182,13 @@ class Declarations:
         self._topology.declare_subscription(
             channel, subscription, key, served=self._serves(subscription), shared=shared
         )
+
+    def _declare_to_consume(self, subscription: Subscription, key: str, channel: Channel) -> None:
+        """Declare it on a worker's own connection."""
+        self._registration.enter(channel, self._wanted.values())
+        self._registration.must_own(subscription)
+        self._declare(channel, subscription, key)
+        self._unbind(channel)
 
     def level(self, delay: float) -> "Once":
         """Return the Preparation of a publish into the delay level for so many seconds."""
@@ -154,6 +211,7 @@ class Declarations:
         self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
         self._epoch, self._ways = 0, {}
         self._declared.clear()
+        self._registration.forget()
         self._missing.update(self._wanted)
 
     # Names and queues
@@ -177,17 +235,26 @@ class Declarations:
             for name, quarantined in names
         ]
 
+    def _shown_binding(
+        self, subscription: Subscription, *, quarantined: bool
+    ) -> tuple[kombu.Exchange, str]:
+        if quarantined:
+            return kombu.Exchange(self._topology.quarantined, "topic"), subscription.name
+        return kombu.Exchange(self._topology.events, "topic"), ",".join(subscription.patterns)
+
     def _queue(
         self, subscription: Subscription, key: str, name: str, *, quarantined: bool
     ) -> SubscriptionQueue:
         return SubscriptionQueue(
             name,
+            # For the eyes alone, in Celery's banner: `declare_all` binds.
+            *self._shown_binding(subscription, quarantined=quarantined),
             subscription=subscription.name,
             key=key,
             quarantined=quarantined,
             origin=Provenance(self._topology, subscription.name, key).of,
             counts_returns=self._topology.queue_type == "quorum",
-            declare_all=lambda channel: self._declare(channel, subscription, key),
+            declare_all=partial(self._declare_to_consume, subscription, key),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
             taker=self._taker,
         )

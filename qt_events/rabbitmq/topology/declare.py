@@ -74,6 +74,15 @@ class Declarer:
                 _binding(queue), error, f"{queue!r} is bound by others: this user may not do it"
             )
 
+    def unbind(self, queue: str, exchange: str, key: str) -> None:
+        """Remove a binding. It stays if this user may not: its owner removes it."""
+        try:
+            self._channel.queue_unbind(queue, exchange, key)
+        except (AccessRefused, NotFound) as error:
+            if is_about_a_publish(error):
+                raise
+            logger.info("%r stays bound by %r, if it is: %s", queue, key, error.reply_text)
+
     def _declare_or_check(
         self, name: str, declare: Callable[[], object], check: Callable[[], object]
     ) -> bool:

@@ -74,6 +74,16 @@ class Topology:
         """Exchange and queue of events that came back to a subscription that is gone."""
         return f"{self.prefix}.lost"
 
+    @property
+    def register(self) -> str:
+        """Queue of one message: what is known of the subscriptions. See register.py."""
+        return f"{self.prefix}.register"
+
+    @property
+    def register_lock(self) -> str:
+        """Queue that exists while a process changes the register."""
+        return f"{self.register}.lock"
+
     def queue(self, key: str) -> str:
         """Return the queue of a subscription, or of its instance in one process.
 
@@ -199,6 +209,19 @@ class Topology:
             if not subscription.broadcast:
                 self.declare_subscription(channel, subscription, subscription.name, shared=False)
 
+    def declare_register(self, channel: Channel) -> None:
+        channel.queue_declare(
+            self.register,
+            durable=True,
+            auto_delete=False,
+            exclusive=False,
+            arguments=self._queue(),
+        )
+
+    def unbind(self, channel: Channel, key: str, pattern: str) -> None:
+        """Remove the binding of a queue. It is no error if there is none, or no queue."""
+        self._declarer(channel).unbind(self.queue(key), self.events, pattern)
+
     def declare_level(self, channel: Channel, delay: float) -> None:
         """Declare the delay level for `delay` seconds. Expired events come back by `redeliver`."""
         declarer = self._declarer(channel)
@@ -279,6 +302,7 @@ class Topology:
         for name, key in subscriptions:
             for queue in (self.queue(key), self.dead(name), self.quarantine(name)):
                 channel.queue_delete(queue)
+        channel.queue_delete(self.register)
         for name in (*self.levels(), self.lost):
             channel.queue_delete(name)
             channel.exchange_delete(name)

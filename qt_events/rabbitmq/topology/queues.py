@@ -16,6 +16,7 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.events.cloudevents import MAX_BODY, too_large
 from qt_events.rabbitmq.compat.unreadable import MARK
 from qt_events.rabbitmq.messages.envelope import (
+    AGAIN,
     ATTEMPT,
     FIRST_FAILED,
     GIVEN_BACK,
@@ -30,7 +31,8 @@ from qt_events.rabbitmq.topology.trust import ASTRAY, RETURNED
 
 ENVELOPE = "envelope"  #: header with the Envelope, inside this process
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
-_OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL)
+#: Headers of ours that an event carries on its way back to its queue.
+OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL)
 _MAX_MESSAGE_ID = 255
 
 
@@ -43,7 +45,7 @@ class SubscriptionQueue(kombu.Queue):
     `counts_returns`: the broker counts earlier deliveries of a message in x-delivery-count.
     `declare_all(channel)` declares the queue and everything around it.
     `prefetch()` returns the number of unacknowledged messages that this consumer may hold.
-    `taker(subscription, channel)` returns a function that takes its messages past Celery, or None.
+    `taker(queue, channel)` returns a function that takes its messages past Celery, or None.
     """
 
     attrs = (
@@ -65,7 +67,7 @@ class SubscriptionQueue(kombu.Queue):
     counts_returns: bool = False
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
-    taker: Callable[[str, Any], Callable[[str, int, Envelope], None] | None]
+    taker: Callable[["SubscriptionQueue", Any], Callable[[str, int, Envelope], None] | None]
 
     def as_dict(self, recurse: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # kombu's
         """Return the members for a copy; with `recurse`, JSON for `inspect active_queues`."""
@@ -89,7 +91,7 @@ class SubscriptionQueue(kombu.Queue):
         # The body stays bytes, whatever encoding a producer claims.
         self.channel.auto_decode = False
         self.channel.basic_qos(0, self.prefetch(), False)  # noqa: FBT003  # a_global
-        take = self.taker(self.subscription, self.channel)
+        take = self.taker(self, self.channel)
         arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
         return super().consume(consumer_tag, arrived, *args, **kwargs)
 
@@ -126,7 +128,9 @@ class SubscriptionQueue(kombu.Queue):
             key=self.key,
             body=body,
             properties=properties,
-            headers=self._believed(origin, raw.delivery_info, given) if given else given,
+            headers=self._believed(origin, raw.delivery_info, given)
+            if given or not self.counts_returns
+            else given,
             routing_key=encodable(routing_key),
             quarantined=self.quarantined,
             flaw=(
@@ -138,10 +142,13 @@ class SubscriptionQueue(kombu.Queue):
     def _believed(
         self, origin: str, delivery: dict[str, Any], given: dict[Any, Any]
     ) -> dict[str, Any]:
-        names = _OURS if origin == RETURNED else ()
+        names = OURS if origin == RETURNED else ()
         # In a first delivery the count is the producer's word.
-        if self.counts_returns and delivery.get("redelivered"):
-            names = (*names, RETURNS)
+        if delivery.get("redelivered"):
+            if not self.counts_returns:
+                given, names = {**given, AGAIN: True}, (*names, AGAIN)
+            else:
+                names = (*names, RETURNS)
         return {name: given[name] for name in names if name in given}
 
 

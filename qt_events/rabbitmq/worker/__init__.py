@@ -2,11 +2,14 @@
 
 serving.py          the delivering side of one bus: its worker, its pool, its shutdown
 in_process.py       a worker inside the caller's process
+sharing.py          other processes that serve the same subscriptions
 consumer.py         Celery's consumer, with subscriptions that come and go
+consuming_anew.py   a new consumer where another prefetch suits the handler
 connecting.py       logging in, trying again, the worker's name
 asyncio_loop.py     Celery's event loop for one connection, run by asyncio
 hub.py              Celery's event loop, stepped by asyncio
 celery_flags.py     Celery's flags for stopping, translated for the shutdown
 second_signal.py    the end of a worker that is told twice to stop
+unknown_tasks.py    plain tasks of others, given back
 remote_control.py   answers by name for what a pool cannot do
 """

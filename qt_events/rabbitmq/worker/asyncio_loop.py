@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from functools import partial
+from threading import get_ident
 from typing import Any
 
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop
 from kombu.common import ignore_errors
 
+from qt_events.rabbitmq.connection.connections import own
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.subscription_task import is_plain
 from qt_events.rabbitmq.worker.celery_flags import follow_flags, raise_if_stopping
 from qt_events.rabbitmq.worker.hub import HandedOverHub
 from qt_events.shutdown import Shutdown, State, Trigger
@@ -34,11 +38,12 @@ class AsyncioLoop:
     def run(self, *args: Any) -> None:
         """Serve one connection, until it or the worker ends. `args` are those of asynloop."""
         consumer, connection, task_consumer, blueprint, celerys_hub, *rest = args
+        frames = consumer.frames()
         hub = HandedOverHub(
             celerys_hub,
             self._pool.loop,
-            resume=self._pool.resume,
-            pause=self._pause,
+            resume=partial(self._resume, frames),
+            pause=partial(self._pause, frames, get_ident()),
             look=partial(raise_if_stopping, self._shutdown),
         )
         celerys_cancel = task_consumer.cancel
@@ -46,27 +51,39 @@ class AsyncioLoop:
         # Celery's handler of a second signal calls it in the main thread, while the connection
         # belongs to the loop.
         task_consumer.cancel = partial(self._pool.loop.call_soon_threadsafe, cancel)
+        self._pool.on_death = hub.give_up
         try:
             asynloop(consumer, connection, task_consumer, blueprint, hub, *rest)
         except SystemExit:
-            # The worker is to stop. The loop keeps the connection until all is finished.
-            self.finish(cancel)
+            # The worker is to stop. The loop has the connection until all is finished.
+            self.finish(partial(_own_and_cancel, frames, cancel))
             raise
         finally:
             hub.take_back()
             task_consumer.cancel = celerys_cancel
 
-    def _pause(self, error: BaseException | None) -> None:
+    def _resume(self, frames: Sequence[Any]) -> None:
+        own(frames)
+        self._pool.resume()
+
+    def _pause(
+        self, frames: Sequence[Any], celerys_thread: int, error: BaseException | None
+    ) -> None:
         self._pool.pause(error)
-        if error is not None:
-            self._shutdown.tell(Trigger.CONNECTION_LOST)
+        own(frames, celerys_thread)
+        if error is None:
+            return
+        if self._shutdown.state is State.FINISHING:
+            message = "stopping: the connection is lost (%s): events that are held come again"
+            logger.warning(message, error)
+        self._shutdown.tell(Trigger.CONNECTION_LOST)
 
     def finish(self, cancel: Callable[[], object] = lambda: None) -> None:
         """Return when the pool holds nothing more. `cancel` ends deliveries, on the loop."""
         # Remote control raises SystemExit without telling anybody.
         self._shutdown.tell(Trigger.STOP)
         loop = self._pool.loop
-        if loop.is_closed():
+        if loop.is_closed() or self._pool.is_dead:
             return
         finishing = asyncio.run_coroutine_threadsafe(self._finish(cancel), loop)
         while not (wait([finishing], timeout=_POLL).done or loop.is_closed()):
@@ -82,4 +99,27 @@ class AsyncioLoop:
             self._shutdown.tell(Trigger.CONNECTION_LOST)
         if self._pool.held and self._shutdown.state is State.FINISHING:
             logger.info("stopping: %d events to finish within %g s", self._pool.held, self._grace)
+        self._tell_tasks()
         await self._pool.drain(self._shutdown, self._grace)
+
+    def _tell_tasks(self) -> None:
+        """Log what becomes of the app's own tasks, of which no more is begun from now on."""
+        tasks = self._pool.plain_tasks
+        if waiting := tasks.close() + _held_back(self._consumer):
+            logger.info("stopping: %d tasks that have not begun go back to their queues", waiting)
+        if running := len(tasks.running):
+            logger.info("stopping: %d tasks to finish within %g s", running, self._grace)
+
+
+def _held_back(consumer: Consumer) -> int:
+    """Return how many plain tasks wait for their time, or for a rate limit."""
+    scheduled = sum(each.task.app is consumer.app for each in tuple(state.scheduled_requests))
+    buckets = (bucket for bucket in consumer.task_buckets.values() if bucket is not None)
+    requests = (request for bucket in buckets for request, _tokens in tuple(bucket.contents))
+    return scheduled + sum(is_plain(request.task) for request in requests)
+
+
+def _own_and_cancel(frames: Sequence[Any], cancel: Callable[[], object]) -> None:
+    # The worker may have been told to stop before the loop took over.
+    own(frames)
+    cancel()

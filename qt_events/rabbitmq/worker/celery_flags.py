@@ -1,7 +1,7 @@
 """Celery's flags for stopping, translated into triggers of a Shutdown.
 
-In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them. No other module
-reads them. The way of a SIGTERM on the asyncio pool:
+In a worker process, Celery's handlers of SIGTERM, SIGINT and SIGQUIT set them, and what ends a
+process from within, see pools/process_end.py. The way of a SIGTERM on the asyncio pool:
 
     Celery's handler            sets the flag `should_stop`
     HandedOverHub.create_loop   looks every 0.2 s; `raise_if_stopping` raises WorkerShutdown
@@ -12,6 +12,7 @@ reads them. The way of a SIGTERM on the asyncio pool:
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 
+from qt_events.rabbitmq.pools.process_end import is_set
 from qt_events.shutdown import Shutdown, State, Trigger
 
 
@@ -19,7 +20,7 @@ def follow_flags(shutdown: Shutdown) -> None:
     """Pass on to the shutdown what a signal has told Celery."""
     if is_hurried():
         shutdown.tell(Trigger.HURRY)
-    elif _is_set(state.should_stop):
+    elif is_set(state.should_stop):
         shutdown.tell(Trigger.STOP)
 
 
@@ -38,9 +39,4 @@ def raise_if_stopping(shutdown: Shutdown) -> None:
 
 def is_hurried() -> bool:
     """Tell whether a second signal came. Safe in a signal handler: it takes no lock."""
-    return _is_set(state.should_terminate)
-
-
-def _is_set(flag: object) -> bool:
-    # A flag holds an exit status, and that may be 0.
-    return flag is not None and flag is not False
+    return is_set(state.should_terminate)

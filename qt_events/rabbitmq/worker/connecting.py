@@ -3,16 +3,24 @@
 import logging
 import time
 import warnings
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import Any
 
 import kombu
 from amqp.exceptions import AccessRefused, NotAllowed, ResourceLocked
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.platforms import EX_FAILURE
+from celery.worker import state
 from celery.worker.consumer import Consumer
+from kombu.common import QoS
 
 from qt_events.errors import BusStateError, LoginRefusedError
-from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, own
+from qt_events.rabbitmq.connection.defaults import chosen
+from qt_events.rabbitmq.connection.outage import Outage
+from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.worker.celery_flags import raise_if_stopping
 from qt_events.rabbitmq.worker.serving import Serving
@@ -34,6 +42,36 @@ class ConnectingConsumer(Consumer):
     runtime: Runtime
     _serving: Serving
     _shutdown: Shutdown
+    _qos: QoS | None = None
+
+    @property
+    def qos(self) -> QoS | None:
+        """Prefetch of Celery's own tasks, which it changes for those with an eta.
+
+        Celery's thread and those of its pools do so, while the connection may belong to the event
+        loop: only the owner sends it.
+        """
+        return self._qos
+
+    @qos.setter
+    def qos(self, qos: QoS | None) -> None:
+        if qos is not None:
+            qos.callback = partial(self._send_prefetch, qos.callback)
+        self._qos = qos
+
+    def _send_prefetch(self, send: Callable[..., object], prefetch_count: int) -> None:
+        # Else it would hold for no consumer there is, and for the next one in place of its own.
+        if self.qos_global:
+            self.call_soon(send, prefetch_count=prefetch_count)
+
+    def frames(self) -> list[Any]:
+        """Return what reads and writes the connections of this worker."""
+        dispatcher = self.event_dispatcher
+        return frames_of(self.connection, dispatcher and dispatcher.connection)
+
+    @cached_property
+    def _outage(self) -> Outage:
+        return Outage()
 
     def connect(self) -> kombu.Connection:
         """Connect, and claim the worker's name where remote control is on.
@@ -43,8 +81,18 @@ class ConnectingConsumer(Consumer):
                 again.
         """
         self.runtime.topology.forget_refusals()
+        while (connection := self._logged_in()) is None:
+            self._pause()
+        if (seconds := self._outage.end(time.monotonic())) is not None:
+            logger.info("worker: connected again after %.0f s", seconds)
+        if self.app.conf.worker_enable_remote_control:
+            self._claim_name(connection)
+        return connection
+
+    def _logged_in(self) -> kombu.Connection | None:
+        """Return a connection; None if the login is refused, which it was not at first."""
         try:
-            connection = super().connect()
+            return super().connect()
         except (AccessRefused, NotAllowed) as error:
             where = self.conninfo.as_uri()
             if not self.restart_count:
@@ -52,13 +100,15 @@ class ConnectingConsumer(Consumer):
                     f"{where} refused the login ({error.reply_text}): check user, password and "
                     "virtual host"
                 ) from error
-            message = "worker: %s refused the login (%s), again in %g s"
-            logger.warning(message, where, error.reply_text, _REFUSED_PAUSE)
-            self._pause()
-            raise ConnectionRefusedError(str(error)) from error
-        if self.app.conf.worker_enable_remote_control:
-            self._claim_name(connection)
-        return connection
+            self._tell_refusal("%s refused the login (%s)", where, error.reply_text)
+            return None
+
+    def _tell_refusal(self, what: str, *about: object) -> None:
+        """Log that there is no connection, if that is news."""
+        now = time.monotonic()
+        if self._outage.is_news(what % about, now):
+            message = f"worker: {what}, trying until there is a connection; away for %.0f s"
+            logger.warning(message, *about, self._outage.lasts(now))
 
     def _pause(self) -> None:
         until = time.monotonic() + _REFUSED_PAUSE
@@ -94,7 +144,7 @@ class ConnectingConsumer(Consumer):
         """Try, with short pauses, until there is a connection or the worker is to stop."""
         connected = conn.ensure_connection(
             partial(self._on_connection_refused, conn),
-            self.app.conf.broker_connection_max_retries,
+            chosen(self.app, "broker_connection_max_retries"),
             interval_start=0.2,
             interval_step=0.4,
             interval_max=2.0,
@@ -102,22 +152,38 @@ class ConnectingConsumer(Consumer):
         )
         self.first_connection_attempt = False
         connected.stays_lost = True
+        own(frames_of(connected))
         # Nobody looks at heartbeats until all is set up.
         connected.connection.sock.settimeout(ANSWER_TIMEOUT)
         return connected
 
     def _on_connection_refused(
-        self, conn: kombu.Connection, error: Exception, interval: float
+        self, conn: kombu.Connection, error: Exception, _interval: float
     ) -> None:
         self._serving.note_refusal(error)
-        message = "worker: no connection to %s (%s), again in %.1f s"
-        logger.warning(message, conn.as_uri(), error, interval)
+        self._tell_refusal("no connection to %s (%s)", conn.as_uri(), error)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Do as Celery does, without its warning of another default in Celery 6."""
-        with warnings.catch_warnings():
+        """Do as Celery does for plain tasks, without its warning of another default in Celery 6.
+
+        Handlers that run may finish, and each queue of a subscription has its own prefetch.
+        """
+        self.qos_global = False
+        with warnings.catch_warnings(), _plain_tasks_alone():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
         if self.event_dispatcher is not None and self.event_dispatcher.connection is not None:
             # Celery would say goodbye, and wait for an answer without end.
             self.event_dispatcher.connection.collect()
+
+
+@contextmanager
+def _plain_tasks_alone() -> Iterator[None]:
+    """Hide events from Celery, which may cancel tasks that are acknowledged late."""
+    active = state.active_requests
+    events = [each for each in tuple(active) if isinstance(each.task, SubscriptionTask)]
+    active.difference_update(events)
+    try:
+        yield
+    finally:
+        active.update(events)

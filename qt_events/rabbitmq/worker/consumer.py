@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,26 +20,32 @@ from celery.worker.loops import asynloop, synloop
 from kombu.utils.limits import TokenBucket
 
 from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
+from qt_events.rabbitmq.app import registration
+from qt_events.rabbitmq.app.configuration import must_not_unpickle
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
 from qt_events.rabbitmq.compat.celery_worker import remembering
+from qt_events.rabbitmq.connection.connections import NOBODY, own
+from qt_events.rabbitmq.connection.defaults import chosen
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_delivery import Arrivals
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import check_options, pool_name
-from qt_events.rabbitmq.pools.subscription_task import is_plain
+from qt_events.rabbitmq.pools.task_events import TaskEvents
 from qt_events.rabbitmq.topology.queues import ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.worker import remote_control
 from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
+from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
+from qt_events.rabbitmq.worker.serving import Take
+from qt_events.rabbitmq.worker.unknown_tasks import UnknownTasks, has_expired
 from qt_events.shutdown import Trigger
 
 logger = logging.getLogger("qt_events")
 
-# DelayedDelivery adds bindings `#.<key>` as soon as a queue is a quorum queue, and those would
-# bring other subscriptions' events.
-_LEFT_OUT = (":DelayedDelivery", ":Mingle", ":Gossip")
+# Mingle is left to be required by another step, if the app has tasks of its own.
+_LEFT_OUT = (":Mingle", ":Gossip")
 
 remote_control.guard()
 
@@ -77,31 +83,34 @@ class EventConsumer(ConnectingConsumer):
     _flush_is_due = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Other steps of Celery's require the two that are left out.
-        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
-        self.runtime = self.app.qt_events_runtime
+        app = kwargs["app"]
+        self.runtime = app.qt_events_runtime
+        must_not_unpickle(app)
+        app.events.dispatcher_cls = TaskEvents
+        kwargs.setdefault("amqheartbeat", chosen(app, "broker_heartbeat"))
+        if self.runtime.topology.queue_type == "classic":
+            # Before RabbitMQ 4, it would hold for all queues of a channel together.
+            kwargs.update(initial_prefetch_count=0, prefetch_multiplier=0)
+        has_plain_tasks = registration.has_plain_tasks(self.runtime)
+        # A worker that mingles asks the others for the tasks that were revoked.
+        without = {"without_mingle": not has_plain_tasks, "without_gossip": True}
+        super().__init__(*args, **kwargs, **without)
         self.strategies, self._arrivals = Strategies(self), Arrivals(self)
+        self._unknown_tasks = UnknownTasks(self, self.runtime)
         self.selection = self._selection(**(kwargs.get("worker_options") or {}))
         self._serving = self.app.qt_events_serving
+        self._consuming_anew = ConsumingAnew(self, self._serving)
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
         self.selection.leave_others()
-        if not self._has_plain_tasks():
+        if not has_plain_tasks:
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
     def _selection(self, subscriptions: Sequence[str] = (), **_: Any) -> Selection:
         """Return the selection of `--subscriptions`. InvalidOptionError: a pattern fits nothing."""
         names = (each.name for each in self.runtime.subscriptions)
         return Selection(self.runtime, patterns_from(subscriptions, names))
-
-    def _has_plain_tasks(self) -> bool:
-        """Return True if Celery's own queue may get messages.
-
-        An app that the bus made has only tasks that some library gives to every app.
-        """
-        app_is_users = self.runtime.settings.app_is_users
-        return app_is_users and any(is_plain(task) for task in self.app.tasks.values())
 
     # One connection
 
@@ -127,7 +136,11 @@ class EventConsumer(ConnectingConsumer):
     def _loop(self, *args: Any) -> None:
         try:
             if isinstance(self.pool, AsyncioPool):
-                self._asyncio_loop().run(*args)
+                looks = self._consuming_anew.begin()
+                try:
+                    self._asyncio_loop().run(*args)
+                finally:
+                    looks.cancel()
             else:
                 (asynloop if self.hub else synloop)(*args)
         finally:
@@ -176,12 +189,15 @@ class EventConsumer(ConnectingConsumer):
             raise WorkerShutdown(EX_FAILURE) from error
         except SystemExit:
             # Without a connection at the moment, handlers may run all the same.
-            if isinstance(self.pool, AsyncioPool) and self.pool.held:
+            pool = self.pool
+            if isinstance(pool, AsyncioPool) and (pool.held or pool.plain_tasks.running):
                 self._asyncio_loop().finish()
             raise
 
     def stop(self) -> None:
         """Stop consuming. Child processes finish what they have."""
+        # From here on Celery's thread waits, and one that its pool starts acknowledges.
+        own(self.frames(), NOBODY)
         with remembering(self.pool):
             super().stop()
 
@@ -217,18 +233,16 @@ class EventConsumer(ConnectingConsumer):
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
 
-    def taker(
-        self, subscription: str, channel: Channel
-    ) -> Callable[[str, int, Envelope], None] | None:
+    def taker(self, queue: SubscriptionQueue, channel: Channel) -> Take | None:
         """Return what takes a queue's messages by this channel; None on Celery's own pools."""
         if not isinstance(self.pool, AsyncioPool):
             return None
-        acks = self.pool.acks_of(channel)
+        acks, subscription = self.pool.acks_of(channel), queue.subscription
 
         def take(id: str, tag: int, envelope: Envelope) -> None:
             self._arrivals[subscription](id, tag, envelope, acks)
 
-        return take
+        return self._consuming_anew.counting(queue, take)
 
     def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from the queues of a subscription that is new, or has a new pattern."""
@@ -253,10 +267,12 @@ class EventConsumer(ConnectingConsumer):
             logger.exception("%s is not served", queues[0].subscription)
         except (*self.connection_errors, *self.channel_errors) as error:
             logger.info("%s: will be consumed once reconnected (%s)", queues[0].subscription, error)
-            # py-amqp opens a closed channel again by itself: its tags begin anew, and nobody
-            # consumes.
-            self.pool.void()
-            self.hub.call_soon(_give_up_connection, error)
+            self.hub.call_soon(self.give_up_connection, error)
+
+    def give_up_connection(self, error: Exception) -> None:
+        """Begin anew: py-amqp opens a closed channel again, with new tags, and nobody consumes."""
+        self.pool.void()
+        _give_up_connection(error)
 
     def _consume(self, queues: Sequence[SubscriptionQueue]) -> None:
         if self.task_consumer is None:
@@ -283,6 +299,8 @@ class EventConsumer(ConnectingConsumer):
                 self.cancel_task_queue(queue.name)
             if isinstance(self.pool, AsyncioPool):
                 self.pool.give_back(queue.subscription)
+            for known in (self.strategies, self._arrivals, self.task_buckets):
+                known.pop(queue.subscription, None)
 
     def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
         """Consume from a subscription's queue, also for remote control's add_consumer.
@@ -304,13 +322,18 @@ class EventConsumer(ConnectingConsumer):
         self.selection.declare_others(self.connection.default_channel)
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
-        """Give an event that nobody serves here back to its queue. Celery would drop it."""
+        """Give back an event that nobody serves here, and a task that another worker may know.
+
+        Celery would drop them.
+        """
         if ENVELOPE in message.headers:
             text = "%s is not served here (any more): an event goes back to its queue"
             logger.warning(text, message.headers["task"])
             message.requeue()
-        else:
+        elif has_expired(message):
             super().on_unknown_task(body, message, exc)
+        else:
+            self._unknown_tasks.give_back(message, str(exc.args[0]))
 
     # Rate limits of remote control
 

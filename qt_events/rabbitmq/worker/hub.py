@@ -12,6 +12,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from celery.exceptions import WorkerShutdown
+from celery.platforms import EX_FAILURE
 from kombu.asynchronous import Hub
 
 from qt_events.rabbitmq.compat.celery_worker import (
@@ -117,6 +119,10 @@ class HandedOverHub:
             self._hub.poller = self._poller.inner
 
     # On the loop
+
+    def give_up(self) -> None:
+        """Step no more, and end the worker with status 1, for the loop is about to be closed."""
+        self._give_back(WorkerShutdown(EX_FAILURE))
 
     def _take_over(self) -> None:
         if self._over.is_set():

@@ -1,23 +1,27 @@
 """Serving: the delivering side of one bus in this process."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BusStateError, NotSupportedError
+from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.app.configuration import is_eager
 from qt_events.rabbitmq.app.selection import Selection
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
-from qt_events.rabbitmq.pools.names import pool_name
+from qt_events.rabbitmq.pools.names import CELERYS_MULTIPLIER, pool_name
+from qt_events.rabbitmq.pools.prefetch import Prefetch
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker.in_process import InProcessWorker, first_of
+from qt_events.rabbitmq.worker.sharing import look_for_others
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
-_PREFETCH = 100  # unacknowledged messages of a consumer on the asyncio pool, at least
+logger = logging.getLogger("qt_events")
 
 Take = Callable[[str, int, Envelope], None]
 
@@ -33,7 +37,7 @@ class Consumer(Protocol):
     def call_soon(self, act: Callable[..., Any], *args: Any) -> Any:
         """Call a function on the thread that owns the worker's connection."""
 
-    def taker(self, subscription: str, channel: Any) -> Take | None: ...
+    def taker(self, queue: SubscriptionQueue, channel: Any) -> Take | None: ...
     def take_up(self, queues: Sequence[SubscriptionQueue]) -> None: ...
     def drop(self, queues: Sequence[SubscriptionQueue]) -> None: ...
 
@@ -41,8 +45,10 @@ class Consumer(Protocol):
 class Serving:
     """Deliveries of a bus in this process: in a worker, under run_forever(), or none at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefetch: int | None = None) -> None:
         self._pool_name = "asyncio"
+        self._fixed = prefetch  # for subscriptions without one of their own
+        self._prefetches: dict[str, Prefetch] = {}
         self.consumer: Consumer | None = None  #: of the worker in this process
         self.worker: InProcessWorker | None = None  #: hosted by run_forever()
         self.shutdown = Shutdown()  #: of this run, or of the next one while none is on
@@ -53,9 +59,9 @@ class Serving:
         """Serve until the shutdown ends. See CeleryEventBus.run_forever."""
         if runtime.loop is not None:
             raise BusStateError("this bus runs already: one run_forever() a bus")
-        shutdown = self.shutdown
+        loop, shutdown = running_loop(), self.shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
-            runtime.loop = asyncio.get_running_loop()
+            runtime.loop = loop
             try:
                 if is_eager(runtime.app):
                     await shutdown.until(State.FINISHING)
@@ -68,11 +74,13 @@ class Serving:
 
     async def _host_worker(self, runtime: Runtime) -> None:
         self.worker = InProcessWorker(runtime, self.shutdown)
-        runtime.outstanding.serving = True
+        runtime.outstanding.serve()
+        looking = asyncio.create_task(look_for_others(runtime))
         try:
             await self.worker.serve()
         finally:
-            runtime.outstanding.serving = False
+            looking.cancel()
+            runtime.outstanding.end()
             self.worker = self.consumer = None
 
     def stop(self) -> None:
@@ -107,6 +115,11 @@ class Serving:
         for subscription in consumer.selection:
             self.must_serve(subscription.name, broadcast=subscription.broadcast)
         self.consumer = consumer
+        if self._pool_name in {"threads", "solo"} and (
+            self._fixed or any(each.prefetch for each in consumer.selection)
+        ):
+            message = "prefetch= has no effect on %s, which holds as many events as `concurrency`"
+            logger.warning(message, self._pool_name)
 
     def note_refusal(self, error: BaseException) -> None:
         if self.worker is not None:
@@ -127,24 +140,33 @@ class Serving:
 
     def prefetch(self, subscription: Subscription) -> int:
         """Return how many unacknowledged messages one consumer may hold."""
-        match self._pool_name:
-            case "asyncio":
-                return max(_PREFETCH, 2 * subscription.concurrency)
-            case "prefork":
-                return max(4 * self._most_children(), subscription.concurrency)
-            # Such a pool takes all that comes. Only the broker can keep to the concurrency.
-            case _:
-                return subscription.concurrency
+        # Such a pool takes all that comes. Only the broker can keep to the concurrency.
+        if self._pool_name not in {"asyncio", "prefork"}:
+            return subscription.concurrency
+        if (adapting := self.adapting(subscription)) is not None:
+            return adapting.count
+        chosen = subscription.prefetch or self._fixed or self._for_children()
+        return max(chosen, subscription.concurrency)
 
-    def taker(self, subscription: str, channel: Any) -> Take | None:
+    def adapting(self, subscription: Subscription) -> Prefetch | None:
+        """Return what finds out how many that should be, None if it was decided."""
+        if self._pool_name != "asyncio" or subscription.prefetch or self._fixed:
+            return None
+        known = self._prefetches.get(subscription.name)
+        # It may have been unsubscribed and subscribed again.
+        if known is None or known.concurrency != subscription.concurrency:
+            known = self._prefetches[subscription.name] = Prefetch(subscription.concurrency)
+        return known
+
+    def taker(self, queue: SubscriptionQueue, channel: Any) -> Take | None:
         """Return the function that takes its messages past Celery; None on Celery's own pools."""
-        return None if self.consumer is None else self.consumer.taker(subscription, channel)
+        return None if self.consumer is None else self.consumer.taker(queue, channel)
 
-    def _most_children(self) -> int:
-        controller = self.consumer.controller if self.consumer is not None else None
-        return int(
-            getattr(controller, "max_concurrency", 0) or getattr(controller, "concurrency", 1)
-        )
+    def _for_children(self) -> int:
+        worker = self.consumer.controller if self.consumer is not None else None
+        children = getattr(worker, "max_concurrency", 0) or getattr(worker, "concurrency", 1)
+        # 0 is Celery's word for no limit, which suits no queue of events.
+        return int(children) * (getattr(worker, "prefetch_multiplier", 0) or CELERYS_MULTIPLIER)
 
     def take_up(self, subscription: Subscription, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from a subscription's queues if a worker here serves it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from contextlib import suppress
 
 from qt_events.bus import EventBus
 
@@ -16,6 +17,10 @@ class Member(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """Let it finish what it holds, and return when it has ended."""
+
+    async def give_back(self) -> None:
+        """Return when it has ended without waiting for handlers, as after a second signal."""
+        await self.stop()
 
     @abstractmethod
     def must_be_well(self) -> None:
@@ -40,6 +45,13 @@ class HostedMember(Member):
             self._bus.stop()
             task, self._task = self._task, None
             await task
+
+    async def give_back(self) -> None:
+        if self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     def must_be_well(self) -> None:
         if self._task is not None and self._task.done():

@@ -81,6 +81,10 @@ class ScenarioRun:
         """Let every member finish what it holds and stop."""
         await asyncio.gather(*(member.stop() for member in self._members))
 
+    async def give_back(self) -> None:
+        """Let every member stop at once and give back what its handlers have."""
+        await asyncio.gather(*(member.give_back() for member in self._members))
+
     async def publish(self, event_type: str, **payload: Any) -> Event[Any]:
         """Publish an event of this type and return it."""
         event: Event[Any] = Event(event_type, None, payload)

@@ -100,7 +100,7 @@ async def main() -> None:
 def over_rabbitmq(url: str) -> None:
     configure_logging()
     try:
-        bus = create_event_bus(url)
+        bus = create_event_bus(url, service="desk")
     except QtEventsError as error:
         raise SystemExit(str(error)) from error
     assert_type(bus, EventBus)

@@ -27,6 +27,11 @@ from tests.support.fleet.serving import serves
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 
 app = Celery("fleet", broker=os.environ["FLEET_URL"], set_as_current=False)
+if "FLEET_PLAIN" in os.environ:
+    # With a task of its own, its pool would be Celery's.
+    app.conf.worker_pool = "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
+if "FLEET_POOL" in os.environ:
+    app.conf.worker_pool = os.environ["FLEET_POOL"]
 bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
 logging.getLogger("qt_events").addHandler(RecordedLog())
 

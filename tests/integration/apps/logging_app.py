@@ -23,6 +23,8 @@ from tests.support.fleet.serving import serves
 logger = logging.getLogger("my.app")
 
 app = Celery("logging_app", broker=os.environ["FLEET_URL"], set_as_current=False)
+# It has a task of its own: without this its pool would be Celery's.
+app.conf.worker_pool = "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
 bus = CeleryEventBus(app=app, slow_after=60)  # a busy machine is no subject of these tests
 
 match os.environ.get("LOGGING_APP"):

@@ -71,6 +71,16 @@ def killing(event: Event[Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def blocking(event: Event[Any]) -> None:
+    """Block its thread until the broker has closed the worker's connection, if it does."""
+    record("blocking", event)
+    frames = bus.serving.consumer.frames()[0]  # type: ignore[union-attr]
+    deadline = time.monotonic() + event.payload["seconds"]
+    while time.monotonic() < deadline and not frames.is_hung_up():
+        time.sleep(0.05)
+    record("blocked", event)
+
+
 def failing(event: Event[Any]) -> None:
     record("failing", event)
     message = "it never works"
@@ -116,7 +126,7 @@ def subscribe(pattern: str, handler: EventHandler, *, name: str, **options: Any)
         bus.subscribe(pattern, handler, name=name, **options)
 
 
-for handler in (crunch, quick, quick_async, gated, killing):
+for handler in (crunch, quick, quick_async, gated, killing, blocking):
     subscribe(handler.__name__, handler, name=handler.__name__)
 subscribe("killing", lambda event: record("bystander", event), name="bystander")
 subscribe("gated.two", gated, name="gated_two", concurrency=2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qt_events import HealthStatus
+from qt_events import HealthStatus, HealthStatusChangedEvent
 from tests.integration.discord_notifier.webhook import (
     PATH,
     TAKEN,
@@ -22,7 +22,8 @@ async def test_posts_what_became_critical(harness: Harness, webhook: Webhook) ->
     assert post.head.startswith(f"POST {PATH} HTTP/1.1\r\n")
     assert "content-type: application/json" in post.head.lower()
     assert post.body == {
-        "content": "CRITICAL: DrawdownGuard: drawdown -12.4% in 63 days (was DEGRADED)"
+        "content": "CRITICAL: DrawdownGuard: drawdown -12.4% in 63 days (was DEGRADED)",
+        "allowed_mentions": {"parse": []},
     }
     assert await harness.sent() == [True]
 
@@ -87,3 +88,20 @@ async def test_delivered_twice_is_posted_once(harness: Harness, webhook: Webhook
     await harness.bus.publish(event)
     await harness.bus.join()
     assert len(webhook.posts) == 1
+
+
+async def test_a_reason_of_any_length_is_one_line_that_discord_takes(
+    harness: Harness, webhook: Webhook
+) -> None:
+    """Discord refuses a content of more than 2,000 characters for good."""
+    event = HealthStatusChangedEvent.create(
+        old_status=HealthStatus.HEALTHY,
+        new_status=HealthStatus.CRITICAL,
+        component="Prices",
+        reason="no\x1b[2J\nquotes " * 1_000,
+    )
+    await harness.bus.publish(event)
+    await harness.bus.join()
+    (post,) = webhook.posts
+    assert len(post.body["content"]) == 2000
+    assert post.body["content"].isprintable()

@@ -44,7 +44,7 @@ class CeleryBackend(Backend):
         self._opened: list[CeleryEventBus] = []
 
     def bus(self, options: Options) -> EventBus:
-        bus = CeleryEventBus(self._url, **options.arguments())
+        bus = CeleryEventBus(self._url, service="contract", **options.arguments())
         self._opened.append(bus)
         return bus
 
@@ -80,7 +80,7 @@ class EagerBackend(Backend):
     def bus(self, options: Options) -> EventBus:
         app = Celery("qt_events_contract", set_as_current=False)
         app.conf.task_always_eager = True
-        return CeleryEventBus(app=app, **options.arguments())
+        return CeleryEventBus(app=app, service="contract", **options.arguments())
 
 
 class WorkerBackend(Backend):
@@ -112,7 +112,7 @@ class WorkerBackend(Backend):
 
     def bus(self, options: Options) -> EventBus:
         """Return a bus under the prefix of the shared process."""
-        return CeleryEventBus(self._url, prefix="shared", **options.arguments())
+        return CeleryEventBus(self._url, prefix="shared", service="contract", **options.arguments())
 
     def open(self, scenario: type[Scenario]) -> EventBus:
         return CeleryEventBus(
@@ -241,13 +241,22 @@ class WorkerMember(Member):
             if self._recorder.read("gate", EVERY_GATE):
                 self._keeper.kill(self._assignment.name)
                 return
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.to_thread(process.wait, _SHUTDOWN)
-            except subprocess.TimeoutExpired:
-                raise AssertionError(
-                    f"no warm shutdown within {_SHUTDOWN:g} s:\n{self._output()}"
-                ) from None
+            await self._end(process, signal.SIGTERM)
+
+    async def give_back(self) -> None:
+        """Shut it down cold, as a second signal does."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            await self._end(process, signal.SIGQUIT)
+
+    async def _end(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        process.send_signal(number)
+        try:
+            await asyncio.to_thread(process.wait, _SHUTDOWN)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"no shutdown within {_SHUTDOWN:g} s of {number.name}:\n{self._output()}"
+            ) from None
 
     def must_be_well(self) -> None:
         code = self._process and self._process.poll()

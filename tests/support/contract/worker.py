@@ -19,7 +19,9 @@ def tell_ready(**_: Any) -> None:
 
 def _bus(assignment: Assignment) -> CeleryEventBus:
     logging.getLogger("qt_events").addHandler(RecordedLog())
-    bus = CeleryEventBus(assignment.url, prefix=assignment.prefix, **assignment.options)
+    bus = CeleryEventBus(
+        assignment.url, prefix=assignment.prefix, service="contract", **assignment.options
+    )
     for path in assignment.scenarios:
         serve(load(path)(), bus)
     return bus

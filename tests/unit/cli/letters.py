@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from qt_events.dead_letters.filters import Where
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import OnScan, Progress
 from qt_events.errors import IncompleteDeadLetterError
@@ -34,9 +35,9 @@ class Letters:
         self.answer = 5
 
     async def stream(
-        self, subscription: str | None, *, on_scan: OnScan
+        self, subscription: str | None, *, where: Where | None, on_scan: OnScan
     ) -> AsyncIterator[DeadLetterRecord]:
-        self.calls.append(("stream", subscription))
+        self.calls.append(("stream", subscription, *([where] if where else [])))
         on_scan(2, 7)
         for record in self.records:
             yield record

@@ -1,14 +1,20 @@
 """`qt-events dead-letters`: which dead letters it asks for, and what it refuses."""
 
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
 
+from qt_events.cli.dead_letters_filter import time_of
+from qt_events.dead_letters.filters import DeadLetterFilter
 from qt_events.errors import InvalidOptionError
 from tests.unit.cli.letters import Letters, Run
 
 DESK = ("desk", None, None)
+AB = DeadLetterFilter(event_type="a.*", event_id="e")
+ERROR = DeadLetterFilter(exception="*Error")
+ELEVEN = DeadLetterFilter(since=datetime(2026, 1, 1, 11, tzinfo=UTC))
 AT_H = (None, "amqp://h", None)
 
 
@@ -48,6 +54,17 @@ def test_options_become_a_place(
         (["discard", "--all", "-s", "x", "--yes"], ("discard all", "x", {})),
         (["discard", "--all", "-s", "x", "--dry-run"], ("discard all", "x", {"dry_run": True})),
         (["export", "-s", "x"], ("stream", "x")),
+        (["list", "--type", "a.*", "--event", "e"], ("stream", None, AB)),
+        (["export", "--type", "a.*", "--event", "e"], ("stream", None, AB)),
+        (
+            ["retry", "--all", "-s", "x", "--exception", "*Error"],
+            ("retry all", "x", {"where": ERROR}),
+        ),
+        (
+            ["discard", "--all", "-s", "x", "--exception", "*Error", "--yes"],
+            ("discard all", "x", {"where": ERROR}),
+        ),
+        (["list", "--since", "2026-01-01T12:00+01:00"], ("stream", None, ELEVEN)),
     ],
 )
 def test_options_become_a_call(letters: Letters, run: Run, args: list[str], call: Any) -> None:
@@ -102,3 +119,51 @@ def test_a_wrong_app_url_or_rate_is_wrong_usage(
     letters.error = InvalidOptionError("rate=0.0 must be")
     assert run("retry", "--all", "-s", "x", "--rate", "0") == 2
     assert "rate=0.0 must be" in capsys.readouterr().err
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("since", "ago"),
+    [
+        ("2h", timedelta(hours=2)),
+        ("90s", timedelta(seconds=90)),
+        ("1.5d", timedelta(hours=36)),
+        ("1d12h", timedelta(hours=36)),
+        ("1w", timedelta(days=7)),
+        ("2026-01-01", timedelta(hours=12)),
+        ("2026-01-01T12:00+01:00", timedelta(hours=1)),
+    ],
+)
+def test_since_is_a_duration_or_a_time(since: str, ago: timedelta) -> None:
+    """A time without a zone is UTC, as times are shown."""
+    assert time_of(since, NOON) == NOON - ago
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--since", "yesterday"],
+        ["--since", "2"],
+        ["--since", "99999999999d"],
+        ["--since", ""],
+        ["--type", "a..b"],
+        ["--type", "a*"],
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused(
+    letters: Letters, run: Run, capsys: pytest.CaptureFixture[str], args: list[str]
+) -> None:
+    """Before anything is read."""
+    assert run("list", *args) == 2
+    assert letters.calls == []
+    assert args[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["retry", "discard"])
+def test_a_filter_is_for_all_not_for_ids(letters: Letters, run: Run, name: str) -> None:
+    """It would be unclear what is about to happen."""
+    assert run(name, "d1", "--type", "a.b") == 2
+    assert run(name, "--type", "a.b") == 2
+    assert letters.calls == []

@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from qt_events.cli.dead_letters_output import (
@@ -14,8 +15,8 @@ from qt_events.cli.dead_letters_output import (
     dumps,
     print_overview,
     print_record,
-    printable,
 )
+from qt_events.texts import printable
 from tests.unit.cli.letters import Letters, Run, letter
 
 
@@ -82,6 +83,37 @@ def test_nothing_in_a_dead_letter_commands_the_terminal() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[bold]" in shown
     assert not {"\x1b", "\x07", "\u202e", "\ud800"} & set(shown)
+
+
+@pytest.mark.parametrize("width", [120, 150, 200])
+@pytest.mark.parametrize("name", ["s", "shop.orders.settlement.SettlementHandler.on_payment_due"])
+@pytest.mark.parametrize("message", ["short", "long " * 10_000, "語" * 10_000])
+def test_every_column_is_seen_however_long_an_error_is(width: int, name: str, message: str) -> None:
+    """The error is shortened, not the others; the id is whole, to be copied."""
+    overview, whole = Overview(5, oldest=False), "01a20ab7-17c7-7423-af5e-51b9bf2c11bc"
+    for event_type in ("payment.due", f"payment.{name}"):
+        overview.add(letter(1, subscription=name, event_type=event_type, message=message, id=whole))
+    console = Console(file=StringIO(), width=width)
+    print_overview(overview, console=console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(cell_len(line.rstrip()) <= width for line in lines)
+    head = next(line for line in lines if "event type" in line)
+    words = "id subscription event type last failed attempts error"
+    assert " ".join(head.split()) == words
+    for row in (line for line in lines if whole in line):
+        assert name[:10] in row
+        assert "payment." in row
+        assert "2026-01-01 12:00:01Z          3   OSError" in row
+
+
+def test_on_a_narrow_terminal_no_column_is_lost() -> None:
+    """Its lines go on in the next ones."""
+    overview = Overview(5, oldest=False)
+    overview.add(letter(1, message="long " * 10_000))
+    console = Console(file=StringIO(), width=60)
+    print_overview(overview, console=console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(text in shown for text in ("d1", "a.b", "12:00:01Z", "attempts", "OSError"))
 
 
 def test_a_body_that_is_no_text_is_in_base64() -> None:

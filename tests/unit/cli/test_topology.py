@@ -33,6 +33,9 @@ class FakeApi:
     def queues(self) -> list[dict[str, Any]]:
         return [{"name": "shop.sub.desk.on_order", "messages_ready": 3}, {"name": "qt.sub.another"}]
 
+    def bindings(self) -> list[dict[str, Any]]:
+        return []
+
     def users(self) -> set[str]:
         self.calls.append(("users",))
         return self.known
@@ -231,7 +234,7 @@ def test_looking_needs_a_broker(run: Run, words: list[str]) -> None:
     assert "--app" in line
 
 
-@pytest.mark.parametrize("words", [["declare"], ["permissions"]])
+@pytest.mark.parametrize("words", [["declare"], ["permissions"], ["take-over", "desk.on_order"]])
 def test_declaring_and_guarding_need_an_app(run: Run, words: list[str]) -> None:
     """A URL alone does not say what there is to be."""
     refused = run(*words, place=("--url", ELSEWHERE))
@@ -239,7 +242,16 @@ def test_declaring_and_guarding_need_an_app(run: Run, words: list[str]) -> None:
     assert refused.err.startswith("qt-events: give --app MODULE (or QT_APP)")
 
 
-@pytest.mark.parametrize("words", [["declare"], ["remove", "desk.on_order", "--yes"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["declare"],
+        ["remove", "desk.on_order", "--yes"],
+        ["take-over", "desk.on_order"],
+        ["unbind", "desk.on_order", "trade.#"],
+        ["move", "desk.on_order", "desk.orders"],
+    ],
+)
 def test_what_changes_the_broker_changes_that_of_the_url(
     app: Any, run: Run, words: list[str]
 ) -> None:

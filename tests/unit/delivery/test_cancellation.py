@@ -162,3 +162,27 @@ async def test_a_sync_handler_s_delivery_is_given_back_when_it_is_cancelled(
     may_end.set()
     raises = subscription(MagicMock(side_effect=asyncio.CancelledError))
     assert isinstance(await deliver(EVENT, raises, executor=executor), DeadLetter)
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_a_delivery_that_is_closed_has_no_outcome(
+    in_thread: bool, executor: ThreadPoolExecutor
+) -> None:
+    """Its loop is gone. What the handler raises while it is closed reaches nobody."""
+    may_end, cleaned = threading.Event(), []
+
+    async def handler(event: Event[Any]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append(event)
+            raise OSError("while it was closed")
+
+    def sync(_: Event[Any]) -> None:
+        may_end.wait(5)
+
+    delivery = deliver(EVENT, subscription(sync if in_thread else handler), executor=executor)
+    delivery.send(None)
+    delivery.close()
+    may_end.set()
+    assert bool(cleaned) is not in_thread

@@ -5,7 +5,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Done, Failure, Outcome, Retry
-from qt_events.delivery.stats import Stats
+from qt_events.delivery.stats import MOST_ROWS, OTHERS, SlowHandlerLog, Stats
+from qt_events.delivery.subscription import Subscription
+from qt_events.events.event import Event
+from qt_events.memory import InMemoryEventBus
 
 FAILURE = Failure("OSError", "away")
 
@@ -115,3 +118,71 @@ def test_what_one_thread_tallies_is_a_part_of_the_snapshot() -> None:
     assert snapshot["by_type"]["a.b"]["published"] == 3
     assert snapshot["by_type"]["c"]["dispatched"] == 1
     assert snapshot["by_subscription"]["sub"]["delivered"] == 5
+
+
+def test_types_without_end_take_bounded_memory_and_sums_stay_right() -> None:
+    """Some programs put an id into a type. What is common keeps its row, and its whole count."""
+    stats = Stats()
+    for number in range(20_000):
+        for _ in range(1 + (number % 1_000 == 0)):
+            stats.count_published("common", routed=True)
+            stats.tally.dispatched["common"] += 1
+        stats.count_published(f"order.{number}", routed=number % 2 == 0)
+        stats.tally.dispatched[f"order.{number}"] += 1
+        stats.count_outcome(f"sub {number}", f"order.{number}", Retry(1.0, FAILURE))
+        stats.tally.delivered[f"sub {number}"] += 1
+    snapshot = stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)
+    assert snapshot["published"] == snapshot["dispatched"] == 40_020
+    assert [snapshot[key] for key in ("unroutable", "errors", "delivered", "retries")] == [
+        10_000,
+        20_000,
+        20_000,
+        20_000,
+    ]
+    assert len(snapshot["by_type"]) <= 4 * MOST_ROWS
+    assert len(snapshot["by_subscription"]) <= 7 * MOST_ROWS
+    assert snapshot["by_type"]["common"]["published"] == 20_020
+    assert snapshot["by_type"]["common"]["dispatched"] == 20_020
+    assert snapshot["by_type"][OTHERS]["published"] > 18_000
+    for key in ("published", "dispatched", "errors", "unroutable"):
+        assert snapshot[key] == sum(row[key] for row in snapshot["by_type"].values()), key
+
+
+def test_a_snapshot_taken_while_rows_are_counted_together_is_right() -> None:
+    """The loop's thread counts without a lock; another one asks at any time."""
+    stats, seen = Stats(), [0]
+
+    def ask() -> None:
+        while seen[-1] < 30_000:
+            snapshot = stats.snapshot(queue_size=0, handler_types=0, total_handlers=0)
+            seen.append(snapshot["dispatched"])
+
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask)
+        for number in range(30_000):
+            stats.tally.dispatched[f"order.{number}"] += 1
+        asked.result(60)
+    assert seen == sorted(seen)
+    assert seen[-1] == 30_000
+
+
+async def test_a_bus_forgets_types_that_it_saw_once() -> None:
+    """The same holds for what a bus counts on its shortest way."""
+    bus = InMemoryEventBus()
+    bus.subscribe("order.#", lambda _: None, name="orders")
+    async with bus:
+        for number in range(3 * MOST_ROWS):
+            await bus.publish(Event(f"order.{number}"))
+            await bus.publish(Event(f"other.{number}"))
+    stats = bus.get_stats()
+    assert (stats["published"], stats["dispatched"]) == (6 * MOST_ROWS, 3 * MOST_ROWS)
+    assert stats["unroutable"] == 3 * MOST_ROWS
+    assert len(stats["by_type"]) <= 4 * MOST_ROWS
+
+
+def test_the_log_of_slow_handlers_forgets_subscriptions() -> None:
+    """Anonymous handlers come and go in a bus in memory."""
+    log = SlowHandlerLog(Stats())
+    log._silent_until = {("x", f"old {number}"): 0.0 for number in range(MOST_ROWS)}  # noqa: SLF001
+    log.slow(Subscription("new", lambda _: None), Event("a"), 1.0)
+    assert len(log._silent_until) == 1  # noqa: SLF001

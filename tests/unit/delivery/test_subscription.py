@@ -14,7 +14,6 @@ from qt_events.delivery.subscription import (
     MAX_CONCURRENCY,
     Subscription,
     is_async,
-    name_of,
     pattern_of,
     validate_handler,
 )
@@ -245,39 +244,6 @@ def test_a_coroutine_in_place_of_a_function_is_refused() -> None:
 
 
 # Names
-
-
-@pytest.mark.parametrize(
-    ("handler", "expected"),
-    [
-        (sync_function, f"{__name__}.sync_function"),
-        (HTTPRouter().on_event, "http_router.on_event"),
-        (HTTPRouter.on_class, "http_router.on_class"),
-        (HTTPRouter.on_nothing, f"{__name__}.HTTPRouter.on_nothing"),
-        (AsyncObject(), "async_object"),
-        (functools.partial(two_first, 1), f"{__name__}.two_first"),
-        (decorated, f"{__name__}.async_function"),
-        (AsyncMock(), None),
-        (lambda event: None, None),
-        (functools.partial(lambda more, event: None, 1), None),
-    ],
-)
-def test_a_name_comes_from_the_handler(handler: Any, expected: str | None) -> None:
-    """`class_name.method` for methods, `module.function` for functions, none for lambdas."""
-    assert name_of(handler) == expected
-
-
-def test_a_local_function_has_no_name_that_lasts() -> None:
-    """A function inside a function needs name=."""
-
-    def local(event: Event[Any]) -> None: ...
-
-    assert name_of(local) is None
-
-
-def test_a_callable_without_a_name_of_its_own_is_named_by_its_class() -> None:
-    """A bound method of a builtin object is named like any method."""
-    assert name_of([].append) == "list.append"
 
 
 @pytest.mark.parametrize("name", ["a", "risk_guard", "A.b-c:d", "9", "x" * 200])

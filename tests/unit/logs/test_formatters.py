@@ -228,6 +228,6 @@ def test_fields_follow_the_message_of_another_format() -> None:
     made = record("%d orders", 3, error=raised(ValueError("x")), subscription="audit", attempt=2)
     first, second, *_ = formatter.format(made).split("\n")
     assert first == "[WARNING] 3 orders subscription=audit attempt=2!"
-    assert second == "Traceback (most recent call last):"
+    assert second == "  Traceback (most recent call last):"
     assert (made.msg, made.args) == ("%d orders", (3,))
     assert formatter.format(record("plain")) == "[WARNING] plain!"

@@ -36,6 +36,9 @@ class Order(Payload):
 class OrderEvent(Event[Order], type="observed.order"): ...
 
 
+FLAKY = f"{__name__}.flaky.on_event"
+
+
 class Flaky:
     """Handler that fails as often as told."""
 
@@ -68,7 +71,7 @@ async def test_join_lets_hours_of_retries_pass_at_once(bus: ObservedEventBus) ->
     bus.subscribe("a", Flaky(2).on_event, retry=HOURLY)
     await bus.publish(Event("a"))
     await bus.join()
-    bus.assert_delivered("flaky.on_event", attempts=3)
+    bus.assert_delivered(FLAKY, attempts=3)
     assert bus.clock.time() == 3600 + 7200
 
 
@@ -87,7 +90,7 @@ async def test_no_time_passes_while_somebody_still_works(bus: ObservedEventBus) 
     # Turns of the loop: far more than a jump would take
     for _ in range(200):
         await asyncio.sleep(0)
-    bus.assert_retried("flaky.on_event")
+    bus.assert_retried(FLAKY)
     assert bus.clock.time() == 0.0
     go.set()
     await joining
@@ -187,9 +190,9 @@ async def test_a_claim_before_join_says_that_join_is_missing(bus: ObservedEventB
     with pytest.raises(
         AssertionError, match=r"1 delivery without an outcome yet: `await bus.join\(\)` first"
     ):
-        bus.assert_delivered("flaky.on_event")
+        bus.assert_delivered(FLAKY)
     await bus.join()
-    bus.assert_delivered("flaky.on_event", times=1)
+    bus.assert_delivered(FLAKY, times=1)
 
 
 async def test_a_subscription_is_named_by_its_handler_too(bus: ObservedEventBus) -> None:
@@ -209,7 +212,7 @@ async def test_an_unknown_subscription_is_an_error_that_lists_those_there_are(
 ) -> None:
     """A misspelt name must not pass for 'never delivered'."""
     bus.subscribe("a", Flaky(0).on_event)
-    with pytest.raises(UnknownSubscriptionError, match=r"there are: flaky\.on_event"):
+    with pytest.raises(UnknownSubscriptionError, match=rf"there are: {FLAKY}"):
         bus.assert_not_delivered("flaky.on_evnt")
 
 
@@ -221,9 +224,9 @@ async def test_retries_and_dead_letters_are_claimed_by_exception_reason_and_atte
     event = Event("a")
     await bus.publish(event)
     await bus.join()
-    bus.assert_retried("flaky.on_event", event, times=2, exception=OSError)
+    bus.assert_retried(FLAKY, event, times=2, exception=OSError)
     bus.assert_dead_lettered(
-        "flaky.on_event", event, reason="exhausted", exception=ConnectionError, attempts=3
+        FLAKY, event, reason="exhausted", exception=ConnectionError, attempts=3
     )
     wrongs: list[dict[str, Any]] = [
         {"exception": KeyError},
@@ -232,10 +235,10 @@ async def test_retries_and_dead_letters_are_claimed_by_exception_reason_and_atte
         {"times": 2},
     ]
     for wrong in wrongs:
-        with pytest.raises(AssertionError, match=r"dead-lettered by flaky\.on_event"):
-            bus.assert_dead_lettered("flaky.on_event", event, **wrong)
+        with pytest.raises(AssertionError, match=rf"dead-lettered by {FLAKY}"):
+            bus.assert_dead_lettered(FLAKY, event, **wrong)
     with pytest.raises(AssertionError, match="after KeyError: 0 times"):
-        bus.assert_retried("flaky.on_event", exception=KeyError)
+        bus.assert_retried(FLAKY, exception=KeyError)
 
 
 async def test_no_dead_letters_is_a_claim_that_fails_with_the_traceback(
@@ -276,7 +279,7 @@ async def test_what_becomes_of_an_expected_retry_is_not_expected_with_it(
     bus.subscribe("a", Flaky(9).on_event, retry=HOURLY)
     await bus.publish(Event("a"))
     await bus.join()
-    bus.assert_retried("flaky.on_event")
+    bus.assert_retried(FLAKY)
     assert "1 dead letter that the test does not expect" in bus.leftovers()
 
 
@@ -291,8 +294,8 @@ async def test_dead_letters_are_sent_back_and_discarded_through_it(bus: Observed
     await bus.dead_letters.discard(second.id)
     await bus.dead_letters.retry(first.id)
     await bus.join()
-    bus.assert_delivered("flaky.on_event", times=1)
-    assert await bus.dead_letters.retry_all("flaky.on_event") == 0
+    bus.assert_delivered(FLAKY, times=1)
+    assert await bus.dead_letters.retry_all(FLAKY) == 0
     assert bus.leftovers() == ""
 
 
@@ -332,4 +335,4 @@ async def test_dead_letters_need_no_scan(bus: ObservedEventBus) -> None:
     assert [group.count for group in await bus.dead_letters.groups()] == [2]
     ids = [record.id async for record in bus.dead_letters.stream()]
     assert await bus.dead_letters.discard_many(ids) == 2
-    assert await bus.dead_letters.retry_all("flaky.on_event") == 0
+    assert await bus.dead_letters.retry_all(FLAKY) == 0

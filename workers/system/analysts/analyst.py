@@ -18,13 +18,17 @@ class Analyst(ABC):
     It keeps no state in its process: any worker can handle the next day from the database.
     """
 
+    #: Begins the name of its subscription.
+    name: ClassVar[str]
     announces: ClassVar[type[Event[Any]]]
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self.store = bus, store
         self.announcements: Announcements[Any] = Announcements(store.documents, self.announces)
         self._market = store.market
-        bus.subscribe(MarketClosedEvent, self.on_market_closed)
+        bus.subscribe(
+            MarketClosedEvent, self.on_market_closed, name=f"{self.name}.on_market_closed"
+        )
 
     async def on_market_closed(self, event: MarketClosedEvent) -> None:
         day = event.payload.day

@@ -49,6 +49,7 @@ MODELS = {
 class ContinuousLearningManager(Analyst):
     """Publishes `model.promoted` for each version that goes to work."""
 
+    name = "continuous_learning_manager"
     announces = ModelPromotedEvent
     publishes = (ModelPromotedEvent, ModelAnalyzedEvent)
 

@@ -40,6 +40,7 @@ POLICIES: dict[RiskMode, dict[str, Any]] = {
 class MetaStrategyController(Analyst):
     """Publishes `policy.updated` when the risk mode changes, and keeps it in the PolicyStore."""
 
+    name = "meta_strategy_controller"
     announces = PolicyUpdatedEvent
     publishes = (PolicyUpdatedEvent, PolicyAnalyzedEvent)
 

@@ -14,6 +14,7 @@ CRITERIA = {"momentum_days": DAYS - 1, "max_volatility": MAX_VOLATILITY}
 class OppRank(Analyst):
     """Publishes `opportunities.updated` once a week."""
 
+    name = "opp_rank"
     announces = OpportunitiesUpdatedEvent
     publishes = (OpportunitiesUpdatedEvent, OpportunitiesAnalyzedEvent)
 

@@ -23,6 +23,7 @@ DOWN = {Stage.LIVE: Stage.SHADOW, Stage.SHADOW: Stage.RETIRED}
 class StrategyGenerator(Analyst):
     """Publishes `strategy.promoted` for each strategy that changes its stage."""
 
+    name = "strategy_generator"
     announces = StrategyPromotedEvent
     publishes = (StrategyPromotedEvent, StrategyAnalyzedEvent)
 

@@ -23,9 +23,11 @@ class Analytics:
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self._store = store
-        bus.subscribe(TradeExecutedEvent, self.on_trade_executed)
-        bus.subscribe(StrategyPromotedEvent, self.on_promoted)
-        bus.subscribe(ModelPromotedEvent, self.on_promoted)
+        bus.subscribe(
+            TradeExecutedEvent, self.on_trade_executed, name="analytics.on_trade_executed"
+        )
+        bus.subscribe(StrategyPromotedEvent, self.on_promoted, name="analytics.on_promoted")
+        bus.subscribe(ModelPromotedEvent, self.on_promoted, name="analytics.on_promoted")
 
     async def on_trade_executed(self, event: TradeExecutedEvent) -> None:
         await self._store.trades.add(BOOK, trade_of(event))

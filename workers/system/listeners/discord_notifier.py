@@ -31,6 +31,8 @@ TIMEOUT = 10.0
 BUSY_WAIT = 5.0
 #: Letters: longer parts of the URL are not repeated in errors.
 MAX_REPEATED_PART = 5
+#: Letters: Discord refuses a longer `content`.
+MOST_CONTENT = 2000
 MAX_PORT = 65_535
 #: Seconds that a server may ask for at most.
 LONGEST_WAIT = 3600.0
@@ -75,7 +77,12 @@ class DiscordNotifier:
         given = webhook_url or os.environ.get("DISCORD_WEBHOOK_URL")
         self._url = checked_url(given) if given else None
         self._documents, self._timeout = store.documents, timeout
-        bus.subscribe(HealthStatusChangedEvent, self.on_health_changed, retry=RETRY)
+        bus.subscribe(
+            HealthStatusChangedEvent,
+            self.on_health_changed,
+            name="discord_notifier.on_health_changed",
+            retry=RETRY,
+        )
 
     async def on_health_changed(self, event: HealthStatusChangedEvent) -> None:
         alert = event.payload
@@ -98,7 +105,7 @@ class DiscordNotifier:
                 asyncio.timeout(self._timeout),
                 httpx.AsyncClient(timeout=self._timeout) as client,
             ):
-                response = await client.post(url, json={"content": alert_text(alert)})
+                response = await client.post(url, json=message_of(alert))
         except (TimeoutError, httpx.TimeoutException):
             message = f"the webhook did not answer within {self._timeout:g} s"
             # httpx's own text may hold the URL.
@@ -132,9 +139,23 @@ def checked_url(url: str) -> httpx.URL:
     return parsed
 
 
+def message_of(alert: HealthStatusChanged) -> dict[str, object]:
+    """Return what is posted. A reason with @everyone in it calls nobody."""
+    return {"content": alert_text(alert), "allowed_mentions": {"parse": []}}
+
+
 def alert_text(alert: HealthStatusChanged) -> str:
-    """Return the message."""
-    return f"{alert.new_status}: {alert.component}: {alert.reason} (was {alert.old_status})"
+    """Return the message: one line, of as many characters as Discord takes."""
+    component, reason = (_printable(each) for each in (alert.component, alert.reason))
+    text = f"{alert.new_status}: {component}: {reason} (was {alert.old_status})"
+    return text if len(text) <= MOST_CONTENT else f"{text[: MOST_CONTENT - 4]} ..."
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text[:MOST_CONTENT]
+    )
 
 
 def check_response(response: httpx.Response) -> None:

@@ -15,8 +15,8 @@ class EventLogger:
     publishes = ()
 
     def __init__(self, bus: EventBus, _store: Store) -> None:
-        bus.subscribe(StrategyPromotedEvent, self.on_event)
-        bus.subscribe(HealthStatusChangedEvent, self.on_event)
+        bus.subscribe(StrategyPromotedEvent, self.on_event, name="event_logger.on_event")
+        bus.subscribe(HealthStatusChangedEvent, self.on_event, name="event_logger.on_event")
 
     def on_event(self, event: Event[Any]) -> None:
         logger.info("%s from %s: %s", event.type, event.source, dict(event.payload))

@@ -18,7 +18,9 @@ class MetricsLogger:
 
     def __init__(self, bus: EventBus, store: Store) -> None:
         self._trades = store.trades
-        bus.subscribe(TradeExecutedEvent, self.on_trade_executed)
+        bus.subscribe(
+            TradeExecutedEvent, self.on_trade_executed, name="metrics_logger.on_trade_executed"
+        )
 
     async def on_trade_executed(self, event: TradeExecutedEvent) -> None:
         trade = trade_of(event)

@@ -21,8 +21,17 @@ class EnsembleManager:
         self.bus = bus
         self.models = KnownAnnouncements(Announcements(store.documents, ModelPromotedEvent))
         self._market = store.market
-        bus.subscribe(ModelPromotedEvent, self.on_model_promoted, broadcast=True)
-        bus.subscribe(SignalsGeneratedEvent, self.on_signals_generated)
+        bus.subscribe(
+            ModelPromotedEvent,
+            self.on_model_promoted,
+            name="ensemble_manager.on_model_promoted",
+            broadcast=True,
+        )
+        bus.subscribe(
+            SignalsGeneratedEvent,
+            self.on_signals_generated,
+            name="ensemble_manager.on_signals_generated",
+        )
 
     async def on_model_promoted(self, event: ModelPromotedEvent) -> None:
         self.models.remember(event)

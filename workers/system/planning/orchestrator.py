@@ -22,8 +22,15 @@ class Orchestrator:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))
-        bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
-        bus.subscribe(SignalsScoredEvent, self.on_signals_scored)
+        bus.subscribe(
+            PolicyUpdatedEvent,
+            self.on_policy_updated,
+            name="orchestrator.on_policy_updated",
+            broadcast=True,
+        )
+        bus.subscribe(
+            SignalsScoredEvent, self.on_signals_scored, name="orchestrator.on_signals_scored"
+        )
 
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
         self.policies.remember(event)

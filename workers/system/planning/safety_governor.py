@@ -21,8 +21,15 @@ class SafetyGovernor:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.health = KnownAnnouncements(Announcements(store.documents, HealthStatusChangedEvent))
-        bus.subscribe(HealthStatusChangedEvent, self.on_health_status_changed, broadcast=True)
-        bus.subscribe(TradingPlannedEvent, self.on_trading_planned)
+        bus.subscribe(
+            HealthStatusChangedEvent,
+            self.on_health_status_changed,
+            name="safety_governor.on_health_status_changed",
+            broadcast=True,
+        )
+        bus.subscribe(
+            TradingPlannedEvent, self.on_trading_planned, name="safety_governor.on_trading_planned"
+        )
 
     async def on_health_status_changed(self, event: HealthStatusChangedEvent) -> None:
         self.health.remember(event)

@@ -22,9 +22,23 @@ class StrategyRuntimeEngine:
         self.rankings = KnownAnnouncements(
             Announcements(store.documents, OpportunitiesUpdatedEvent)
         )
-        bus.subscribe(StrategyPromotedEvent, self.on_strategy_promoted, broadcast=True)
-        bus.subscribe(OpportunitiesUpdatedEvent, self.on_opportunities_updated, broadcast=True)
-        bus.subscribe(TradingOpenedEvent, self.on_trading_opened)
+        bus.subscribe(
+            StrategyPromotedEvent,
+            self.on_strategy_promoted,
+            name="strategy_runtime_engine.on_strategy_promoted",
+            broadcast=True,
+        )
+        bus.subscribe(
+            OpportunitiesUpdatedEvent,
+            self.on_opportunities_updated,
+            name="strategy_runtime_engine.on_opportunities_updated",
+            broadcast=True,
+        )
+        bus.subscribe(
+            TradingOpenedEvent,
+            self.on_trading_opened,
+            name="strategy_runtime_engine.on_trading_opened",
+        )
 
     async def on_strategy_promoted(self, event: StrategyPromotedEvent) -> None:
         self.promotions.remember(event)

@@ -32,7 +32,11 @@ class SystemHealthMonitor:
             store.documents, HealthStatusChangedEvent
         )
         self._market = store.market
-        bus.subscribe(PerformanceReportedEvent, self.on_performance_reported)
+        bus.subscribe(
+            PerformanceReportedEvent,
+            self.on_performance_reported,
+            name="system_health_monitor.on_performance_reported",
+        )
 
     async def on_performance_reported(self, event: PerformanceReportedEvent) -> None:
         report = event.payload

@@ -26,8 +26,8 @@ class PerformanceTracker:
         self.books = Books(store.trades, BOOK)
         self._market = store.market
         # One subscription for both, so that a day's end is heard after its trades.
-        bus.subscribe(TradeExecutedEvent, self.on_trading)
-        bus.subscribe(TradingClosedEvent, self.on_trading)
+        bus.subscribe(TradeExecutedEvent, self.on_trading, name="performance_tracker.on_trading")
+        bus.subscribe(TradingClosedEvent, self.on_trading, name="performance_tracker.on_trading")
 
     async def on_trading(self, event: TradeExecutedEvent | TradingClosedEvent) -> None:
         """Keep the event, then report if the day is complete.

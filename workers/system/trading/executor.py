@@ -28,8 +28,15 @@ class Executor:
         )
         self.account = Books(store.trades, ACCOUNT)
         self._market = store.market
-        bus.subscribe(OpportunitiesUpdatedEvent, self.on_opportunities_updated, broadcast=True)
-        bus.subscribe(OrdersApprovedEvent, self.on_orders_approved)
+        bus.subscribe(
+            OpportunitiesUpdatedEvent,
+            self.on_opportunities_updated,
+            name="executor.on_opportunities_updated",
+            broadcast=True,
+        )
+        bus.subscribe(
+            OrdersApprovedEvent, self.on_orders_approved, name="executor.on_orders_approved"
+        )
 
     async def on_opportunities_updated(self, event: OpportunitiesUpdatedEvent) -> None:
         self.rankings.remember(event)

@@ -35,8 +35,17 @@ class PortfolioBalancer:
         self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))
         self._account = Books(store.trades, ACCOUNT)
         self._market = store.market
-        bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
-        bus.subscribe(TradingClearedEvent, self.on_trading_cleared)
+        bus.subscribe(
+            PolicyUpdatedEvent,
+            self.on_policy_updated,
+            name="portfolio_balancer.on_policy_updated",
+            broadcast=True,
+        )
+        bus.subscribe(
+            TradingClearedEvent,
+            self.on_trading_cleared,
+            name="portfolio_balancer.on_trading_cleared",
+        )
 
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
         self.policies.remember(event)

@@ -17,8 +17,15 @@ class RiskGuard:
     def __init__(self, bus: EventBus, store: Store) -> None:
         self.bus, self._documents = bus, store.documents
         self.policies = KnownAnnouncements(Announcements(store.documents, PolicyUpdatedEvent))
-        bus.subscribe(PolicyUpdatedEvent, self.on_policy_updated, broadcast=True)
-        bus.subscribe(OrdersRequestedEvent, self.on_orders_requested)
+        bus.subscribe(
+            PolicyUpdatedEvent,
+            self.on_policy_updated,
+            name="risk_guard.on_policy_updated",
+            broadcast=True,
+        )
+        bus.subscribe(
+            OrdersRequestedEvent, self.on_orders_requested, name="risk_guard.on_orders_requested"
+        )
 
     async def on_policy_updated(self, event: PolicyUpdatedEvent) -> None:
         self.policies.remember(event)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
+from qt_events.dead_letters.filters import DeadLetterFilter
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import Progress
 from qt_events.delivery.retry import RetryPolicy
@@ -16,6 +17,7 @@ from qt_events.errors import UnknownDeadLetterError
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import fail, hear
 from qt_events.testing.contract.scenario import Scenario, ScenarioRun
+from qt_events.texts import LONGEST, LONGEST_LINE, LONGEST_TRACEBACK
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 ONCE = RetryPolicy(max_attempts=1)
@@ -98,6 +100,47 @@ class SendingBack(Scenario):
         await run.until(there, "second dead letter")
         [another] = found
         return another
+
+
+FORGED = "\n2026-01-01 00:00:00 ERROR forged\x1b[2J"
+LONG = "long" * 250_000
+
+
+async def fail_at_length(_: Event[Any]) -> None:
+    try:
+        raise LedgerError(f"cause{FORGED} {LONG}")  # noqa: TRY301  # it is to have a traceback
+    except LedgerError as cause:
+        group = ExceptionGroup(f"inner{FORGED}", [OSError(LONG), LedgerError(LONG)])
+        cause.__context__ = group
+        error = LedgerError(f"begin{FORGED} {LONG} end")
+        error.add_note(LONG)
+        raise error from cause
+
+
+class LongTexts(Scenario):
+    """An error of megabytes is kept in part, the same part everywhere, and no text forges a line.
+
+    The traceback keeps its frames and the beginning of each text in it.
+    """
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("long.happened", fail_at_length, name="long.failing", retry=TWICE)
+
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("long.happened")
+        [letter] = await run.dead("long.failing")
+        assert letter.message.startswith(f"begin{FORGED} long")
+        assert letter.message.endswith("long end")
+        assert len(letter.message.encode()) <= LONGEST
+        assert len(letter.traceback.encode()) <= LONGEST_TRACEBACK
+        assert "in fail_at_length" in letter.traceback
+        for text in ("cause\n", "inner\n", "begin\n", "direct cause", "OSError: longlong"):
+            assert text in letter.traceback, text
+        logged = [str(call.details["text"]) for call in run.recorder.read("log")]
+        about = [text for text in logged if "long.failing" in text]
+        assert len(about) >= letter.attempts
+        assert all(len(text.encode()) <= LONGEST_LINE for text in logged)
+        assert all("\n" not in text and "\x1b" not in text for text in logged)
 
 
 class LookingAndDiscarding(Scenario):
@@ -205,3 +248,41 @@ class Groups(Scenario):
             assert group.last_failed == max(letter.last_failed for letter in failed)
         streamed = [letter async for letter in box.stream("grouped.failing")]
         assert sorted(streamed, key=lambda letter: letter.last_failed) == letters
+
+
+class Filtering(Scenario):
+    """Calls about many dead letters can be about those alone that fit: by type, error, event, time.
+
+    The others stay as they are.
+    """
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("filtered.#", fail_by_account, name="filtered.failing", retry=ONCE)
+
+    async def check(self, run: ScenarioRun) -> None:
+        one = await run.publish("filtered.one", account="lost")
+        await run.publish("filtered.two", account="lost")
+        await run.publish("filtered.two", account="A3")
+        letters = await run.dead("filtered.failing", 3)
+        by_event = {each.event_id: each for each in letters}
+        box, two = run.bus.dead_letters, DeadLetterFilter(event_type="*.two")
+        lost = DeadLetterFilter(exception="LedgerLostError")
+        assert [each.event_type for each in await box.list(where=two)] == ["filtered.two"] * 2
+        [found] = await box.list(where=DeadLetterFilter(event_id=one.id))
+        assert found == by_event[one.id]
+        [group] = await box.groups("filtered.failing", where=lost)
+        assert (group.exception_type, group.count) == (f"{__name__}.LedgerLostError", 2)
+        later = DeadLetterFilter(since=datetime.now(UTC) + timedelta(seconds=2))
+        assert [each async for each in box.stream(where=later)] == []
+        assert await box.retry_all("filtered.failing", where=later) == 0
+        assert await box.retry_all("filtered.failing", where=lost, dry_run=True) == 2
+        progress: list[Progress] = []
+        discarded = await box.discard_all(
+            "filtered.failing", where=lost, limit=1, on_progress=progress.append
+        )
+        assert (discarded, progress[-1].done) == (1, 1)
+        assert await box.discard_all("filtered.failing", where=lost) == 1
+        [left] = await box.list("filtered.failing")
+        assert left in letters
+        assert left.exception_type == f"{__name__}.LedgerError"
+        assert await box.discard_all("filtered.failing", where=two) == 1

@@ -140,6 +140,15 @@ async def exit_on_loop(_event: Event[Any]) -> None:
     raise SystemExit(4)
 
 
+def leave_a_generator(_event: Event[Any]) -> None:
+    raise GeneratorExit
+
+
+async def leave_a_coroutine(_event: Event[Any]) -> None:
+    await asyncio.sleep(0)
+    raise GeneratorExit
+
+
 async def cancel_by_itself(_event: Event[Any]) -> None:
     raise asyncio.CancelledError
 
@@ -152,13 +161,15 @@ async def leave_a_timeout(_event: Event[Any]) -> None:
 BREAKING = {
     "breaking.sync_exit": (exit_in_thread, "SystemExit"),
     "breaking.exit": (exit_on_loop, "SystemExit"),
+    "breaking.sync_generator": (leave_a_generator, "GeneratorExit"),
+    "breaking.generator": (leave_a_coroutine, "GeneratorExit"),
     "breaking.cancelled": (cancel_by_itself, "asyncio.exceptions.CancelledError"),
     "breaking.timeout": (leave_a_timeout, "TimeoutError"),
 }
 
 
 class BreakingHandlers(Scenario):
-    """A handler that raises SystemExit, CancelledError or TimeoutError has failed.
+    """A handler that raises SystemExit, GeneratorExit, CancelledError or TimeoutError has failed.
 
     The bus goes on.
     """

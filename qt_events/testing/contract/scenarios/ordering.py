@@ -6,8 +6,10 @@ from typing import Any
 
 from qt_events.bus import EventBus
 from qt_events.events.event import Event
-from qt_events.testing.contract.recorder import hear, passed, record
+from qt_events.testing.contract.recorder import hear, passed, record, recording
 from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
+
+hear_fetched, hear_many = recording("fetched"), recording("fetched.many")
 
 
 async def one_at_a_time(event: Event[Any]) -> None:
@@ -58,6 +60,22 @@ class Concurrency(Scenario):
         moments = [(call.at, 1) for call in run.calls("overlapping.began")]
         moments += [(call.at, -1) for call in ended]
         assert max(accumulate(change for _, change in sorted(moments))) == 3
+
+
+class Prefetch(Scenario):
+    """A prefetch bounds what a process takes, not how much is handled, nor in which order."""
+
+    needs = Feature.ORDER
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("fetched.happened", hear_fetched, name="fetched", prefetch=1)
+        bus.subscribe("fetched.happened", hear_many, name="fetched.many", prefetch=50)
+
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish_numbered("fetched.happened", 60)
+        for name in ("fetched", "fetched.many"):
+            calls = await run.called(name, 60)
+            assert [call.payload["n"] for call in calls] == list(range(60))
 
 
 class SlowHoldsUpNobody(Scenario):

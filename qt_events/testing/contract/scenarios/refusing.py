@@ -87,6 +87,17 @@ class RefusedSubscriptions(Scenario):
             bus.subscribe("taken.happened", be_another, name="not a name!")
         with pytest.raises(InvalidOptionError, match="concurrency"):
             bus.subscribe("taken.happened", be_another, name="refused.another", concurrency=0)
+        for prefetch, concurrency in ((0, 1), (3, 4)):
+            with pytest.raises(InvalidOptionError, match="prefetch"):
+                bus.subscribe(
+                    "taken.happened",
+                    be_another,
+                    name="refused.another",
+                    prefetch=prefetch,
+                    concurrency=concurrency,
+                )
+        with pytest.raises(DuplicateSubscriptionError, match="prefetch"):
+            bus.subscribe("taken.too", hear_good, name="refused.taken", prefetch=7)
         for pattern, missing in (("taken.happened", be_another), ("taken.never", hear_good)):
             with pytest.raises(UnknownSubscriptionError):
                 bus.unsubscribe(pattern, missing)

@@ -1,5 +1,8 @@
 """Events and the subscriptions that hear them, by pattern and by predicate."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -109,6 +112,48 @@ class TypedEvents(Scenario):
             "time": event.timestamp.isoformat(),
             "source": "msc_ai",
         }
+
+
+class Kept(logging.Handler):
+    """Keeps the library's lines at INFO of this process."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+    @contextmanager
+    def listening(self) -> Iterator[list[str]]:
+        """Return the lines that are logged inside the block."""
+        logger = logging.getLogger("qt_events")
+        level = logger.level
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self)
+        try:
+            yield self.lines
+        finally:
+            logger.removeHandler(self)
+            logger.setLevel(level)
+
+
+class UnheardIsTold(Scenario):
+    """The log tells of a type that nobody hears: once, at INFO, with what to do."""
+
+    async def check(self, run: ScenarioRun) -> None:
+        with Kept().listening() as lines:
+            for _ in range(3):
+                await run.publish("unheard.first")
+            await run.publish("unheard.second")
+            for number in range(300):
+                await run.publish(f"unheard.number{number}")
+            unheard = [line for line in lines if "unheard." in line]
+        assert len([line for line in unheard if "unheard.first" in line]) == 1
+        assert "mandatory=True" in unheard[0]
+        assert "unheard.second" in unheard[1]
+        assert len(unheard) <= 100
+        assert run.bus.get_stats()["unroutable"] == 304
 
 
 class Unroutable(Scenario):

@@ -151,6 +151,67 @@ class StopFinishes(Scenario):
         await run.heard("stopped.ended", [*events, later])
 
 
+async def turn_the_end_into_an_error(event: Event[Any]) -> None:
+    if nth_call("cut_off", event) == 1:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # As drivers of databases do, for one.
+            raise OSError("the connection was closed while it was used") from None
+
+
+class HardStop(Scenario):
+    """What fails because the bus stops without waiting is not the handler's failure.
+
+    The event comes again after a restart, as the same attempt.
+    """
+
+    needs = Feature.RESTART
+    alone = True
+
+    def subscribe(self, bus: EventBus) -> None:
+        once = RetryPolicy(max_attempts=1)
+        bus.subscribe("cut.off", turn_the_end_into_an_error, name="cut_off", retry=once)
+
+    async def check(self, run: ScenarioRun) -> None:
+        event = await run.publish("cut.off")
+        await run.called("cut_off")
+        await run.give_back()
+        await run.start()
+        await run.called("cut_off", 2, event)
+        assert await run.bus.dead_letters.list("cut_off") == []
+
+
+async def go_on(event: Event[Any]) -> None:
+    first = nth_call("stubborn", event) == 1
+    while first:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            record("stubborn.cancelled", event)
+
+
+class StubbornHandler(Scenario):
+    """A handler that swallows its cancellation does not keep the bus from stopping.
+
+    Its event comes again after a restart.
+    """
+
+    needs = Feature.RESTART
+    alone = True
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("stubborn.happened", go_on, name="stubborn")
+
+    async def check(self, run: ScenarioRun) -> None:
+        event = await run.publish("stubborn.happened")
+        await run.called("stubborn")
+        await run.give_back()
+        await run.start()
+        await run.called("stubborn", 2, event)
+        assert await run.bus.dead_letters.list("stubborn") == []
+
+
 class RetriesOutliveAStop(Scenario):
     """A retry that waits when the bus stops comes after a restart, its attempts counted on."""
 

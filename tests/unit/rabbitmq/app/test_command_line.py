@@ -1,6 +1,7 @@
 """Options that a bus adds to `celery worker`. No worker is started here."""
 
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import celery
@@ -13,15 +14,19 @@ from celery.concurrency.thread import TaskPool as Threads
 from qt_events import CeleryEventBus, Event
 from qt_events.rabbitmq.app.command_line import SubscriptionsOption
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.pools.subscription_task import is_plain
 
 
 def handle(_: Event) -> None: ...
 
 
-def app_with(**settings: Any) -> celery.Celery:
+def app_with(*, bus: Mapping[str, Any] = MappingProxyType({}), **settings: Any) -> celery.Celery:
     app = celery.Celery("of_a_test", broker="amqp://localhost//", set_as_current=False)
     app.config_from_object(SimpleNamespace(**settings))
-    CeleryEventBus(app=app).subscribe("happened", handle, name="desk.on_happened")
+    # pytest-celery's, which every app of this process shares.
+    for name in [name for name, task in app.tasks.items() if is_plain(task)]:
+        app.tasks.unregister(name)
+    CeleryEventBus(app=app, **bus).subscribe("happened", handle, name="desk.on_happened")
     return app
 
 
@@ -32,6 +37,7 @@ def parsed(app: celery.Celery, *args: str) -> dict[str, Any]:
         "worker",
         params=[
             click.Option(["-P", "--pool"], default="prefork", type=WORKERS_POOL),
+            click.Option(["-c", "--concurrency"], type=int),
             click.Option(["-Q", "--queues"]),
             option,
         ],
@@ -70,7 +76,11 @@ def test_the_environment_chooses_too_and_the_command_line_wins(
     "args", [["-P", "prefork"], ["-Pprefork"], ["--pool=prefork"], ["--pool", "prefork"]]
 )
 @pytest.mark.parametrize(
-    ("configured", "name"), [({}, "asyncio"), ({"worker_pool": "threads"}, "threads")]
+    ("configured", "name"),
+    [
+        ({"worker_pool": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"}, "asyncio"),
+        ({"worker_pool": "threads"}, "threads"),
+    ],
 )
 def test_prefork_that_celery_would_not_give_is_refused(
     args: list[str], configured: dict[str, Any], name: str
@@ -87,6 +97,7 @@ def test_prefork_that_celery_would_not_give_is_refused(
         ({}, ["-P", "asyncio"], AsyncioPool),
         ({"worker_pool": "threads"}, ["-P", "asyncio"], AsyncioPool),
         ({}, ["-P", "processes"], Prefork),
+        ({}, ["-P", "prefork"], Prefork),
         ({"worker_pool": "prefork"}, ["-P", "prefork"], Prefork),
         ({"worker_pool": "processes"}, ["-P", "prefork"], Prefork),
         ({}, ["-P", "threads"], Threads),
@@ -98,6 +109,45 @@ def test_what_is_not_refused_is_what_was_asked_for(
 ) -> None:
     """Celery resolves the rest by itself."""
     assert parsed(app_with(**configured), *args)["pool"] is expected
+
+
+@pytest.mark.parametrize(
+    ("configured", "args", "expected"),
+    [
+        ({}, [], Prefork),
+        ({}, ["-P", "asyncio"], AsyncioPool),
+        ({"worker_pool": "threads"}, [], Threads),
+        ({"worker_pool": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"}, [], AsyncioPool),
+    ],
+)
+def test_tasks_of_the_apps_own_run_where_celery_would_run_them(
+    configured: dict[str, Any], args: list[str], expected: type
+) -> None:
+    """Their author counts on processes, time limits and one CPU each, bus or not."""
+    app = app_with(**configured)
+
+    @app.task(shared=False)
+    def plain() -> None: ...
+
+    assert parsed(app, *args)["pool"] is expected
+
+
+@pytest.mark.parametrize(
+    ("configured", "args", "threads"),
+    [
+        ({}, [], 3),
+        ({}, ["-P", "asyncio"], 3),
+        ({}, ["-c", "7"], 7),
+        ({"worker_concurrency": 5}, [], None),
+        ({}, ["-P", "processes"], None),
+    ],
+)
+def test_max_workers_are_the_threads_of_the_asyncio_pool(
+    configured: dict[str, Any], args: list[str], threads: int | None
+) -> None:
+    """Unless it is told otherwise. The other pools have as many as Celery gives them."""
+    app = app_with(bus={"max_workers": 3}, **configured)
+    assert parsed(app, *args)["concurrency"] == threads
 
 
 def test_subscriptions_and_queues_are_not_chosen_together() -> None:

@@ -1,4 +1,4 @@
-"""Settings of a bus's Celery app: requirements always, defaults where the app sets nothing."""
+"""Settings of a Celery app with a bus: what its author chose stays."""
 
 import types
 from typing import Any
@@ -32,14 +32,6 @@ def test_what_was_set_on_the_app_wins_over_a_default() -> None:
     app.conf.worker_concurrency = 7
     CeleryEventBus(app=app)
     assert app.conf.worker_concurrency == 7
-
-
-def test_defaults_fill_in_what_the_app_leaves_out() -> None:
-    """An app that says nothing gets the asyncio pool, and remote control under the bus's prefix."""
-    app = app_with()
-    CeleryEventBus(app=app, prefix="desk", max_workers=3)
-    assert app.conf.worker_pool == "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
-    assert (app.conf.worker_concurrency, app.conf.control_exchange) == (3, "desk")
 
 
 def test_what_a_bus_needs_is_set_whatever_the_app_says() -> None:

@@ -135,6 +135,7 @@ def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
     """Sorted by name, without those of strangers and Flower's own."""
     monkeypatch.setattr(broker, "RabbitMQ", broker.RabbitMQ)  # as it was, afterwards
     app = celery.Celery(broker="amqp://rabbit//", set_as_current=False)
+    app.conf.event_queue_prefix = "qt.celeryev"
     bus = CeleryEventBus(app=app)
     try:
         show_every_queue(app, vhost)

@@ -107,9 +107,9 @@ def app() -> celery.Celery:
 def test_a_worker_is_online_once_it_consumes_its_control_queue(app: celery.Celery) -> None:
     """A worker claims the queue long before. Without a consumer it is too early."""
     rows = [
-        row("a@host.shop.pidbox", consumers=1),
-        row("b@host.shop.pidbox", consumers=0),
-        {"name": "c@host.shop.pidbox"},
+        row("a@host.celery.pidbox", consumers=1),
+        row("b@host.celery.pidbox", consumers=0),
+        {"name": "c@host.celery.pidbox"},
         row("d@host.qt.pidbox"),
         row("shop.sub.a"),
     ]

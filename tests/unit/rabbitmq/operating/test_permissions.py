@@ -6,7 +6,7 @@ import pytest
 
 from qt_events import Component, InMemoryEventBus
 from qt_events.delivery.subscription import Subscription
-from qt_events.rabbitmq.operating.permissions import NOTHING, Permissions, permissions_of
+from qt_events.rabbitmq.operating.permissions import NOTHING, Control, Permissions, permissions_of
 from qt_events.rabbitmq.topology.names import Topology
 
 QT = Topology("qt")
@@ -33,7 +33,7 @@ DESK = Component(
 def rights(
     component: Component = DESK, topology: Topology = QT, *, control: bool = False
 ) -> Permissions:
-    return permissions_of(component, topology, control=control)
+    return permissions_of(component, topology, control=Control() if control else None)
 
 
 def allowed(pattern: str, name: str) -> bool:
@@ -80,10 +80,10 @@ OTHERS += [
     "qt.sub.desk.on_policy.x",
     "qt.lost",
     "qt.dead.desk.on_order",
-    "qt.pidbox",
+    "celery.pidbox",
     "",
 ]
-OTHERS += ["amq.default", "qt.celeryev", "a@b.qt.pidbox", "QT.EVENTS", "qtxevents"]
+OTHERS += ["amq.default", "celeryev", "a@b.celery.pidbox", "QT.EVENTS", "qtxevents"]
 
 
 @pytest.mark.parametrize("right", ["configure", "write", "read"])
@@ -179,12 +179,23 @@ def test_who_does_nothing_may_do_nothing() -> None:
 def test_a_worker_under_remote_control_hears_orders_and_gives_none() -> None:
     """Rights for a control queue, answers, and events for monitors."""
     permissions = rights(control=True)
-    assert all(allowed(permissions.read, each) for each in ("desk@host.qt.pidbox", "qt.pidbox"))
+    assert all(
+        allowed(permissions.read, each) for each in ("desk@host.celery.pidbox", "celery.pidbox")
+    )
     assert all(
         allowed(permissions.write, each)
-        for each in ("desk@host.qt.pidbox", "reply.qt.pidbox", "qt.celeryev")
+        for each in ("desk@host.celery.pidbox", "reply.celery.pidbox", "celeryev")
     )
-    assert not allowed(permissions.write, "qt.pidbox")
+    assert not allowed(permissions.write, "celery.pidbox")
+
+
+def test_control_and_events_have_the_names_that_the_app_gave_them() -> None:
+    """Two apps of one vhost may keep them apart by control_exchange and event_exchange."""
+    permissions = permissions_of(DESK, QT, control=Control("shop", "shop.ev"))
+    assert allowed(permissions.write, "reply.shop.pidbox")
+    assert allowed(permissions.write, "shop.ev")
+    assert allowed(permissions.read, "desk@host.shop.pidbox")
+    assert not allowed(permissions.read, "celery.pidbox")
 
 
 def test_a_prefix_with_dots_is_taken_letter_by_letter() -> None:

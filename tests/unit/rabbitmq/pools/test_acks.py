@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,9 @@ class Broker:
         self.acknowledged: set[int] = set()
         self.requeued: set[int] = set()
         self.told = 0
+
+    def is_hung_up(self) -> bool:
+        return False
 
     def write(self, data: bytes) -> None:
         assert len(data) % 21 == 0
@@ -54,7 +58,7 @@ def taken(broker: Broker, *tags: int, soon: Callable[[Any], Any] = lambda _flush
     acks = Acks(broker, soon)
     for tag in tags:
         broker.unacknowledged.append(tag)
-        acks.take(tag)
+        acks.take(tag, ANY)
     return acks
 
 
@@ -81,7 +85,7 @@ def test_what_somebody_else_took_is_never_told_of(broker: Broker) -> None:
     broker.unacknowledged.append(3)
     for tag in (4, 5):
         broker.unacknowledged.append(tag)
-        acks.take(tag)
+        acks.take(tag, ANY)
     for tag in (1, 2, 4, 5):
         acks.ack(tag)
     acks.flush()
@@ -126,7 +130,7 @@ def test_whatever_happens_the_broker_hears_of_what_is_done_with_and_of_nothing_e
             if step == "skip":
                 others.add(tag)
             else:
-                acks.take(tag)
+                acks.take(tag, ANY)
                 held.append(tag)
         elif step == "flush":
             acks.flush()
@@ -141,3 +145,21 @@ def test_whatever_happens_the_broker_hears_of_what_is_done_with_and_of_nothing_e
     acks.flush()
     assert broker.acknowledged == done
     assert set(broker.unacknowledged) == {*held, *others}
+
+
+def test_what_a_broker_that_has_hung_up_does_not_hear_is_told(broker: Broker) -> None:
+    """Nothing is written: the kernel would take it, and nobody would read it."""
+    unheard: list[Any] = []
+    acks = Acks(broker, lambda _: None, unheard.append)
+    for tag in (1, 2, 3):
+        broker.unacknowledged.append(tag)
+        acks.take(tag, f"envelope {tag}")  # type: ignore[arg-type]
+    acks.ack(1)
+    acks.flush()
+    broker.is_hung_up = lambda: True  # type: ignore[method-assign]
+    acks.ack(2)
+    acks.flush()
+    acks.ack(3)
+    acks.end()
+    assert unheard == ["envelope 2", "envelope 3"]
+    assert broker.acknowledged == {1}

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from celery.worker import state
@@ -32,6 +33,9 @@ class Channel:
         self.connection = self.frames = self
         self.told: list[str] = []
         self._error = error
+
+    def is_hung_up(self) -> bool:
+        return False
 
     def write(self, _frames: bytes) -> None:
         self._tell("ack")
@@ -73,7 +77,7 @@ def delivery(channel: Channel, events: Any = None) -> Delivery:
     task: Any = SimpleNamespace(name="audit")
     envelope = Envelope("audit", "audit", b"{}", {"message_id": "e1"}, {}, "trade.executed")
     acks = Acks(channel, turns.append)
-    acks.take(1)
+    acks.take(1, envelope)
     return Delivery("e1:audit", task, envelope, 1, acks, "node@host", events)
 
 
@@ -147,7 +151,7 @@ def test_a_channel_that_is_gone_is_told_nothing_more() -> None:
     channel = Channel()
     acks = Acks(channel, turns.append)
     for tag in (1, 2, 3):
-        acks.take(tag)
+        acks.take(tag, ANY)
     acks.ack(1)
     acks.end()
     acks.ack(2)

@@ -10,7 +10,7 @@ from tests.support.waiting import PATIENCE
 
 def started(loop: asyncio.AbstractEventLoop) -> AsyncioPool:
     """Return a pool on the caller's loop that owns a connection and has had one thread to call."""
-    app: Any = SimpleNamespace(qt_events_runtime=SimpleNamespace(loop=loop))
+    app: Any = SimpleNamespace(qt_events_runtime=SimpleNamespace(loop=loop, unacknowledged=None))
     pool = AsyncioPool(limit=1, app=app)
     pool.start()
     pool.resume()

@@ -9,6 +9,7 @@ from celery.concurrency.base import BasePool
 from celery.exceptions import InvalidTaskError
 
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
+from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
 from qt_events.rabbitmq.pools.celery_request import EventRequest, strategy
 
 
@@ -24,7 +25,7 @@ def test_a_plain_task_message_for_a_subscription_is_refused() -> None:
         pool=BasePool(), event_dispatcher=None, on_task_request=print, hostname="h", app=None,
         connection_errors=(), channel_errors=(),
     )  # fmt: skip
-    runtime = SimpleNamespace(survived=SurvivedDeliveries())
+    runtime = SimpleNamespace(survived=SurvivedDeliveries(), unacknowledged=UnacknowledgedEvents())
     task: Any = SimpleNamespace(
         name="audit", acks_late=True, runtime=runtime, time_limit=None, soft_time_limit=None
     )

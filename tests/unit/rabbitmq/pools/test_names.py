@@ -42,3 +42,17 @@ def test_autoscale_without_processes_is_refused() -> None:
     """The error says what to use instead."""
     with pytest.raises(NotSupportedError, match="threads has none: use -c, or prefork"):
         check_options("threads", SimpleNamespace(autoscale=(4, 1)))
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("multiplier", [0, 1, 4, 10])
+def test_a_prefetch_multiplier_is_honoured_or_named(
+    pool: str, multiplier: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Prefork multiplies its children; 0, for no limit, is honoured nowhere."""
+    runtime = SimpleNamespace(topology=SimpleNamespace(queue_type="quorum"))
+    app = SimpleNamespace(qt_events_runtime=runtime)
+    check_options(pool, SimpleNamespace(prefetch_multiplier=multiplier, app=app))
+    honoured = multiplier == 4 or (pool == "prefork" and multiplier)
+    said = [f"worker_prefetch_multiplier={multiplier}" in each.message for each in caplog.records]
+    assert said == ([] if honoured else [True])

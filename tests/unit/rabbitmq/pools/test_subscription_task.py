@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from celery.exceptions import Reject, Retry
@@ -27,6 +28,7 @@ from qt_events.rabbitmq.handling import attempt
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools import handler_thread
 from qt_events.rabbitmq.pools import subscription_task as tasks
+from qt_events.shutdown import Shutdown, Trigger
 
 ENVELOPE = Envelope("guard", "guard", b'{"n": 1}', {"message_id": "1"}, {}, "it.happened")
 FAILURE = Failure("OSError", "no", "Traceback")
@@ -62,7 +64,9 @@ class OneSubscription:
     def __init__(self, handler: Callable[[Event[Any]], object], **options: Any) -> None:
         self.subscription = Subscription("guard", handler, **options)
         self.subscriptions = {"guard": self.subscription}
-        self.app = self.watch = None
+        self.shutdown = Shutdown()
+        serving = SimpleNamespace(shutdown=self.shutdown)
+        self.app, self.watch = SimpleNamespace(qt_events_serving=serving), None
         self.settings = SimpleNamespace(slow_after=1.0)
         self.middleware = MiddlewareStack()
         self.outcomes: list[Outcome] = []
@@ -189,6 +193,17 @@ def test_the_soft_time_limit_never_strikes_between_a_handler_and_its_outcome() -
     one.concluded = conclude  # type: ignore[assignment,method-assign]
     one.run()
     assert struck == [True]
+
+
+def test_what_fails_once_the_worker_gives_back_is_not_judged() -> None:
+    """Its threads may be shut down by then, and the connection closed: the event comes again."""
+    one = OneSubscription(MagicMock(side_effect=RuntimeError("cannot schedule new futures")))
+    one.shutdown.tell(Trigger.HURRY)
+    with pytest.raises(Reject) as raised:
+        one.run()
+    assert raised.value.requeue
+    assert one.outcomes == []
+    assert one.made_safe == []
 
 
 class Around:

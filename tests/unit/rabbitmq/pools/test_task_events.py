@@ -8,8 +8,7 @@ from unittest.mock import Mock
 import pytest
 from celery import Celery
 
-from qt_events.rabbitmq.bus import CeleryEventBus
-from qt_events.rabbitmq.connection.connections import BrokerConnection
+from qt_events.rabbitmq.connection.connections import NOBODY, BrokerConnection
 from qt_events.rabbitmq.pools.task_events import TaskEvents
 
 
@@ -20,7 +19,9 @@ class Connected(BrokerConnection):
 
     def __init__(self) -> None:
         super().__init__("amqp://")
-        self.raw = SimpleNamespace(on_blocked=None, on_unblocked=None)
+        self.raw = SimpleNamespace(
+            on_blocked=None, on_unblocked=None, frames=SimpleNamespace(owner=NOBODY)
+        )
         #: Callbacks for what the broker has said and nobody has read.
         self.said: list[Callable[[], None]] = []
 
@@ -56,13 +57,6 @@ def events(connection: Connected) -> TaskEvents:
 
 def published(events: TaskEvents) -> list[Any]:
     return [call.args[0] for call in events.producer.publish.call_args_list]
-
-
-def test_a_bus_has_its_workers_use_it() -> None:
-    """An app of the user's gets this dispatcher too."""
-    app = Celery("theirs", broker="amqp://guest@localhost//", set_as_current=False)
-    CeleryEventBus(app=app).close()
-    assert issubclass(app.events.Dispatcher, TaskEvents)
 
 
 def test_what_cannot_be_told_is_counted_and_nobody_waits(

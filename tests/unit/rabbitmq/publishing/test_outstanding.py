@@ -9,6 +9,7 @@ from qt_events.rabbitmq.publishing import outstanding
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 
 LIMIT = outstanding._REMEMBERED  # noqa: SLF001
+FOLLOWED = outstanding._FOLLOWED  # noqa: SLF001
 
 
 def test_an_event_is_settled_with_its_last_subscription() -> None:
@@ -122,16 +123,58 @@ def test_memory_is_bounded_where_nobody_settles() -> None:
 def test_own_events_are_kept_while_somebody_here_settles_them() -> None:
     """join() must not return early, however many events there are."""
     book = Outstanding()
-    book.serving = True
+    book.serve()
     for number in range(LIMIT + 10):
         book.published(str(number), ("a",))
     assert len(book) == LIMIT + 10
 
 
+def test_memory_is_bounded_while_somebody_here_settles() -> None:
+    """The oldest are dropped, and the book says so: join() asks the broker then."""
+    book = Outstanding()
+    book.serve()
+    for number in range(FOLLOWED):
+        book.published(str(number), ("a",))
+    assert (len(book), book.overflowed) == (FOLLOWED, False)
+    book.published("one more", ("a",))
+    assert (len(book), book.overflowed, book.oldest) == (FOLLOWED, True, "1")
+
+
+def test_an_event_that_fell_out_and_is_retried_is_followed_again() -> None:
+    """The broker's queues do not tell of events that wait for their retry."""
+    book = Outstanding()
+    book.serve()
+    book.goes_again("foreign", "a")
+    assert len(book) == 0
+    book.overflowed = True
+    book.goes_again("own", "a")
+    assert len(book) == 1
+    assert book.settled("own", "a", ("a",))
+    assert len(book) == 0
+
+
+async def test_nothing_is_followed_while_other_processes_settle_too() -> None:
+    """They do not say which events they took."""
+    book = Outstanding()
+    book.serve()
+    book.published("e", ("a",))
+    waiting = asyncio.create_task(book.idle())
+    await asyncio.sleep(0)
+    book.share()
+    book.published("f", ("a",))
+    assert len(book) == 0
+    async with asyncio.timeout(5):
+        await waiting
+    book.end()
+    book.serve()
+    book.published("g", ("a",))
+    assert (len(book), book.shared) == (1, False)
+
+
 def test_threads_that_publish_and_settle_at_once_lose_nothing() -> None:
     """Publishing happens on callers' threads, settling on the worker's."""
     book = Outstanding()
-    book.serving = True
+    book.serve()
 
     def work(name: str) -> None:
         for number in range(2_000):

@@ -48,6 +48,18 @@ class RecordingTopology:
         self.declared.append((key, patterns))
 
 
+class Unregistered:
+    """Stand-in for a Registration that has no register."""
+
+    def keep(self, subscription: Subscription) -> None: ...
+
+    def drop(self, subscription: Subscription) -> None: ...
+
+    def enter(self, channel: object, subscriptions: object) -> None: ...
+
+    def must_own(self, subscription: Subscription) -> None: ...
+
+
 @pytest.fixture
 def topology() -> RecordingTopology:
     return RecordingTopology()
@@ -56,7 +68,8 @@ def topology() -> RecordingTopology:
 @pytest.fixture
 def declarations(topology: RecordingTopology) -> Declarations:
     publisher: Any = None  # only asked where nothing is published
-    return Declarations(topology, publisher, lambda _: 1, lambda each: each.broadcast)  # type: ignore[arg-type]
+    registration: Any = Unregistered()
+    return Declarations(topology, publisher, lambda _: 1, lambda each: each.broadcast, registration)  # type: ignore[arg-type]
 
 
 def subscription(broadcast: bool = False, name: str = "guard") -> Subscription:

@@ -2,12 +2,14 @@
 
 import json
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import MAX_BODY
+from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.topology.queues import BEGINNING, ENVELOPE, SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import RETURNED
@@ -197,3 +199,17 @@ def test_each_queue_consumes_with_its_own_prefetch() -> None:
     bound.consume("tag", print)
     assert channel.calls == [("qos", (0, 7, False)), ("consume", "qt.sub.audit")]
     assert channel.auto_decode is False
+
+
+def test_celerys_banner_shows_the_bindings_there_are() -> None:
+    """Not Celery's own exchange, which no queue of ours has to do with."""
+    bus = CeleryEventBus("amqp://127.0.0.1:1//", prefix="shop")
+    handler = AsyncMock()
+    bus.subscribe("order.placed", handler, name="audit")
+    bus.subscribe("trade.#", handler, name="audit")
+    banner = bus.app.amqp.queues.format()
+    assert "shop.sub.audit   exchange=shop.events(topic) key=order.placed,trade.#" in banner
+    assert "shop.quarantine.audit exchange=shop.quarantine(topic) key=audit" in banner
+    ours = [line for line in banner.splitlines() if "shop." in line]
+    assert not any("celery" in line for line in ours)
+    bus.close()

@@ -7,9 +7,9 @@ from qt_events.rabbitmq.operating.gauges import QueueGauge
 from workers.fleet.gauges import ONLINE, STARTING, Gauges, Reading
 
 ROWS = [
-    {"name": "w1@host.shop.pidbox", "consumers": 1},
-    {"name": "w2@host.shop.pidbox", "consumers": 0},
-    {"name": "w3@host.shop.pidbox", "consumers": 1},
+    {"name": "w1@host.celery.pidbox", "consumers": 1},
+    {"name": "w2@host.celery.pidbox", "consumers": 0},
+    {"name": "w3@host.celery.pidbox", "consumers": 1},
     {"name": "shop.sub.executor.on_orders", "messages_ready": 2},
     {"name": "shop.dead.executor.on_orders", "messages": 3},
 ]

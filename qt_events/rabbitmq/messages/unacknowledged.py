@@ -1,0 +1,50 @@
+"""UnacknowledgedEvents: events with an outcome whose acknowledgement the broker does not hear."""
+
+from collections import OrderedDict
+
+from qt_events.delivery.outcome import Outcome
+from qt_events.rabbitmq.messages.envelope import Envelope
+
+# Events. More than a worker holds.
+_REMEMBERED = 10_000
+
+#: Message of one copy of an event: key, event id, attempt, quarantined, trials.
+Delivered = tuple[str, str, int, bool, int]
+
+
+class UnacknowledgedEvents:
+    """Outcomes of events that this worker handled while, or until, its connection was lost.
+
+    A handler that blocks the event loop keeps the broker's heartbeats from being answered. The
+    broker hangs up and delivers again whatever was held. If that comes here, it is not handled
+    again. Other workers do not know of it.
+    """
+
+    def __init__(self) -> None:
+        self._outcomes: OrderedDict[Delivered, Outcome | None] = OrderedDict()
+
+    def add(self, envelope: Envelope, outcome: Outcome | None) -> None:
+        """Remember an outcome, None for one that is safe already; not without an id to find it."""
+        if not envelope.event_id:
+            return
+        self._outcomes[delivered(envelope)] = outcome
+        while len(self._outcomes) > _REMEMBERED:
+            self._outcomes.popitem(last=False)
+
+    def knows(self, envelope: Envelope) -> bool:
+        """Return True if this message has been delivered before, and its outcome is known.
+
+        A copy that was never delivered is another one: an operator has sent back a dead letter.
+        """
+        return envelope.redelivered and delivered(envelope) in self._outcomes
+
+    def take(self, envelope: Envelope) -> Outcome | None:
+        """Return the outcome of an event that it knows, and forget it."""
+        return self._outcomes.pop(delivered(envelope))
+
+
+def delivered(envelope: Envelope) -> Delivered:
+    """Return what identifies a message from one delivery to the next."""
+    return (
+        envelope.key, envelope.event_id, envelope.attempt, envelope.quarantined, envelope.trials,
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Redeliveries: messages that come again while, or after, their first delivery is handled here."""
+
+from collections.abc import Callable, Iterable
+
+from qt_events.delivery.outcome import Outcome
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.messages.unacknowledged import Delivered, UnacknowledgedEvents, delivered
+from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
+
+
+class Redeliveries:
+    """Settles messages that the broker delivers again after a lost connection.
+
+    A handler that still runs gets the new delivery in place of its old one. The outcome of one that
+    has ended is used. So neither is called twice, unless another worker gets the message.
+
+    `finish` makes an outcome safe and settles the delivery, beside the lanes.
+    """
+
+    def __init__(
+        self, known: UnacknowledgedEvents, finish: Callable[[Delivery, Outcome], None]
+    ) -> None:
+        self._known, self._finish = known, finish
+        # Handlers that run on without a connection.
+        self._running: dict[Delivered, Delivery] = {}
+        # Came while Celery's thread set the consumers up.
+        self._waiting: list[Delivery] = []
+
+    def knows(self, envelope: Envelope) -> bool:
+        """Return True for a message that came before, and is to be given to `take`."""
+        return envelope.redelivered and (
+            delivered(envelope) in self._running or self._known.knows(envelope)
+        )
+
+    def take(self, delivery: Delivery, *, now: bool) -> None:
+        """Settle a message that it knows: now, or once the loop owns the connection."""
+        if now:
+            self._settle(delivery)
+        else:
+            self._waiting.append(delivery)
+
+    def resume(self) -> None:
+        """Settle what came before the loop owned the connection."""
+        waiting, self._waiting = self._waiting, []
+        for delivery in waiting:
+            self._settle(delivery)
+
+    def _settle(self, delivery: Delivery) -> None:
+        running = self._running.pop(delivered(delivery.envelope), None)
+        if delivery.is_void():
+            return
+        if running is not None:
+            running.renew(delivery)
+        elif not self._known.knows(delivery.envelope):
+            # It ended without an outcome meanwhile.
+            delivery.give_back()
+        elif (outcome := self._known.take(delivery.envelope)) is not None:
+            self._finish(delivery, outcome)
+        else:
+            delivery.replace()
+
+    def go_on(self, running: Iterable[Delivery]) -> None:
+        """Note handlers that run while the connection is lost; only those with an id to find."""
+        for each in running:
+            if each.envelope.event_id:
+                self._running[delivered(each.envelope)] = each
+
+    def end(
+        self, delivery: Delivery, outcome: Outcome | None = None, *, safe: bool = False
+    ) -> None:
+        """Note that such a handler has ended, without an outcome if there is none.
+
+        `safe`: what follows from it was published already.
+        """
+        self._running.pop(delivered(delivery.envelope), None)
+        if outcome is not None:
+            self._known.add(delivery.envelope, None if safe else outcome)
+        delivery.forget()

@@ -1,0 +1,184 @@
+"""RegisterQueue: the register as one message on the broker, changed by one process at a time.
+
+It is taken, and stored again if it changed: a confirmed copy, then the acknowledgement. If a
+process dies in between there are two messages, and the next one merges them.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import kombu
+from amqp import Channel
+from amqp.basic_message import Message as RawMessage
+from amqp.exceptions import (
+    AccessRefused,
+    ChannelError,
+    MessageNacked,
+    NotFound,
+    ResourceLocked,
+)
+
+from qt_events.errors import BrokerError
+from qt_events.rabbitmq.connection.connections import visiting
+from qt_events.rabbitmq.connection.refusals import is_about_a_publish
+from qt_events.rabbitmq.messages.envelope import RETURNS, body_of
+from qt_events.rabbitmq.messages.properties import PERSISTENT
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.register import Register
+
+logger = logging.getLogger("qt_events")
+
+T = TypeVar("T")
+
+_LOCKED = 10.0  # seconds to wait for the others, at most
+_PAUSES = (0.01, 0.25)  # seconds between two tries for the lock, the first one and the longest
+_CONFIRMED = 5.0  # seconds for the confirm; none comes while the broker has an alarm
+# Seconds in which a message comes back that another process had: if it died, or from another node.
+_COMES_BACK = 1.0
+_POLL = 0.02
+# The broker drops a message that came back a million times.
+_RETURNED_OFTEN = 1_000
+
+
+class RegisterError(Exception):
+    """Register that cannot be had now; the text says why."""
+
+
+class NoRightsError(RegisterError):
+    """Register that this user may not have."""
+
+
+class RegisterQueue:
+    """Register of a prefix.
+
+    Args:
+        topology: names it.
+        connect: makes a connection for writing, not connected yet. An alarm of the broker stops a
+            connection that publishes, and a worker's must go on.
+    """
+
+    def __init__(self, topology: Topology, connect: Callable[[], kombu.Connection]) -> None:
+        self._topology, self._connect = topology, connect
+
+    def change(self, connection: Any, change: Callable[[Register], T]) -> tuple[Register, T]:
+        """Have a function look at the register, and change it; return it with the result.
+
+        Raises:
+            NoRightsError: this user may not have it. A component's user may not.
+            RegisterError: others had it for too long, or it could not be stored.
+        """
+        channel = connection.channel()
+        channel.auto_decode = False
+        try:
+            with self._locked(channel):
+                return self._changed(channel, change)
+        except ChannelError as error:
+            # The publisher's own channel may end meanwhile.
+            if is_about_a_publish(error):
+                raise
+            kind = NoRightsError if isinstance(error, AccessRefused) else RegisterError
+            raise kind(error.reply_text) from error
+        finally:
+            if connection.connected:
+                channel.close()
+
+    def _changed(self, channel: Channel, change: Callable[[Register], T]) -> tuple[Register, T]:
+        messages = list(self._messages(channel))
+        register = self._merged(messages)
+        before = register.encode()
+        result = change(register)
+        last = messages[-1].delivery_info["delivery_tag"] if messages else 0
+        worn = any(_returns(each) > _RETURNED_OFTEN for each in messages)
+        if len(messages) == 1 and before == messages[0].body == register.encode() and not worn:
+            channel.basic_reject(last, requeue=True)
+            return register, result
+        self._store(register)
+        if messages:
+            channel.basic_ack(last, multiple=True)
+        return register, result
+
+    def _merged(self, messages: list[RawMessage]) -> Register:
+        register = Register()
+        for raw in messages:
+            try:
+                register.merge(Register.decode(body_of(raw)))
+            except ValueError as error:
+                logger.warning(
+                    "%s held something that this library has not written (%s): it is written anew",
+                    self._topology.register,
+                    error,
+                )
+        return register
+
+    def _messages(self, channel: Channel) -> Iterator[RawMessage]:
+        name = self._topology.register
+        try:
+            self._topology.depth(channel, name)
+            deadline = time.monotonic() + _COMES_BACK
+        except NotFound:
+            self._topology.declare_register(channel)
+            deadline = 0.0
+        raw = channel.basic_get(name)
+        while raw is None and time.monotonic() < deadline:
+            time.sleep(_POLL)
+            raw = channel.basic_get(name)
+        while raw is not None:
+            yield raw
+            raw = channel.basic_get(name)
+
+    def _store(self, register: Register) -> None:
+        try:
+            with visiting(self._connect()) as connection:
+                self._publish(connection, register.encode())
+        except AccessRefused as error:
+            raise NoRightsError(error.reply_text) from error
+        except (ChannelError, MessageNacked, BrokerError) as error:
+            raise RegisterError(str(error)) from error
+
+    def _publish(self, connection: Any, body: bytes) -> None:
+        message = RawMessage(body, delivery_mode=PERSISTENT, content_type="application/json")
+        try:
+            connection.channel().basic_publish_confirm(
+                message, "", self._topology.register, confirm_timeout=_CONFIRMED
+            )
+        except TimeoutError:
+            # A goodbye would not be heard either.
+            connection.collect()
+            raise
+
+    @contextmanager
+    def _locked(self, channel: Channel) -> Iterator[None]:
+        """Hold an exclusive queue, which the broker deletes with its owner's connection."""
+        self._lock(channel)
+        try:
+            yield
+        finally:
+            if channel.connection.connected:
+                channel.queue_delete(self._topology.register_lock)
+
+    def _lock(self, channel: Channel) -> None:
+        deadline = time.monotonic() + _LOCKED
+        pause, longest = _PAUSES
+        while True:
+            try:
+                channel.queue_declare(
+                    self._topology.register_lock, exclusive=True, durable=False, auto_delete=False
+                )
+            except ResourceLocked as error:
+                if time.monotonic() > deadline:
+                    text = f"another process has had it for more than {_LOCKED:g} s"
+                    raise RegisterError(text) from error
+            else:
+                return
+            # Not all at the same time again.
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, longest)
+
+
+def _returns(raw: RawMessage) -> int:
+    count = (raw.headers or {}).get(RETURNS, 0)
+    return count if isinstance(count, int) else 0

@@ -1,0 +1,71 @@
+"""ConsumingAnew: a queue gets a new consumer where another prefetch suits its handler."""
+
+from time import monotonic
+from typing import Any
+
+from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.pools.prefetch import Prefetch
+from qt_events.rabbitmq.topology.queues import SubscriptionQueue
+from qt_events.rabbitmq.worker.serving import Serving, Take
+
+_LOOK = 1.0  # seconds between two looks at what is held
+
+
+class ConsumingAnew:
+    """Prefetches of one worker's subscriptions on the asyncio pool. Runs on the loop's thread.
+
+    Once a handler has shown that it is fast, its events are not counted any more: that would cost
+    something for each. What is held is looked at once a second.
+    """
+
+    def __init__(self, consumer: Any, serving: Serving) -> None:
+        self._consumer, self._serving = consumer, serving
+        self._queues: dict[str, SubscriptionQueue] = {}
+
+    def counting(self, queue: SubscriptionQueue, take: Take) -> Take:
+        """Return `take`, or a function that counts as well, if the prefetch of the queue adapts."""
+        subscription = self._consumer.runtime.subscriptions.get(queue.subscription)
+        prefetch = subscription and self._serving.adapting(subscription)
+        if queue.quarantined or prefetch is None:
+            return take
+        self._queues[queue.subscription] = queue
+        return self._counting(queue, take, prefetch) if prefetch.may_grow else take
+
+    def _counting(self, queue: SubscriptionQueue, take: Take, prefetch: Prefetch) -> Take:
+        def counting(id: str, tag: int, envelope: Envelope) -> None:
+            if prefetch.came(envelope.size, monotonic()):
+                self._consumer.call_soon(self._consume, queue)
+            take(id, tag, envelope)
+
+        return counting
+
+    def look(self) -> None:
+        """Lower the prefetch of a handler that has become slow, or whose events large."""
+        for name, queue in tuple(self._queues.items()):
+            subscription = self._consumer.runtime.subscriptions.get(name)
+            prefetch = subscription and self._serving.adapting(subscription)
+            if prefetch is None:
+                del self._queues[name]
+                continue
+            held, size, done = self._consumer.pool.held_of(name)
+            if prefetch.look(held, size, done, monotonic()):
+                self._consumer.call_soon(self._consume, queue)
+
+    def begin(self) -> Any:
+        """Look from now on. Return what has `cancel`."""
+        return self._consumer.timer.call_repeatedly(_LOOK, self.look)
+
+    def _consume(self, queue: SubscriptionQueue) -> None:
+        """Take the new prefetch, unless the worker stops or an operator has cancelled the queue."""
+        consumers = self._consumer.task_consumer
+        if consumers is None or not consumers.consuming_from(queue.name):
+            return
+        consumers.auto_declare = False
+        try:
+            consumers.cancel_by_queue(queue.name)
+            consumers.add_queue(queue)
+            consumers.consume()
+        except self._consumer.channel_errors as error:
+            self._consumer.give_up_connection(error)
+        finally:
+            consumers.auto_declare = True

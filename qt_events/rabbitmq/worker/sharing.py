@@ -1,0 +1,78 @@
+"""Sharing: other processes that serve the same subscriptions, and what join() can know then."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from amqp import Channel
+from amqp.exceptions import ChannelError
+
+from qt_events.delivery.subscription import Subscription
+from qt_events.errors import BrokerError, ForeignConsumersError
+from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.runtime import Runtime
+
+_FIRST_LOOK, _LONGEST = 5.0, 60.0  # seconds between two looks, the second one at most
+_POLL = 0.2  # seconds between two looks at the depth of queues
+
+
+async def look_for_others(runtime: Runtime) -> None:
+    """Stop following own events once other processes serve the same subscriptions.
+
+    Nobody tells this process of outcomes elsewhere: they would be waited for without end. The
+    broker is asked only while the oldest own event has no outcome for a while.
+    """
+    pause, before = _FIRST_LOOK, None
+    while not runtime.outstanding.shared:
+        await asyncio.sleep(pause)
+        oldest = runtime.outstanding.oldest
+        if oldest is None or oldest != before:
+            pause, before = _FIRST_LOOK, oldest
+            continue
+        pause = min(2 * pause, _LONGEST)
+        with suppress(BrokerError, ChannelError, ForeignConsumersError):
+            await asyncio.to_thread(must_serve_alone, runtime)
+
+
+def must_serve_alone(runtime: Runtime) -> None:
+    """Raise ForeignConsumersError if other processes serve a subscription of this one, or did."""
+    with _channel(runtime) as channel:
+        others = [
+            each.name for each in _shareable(runtime) if _depth(runtime, channel, each)[1] > 1
+        ]
+    if others:
+        runtime.outstanding.share()
+        message = f"join() cannot know: other processes serve {', '.join(others)} too"
+        raise ForeignConsumersError(message)
+    if runtime.outstanding.shared:
+        message = "join() cannot know: other processes served these subscriptions too, a while ago"
+        raise ForeignConsumersError(message)
+
+
+async def all_taken(runtime: Runtime, held: Callable[[], int]) -> None:
+    """Return when the broker has no event left to deliver here, and none is held."""
+    quiet_looks = 0
+    # Twice, for events may be on their way when the broker answers first.
+    while quiet_looks < 2:  # noqa: PLR2004
+        await asyncio.sleep(_POLL)
+        quiet = not await asyncio.to_thread(_waiting, runtime) and not held()
+        quiet_looks = quiet_looks + 1 if quiet else 0
+
+
+def _waiting(runtime: Runtime) -> int:
+    with _channel(runtime) as channel:
+        return sum(_depth(runtime, channel, each)[0] for each in _shareable(runtime))
+
+
+def _shareable(runtime: Runtime) -> list[Subscription]:
+    return [each for each in runtime.subscriptions if not each.broadcast]
+
+
+def _depth(runtime: Runtime, channel: Channel, subscription: Subscription) -> tuple[int, int]:
+    return runtime.topology.depth(channel, runtime.topology.queue(subscription.name))
+
+
+@contextmanager
+def _channel(runtime: Runtime) -> Iterator[Channel]:
+    with visiting(for_errands(runtime.app)) as connection, connection.channel() as channel:
+        yield channel

@@ -1,0 +1,31 @@
+"""A service of its own name, as a module of the same name as every other service's.
+
+`python -m celery -A service worker` with SERVICE, and FLEET_URL; the class and method are the same
+in all of them.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from qt_events import CeleryEventBus, Event
+from qt_events.testing.contract.recorder import Call, Recorder, record
+
+SERVICE = os.environ["SERVICE"]
+app = Celery(SERVICE, broker=os.environ["FLEET_URL"], set_as_current=False)
+bus = CeleryEventBus(app=app)
+
+
+@worker_ready.connect(weak=False)
+def tell_ready(sender: Any, **_: Any) -> None:
+    Recorder.current().write(Call("ready", sender.hostname))
+
+
+class OrderHandler:
+    async def on_order(self, event: Event[Any]) -> None:
+        record(SERVICE, event)
+
+
+bus.subscribe("order.made", OrderHandler().on_order, name=os.environ.get("SUBSCRIPTION"))
