@@ -7,11 +7,7 @@ payload.py          Payload, an event's own data
 declared.py         the payload class that an event class names
 validation.py       what is given for a payload, or came for it, becomes an instance
 mistakes.py         its wrong fields, in words
-carriage.py         how JSON carries the payloads of a class
-proof.py            what a field's schema says of that
-tightening.py       what pydantic lets through and JSON does not
-round_trip.py       a payload written and read, where the class proves nothing
-difference.py       the first place where two values differ
+carriage/           how JSON carries a payload, so that what was made is what arrives
 frozen.py           immutable values that JSON can carry
 topics.py           topic patterns, and RoutingIndex for many of them
 cloudevents.py      an event as CloudEvents JSON, and back

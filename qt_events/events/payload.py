@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from qt_events.errors import InvalidPayloadError
-from qt_events.events.carriage import Carriage, must_carry
+from qt_events.events.carriage.carriage import Carriage, must_carry
+from qt_events.events.carriage.proof import Kind
+from qt_events.events.carriage.tightening import tighten
 from qt_events.events.frozen import TYPED_SCALARS, freeze, freeze_field
-from qt_events.events.proof import Kind
-from qt_events.events.tightening import tighten
 
 
 def _may_hold_more(model: type[BaseModel]) -> bool:
@@ -93,7 +93,8 @@ class Payload(BaseModel, Mapping[str, Any]):
         has_own_end = cls.model_post_init is not BaseModel.model_post_init
         is_flat = not _may_hold_more(cls) and all(map(_is_flat, cls.__pydantic_fields__.values()))
         # Where there is nothing to freeze pydantic takes half the time without the call.
-        cls.__pydantic_post_init__ = "__end__" if has_own_end else None if is_flat else "__freeze__"  # type: ignore[assignment]
+        last_step = "__end__" if has_own_end else None if is_flat else "__freeze__"
+        cls.__pydantic_post_init__ = last_step  # type: ignore[assignment]
         schema = handler(source)
         tighten(handler.resolve_ref_schema(schema), cls)
         return schema

@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import AliasChoices, AliasPath, ValidationError
 
 from qt_events.errors import InvalidPayloadError
+from qt_events.events.carriage.round_trip import must_come_back, read
 from qt_events.events.frozen import MAX_DEPTH, preview, too_deep
 from qt_events.events.mistakes import MOST_SHOWN, unknown_field, wrong_fields
 from qt_events.events.payload import Payload
-from qt_events.events.round_trip import must_come_back, read
 
 
 class Received(dict[str, Any]):

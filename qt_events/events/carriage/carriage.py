@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from qt_events.errors import InvalidPayloadError
-from qt_events.events.proof import Kind, Schema, is_simple, kind_of
+from qt_events.events.carriage.proof import Kind, Schema, is_simple, kind_of
 
 
 @dataclass(frozen=True)

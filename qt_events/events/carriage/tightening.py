@@ -9,9 +9,9 @@ from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from qt_events.events.carriage import own_schema, parts_of
+from qt_events.events.carriage.carriage import own_schema, parts_of
+from qt_events.events.carriage.proof import Kind, kind_of
 from qt_events.events.frozen import INT_BOUNDS
-from qt_events.events.proof import Kind, kind_of
 
 _BOUND_NAMES = {"ge": "minimum", "le": "maximum"}
 

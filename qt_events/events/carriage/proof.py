@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-from qt_events.events.difference import difference
+from qt_events.events.carriage.difference import difference
 from qt_events.events.frozen import INT_BOUNDS
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from qt_events.errors import InvalidPayloadError
-from qt_events.events.difference import difference
+from qt_events.events.carriage.difference import difference
 
 # JSON has no such number. A text may have the word, too.
 _INFINITE = b"Infinity"
