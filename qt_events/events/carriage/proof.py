@@ -140,6 +140,9 @@ def _is_its_own(default: object, schema: Schema) -> bool:
     """Return True if JSON carries a default, which pydantic does not check."""
     if default is None and schema["type"] == "nullable":
         return True
+    # Of most defaults it can be said without building a validator: 0, "", {}.
+    if not default and type(default).__name__ == schema["type"] and not _is_bounded(schema):
+        return True
     try:
         body = SchemaSerializer(schema).to_json(default, warnings="error")
         again = SchemaValidator(schema).validate_json(body)
