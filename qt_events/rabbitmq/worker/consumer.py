@@ -100,6 +100,7 @@ class EventConsumer(ConnectingConsumer):
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
         self.selection.leave_others()
+        self.runtime.declarations.serve()
         if not has_plain_tasks:
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
@@ -218,6 +219,9 @@ class EventConsumer(ConnectingConsumer):
     def shutdown(self) -> None:
         """Close the connection. Celery calls this last of all, when its pool has ended."""
         super().shutdown()
+        if self.runtime.loop is None:
+            # run_forever() may be called again.
+            self.runtime.leave()
         self._shutdown.tell(Trigger.DONE)
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
