@@ -7,6 +7,7 @@ capacity.py        the number of events that a bus may hold, and the line for a 
 lanes.py           events that wait in this process, in a lane for each subscription
 threads.py         threads for sync handlers
 deliver.py         one attempt: the only place that calls a handler
+django_connections.py  Django's database connections, looked after around each handler
 middleware.py      code of the user's around publishes and handlers, and observers
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never

@@ -6,7 +6,6 @@ that a handler, a predicate or a retry policy cannot behave differently by backe
 
 import asyncio
 import logging
-import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextvars import Context, copy_context
@@ -14,10 +13,12 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
+from sys import modules
 from time import monotonic
-from types import CoroutineType
+from types import CoroutineType, coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from qt_events.delivery.django_connections import DATABASES, in_its_thread, looked_after
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.stats import SLOW_AFTER, Watch
@@ -70,7 +71,7 @@ async def deliver(
     return outcome if isinstance(outcome, Outcome) else await outcome
 
 
-def begin(  # noqa: PLR0917  # six by position: names would cost as much as the call
+def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as the call
     event: Event[Any],
     subscription: Subscription,
     attempt: int,
@@ -83,6 +84,8 @@ def begin(  # noqa: PLR0917  # six by position: names would cost as much as the 
     Return the outcome, or a coroutine that this same task must await for it, at once. Most handlers
     wait for nothing: such a delivery costs a context, and no coroutine but the handler's own.
     """
+    if DATABASES in modules:
+        subscription = looked_after(subscription)
     context = copy_context()
     context.run(bind_attempt, (event, subscription.name, attempt))
     outcome: Outcome = HANDLED
@@ -129,7 +132,8 @@ def within(
     `handler` is called in the place of the subscription's own.
     """
     threads = None if subscription.is_async else executor
-    call = partial(_call, subscription, handler or subscription.handler, threads)
+    called = in_its_thread(subscription, handler or subscription.handler)
+    call = partial(_call, subscription, called, threads)
     view = copy(subscription)
     view.handler = partial(_through, middleware, subscription, attempt, call)
     # The view's handler is a coroutine function, `_through`; `_call` looks at the results.
@@ -158,8 +162,7 @@ async def _call(
         result = handler(event)
     else:
         in_context = partial(copy_context().run, _ended, handler, event)
-        loop = asyncio.get_running_loop()
-        result, error = await loop.run_in_executor(executor, in_context)
+        result, error = await asyncio.get_running_loop().run_in_executor(executor, in_context)
         if error is not None:
             raise error
     if isawaitable(result):
@@ -334,7 +337,7 @@ def _decide(subscription: Subscription, attempt: int, error: BaseException) -> O
     return outcome
 
 
-@types.coroutine
+@coroutine
 def _further_steps(
     coroutine: Coroutine[Any, Any, object], waits_for: object, attempt: _Attempt
 ) -> Generator[Any, Any, None]:
