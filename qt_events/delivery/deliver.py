@@ -109,14 +109,12 @@ def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as th
                 rest = _rest_of(result, subscription)
     except BaseException as error:  # noqa: BLE001  # a handler that breaks never stops the bus
         this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
-        this.first_step_ended()
         return this.failed(error)
     if rest is None and monotonic() - started <= slow_after:
         if outcome is HANDLED and logger.isEnabledFor(logging.DEBUG):
             _within(context, logger.debug, _DONE, subscription.name, attempt)
         return outcome
     this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
-    this.first_step_ended()
     return this.ended(outcome) if rest is None else this.finish(rest)
 
 
@@ -201,6 +199,11 @@ class _Attempt:
     #: Cancellations that somebody asked of this task, with the number of requests before each.
     cancellations: tuple[tuple[asyncio.CancelledError, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Report an async handler that blocked the loop with its first step or its predicate."""
+        if self.subscription.is_async:
+            self._tell_if_blocked(self.started)
+
     async def finish(self, rest: _Rest) -> Outcome:
         """Await the rest of the handler and return the outcome."""
         try:
@@ -246,11 +249,6 @@ class _Attempt:
         seconds = monotonic() - self.started
         if seconds > self.slow_after and self.watch is not None:
             _within(self.context, self.watch.slow, self.subscription, self.event, seconds)
-
-    def first_step_ended(self) -> None:
-        """Report an async handler that blocked the loop with its first step or its predicate."""
-        if self.subscription.is_async:
-            self._tell_if_blocked(self.started)
 
     def _tell_if_blocked(self, since: float) -> None:
         seconds = monotonic() - since
