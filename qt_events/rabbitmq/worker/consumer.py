@@ -296,9 +296,11 @@ class EventConsumer(ConnectingConsumer):
     def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
         """Consume from a subscription's queue, also for remote control's add_consumer.
 
-        Celery would make a queue of its own for a name that it does not know.
+        Celery would make a queue of its own for a name that it does not know, as it does for an app
+        with tasks.
         """
-        if queue not in self.app.amqp.queues and not self.app.conf.task_queues:
+        is_known = queue in self.app.amqp.queues or self.app.conf.task_queues
+        if not (is_known or registration.has_plain_tasks(self.runtime)):
             message = "no subscription of this worker has a queue %r: nothing is consumed from it"
             logger.error(message, queue)
             return
