@@ -61,7 +61,9 @@ class SubscriptionTask(celery.Task):
     acks_on_timeout = False
     # Its dead letter is safe by then.
     acks_on_failure = True
-    ignore_result = True
+    # An app's own settings are about its tasks: no outcome of an event is stored, nor sent again.
+    ignore_result, track_started, store_errors_even_if_ignored = True, False, False
+    retry_on_worker_lost = False
     # It is logged already, with the handler's own error. Celery's tracer and Sentry would report it
     # once more.
     throws = (DeliveryFailed,)
