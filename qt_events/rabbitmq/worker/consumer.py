@@ -37,7 +37,7 @@ from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
 from qt_events.rabbitmq.worker.unknown_tasks import UnknownTasks, has_expired
-from qt_events.shutdown import Trigger
+from qt_events.shutdown import State, Trigger
 
 logger = logging.getLogger("qt_events")
 
@@ -219,8 +219,8 @@ class EventConsumer(ConnectingConsumer):
     def shutdown(self) -> None:
         """Close the connection. Celery calls this last of all, when its pool has ended."""
         super().shutdown()
-        if self.runtime.loop is None:
-            # run_forever() may be called again.
+        # run_forever() may be called again, and whoever is told twice to end does not wait.
+        if self.runtime.loop is None and self._shutdown.state is not State.GIVING_BACK:
             self.runtime.leave()
         self._shutdown.tell(Trigger.DONE)
 
