@@ -1,6 +1,7 @@
 """CeleryEventBus: the EventBus over RabbitMQ, its subscriptions served by Celery workers."""
 
 import asyncio
+import atexit
 import logging
 from functools import partial
 from typing import Any
@@ -161,6 +162,7 @@ class CeleryEventBus(Hosted):
                     self.service, RegisterQueue(self.topology, partial(for_errands, self.app))
                 ),
                 taker=serving.taker,
+                will_serve=serving.will_serve,
             ),
             outstanding=Outstanding(),
             stats=stats,
@@ -194,6 +196,10 @@ class CeleryEventBus(Hosted):
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
+        if self.declarations.unserved:
+            # A run_forever() task that was made just before starts now.
+            await asyncio.sleep(0)
+            subscriptions = self.declarations.heard(subscriptions)
         with self.outstanding.expecting(event.id, subscriptions):
             routed = await self.publisher.ask(
                 self._request(event), wait_for_room=current_event() is None
@@ -212,7 +218,7 @@ class CeleryEventBus(Hosted):
         self.middleware.publish_sync(event, publish_blocking)
 
     def _publish_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
-        subscriptions = self.subscriptions.match(event.type)
+        subscriptions = self.declarations.heard(self.subscriptions.match(event.type))
         with self.outstanding.expecting(event.id, subscriptions):
             routed = self.publisher.ask_blocking(
                 self._request(event), wait_for_room=current_event() is None
@@ -284,7 +290,12 @@ class CeleryEventBus(Hosted):
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
             TopologyError: a queue exists on the broker with other arguments.
         """
-        await self.serving.run(self.runtime, handle_signals=handle_signals)
+        try:
+            await self.serving.run(self.runtime, handle_signals=handle_signals)
+        finally:
+            # At the end of this process, if nobody closes the bus.
+            atexit.unregister(self.runtime.leave)
+            atexit.register(self.runtime.leave)
 
     # Join and stop
 
@@ -332,6 +343,9 @@ class CeleryEventBus(Hosted):
     def close(self) -> None:
         """See EventBus."""
         self.publisher.close()
+        if self.serving.consumer is None:
+            atexit.unregister(self.runtime.leave)
+            self.runtime.leave()
 
     def _forget_stop(self) -> None:
         self.serving.forget_stop(self.runtime)
