@@ -22,6 +22,7 @@ from qt_events.delivery.subscription import (
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import (
     BusStateError,
+    DuplicateSubscriptionError,
     ForeignConsumersError,
     InvalidUrlError,
     UnroutableError,
@@ -41,7 +42,6 @@ from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishReques
 from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
-from qt_events.rabbitmq.topology.register_queue import RegisterQueue
 from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.worker.serving import Serving
 
@@ -68,9 +68,8 @@ class CeleryEventBus(Hosted):
         max_workers: threads for sync handlers.
         slow_after: seconds from which a handler is reported as slow.
         retry: policy of the subscriptions made without one of their own.
-        service: name of the program these subscriptions belong to, the same in all of its
-            processes; the name of `app` if left out. It begins the names that subscriptions are
-            given, and tells the broker whose they are.
+        service: name of the program that these subscriptions belong to, by default that of `app`.
+            It begins their default names, and tells the broker whose they are.
     """
 
     def __init__(
@@ -148,9 +147,7 @@ class CeleryEventBus(Hosted):
                 publisher,
                 serving.prefetch,
                 serving.serves,
-                Registration(
-                    self.service, RegisterQueue(self.topology, partial(for_errands, self.app))
-                ),
+                Registration.at(self.topology, partial(for_errands, self.app), self.service),
                 taker=serving.taker,
             ),
             outstanding=Outstanding(),
@@ -237,6 +234,7 @@ class CeleryEventBus(Hosted):
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        self._must_be_no_task(name)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         task = task_for(subscription, self.runtime)
         self.declarations.want(subscription)
@@ -247,6 +245,13 @@ class CeleryEventBus(Hosted):
                 self.app.amqp.queues.select_add(queue)
         self.serving.take_up(subscription, queues)
         return subscription
+
+    def _must_be_no_task(self, name: str) -> None:
+        if self.subscriptions.get(name) is None and name in self.app.tasks:
+            raise DuplicateSubscriptionError(
+                f"{name!r} is a Celery task of this app, which would be given the events: "
+                "give the subscription another name="
+            )
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. With the last pattern, the queue stays as it is bound, and collects.

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import TypeVar
+from typing import Self, TypeVar
 
+import kombu
 from amqp import Channel
 
 from qt_events.delivery.handler_names import identity_of
@@ -22,6 +23,7 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.errors import SubscriptionTakenError
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.topology import ownership
+from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.ownership import Claim, claim
 from qt_events.rabbitmq.topology.register import (
     Entry,
@@ -69,6 +71,13 @@ class Registration:
         self._has_rights = True
         self._is_asking = False
         renew_after_fork(self)
+
+    @classmethod
+    def at(
+        cls, topology: Topology, connect: Callable[[], kombu.Connection], service: str | None
+    ) -> Self:
+        """Return that of a service; `connect` makes a connection to the topology's broker."""
+        return cls(service, RegisterQueue(topology, connect))
 
     def after_fork(self) -> None:
         """Keep what is known. The parent's threads may have been asking."""
