@@ -85,6 +85,15 @@ async def test_what_a_newer_release_has_bound_is_not_unwanted(
     assert "qt-events topology unbind desk 'trade.#'" in warning.getMessage()
 
 
+async def test_a_worker_says_at_its_start_what_it_does_not_have(fleet: Fleet) -> None:
+    """Of the older release, beside one of the newer; the newer one has nothing to say."""
+    newer = await fleet.start(program=SERVICE, SERVICE="shop", PATTERNS="order.made trade.#")
+    older = await fleet.start(program=SERVICE, SERVICE="shop")
+    name = "shop.service.order_handler.on_order"
+    assert f"{name}: its queue is also bound by 'trade.#'" in older.output
+    assert "also bound" not in newer.output
+
+
 async def test_what_a_release_drops_by_unsubscribing_is_unbound_for_all(
     make_bus: MakeBus, management: Management, vhost: str, amqp_url: str
 ) -> None:
