@@ -21,6 +21,7 @@ from amqp import Channel
 from qt_events.delivery.handler_names import identity_of
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import SubscriptionTakenError
+from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.topology import ownership
 from qt_events.rabbitmq.topology.names import Topology
@@ -41,6 +42,8 @@ T = TypeVar("T")
 _NONE: frozenset[str] = frozenset()
 _NOTHING = Entry()
 
+# A register that ends connections (its queue has no leader, for one) must not stop all the rest.
+_MOST_LOSSES = 2
 LEASE = 2.0  #: seconds for which an answer of the register is believed
 
 
@@ -69,6 +72,7 @@ class Registration:
         self._known = Register()
         self._read_at = -math.inf  # time.monotonic() before the register was last asked
         self._has_rights = True
+        self._losses = 0  # connections in a row that were lost while it was asked
         self._is_asking = False
         renew_after_fork(self)
 
@@ -128,8 +132,12 @@ class Registration:
                 for each, found in patterns.items()
                 if self._entered.get(each.name) != found
             }
-            if new or self._removed:
-                self._write(channel, new)
+            try:
+                if new or self._removed:
+                    self._write(channel, new)
+            except BaseException:
+                self._is_behind = True
+                raise
 
     def _write(self, channel: Channel, new: Mapping[Subscription, tuple[str, ...]]) -> None:
         removed = dict(self._removed)
@@ -222,11 +230,16 @@ class Registration:
     def _age(self) -> float:
         return monotonic() - self._read_at
 
+    def _must_not_break(self) -> None:
+        if self._losses >= _MOST_LOSSES:
+            raise RegisterError(f"{self._losses} connections were lost over it")
+
     def _ask(self, channel: Channel, change: Callable[[Register], T]) -> T | None:
         if not self._has_rights:
             return None
         started = monotonic()
         try:
+            self._must_not_break()
             self._known, result = self._queue.change(channel.connection, change)
         except NoRightsError:
             logger.info(
@@ -243,8 +256,12 @@ class Registration:
                 "the register of subscriptions cannot be had, and nothing is written down: %s",
                 error,
             )
+            self._losses = 0
             return None
-        self._read_at = started
+        except LOST:
+            self._losses += 1
+            raise
+        self._read_at, self._losses = started, 0
         return result
 
 
