@@ -65,6 +65,7 @@ class Registration:
         self._lock = threading.Lock()  # held while the register is asked, and for a lease
         self._entered: dict[str, tuple[str, ...]] = {}  # patterns, as they were written down
         self._is_behind = False  # there may be subscriptions that are not entered
+        self._unwritten: set[str] = set()  # entered, though the register could not be had
         self._taken: dict[str, str] = {}
         # Patterns that were unsubscribed here, by name: to be written down, and those that cannot.
         self._removed: dict[str, frozenset[str]] = {}
@@ -93,10 +94,17 @@ class Registration:
         """Note a subscription that is new or has a new pattern."""
         for removed in (self._removed, self._removed_here):
             _take(removed, subscription.name, frozenset(subscription.patterns))
+        self.try_again()
+
+    def try_again(self) -> None:
+        """Have the next declaration write down what could not be written before, too."""
+        while self._unwritten:
+            self._entered.pop(self._unwritten.pop(), None)
         self._is_behind = True
 
     def remove(self, subscription: Subscription, pattern: str) -> None:
         """Note a pattern that was unsubscribed."""
+        self._is_behind = True
         lasts = self._has_rights and not subscription.broadcast
         _add(
             self._removed if lasts else self._removed_here, subscription.name, frozenset((pattern,))
@@ -123,7 +131,7 @@ class Registration:
     def enter(self, channel: Channel, subscriptions: Iterable[Subscription]) -> None:
         """Write down those that are new, before they are declared; nothing if none is."""
         with self._lock:
-            if not (self._is_behind or self._removed):
+            if not self._is_behind:
                 return
             self._is_behind = False
             patterns = {each: each.patterns for each in tuple(subscriptions) if not each.broadcast}
@@ -144,6 +152,8 @@ class Registration:
         result = self._ask(channel, partial(self._change, new, removed))
         if result is None:
             result = _Result()
+            # Not with each queue that a worker declares: each would wait for it.
+            self._unwritten.update(each.name for each in new)
         else:
             for name, written in removed.items():
                 _take(self._removed, name, written)

@@ -139,18 +139,26 @@ def test_without_rights_it_is_asked_once(queue: FakeQueue, clock: Clock) -> None
 def test_what_could_not_be_written_is_written_with_the_next(
     queue: FakeQueue, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A trouble of the register stops no declaration; what was unsubscribed is not forgotten."""
-    subscription = desk("order.*", "trade.#")
+    """A trouble of the register stops no declaration, and is not met with each of them.
+
+    What was unsubscribed is not forgotten, nor what was subscribed.
+    """
+    subscription, other = desk("order.*", "trade.#"), Subscription("other", print, ("bell",))
     registration = registered(queue, subscription)
+    registration.keep(other)
     registration.remove(subscription, "trade.#")
     subscription.patterns = ("order.*",)
     queue.troubles = [RegisterError("busy")]
-    enter(registration, subscription)
+    for _ in range(9):
+        enter(registration, subscription, other)
+    assert queue.asked == 2
     assert "cannot be had, and nothing is written down: busy" in caplog.text
     assert registration.has_unbound(subscription, "trade.done")
     assert queue.bound == ["order.*", "trade.#"]
-    enter(registration, subscription)
+    registration.try_again()
+    enter(registration, subscription, other)
     assert queue.bound == ["order.*"]
+    assert Register.decode(queue.body).of("other").bound == ["bell"]
 
 
 def test_a_register_over_which_connections_are_lost_stops_nobody(
