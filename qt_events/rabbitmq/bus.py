@@ -31,7 +31,12 @@ from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
-from qt_events.rabbitmq.app.registration import register, register_when_finalized, unregister
+from qt_events.rabbitmq.app.registration import (
+    must_be_no_task,
+    register,
+    register_when_finalized,
+    unregister,
+)
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
@@ -43,7 +48,6 @@ from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishReques
 from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
-from qt_events.rabbitmq.topology.register_queue import RegisterQueue
 from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.worker.serving import Serving
 from qt_events.rabbitmq.worker.sharing import all_taken, must_serve_alone
@@ -73,9 +77,8 @@ class CeleryEventBus(Hosted):
         rollout: seconds that a rolling release may take. For so long an event that only a newer
             release can read, or has a binding for, is given back to its queue.
         retry: policy of the subscriptions made without one of their own.
-        service: name of the program these subscriptions belong to, the same in all of its
-            processes; the name of `app` if left out. It begins the names that subscriptions are
-            given, and tells the broker whose they are.
+        service: name of the program that these subscriptions belong to, by default that of `app`.
+            It begins their default names, and tells the broker whose they are.
         prefetch: events of one subscription that a worker takes before they have an outcome, at
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
@@ -158,9 +161,7 @@ class CeleryEventBus(Hosted):
                 publisher,
                 serving.prefetch,
                 serving.serves,
-                Registration(
-                    self.service, RegisterQueue(self.topology, partial(for_errands, self.app))
-                ),
+                Registration.at(self.topology, partial(for_errands, self.app), self.service),
                 taker=serving.taker,
                 will_serve=serving.will_serve,
             ),
@@ -253,6 +254,7 @@ class CeleryEventBus(Hosted):
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        must_be_no_task(name, self.app)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)
         register(subscription, self.runtime)

@@ -167,6 +167,7 @@ class Declarations:
         if epoch != self._epoch:
             self._topology.declare_base(channel)
             self._missing.update(self._due())
+            self._registration.try_again()
             self._epoch = epoch
         self._registration.enter(channel, self._wanted.values())
         # Objects that all of them share are declared with the first.
