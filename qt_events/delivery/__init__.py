@@ -11,6 +11,7 @@ lanes.py           events that wait in this process, in a lane for each subscrip
 threads.py         threads for sync handlers
 deliver.py         one attempt: the only place that calls a handler
 ending.py          the end of a run, after which nothing that fails is judged
+django_connections.py  Django's database connections, looked after around each handler
 middleware.py      code of the user's around publishes and handlers, and observers
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never

@@ -6,7 +6,6 @@ that a handler, a predicate or a retry policy cannot behave differently by backe
 
 import asyncio
 import logging
-import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -15,10 +14,12 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
+from sys import modules
 from time import monotonic
-from types import CoroutineType
+from types import CoroutineType, coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from qt_events.delivery.django_connections import DATABASES, in_its_thread, looked_after
 from qt_events.delivery.ending import UnjudgedError, is_abandoned, is_ending
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
@@ -75,7 +76,7 @@ async def deliver(
     return outcome if isinstance(outcome, Outcome) else await outcome
 
 
-def begin(  # noqa: PLR0917  # six by position: names would cost as much as the call
+def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as the call
     event: Event[Any],
     subscription: Subscription,
     attempt: int,
@@ -88,6 +89,8 @@ def begin(  # noqa: PLR0917  # six by position: names would cost as much as the 
     Return the outcome, or a coroutine that this same task must await for it, at once. Most handlers
     wait for nothing: such a delivery costs a context, and no coroutine but the handler's own.
     """
+    if DATABASES in modules:
+        subscription = looked_after(subscription)
     context = copy_context()
     context.run(bind_attempt, (event, subscription.name, attempt))
     outcome: Outcome = HANDLED
@@ -111,14 +114,12 @@ def begin(  # noqa: PLR0917  # six by position: names would cost as much as the 
                 rest = _rest_of(result, subscription)
     except BaseException as error:  # noqa: BLE001  # a handler that breaks never stops the bus
         this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
-        this.first_step_ended()
         return this.failed(error)
     if rest is None and monotonic() - started <= slow_after:
         if outcome is HANDLED and logger.isEnabledFor(logging.DEBUG):
             _within(context, logger.debug, _DONE, subscription.name, attempt)
         return outcome
     this = _Attempt(event, subscription, attempt, context, watch, slow_after, started)
-    this.first_step_ended()
     return this.ended(outcome) if rest is None else this.finish(rest)
 
 
@@ -134,7 +135,8 @@ def within(
     `handler` is called in the place of the subscription's own.
     """
     threads = None if subscription.is_async else executor
-    call = partial(_call, subscription, handler or subscription.handler, threads)
+    called = in_its_thread(subscription, handler or subscription.handler)
+    call = partial(_call, subscription, called, threads)
     view = copy(subscription)
     view.handler = partial(_through, middleware, subscription, attempt, call)
     # The view's handler is a coroutine function, `_through`; `_call` looks at the results.
@@ -204,6 +206,11 @@ class _Attempt:
     #: The coroutine of this attempt was closed: there is nobody to give an outcome to.
     is_closed: bool = False
 
+    def __post_init__(self) -> None:
+        """Report an async handler that blocked the loop with its first step or its predicate."""
+        if self.subscription.is_async:
+            self._tell_if_blocked(self.started)
+
     async def finish(self, rest: _Rest) -> Outcome:
         """Await the rest of the handler and return the outcome."""
         try:
@@ -256,11 +263,6 @@ class _Attempt:
         seconds = monotonic() - self.started
         if seconds > self.slow_after and self.watch is not None:
             _within(self.context, self.watch.slow, self.subscription, self.event, seconds)
-
-    def first_step_ended(self) -> None:
-        """Report an async handler that blocked the loop with its first step or its predicate."""
-        if self.subscription.is_async:
-            self._tell_if_blocked(self.started)
 
     def _tell_if_blocked(self, since: float) -> None:
         seconds = monotonic() - since
@@ -360,7 +362,7 @@ def _decide(subscription: Subscription, attempt: int, error: BaseException) -> O
     return outcome
 
 
-@types.coroutine
+@coroutine
 def _further_steps(
     coroutine: Coroutine[Any, Any, object], waits_for: object, attempt: _Attempt
 ) -> Generator[Any, Any, None]:

@@ -1,6 +1,7 @@
 """CeleryEventBus: the EventBus over RabbitMQ, its subscriptions served by Celery workers."""
 
 import asyncio
+import atexit
 import logging
 from functools import partial
 from typing import Any
@@ -30,7 +31,12 @@ from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
-from qt_events.rabbitmq.app.registration import register, register_when_finalized, unregister
+from qt_events.rabbitmq.app.registration import (
+    must_be_no_task,
+    register,
+    register_when_finalized,
+    unregister,
+)
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
@@ -42,7 +48,6 @@ from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishReques
 from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
-from qt_events.rabbitmq.topology.register_queue import RegisterQueue
 from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.worker.serving import Serving
 from qt_events.rabbitmq.worker.sharing import all_taken, must_serve_alone
@@ -72,9 +77,8 @@ class CeleryEventBus(Hosted):
         rollout: seconds that a rolling release may take. For so long an event that only a newer
             release can read, or has a binding for, is given back to its queue.
         retry: policy of the subscriptions made without one of their own.
-        service: name of the program these subscriptions belong to, the same in all of its
-            processes; the name of `app` if left out. It begins the names that subscriptions are
-            given, and tells the broker whose they are.
+        service: name of the program that these subscriptions belong to, by default that of `app`.
+            It begins their default names, and tells the broker whose they are.
         prefetch: events of one subscription that a worker takes before they have an outcome, at
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
@@ -157,10 +161,9 @@ class CeleryEventBus(Hosted):
                 publisher,
                 serving.prefetch,
                 serving.serves,
-                Registration(
-                    self.service, RegisterQueue(self.topology, partial(for_errands, self.app))
-                ),
+                Registration.at(self.topology, partial(for_errands, self.app), self.service),
                 taker=serving.taker,
+                will_serve=serving.will_serve,
             ),
             outstanding=Outstanding(),
             stats=stats,
@@ -194,6 +197,10 @@ class CeleryEventBus(Hosted):
             self._count_published(event, mandatory=mandatory, routed=bool(subscriptions))
             await self._eager.publish(event, subscriptions)
             return
+        if self.declarations.unserved:
+            # A run_forever() task that was made just before starts now.
+            await asyncio.sleep(0)
+            subscriptions = self.declarations.heard(subscriptions)
         with self.outstanding.expecting(event.id, subscriptions):
             routed = await self.publisher.ask(
                 self._request(event), wait_for_room=current_event() is None
@@ -212,7 +219,7 @@ class CeleryEventBus(Hosted):
         self.middleware.publish_sync(event, publish_blocking)
 
     def _publish_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
-        subscriptions = self.subscriptions.match(event.type)
+        subscriptions = self.declarations.heard(self.subscriptions.match(event.type))
         with self.outstanding.expecting(event.id, subscriptions):
             routed = self.publisher.ask_blocking(
                 self._request(event), wait_for_room=current_event() is None
@@ -247,6 +254,7 @@ class CeleryEventBus(Hosted):
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        must_be_no_task(name, self.app)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)
         register(subscription, self.runtime)
@@ -284,7 +292,12 @@ class CeleryEventBus(Hosted):
             BrokerUnreachableError: there was no connection at all within `publish_timeout`.
             TopologyError: a queue exists on the broker with other arguments.
         """
-        await self.serving.run(self.runtime, handle_signals=handle_signals)
+        try:
+            await self.serving.run(self.runtime, handle_signals=handle_signals)
+        finally:
+            # At the end of this process, if nobody closes the bus.
+            atexit.unregister(self.runtime.leave)
+            atexit.register(self.runtime.leave)
 
     # Join and stop
 
@@ -332,6 +345,9 @@ class CeleryEventBus(Hosted):
     def close(self) -> None:
         """See EventBus."""
         self.publisher.close()
+        if self.serving.consumer is None:
+            atexit.unregister(self.runtime.leave)
+            self.runtime.leave()
 
     def _forget_stop(self) -> None:
         self.serving.forget_stop(self.runtime)

@@ -5,15 +5,19 @@ makes by itself: pools, consumers, command line options.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 import celery
+from amqp.exceptions import ChannelError
 
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
 from qt_events.delivery.stats import SlowHandlerLog, Stats
 from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.errors import BrokerError
+from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
@@ -21,6 +25,8 @@ from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
+
+logger = logging.getLogger("qt_events")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,16 @@ class Runtime:
     def wants(self, subscription: Subscription, event_type: str) -> bool:
         """Return True if a pattern of the subscription matches. Old bindings stay on the broker."""
         return self.subscriptions.hears(subscription, event_type)
+
+    def leave(self) -> None:
+        """Delete the queues of this process's broadcasts; the broker would in half an hour."""
+        if not self.declarations.instances:
+            return
+        try:
+            with visiting(for_errands(self.app)) as connection, connection.channel() as channel:
+                self.declarations.delete_instances(channel)
+        except (BrokerError, ChannelError) as error:
+            logger.info("queues of this process's broadcasts are left to expire: %s", error)
 
     def concluded(self, envelope: Envelope, outcome: Outcome) -> None:
         """Count an attempt whose outcome is safe."""

@@ -143,6 +143,20 @@ async def test_a_worker_without_tasks_of_its_own_leaves_the_shared_queue_alone(
     assert await asyncio.to_thread(sent.get, timeout=PATIENCE) == 5
 
 
+async def test_remote_control_of_tasks_is_celerys(tasks: Tasks) -> None:
+    """A queue may be added while the worker runs, and tasks be revoked by their stamps."""
+    await tasks.start("-c", "1")
+    control = tasks.app.control
+    ask: dict[str, Any] = {"reply": True, "timeout": PATIENCE, "limit": 1}
+    (added,) = await asyncio.to_thread(control.add_consumer, "more.work", **ask)
+    assert "ok" in next(iter(added.values())), added
+    sent = tasks.signature("add", 2, 3).apply_async(queue="more.work")
+    assert await asyncio.to_thread(sent.get, timeout=PATIENCE) == 5
+    stamps = {"by": "nobody"}
+    (revoked,) = await asyncio.to_thread(control.revoke_by_stamped_headers, stamps, **ask)
+    assert "ok" in next(iter(revoked.values())), revoked
+
+
 async def test_a_countdown_works_on_an_apps_own_quorum_queue(
     tasks: Tasks, management: Management, vhost: str
 ) -> None:

@@ -231,7 +231,7 @@ async def test_a_vhost_with_an_awkward_name_is_found(broker: Broker, tmp_path: P
         expected = {
             each
             for each in queues
-            if each.startswith(("qt.sub.", "qt.quarantine.", "qt.dead.", "qt.lost"))
+            if each.startswith(("qt.sub.", "qt.quarantine.", "qt.dead.", "qt.lost", "qt.register"))
         }
         assert set(flower.queues()) == expected
     finally:

@@ -12,10 +12,11 @@ import pytest
 from qt_events import Event, SubscriptionTakenError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.operating.management import ManagementApi
+from qt_events.rabbitmq.topology import register_queue
 from qt_events.rabbitmq.topology.register import Register
-from qt_events.testing.broker import Broker
+from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.broker.management import Management
-from tests.integration.run_forever.hosting import running
+from tests.integration.run_forever.hosting import Handler, running
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
 from tests.support.fleet.fleet import Fleet
@@ -82,6 +83,15 @@ async def test_what_a_newer_release_has_bound_is_not_unwanted(
     (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
     assert "desk: its queue is also bound by 'trade.#'" in warning.getMessage()
     assert "qt-events topology unbind desk 'trade.#'" in warning.getMessage()
+
+
+async def test_a_worker_says_at_its_start_what_it_does_not_have(fleet: Fleet) -> None:
+    """Of the older release, beside one of the newer; the newer one has nothing to say."""
+    newer = await fleet.start(program=SERVICE, SERVICE="shop", PATTERNS="order.made trade.#")
+    older = await fleet.start(program=SERVICE, SERVICE="shop")
+    name = "shop.service.order_handler.on_order"
+    assert f"{name}: its queue is also bound by 'trade.#'" in older.output
+    assert "also bound" not in newer.output
 
 
 async def test_what_a_release_drops_by_unsubscribing_is_unbound_for_all(
@@ -234,6 +244,44 @@ async def test_twenty_that_start_at_the_same_time_are_all_written_down(
     assert found.entries.keys() == {f"desk{number}" for number in range(20)} | {"together"}
     assert set(found.of("together").bound) == {f"trade.{number}" for number in range(20)}
     assert depth(amqp_url, REGISTER) == 1
+
+
+async def test_who_holds_it_for_too_long_holds_up_nobody(
+    make_bus: MakeBus,
+    amqp_url: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that hangs with it: the others go on, say so, and take nothing for unwanted."""
+    monkeypatch.setattr(register_queue, "_LOCKED", 0.3)
+    with channel_to(amqp_url) as channel:
+        channel.queue_declare("qt.register.lock", exclusive=True)
+        bus = await declared(make_bus, "order.*")
+        await bus.publish(Event("order.made"))
+    assert "another process has had it for more than 0.3 s" in caplog.text
+    assert not has_unbound(bus, "trade.done")
+    bus.subscribe("trade.#", hear, name="desk")
+    await bus.declarations.made()
+    assert register(amqp_url).of("desk").bound == ["order.*", "trade.#"]
+
+
+async def test_a_worker_starts_while_the_broker_has_an_alarm(
+    make_bus: MakeBus, harmed: PrivateBroker, node_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing can be stored then. A worker empties its queue all the same, and acknowledges."""
+    bus, heard = make_bus(node_url), Handler()
+    bus.subscribe("order.*", heard, name="desk")
+    await bus.publish(Event("order.made"))
+    later = make_bus(node_url)
+    later.subscribe("order.*", heard, name="desk")
+    later.subscribe("trade.#", heard, name="desk")
+    harmed.block()
+    async with running(later):
+        await until(lambda: heard.done)
+        await until(lambda: later.serving.held == 0)
+    assert "the register of subscriptions cannot be had" in caplog.text
+    harmed.unblock()
+    assert await asyncio.to_thread(depth, node_url, "qt.sub.desk") == 0
 
 
 async def test_a_register_of_others_bytes_is_written_anew(

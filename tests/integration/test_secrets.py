@@ -34,8 +34,8 @@ PATH = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
 MANY_COMMANDS = Path(__file__).parent / "apps" / "many_commands.py"
 #: Commands that end by themselves when their logins work. The others are in GOING_ON, below.
 ENDING = {
-    *(f"topology {each}" for each in ("declare", "move", "permissions", "remove", "show")),
-    *(f"topology {each}" for each in ("take-over", "unbind")),
+    *(f"topology {each}" for each in ("declare", "show", "remove", "permissions")),
+    *(f"topology {each}" for each in ("move", "take-over", "unbind")),
     *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
     "run", "feed", "analytics",
 }  # fmt: skip

@@ -20,6 +20,7 @@ from qt_events.errors import (
     InvalidOptionError,
     UnknownSubscriptionError,
 )
+from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.testing.broker import Broker
 from qt_events.testing.broker.management import Management
 from tests.integration.run_forever.hosting import Handler, running
@@ -289,3 +290,28 @@ async def test_a_move_that_breaks_leaves_the_rest_where_it_is(
     (told,) = json.loads(await ran(command, "move", "--former", "--json"))["moved"]
     assert (told["events"], told["quarantined"], told["dead_letters"]) == (2, 1, 1)
     assert depth(amqp_url, f"qt.sub.{PRESENT}") == 4
+
+
+async def test_what_the_broker_dropped_is_moved_with_its_reason(
+    command: Command, app: CeleryEventBus, make_bus: MakeBus, amqp_url: str
+) -> None:
+    """The broker's own record names the old queue, and would be taken for a forgery there."""
+    former = make_bus()
+    former.subscribe("order.*", hear, name=FORMER)
+    await former.declarations.made()
+    event = Event("order.late", None, {"n": 1})
+    content = to_amqp(event)
+    with channel_to(amqp_url) as channel:
+        late = amqp.Message(content.body, expiration="1", **content.properties)
+        channel.basic_publish(late, "qt.events", event.type)
+        strange = amqp.Message("{}", application_headers={"x-death": [{"queue": "elsewhere"}]})
+        channel.basic_publish(strange, "qt.dead", FORMER)
+    await until_told(lambda: depth(amqp_url, f"qt.dead.{FORMER}") == 2)
+    app.subscribe("order.*", handler.on_order)
+    await ran(command, "move", "--former", "--remove")
+    records = {each.reason: each for each in await app.dead_letters.list(PRESENT)}
+    assert records.keys() == {"expired", "forged"}
+    late_one = records["expired"]
+    assert (late_one.event_id, late_one.event_type) == (event.id, "order.late")
+    await app.dead_letters.retry(late_one.id)
+    assert depth(amqp_url, f"qt.sub.{PRESENT}") == 1

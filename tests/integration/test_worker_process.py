@@ -63,7 +63,12 @@ async def test_a_worker_adds_nothing_but_celerys_control_and_event_exchanges(
         f"qt.{kind}.{name}" for kind in ("sub", "dead", "quarantine") for name in names
     }
     queues = {each["name"] for each in management.queues(vhost)}
-    assert queues == per_subscription | {"qt.lost", "qt.retry.100", f"{node}.celery.pidbox"}
+    assert queues == per_subscription | {
+        "qt.lost",
+        "qt.register",
+        "qt.retry.100",
+        f"{node}.celery.pidbox",
+    }
     to_subscriptions = [
         each for each in management.bindings(vhost) if each["destination"].startswith("qt.sub.")
     ]

@@ -31,11 +31,15 @@ def depth(url: str, queue: str) -> int:
 
 
 def empty(management: Management, vhost: str) -> None:
-    """Purge every durable queue of a vhost, once nobody has one of its messages any more.
+    """Purge every durable queue of events in a vhost, once nobody has one of its messages any more.
 
     A consumer that was killed gives back what it had at the moment in which it is no consumer.
     """
-    durable = [each["name"] for each in management.queues(vhost) if each["durable"]]
+    durable = [
+        each["name"]
+        for each in management.queues(vhost)
+        if each["durable"] and not each["name"].endswith(".register")
+    ]
     # What waits for a retry would come to a queue later.
     names = sorted(durable, key=lambda name: ".retry." not in name)
     deadline = time.monotonic() + PATIENCE

@@ -6,8 +6,11 @@ it and add tasks until then, so nothing here reads its tasks or queues earlier.
 
 from typing import Any
 
+import celery
+
 from qt_events.delivery.subscription import Subscription
-from qt_events.rabbitmq.pools.subscription_task import is_plain, task_for
+from qt_events.errors import DuplicateSubscriptionError
+from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask, is_plain, task_for
 from qt_events.rabbitmq.runtime import Runtime
 
 
@@ -26,6 +29,7 @@ def register(subscription: Subscription, runtime: Runtime) -> None:
     app = runtime.app
     if not app.finalized:
         return
+    must_be_no_task(subscription.name, app)
     known = app.amqp.queues
     queues = runtime.declarations.queues(subscription)
     if subscription.name not in app.tasks:
@@ -37,6 +41,15 @@ def register(subscription: Subscription, runtime: Runtime) -> None:
         # In Celery's banner.
         if queue.name in known:
             known[queue.name].routing_key = queue.routing_key
+
+
+def must_be_no_task(name: str, app: celery.Celery) -> None:
+    """Refuse a subscription that is called like a task of the app: that would get the events."""
+    if app.finalized and not isinstance(app.tasks.get(name), SubscriptionTask | None):
+        raise DuplicateSubscriptionError(
+            f"{name!r} is a Celery task of this app, which would be given the events: "
+            "give the subscription another name="
+        )
 
 
 def unregister(subscription: Subscription, runtime: Runtime) -> None:

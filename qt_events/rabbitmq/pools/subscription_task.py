@@ -35,6 +35,26 @@ _ENDS = "%s: KeyboardInterrupt came out of its handler: the process ends, event 
 _FAULT = "a fault of this library, or nothing left to run it with"
 
 
+# Not a QtEventsError: it is raised for Celery alone.
+class DeliveryFailed(Exception):
+    """Handler's error for Celery, whose events and Flower show it as on the asyncio pool."""
+
+    def __init__(self, told: TaskEventName, exception_type: str, message: str) -> None:
+        # A process pickles them.
+        super().__init__(told, exception_type, message)
+        self.told, self.exception_type, self.message = told, exception_type, message
+
+    def __repr__(self) -> str:
+        return f"{self.exception_type}({self.message!r})"
+
+
+class HandlerTraceback(Exception):
+    """Cause of a DeliveryFailed that puts the handler's traceback into that of the task."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
 class SubscriptionTask(celery.Task):
     """Task with the name of a subscription, which the queue of a message tells."""
 
@@ -45,7 +65,12 @@ class SubscriptionTask(celery.Task):
     acks_on_timeout = False
     # Its dead letter is safe by then.
     acks_on_failure = True
-    ignore_result = True
+    # An app's own settings are about its tasks: no outcome of an event is stored, nor sent again.
+    ignore_result, track_started, store_errors_even_if_ignored = True, False, False
+    retry_on_worker_lost = False
+    # It is logged already, with the handler's own error. Celery's tracer and Sentry would report it
+    # once more.
+    throws = (DeliveryFailed,)
     typing = False
     subscription: Subscription
     runtime: Runtime
@@ -123,26 +148,6 @@ def _tell_celery(follows: Consequences) -> None:
     if follows.again_after is not None:
         raise CeleryRetry(failure.message, exc=failed, when=follows.again_after) from cause
     raise failed from cause
-
-
-# Not a QtEventsError: it is raised for Celery alone.
-class DeliveryFailed(Exception):
-    """Handler's error for Celery, whose events and Flower show it as on the asyncio pool."""
-
-    def __init__(self, told: TaskEventName, exception_type: str, message: str) -> None:
-        # A process pickles them.
-        super().__init__(told, exception_type, message)
-        self.told, self.exception_type, self.message = told, exception_type, message
-
-    def __repr__(self) -> str:
-        return f"{self.exception_type}({self.message!r})"
-
-
-class HandlerTraceback(Exception):
-    """Cause of a DeliveryFailed that puts the handler's traceback into that of the task."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
 
 
 class _Own(threading.local):

@@ -32,6 +32,9 @@ class Declarations:
     binding before its log is on disk. Killed a second later, it may come back without it, and no
     publish would reach the queue. A subscription that could be declared before and cannot be any
     more is logged, and publishing goes on.
+
+    A broadcast is declared once this process serves it, or is about to: `will_serve` tells. In a
+    process that only publishes nobody would read its queue.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class Declarations:
         registration: Registration,
         *,
         taker: Callable[[SubscriptionQueue, Any], Any] = lambda *_: None,
+        will_serve: Callable[[Subscription], bool] = lambda _: True,
     ) -> None:
         self._topology, self._publisher = topology, publisher
         self._registration = registration
         self._prefetch, self._serves, self._taker = prefetch, serves, taker
+        self._will_serve = will_serve
         self._wanted: dict[str, Subscription] = {}
         # Wanted subscriptions that this epoch has yet to declare.
         self._missing: dict[str, Subscription] = {}
@@ -58,21 +63,48 @@ class Declarations:
         # Bindings to remove.
         self._unbinding: set[tuple[Subscription, str]] = set()
         self._instance = _new_instance()
+        self.instances: set[str] = set()  #: queues of broadcasts that this process declared
+        self.unserved = False  #: there are broadcasts whose events this process does not take yet
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
         self._instance, self._epoch, self._ways = _new_instance(), 0, {}
-        for subscription in tuple(self._wanted.values()):
-            if subscription.broadcast and subscription.name not in self._missing:
-                # Nobody would read this instance's queue.
-                del self._wanted[subscription.name]
+        self.instances = set()
+        self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
+        self.unserved = any(each.broadcast for each in self._wanted.values())
 
     def want(self, subscription: Subscription) -> None:
         """Declare a subscription that is new or has a new pattern, before the next publish."""
         self._registration.keep(subscription)
         self._declared.discard(subscription.name)
-        self._wanted[subscription.name] = self._missing[subscription.name] = subscription
+        self._wanted[subscription.name] = subscription
+        if self._is_due(subscription):
+            self._missing[subscription.name] = subscription
+        else:
+            self.unserved = True
+
+    def serve(self) -> None:
+        """Declare broadcasts too: this process serves from now on, or is about to."""
+        self.unserved = False
+        self._missing.update(self._due(broadcast=True))
+
+    def heard(self, subscriptions: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
+        """Return those of these subscriptions that get what this process publishes now."""
+        if not self.unserved:
+            return subscriptions
+        return tuple(each for each in subscriptions if not each.broadcast)
+
+    def _is_due(self, subscription: Subscription) -> bool:
+        return not subscription.broadcast or self._will_serve(subscription)
+
+    def _due(self, *, broadcast: bool = False) -> dict[str, Subscription]:
+        """Return what this process is to declare; with `broadcast` only broadcasts."""
+        return {
+            name: each
+            for name, each in tuple(self._wanted.items())
+            if self._is_due(each) and each.broadcast >= broadcast
+        }
 
     def drop(self, subscription: Subscription) -> None:
         self._wanted.pop(subscription.name, None)
@@ -134,7 +166,8 @@ class Declarations:
         """
         if epoch != self._epoch:
             self._topology.declare_base(channel)
-            self._missing.update(self._wanted)
+            self._missing.update(self._due())
+            self._registration.try_again()
             self._epoch = epoch
         self._registration.enter(channel, self._wanted.values())
         # Objects that all of them share are declared with the first.
@@ -179,6 +212,8 @@ class Declarations:
     def _declare(
         self, channel: Channel, subscription: Subscription, key: str, *, shared: bool = True
     ) -> None:
+        if subscription.broadcast:
+            self.instances.add(self._topology.queue(key))
         self._topology.declare_subscription(
             channel, subscription, key, served=self._serves(subscription), shared=shared
         )
@@ -212,7 +247,13 @@ class Declarations:
         self._epoch, self._ways = 0, {}
         self._declared.clear()
         self._registration.forget()
-        self._missing.update(self._wanted)
+        self._missing.update(self._due())
+
+    def delete_instances(self, channel: Channel) -> None:
+        """Delete the queues of this process's broadcasts."""
+        for queue in tuple(self.instances):
+            channel.queue_delete(queue)
+            self.instances.discard(queue)
 
     # Names and queues
 

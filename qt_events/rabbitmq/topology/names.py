@@ -25,6 +25,8 @@ NO_DELIVERY_LIMIT = 1_000_000
 INSTANCE_EXPIRES = 30 * 60 * 1000  # ms that a broadcast queue outlives its process
 QUEUE_TYPES = ("quorum", "classic")
 _PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,39}")
+# Words before the names that users give; after a prefix, each is the beginning of a queue's name.
+_KINDS = {"sub", "dead", "quarantine", "retry"}
 #: End of the name of a broadcast's queue: its process. A regular expression.
 INSTANCE = r"\.[0-9a-f]{12}"
 _INSTANCE = re.compile(f"{INSTANCE}$")
@@ -42,6 +44,12 @@ class Topology:
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
             message = f"prefix={self.prefix!r} must be 1 to 40 letters, digits, '_', '.' or '-'"
+            raise InvalidOptionError(message)
+        if not _KINDS.isdisjoint(self.prefix.split(".")[1:]):
+            message = (
+                f"prefix={self.prefix!r} would begin names that the prefix "
+                f"{self.prefix.split('.')[0]!r} has: use none of {', '.join(sorted(_KINDS))} in it"
+            )
             raise InvalidOptionError(message)
         if self.queue_type not in QUEUE_TYPES:
             message = f"queue_type={self.queue_type!r} must be one of {', '.join(QUEUE_TYPES)}"

@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import TypeVar
+from typing import Self, TypeVar
 
+import kombu
 from amqp import Channel
 
 from qt_events.delivery.handler_names import identity_of
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import SubscriptionTakenError
+from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.topology import ownership
+from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.ownership import Claim, claim
 from qt_events.rabbitmq.topology.register import (
     Entry,
@@ -39,6 +42,8 @@ T = TypeVar("T")
 _NONE: frozenset[str] = frozenset()
 _NOTHING = Entry()
 
+# A register that ends connections (its queue has no leader, for one) must not stop all the rest.
+_MOST_LOSSES = 2
 LEASE = 2.0  #: seconds for which an answer of the register is believed
 
 
@@ -60,6 +65,7 @@ class Registration:
         self._lock = threading.Lock()  # held while the register is asked, and for a lease
         self._entered: dict[str, tuple[str, ...]] = {}  # patterns, as they were written down
         self._is_behind = False  # there may be subscriptions that are not entered
+        self._unwritten: set[str] = set()  # entered, though the register could not be had
         self._taken: dict[str, str] = {}
         # Patterns that were unsubscribed here, by name: to be written down, and those that cannot.
         self._removed: dict[str, frozenset[str]] = {}
@@ -67,8 +73,16 @@ class Registration:
         self._known = Register()
         self._read_at = -math.inf  # time.monotonic() before the register was last asked
         self._has_rights = True
+        self._losses = 0  # connections in a row that were lost while it was asked
         self._is_asking = False
         renew_after_fork(self)
+
+    @classmethod
+    def at(
+        cls, topology: Topology, connect: Callable[[], kombu.Connection], service: str | None
+    ) -> Self:
+        """Return that of a service; `connect` makes a connection to the topology's broker."""
+        return cls(service, RegisterQueue(topology, connect))
 
     def after_fork(self) -> None:
         """Keep what is known. The parent's threads may have been asking."""
@@ -80,10 +94,17 @@ class Registration:
         """Note a subscription that is new or has a new pattern."""
         for removed in (self._removed, self._removed_here):
             _take(removed, subscription.name, frozenset(subscription.patterns))
+        self.try_again()
+
+    def try_again(self) -> None:
+        """Have the next declaration write down what could not be written before, too."""
+        while self._unwritten:
+            self._entered.pop(self._unwritten.pop(), None)
         self._is_behind = True
 
     def remove(self, subscription: Subscription, pattern: str) -> None:
         """Note a pattern that was unsubscribed."""
+        self._is_behind = True
         lasts = self._has_rights and not subscription.broadcast
         _add(
             self._removed if lasts else self._removed_here, subscription.name, frozenset((pattern,))
@@ -110,7 +131,7 @@ class Registration:
     def enter(self, channel: Channel, subscriptions: Iterable[Subscription]) -> None:
         """Write down those that are new, before they are declared; nothing if none is."""
         with self._lock:
-            if not (self._is_behind or self._removed):
+            if not self._is_behind:
                 return
             self._is_behind = False
             patterns = {each: each.patterns for each in tuple(subscriptions) if not each.broadcast}
@@ -119,14 +140,20 @@ class Registration:
                 for each, found in patterns.items()
                 if self._entered.get(each.name) != found
             }
-            if new or self._removed:
-                self._write(channel, new)
+            try:
+                if new or self._removed:
+                    self._write(channel, new)
+            except BaseException:
+                self._is_behind = True
+                raise
 
     def _write(self, channel: Channel, new: Mapping[Subscription, tuple[str, ...]]) -> None:
         removed = dict(self._removed)
         result = self._ask(channel, partial(self._change, new, removed))
         if result is None:
             result = _Result()
+            # Not with each queue that a worker declares: each would wait for it.
+            self._unwritten.update(each.name for each in new)
         else:
             for name, written in removed.items():
                 _take(self._removed, name, written)
@@ -213,11 +240,16 @@ class Registration:
     def _age(self) -> float:
         return monotonic() - self._read_at
 
+    def _must_not_break(self) -> None:
+        if self._losses >= _MOST_LOSSES:
+            raise RegisterError(f"{self._losses} connections were lost over it")
+
     def _ask(self, channel: Channel, change: Callable[[Register], T]) -> T | None:
         if not self._has_rights:
             return None
         started = monotonic()
         try:
+            self._must_not_break()
             self._known, result = self._queue.change(channel.connection, change)
         except NoRightsError:
             logger.info(
@@ -234,8 +266,12 @@ class Registration:
                 "the register of subscriptions cannot be had, and nothing is written down: %s",
                 error,
             )
+            self._losses = 0
             return None
-        self._read_at = started
+        except LOST:
+            self._losses += 1
+            raise
+        self._read_at, self._losses = started, 0
         return result
 
 

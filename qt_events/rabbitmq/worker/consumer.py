@@ -40,7 +40,7 @@ from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
 from qt_events.rabbitmq.worker.serving import Take
 from qt_events.rabbitmq.worker.unknown_tasks import UnknownTasks, has_expired
-from qt_events.shutdown import Trigger
+from qt_events.shutdown import State, Trigger
 
 logger = logging.getLogger("qt_events")
 
@@ -104,6 +104,7 @@ class EventConsumer(ConnectingConsumer):
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
         self.selection.leave_others()
+        self.runtime.declarations.serve()
         if not has_plain_tasks:
             self.app.amqp.queues.deselect(self.app.conf.task_default_queue)
 
@@ -229,6 +230,9 @@ class EventConsumer(ConnectingConsumer):
     def shutdown(self) -> None:
         """Close the connection. Celery calls this last of all, when its pool has ended."""
         super().shutdown()
+        # run_forever() may be called again, and whoever is told twice to end does not wait.
+        if self.runtime.loop is None and self._shutdown.state is not State.GIVING_BACK:
+            self.runtime.leave()
         self._shutdown.tell(Trigger.DONE)
 
     # Queues that come and go while the worker runs; on the thread that owns the connection
@@ -305,9 +309,11 @@ class EventConsumer(ConnectingConsumer):
     def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
         """Consume from a subscription's queue, also for remote control's add_consumer.
 
-        Celery would make a queue of its own for a name that it does not know.
+        Celery would make a queue of its own for a name that it does not know, as it does for an app
+        with tasks.
         """
-        if queue not in self.app.amqp.queues and not self.app.conf.task_queues:
+        is_known = queue in self.app.amqp.queues or self.app.conf.task_queues
+        if not (is_known or registration.has_plain_tasks(self.runtime)):
             message = "no subscription of this worker has a queue %r: nothing is consumed from it"
             logger.error(message, queue)
             return

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from celery.worker.control import Panel, nok, ok
 
+from qt_events.rabbitmq.app.registration import has_plain_tasks
 from qt_events.rabbitmq.pools.names import POOLS, pool_name
 from qt_events.rabbitmq.runtime import runtime_of
 
@@ -31,6 +32,8 @@ class Rule(NamedTuple):
     mistake: Callable[[Any, Arguments], str] = lambda *_: ""
     #: Returns the answer in place of Celery's.
     answer: Callable[[Any, Arguments], Any] = lambda answer, _: answer
+    #: It is Celery's own where the app has tasks of its author's, for it may be about those.
+    is_for_tasks: bool = False
 
 
 def _no_such_queue(state: Any, arguments: Arguments) -> str:
@@ -75,9 +78,17 @@ RULES = (
     Rule("active_queues"),
     Rule("stats", "asyncio: threads for sync handlers, events held, and each lane's"),
     Rule(
-        "add_consumer", "queues of subscriptions only; an error names another", {}, _no_such_queue
+        "add_consumer",
+        "queues of subscriptions only; an error names another",
+        mistake=_no_such_queue,
+        is_for_tasks=True,
     ),
-    Rule("cancel_consumer", "the events wait in the queue", mistake=_no_such_queue),
+    Rule(
+        "cancel_consumer",
+        "the events wait in the queue",
+        mistake=_no_such_queue,
+        is_for_tasks=True,
+    ),
     Rule("pool_grow", _NOTE_ON_SIZE, _FIXED_SIZE),
     Rule("pool_shrink", _NOTE_ON_SIZE, _FIXED_SIZE),
     Rule(
@@ -92,10 +103,11 @@ RULES = (
     ),
     Rule("time_limit", "for what is received from then on", _but_on_prefork(_NO_TIME_LIMIT)),
     Rule("rate_limit", _RATE_LIMITED),
-    Rule("revoke", _REVOKED, answer=_goes_on),
+    Rule("revoke", _REVOKED, answer=_goes_on, is_for_tasks=True),
     Rule(
         "revoke_by_stamped_headers",
         refused=dict.fromkeys(POOLS, "events carry no stamped headers: revoke by id"),
+        is_for_tasks=True,
     ),
     Rule("election", refused=dict.fromkeys(POOLS, _NO_ELECTIONS)),
     Rule("shutdown", "finishes what it holds"),
@@ -111,7 +123,8 @@ def guard() -> None:
 def _guarded(rule: Rule, command: Command) -> Command:
     @wraps(command)
     def guarded(state: Any, **arguments: Any) -> Any:
-        if runtime_of(state.app) is None:
+        runtime = runtime_of(state.app)
+        if runtime is None or (rule.is_for_tasks and has_plain_tasks(runtime)):
             return command(state, **arguments)
         pool = pool_name(type(state.consumer.pool))
         if why := rule.refused.get(pool) or rule.mistake(state, arguments):

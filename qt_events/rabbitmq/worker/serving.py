@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
@@ -52,6 +53,8 @@ class Serving:
         self.consumer: Consumer | None = None  #: of the worker in this process
         self.worker: InProcessWorker | None = None  #: hosted by run_forever()
         self.shutdown = Shutdown()  #: of this run, or of the next one while none is on
+        # Process that serves, or is about to. A forked child does not.
+        self._process = 0
 
     # run_forever
 
@@ -62,13 +65,15 @@ class Serving:
         loop, shutdown = running_loop(), self.shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             runtime.loop = loop
+            self._process = os.getpid()
+            runtime.declarations.serve()
             try:
                 if is_eager(runtime.app):
                     await shutdown.until(State.FINISHING)
                 else:
                     await self._host_worker(runtime)
             finally:
-                runtime.loop = None
+                runtime.loop, self._process = None, 0
                 shutdown.tell(Trigger.DONE)
                 self.shutdown = Shutdown()
 
@@ -114,7 +119,7 @@ class Serving:
         self._pool_name = pool_name(type(consumer.pool))
         for subscription in consumer.selection:
             self.must_serve(subscription.name, broadcast=subscription.broadcast)
-        self.consumer = consumer
+        self.consumer, self._process = consumer, os.getpid()
         if self._pool_name in {"threads", "solo"} and (
             self._fixed or any(each.prefetch for each in consumer.selection)
         ):
@@ -128,6 +133,12 @@ class Serving:
     def serves(self, subscription: Subscription) -> bool:
         """Return True if a worker in this process takes its events."""
         return self.consumer is not None and self.consumer.selection.takes(subscription.name)
+
+    def will_serve(self, subscription: Subscription) -> bool:
+        """Return True if this process takes its events, or is about to."""
+        if self._process != os.getpid():
+            return False
+        return self.consumer is None or self.consumer.selection.takes(subscription.name)
 
     def must_serve(self, name: str, *, broadcast: bool) -> None:
         """Raise NotSupportedError if the worker's pool cannot serve such a subscription."""

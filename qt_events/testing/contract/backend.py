@@ -52,7 +52,11 @@ class Backend(ABC):
         buses = [bus, *(self.open(type(scenario)) for _ in range(1, scenario.members))]
         for served in buses:
             serve(scenario, served)
-        return [HostedMember(served) for served in buses]
+        return [self.member(served) for served in buses]
+
+    def member(self, bus: EventBus) -> Member:
+        """Return a member that delivers a bus's events, not started yet."""
+        return HostedMember(bus)
 
     def records(self, scenario: type[Scenario], folder: Path) -> Path:
         """Return the file in which this scenario's handlers record."""

@@ -28,4 +28,6 @@ class OrderHandler:
         record(SERVICE, event)
 
 
-bus.subscribe("order.made", OrderHandler().on_order, name=os.environ.get("SUBSCRIPTION"))
+handler = OrderHandler()
+for pattern in os.environ.get("PATTERNS", "order.made").split():
+    bus.subscribe(pattern, handler.on_order, name=os.environ.get("SUBSCRIPTION"))

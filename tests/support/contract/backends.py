@@ -16,7 +16,7 @@ from celery import Celery
 from qt_events.bus import EventBus
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.backend import Backend
-from qt_events.testing.contract.member import Member
+from qt_events.testing.contract.member import HostedMember, Member
 from qt_events.testing.contract.recorder import EVERY_GATE, Recorder
 from qt_events.testing.contract.scenario import Feature, Options, Scenario
 from qt_events.testing.keeper import Keeper
@@ -31,6 +31,21 @@ _POLL = 0.02  # seconds
 _ON_THE_BROKER = "what waits for handlers waits on the broker"
 _ELSEWHERE = "the bus that publishes is in another process"
 _ONE_AT_A_TIME = "one handler at a time, whosever it is"
+
+
+class _DeclaringMember(HostedMember):
+    """Member that has its queues once it is started.
+
+    Publish waits for the queues of its own bus, not for another member's.
+    """
+
+    def __init__(self, bus: CeleryEventBus) -> None:
+        super().__init__(bus)
+        self._declarations = bus.declarations
+
+    async def start(self) -> None:
+        await super().start()
+        await self._declarations.made()
 
 
 class CeleryBackend(Backend):
@@ -53,12 +68,9 @@ class CeleryBackend(Backend):
         for opened in self._opened:
             await asyncio.to_thread(opened.close)
 
-    async def members(self, scenario: Scenario, bus: EventBus) -> list[Member]:
-        members = await super().members(scenario, bus)
-        for opened in self._opened:
-            # Publish waits for the queues of its own bus, not for another member's.
-            await opened.declarations.made()
-        return members
+    def member(self, bus: EventBus) -> Member:
+        assert isinstance(bus, CeleryEventBus)
+        return _DeclaringMember(bus)
 
 
 class EagerBackend(Backend):

@@ -10,8 +10,9 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from celery import Celery
 
-from qt_events import InMemoryEventBus
+from qt_events import CeleryEventBus, InMemoryEventBus
 from qt_events.delivery.handler_names import (
     checked_service,
     former_name_of,
@@ -19,7 +20,11 @@ from qt_events.delivery.handler_names import (
     lasting_name_of,
     name_of,
 )
-from qt_events.errors import InvalidHandlerError, InvalidOptionError
+from qt_events.errors import (
+    DuplicateSubscriptionError,
+    InvalidHandlerError,
+    InvalidOptionError,
+)
 from qt_events.events.event import Event
 
 HERE = __name__
@@ -144,6 +149,18 @@ def test_in_memory_the_names_are_those_of_rabbitmq() -> None:
     assert bus.subscribe("a", function).name == lasting_name_of(function, "shop")
     assert bus.subscribe("a", lambda event: None).name == "anonymous.1"
     assert InMemoryEventBus().subscribe("a", function).name == f"{HERE}.function"
+
+
+def test_a_celery_task_of_that_name_would_get_the_events() -> None:
+    """Celery calls its tasks `module.function` too."""
+    app = Celery("shop", set_as_current=False)
+    app.task(function, name=f"shop.{HERE}.function")
+    bus = CeleryEventBus(app=app)
+    with pytest.raises(DuplicateSubscriptionError, match=r"is a Celery task of this app.*name="):
+        bus.subscribe("a", function)
+    assert list(bus.subscriptions) == []
+    bus.subscribe("a", function, name="mine")
+    bus.subscribe("b", function, name="mine")
 
 
 def test_who_a_handler_is() -> None:

@@ -72,6 +72,30 @@ def test_tasks_keep_their_results() -> None:
     assert app.tasks["desk.on_happened"].ignore_result is True
 
 
+def test_what_an_app_sets_for_its_tasks_neither_stores_nor_loses_events() -> None:
+    """No result of an event is kept, and none is sent again as a task or acknowledged unhandled."""
+    app = theirs()
+    app.conf.update(
+        task_ignore_result=False,
+        task_track_started=True,
+        task_store_errors_even_if_ignored=True,
+        task_retry_on_worker_lost=True,
+        task_reject_on_worker_lost=False,
+        task_acks_late=False,
+        task_acks_on_timeout=True,
+        task_acks_on_failure=False,
+    )
+    CeleryEventBus(app=app).subscribe("happened", handle, name="desk.on_happened")
+    task = app.tasks["desk.on_happened"]
+    assert (task.ignore_result, task.track_started, task.store_errors_even_if_ignored) == (
+        True,
+        False,
+        False,
+    )
+    assert (task.retry_on_worker_lost, task.reject_on_worker_lost) == (False, True)
+    assert (task.acks_late, task.acks_on_timeout, task.acks_on_failure) == (True, False, True)
+
+
 def configure_by_object(app: celery.Celery) -> None:
     app.config_from_object(SimpleNamespace(task_acks_late=True, task_default_queue="jobs"))
 

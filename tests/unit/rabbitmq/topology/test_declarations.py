@@ -53,6 +53,8 @@ class Unregistered:
 
     def keep(self, subscription: Subscription) -> None: ...
 
+    def try_again(self) -> None: ...
+
     def drop(self, subscription: Subscription) -> None: ...
 
     def enter(self, channel: object, subscriptions: object) -> None: ...
@@ -66,10 +68,22 @@ def topology() -> RecordingTopology:
 
 
 @pytest.fixture
-def declarations(topology: RecordingTopology) -> Declarations:
+def here() -> set[str]:
+    """Return the names of the subscriptions that this process is to serve."""
+    return {"guard", "cache"}
+
+
+@pytest.fixture
+def declarations(topology: RecordingTopology, here: set[str]) -> Declarations:
     publisher: Any = None  # only asked where nothing is published
-    registration: Any = Unregistered()
-    return Declarations(topology, publisher, lambda _: 1, lambda each: each.broadcast, registration)  # type: ignore[arg-type]
+    return Declarations(
+        topology,  # type: ignore[arg-type]
+        publisher,
+        lambda _: 1,
+        lambda each: each.broadcast,
+        Unregistered(),  # type: ignore[arg-type]
+        will_serve=lambda each: each.name in here,
+    )
 
 
 def subscription(broadcast: bool = False, name: str = "guard") -> Subscription:
@@ -233,16 +247,38 @@ def test_a_forked_child_is_another_instance(declarations: Declarations) -> None:
 
 
 def test_a_forked_child_makes_no_queue_that_nobody_reads(
-    declarations: Declarations, topology: RecordingTopology
+    declarations: Declarations, topology: RecordingTopology, here: set[str]
 ) -> None:
     """A queue for the parent's broadcast would collect events until it expires."""
     declarations.want(subscription(broadcast=True, name="cache"))
     declarations.want(subscription())
     make(declarations)
     topology.declared = []
+    here.clear()
     declarations.after_fork()
     make(declarations)
     assert topology.declared == ["base", "shared", ("guard", ("first",))]
+    assert declarations.instances == set()
+
+
+def test_a_broadcast_is_declared_once_this_process_is_to_serve_it(
+    declarations: Declarations, topology: RecordingTopology, here: set[str]
+) -> None:
+    """A process that only publishes would leave a queue that nobody reads."""
+    cache, guard = subscription(broadcast=True, name="cache"), subscription()
+    here.clear()
+    for each in (cache, guard):
+        declarations.want(each)
+    make(declarations)
+    assert topology.declared == ["base", "shared", ("guard", ("first",))]
+    assert declarations.heard((cache, guard)) == (guard,)
+    assert not declarations.needed(1)
+    here.add("cache")
+    declarations.serve()
+    assert declarations.heard((cache, guard)) == (cache, guard)
+    make(declarations)
+    assert topology.declared[-1] == (declarations.key(cache), ("first",))
+    assert declarations.instances == {f"qt.sub.{declarations.key(cache)}"}
 
 
 @pytest.mark.parametrize("served", [True, False])

@@ -70,7 +70,14 @@ def test_a_bad_prefix_is_refused(prefix: object) -> None:
         Topology(prefix)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("prefix", ["q", "_qt", "qt.test-1", "x" * 40])
+@pytest.mark.parametrize("prefix", ["qt.sub", "qt.dead.x", "a.b.retry", "qt.quarantine"])
+def test_a_prefix_whose_queues_another_prefix_has_is_refused(prefix: str) -> None:
+    """`qt.sub.sub.x` would be a queue of the prefix `qt` and of the prefix `qt.sub`."""
+    with pytest.raises(InvalidOptionError, match=r"would begin names.*use none of"):
+        Topology(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["q", "_qt", "qt.test-1", "x" * 40, "sub", "qt.subs"])
 def test_a_sane_prefix_is_taken(prefix: str) -> None:
     """Letters, digits, '_', '.' and '-', up to 40 of them."""
     assert Topology(prefix).events == f"{prefix}.events"

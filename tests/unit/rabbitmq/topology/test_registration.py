@@ -1,0 +1,178 @@
+"""Registration: what is believed of the register, for how long, and what its troubles stop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qt_events.delivery.subscription import Subscription
+from qt_events.rabbitmq.topology import registration as module
+from qt_events.rabbitmq.topology.register import Register
+from qt_events.rabbitmq.topology.register_queue import NoRightsError, RegisterError
+from qt_events.rabbitmq.topology.registration import LEASE, Registration
+
+
+class FakeQueue:
+    """Stand-in for a RegisterQueue: a register in memory, with troubles to come."""
+
+    def __init__(self) -> None:
+        self.body = Register().encode()
+        self.troubles: list[Exception] = []
+        self.asked = 0
+
+    def change(
+        self, _connection: object, change: Callable[[Register], Any]
+    ) -> tuple[Register, Any]:
+        self.asked += 1
+        if self.troubles:
+            raise self.troubles.pop(0)
+        register = Register.decode(self.body)
+        result = change(register)
+        self.body = register.encode()
+        return register, result
+
+    @property
+    def bound(self) -> list[str]:
+        return Register.decode(self.body).of("desk").bound
+
+
+class Clock:
+    """Time of the module under test."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "monotonic", made)
+    monkeypatch.setattr("time.sleep", made.sleep)
+    return made
+
+
+@pytest.fixture
+def queue() -> FakeQueue:
+    return FakeQueue()
+
+
+class Channel:
+    connection = None
+
+
+def desk(*patterns: str) -> Subscription:
+    made = Subscription("desk", print)
+    made.patterns = patterns
+    return made
+
+
+def registered(queue: Any, subscription: Subscription) -> Registration:
+    registration = Registration("shop", queue)
+    registration.keep(subscription)
+    enter(registration, subscription)
+    return registration
+
+
+def enter(registration: Registration, *subscriptions: Subscription) -> None:
+    channel: Any = Channel()
+    registration.enter(channel, subscriptions)
+
+
+def test_what_is_entered_is_not_asked_again(queue: FakeQueue, clock: Clock) -> None:
+    """One question at a start, however many queues a worker declares; a new pattern is another."""
+    subscription = desk("order.*")
+    registration = registered(queue, subscription)
+    enter(registration, subscription)
+    assert queue.asked == 1
+    subscription.patterns += ("trade.#",)
+    registration.keep(subscription)
+    enter(registration, subscription)
+    assert (queue.asked, queue.bound) == (2, ["order.*", "trade.#"])
+
+
+def test_unbound_is_believed_for_a_lease_and_bound_again_after_one(
+    queue: FakeQueue, clock: Clock
+) -> None:
+    """So nobody believes it any more when the binding is there again."""
+    reader, writer = desk("order.*"), desk("order.*", "trade.#")
+    writing = registered(queue, writer)
+    writing.remove(writer, "trade.#")
+    writer.patterns = ("order.*",)
+    enter(writing, writer)
+    reading = registered(queue, reader)
+    clock.now += LEASE * 0.99
+    assert reading.has_unbound(reader, "trade.done")
+    clock.now += LEASE * 0.02
+    assert not reading.has_unbound(reader, "trade.done")
+    assert reading.is_to_be_read(reader)
+    assert not reading.is_to_be_read(reader)
+    assert clock.slept == 0
+    writer.patterns += ("trade.#",)
+    writing.keep(writer)
+    enter(writing, writer)
+    assert clock.slept == LEASE
+
+
+def test_without_rights_it_is_asked_once(queue: FakeQueue, clock: Clock) -> None:
+    """What this process unsubscribed is all that is known, for as long as it lasts."""
+    queue.troubles = [NoRightsError("no")]
+    subscription = desk("order.*", "trade.#")
+    registration = registered(queue, subscription)
+    registration.remove(subscription, "trade.#")
+    subscription.patterns = ("order.*",)
+    enter(registration, subscription)
+    clock.now += 3600
+    assert registration.has_unbound(subscription, "trade.done")
+    assert not registration.is_to_be_read(subscription)
+    registration.keep(desk("order.*", "trade.#"))
+    assert not registration.has_unbound(subscription, "trade.done")
+    assert queue.asked == 1
+
+
+def test_what_could_not_be_written_is_written_with_the_next(
+    queue: FakeQueue, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A trouble of the register stops no declaration, and is not met with each of them.
+
+    What was unsubscribed is not forgotten, nor what was subscribed.
+    """
+    subscription, other = desk("order.*", "trade.#"), Subscription("other", print, ("bell",))
+    registration = registered(queue, subscription)
+    registration.keep(other)
+    registration.remove(subscription, "trade.#")
+    subscription.patterns = ("order.*",)
+    queue.troubles = [RegisterError("busy")]
+    for _ in range(9):
+        enter(registration, subscription, other)
+    assert queue.asked == 2
+    assert "cannot be had, and nothing is written down: busy" in caplog.text
+    assert registration.has_unbound(subscription, "trade.done")
+    assert queue.bound == ["order.*", "trade.#"]
+    registration.try_again()
+    enter(registration, subscription, other)
+    assert queue.bound == ["order.*"]
+    assert Register.decode(queue.body).of("other").bound == ["bell"]
+
+
+def test_a_register_over_which_connections_are_lost_stops_nobody(
+    queue: FakeQueue, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection's owner tries twice, then goes on without it."""
+    queue.troubles = [OSError("lost"), OSError("lost")]
+    subscription = desk("order.*")
+    registration = Registration("shop", queue)  # type: ignore[arg-type]
+    registration.keep(subscription)
+    for _ in range(2):
+        with pytest.raises(OSError, match="lost"):
+            enter(registration, subscription)
+    enter(registration, subscription)
+    assert "2 connections were lost over it" in caplog.text
+    registration.must_own(subscription)
+    assert queue.asked == 2
