@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from qt_events.delivery.subscription import Subscription
+from qt_events.event_loop import running_loop
 
 T = TypeVar("T")
 Process = Callable[[T], Awaitable[None] | None]
@@ -211,7 +212,7 @@ class Lanes(Generic[T]):
     def start(self) -> None:
         """Begin to process on the running loop; handlers see the context variables of now."""
         with self._lock:
-            self._loop, self.thread = asyncio.get_running_loop(), get_ident()
+            self._loop, self.thread = running_loop(), get_ident()
             self._context = copy_context()
             for lane in self._lanes.values():
                 self._start(lane)
