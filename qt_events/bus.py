@@ -172,7 +172,11 @@ def refuse_on_event_loop() -> None:
 
 
 def refuse_in_handler() -> None:
-    """Raise BusStateError where join would wait for the handler that calls it."""
+    """Raise BusStateError where join would wait for the handler that calls it.
+
+    Raises NotSupportedError where no asyncio loop runs that could wait.
+    """
+    running_loop()
     if current_event() is not None:
         raise BusStateError(
             "join() inside a handler would wait for that handler: call it from outside"

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -104,8 +103,8 @@ class InMemoryEventBus(Hosted):
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
-        # Publishes since the last that let the loop run; without end before the very first.
-        self._unbroken = math.inf
+        # Publishes since the last that let the loop run. The very first one does.
+        self._unbroken = _BURST
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
         self._lanes = Lanes(self._process)
@@ -126,10 +125,9 @@ class InMemoryEventBus(Hosted):
         self._unbroken += 1
         if self._unbroken > _BURST:
             running_loop()
-            is_first, self._unbroken = self._unbroken == math.inf, 1
-            if not is_first:
-                # Before the event is taken: a cancelled publish has not published.
-                await asyncio.sleep(0)
+            self._unbroken = 1
+            # Before the event is taken: a cancelled publish has not published.
+            await asyncio.sleep(0)
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
             if self.middleware.around_publish:
@@ -147,7 +145,6 @@ class InMemoryEventBus(Hosted):
         self._route(event, mandatory=mandatory)
 
     async def _enter(self) -> None:
-        running_loop()
         try:
             await self._capacity.enter(self.publish_timeout, anyway=current_event() is not None)
         except TimeoutError:
@@ -206,10 +203,8 @@ class InMemoryEventBus(Hosted):
     def _unheard(self, event: Event[Any], *, mandatory: bool) -> None:
         self._capacity.leave()
         if mandatory:
-            raise UnroutableError(
-                f"nobody is subscribed to {event.type!r}: "
-                "subscribe first, or publish without mandatory"
-            )
+            advice = "subscribe first, or publish without mandatory"
+            raise UnroutableError(f"nobody is subscribed to {event.type!r}: {advice}")
 
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         open_ = _Open(len(subscriptions)) if len(subscriptions) > 1 else None
@@ -245,7 +240,6 @@ class InMemoryEventBus(Hosted):
         """See EventBus. Cancelled, it gives what was being handled back to its queue."""
         if self._lanes.running:
             raise BusStateError("this bus runs already: one run_forever() a bus")
-        running_loop()
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             self._executor = DaemonThreads(self.max_workers)
@@ -262,8 +256,7 @@ class InMemoryEventBus(Hosted):
     async def _drain(self, shutdown: Shutdown) -> None:
         await shutdown.finish(self._lanes.drain(), self.grace)
         if self._lanes.queued:
-            message = "stopped with %d deliveries unfinished: they wait for the next run"
-            logger.warning(message, self._lanes.queued)
+            logger.warning("stopped: %d deliveries wait for the next run", self._lanes.queued)
 
     async def _end(self) -> None:
         await self._lanes.stop()
@@ -339,7 +332,6 @@ class InMemoryEventBus(Hosted):
                 or stopped meanwhile.
         """
         refuse_in_handler()
-        running_loop()
         # A run_forever() task made just before starts now.
         await asyncio.sleep(0)
         if (held := self._capacity.taken) and not self._lanes.running:

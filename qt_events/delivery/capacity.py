@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
 
+from qt_events.event_loop import running_loop
+
 #: Seconds from which a publish counts as waiting.
 LATE = 1.0
 # Seconds between two reports of waiting.
@@ -65,7 +67,7 @@ class Capacity:
         if self.enter_at_once(anyway=anyway):
             return
         place = self._stand_in_line()
-        report = asyncio.get_running_loop().call_later(LATE, self._report_late)
+        report = running_loop().call_later(LATE, self._report_late)
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.wrap_future(place)

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from qt_events.delivery.ending import UnjudgedError, abandon, bind_end
 from qt_events.delivery.subscription import Subscription
+from qt_events.event_loop import running_loop
 
 logger = logging.getLogger("qt_events")
 
@@ -256,7 +257,7 @@ class Lanes(Generic[T]):
     def start(self) -> None:
         """Begin to process on the running loop; handlers see the context variables of now."""
         with self._lock:
-            self._loop, self.thread = asyncio.get_running_loop(), get_ident()
+            self._loop, self.thread = running_loop(), get_ident()
             self._context = copy_context()
             self._context.run(bind_end, lambda: self._context is None)
             for lane in self._lanes.values():

@@ -304,7 +304,6 @@ class CeleryEventBus(Hosted):
     async def join(self, timeout: float | None = None) -> None:
         """See EventBus. Waits for the subscriptions that this process serves, and it alone."""
         refuse_in_handler()
-        running_loop()
         # A run_forever() task that was made just before starts now.
         await asyncio.sleep(0)
         if self.is_eager:
