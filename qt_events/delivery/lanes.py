@@ -143,8 +143,10 @@ class Lane(Generic[T]):
             except (asyncio.CancelledError, KeyboardInterrupt) as error:
                 waiting.appendleft(item)
                 if isinstance(error, KeyboardInterrupt):
-                    # It ends the loop, which is run once more to cancel what is left.
+                    # It ends the loop, which is run once more to cancel what is left. Nobody else
+                    # looks at this task's error.
                     self.pause()
+                    asyncio.get_running_loop().call_soon(worker.exception)
                 raise
             except UnjudgedError as error:
                 waiting.appendleft(item)
