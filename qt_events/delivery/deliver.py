@@ -25,7 +25,7 @@ from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.stats import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription, must_have_run
-from qt_events.errors import text_of
+from qt_events.delivery.threads import call_in_thread
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event
 
@@ -65,10 +65,8 @@ async def deliver(
         middleware: is called around the handler.
 
     Raises:
-        asyncio.CancelledError: the delivery itself was cancelled. It has no outcome then and must
-            be given back.
-        UnjudgedError: there is no outcome either: the executor has no thread for the handler, or
-            the run is ending.
+        asyncio.CancelledError, UnjudgedError: there is no outcome, and the event must be given
+            back: the delivery was cancelled, or what failed is not the handler.
     """
     if middleware is not None and middleware.around_handle:
         subscription = within(middleware, subscription, attempt, executor)
@@ -164,8 +162,7 @@ async def _call(
     if executor is None:
         result = handler(event)
     else:
-        in_context = partial(copy_context().run, _ended, handler, event)
-        result, error = await _run(executor, in_context)
+        result, error = await call_in_thread(executor, copy_context(), handler, event)
         if error is not None:
             raise error
     if isawaitable(result):
@@ -222,18 +219,15 @@ class _Attempt:
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome of an error, or raise the error if it is not the handler's own."""
         try:
-            if isinstance(error, KeyboardInterrupt):
-                # Meant for the whole program.
+            if isinstance(error, KeyboardInterrupt | UnjudgedError):
+                # Meant for the whole program, or for the bus.
                 raise error
             if self.is_closed:
                 raise GeneratorExit from error
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled_with(error):
                 raise error
-            if isinstance(error, UnjudgedError):
-                raise error
             if is_ending(self.context):
-                message = f"it failed while the process stopped, with {type(error).__name__}: "
-                raise UnjudgedError(message + text_of(error)) from error
+                raise UnjudgedError.at_the_end(error) from error
             return _within(self.context, _decide, self.subscription, self.number, error)
         finally:
             self._tell_if_slow()
@@ -289,7 +283,7 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
     handler, event = attempt.subscription.handler, attempt.event
     before = _cancel_requests()
     try:
-        result, error = await _run(executor, partial(attempt.context.run, _ended, handler, event))
+        result, error = await call_in_thread(executor, attempt.context, handler, event)
     except asyncio.CancelledError as cancelled:
         attempt.cancelled(cancelled, before)
         raise
@@ -302,18 +296,6 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
         await _awaited(result, attempt)
     else:
         must_have_run(attempt.subscription, result)
-
-
-async def _run(executor: Executor, call: Callable[[], T]) -> T:
-    """Run a call that raises nothing in one of the executor's threads.
-
-    Raises:
-        UnjudgedError: there is none, for it was shut down, or no more can be started.
-    """
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, call)
-    except Exception as error:
-        raise UnjudgedError(f"no thread for its handler: {text_of(error)}") from error
 
 
 async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
@@ -329,17 +311,6 @@ async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
 
 async def _await(result: Awaitable[object]) -> object:
     return await result
-
-
-def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseException | None]:
-    """Return the result and the error of a call as values.
-
-    A future does not carry StopIteration: it would never be done.
-    """
-    try:
-        return handler(event), None
-    except BaseException as error:  # noqa: BLE001  # raised again by whoever awaits the future
-        return None, error
 
 
 def _comes_from(error: BaseException | None, cause: BaseException | None) -> bool:
@@ -382,7 +353,7 @@ def _further_steps(
         except asyncio.CancelledError as error:
             attempt.cancelled(error, before)
             if is_abandoned():
-                # It may swallow this one, too.
+                # It may swallow this, too.
                 with suppress(Exception):
                     attempt.context.run(coroutine.close)
                 raise

@@ -10,7 +10,7 @@ from contextvars import Context, ContextVar
 from typing import Any
 from weakref import WeakSet
 
-from qt_events.errors import QtEventsError
+from qt_events.errors import QtEventsError, text_of
 
 #: Tells whether the run waits for no handler any more.
 GivesBack = Callable[[], bool]
@@ -20,6 +20,12 @@ _gives_back: ContextVar[GivesBack] = ContextVar("qt_events_gives_back")
 
 class UnjudgedError(QtEventsError):
     """Attempt without an outcome: what failed is not the handler. The event is to be given back."""
+
+    @classmethod
+    def at_the_end(cls, error: BaseException) -> "UnjudgedError":
+        """Return the error for an attempt that has failed with `error` while its run ended."""
+        what = f"{type(error).__name__}: {text_of(error)}"
+        return cls(f"it failed while the process stopped, with {what}")
 
 
 def bind_end(gives_back: GivesBack) -> None:

@@ -141,17 +141,8 @@ class Lane(Generic[T]):
                 rest = process(item)
                 if rest is not None:
                     await rest
-            except (asyncio.CancelledError, KeyboardInterrupt) as error:
-                waiting.appendleft(item)
-                if isinstance(error, KeyboardInterrupt):
-                    # It ends the loop, which is run once more to cancel what is left.
-                    self.pause()
-                raise
-            except UnjudgedError as error:
-                waiting.appendleft(item)
-                logger.warning("an event waits for another try: %s", error)
-                if self._loop is not None:
-                    await asyncio.sleep(_PAUSE)
+            except BaseException as error:  # noqa: BLE001  # raised again, or said
+                await self._put_back(item, error)
             # A handler cancelled this task, or TaskGroup of CPython 3.11 left its mark there: the
             # next item gets a new task.
             if cancel_requests():
@@ -160,6 +151,22 @@ class Lane(Generic[T]):
             if done >= _BURST or monotonic() > until:
                 await asyncio.sleep(0)
                 done, until = 0, monotonic() + _TURN
+
+    async def _put_back(self, item: T, error: BaseException) -> None:
+        """Keep an item that has no outcome, and pause before another try, or raise the error."""
+        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | UnjudgedError):
+            self._waiting.appendleft(item)
+        if isinstance(error, KeyboardInterrupt):
+            # It ends the loop, which is run once more to cancel what is left. Nobody else looks at
+            # this task's error.
+            self.pause()
+            worker = asyncio.current_task()
+            asyncio.get_running_loop().call_soon(worker.exception)  # type: ignore[union-attr]
+        if not isinstance(error, UnjudgedError):
+            raise error
+        logger.warning("an event waits for another try: %s", error)
+        if self._loop is not None:
+            await asyncio.sleep(_PAUSE)
 
 
 async def cancel_all(lanes: Iterable[tuple[str, Lane[Any]]]) -> None:

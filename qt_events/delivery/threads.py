@@ -1,11 +1,18 @@
 """DaemonThreads: threads for sync handlers, on every backend that has an event loop."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextvars import Context
 from itertools import count
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
+
+from qt_events.delivery.ending import UnjudgedError
+from qt_events.delivery.subscription import EventHandler
+from qt_events.errors import text_of
+from qt_events.events.event import Event
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,3 +113,31 @@ def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
         future.set_result(call())
     except BaseException as error:  # noqa: BLE001  # raised again by whoever awaits the future
         future.set_exception(error)
+
+
+async def call_in_thread(
+    executor: Executor, context: Context, handler: EventHandler, event: Event[Any]
+) -> tuple[object, BaseException | None]:
+    """Call a handler in one of the executor's threads; return its result and its error.
+
+    So whatever the executor raises is the executor's own.
+
+    Raises:
+        UnjudgedError: there is no thread: they were shut down, or no more can be started.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.run_in_executor(executor, context.run, _ended, handler, event)
+    except Exception as error:
+        raise UnjudgedError(f"no thread for its handler: {text_of(error)}") from error
+
+
+def _ended(handler: EventHandler, event: Event[Any]) -> tuple[object, BaseException | None]:
+    """Return the result and the error of a call as values.
+
+    A future does not carry StopIteration: it would never be done.
+    """
+    try:
+        return handler(event), None
+    except BaseException as error:  # noqa: BLE001  # raised again by whoever awaits the future
+        return None, error
