@@ -27,7 +27,11 @@ from tests.support.fleet.serving import serves
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 
 app = Celery("fleet", broker=os.environ["FLEET_URL"], set_as_current=False)
-bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
+bus = CeleryEventBus(
+    app=app,
+    grace=float(os.environ.get("FLEET_GRACE", "20")),
+    prefetch=int(os.environ.get("FLEET_PREFETCH", "0")) or None,
+)
 logging.getLogger("qt_events").addHandler(RecordedLog())
 
 
