@@ -121,7 +121,7 @@ async def test_sigterm_finishes_what_is_held_and_exits_with_0(
     fleet: Fleet, client: CeleryEventBus
 ) -> None:
     """A warm shutdown handles every event that was begun or waits here exactly once."""
-    worker = await fleet.start()
+    worker = await fleet.start(FLEET_PREFETCH="100")
     events = [await publish(client, "gated", n=n) for n in range(20)]
     await fleet.until_called("gated.begun", 2)
     worker.send(signal.SIGTERM)

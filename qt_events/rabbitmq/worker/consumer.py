@@ -317,6 +317,10 @@ class EventConsumer(ConnectingConsumer):
             message = "no subscription of this worker has a queue %r: nothing is consumed from it"
             logger.error(message, queue)
             return
+        known = self.app.amqp.queues.get(queue)
+        if self.task_consumer is not None and not isinstance(known, SubscriptionQueue):
+            # Not the prefetch of the last subscription: Celery limits its channel.
+            self.task_consumer.channel.basic_qos(0, 0, False)  # noqa: FBT003  # a_global
         super().add_task_queue(queue, *args, **kwargs)
 
     # Messages

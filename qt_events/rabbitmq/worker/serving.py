@@ -190,6 +190,9 @@ class Serving:
 
     def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Stop consuming from these queues if a worker runs here."""
+        for queue in queues:
+            # The next handler of that name may be another one.
+            self._prefetches.pop(queue.subscription, None)
         if self.consumer is not None:
             self.consumer.call_soon(self.consumer.drop, queues)
 

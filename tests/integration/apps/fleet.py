@@ -32,7 +32,11 @@ if "FLEET_PLAIN" in os.environ:
     app.conf.worker_pool = "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
 if "FLEET_POOL" in os.environ:
     app.conf.worker_pool = os.environ["FLEET_POOL"]
-bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
+bus = CeleryEventBus(
+    app=app,
+    grace=float(os.environ.get("FLEET_GRACE", "20")),
+    prefetch=int(os.environ.get("FLEET_PREFETCH", "0")) or None,
+)
 logging.getLogger("qt_events").addHandler(RecordedLog())
 
 

@@ -52,7 +52,7 @@ async def test_delivery_tags_of_a_lost_channel_are_never_used(
     make_bus: MakeBus, management: Management, vhost: str, amqp_url: str
 ) -> None:
     """A handler that outlives its connection acks what comes again, and is not called twice."""
-    bus, handler = make_bus(), Handler(wait=True)
+    bus, handler = make_bus(prefetch=100), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler", concurrency=3)
     async with running(bus):
         events = [await publish(bus, n=n) for n in range(9)]

@@ -97,7 +97,7 @@ async def test_starting_and_stopping_leaves_nothing_behind(
 
 async def test_stop_finishes_what_it_holds(make_bus: MakeBus, amqp_url: str) -> None:
     """Every event in hand is handled once, and the queue is empty afterwards."""
-    bus, handler = make_bus(), Handler(wait=True)
+    bus, handler = make_bus(prefetch=100), Handler(wait=True)
     bus.subscribe("happened", handler, name="handler")
     async with running(bus):
         events = [await publish(bus, n=n) for n in range(30)]
