@@ -68,7 +68,7 @@ def test_a_program_tells_each_failure_once(backend: str, fleet: Fleet) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=2 * PATIENCE,
         check=True,
     )
     ids = done.stdout.split()

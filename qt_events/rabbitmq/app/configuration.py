@@ -26,6 +26,8 @@ _OWN = {
     **DEFAULTS,
     "worker_pool": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool",
     "worker_enable_remote_control": False,
+    # Each queue has its own prefetch.
+    "worker_enable_prefetch_count_reduction": False,
     "broker_connection_retry_on_startup": True,
     "broker_connection_timeout": 5,
     "task_ignore_result": True,

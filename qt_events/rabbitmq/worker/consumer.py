@@ -93,11 +93,12 @@ class EventConsumer(ConnectingConsumer):
             kwargs.update(initial_prefetch_count=0, prefetch_multiplier=0)
         has_plain_tasks = registration.has_plain_tasks(self.runtime)
         # A worker that mingles asks the others for the tasks that were revoked.
-        without = {"without_mingle": not has_plain_tasks, "without_gossip": True}
-        super().__init__(*args, **kwargs, **without)
+        options = kwargs.get("worker_options") or {}
+        mingles = has_plain_tasks and not options.get("without_mingle")
+        super().__init__(*args, **kwargs, without_mingle=not mingles, without_gossip=True)
         self.strategies, self._arrivals = Strategies(self), Arrivals(self)
         self._unknown_tasks = UnknownTasks(self, self.runtime)
-        self.selection = self._selection(**(kwargs.get("worker_options") or {}))
+        self.selection = self._selection(**options)
         self._serving = self.app.qt_events_serving
         self._consuming_anew = ConsumingAnew(self, self._serving)
         self._shutdown = self._serving.shutdown
@@ -230,6 +231,7 @@ class EventConsumer(ConnectingConsumer):
     def shutdown(self) -> None:
         """Close the connection. Celery calls this last of all, when its pool has ended."""
         super().shutdown()
+        self._unknown_tasks.stop()
         # run_forever() may be called again, and whoever is told twice to end does not wait.
         if self.runtime.loop is None and self._shutdown.state is not State.GIVING_BACK:
             self.runtime.leave()

@@ -37,7 +37,8 @@ class UnknownTasks:
 
     def __init__(self, consumer: Consumer, runtime: Runtime) -> None:
         self._consumer, self._runtime = consumer, runtime
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: LoopThread | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def give_back(self, message: kombu.Message, name: str) -> None:
         """Put a copy aside and acknowledge the message, on whose thread this is called.
@@ -50,11 +51,17 @@ class UnknownTasks:
         self._tell(
             message, name, queue, pause, level=logging.WARNING if returned else logging.ERROR
         )
-        if self._loop is None:
-            self._loop = LoopThread().start()
+        if self._thread is None:
+            self._thread = LoopThread()
+            self._loop = self._thread.start()
         asyncio.run_coroutine_threadsafe(
             self._give_back(message, queue, pause, returned + 1), self._loop
         )
+
+    def stop(self) -> None:
+        """Leave what was not given back yet to the broker, which has it still."""
+        if self._thread is not None:
+            self._thread.stop()
 
     def _tell(
         self, message: kombu.Message, name: str, queue: str | None, pause: float, *, level: int
@@ -94,7 +101,9 @@ class UnknownTasks:
         exchange, _ = topology.level(pause)
         properties = {**message.properties, "expiration": topology.expiration(pause)}
         properties.pop("application_headers", None)
-        body = message.body if isinstance(message.body, bytes) else message.body.encode()
+        body = message.body
+        if isinstance(body, str):
+            body = body.encode(message.content_encoding or "utf-8")
         content = Content(body, properties, {**message.headers, RETURNED: returned})
         way = _WayBack(self._runtime, queue, pause)
         await publisher.ask(PublishRequest(exchange, way.key, content, first=way))

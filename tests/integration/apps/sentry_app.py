@@ -36,6 +36,9 @@ sentry_sdk.init(
     dsn="http://key@localhost/1",
     transport=Recording,
     integrations=[CeleryIntegration(), LoggingIntegration()],
+    # They would import every framework that is installed, and write every variable down.
+    auto_enabling_integrations=False,
+    include_local_variables=False,
 )
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
