@@ -167,12 +167,8 @@ class Stats:
                 delivered = self.delivered + Counter(dict(self.tally.delivered))
                 dispatched = self.dispatched + Counter(dict(self.tally.dispatched))
                 published = self.published + Counter(dict(self.tally.published))
-            by_type = {
-                "published": published,
-                "dispatched": dispatched,
-                "errors": self.failed,
-                "unroutable": self.unroutable,
-            }
+            by_type = {"published": published, "dispatched": dispatched}
+            by_type |= {"errors": self.failed, "unroutable": self.unroutable}
             by_subscription = {
                 "delivered": delivered,
                 "filtered": self.filtered,

@@ -27,6 +27,7 @@ from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
 from qt_events.rabbitmq.pools.plain_tasks import PlainTasks
+from qt_events.rabbitmq.pools.pool_lanes import PoolLanes
 from qt_events.rabbitmq.pools.redeliveries import Redeliveries
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.shutdown import Shutdown
@@ -67,7 +68,7 @@ class AsyncioPool(BasePool):
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
         self.plain_tasks = PlainTasks(self.app, self.executor)
-        self._lanes: dict[tuple[str, bool], Lane[Delivery]] = {}
+        self.lanes = PoolLanes()
         self._gate = ExclusiveGate()
         self._running = self._ended = False
         self._context = copy_context()
@@ -129,14 +130,7 @@ class AsyncioPool(BasePool):
     @property
     def info(self) -> dict[str, Any]:
         """Facts for `inspect stats`: a lane is a subscription that had something to do here."""
-        lanes = {
-            f"{name} (quarantine)" if quarantined else name: {
-                "waiting": len(lane),
-                "handling": lane.busy,
-                "concurrency": lane.concurrency,
-            }
-            for (name, quarantined), lane in tuple(self._lanes.items())
-        }
+        lanes = self.lanes.describe()
         return {**super().info, "threads": len(self.executor), "held": self.held, "lanes": lanes}
 
     # Deliveries
@@ -159,16 +153,11 @@ class AsyncioPool(BasePool):
             self.loop.call_soon_threadsafe(self._push, delivery)
 
     def _push(self, delivery: Delivery) -> None:
-        key = (delivery.envelope.subscription, delivery.envelope.quarantined)
-        concurrency = 1 if delivery.envelope.quarantined else delivery.task.subscription.concurrency
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane(concurrency, self._process)
-            if self._running:
-                lane.start(self.loop, self._context)
-        # It may have been unsubscribed and subscribed again meanwhile.
-        lane.concurrency = concurrency
-        lane.push(delivery)
+        self.lanes.of(delivery, self._process, self._start).push(delivery)
+
+    def _start(self, lane: Lane[Delivery]) -> None:
+        if self._running:
+            lane.start(self.loop, self._context)
 
     def _process(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Process a delivery of a lane. Most wait for nothing and end here, with None."""
@@ -259,16 +248,6 @@ class AsyncioPool(BasePool):
             self.runtime.survived.grant(delivery.envelope)
             delivery.give_back()
 
-    def give_back(self, subscription: str) -> None:
-        """Give back what waits for a subscription; what is being handled is finished."""
-        for key in ((subscription, False), (subscription, True)):
-            if (lane := self._lanes.get(key)) is None:
-                continue
-            for delivery in lane.clear():
-                delivery.give_back()
-            if not lane.busy:
-                del self._lanes[key]
-
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside the handlers, until `drain`. Safe from any thread."""
         if not self.loop.is_closed():
@@ -293,7 +272,7 @@ class AsyncioPool(BasePool):
         self._thread = threading.get_ident()
         self._running = True
         self.redeliveries.resume()
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             lane.start(self.loop, self._context)
 
     def pause(self, error: BaseException | None) -> None:
@@ -306,7 +285,7 @@ class AsyncioPool(BasePool):
         if self._acks is not None and not isinstance(error, ChannelError):
             self._acks.flush()
         self.void()
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             lane.pause()
             for delivery in lane.clear():
                 self._abandon(delivery)
@@ -331,13 +310,12 @@ class AsyncioPool(BasePool):
         await shutdown.finish(self._settled(shutdown, until), grace)
         self._ended = True
         if self.held:
-            running = sorted({name for (name, _), lane in self._lanes.items() if lane.busy})
             message = "stopping: %d events are given back to their queues; handlers that run: %s"
-            logger.warning(message, self.held, ", ".join(running) or "none")
+            logger.warning(message, self.held, ", ".join(self.lanes.running) or "none")
         for future in tuple(self._spawned):
             future.cancel()
-        await cancel_all((name, lane) for (name, _), lane in self._lanes.items())
-        for (_, quarantined), lane in tuple(self._lanes.items()):
+        await cancel_all((name, lane) for (name, _), lane in self.lanes.items())
+        for (_, quarantined), lane in tuple(self.lanes.items()):
             for delivery in lane.clear():
                 if quarantined:
                     await self._acquit(delivery)
@@ -349,7 +327,7 @@ class AsyncioPool(BasePool):
 
     async def _settled(self, shutdown: Shutdown, until: float) -> None:
         while self.held:
-            await asyncio.gather(*(lane.settled() for lane in self._lanes.values()))
+            await asyncio.gather(*(lane.settled() for lane in self.lanes.values()))
         await self.plain_tasks.ended(shutdown, until)
 
     def _abandon(self, delivery: Delivery) -> None:
@@ -371,23 +349,10 @@ class AsyncioPool(BasePool):
         else:
             delivery.replace()
 
-    def slowest(self) -> tuple[str, int]:
-        """Return the subscription with most events in this process, and their number."""
-        waiting = {name: lane.to_do for (name, _), lane in tuple(self._lanes.items())}
-        name = max(waiting, key=lambda key: waiting[key], default="")
-        return name, waiting.get(name, 0)
-
-    def held_of(self, subscription: str) -> tuple[int, int, int]:
-        """Return how many of its events are held, how many bytes wait, how many were begun."""
-        lane = self._lanes.get((subscription, False), ())
-        held = lane.to_do if isinstance(lane, Lane) else 0
-        size = sum(each.envelope.size for each in lane)
-        return held, size, state.total_count[subscription]
-
     @property
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
-        return sum(lane.to_do for lane in tuple(self._lanes.values()))
+        return self.lanes.held
 
 
 async def _fails(error: Exception) -> Outcome:

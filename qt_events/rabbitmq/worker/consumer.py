@@ -304,7 +304,7 @@ class EventConsumer(ConnectingConsumer):
             if self.task_consumer is not None:
                 self.cancel_task_queue(queue.name)
             if isinstance(self.pool, AsyncioPool):
-                self.pool.give_back(queue.subscription)
+                self.pool.lanes.give_back(queue.subscription)
             for known in (self.strategies, self._arrivals, self.task_buckets):
                 known.pop(queue.subscription, None)
 

@@ -47,7 +47,7 @@ class ConsumingAnew:
             if prefetch is None:
                 del self._queues[name]
                 continue
-            held, size, done = self._consumer.pool.held_of(name)
+            held, size, done = self._consumer.pool.lanes.held_of(name)
             if prefetch.look(held, size, done, monotonic()):
                 self._consumer.call_soon(self._consume, queue)
 

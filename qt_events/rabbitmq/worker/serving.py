@@ -208,5 +208,5 @@ class Serving:
 
     def slowest(self) -> str:
         """Describe the subscription that holds up others; empty if there is none."""
-        name, waiting = self._pool.slowest() if self._pool is not None else ("", 0)
+        name, waiting = self._pool.lanes.slowest() if self._pool is not None else ("", 0)
         return f"the slowest subscription here is {name!r} with {waiting} events" if name else ""

@@ -1,0 +1,75 @@
+"""PoolLanes: the lanes of the asyncio pool, one for a subscription and one for its quarantine."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from celery.worker import state
+
+from qt_events.delivery.lanes import Lane
+from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
+
+
+class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
+    """Lanes by subscription, and by whether they are its quarantine's."""
+
+    def of(
+        self,
+        delivery: Delivery,
+        process: Callable[[Delivery], Coroutine[Any, Any, None] | None],
+        on_new: Callable[[Lane[Delivery]], None],
+    ) -> Lane[Delivery]:
+        """Return the lane that a delivery goes into; `on_new` is called with one just made."""
+        envelope = delivery.envelope
+        key = (envelope.subscription, envelope.quarantined)
+        concurrency = 1 if envelope.quarantined else delivery.task.subscription.concurrency
+        lane = self.get(key)
+        if lane is None:
+            lane = self[key] = Lane(concurrency, process)
+            on_new(lane)
+        # It may have been unsubscribed and subscribed again meanwhile.
+        lane.concurrency = concurrency
+        return lane
+
+    def give_back(self, subscription: str) -> None:
+        """Give back what waits for a subscription; what is being handled is finished."""
+        for key in ((subscription, False), (subscription, True)):
+            if (lane := self.get(key)) is None:
+                continue
+            for delivery in lane.clear():
+                delivery.give_back()
+            if not lane.busy:
+                del self[key]
+
+    @property
+    def held(self) -> int:
+        """Number of events that wait or are being handled."""
+        return sum(lane.to_do for lane in tuple(self.values()))
+
+    @property
+    def running(self) -> list[str]:
+        """Subscriptions whose handlers run, in order."""
+        return sorted({name for (name, _), lane in self.items() if lane.busy})
+
+    def held_of(self, subscription: str) -> tuple[int, int, int]:
+        """Return how many of its events are held, how many bytes wait, how many were begun."""
+        lane = self.get((subscription, False), ())
+        held = lane.to_do if isinstance(lane, Lane) else 0
+        size = sum(each.envelope.size for each in lane)
+        return held, size, state.total_count[subscription]
+
+    def slowest(self) -> tuple[str, int]:
+        """Return the subscription with most events, and their number."""
+        waiting = {name: lane.to_do for (name, _), lane in tuple(self.items())}
+        name = max(waiting, key=lambda key: waiting[key], default="")
+        return name, waiting.get(name, 0)
+
+    def describe(self) -> dict[str, dict[str, int]]:
+        """Return the facts that `inspect stats` tells of each lane."""
+        return {
+            f"{name} (quarantine)" if quarantined else name: {
+                "waiting": len(lane),
+                "handling": lane.busy,
+                "concurrency": lane.concurrency,
+            }
+            for (name, quarantined), lane in tuple(self.items())
+        }
