@@ -30,13 +30,8 @@ from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
+from qt_events.rabbitmq.app import registration
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
-from qt_events.rabbitmq.app.registration import (
-    must_be_no_task,
-    register,
-    register_when_finalized,
-    unregister,
-)
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
 from qt_events.rabbitmq.eager import Eager
@@ -127,13 +122,12 @@ class CeleryEventBus(Hosted):
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
-        register_when_finalized(self.runtime)
+        registration.register_when_finalized(self.runtime)
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
-            raise BusStateError(
-                f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
-            )
+            message = f"{self.app!r} has a bus already, app.qt_events_bus: one bus an app"
+            raise BusStateError(message)
 
     def _new_runtime(self, *, app_is_users: bool, retry: RetryPolicy | None) -> Runtime:
         serving, stats = self.serving, Stats()
@@ -254,10 +248,10 @@ class CeleryEventBus(Hosted):
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
-        must_be_no_task(name, self.app)
+        registration.must_be_no_task(name, self.app)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)
-        register(subscription, self.runtime)
+        registration.register(subscription, self.runtime)
         self.serving.take_up(subscription, self.declarations.queues(subscription))
         return subscription
 
@@ -276,7 +270,7 @@ class CeleryEventBus(Hosted):
         self.serving.drop(queues)
         self.declarations.drop(subscription)
         self.outstanding.drop(subscription)
-        unregister(subscription, self.runtime)
+        registration.unregister(subscription, self.runtime)
 
     # Deliver
 

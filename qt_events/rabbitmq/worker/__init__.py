@@ -6,6 +6,7 @@ sharing.py          other processes that serve the same subscriptions
 consumer.py         Celery's consumer, with subscriptions that come and go
 consuming_anew.py   a new consumer where another prefetch suits the handler
 connecting.py       logging in, trying again, the worker's name
+rate_limits.py      rate limits that an operator sets by remote control
 asyncio_loop.py     Celery's event loop for one connection, run by asyncio
 hub.py              Celery's event loop, stepped by asyncio
 celery_flags.py     Celery's flags for stopping, translated for the shutdown

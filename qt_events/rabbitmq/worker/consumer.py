@@ -17,7 +17,6 @@ from celery.platforms import EX_FAILURE
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
-from kombu.utils.limits import TokenBucket
 
 from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
 from qt_events.rabbitmq.app import registration
@@ -37,6 +36,7 @@ from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
 from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
+from qt_events.rabbitmq.worker.rate_limits import RateLimitedConsumer
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
 from qt_events.rabbitmq.worker.serving import Take
 from qt_events.rabbitmq.worker.unknown_tasks import UnknownTasks, has_expired
@@ -69,7 +69,7 @@ class Strategies(dict[str, Any]):
         return strategy
 
 
-class EventConsumer(ConnectingConsumer):
+class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     """Consumer of every worker that serves a bus, named by the setting `worker_consumer`."""
 
     class Blueprint(Consumer.Blueprint):
@@ -346,39 +346,6 @@ class EventConsumer(ConnectingConsumer):
             super().on_unknown_task(body, message, exc)
         else:
             self._unknown_tasks.give_back(message, str(exc.args[0]))
-
-    # Rate limits of remote control
-
-    def limits_rate(self, request: Any) -> bool:
-        """Return True if the task has a rate limit. The request goes to the pool in its turn."""
-        bucket = self.task_buckets[request.name]
-        if bucket is None:
-            return False
-        bucket.add((request, 1))
-        self._let_go(bucket)
-        return True
-
-    def _let_go(self, bucket: TokenBucket) -> None:
-        while bucket.contents:
-            if not bucket.can_consume():
-                self.timer.call_after(bucket.expected_time(), self._let_go, (bucket,))
-                return
-            request, _tokens = bucket.pop()
-            self._hand_over(request)
-
-    def _hand_over(self, request: Any) -> None:
-        state.task_reserved(request)
-        self.on_task_request(request)
-
-    def reset_rate_limits(self) -> None:
-        """Apply the new rate limits to requests that wait for the old ones, too."""
-        buckets = [bucket for bucket in self.task_buckets.values() if bucket is not None]
-        super().reset_rate_limits()
-        for bucket in buckets:
-            while bucket.contents:
-                request, _tokens = bucket.pop()
-                if not self.limits_rate(request):
-                    self._hand_over(request)
 
 
 def _give_up_connection(error: Exception) -> None:

@@ -207,6 +207,7 @@ def test_celerys_banner_shows_the_bindings_there_are() -> None:
     handler = AsyncMock()
     bus.subscribe("order.placed", handler, name="audit")
     bus.subscribe("trade.#", handler, name="audit")
+    bus.app.finalize()
     banner = bus.app.amqp.queues.format()
     assert "shop.sub.audit   exchange=shop.events(topic) key=order.placed,trade.#" in banner
     assert "shop.quarantine.audit exchange=shop.quarantine(topic) key=audit" in banner
