@@ -84,7 +84,7 @@ NOT_COLLECTED = {
     # A broadcast is a NotSupportedError: no child could own its queue.
     | {"OneMember", "SeveralMembers"}
     # Children take what comes, as many of one subscription as there are.
-    | {"Order", "Concurrency", "SlowHoldsUpNobody"},
+    | {"Order", "Prefetch", "Concurrency", "SlowHoldsUpNobody"},
     ThreadsBackend: _PUBLISHER_ELSEWHERE,
     SoloBackend: _PUBLISHER_ELSEWHERE
     # One handler at a time, whosever it is.
@@ -103,6 +103,8 @@ NOT_COLLECTED = {
         "JoinTimeout",
         "StopFinishes",
         "RetriesOutliveAStop",
+        "HardStop",
+        "StubbornHandler",
     },
 }
 
