@@ -25,7 +25,6 @@ STOPS = {
     "ctrl-c-thrice": ([SIGINT] * 3, {}),
     "remapped": ([SIGTERM], {"REMAP_SIGTERM": "SIGQUIT"}),
     "remapped-thrice": ([SIGTERM] * 3, {"REMAP_SIGTERM": "SIGQUIT"}),
-    "term-quit-quit": ([SIGTERM, SIGQUIT, SIGQUIT], {}),
 }
 EVENTS = 60
 HANDLERS = ("threaded", "offloading", "publishing")
