@@ -369,10 +369,7 @@ def _further_steps(
 
 
 def _cancel_requests() -> int:
-    """Return the number of cancellations of this task that nobody has taken back.
-
-    The number alone does not tell that somebody wants it to end: TaskGroup of CPython 3.11 leaves
-    its own there.
-    """
+    """Return the number of cancellations of this task that nobody has taken back."""
+    # That alone does not tell that somebody wants it to end: TaskGroup of 3.11 leaves its own.
     task = asyncio.current_task()
     return task.cancelling() if task is not None else 0
