@@ -77,8 +77,10 @@ class PlainTasks:
     async def ended(self, shutdown: Shutdown, until: float) -> None:
         """Return when none runs, at the loop's time `until`, or at once if the shutdown hurries."""
         loop = asyncio.get_running_loop()
-        while self.running and loop.time() < until and not shutdown.hurried:
-            await asyncio.wait([asyncio.wrap_future(each) for each in self.running], timeout=_POLL)
+        running = [asyncio.wrap_future(each) for each in self.running]
+        while running and loop.time() < until and not shutdown.hurried:
+            _, left = await asyncio.wait(running, timeout=_POLL)
+            running = list(left)
 
     def abandon(self) -> None:
         """Leave what still runs to the end of the process, and log what becomes of each task."""

@@ -46,9 +46,9 @@ class Redeliveries:
             self._settle(delivery)
 
     def _settle(self, delivery: Delivery) -> None:
-        running = self._running.pop(delivered(delivery.envelope), None)
         if delivery.is_void():
             return
+        running = self._running.pop(delivered(delivery.envelope), None)
         if running is not None:
             running.renew(delivery)
         elif not self._known.knows(delivery.envelope):

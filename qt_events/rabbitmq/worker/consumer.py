@@ -44,8 +44,9 @@ from qt_events.shutdown import State, Trigger
 
 logger = logging.getLogger("qt_events")
 
-# Mingle is left to be required by another step, if the app has tasks of its own.
-_LEFT_OUT = (":Mingle", ":Gossip")
+# Mingle is left to be required by another step, if the app has tasks of its own. DelayedDelivery is
+# replaced: see PlainQueuesDelayed.
+_LEFT_OUT = (":Mingle", ":Gossip", ":DelayedDelivery")
 
 remote_control.guard()
 
@@ -76,7 +77,8 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         """Celery's steps without those that make queues or bindings of their own."""
 
         default_steps = [  # noqa: RUF012
-            step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)
+            *(step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)),
+            "qt_events.rabbitmq.worker.delayed_delivery:PlainQueuesDelayed",
         ]
 
     # Monitors are told at the end of this turn of the pool's loop.
