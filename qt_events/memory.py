@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -103,8 +104,8 @@ class InMemoryEventBus(Hosted):
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
-        # Publishes since the last that let the loop run. The very first one does.
-        self._unbroken = _BURST
+        # Publishes since the last that let the loop run. The very first one only looks for it.
+        self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
         self._lanes = Lanes(self._process)
@@ -125,9 +126,10 @@ class InMemoryEventBus(Hosted):
         self._unbroken += 1
         if self._unbroken > _BURST:
             running_loop()
-            self._unbroken = 1
             # Before the event is taken: a cancelled publish has not published.
-            await asyncio.sleep(0)
+            if self._unbroken < math.inf:
+                await asyncio.sleep(0)
+            self._unbroken = 1.0
         if self._guarded or current_attempt() is not None or not isinstance(event, Event):
             event = self._checked(event)
             if self.middleware.around_publish:

@@ -79,6 +79,7 @@ async def test_events_that_another_process_settles_are_not_kept(
     When the other process is gone, join() still says that it cannot know.
     """
     monkeypatch.setattr(sharing, "_FIRST_LOOK", 0.1)
+    monkeypatch.setattr(sharing, "_GHOST", 0.5)
     ours, theirs, taken = CeleryEventBus(amqp_url), CeleryEventBus(amqp_url), [0, 0]
 
     def counts(who: int) -> object:

@@ -114,18 +114,18 @@ async def test_what_the_app_does_not_declare_is_shown_and_unbound_for_good(
 async def test_a_broadcast_or_nothing_is_not_unbound(command: Command, app: CeleryEventBus) -> None:
     """The errors say what there is instead."""
     app.subscribe("order.*", hear, name="state", broadcast=True)
-    await app.declarations.made()
-    for arguments, error in (
-        (("unbind", "state", "order.*"), InvalidOptionError),
-        (("unbind", "gone", "order.*"), UnknownSubscriptionError),
-        (("unbind", "state"), InvalidOptionError),
-        (("take-over", "gone"), UnknownSubscriptionError),
-        (("move", "state"), InvalidOptionError),
-        (("move",), InvalidOptionError),
-        (("move", "gone", "state"), UnknownSubscriptionError),
-    ):
-        done = await asyncio.to_thread(command, *arguments)
-        assert isinstance(done.exception, error), (arguments, done.exception)
+    async with app:
+        for arguments, error in (
+            (("unbind", "state", "order.*"), InvalidOptionError),
+            (("unbind", "gone", "order.*"), UnknownSubscriptionError),
+            (("unbind", "state"), InvalidOptionError),
+            (("take-over", "gone"), UnknownSubscriptionError),
+            (("move", "state"), InvalidOptionError),
+            (("move",), InvalidOptionError),
+            (("move", "gone", "state"), UnknownSubscriptionError),
+        ):
+            done = await asyncio.to_thread(command, *arguments)
+            assert isinstance(done.exception, error), (arguments, done.exception)
 
 
 # Owners

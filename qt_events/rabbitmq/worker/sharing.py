@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic, sleep
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
@@ -14,6 +15,10 @@ from qt_events.rabbitmq.runtime import Runtime
 
 _FIRST_LOOK, _LONGEST = 5.0, 60.0  # seconds between two looks, the second one at most
 _POLL = 0.2  # seconds between two looks at the depth of queues
+_LOOKS = 4  # in a row
+# Seconds after which a consumer is no ghost: the broker keeps one whose connection fell silent for
+# two heartbeats.
+_GHOST = 30.0
 
 
 async def look_for_others(runtime: Runtime) -> None:
@@ -22,31 +27,46 @@ async def look_for_others(runtime: Runtime) -> None:
     Nobody tells this process of outcomes elsewhere: they would be waited for without end. The
     broker is asked only while the oldest own event has no outcome for a while.
     """
-    pause, before = _FIRST_LOOK, None
+    pause, before, since = _FIRST_LOOK, None, None
     while not runtime.outstanding.shared:
         await asyncio.sleep(pause)
         oldest = runtime.outstanding.oldest
         if oldest is None or oldest != before:
-            pause, before = _FIRST_LOOK, oldest
+            pause, before, since = _FIRST_LOOK, oldest, None
             continue
         pause = min(2 * pause, _LONGEST)
-        with suppress(BrokerError, ChannelError, ForeignConsumersError):
-            await asyncio.to_thread(must_serve_alone, runtime)
+        with suppress(BrokerError, ChannelError):
+            others = await asyncio.to_thread(_others, runtime)
+            since = (since or monotonic()) if others else None
+        if since is not None and monotonic() - since > _GHOST:
+            runtime.outstanding.share()
 
 
 def must_serve_alone(runtime: Runtime) -> None:
     """Raise ForeignConsumersError if other processes serve a subscription of this one, or did."""
-    with _channel(runtime) as channel:
-        others = [
-            each.name for each in _shareable(runtime) if _depth(runtime, channel, each)[1] > 1
-        ]
-    if others:
-        runtime.outstanding.share()
+    if others := _others(runtime):
         message = f"join() cannot know: other processes serve {', '.join(others)} too"
         raise ForeignConsumersError(message)
     if runtime.outstanding.shared:
         message = "join() cannot know: other processes served these subscriptions too, a while ago"
         raise ForeignConsumersError(message)
+
+
+def _others(runtime: Runtime) -> list[str]:
+    """Return the subscriptions that are served elsewhere too, at several looks in a row.
+
+    While this process consumes anew, for another prefetch, the broker may count it twice.
+    """
+    others: list[str] = []
+    for _ in range(_LOOKS):
+        with _channel(runtime) as channel:
+            others = [
+                each.name for each in _shareable(runtime) if _depth(runtime, channel, each)[1] > 1
+            ]
+        if not others:
+            break
+        sleep(_POLL)
+    return others
 
 
 async def all_taken(runtime: Runtime, held: Callable[[], int]) -> None:

@@ -14,6 +14,8 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder, passed, record
 
 app: Any = Celery("hostile_app", broker=os.environ["FLEET_URL"], set_as_current=False)
+# With tasks of its own, its pool would be Celery's.
+app.conf.worker_pool = "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
 # What another release could handle is given back once.
 bus = CeleryEventBus(app=app, rollout=0.3)
 logging.getLogger("qt_events").addHandler(RecordedLog())
@@ -60,4 +62,4 @@ bus.subscribe("hostile.#", hostile, name="hostile", retry=NO_RETRY)
 # By its class: some messages do not fit a schema, and a class registers when it is imported.
 bus.subscribe(PolicyUpdatedEvent, hostile, name="hostile", retry=NO_RETRY)
 bus.subscribe("other", other, name="other")
-bus.subscribe("held", held, name="held", retry=NO_RETRY)
+bus.subscribe("held", held, name="held", retry=NO_RETRY, prefetch=20)

@@ -15,6 +15,8 @@ QUEUE = "plain_tasks"
 
 app = Celery("plain_app", broker=os.environ["FLEET_URL"], set_as_current=False)
 app.conf.update(task_default_queue=QUEUE, task_ignore_result=True, worker_prefetch_multiplier=10)
+# With tasks of its own, its pool would be Celery's.
+app.conf.worker_pool = "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool"
 bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
 
 

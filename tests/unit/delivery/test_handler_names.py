@@ -155,6 +155,7 @@ def test_a_celery_task_of_that_name_would_get_the_events() -> None:
     """Celery calls its tasks `module.function` too."""
     app = Celery("shop", set_as_current=False)
     app.task(function, name=f"shop.{HERE}.function")
+    app.finalize()
     bus = CeleryEventBus(app=app)
     with pytest.raises(DuplicateSubscriptionError, match=r"is a Celery task of this app.*name="):
         bus.subscribe("a", function)

@@ -257,32 +257,32 @@ class Filtering(Scenario):
     """
 
     def subscribe(self, bus: EventBus) -> None:
-        bus.subscribe("filtered.#", fail_by_account, name="filtered.failing", retry=ONCE)
+        bus.subscribe("sifted.#", fail_by_account, name="sifted.failing", retry=ONCE)
 
     async def check(self, run: ScenarioRun) -> None:
-        one = await run.publish("filtered.one", account="lost")
-        await run.publish("filtered.two", account="lost")
-        await run.publish("filtered.two", account="A3")
-        letters = await run.dead("filtered.failing", 3)
+        one = await run.publish("sifted.one", account="lost")
+        await run.publish("sifted.two", account="lost")
+        await run.publish("sifted.two", account="A3")
+        letters = await run.dead("sifted.failing", 3)
         by_event = {each.event_id: each for each in letters}
         box, two = run.bus.dead_letters, DeadLetterFilter(event_type="*.two")
         lost = DeadLetterFilter(exception="LedgerLostError")
-        assert [each.event_type for each in await box.list(where=two)] == ["filtered.two"] * 2
+        assert [each.event_type for each in await box.list(where=two)] == ["sifted.two"] * 2
         [found] = await box.list(where=DeadLetterFilter(event_id=one.id))
         assert found == by_event[one.id]
-        [group] = await box.groups("filtered.failing", where=lost)
+        [group] = await box.groups("sifted.failing", where=lost)
         assert (group.exception_type, group.count) == (f"{__name__}.LedgerLostError", 2)
         later = DeadLetterFilter(since=datetime.now(UTC) + timedelta(seconds=2))
         assert [each async for each in box.stream(where=later)] == []
-        assert await box.retry_all("filtered.failing", where=later) == 0
-        assert await box.retry_all("filtered.failing", where=lost, dry_run=True) == 2
+        assert await box.retry_all("sifted.failing", where=later) == 0
+        assert await box.retry_all("sifted.failing", where=lost, dry_run=True) == 2
         progress: list[Progress] = []
         discarded = await box.discard_all(
-            "filtered.failing", where=lost, limit=1, on_progress=progress.append
+            "sifted.failing", where=lost, limit=1, on_progress=progress.append
         )
         assert (discarded, progress[-1].done) == (1, 1)
-        assert await box.discard_all("filtered.failing", where=lost) == 1
-        [left] = await box.list("filtered.failing")
+        assert await box.discard_all("sifted.failing", where=lost) == 1
+        [left] = await box.list("sifted.failing")
         assert left in letters
         assert left.exception_type == f"{__name__}.LedgerError"
-        assert await box.discard_all("filtered.failing", where=two) == 1
+        assert await box.discard_all("sifted.failing", where=two) == 1
