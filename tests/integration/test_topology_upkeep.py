@@ -252,6 +252,22 @@ async def test_what_a_renamed_subscription_holds_is_moved_to_its_new_name(
     assert FORMER not in register(amqp_url).entries
 
 
+async def test_what_another_service_wants_stays_where_it_is(
+    command: Command, app: CeleryEventBus, make_bus: MakeBus, management: Management, amqp_url: str,
+) -> None:  # fmt: skip
+    """Two services may have shared the queue of the old name: each moves what its own hears."""
+    former = make_bus()
+    former.subscribe("order.*", hear, name=FORMER)
+    former.subscribe("trade.*", hear, name=FORMER)
+    for event_type in ("order.placed", "trade.done", "order.filled"):
+        await former.publish(Event(event_type))
+    app.subscribe("order.*", handler.on_order)
+    (told,) = json.loads(await ran(command, "move", "--former", "--json"))["moved"]
+    assert (told["events"], told["skipped"]) == (2, 1)
+    assert bindings(management, vhost_of(amqp_url), FORMER) == {"trade.*"}
+    assert depth(amqp_url, f"qt.sub.{FORMER}") == 1
+
+
 async def test_what_is_served_is_not_moved(
     command: Command, app: CeleryEventBus, make_bus: MakeBus
 ) -> None:

@@ -1,8 +1,8 @@
 """Copies: what an outcome puts into a delay level, the dead letters or quarantine.
 
 A copy counts only once a queue has taken it. What it needs is declared first, and again if it was
-deleted meanwhile. If it cannot be stored it is tried at growing intervals: the outcome stands, and
-the handler is not called again for it.
+deleted meanwhile. If the broker refuses it, it is tried at growing intervals for five minutes: so
+long the outcome stands, and the handler is not called again for it.
 """
 
 import asyncio

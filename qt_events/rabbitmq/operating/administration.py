@@ -134,12 +134,14 @@ class Administration:
             UnknownSubscriptionError, BusStateError: see Move.
         """
         held = self._held(source)
-        self._declare([each for each in self._target.subscriptions() if each.name == destination])
+        declared = [each for each in self._target.subscriptions() if each.name == destination]
+        self._declare(declared)
+        patterns = declared[0].patterns if declared else None
         with visiting(self._target.connection()) as connection:
-            move = Move(self.topology, connection, source, destination)
+            move = Move(self.topology, connection, source, destination, patterns)
             move.check(force=force)
             with connection.channel() as channel:
-                for pattern in held.patterns:
+                for pattern in held.patterns if patterns is None else patterns:
                     self.topology.unbind(channel, source, pattern)
             moved = move.run(on_progress)
             if remove:

@@ -5,7 +5,7 @@ one loses it: a broken move leaves the rest where it is, and one event twice at 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -17,6 +17,7 @@ from amqp.exceptions import NotFound
 from qt_events.dead_letters.scan import Progress
 from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import BusStateError, TopologyError, UnknownSubscriptionError
+from qt_events.events.topics import matches
 from qt_events.rabbitmq.compat.basic_publish import UNSENDABLE
 from qt_events.rabbitmq.compat.unreadable import MARK
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT
@@ -49,15 +50,27 @@ class Moved:
     events: int = 0
     quarantined: int = 0
     dead_letters: int = 0
-    #: Messages that stay, because this library has not put them there or AMQP cannot carry them.
+    #: Messages that stay: the new one does not hear them, no bus put them there, or AMQP cannot
+    #: carry them.
     skipped: int = 0
 
 
 class Move:
-    """Move from one subscription to another, over a connection of its own."""
+    """Move from one subscription to another, over a connection of its own.
 
-    def __init__(self, topology: Topology, connection: Any, source: str, destination: str) -> None:
+    With `patterns` only what the new one hears: two services may have shared the old queue.
+    """
+
+    def __init__(  # from where to where, and what
+        self,
+        topology: Topology,
+        connection: Any,
+        source: str,
+        destination: str,
+        patterns: Sequence[str] | None = None,
+    ) -> None:
         self._topology, self._source, self._destination = topology, source, destination
+        self._patterns = patterns
         self._connection = connection
         self._reading, self._writing = connection.channel(), connection.channel()
         self._reading.auto_decode = False
@@ -155,6 +168,11 @@ class Move:
                 yield arrived.popleft()
         self._reading.basic_cancel(tag)
 
+    def _is_heard(self, event_type: object) -> bool:
+        if self._patterns is None:
+            return True
+        return any(matches(each, str(event_type)) for each in self._patterns)
+
     def _event(self, raw: RawMessage) -> RawMessage | None:
         """Return the copy of an event, with the headers that its route makes believable."""
         given = raw.headers or {}
@@ -163,14 +181,17 @@ class Move:
             return None
         names = () if origin == PUBLISHED else OURS
         kept = {name: given[name] for name in names if name in given}
-        return _copy(raw, {TYPE: raw.delivery_info["routing_key"], **kept})
+        headers = {TYPE: raw.delivery_info["routing_key"], **kept}
+        return _copy(raw, headers) if self._is_heard(headers[TYPE]) else None
 
-    def _dead_letter(self, raw: RawMessage) -> RawMessage:
+    def _dead_letter(self, raw: RawMessage) -> RawMessage | None:
         given = raw.headers or {}
         believed = self._provenance.believed(raw.delivery_info, given)
         headers = {REASON: DeadLetterReason.FORGED.value} if believed is None else believed
         key = str(raw.delivery_info["routing_key"])
         record = record_from(self._destination, body_of(raw), _carried(raw), headers, key)
+        if believed is not None and not self._is_heard(record.event_type):
+            return None
         whole = {} if record.whole else {BODY_SIZE: headers[BODY_SIZE]}
         told = {**headers_of(record, self._key(headers.get(KEY))), **whole}
         return RawMessage(record.body, application_headers=told, **record.properties)

@@ -151,9 +151,10 @@ class Registration:
         removed = dict(self._removed)
         result = self._ask(channel, partial(self._change, new, removed))
         if result is None:
-            result = _Result()
+            # What is another's stays so.
+            result = _Result(dict(self._taken))
             # Not with each queue that a worker declares: each would wait for it.
-            self._unwritten.update(each.name for each in new)
+            self._unwritten.update(each.name for each in new if each.name not in self._taken)
         else:
             for name, written in removed.items():
                 _take(self._removed, name, written)
@@ -247,10 +248,17 @@ class Registration:
     def _ask(self, channel: Channel, change: Callable[[Register], T]) -> T | None:
         if not self._has_rights:
             return None
-        started = monotonic()
+        asked = -math.inf
+
+        def look(register: Register) -> T:
+            nonlocal asked
+            # Under the lock, as is whoever binds: waiting for it may take longer than a lease.
+            asked = monotonic()
+            return change(register)
+
         try:
             self._must_not_break()
-            self._known, result = self._queue.change(channel.connection, change)
+            self._known, result = self._queue.change(channel.connection, look)
         except NoRightsError:
             logger.info(
                 "the register of subscriptions is not for this user: whose they are, and what "
@@ -271,7 +279,7 @@ class Registration:
         except LOST:
             self._losses += 1
             raise
-        self._read_at, self._losses = started, 0
+        self._read_at, self._losses = asked, 0
         return result
 
 
