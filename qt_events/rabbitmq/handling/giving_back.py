@@ -2,7 +2,7 @@
 
 While a release is rolled out, old and new workers serve one queue. An old one gets events of a new
 pattern, a newer version or with a new value. It leaves them to a newer one, at growing intervals,
-for as long as a release may take; only then is the event a dead letter. See docs/adr/032.
+for as long as a release may take; only then is the event a dead letter. See docs/adr/026.
 """
 
 from datetime import UTC, datetime
