@@ -6,7 +6,7 @@ sharing.py          other processes that serve the same subscriptions
 consumer.py         Celery's consumer, with subscriptions that come and go
 consuming_anew.py   a new consumer where another prefetch suits the handler
 connecting.py       logging in, trying again, the worker's name
-delayed_delivery.py Celery's delay of plain tasks on quorum queues, without our queues
+delayed_tasks.py    Celery's delay of plain tasks on quorum queues, without our queues
 rate_limits.py      rate limits that an operator sets by remote control
 asyncio_loop.py     Celery's event loop for one connection, run by asyncio
 hub.py              Celery's event loop, stepped by asyncio

@@ -78,7 +78,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
 
         default_steps = [  # noqa: RUF012
             *(step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)),
-            "qt_events.rabbitmq.worker.delayed_delivery:PlainQueuesDelayed",
+            "qt_events.rabbitmq.worker.delayed_tasks:PlainQueuesDelayed",
         ]
 
     # Monitors are told at the end of this turn of the pool's loop.

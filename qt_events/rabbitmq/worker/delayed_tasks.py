@@ -1,11 +1,8 @@
 """PlainQueuesDelayed: Celery's delay of plain tasks on quorum queues, without our queues."""
 
-from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
 
-import celery
-import kombu
+from celery.worker.consumer import Consumer
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
@@ -19,15 +16,15 @@ class PlainQueuesDelayed(DelayedDelivery):
 
     name = "celery.worker.consumer.delayed_delivery.DelayedDelivery"
 
-    def _bind_queues(self, app: celery.Celery, connection: kombu.Connection) -> None:
+    def start(self, c: Consumer) -> None:
+        """Do as Celery does, with the app's plain queues alone."""
+        known = c.app.amqp.queues
         plain = {
-            name: queue
-            for name, queue in app.amqp.queues.items()
-            if not isinstance(queue, SubscriptionQueue)
+            name: queue for name, queue in known.items() if not isinstance(queue, SubscriptionQueue)
         }
-        super()._bind_queues(_app_with(plain), connection)
-
-
-def _app_with(queues: Mapping[str, Any]) -> SimpleNamespace:
-    """Return what the step needs of an app, with these queues."""
-    return SimpleNamespace(amqp=SimpleNamespace(queues=queues))
+        app = SimpleNamespace(
+            amqp=SimpleNamespace(queues=plain),
+            conf=c.app.conf,
+            connection_for_write=c.app.connection_for_write,
+        )
+        super().start(SimpleNamespace(app=app))
