@@ -1,12 +1,17 @@
 """UnacknowledgedEvents: events with an outcome whose acknowledgement the broker does not hear."""
 
 from collections import OrderedDict
+from time import monotonic
 
 from qt_events.delivery.outcome import Outcome
 from qt_events.rabbitmq.messages.envelope import Envelope
 
 # Events. More than a worker holds.
 _REMEMBERED = 10_000
+# Seconds. The broker delivers again within moments; later another worker may have buried the event,
+# and an operator sent it back.
+_FOR = 600.0
+_NOTHING = (0.0, None)
 
 #: Message of one copy of an event: key, event id, attempt, quarantined, trials.
 Delivered = tuple[str, str, int, bool, int]
@@ -21,13 +26,14 @@ class UnacknowledgedEvents:
     """
 
     def __init__(self) -> None:
-        self._outcomes: OrderedDict[Delivered, Outcome | None] = OrderedDict()
+        # With the time, by time.monotonic(), until which it is remembered.
+        self._outcomes: OrderedDict[Delivered, tuple[float, Outcome | None]] = OrderedDict()
 
     def add(self, envelope: Envelope, outcome: Outcome | None) -> None:
         """Remember an outcome, None for one that is safe already; not without an id to find it."""
         if not envelope.event_id:
             return
-        self._outcomes[delivered(envelope)] = outcome
+        self._outcomes[delivered(envelope)] = (monotonic() + _FOR, outcome)
         while len(self._outcomes) > _REMEMBERED:
             self._outcomes.popitem(last=False)
 
@@ -36,11 +42,15 @@ class UnacknowledgedEvents:
 
         A copy that was never delivered is another one: an operator has sent back a dead letter.
         """
-        return envelope.redelivered and delivered(envelope) in self._outcomes
+        if not envelope.redelivered:
+            return False
+        until, _ = self._outcomes.get(delivered(envelope), _NOTHING)
+        return monotonic() < until
 
     def take(self, envelope: Envelope) -> Outcome | None:
         """Return the outcome of an event that it knows, and forget it."""
-        return self._outcomes.pop(delivered(envelope))
+        _, outcome = self._outcomes.pop(delivered(envelope))
+        return outcome
 
 
 def delivered(envelope: Envelope) -> Delivered:

@@ -52,7 +52,8 @@ class Redeliveries:
         if running is not None:
             running.renew(delivery)
         elif not self._known.knows(delivery.envelope):
-            # It ended without an outcome meanwhile.
+            # It ended without an outcome meanwhile. This process lives: the return does not count.
+            delivery.task.runtime.survived.grant(delivery.envelope)
             delivery.give_back()
         elif (outcome := self._known.take(delivery.envelope)) is not None:
             self._finish(delivery, outcome)

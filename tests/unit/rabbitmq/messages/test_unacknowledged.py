@@ -1,60 +1,28 @@
-"""Outcomes that the broker did not hear of are used when their messages come again, once."""
+"""Events with an outcome whose acknowledgement the broker does not hear."""
 
-from typing import Any
+import pytest
 
 from qt_events.delivery.outcome import HANDLED
-from qt_events.rabbitmq.messages.envelope import AGAIN, Envelope
+from qt_events.rabbitmq.messages import unacknowledged
+from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
 
 
-def envelope(returns: int = 0, attempt: int = 1, *, id: str = "1", **changes: Any) -> Envelope:
-    headers: dict[str, Any] = {"x-delivery-count": returns, "qt-attempt": attempt}
-    return Envelope("s", "s", b"{}", {"message_id": id}, headers, "e", **changes)
+def envelope(redelivered: bool) -> Envelope:
+    headers = {"x-delivery-count": 1} if redelivered else {}
+    return Envelope("guard", "guard", b"{}", {"message_id": "1"}, headers, "order.placed")
 
 
-def test_an_outcome_is_known_until_it_is_taken() -> None:
-    """One message comes again once for each time that it was lost."""
-    known = UnacknowledgedEvents()
-    known.add(envelope(), HANDLED)
-    assert known.knows(envelope(3))
-    assert known.take(envelope(3)) is HANDLED
-    assert not known.knows(envelope(3))
-
-
-def test_a_classic_queue_counts_nothing_and_says_that_it_comes_again() -> None:
-    """The broker's flag is enough."""
-    known = UnacknowledgedEvents()
-    known.add(envelope(), None)
-    again = Envelope("s", "s", b"{}", {"message_id": "1"}, {AGAIN: True}, "e")
-    assert known.knows(again)
-    assert known.take(again) is None
-
-
-def test_a_message_that_never_came_before_is_handled() -> None:
-    """An operator has sent back the dead letter of the same event."""
-    known = UnacknowledgedEvents()
-    known.add(envelope(), HANDLED)
-    assert not known.knows(envelope(0))
-
-
-def test_other_messages_of_the_same_event_are_not_known() -> None:
-    """Its retry, its copy in quarantine, another subscription's, an event without an id."""
-    known = UnacknowledgedEvents()
-    known.add(envelope(), HANDLED)
-    known.add(envelope(id=""), HANDLED)
-    others = (
-        envelope(1, 2),
-        envelope(1, quarantined=True),
-        envelope(1, id=""),
-        envelope(1, id="2"),
-    )
-    assert not any(map(known.knows, others))
-
-
-def test_outcomes_do_not_pile_up() -> None:
-    """The oldest are forgotten."""
-    known = UnacknowledgedEvents()
-    for number in range(20_000):
-        known.add(envelope(id=str(number)), None)
-    assert not known.knows(envelope(1, id="0"))
-    assert known.knows(envelope(1, id="19999"))
+def test_an_outcome_is_used_once_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later the same message may be a dead letter of another worker that was sent back."""
+    now = 1_000.0
+    monkeypatch.setattr(unacknowledged, "monotonic", lambda: now)
+    events, again = UnacknowledgedEvents(), envelope(redelivered=True)
+    events.add(again, HANDLED)
+    assert not events.knows(envelope(redelivered=False))
+    assert events.knows(again)
+    assert events.take(again) is HANDLED
+    assert not events.knows(again)
+    events.add(again, HANDLED)
+    now += 601
+    assert not events.knows(again)
