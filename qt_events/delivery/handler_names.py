@@ -1,13 +1,11 @@
 """Names of handlers: the default name of a subscription, and who a handler is."""
 
-import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable
 from typing import Any
 
-from qt_events.delivery.subscription import NAME, EventHandler
+from qt_events.delivery.subscription import NAME, EventHandler, is_mock, unwrapped
 from qt_events.errors import InvalidHandlerError, InvalidOptionError
 
 # Modules that a program runs as: every script has one of these names.
@@ -36,8 +34,8 @@ def name_of(handler: EventHandler, service: str | None = None) -> str | None:
     A method is called `service.module.class_name.method`, a function `service.module.function`.
     The service is left out where there is none, or where the module's path begins with it.
     """
-    target = _unwrapped(handler)
-    if _is_mock(target) or (path := _path_of(target)) is None:
+    target = unwrapped(handler)
+    if is_mock(target) or (path := _path_of(target)) is None:
         # Two mocks are two handlers.
         return None
     module = _module_of(target)
@@ -56,7 +54,7 @@ def lasting_name_of(handler: EventHandler, service: str | None) -> str:
         raise InvalidHandlerError(
             f"{handler!r} has no name of its own, and its queue needs one that lasts: give name=..."
         )
-    if _module_of(_unwrapped(handler)) in _MAIN:
+    if _module_of(unwrapped(handler)) in _MAIN:
         raise InvalidHandlerError(
             f"{handler!r} is of the script that runs, and every script is called __main__: give "
             "name=..., or run it as a module, `python -m package.module`"
@@ -76,11 +74,11 @@ def lasting_name_of(handler: EventHandler, service: str | None) -> str:
 
 def former_name_of(handler: EventHandler) -> str | None:
     """Return the default name of releases whose names had neither service nor class's module."""
-    target = _unwrapped(handler)
+    target = unwrapped(handler)
     owner = _owner_of(target)
     if owner is not None:
         return f"{_snake_case(owner.__name__)}.{target.__name__}"
-    if _is_mock(target):
+    if is_mock(target):
         return None
     qualname = getattr(target, "__qualname__", None)
     if not isinstance(qualname, str):
@@ -90,7 +88,7 @@ def former_name_of(handler: EventHandler) -> str | None:
 
 def identity_of(handler: EventHandler) -> str:
     """Return who a handler is, `module:Class.method`, the same in every process."""
-    target = _unwrapped(handler)
+    target = unwrapped(handler)
     owner = _owner_of(target)
     if owner is not None:
         path = f"{owner.__qualname__}.{target.__name__}"
@@ -136,13 +134,3 @@ def _module_of(target: Any) -> str:
 
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().lstrip("_")
-
-
-def _unwrapped(handler: Any) -> Callable[..., Any]:
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    return handler  # type: ignore[no-any-return]
-
-
-def _is_mock(target: object) -> bool:
-    return type(target).__module__ == "unittest.mock"

@@ -3,18 +3,18 @@
 A notebook runs a cell twice, and a module is reloaded. Neither is another handler.
 """
 
-import functools
 import inspect
 import sys
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, Self
 
+from qt_events.delivery.subscription import unwrapped
+
 
 def function_in(handler: Any) -> Any:
     """Return the function that a call of the handler runs first."""
-    while isinstance(handler, functools.partial):
-        handler = handler.func
+    handler = unwrapped(handler)
     method = getattr(handler, "__func__", handler)
     return method if hasattr(method, "__code__") else type(handler).__call__
 

@@ -219,7 +219,8 @@ def pattern_of(event_type: object) -> str:
     return validate_pattern(event_type)
 
 
-def _unwrapped(handler: Any) -> Any:
+def unwrapped(handler: Any) -> Any:
+    """Return what a partial calls in the end."""
     while isinstance(handler, functools.partial):
         handler = handler.func
     return handler
@@ -227,7 +228,7 @@ def _unwrapped(handler: Any) -> Any:
 
 def is_async(handler: EventHandler) -> bool:
     """Return True if calling the handler gives a coroutine; it may be a partial or an object."""
-    target = _unwrapped(handler)
+    target = unwrapped(handler)
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(
         getattr(target, "__call__", None)  # noqa: B004
     )
@@ -255,7 +256,7 @@ def _is_lazy(handler: object) -> bool:
 
     What a decorator does with a generator is seen when it is called: see `must_have_run`.
     """
-    target = _unwrapped(handler)
+    target = unwrapped(handler)
     call = getattr(target, "__call__", None)  # noqa: B004
     return isinstance(target, type) or any(map(_is_generator, (target, call)))
 
@@ -281,12 +282,13 @@ def must_have_run(subscription: Subscription, result: object) -> None:
     subscription.has_run = True
 
 
-def _is_mock(target: object) -> bool:
+def is_mock(target: object) -> bool:
+    """Return True for a mock, which takes any call and has no name of its own."""
     return type(target).__module__ == "unittest.mock"
 
 
 def _takes_one_event(function: Callable[..., object]) -> bool:
-    if _is_mock(_unwrapped(function)):
+    if is_mock(unwrapped(function)):
         # Before Python 3.11.4 the signature of an AsyncMock is no signature.
         return True
     try:
