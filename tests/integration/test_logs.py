@@ -2,13 +2,8 @@
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,124 +15,20 @@ from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
-from qt_events.testing.contract.recorder import RECORDS, Call, Recorder
-from tests.support.fleet.forks import ForkingKeeper
-from tests.support.fleet.serving import SERVES
+from tests.support.fleet.logged_workers import Line, LoggedWorkers
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.serves("retried", "in_thread")
 
-_APPS = Path(__file__).parent / "apps"
 POOLS = ["asyncio", "processes", "threads", "solo"]
-#: stdout apart: it is not for logs
-_SPLIT = 'exec "$0" -m "$@" 2>"$STDERR"'
-_SPLIT_AND_FORKED = """
-import os, runpy
-os.dup2(os.open(os.environ["STDERR"], os.O_WRONLY | os.O_APPEND), 2)
-runpy.run_module("celery", run_name="__main__", alter_sys=True)
-"""
-
-Line = dict[str, Any]
-
-
-class Worker:
-    """One `celery -A logging_app worker`, its stdout and stderr apart."""
-
-    def __init__(self, process: subprocess.Popen[bytes], stdout: Path, stderr: Path) -> None:
-        self.process, self._stdout, self._stderr = process, stdout, stderr
-
-    @property
-    def stdout(self) -> str:
-        return self._stdout.read_text()
-
-    @property
-    def stderr(self) -> str:
-        return self._stderr.read_text()
-
-    @property
-    def lines(self) -> list[Line]:
-        """Every line of stderr, which must each be an object of JSON."""
-        lines = [json.loads(line, parse_constant=pytest.fail) for line in self.stderr.splitlines()]
-        assert all(isinstance(line, dict) for line in lines)
-        return lines
-
-    def about(self, event: Event[Any]) -> list[Line]:
-        return [line for line in self.lines if line.get("event_id") == event.id]
-
-    async def stop(self) -> int:
-        """A warm shutdown; the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.ended()
-
-    async def ended(self) -> int:
-        await until(
-            lambda: self.process.poll() is not None, what=f"the end of the worker\n{self.stderr}"
-        )
-        return int(self.process.returncode)
-
-
-class Workers:
-    """Starts workers of logging_app, and sees what their handlers record."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.recorder = url, Recorder(folder / "records.jsonl")
-        self._keeper, self._number = ForkingKeeper("qt-events-logs-"), count(1)
-        self.serves: tuple[str, ...] = ()
-
-    async def start(
-        self,
-        *options: str,
-        ready: bool = True,
-        forked: bool = True,
-        url: str = "",
-        **environment: str,
-    ) -> Worker:
-        """Start a worker, by default forked; `ready`: return when it consumes."""
-        name = f"worker-{next(self._number)}"
-        stderr, before = self._keeper.folder / f"{name}.err", len(self._ready)
-        stderr.touch()
-        program = (
-            [sys.executable, "-c", _SPLIT_AND_FORKED]
-            if forked
-            else ["/bin/sh", "-c", _SPLIT, sys.executable, "celery"]
-        )
-        command = [*program, "-A", "logging_app", "worker", *options]
-        ours = {
-            "STDERR": str(stderr),
-            "FLEET_URL": url or self.url,
-            RECORDS: str(self.recorder.path),
-            SERVES: ",".join(self.serves),
-        }
-        path = os.pathsep.join([str(_APPS), *(entry for entry in sys.path if entry)])
-        process = self._keeper.spawn(
-            name, command, {**os.environ, "PYTHONPATH": path, **ours, **environment}
-        )
-        worker = Worker(process, self._keeper.folder / f"{name}.out", stderr)
-        if ready:
-            done = lambda: len(self._ready) > before or process.poll() is not None  # noqa: E731
-            await until(done, what=f"{name} is ready")
-            assert process.poll() is None, worker.stderr
-        return worker
-
-    @property
-    def _ready(self) -> list[Call]:
-        return self.recorder.read("ready")
-
-    async def until_called(self, name: str, event: Event[Any]) -> list[Call]:
-        return list(
-            await until(
-                lambda: self.recorder.read("call", name, event.id), what=f"a call of {name}"
-            )
-        )
-
-    def close(self) -> None:
-        self._keeper.close()
 
 
 @pytest.fixture
-def workers(request: pytest.FixtureRequest, amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
+def workers(
+    request: pytest.FixtureRequest, amqp_url: str, tmp_path: Path
+) -> Iterator[LoggedWorkers]:
     """Workers on this test's own vhost, killed at the end; see `fleet` for `serves`."""
-    opened = Workers(amqp_url, tmp_path)
+    opened = LoggedWorkers(amqp_url, tmp_path)
     opened.serves = request.node.get_closest_marker("serves").args
     yield opened
     opened.close()
@@ -177,7 +68,7 @@ def fields_in(line: Line) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", POOLS)
 async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
-    workers: Workers, publish: PublishRequest, name: str
+    workers: LoggedWorkers, publish: PublishRequest, name: str
 ) -> None:
     """Lines of Celery and of handlers, prints and warnings, with their attempts, on every pool."""
     # One is started by the interpreter itself: its imports may say something, too.
@@ -221,7 +112,7 @@ async def test_every_line_is_json_and_those_of_handlers_say_whose_they_are(
 
 @pytest.mark.serves("killing")
 async def test_the_death_of_a_prefork_child_is_told_in_json(
-    workers: Workers, publish: PublishRequest
+    workers: LoggedWorkers, publish: PublishRequest
 ) -> None:
     """The pool's own logger has handlers of its own, too. Another child handles the event."""
     worker = await workers.start("-P", "processes", "-c", "1", QT_LOG_FORMAT="json")
@@ -232,7 +123,7 @@ async def test_the_death_of_a_prefork_child_is_told_in_json(
 
 
 @pytest.mark.serves("quiet")
-async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
+async def test_a_plain_task_tells_its_id_and_name(workers: LoggedWorkers) -> None:
     """Celery's own format has both, and Celery's tracer still logs plain tasks."""
     worker = await workers.start("-l", "INFO", "-P", "solo", QT_LOG_FORMAT="json")
     with celery.Celery(broker=workers.url, set_as_current=False) as sender:
@@ -253,7 +144,7 @@ async def test_a_plain_task_tells_its_id_and_name(workers: Workers) -> None:
 
 
 async def test_a_log_file_gets_the_json(
-    workers: Workers, publish: PublishRequest, tmp_path: Path
+    workers: LoggedWorkers, publish: PublishRequest, tmp_path: Path
 ) -> None:
     """`--logfile` is Celery's as ever."""
     file = tmp_path / "worker.log"
@@ -268,7 +159,7 @@ async def test_a_log_file_gets_the_json(
 
 @pytest.mark.serves("quiet")
 async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
-    workers: Workers,
+    workers: LoggedWorkers,
 ) -> None:
     """configure_logging(format="json") in the app's module: Celery's handler has that form."""
     worker = await workers.start("-l", "INFO", LOGGING_APP="program")
@@ -282,7 +173,7 @@ async def test_a_program_that_configured_its_logs_has_them_so_in_its_workers(
 @pytest.mark.parametrize("name", POOLS)
 @pytest.mark.serves("quiet", "hopeless")
 async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
-    workers: Workers, publish: PublishRequest, name: str
+    workers: LoggedWorkers, publish: PublishRequest, name: str
 ) -> None:
     """Celery's tracer would log every success at INFO, and a failure once more."""
     worker = await workers.start("-l", "INFO", *pool(name), QT_LOG_FORMAT="json")
@@ -305,7 +196,7 @@ async def test_a_handled_event_is_no_line_and_a_dead_letter_is_one(
 @pytest.mark.parametrize("name", ["processes", "solo"])
 @pytest.mark.serves("quiet")
 async def test_while_debugging_celerys_tracer_is_heard_too(
-    workers: Workers, publish: PublishRequest, name: str
+    workers: LoggedWorkers, publish: PublishRequest, name: str
 ) -> None:
     """Lines about an event have the event's fields."""
     worker = await workers.start("-l", "DEBUG", *pool(name), QT_LOG_FORMAT="json")
@@ -321,7 +212,7 @@ async def test_while_debugging_celerys_tracer_is_heard_too(
 
 
 async def test_without_an_option_celerys_format_stays_and_tells_the_event(
-    workers: Workers, publish: PublishRequest
+    workers: LoggedWorkers, publish: PublishRequest
 ) -> None:
     """A delivery's lines end with the five fields. Everything else is as Celery has it."""
     worker = await workers.start("-l", "INFO")
@@ -339,7 +230,9 @@ async def test_without_an_option_celerys_format_stays_and_tells_the_event(
 
 
 @pytest.mark.serves("quiet")
-async def test_the_level_comes_from_the_environment_unless_celery_is_told(workers: Workers) -> None:
+async def test_the_level_comes_from_the_environment_unless_celery_is_told(
+    workers: LoggedWorkers,
+) -> None:
     """QT_LOG_LEVEL takes the place of Celery's default; `--loglevel` beats it."""
     by_environment = await workers.start(QT_LOG_FORMAT="json", QT_LOG_LEVEL="info")
     assert await by_environment.stop() == 0
@@ -351,7 +244,7 @@ async def test_the_level_comes_from_the_environment_unless_celery_is_told(worker
 
 @pytest.mark.parametrize("way", ["own receiver", "own handler"])
 async def test_logs_that_a_user_set_up_are_left_alone(
-    workers: Workers, publish: PublishRequest, way: str
+    workers: LoggedWorkers, publish: PublishRequest, way: str
 ) -> None:
     """A receiver of setup_logging, or a handler without worker_hijack_root_logger: both stay."""
     worker = await workers.start("-l", "INFO", QT_LOG_FORMAT="json", LOGGING_APP=way)
@@ -370,7 +263,7 @@ async def test_logs_that_a_user_set_up_are_left_alone(
 )
 @pytest.mark.serves("quiet")
 async def test_a_wrong_option_in_the_environment_ends_the_worker(
-    workers: Workers, variable: str, value: str, advice: str
+    workers: LoggedWorkers, variable: str, value: str, advice: str
 ) -> None:
     """The process ends at once, with one line that names the choices."""
     worker = await workers.start(ready=False, forked=True, **{variable: value})
@@ -391,7 +284,7 @@ def create_user(management: Management, user: str, password: str, vhost: str) ->
 
 @pytest.mark.serves("hopeless")
 async def test_a_password_is_in_no_line(
-    workers: Workers, management: Management, vhost: str, publish: PublishRequest
+    workers: LoggedWorkers, management: Management, vhost: str, publish: PublishRequest
 ) -> None:
     """No level, stream or banner shows it, whether or not the login works."""
     secret = "hunter2-planted-7731"

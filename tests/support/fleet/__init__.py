@@ -1,6 +1,7 @@
 """Worker processes that tests start, and the ways in which an operator looks at them.
 
 fleet.py           Fleet: workers of an app in tests/integration/apps
+logged_workers.py  LoggedWorkers: workers of logging_app, with stdout and stderr apart
 forks.py           ForkingKeeper: programs that are forked, which takes a fifth of the time
 fork_server.py     the program that forks them
 commands.py        commands of `qt-events`, forked
