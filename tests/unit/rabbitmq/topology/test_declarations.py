@@ -1,6 +1,9 @@
 """Declarations: what was subscribed is declared before the next publish, or tried again."""
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -294,3 +297,29 @@ def test_what_is_served_here_is_declared_as_that(
     topology.served = not served
     declarations.queues(guard)[0].declare_all(channel)
     assert topology.served is served
+
+
+def test_publisher_and_worker_never_declare_at_the_same_time(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """RabbitMQ 4.0 answers a binding before it is made if another connection is making it."""
+    channel: Any = None
+    inside, overlaps = threading.Lock(), []
+
+    def declaring() -> None:
+        if not inside.acquire(blocking=False):
+            overlaps.append(threading.get_ident())
+            return
+        # Lets the other thread run.
+        time.sleep(0.001)
+        inside.release()
+
+    guard = subscription()
+    declarations.want(guard)
+    topology.meanwhile = declaring
+    with ThreadPoolExecutor(2) as threads:
+        publisher = threads.submit(lambda: [make(declarations, epoch) for epoch in range(1, 50)])
+        (queue,) = declarations.queues(guard)
+        worker = threads.submit(lambda: [queue.declare_all(channel) for _ in range(1, 50)])
+        publisher.result(), worker.result()
+    assert overlaps == []
