@@ -172,9 +172,9 @@ def test_the_example_gives_all_that_is_needed_on_ones_own_machine(compose: dict[
 
 
 def test_the_command_for_ones_own_machine_is_the_documented_one() -> None:
-    """The file itself and the page about the fleet have it."""
+    """The file itself and the page about Docker have it."""
     command = "docker compose --env-file .env.example up --build"
-    for place in ("docker-compose.yml", ".env.example", "docs/fleet.md"):
+    for place in ("docker-compose.yml", ".env.example", "docs/docker.md"):
         assert command in (ROOT / place).read_text(), place
 
 
