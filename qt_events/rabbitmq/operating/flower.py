@@ -2,7 +2,10 @@
 
 import errno
 import logging
+import os
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -36,8 +39,8 @@ def run_flower(
 ) -> NoReturn:
     """Run `celery flower arguments` on the broker of an app or of a URL, in this process.
 
-    No password shows in the list of processes. Ends with Celery's SystemExit, 0 after SIGTERM and
-    Ctrl-C. Without `management_url` the management API is looked for on the broker's host. If it is
+    No password shows in the list of processes. The process ends with 0 after SIGTERM and Ctrl-C.
+    Without `management_url` the management API is looked for on the broker's host. If it is
     not there, Flower shows no queues, and a warning says why.
 
     Raises:
@@ -56,6 +59,7 @@ def run_flower(
             raise InvalidOptionError(f"--management-url: {trouble}")
         logger.warning("Flower will show no queues: %s", trouble)
     show_every_queue(target.bus.app, target.connection().virtual_host)
+    end_without_threads()
     try:
         run_celery(target.bus.app, "flower", f"--broker_api={management.url}", *arguments)
     except OSError as error:
@@ -113,3 +117,24 @@ def show_every_queue(app: celery.Celery, vhost: str) -> None:
             return {"ssl_options": context_of(app.conf.broker_use_ssl)}
 
     broker.RabbitMQ = BusQueues
+
+
+def end_without_threads() -> None:
+    """Have Flower end the process when its loop ends, as a supervisor expects.
+
+    At its exit Python waits for the threads of executors. One of Flower's that gives an order to
+    workers while the broker is away tries for ever.
+    """
+    from flower import command  # noqa: PLC0415  # see above
+
+    class EndingFlower(command.Flower):
+        def start(self) -> None:
+            with suppress(KeyboardInterrupt, SystemExit):
+                super().start()
+            # Flower leaves that to the interpreter's exit.
+            self.stop()
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(0)
+
+    command.Flower = EndingFlower
