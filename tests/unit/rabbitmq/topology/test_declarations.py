@@ -314,12 +314,17 @@ def test_publisher_and_worker_never_declare_at_the_same_time(
         time.sleep(0.001)
         inside.release()
 
+    def repeated(declare: Callable[[int], None]) -> None:
+        for epoch in range(1, 50):
+            declare(epoch)
+
     guard = subscription()
     declarations.want(guard)
     topology.meanwhile = declaring
+    (queue,) = declarations.queues(guard)
     with ThreadPoolExecutor(2) as threads:
-        publisher = threads.submit(lambda: [make(declarations, epoch) for epoch in range(1, 50)])
-        (queue,) = declarations.queues(guard)
-        worker = threads.submit(lambda: [queue.declare_all(channel) for _ in range(1, 50)])
-        publisher.result(), worker.result()
+        publisher = threads.submit(repeated, lambda epoch: make(declarations, epoch))
+        worker = threads.submit(repeated, lambda _: queue.declare_all(channel))
+        publisher.result()
+        worker.result()
     assert overlaps == []
