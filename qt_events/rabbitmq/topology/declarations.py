@@ -180,6 +180,12 @@ class Declarations:
             self._registration.try_again()
             self._epoch = epoch
         self._registration.enter(channel, self._wanted.values())
+        if self._missing or self._unbinding:
+            with self._topology.turn_to_bind(channel):
+                self._declare_missing(channel)
+                self._unbind(channel)
+
+    def _declare_missing(self, channel: Channel) -> None:
         # Objects that all of them share are declared with the first.
         shared = True
         for subscription in tuple(self._missing.values()):
@@ -190,7 +196,6 @@ class Declarations:
             if subscription.patterns == patterns:
                 self._missing.pop(subscription.name, None)
                 self._declared.add(subscription.name)
-        self._unbind(channel)
 
     def _unbind(self, channel: Channel) -> None:
         """Remove what nobody here has subscribed again."""
@@ -233,8 +238,9 @@ class Declarations:
         with self._declaring:
             self._registration.enter(channel, self._wanted.values())
             self._registration.must_own(subscription)
-            self._declare(channel, subscription, key)
-            self._unbind(channel)
+            with self._topology.turn_to_bind(channel):
+                self._declare(channel, subscription, key)
+                self._unbind(channel)
 
     def level(self, delay: float) -> "Once":
         """Return the Preparation of a publish into the delay level for so many seconds."""

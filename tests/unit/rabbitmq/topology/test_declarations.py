@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ class RecordingTopology:
 
     def declare_base(self, _channel: object) -> None:
         self.declared.append("base")
+
+    def turn_to_bind(self, _channel: object) -> nullcontext[None]:
+        return nullcontext()
 
     def level(self, delay: float) -> tuple[str, int]:
         return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
@@ -314,17 +318,20 @@ def test_publisher_and_worker_never_declare_at_the_same_time(
         time.sleep(0.001)
         inside.release()
 
-    def repeated(declare: Callable[[int], None]) -> None:
-        for epoch in range(1, 50):
-            declare(epoch)
-
     guard = subscription()
     declarations.want(guard)
     topology.meanwhile = declaring
     (queue,) = declarations.queues(guard)
+
+    def publisher() -> None:
+        for epoch in range(1, 50):
+            make(declarations, epoch)
+
+    def worker() -> None:
+        for _ in range(1, 50):
+            queue.declare_all(channel)
+
     with ThreadPoolExecutor(2) as threads:
-        publisher = threads.submit(repeated, lambda epoch: make(declarations, epoch))
-        worker = threads.submit(repeated, lambda _: queue.declare_all(channel))
-        publisher.result()
-        worker.result()
+        for done in [threads.submit(publisher), threads.submit(worker)]:
+            done.result()
     assert overlaps == []
