@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import kombu
@@ -48,6 +49,10 @@ class RegisterError(Exception):
     """Register that cannot be had now; the text says why."""
 
 
+class RegisterBusyError(RegisterError):
+    """Register that another process has just now."""
+
+
 class NoRightsError(RegisterError):
     """Register that this user may not have."""
 
@@ -71,11 +76,24 @@ class RegisterQueue:
             NoRightsError: this user may not have it. A component's user may not.
             RegisterError: others had it for too long, or it could not be stored.
         """
+        return self._having(connection, _LOCKED, lambda channel: self._changed(channel, change))
+
+    def look(self, connection: Any) -> Register:
+        """Return the register, without waiting for others.
+
+        Raises:
+            NoRightsError: this user may not have it.
+            RegisterBusyError: another process has it just now.
+        """
+        return self._having(connection, 0.0, self._read)
+
+    def _having(self, connection: Any, patience: float, use: Callable[[Channel], T]) -> T:
+        """Call `use` with a channel while this process has the register to itself."""
         channel = connection.channel()
         channel.auto_decode = False
         try:
-            with self._locked(channel):
-                return self._changed(channel, change)
+            with self._locked(channel, patience):
+                return use(channel)
         except ChannelError as error:
             # The publisher's own channel may end meanwhile.
             if is_about_a_publish(error):
@@ -100,6 +118,17 @@ class RegisterQueue:
         if messages:
             channel.basic_ack(last, multiple=True)
         return register, result
+
+    def _read(self, channel: Channel) -> Register:
+        get = partial(channel.basic_get, self._topology.register)
+        try:
+            messages = list(iter(get, None))
+        except NotFound:
+            return Register()
+        if not messages:
+            raise RegisterBusyError("another process had it, and it is on its way back")
+        channel.basic_recover(requeue=True)
+        return self._merged(messages)
 
     def _merged(self, messages: list[RawMessage]) -> Register:
         register = Register()
@@ -151,17 +180,17 @@ class RegisterQueue:
             raise
 
     @contextmanager
-    def _locked(self, channel: Channel) -> Iterator[None]:
+    def _locked(self, channel: Channel, patience: float) -> Iterator[None]:
         """Hold an exclusive queue, which the broker deletes with its owner's connection."""
-        self._lock(channel)
+        self._lock(channel, patience)
         try:
             yield
         finally:
             if channel.connection.connected:
                 channel.queue_delete(self._topology.register_lock)
 
-    def _lock(self, channel: Channel) -> None:
-        deadline = time.monotonic() + _LOCKED
+    def _lock(self, channel: Channel, patience: float) -> None:
+        deadline = time.monotonic() + patience
         pause, longest = _PAUSES
         while True:
             try:
@@ -169,9 +198,10 @@ class RegisterQueue:
                     self._topology.register_lock, exclusive=True, durable=False, auto_delete=False
                 )
             except ResourceLocked as error:
-                if time.monotonic() > deadline:
-                    text = f"another process has had it for more than {_LOCKED:g} s"
-                    raise RegisterError(text) from error
+                if time.monotonic() >= deadline:
+                    text = f"another process has had it for more than {patience:g} s"
+                    kind = RegisterError if patience else RegisterBusyError
+                    raise kind(text) from error
             else:
                 return
             # Not all at the same time again.
