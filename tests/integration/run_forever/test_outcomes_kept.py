@@ -77,12 +77,13 @@ async def test_a_broker_that_takes_nothing_for_longer_than_the_timeout(
     harmed: PrivateBroker, node_url: str, make_bus: MakeBus
 ) -> None:
     """What holds for whoever publishes an event does not end an outcome."""
-    scene = Scene(harmed, make_bus(node_url, publish_timeout=3))
+    scene, patient = Scene(harmed, make_bus(node_url, publish_timeout=3)), make_bus(node_url)
+    patient.subscribe("happened", scene.handler, name="guard", retry=NO_RETRY)
     async with running(scene.bus):
         await scene.begin()
         await scene.waiting(3)
         await scene.end_alarm()
-        await buried(make_bus(node_url), 1)
+        await buried(patient, 1)
     assert scene.handler.calls == 1
 
 
