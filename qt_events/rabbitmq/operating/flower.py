@@ -3,9 +3,8 @@
 import errno
 import logging
 import os
-import ssl
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from operator import itemgetter
@@ -23,6 +22,7 @@ from qt_events.errors import (
 )
 from qt_events.rabbitmq.app.command_line import run_celery
 from qt_events.rabbitmq.connection.connections import visiting
+from qt_events.rabbitmq.connection.tls import context_of
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.rabbitmq.operating.target import find_target
 
@@ -87,17 +87,6 @@ class _Everything:
         return True
 
 
-def _tls_of_the_api(options: Any) -> dict[str, Any]:
-    """Options for tornado over https, as for the broker itself.
-
-    Flower 2.2 reads them by the names that Celery gives them with Redis only.
-    """
-    given = options if isinstance(options, Mapping) else {}
-    names = {"ca_certs": "ca_certs", "client_cert": "certfile", "client_key": "keyfile"}
-    files = {name: given[key] for name, key in names.items() if given.get(key)}
-    return {"validate_cert": given.get("cert_reqs") != ssl.CERT_NONE, **files}
-
-
 def show_every_queue(app: celery.Celery, vhost: str) -> None:
     """Have Flower list all queues of the bus, dead letters too, beside those of workers.
 
@@ -124,7 +113,8 @@ def show_every_queue(app: celery.Celery, vhost: str) -> None:
             )
 
         def _tls_kwargs(self) -> dict[str, Any]:
-            return _tls_of_the_api(app.conf.broker_use_ssl)
+            # Flower 2.2 reads the options by the names that Celery gives them with Redis only.
+            return {"ssl_options": context_of(app.conf.broker_use_ssl)}
 
     broker.RabbitMQ = BusQueues
 

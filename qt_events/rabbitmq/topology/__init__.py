@@ -2,6 +2,8 @@
 
 names.py           every name and argument
 declare.py         declaring, or checking that something exists
+turns.py           one process at a time, where the broker needs that
+broker_lock.py     a lock that one process holds on the broker
 declarations.py    the subscriptions and delay levels that are declared already
 register.py        what the processes of a prefix have declared, as data
 ownership.py       whose a subscription is, and what follows if another one declares it

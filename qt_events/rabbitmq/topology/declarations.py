@@ -1,6 +1,7 @@
 """Declarations: a bus's subscriptions as queues, and those that are declared already."""
 
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -52,6 +53,9 @@ class Declarations:
         self._registration = registration
         self._prefetch, self._serves, self._taker = prefetch, serves, taker
         self._will_serve = will_serve
+        # Held while anything is declared: the publisher and each worker have a connection of their
+        # own, and RabbitMQ 4.0 answers a binding that another one is making before it is made.
+        self._declaring = threading.Lock()
         self._wanted: dict[str, Subscription] = {}
         # Wanted subscriptions that this epoch has yet to declare.
         self._missing: dict[str, Subscription] = {}
@@ -70,6 +74,8 @@ class Declarations:
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
         self._instance, self._epoch, self._ways = _new_instance(), 0, {}
+        # One of the parent's threads may have held it.
+        self._declaring = threading.Lock()
         self.instances = set()
         self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
         self.unserved = any(each.broadcast for each in self._wanted.values())
@@ -164,12 +170,22 @@ class Declarations:
         Raises:
             TopologyError: a new declaration meets something with other arguments on the broker.
         """
+        with self._declaring:
+            self._make(channel, epoch)
+
+    def _make(self, channel: Channel, epoch: int) -> None:
         if epoch != self._epoch:
             self._topology.declare_base(channel)
             self._missing.update(self._due())
             self._registration.try_again()
             self._epoch = epoch
         self._registration.enter(channel, self._wanted.values())
+        if self._missing or self._unbinding:
+            with self._topology.turn_to_bind(channel):
+                self._declare_missing(channel)
+                self._unbind(channel)
+
+    def _declare_missing(self, channel: Channel) -> None:
         # Objects that all of them share are declared with the first.
         shared = True
         for subscription in tuple(self._missing.values()):
@@ -180,7 +196,6 @@ class Declarations:
             if subscription.patterns == patterns:
                 self._missing.pop(subscription.name, None)
                 self._declared.add(subscription.name)
-        self._unbind(channel)
 
     def _unbind(self, channel: Channel) -> None:
         """Remove what nobody here has subscribed again."""
@@ -220,10 +235,12 @@ class Declarations:
 
     def _declare_to_consume(self, subscription: Subscription, key: str, channel: Channel) -> None:
         """Declare it on a worker's own connection."""
-        self._registration.enter(channel, self._wanted.values())
-        self._registration.must_own(subscription)
-        self._declare(channel, subscription, key)
-        self._unbind(channel)
+        with self._declaring:
+            self._registration.enter(channel, self._wanted.values())
+            self._registration.must_own(subscription)
+            with self._topology.turn_to_bind(channel):
+                self._declare(channel, subscription, key)
+                self._unbind(channel)
 
     def level(self, delay: float) -> "Once":
         """Return the Preparation of a publish into the delay level for so many seconds."""

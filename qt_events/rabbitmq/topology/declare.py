@@ -30,6 +30,8 @@ class Declarer:
     def exchange(self, name: str, type: str, **arguments: Any) -> bool:
         """Return True if it was declared; else it exists, with unknown arguments.
 
+        It is taken to exist if this user may not even look.
+
         Raises:
             TopologyError: it does not exist, and this user may not declare it.
             amqp.exceptions.PreconditionFailed: it exists with other arguments.
@@ -92,14 +94,20 @@ class Declarer:
                 return True
             except AccessRefused as error:
                 self._note(name, error, f"{name!r} is declared by others: this user may not do it")
+        if _look(name) in self._refused:
+            return False
         try:
             check()
-            return False
+        except AccessRefused as error:
+            # RabbitMQ 4.3 shows a name only to who has some right on it. That it is missing shows
+            # when something is published there.
+            self._note(_look(name), error, f"{name!r} is taken to exist: this user may not look")
         except NotFound as error:
             raise TopologyError(
                 f"{name!r} is missing on the broker, and this user may not declare it: "
                 "run `qt-events topology declare` as an administrator"
             ) from error
+        return False
 
     def _note(self, name: str, error: AccessRefused, message: str) -> None:
         # The publisher's channel may end while an answer on this one is waited for.
@@ -107,6 +115,10 @@ class Declarer:
             raise error
         self._refused.add(name)
         logger.info(message)
+
+
+def _look(name: str) -> str:
+    return f"? {name}"
 
 
 def _binding(queue: str) -> str:

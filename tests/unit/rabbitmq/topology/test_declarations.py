@@ -1,6 +1,10 @@
 """Declarations: what was subscribed is declared before the next publish, or tried again."""
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -31,6 +35,9 @@ class RecordingTopology:
 
     def declare_base(self, _channel: object) -> None:
         self.declared.append("base")
+
+    def turn_to_bind(self, _channel: object) -> nullcontext[None]:
+        return nullcontext()
 
     def level(self, delay: float) -> tuple[str, int]:
         return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
@@ -294,3 +301,37 @@ def test_what_is_served_here_is_declared_as_that(
     topology.served = not served
     declarations.queues(guard)[0].declare_all(channel)
     assert topology.served is served
+
+
+def test_publisher_and_worker_never_declare_at_the_same_time(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """RabbitMQ 4.0 answers a binding before it is made if another connection is making it."""
+    channel: Any = None
+    inside, overlaps = threading.Lock(), []
+
+    def declaring() -> None:
+        if not inside.acquire(blocking=False):
+            overlaps.append(threading.get_ident())
+            return
+        # Lets the other thread run.
+        time.sleep(0.001)
+        inside.release()
+
+    guard = subscription()
+    declarations.want(guard)
+    topology.meanwhile = declaring
+    (queue,) = declarations.queues(guard)
+
+    def publisher() -> None:
+        for epoch in range(1, 50):
+            make(declarations, epoch)
+
+    def worker() -> None:
+        for _ in range(1, 50):
+            queue.declare_all(channel)
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(publisher), threads.submit(worker)]:
+            done.result()
+    assert overlaps == []
