@@ -51,7 +51,7 @@ RECIPES = {
         "trixie",
         "rabbitmq-server",
         f"""
-        ENV PATH=/usr/lib/rabbitmq/bin:{_PATH}
+        ENV HOME=/var/lib/rabbitmq PATH=/usr/lib/rabbitmq/bin:{_PATH}
         # Every container would have the same cookie.
         RUN rm -f /var/lib/rabbitmq/.erlang.cookie \\
          && echo '[rabbitmq_management].' >/etc/rabbitmq/enabled_plugins
