@@ -12,10 +12,10 @@ RERUN ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test soak fuzz bench check measures clean
+.PHONY: help run fleet test compose-test soak fuzz bench check measures clean
 
 help:  ## list the targets
-	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 .venv: .venv/.installed-dev  ## make .venv with everything a developer needs, again when the dependencies change
 
@@ -30,6 +30,9 @@ fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m tests.support.provision --ensure
 	@$(BIN)/python -m $(if $(RERUN),tests.support.rerun,pytest) --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+compose-test: .venv/.installed-dev  ## docker-compose.yml on a real Docker engine, killed on the way: QT_COMPOSE_DAYS=400 make compose-test
+	@$(BIN)/python -m pytest -v -x -o log_cli=true --log-cli-level=INFO $(or $(ARGS),tests/compose/in_docker.py)
 
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq

@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from qt_events.testing.broker import Broker, PrivateBroker, open_broker
 from qt_events.testing.broker.management import Management
 from tests.faults import summary
 from tests.support import memory_folder
+from tests.support.harmed_nodes import HarmedNodes
 from tests.support.postgres import PrivatePostgres
 
 # A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start
@@ -69,21 +70,29 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="session")
-def harmed_node() -> Iterator[PrivateBroker]:
+def harmed_nodes() -> Iterator[HarmedNodes]:
     """Start the node behind `harmed`, one for the whole run: a start takes six seconds."""
-    with PrivateBroker() as node:
-        yield node
+    with HarmedNodes() as nodes:
+        yield nodes
 
 
 @pytest.fixture
-def harmed(harmed_node: PrivateBroker) -> Iterator[PrivateBroker]:
+def harmed(harmed_nodes: HarmedNodes) -> Iterator[PrivateBroker]:
     """Lend a node that a test may kill, suspend and block, and mend it afterwards."""
-    yield harmed_node
-    if not harmed_node.is_up:
-        harmed_node.restart()
-    harmed_node.resume()
-    if harmed_node.management.is_alarmed():
-        harmed_node.unblock()
+    yield harmed_nodes.current
+    harmed_nodes.mend()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the last words of a harmed node with the failure of its test."""
+    report = yield
+    nodes = getattr(item, "funcargs", {}).get("harmed_nodes")
+    if report.failed and nodes is not None:
+        report.sections.append(("the harmed node's log", nodes.last_words()))
+    return report
 
 
 @pytest.fixture

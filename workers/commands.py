@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 import qt_events
-from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus, UsageError
+from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus
+from workers.events import HealthChecked
 from workers.market.price_file import MARKET, Close, read_market
+from workers.replay.done_days import BEGUN, UsedStoreError, done_days
 from workers.replay.equity import check_chart_file, write_chart
 from workers.replay.journey import JourneyRecorder
 from workers.replay.live import Display, LiveDisplay, PlainDisplay
@@ -63,10 +65,6 @@ Database = Annotated[
 ]
 
 
-class UsedStoreError(UsageError):
-    """The database holds data of another replay."""
-
-
 def run(
     market: Market = None,
     days: Days = None,
@@ -104,6 +102,14 @@ def feed(
         ),
     ] = None,
     database: Database = None,
+    resume: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where a feed of the same prices was interrupted. It must have ended.",
+            metavar="",
+        ),
+    ] = False,
     chart: Chart = None,
     details: Details = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
@@ -115,7 +121,7 @@ def feed(
     url = broker or "amqp://guest:guest@localhost:5672//"
     bus = qt_events.CeleryEventBus(url, retry=RETRY, slow_after=SLOW_AFTER, service="workers")
     with _display(over="through the fleet", as_json=as_json, every=20) as display:
-        report = asyncio.run(_feed(prices, bus, store, display))
+        report = asyncio.run(_feed(prices, bus, store, display, resume=resume))
     report = replace(report, over="through the fleet", options=_options(market, days))
     _print(report, chart, details=details, as_json=as_json)
 
@@ -173,31 +179,40 @@ def _print(report: Report, chart: Path | None, *, details: bool, as_json: bool) 
 
 
 async def _feed(
-    market: list[Close], bus: "CeleryEventBus", store: Store, display: Display
+    market: list[Close], bus: "CeleryEventBus", store: Store, display: Display, *, resume: bool
 ) -> Report:
     _end_by_signal()
     try:
-        await _claim(store, bus, days=len(market))
-        replay = Replay(bus, store, market)
+        done = await _claim(store, bus, market, resume=resume)
+        replay = Replay(bus, store, market, done)
         result = await replay.run(display)
     finally:
         store.dispose()
     return Report(result, seconds=replay.seconds, curve=replay.curve)
 
 
-async def _claim(store: Store, bus: "CeleryEventBus", *, days: int) -> None:
-    """Take an empty database for this feed; one without a broker leaves it as it is."""
+async def _claim(
+    store: Store, bus: "CeleryEventBus", market: list[Close], *, resume: bool
+) -> list[HealthChecked]:
+    """Take an empty database for this feed; one without a broker leaves it as it is.
+
+    With `resume`, return the days that are done on a database that is not empty.
+    """
     used = UsedStoreError(
-        "the database holds data of another replay: give --database (QT_DATABASE_URL) an empty one"
+        "the database holds data of another replay: give --database (QT_DATABASE_URL) an empty "
+        "one, or --resume if it is that of a feed of the same prices that was interrupted"
     )
-    if not await store.is_empty():
+    is_empty = await store.is_empty()
+    if not is_empty and not resume:
         raise used
+    done = [] if is_empty else await done_days(store, market)
     await _check_broker(
         bus, "Give the workers' broker by --broker, QT_BROKER_URL or CELERY_BROKER_URL."
     )
     # Another feed may have begun at the same time.
-    if not await store.documents.add("feed", "", {"days": days}):
+    if is_empty and not await store.documents.add(BEGUN, "", {"days": len(market)}):
         raise used
+    return done
 
 
 async def _run(market: list[Close], broker: str | None, display: Display) -> Report:

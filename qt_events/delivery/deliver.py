@@ -74,7 +74,7 @@ async def deliver(
     return outcome if isinstance(outcome, Outcome) else await outcome
 
 
-def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as the call
+def begin(  # noqa: PLR0917  # by position: names would cost as much as the call
     event: Event[Any],
     subscription: Subscription,
     attempt: int,
@@ -102,12 +102,10 @@ def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as th
         else:
             result = context.run(subscription.handler, event)
             if type(result) is CoroutineType and subscription.is_async:
-                if subscription.has_run:
-                    waits_for = context.run(next, result.__await__(), _ENDED)
-                else:
-                    waits_for = _first_step(context, result, subscription)
+                running = _looked_at(result, subscription)
+                waits_for = context.run(next, running, _ENDED)
                 if waits_for is not _ENDED:
-                    rest = partial(_further_steps, result, waits_for)
+                    rest = partial(_further_steps, running, waits_for)
             elif result is not None:
                 rest = _rest_of(result, subscription)
     except BaseException as error:  # noqa: BLE001  # a handler that breaks never stops the bus
@@ -138,7 +136,7 @@ def within(
     view = copy(subscription)
     view.handler = partial(_through, middleware, subscription, attempt, call)
     # The view's handler is a coroutine function, `_through`; `_call` looks at the results.
-    view.is_async = view.has_run = True
+    view.is_async = True
     return view
 
 
@@ -171,13 +169,14 @@ async def _call(
     return result
 
 
-def _first_step(context: Context, result: Coroutine[Any, Any, object], of: Subscription) -> object:
-    """Take the first step of a handler that has not ended before; what it returns is looked at."""
-    try:
-        return context.run(result.send, None)
-    except StopIteration as ended:
-        must_have_run(of, ended.value)
-        return _ENDED
+@coroutine
+def _looked_at(
+    result: Coroutine[Any, Any, object], subscription: Subscription
+) -> Generator[Any, Any, None]:
+    """Run a handler's coroutine and look at what it returns, which costs no StopIteration here."""
+    returned: object = yield from result  # type: ignore[func-returns-value]
+    if returned is not None:
+        must_have_run(subscription, returned)
 
 
 def _rest_of(result: object, subscription: Subscription) -> _Rest | None:
@@ -301,12 +300,10 @@ async def _in_thread(executor: Executor, attempt: _Attempt) -> None:
 async def _awaited(result: Awaitable[object], attempt: _Attempt) -> None:
     """Await an object that a plain function returned."""
     coroutine = result if isinstance(result, CoroutineType) else _await(result)
-    try:
-        waits_for = attempt.step(coroutine.send, None)
-    except StopIteration as ended:
-        must_have_run(attempt.subscription, ended.value)
-    else:
-        await _further_steps(coroutine, waits_for, attempt)
+    running = _looked_at(coroutine, attempt.subscription)
+    with suppress(StopIteration):
+        waits_for = attempt.step(running.send, None)
+        await _further_steps(running, waits_for, attempt)
 
 
 async def _await(result: Awaitable[object]) -> object:
@@ -335,9 +332,9 @@ def _decide(subscription: Subscription, attempt: int, error: BaseException) -> O
 
 @coroutine
 def _further_steps(
-    coroutine: Coroutine[Any, Any, object], waits_for: object, attempt: _Attempt
+    coroutine: Generator[Any, Any, None], waits_for: object, attempt: _Attempt
 ) -> Generator[Any, Any, None]:
-    """Await the rest of `coroutine`, which has come to a point where it `waits_for` something.
+    """Await the rest of a coroutine, which has come to a point where it `waits_for` something.
 
     It stays in the task that awaits it, so that asyncio.timeout and TaskGroup work in handlers; its
     context variables stay its own, as they would in a task of its own.
@@ -362,9 +359,7 @@ def _further_steps(
             step, value = coroutine.throw, error
         try:
             waits_for = attempt.step(step, value)
-        except StopIteration as ended:
-            if ended.value is not None or not attempt.subscription.has_run:
-                must_have_run(attempt.subscription, ended.value)
+        except StopIteration:
             return
 
 

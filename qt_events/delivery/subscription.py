@@ -84,8 +84,6 @@ class Subscription:
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
-    #: A call has shown by its result that the handler runs when it is called.
-    has_run: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
@@ -108,7 +106,7 @@ class Subscription:
     def become(self, other: "Subscription") -> None:
         """Take over handler, predicate and policy; what lanes and queues know stays."""
         self.handler, self.when, self.retry = other.handler, other.when, other.retry
-        self.is_async, self.has_run = other.is_async, False
+        self.is_async = other.is_async
 
     def _check_prefetch(self, whose: str, prefetch: int) -> None:
         positive_int(f"{whose}: prefetch", prefetch, most=MAX_PREFETCH)
@@ -279,7 +277,6 @@ def must_have_run(subscription: Subscription, result: object) -> None:
             f"{subscription.handler!r} returned {result!r}, which nobody runs: the event was not "
             "handled; await it, iterate it or call it in the handler"
         )
-    subscription.has_run = True
 
 
 def is_mock(target: object) -> bool:

@@ -1,7 +1,7 @@
 """PrivateCluster: three RabbitMQ nodes of your own that form one broker."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from qt_events.errors import BrokerError, BusStateError
@@ -31,14 +31,13 @@ class PrivateCluster(PrivateNodes):
         self._host = ErlangHost("qt-events-cluster-")
         self._timeout = startup_timeout
         names = [new_name() for _ in range(_SIZE)]
-        settings = _formation(names)
         self.nodes = tuple(
             Node(
                 self._host,
                 name=name,
                 label=f"node-{number}",
                 startup_timeout=startup_timeout,
-                settings=settings,
+                settings=_joining(names[0], name),
             )
             for number, name in enumerate(names, 1)
         )
@@ -98,7 +97,19 @@ class PrivateCluster(PrivateNodes):
 
         self._wait_for(is_whole, "become whole: restart() what was killed")
 
-    def _wait_until_one(self) -> None:
+    def _launch(self) -> None:
+        """Launch the first node, and when it is up the others, which join it.
+
+        Nodes that look for each other at the same time may find nobody and become two brokers: with
+        RabbitMQ 4 each joins the oldest that answers, or nobody.
+        """
+        first, *others = self.nodes
+        first.launch()
+        first.wait_until_up()
+        for node in others:
+            node.launch()
+        for node in others:
+            node.wait_until_up()
         self._wait_for(
             lambda: all(len(node.management.running_nodes()) == _SIZE for node in self.nodes),
             "become one cluster",
@@ -130,14 +141,14 @@ class PrivateCluster(PrivateNodes):
         ) from trouble
 
 
-def _formation(names: Sequence[str]) -> dict[str, str]:
+def _joining(first: str, name: str) -> dict[str, str]:
     """Return lines of rabbitmq.conf (RabbitMQ, Cluster Formation and Peer Discovery)."""
+    if name == first:
+        return {}
     settings = {
         "peer_discovery_backend": "classic_config",
-        # The first node to take the lock looks for peers in vain, by default for five seconds; the
-        # others join it.
-        "discovery_retry_limit": "1",
-        "discovery_retry_interval": "100",
-        **{f"classic_config.nodes.{number}": name for number, name in enumerate(names, 1)},
+        "classic_config.nodes.1": first,
+        # RabbitMQ 4 wants a node in its own list.
+        "classic_config.nodes.2": name,
     }
     return {f"cluster_formation.{key}": value for key, value in settings.items()}

@@ -62,9 +62,9 @@ class Workers:
         """Send SIGKILL to one worker."""
         self._keeper.kill(f"worker-{number}")
 
-    def begin(self) -> "Feed":
+    def begin(self, *options: str) -> "Feed":
         """Start the feed."""
-        command = [*WORKERS, "feed", "--json", "--days", str(DAYS)]
+        command = [*WORKERS, "feed", "--json", "--days", str(DAYS), *options]
         process = self._keeper.spawn("feed", command, self._environment)
         return Feed(process, self._keeper.folder / "feed.out")
 
@@ -85,6 +85,10 @@ class Feed:
         assert status == 0, printed
         result: dict[str, Any] = json.loads(printed)
         return result
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 def until_day(number: int, database: str) -> None:
@@ -152,6 +156,19 @@ def test_workers_that_are_killed_change_nothing(
         until_day(day, database)
         workers.kill(number)
     result = feed.result()
+    assert result == {name: in_memory[name] for name in result}
+
+
+def test_a_feed_that_is_killed_and_resumed_changes_nothing(
+    workers: Workers, in_memory: dict[str, Any], database: str
+) -> None:
+    """The next one begins with the day that was not over."""
+    workers.start(1)
+    for day in (1, 24):
+        feed = workers.begin("--resume")
+        until_day(day, database)
+        feed.kill()
+    result = workers.begin("--resume").result()
     assert result == {name: in_memory[name] for name in result}
 
 

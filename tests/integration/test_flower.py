@@ -351,3 +351,24 @@ async def test_it_comes_back_when_the_broker_does(
             await until_told(lambda: "qt.sub.executor" in flower.queues(), what="queues")
         finally:
             flower_fleet.close()
+
+
+async def test_sigterm_ends_it_while_the_broker_is_away(
+    amqp_url: str, broker: Broker, tmp_path: Path
+) -> None:
+    """Its threads, which wait for the broker for ever, are not waited for."""
+    place = urlsplit(amqp_url)
+    with Proxy(place.hostname or "", place.port or 0) as proxy:
+        flower_fleet = FlowerFleet(proxy.url_for(amqp_url), broker.management_url, tmp_path)
+        try:
+            await flower_fleet.start()
+            flower = await flower_fleet.watch()
+            await until_told(lambda: "stats" in flower.page("/api/workers"), what="answers")
+            proxy.refuse()
+            proxy.reset()
+            await asyncio.to_thread(flower.begin_to_revoke)
+            flower.process.send_signal(signal.SIGTERM)
+            await until(lambda: flower.process.poll() is not None, what="Flower ends")
+            assert flower.process.returncode == 0, flower.output
+        finally:
+            flower_fleet.close()

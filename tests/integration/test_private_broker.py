@@ -159,6 +159,12 @@ def test_two_nodes_stand_side_by_side_and_one_that_stops_leaves_nothing_behind(
     until(lambda: not processes_of(folder))
 
 
+def test_its_version_can_be_compared(harmed: PrivateBroker) -> None:
+    told = harmed.rabbitmqctl("version").strip()
+    assert told.startswith(".".join(map(str, harmed.management.version())))
+    assert harmed.management.version() > (3, 9)
+
+
 def test_an_expression_has_a_value_or_fails_by_name(harmed: PrivateBroker) -> None:
     """Erlang's own words are in the error."""
     assert harmed.evaluate("1 + 1.") == "2"

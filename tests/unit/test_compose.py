@@ -52,7 +52,7 @@ def test_the_commands_are_those_of_the_fleet(compose: dict[str, Any]) -> None:
     }
     assert started == {
         "worker": commands.worker(),
-        "feed": commands.feed(),
+        "feed": commands.feed(resume=True),
         "flower": commands.flower(),
     }
 
@@ -100,11 +100,43 @@ def test_every_service_that_goes_on_has_a_health_check_and_comes_back(
     assert compose["services"]["feed"]["restart"] == "no"
 
 
-def test_the_workers_health_check_asks_the_name_that_the_worker_has(
+def test_the_workers_health_check_looks_at_the_file_that_the_worker_keeps(
     compose: dict[str, Any],
 ) -> None:
+    """It starts no Python; tests/integration/test_health_file.py runs it."""
     worker = compose["services"]["worker"]
-    assert "worker@$$(hostname)" in shlex.split(worker["healthcheck"]["test"][1])
+    command = worker["healthcheck"]["test"][1]
+    assert shlex.split(command)[:2] == ["find", worker["environment"]["QT_HEALTH_FILE"]]
+    assert any(worker["environment"]["QT_HEALTH_FILE"].startswith(at) for at in worker["tmpfs"])
+
+
+def test_one_service_builds_the_image_that_all_programs_share(compose: dict[str, Any]) -> None:
+    """Several builds would race for its name; and no registry is asked for it."""
+    programs = [compose["services"][name] for name in ("worker", "feed", "flower")]
+    assert [("build" in each) for each in programs] == [True, False, False]
+    assert {(each["image"], each["pull_policy"]) for each in programs} == {
+        ("${QT_IMAGE:-qt-events:latest}", "never")
+    }
+
+
+def test_logs_of_every_service_are_rotated(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+
+
+@pytest.mark.parametrize("program", ["worker", "feed", "flower"])
+def test_programs_can_write_nothing_but_temporary_files(
+    compose: dict[str, Any], program: str
+) -> None:
+    service = compose["services"][program]
+    assert (service["read_only"], service["tmpfs"]) == (True, ["/tmp"])
+
+
+def test_every_published_port_is_in_the_example(compose: dict[str, Any]) -> None:
+    """A taken port stops `up`, so a reader must find the variable that changes it."""
+    for service in compose["services"].values():
+        for port in service.get("ports", []):
+            assert VARIABLE.findall(port)[0][0] in EXAMPLE
 
 
 def test_published_ports_are_reachable_from_this_machine_only(compose: dict[str, Any]) -> None:
@@ -140,9 +172,9 @@ def test_the_example_gives_all_that_is_needed_on_ones_own_machine(compose: dict[
 
 
 def test_the_command_for_ones_own_machine_is_the_documented_one() -> None:
-    """The file itself and the page about the fleet have it."""
+    """The file itself and the page about Docker have it."""
     command = "docker compose --env-file .env.example up --build"
-    for place in ("docker-compose.yml", ".env.example", "docs/fleet.md"):
+    for place in ("docker-compose.yml", ".env.example", "docs/docker.md"):
         assert command in (ROOT / place).read_text(), place
 
 

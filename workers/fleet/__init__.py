@@ -4,6 +4,7 @@ app.py            the Celery app: `celery -A workers worker`
 launcher.py       `fleet`: RabbitMQ, workers, the feed and Flower on this machine
 commands.py       commands that a fleet runs
 processes.py      child processes
+health.py         the file by which a container knows that its worker lives
 feed_output.py    lines that the feed prints
 gauges.py         state of workers and queues
 display.py        the table on the terminal

@@ -39,9 +39,10 @@ def worker(
     return [*command, *(f"{option}={value}" for option, value in options.items() if value)]
 
 
-def feed(days: int | None = None) -> list[str]:
+def feed(days: int | None = None, *, resume: bool = False) -> list[str]:
     """Return the command of the market feed."""
-    return ["python", "-m", "workers", "feed", *([f"--days={days}"] if days else [])]
+    options = [*(["--resume"] if resume else []), *([f"--days={days}"] if days else [])]
+    return ["python", "-m", "workers", "feed", *options]
 
 
 def flower(port: int = 5555, address: str = ANY_ADDRESS) -> list[str]:

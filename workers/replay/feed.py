@@ -74,6 +74,10 @@ class MarketFeed:
             HealthCheckedEvent, self.on_health_checked, name="market_feed.on_health_checked"
         )
 
+    def go_on_after(self, result: HealthChecked) -> None:
+        """Rest the next day on what the last one of another feed came to."""
+        self._rests_on = merged({}, result.rests_on)
+
     async def trade(self, close: Close) -> HealthChecked:
         """Have one day traded, and return its result.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from qt_events import EventBus, HealthStatus, RiskMode
 from workers.events import HealthChecked
 from workers.market.price_file import Close
+from workers.replay.done_days import keep
 from workers.replay.equity import DayEquity
 from workers.replay.feed import ANSWER_TIMEOUT, MarketFeed
 from workers.replay.figures import Figures, figures
@@ -61,16 +63,30 @@ class Progress:
 
 
 class Replay:
-    """One run of a market, on an empty store."""
+    """One run of a market, on an empty store or after the days that are `done` on it."""
 
-    def __init__(self, bus: EventBus, store: Store, market: Sequence[Close]) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        store: Store,
+        market: Sequence[Close],
+        done: Sequence[HealthChecked] = (),
+    ) -> None:
         self.bus, self.store, self.market = bus, store, market
-        self.curve: list[DayEquity] = []  #: of the days so far
+        #: of the days so far
+        self._results = [*done]
         self.seconds = 0.0  #: that the days took, without the bus's start and end
         self._feed = MarketFeed(bus, store.prices)
+        for each in done[-1:]:
+            self._feed.go_on_after(each)
+
+    @property
+    def curve(self) -> list[DayEquity]:
+        """Equity of the days so far."""
+        return [DayEquity(each.day, each.equity) for each in self._results]
 
     async def run(self, watch: Callable[[Progress], None] = lambda _: None) -> Result:
-        """Replay all days, and call `watch` after each.
+        """Replay all days that are not done, and call `watch` after each.
 
         Raises:
             NoAnswerError: a day did not end.
@@ -78,12 +94,14 @@ class Replay:
         """
         async with self.bus:
             started = monotonic()
-            for done, close in enumerate(self.market, 1):
-                over = await self._feed.trade(close)
+            for close in self.market[len(self._results) :]:
+                result = await self._feed.trade(close)
+                await until_available(partial(keep, self.store, result), ANSWER_TIMEOUT)
                 mode = await until_available(self.store.policies.risk_mode, ANSWER_TIMEOUT)
-                self.curve.append(DayEquity(over.day, over.equity))
-                watch(self._progress(over, done, mode))
+                self._results.append(result)
+                watch(self._progress(mode))
             self.seconds = monotonic() - started
+            over = self._results[-1]
             return Result(
                 days=len(self.market),
                 trades=over.trades,
@@ -92,10 +110,11 @@ class Replay:
                 components=await until_available(lambda: figures(self.store), ANSWER_TIMEOUT),
             )
 
-    def _progress(self, over: HealthChecked, done: int, risk_mode: RiskMode | None) -> Progress:
+    def _progress(self, risk_mode: RiskMode | None) -> Progress:
+        over = self._results[-1]
         return Progress(
             day=over.day,
-            done=done,
+            done=len(self._results),
             total=len(self.market),
             risk_mode=risk_mode,
             health=over.status,

@@ -76,12 +76,29 @@ class Database:
         return await asyncio.to_thread(self._in_transaction, change, writes=True)
 
     def _in_transaction(self, work: Callable[[sa.Connection], T], *, writes: bool) -> T:
-        with self._named_errors(), self._open_engine().connect() as connection:
+        with (
+            self._named_errors(),
+            self._lent_engine() as engine,
+            engine.connect() as connection,
+        ):
             if writes:
                 self._begin(connection)
             result = work(connection)
             connection.commit()
             return result
+
+    @contextmanager
+    def _lent_engine(self) -> Iterator[sa.Engine]:
+        """Lend the engine, and close its connections afterwards if it was given up meanwhile.
+
+        A thread goes on with its transaction when the coroutine that waits for it is cancelled.
+        """
+        engine = self._open_engine()
+        try:
+            yield engine
+        finally:
+            if engine is not self._engine:
+                engine.pool.dispose()
 
     def _begin(self, connection: sa.Connection) -> None:
         """Take SQLite's write lock at the start of a transaction.
@@ -92,15 +109,15 @@ class Database:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def dispose(self) -> None:
-        """Close all connections; it may be used again."""
+        """Close all connections, those in use after their transactions; it may be used again."""
         with self._opening:
-            self.close_idle()
-            self._engine = None
+            self.give_up_engine()
 
-    def close_idle(self) -> None:
-        """Close idle connections."""
-        if self._engine is not None:
-            self._engine.dispose()
+    def give_up_engine(self) -> None:
+        """Close idle connections; those in use are closed by their threads."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.pool.dispose()
 
     def forget(self) -> None:
         """Start anew in a forked child: engine and lock belong to its parent."""
@@ -178,7 +195,7 @@ _databases: WeakSet[Database] = WeakSet()
 
 def _before_fork() -> None:
     for database in tuple(_databases):
-        database.close_idle()
+        database.give_up_engine()
 
 
 def _after_fork() -> None:

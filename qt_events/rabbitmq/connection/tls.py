@@ -14,6 +14,7 @@ from qt_events.errors import InvalidOptionError
 _HUNG_UP = ("connection reset", "broken pipe", "unexpectedly closed", "eof occurred")
 
 _NAME = "connect by the name that its certificate has, or give that as server_name_indication"
+_NOBODY = "its certificate is signed by nobody trusted: give its CA's as cacertfile"
 _NO_TLS = "nobody speaks TLS there: is it the port for amqp://?"
 #: Texts of OpenSSL and advice. The first that fits is given.
 _ADVICE = {
@@ -21,8 +22,12 @@ _ADVICE = {
     "IP address mismatch": _NAME,
     "certificate has expired": "the broker needs a new certificate",
     "is not yet valid": "is the clock right?",
+    "local issuer certificate": _NOBODY,
+    # With a hyphen since OpenSSL 3.0
+    "self-signed certificate": _NOBODY,
+    "self signed certificate": _NOBODY,
     "certificate verify failed": (
-        "its certificate is signed by nobody trusted: give its CA's as cacertfile"
+        "OpenSSL does not accept its certificate, or its CA's: the broker needs another one"
     ),
     "unknown ca": (
         "the broker does not trust the client's certificate: give another certfile, or the broker "
@@ -59,12 +64,24 @@ def verified(options: Any, host: str) -> dict[str, Any]:
 
 
 def context_of(options: Any) -> ssl.SSLContext:
-    """Return a context with the certificates of `broker_use_ssl`, for HTTPS to the broker."""
+    """Return a context for HTTPS to the broker, as py-amqp makes one of `broker_use_ssl` for AMQP.
+
+    Only a `context` in it has Python's defaults. From Python 3.13 on they are strict (RFC 5280):
+    they refuse the CA of many a company, for want of a keyUsage.
+    """
     given = options if isinstance(options, Mapping) else {}
-    authorities = given.get("ca_certs") or (given.get("context") or {}).get("cafile")
-    context = ssl.create_default_context(cafile=authorities)
+    if chosen := dict(given.get("context") or {}):
+        checks_name = chosen.pop("check_hostname", True)
+        context = ssl.create_default_context(**chosen)
+        context.check_hostname = checks_name
+        return context
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if given.get("cert_reqs") == ssl.CERT_NONE:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif authorities := given.get("ca_certs"):
+        context.load_verify_locations(authorities)
+    else:
+        context.load_default_certs()
     if given.get("certfile"):
         context.load_cert_chain(given["certfile"], given.get("keyfile"))
     return context

@@ -8,7 +8,9 @@ DeadLetter  a confirmed copy in the subscription's dead letters
 Only then is the message acknowledged. For one that comes back without an outcome see quarantine.py.
 """
 
+import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, assert_never
@@ -26,7 +28,13 @@ from qt_events.delivery.outcome import (
     unreadable,
 )
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import BusStateError, MessageError, NewerReleaseError, PoisonError
+from qt_events.errors import (
+    BusStateError,
+    MessageError,
+    NewerReleaseError,
+    PoisonError,
+    PublishTimeoutError,
+)
 from qt_events.rabbitmq.handling.copies import bury, delay, isolate
 from qt_events.rabbitmq.handling.giving_back import given_back, unknown_here
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
@@ -37,6 +45,8 @@ logger = logging.getLogger("qt_events")
 
 #: Seconds before an event without an outcome goes back: the broker delivers it again at once.
 PAUSE = 1.0
+#: Seconds for which Celery's own pools try to store an outcome: a worker that is to stop waits.
+STORED_WITHIN = 300.0
 _REVOKED = DeadLetter(
     DeadLetterReason.REVOKED,
     Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"),
@@ -45,6 +55,8 @@ _POISON = (
     "it came back without an outcome though nothing else was handled beside it: it ends its process"
 )
 
+#: Returns the seconds for which an outcome is tried to be stored, from now on.
+Patience = Callable[[], float]
 #: Returns the subscription with a handler that a time limit can interrupt.
 Expose = Callable[[Subscription], Subscription]
 #: An outcome, a step to take instead of the handler, or a coroutine that waits for the outcome.
@@ -59,11 +71,12 @@ async def attempt(
     *,
     is_revoked: bool = False,
     expose: Expose | None = None,
+    patience: Patience = lambda: STORED_WITHIN,
 ) -> Outcome:
     """Handle the message once and make its outcome safe.
 
     A message that an operator revoked (`is_revoked`) becomes a dead letter, for nothing is dropped
-    in silence. After an error the message must be given back.
+    in silence. After an error the message must be given back. `patience`: see below.
 
     Raises:
         BrokerError: the outcome could not be made safe.
@@ -73,7 +86,7 @@ async def attempt(
     begun = begin_attempt(
         envelope, subscription, runtime, executor, is_revoked=is_revoked, expose=expose
     )
-    return await finish_attempt(envelope, runtime, begun)
+    return await finish_attempt(envelope, runtime, begun, patience=patience)
 
 
 def begin_attempt(
@@ -112,28 +125,32 @@ async def finish_attempt(
     begun: Begun,
     *,
     is_void: Callable[[], bool] = lambda: False,
+    on_outcome: Callable[[Outcome], None] = lambda _: None,
     on_retry: Callable[[Consequences], None] = lambda _: None,
+    patience: Patience = lambda: STORED_WITHIN,
 ) -> Outcome:
     """Do the rest of `attempt`, on the loop that the handler's coroutine is to run on.
 
     Nothing follows if `is_void` tells after the handler that the broker delivers the message again
-    anyway. `on_retry` is called before a retry is published, for another process may handle it at
-    once. If it cannot be published, the message is given back.
+    anyway. `on_outcome` is called before that with the outcome: it stands, even if an error says
+    that it could not be made safe. `on_retry` is called before a retry is published, for another
+    process may handle it at once. What follows is tried for as long as `patience` says then.
     """
     if isinstance(begun, NextStep):
         message = "%s: event %s came back without an outcome (%d): %s"
         about = (envelope.key, envelope.event_id, envelope.returns, begun.value)
         logger.warning(message, *about, extra=envelope.log_fields())
         trials = envelope.trials + (begun is NextStep.TRY_ALONE)
-        await isolate(envelope, runtime, trials, is_void)
+        await _within(patience(), isolate(envelope, runtime, trials, is_void))
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
+    on_outcome(outcome)
     if not is_void():
         if outcome is not HANDLED:
             follows = consequences(outcome)
             if follows.again_after is not None:
                 on_retry(follows)
-            await _make_safe(envelope, follows, runtime, is_void)
+            await _within(patience(), _make_safe(envelope, follows, runtime, is_void))
         runtime.concluded(envelope, outcome)
     return outcome
 
@@ -192,6 +209,21 @@ def _refused(envelope: Envelope, error: MessageError) -> DeadLetter:
     message, about = "%s: event %s is a dead letter: %s", (envelope.key, envelope.event_id, error)
     logger.error(message, *about, extra=envelope.log_fields())
     return unreadable(error)
+
+
+async def _within(seconds: float, storing: Coroutine[Any, Any, None]) -> None:
+    """Await a coroutine for so long. PublishTimeoutError: it has not ended."""
+    if seconds == math.inf:
+        await storing
+        return
+    try:
+        async with asyncio.timeout(seconds) as late:
+            await storing
+    except TimeoutError as error:
+        if not late.expired():
+            raise
+        message = f"its outcome could not be stored within {seconds:.3g} s"
+        raise PublishTimeoutError(message) from error
 
 
 async def _make_safe(

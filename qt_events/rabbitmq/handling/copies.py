@@ -1,17 +1,18 @@
 """Copies: what an outcome puts into a delay level, the dead letters or quarantine.
 
 A copy counts only once a queue has taken it. What it needs is declared first, and again if it was
-deleted meanwhile. If the broker refuses it, it is tried at growing intervals for five minutes: so
-long the outcome stands, and the handler is not called again for it.
+deleted meanwhile. If the broker refuses it, or does not answer, it is tried at growing intervals:
+the outcome stands, and the handler is not called again for it.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import chain, repeat
 from typing import Any
 
 from qt_events.delivery.outcome import Consequences
-from qt_events.errors import PublishRefusedError, TopologyError
+from qt_events.errors import BrokerError
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
@@ -20,9 +21,11 @@ from qt_events.rabbitmq.topology.declarations import Once
 
 logger = logging.getLogger("qt_events")
 
-# Seconds between two tries: the second at once, with everything declared anew. At last the event
-# goes back, for a worker that is told to stop may wait for it.
-_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0, None)
+# Seconds between two tries: the second at once, with everything declared anew.
+_PAUSES, _LONGEST = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 60.0
+# Seconds for the broker's answer, which it keeps back during an alarm. Then it is stored once more,
+# though the broker may have it.
+_ANSWERED = 300.0
 
 #: Tells that the broker delivers the event again anyway, so that no copy of it is needed.
 IsVoid = Callable[[], bool]
@@ -82,15 +85,16 @@ async def _store(  # noqa: PLR0917  # what to store, and where it comes from
     """Publish until a queue has taken it.
 
     Raises:
-        BrokerError: there is no answer, or nobody needs the copy; the event is to be given back.
+        BrokerError: it could not be stored, and nobody needs the copy any more.
         BusStateError: the publisher is closed.
     """
-    for pause in _PAUSES:
+    for pause in chain(_PAUSES, repeat(_LONGEST)):
         try:
-            await runtime.publisher.ask(PublishRequest(exchange, key, content, first=needs))
+            request = PublishRequest(exchange, key, content, first=needs)
+            await runtime.publisher.ask(request, timeout=_ANSWERED)
             return
-        except (TopologyError, PublishRefusedError) as error:
-            if pause is None or is_void():
+        except BrokerError as error:
+            if is_void():
                 raise
             if pause:
                 message = "%s: the outcome of event %s cannot be stored (%s); again in %g s"

@@ -2,8 +2,10 @@
 
 import errno
 import logging
-import ssl
-from collections.abc import Collection, Mapping, Sequence
+import os
+import sys
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -20,6 +22,7 @@ from qt_events.errors import (
 )
 from qt_events.rabbitmq.app.command_line import run_celery
 from qt_events.rabbitmq.connection.connections import visiting
+from qt_events.rabbitmq.connection.tls import context_of
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.rabbitmq.operating.target import find_target
 
@@ -36,8 +39,8 @@ def run_flower(
 ) -> NoReturn:
     """Run `celery flower arguments` on the broker of an app or of a URL, in this process.
 
-    No password shows in the list of processes. Ends with Celery's SystemExit, 0 after SIGTERM and
-    Ctrl-C. Without `management_url` the management API is looked for on the broker's host. If it is
+    No password shows in the list of processes. The process ends with 0 after SIGTERM and Ctrl-C.
+    Without `management_url` the management API is looked for on the broker's host. If it is
     not there, Flower shows no queues, and a warning says why.
 
     Raises:
@@ -56,6 +59,7 @@ def run_flower(
             raise InvalidOptionError(f"--management-url: {trouble}")
         logger.warning("Flower will show no queues: %s", trouble)
     show_every_queue(target.bus.app, target.connection().virtual_host)
+    end_without_threads()
     try:
         run_celery(target.bus.app, "flower", f"--broker_api={management.url}", *arguments)
     except OSError as error:
@@ -81,17 +85,6 @@ def trouble_with(management: ManagementApi) -> str:
 class _Everything:
     def __contains__(self, _: object) -> bool:
         return True
-
-
-def _tls_of_the_api(options: Any) -> dict[str, Any]:
-    """Options for tornado over https, as for the broker itself.
-
-    Flower 2.2 reads them by the names that Celery gives them with Redis only.
-    """
-    given = options if isinstance(options, Mapping) else {}
-    names = {"ca_certs": "ca_certs", "client_cert": "certfile", "client_key": "keyfile"}
-    files = {name: given[key] for name, key in names.items() if given.get(key)}
-    return {"validate_cert": given.get("cert_reqs") != ssl.CERT_NONE, **files}
 
 
 def show_every_queue(app: celery.Celery, vhost: str) -> None:
@@ -120,6 +113,28 @@ def show_every_queue(app: celery.Celery, vhost: str) -> None:
             )
 
         def _tls_kwargs(self) -> dict[str, Any]:
-            return _tls_of_the_api(app.conf.broker_use_ssl)
+            # Flower 2.2 reads the options by the names that Celery gives them with Redis only.
+            return {"ssl_options": context_of(app.conf.broker_use_ssl)}
 
     broker.RabbitMQ = BusQueues
+
+
+def end_without_threads() -> None:
+    """Have Flower end the process when its loop ends, as a supervisor expects.
+
+    At its exit Python waits for the threads of executors. One of Flower's that gives an order to
+    workers while the broker is away tries for ever.
+    """
+    from flower import command  # noqa: PLC0415  # see above
+
+    class EndingFlower(command.Flower):
+        def start(self) -> None:
+            with suppress(KeyboardInterrupt, SystemExit):
+                super().start()
+            # Flower leaves that to the interpreter's exit.
+            self.stop()
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(0)
+
+    command.Flower = EndingFlower

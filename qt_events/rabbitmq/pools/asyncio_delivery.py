@@ -97,7 +97,7 @@ class Delivery:
 
     __slots__ = (
         "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope",
-        "hostname", "id", "task", "was_void",
+        "hostname", "id", "outcome", "task", "was_void",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -112,6 +112,8 @@ class Delivery:
     ) -> None:
         self.id, self.task, self.envelope, self.hostname = id, task, envelope, hostname
         self.acknowledged = False
+        #: Known before it is safe. It stands, whatever becomes of this delivery.
+        self.outcome: Outcome | None = None
         # By the monotonic clock.
         self._began: float | None = None
         self._tag, self._acks, self._monitors = tag, acks, monitors
@@ -167,6 +169,10 @@ class Delivery:
     def renew(self, again: "Delivery") -> None:
         """Settle another delivery of the same message instead, while this one is handled."""
         self._tag, self._acks = again._tag, again._acks  # noqa: SLF001
+
+    def decided(self, outcome: Outcome) -> None:
+        """Note the outcome, which is to be made safe."""
+        self.outcome = outcome
 
     def check_void(self) -> bool:
         """Do what `is_void` does, and keep the answer in `was_void`: nothing follows then."""

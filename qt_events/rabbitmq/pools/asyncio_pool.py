@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
@@ -222,6 +223,8 @@ class AsyncioPool(BasePool):
                 self.runtime,
                 begun,
                 is_void=delivery.check_void,
+                on_outcome=delivery.decided,
+                patience=_endless,
                 on_retry=delivery.tell_retry,
             )
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers it again
@@ -238,15 +241,21 @@ class AsyncioPool(BasePool):
         finally:
             self._gate.leave()
 
-    def _finish_again(self, delivery: Delivery, outcome: Outcome) -> None:
-        self.spawn(lambda: self._finish(delivery, outcome))
+    def _finish_again(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
+        return self._finish(delivery, cast("Outcome", delivery.outcome))
 
     def _return(self, delivery: Delivery) -> None:
         if delivery.is_void():
-            self.redeliveries.end(delivery)
+            self.redeliveries.end(delivery, delivery.outcome)
         else:
-            self.runtime.survived.grant(delivery.envelope)
+            self._remember(delivery)
             delivery.give_back()
+
+    def _remember(self, delivery: Delivery) -> None:
+        """Use its outcome when it comes again; without one, do not count the return."""
+        if delivery.outcome is not None:
+            self.runtime.unacknowledged.add(delivery.envelope, delivery.outcome)
+        self.runtime.survived.grant(delivery.envelope)
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside the handlers, until `drain`. Safe from any thread."""
@@ -272,7 +281,7 @@ class AsyncioPool(BasePool):
         self._thread = threading.get_ident()
         self._running = True
         self.redeliveries.resume()
-        for lane in self.lanes.values():
+        for lane in self._all_lanes:
             lane.start(self.loop, self._context)
 
     def pause(self, error: BaseException | None) -> None:
@@ -285,7 +294,7 @@ class AsyncioPool(BasePool):
         if self._acks is not None and not isinstance(error, ChannelError):
             self._acks.flush()
         self.void()
-        for lane in self.lanes.values():
+        for lane in self._all_lanes:
             lane.pause()
             for delivery in lane.clear():
                 self._abandon(delivery)
@@ -326,11 +335,11 @@ class AsyncioPool(BasePool):
             logger.warning(message, self.held, ", ".join(self.lanes.running) or "none")
         for future in tuple(self._spawned):
             future.cancel()
-        await cancel_all((name, lane) for (name, _), lane in self.lanes.items())
-        for (_, quarantined), lane in tuple(self.lanes.items()):
+        storing = ("known outcomes", self.redeliveries.lane)
+        await cancel_all([*((name, lane) for (name, _), lane in self.lanes.items()), storing])
+        for lane in self._all_lanes:
             for delivery in lane.clear():
-                if quarantined:
-                    await self._acquit(delivery)
+                await self._acquit(delivery)
                 self._abandon(delivery)
         if self._acks is not None:
             self._acks.flush()
@@ -339,18 +348,19 @@ class AsyncioPool(BasePool):
 
     async def _settled(self, shutdown: Shutdown, until: float) -> None:
         while self.held:
-            await asyncio.gather(*(lane.settled() for lane in self.lanes.values()))
+            await asyncio.gather(*(lane.settled() for lane in self._all_lanes))
         await self.plain_tasks.ended(shutdown, until)
 
     def _abandon(self, delivery: Delivery) -> None:
-        """Leave it to the broker, and do not count the return: this process lives."""
-        self.runtime.survived.grant(delivery.envelope)
+        """Leave it to the broker, which delivers it again: to this process, while it lives."""
+        self._remember(delivery)
         delivery.forget()
 
     async def _acquit(self, delivery: Delivery) -> None:
         """Take back the trial of an event that was handled alone when the worker stopped."""
         envelope = delivery.envelope
-        if not envelope.trials or envelope.returns or delivery.is_void():
+        is_trial = envelope.trials and not envelope.returns
+        if not is_trial or delivery.outcome is not None or delivery.is_void():
             return
         try:
             async with asyncio.timeout(_ACQUITTAL):
@@ -364,7 +374,15 @@ class AsyncioPool(BasePool):
     @property
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
-        return self.lanes.held
+        return self.lanes.held + self.redeliveries.lane.to_do
+
+    @property
+    def _all_lanes(self) -> list[Lane[Delivery]]:
+        return [*self.lanes.values(), self.redeliveries.lane]
+
+
+def _endless() -> float:
+    return math.inf
 
 
 async def _fails(error: Exception) -> Outcome:

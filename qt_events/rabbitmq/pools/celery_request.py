@@ -84,6 +84,8 @@ def _request_maker(task: SubscriptionTask, app: Any, consumer: Consumer) -> Call
         EventRequest, task, consumer.pool, consumer.hostname, eventer, app=app
     )
 
+    worker_limit = consumer.pool.options.get("timeout")
+
     def make(message: kombu.Message, envelope: Envelope, ack: Any, reject: Any) -> Request:
         headers = {
             "task": task.name,
@@ -92,7 +94,7 @@ def _request_maker(task: SubscriptionTask, app: Any, consumer: Consumer) -> Call
             "argsrepr": describe_arguments(envelope),
             "kwargsrepr": "{}",
             # As they are now: remote control may change them.
-            "timelimit": (task.time_limit, task.soft_time_limit),
+            "timelimit": (task.time_limit or worker_limit, task.soft_time_limit),
         }
         # They hold the envelope once more.
         message.properties.pop("application_headers", None)

@@ -1,11 +1,15 @@
 """Redeliveries: messages that come again while, or after, their first delivery is handled here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
+from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Outcome
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.unacknowledged import Delivered, UnacknowledgedEvents, delivered
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
+
+_AT_A_TIME = 100  # outcomes that are made safe
 
 
 class Redeliveries:
@@ -14,13 +18,17 @@ class Redeliveries:
     A handler that still runs gets the new delivery in place of its old one. The outcome of one that
     has ended is used. So neither is called twice, unless another worker gets the message.
 
-    `finish` makes an outcome safe and settles the delivery, beside the lanes.
+    `finish` makes a delivery's outcome safe and settles it.
     """
 
     def __init__(
-        self, known: UnacknowledgedEvents, finish: Callable[[Delivery, Outcome], None]
+        self,
+        known: UnacknowledgedEvents,
+        finish: Callable[[Delivery], Coroutine[Any, Any, None]],
     ) -> None:
-        self._known, self._finish = known, finish
+        self._known = known
+        #: Outcomes that are made safe, beside the subscriptions' own lanes.
+        self.lane: Lane[Delivery] = Lane(_AT_A_TIME, finish)
         # Handlers that run on without a connection.
         self._running: dict[Delivered, Delivery] = {}
         # Came while Celery's thread set the consumers up.
@@ -56,7 +64,8 @@ class Redeliveries:
             delivery.task.runtime.survived.grant(delivery.envelope)
             delivery.give_back()
         elif (outcome := self._known.take(delivery.envelope)) is not None:
-            self._finish(delivery, outcome)
+            delivery.decided(outcome)
+            self.lane.push(delivery)
         else:
             delivery.replace()
 

@@ -3,7 +3,8 @@
 import logging
 import os
 import threading
-from time import sleep
+from functools import partial
+from time import monotonic, sleep
 
 import celery
 from celery.exceptions import Reject as CeleryReject
@@ -21,7 +22,14 @@ from qt_events.delivery.outcome import (
 )
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.rabbitmq.handling.attempt import PAUSE, attempt, begin_attempt, finish_attempt
+from qt_events.rabbitmq.handling.attempt import (
+    PAUSE,
+    STORED_WITHIN,
+    Patience,
+    attempt,
+    begin_attempt,
+    finish_attempt,
+)
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.handler_thread import HandlerThread, end_if_told
 from qt_events.rabbitmq.pools.process_end import end_child, end_worker, is_told_to_end
@@ -32,6 +40,8 @@ logger = logging.getLogger("qt_events")
 
 _GOES_BACK = "%s: event %s goes back to its queue: %s"
 _ENDS = "%s: KeyboardInterrupt came out of its handler: the process ends, event %s goes back"
+# Seconds before a hard time limit, which ends the process, at which an outcome is given up.
+_SPARE = 5.0
 _FAULT = "a fault of this library, or nothing left to run it with"
 
 
@@ -113,12 +123,16 @@ class SubscriptionTask(celery.Task):
 
     def _outcome(self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool) -> Outcome:
         bind_end(self._gives_back)
+        patience = partial(_patience, monotonic(), (self.request.timelimit or (None,))[0])
         with thread.attempting():
             # Middleware is async: it needs the loop beside this thread.
             if self.subscription.is_async or self.runtime.middleware.around_handle:
                 about = (envelope, self.subscription, self.runtime, thread)
-                return thread.run(attempt(*about, is_revoked=is_revoked, expose=thread.exposed))
-            return self._outcome_here(envelope, thread, is_revoked=is_revoked)
+                trying = attempt(
+                    *about, is_revoked=is_revoked, expose=thread.exposed, patience=patience
+                )
+                return thread.run(trying)
+            return self._outcome_here(envelope, thread, patience, is_revoked=is_revoked)
 
     def _gives_back(self) -> bool:
         """Tell whether this process ends without waiting for its handlers."""
@@ -126,7 +140,7 @@ class SubscriptionTask(celery.Task):
         return is_over or is_told_to_end()
 
     def _outcome_here(
-        self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool
+        self, envelope: Envelope, thread: HandlerThread, patience: Patience, *, is_revoked: bool
     ) -> Outcome:
         """Call a sync handler in this thread, which spares two calls to the loop's and back."""
         about = (envelope, self.subscription, self.runtime, None)
@@ -135,7 +149,15 @@ class SubscriptionTask(celery.Task):
         if isinstance(begun, Done):
             self.runtime.concluded(envelope, begun)
             return begun
-        return thread.run(finish_attempt(envelope, self.runtime, begun))
+        return thread.run(finish_attempt(envelope, self.runtime, begun, patience=patience))
+
+
+def _patience(began: float, limit: float | None) -> float:
+    """Return the seconds for which to try to store an outcome, of an attempt with a time limit."""
+    if not limit:
+        return STORED_WITHIN
+    left = max(began + limit - monotonic(), 0.0)
+    return min(STORED_WITHIN, max(left - _SPARE, left / 2))
 
 
 def _tell_celery(follows: Consequences) -> None:

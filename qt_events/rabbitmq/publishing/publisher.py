@@ -63,9 +63,7 @@ class Publisher:
     def _reset(self) -> None:
         self._queue = RequestQueue(self._window, late=min(_TOO_LATE, self._timeout / 10))
         self.state = PublisherState()
-        self._waiting = WaitingPublishes(
-            self._queue, self.state, timeout=self._timeout, slowest=self._slowest
-        )
+        self._waiting = WaitingPublishes(self._queue, self.state, slowest=self._slowest)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._outage = Outage()
@@ -95,19 +93,23 @@ class Publisher:
         """Number of publishes that have waited for a second, by cause; see waiting.py."""
         return {cause.value: count for cause, count in sorted(self._waiting.counts().items())}
 
-    async def ask(self, request: Request, *, wait_for_room: bool = False) -> bool:
+    async def ask(
+        self, request: Request, *, wait_for_room: bool = False, timeout: float | None = None
+    ) -> bool:
         """Have a request carried out. Return True if it was routed.
+
+        `timeout`: seconds to wait for an answer, if not `publish_timeout`.
 
         Raises:
             BackpressureError: there was no room within `publish_timeout`; it was not tried.
-            BrokerError: it was refused, or there was no answer within `publish_timeout`.
+            BrokerError: it was refused, or there was no answer in time.
             BusStateError: the publisher is closed.
         """
-        loop = running_loop()
+        loop, timeout = running_loop(), self._timeout if timeout is None else timeout
         request.await_on(loop, self._timeout)
         self._submit(request, wait_for_room=wait_for_room)
         # asyncio.timeout takes three times as long.
-        late = loop.call_later(self._timeout, self._give_up, request)
+        late = loop.call_later(timeout, self._give_up, request, timeout)
         try:
             return bool(await request.future)
         finally:
@@ -115,14 +117,14 @@ class Publisher:
             if not request.ended:
                 self._queue.end([request])
 
-    def _give_up(self, request: Request) -> None:
+    def _give_up(self, request: Request, timeout: float) -> None:
         if request.future.done():
             return
         try:
-            error: Exception = self._waiting.error(request)
+            error: Exception = self._waiting.error(request, timeout)
         except Exception as fault:  # noqa: BLE001  # the waiter has to hear something
             error = PublishTimeoutError(
-                f"no answer within {self._timeout:g} s; publish the same event again ({fault!r})"
+                f"no answer within {timeout:g} s; publish the same event again ({fault!r})"
             )
         request.future.set_exception(error)
 
@@ -136,7 +138,7 @@ class Publisher:
             if request.future.done():
                 # A named error of ours.
                 raise
-            raise self._waiting.error(request) from None
+            raise self._waiting.error(request, self._timeout) from None
         finally:
             self._queue.end([request])
 

@@ -68,8 +68,7 @@ def _why(cause: Cause, state: PublisherState) -> str:
 class WaitingPublishes:
     """Requests of one publisher that wait, and why. Safe from any thread.
 
-    A request waits for `timeout` seconds at most. `slowest` describes the subscription that holds
-    others up; empty if there is none.
+    `slowest` describes the subscription that holds others up; empty if there is none.
     """
 
     def __init__(
@@ -77,10 +76,9 @@ class WaitingPublishes:
         queue: RequestQueue,
         state: PublisherState,
         *,
-        timeout: float,
         slowest: Callable[[], str],
     ) -> None:
-        self._queue, self._state, self._timeout, self._slowest = queue, state, timeout, slowest
+        self._queue, self._state, self._slowest = queue, state, slowest
 
     def counts(self) -> Counter[Cause]:
         """Count by cause the publishes that have waited for AFTER seconds."""
@@ -100,14 +98,15 @@ class WaitingPublishes:
         ]
         return "; ".join(filter(None, parts))
 
-    def error(self, request: Request) -> PublishTimeoutError | BackpressureError:
+    def error(self, request: Request, timeout: float) -> PublishTimeoutError | BackpressureError:
+        """Return the error of a request that has waited for `timeout` seconds."""
         cause = cause_of(request, self._state)
         why = self.why(cause)
         if cause is Cause.WINDOW:
-            return BackpressureError(f"no room within {self._timeout:g} s: {why}")
+            return BackpressureError(f"no room within {timeout:g} s: {why}")
         if cause is Cause.CONNECTING:
             why += ": is RabbitMQ running there, and are user, password and virtual host right?"
         return _ERRORS.get(cause, PublishTimeoutError)(
-            f"no answer within {self._timeout:g} s: {why}; "
+            f"no answer within {timeout:g} s: {why}; "
             "whether it arrived is unknown: publish the same event again"
         )

@@ -9,6 +9,7 @@ register.py        what the processes of a prefix have declared, as data
 ownership.py       whose a subscription is, and what follows if another one declares it
 register_queue.py  the register as one message on the broker
 registration.py    a process's part in it, and what it knows from there
+removed_patterns.py  what a process has unsubscribed, by subscription
 queues.py          SubscriptionQueue: the queue names the task
 trust.py           the route of a message, and the headers that are believed for it
 """

@@ -17,14 +17,14 @@ class LockedError(Exception):
 
 
 @contextmanager
-def broker_lock(channel: Channel, queue: str) -> Iterator[None]:
-    """Hold the lock of this name.
+def broker_lock(channel: Channel, queue: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock of this name; wait for others `patience` seconds at most.
 
     Raises:
-        LockedError: another process has had it for more than PATIENCE seconds.
+        LockedError: another process has had it for longer than that.
         amqp.exceptions.AccessRefused: this user may not declare the queue.
     """
-    _acquire(channel, queue)
+    _acquire(channel, queue, patience)
     try:
         yield
     finally:
@@ -32,15 +32,15 @@ def broker_lock(channel: Channel, queue: str) -> Iterator[None]:
             channel.queue_delete(queue)
 
 
-def _acquire(channel: Channel, queue: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _acquire(channel: Channel, queue: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
     pause, longest = _PAUSES
     while True:
         try:
             channel.queue_declare(queue, exclusive=True, durable=False, auto_delete=False)
         except ResourceLocked as error:
-            if time.monotonic() > deadline:
-                text = f"another process has had it for more than {PATIENCE:g} s"
+            if time.monotonic() >= deadline:
+                text = f"another process has had it for more than {patience:g} s"
                 raise LockedError(text) from error
         else:
             return

@@ -135,7 +135,7 @@ class Declarations:
         earlier release. Else somebody may want the event.
         """
         answer = self._registration.has_unbound(subscription, event_type)
-        if self._registration.is_to_be_read(subscription):
+        if self._registration.begin_reading(subscription):
             ask = DeclareRequest("the register", self._registration.read)
             if not self._begin(ask):
                 self._registration.not_read()

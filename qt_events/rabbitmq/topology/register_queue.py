@@ -7,6 +7,7 @@ process dies in between there are two messages, and the next one merges them.
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import kombu
@@ -24,7 +25,7 @@ from qt_events.rabbitmq.connection.connections import visiting
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.messages.envelope import RETURNS, body_of
 from qt_events.rabbitmq.messages.properties import PERSISTENT
-from qt_events.rabbitmq.topology.broker_lock import LockedError, broker_lock
+from qt_events.rabbitmq.topology.broker_lock import PATIENCE, LockedError, broker_lock
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.register import Register
 
@@ -42,6 +43,10 @@ _RETURNED_OFTEN = 1_000
 
 class RegisterError(Exception):
     """Register that cannot be had now; the text says why."""
+
+
+class RegisterBusyError(RegisterError):
+    """Register that another process has just now."""
 
 
 class NoRightsError(RegisterError):
@@ -67,13 +72,26 @@ class RegisterQueue:
             NoRightsError: this user may not have it. A component's user may not.
             RegisterError: others had it for too long, or it could not be stored.
         """
+        return self._having(connection, PATIENCE, lambda channel: self._changed(channel, change))
+
+    def look(self, connection: Any) -> Register:
+        """Return the register, without waiting for others.
+
+        Raises:
+            NoRightsError: this user may not have it.
+            RegisterBusyError: another process has it just now.
+        """
+        return self._having(connection, 0.0, self._read)
+
+    def _having(self, connection: Any, patience: float, use: Callable[[Channel], T]) -> T:
+        """Call `use` with a channel while this process has the register to itself."""
         channel = connection.channel()
         channel.auto_decode = False
         try:
-            with broker_lock(channel, self._topology.register_lock):
-                return self._changed(channel, change)
+            with broker_lock(channel, self._topology.register_lock, patience):
+                return use(channel)
         except LockedError as error:
-            raise RegisterError(str(error)) from error
+            raise (RegisterError if patience else RegisterBusyError)(str(error)) from error
         except ChannelError as error:
             # The publisher's own channel may end meanwhile.
             if is_about_a_publish(error):
@@ -98,6 +116,17 @@ class RegisterQueue:
         if messages:
             channel.basic_ack(last, multiple=True)
         return register, result
+
+    def _read(self, channel: Channel) -> Register:
+        get = partial(channel.basic_get, self._topology.register)
+        try:
+            messages = list(iter(get, None))
+        except NotFound:
+            return Register()
+        if not messages:
+            raise RegisterBusyError("another process had it, and it is on its way back")
+        channel.basic_recover(requeue=True)
+        return self._merged(messages)
 
     def _merged(self, messages: list[RawMessage]) -> Register:
         register = Register()

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import kombu
 from amqp import Channel
+from billiard.process import current_process
 
 from qt_events.delivery.handler_names import identity_of
 from qt_events.delivery.subscription import Subscription
@@ -33,18 +35,25 @@ from qt_events.rabbitmq.topology.register import (
     any_matches,
     is_covered,
 )
-from qt_events.rabbitmq.topology.register_queue import NoRightsError, RegisterError, RegisterQueue
+from qt_events.rabbitmq.topology.register_queue import (
+    NoRightsError,
+    RegisterBusyError,
+    RegisterError,
+    RegisterQueue,
+)
+from qt_events.rabbitmq.topology.removed_patterns import RemovedPatterns
 
 logger = logging.getLogger("qt_events")
 
 T = TypeVar("T")
 
-_NONE: frozenset[str] = frozenset()
 _NOTHING = Entry()
 
 # A register that ends connections (its queue has no leader, for one) must not stop all the rest.
 _MOST_LOSSES = 2
 LEASE = 2.0  #: seconds for which an answer of the register is believed
+TAKEN = 10.0  #: seconds until it is asked again whether a name is still another service's
+REFUSED = 300.0  #: seconds until it is asked again by a user that had no rights
 
 
 @dataclass(slots=True)
@@ -54,6 +63,8 @@ class _Result:
     #: Error texts, by the subscriptions that are another's.
     taken: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    #: Of patterns that a process of this release does not have.
+    unknown: list[str] = field(default_factory=list)
     is_bound_again: bool = False
 
 
@@ -65,14 +76,16 @@ class Registration:
         self._lock = threading.Lock()  # held while the register is asked, and for a lease
         self._entered: dict[str, tuple[str, ...]] = {}  # patterns, as they were written down
         self._is_behind = False  # there may be subscriptions that are not entered
-        self._unwritten: set[str] = set()  # entered, though the register could not be had
+        self._is_unwritten = False  # some were entered though the register could not be had
         self._taken: dict[str, str] = {}
-        # Patterns that were unsubscribed here, by name: to be written down, and those that cannot.
-        self._removed: dict[str, frozenset[str]] = {}
-        self._removed_here: dict[str, frozenset[str]] = {}
+        # Patterns that were unsubscribed here: to be written down, and those of broadcasts.
+        self._removed, self._removed_here = RemovedPatterns(), RemovedPatterns()
         self._known = Register()
         self._read_at = -math.inf  # time.monotonic() before the register was last asked
-        self._has_rights = True
+        self._taken_at = -math.inf  # the same, when a name was another service's
+        self._refused_until = -math.inf  # by time.monotonic(): the user had no rights
+        self._connections: WeakSet[Any] = WeakSet()  # by which something was declared
+        self._warned: set[str] = set()
         self._losses = 0  # connections in a row that were lost while it was asked
         self._is_asking = False
         renew_after_fork(self)
@@ -87,37 +100,42 @@ class Registration:
     def after_fork(self) -> None:
         """Keep what is known. The parent's threads may have been asking."""
         self._lock, self._is_asking = threading.Lock(), False
+        self._removed.after_fork()
+        self._removed_here.after_fork()
 
     # This process's part
 
     def keep(self, subscription: Subscription) -> None:
         """Note a subscription that is new or has a new pattern."""
         for removed in (self._removed, self._removed_here):
-            _take(removed, subscription.name, frozenset(subscription.patterns))
-        self.try_again()
+            removed.take(subscription.name, subscription.patterns)
+        if self._is_unwritten:
+            self.try_again()
+        self._is_behind = True
 
     def try_again(self) -> None:
-        """Have the next declaration write down what could not be written before, too."""
-        while self._unwritten:
-            self._entered.pop(self._unwritten.pop(), None)
+        """Have everything written down again, for it is about to be bound again.
+
+        Somebody may have unbound it meanwhile, and others would skip its events.
+        """
+        self._is_unwritten = False
+        self._entered.clear()
         self._is_behind = True
 
     def remove(self, subscription: Subscription, pattern: str) -> None:
         """Note a pattern that was unsubscribed."""
         self._is_behind = True
-        lasts = self._has_rights and not subscription.broadcast
-        _add(
-            self._removed if lasts else self._removed_here, subscription.name, frozenset((pattern,))
-        )
+        removed = self._removed_here if subscription.broadcast else self._removed
+        removed.add(subscription.name, pattern)
 
     def drop(self, subscription: Subscription) -> None:
         """Note a subscription that has ended in this process. Its queue stays as it is bound."""
         self._entered.pop(subscription.name, None)
+        self._taken.pop(subscription.name, None)
 
     def forget(self) -> None:
         """Enter everything again: the register was deleted."""
-        self._entered.clear()
-        self._is_behind = True
+        self.try_again()
         self._known, self._read_at = Register(), -math.inf
 
     def has_entered(self, subscription: Subscription) -> bool:
@@ -129,8 +147,14 @@ class Registration:
             raise SubscriptionTakenError(text)
 
     def enter(self, channel: Channel, subscriptions: Iterable[Subscription]) -> None:
-        """Write down those that are new, before they are declared; nothing if none is."""
+        """Write down those that are new, before they are declared; nothing if none is.
+
+        By a new connection all are: a worker declares them all again.
+        """
         with self._lock:
+            if channel.connection not in self._connections:
+                self._connections.add(channel.connection)
+                self.try_again()
             if not self._is_behind:
                 return
             self._is_behind = False
@@ -138,7 +162,7 @@ class Registration:
             new = {
                 each: found
                 for each, found in patterns.items()
-                if self._entered.get(each.name) != found
+                if self._entered.get(each.name) != found and not self._is_just_taken(each)
             }
             try:
                 if new or self._removed:
@@ -146,29 +170,42 @@ class Registration:
             except BaseException:
                 self._is_behind = True
                 raise
+            # It may have been handed over when somebody asks again.
+            self._is_behind |= bool(self._taken)
+
+    def _is_just_taken(self, subscription: Subscription) -> bool:
+        return subscription.name in self._taken and monotonic() - self._taken_at < TAKEN
 
     def _write(self, channel: Channel, new: Mapping[Subscription, tuple[str, ...]]) -> None:
-        removed = dict(self._removed)
+        removed = self._removed.copy()
         result = self._ask(channel, partial(self._change, new, removed))
         if result is None:
             # What is another's stays so.
             result = _Result(dict(self._taken))
             # Not with each queue that a worker declares: each would wait for it.
-            self._unwritten.update(each.name for each in new if each.name not in self._taken)
+            self._is_unwritten = True
         else:
             for name, written in removed.items():
-                _take(self._removed, name, written)
-        self._taken = result.taken
-        for each, entered in new.items():
-            if each.name in result.taken:
-                # It may have been handed over when somebody asks again.
-                self._is_behind = True
-            else:
-                self._entered[each.name] = entered
-        for text in result.warnings:
-            logger.warning(text)
+                self._removed.take(name, written)
+            if result.taken:
+                self._taken_at = monotonic()
+        asked = {each.name for each in new}
+        still = {name: text for name, text in self._taken.items() if name not in asked}
+        self._taken = still | result.taken
+        self._entered |= {
+            each.name: entered for each, entered in new.items() if each.name not in self._taken
+        }
+        self._warn(result)
         if result.is_bound_again:
             time.sleep(LEASE)
+
+    def _warn(self, result: _Result) -> None:
+        # Celery's child processes have a parent that says it once for all of them.
+        unknown = [] if current_process().daemon else result.unknown
+        for text in (*result.warnings, *unknown):
+            if text not in self._warned:
+                self._warned.add(text)
+                logger.warning(text)
 
     def _change(
         self,
@@ -190,7 +227,7 @@ class Registration:
         for subscription, patterns in new.items():
             name = subscription.name
             if name not in self._entered and name not in result.taken:
-                result.warnings += _unknown(name, register.of(name), patterns)
+                result.unknown += _unknown(name, register.of(name), patterns)
         return result
 
     def _claim(self, name: str, subscription: Subscription, entry: Entry, result: _Result) -> bool:
@@ -211,14 +248,17 @@ class Registration:
         """Return True if it is certain that an event came by a binding that was removed."""
         name = subscription.name
         entry = self._known.entries.get(name, _NOTHING)
-        removed = self._removed.get(name, _NONE) | self._removed_here.get(name, _NONE)
+        removed = self._removed.of(name) | self._removed_here.of(name)
         bound = (pattern for pattern in entry.bound if pattern not in removed)
         if any_matches(removed, event_type) and not any_matches(bound, event_type):
             return True
         return self._age < LEASE and entry.has_unbound(event_type)
 
-    def is_to_be_read(self, subscription: Subscription) -> bool:
-        """Return True, once, if what is known is no longer good for the next events."""
+    def begin_reading(self, subscription: Subscription) -> bool:
+        """Return True if what is known is no longer good for the next events.
+
+        The caller then has `read` called, or calls `not_read`: until then the answer is False.
+        """
         has_none = subscription.broadcast or not self._has_rights
         if has_none or self._is_asking or self._age < LEASE / 2:
             return False
@@ -226,10 +266,13 @@ class Registration:
         return True
 
     def read(self, channel: Channel) -> None:
-        """Ask the register what is known by now."""
+        """Ask the register what is known by now, unless another process has it just now."""
         try:
             with self._lock:
-                self._ask(channel, lambda _: None)
+                self._had(lambda: (self._queue.look(channel.connection), None))
+        except RegisterBusyError:
+            # A later event asks again. Nobody who publishes is to wait for it.
+            pass
         finally:
             self._is_asking = False
 
@@ -241,13 +284,15 @@ class Registration:
     def _age(self) -> float:
         return monotonic() - self._read_at
 
+    @property
+    def _has_rights(self) -> bool:
+        return monotonic() >= self._refused_until
+
     def _must_not_break(self) -> None:
         if self._losses >= _MOST_LOSSES:
             raise RegisterError(f"{self._losses} connections were lost over it")
 
     def _ask(self, channel: Channel, change: Callable[[Register], T]) -> T | None:
-        if not self._has_rights:
-            return None
         asked = -math.inf
 
         def look(register: Register) -> T:
@@ -256,19 +301,30 @@ class Registration:
             asked = monotonic()
             return change(register)
 
+        return self._had(lambda: self._queue.change(channel.connection, look), lambda: asked)
+
+    def _had(
+        self, having: Callable[[], tuple[Register, T]], asked: Callable[[], float] | None = None
+    ) -> T | None:
+        """Know the register that a function gets; None where it cannot be had."""
+        if not self._has_rights:
+            return None
+        began = monotonic()
         try:
             self._must_not_break()
-            self._known, result = self._queue.change(channel.connection, look)
+            self._known, result = having()
         except NoRightsError:
-            logger.info(
+            text = (
                 "the register of subscriptions is not for this user: whose they are, and what "
                 "others have unbound, is not known here"
             )
-            self._has_rights = False
-            for name, patterns in self._removed.items():
-                _add(self._removed_here, name, patterns)
-            self._removed.clear()
+            # Rights may be given later.
+            level = logging.INFO if self._refused_until < 0 else logging.DEBUG
+            logger.log(level, text)
+            self._refused_until = monotonic() + REFUSED
             return None
+        except RegisterBusyError:
+            raise
         except RegisterError as error:
             logger.warning(
                 "the register of subscriptions cannot be had, and nothing is written down: %s",
@@ -279,17 +335,8 @@ class Registration:
         except LOST:
             self._losses += 1
             raise
-        self._read_at, self._losses = asked, 0
+        self._read_at, self._losses = began if asked is None else asked(), 0
         return result
-
-
-def _add(to: dict[str, frozenset[str]], name: str, patterns: frozenset[str]) -> None:
-    to[name] = to.get(name, _NONE) | patterns
-
-
-def _take(of: dict[str, frozenset[str]], name: str, patterns: frozenset[str]) -> None:
-    if left := of.pop(name, _NONE) - patterns:
-        of[name] = left
 
 
 def _unknown(name: str, entry: Entry, patterns: tuple[str, ...]) -> list[str]:

@@ -5,6 +5,7 @@ A client of its own: tests check the bus's own client with it.
 
 import base64
 import json
+import re
 from collections.abc import Collection
 from http.client import (
     BAD_REQUEST,
@@ -94,6 +95,11 @@ class Management:
             except BrokerError:
                 self._request("DELETE", path, accept={NOT_FOUND})
         return len(found)
+
+    def version(self) -> tuple[int, ...]:
+        """Return RabbitMQ's version, such as (4, 3, 6)."""
+        overview = json.loads(self._request("GET", "/overview")[1])
+        return tuple(map(int, re.findall(r"\d+", overview["rabbitmq_version"])[:3]))
 
     def running_nodes(self) -> list[str]:
         """Return the names of the cluster's running nodes."""

@@ -69,11 +69,13 @@ end,
 """
 
 # On every node of the cluster; a single node is a cluster of its own.
-_SYNC = """\
-[begin
-   ok = rpc:call(Node, mnesia, sync_log, []),
-   [ok = rpc:call(Node, dets, sync, [Table]) || Table <- rpc:call(Node, dets, all, [])]
- end || Node <- rabbit_nodes:all_running()]."""
+_SYNC_TABLES = """\
+[ok = rpc:call(Node, dets, sync, [Table])
+ || Node <- rabbit_nodes:all_running(), Table <- rpc:call(Node, dets, all, [])]."""
+_SYNC_MNESIA = "[ok = rpc:call(Node, mnesia, sync_log, []) || Node <- rabbit_nodes:all_running()]."
+# A new node of this version, or a later one, keeps its declarations in Khepri, which has them on
+# disk when it confirms them.
+_KHEPRI = (4, 2)
 
 
 class Node:
@@ -145,13 +147,15 @@ class Node:
     def settle(self) -> None:
         """Wait until everything declared so far is on disk.
 
-        Call it before a `kill` soon after a declare. RabbitMQ 3.10.8 notes a new quorum queue in
-        tables (DETS) that it writes up to a second later. Killed before that, it comes back with a
-        queue that answers nobody, whatever was confirmed into it. The last of its other
+        Call it before a `kill` soon after a declare. RabbitMQ notes a new quorum queue in tables
+        (DETS) that it writes up to a second later. Killed before that, 3.10.8 comes back with a
+        queue that answers nobody, whatever was confirmed into it. Before 4.2 the last of its other
         declarations (Mnesia's log) is not on disk either when it is confirmed: a binding may be
         gone.
         """
-        self.evaluate(_SYNC)
+        self.evaluate(_SYNC_TABLES)
+        if self.management.version() < _KHEPRI:
+            self.evaluate(_SYNC_MNESIA)
 
     def kill(self) -> None:
         """SIGKILL the node: a crash. Its data stays for `restart`; see `settle`."""

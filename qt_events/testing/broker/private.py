@@ -43,17 +43,16 @@ class PrivateNodes:
         rabbitmq_bin()
         self._host.open()
         try:
-            for node in self.nodes:
-                node.launch()
-            for node in self.nodes:
-                node.wait_until_up()
-            self._wait_until_one()
+            self._launch()
         except BaseException:
             self.stop()
             raise
 
-    def _wait_until_one(self) -> None:
-        """Wait until the nodes have found each other."""
+    def _launch(self) -> None:
+        """Launch the nodes, and wait until they are up."""
+        (node,) = self.nodes
+        node.launch()
+        node.wait_until_up()
 
     def stop(self) -> None:
         """End the nodes and their epmd at once and remove the folder. Safe to repeat."""

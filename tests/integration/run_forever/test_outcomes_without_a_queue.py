@@ -1,12 +1,10 @@
 """Outcomes whose queue was deleted or takes nothing: the handler is not called again for them."""
 
-from typing import Any
-
 import pytest
 
 from qt_events.delivery.retry import NO_RETRY
-from qt_events.events.event import Event
 from tests.integration.run_forever.hosting import QUICK, buried, publish, running
+from tests.integration.run_forever.unstored import Failing, delete, said
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to
 from tests.support.waiting import until
@@ -16,28 +14,6 @@ WAYS = {
     "delay level": "qt.retry.100",
     "their exchange": "qt.dead",
 }
-
-
-class Failing:
-    """Handler that fails, and counts."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    async def __call__(self, _: Event[Any]) -> None:
-        self.calls += 1
-        raise OSError("no")
-
-
-def delete(url: str, name: str) -> None:
-    with channel_to(url) as channel:
-        channel.queue_delete(name)
-        channel.exchange_delete(name)
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    texts = [each.getMessage() for each in caplog.records]
-    return [text for text in texts if "cannot be stored" in text]
 
 
 @pytest.mark.parametrize("name", WAYS.values(), ids=WAYS)

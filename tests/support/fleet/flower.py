@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,12 @@ class Flower:
     def get(self, path: str, method: str = "GET") -> Any:
         return json.loads(self.page(path, method))
 
-    def page(self, path: str, method: str = "GET") -> str:
+    def page(self, path: str, method: str = "GET", *, timeout: float = 30) -> str:
         token = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         request = Request(
             f"http://{self.place}{path}", method=method, headers={"Authorization": f"Basic {token}"}
         )
-        with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+        with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
             return str(answer.read().decode())
 
     def answers(self) -> bool:
@@ -61,6 +62,11 @@ class Flower:
         except OSError:
             return False
         return True
+
+    def begin_to_revoke(self) -> None:
+        """Give an order to all workers; without a broker a thread of Flower's tries for ever."""
+        with suppress(TimeoutError):
+            self.page(f"/api/task/revoke/{uuid.uuid4()}", "POST", timeout=2)
 
     def tasks(self, event: Event[Any], name: str | None = None) -> list[Task]:
         """Return the deliveries of an event that Flower knows."""

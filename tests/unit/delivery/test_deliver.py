@@ -120,17 +120,19 @@ async def test_a_forgotten_await_is_a_failed_attempt(waits: bool) -> None:
     assert "await it" in outcome.failure.message
 
 
-async def test_a_handler_that_waits_is_looked_at_each_time() -> None:
-    """One that does not is looked at until it has ended well."""
-    results: list[object] = [None, generator()]
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_a_handler_returns_is_looked_at_each_time(waits: bool) -> None:
+    """One that has ended well may return a generator the next time."""
+    results: list[object] = [None, generator(), 5, generator()]
 
     async def handler(_: Event[Any]) -> object:
-        await asyncio.sleep(0)
+        if waits:
+            await asyncio.sleep(0)
         return results.pop(0)
 
-    twice = subscription(handler)
-    assert await deliver(EVENT, twice) == Done()
-    assert isinstance(await deliver(EVENT, twice), Retry)
+    again = subscription(handler)
+    outcomes = [type(await deliver(EVENT, again)) for _ in range(4)]
+    assert outcomes == [Done, Retry, Done, Retry]
 
 
 async def test_an_impossible_delay_is_a_failure_like_any_other() -> None:

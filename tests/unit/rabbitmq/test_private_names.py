@@ -19,8 +19,8 @@ MODULES = [
     for path in sorted((ROOT / package).rglob("*.py"))
     if COMPAT not in path.parents
 ]
-#: Public in spite of their underscore: a method of every named tuple.
-NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
+#: Public in spite of their underscore: methods of every named tuple, and os._exit.
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_exit"}
 ABSTRACT = {"_abc_impl"}  # Python's own, of every class with an abstract base
 LOOKS = {"getattr", "setattr", "hasattr", "delattr"}
 
@@ -55,7 +55,7 @@ def foreign(node: ast.AST) -> Iterator[str]:
             known = module.split(".")[0] in PACKAGES
             yield from (each.name for each in names if is_private(each.name) and not known)
         case ast.Attribute(attr=name) if is_private(name):
-            yield from {name} - OWN - NAMED_TUPLES
+            yield from {name} - OWN - DOCUMENTED
         case ast.Call(func=ast.Name(id=look), args=[_, ast.Constant(value=str(name)), *_]):
             if look in LOOKS and is_private(name):
                 yield from {name} - OWN

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,13 +11,13 @@ from typing import Any
 import celery
 import pytest
 from flower.utils import broker
+from tornado.httpclient import HTTPRequest
 
 from qt_events.errors import InvalidUrlError, NotSupportedError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.connection.connections import BrokerConnection
 from qt_events.rabbitmq.operating import flower
 from qt_events.rabbitmq.operating.flower import (
-    _tls_of_the_api,
     run_flower,
     show_every_queue,
     trouble_with,
@@ -149,13 +150,13 @@ def test_flower_lists_the_bus_s_queues_and_those_it_knows_of_one_vhost(
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("", {"validate_cert": True}),
-        ("?verify=verify_peer&heartbeat=5", {"validate_cert": True}),
-        ("?verify=verify_none", {"validate_cert": False}),
+        ("", ssl.CERT_REQUIRED),
+        ("?verify=verify_peer&heartbeat=5", ssl.CERT_REQUIRED),
+        ("?verify=verify_none", ssl.CERT_NONE),
     ],
 )
 def test_over_https_the_api_is_verified_as_the_broker_is(
-    query: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    query: str, expected: ssl.VerifyMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Flower itself knows only the names of Redis's options."""
     monkeypatch.setattr(broker, "RabbitMQ", broker.RabbitMQ)  # as it was, afterwards
@@ -165,16 +166,6 @@ def test_over_https_the_api_is_verified_as_the_broker_is(
     queues = broker.Broker(
         "amqps://host", http_api="https://host:15671/api/", broker_use_ssl=app.conf.broker_use_ssl
     )
-    assert queues._tls_kwargs() == expected  # noqa: SLF001  # Flower's own way to ask for it
-
-
-def test_over_https_the_brokers_certificates_are_the_apis_too() -> None:
-    """Both the trusted CA's and the client's own."""
-    options = {"ca_certs": "ca.pem", "certfile": "me.pem", "keyfile": "me.key"}
-    expected = {
-        "validate_cert": True,
-        "ca_certs": "ca.pem",
-        "client_cert": "me.pem",
-        "client_key": "me.key",
-    }
-    assert _tls_of_the_api(options) == expected
+    asked = HTTPRequest("https://host", **queues._tls_kwargs())  # noqa: SLF001  # Flower's own way
+    assert isinstance(asked.ssl_options, ssl.SSLContext)
+    assert asked.ssl_options.verify_mode is expected

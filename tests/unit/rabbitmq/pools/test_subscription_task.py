@@ -9,6 +9,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from celery.exceptions import Reject, Retry
+from celery.utils.threads import LocalStack
 
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import (
@@ -72,6 +73,7 @@ class OneSubscription:
         self.outcomes: list[Outcome] = []
         self.made_safe: list[Consequences] = []
         self.task = tasks.task_for(self.subscription, self)  # type: ignore[arg-type]
+        self.task.request_stack = LocalStack()
 
     def wants(self, *_: object) -> bool:
         return True
@@ -246,3 +248,33 @@ def test_the_soft_time_limit_strikes_a_handler_within_middleware(waits: bool) ->
     [follows] = one.made_safe
     assert follows.failure is not None
     assert follows.failure.exception_type.endswith("SoftTimeLimitExceeded")
+
+
+def test_an_outcome_is_tried_to_be_stored_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the event goes back, for a worker that is told to stop waits for it."""
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(attempt, "_make_safe", hang)
+    monkeypatch.setattr(tasks, "STORED_WITHIN", 0.05)
+    monkeypatch.setattr(tasks, "PAUSE", 0)
+
+    def fail(_: Event[Any]) -> None:
+        raise OSError("no")
+
+    one = OneSubscription(fail)
+    with pytest.raises(Reject, match=r"could not be stored within 0\.05 s"):
+        one.run()
+    assert one.outcomes == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"), [(None, 300), (0, 300), (1000, 300), (60, 55), (4, 2), (-1, 0)]
+)
+def test_a_hard_time_limit_does_not_strike_while_it_is_stored(
+    monkeypatch: pytest.MonkeyPatch, limit: float | None, seconds: float
+) -> None:
+    """Its process would die, and after three of these the event would be in quarantine."""
+    monkeypatch.setattr(tasks, "monotonic", lambda: 100.0)
+    assert tasks._patience(100.0, limit) == seconds  # noqa: SLF001

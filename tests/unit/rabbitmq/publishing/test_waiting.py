@@ -77,9 +77,9 @@ def test_the_error_tells_of_the_same_cause_as_the_statistics(
     )
     queue = RequestQueue(1, 0.05)
     queue._in_flight[late] = None  # noqa: SLF001  # without a thread to be woken
-    waiting = WaitingPublishes(queue, state, timeout=30.0, slowest=str)
+    waiting = WaitingPublishes(queue, state, slowest=str)
     (cause,) = waiting.counts()
-    error = waiting.error(late)
+    error = waiting.error(late, 30.0)
     assert waiting.why(cause) in str(error)
     assert type(error) is {
         Cause.WINDOW: BackpressureError,
@@ -93,7 +93,7 @@ def describe_error(
 ) -> str:
     queue, late = RequestQueue(window, 0.05), request()
     queue._in_flight[late] = None  # noqa: SLF001
-    return str(WaitingPublishes(queue, state, timeout=30.0, slowest=slowest).error(late))
+    return str(WaitingPublishes(queue, state, slowest=slowest).error(late, 30.0))
 
 
 def test_the_words_name_what_it_is_about() -> None:
@@ -113,10 +113,8 @@ def test_a_full_window_names_what_fills_it() -> None:
     queue.put(request(), wait_for_room=True)
     in_line = request(admitted=False)
     queue.put(in_line, wait_for_room=True)
-    waiting = WaitingPublishes(
-        queue, connected(alarmed=True), timeout=30.0, slowest=lambda: "the slowest is 'a'"
-    )
-    text = str(waiting.error(in_line))
+    waiting = WaitingPublishes(queue, connected(alarmed=True), slowest=lambda: "the slowest is 'a'")
+    text = str(waiting.error(in_line, 30.0))
     queue.hang_up()
     assert "no room within 30 s: 1 publishes are in flight (max_queue_size=1)" in text
     assert "(an alarm for memory or disk is on)" in text
@@ -131,7 +129,7 @@ def test_a_publish_counts_as_waiting_after_a_second() -> None:
     old.asked = young.asked - AFTER
     for each in (old, young):
         queue.put(each, wait_for_room=False)
-    waiting = WaitingPublishes(queue, state, timeout=30.0, slowest=str)
+    waiting = WaitingPublishes(queue, state, slowest=str)
     queue.hang_up()
     assert waiting.counts() == {Cause.CONFIRM: 1}
 

@@ -6,10 +6,15 @@ from typing import Any
 import pytest
 
 from qt_events.delivery.subscription import Subscription
+from qt_events.errors import SubscriptionTakenError
 from qt_events.rabbitmq.topology import registration as module
-from qt_events.rabbitmq.topology.register import Register
-from qt_events.rabbitmq.topology.register_queue import NoRightsError, RegisterError
-from qt_events.rabbitmq.topology.registration import LEASE, Registration
+from qt_events.rabbitmq.topology.register import Owner, Register
+from qt_events.rabbitmq.topology.register_queue import (
+    NoRightsError,
+    RegisterBusyError,
+    RegisterError,
+)
+from qt_events.rabbitmq.topology.registration import LEASE, REFUSED, TAKEN, Registration
 
 
 class FakeQueue:
@@ -30,6 +35,9 @@ class FakeQueue:
         result = change(register)
         self.body = register.encode()
         return register, result
+
+    def look(self, connection: object) -> Register:
+        return self.change(connection, lambda _: None)[0]
 
     @property
     def bound(self) -> list[str]:
@@ -63,8 +71,18 @@ def queue() -> FakeQueue:
     return FakeQueue()
 
 
+class Connection:
+    """Connection, of which the module asks nothing."""
+
+
 class Channel:
-    connection = None
+    """Channel of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+
+ONE = Connection()
 
 
 def desk(*patterns: str) -> Subscription:
@@ -80,8 +98,10 @@ def registered(queue: Any, subscription: Subscription) -> Registration:
     return registration
 
 
-def enter(registration: Registration, *subscriptions: Subscription) -> None:
-    channel: Any = Channel()
+def enter(
+    registration: Registration, *subscriptions: Subscription, connection: Connection = ONE
+) -> None:
+    channel: Any = Channel(connection)
     registration.enter(channel, subscriptions)
 
 
@@ -111,8 +131,8 @@ def test_unbound_is_believed_for_a_lease_and_bound_again_after_one(
     assert reading.has_unbound(reader, "trade.done")
     clock.now += LEASE * 0.02
     assert not reading.has_unbound(reader, "trade.done")
-    assert reading.is_to_be_read(reader)
-    assert not reading.is_to_be_read(reader)
+    assert reading.begin_reading(reader)
+    assert not reading.begin_reading(reader)
     assert clock.slept == 0
     writer.patterns += ("trade.#",)
     writing.keep(writer)
@@ -120,20 +140,84 @@ def test_unbound_is_believed_for_a_lease_and_bound_again_after_one(
     assert clock.slept == LEASE
 
 
-def test_without_rights_it_is_asked_once(queue: FakeQueue, clock: Clock) -> None:
-    """What this process unsubscribed is all that is known, for as long as it lasts."""
+def test_without_rights_it_is_asked_again_after_a_while(queue: FakeQueue, clock: Clock) -> None:
+    """What this process unsubscribed is all that is known, until somebody grants the rights."""
     queue.troubles = [NoRightsError("no")]
     subscription = desk("order.*", "trade.#")
     registration = registered(queue, subscription)
     registration.remove(subscription, "trade.#")
     subscription.patterns = ("order.*",)
     enter(registration, subscription)
-    clock.now += 3600
+    clock.now += REFUSED - 1
     assert registration.has_unbound(subscription, "trade.done")
-    assert not registration.is_to_be_read(subscription)
-    registration.keep(desk("order.*", "trade.#"))
-    assert not registration.has_unbound(subscription, "trade.done")
+    assert not registration.begin_reading(subscription)
+    enter(registration, subscription)
     assert queue.asked == 1
+    clock.now += 1
+    assert registration.begin_reading(subscription)
+    enter(registration, subscription, connection=Connection())
+    assert (queue.asked, queue.bound) == (2, ["order.*"])
+    subscription.patterns = ("order.*", "trade.#")
+    registration.keep(subscription)
+    enter(registration, subscription)
+    assert queue.bound == ["order.*", "trade.#"]
+    assert not registration.has_unbound(subscription, "trade.done")
+
+
+def test_what_a_new_connection_binds_again_is_written_down(
+    queue: FakeQueue, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another process may have unbound it meanwhile. What was warned of is not said again."""
+    subscription, newer = desk("order.*"), desk("order.*", "bell")
+    registered(queue, newer)
+    registration = registered(queue, subscription)
+    other = registered(queue, newer)
+    other.remove(newer, "order.*")
+    enter(other)
+    assert queue.bound == ["bell"]
+    for _ in range(2):
+        enter(registration, subscription, connection=Connection())
+    assert queue.bound == ["order.*", "bell"]
+    assert clock.slept == LEASE
+    assert caplog.text.count("its queue is also bound by 'bell'") == 1
+
+
+def test_a_name_of_another_service_is_asked_for_now_and_then(
+    queue: FakeQueue, clock: Clock
+) -> None:
+    """Each publish of this process would ask. It may have been handed over."""
+    registered(queue, desk("order.*"))
+    theirs = Registration("store", queue)  # type: ignore[arg-type]
+    mine = Subscription("desk", repr, ("order.*",))
+    theirs.keep(mine)
+    for _ in range(3):
+        enter(theirs, mine)
+        with pytest.raises(SubscriptionTakenError):
+            theirs.must_own(mine)
+    assert queue.asked == 2
+    register = Register.decode(queue.body)
+    register.of("desk").hand_over(Owner("store", "builtins:repr"))
+    queue.body = register.encode()
+    clock.now += TAKEN
+    enter(theirs, mine)
+    theirs.must_own(mine)
+    assert queue.asked == 3
+
+
+def test_a_register_that_is_in_use_is_not_waited_for_by_a_reader(
+    queue: FakeQueue, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A later event asks again."""
+    subscription = desk("order.*")
+    registration = registered(queue, subscription)
+    channel: Any = Channel(ONE)
+    clock.now += LEASE
+    queue.troubles = [RegisterBusyError("in use")]
+    for _ in range(2):
+        assert registration.begin_reading(subscription)
+        registration.read(channel)
+    assert not registration.begin_reading(subscription)
+    assert not caplog.records
 
 
 def test_what_could_not_be_written_is_written_with_the_next(

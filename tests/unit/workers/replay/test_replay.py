@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from qt_events import Event, InMemoryEventBus, RetryPolicy
+from qt_events import Event, HealthStatus, InMemoryEventBus, RetryPolicy
 from tests.unit.workers.harness import Harness
-from workers.events import ANALYZED, TradingOpenedEvent
+from workers.events import ANALYZED, HealthChecked, TradingOpenedEvent
 from workers.market.price_file import Close, read_market
 from workers.replay import feed
+from workers.replay.done_days import BEGUN, UsedStoreError, done_days, keep
 from workers.replay.feed import NoAnswerError
 from workers.replay.replay import Progress, Replay, Result, Summary, summary
 from workers.store import Store
@@ -191,3 +192,63 @@ def test_a_replay_in_memory_needs_no_celery() -> None:
         "import sys, workers.commands; sys.exit('celery' in sys.modules or 'kombu' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_another_feed_goes_on_where_one_was_interrupted(
+    run: Run, tmp_path: Path, market: list[Close]
+) -> None:
+    """Every component has started anew, too. The result and the days' equity are the same."""
+    url = f"sqlite:///{tmp_path}/interrupted.db"
+
+    async def feed_on(watch: Callable[[Progress], None]) -> tuple[Result, Replay]:
+        store, bus = Store(url), InMemoryEventBus()
+        build(bus, store)
+        await store.documents.add(BEGUN, "", {})
+        replay = Replay(bus, store, market, await done_days(store, market))
+        try:
+            return await replay.run(watch), replay
+        finally:
+            store.dispose()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done in interrupted_after:
+            interrupted_after.remove(progress.done)
+            raise InterruptedError
+
+    interrupted_after = [1, DAYS // 2, DAYS]
+    for _ in [*interrupted_after]:
+        with pytest.raises(InterruptedError):
+            await feed_on(interrupt)
+    result, replay = await feed_on(interrupt)
+    wanted = dict(run.summary)
+    assert dict(result) == {name: wanted[name] for name in Result.model_fields}
+    assert [each.day for each in replay.curve] == [close.day for close in market]
+    assert [each.equity for each in replay.curve] == [each.equity for each in run.progress]
+
+
+@pytest.mark.parametrize("what", ["no feed", "other prices", "fewer days", "no results"])
+async def test_a_feed_does_not_go_on_after_something_else(
+    what: str, store: Store, market: list[Close]
+) -> None:
+    """Ids and days of two replays would collide."""
+    results = [
+        HealthChecked(
+            day=close.day, equity=1, drawdown=0, largest_drawdown=0, trades=0,
+            status=HealthStatus.HEALTHY, rests_on={},
+        )
+        for close in market[:2]
+    ]  # fmt: skip
+    if what != "no feed":
+        await store.documents.add(BEGUN, "", {})
+    for close in market[:3]:
+        await store.prices.add(close.day, close.closes)
+    for result in results if what != "no results" else ():
+        await keep(store, result)
+    if what not in {"no feed", "no results"}:
+        assert await done_days(store, market) == results
+    other = {
+        "other prices": [market[0], Close(market[1].day, {"A": 1.0}), *market[2:]],
+        "fewer days": market[:2],
+    }
+    with pytest.raises(UsedStoreError, match="an empty one, or the same --market"):
+        await done_days(store, other.get(what, market))

@@ -3,12 +3,16 @@
 import asyncio
 import os
 import sqlite3
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from tests.support.waiting import until
 from workers.store import (
     Database,
     Documents,
@@ -134,3 +138,28 @@ def test_a_forked_process_has_connections_of_its_own(path: Path) -> None:
     asyncio.run(store.documents.put("kind", "parent", {"again": True}))
     assert asyncio.run(store.documents.count("kind")) == 1
     store.dispose()
+
+
+@pytest.mark.parametrize("by", ["dispose", "fork"])
+async def test_a_connection_in_use_when_all_are_closed_is_closed_after_its_transaction(
+    path: Path, by: str
+) -> None:
+    """A coroutine that is cancelled leaves its thread in the middle of one."""
+    database = Database(f"sqlite:///{path}")
+    closed: list[object] = []
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work(connection: sa.Connection) -> None:
+        sa.event.listen(connection.engine, "close", lambda raw, _: closed.append(raw))
+        begun.set()
+        assert may_end.wait(60)
+
+    reading = asyncio.create_task(database.read(work))
+    assert await asyncio.to_thread(begun.wait, 60)
+    reading.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
+    database.dispose() if by == "dispose" else database.give_up_engine()
+    assert closed == []
+    may_end.set()
+    await until(lambda: len(closed) == 1)
