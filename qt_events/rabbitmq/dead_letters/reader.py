@@ -10,7 +10,7 @@ import kombu
 from amqp import Channel
 from amqp import Connection as RawConnection
 from amqp.basic_message import Message as RawMessage
-from amqp.exceptions import ChannelError, NotFound
+from amqp.exceptions import ChannelError, ConsumerCancelled, NotFound
 
 from qt_events.errors import BrokerError, BrokerUnreachableError, UnknownSubscriptionError
 from qt_events.rabbitmq.compat.acknowledgements import give_back
@@ -182,6 +182,12 @@ class Reader:
     def _named(self) -> Iterator[None]:
         try:
             yield
+        except ConsumerCancelled as error:
+            # RabbitMQ 4.3, for its consumer_timeout.
+            raise BrokerError(
+                f"{self._where} ended the look at the dead letters: it cancelled the consumer, for "
+                "its consumer_timeout or because the queue was deleted. Run it again for the rest"
+            ) from error
         except LOST as error:
             raise BrokerUnreachableError(
                 f"no answer from {self._where} any more ({error}): is RabbitMQ running there? "

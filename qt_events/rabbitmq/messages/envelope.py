@@ -21,7 +21,7 @@ KEY, TRIAL, BODY_SIZE, REASON = "qt-key", "qt-trial", "qt-body-size", "qt-reason
 #: Time since which it is given back to a release that can handle it.
 GIVEN_BACK = "qt-given-back"
 RETURNS = "x-delivery-count"
-#: Of a message that a classic queue, which counts nothing, has delivered before.
+#: Of a message that was delivered before and not counted: a classic queue counts nothing.
 AGAIN = "redelivered"
 _RECORD = (
     "subscription", "event_id", "reason", "exception_type", "message", "traceback", "host", "id",

@@ -72,6 +72,13 @@ class Acks:
         del self._open[tag]
         self.channel.basic_reject(tag, requeue=True)
 
+    def without(self, tag: int) -> "Acks":
+        """Hold a message no more that is delivered again anyway; return acks that have ended."""
+        self._open.pop(tag, None)
+        gone = Acks(self.channel, self._soon)
+        gone.ended = True
+        return gone
+
     def flush(self) -> None:
         """Acknowledge now what is settled. If that fails, the broker delivers it again."""
         if not self._done:

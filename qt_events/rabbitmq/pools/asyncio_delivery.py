@@ -162,6 +162,10 @@ class Delivery:
         """Tell whether its channel is gone: then the broker delivers it again in any case."""
         return self._acks.ended
 
+    def cut_off(self) -> None:
+        """Use its tag no more: the broker has cancelled its consumer, and delivers it again."""
+        self._acks = self._acks.without(self._tag)
+
     def renew(self, again: "Delivery") -> None:
         """Settle another delivery of the same message instead, while this one is handled."""
         self._tag, self._acks = again._tag, again._acks  # noqa: SLF001

@@ -301,6 +301,18 @@ class AsyncioPool(BasePool):
         own = (each for each in tuple(state.active_requests) if isinstance(each, Delivery))
         self.redeliveries.go_on(each for each in own if each.task.runtime is self.runtime)
 
+    def cut_off(self, subscription: str, *, quarantined: bool) -> None:
+        """Forget what waits of a queue whose consumer is gone, for the broker delivers it again.
+
+        Running handlers go on, as in `pause`.
+        """
+        if self._acks is not None:
+            self._acks.flush()
+        waiting, running = self.lanes.cut_off(self.runtime, (subscription, quarantined))
+        for delivery in waiting:
+            self._abandon(delivery)
+        self.redeliveries.go_on(running)
+
     def void(self) -> None:
         """Use the channel no more: the broker closed it, though the connection may stand."""
         self._running = False

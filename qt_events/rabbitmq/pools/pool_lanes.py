@@ -7,6 +7,7 @@ from celery.worker import state
 
 from qt_events.delivery.lanes import Lane
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
+from qt_events.rabbitmq.runtime import Runtime
 
 
 class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
@@ -39,6 +40,22 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
                 delivery.give_back()
             if not lane.busy:
                 del self[key]
+
+    def cut_off(
+        self, runtime: Runtime, key: tuple[str, bool]
+    ) -> tuple[list[Delivery], list[Delivery]]:
+        """Make the tags of a lane void. Return what waited there, and what is being handled."""
+        waiting = self[key].clear() if key in self else []
+        active = (each for each in tuple(state.active_requests) if isinstance(each, Delivery))
+        running = [
+            each
+            for each in active
+            if (each.envelope.subscription, each.envelope.quarantined) == key
+            and each.task.runtime is runtime
+        ]
+        for each in (*waiting, *running):
+            each.cut_off()
+        return waiting, running
 
     @property
     def held(self) -> int:

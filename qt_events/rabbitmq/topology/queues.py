@@ -46,6 +46,7 @@ class SubscriptionQueue(kombu.Queue):
     `declare_all(channel)` declares the queue and everything around it.
     `prefetch()` returns the number of unacknowledged messages that this consumer may hold.
     `taker(queue, channel)` returns a function that takes its messages past Celery, or None.
+    `on_cancelled(queue)`, if set, is called when the broker has cancelled its consumer.
     """
 
     attrs = (
@@ -68,6 +69,7 @@ class SubscriptionQueue(kombu.Queue):
     declare_all: Callable[[Any], None]
     prefetch: Callable[[], int]
     taker: Callable[["SubscriptionQueue", Any], Callable[[str, int, Envelope], None] | None]
+    on_cancelled: Callable[["SubscriptionQueue"], None] | None = None
 
     def as_dict(self, recurse: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # kombu's
         """Return the members for a copy; with `recurse`, JSON for `inspect active_queues`."""
@@ -93,6 +95,9 @@ class SubscriptionQueue(kombu.Queue):
         self.channel.basic_qos(0, self.prefetch(), False)  # noqa: FBT003  # a_global
         take = self.taker(self, self.channel)
         arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
+        if self.on_cancelled is not None:
+            # Else py-amqp ends the connection.
+            kwargs["on_cancel"] = lambda _tag, told=self.on_cancelled: told(self)
         return super().consume(consumer_tag, arrived, *args, **kwargs)
 
     def _taken(self, take: Callable[[str, int, Envelope], None], raw: RawMessage) -> None:
@@ -145,10 +150,11 @@ class SubscriptionQueue(kombu.Queue):
         names = OURS if origin == RETURNED else ()
         # In a first delivery the count is the producer's word.
         if delivery.get("redelivered"):
-            if not self.counts_returns:
-                given, names = {**given, AGAIN: True}, (*names, AGAIN)
-            else:
+            if self.counts_returns and RETURNS in given:
                 names = (*names, RETURNS)
+            else:
+                # RabbitMQ 4.3 does not count what it takes from a consumer that it cancels.
+                given, names = {**given, AGAIN: True}, (*names, AGAIN)
         return {name: given[name] for name in names if name in given}
 
 

@@ -1,5 +1,6 @@
-"""ConsumingAnew: a queue gets a new consumer where another prefetch suits its handler."""
+"""ConsumingAnew: a queue gets a new consumer, for another prefetch or for one that is cancelled."""
 
+import logging
 from time import monotonic
 from typing import Any
 
@@ -7,6 +8,8 @@ from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.prefetch import Prefetch
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker.serving import Serving, Take
+
+logger = logging.getLogger("qt_events")
 
 _LOOK = 1.0  # seconds between two looks at what is held
 
@@ -34,7 +37,7 @@ class ConsumingAnew:
     def _counting(self, queue: SubscriptionQueue, take: Take, prefetch: Prefetch) -> Take:
         def counting(id: str, tag: int, envelope: Envelope) -> None:
             if prefetch.came(envelope.size, monotonic()):
-                self._consumer.call_soon(self._consume, queue)
+                self._consumer.call_soon(self.consume, queue)
             take(id, tag, envelope)
 
         return counting
@@ -49,14 +52,32 @@ class ConsumingAnew:
                 continue
             held, size, done = self._consumer.pool.lanes.held_of(name)
             if prefetch.look(held, size, done, monotonic()):
-                self._consumer.call_soon(self._consume, queue)
+                self._consumer.call_soon(self.consume, queue)
 
     def begin(self) -> Any:
         """Look from now on. Return what has `cancel`."""
         return self._consumer.timer.call_repeatedly(_LOOK, self.look)
 
-    def _consume(self, queue: SubscriptionQueue) -> None:
-        """Take the new prefetch, unless the worker stops or an operator has cancelled the queue."""
+    @staticmethod
+    def tell_cancelled(queue: SubscriptionQueue) -> None:
+        """Log that the broker has cancelled its consumer. It gives no reason.
+
+        RabbitMQ 4.3 does so for `consumer_timeout`, and delivers again what that consumer held. It
+        keeps the consumer until it is cancelled from here, too.
+        """
+        logger.warning(
+            "%s: the broker has cancelled its consumer of %r, and it is taken up again: an event "
+            "was held for longer than the broker's consumer_timeout (then lower prefetch= or raise "
+            "that), or the queue was deleted or lost its node",
+            queue.subscription,
+            queue.name,
+        )
+
+    def consume(self, queue: SubscriptionQueue) -> None:
+        """Take the new prefetch, unless the worker stops or an operator has cancelled the queue.
+
+        Cancelling what the broker has cancelled is no error.
+        """
         consumers = self._consumer.task_consumer
         if consumers is None or not consumers.consuming_from(queue.name):
             return

@@ -214,3 +214,16 @@ def test_celerys_banner_shows_the_bindings_there_are() -> None:
     ours = [line for line in banner.splitlines() if "shop." in line]
     assert not any("celery" in line for line in ours)
     bus.close()
+
+
+@pytest.mark.parametrize("count", [{}, {"x-delivery-count": 1}])
+def test_what_was_taken_back_from_a_consumer_was_delivered_before(count: dict[str, int]) -> None:
+    """RabbitMQ 4.3 counts no return of what it takes from a consumer that it cancels."""
+    raw = RawMessage(b"body", message_id="e1")
+    raw.properties["application_headers"] = {"x-acquired-count": 1, **count}
+    raw.delivery_info = {"routing_key": "trade.executed", "redelivered": True}
+    arrived: list[RawMessage] = []
+    queue()._arrived(arrived.append, raw)  # noqa: SLF001
+    envelope = arrived[0].properties["application_headers"][ENVELOPE]
+    assert envelope.redelivered
+    assert envelope.returns == len(count)
