@@ -1,7 +1,6 @@
 """CeleryEventBus: the EventBus over RabbitMQ, its subscriptions served by Celery workers."""
 
 import asyncio
-import atexit
 import logging
 from functools import partial
 from typing import Any
@@ -40,7 +39,7 @@ from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
-from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
+from qt_events.rabbitmq.runtime import Runtime, Settings, leave_at_exit, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.registration import Registration
@@ -289,9 +288,7 @@ class CeleryEventBus(Hosted):
         try:
             await self.serving.run(self.runtime, handle_signals=handle_signals)
         finally:
-            # At the end of this process, if nobody closes the bus.
-            atexit.unregister(self.runtime.leave)
-            atexit.register(self.runtime.leave)
+            leave_at_exit(self.runtime)
 
     # Join and stop
 
@@ -339,7 +336,6 @@ class CeleryEventBus(Hosted):
         """See EventBus."""
         self.publisher.close()
         if self.serving.consumer is None:
-            atexit.unregister(self.runtime.leave)
             self.runtime.leave()
 
     def _forget_stop(self) -> None:
