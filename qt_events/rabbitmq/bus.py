@@ -29,7 +29,7 @@ from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
-from qt_events.rabbitmq.app import registration
+from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
@@ -121,7 +121,7 @@ class CeleryEventBus(Hosted):
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
-        registration.register_when_finalized(self.runtime)
+        task_registration.register_when_finalized(self.runtime)
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
@@ -247,10 +247,10 @@ class CeleryEventBus(Hosted):
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
-        registration.must_be_no_task(name, self.app)
+        task_registration.must_be_no_task(name, self.app)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)
-        registration.register(subscription, self.runtime)
+        task_registration.register(subscription, self.runtime)
         self.serving.take_up(subscription, self.declarations.queues(subscription))
         return subscription
 
@@ -269,7 +269,7 @@ class CeleryEventBus(Hosted):
         self.serving.drop(queues)
         self.declarations.drop(subscription)
         self.outstanding.drop(subscription)
-        registration.unregister(subscription, self.runtime)
+        task_registration.unregister(subscription, self.runtime)
 
     # Deliver
 
