@@ -116,6 +116,7 @@ class Declarations:
         self._wanted.pop(subscription.name, None)
         self._missing.pop(subscription.name, None)
         self._declared.discard(subscription.name)
+        self._ways.pop(_lasting(subscription), None)
         self._registration.drop(subscription)
 
     def unbind(self, subscription: Subscription, pattern: str) -> None:
@@ -249,8 +250,7 @@ class Declarations:
 
     def lasting(self, subscription: Subscription) -> "Once":
         """Return the Preparation of a publish into its dead letters or its quarantine."""
-        about = f"dead letters of {subscription.name!r}"
-        return self._once(about, self._topology.declare_lasting, subscription)
+        return self._once(_lasting(subscription), self._topology.declare_lasting, subscription)
 
     def _once(self, about: str, declare: Callable[..., object], *what: object) -> "Once":
         known = self._ways.get(about)
@@ -336,6 +336,10 @@ class Once:
     def forget(self) -> None:
         """Declare it again before the next publish: no queue took the last one."""
         self._epoch = 0
+
+
+def _lasting(subscription: Subscription) -> str:
+    return f"dead letters of {subscription.name!r}"
 
 
 def _new_instance() -> str:

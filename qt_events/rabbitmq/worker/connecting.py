@@ -106,7 +106,7 @@ class ConnectingConsumer(Consumer):
     def _tell_refusal(self, what: str, *about: object) -> None:
         """Log that there is no connection, if that is news."""
         now = time.monotonic()
-        if self._outage.is_news(what % about, now):
+        if self._outage.note(what % about, now):
             message = f"worker: {what}, trying until there is a connection; away for %.0f s"
             logger.warning(message, *about, self._outage.lasts(now))
 

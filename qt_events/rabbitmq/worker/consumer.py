@@ -19,7 +19,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 
 from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
-from qt_events.rabbitmq.app import registration
+from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import must_not_unpickle
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
 from qt_events.rabbitmq.compat.celery_worker import remembering
@@ -93,7 +93,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         if self.runtime.topology.queue_type == "classic":
             # Before RabbitMQ 4, it would hold for all queues of a channel together.
             kwargs.update(initial_prefetch_count=0, prefetch_multiplier=0)
-        has_plain_tasks = registration.has_plain_tasks(self.runtime)
+        has_plain_tasks = task_registration.has_plain_tasks(self.runtime)
         # A worker that mingles asks the others for the tasks that were revoked.
         options = kwargs.get("worker_options") or {}
         mingles = has_plain_tasks and not options.get("without_mingle")
@@ -329,7 +329,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         with tasks.
         """
         is_known = queue in self.app.amqp.queues or self.app.conf.task_queues
-        if not (is_known or registration.has_plain_tasks(self.runtime)):
+        if not (is_known or task_registration.has_plain_tasks(self.runtime)):
             message = "no subscription of this worker has a queue %r: nothing is consumed from it"
             logger.error(message, queue)
             return

@@ -42,6 +42,9 @@ class RecordingTopology:
     def level(self, delay: float) -> tuple[str, int]:
         return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
 
+    def declare_lasting(self, _channel: object, subscription: Subscription) -> None:
+        self.declared.append(("lasting", subscription.name))
+
     def declare_level(self, _channel: object, delay: float) -> None:
         self.declared.append(self.level(delay)[0])
 
@@ -335,3 +338,11 @@ def test_publisher_and_worker_never_declare_at_the_same_time(
         for done in [threads.submit(publisher), threads.submit(worker)]:
             done.result()
     assert overlaps == []
+
+
+def test_ways_of_a_subscription_that_has_ended_are_forgotten(declarations: Declarations) -> None:
+    """They would add up where subscriptions come and go, and the next one may have another."""
+    first = declarations.lasting(subscription())
+    assert declarations.lasting(subscription()) is first
+    declarations.drop(subscription())
+    assert declarations.lasting(subscription()) is not first
