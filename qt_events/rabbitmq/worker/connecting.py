@@ -17,7 +17,7 @@ from celery.worker.consumer import Consumer
 from kombu.common import QoS
 
 from qt_events.errors import BusStateError, LoginRefusedError
-from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, own
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, leave, own
 from qt_events.rabbitmq.connection.defaults import chosen
 from qt_events.rabbitmq.connection.outage import Outage
 from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
@@ -86,7 +86,14 @@ class ConnectingConsumer(Consumer):
         if (seconds := self._outage.end(time.monotonic())) is not None:
             logger.info("worker: connected again after %.0f s", seconds)
         if self.app.conf.worker_enable_remote_control:
-            self._claim_name(connection)
+            raw = connection.connection
+            try:
+                self._claim_name(connection)
+            except BaseException:
+                # Celery does not know of it yet, and would leave it open.
+                raw.frames.leave(self.hub)
+                leave(raw)
+                raise
         return connection
 
     def _logged_in(self) -> kombu.Connection | None:
