@@ -2,6 +2,9 @@
 
 names.py           every name and argument
 declare.py         declaring, or checking that something exists
+pipeline.py        declarations sent without waiting for each answer
+batches.py         how many of them before an answer is awaited
+known.py           what this process has declared, over connections that stand
 declarations.py    the subscriptions and delay levels that are declared already
 register.py        what the processes of a prefix have declared, as data
 ownership.py       whose a subscription is, and what follows if another one declares it

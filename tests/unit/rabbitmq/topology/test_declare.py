@@ -17,6 +17,7 @@ class Channel:
     def __init__(
         self, may: str = "", stands: str = "", refused: AccessRefused | None = None
     ) -> None:
+        self.connection = object()
         self.may, self.stands, self.refused = may.split(), stands.split(), refused
         self.asked: list[str] = []
 
@@ -38,7 +39,7 @@ class Channel:
 
 
 def declarer(channel: Any) -> Declarer:
-    return Declarer(channel, set())
+    return Declarer(channel, {})
 
 
 @pytest.mark.parametrize("kind", ["queue", "exchange"])
@@ -135,3 +136,16 @@ def test_a_refused_publish_is_none_of_ours() -> None:
         declarer(Other(stands="a")).queue("a")
     with pytest.raises(AccessRefused):
         declarer(Channel(refused=error)).bind("a", "b", "c")
+
+
+def test_what_was_refused_and_is_missing_is_tried_once_a_connection() -> None:
+    """An administrator may have given this user the right meanwhile."""
+    channel = Channel(stands="a")
+    found = declarer(channel)
+    assert found.queue("a") is False
+    channel.stands, channel.may = [], ["a"]
+    with pytest.raises(TopologyError, match="'a' is missing"):
+        found.queue("a")
+    channel.connection = object()
+    assert found.queue("a") is True
+    assert channel.asked == ["declare a", *["look a"] * 3, "declare a"]
