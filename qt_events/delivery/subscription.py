@@ -18,7 +18,7 @@ from qt_events.errors import (
     InvalidPolicyError,
 )
 from qt_events.events.event import Event
-from qt_events.events.topics import validate_pattern
+from qt_events.events.topics import bindable_pattern
 from qt_events.limits import MAX_PREFETCH, positive_int
 
 EventHandler = Callable[[Any], Awaitable[object] | object]
@@ -207,7 +207,7 @@ def pattern_of(event_type: object) -> str:
     """Return the topic pattern of a pattern, or of an event class with a type.
 
     Raises:
-        InvalidPatternError: the argument is neither.
+        InvalidPatternError: the argument is neither, or no queue can be bound by it.
     """
     if isinstance(event_type, type) and issubclass(event_type, Event):
         if not event_type.event_type:
@@ -216,7 +216,7 @@ def pattern_of(event_type: object) -> str:
                 "subscribe to a pattern such as '#', or to a class with one"
             )
         return event_type.event_type
-    return validate_pattern(event_type)
+    return bindable_pattern(event_type)
 
 
 def unwrapped(handler: Any) -> Any:

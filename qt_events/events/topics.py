@@ -17,6 +17,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Generic, TypeVar
 
 from qt_events.errors import InvalidPatternError
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 # A routing key is a short string: AMQP 0-9-1, 4.2.5.3.
 MAX_BYTES = 255
+MOST_HASHES = 2  #: `#` in one pattern: RabbitMQ 4.3 refuses to bind by more
 # Keys: a program has tens of event types, only keys made up at run time exceed this.
 MEMO_SIZE = 4096
 
@@ -49,6 +51,30 @@ def validate_pattern(pattern: object) -> str:
                 "would match only itself; write '*' for one word or '#' for any number of words, "
                 "between dots"
             )
+    return ".".join(words)
+
+
+def bindable_pattern(pattern: object) -> str:
+    """Return the pattern by which a queue is bound, which matches what `pattern` does.
+
+    Wildcards beside each other come as `*`, then one `#`: `#.#` is `#`, and `#.*` is `*.#`.
+
+    Raises:
+        InvalidPatternError: see `validate_pattern`; or RabbitMQ 4.3 would refuse it, for there are
+            more than two `#` even then.
+    """
+    words: list[str] = []
+    for is_wildcard, group in groupby(
+        validate_pattern(pattern).split("."), _WILDCARDS.__contains__
+    ):
+        beside = list(group)
+        words += ["*"] * beside.count("*") + ["#"] * ("#" in beside) if is_wildcard else beside
+    if words.count("#") > MOST_HASHES:
+        raise InvalidPatternError(
+            f"{pattern!r} is no topic pattern that a queue can be bound by: RabbitMQ 4.3 takes "
+            f"{MOST_HASHES} '#' in one; name the words between, or subscribe by more than one "
+            "pattern"
+        )
     return ".".join(words)
 
 

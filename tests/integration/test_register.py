@@ -12,7 +12,7 @@ import pytest
 from qt_events import Event, SubscriptionTakenError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.operating.management import ManagementApi
-from qt_events.rabbitmq.topology import register_queue
+from qt_events.rabbitmq.topology import broker_lock
 from qt_events.rabbitmq.topology.register import Register
 from qt_events.testing.broker import Broker, PrivateBroker
 from qt_events.testing.broker.management import Management
@@ -253,7 +253,7 @@ async def test_who_holds_it_for_too_long_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A process that hangs with it: the others go on, say so, and take nothing for unwanted."""
-    monkeypatch.setattr(register_queue, "_LOCKED", 0.3)
+    monkeypatch.setattr(broker_lock, "PATIENCE", 0.3)
     with channel_to(amqp_url) as channel:
         channel.queue_declare("qt.register.lock", exclusive=True)
         bus = await declared(make_bus, "order.*")

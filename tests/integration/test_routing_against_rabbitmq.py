@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import amqp
 import pytest
 
-from qt_events.events.topics import RoutingIndex, matches
+from qt_events.events.topics import MOST_HASHES, RoutingIndex, matches
 from tests.support.channels import channel_to
 
 EXCHANGE = "routing.test"
@@ -41,6 +41,8 @@ PATTERNS = list(
     )
 )
 PATTERNS += ["prix.*", "*.modifié", "a" * 255]
+# RabbitMQ 4.3 refuses to bind by the others.
+PATTERNS = [each for each in PATTERNS if each.split(".").count("#") <= MOST_HASHES]
 
 
 @pytest.fixture

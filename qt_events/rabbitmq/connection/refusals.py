@@ -3,7 +3,7 @@
 import re
 
 from amqp import spec
-from amqp.exceptions import ChannelError, NotFound
+from amqp.exceptions import AccessRefused, ChannelError, NotFound
 
 from qt_events.errors import TopologyError
 
@@ -40,6 +40,12 @@ def topology_error(error: ChannelError, about: str) -> TopologyError:
     elif isinstance(error, NotFound):
         what = f"something it needs is missing on the broker: {error.reply_text}"
         advice = "it was deleted just now, or this user may not declare it"
+    elif isinstance(error, AccessRefused):
+        what = f"this user may not declare what it needs: {error.reply_text}"
+        advice = (
+            "run `qt-events topology declare` and `qt-events topology permissions --apply` as an "
+            "administrator"
+        )
     else:
         what = f"the broker refused its declaration: {error.reply_text}"
         advice = "if it exists with other arguments, drain and delete it, or use another prefix"

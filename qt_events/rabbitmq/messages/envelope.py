@@ -13,7 +13,7 @@ from qt_events.delivery.outcome import Attempts, Consequences, DeadLetter, DeadL
 from qt_events.errors import DecodeError
 from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
-from qt_events.rabbitmq.messages.properties import PERSISTENT, from_amqp
+from qt_events.rabbitmq.messages.properties import FORMER_PRIORITY, PERSISTENT, from_amqp
 from qt_events.texts import LONGEST, LONGEST_NAME, LONGEST_TRACEBACK, printable, shortened
 
 ATTEMPT, TYPE, FIRST_FAILED = "qt-attempt", "qt-type", "qt-first-failed"
@@ -245,7 +245,11 @@ def _derived_id(body: bytes, death: _Death) -> str:
 def _carried(properties: Mapping[str, Any]) -> dict[str, Any]:
     # Not `expiration`, which is not the copy's, and not `user_id`, which is not ours.
     kept = ((name, properties.get(name)) for name in _KEPT_PROPERTIES)
-    fitting = {name: _fitting(value) for name, value in kept if value is not None}
+    fitting = {
+        name: _fitting(value)
+        for name, value in kept
+        if value is not None and (name, value) != FORMER_PRIORITY
+    }
     return {**fitting, "delivery_mode": PERSISTENT}
 
 

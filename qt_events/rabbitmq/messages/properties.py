@@ -15,6 +15,8 @@ from qt_events.events.cloudevents import CONTENT_TYPE, cloud_event, encode, pars
 from qt_events.events.event import Event
 
 PERSISTENT = 2  #: delivery_mode
+#: Property that earlier releases wrote. RabbitMQ 4.3 hands out what has no priority before it.
+FORMER_PRIORITY = ("priority", 0)
 _PLAIN = "application/json"
 _EPOCH = 1970
 # Names of UTF-8 and of its part ASCII, and names for no encoding at all.
@@ -53,7 +55,6 @@ def _properties(event: Event[Any]) -> dict[str, Any]:
         "correlation_id": event.correlation_id,
         "content_type": CONTENT_TYPE,
         "delivery_mode": PERSISTENT,
-        "priority": 0,
     }
 
 

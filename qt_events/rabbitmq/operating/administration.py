@@ -62,7 +62,8 @@ class Administration:
     def _declare(self, subscriptions: list[Subscription]) -> None:
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
             self._registered.declare(channel, subscriptions)
-            self.topology.declare_for_others(channel, subscriptions)
+            with self.topology.turn_to_bind(channel):
+                self.topology.declare_for_others(channel, subscriptions)
 
     def hand_over(self, subscription: str) -> str:
         """Make the app the owner of its subscription, whoever declared it, and return who that is.

@@ -30,7 +30,7 @@ from qt_events.rabbitmq.messages.envelope import (
     headers_of,
     record_from,
 )
-from qt_events.rabbitmq.messages.properties import PERSISTENT
+from qt_events.rabbitmq.messages.properties import FORMER_PRIORITY, PERSISTENT
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import OURS
 from qt_events.rabbitmq.topology.trust import ASTRAY, PUBLISHED, Provenance
@@ -225,7 +225,11 @@ class Move:
 
 
 def _carried(raw: RawMessage) -> dict[str, Any]:
-    kept = {name: value for name, value in raw.properties.items() if name not in _NOT_CARRIED}
+    kept = {
+        name: value
+        for name, value in raw.properties.items()
+        if name not in _NOT_CARRIED and (name, value) != FORMER_PRIORITY
+    }
     return {**kept, "delivery_mode": PERSISTENT}
 
 

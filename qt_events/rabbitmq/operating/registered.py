@@ -46,8 +46,9 @@ class Registered:
 
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
             self._change(connection, note)
-            for pattern in wanted:
-                self._topology.unbind(channel, name, pattern)
+            with self._topology.turn_to_bind(channel):
+                for pattern in wanted:
+                    self._topology.unbind(channel, name, pattern)
 
     def hand_over(self, subscription: Subscription) -> Owner:
         """Make the app the only owner of its subscription, and return it as that."""

@@ -5,6 +5,8 @@ declare.py         declaring, or checking that something exists
 pipeline.py        declarations sent without waiting for each answer
 batches.py         how many of them before an answer is awaited
 known.py           what this process has declared, over connections that stand
+turns.py           one process at a time, where the broker needs that
+broker_lock.py     a lock that one process holds on the broker
 declarations.py    the subscriptions and delay levels that are declared already
 register.py        what the processes of a prefix have declared, as data
 ownership.py       whose a subscription is, and what follows if another one declares it

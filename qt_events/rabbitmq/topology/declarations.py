@@ -220,6 +220,7 @@ class Declarations:
     def forget(self) -> None:
         """Have everything declared again: something is gone, though the connection stands."""
         self._known.forget()
+        self._topology.forget_refusals()
 
     def _declare_all(
         self,
@@ -254,11 +255,14 @@ class Declarations:
         declare: Callable[[Channel, Subscription], None],
     ) -> None:
         new = [each for each in batch if not self._stands(each, channel.connection)]
-        if not new or self._declare_at_once(channel, new):
+        if not new:
             return
-        self._declare_base(channel)
-        for each in new:
-            declare(channel, each)
+        with self._topology.turn_to_bind(channel):
+            if self._declare_at_once(channel, new):
+                return
+            self._declare_base(channel)
+            for each in new:
+                declare(channel, each)
 
     def _declare_at_once(self, channel: Channel, subscriptions: Sequence[Subscription]) -> bool:
         """Return False if one of them must not or cannot be declared."""
@@ -293,6 +297,12 @@ class Declarations:
 
     def _unbind(self, channel: Channel) -> None:
         """Remove what nobody here has subscribed again."""
+        if not self._unbinding:
+            return
+        with self._known.lock, self._topology.turn_to_bind(channel):
+            self._unbind_all(channel)
+
+    def _unbind_all(self, channel: Channel) -> None:
         for each in tuple(self._unbinding):
             subscription, pattern = each
             wanted = self._wanted.get(subscription.name, subscription)
@@ -339,8 +349,7 @@ class Declarations:
         with connection.channel() as channel:
             self._registration.enter(channel, self._wanted.values())
             with self._known.lock:
-                if not self._stands(subscription, connection):
-                    self._declare_owned(channel, subscription)
+                self._declare_batch(channel, [subscription], self._declare_owned)
             self._unbind(channel)
 
     def level(self, delay: float) -> "Once":

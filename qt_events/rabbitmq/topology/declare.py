@@ -31,6 +31,8 @@ class Declarer:
     def exchange(self, name: str, type: str, **arguments: Any) -> bool:
         """Return True if it was declared; else it exists, with unknown arguments.
 
+        It is taken to exist if this user may not even look.
+
         Raises:
             TopologyError: it does not exist, and this user may not declare it.
             amqp.exceptions.PreconditionFailed: it exists with other arguments.
@@ -89,7 +91,7 @@ class Declarer:
     ) -> bool:
         if name in self._refused:
             try:
-                check()
+                self._check(name, check)
                 return False
             except NotFound as error:
                 if self._refused[name] is self._channel.connection:
@@ -101,10 +103,20 @@ class Declarer:
         except AccessRefused as error:
             self._note(name, error, f"{name!r} is declared by others: this user may not do it")
         try:
-            check()
-            return False
+            self._check(name, check)
         except NotFound as error:
             raise _missing(name) from error
+        return False
+
+    def _check(self, name: str, check: Callable[[], object]) -> None:
+        if _look(name) in self._refused:
+            return
+        try:
+            check()
+        except AccessRefused as error:
+            # RabbitMQ 4.3 shows a name only to who has some right on it. That it is missing shows
+            # when something is published there.
+            self._note(_look(name), error, f"{name!r} is taken to exist: this user may not look")
 
     def _note(self, name: str, error: AccessRefused, message: str) -> None:
         # The publisher's channel may end while an answer on this one is waited for.
@@ -112,6 +124,10 @@ class Declarer:
             raise error
         self._refused[name] = self._channel.connection
         logger.info(message)
+
+
+def _look(name: str) -> str:
+    return f"? {name}"
 
 
 def _binding(queue: str) -> str:

@@ -7,6 +7,7 @@ and a second declaration changes nothing.
 import math
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.topology.declare import Declarer
 from qt_events.rabbitmq.topology.pipeline import Pipeline
+from qt_events.rabbitmq.topology.turns import turn_to_bind
 
 FIRST_LEVEL = 100  # ms; the levels double from here
 # The broker counts returns of what was merely prefetched, too. On 3.10, -1 deletes messages.
@@ -93,6 +95,11 @@ class Topology:
         """Queue that exists while a process changes the register."""
         return f"{self.register}.lock"
 
+    @property
+    def binding_lock(self) -> str:
+        """Queue that exists while a process binds, on some brokers. See turns.py."""
+        return f"{self.prefix}.binding.lock"
+
     def queue(self, key: str) -> str:
         """Return the queue of a subscription, or of its instance in one process.
 
@@ -155,6 +162,14 @@ class Topology:
             self._declarer(channel).exchange(self.events, "topic")
         except ChannelError as error:
             raise topology_error(error, f"exchange {self.events!r}") from error
+
+    def forget_refusals(self) -> None:
+        """Try again what this user was refused: it may be allowed by now."""
+        self._refused.clear()
+
+    def turn_to_bind(self, channel: Channel) -> AbstractContextManager[None]:
+        """Return what holds other processes off while bindings are made or removed."""
+        return turn_to_bind(channel, self.binding_lock, self._refused)
 
     def declare_subscription(
         self,

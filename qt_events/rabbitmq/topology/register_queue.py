@@ -5,10 +5,8 @@ process dies in between there are two messages, and the next one merges them.
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import kombu
@@ -19,7 +17,6 @@ from amqp.exceptions import (
     ChannelError,
     MessageNacked,
     NotFound,
-    ResourceLocked,
 )
 
 from qt_events.errors import BrokerError
@@ -27,6 +24,7 @@ from qt_events.rabbitmq.connection.connections import visiting
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.messages.envelope import RETURNS, body_of
 from qt_events.rabbitmq.messages.properties import PERSISTENT
+from qt_events.rabbitmq.topology.broker_lock import LockedError, broker_lock
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.register import Register
 
@@ -34,8 +32,6 @@ logger = logging.getLogger("qt_events")
 
 T = TypeVar("T")
 
-_LOCKED = 10.0  # seconds to wait for the others, at most
-_PAUSES = (0.01, 0.25)  # seconds between two tries for the lock, the first one and the longest
 _CONFIRMED = 5.0  # seconds for the confirm; none comes while the broker has an alarm
 # Seconds in which a message comes back that another process had: if it died, or from another node.
 _COMES_BACK = 1.0
@@ -74,8 +70,10 @@ class RegisterQueue:
         channel = connection.channel()
         channel.auto_decode = False
         try:
-            with self._locked(channel):
+            with broker_lock(channel, self._topology.register_lock):
                 return self._changed(channel, change)
+        except LockedError as error:
+            raise RegisterError(str(error)) from error
         except ChannelError as error:
             # The publisher's own channel may end meanwhile.
             if is_about_a_publish(error):
@@ -149,34 +147,6 @@ class RegisterQueue:
             # A goodbye would not be heard either.
             connection.collect()
             raise
-
-    @contextmanager
-    def _locked(self, channel: Channel) -> Iterator[None]:
-        """Hold an exclusive queue, which the broker deletes with its owner's connection."""
-        self._lock(channel)
-        try:
-            yield
-        finally:
-            if channel.connection.connected:
-                channel.queue_delete(self._topology.register_lock)
-
-    def _lock(self, channel: Channel) -> None:
-        deadline = time.monotonic() + _LOCKED
-        pause, longest = _PAUSES
-        while True:
-            try:
-                channel.queue_declare(
-                    self._topology.register_lock, exclusive=True, durable=False, auto_delete=False
-                )
-            except ResourceLocked as error:
-                if time.monotonic() > deadline:
-                    text = f"another process has had it for more than {_LOCKED:g} s"
-                    raise RegisterError(text) from error
-            else:
-                return
-            # Not all at the same time again.
-            time.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(2 * pause, longest)
 
 
 def _returns(raw: RawMessage) -> int:

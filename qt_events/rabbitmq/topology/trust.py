@@ -1,10 +1,10 @@
 """Provenance: the route by which a message came, and so the headers that are believed.
 
-RabbitMQ asks who may use a routing key only where a message is published. A `CC` header adds keys
-that nobody asks about. A user who may make a queue or an exchange (a process with a broadcast makes
-its own) can have the broker send on what was put in there, by any key: by dead-lettering, by an
-alternate exchange, by a binding of exchanges (3.10.8, each tried). But the broker then tells the
-route, and here it is checked.
+RabbitMQ asks who may use a routing key only where a message is published, and before 4.0 not for
+the keys that a `CC` header adds. A user who may make a queue or an exchange (a process with a
+broadcast makes its own) can have the broker send on what was put in there, by any key: by
+dead-lettering, by an alternate exchange, by a binding of exchanges (each tried). But the broker
+then tells the route, and here it is checked.
 """
 
 from collections.abc import Mapping

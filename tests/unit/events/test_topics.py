@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from qt_events.errors import InvalidPatternError
 from qt_events.events.topics import (
     MAX_BYTES,
+    MOST_HASHES,
     RoutingIndex,
+    bindable_pattern,
     matches,
     validate_pattern,
     validate_routing_key,
@@ -85,6 +87,32 @@ class TestValidation:
     def test_a_well_formed_pattern_is_returned(self, pattern: str) -> None:
         """A pattern of words and whole-word wildcards is fine, in any script."""
         assert pattern == validate_pattern(pattern)
+
+    @pytest.mark.parametrize(
+        ("pattern", "bound"),
+        [
+            ("#.#", "#"),
+            ("#.*", "*.#"),
+            ("a.#.*.#.*.b.*.#", "a.*.*.#.b.*.#"),
+            ("*.#.a", "*.#.a"),
+            ("policy.*", "policy.*"),
+        ],
+    )
+    def test_wildcards_beside_each_other_are_bound_in_one_way(
+        self, pattern: str, bound: str
+    ) -> None:
+        """RabbitMQ 4.3 takes two `#` in a pattern; neighbours are one."""
+        assert bindable_pattern(pattern) == bound
+
+    @given(st.lists(st.sampled_from(["a", "b", "*", "#"]), min_size=1, max_size=6), keys)
+    def test_what_is_bound_matches_what_was_written(self, pattern: list[str], key: str) -> None:
+        written = ".".join(pattern)
+        try:
+            bound = bindable_pattern(written)
+        except InvalidPatternError as error:
+            assert pattern.count("#") > MOST_HASHES and repr(written) in str(error)  # noqa: PT017, PT018
+        else:
+            assert plainly_matches(words(bound), words(key)) == plainly_matches(pattern, words(key))
 
     @pytest.mark.parametrize(
         ("pattern", "advice"),

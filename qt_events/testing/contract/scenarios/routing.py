@@ -17,7 +17,7 @@ from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
 
 
 class TopicPatterns(Scenario):
-    """`*` stands for exactly one word, `#` for none or more.
+    """`*` stands for exactly one word, `#` for none or more, also beside each other.
 
     A subscription hears what its pattern matches, no more.
     """
@@ -27,6 +27,8 @@ class TopicPatterns(Scenario):
         hear(bus, "words.*.created", "routing.star")
         hear(bus, "words.#", "routing.hash")
         hear(bus, "words.#.created", "routing.ends")
+        hear(bus, "words.#.#.#", "routing.hashes")
+        hear(bus, "words.#.*", "routing.some")
 
     async def check(self, run: ScenarioRun) -> None:
         created, item, trade = "words.created", "words.order.item.created", "words.trade.created"
@@ -39,6 +41,8 @@ class TopicPatterns(Scenario):
             "routing.star": [trade, last],
             "routing.hash": ["words", created, item, trade, last],
             "routing.ends": [created, item, trade, last],
+            "routing.hashes": ["words", created, item, trade, last],
+            "routing.some": [created, item, trade, last],
         }
         for name, heard in expected.items():
             calls = await run.called(name, len(heard))

@@ -1,8 +1,9 @@
 """Differences on the broker, read from the texts of RabbitMQ 3.10.8."""
 
 import pytest
+from amqp.exceptions import AccessRefused, PreconditionFailed
 
-from qt_events.rabbitmq.connection.refusals import difference
+from qt_events.rabbitmq.connection.refusals import difference, topology_error
 
 PRECONDITION = "PRECONDITION_FAILED - inequivalent arg "
 
@@ -62,3 +63,13 @@ def test_a_refusal_tells_what_differs(text: str, sentence: str) -> None:
 )
 def test_any_other_refusal_is_no_difference(text: str) -> None:
     assert difference(text) is None
+
+
+def test_what_is_not_permitted_is_for_an_administrator() -> None:
+    """Neither another prefix nor a deletion would help."""
+    error = AccessRefused("ACCESS_REFUSED - configure access to exchange 'qt.x' refused")
+    text = str(topology_error(error, "subscription 'guard'"))
+    assert "subscription 'guard': this user may not declare" in text
+    assert "'qt.x' refused; run `qt-events topology declare`" in text
+    assert "prefix" not in text
+    assert "prefix" in str(topology_error(PreconditionFailed("x-max-priority"), "it"))

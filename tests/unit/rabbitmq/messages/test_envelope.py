@@ -224,6 +224,16 @@ def test_a_copy_has_no_user_and_no_expiration_of_anothers() -> None:
     assert record.properties == {"app_id": "go", "delivery_mode": 2}
 
 
+@pytest.mark.parametrize(("written", "copied"), [(0, {}), (7, {"priority": 7}), (None, {})])
+def test_a_copy_has_its_producers_priority_but_not_that_of_earlier_releases(
+    written: int | None, copied: dict[str, int]
+) -> None:
+    """They wrote 0, and RabbitMQ 4.3 would hold the copy back behind all that has none."""
+    record = record_from("s", b"", {"priority": written}, {}, "k")
+    read = envelope(properties={"priority": written})
+    assert read.carried() == record.properties == {**copied, "delivery_mode": 2}
+
+
 @pytest.mark.parametrize("id", ["a\nERROR forged", "\ud800", "\x1b[2J"])
 def test_no_id_begins_another_line(id: str) -> None:
     """Ids are logged and listed: what a producer puts there is shown in escapes."""

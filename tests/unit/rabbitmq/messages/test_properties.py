@@ -40,7 +40,6 @@ def test_the_properties_repeat_what_tools_show() -> None:
         "correlation_id": "story",
         "content_type": "application/cloudevents+json",
         "delivery_mode": 2,
-        "priority": 0,
     }
     assert content.headers == {}
 

@@ -1,7 +1,10 @@
 """Declarations: what was subscribed is declared before the next publish, or tried again."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -34,6 +37,11 @@ class RecordingTopology:
 
     def declare_base(self, _channel: object) -> None:
         self.declared.append("base")
+
+    def forget_refusals(self) -> None: ...
+
+    def turn_to_bind(self, _channel: object) -> nullcontext[None]:
+        return nullcontext()
 
     def level(self, delay: float) -> tuple[str, int]:
         return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
@@ -101,18 +109,13 @@ def subscription(broadcast: bool = False, name: str = "guard") -> Subscription:
     return made
 
 
-class Connection(SimpleNamespace):
+class Connection:
     """Connection of py-amqp, which stands until `connected` says otherwise."""
 
     def __init__(self, cluster: str = "rabbit") -> None:
-        super().__init__(connected=True, virtual_host="/")
+        self.connected, self.virtual_host = True, "/"
         self.server_properties = {"cluster_name": cluster}
         self.frames = SimpleNamespace(is_hung_up=lambda: False)
-
-    __hash__ = object.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
 
     @contextmanager
     def channel(self) -> Iterator[Any]:
@@ -431,3 +434,38 @@ def test_what_can_be_declared_at_once_is(
     assert declarations.about == "exchange 'qt.events'"
     make(declarations, 2)
     assert batches[2:] == [100]
+
+
+def test_publisher_and_worker_never_declare_at_the_same_time(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """RabbitMQ 4.0 answers a binding before it is made if another connection is making it."""
+    inside, overlaps = threading.Lock(), []
+
+    def declaring() -> None:
+        if not inside.acquire(blocking=False):
+            overlaps.append(threading.get_ident())
+            return
+        # Lets the other thread run.
+        time.sleep(0.001)
+        inside.release()
+
+    guard = subscription()
+    declarations.want(guard)
+    topology.meanwhile = declaring
+    (queue,) = declarations.queues(guard)
+
+    def publisher() -> None:
+        for epoch in range(1, 50):
+            make(declarations, epoch)
+
+    def worker() -> None:
+        for _ in range(1, 50):
+            declarations.forget()
+            queue.declare_all(Connection())
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(publisher), threads.submit(worker)]:
+            done.result()
+    assert overlaps == []
+    assert len(topology.declared) > 50

@@ -15,14 +15,21 @@ class Channel:
     """Broker on which some names may be declared, some exist, some bindings are refused."""
 
     def __init__(
-        self, may: str = "", stands: str = "", refused: AccessRefused | None = None
+        self,
+        may: str = "",
+        stands: str = "",
+        refused: AccessRefused | None = None,
+        hidden: str = "",
     ) -> None:
         self.connection = object()
         self.may, self.stands, self.refused = may.split(), stands.split(), refused
+        self.hidden = hidden.split()
         self.asked: list[str] = []
 
     def queue_declare(self, name: str, *, passive: bool = False, **_: Any) -> None:
         self.asked.append(f"look {name}" if passive else f"declare {name}")
+        if passive and name in self.hidden:
+            raise AccessRefused(f"access to queue {name!r} refused", spec.Queue.Declare)
         if passive and name not in self.stands:
             raise NotFound(f"no queue {name!r}")
         if not passive and name not in self.may:
@@ -57,6 +64,16 @@ def test_who_may_not_declare_looks_and_asks_no_second_time(kind: str) -> None:
     for _ in range(2):
         assert getattr(found, kind)("a", *["topic"] * (kind == "exchange")) is False
     assert channel.asked == ["declare a", "look a", "look a"]
+
+
+@pytest.mark.parametrize("kind", ["queue", "exchange"])
+def test_what_may_not_even_be_looked_at_is_taken_to_exist(kind: str) -> None:
+    """RabbitMQ 4.3 refuses the look, whether it stands or not. It is asked once."""
+    channel = Channel(hidden="a")
+    found = declarer(channel)
+    for _ in range(2):
+        assert getattr(found, kind)("a", *["topic"] * (kind == "exchange")) is False
+    assert channel.asked == ["declare a", "look a"]
 
 
 def test_what_is_missing_and_may_not_be_declared_is_a_named_error() -> None:

@@ -1,0 +1,49 @@
+"""Lock that one process holds on the broker: an exclusive queue, which ends with its connection."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from amqp import Channel
+from amqp.exceptions import ResourceLocked
+
+PATIENCE = 10.0  #: seconds to wait for the others, at most
+_PAUSES = (0.01, 0.25)  # seconds between two tries, the first one and the longest
+
+
+class LockedError(Exception):
+    """Lock that cannot be had now; the text says why."""
+
+
+@contextmanager
+def broker_lock(channel: Channel, queue: str) -> Iterator[None]:
+    """Hold the lock of this name.
+
+    Raises:
+        LockedError: another process has had it for more than PATIENCE seconds.
+        amqp.exceptions.AccessRefused: this user may not declare the queue.
+    """
+    _acquire(channel, queue)
+    try:
+        yield
+    finally:
+        if channel.connection.connected:
+            channel.queue_delete(queue)
+
+
+def _acquire(channel: Channel, queue: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    pause, longest = _PAUSES
+    while True:
+        try:
+            channel.queue_declare(queue, exclusive=True, durable=False, auto_delete=False)
+        except ResourceLocked as error:
+            if time.monotonic() > deadline:
+                text = f"another process has had it for more than {PATIENCE:g} s"
+                raise LockedError(text) from error
+        else:
+            return
+        # Not all at the same time again.
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(2 * pause, longest)
