@@ -164,7 +164,6 @@ class CeleryEventBus(Hosted):
         )
 
     def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
-        self.topology.forget_refusals()
         return for_publishing(self.app, *callbacks)
 
     @property

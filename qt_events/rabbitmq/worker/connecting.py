@@ -57,6 +57,8 @@ class ConnectingConsumer(Consumer):
     def qos(self, qos: QoS | None) -> None:
         if qos is not None:
             qos.callback = partial(self._send_prefetch, qos.callback)
+            # Celery has just sent it. Else its loop would again, and handlers would wait for it.
+            qos.prev = qos.value
         self._qos = qos
 
     def _send_prefetch(self, send: Callable[..., object], prefetch_count: int) -> None:
@@ -80,7 +82,6 @@ class ConnectingConsumer(Consumer):
             LoginRefusedError: the very first login. A later one is retried: it may be allowed
                 again.
         """
-        self.runtime.topology.forget_refusals()
         while (connection := self._logged_in()) is None:
             self._pause()
         if (seconds := self._outage.end(time.monotonic())) is not None:

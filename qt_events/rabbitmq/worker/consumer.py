@@ -9,7 +9,13 @@ from typing import Any
 
 import kombu
 from amqp import Channel, spec
-from amqp.exceptions import AccessRefused, ChannelError, RecoverableConnectionError
+from amqp.exceptions import (
+    AccessRefused,
+    ChannelError,
+    ConsumerCancelled,
+    NotFound,
+    RecoverableConnectionError,
+)
 from celery.app.trace import build_tracer
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.exceptions import WorkerShutdown
@@ -135,7 +141,13 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
                     f"this user has no right to read a queue ({error.reply_text}): "
                     "give it the rights that `qt-events topology permissions` prints"
                 ) from error
+            if isinstance(error, NotFound):
+                self.runtime.declarations.forget()
             _give_up_connection(error)
+        except ConsumerCancelled:
+            # Its queue was deleted, or is away.
+            self.runtime.declarations.forget()
+            raise
 
     def _loop(self, *args: Any) -> None:
         try:
@@ -342,10 +354,13 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     # Messages
 
     def update_strategies(self) -> None:
-        """Forget the strategies of the last connection."""
+        """Forget the strategies of the last connection, and declare what is not known to stand.
+
+        Celery calls it before it declares each queue that is consumed from.
+        """
         self.strategies.clear()
         self._arrivals.clear()
-        self.selection.declare_others(self.connection.default_channel)
+        self.runtime.declarations.declare_over(self.connection.default_channel)
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
         """Give back an event that nobody serves here, and a task that another worker may know.
