@@ -71,7 +71,7 @@ class InMemoryEventBus(Hosted):
         clock: when retries are due.
         retry: policy of the subscriptions made without one of their own.
         service: begins the names that subscriptions are given, as over RabbitMQ.
-        prefetch: checked, without effect: there is nobody to fetch from.
+        prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
     """
 
     def __init__(
@@ -86,7 +86,9 @@ class InMemoryEventBus(Hosted):
         retry: RetryPolicy | None = None,
         service: str | None = None,
         prefetch: int | None = None,
+        rollout: float = 600.0,
     ) -> None:
+        positive_seconds("rollout", rollout)
         self.prefetch = checked_prefetch(prefetch)
         self.max_queue_size = positive_int("max_queue_size", max_queue_size)
         self.max_workers = positive_int("max_workers", max_workers)
@@ -94,8 +96,7 @@ class InMemoryEventBus(Hosted):
         self.grace = positive_seconds("grace", grace)
         self.slow_after = positive_seconds("slow_after", slow_after)
         self.stats = Stats()
-        # Counters of the loop's own thread.
-        self._tally = self.stats.tally
+        self._tally = self.stats.tally  # of the loop's own thread
         self._publish_observers = self.middleware.published
         self._attempt_observers = self.middleware.concluded
         self._around_handle = self.middleware.around_handle
@@ -111,8 +112,7 @@ class InMemoryEventBus(Hosted):
         self._lanes = Lanes(self._process)
         self._retries = RetryTimers(clock or LoopClock(), self._try_again)
         self._executor: DaemonThreads | None = None
-        # Of this run, or of the next one while none is on.
-        self._shutdown = Shutdown()
+        self._shutdown = Shutdown()  # of this run, or of the next one while none is on
 
     @classmethod
     def from_url(cls, _url: str, **options: Any) -> Self:

@@ -2,6 +2,9 @@
 
 Django closes a connection that broke or is too old when a request begins and when one ends. No
 request comes by here, so a connection that was cut would fail every later event.
+
+Django's async ORM has one thread for all. No async handler waits for it while this process has made
+no connection.
 """
 
 import logging
@@ -52,23 +55,52 @@ def _around_sync(handler: EventHandler, event: Event[Any]) -> object:
 
 async def _around_async(handler: Any, event: Event[Any]) -> object:
     """Await a handler. Its connections belong to the thread in which Django's async ORM works."""
-    from asgiref.sync import sync_to_async  # noqa: PLC0415  # Django brings it
-
-    close_old = sync_to_async(_close_old, thread_sensitive=True)
-    await close_old()
+    await _close_old_there()
     try:
         result = await handler(event)
     # Not after a cancellation: whoever asked for it does not wait.
     except Exception:
-        await close_old()
+        await _close_old_there()
         raise
-    await close_old()
+    await _close_old_there()
     return result
+
+
+async def _close_old_there() -> None:
+    from asgiref.sync import sync_to_async  # noqa: PLC0415  # Django brings it
+
+    if _made.is_watching and not _made.any:
+        return
+    await sync_to_async(_close_old, thread_sensitive=True)()
+
+
+class _ConnectionsMade:
+    """Note that this process has made a connection to a database."""
+
+    def __init__(self) -> None:
+        self.is_watching = self.any = False
+
+    def watch(self) -> None:
+        """Begin, in a thread that may have some already."""
+        from django.db.backends.signals import connection_created  # noqa: PLC0415  # it is imported
+
+        connection_created.connect(self._note, weak=False)
+        found = sys.modules[DATABASES].connections.all(initialized_only=True)
+        self.any |= any(each.connection is not None for each in found)
+        self.is_watching = True
+
+    def _note(self, **_: object) -> None:
+        self.any = True
+
+
+_made = _ConnectionsMade()
 
 
 def _close_old() -> None:
     """Close this thread's connections that broke or are too old. The event is none the worse."""
     try:
+        if not _made.is_watching:
+            _made.watch()
         sys.modules[DATABASES].close_old_connections()
     except Exception:
         logger.exception("a database connection of Django's could not be closed")

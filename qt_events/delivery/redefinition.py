@@ -11,6 +11,9 @@ from typing import Any, Self
 
 from qt_events.delivery.subscription import unwrapped
 
+# All that is typed at Python's prompt has this file's name; from 3.13 on each input has its own.
+_PROMPT = "<stdin>"
+
 
 def function_in(handler: Any) -> Any:
     """Return the function that a call of the handler runs first."""
@@ -49,7 +52,7 @@ class Origin:
         if self.cell is None or other.cell is None or self.cell is other.cell:
             return False
         is_defined_again = self.place[0] == "__main__" and self.code is not other.code
-        return is_defined_again or self.cell.co_filename == other.cell.co_filename
+        return is_defined_again or self.cell.co_filename == other.cell.co_filename != _PROMPT
 
     def repeats(self, other: "Origin") -> bool:
         """Return True if it follows the other word by word, as a lambda in a cell may."""

@@ -116,8 +116,8 @@ class Stats:
             if routed:
                 return
             self.unroutable[event_type] += 1
-            is_news = self._unheard.is_news(event_type)
-        if is_news:
+            to_be_told = self._unheard.note(event_type)
+        if to_be_told:
             self._unheard.tell(event_type)
 
     def count_dispatched(self, event_type: str) -> None:
@@ -205,8 +205,8 @@ class UnheardLog:
     def __init__(self) -> None:
         self._told: set[str] = set()
 
-    def is_news(self, event_type: str) -> bool:
-        """Return True if the type is to be told, and remember it."""
+    def note(self, event_type: str) -> bool:
+        """Note a type. Return True if it is to be told."""
         if event_type in self._told or len(self._told) >= self._MOST:
             return False
         self._told.add(event_type)

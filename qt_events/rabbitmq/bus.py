@@ -1,7 +1,6 @@
 """CeleryEventBus: the EventBus over RabbitMQ, its subscriptions served by Celery workers."""
 
 import asyncio
-import atexit
 import logging
 from functools import partial
 from typing import Any
@@ -30,7 +29,7 @@ from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_event
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
-from qt_events.rabbitmq.app import registration
+from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import configure, is_eager, new_app
 from qt_events.rabbitmq.connection.connections import for_errands, for_publishing
 from qt_events.rabbitmq.dead_letters.operations import RabbitMQDeadLetters
@@ -40,7 +39,7 @@ from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
-from qt_events.rabbitmq.runtime import Runtime, Settings, runtime_of
+from qt_events.rabbitmq.runtime import Runtime, Settings, leave_at_exit, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.registration import Registration
@@ -122,7 +121,7 @@ class CeleryEventBus(Hosted):
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
-        registration.register_when_finalized(self.runtime)
+        task_registration.register_when_finalized(self.runtime)
 
     def _refuse_second_bus(self) -> None:
         if runtime_of(self.app) is not None:
@@ -165,7 +164,6 @@ class CeleryEventBus(Hosted):
         )
 
     def _connect_publisher(self, *callbacks: Any) -> kombu.Connection:
-        self.topology.forget_refusals()
         return for_publishing(self.app, *callbacks)
 
     @property
@@ -248,10 +246,10 @@ class CeleryEventBus(Hosted):
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
         self.serving.must_serve(name, broadcast=bool(options.broadcast))
-        registration.must_be_no_task(name, self.app)
+        task_registration.must_be_no_task(name, self.app)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)
-        registration.register(subscription, self.runtime)
+        task_registration.register(subscription, self.runtime)
         self.serving.take_up(subscription, self.declarations.queues(subscription))
         return subscription
 
@@ -270,7 +268,7 @@ class CeleryEventBus(Hosted):
         self.serving.drop(queues)
         self.declarations.drop(subscription)
         self.outstanding.drop(subscription)
-        registration.unregister(subscription, self.runtime)
+        task_registration.unregister(subscription, self.runtime)
 
     # Deliver
 
@@ -289,9 +287,7 @@ class CeleryEventBus(Hosted):
         try:
             await self.serving.run(self.runtime, handle_signals=handle_signals)
         finally:
-            # At the end of this process, if nobody closes the bus.
-            atexit.unregister(self.runtime.leave)
-            atexit.register(self.runtime.leave)
+            leave_at_exit(self.runtime)
 
     # Join and stop
 
@@ -339,7 +335,6 @@ class CeleryEventBus(Hosted):
         """See EventBus."""
         self.publisher.close()
         if self.serving.consumer is None:
-            atexit.unregister(self.runtime.leave)
             self.runtime.leave()
 
     def _forget_stop(self) -> None:

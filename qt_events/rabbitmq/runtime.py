@@ -5,8 +5,10 @@ makes by itself: pools, consumers, command line options.
 """
 
 import asyncio
+import atexit
 import logging
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import celery
 from amqp.exceptions import ChannelError
@@ -41,7 +43,7 @@ class Settings:
     app_is_users: bool  #: the app may have tasks of its author's
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
+@dataclass(slots=True, weakref_slot=True, eq=False, kw_only=True)
 class Runtime:
     """One bus in this process, without the methods that its user calls."""
 
@@ -88,6 +90,21 @@ class Runtime:
         heard_by = self.subscriptions.match(event_type)
         if self.outstanding.settled(envelope.event_id, subscription, heard_by):
             self.stats.count_dispatched(event_type)
+
+
+# The bus of each may be forgotten before.
+_leaving: WeakSet[Runtime] = WeakSet()
+
+
+def leave_at_exit(runtime: Runtime) -> None:
+    """Have it leave at the end of this process, if nobody closes its bus."""
+    _leaving.add(runtime)
+
+
+@atexit.register
+def _leave() -> None:
+    for runtime in tuple(_leaving):
+        runtime.leave()
 
 
 def runtime_of(app: celery.Celery) -> Runtime | None:

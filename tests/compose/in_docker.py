@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.compose.base_images import base_images
-from tests.compose.engine import check_engine, docker
+from tests.compose.engine import DockerError, check_engine, docker
 from tests.compose.project import IMAGE, NAME, Container, Project, until
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,10 @@ pytestmark = pytest.mark.timeout(FEED + 900)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Return the project, up with three workers, the feed and Flower."""
-    logger.info("%s", check_engine())
+    try:
+        logger.info("%s", check_engine())
+    except DockerError as error:
+        pytest.exit(str(error), returncode=1)
     with base_images(ROOT / "build" / "compose-test") as lines:
         for line in lines:
             logger.info("%s", line)

@@ -100,3 +100,54 @@ async def test_a_program_recovers_from_a_lost_database_connection(
 ) -> None:
     """In memory and in run_forever() as in a worker."""
     await check(fleet, postgres_url, program)
+
+
+WITHOUT_A_DATABASE = """
+import asyncio, threading
+import django
+from asgiref.sync import sync_to_async
+from django.conf import settings
+settings.configure(DATABASES={})
+django.setup()
+from qt_events import Event, InMemoryEventBus
+
+async def main():
+    bus, busy, go, quick = InMemoryEventBus(), threading.Event(), threading.Event(), asyncio.Event()
+
+    def block():
+        busy.set()
+        go.wait(30)
+
+    async def slow(event):
+        await sync_to_async(block)()
+
+    async def other(event):
+        quick.set()
+
+    bus.subscribe("other", other, name="other")
+    bus.subscribe("slow", slow, name="slow")
+    async with bus:
+        await bus.publish(Event("other"))
+        await bus.join()
+        quick.clear()
+        await bus.publish(Event("slow"))
+        await asyncio.to_thread(busy.wait, 30)
+        await bus.publish(Event("other"))
+        await asyncio.wait_for(quick.wait(), 20)
+        go.set()
+
+asyncio.run(main())
+"""
+
+
+def test_async_handlers_without_a_database_do_not_wait_for_each_other() -> None:
+    """Django's async ORM has one thread, in which a handler may be slow."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_DATABASE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

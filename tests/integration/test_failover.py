@@ -10,11 +10,13 @@ import pytest
 from qt_events.errors import BrokerUnreachableError
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from qt_events.testing.proxy import Proxy
+from tests.integration.test_private_broker import opened
 from tests.support.buses import MakeBus
 from tests.support.fleet.fleet import Fleet
-from tests.support.waiting import until
+from tests.support.waiting import until, until_told
 
 
 @pytest.fixture
@@ -105,3 +107,33 @@ async def test_when_nobody_answers_the_error_names_every_place_without_a_passwor
             await refused
         assert "geheim" not in str(raised.value)
         assert "secret" not in str(raised.value)
+
+
+async def test_a_worker_whose_name_the_broker_still_holds_leaves_no_connection_behind(
+    proxy: Proxy, amqp_url: str, vhost: str, management: Management, tmp_path: Path
+) -> None:
+    """RabbitMQ 4.3 keeps the control queue of a lost connection for many seconds, if its node was
+    killed. The worker tries again, and serves when it has its name."""
+    fleet, client = Fleet(proxy.url_for(amqp_url), tmp_path), CeleryEventBus(amqp_url)
+
+    def is_there(name: str) -> bool:
+        return name in {each["name"] for each in management.queues(vhost)}
+
+    try:
+        worker = await fleet.start()
+        count = len(await asyncio.to_thread(management.connections, vhost))
+        (node,) = fleet.ready
+        proxy.refuse()
+        proxy.reset()
+        await until_told(lambda: not is_there(f"{node}.celery.pidbox"), what="a free name")
+        with opened(amqp_url) as channel:
+            channel.queue_declare(f"{node}.celery.pidbox", exclusive=True)
+            proxy.heal()
+            await until(lambda: worker.output.count("RESOURCE_LOCKED") >= 2, what="two refusals")
+        await client.publish(event := Event("order.placed"))
+        await fleet.until_called("on_loop", event=event)
+        # The client's connection is another one.
+        await until_told(lambda: len(management.connections(vhost)) == count + 1, what="no others")
+    finally:
+        fleet.close()
+        client.close()

@@ -324,7 +324,10 @@ async def test_with_an_apps_own_broker_use_ssl_the_hosts_name_is_checked_too(
     try:
         if own == "ca_certs":
             await named.publish(Event("order.placed"))
-        with pytest.raises(BrokerUnreachableError, match="IP address mismatch"):
+        # A `context` is Python's default, which refuses this CA before it looks at the name.
+        strict = own == "context" and sys.version_info >= (3, 13)
+        why = "key usage.*does not accept its certificate" if strict else "IP address mismatch"
+        with pytest.raises(BrokerUnreachableError, match=why):
             await unnamed.dead_letters.list("desk")
     finally:
         named.close()

@@ -2,6 +2,7 @@
 
 waiting.py      until(): waiting for what another process does
 channels.py     channels of py-amqp, past the library
+harmed_nodes.py  the node that tests harm, and another once it does not recover
 buses.py        MakeBus: buses that are closed with their test
 memory_folder.py  temporary files in memory, where there is room
 fleet/          worker processes, remote control, Flower

@@ -14,8 +14,8 @@ from celery.worker import state
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.app.help_texts import HELP
 from qt_events.rabbitmq.app.named_app import app_with_bus, import_modules
-from qt_events.rabbitmq.app.registration import has_plain_tasks
 from qt_events.rabbitmq.app.selection import patterns_from
+from qt_events.rabbitmq.app.task_registration import has_plain_tasks
 from qt_events.rabbitmq.connection.defaults import is_given
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
@@ -39,16 +38,6 @@ class Selection:
             self._runtime.app.amqp.queues.deselect(queue.name)
         if subscription.broadcast:
             self._runtime.declarations.drop(subscription)
-
-    def declare_others(self, channel: Any) -> None:
-        """Declare the others' queues, except those of broadcasts.
-
-        Raises:
-            TopologyError: one exists on the broker with other arguments.
-        """
-        for subscription in self._others():
-            if not subscription.broadcast:
-                self._runtime.declarations.queues(subscription)[0].declare(channel=channel)
 
     def _others(self) -> list[Subscription]:
         return [each for each in self._runtime.subscriptions if not self.takes(each.name)]

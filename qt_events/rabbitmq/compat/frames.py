@@ -55,6 +55,8 @@ def read_what_came(raw: RawConnection, loop: Any) -> None:
     there is none.
     """
     raw.frames.is_scheduled = False
+    if raw.frames.is_given_up:
+        return
     if not raw.connected:
         raise RecoverableConnectionError("the socket was disconnected")
     if not raw.frames.handle_what_came(monotonic() + _TURN):
@@ -72,6 +74,7 @@ class PyAmqpFrames:
 
     #: Thread that alone may use the connection; 0 for one that goes from hand to hand.
     owner = 0
+    is_given_up = False  #: what it still has to read concerns nobody
 
     def __init__(self, raw: RawConnection) -> None:
         self._raw, self._transport = raw, raw.transport
@@ -90,6 +93,15 @@ class PyAmqpFrames:
             raise
         # py-amqp counts frames, to see whether a heartbeat is due.
         self._raw.bytes_sent += 1
+
+    def leave(self, loop: Any) -> None:
+        """Have kombu's event loop, if there is one, forget the connection before it is closed.
+
+        Else the loop would read it beside the next one, and take its end for that one's.
+        """
+        self.is_given_up = True
+        if loop is not None and self._transport.sock is not None:
+            loop.remove_reader(self._transport.sock)
 
     def has_whole(self) -> bool:
         """Return True if a frame can be read without the socket."""

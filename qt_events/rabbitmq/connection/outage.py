@@ -19,8 +19,8 @@ class Outage:
         self._reasons: set[str] = set()
         self._pause = self._next = 0.0
 
-    def is_news(self, reason: str, now: float) -> bool:
-        """Return True if a failed try, with this reason, is to be told."""
+    def note(self, reason: str, now: float) -> bool:
+        """Note a failed try and its reason. Return True if it is to be told."""
         if self._began is None:
             self._began, self._pause = now, _FIRST_PAUSE
         elif reason in self._reasons or len(self._reasons) >= _MOST_REASONS:

@@ -60,8 +60,9 @@ class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
         with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
             ask = partial(_ask, thread)
             pass_ = reading(for_errands(self._runtime.app), self._runtime.topology)
-            reader = await ask(pass_.__enter__)
             try:
+                # If cancelled here, the thread goes on connecting, and closes what it has opened.
+                reader = await asyncio.shield(ask(pass_.__enter__))
                 names = self.known if subscription is None else [subscription]
                 await ask(partial(reader.begin, names, must_exist=subscription is not None))
                 self.make_known(names)

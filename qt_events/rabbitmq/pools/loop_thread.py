@@ -42,8 +42,8 @@ class LoopThread:
     def _die(self, error: BaseException) -> None:
         self.is_dead = True
         message = (
-            "%s in a handler, a task or a callback has ended the event loop: the worker ends, and "
-            "the events that it holds come again"
+            "%s in a handler, a task or a callback has ended an event loop: this process ends, and "
+            "what it holds comes again"
         )
         logger.critical(message, type(error).__name__, exc_info=error)
         self._on_death()

@@ -230,7 +230,7 @@ class Publisher:
             logger.info("publisher: connected again after %.0f s", seconds)
 
     def _note_loss(self, error: BaseException) -> None:
-        if self._outage.is_news(str(error), monotonic()):
+        if self._outage.note(str(error), monotonic()):
             logger.warning("publisher: no connection (%s), trying until there is one", error)
         self.state.connection_lost(error)
 

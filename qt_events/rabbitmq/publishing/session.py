@@ -55,6 +55,8 @@ class Session:
         self._careful = 0
         self._next_tick = monotonic()
         self._raw: Any = None
+        # Opened when something is declared first. A refusal closes it, and py-amqp opens it again.
+        self._preparing: Channel | None = None
 
     def __enter__(self) -> Self:
         self._raw = connect(self._connection)
@@ -183,15 +185,15 @@ class Session:
             self._ended.append(request)
 
     def _prepare(self, preparation: Preparation) -> None:
-        self._state.declaring = preparation.about
+        self._state.preparation = preparation
         try:
             self._raw.sock.settimeout(ANSWER_TIMEOUT)
-            channel = self._raw.channel()
-            refusal = self._refusal(channel, preparation)
-            channel.close()
+            if self._preparing is None:
+                self._preparing = self._raw.channel()
+            refusal = self._refusal(self._preparing, preparation)
             self._raw.sock.settimeout(_WRITE_TIMEOUT)
         finally:
-            self._state.declaring = ""
+            self._state.preparation = None
         if refusal is not None:
             raise refusal
 

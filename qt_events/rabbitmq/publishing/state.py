@@ -3,6 +3,8 @@
 import math
 from time import monotonic
 
+from qt_events.rabbitmq.publishing.requests import Preparation
+
 
 class PublisherState:
     """Connection, alarm and declaration of one publisher, as far as they are known."""
@@ -15,11 +17,18 @@ class PublisherState:
         self.alarmed = False  #: the broker has reported an alarm, and confirmed nothing since
         #: time.monotonic() when the last alarm ended, or was last known to be on.
         self.alarm_ended = -math.inf
-        self.declaring = ""  #: name of what is being declared
+        #: What is being declared.
+        self.preparation: Preparation | None = None
         #: Incremented on every new connection and after a 404. What was declared in an earlier
         #: epoch must be declared again.
         self.epoch = 0
         self.channels = 0  #: number of channels that were opened for publishing
+
+    @property
+    def declaring(self) -> str:
+        """Name of what is being declared, with the progress; empty if nothing is."""
+        preparation = self.preparation
+        return "" if preparation is None else preparation.about
 
     @property
     def ready(self) -> bool:

@@ -13,6 +13,7 @@ from amqp.exceptions import AccessRefused, NotFound
 
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
+from qt_events.rabbitmq.topology.pipeline import Pipeline
 
 logger = logging.getLogger("qt_events")
 
@@ -20,11 +21,11 @@ logger = logging.getLogger("qt_events")
 class Declarer:
     """Declares over one channel. A refusal closes the channel; py-amqp opens it again.
 
-    `refused` remembers what this user may not declare or bind, for as long as its owner likes:
-    RabbitMQ logs each try, and so does this class.
+    `refused` remembers what this user may not declare or bind, with the connection that was told:
+    RabbitMQ logs each try, and so does this class. What is missing is tried once a connection.
     """
 
-    def __init__(self, channel: Channel, refused: set[str]) -> None:
+    def __init__(self, channel: Channel | Pipeline, refused: dict[str, object]) -> None:
         self._channel, self._refused = channel, refused
 
     def exchange(self, name: str, type: str, **arguments: Any) -> bool:
@@ -88,32 +89,40 @@ class Declarer:
     def _declare_or_check(
         self, name: str, declare: Callable[[], object], check: Callable[[], object]
     ) -> bool:
-        if name not in self._refused:
+        if name in self._refused:
             try:
-                declare()
-                return True
-            except AccessRefused as error:
-                self._note(name, error, f"{name!r} is declared by others: this user may not do it")
+                self._check(name, check)
+                return False
+            except NotFound as error:
+                if self._refused[name] is self._channel.connection:
+                    raise _missing(name) from error
+                # This user may be allowed by now.
+        try:
+            declare()
+            return True
+        except AccessRefused as error:
+            self._note(name, error, f"{name!r} is declared by others: this user may not do it")
+        try:
+            self._check(name, check)
+        except NotFound as error:
+            raise _missing(name) from error
+        return False
+
+    def _check(self, name: str, check: Callable[[], object]) -> None:
         if _look(name) in self._refused:
-            return False
+            return
         try:
             check()
         except AccessRefused as error:
             # RabbitMQ 4.3 shows a name only to who has some right on it. That it is missing shows
             # when something is published there.
             self._note(_look(name), error, f"{name!r} is taken to exist: this user may not look")
-        except NotFound as error:
-            raise TopologyError(
-                f"{name!r} is missing on the broker, and this user may not declare it: "
-                "run `qt-events topology declare` as an administrator"
-            ) from error
-        return False
 
     def _note(self, name: str, error: AccessRefused, message: str) -> None:
         # The publisher's channel may end while an answer on this one is waited for.
         if is_about_a_publish(error):
             raise error
-        self._refused.add(name)
+        self._refused[name] = self._channel.connection
         logger.info(message)
 
 
@@ -123,3 +132,10 @@ def _look(name: str) -> str:
 
 def _binding(queue: str) -> str:
     return f"-> {queue}"
+
+
+def _missing(name: str) -> TopologyError:
+    return TopologyError(
+        f"{name!r} is missing on the broker, and this user may not declare it: "
+        "run `qt-events topology declare` as an administrator"
+    )

@@ -17,8 +17,9 @@ from amqp.exceptions import ChannelError
 from qt_events.delivery.retry import MAX_DELAY
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
-from qt_events.rabbitmq.connection.refusals import topology_error
+from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.topology.declare import Declarer
+from qt_events.rabbitmq.topology.pipeline import Pipeline
 from qt_events.rabbitmq.topology.turns import turn_to_bind
 
 FIRST_LEVEL = 100  # ms; the levels double from here
@@ -41,7 +42,7 @@ class Topology:
     prefix: str = "qt"
     queue_type: str = "quorum"
     # See Declarer.
-    _refused: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _refused: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
@@ -156,11 +157,14 @@ class Topology:
     # Declarations
 
     def declare_base(self, channel: Channel) -> None:
-        """Declare what a publisher needs: the exchange."""
-        self._declarer(channel).exchange(self.events, "topic")
+        """Declare what a publisher needs: the exchange. TopologyError: it is another one there."""
+        try:
+            self._declarer(channel).exchange(self.events, "topic")
+        except ChannelError as error:
+            raise topology_error(error, f"exchange {self.events!r}") from error
 
     def forget_refusals(self) -> None:
-        """Try again what this user was refused: on a new connection it may be allowed."""
+        """Try again what this user was refused: it may be allowed by now."""
         self._refused.clear()
 
     def turn_to_bind(self, channel: Channel) -> AbstractContextManager[None]:
@@ -196,17 +200,44 @@ class Topology:
         try:
             if shared:
                 self._declare_shared(declarer)
-            self._declare_lasting(declarer, subscription)
-            # An event with a TTL of its producer expires as a dead letter.
-            arguments = self._to_dead_letters(subscription)
-            if subscription.broadcast:
-                arguments["x-expires"] = INSTANCE_EXPIRES
-            declarer.queue(self.queue(key), **self._queue(**arguments))
-            declarer.bind(self.queue(key), self.redeliver, key, served=served)
-            for pattern in subscription.patterns:
-                declarer.bind(self.queue(key), self.events, pattern, served=served)
+            self._declare_subscription(declarer, subscription, key, served=served)
         except ChannelError as error:
             raise topology_error(error, f"subscription {subscription.name!r}") from error
+
+    def declare_at_once(
+        self, channel: Channel, wanted: Iterable[tuple[Subscription, str, bool]], *, shared: bool
+    ) -> bool:
+        """Declare several subscriptions (with key and `served`) in one round trip.
+
+        Return False if the broker refuses something. It does not say which subscription that was
+        for: declare one by one then.
+        """
+        pipeline = Pipeline(channel)
+        declarer = self._declarer(pipeline)
+        try:
+            if shared:
+                self._declare_shared(declarer)
+            for subscription, key, served in wanted:
+                self._declare_subscription(declarer, subscription, key, served=served)
+            pipeline.confirm()
+        except ChannelError as error:
+            if is_about_a_publish(error):
+                raise
+            return False
+        return True
+
+    def _declare_subscription(
+        self, declarer: Declarer, subscription: Subscription, key: str, *, served: bool
+    ) -> None:
+        self._declare_lasting(declarer, subscription)
+        # An event with a TTL of its producer expires as a dead letter.
+        arguments = self._to_dead_letters(subscription)
+        if subscription.broadcast:
+            arguments["x-expires"] = INSTANCE_EXPIRES
+        declarer.queue(self.queue(key), **self._queue(**arguments))
+        declarer.bind(self.queue(key), self.redeliver, key, served=served)
+        for pattern in subscription.patterns:
+            declarer.bind(self.queue(key), self.events, pattern, served=served)
 
     def declare_for_others(self, channel: Channel, subscriptions: Iterable[Subscription]) -> None:
         """Declare what these subscriptions need, for components that may not declare it.
@@ -256,7 +287,7 @@ class Topology:
         except ChannelError as error:
             raise topology_error(error, f"subscription {subscription.name!r}") from error
 
-    def _declarer(self, channel: Channel) -> Declarer:
+    def _declarer(self, channel: Channel | Pipeline) -> Declarer:
         return Declarer(channel, self._refused)
 
     def _declare_shared(self, declarer: Declarer) -> None:

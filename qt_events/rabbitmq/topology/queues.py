@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import kombu
+from amqp import spec
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.events.cloudevents import MAX_BODY, too_large
@@ -34,6 +35,7 @@ BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be 
 #: Headers of ours that an event carries on its way back to its queue.
 OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL)
 _MAX_MESSAGE_ID = 255
+_QOS = "lBb"  # prefetch_size, prefetch_count, global
 
 
 class SubscriptionQueue(kombu.Queue):
@@ -43,7 +45,7 @@ class SubscriptionQueue(kombu.Queue):
     `origin(delivery, headers)` returns the route of a message: see Provenance. Our own headers are
     believed only of a message that was RETURNED.
     `counts_returns`: the broker counts earlier deliveries of a message in x-delivery-count.
-    `declare_all(channel)` declares the queue and everything around it.
+    `declare_all(connection)` declares the queue and everything around it, unless they stand.
     `prefetch()` returns the number of unacknowledged messages that this consumer may hold.
     `taker(queue, channel)` returns a function that takes its messages past Celery, or None.
     `on_cancelled(queue)`, if set, is called when the broker has cancelled its consumer.
@@ -78,9 +80,7 @@ class SubscriptionQueue(kombu.Queue):
 
     def declare(self, nowait: bool = False, channel: Any = None) -> str:  # noqa: ARG002, FBT001, FBT002  # kombu's
         """Declare the subscription's whole topology in place of kombu's queue."""
-        # On a channel of its own: a refusal closes the channel.
-        with (channel or self.channel).connection.channel() as own:
-            self.declare_all(own)
+        self.declare_all((channel or self.channel).connection)
         return str(self.name)
 
     def consume(
@@ -88,11 +88,12 @@ class SubscriptionQueue(kombu.Queue):
     ) -> Any:
         """Consume with this queue's own prefetch, and name the task.
 
-        basic.qos counts for the consumers that follow it.
+        basic.qos counts for the consumers that follow it. Nobody waits for its answer, which comes
+        before that of the last consumer: many queues are consumed from in one round trip.
         """
         # The body stays bytes, whatever encoding a producer claims.
         self.channel.auto_decode = False
-        self.channel.basic_qos(0, self.prefetch(), False)  # noqa: FBT003  # a_global
+        self.channel.send_method(spec.Basic.Qos, _QOS, (0, self.prefetch(), False))
         take = self.taker(self, self.channel)
         arrived = partial(self._arrived, callback) if take is None else partial(self._taken, take)
         if self.on_cancelled is not None:

@@ -138,6 +138,11 @@ class Registration:
         self.try_again()
         self._known, self._read_at = Register(), -math.inf
 
+    @property
+    def is_behind(self) -> bool:
+        """True if there may be something to write down."""
+        return self._is_behind
+
     def has_entered(self, subscription: Subscription) -> bool:
         return subscription.name in self._entered
 

@@ -25,7 +25,7 @@ PAUSE = 1.0
 
 
 @contextmanager
-def turn_to_bind(channel: Channel, lock: str, refused: set[str]) -> Iterator[None]:
+def turn_to_bind(channel: Channel, lock: str, refused: dict[str, object]) -> Iterator[None]:
     """Have no other process bind or unbind meanwhile; nothing at all on other brokers.
 
     A component with rights of its own may not lock (an administrator has bound its queue), and
@@ -43,7 +43,7 @@ def turn_to_bind(channel: Channel, lock: str, refused: set[str]) -> Iterator[Non
         time.sleep(PAUSE)
 
 
-def _take(turn: ExitStack, channel: Channel, lock: str, refused: set[str]) -> bool:
+def _take(turn: ExitStack, channel: Channel, lock: str, refused: dict[str, object]) -> bool:
     if lock in refused:
         return False
     try:
@@ -54,7 +54,7 @@ def _take(turn: ExitStack, channel: Channel, lock: str, refused: set[str]) -> bo
             raise
         why = str(error)
         if isinstance(error, AccessRefused):
-            refused.add(lock)
+            refused[lock] = channel.connection
             why = "it is not for this user"
         logger.info("%r: %s, so %g s go by after a queue was bound", lock, why, PAUSE)
         return False

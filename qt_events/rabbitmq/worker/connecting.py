@@ -17,7 +17,7 @@ from celery.worker.consumer import Consumer
 from kombu.common import QoS
 
 from qt_events.errors import BusStateError, LoginRefusedError
-from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, own
+from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, frames_of, leave, own
 from qt_events.rabbitmq.connection.defaults import chosen
 from qt_events.rabbitmq.connection.outage import Outage
 from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask
@@ -57,6 +57,8 @@ class ConnectingConsumer(Consumer):
     def qos(self, qos: QoS | None) -> None:
         if qos is not None:
             qos.callback = partial(self._send_prefetch, qos.callback)
+            # Celery has just sent it. Else its loop would again, and handlers would wait for it.
+            qos.prev = qos.value
         self._qos = qos
 
     def _send_prefetch(self, send: Callable[..., object], prefetch_count: int) -> None:
@@ -80,13 +82,19 @@ class ConnectingConsumer(Consumer):
             LoginRefusedError: the very first login. A later one is retried: it may be allowed
                 again.
         """
-        self.runtime.topology.forget_refusals()
         while (connection := self._logged_in()) is None:
             self._pause()
         if (seconds := self._outage.end(time.monotonic())) is not None:
             logger.info("worker: connected again after %.0f s", seconds)
         if self.app.conf.worker_enable_remote_control:
-            self._claim_name(connection)
+            raw = connection.connection
+            try:
+                self._claim_name(connection)
+            except BaseException:
+                # Celery does not know of it yet, and would leave it open.
+                raw.frames.leave(self.hub)
+                leave(raw)
+                raise
         return connection
 
     def _logged_in(self) -> kombu.Connection | None:
@@ -106,7 +114,7 @@ class ConnectingConsumer(Consumer):
     def _tell_refusal(self, what: str, *about: object) -> None:
         """Log that there is no connection, if that is news."""
         now = time.monotonic()
-        if self._outage.is_news(what % about, now):
+        if self._outage.note(what % about, now):
             message = f"worker: {what}, trying until there is a connection; away for %.0f s"
             logger.warning(message, *about, self._outage.lasts(now))
 

@@ -9,7 +9,13 @@ from typing import Any
 
 import kombu
 from amqp import Channel, spec
-from amqp.exceptions import AccessRefused, ChannelError, RecoverableConnectionError
+from amqp.exceptions import (
+    AccessRefused,
+    ChannelError,
+    ConsumerCancelled,
+    NotFound,
+    RecoverableConnectionError,
+)
 from celery.app.trace import build_tracer
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.exceptions import WorkerShutdown
@@ -19,7 +25,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 
 from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
-from qt_events.rabbitmq.app import registration
+from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import must_not_unpickle
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
 from qt_events.rabbitmq.compat.celery_worker import remembering
@@ -93,7 +99,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         if self.runtime.topology.queue_type == "classic":
             # Before RabbitMQ 4, it would hold for all queues of a channel together.
             kwargs.update(initial_prefetch_count=0, prefetch_multiplier=0)
-        has_plain_tasks = registration.has_plain_tasks(self.runtime)
+        has_plain_tasks = task_registration.has_plain_tasks(self.runtime)
         # A worker that mingles asks the others for the tasks that were revoked.
         options = kwargs.get("worker_options") or {}
         mingles = has_plain_tasks and not options.get("without_mingle")
@@ -135,7 +141,13 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
                     f"this user has no right to read a queue ({error.reply_text}): "
                     "give it the rights that `qt-events topology permissions` prints"
                 ) from error
+            if isinstance(error, NotFound):
+                self.runtime.declarations.forget()
             _give_up_connection(error)
+        except ConsumerCancelled:
+            # Its queue was deleted, or is away.
+            self.runtime.declarations.forget()
+            raise
 
     def _loop(self, *args: Any) -> None:
         try:
@@ -329,7 +341,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         with tasks.
         """
         is_known = queue in self.app.amqp.queues or self.app.conf.task_queues
-        if not (is_known or registration.has_plain_tasks(self.runtime)):
+        if not (is_known or task_registration.has_plain_tasks(self.runtime)):
             message = "no subscription of this worker has a queue %r: nothing is consumed from it"
             logger.error(message, queue)
             return
@@ -342,10 +354,13 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     # Messages
 
     def update_strategies(self) -> None:
-        """Forget the strategies of the last connection."""
+        """Forget the strategies of the last connection, and declare what is not known to stand.
+
+        Celery calls it before it declares each queue that is consumed from.
+        """
         self.strategies.clear()
         self._arrivals.clear()
-        self.selection.declare_others(self.connection.default_channel)
+        self.runtime.declarations.declare_over(self.connection.default_channel)
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
         """Give back an event that nobody serves here, and a task that another worker may know.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from celery.worker.control import Panel, nok, ok
 
-from qt_events.rabbitmq.app.registration import has_plain_tasks
+from qt_events.rabbitmq.app.task_registration import has_plain_tasks
 from qt_events.rabbitmq.pools.names import POOLS, pool_name
 from qt_events.rabbitmq.runtime import runtime_of
 

@@ -1,8 +1,9 @@
 """Sharing: other processes that serve the same subscriptions, and what join() can know then."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from time import monotonic, sleep
 
 from amqp import Channel
@@ -10,8 +11,10 @@ from amqp.exceptions import ChannelError
 
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import BrokerError, ForeignConsumersError
-from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.connection.connections import LOST, for_errands, visiting
 from qt_events.rabbitmq.runtime import Runtime
+
+logger = logging.getLogger("qt_events")
 
 _FIRST_LOOK, _LONGEST = 5.0, 60.0  # seconds between two looks, the second one at most
 _POLL = 0.2  # seconds between two looks at the depth of queues
@@ -35,9 +38,15 @@ async def look_for_others(runtime: Runtime) -> None:
             pause, before, since = _FIRST_LOOK, oldest, None
             continue
         pause = min(2 * pause, _LONGEST)
-        with suppress(BrokerError, ChannelError):
+        try:
             others = await asyncio.to_thread(_others, runtime)
-            since = (since or monotonic()) if others else None
+        # This task goes on in any case: join() relies on it.
+        except Exception as error:
+            known = isinstance(error, (BrokerError, ChannelError, *LOST))
+            level = logging.DEBUG if known else logging.ERROR
+            logger.log(level, "who else serves is not known: %s", error, exc_info=not known)
+            continue
+        since = (since or monotonic()) if others else None
         if since is not None and monotonic() - since > _GHOST:
             runtime.outstanding.share()
 
@@ -70,12 +79,14 @@ def _others(runtime: Runtime) -> list[str]:
 
 
 async def all_taken(runtime: Runtime, held: Callable[[], int]) -> None:
-    """Return when the broker has no event left to deliver here, and none is held."""
+    """Return when the broker has no event left to deliver here, and none is held or retried."""
     quiet_looks = 0
     # Twice, for events may be on their way when the broker answers first.
     while quiet_looks < 2:  # noqa: PLR2004
         await asyncio.sleep(_POLL)
-        quiet = not await asyncio.to_thread(_waiting, runtime) and not held()
+        waiting = await asyncio.to_thread(_waiting, runtime)
+        # One that waits for its retry is in no queue of a subscription's, but it is followed again.
+        quiet = not (waiting or held() or len(runtime.outstanding))
         quiet_looks = quiet_looks + 1 if quiet else 0
 
 

@@ -84,6 +84,8 @@ class UnknownTasks:
             await self._put_aside(message, queue, pause, returned)
         except Exception as error:  # noqa: BLE001  # whatever it is, the task must not be lost
             logger.warning("an unknown task is held for %g s: %s", _HELD, error)
+            # There may be many: the broker has the rest of each.
+            message.body, message.headers, message.properties = b"", {}, {}
             await asyncio.sleep(_HELD)
             self._settle(message.reject_log_error, requeue=True)
         else:

@@ -2,7 +2,9 @@
 
 import asyncio
 from contextlib import aclosing
+from threading import Timer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,7 +12,9 @@ from qt_events.errors import BrokerUnreachableError, UnknownSubscriptionError
 from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.envelope import body_of
+from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
+from qt_events.testing.proxy import Proxy
 from tests.integration.dead_letters.fallible import (
     ONCE,
     Fallible,
@@ -20,7 +24,7 @@ from tests.integration.dead_letters.fallible import (
     publish_dead,
 )
 from tests.support.channels import channel_to, depth
-from tests.support.waiting import until_told
+from tests.support.waiting import until, until_told
 
 
 async def test_a_dead_letter_tells_every_detail(bus: CeleryEventBus, handler: Fallible) -> None:
@@ -177,3 +181,26 @@ async def test_strange_dead_letters_never_break_the_reading(
     )
     assert (sent, skipped) == (len(STRANGE) - 1, ["texts for numbers"])
     assert depth(amqp_url, "qt.sub.fallible") == sent
+
+
+async def test_a_look_that_is_cancelled_while_it_connects_closes_what_it_opens(
+    amqp_url: str, management: Management, vhost: str
+) -> None:
+    """The thread that opens the connection closes it too, for no other may use it."""
+    parts = urlsplit(amqp_url)
+    with Proxy(str(parts.hostname), parts.port or 0) as proxy:
+        bus = CeleryEventBus(proxy.url_for(amqp_url))
+        try:
+            proxy.black_hole()
+            looking = asyncio.create_task(bus.dead_letters.list())
+            await until(lambda: proxy.traffic.accepted)
+            looking.cancel()
+            healing = Timer(0.3, proxy.heal)
+            healing.start()
+            with pytest.raises(asyncio.CancelledError):
+                await looking
+            await asyncio.to_thread(healing.join)
+            await until(lambda: not proxy.traffic.open)
+            await until_told(lambda: management.connections(vhost) == [])
+        finally:
+            bus.close()

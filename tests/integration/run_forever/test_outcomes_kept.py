@@ -77,11 +77,11 @@ async def test_a_broker_that_takes_nothing_for_longer_than_the_timeout(
     harmed: PrivateBroker, node_url: str, make_bus: MakeBus
 ) -> None:
     """What holds for whoever publishes an event does not end an outcome."""
-    scene, patient = Scene(harmed, make_bus(node_url, publish_timeout=3)), make_bus(node_url)
+    scene, patient = Scene(harmed, make_bus(node_url, publish_timeout=10)), make_bus(node_url)
     patient.subscribe("happened", scene.handler, name="guard", retry=NO_RETRY)
     async with running(scene.bus):
         await scene.begin()
-        await scene.waiting(3)
+        await scene.waiting(10)
         await scene.end_alarm()
         await buried(patient, 1)
     assert scene.handler.calls == 1

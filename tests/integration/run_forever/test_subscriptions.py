@@ -41,13 +41,13 @@ async def test_subscribing_while_running_declares_nothing_on_the_callers_loop(
 ) -> None:
     """A busy broker needs tens of milliseconds for it: the publisher's thread waits instead."""
     bus, first, late, threads = make_bus(), Handler(), Handler(), set()
-    declare = Topology.declare_subscription
+    declare = Topology.declare_at_once
 
-    def noted(topology: Topology, *arguments: Any, **options: Any) -> None:
+    def noted(topology: Topology, *arguments: Any, **options: Any) -> bool:
         threads.add(threading.get_ident())
-        declare(topology, *arguments, **options)
+        return declare(topology, *arguments, **options)
 
-    monkeypatch.setattr(Topology, "declare_subscription", noted)
+    monkeypatch.setattr(Topology, "declare_at_once", noted)
     bus.subscribe("happened", first, name="first")
     async with running(bus):
         threads.clear()

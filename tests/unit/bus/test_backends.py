@@ -167,3 +167,10 @@ def test_a_bus_in_memory_imports_no_celery() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_options_that_mean_nothing_in_memory_are_taken_and_checked() -> None:
+    """A program goes from RabbitMQ to memory by another URL alone."""
+    create_event_bus("memory://", rollout=60, prefetch=7, service="shop")
+    with pytest.raises(InvalidOptionError, match="rollout"):
+        create_event_bus("memory://", rollout=-1)

@@ -188,3 +188,20 @@ async def test_a_reloaded_module_brings_its_handlers_again(
         await bus.join()
     assert module.heard == ["two", "two"]
     del sys.modules["reloaded_desk"]
+
+
+def test_at_a_plain_prompt_another_object_is_another_handler(notebook: ModuleType) -> None:
+    """All that is typed there has one file's name, so nothing says that a line is a former one."""
+
+    def enter(line: str) -> None:
+        exec(compile(textwrap.dedent(line), "<stdin>", "single"), vars(notebook))  # noqa: S102
+
+    for line in TOP.splitlines():
+        enter(line)
+    enter("""
+        class Desk:
+            def on_alert(self, event): heard.append(id(self))
+    """)
+    enter('one = Desk(); bus.subscribe("a.b", one.on_alert)')
+    with pytest.raises(DuplicateSubscriptionError, match="name="):
+        enter('other = Desk(); bus.subscribe("a.b", other.on_alert)')

@@ -1,7 +1,9 @@
 """Selection of the subscriptions that a worker serves."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 
 from qt_events import CeleryEventBus, Event, InvalidOptionError, NotSupportedError
 from qt_events.rabbitmq.app.selection import Selection, fits, patterns_from
-from qt_events.rabbitmq.topology.queues import SubscriptionQueue
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.registration import Registration
 
 NAMES = ["executor", "orchestrator.on_policy", "orchestrator.on_signals", "risk_guard.on_fill"]
 words = st.lists(st.text("abc_", min_size=1, max_size=3), min_size=1, max_size=4).map(".".join)
@@ -134,11 +137,19 @@ def test_the_others_are_declared_but_for_broadcasts(
 ) -> None:
     """Events that are published here wait for a worker that serves them."""
     declared: list[str] = []
-    monkeypatch.setattr(
-        SubscriptionQueue, "declare", lambda queue, channel: declared.append(queue.name)
-    )
-    Selection(bus.runtime, ("desk",)).declare_others(object())
-    assert declared == ["qt.sub.other"]
+
+    def noted(_: object, _channel: object, wanted: Iterable[Any], *, shared: bool) -> bool:
+        assert shared
+        declared.extend(subscription.name for subscription, _, _ in wanted)
+        return True
+
+    monkeypatch.setattr(Topology, "declare_at_once", noted)
+    monkeypatch.setattr(Registration, "enter", lambda *_: None)
+    Selection(bus.runtime, ("desk",)).leave_others()
+    connection: Any = MagicMock(server_properties={})
+    bus.declarations.declare_over(connection)
+    assert "other" in declared
+    assert not [each for each in bus.subscriptions if each.broadcast and each.name in declared]
 
 
 def test_what_is_subscribed_later_is_served_if_it_was_chosen(bus: CeleryEventBus) -> None:

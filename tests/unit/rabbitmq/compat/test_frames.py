@@ -127,6 +127,9 @@ class Loop:
     def add_reader(self, sock: Any, *_: Any) -> None:
         self.watched.append(sock)
 
+    def remove_reader(self, sock: Any) -> None:
+        self.watched.remove(sock)
+
     def run(self) -> None:
         while self.soon:
             callback, arguments = self.soon.pop(0)
@@ -146,6 +149,19 @@ def test_what_was_read_beside_an_answer_is_not_left_lying(line: Line) -> None:
     assert (len(line.handled), len(loop.soon), loop.watched) == (1, 1, [line.ours])
     loop.run()
     assert len(line.handled) == 3
+
+
+def test_a_connection_that_left_the_loop_is_not_read_by_it(line: Line) -> None:
+    """Neither what it had read ahead, nor its end, which would be taken for the next one's."""
+    loop = Loop()
+    line.raw.sock = line.ours
+    watch(line.raw, loop)
+    line.theirs.sendall(3 * FRAME)
+    line.read()
+    line.raw.frames.leave(loop)
+    line.raw.connected = False
+    loop.run()
+    assert (len(line.handled), loop.watched) == (1, [])
 
 
 def test_it_is_left_once_however_many_answers_are_waited_for(line: Line) -> None:

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from qt_events.errors import (
     PublishTimeoutError,
 )
 from qt_events.rabbitmq.publishing.request_queue import RequestQueue
-from qt_events.rabbitmq.publishing.requests import Request
+from qt_events.rabbitmq.publishing.requests import DeclareRequest, Request
 from qt_events.rabbitmq.publishing.state import PublisherState
 from qt_events.rabbitmq.publishing.waiting import AFTER, Cause, WaitingPublishes, cause_of
 from qt_events.rabbitmq.publishing.waiting_log import CALM, WaitingLog
@@ -47,10 +48,18 @@ def connected(**facts: object) -> PublisherState:
         (Cause.WINDOW, PublisherState(), request(admitted=False)),
         (Cause.CONNECTING, PublisherState(), request()),
         (Cause.CONNECTING, PublisherState(), request(nacks=2)),
-        (Cause.ALARM, connected(alarmed=True, declaring="queue 'a'"), request(nacks=1)),
+        (
+            Cause.ALARM,
+            connected(alarmed=True, preparation=DeclareRequest("queue 'a'", print)),
+            request(nacks=1),
+        ),
         (Cause.ALARM, connected(alarm_ended=ASKED + 1), request()),
         (Cause.CONFIRM, connected(alarm_ended=ASKED - 1), request()),
-        (Cause.DECLARING, connected(declaring="queue 'a'"), request(nacks=1)),
+        (
+            Cause.DECLARING,
+            connected(preparation=DeclareRequest("queue 'a'", print)),
+            request(nacks=1),
+        ),
         (Cause.NACK, connected(), request(nacks=1)),
         (Cause.CONFIRM, connected(), request()),
     ],
@@ -66,14 +75,14 @@ def test_the_cause_is_the_first_obstacle_on_the_way(
     is_connected=st.booleans(),
     alarmed=st.booleans(),
     ended=st.sampled_from([-math.inf, ASKED - 1, ASKED + 1]),
-    declaring=st.sampled_from(["", "queue 'a'"]),
+    preparation=st.sampled_from([None, DeclareRequest("queue 'a'", print)]),
 )
 def test_the_error_tells_of_the_same_cause_as_the_statistics(
-    late: Request, is_connected: bool, alarmed: bool, ended: float, declaring: str
+    late: Request, is_connected: bool, alarmed: bool, ended: float, preparation: Any
 ) -> None:
     """The words of the cause are in the error's text, and its class fits, in any state."""
     state = connected(
-        connected=is_connected, alarmed=alarmed, alarm_ended=ended, declaring=declaring
+        connected=is_connected, alarmed=alarmed, alarm_ended=ended, preparation=preparation
     )
     queue = RequestQueue(1, 0.05)
     queue._in_flight[late] = None  # noqa: SLF001  # without a thread to be woken
@@ -102,7 +111,9 @@ def test_the_words_name_what_it_is_about() -> None:
     away.connection_lost(ConnectionRefusedError("refused"))
     assert f"no connection to {WHERE} (refused): is RabbitMQ running there" in describe_error(away)
     assert f"{WHERE} takes no publishes (an alarm" in describe_error(connected(alarmed=True))
-    assert "about queue 'a', which comes first" in describe_error(connected(declaring="queue 'a'"))
+    assert "about queue 'a', which comes first" in describe_error(
+        connected(preparation=DeclareRequest("queue 'a'", print))
+    )
     assert f"within 30 s: {WHERE} has not confirmed yet" in describe_error(connected())
 
 

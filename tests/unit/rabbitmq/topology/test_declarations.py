@@ -2,10 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from amqp import spec
@@ -36,14 +38,23 @@ class RecordingTopology:
     def declare_base(self, _channel: object) -> None:
         self.declared.append("base")
 
+    def forget_refusals(self) -> None: ...
+
     def turn_to_bind(self, _channel: object) -> nullcontext[None]:
         return nullcontext()
 
     def level(self, delay: float) -> tuple[str, int]:
         return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
 
+    def declare_lasting(self, _channel: object, subscription: Subscription) -> None:
+        self.declared.append(("lasting", subscription.name))
+
     def declare_level(self, _channel: object, delay: float) -> None:
         self.declared.append(self.level(delay)[0])
+
+    def declare_at_once(self, *_: object, **__: object) -> bool:
+        """Refuse it: each is declared alone then."""
+        return False
 
     def declare_subscription(
         self, _channel: object, subscription: Subscription, key: str, *, served: bool, shared: bool
@@ -57,6 +68,8 @@ class RecordingTopology:
 
 class Unregistered:
     """Stand-in for a Registration that has no register."""
+
+    is_behind = False
 
     def keep(self, subscription: Subscription) -> None: ...
 
@@ -99,9 +112,36 @@ def subscription(broadcast: bool = False, name: str = "guard") -> Subscription:
     return made
 
 
+class Connection:
+    """Connection of py-amqp, which stands until `connected` says otherwise."""
+
+    def __init__(self, cluster: str = "rabbit") -> None:
+        self.connected, self.virtual_host = True, "/"
+        self.server_properties = {"cluster_name": cluster}
+        self.frames = SimpleNamespace(is_hung_up=lambda: False)
+
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        yield SimpleNamespace(connection=self)
+
+    def heartbeat_tick(self) -> None: ...
+
+
+# Connections by epoch: there is a new one in each, and those before it are lost.
+LINES: "WeakKeyDictionary[Declarations, dict[int, Connection]]" = WeakKeyDictionary()
+
+
 def make(declarations: Declarations, epoch: int = 1) -> None:
-    channel: Any = None
-    declarations.make(channel, epoch)
+    lines = LINES.setdefault(declarations, {})
+    if epoch not in lines:
+        for line in lines.values():
+            line.connected = False
+        lines[epoch] = Connection()
+    declarations.make(channel_of(lines[epoch]), epoch)
+
+
+def channel_of(connection: Connection) -> Any:
+    return SimpleNamespace(connection=connection)
 
 
 def test_everything_is_declared_once_an_epoch(
@@ -220,7 +260,6 @@ def test_a_pattern_that_comes_while_its_subscription_is_declared_is_declared_too
     assert topology.declared[1:] == [
         "shared",
         ("guard", ("first",)),
-        "shared",
         ("guard", ("first", "second")),
     ]
 
@@ -293,21 +332,117 @@ def test_what_is_served_here_is_declared_as_that(
     declarations: Declarations, topology: RecordingTopology, served: bool
 ) -> None:
     """Publisher and worker both say if the queue is served here: then it must be bound here."""
-    channel: Any = None
     guard = subscription(broadcast=served)
     declarations.want(guard)
     make(declarations)
     assert topology.served is served
     topology.served = not served
-    declarations.queues(guard)[0].declare_all(channel)
+    declarations.forget()
+    declarations.queues(guard)[0].declare_all(Connection())
     assert topology.served is served
+
+
+def test_what_one_connection_has_declared_another_need_not(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Publisher and worker have one each. Each object is declared once a process."""
+    guard = subscription()
+    declarations.want(guard)
+    declarations.declare_over(channel_of(Connection()))
+    declared = list(topology.declared)
+    assert ("guard", ("first",)) in declared
+    make(declarations)
+    declarations.queues(guard)[0].declare_all(Connection())
+    assert topology.declared == declared
+    assert not declarations.needed(1)
+
+
+def test_what_was_declared_stays_so_while_a_connection_stands(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Even if another one declared it, which was lost since: the broker did not end."""
+    first, second, third = Connection(), Connection(), Connection()
+    declarations.want(subscription())
+    declarations.declare_over(channel_of(first))
+    declared = list(topology.declared)
+    declarations.declare_over(channel_of(second))
+    first.connected = False
+    declarations.declare_over(channel_of(third))
+    assert topology.declared == declared
+    second.connected = third.connected = False
+    declarations.declare_over(channel_of(Connection()))
+    assert topology.declared == declared * 2
+
+
+@pytest.mark.parametrize("harm", ["lost", "hung up", "forgotten", "another cluster", "pattern"])
+def test_what_may_be_gone_is_declared_again(
+    declarations: Declarations, topology: RecordingTopology, harm: str
+) -> None:
+    """A broker that came back without something had ended the connection of its declaration."""
+    first, second, guard = Connection(), Connection(), subscription()
+    declarations.want(guard)
+    declarations.declare_over(channel_of(first))
+    topology.declared = []
+    match harm:
+        case "lost":
+            first.connected = False
+        case "hung up":
+            first.frames.is_hung_up = lambda: True
+        case "forgotten":
+            declarations.forget()
+        case "another cluster":
+            second = Connection("other")
+        case _:
+            guard.patterns += ("second",)
+            declarations.want(guard)
+    declarations.declare_over(channel_of(second))
+    assert ("guard", guard.patterns) in topology.declared
+
+
+def test_a_publisher_that_misses_an_exchange_declares_everything_again(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """Its connection stands, but the epoch is another: somebody deleted things."""
+    declarations.want(subscription())
+    make(declarations, 1)
+    topology.declared = []
+    LINES[declarations][2] = LINES[declarations][1]
+    make(declarations, 2)
+    assert topology.declared == ["base", "shared", ("guard", ("first",))]
+
+
+def test_what_can_be_declared_at_once_is(
+    declarations: Declarations, topology: RecordingTopology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In batches that grow: a new quorum queue takes its time, and an answer is awaited."""
+    batches: list[int] = []
+    progress: list[str] = []
+
+    def at_once(_channel: object, wanted: list[object], *, shared: bool) -> bool:
+        assert shared == (not batches or batches == [25, 75])
+        batches.append(len(wanted))
+        progress.append(declarations.about)
+        return True
+
+    monkeypatch.setattr(topology, "declare_at_once", at_once)
+    for number in range(100):
+        declarations.want(subscription(name=f"guard{number}"))
+    make(declarations)
+    assert batches == [25, 75]
+    assert topology.declared == []
+    assert progress == [
+        "subscriptions (declaring 1 of 100)",
+        "subscriptions (declaring 26 of 100)",
+    ]
+    assert declarations.about == "exchange 'qt.events'"
+    make(declarations, 2)
+    assert batches[2:] == [100]
 
 
 def test_publisher_and_worker_never_declare_at_the_same_time(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
     """RabbitMQ 4.0 answers a binding before it is made if another connection is making it."""
-    channel: Any = None
     inside, overlaps = threading.Lock(), []
 
     def declaring() -> None:
@@ -329,9 +464,19 @@ def test_publisher_and_worker_never_declare_at_the_same_time(
 
     def worker() -> None:
         for _ in range(1, 50):
-            queue.declare_all(channel)
+            declarations.forget()
+            queue.declare_all(Connection())
 
     with ThreadPoolExecutor(2) as threads:
         for done in [threads.submit(publisher), threads.submit(worker)]:
             done.result()
     assert overlaps == []
+    assert len(topology.declared) > 50
+
+
+def test_ways_of_a_subscription_that_has_ended_are_forgotten(declarations: Declarations) -> None:
+    """They would add up where subscriptions come and go, and the next one may have another."""
+    first = declarations.lasting(subscription())
+    assert declarations.lasting(subscription()) is first
+    declarations.drop(subscription())
+    assert declarations.lasting(subscription()) is not first

@@ -21,6 +21,7 @@ class Channel:
         refused: AccessRefused | None = None,
         hidden: str = "",
     ) -> None:
+        self.connection = object()
         self.may, self.stands, self.refused = may.split(), stands.split(), refused
         self.hidden = hidden.split()
         self.asked: list[str] = []
@@ -45,7 +46,7 @@ class Channel:
 
 
 def declarer(channel: Any) -> Declarer:
-    return Declarer(channel, set())
+    return Declarer(channel, {})
 
 
 @pytest.mark.parametrize("kind", ["queue", "exchange"])
@@ -152,3 +153,16 @@ def test_a_refused_publish_is_none_of_ours() -> None:
         declarer(Other(stands="a")).queue("a")
     with pytest.raises(AccessRefused):
         declarer(Channel(refused=error)).bind("a", "b", "c")
+
+
+def test_what_was_refused_and_is_missing_is_tried_once_a_connection() -> None:
+    """An administrator may have given this user the right meanwhile."""
+    channel = Channel(stands="a")
+    found = declarer(channel)
+    assert found.queue("a") is False
+    channel.stands, channel.may = [], ["a"]
+    with pytest.raises(TopologyError, match="'a' is missing"):
+        found.queue("a")
+    channel.connection = object()
+    assert found.queue("a") is True
+    assert channel.asked == ["declare a", *["look a"] * 3, "declare a"]

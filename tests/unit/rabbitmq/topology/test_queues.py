@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from amqp import spec
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.errors import DecodeError
@@ -184,7 +185,8 @@ class Channel:
         self.auto_decode = True
         self.no_ack_consumers: set[str] | None = set()
 
-    def basic_qos(self, *arguments: Any) -> None:
+    def send_method(self, method: Any, _format: str, arguments: Any) -> None:
+        assert method == spec.Basic.Qos
         self.calls.append(("qos", arguments))
 
     def basic_consume(self, queue: str, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Registration: a bus's subscriptions as tasks and queues of its Celery app.
+"""Task registration: a bus's subscriptions as tasks and queues of its Celery app.
 
 An app is finalized when its tasks are first used, most often by a worker. Its author may configure
 it and add tasks until then, so nothing here reads its tasks or queues earlier.

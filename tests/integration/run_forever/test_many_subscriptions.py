@@ -1,0 +1,110 @@
+"""Many subscriptions: round trips do not grow with their number."""
+
+import asyncio
+from collections.abc import Iterator
+from time import monotonic
+from urllib.parse import urlsplit
+
+import pytest
+
+from qt_events.errors import TopologyError
+from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.testing.broker.management import Management
+from qt_events.testing.proxy import Proxy
+from tests.integration.run_forever.hosting import Handler, publish, running
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
+from tests.support.waiting import until
+
+MANY = 120
+ROUND_TRIP = 1.0  # seconds: so long that the work of a busy machine hardly counts
+MOST = 10  # round trips
+
+
+@pytest.fixture
+def proxy(amqp_url: str) -> Iterator[Proxy]:
+    place = urlsplit(amqp_url)
+    assert place.hostname
+    assert place.port
+    with Proxy(place.hostname, place.port) as proxy:
+        yield proxy
+
+
+def subscribed(bus: CeleryEventBus) -> list[Handler]:
+    handlers = [Handler() for _ in range(MANY)]
+    for number, handler in enumerate(handlers):
+        bus.subscribe(f"number_{number}.happened", handler, name=f"number_{number}")
+    return handlers
+
+
+async def heard_by_all(bus: CeleryEventBus, handlers: list[Handler]) -> None:
+    events = await asyncio.gather(
+        *(publish(bus, f"number_{number}.happened") for number in range(MANY))
+    )
+    await until(lambda: all(event.id in h.ids for event, h in zip(events, handlers, strict=True)))
+
+
+async def test_a_lost_connection_is_back_after_ten_round_trips(
+    make_bus: MakeBus, amqp_url: str, proxy: Proxy
+) -> None:
+    """Of publisher and worker, with the first events handled, however many subscriptions."""
+    bus = make_bus(proxy.url_for(amqp_url))
+    handlers = subscribed(bus)
+    async with running(bus):
+        await heard_by_all(bus, handlers)
+        proxy.delay(ROUND_TRIP / 2)
+        assert proxy.reset() == 2
+        began = monotonic()
+        await heard_by_all(bus, handlers)
+        round_trips = (monotonic() - began) / ROUND_TRIP
+        # Each consumer is cancelled alone.
+        proxy.heal()
+    assert round_trips <= MOST
+
+
+async def test_what_still_stands_is_not_declared_again(
+    make_bus: MakeBus, amqp_url: str, proxy: Proxy
+) -> None:
+    """One of two connections was lost: nothing that the other one has declared is gone."""
+    bus = make_bus(proxy.url_for(amqp_url))
+    handlers = subscribed(bus)
+    async with running(bus):
+        await heard_by_all(bus, handlers)
+        before = proxy.traffic.to_target
+        await heard_by_all(bus, handlers)
+        events = proxy.traffic.to_target - before
+        before = proxy.traffic.to_target
+        assert proxy.reset(1) == 1
+        await heard_by_all(bus, handlers)
+        # A declared subscription is half a kilobyte on the wire; one that is consumed from is not.
+        assert proxy.traffic.to_target - before - events < MANY * 250
+
+
+async def test_a_queue_that_was_deleted_is_declared_again(
+    make_bus: MakeBus, management: Management, vhost: str, amqp_url: str
+) -> None:
+    """The broker cancels its consumer. The publisher's connection stands, and its knowledge not."""
+    bus, handler = make_bus(), Handler()
+    bus.subscribe("happened", handler, name="handler")
+    async with running(bus):
+        await publish(bus)
+        await until(lambda: handler.done)
+        with channel_to(amqp_url) as channel:
+            channel.queue_delete("qt.sub.handler")
+        async with asyncio.timeout(60):
+            while len(handler.done) < 2:
+                await publish(bus)
+                await asyncio.sleep(0.1)
+    assert any(each["name"] == "qt.sub.handler" for each in management.queues(vhost))
+
+
+async def test_a_refusal_among_many_is_told_by_name(make_bus: MakeBus, amqp_url: str) -> None:
+    """They are declared together, and the broker says only that it refused one of them."""
+    bus = make_bus()
+    with channel_to(amqp_url) as channel:
+        channel.queue_declare(
+            "qt.sub.number_70", durable=True, auto_delete=False, arguments={"x-max-length": 5}
+        )
+    subscribed(bus)
+    with pytest.raises(TopologyError, match=r"'number_70'.*'qt\.sub\.number_70' exists"):
+        await publish(bus)
