@@ -12,10 +12,10 @@ RERUN ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test soak fuzz bench check measures clean
+.PHONY: help run fleet test test-versions soak fuzz bench check measures clean
 
 help:  ## list the targets
-	@sed -n 's/^\([.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 .venv: .venv/.installed-dev  ## make .venv with everything a developer needs, again when the dependencies change
 
@@ -30,6 +30,10 @@ fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make 
 test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
 	@$(BIN)/python -m tests.support.provision --ensure
 	@$(BIN)/python -m $(if $(RERUN),tests.support.rerun,pytest) --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+test-versions: .venv/.installed-dev  ## unit and contract tests on the lowest and newest Celery, kombu, amqp and pydantic: ARGS as for test
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.versions --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
