@@ -12,10 +12,10 @@ RERUN ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test compose-test soak fuzz bench check measures clean
+.PHONY: help run fleet test test-versions compose-test soak fuzz bench check measures clean
 
 help:  ## list the targets
-	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 .venv: .venv/.installed-dev  ## make .venv with everything a developer needs, again when the dependencies change
 
@@ -33,6 +33,10 @@ test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium
 
 compose-test: .venv/.installed-dev  ## docker-compose.yml on a real Docker engine, killed on the way: QT_COMPOSE_DAYS=400 make compose-test
 	@$(BIN)/python -m pytest -v -x -o log_cli=true --log-cli-level=INFO $(or $(ARGS),tests/compose/in_docker.py)
+
+test-versions: .venv/.installed-dev  ## unit and contract tests on the lowest and newest Celery, kombu, amqp and pydantic: ARGS as for test
+	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
+	@$(BIN)/python -m tests.support.versions --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq

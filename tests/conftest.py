@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from qt_events.events.event import Event, event_class
 from qt_events.rabbitmq.compat.one_thread import REPORT
@@ -18,15 +19,21 @@ from tests.faults import summary
 from tests.support import memory_folder
 from tests.support.harmed_nodes import HarmedNodes
 from tests.support.postgres import PrivatePostgres
+from tests.support.ran_on import RanOn
 
 # A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start
 # would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A busy machine makes neither examples nor tests of them in the time that hypothesis expects.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
     """Keep temporary files, those of the servers too, in memory, and watch over connections."""
+    config.pluginmanager.register(RanOn())
     memory_folder.use()
     report, name = tempfile.mkstemp(prefix="qt-events-one-thread-")
     os.close(report)

@@ -43,10 +43,10 @@ class Guarded:
 
     def __init__(self, folder: Path) -> None:
         self.ours, self.strange = Authority(folder, "ours"), Authority(folder, "strange")
-        self.client, self.late = self.ours.issue("client"), self.ours.issue("late-client", days=-1)
+        self.client, self.late = self.ours.issue("client"), self.ours.issue("late-client", days=0)
         self.stranger = self.strange.issue("client")
         self.valid = self.ours.issue("server", "DNS:localhost")
-        self.expired = self.ours.issue("late-server", "DNS:localhost", days=-1)
+        self.expired = self.ours.issue("late-server", "DNS:localhost", days=0)
         self._shown = Identity(folder / "shown.pem", folder / "shown.key")
         _copy(self.valid, self._shown)
         self.port, self._management_port = free_ports(2)

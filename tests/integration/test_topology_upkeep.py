@@ -21,6 +21,7 @@ from qt_events.errors import (
     UnknownSubscriptionError,
 )
 from qt_events.rabbitmq.messages.properties import to_amqp
+from qt_events.rabbitmq.topology import registration
 from qt_events.testing.broker import Broker
 from qt_events.testing.broker.management import Management
 from tests.integration.run_forever.hosting import Handler, running
@@ -132,9 +133,10 @@ async def test_a_broadcast_or_nothing_is_not_unbound(command: Command, app: Cele
 
 
 async def test_a_subscription_is_taken_over_on_purpose(
-    command: Command, app: CeleryEventBus, make_bus: MakeBus
+    command: Command, app: CeleryEventBus, make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From then on it is the other service that has the error."""
+    monkeypatch.setattr(registration, "TAKEN", 0.0)
     before = make_bus(service="bank")
     before.subscribe("order.*", fail, name="desk")
     await before.declarations.made()

@@ -14,6 +14,8 @@ provision.py    what tests need of the machine, installed if asked
 packages.py     Debian packages, installed
 pages.py        code blocks of the documentation, found and run
 rerun/          pytest for CI: a few failed tests are run once more, alone
+ran_on.py       a line that says on which Python, broker and libraries tests ran
+versions.py     tests on the lowest and newest versions: `make test-versions`
 first_words.py  the rule for docstrings' first words
 measures.py     the layout in figures: `make measures`
 """

@@ -29,7 +29,7 @@ async def test_a_bus_that_does_not_run_holds_so_many_and_no_more() -> None:
         await asyncio.to_thread(bus.publish_sync, event(2))
     gate.open()
     async with bus:
-        await bus.join(5)
+        await bus.join(40)
     assert gate.ended == [0, 1]
 
 
@@ -46,7 +46,7 @@ async def test_the_slowest_subscription_is_named() -> None:
     with pytest.raises(BackpressureError, match="'slow'"):
         await bus.publish(event(3))
     slow.open()
-    await bus.join(5)
+    await bus.join(40)
     await end(bus, task)
 
 
@@ -134,7 +134,7 @@ async def test_publishing_in_a_loop_lets_the_event_loop_run() -> None:
         for n in range(1000):
             await bus.publish(event(n))
         assert turns - before >= 1000 // 65
-        await bus.join(5)
+        await bus.join(40)
     assert bus.get_stats()["dispatched"] == 1000
 
 
@@ -156,7 +156,7 @@ async def test_a_publish_that_waits_says_why(
         assert bus.get_stats()["waiting"] == {"window": 1}
         gate.open()
         await waiting
-        await bus.join(5)
+        await bus.join(40)
         assert bus.get_stats()["waiting"] == {}
     (line,) = caplog.messages
     assert line.startswith("publishes have waited for more than 1 s: 1 events are held")

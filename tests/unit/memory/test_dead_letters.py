@@ -19,7 +19,7 @@ async def test_a_dead_letter_goes_back_to_whoever_has_the_name_now() -> None:
     bus.subscribe("unit.memory", broken, name="ledger", retry=ONCE)
     async with bus:
         await bus.publish(event())
-        await bus.join(5)
+        await bus.join(40)
         [letter] = await bus.dead_letters.list()
         bus.unsubscribe("unit.memory", broken)
         with pytest.raises(UnknownSubscriptionError, match="ledger"):
@@ -27,7 +27,7 @@ async def test_a_dead_letter_goes_back_to_whoever_has_the_name_now() -> None:
         assert await bus.dead_letters.list() == [letter]
         bus.subscribe("unit.memory", mended, name="ledger")
         await bus.dead_letters.retry(letter.id)
-        await bus.join(5)
+        await bus.join(40)
     assert mended.await_count == 1
     assert await bus.dead_letters.list() == []
 
@@ -40,9 +40,9 @@ async def test_dead_letters_are_listed_by_subscription() -> None:
         bus.subscribe("unit.memory", handler, name=name, retry=ONCE)
     async with bus:
         await bus.publish(event())
-        await bus.join(5)
+        await bus.join(40)
         assert {letter.subscription for letter in await bus.dead_letters.list()} == {"a", "b"}
         assert [letter.subscription for letter in await bus.dead_letters.list("a")] == ["a"]
         assert await bus.dead_letters.retry_all("a") == 1
-        await bus.join(5)
+        await bus.join(40)
     assert (handlers["a"].await_count, handlers["b"].await_count) == (2, 1)

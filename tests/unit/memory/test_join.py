@@ -27,7 +27,7 @@ async def test_join_waits_for_a_run_forever_made_just_before() -> None:
     bus.subscribe("unit.memory", handler, name="handler")
     await bus.publish(event())
     task = asyncio.create_task(bus.run_forever())
-    await bus.join(5)
+    await bus.join(40)
     assert handler.await_count == 1
     await end(bus, task)
 

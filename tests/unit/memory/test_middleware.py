@@ -63,7 +63,7 @@ async def test_middleware_used_while_the_bus_runs_is_called_from_then_on() -> No
         second = event(1)
         await bus.publish(second)
         go.set()
-        await bus.join(5)
+        await bus.join(40)
     assert (counting.publishes, counting.attempts) == ([second.id], [1])
 
 
@@ -82,7 +82,7 @@ async def test_publish_sync_goes_through_middleware() -> None:
     first = event(1)
     async with bus:
         await asyncio.to_thread(bus.publish_sync, first)
-        await bus.join(5)
+        await bus.join(40)
     assert sorted(counting.publishes) == sorted([first.id, second.id])
     [caused] = heard
     assert (caused.id, caused.causation_id) == (second.id, first.id)
@@ -113,7 +113,7 @@ async def test_observers_hear_of_each_publish_and_each_attempt() -> None:
     async with bus:
         await bus.publish(event())
         await bus.publish(event(0, "unit.unheard"))
-        await bus.join(5)
+        await bus.join(40)
     assert sorted(telling.told) == ["concluded by only", "published to ['only']", "published to []"]
 
 

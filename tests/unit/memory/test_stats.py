@@ -28,7 +28,7 @@ async def test_what_each_thread_counts_is_in_the_statistics() -> None:
         for event_type in ("unit.one", "unit.several", "unit.none"):
             await bus.publish(event(0, event_type))
             await asyncio.to_thread(bus.publish_sync, event(1, event_type))
-        await bus.join(5)
+        await bus.join(40)
         stats = bus.get_stats()
     assert [stats[key] for key in ("published", "dispatched", "delivered", "unroutable")] == [
         6,

@@ -48,12 +48,12 @@ async def test_subscriptions_that_come_and_go_leave_nothing() -> None:
             bus.subscribe("unit.memory", handler, retry=RetryPolicy(initial=0.001))
             await bus.publish(event(n))
             bus.unsubscribe("unit.memory", handler)
-        await bus.join(5)
+        await bus.join(40)
         await lanes_left(0)
         handler = AsyncMock()
         bus.subscribe("unit.memory", handler)
         await bus.publish(event())
-        await bus.join(5)
+        await bus.join(40)
         await lanes_left(1)
         bus.unsubscribe("unit.memory", handler)
         await lanes_left(0)
@@ -97,7 +97,7 @@ async def test_ten_thousand_idle_subscriptions_have_no_tasks() -> None:
     before = len(asyncio.all_tasks())
     async with bus:
         await bus.publish(event(0, "idle.s5"))
-        await bus.join(5)
+        await bus.join(40)
         assert len(asyncio.all_tasks()) <= before + 2
     assert bus.get_stats()["delivered"] == 1
 

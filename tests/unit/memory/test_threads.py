@@ -24,7 +24,7 @@ async def test_publishing_from_another_loop() -> None:
     bus.subscribe("unit.memory", handler, name="handler")
     async with bus:
         await asyncio.to_thread(lambda: asyncio.run(bus.publish(event())))
-        await bus.join(5)
+        await bus.join(40)
     assert threads == [threading.get_ident()]
 
 

@@ -66,8 +66,10 @@ def test_without_a_terminal_there_are_plain_lines(console: Console) -> None:
     assert "\x1b" not in shown(console)
 
 
-def test_on_a_terminal_the_table_is_drawn_again() -> None:
+def test_on_a_terminal_the_table_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """News stand above the table."""
+    # On one that cannot move its cursor rich draws nothing again.
+    monkeypatch.setenv("TERM", "xterm")
     console = Console(file=io.StringIO(), width=100, height=40, force_terminal=True)
     with LiveFleetDisplay(console, "Quantum Trader") as display:
         display.print("worker-2 was killed")
