@@ -4,16 +4,22 @@ Each run of a contender gets a new virtual host.
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from benchmarks.case import Sample
+from benchmarks.failure import BenchmarkFailedError
 from benchmarks.interpreter import answer
 from benchmarks.worker import worker
 from qt_events.testing.broker import Broker
 
 #: Environment of a contender's processes.
 Env = Mapping[str, str]
+
+_TOLD = 60.0  # seconds; the broker counts every five
 
 
 class Rig:
@@ -74,6 +80,20 @@ class Rig:
         self.preload(env, peer, count, subscriptions)
         with worker(peer, env, options, serve) as handling:
             return handling.pace(count * subscriptions)
+
+    def queue_memory(self, env: Env) -> float:
+        """Return bytes of all queues of a virtual host, once the broker has told all of them."""
+        vhost = unquote(urlsplit(env["QT_BENCH_URL"]).path[1:])
+        deadline = time.monotonic() + _TOLD
+        while True:
+            found: list[Any] = [
+                each.get("memory") for each in self._broker.management.queues(vhost)
+            ]
+            if found and None not in found:
+                return float(sum(found))
+            if time.monotonic() > deadline:
+                raise BenchmarkFailedError("the broker does not tell its queues' memory")
+            time.sleep(1.0)
 
     def preload(self, env: Env, peer: str, count: int, subscriptions: int = 1) -> None:
         """Publish `count` events that wait for a worker."""

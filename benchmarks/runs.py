@@ -68,3 +68,10 @@ def backlog(rig: Rig, count: int, handled: int) -> Sample:
         with worker("ours", env, serve="waits:50") as handling:
             handling.until_handled(handled)
             return {"mb": handling.memory()}
+
+
+def queue_memory(rig: Rig, action: str, subscriptions: int) -> Sample:
+    """Measure the broker's queues after an action of `peers.many`, by subscription."""
+    with rig.vhost() as env:
+        rig.act_on(env, "many", action, subscriptions=subscriptions)
+        return {"queue_kb": rig.queue_memory(env) / subscriptions / 1000}

@@ -16,6 +16,8 @@ UNITS = {
     "over_bare_mb": "MB over `import pydantic`",
     "cpu_percent": "% of a core",
     "cpu_ms": "ms of CPU",
+    "seconds": "s",
+    "queue_kb": "kB of queues",
 }
 
 

@@ -29,7 +29,8 @@ def broker_lock(channel: Channel, queue: str, patience: float = PATIENCE) -> Ite
         yield
     finally:
         if channel.connection.connected:
-            channel.queue_delete(queue)
+            # In order with what was done before it, so nobody need wait for the answer.
+            channel.queue_delete(queue, nowait=True)
 
 
 def _acquire(channel: Channel, queue: str, patience: float) -> None:

@@ -68,7 +68,7 @@ class Declarations:
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._over: RawConnection | None = None  # the publisher's in that epoch
         self._known = Known()
-        self._progress = ""
+        self.progress = ""  #: how far subscriptions are declared; empty if none is just now
         # Ways of an outcome that have been declared, by what they are.
         self._ways: dict[str, Once] = {}
         # Bindings to remove.
@@ -81,7 +81,7 @@ class Declarations:
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
         self._instance, self._epoch, self._ways = _new_instance(), 0, {}
-        self._over, self._known, self._progress = None, Known(), ""
+        self._over, self._known, self.progress = None, Known(), ""
         self.instances = set()
         self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
         self.unserved = any(each.broadcast for each in self._wanted.values())
@@ -166,7 +166,8 @@ class Declarations:
 
     @property
     def about(self) -> str:
-        return self._progress or f"exchange {self._topology.events!r}"
+        waiting = f"{len(self._missing)} subscriptions" if self._missing else ""
+        return self.progress or waiting or f"exchange {self._topology.events!r}"
 
     def needed(self, epoch: int) -> bool:
         return bool(self._missing or self._unbinding) or epoch != self._epoch
@@ -179,7 +180,7 @@ class Declarations:
         """
         if epoch != self._epoch:
             self._begin_epoch(channel)
-            self._epoch = epoch
+            self._epoch, self._over = epoch, channel.connection
         self._registration.enter(channel, self._wanted.values())
         self._declare_all(channel, tuple(self._missing.values()), self._declare_or_log)
         self._unbind(channel)
@@ -188,7 +189,6 @@ class Declarations:
         if channel.connection is self._over:
             # The connection stands, and yet an exchange is gone.
             self.forget()
-        self._over = channel.connection
         self._missing.update(self._due())
         self._registration.try_again()
         if not self._missing:
@@ -234,7 +234,7 @@ class Declarations:
         try:
             known = all(each.name in self._declared for each in subscriptions)
             for batch in batches(subscriptions, STANDING if known else NEW):
-                self._progress = f"subscriptions (declaring {done + 1} of {len(subscriptions)})"
+                self.progress = f"subscriptions (declaring {done + 1} of {len(subscriptions)})"
                 if monotonic() - told > _NEWS:
                     told = monotonic()
                     logger.info("declaring %d of %d subscriptions", done + 1, len(subscriptions))
@@ -247,7 +247,7 @@ class Declarations:
                 for each in batch:
                     self._no_longer_missing(each, patterns[each])
         finally:
-            self._progress = ""
+            self.progress = ""
 
     def _declare_batch(
         self,

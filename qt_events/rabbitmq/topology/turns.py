@@ -35,9 +35,10 @@ def turn_to_bind(channel: Channel, lock: str, refused: dict[str, object]) -> Ite
     if not BrokerVersion.of(channel.connection).answers_duplicates_early:
         yield
         return
-    # On a channel of its own: a refusal closes it.
-    with channel.connection.channel() as own, ExitStack() as turn:
-        has_turn = _take(turn, own, lock, refused)
+    # A refusal closes the channel, and py-amqp opens it again. Another one would be two round trips
+    # more.
+    with ExitStack() as turn:
+        has_turn = _take(turn, channel, lock, refused)
         yield
     if not has_turn:
         time.sleep(PAUSE)

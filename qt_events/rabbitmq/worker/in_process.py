@@ -61,15 +61,21 @@ class InProcessWorker:
 
     async def _until_ready(self) -> None:
         timeout = self._runtime.settings.publish_timeout
-        try:
-            async with asyncio.timeout(timeout):
-                await first_of(self.ready.wait(), self.ended.wait())
-        except TimeoutError:
+        while True:
+            try:
+                async with asyncio.timeout(timeout):
+                    await first_of(self.ready.wait(), self.ended.wait())
+                return
+            except TimeoutError:
+                # It is connected. If the broker does not answer, the connection ends.
+                if progress := self._runtime.declarations.progress:
+                    logger.info("not ready after %g s: %s", timeout, progress)
+                    continue
             where = for_errands(self._runtime.app).places
             why = self.last_refusal or "no answer"
             raise BrokerUnreachableError(
                 f"no connection to {where} in {timeout:g} s ({why}): is RabbitMQ running there?"
-            ) from None
+            )
 
     async def _until_ended(self) -> None:
         """Wait for Celery's thread, even if cancelled, because it needs this loop to end.

@@ -7,18 +7,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from qt_events.errors import TopologyError
+from qt_events.errors import PublishTimeoutError, TopologyError
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.connection.broker_version import BrokerVersion
 from qt_events.testing.broker.management import Management
 from qt_events.testing.proxy import Proxy
-from tests.integration.run_forever.hosting import Handler, publish, running
+from tests.integration.run_forever.hosting import Handler, is_ready, publish, running
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to
 from tests.support.waiting import until
 
 MANY = 120
-ROUND_TRIP = 1.0  # seconds: so long that the work of a busy machine hardly counts
+ROUND_TRIP = 1.0  # seconds: long beside the work of a busy machine
 MOST = 10  # round trips
+FOR_A_TURN = 2  # the same, where publisher and worker take turns with other processes to bind
 
 
 @pytest.fixture
@@ -44,22 +46,31 @@ async def heard_by_all(bus: CeleryEventBus, handlers: list[Handler]) -> None:
     await until(lambda: all(event.id in h.ids for event, h in zip(events, handlers, strict=True)))
 
 
+async def seconds_to_come_back(bus: CeleryEventBus, handlers: list[Handler], proxy: Proxy) -> float:
+    assert proxy.reset() == 2
+    began = monotonic()
+    await heard_by_all(bus, handlers)
+    return monotonic() - began
+
+
 async def test_a_lost_connection_is_back_after_ten_round_trips(
     make_bus: MakeBus, amqp_url: str, proxy: Proxy
 ) -> None:
     """Of publisher and worker, with the first events handled, however many subscriptions."""
     bus = make_bus(proxy.url_for(amqp_url))
     handlers = subscribed(bus)
+    with channel_to(amqp_url) as channel:
+        takes_turns = BrokerVersion.of(channel.connection).answers_duplicates_early
     async with running(bus):
         await heard_by_all(bus, handlers)
+        at_once = await seconds_to_come_back(bus, handlers, proxy)
         proxy.delay(ROUND_TRIP / 2)
-        assert proxy.reset() == 2
-        began = monotonic()
-        await heard_by_all(bus, handlers)
-        round_trips = (monotonic() - began) / ROUND_TRIP
+        late = await seconds_to_come_back(bus, handlers, proxy)
         # Each consumer is cancelled alone.
         proxy.heal()
-    assert round_trips <= MOST
+    # The rest is work of a machine that may be busy.
+    round_trips = (late - at_once) / ROUND_TRIP
+    assert round_trips <= MOST + takes_turns * FOR_A_TURN
 
 
 async def test_what_still_stands_is_not_declared_again(
@@ -78,6 +89,23 @@ async def test_what_still_stands_is_not_declared_again(
         await heard_by_all(bus, handlers)
         # A declared subscription is half a kilobyte on the wire; one that is consumed from is not.
         assert proxy.traffic.to_target - before - events < MANY * 250
+
+
+async def test_who_waits_is_told_how_far_they_are_declared(
+    make_bus: MakeBus, amqp_url: str, proxy: Proxy
+) -> None:
+    """RabbitMQ runs: nobody is asked whether it does, and run_forever() gives nothing up."""
+    bus = make_bus(proxy.url_for(amqp_url), publish_timeout=6.0)
+    handlers = subscribed(bus)
+    proxy.throttle(10_000, "to_target")
+    serving = asyncio.create_task(bus.run_forever())
+    with pytest.raises(PublishTimeoutError, match=r"subscriptions \(declaring \d+ of 120\)"):
+        await publish(bus)
+    proxy.heal()
+    await until(lambda: is_ready(bus) or serving.done())
+    await heard_by_all(bus, handlers)
+    bus.stop()
+    await serving
 
 
 async def test_a_queue_that_was_deleted_is_declared_again(
