@@ -82,6 +82,11 @@ async def test_resets_at_random_lose_nothing(
         for _ in range(4):
             await load.more(random.randint(20, 60))
             await asyncio.sleep(random.random() / 5)
+            # On a busy machine the last reset is not over yet.
+            await until(
+                lambda: all(proxy.traffic.open for proxy in network.of(whom)),
+                what="everybody is connected again",
+            )
             rig.ledger.fault(f"reset, {whom}")
             in_flight += rig.in_flight(HELD[pool])
             resets += sum(proxy.reset() for proxy in network.of(whom))
