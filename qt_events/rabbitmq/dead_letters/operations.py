@@ -57,6 +57,7 @@ class RabbitMQDeadLetters(DeadLetterOperations[RawMessage]):
 
     @asynccontextmanager
     async def scan(self, subscription: str | None) -> AsyncIterator[Scan[RawMessage]]:
+        running_loop()
         with ThreadPoolExecutor(1, "qt_events-dead-letters") as thread:
             ask = partial(_ask, thread)
             pass_ = reading(for_errands(self._runtime.app), self._runtime.topology)
