@@ -36,4 +36,4 @@ class BrokerVersion(NamedTuple):
         From 3.12 on Mnesia's routing tables are written after the transaction that makes the
         binding (rabbit_db_binding:create_in_mnesia). 4.3 has no Mnesia.
         """
-        return (3, 12) <= self < (4, 3)
+        return (3, 12) <= self < (4, 3) or self == (0, 0)

@@ -17,7 +17,7 @@ from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
-from qt_events.rabbitmq.topology.declarations import Once
+from qt_events.rabbitmq.topology.once import Once
 
 logger = logging.getLogger("qt_events")
 

@@ -4,7 +4,9 @@ names.py           every name and argument
 declare.py         declaring, or checking that something exists
 pipeline.py        declarations sent without waiting for each answer
 batches.py         how many of them before an answer is awaited
-known.py           what this process has declared, over connections that stand
+known.py           what this process has declared, while the connections for it stand
+standing.py        the subscriptions on the broker, declared together and once
+once.py            what a publish needs besides them
 turns.py           one process at a time, where the broker needs that
 broker_lock.py     a lock that one process holds on the broker
 declarations.py    the subscriptions and delay levels that are declared already

@@ -1,9 +1,8 @@
 """Declarations: a bus's subscriptions as queues, and those that are declared already."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -17,17 +16,14 @@ from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, Request
-from qt_events.rabbitmq.topology.batches import NEW, STANDING, batches
-from qt_events.rabbitmq.topology.known import Known
 from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.once import Once
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.topology.registration import Registration
+from qt_events.rabbitmq.topology.standing import Standing, Wanted
 from qt_events.rabbitmq.topology.trust import Provenance
 
 logger = logging.getLogger("qt_events")
-
-_NEWS = 5.0  # seconds of declaring between two lines about it in the log
-_SHARED = "shared objects"  # a name in what is Known that no subscription can have
 
 
 class Declarations:
@@ -67,22 +63,19 @@ class Declarations:
         self._declared: set[str] = set()
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._over: RawConnection | None = None  # the publisher's in that epoch
-        self._known = Known()
-        self.progress = ""  #: how far subscriptions are declared; empty if none is just now
+        self._standing = Standing(topology, registration.must_own)
         # Ways of an outcome that have been declared, by what they are.
         self._ways: dict[str, Once] = {}
         # Bindings to remove.
         self._unbinding: set[tuple[Subscription, str]] = set()
         self._instance = _new_instance()
-        self.instances: set[str] = set()  #: queues of broadcasts that this process declared
         self.unserved = False  #: there are broadcasts whose events this process does not take yet
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
         self._instance, self._epoch, self._ways = _new_instance(), 0, {}
-        self._over, self._known, self.progress = None, Known(), ""
-        self.instances = set()
+        self._over, self._standing = None, Standing(self._topology, self._registration.must_own)
         self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
         self.unserved = any(each.broadcast for each in self._wanted.values())
 
@@ -123,6 +116,7 @@ class Declarations:
         self._missing.pop(subscription.name, None)
         self._declared.discard(subscription.name)
         self._ways.pop(_lasting(subscription), None)
+        self._standing.drop(subscription.name)
         self._registration.drop(subscription)
 
     def unbind(self, subscription: Subscription, pattern: str) -> None:
@@ -181,9 +175,9 @@ class Declarations:
         if epoch != self._epoch:
             self._begin_epoch(channel)
             self._epoch, self._over = epoch, channel.connection
-        self._registration.enter(channel, self._wanted.values())
-        self._declare_all(channel, tuple(self._missing.values()), self._declare_or_log)
-        self._unbind(channel)
+        due = [self._wanted_as(each) for each in tuple(self._missing.values())]
+        self._enter(channel)
+        self._declare(channel, due, self._declare_or_log)
 
     def _begin_epoch(self, channel: Channel) -> None:
         if channel.connection is self._over:
@@ -192,13 +186,7 @@ class Declarations:
         self._missing.update(self._due())
         self._registration.try_again()
         if not self._missing:
-            self._declare_base(channel)
-
-    def _declare_base(self, channel: Channel) -> None:
-        """Declare the exchange of events, which is also the first of the shared objects."""
-        with self._known.lock:
-            if not self._known.has(_SHARED, None, channel.connection):
-                self._topology.declare_base(channel)
+            self._standing.declare_base(channel)
 
     def declare_over(self, channel: Channel) -> None:
         """Declare what this process needs, over a worker's connection, if nobody here has.
@@ -209,149 +197,71 @@ class Declarations:
             TopologyError: something exists on the broker with other arguments, or is missing and
                 may not be declared.
         """
-        due = tuple(self._due().values())
-        self._registration.enter(channel, self._wanted.values())
-        self._declare_all(channel, due, self._declare_owned)
-        self._unbind(channel)
-
-    @property
-    def _is_behind(self) -> bool:
-        return bool(self._unbinding) or self._registration.is_behind
+        due = [self._wanted_as(each) for each in self._due().values()]
+        self._enter(channel)
+        self._declare(channel, due, self._standing.declare_alone)
 
     def forget(self) -> None:
         """Have everything declared again: something is gone, though the connection stands."""
-        self._known.forget()
+        self._standing.forget()
         self._topology.forget_refusals()
 
-    def _declare_all(
-        self,
-        channel: Channel,
-        subscriptions: Sequence[Subscription],
-        declare: Callable[[Channel, Subscription], None],
+    def _declare(
+        self, channel: Channel, due: Iterable[Wanted], alone: Callable[[Channel, Wanted], None]
     ) -> None:
-        """Declare them in batches; one by one, by `declare`, where the broker refuses something."""
-        told, done = monotonic(), 0
-        try:
-            known = all(each.name in self._declared for each in subscriptions)
-            for batch in batches(subscriptions, STANDING if known else NEW):
-                self.progress = f"subscriptions (declaring {done + 1} of {len(subscriptions)})"
-                if monotonic() - told > _NEWS:
-                    told = monotonic()
-                    logger.info("declaring %d of %d subscriptions", done + 1, len(subscriptions))
-                patterns = {each: each.patterns for each in batch}
-                # Others have their turn between two batches.
-                with self._known.lock:
-                    self._declare_batch(channel, batch, declare)
-                channel.connection.heartbeat_tick()
-                done += len(batch)
-                for each in batch:
-                    self._no_longer_missing(each, patterns[each])
-        finally:
-            self.progress = ""
+        """Declare what was planned before the register had it; what came later has its own turn."""
+        wanted = tuple(due)
+        known = all(each.name in self._declared for each in wanted)
+        for batch in self._standing.declare(channel, wanted, alone, known=known):
+            for each in batch:
+                self._no_longer_missing(each)
+        self._unbind(channel)
 
-    def _declare_batch(
-        self,
-        channel: Channel,
-        batch: Iterable[Subscription],
-        declare: Callable[[Channel, Subscription], None],
-    ) -> None:
-        new = [each for each in batch if not self._stands(each, channel.connection)]
-        if not new:
-            return
-        with self._topology.turn_to_bind(channel):
-            if self._declare_at_once(channel, new):
-                return
-            self._declare_base(channel)
-            for each in new:
-                declare(channel, each)
+    def _wanted_as(self, subscription: Subscription) -> Wanted:
+        return Wanted(
+            subscription, self.key(subscription), self._serves(subscription), subscription.patterns
+        )
 
-    def _declare_at_once(self, channel: Channel, subscriptions: Sequence[Subscription]) -> bool:
-        """Return False if one of them must not or cannot be declared."""
-        try:
-            for each in subscriptions:
-                self._registration.must_own(each)
-        except TopologyError:
-            return False
-        connection = channel.connection
-        hows = [self._how(each) for each in subscriptions]
-        wanted = [(each, self.key(each), self._serves(each)) for each in subscriptions]
-        self._note_instances(subscriptions)
-        shared = not self._known.has(_SHARED, None, connection)
-        if not self._topology.declare_at_once(channel, wanted, shared=shared):
-            return False
-        self._known.note(_SHARED, None, connection)
-        for each, how in zip(subscriptions, hows, strict=True):
-            self._known.note(each.name, how, connection)
-        return True
+    def _enter(self, channel: Channel) -> None:
+        """Write down what is new. What somebody had unbound is to be bound again."""
+        for name in self._registration.enter(channel, self._wanted.values()):
+            self._standing.drop(name)
 
-    def _how(self, subscription: Subscription) -> tuple[object, ...]:
-        return self.key(subscription), subscription.patterns, self._serves(subscription)
-
-    def _stands(self, subscription: Subscription, connection: RawConnection) -> bool:
-        return self._known.has(subscription.name, self._how(subscription), connection)
-
-    def _no_longer_missing(self, subscription: Subscription, patterns: tuple[str, ...]) -> None:
+    def _no_longer_missing(self, wanted: Wanted) -> None:
         """Note that it is declared. If the patterns changed meanwhile, it must be again."""
-        if subscription.patterns == patterns:
-            self._missing.pop(subscription.name, None)
-            self._declared.add(subscription.name)
+        if wanted.subscription.patterns == wanted.patterns:
+            self._missing.pop(wanted.name, None)
+            self._declared.add(wanted.name)
 
     def _unbind(self, channel: Channel) -> None:
         """Remove what nobody here has subscribed again."""
-        if not self._unbinding:
-            return
-        with self._known.lock, self._topology.turn_to_bind(channel):
-            self._unbind_all(channel)
-
-    def _unbind_all(self, channel: Channel) -> None:
         for each in tuple(self._unbinding):
             subscription, pattern = each
             wanted = self._wanted.get(subscription.name, subscription)
             if pattern not in wanted.patterns:
-                self._topology.unbind(channel, self.key(subscription), pattern)
+                self._standing.unbind(channel, self._wanted_as(subscription), pattern)
             self._unbinding.discard(each)
 
-    def _declare_or_log(self, channel: Channel, subscription: Subscription) -> None:
+    def _declare_or_log(self, channel: Channel, wanted: Wanted) -> None:
         """Declare it. TopologyError if it never was; else the failure is logged."""
         try:
-            self._declare_owned(channel, subscription)
+            self._standing.declare_alone(channel, wanted)
         except TopologyError as error:
-            if subscription.name not in self._declared or is_about_a_publish(error.__cause__):
+            if wanted.name not in self._declared or is_about_a_publish(error.__cause__):
                 raise
             logger.error(  # noqa: TRY400
-                "%s could not be declared again and may receive no events: %s",
-                subscription.name,
-                error,
+                "%s could not be declared again and may receive no events: %s", wanted.name, error
             )
-
-    def _declare_owned(self, channel: Channel, subscription: Subscription) -> None:
-        self._registration.must_own(subscription)
-        self._note_instances([subscription])
-        how, connection = self._how(subscription), channel.connection
-        self._topology.declare_subscription(
-            channel,
-            subscription,
-            self.key(subscription),
-            served=self._serves(subscription),
-            shared=not self._known.has(_SHARED, None, connection),
-        )
-        self._known.note(_SHARED, None, connection)
-        self._known.note(subscription.name, how, connection)
-
-    def _note_instances(self, subscriptions: Iterable[Subscription]) -> None:
-        for each in subscriptions:
-            if each.broadcast:
-                self.instances.add(self._topology.queue(self.key(each)))
 
     def _declare_to_consume(self, subscription: Subscription, connection: RawConnection) -> None:
         """Declare one on a worker's own connection, unless it stands."""
-        if self._stands(subscription, connection) and not self._is_behind:
+        wanted = self._wanted_as(subscription)
+        is_behind = self._unbinding or self._registration.is_behind
+        if self._standing.has(wanted, connection) and not is_behind:
             return
         with connection.channel() as channel:
-            self._registration.enter(channel, self._wanted.values())
-            with self._known.lock:
-                self._declare_batch(channel, [subscription], self._declare_owned)
-            self._unbind(channel)
+            self._enter(channel)
+            self._declare(channel, [wanted], self._standing.declare_alone)
 
     def level(self, delay: float) -> "Once":
         """Return the Preparation of a publish into the delay level for so many seconds."""
@@ -377,11 +287,19 @@ class Declarations:
         self._registration.forget()
         self._missing.update(self._due())
 
+    @property
+    def instances(self) -> Collection[str]:
+        """Queues of broadcasts that this process declared."""
+        return self._standing.instances
+
     def delete_instances(self, channel: Channel) -> None:
         """Delete the queues of this process's broadcasts."""
-        for queue in tuple(self.instances):
-            channel.queue_delete(queue)
-            self.instances.discard(queue)
+        self._standing.delete_instances(channel)
+
+    @property
+    def progress(self) -> str:
+        """How far subscriptions are declared; empty if none is just now."""
+        return self._standing.progress
 
     # Names and queues
 
@@ -427,26 +345,6 @@ class Declarations:
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
             taker=self._taker,
         )
-
-
-class Once:
-    """Preparation that is made once an epoch, and again if `forget` says so."""
-
-    def __init__(self, about: str, declare: Callable[[Channel], object]) -> None:
-        self.about, self._declare = about, declare
-        self._epoch = 0  # the publisher's, in which it was declared
-
-    def needed(self, epoch: int) -> bool:
-        return epoch != self._epoch
-
-    def make(self, channel: Channel, epoch: int) -> None:
-        """Declare it. TopologyError: it exists on the broker with other arguments."""
-        self._declare(channel)
-        self._epoch = epoch
-
-    def forget(self) -> None:
-        """Declare it again before the next publish: no queue took the last one."""
-        self._epoch = 0
 
 
 def _lasting(subscription: Subscription) -> str:

@@ -65,7 +65,8 @@ class _Result:
     warnings: list[str] = field(default_factory=list)
     #: Of patterns that a process of this release does not have.
     unknown: list[str] = field(default_factory=list)
-    is_bound_again: bool = False
+    #: Subscriptions of which a pattern is bound again that had been unbound
+    bound_again: set[str] = field(default_factory=set)
 
 
 class Registration:
@@ -151,18 +152,18 @@ class Registration:
         if (text := self._taken.get(subscription.name)) is not None:
             raise SubscriptionTakenError(text)
 
-    def enter(self, channel: Channel, subscriptions: Iterable[Subscription]) -> None:
+    def enter(self, channel: Channel, subscriptions: Iterable[Subscription]) -> set[str]:
         """Write down those that are new, before they are declared; nothing if none is.
 
-        By a new connection all are: a worker declares them all again.
+        By a new connection all are. Return the names of those that somebody had unbound.
         """
         with self._lock:
             if channel.connection not in self._connections:
                 self._connections.add(channel.connection)
                 self.try_again()
             if not self._is_behind:
-                return
-            self._is_behind = False
+                return set()
+            self._is_behind, again = False, set[str]()
             patterns = {each: each.patterns for each in tuple(subscriptions) if not each.broadcast}
             new = {
                 each: found
@@ -171,17 +172,18 @@ class Registration:
             }
             try:
                 if new or self._removed:
-                    self._write(channel, new)
+                    again = self._write(channel, new)
             except BaseException:
                 self._is_behind = True
                 raise
             # It may have been handed over when somebody asks again.
             self._is_behind |= bool(self._taken)
+            return again
 
     def _is_just_taken(self, subscription: Subscription) -> bool:
         return subscription.name in self._taken and monotonic() - self._taken_at < TAKEN
 
-    def _write(self, channel: Channel, new: Mapping[Subscription, tuple[str, ...]]) -> None:
+    def _write(self, channel: Channel, new: Mapping[Subscription, tuple[str, ...]]) -> set[str]:
         removed = self._removed.copy()
         result = self._ask(channel, partial(self._change, new, removed))
         if result is None:
@@ -201,8 +203,9 @@ class Registration:
             each.name: entered for each, entered in new.items() if each.name not in self._taken
         }
         self._warn(result)
-        if result.is_bound_again:
+        if result.bound_again:
             time.sleep(LEASE)
+        return result.bound_again
 
     def _warn(self, result: _Result) -> None:
         # Celery's child processes have a parent that says it once for all of them.
@@ -224,7 +227,8 @@ class Registration:
             if not self._claim(name, subscription, entry, result):
                 continue
             for pattern in patterns:
-                result.is_bound_again |= entry.mark(pattern, bound=True)
+                if entry.mark(pattern, bound=True):
+                    result.bound_again.add(name)
         for name, unbound in removed.items():
             if name not in result.taken:
                 for pattern in unbound:

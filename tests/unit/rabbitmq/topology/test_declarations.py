@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from amqp.exceptions import AccessRefused
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.topology.declarations import Declarations
+from qt_events.rabbitmq.topology.standing import Standing, Wanted
 
 
 class RecordingTopology:
@@ -39,6 +40,9 @@ class RecordingTopology:
         self.declared.append("base")
 
     def forget_refusals(self) -> None: ...
+
+    def unbind(self, _channel: object, key: str, pattern: str) -> None:
+        self.declared.append(("unbound", key, pattern))
 
     def turn_to_bind(self, _channel: object) -> nullcontext[None]:
         return nullcontext()
@@ -67,9 +71,14 @@ class RecordingTopology:
 
 
 class Unregistered:
-    """Stand-in for a Registration that has no register."""
+    """Stand-in for a Registration: tells who was entered, and lets a test step in meanwhile."""
 
     is_behind = False
+
+    def __init__(self) -> None:
+        self.entered: list[list[str]] = []
+        self.had_unbound: set[str] = set()
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def keep(self, subscription: Subscription) -> None: ...
 
@@ -77,9 +86,23 @@ class Unregistered:
 
     def drop(self, subscription: Subscription) -> None: ...
 
-    def enter(self, channel: object, subscriptions: object) -> None: ...
+    def remove(self, subscription: Subscription, pattern: str) -> None: ...
+
+    def has_entered(self, _subscription: Subscription) -> bool:
+        return False
+
+    def enter(self, _channel: object, subscriptions: Iterable[Subscription]) -> set[str]:
+        self.entered.append([each.name for each in subscriptions])
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return self.had_unbound
 
     def must_own(self, subscription: Subscription) -> None: ...
+
+
+@pytest.fixture
+def registration() -> Unregistered:
+    return Unregistered()
 
 
 @pytest.fixture
@@ -94,14 +117,17 @@ def here() -> set[str]:
 
 
 @pytest.fixture
-def declarations(topology: RecordingTopology, here: set[str]) -> Declarations:
-    publisher: Any = None  # only asked where nothing is published
+def declarations(
+    topology: RecordingTopology, here: set[str], registration: Unregistered
+) -> Declarations:
+    # Only asked where nothing is published.
+    publisher: Any = SimpleNamespace(begin=lambda _: None)
     return Declarations(
         topology,  # type: ignore[arg-type]
         publisher,
         lambda _: 1,
         lambda each: each.broadcast,
-        Unregistered(),  # type: ignore[arg-type]
+        registration,  # type: ignore[arg-type]
         will_serve=lambda each: each.name in here,
     )
 
@@ -116,7 +142,7 @@ class Connection:
     """Connection of py-amqp, which stands until `connected` says otherwise."""
 
     def __init__(self, cluster: str = "rabbit") -> None:
-        self.connected, self.virtual_host = True, "/"
+        self.connected, self.host, self.virtual_host = True, "rabbit:5672", "/"
         self.server_properties = {"cluster_name": cluster}
         self.frames = SimpleNamespace(is_hung_up=lambda: False)
 
@@ -357,21 +383,94 @@ def test_what_one_connection_has_declared_another_need_not(
     assert not declarations.needed(1)
 
 
-def test_what_was_declared_stays_so_while_a_connection_stands(
+def test_what_was_declared_stays_so_while_its_maker_stands(
     declarations: Declarations, topology: RecordingTopology
 ) -> None:
-    """Even if another one declared it, which was lost since: the broker did not end."""
+    """Whoever declared it would have lost its connection if the broker had ended.
+
+    Another connection that stands proves nothing: it may be to nobody, for two heartbeats.
+    """
     first, second, third = Connection(), Connection(), Connection()
     declarations.want(subscription())
     declarations.declare_over(channel_of(first))
     declared = list(topology.declared)
     declarations.declare_over(channel_of(second))
-    first.connected = False
-    declarations.declare_over(channel_of(third))
     assert topology.declared == declared
-    second.connected = third.connected = False
-    declarations.declare_over(channel_of(Connection()))
+    first.connected = False
+    declarations.declare_over(channel_of(second))
     assert topology.declared == declared * 2
+    declarations.declare_over(channel_of(third))
+    assert topology.declared == declared * 2
+
+
+def test_what_is_unbound_and_subscribed_again_is_bound_again(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """What stands is known by what was done to it: an unbinding, too."""
+    guard = subscription()
+    guard.patterns = ("first", "second")
+    declarations.want(guard)
+    make(declarations)
+    guard.patterns = ("first",)
+    declarations.unbind(guard, "second")
+    make(declarations)
+    guard.patterns = ("first", "second")
+    declarations.want(guard)
+    topology.declared = []
+    make(declarations)
+    assert topology.declared[-1] == ("guard", ("first", "second"))
+
+
+def test_what_was_dropped_and_is_wanted_again_is_declared_again(
+    declarations: Declarations, topology: RecordingTopology
+) -> None:
+    """An operator may have removed it meanwhile."""
+    declarations.want(subscription())
+    make(declarations)
+    declarations.drop(subscription())
+    topology.declared = []
+    declarations.want(subscription())
+    make(declarations)
+    assert topology.declared[-1] == ("guard", ("first",))
+
+
+def test_what_somebody_had_unbound_is_bound_again(
+    declarations: Declarations, topology: RecordingTopology, registration: Unregistered
+) -> None:
+    """The register tells it, when a connection writes down again what it is to bind."""
+    declarations.want(subscription())
+    make(declarations)
+    topology.declared = []
+    registration.had_unbound = {"guard"}
+    declarations.declare_over(channel_of(Connection()))
+    assert topology.declared[-1] == ("guard", ("first",))
+
+
+def test_what_is_subscribed_while_the_register_is_asked_has_a_turn_of_its_own(
+    declarations: Declarations, topology: RecordingTopology, registration: Unregistered
+) -> None:
+    """It is written down before it is declared: an older worker would skip its events."""
+    registration.meanwhile = lambda: declarations.want(subscription(name="cache"))
+    declarations.want(subscription())
+    make(declarations)
+    assert [each[0] for each in topology.declared if isinstance(each, tuple)] == ["guard"]
+    assert declarations.needed(1)
+    make(declarations)
+    assert registration.entered == [["guard"], ["guard", "cache"]]
+    assert topology.declared[-1] == ("cache", ("first",))
+
+
+def test_what_is_declared_to_be_served_is_there_for_a_publisher_too(
+    topology: RecordingTopology,
+) -> None:
+    standing, line = Standing(topology, lambda _: None), Connection()  # type: ignore[arg-type]
+    served = Wanted(subscription(), "guard", served=True, patterns=("first",))
+    standing.declare_alone(channel_of(line), served)
+    assert standing.has(served._replace(served=False), line)
+    topology.declared = []
+    standing.forget()
+    standing.declare_alone(channel_of(line), served._replace(served=False))
+    assert not standing.has(served, line)
 
 
 @pytest.mark.parametrize("harm", ["lost", "hung up", "forgotten", "another cluster", "pattern"])
