@@ -232,7 +232,7 @@ class AsyncioPool(BasePool):
             # At once it would fail again.
             if not (isinstance(error, BusStateError) or self._ended):
                 await asyncio.sleep(PAUSE)
-            self._return(delivery)
+            self.redeliveries.give_back(delivery)
         else:
             if delivery.is_void():
                 self.redeliveries.end(delivery, outcome, safe=not delivery.was_void)
@@ -243,19 +243,6 @@ class AsyncioPool(BasePool):
 
     def _finish_again(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
         return self._finish(delivery, cast("Outcome", delivery.outcome))
-
-    def _return(self, delivery: Delivery) -> None:
-        if delivery.is_void():
-            self.redeliveries.end(delivery, delivery.outcome)
-        else:
-            self._remember(delivery)
-            delivery.give_back()
-
-    def _remember(self, delivery: Delivery) -> None:
-        """Use its outcome when it comes again; without one, do not count the return."""
-        if delivery.outcome is not None:
-            self.runtime.unacknowledged.add(delivery.envelope, delivery.outcome)
-        self.runtime.survived.grant(delivery.envelope)
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside the handlers, until `drain`. Safe from any thread."""
@@ -297,7 +284,7 @@ class AsyncioPool(BasePool):
         for lane in self._all_lanes:
             lane.pause()
             for delivery in lane.clear():
-                self._abandon(delivery)
+                self.redeliveries.abandon(delivery)
         own = (each for each in tuple(state.active_requests) if isinstance(each, Delivery))
         self.redeliveries.go_on(each for each in own if each.task.runtime is self.runtime)
 
@@ -310,7 +297,7 @@ class AsyncioPool(BasePool):
             self._acks.flush()
         waiting, running = self.lanes.cut_off(self.runtime, (subscription, quarantined))
         for delivery in waiting:
-            self._abandon(delivery)
+            self.redeliveries.abandon(delivery)
         self.redeliveries.go_on(running)
 
     def void(self) -> None:
@@ -340,7 +327,7 @@ class AsyncioPool(BasePool):
         for lane in self._all_lanes:
             for delivery in lane.clear():
                 await self._acquit(delivery)
-                self._abandon(delivery)
+                self.redeliveries.abandon(delivery)
         if self._acks is not None:
             self._acks.flush()
         await self.plain_tasks.ended(shutdown, until)
@@ -350,11 +337,6 @@ class AsyncioPool(BasePool):
         while self.held:
             await asyncio.gather(*(lane.settled() for lane in self._all_lanes))
         await self.plain_tasks.ended(shutdown, until)
-
-    def _abandon(self, delivery: Delivery) -> None:
-        """Leave it to the broker, which delivers it again: to this process, while it lives."""
-        self._remember(delivery)
-        delivery.forget()
 
     async def _acquit(self, delivery: Delivery) -> None:
         """Take back the trial of an event that was handled alone when the worker stopped."""

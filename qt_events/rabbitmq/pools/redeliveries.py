@@ -69,6 +69,25 @@ class Redeliveries:
         else:
             delivery.replace()
 
+    def give_back(self, delivery: Delivery) -> None:
+        """Have a message delivered again whose outcome is not safe, if there is one."""
+        if delivery.is_void():
+            self.end(delivery, delivery.outcome)
+        else:
+            self._remember(delivery)
+            delivery.give_back()
+
+    def abandon(self, delivery: Delivery) -> None:
+        """Leave it to the broker, which delivers it again: to this process, while it lives."""
+        self._remember(delivery)
+        delivery.forget()
+
+    def _remember(self, delivery: Delivery) -> None:
+        """Use its outcome when it comes again; without one, do not count the return."""
+        if delivery.outcome is not None:
+            self._known.add(delivery.envelope, delivery.outcome)
+        delivery.task.runtime.survived.grant(delivery.envelope)
+
     def go_on(self, running: Iterable[Delivery]) -> None:
         """Note handlers that run while the connection is lost; only those with an id to find."""
         for each in running:
