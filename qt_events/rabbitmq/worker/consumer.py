@@ -255,7 +255,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
 
     def taker(self, queue: SubscriptionQueue, channel: Channel) -> Take | None:
         """Return what takes a queue's messages by this channel; None on Celery's own pools."""
-        queue.on_cancelled = self._on_cancelled
+        queue.on_cancelled = self._consuming_anew.take_up_again
         if not isinstance(self.pool, AsyncioPool):
             return None
         acks, subscription = self.pool.acks_of(channel), queue.subscription
@@ -264,17 +264,6 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
             self._arrivals[subscription](id, tag, envelope, acks)
 
         return self._consuming_anew.counting(queue, take)
-
-    def _on_cancelled(self, queue: SubscriptionQueue) -> None:
-        """Take up again a consumer that the broker has cancelled, and no other.
-
-        Celery's own pools cannot tell what of theirs is void: the connection begins anew there.
-        """
-        self._consuming_anew.tell_cancelled(queue)
-        if not isinstance(self.pool, AsyncioPool):
-            raise RecoverableConnectionError(f"the consumer of {queue.name!r} was cancelled")
-        self.pool.cut_off(queue.subscription, quarantined=queue.quarantined)
-        self.call_soon(self._consuming_anew.consume, queue)
 
     def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from the queues of a subscription that is new, or has a new pattern."""

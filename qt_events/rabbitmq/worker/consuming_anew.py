@@ -4,7 +4,10 @@ import logging
 from time import monotonic
 from typing import Any
 
+from amqp.exceptions import RecoverableConnectionError
+
 from qt_events.rabbitmq.messages.envelope import Envelope
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.prefetch import Prefetch
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker.serving import Serving, Take
@@ -15,10 +18,11 @@ _LOOK = 1.0  # seconds between two looks at what is held
 
 
 class ConsumingAnew:
-    """Prefetches of one worker's subscriptions on the asyncio pool. Runs on the loop's thread.
+    """Consumers that one worker replaces. Runs on the thread that owns the connection.
 
-    Once a handler has shown that it is fast, its events are not counted any more: that would cost
-    something for each. What is held is looked at once a second.
+    On the asyncio pool a subscription's prefetch may change. Once its handler has shown that it is
+    fast, its events are not counted any more: that would cost something for each. What is held is
+    looked at once a second.
     """
 
     def __init__(self, consumer: Any, serving: Serving) -> None:
@@ -58,12 +62,15 @@ class ConsumingAnew:
         """Look from now on. Return what has `cancel`."""
         return self._consumer.timer.call_repeatedly(_LOOK, self.look)
 
-    @staticmethod
-    def tell_cancelled(queue: SubscriptionQueue) -> None:
-        """Log that the broker has cancelled its consumer. It gives no reason.
+    def take_up_again(self, queue: SubscriptionQueue) -> None:
+        """Consume again from a queue whose consumer the broker has cancelled, and from no other.
 
-        RabbitMQ 4.3 does so for `consumer_timeout`, and delivers again what that consumer held. It
-        keeps the consumer until it is cancelled from here, too.
+        The broker gives no reason. RabbitMQ 4.3 does so for `consumer_timeout`, and delivers again
+        what that consumer held. It keeps the consumer until it is cancelled from here, too.
+
+        Raises:
+            RecoverableConnectionError: on Celery's own pools, which cannot tell what of theirs is
+                void: the connection begins anew there.
         """
         logger.warning(
             "%s: the broker has cancelled its consumer of %r, and it is taken up again: an event "
@@ -72,6 +79,11 @@ class ConsumingAnew:
             queue.subscription,
             queue.name,
         )
+        pool = self._consumer.pool
+        if not isinstance(pool, AsyncioPool):
+            raise RecoverableConnectionError(f"the consumer of {queue.name!r} was cancelled")
+        pool.cut_off(queue.subscription, quarantined=queue.quarantined)
+        self._consumer.call_soon(self.consume, queue)
 
     def consume(self, queue: SubscriptionQueue) -> None:
         """Take the new prefetch, unless the worker stops or an operator has cancelled the queue.
