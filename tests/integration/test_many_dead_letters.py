@@ -1,5 +1,6 @@
 """Thousands of dead letters: the command's memory is small, a bar moves, Ctrl-C loses none."""
 
+import asyncio
 import json
 import os
 import re
@@ -130,8 +131,7 @@ def place(broker: Broker) -> Iterator[Place]:
     url = broker.management.create_vhost(name)
     bus = CeleryEventBus(url)
     bus.subscribe("orders.*", print, name="orders")
-    with channel_to(url) as channel:
-        bus.declarations.make(channel, 1)
+    asyncio.run(bus.declarations.made())
     bus.close()
     peaks = {
         "export": ended(url, "export", "-o", os.devnull).peak,

@@ -160,7 +160,7 @@ async def test_worker_processes_serve_over_tls_on_asyncio_and_on_prefork(
         answers = await asyncio.to_thread(bus.app.control.inspect(timeout=10, limit=2).conf)
         shown = {each["broker_url"] for each in answers.values()}
         assert shown == {f"amqps://guest:********@localhost:{guarded.port}//"}
-        assert {tls for tls, _ in await asyncio.to_thread(guarded.connections)} == {True}
+        assert {tls for tls, _ in await until_told(guarded.connections)} == {True}
         await bus.delete_topology()
     finally:
         fleet.close()

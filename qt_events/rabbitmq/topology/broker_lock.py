@@ -24,11 +24,13 @@ def broker_lock(channel: Channel, queue: str, patience: float = PATIENCE) -> Ite
         LockedError: another process has had it for longer than that.
         amqp.exceptions.AccessRefused: this user may not declare the queue.
     """
+    # A channel forgets its connection when that ends.
+    connection = channel.connection
     _acquire(channel, queue, patience)
     try:
         yield
     finally:
-        if channel.connection.connected:
+        if connection.connected:
             # In order with what was done before it, so nobody need wait for the answer.
             channel.queue_delete(queue, nowait=True)
 

@@ -160,8 +160,14 @@ class Declarations:
 
     @property
     def about(self) -> str:
-        waiting = f"{len(self._missing)} subscriptions" if self._missing else ""
-        return self.progress or waiting or f"exchange {self._topology.events!r}"
+        match tuple(self._missing):
+            case ():
+                waiting = f"exchange {self._topology.events!r}"
+            case (name,):
+                waiting = f"subscription {name!r}"
+            case names:
+                waiting = f"{len(names)} subscriptions"
+        return self.progress or waiting
 
     def needed(self, epoch: int) -> bool:
         return bool(self._missing or self._unbinding) or epoch != self._epoch

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import kombu
-from amqp import Channel
+from amqp import Channel, spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import (
     AccessRefused,
@@ -33,6 +33,7 @@ logger = logging.getLogger("qt_events")
 
 T = TypeVar("T")
 
+_CLOSE = "BsBB"  # reply_code, reply_text, class_id, method_id
 _CONFIRMED = 5.0  # seconds for the confirm; none comes while the broker has an alarm
 # Seconds in which a message comes back that another process had: if it died, or from another node.
 _COMES_BACK = 1.0
@@ -99,8 +100,10 @@ class RegisterQueue:
             kind = NoRightsError if isinstance(error, AccessRefused) else RegisterError
             raise kind(error.reply_text) from error
         finally:
-            if connection.connected:
-                channel.close()
+            if connection.connected and channel.is_open:
+                # In order with what was done before it, so nobody need wait for the answer.
+                channel.is_closing = True
+                channel.send_method(spec.Channel.Close, _CLOSE, (0, "", 0, 0))
 
     def _changed(self, channel: Channel, change: Callable[[Register], T]) -> tuple[Register, T]:
         messages = list(self._messages(channel))
@@ -144,18 +147,17 @@ class RegisterQueue:
     def _messages(self, channel: Channel) -> Iterator[RawMessage]:
         name = self._topology.register
         try:
-            self._topology.depth(channel, name)
-            deadline = time.monotonic() + _COMES_BACK
+            raw = channel.basic_get(name)
         except NotFound:
             self._topology.declare_register(channel)
-            deadline = 0.0
-        raw = channel.basic_get(name)
+            return
+        deadline = time.monotonic() + _COMES_BACK
         while raw is None and time.monotonic() < deadline:
             time.sleep(_POLL)
             raw = channel.basic_get(name)
         while raw is not None:
             yield raw
-            raw = channel.basic_get(name)
+            raw = channel.basic_get(name) if raw.delivery_info["message_count"] else None
 
     def _store(self, register: Register) -> None:
         try:

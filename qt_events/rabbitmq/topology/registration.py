@@ -84,6 +84,7 @@ class Registration:
         self._known = Register()
         self._read_at = -math.inf  # time.monotonic() before the register was last asked
         self._taken_at = -math.inf  # the same, when a name was another service's
+        self._written_at = -math.inf  # the same, when all was written down
         self._refused_until = -math.inf  # by time.monotonic(): the user had no rights
         self._connections: WeakSet[Any] = WeakSet()  # by which something was declared
         self._warned: set[str] = set()
@@ -160,7 +161,9 @@ class Registration:
         with self._lock:
             if channel.connection not in self._connections:
                 self._connections.add(channel.connection)
-                self.try_again()
+                # Publisher and worker lose their connections together: once is enough for both.
+                if monotonic() - self._written_at > LEASE:
+                    self.try_again()
             if not self._is_behind:
                 return set()
             self._is_behind, again = False, set[str]()
@@ -192,6 +195,7 @@ class Registration:
             # Not with each queue that a worker declares: each would wait for it.
             self._is_unwritten = True
         else:
+            self._written_at = monotonic()
             for name, written in removed.items():
                 self._removed.take(name, written)
             if result.taken:

@@ -179,7 +179,7 @@ async def test_a_slow_declaration_is_told_of(
         await asyncio.gather(*publishes)
     await until_over(bus, caplog)
     (line,) = lines(caplog)
-    assert "about exchange 'qt.events', which comes first" in line
+    assert "about subscription 'kept', which comes first" in line
 
 
 async def test_an_outage_has_one_line_for_each_cause(
