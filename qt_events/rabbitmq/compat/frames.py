@@ -37,8 +37,10 @@ Frame = tuple[int, int, bytes]
 def attach(raw: RawConnection, transport: Any) -> None:
     """Give a connection its `frames`: the fastest reader that this version of py-amqp allows.
 
-    `transport` is kombu's: it has the functions that kombu's event loop calls to read.
+    `transport` is kombu's: it has the functions that kombu's event loop calls to read. The
+    connection's `opened_at` is the time.monotonic() at which it was opened.
     """
+    raw.opened_at = monotonic()
     if _READS_AHEAD:
         raw.frames = Frames(raw)
         raw.blocking_read = raw.frames.handle_one

@@ -162,7 +162,7 @@ class Registration:
             if channel.connection not in self._connections:
                 self._connections.add(channel.connection)
                 # Publisher and worker lose their connections together: once is enough for both.
-                if monotonic() - self._written_at > LEASE:
+                if self._written_at < getattr(channel.connection, "opened_at", math.inf):
                     self.try_again()
             if not self._is_behind:
                 return set()

@@ -13,6 +13,11 @@ def test_an_end_of_the_connection_meanwhile_is_told_as_that() -> None:
     """A channel forgets its connection then, and has nothing to unlock."""
     connection = SimpleNamespace(connected=True)
     channel: Any = SimpleNamespace(connection=connection, queue_declare=lambda *_, **__: None)
-    with pytest.raises(InternalError, match="nodedown"), broker_lock(channel, "lock"):
-        channel.connection, connection.connected = None, False
-        raise InternalError("nodedown")
+
+    def lose_connection() -> None:
+        with broker_lock(channel, "lock"):
+            channel.connection, connection.connected = None, False
+            raise InternalError("nodedown")
+
+    with pytest.raises(InternalError, match="nodedown"):
+        lose_connection()

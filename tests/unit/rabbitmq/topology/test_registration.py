@@ -182,6 +182,21 @@ def test_what_a_new_connection_binds_again_is_written_down(
     assert caplog.text.count("its queue is also bound by 'bell'") == 1
 
 
+def test_what_was_written_down_since_a_connection_was_opened_is_not_again(
+    queue: FakeQueue, clock: Clock
+) -> None:
+    """Publisher and worker come back together: the one that waited would ask for nothing."""
+    subscription = desk("order.*")
+    registration = registered(queue, subscription)
+    asked, worker = queue.asked, Connection()
+    worker.opened_at = clock.now  # type: ignore[attr-defined]
+    clock.now += 1.0
+    enter(registration, subscription, connection=Connection())
+    clock.now += 1.0
+    enter(registration, subscription, connection=worker)
+    assert queue.asked == asked + 1
+
+
 def test_a_name_of_another_service_is_asked_for_now_and_then(
     queue: FakeQueue, clock: Clock
 ) -> None:
