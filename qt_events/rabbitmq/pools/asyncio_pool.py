@@ -215,7 +215,8 @@ class AsyncioPool(BasePool):
         return None
 
     async def _finish(self, delivery: Delivery, begun: Begun) -> None:
-        self._gate.enter()
+        if isinstance(begun, Coroutine):
+            begun = self._gate.inside(begun)
         delivery.goes_on()
         try:
             outcome = await finish_attempt(
@@ -238,8 +239,6 @@ class AsyncioPool(BasePool):
                 self.redeliveries.end(delivery, outcome, safe=not delivery.was_void)
             else:
                 delivery.settle(outcome)
-        finally:
-            self._gate.leave()
 
     def _finish_again(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
         return self._finish(delivery, cast("Outcome", delivery.outcome))
