@@ -162,6 +162,9 @@ class AsyncioPool(BasePool):
 
     def _process(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Process a delivery of a lane. Most wait for nothing and end here, with None."""
+        if delivery.outcome is not None:
+            # It was put back while that was being stored.
+            return self._finish_again(delivery)
         if delivery.envelope.is_on_trial:
             return self._process_alone(delivery)
         return self._process_when_open(delivery) if self._gate.closed else self._begin(delivery)

@@ -160,3 +160,33 @@ async def test_an_outcome_of_one_on_trial_is_company_no_longer_than_its_trial(
     monkeypatch.setattr(asyncio_pool, "_TRIAL", 0.05)
     await scene.fails("stuck", headers=ON_TRIAL)
     assert await scene.is_handled_alone(monkeypatch)
+
+
+async def test_an_outcome_whose_storing_was_cancelled_is_stored_and_not_made_again(
+    scene: Scene,
+) -> None:
+    """Its delivery waits at the head of its lane: somebody had the task, and cancelled it."""
+    delivery = await scene.fails("stuck")
+    (lane,) = scene.pool.lanes.values()
+    (worker,) = lane._workers  # noqa: SLF001  # whoever was called by the handler has it
+    worker.cancel()
+    await until(worker.done)
+    scene.storable.set()
+    await until(lambda: delivery.acknowledged)
+    assert scene.called == ["stuck"]
+
+
+async def test_an_outcome_on_trial_whose_storing_was_cancelled_holds_nobody_up(
+    scene: Scene,
+) -> None:
+    """To store it needs nobody's absence."""
+    delivery = await scene.fails("stuck", headers=ON_TRIAL)
+    ((_, lane),) = scene.pool.lanes.items()
+    (worker,) = lane._workers  # noqa: SLF001
+    worker.cancel()
+    await until(lambda: worker.done() and lane.busy)
+    scene.pool.admit(scene.delivery("other"))
+    await until(lambda: "other" in scene.called, 1)
+    scene.storable.set()
+    await until(lambda: delivery.acknowledged)
+    assert scene.called == ["stuck", "other"]
