@@ -297,7 +297,9 @@ class AsyncioPool(BasePool):
         """
         if self._acks is not None:
             self._acks.flush()
-        waiting, running = self.lanes.cut_off(self.runtime, (subscription, quarantined))
+        key = (subscription, quarantined)
+        self.redeliveries.cut_off(key)
+        waiting, running = self.lanes.cut_off(self.runtime, key)
         for delivery in waiting:
             self.redeliveries.abandon(delivery)
         self.redeliveries.go_on(running)

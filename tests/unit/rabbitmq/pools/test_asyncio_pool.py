@@ -190,3 +190,39 @@ async def test_an_outcome_on_trial_whose_storing_was_cancelled_holds_nobody_up(
     scene.storable.set()
     await until(lambda: delivery.acknowledged)
     assert scene.called == ["stuck", "other"]
+
+
+async def test_what_waits_to_be_stored_is_cut_off_with_its_consumer(scene: Scene) -> None:
+    """The broker delivers it again: its outcome is kept for then, and its tag is not used."""
+    redeliveries = scene.pool.redeliveries
+    redeliveries.lane.concurrency = 1
+    stored, cut, other = (scene.delivery(name) for name in ("stored", "cut", "other"))
+    for each in (stored, cut, other):
+        each.decided(FAILED)
+        redeliveries.lane.push(each)
+    await until(lambda: stored in state.active_requests)
+    scene.pool.cut_off("cut", quarantined=False)
+    assert cut.is_void()
+    again = scene.delivery("cut", headers={"x-delivery-count": 1})
+    assert redeliveries.knows(again.envelope)
+    scene.storable.set()
+    await until(lambda: other.acknowledged and stored.acknowledged)
+    assert not cut.acknowledged
+    redeliveries.take(again, now=True)
+    await until(lambda: again.acknowledged)
+    assert not scene.called
+
+
+async def test_what_waits_for_the_loop_is_cut_off_with_its_consumer(scene: Scene) -> None:
+    """Its outcome is still there when it comes again."""
+    redeliveries = scene.pool.redeliveries
+    headers = {"x-delivery-count": 1}
+    first, other = (scene.delivery(name, headers=headers) for name in ("cut", "other"))
+    for each in (first, other):
+        scene.runtime.unacknowledged.add(each.envelope, None)
+        redeliveries.take(each, now=False)
+    scene.pool.cut_off("cut", quarantined=False)
+    redeliveries.resume()
+    assert first.is_void()
+    assert redeliveries.knows(first.envelope)
+    assert not redeliveries.knows(other.envelope)
