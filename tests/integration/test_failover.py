@@ -129,10 +129,13 @@ async def test_a_worker_whose_name_the_broker_still_holds_leaves_no_connection_b
             channel.queue_declare(f"{node}.celery.pidbox", exclusive=True)
             proxy.heal()
             await until(lambda: worker.output.count("RESOURCE_LOCKED") >= 2, what="two refusals")
+            assert "connected again" not in worker.output
         await client.publish(event := Event("order.placed"))
         await fleet.until_called("on_loop", event=event)
         # The consumer's and the publisher's.
         await until(lambda: proxy.traffic.open <= 2, what="no others")
+        assert "connected again" in worker.output
+        assert "Cannot connect to" not in worker.output
     finally:
         fleet.close()
         client.close()

@@ -1,5 +1,6 @@
 """UnacknowledgedEvents: events with an outcome whose acknowledgement the broker does not hear."""
 
+import math
 from collections import OrderedDict
 from time import monotonic
 
@@ -8,8 +9,8 @@ from qt_events.rabbitmq.messages.envelope import Envelope
 
 # Events. More than a worker holds.
 _REMEMBERED = 10_000
-# Seconds. The broker delivers again within moments; later another worker may have buried the event,
-# and an operator sent it back.
+# Seconds for an outcome that is safe. The broker delivers again within moments; later another
+# worker may have buried the event, and an operator sent it back.
 _FOR = 600.0
 _NOTHING = (0.0, None)
 
@@ -30,10 +31,15 @@ class UnacknowledgedEvents:
         self._outcomes: OrderedDict[Delivered, tuple[float, Outcome | None]] = OrderedDict()
 
     def add(self, envelope: Envelope, outcome: Outcome | None) -> None:
-        """Remember an outcome, None for one that is safe already; not without an id to find it."""
+        """Remember an outcome, None for one that is safe already; not without an id to find it.
+
+        One that is not safe is remembered for as long as the process lives: the broker may be away
+        for hours, and the handler is not to be called again for what is decided.
+        """
         if not envelope.event_id:
             return
-        self._outcomes[delivered(envelope)] = (monotonic() + _FOR, outcome)
+        until = monotonic() + _FOR if outcome is None else math.inf
+        self._outcomes[delivered(envelope)] = (until, outcome)
         while len(self._outcomes) > _REMEMBERED:
             self._outcomes.popitem(last=False)
 

@@ -126,6 +126,11 @@ class Delivery:
     task_name = name
 
     @property
+    def lane_key(self) -> tuple[str, bool]:
+        """Key of its lane: its subscription, and whether it comes from the quarantine."""
+        return (self.envelope.subscription, self.envelope.quarantined)
+
+    @property
     def task_id(self) -> str:
         """Id, as some remote control commands call it."""
         return self.id

@@ -162,6 +162,9 @@ class AsyncioPool(BasePool):
 
     def _process(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Process a delivery of a lane. Most wait for nothing and end here, with None."""
+        if delivery.outcome is not None:
+            # It was put back while that was being stored.
+            return self._finish_again(delivery)
         if delivery.envelope.is_on_trial:
             return self._process_alone(delivery)
         return self._process_when_open(delivery) if self._gate.closed else self._begin(delivery)
@@ -215,7 +218,8 @@ class AsyncioPool(BasePool):
         return None
 
     async def _finish(self, delivery: Delivery, begun: Begun) -> None:
-        self._gate.enter()
+        if isinstance(begun, Coroutine):
+            begun = self._gate.inside(begun)
         delivery.goes_on()
         try:
             outcome = await finish_attempt(
@@ -238,8 +242,6 @@ class AsyncioPool(BasePool):
                 self.redeliveries.end(delivery, outcome, safe=not delivery.was_void)
             else:
                 delivery.settle(outcome)
-        finally:
-            self._gate.leave()
 
     def _finish_again(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
         return self._finish(delivery, cast("Outcome", delivery.outcome))
@@ -295,7 +297,9 @@ class AsyncioPool(BasePool):
         """
         if self._acks is not None:
             self._acks.flush()
-        waiting, running = self.lanes.cut_off(self.runtime, (subscription, quarantined))
+        key = (subscription, quarantined)
+        self.redeliveries.cut_off(key)
+        waiting, running = self.lanes.cut_off(self.runtime, key)
         for delivery in waiting:
             self.redeliveries.abandon(delivery)
         self.redeliveries.go_on(running)

@@ -1,8 +1,11 @@
 """ExclusiveGate: any number of handlers beside each other, or one alone."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class ExclusiveGate:
@@ -29,6 +32,14 @@ class ExclusiveGate:
         self._inside -= 1
         if self.closed and not self._inside:
             self._empty.set()
+
+    async def inside(self, handler: Coroutine[Any, Any, T]) -> T:
+        """Await a handler, inside until it ends: to store its outcome is company to nobody."""
+        self.enter()
+        try:
+            return await handler
+        finally:
+            self.leave()
 
     async def opened(self) -> None:
         """Return when the gate is open."""
@@ -57,13 +68,14 @@ class ExclusiveGate:
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
-        """Run the block alone, for at most `seconds`; then others may enter."""
-        self.enter()
+        """Keep the gate closed during the block, for at most `seconds`; then others may enter.
+
+        The block is not inside by itself: what it handles is.
+        """
         late = self._end_after(seconds)
         try:
             yield
         finally:
-            self.leave()
             # Otherwise the seconds were over, and it may be another one's turn.
             if self._late is late:
                 self.end()
@@ -71,9 +83,10 @@ class ExclusiveGate:
     def reserve(self, name: object, seconds: float) -> None:
         """Keep the gate closed until `name` enters, for at most `seconds`.
 
-        Call it right after `at_most`.
+        Call it right after `at_most`. If others have entered by then, it stays open: `name` would
+        not be alone.
         """
-        if not self.closed:
+        if not (self.closed or self._inside):
             self.closed, self._open, self.reserved_for = True, asyncio.Event(), name
             self._end_after(seconds)
 

@@ -20,9 +20,8 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
         on_new: Callable[[Lane[Delivery]], None],
     ) -> Lane[Delivery]:
         """Return the lane that a delivery goes into; `on_new` is called with one just made."""
-        envelope = delivery.envelope
-        key = (envelope.subscription, envelope.quarantined)
-        concurrency = 1 if envelope.quarantined else delivery.task.subscription.concurrency
+        key = delivery.lane_key
+        concurrency = 1 if delivery.envelope.quarantined else delivery.task.subscription.concurrency
         lane = self.get(key)
         if lane is None:
             lane = self[key] = Lane(concurrency, process)
@@ -47,12 +46,7 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
         """Make the tags of a lane void. Return what waited there, and what is being handled."""
         waiting = self[key].clear() if key in self else []
         active = (each for each in tuple(state.active_requests) if isinstance(each, Delivery))
-        running = [
-            each
-            for each in active
-            if (each.envelope.subscription, each.envelope.quarantined) == key
-            and each.task.runtime is runtime
-        ]
+        running = [each for each in active if each.lane_key == key and each.task.runtime is runtime]
         for each in (*waiting, *running):
             each.cut_off()
         return waiting, running

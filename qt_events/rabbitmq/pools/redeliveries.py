@@ -69,6 +69,21 @@ class Redeliveries:
         else:
             delivery.replace()
 
+    def cut_off(self, key: tuple[str, bool]) -> None:
+        """Use no tag of a lane's consumer that is gone, for the broker delivers again what waits.
+
+        What is known of it is used then.
+        """
+        for delivery in self._waiting:
+            if delivery.lane_key == key:
+                delivery.cut_off()
+        for delivery in self.lane.clear():
+            if delivery.lane_key == key:
+                delivery.cut_off()
+                self.abandon(delivery)
+            else:
+                self.lane.push(delivery)
+
     def give_back(self, delivery: Delivery) -> None:
         """Have a message delivered again whose outcome is not safe, if there is one."""
         if delivery.is_void():

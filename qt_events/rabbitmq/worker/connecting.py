@@ -82,23 +82,28 @@ class ConnectingConsumer(Consumer):
             LoginRefusedError: the very first login. A later one is retried: it may be allowed
                 again.
         """
-        while (connection := self._logged_in()) is None:
-            self._pause()
+        while (connection := self._logged_in()) is None or not self._has_name(connection):
+            pass
         if (seconds := self._outage.end(time.monotonic())) is not None:
             logger.info("worker: connected again after %.0f s", seconds)
-        if self.app.conf.worker_enable_remote_control:
-            raw = connection.connection
-            try:
-                self._claim_name(connection)
-            except BaseException:
+        return connection
+
+    def _has_name(self, connection: kombu.Connection) -> bool:
+        """Claim the name where it takes one; without it, leave the connection."""
+        if not self.app.conf.worker_enable_remote_control:
+            return True
+        raw, is_claimed = connection.connection, False
+        try:
+            is_claimed = self._claim_name(connection)
+        finally:
+            if not is_claimed:
                 # Celery does not know of it yet, and would leave it open.
                 raw.frames.leave(self.hub)
                 leave(raw)
-                raise
-        return connection
+        return is_claimed
 
     def _logged_in(self) -> kombu.Connection | None:
-        """Return a connection; None if the login is refused, which it was not at first."""
+        """Return a connection; None, after a pause, if a later login than the first is refused."""
         try:
             return super().connect()
         except (AccessRefused, NotAllowed) as error:
@@ -109,6 +114,7 @@ class ConnectingConsumer(Consumer):
                     "virtual host"
                 ) from error
             self._tell_refusal("%s refused the login (%s)", where, error.reply_text)
+            self._pause()
             return None
 
     def _tell_refusal(self, what: str, *about: object) -> None:
@@ -124,23 +130,25 @@ class ConnectingConsumer(Consumer):
             raise_if_stopping(self._shutdown)
             time.sleep(_POLL)
 
-    def _claim_name(self, connection: kombu.Connection) -> None:
-        """Declare the node's control queue before any event is taken.
+    def _claim_name(self, connection: kombu.Connection) -> bool:
+        """Declare the node's control queue before any event is taken; tell whether that is done.
 
-        The queue is exclusive, so a refusal means that another worker has this name.
+        The queue is exclusive, so a refusal means that another worker has this name, at first; or
+        our own lost connection, until the broker misses its heartbeat.
         """
         for _ in range(_NAME_TRIES):
             try:
                 with connection.channel() as channel:
                     self.app.control.mailbox.get_queue(self.hostname)(channel).queue_declare()
-                return
+                return True
             except ResourceLocked as error:
                 refusal = error
             time.sleep(_NAME_PAUSE)
             raise_if_stopping(self._shutdown)
         if self.restart_count:
-            # Our own lost connection has it, until the broker misses its heartbeat.
-            raise ConnectionRefusedError(str(refusal)) from refusal
+            what = "the broker still holds the name %s (%s)"
+            self._tell_refusal(what, self.hostname, refusal.reply_text)
+            return False
         taken = BusStateError(
             f"a worker named {self.hostname} is running already: give this one a name of its own, "
             f"such as -n {self.hostname.partition('@')[0]}2@%h, or none, and it gets a unique one"

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import kombu
 from amqp import Channel, spec
@@ -141,9 +141,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
                     f"this user has no right to read a queue ({error.reply_text}): "
                     "give it the rights that `qt-events topology permissions` prints"
                 ) from error
-            if isinstance(error, NotFound):
-                self.runtime.declarations.forget()
-            _give_up_connection(error)
+            self._give_up(error)
         except ConsumerCancelled:
             # Its queue was deleted, or is away.
             self.runtime.declarations.forget()
@@ -293,7 +291,13 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     def give_up_connection(self, error: Exception) -> None:
         """Begin anew: py-amqp opens a closed channel again, with new tags, and nobody consumes."""
         self.pool.void()
-        _give_up_connection(error)
+        self._give_up(error)
+
+    def _give_up(self, error: Exception) -> NoReturn:
+        if isinstance(error, NotFound):
+            # Else the next connection trusts the queue as well, and so does the publisher.
+            self.runtime.declarations.forget()
+        raise RecoverableConnectionError(f"the broker closed the channel: {error}") from error
 
     def _consume(self, queues: Sequence[SubscriptionQueue]) -> None:
         if self.task_consumer is None:
@@ -364,7 +368,3 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
             super().on_unknown_task(body, message, exc)
         else:
             self._unknown_tasks.give_back(message, str(exc.args[0]))
-
-
-def _give_up_connection(error: Exception) -> None:
-    raise RecoverableConnectionError(f"the broker closed the channel: {error}") from error

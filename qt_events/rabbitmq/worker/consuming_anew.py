@@ -81,6 +81,8 @@ class ConsumingAnew:
         )
         pool = self._consumer.pool
         if not isinstance(pool, AsyncioPool):
+            # The queue may be gone.
+            self._consumer.runtime.declarations.forget()
             raise RecoverableConnectionError(f"the consumer of {queue.name!r} was cancelled")
         pool.cut_off(queue.subscription, quarantined=queue.quarantined)
         self._consumer.call_soon(self.consume, queue)

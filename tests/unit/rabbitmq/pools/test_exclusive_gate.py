@@ -42,10 +42,12 @@ async def test_one_that_takes_long_keeps_the_others_no_longer() -> None:
     gate = ExclusiveGate()
     await gate.begin(10)
     with gate.at_most(0.01):
+        gate.enter()
         await gate.opened()
         next_one = asyncio.create_task(gate.begin(10))
         await asyncio.sleep(0.01)
         assert not next_one.done()
+        gate.leave()
     assert await next_one
     assert gate.closed
 
@@ -79,6 +81,15 @@ async def test_a_reservation_lets_nobody_in_between() -> None:
     assert gate.reserved_for == "me"
     gate.end()
     await other
+
+
+async def test_nothing_is_reserved_beside_another_one() -> None:
+    """Whoever has the name would be handled in company, which the reservation denies."""
+    gate = ExclusiveGate()
+    gate.enter()
+    gate.reserve("me", 10)
+    assert not gate.closed
+    assert gate.reserved_for is None
 
 
 async def test_a_reservation_that_nobody_takes_up_ends() -> None:

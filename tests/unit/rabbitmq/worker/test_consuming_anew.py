@@ -1,0 +1,47 @@
+"""A queue that was deleted: what stands is looked at again with the next connection."""
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from amqp.exceptions import NotFound, PreconditionFailed, RecoverableConnectionError
+
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.worker.consumer import EventConsumer
+from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
+
+QUEUE: Any = Mock(subscription="audit", quarantined=False)
+
+
+@pytest.fixture
+def consumer() -> Any:
+    """Return a consumer that serves a queue, and whose declarations tell what they forget."""
+    consumer: Any = EventConsumer.__new__(EventConsumer)
+    consumer.pool, consumer.runtime = Mock(spec=AsyncioPool), Mock()
+    consumer.task_consumer = Mock()
+    consumer.channel_errors = (NotFound, PreconditionFailed)
+    return consumer
+
+
+def test_a_queue_that_is_gone_is_declared_with_the_next_connection(consumer: Any) -> None:
+    """Else that one fails as well, and the publisher trusts the queue until then."""
+    consumer.task_consumer.consume.side_effect = NotFound("no queue")
+    with pytest.raises(RecoverableConnectionError):
+        ConsumingAnew(consumer, Mock()).consume(QUEUE)
+    consumer.runtime.declarations.forget.assert_called_once_with()
+    consumer.pool.void.assert_called_once_with()
+
+
+def test_another_error_of_the_channel_declares_nothing_again(consumer: Any) -> None:
+    consumer.task_consumer.consume.side_effect = PreconditionFailed("held too long")
+    with pytest.raises(RecoverableConnectionError):
+        ConsumingAnew(consumer, Mock()).consume(QUEUE)
+    consumer.runtime.declarations.forget.assert_not_called()
+
+
+def test_celerys_own_pools_declare_again_what_a_cancelled_consumer_read(consumer: Any) -> None:
+    """The broker does not say whether its queue is gone."""
+    consumer.pool = Mock()
+    with pytest.raises(RecoverableConnectionError):
+        ConsumingAnew(consumer, Mock()).take_up_again(QUEUE)
+    consumer.runtime.declarations.forget.assert_called_once_with()
