@@ -1,7 +1,7 @@
 """Broker: a RabbitMQ for tests, a private node or one that somebody lends."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Never, Protocol
 from urllib.parse import urlsplit
@@ -80,14 +80,16 @@ class GivenBroker:
 
 
 @contextmanager
-def open_broker() -> Iterator[Broker]:
+def open_broker(settings: Mapping[str, str] | None = None) -> Iterator[Broker]:
     """Open a broker for the tests of one process: a private one, which ends afterwards, or a lent.
+
+    `settings` are more lines for the rabbitmq.conf of a private one.
 
     Raises:
         BrokerError: there is none, with advice: tests that need a broker fail, they do not skip.
     """
     if installed_rabbitmq() is not None:
-        with PrivateBroker() as broker:
+        with PrivateBroker(settings=settings) as broker:
             yield broker
     elif url := os.environ.get(BROKER_URL):
         yield GivenBroker(url, os.environ.get(MANAGEMENT_URL))
