@@ -144,7 +144,7 @@ def test_the_others_are_declared_but_for_broadcasts(
         return True
 
     monkeypatch.setattr(Topology, "declare_at_once", noted)
-    monkeypatch.setattr(Registration, "enter", lambda *_: None)
+    monkeypatch.setattr(Registration, "enter", lambda *_: set())
     Selection(bus.runtime, ("desk",)).leave_others()
     connection: Any = MagicMock(server_properties={})
     bus.declarations.declare_over(connection)
