@@ -1,11 +1,13 @@
 """ConsumingAnew: a queue gets a new consumer, for another prefetch or for one that is cancelled."""
 
 import logging
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
 
+from qt_events.errors import TopologyError
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.prefetch import Prefetch
@@ -80,14 +82,14 @@ class ConsumingAnew:
             queue.name,
         )
         pool = self._consumer.pool
+        # The queue may be gone, or be another one of the same name, which nobody has bound.
+        self._consumer.runtime.declarations.forget()
         if not isinstance(pool, AsyncioPool):
-            # The queue may be gone.
-            self._consumer.runtime.declarations.forget()
             raise RecoverableConnectionError(f"the consumer of {queue.name!r} was cancelled")
         pool.cut_off(queue.subscription, quarantined=queue.quarantined)
-        self._consumer.call_soon(self.consume, queue)
+        self._consumer.call_soon(partial(self.consume, queue, declare=True))
 
-    def consume(self, queue: SubscriptionQueue) -> None:
+    def consume(self, queue: SubscriptionQueue, *, declare: bool = False) -> None:
         """Take the new prefetch, unless the worker stops or an operator has cancelled the queue.
 
         Cancelling what the broker has cancelled is no error.
@@ -95,12 +97,12 @@ class ConsumingAnew:
         consumers = self._consumer.task_consumer
         if consumers is None or not consumers.consuming_from(queue.name):
             return
-        consumers.auto_declare = False
+        consumers.auto_declare = declare
         try:
             consumers.cancel_by_queue(queue.name)
             consumers.add_queue(queue)
             consumers.consume()
-        except self._consumer.channel_errors as error:
+        except (*self._consumer.channel_errors, TopologyError) as error:
             self._consumer.give_up_connection(error)
         finally:
             consumers.auto_declare = True

@@ -70,7 +70,7 @@ async def test_a_lost_connection_is_back_after_ten_round_trips(
         proxy.heal()
     # The rest is work of a machine that may be busy.
     round_trips = (late - at_once) / ROUND_TRIP
-    assert round(round_trips) <= MOST + takes_turns * FOR_A_TURN
+    assert int(round_trips) <= MOST + takes_turns * FOR_A_TURN
 
 
 async def test_what_still_stands_is_not_declared_again(

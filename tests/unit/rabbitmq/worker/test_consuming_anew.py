@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import pytest
 from amqp.exceptions import NotFound, PreconditionFailed, RecoverableConnectionError
 
+from qt_events.errors import TopologyError
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.worker.consumer import EventConsumer
 from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
@@ -45,3 +46,21 @@ def test_celerys_own_pools_declare_again_what_a_cancelled_consumer_read(consumer
     with pytest.raises(RecoverableConnectionError):
         ConsumingAnew(consumer, Mock()).take_up_again(QUEUE)
     consumer.runtime.declarations.forget.assert_called_once_with()
+
+
+def test_what_a_cancelled_consumer_read_is_declared_before_it_is_consumed(consumer: Any) -> None:
+    """Somebody may have deleted the queue, and made another one that is bound by nothing."""
+    declared: list[bool] = []
+    consumer.task_consumer.add_queue = lambda _: declared.append(
+        consumer.task_consumer.auto_declare
+    )
+    consumer.call_soon = lambda act: act()
+    ConsumingAnew(consumer, Mock()).take_up_again(QUEUE)
+    consumer.runtime.declarations.forget.assert_called_once_with()
+    assert declared == [True]
+
+
+def test_a_queue_that_became_another_is_told_by_the_next_connection(consumer: Any) -> None:
+    consumer.task_consumer.add_queue.side_effect = TopologyError("another queue type")
+    with pytest.raises(RecoverableConnectionError):
+        ConsumingAnew(consumer, Mock()).consume(QUEUE, declare=True)
