@@ -73,7 +73,7 @@ class Workers:
 
 
 class Feed:
-    """The market feed, which prints its result and nothing else."""
+    """The market feed, which prints its result, behind what it says while a server is away."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", output: Path) -> None:
         self._process, self._output = process, output
@@ -83,7 +83,7 @@ class Feed:
         status = self._process.wait(REPLAY)
         printed = self._output.read_text(errors="replace")
         assert status == 0, printed
-        result: dict[str, Any] = json.loads(printed)
+        result: dict[str, Any] = json.loads(printed[printed.index("{") :])
         return result
 
     def kill(self) -> None:
