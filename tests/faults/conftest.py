@@ -1,11 +1,13 @@
 """Fixtures of the fault tests: a rig on the node that tests may harm."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.faults.rig import SUBSCRIPTIONS, Rig
+
+_SHOWN = 6_000  # characters of a worker's output
 
 
 @pytest.fixture
@@ -26,3 +28,17 @@ def rig(
     request.node.user_properties.append(
         ("ledger", {**account.as_dict(), "figures": opened.figures})
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the last words of every worker with the failure of its test."""
+    report = yield
+    rig = getattr(item, "funcargs", {}).get("rig")
+    if report.failed and call.when == "call" and rig is not None:
+        for number, worker in enumerate(rig.workers, 1):
+            end = f"exit status {worker.process.poll()}"
+            report.sections.append((f"worker {number}, {end}", worker.output[-_SHOWN:]))
+    return report

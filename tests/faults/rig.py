@@ -44,6 +44,7 @@ class Rig:
         #: Subscriptions, with reasons for dead letters
         self.may_die: dict[str, set[str]] = {"failing": {"exhausted"}}
         self.figures: dict[str, Any] = {}  #: of the test, for the summary
+        self.workers: list[StartedWorker] = []  #: all that were started
         self._keeper, self._numbers = ForkingKeeper("qt-events-rig-"), count(1)
         self._buses: list[CeleryEventBus] = []
 
@@ -70,6 +71,7 @@ class Rig:
         }
         process = self._keeper.spawn(name, [sys.executable, *program, *options], env)
         worker = StartedWorker(process, self._keeper.folder / f"{name}.out")
+        self.workers.append(worker)
         if ready:
             await self.until_ready(worker)
         return worker
