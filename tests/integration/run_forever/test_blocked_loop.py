@@ -38,9 +38,11 @@ class Blocking:
     async def __call__(self, event: Event[Any]) -> None:
         self.calls.append(event.id)
         consumer: Any = self.bus.serving.consumer
+        before = consumer.restart_count
         block_until_the_broker_hangs_up(self.bus)
         if self.ends != "at once":
-            await until(lambda: not consumer.pool.serving)
+            # It may be back before anybody sees that it was away.
+            await until(lambda: not consumer.pool.serving or consumer.restart_count > before)
         if self.ends == "when it is back":
             await until(lambda: consumer.pool.serving)
         if self.fails:
