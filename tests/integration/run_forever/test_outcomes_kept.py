@@ -42,9 +42,11 @@ class Scene:
         await publish(self.bus)
         await until(lambda: self.handler.calls)
         await asyncio.to_thread(self.broker.block)
-        losing = asyncio.create_task(self.lose_connections(vhost))
         consumer: Any = self.bus.serving.consumer
-        await until(lambda: not consumer.pool.serving)
+        before = consumer.restart_count
+        losing = asyncio.create_task(self.lose_connections(vhost))
+        # It may be back before anybody sees that it was away.
+        await until(lambda: not consumer.pool.serving or consumer.restart_count > before)
         self._gate.set()
         await losing
         await self.waiting()
