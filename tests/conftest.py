@@ -80,8 +80,9 @@ def broker() -> Iterator[Broker]:
 @pytest.fixture(scope="session")
 def harmed_nodes() -> Iterator[HarmedNodes]:
     """Start the node behind `harmed`, one for the whole run: a start takes six seconds."""
-    with HarmedNodes() as nodes:
-        yield nodes
+    nodes = HarmedNodes()
+    yield nodes
+    nodes.current.stop()
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from tests.support.packages import install
 
 ROOT = Path(__file__).parents[2]
 _ENTRYPOINTS = Path(__file__).with_name("stand_ins")
-_DEBIAN = "http://deb.debian.org/debian"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -135,7 +134,7 @@ def make_debian(recipe: StandIn, name: str) -> None:
         raise DockerError(message)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={recipe.packages}"]
     made = subprocess.Popen(
-        [*command, recipe.suite, "-", mirror()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*command, recipe.suite, "-", *mirrors()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     with made:
         done = subprocess.run(
@@ -147,9 +146,9 @@ def make_debian(recipe: StandIn, name: str) -> None:
         raise DockerError(message)
 
 
-def mirror() -> str:
-    """Return this machine's own mirror of Debian."""
+def mirrors() -> list[str]:
+    """Return this machine's own mirror of Debian; without one mmdebstrap takes its default."""
     places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     text = "\n".join(place.read_text() for place in places if place.is_file())
     found = re.findall(r"^(?:deb|URIs:)\s.*?(https?://\S*/debian/?)(?=\s|$)", text, re.MULTILINE)
-    return found[0] if found else _DEBIAN
+    return found[:1]

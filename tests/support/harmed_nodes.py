@@ -1,8 +1,6 @@
 """HarmedNodes: the node that tests kill, suspend and block; another once it does not recover."""
 
 import uuid
-from types import TracebackType
-from typing import Self
 
 import amqp
 
@@ -16,19 +14,7 @@ class HarmedNodes:
     """One node at a time. Whoever breaks it for good is told so; who comes after has a new one."""
 
     def __init__(self) -> None:
-        self.current = PrivateBroker()
-
-    def __enter__(self) -> Self:
-        self.current.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.current.stop()
+        self.current = _started()
 
     def mend(self) -> None:
         """Undo what a test has done to the node, and check that it stores events again.
@@ -47,8 +33,7 @@ class HarmedNodes:
         except Exception as error:
             error.add_note(f"the node is broken, the next test has a new one\n{self.last_words()}")
             node.stop()
-            self.current = PrivateBroker()
-            self.current.start()
+            self.current = _started()
             raise
 
     def last_words(self) -> str:
@@ -56,6 +41,12 @@ class HarmedNodes:
         logs = sorted((self.current.folder / "node" / "log").glob("*.log"))
         lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
         return "\n".join(lines[-_LINES:])
+
+
+def _started() -> PrivateBroker:
+    node = PrivateBroker()
+    node.start()
+    return node
 
 
 def _store_an_event(node: PrivateBroker) -> None:
