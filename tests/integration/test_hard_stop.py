@@ -65,8 +65,7 @@ async def test_a_signal_may_interrupt_a_write_to_the_broker(
 
     py-amqp has a lock for each write, and the thread that has it would wait for it, for ever.
     """
-    environment = {"ENDING_STRUCK_IN": method}
-    worker = await fleet.start(*POOLS[pool], program=PROGRAM, **environment)
+    worker = await fleet.start(*POOLS[pool], program=PROGRAM, ENDING_STRUCK_IN=method)
     await client.publish(Event("threaded"))
     await fleet.until_called("threaded")
     if method == "Cancel":
