@@ -39,6 +39,11 @@ class Subscriptions:
         #: Returns those that hear a type, each once, in the order in which they were made.
         self.match = self._index.match
 
+    def after_fork(self) -> None:
+        """Go on in a forked child: a thread of its parent may have been changing or matching."""
+        self._changing = threading.Lock()
+        self._index.after_fork()
+
     def __iter__(self) -> Iterator[Subscription]:
         return iter(tuple(self._by_name.values()))
 

@@ -230,6 +230,10 @@ class RoutingIndex(Generic[T]):
         #: they were first added.
         self.match: Callable[[str], tuple[T, ...]] = self._memo.__getitem__
 
+    def after_fork(self) -> None:
+        """Go on in a forked child: a thread of its parent may have been matching."""
+        self._lock = threading.Lock()
+
     def add(self, pattern: str, value: T) -> None:
         """Find `value` by `pattern` from now on; a known pair changes nothing, as on RabbitMQ."""
         with self._lock:

@@ -20,6 +20,7 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import BrokerError
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
@@ -61,6 +62,15 @@ class Runtime:
     loop: asyncio.AbstractEventLoop | None = None
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
     unacknowledged: UnacknowledgedEvents = field(default_factory=UnacknowledgedEvents)
+
+    def __post_init__(self) -> None:
+        """Have what is shared renewed in forked children."""
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child, as publisher, declarations and outstanding do."""
+        self.stats.after_fork()
+        self.subscriptions.after_fork()
 
     def wants(self, subscription: Subscription, event_type: str) -> bool:
         """Return True if a pattern of the subscription matches. Old bindings stay on the broker."""
