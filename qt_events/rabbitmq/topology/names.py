@@ -17,6 +17,7 @@ from amqp.exceptions import ChannelError
 from qt_events.delivery.retry import MAX_DELAY
 from qt_events.delivery.subscription import Subscription
 from qt_events.errors import InvalidOptionError
+from qt_events.events.topics import spellings
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.topology.declare import Declarer
 from qt_events.rabbitmq.topology.pipeline import Pipeline
@@ -269,8 +270,12 @@ class Topology:
         )
 
     def unbind(self, channel: Channel, key: str, pattern: str) -> None:
-        """Remove the binding of a queue. It is no error if there is none, or no queue."""
-        self._declarer(channel).unbind(self.queue(key), self.events, pattern)
+        """Remove the binding of a queue, however it is spelled.
+
+        It is no error if there is none, or no queue.
+        """
+        for each in spellings(pattern):
+            self._declarer(channel).unbind(self.queue(key), self.events, each)
 
     def declare_level(self, channel: Channel, delay: float) -> None:
         """Declare the delay level for `delay` seconds. Expired events come back by `redeliver`."""
