@@ -17,7 +17,7 @@ from qt_events.errors import (
     TopologyError,
     UnknownSubscriptionError,
 )
-from qt_events.events.topics import validate_pattern
+from qt_events.events.topics import bindable_pattern
 from qt_events.rabbitmq.app.named_app import module_of
 from qt_events.rabbitmq.connection.connections import visiting
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
@@ -95,7 +95,7 @@ class Administration:
             raise InvalidOptionError(
                 f"{subscription!r} has no lasting queue: those of a broadcast end by themselves"
             )
-        found = [validate_pattern(each) for each in patterns]
+        found = [bindable_pattern(each) for each in patterns]
         self._must_not_declare(subscription, found)
         if undeclared:
             self._of_the_app(subscription)

@@ -6,6 +6,7 @@ from typing import Any
 
 from qt_events.delivery.handler_names import former_name_of, name_of
 from qt_events.delivery.subscription import Subscription
+from qt_events.events.topics import spelling_of
 from qt_events.rabbitmq.topology.names import Topology
 
 
@@ -89,7 +90,7 @@ def inventory(
     for row in bindings:
         if row["source"] == topology.events:
             name = topology.subscription_of(row["destination"])
-            held, pattern = holdings.get(name or ""), row["routing_key"]
+            held, pattern = holdings.get(name or ""), spelling_of(row["routing_key"])
             if held is not None and pattern not in held.patterns:
                 held.patterns.append(pattern)
     return Inventory([holdings[name] for name in sorted(holdings)], lost)

@@ -215,6 +215,14 @@ class Declarations:
         self._standing.forget()
         self._topology.forget_refusals()
 
+    def doubt(self, name: str) -> None:
+        """Have one subscription declared again: its queue may be gone."""
+        self._standing.drop(name)
+        subscription = self._wanted.get(name)
+        if subscription is not None and self._is_due(subscription):
+            self.ways.drop(name)
+            self._missing[name] = subscription
+
     def _declare(
         self, channel: Channel, due: Iterable[Wanted], alone: Callable[[Channel, Wanted], None]
     ) -> None:

@@ -13,6 +13,7 @@ from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.delivery.subscription import Subscription
+from qt_events.events.topics import spellings
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.topology.batches import NEW, batches
 from qt_events.rabbitmq.topology.declare import Declarer
@@ -189,8 +190,12 @@ class Topology(Names):
         )
 
     def unbind(self, channel: Channel, key: str, pattern: str) -> None:
-        """Remove the binding of a queue. It is no error if there is none, or no queue."""
-        self._declarer(channel).unbind(self.queue(key), self.events, pattern)
+        """Remove the binding of a queue, however it is spelled.
+
+        It is no error if there is none, or no queue.
+        """
+        for each in spellings(pattern):
+            self._declarer(channel).unbind(self.queue(key), self.events, each)
 
     def declare_level(self, channel: Channel, delay: float) -> None:
         """Declare the delay level for `delay` seconds. Expired events come back by `redeliver`."""

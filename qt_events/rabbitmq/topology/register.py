@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import time_ns
 from typing import Any, NamedTuple, Self
 
-from qt_events.events.topics import matches
+from qt_events.events.topics import matches, spelling_of
 
 #: Unbound patterns that are kept of a subscription, and owners. A program may make any number.
 MOST = 200
@@ -140,16 +140,17 @@ def _as_json(entry: Entry) -> dict[str, Any]:
 
 
 def _from_json(found: Mapping[str, Any]) -> Entry:
-    return Entry(
+    entry = Entry(
         {Owner(str(service), str(handler)): int(at) for service, handler, at in found["owners"]},
         int(found["term"]),
-        {
-            str(name): Mark(int(changed), bound == "bound")
-            for name, (changed, bound) in found["patterns"].items()
-        },
         # Releases that do not write it down make one for each subscription.
-        bool(found.get("quarantine", True)),
+        quarantine=bool(found.get("quarantine", True)),
     )
+    for name, (changed, bound) in found["patterns"].items():
+        mark, pattern = Mark(int(changed), bound == "bound"), spelling_of(str(name))
+        # A former release may have written another spelling.
+        entry.patterns[pattern] = max(mark, entry.patterns.get(pattern, mark))
+    return entry
 
 
 def _now() -> int:

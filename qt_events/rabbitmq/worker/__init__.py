@@ -4,6 +4,7 @@ serving.py          the delivering side of one bus: its worker, its pool, its sh
 in_process.py       a worker inside the caller's process
 sharing.py          other processes that serve the same subscriptions
 consumer.py         Celery's consumer, with subscriptions that come and go
+answers.py          answers of the broker that the event loop does not wait for
 consuming_anew.py   a new consumer, for another prefetch or for one that is cancelled
 quarantines.py      those that are made while a worker runs, here or elsewhere
 connecting.py       logging in, trying again, the worker's name

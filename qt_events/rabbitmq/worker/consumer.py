@@ -1,10 +1,8 @@
 """EventConsumer: Celery's consumer with subscriptions that come and go, and no queue of its own."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, NoReturn
 
 import kombu
@@ -24,7 +22,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 
-from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
+from qt_events.errors import LoginRefusedError, TopologyError
 from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import must_not_unpickle
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
@@ -52,8 +50,8 @@ from qt_events.shutdown import State, Trigger
 logger = logging.getLogger("qt_events")
 
 # Mingle is left to be required by another step, if the app has tasks of its own. DelayedDelivery is
-# replaced: see PlainQueuesDelayed.
-_LEFT_OUT = (":Mingle", ":Gossip", ":DelayedDelivery")
+# replaced: see PlainQueuesDelayed; and Control: see AnsweringControl.
+_LEFT_OUT = (":Mingle", ":Gossip", ":DelayedDelivery", ":Control")
 
 remote_control.guard()
 
@@ -86,6 +84,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         default_steps = [  # noqa: RUF012
             *(step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)),
             "qt_events.rabbitmq.worker.delayed_tasks:PlainQueuesDelayed",
+            "qt_events.rabbitmq.worker.remote_control:AnsweringControl",
         ]
 
     # Monitors are told at the end of this turn of the pool's loop.
@@ -270,27 +269,11 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from the queues of a subscription that is new, or has a new pattern."""
         if isinstance(self.pool, AsyncioPool):
-            self.pool.spawn(partial(self._declare_and_consume, queues))
+            self._consuming_anew.declare_and(queues, lambda queue: self._consume([queue]))
         elif self.connection is not None:
             for queue in queues:
                 queue.declare(channel=self.connection.default_channel)
             self._consume(queues)
-
-    async def _declare_and_consume(self, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume once the publisher's thread has declared the queues: this loop must not wait."""
-        try:
-            await self.runtime.declarations.made()
-            for queue in queues:
-                # Else the next connection consumes from all queues there are.
-                if self.pool.serving:
-                    self._consume([queue])
-                # Each is a round trip or two: let the handlers run in between.
-                await asyncio.sleep(0)
-        except QtEventsError:
-            logger.exception("%s is not served", queues[0].subscription)
-        except (*self.connection_errors, *self.channel_errors) as error:
-            logger.info("%s: will be consumed once reconnected (%s)", queues[0].subscription, error)
-            self.hub.call_soon(self.give_up_connection, error)
 
     def give_up_connection(self, error: Exception) -> None:
         """Begin anew: py-amqp opens a closed channel again, with new tags, and nobody consumes."""

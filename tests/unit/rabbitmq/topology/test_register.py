@@ -98,6 +98,13 @@ def copy(register: Register) -> Register:
     return Register.decode(register.encode())
 
 
+def test_two_spellings_of_a_former_release_are_one_pattern() -> None:
+    """The later word on either holds."""
+    register = Register()
+    register.of("a").patterns = {"#.*": Mark(1, bound=True), "*.#": Mark(2, bound=False)}
+    assert copy(register).of("a").patterns == {"*.#": Mark(2, bound=False)}
+
+
 @given(registers, registers)
 def test_merging_needs_no_order_and_may_be_repeated(one: Register, other: Register) -> None:
     """Whoever comes first, and however often: the same register."""
