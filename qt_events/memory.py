@@ -88,17 +88,18 @@ class InMemoryEventBus(Hosted):
         self._tally = self.stats.tally  # of the loop's own thread
         self._publish_observers = self.middleware.published
         self._attempt_observers = self.middleware.concluded
-        self._around_handle = self.middleware.around_handle
         self.dead_letters = DeadLetterStore(self._redeliver)
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry, service=service)
+        self._match = self._subscriptions.match
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
+        self._take_free = self._capacity.take_free
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
-        self._bursts = Bursts(
+        bursts = Bursts(
             self._capacity,
             self.middleware,
             self._tally,
@@ -106,7 +107,8 @@ class InMemoryEventBus(Hosted):
             self.slow_after,
             self._conclude,
         )
-        self._lanes = Lanes(self._process, self._bursts.choose)
+        self._lanes = Lanes(self._process, bursts.choose)
+        self._lane_of = self._lanes.lane_of
         self._retries = RetryTimers(clock or LoopClock(), self._try_again)
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on
@@ -133,10 +135,20 @@ class InMemoryEventBus(Hosted):
                 await self.middleware.publish(event, partial(self._admit, mandatory=mandatory))
                 return
         try:
-            self._capacity.take_free()
+            self._take_free()
         except IndexError:
             await self._enter()
-        self._route(event, mandatory=mandatory)
+        subscriptions = self._match(event.type)
+        # The commonest case by a shorter way, without a lock and without an OpenDeliveries.
+        if (
+            len(subscriptions) == 1
+            and self._lanes.thread == get_ident()
+            and not self._publish_observers
+        ):
+            self._tally.published[event.type] += 1
+            self._lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
+        else:
+            self._route(event, mandatory=mandatory)
 
     async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
         """Publish an event that has come through the middleware."""
@@ -181,16 +193,7 @@ class InMemoryEventBus(Hosted):
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
         """Hand an event that has a place to the subscriptions that hear it."""
-        subscriptions = self._subscriptions.match(event.type)
-        if (
-            len(subscriptions) == 1
-            and self._lanes.thread == get_ident()
-            and not self._publish_observers
-        ):
-            # The commonest case by a shorter way, without a lock and without an _Open.
-            self._tally.published[event.type] += 1
-            self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
-            return
+        subscriptions = self._match(event.type)
         self.stats.count_published(event.type, routed=bool(subscriptions))
         if self._publish_observers:
             self.middleware.tell_published(event, subscriptions)
@@ -270,7 +273,7 @@ class InMemoryEventBus(Hosted):
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
-        if self._around_handle:
+        if self.middleware.around_handle:
             subscription = within(self.middleware, subscription, attempts.next, self._executor)
         outcome = begin(
             event, subscription, attempts.next, self._executor, self._watch, self.slow_after
