@@ -5,7 +5,6 @@ import logging
 import math
 from collections.abc import Awaitable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from threading import get_ident
@@ -13,12 +12,13 @@ from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
+from qt_events.delivery.bursts import Bursts, Delivery, OpenDeliveries
 from qt_events.delivery.capacity import LATE, Capacity
 from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, Middleware
-from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Attempts, Outcome, consequences
+from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
@@ -40,17 +40,6 @@ logger = logging.getLogger("qt_events")
 
 # Publishes after which the loop gets a turn, if none of them waited.
 _BURST = 64
-
-
-@dataclass(eq=False, slots=True)
-class _Open:
-    """Number of an event's deliveries without an outcome; at 0 its place is free."""
-
-    deliveries: int
-
-
-# One event for one subscription; None for _Open: its only delivery. Bare: every event needs one.
-_Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
 
 
 class InMemoryEventBus(Hosted):
@@ -99,17 +88,27 @@ class InMemoryEventBus(Hosted):
         self._tally = self.stats.tally  # of the loop's own thread
         self._publish_observers = self.middleware.published
         self._attempt_observers = self.middleware.concluded
-        self._around_handle = self.middleware.around_handle
         self.dead_letters = DeadLetterStore(self._redeliver)
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry, service=service)
+        self._match = self._subscriptions.match
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
+        self._take_free = self._capacity.take_free
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
-        self._lanes = Lanes(self._process)
+        bursts = Bursts(
+            self._capacity,
+            self.middleware,
+            self._tally,
+            self._watch,
+            self.slow_after,
+            self._conclude,
+        )
+        self._lanes = Lanes(self._process, bursts.choose)
+        self._lane_of = self._lanes.lane_of
         self._retries = RetryTimers(clock or LoopClock(), self._try_again)
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on
@@ -136,10 +135,20 @@ class InMemoryEventBus(Hosted):
                 await self.middleware.publish(event, partial(self._admit, mandatory=mandatory))
                 return
         try:
-            self._capacity.take_free()
+            self._take_free()
         except IndexError:
             await self._enter()
-        self._route(event, mandatory=mandatory)
+        subscriptions = self._match(event.type)
+        # The commonest case by a shorter way, without a lock and without an OpenDeliveries.
+        if (
+            len(subscriptions) == 1
+            and self._lanes.thread == get_ident()
+            and not self._publish_observers
+        ):
+            self._tally.published[event.type] += 1
+            self._lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
+        else:
+            self._route(event, mandatory=mandatory)
 
     async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
         """Publish an event that has come through the middleware."""
@@ -184,16 +193,7 @@ class InMemoryEventBus(Hosted):
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
         """Hand an event that has a place to the subscriptions that hear it."""
-        subscriptions = self._subscriptions.match(event.type)
-        if (
-            len(subscriptions) == 1
-            and self._lanes.thread == get_ident()
-            and not self._publish_observers
-        ):
-            # The commonest case by a shorter way, without a lock and without an _Open.
-            self._tally.published[event.type] += 1
-            self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
-            return
+        subscriptions = self._match(event.type)
         self.stats.count_published(event.type, routed=bool(subscriptions))
         if self._publish_observers:
             self.middleware.tell_published(event, subscriptions)
@@ -209,7 +209,7 @@ class InMemoryEventBus(Hosted):
             raise UnroutableError(f"nobody is subscribed to {event.type!r}: {advice}")
 
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
-        open_ = _Open(len(subscriptions)) if len(subscriptions) > 1 else None
+        open_ = OpenDeliveries(len(subscriptions)) if len(subscriptions) > 1 else None
         for subscription in subscriptions:
             self._lanes.push(subscription, (event, subscription, open_, FIRST))
 
@@ -268,12 +268,12 @@ class InMemoryEventBus(Hosted):
         self._executor = None
         self._capacity.stop_waiting()
 
-    def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
+    def _process(self, delivery: Delivery) -> Awaitable[None] | None:
         event, subscription, _, attempts = delivery
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
-        if self._around_handle:
+        if self.middleware.around_handle:
             subscription = within(self.middleware, subscription, attempts.next, self._executor)
         outcome = begin(
             event, subscription, attempts.next, self._executor, self._watch, self.slow_after
@@ -283,10 +283,10 @@ class InMemoryEventBus(Hosted):
             return None
         return self._conclude_later(delivery, outcome)
 
-    async def _conclude_later(self, delivery: _Delivery, outcome: Awaitable[Outcome]) -> None:
+    async def _conclude_later(self, delivery: Delivery, outcome: Awaitable[Outcome]) -> None:
         self._conclude(delivery, await outcome)
 
-    def _conclude(self, delivery: _Delivery, outcome: Outcome) -> None:
+    def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
         event, subscription, open_, _ = delivery
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
@@ -295,13 +295,13 @@ class InMemoryEventBus(Hosted):
         elif self._comes_again(delivery, outcome):
             return
         if open_ is not None:
-            open_.deliveries -= 1
-            if open_.deliveries:
+            open_.left -= 1
+            if open_.left:
                 return
         self._tally.dispatched[event.type] += 1
         self._capacity.leave()
 
-    def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
+    def _comes_again(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Do what follows from an outcome; return True if that is another attempt."""
         event, subscription, open_, attempts = delivery
         self.stats.count_outcome(subscription.name, event.type, outcome)
@@ -316,10 +316,10 @@ class InMemoryEventBus(Hosted):
         self._retries.add(again, follows.again_after)
         return True
 
-    def _try_again(self, delivery: _Delivery) -> None:
+    def _try_again(self, delivery: Delivery) -> None:
         self._lanes.push(delivery[1], delivery)
 
-    def _tell_concluded(self, delivery: _Delivery, outcome: Outcome) -> None:
+    def _tell_concluded(self, delivery: Delivery, outcome: Outcome) -> None:
         event, subscription, _, attempts = delivery
         attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
         self.middleware.tell_concluded(attempt)

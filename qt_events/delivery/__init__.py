@@ -10,6 +10,8 @@ capacity.py        the number of events that a bus may hold, and the line for a 
 lanes.py           events that wait in this process, in a lane for each subscription
 threads.py         threads for sync handlers
 deliver.py         one attempt: the only place that calls a handler
+running_attempt.py  an attempt that waits, fails or is slow
+bursts.py          events that wait for one async handler, handed to it in one pass
 ending.py          the end of a run, after which nothing that fails is judged
 django_connections.py  Django's database connections, looked after around each handler
 middleware.py      code of the user's around publishes and handlers, and observers

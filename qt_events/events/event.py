@@ -44,6 +44,8 @@ P = TypeVar("P", bound=Mapping[str, Any], default=Any)
 
 # The only way to set an attribute of an event.
 _new, _set = object.__new__, object.__setattr__
+# Inside an event's methods `type` is the event's own.
+_kind = type
 _MAKING = ("__init__", "__new__")
 _HOW_TO_CREATE = "{}.create() takes the payload's fields by name, on a class with a type"
 
@@ -130,9 +132,16 @@ class Event(Generic[P]):
         traceparent: str | None = None,
     ) -> None:
         own = self.__dict__
-        own["type"] = self._checked_type(type)
-        own["payload"] = self._checked_payload(payload)
-        own["timestamp"] = checked_time(timestamp)
+        if _kind(self) is Event and _kind(type) is str and _kind(payload) is dict:
+            # The commonest arguments by the shortest way; of a plain str the check is remembered.
+            own["type"] = routing_key(type)
+            own["payload"] = freeze_object(payload)
+        else:
+            own["type"] = self._checked_type(type)
+            own["payload"] = self._checked_payload(payload)
+        if _kind(timestamp) is not datetime or timestamp.tzinfo is not UTC:
+            timestamp = checked_time(timestamp)
+        own["timestamp"] = timestamp
         own["id"] = str(uuid7()) if id is None else checked_text("id", id)
         # Most events have none of them.
         if not (
@@ -248,10 +257,7 @@ class Event(Generic[P]):
             raise InvalidEventError(
                 f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
             )
-        if expected:
-            return expected
-        # Of a plain str it is remembered.
-        return routing_key(type) if builtins.type(type) is str else validate_routing_key(type)
+        return expected or validate_routing_key(type)
 
     def _checked_payload(self, payload: object) -> Any:
         model = self.payload_model
