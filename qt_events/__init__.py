@@ -9,6 +9,7 @@ The life of an event, and where to read about each part of it:
     backend.py       the parts that a backend is made of
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
+    history/         every event and its fate, kept and asked for
     shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
