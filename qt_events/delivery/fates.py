@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
+from pydantic_core import to_json
+
 from qt_events.delivery.outcome import (
     DeadLetter,
     Done,
@@ -17,6 +19,7 @@ from qt_events.delivery.outcome import (
     Retry,
 )
 from qt_events.errors import DecodeError
+from qt_events.events.attributes import new_id
 from qt_events.events.event import Event
 from qt_events.texts import shortened
 
@@ -52,7 +55,6 @@ class Fate(NamedTuple):
     event_id: str
     event_source: str
     event_type: str
-    subscription: str
     #: From 1; 0 if it is not known.
     attempt: int
     #: UTC; the end of the attempt.
@@ -69,6 +71,7 @@ class Fate(NamedTuple):
     delay: float | None = None
     #: The event was replayed to this subscription.
     replayed: bool = False
+    subscription: str = ""
     #: `host:pid` of the process that tells it.
     worker: str = ""
 
@@ -111,18 +114,19 @@ def _bounded(text: str) -> str:
     return shortened(text.encode(errors="replace").decode(), LONGEST_MESSAGE)
 
 
-# Of one message, each told once: the rest of it stands in a row.
-_ROW = tuple(each for each in Fate._fields if each not in {"subscription", "worker"})
-_COLUMNS = tuple(Fate._fields.index(each) for each in _ROW)
+# The last two are told once for all of a message.
+_ROW = Fate._fields[:-2]
 _AT = _ROW.index("at")
 
 
 def batch_of(fates: Sequence[Fate], worker: str) -> dict[str, Any]:
     """Return fates of one subscription as a payload; `worker` is the process that tells them."""
-    rows = [[fate[column] for column in _COLUMNS] for fate in fates]
-    for row in rows:
-        row[_AT] = row[_AT].isoformat(timespec="microseconds")
-    return {"worker": worker, "fields": list(_ROW), "fates": rows}
+    rows = [(*fate[:_AT], _text_of(fate.at), *fate[_AT + 1 : -2]) for fate in fates]
+    return {"worker": worker, "fields": _ROW, "fates": rows}
+
+
+def _text_of(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def by_subscription(fates: Iterable[Fate]) -> dict[str, list[Fate]]:
@@ -138,6 +142,23 @@ def type_of(subscription: str) -> str:
     return PREFIX + subscription
 
 
+def encode_fates(fates: Sequence[Fate], worker: str) -> bytes:
+    """Return the body of a message with fates of one subscription.
+
+    It is what `encode` makes of an event with this `batch_of`, which takes ten times as long.
+    """
+    document = {
+        "specversion": "1.0",
+        "id": new_id(),
+        "source": worker,
+        "type": type_of(fates[0].subscription),
+        "time": _text_of(datetime.now(UTC)),
+        "datacontenttype": "application/json",
+        "data": batch_of(fates, worker),
+    }
+    return to_json(document)
+
+
 def fates_in(event: Event[Any]) -> list[Fate]:
     """Return the fates that an event tells. Fields that this release does not know are left out.
 
@@ -146,14 +167,22 @@ def fates_in(event: Event[Any]) -> list[Fate]:
     """
     try:
         payload: Any = event.payload
-        known = [(n, name) for n, name in enumerate(payload["fields"]) if name in _ROW]
         told = (event.type.removeprefix(PREFIX), str(payload["worker"]))
-        return [_fate(known, row, *told) for row in payload["fates"]]
+        fields, rows = tuple(payload["fields"]), payload["fates"]
+        if fields != _ROW:
+            known = [(n, name) for n, name in enumerate(fields) if name in _ROW]
+            return [_named(known, row, *told) for row in rows]
+        return [Fate(*row[:_AT], _time(row[_AT]), *row[_AT + 1 :], *told) for row in rows]
     except (LookupError, TypeError, ValueError) as error:
         raise DecodeError(f"{event.type!r} tells no fates: {error!r:.200}") from None
 
 
-def _fate(known: Sequence[tuple[int, str]], row: Any, subscription: str, worker: str) -> Fate:
+def _named(known: Sequence[tuple[int, str]], row: Any, subscription: str, worker: str) -> Fate:
     values = {name: row[n] for n, name in known}
-    values["at"] = datetime.fromisoformat(values["at"]).astimezone(UTC)
-    return Fate(subscription=subscription, worker=worker, **values)
+    values["at"] = _time(values["at"])
+    return Fate(**values, subscription=subscription, worker=worker)
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
