@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
+from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import Component, EventHandler, Subscription
 from qt_events.errors import (
@@ -119,6 +120,8 @@ __all__ = [
     "EventBus",
     "EventFieldsFilter",
     "EventHandler",
+    "Fate",
+    "FateOutcome",
     "ForeignConsumersError",
     "HealthStatus",
     "HealthStatusChanged",

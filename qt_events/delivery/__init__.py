@@ -16,5 +16,6 @@ middleware.py      code of the user's around publishes and handlers, and observe
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never
 clock.py           time for retries: the event loop's, or a test's own
+fates.py           how an attempt ended, as it is told to those who listen
 stats.py           the counters behind get_stats(), and reports of slow handlers
 """
