@@ -4,7 +4,6 @@ store.py             Store: what a history needs of the place where it keeps thi
 in_memory_store.py   a Store for tests and the in-memory bus
 sql_store.py         a Store in SQLite or PostgreSQL
 filters.py           EventFilter: which events are meant
-fate.py              what became of one attempt
 schema.py            the tables
 columns.py           columns for hostile texts and for times
 database.py          connections, transactions, named errors

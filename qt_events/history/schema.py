@@ -53,7 +53,7 @@ fates = sa.Table(
     sa.Column("attempt", sa.BigInteger, nullable=False),
     # The end of the attempt.
     sa.Column("at", Time, nullable=False),
-    sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("seconds", sa.Float(53)),
     sa.Column("worker", Words, nullable=False),
     sa.Column("outcome", Name, nullable=False),
     sa.Column("reason", Words, nullable=False),

@@ -7,12 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
+from qt_events.delivery.fates import Fate
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches
 from qt_events.history.columns import is_cut
 from qt_events.history.database import Database
-from qt_events.history.fate import Fate
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.schema import bookmarks, events, fates
 from qt_events.history.store import PAGE, Bookmark, Pruned, StoredEvent, StoreStats

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from qt_events.delivery.fates import Fate
 from qt_events.events.raw import RawEvent
-from qt_events.history.fate import Fate
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 
 #: Rows of a page, and of a transaction that prunes.

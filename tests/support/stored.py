@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from qt_events.delivery.fates import Fate
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.raw import RawEvent
-from qt_events.history.fate import Fate
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

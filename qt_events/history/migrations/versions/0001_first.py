@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.Column("subscription", sa.Text, nullable=False),
         sa.Column("attempt", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
-        sa.Column("seconds", sa.Float(53), nullable=False),
+        sa.Column("seconds", sa.Float(53)),
         sa.Column("worker", sa.Text, nullable=False),
         sa.Column("outcome", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
