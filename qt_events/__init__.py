@@ -71,6 +71,7 @@ from qt_events.errors import (
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
+from qt_events.events.raw import RawEvent
 from qt_events.logs.own_lines import guard_own_lines
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ __all__ = [
     "PublishRefusedError",
     "PublishTimeoutError",
     "QtEventsError",
+    "RawEvent",
     "Reject",
     "RetryLater",
     "RetryPolicy",

@@ -71,6 +71,7 @@ class EventBus(Protocol):
         concurrency: int | None = None,
         broadcast: bool | None = None,
         prefetch: int | None = None,
+        raw: bool | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches.
 
@@ -89,6 +90,8 @@ class EventBus(Protocol):
                 name.
             prefetch: events that one process takes from the broker before they have an outcome, at
                 least `concurrency`; about a second of work if left out. No effect in memory.
+            raw: the handler gets a RawEvent, the event as it was on the wire: of any type and
+                version, whatever its payload. So do `when` and middleware around the handler.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,

@@ -37,6 +37,7 @@ class BaseBus:
         concurrency: int | None = None,
         broadcast: bool | None = None,
         prefetch: int | None = None,
+        raw: bool | None = None,
     ) -> Subscription:
         """See EventBus."""
         options = SubscriptionOptions(
@@ -45,6 +46,7 @@ class BaseBus:
             concurrency=concurrency,
             broadcast=broadcast,
             prefetch=prefetch,
+            raw=raw,
         )
         return self._subscribe(pattern_of(event_type), handler, name, options)
 

@@ -81,6 +81,8 @@ class Subscription:
     #: Number of events that one process takes from the broker before they have an outcome; None
     #: leaves it to the backend. In memory there is no such number.
     prefetch: int | None = None
+    #: The handler gets a RawEvent: no class and no check of its payload.
+    raw: bool = False
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
@@ -99,8 +101,9 @@ class Subscription:
         positive_int(f"{whose}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
         if self.prefetch is not None:
             self._check_prefetch(whose, self.prefetch)
-        if not isinstance(self.broadcast, bool):
-            raise InvalidOptionError(f"{whose}: broadcast={self.broadcast!r} must be True or False")
+        for option in ("broadcast", "raw"):
+            if not isinstance(value := getattr(self, option), bool):
+                raise InvalidOptionError(f"{whose}: {option}={value!r} must be True or False")
         self.is_async = is_async(self.handler)
 
     def become(self, other: "Subscription") -> None:
@@ -129,6 +132,7 @@ class SubscriptionOptions:
     concurrency: int | None = None
     broadcast: bool | None = None
     prefetch: int | None = None
+    raw: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were not left out, by name."""

@@ -103,6 +103,11 @@ class RawEvent:
         )
 
 
+def as_raw(event: Any) -> RawEvent:
+    """Return an event for a raw subscription; one that came over a broker is raw already."""
+    return event if isinstance(event, RawEvent) else RawEvent.of(event)
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 

@@ -11,9 +11,13 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
 from qt_events.delivery.outcome import Attempts, Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
-from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
-from qt_events.rabbitmq.messages.properties import FORMER_PRIORITY, PERSISTENT, from_amqp
+from qt_events.rabbitmq.messages.properties import (
+    FORMER_PRIORITY,
+    PERSISTENT,
+    from_amqp,
+    raw_from_amqp,
+)
 from qt_events.texts import LONGEST, LONGEST_NAME, LONGEST_TRACEBACK, printable, shortened
 
 ATTEMPT, TYPE, FIRST_FAILED = "qt-attempt", "qt-type", "qt-first-failed"
@@ -103,11 +107,12 @@ class Envelope:
         """Message id, for logs and records."""
         return printable(str(self.properties.get("message_id") or ""))
 
-    def event(self) -> Event[Any]:
-        """Return its event. Raises DecodeError and TypeMismatchError, see from_amqp()."""
+    def event(self, *, raw: bool = False) -> Any:
+        """Return its event, or a RawEvent. DecodeError, TypeMismatchError: see from_amqp()."""
         if self.flaw:
             raise DecodeError(self.flaw)
-        return from_amqp(self.body, self.properties, self.event_type)
+        read = raw_from_amqp if raw else from_amqp
+        return read(self.body, self.properties, self.event_type)
 
     def log_fields(self) -> dict[str, Any]:
         """Return logging's `extra` for a log line outside of the delivery."""

@@ -4,6 +4,7 @@ routing.py        events and the subscriptions that hear them, by pattern and by
 handling.py       kinds of handlers, and handlers that break
 retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
+raw.py            events as they were on the wire
 ordering.py       order, concurrency, shared subscriptions and broadcast ones
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
@@ -19,6 +20,7 @@ from qt_events.testing.contract.scenarios import (
     middleware,
     ordering,
     pressing,
+    raw,
     refusing,
     retrying,
     routing,
@@ -31,6 +33,7 @@ MODULES = (
     handling,
     retrying,
     burying,
+    raw,
     ordering,
     pressing,
     running,
