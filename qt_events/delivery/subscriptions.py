@@ -65,9 +65,11 @@ class Subscriptions:
             InvalidHandlerError, InvalidOptionError, InvalidPolicyError: from Subscription. Nothing
                 has changed then.
         """
-        for function in (handler, options.when):
-            if function is not None:
-                must_take(f"subscription {name!r}", function, pattern)
+        known = self._by_name.get(name)
+        is_batch = options.batch is not None or bool(known and known.batch)
+        must_take(f"subscription {name!r}", handler, pattern, is_batch=is_batch)
+        if options.when is not None:
+            must_take(f"subscription {name!r}", options.when, pattern)
         with self._changing:
             subscription = self._by_name.get(name)
             if subscription is None:

@@ -5,6 +5,7 @@ handling.py       kinds of handlers, and handlers that break
 retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
 ordering.py       order, concurrency, shared subscriptions and broadcast ones
+batching.py       batch handlers
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
@@ -14,6 +15,7 @@ refusing.py       mistakes, refused where they are made
 
 from qt_events.testing.contract.scenario import Feature, Scenario
 from qt_events.testing.contract.scenarios import (
+    batching,
     burying,
     handling,
     middleware,
@@ -32,6 +34,7 @@ MODULES = (
     retrying,
     burying,
     ordering,
+    batching,
     pressing,
     running,
     middleware,
