@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
+from qt_events.delivery.batches import BatchFailed
 from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import Component, EventHandler, Subscription
@@ -41,6 +42,7 @@ from qt_events.errors import (
     DuplicateSubscriptionError,
     ForeignConsumersError,
     IncompleteDeadLetterError,
+    InvalidBatchError,
     InvalidEventError,
     InvalidHandlerError,
     InvalidMiddlewareError,
@@ -105,6 +107,7 @@ __all__ = [
     "NO_RETRY",
     "BackendError",
     "BackpressureError",
+    "BatchFailed",
     "BrokerBlockedError",
     "BrokerError",
     "BrokerUnreachableError",
@@ -129,6 +132,7 @@ __all__ = [
     "HealthStatusChangedEvent",
     "InMemoryEventBus",
     "IncompleteDeadLetterError",
+    "InvalidBatchError",
     "InvalidEventError",
     "InvalidHandlerError",
     "InvalidMiddlewareError",

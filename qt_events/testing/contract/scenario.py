@@ -45,6 +45,8 @@ class Feature(Flag):
     BACKPRESSURE = auto()
     #: Several members may serve the same subscriptions.
     FLEET = auto()
+    #: Handlers may take many events at a time.
+    BATCHES = auto()
 
 
 @dataclass(frozen=True, slots=True)

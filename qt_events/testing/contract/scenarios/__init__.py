@@ -6,6 +6,7 @@ retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
 raw.py            events as they were on the wire
 ordering.py       order, concurrency, shared subscriptions and broadcast ones
+batching.py       batch handlers
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
@@ -15,6 +16,7 @@ refusing.py       mistakes, refused where they are made
 
 from qt_events.testing.contract.scenario import Feature, Scenario
 from qt_events.testing.contract.scenarios import (
+    batching,
     burying,
     handling,
     middleware,
@@ -35,6 +37,7 @@ MODULES = (
     burying,
     raw,
     ordering,
+    batching,
     pressing,
     running,
     middleware,

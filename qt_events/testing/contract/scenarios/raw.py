@@ -6,7 +6,7 @@ from qt_events.bus import EventBus
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.raw import RawEvent
 from qt_events.testing.contract.recorder import Call, Recorder, hear
-from qt_events.testing.contract.scenario import Scenario, ScenarioRun
+from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.1, jitter=0)
 
@@ -101,3 +101,29 @@ class RawRetries(Scenario):
         await run.bus.dead_letters.retry(letter.id)
         calls = await run.called("raw.failing", 4, event)
         assert [call.payload for call in calls] == [{"n": 1}] * 4
+
+
+async def hear_raw_batch(events: list[RawEvent]) -> None:
+    for event in events:
+        record_raw("raw.batched", event)
+
+
+class RawBatches(Scenario):
+    """A raw batch handler gets lists of raw events; `when` is asked about each of them."""
+
+    needs = Feature.BATCHES
+
+    def subscribe(self, bus: EventBus) -> None:
+        def is_large(event: RawEvent) -> bool:
+            return b"large" in event.body
+
+        bus.subscribe(
+            "raw.batched", hear_raw_batch, name="raw.batched", raw=True, batch=3, when=is_large
+        )
+
+    async def check(self, run: ScenarioRun) -> None:
+        await run.publish("raw.batched", size="small")
+        events = [await run.publish("raw.batched", size="large", n=n) for n in range(5)]
+        await run.heard("raw.batched", events)
+        found = run.in_turn(call.payload["n"] for call in run.calls("raw.batched"))
+        assert found == list(range(5))
