@@ -11,6 +11,10 @@ class InvalidHistoryUrlError(HistoryError, UsageError):
     """URL of a wrong form, or one whose driver is not installed."""
 
 
+class MissingExtraError(HistoryError, UsageError):
+    """Package of the extra `history` that is not installed."""
+
+
 class NoHistoryError(HistoryError, UsageError):
     """Database in which nothing was ever recorded: perhaps another one is meant."""
 
