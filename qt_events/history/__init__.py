@@ -7,6 +7,7 @@ in_memory_store.py   a Store for tests and the in-memory bus
 sql_store.py         a Store in SQLite or PostgreSQL
 filters.py           EventFilter: which events are meant
 schema.py            the tables
+insertion.py         many rows, each unless it is there
 columns.py           columns for hostile texts and for times
 database.py          connections, transactions, named errors
 sqlite.py            what SQLite does in its own way

@@ -49,6 +49,11 @@ def is_cut(text: str | None) -> bool:
     return text is not None and "\\#" in text and _CUT.search(text) is not None
 
 
+def microseconds(time: datetime) -> int:
+    """Return a time in UTC as microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
 def _letter(found: re.Match[str]) -> str:
     code = found.group(1)
     return {"\\": "\\", "0": "\0"}.get(code) or chr(int(code[1:], 16))
@@ -87,7 +92,7 @@ class Time(sa.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any, _dialect: sa.Dialect) -> datetime | None:
         return None if value is None else _EPOCH + value * _MICROSECOND

@@ -5,8 +5,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qt_events.history.schema import metadata
 
-__all__ = ["insert", "lock", "make_engine", "size"]
+__all__ = ["MARK", "insert", "lock", "make_engine", "size"]
 
+#: Place of a value in a statement.
+MARK = "%s"
 #: A server that is gone without a word is given up after about 20 s; libpq alone waits for hours.
 _PATIENCE = {
     "connect_timeout": 5,

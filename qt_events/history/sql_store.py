@@ -1,7 +1,8 @@
 """SqlStore: a history in SQLite or PostgreSQL."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from qt_events.events.topics import matches
 from qt_events.history.columns import is_cut
 from qt_events.history.database import Database
 from qt_events.history.filters import EVERY_EVENT, EventFilter
+from qt_events.history.insertion import Insertion
 from qt_events.history.schema import bookmarks, events, fates
 from qt_events.history.store import PAGE, Bookmark, Pruned, StoredEvent, StoreStats
 
@@ -23,8 +25,11 @@ _TYPES = sa.text(
     "SELECT (SELECT min(type) FROM history_events WHERE type > known.type) FROM known "
     "WHERE known.type IS NOT NULL) SELECT type FROM known WHERE type IS NOT NULL"
 ).columns(events.c.type)
-_COLUMNS = [events.c[each] for each in RawEvent.__dataclass_fields__ if each != "replayed"]
-_EVENTS = sa.select(events.c.sequence, events.c.recorded_at, *_COLUMNS)
+_ATTRIBUTES = tuple(each for each in RawEvent.__dataclass_fields__ if each != "replayed")
+_attributes_of = attrgetter(*_ATTRIBUTES)
+_EVENTS = sa.select(
+    events.c.sequence, events.c.recorded_at, *(events.c[each] for each in _ATTRIBUTES)
+)
 _FATES = sa.select(*(fates.c[each] for each in Fate._fields)).order_by(fates.c.sequence)
 _BOOKMARK = sa.select(*(bookmarks.c[each] for each in Bookmark._fields))
 
@@ -39,10 +44,10 @@ class SqlStore:
             InvalidHistoryUrlError: the URL has a wrong form.
         """
         self._database = Database(url, must_exist=must_exist)
-        insert = self._database.dialect.insert
-        self._add_event = insert(events).on_conflict_do_nothing()
-        self._add_fate = insert(fates).on_conflict_do_nothing()
-        self._put_bookmark = insert(bookmarks)
+        dialect = self._database.dialect
+        self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect.MARK)
+        self._fates = Insertion(fates, Fate._fields, dialect.MARK)
+        self._put_bookmark = dialect.insert(bookmarks)
 
     def __str__(self) -> str:
         return str(self._database)
@@ -50,18 +55,17 @@ class SqlStore:
     def append(self, events: Sequence[RawEvent]) -> int:
         """See Store."""
         now = datetime.now(UTC)
-        return self._add(self._add_event, [_row(event, now) for event in events])
+        return self._add(self._events, [(now, *_attributes_of(event)) for event in events])
 
     def append_fates(self, fates: Sequence[Fate]) -> int:
         """See Store."""
-        return self._add(self._add_fate, [fate._asdict() for fate in fates])
+        return self._add(self._fates, fates)
 
-    def _add(self, insert: sa.Insert, rows: Sequence[Mapping[str, Any]]) -> int:
+    def _add(self, insertion: Insertion, rows: Sequence[Sequence[Any]]) -> int:
         if not rows:
             return 0
         with self._database.writing() as connection:
-            counted = connection.execution_options(preserve_rowcount=True)
-            return counted.execute(insert, rows).rowcount
+            return insertion.run(connection, rows)
 
     def page(
         self, which: EventFilter = EVERY_EVENT, *, after: int = 0, limit: int = PAGE
@@ -137,20 +141,6 @@ class SqlStore:
     def close(self) -> None:
         """See Store."""
         self._database.close()
-
-
-def _row(event: RawEvent, now: datetime) -> dict[str, Any]:
-    return {
-        "type": event.type,
-        "source": event.source,
-        "id": event.id,
-        "time": event.time,
-        "recorded_at": now,
-        "correlation_id": event.correlation_id,
-        "causation_id": event.causation_id,
-        "content_type": event.content_type,
-        "body": event.body,
-    }
 
 
 def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEvent:

@@ -7,8 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 
-__all__ = ["insert", "lock", "make_engine", "size"]
+__all__ = ["MARK", "insert", "lock", "make_engine", "size"]
 
+#: Place of a value in a statement.
+MARK = "?"
 #: Seconds that a transaction waits for another process's.
 BUSY_TIMEOUT = 5.0
 
