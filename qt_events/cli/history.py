@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +13,11 @@ from qt_events.cli.dead_letters_filter import time_of
 from qt_events.cli.errors import INTERRUPTED
 from qt_events.cli.options import App, AsJson, Prefix, Url
 from qt_events.cli.terminal import say
-from qt_events.errors import InvalidOptionError
+from qt_events.errors import InvalidOptionError, InvalidPatternError
 
 if TYPE_CHECKING:
     from qt_events.history import EventFilter, History
-    from qt_events.history.store import StoreStats
+    from qt_events.history.store import Store, StoreStats
     from qt_events.rabbitmq.bus import CeleryEventBus
 
 history = typer.Typer(
@@ -117,31 +117,30 @@ def prune(
         until = time_of(older_than, datetime.now(UTC))
     except InvalidOptionError as error:
         raise InvalidOptionError(str(error).replace("--since", "--older-than")) from None
-    which = EventFilter(pattern=type, until=until)
-    kept = _opened(store, must_exist=True)
-    if dry_run:
-        count = asyncio.run(kept.count(which))
-        say(f"{count:,} events from before {until:%Y-%m-%d %H:%M} UTC would be removed")
-    elif not _pruned(kept, which):
-        raise typer.Exit(INTERRUPTED)
+    try:
+        which = EventFilter(pattern=type, until=until)
+    except InvalidPatternError as error:
+        raise InvalidOptionError(f"--type: {error}") from None
+    kept = _opened(store, must_exist=True).store
+    with closing(kept):
+        if dry_run:
+            count = kept.count(which)
+            say(f"{count:,} events from before {until:%Y-%m-%d %H:%M} UTC would be removed")
+        elif not _pruned(kept, which):
+            raise typer.Exit(INTERRUPTED)
 
 
-def _pruned(kept: "History", which: "EventFilter") -> bool:
+def _pruned(kept: "Store", which: "EventFilter") -> bool:
     """Prune, show how far it is, and return False if it was interrupted."""
     from qt_events.cli.dead_letters_progress import Bar
     from qt_events.dead_letters.scan import Progress
 
-    total, events, fates, done = kept.store.count(which), 0, 0, False
-    with Bar("events removed") as bar:
-        try:
-            while any(removed := kept.store.prune(which)):
-                events, fates = events + removed.events, fates + removed.fates
-                bar.show(Progress(max(total, events), events))
-            done = True
-        except KeyboardInterrupt:
-            pass
-        finally:
-            kept.store.close()
+    total, events, fates, done = kept.count(which), 0, 0, False
+    with Bar("events removed") as bar, suppress(KeyboardInterrupt):
+        while any(removed := kept.prune(which)):
+            events, fates = events + removed.events, fates + removed.fates
+            bar.show(Progress(max(total, events), events))
+        done = True
     ended = "" if done else ", then it was interrupted"
     say(f"removed {events:,} events and {fates:,} fates{ended}")
     return done
@@ -150,9 +149,8 @@ def _pruned(kept: "History", which: "EventFilter") -> bool:
 @history.command()
 def stats(store: StoreUrl = "", as_json: AsJson = False) -> None:
     """Show how large a history is: events and fates, bytes an event, events by type."""
-    kept = _opened(store, must_exist=True)
-    with closing(kept.store):
-        found = kept.store.stats()
+    with closing(_opened(store, must_exist=True).store) as kept:
+        found = kept.stats()
     if as_json:
         print(json.dumps(_as_json(found), indent=2))
     else:

@@ -1,13 +1,13 @@
 """Errors of the history. Their texts never hold a password."""
 
-from qt_events.errors import QtEventsError, UsageError
+from qt_events.errors import InvalidUrlError, QtEventsError, UsageError
 
 
 class HistoryError(QtEventsError):
     """Root of what can be wrong with a history."""
 
 
-class InvalidHistoryUrlError(HistoryError, UsageError):
+class InvalidHistoryUrlError(HistoryError, InvalidUrlError):
     """URL of a wrong form, or one whose driver is not installed."""
 
 
