@@ -127,6 +127,7 @@ class Subscription:
         seconds_up_to(f"{whose}: within", self.within, MAX_WITHIN)
         if self.batch is not None:
             positive_int(f"{whose}: batch", self.batch, most=MAX_BATCH)
+            positive_int(f"{whose}: batch * concurrency", self.at_a_time, most=MAX_PREFETCH)
         elif self.within != WITHIN:
             raise InvalidOptionError(
                 f"{whose}: within={self.within!r} is for handlers of batches: give batch=, too"

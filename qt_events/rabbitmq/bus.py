@@ -77,6 +77,8 @@ class CeleryEventBus(Hosted):
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
+    takes_batches = True
+
     def __init__(
         self,
         url: str | None = None,
@@ -245,7 +247,7 @@ class CeleryEventBus(Hosted):
         """Subscribe. The queue is declared before the next publish, or at a worker's start."""
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
-        self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        self.serving.must_serve(name, broadcast=bool(options.broadcast), batch=options.batch)
         task_registration.must_be_no_task(name, self.app)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
+from qt_events.delivery.batches import deliver_alone
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.outcome import FIRST, HANDLED, Outcome, consequences
@@ -60,6 +61,16 @@ class Eager:
         runtime = self._runtime
         # A thread for each delivery: a sync handler may publish, and so on without end.
         with ThreadPoolExecutor(1) as executor:
+            if subscription.batch is not None:
+                return await deliver_alone(
+                    event,
+                    subscription,
+                    attempt,
+                    executor=executor,
+                    watch=runtime.watch,
+                    slow_after=runtime.settings.slow_after,
+                    middleware=runtime.middleware,
+                )
             if runtime.middleware.around_handle:
                 subscription = within(runtime.middleware, subscription, attempt, executor)
             slow_after = runtime.settings.slow_after

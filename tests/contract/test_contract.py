@@ -90,8 +90,8 @@ _BATCHES = {
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
     # The broker holds what waits for handlers
-    CeleryBackend: {"Backpressure", "WaitingForRoom"} | _BATCHES,
-    WorkerBackend: _PUBLISHER_ELSEWHERE | _BATCHES,
+    CeleryBackend: {"Backpressure", "WaitingForRoom"},
+    WorkerBackend: _PUBLISHER_ELSEWHERE | {"RefusedBatches"},
     PreforkBackend: _PUBLISHER_ELSEWHERE
     | _BATCHES
     # A broadcast is a NotSupportedError: no child could own its queue.
@@ -104,8 +104,10 @@ NOT_COLLECTED = {
     # One handler at a time, whosever it is.
     | {"SyncBesideAsync", "Concurrency", "SlowHoldsUpNobody"},
     # Publish returns when the handlers have run
-    EagerBackend: _BATCHES
-    | {
+    EagerBackend: {
+        "FullBatches",
+        "SeveralBatches",
+        "StoppingWithABatch",
         "SeveralMembers",
         "SyncBesideAsync",
         "NeverEarly",

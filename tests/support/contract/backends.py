@@ -29,7 +29,7 @@ _POLL = 0.02  # seconds
 
 # Reasons for which a backend lacks a feature
 _ON_THE_BROKER = "what waits for handlers waits on the broker"
-_ONE_BY_ONE = "a NotSupportedError: a handler gets one event at a time"
+_ONE_BY_ONE = "a NotSupportedError: the pool hands out one event at a time"
 _ELSEWHERE = "the bus that publishes is in another process"
 _ONE_AT_A_TIME = "one handler at a time, whosever it is"
 
@@ -53,10 +53,7 @@ class CeleryBackend(Backend):
     """CeleryEventBus with run_forever() in the test's process. `url` is of a vhost of its own."""
 
     name = "celery"
-    lacks: ClassVar[Mapping[Feature, str]] = {
-        Feature.BACKPRESSURE: _ON_THE_BROKER,
-        Feature.BATCHES: _ONE_BY_ONE,
-    }
+    lacks: ClassVar[Mapping[Feature, str]] = {Feature.BACKPRESSURE: _ON_THE_BROKER}
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -91,7 +88,7 @@ class EagerBackend(Backend):
             Feature.FLEET,
         ),
         "`publish` runs the handlers before it returns",
-    ) | {Feature.BATCHES: _ONE_BY_ONE}
+    )
 
     def bus(self, options: Options) -> EventBus:
         app = Celery("qt_events_contract", set_as_current=False)
@@ -111,7 +108,6 @@ class WorkerBackend(Backend):
         Feature.LOCAL: _ELSEWHERE,
         Feature.HOSTED: _ELSEWHERE,
         Feature.BACKPRESSURE: _ON_THE_BROKER,
-        Feature.BATCHES: _ONE_BY_ONE,
     }
     pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 
@@ -184,6 +180,7 @@ class PreforkBackend(WorkerBackend):
             "a subscription may have all the children there are, however slow it is"
         ),
         Feature.BROADCAST: "a NotSupportedError: no child could own its queue",
+        Feature.BATCHES: _ONE_BY_ONE,
     }
     pool = ("-P", "processes", "-c", "4")
 
@@ -192,6 +189,10 @@ class ThreadsBackend(WorkerBackend):
     """`celery worker -P threads`."""
 
     name = "threads"
+    lacks: ClassVar[Mapping[Feature, str]] = {
+        **WorkerBackend.lacks,
+        Feature.BATCHES: _ONE_BY_ONE,
+    }
     pool = ("-P", "threads", "-c", "4")
 
 
@@ -203,6 +204,7 @@ class SoloBackend(WorkerBackend):
         **WorkerBackend.lacks,
         Feature.SIDE_BY_SIDE: _ONE_AT_A_TIME,
         Feature.CONCURRENCY: _ONE_AT_A_TIME,
+        Feature.BATCHES: _ONE_BY_ONE,
     }
     pool = ("-P", "solo")
 
