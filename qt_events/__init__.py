@@ -23,7 +23,7 @@ The life of an event, and where to read about each part of it:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qt_events.bus import EventBus, create_event_bus
+from qt_events.bus import EventBus, TellsFates, create_event_bus
 from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import Component, EventHandler, Subscription
@@ -161,6 +161,7 @@ __all__ = [
     "StrategyPromotedEvent",
     "Subscription",
     "SubscriptionTakenError",
+    "TellsFates",
     "TopologyError",
     "TradeExecuted",
     "TradeExecutedEvent",

@@ -17,6 +17,7 @@ class FileBackend(Backend):
     lacks: ClassVar[Mapping[Feature, str]] = {
         Feature.FLEET: "two processes would both handle a file",
         Feature.BACKPRESSURE: "events wait in files, however many",
+        Feature.FATES: "nobody is told",
     }
 
     def __init__(self, folder: Path) -> None:

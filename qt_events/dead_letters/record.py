@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.outcome import Attempts, DeadLetter
 from qt_events.events.attributes import new_id
 from qt_events.events.cloudevents import CONTENT_TYPE, encode
@@ -89,4 +90,23 @@ def record_of_event(
             "correlation_id": event.correlation_id,
             "content_type": CONTENT_TYPE,
         },
+    )
+
+
+def operators_fate(
+    record: DeadLetterRecord, outcome: FateOutcome, at: datetime, source: str | None = None
+) -> Fate:
+    """Return the fate of a dead letter that an operator sent back or discarded.
+
+    `source` is that of its event; else its properties may tell.
+    """
+    return Fate(
+        event_id=record.event_id,
+        event_source=str(record.properties.get("app_id") or "") if source is None else source,
+        event_type=record.event_type,
+        attempt=record.attempts,
+        at=at,
+        outcome=outcome,
+        reason=record.reason,
+        subscription=record.subscription,
     )

@@ -4,15 +4,18 @@ from functools import cached_property
 from typing import Any
 from warnings import warn
 
+from qt_events.delivery.fate_telling import FatesHandler, listener
 from qt_events.delivery.middleware import Middleware, MiddlewareStack, Observer
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
+    FATES,
     EventHandler,
     Predicate,
     Subscription,
     SubscriptionOptions,
     pattern_of,
 )
+from qt_events.errors import NotSupportedError
 from qt_events.events.event import Event
 
 
@@ -20,6 +23,8 @@ class BaseBus:
     """Base of a bus that subscribes by `_subscribe` and calls the middleware in `middleware`."""
 
     _observer: Observer | None = None
+    #: `_subscribe` makes subscriptions to FATES, too.
+    _tells_fates = False
 
     @cached_property
     def middleware(self) -> MiddlewareStack:
@@ -53,6 +58,21 @@ class BaseBus:
     ) -> Subscription:
         """Make a subscription or add a pattern to one; without a name, find or make one."""
         raise NotImplementedError
+
+    def listen_to_fates(
+        self,
+        handler: FatesHandler,
+        *,
+        name: str,
+        retry: RetryPolicy | None = None,
+        concurrency: int | None = None,
+        prefetch: int | None = None,
+    ) -> Subscription:
+        """See TellsFates."""
+        options = SubscriptionOptions(retry=retry, concurrency=concurrency, prefetch=prefetch)
+        if not self._tells_fates:
+            raise NotSupportedError(f"{type(self).__name__} tells no fates: choose another backend")
+        return self._subscribe(FATES, listener(handler), name, options)
 
     def use(self, middleware: Middleware) -> None:
         """See EventBus."""

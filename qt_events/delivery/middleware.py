@@ -25,6 +25,7 @@ CallHandler = Callable[[], Awaitable[object]]
 
 # Names of the methods that a middleware may have; async or not.
 _METHODS = {"around_publish": True, "around_handle": True, "published": False, "concluded": False}
+_OF_ATTEMPTS = {"around_handle", "concluded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Attempt:
     #: From 1.
     number: int
     outcome: Outcome
+    #: "" where the message could not tell.
+    event_source: str = ""
+    #: Time from before the predicate to the end of the handler; None: there was no attempt.
+    seconds: float | None = None
 
 
 class PublishMiddleware(Protocol):
@@ -109,6 +114,8 @@ class MiddlewareStack:
         ] = []
         self.published: list[Callable[[Event[Any], Sequence[Subscription]], None]] = []
         self.concluded: list[Callable[[Attempt], None]] = []
+        # Those of the two that are about attempts.
+        self.watching: list[object] = []
 
     def add(self, middleware: object) -> None:
         """Add those of the four methods that the middleware has.
@@ -119,11 +126,15 @@ class MiddlewareStack:
         """
         for name, method in _methods_of(middleware).items():
             getattr(self, name).append(method)
+            if name in _OF_ATTEMPTS:
+                self.watching.append(method)
 
     def remove(self, middleware: object) -> None:
         """Remove what `add` added."""
         for name, method in _methods_of(middleware).items():
             getattr(self, name).remove(method)
+            if name in _OF_ATTEMPTS:
+                self.watching.remove(method)
 
     # Observers
 
@@ -134,7 +145,8 @@ class MiddlewareStack:
 
     def tell_concluded(self, attempt: Attempt) -> None:
         """Call every observer's `concluded`."""
-        for concluded in self.concluded:
+        # One may be removed meanwhile, by another thread.
+        for concluded in tuple(self.concluded):
             _tell(concluded, attempt)
 
     # Publish

@@ -9,6 +9,7 @@ from qt_events.delivery.handler_names import checked_service, name_of
 from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
+    FATES,
     NO_OPTIONS,
     EventHandler,
     Subscription,
@@ -66,7 +67,7 @@ class Subscriptions:
                 has changed then.
         """
         for function in (handler, options.when):
-            if function is not None:
+            if function is not None and pattern != FATES:
                 must_take(f"subscription {name!r}", function, pattern)
         with self._changing:
             subscription = self._by_name.get(name)
@@ -76,9 +77,12 @@ class Subscriptions:
             else:
                 self._renew(subscription, handler, options)
                 options.must_agree(subscription, handler)
+            self._by_name[name] = subscription
+            if pattern == FATES:
+                subscription.hears_fates, subscription.tells_fates = True, False
+                return subscription
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
-            self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
 
@@ -127,7 +131,7 @@ class Subscriptions:
 
         An event that waits for it may have come before a change.
         """
-        return subscription in self.match(event_type)
+        return subscription in self.match(event_type) or subscription.hears_fates
 
     def get(self, name: str) -> Subscription | None:
         """Return the subscription of that name, if there is one."""

@@ -10,6 +10,7 @@ publishing/    many publishes in flight, each confirmed
 topology/      exchanges, queues and bindings
 worker/        a worker that serves subscriptions
 pools/         how a message enters a worker pool
+fates.py       what became of events, told to those who listen
 handling/      from a message to its outcome
 messages/      a message as plain data
 dead_letters/  dead letters on the broker

@@ -77,6 +77,8 @@ class CeleryEventBus(Hosted):
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
+    _tells_fates = True
+
     def __init__(
         self,
         url: str | None = None,

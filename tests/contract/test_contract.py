@@ -74,6 +74,7 @@ _PUBLISHER_ELSEWHERE = {
     "RunningTwice",
     "RefusedSubscriptions",
     "JoinInsideAHandler",
+    "NobodyListens",
 }
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process

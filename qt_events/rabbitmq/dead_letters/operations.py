@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.operations import DeadLetterOperations
-from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.record import DeadLetterRecord, operators_fate
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
+from qt_events.delivery.fates import FateOutcome
 from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.event_loop import running_loop
@@ -142,6 +144,10 @@ class _BrokerScan(Scan[RawMessage]):
                 "subscribes to it"
             )
         return name
+
+    async def tell(self, held: Sequence[_Held], outcome: FateOutcome, at: datetime) -> None:
+        fates = [operators_fate(each.record, outcome, at) for each in held]
+        await self._ask(partial(self._reader.tell, fates))
 
     async def remove(self, held: Sequence[_Held]) -> None:
         tags = [each.receipt.delivery_info["delivery_tag"] for each in held]

@@ -1,8 +1,9 @@
 """Envelope: a message as it came from a queue, as plain data that prefork can pickle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -40,7 +41,7 @@ _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
 # Not frozen: making a frozen one would take longer than all else that is done with most of them.
 @dataclass(slots=True)
 class Envelope:
-    """Message as the broker delivered it. Nothing changes it."""
+    """Message as the broker delivered it. Nothing changes that."""
 
     subscription: str
     #: Routing key that brings it back: the subscription, or its instance in one process.
@@ -57,6 +58,10 @@ class Envelope:
     flaw: str = ""
     #: Bytes of the whole body.
     size: int = 0
+    # While somebody observes attempts: the beginning of this one, its seconds, and the event.
+    _began: float = field(init=False, repr=False, compare=False)
+    _seconds: float = field(init=False, repr=False, compare=False)
+    _seen: Event[Any] = field(init=False, repr=False, compare=False)
 
     @property
     def event_type(self) -> str:
@@ -108,6 +113,28 @@ class Envelope:
         if self.flaw:
             raise DecodeError(self.flaw)
         return from_amqp(self.body, self.properties, self.event_type)
+
+    def begin(self, event: Event[Any]) -> None:
+        """Note that the handler is about to be called, for those who observe attempts."""
+        self._began, self._seen = monotonic(), event
+
+    def end(self) -> None:
+        """Note that it has an outcome, which is to be made safe."""
+        if hasattr(self, "_began"):
+            self._seconds = monotonic() - self._began
+
+    def observed(self) -> tuple[str, float | None]:
+        """Return the event's source, and the seconds of the attempt, None if there was none."""
+        if not hasattr(self, "_began"):
+            return self.source, None
+        if not hasattr(self, "_seconds"):
+            self.end()
+        return self._seen.source, self._seconds
+
+    @property
+    def source(self) -> str:
+        """Source of the event, as far as the message tells without being read."""
+        return printable(str(self.properties.get("app_id") or ""))
 
     def log_fields(self) -> dict[str, Any]:
         """Return logging's `extra` for a log line outside of the delivery."""

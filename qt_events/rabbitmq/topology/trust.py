@@ -26,6 +26,7 @@ class Provenance:
     topology: Topology
     subscription: str
     key: str
+    hears_fates: bool = False
 
     def of(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> str:
         """Return the route of a message in the subscription's queue.
@@ -38,7 +39,7 @@ class Provenance:
         # Straight into the queue: only an administrator may do that.
         if exchange == "":
             return RETURNED
-        if exchange == self.topology.events:
+        if exchange == (self.topology.fates if self.hears_fates else self.topology.events):
             return ASTRAY if deaths else PUBLISHED
         if exchange == self.topology.redeliver:
             returned = key == self.key and all(map(self._is_of_a_level, deaths))
@@ -82,7 +83,7 @@ class Provenance:
             return RETURNED if isolated else ASTRAY
         if not self._is_own(death):
             return ASTRAY
-        if exchange == self.topology.events:
+        if exchange in {self.topology.events, self.topology.fates}:
             return PUBLISHED
         own = self.topology.queue("")
         comes_back = exchange == self.topology.redeliver and keys == [str(queue).removeprefix(own)]

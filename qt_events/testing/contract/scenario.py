@@ -45,6 +45,8 @@ class Feature(Flag):
     BACKPRESSURE = auto()
     #: Several members may serve the same subscriptions.
     FLEET = auto()
+    #: What becomes of events is told to those who listen; see TellsFates.
+    FATES = auto()
 
 
 @dataclass(frozen=True, slots=True)

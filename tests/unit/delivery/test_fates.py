@@ -132,5 +132,8 @@ def test_a_message_is_the_event_with_its_fates() -> None:
     fate = Fate("id", "source", "a.b", 1, NOW, "done", 0.5, subscription="desk")
     payload = batch_of([fate], "host:7")
     event: Event = Event("fates.desk", None, payload)
-    assert json.loads(encode_fates([fate], "host:7"))["data"] == json.loads(encode(event))["data"]
-    assert fates_in(decode(encode_fates([fate], "host:7"), "fates.desk")) == fates_in(event)
+    assert (
+        json.loads(encode_fates("desk", [fate], "host:7"))["data"]
+        == json.loads(encode(event))["data"]
+    )
+    assert fates_in(decode(encode_fates("desk", [fate], "host:7"), "fates.desk")) == fates_in(event)

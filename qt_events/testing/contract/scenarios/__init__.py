@@ -8,6 +8,7 @@ ordering.py       order, concurrency, shared subscriptions and broadcast ones
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
+telling.py        fates: what became of events
 tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
 """
@@ -23,6 +24,7 @@ from qt_events.testing.contract.scenarios import (
     retrying,
     routing,
     running,
+    telling,
     tracing,
 )
 
@@ -35,6 +37,7 @@ MODULES = (
     pressing,
     running,
     middleware,
+    telling,
     tracing,
     refusing,
 )
