@@ -9,6 +9,7 @@ The life of an event, and where to read about each part of it:
     backend.py       the parts that a backend is made of
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
+    history/         every event and its fate, kept and asked for
     shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
@@ -24,6 +25,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, TellsFates, create_event_bus
+from qt_events.delivery.batches import BatchFailed
 from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import Component, EventHandler, Subscription
@@ -40,6 +42,7 @@ from qt_events.errors import (
     DuplicateSubscriptionError,
     ForeignConsumersError,
     IncompleteDeadLetterError,
+    InvalidBatchError,
     InvalidEventError,
     InvalidHandlerError,
     InvalidMiddlewareError,
@@ -70,6 +73,7 @@ from qt_events.errors import (
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
+from qt_events.events.raw import RawEvent
 from qt_events.logs.own_lines import guard_own_lines
 
 if TYPE_CHECKING:
@@ -103,6 +107,7 @@ __all__ = [
     "NO_RETRY",
     "BackendError",
     "BackpressureError",
+    "BatchFailed",
     "BrokerBlockedError",
     "BrokerError",
     "BrokerUnreachableError",
@@ -127,6 +132,7 @@ __all__ = [
     "HealthStatusChangedEvent",
     "InMemoryEventBus",
     "IncompleteDeadLetterError",
+    "InvalidBatchError",
     "InvalidEventError",
     "InvalidHandlerError",
     "InvalidMiddlewareError",
@@ -151,6 +157,7 @@ __all__ = [
     "PublishRefusedError",
     "PublishTimeoutError",
     "QtEventsError",
+    "RawEvent",
     "Reject",
     "RetryLater",
     "RetryPolicy",

@@ -16,6 +16,7 @@ from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.capacity import LATE, Capacity
 from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.deliver import begin
+from qt_events.delivery.in_memory import InMemoryBatches
 from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.local_fates import LocalFates
 from qt_events.delivery.middleware import Middleware
@@ -33,7 +34,7 @@ from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.event_loop import running_loop
-from qt_events.events.current import checked_event, current_attempt, current_event
+from qt_events.events.current import checked_event, current_attempt
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
@@ -76,7 +77,7 @@ class InMemoryEventBus(Hosted):
         prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
     """
 
-    _tells_fates = True
+    takes_batches = _tells_fates = True
 
     def __init__(
         self,
@@ -114,8 +115,11 @@ class InMemoryEventBus(Hosted):
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
-        self._lanes = Lanes(self._process)
-        self._retries = RetryTimers(clock or LoopClock(), self._try_again)
+        clock, watched = clock or LoopClock(), (self._watch, self.slow_after)
+        about = (self._subscriptions, self._conclude, self.middleware, clock)
+        self._batches = InMemoryBatches(*about, watched)
+        self._lanes = Lanes(self._process, self._batches.lane)
+        self._retries = RetryTimers[_Delivery](clock, lambda due: self._lanes.push(due[1], due))
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on
 
@@ -153,7 +157,7 @@ class InMemoryEventBus(Hosted):
 
     async def _enter(self) -> None:
         try:
-            await self._capacity.enter(self.publish_timeout, anyway=current_event() is not None)
+            await self._capacity.enter(self.publish_timeout, anyway=current_attempt() is not None)
         except TimeoutError:
             raise self._backpressure(self.publish_timeout) from None
 
@@ -166,7 +170,7 @@ class InMemoryEventBus(Hosted):
     def _admit_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
         patience = self.publish_timeout if self._lanes.running else 0.0
         try:
-            self._capacity.enter_blocking(patience, anyway=current_event() is not None)
+            self._capacity.enter_blocking(patience, anyway=current_attempt() is not None)
         except TimeoutError:
             raise self._backpressure(patience) from None
         self._route(event, mandatory=mandatory)
@@ -204,10 +208,7 @@ class InMemoryEventBus(Hosted):
             self.middleware.tell_published(event, subscriptions)
         if subscriptions:
             self._hold(event, subscriptions)
-        else:
-            self._unheard(event, mandatory=mandatory)
-
-    def _unheard(self, event: Event[Any], *, mandatory: bool) -> None:
+            return
         self._capacity.leave()
         if mandatory:
             advice = "subscribe first, or publish without mandatory"
@@ -252,7 +253,7 @@ class InMemoryEventBus(Hosted):
             raise BusStateError("this bus runs already: one run_forever() a bus")
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
-            self._executor = DaemonThreads(self.max_workers)
+            self._executor = self._batches.executor = DaemonThreads(self.max_workers)
             self._lanes.start()
             self._retries.start()
             try:
@@ -320,9 +321,6 @@ class InMemoryEventBus(Hosted):
         again = (event, subscription, open_, attempts.after(follows))
         self._retries.add(again, follows.again_after)
         return True
-
-    def _try_again(self, delivery: _Delivery) -> None:
-        self._lanes.push(delivery[1], delivery)
 
     # Join and stop
 

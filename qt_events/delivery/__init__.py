@@ -7,9 +7,12 @@ annotations.py     the event class that a handler says it takes
 redefinition.py    a handler made again by a notebook's cell or a reload
 subscriptions.py   the subscribers of a bus, by name, by handler, by what they hear
 capacity.py        the number of events that a bus may hold, and the line for a place
+batch_lane.py      a lane whose events are handled many at a time
 lanes.py           events that wait in this process, in a lane for each subscription
 threads.py         threads for sync handlers
 deliver.py         one attempt: the only place that calls a handler
+batches.py         one attempt at many events, and BatchFailed
+in_memory.py       batch subscriptions of InMemoryEventBus
 ending.py          the end of a run, after which nothing that fails is judged
 django_connections.py  Django's database connections, looked after around each handler
 middleware.py      code of the user's around publishes and handlers, and observers

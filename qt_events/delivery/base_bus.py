@@ -1,7 +1,7 @@
 """BaseBus: subscribe() and use(), which are the same on every backend."""
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 from warnings import warn
 
 from qt_events.delivery.fate_telling import FatesHandler, listener
@@ -22,6 +22,8 @@ from qt_events.events.event import Event
 class BaseBus:
     """Base of a bus that subscribes by `_subscribe` and calls the middleware in `middleware`."""
 
+    #: Whether it calls handlers with batches; subscribe() refuses `batch=` otherwise.
+    takes_batches: ClassVar[bool] = False
     _observer: Observer | None = None
     #: `_subscribe` makes subscriptions to FATES, too.
     _tells_fates = False
@@ -42,14 +44,25 @@ class BaseBus:
         concurrency: int | None = None,
         broadcast: bool | None = None,
         prefetch: int | None = None,
+        batch: int | None = None,
+        within: float | None = None,
+        raw: bool | None = None,
     ) -> Subscription:
         """See EventBus."""
+        if batch is not None and not self.takes_batches:
+            raise NotSupportedError(
+                f"{type(self).__name__} gives handlers one event at a time: leave batch= out, or "
+                "use memory:// or amqp://"
+            )
         options = SubscriptionOptions(
             when=when,
             retry=retry,
             concurrency=concurrency,
             broadcast=broadcast,
             prefetch=prefetch,
+            batch=batch,
+            within=within,
+            raw=raw,
         )
         return self._subscribe(pattern_of(event_type), handler, name, options)
 

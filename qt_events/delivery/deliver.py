@@ -28,6 +28,7 @@ from qt_events.delivery.subscription import EventHandler, Subscription, must_hav
 from qt_events.delivery.threads import call_in_thread
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event
+from qt_events.events.raw import as_raw
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,8 +75,8 @@ async def deliver(
     return outcome if isinstance(outcome, Outcome) else await outcome
 
 
-def begin(  # noqa: PLR0917  # by position: names would cost as much as the call
-    event: Event[Any],
+def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as the call
+    event: Any,
     subscription: Subscription,
     attempt: int,
     executor: Executor | None,
@@ -95,6 +96,8 @@ def begin(  # noqa: PLR0917  # by position: names would cost as much as the call
     rest: _Rest | None = None
     started = monotonic()
     try:
+        if subscription.raw:
+            event = as_raw(event)
         if subscription.when is not None and not context.run(subscription.when, event):
             outcome = SKIPPED
         elif executor is not None and not subscription.is_async:

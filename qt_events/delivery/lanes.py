@@ -197,11 +197,16 @@ class _BySubscription(dict[Subscription, Lane[T]]):
 class Lanes(Generic[T]):
     """Queues by subscription, processed on one event loop at a time, and kept while there is none.
 
-    Any thread may push and retire at any time. See Lane for `process`.
+    Any thread may push and retire at any time. See Lane for `process`. `batch_lane` makes the lanes
+    of batch subscriptions; it is given what a Lane calls when it is idle.
     """
 
-    def __init__(self, process: Process[T]) -> None:
-        self._process = process
+    def __init__(
+        self,
+        process: Process[T],
+        batch_lane: Callable[[Subscription, Callable[[], None]], Lane[T]] | None = None,
+    ) -> None:
+        self._process, self._batch_lane = process, batch_lane
         self._lanes: _BySubscription[T] = _BySubscription(self._new_lane)
         #: Returns the subscription's lane; only for the thread of the loop.
         self.lane_of = self._lanes.__getitem__
@@ -246,7 +251,11 @@ class Lanes(Generic[T]):
 
     def _new_lane(self, subscription: Subscription) -> Lane[T]:
         with self._lock:
-            lane = Lane(subscription.concurrency, self._process, partial(self.retire, subscription))
+            on_idle = partial(self.retire, subscription)
+            if subscription.batch is None or self._batch_lane is None:
+                lane = Lane(subscription.concurrency, self._process, on_idle)
+            else:
+                lane = self._batch_lane(subscription, on_idle)
             self._start(lane)
             self._lanes[subscription] = lane
             return lane

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from qt_events.delivery.annotations import must_take
+from qt_events.delivery.annotations import must_take, must_take_raw
 from qt_events.delivery.handler_names import checked_service, name_of
 from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
@@ -66,9 +66,13 @@ class Subscriptions:
             InvalidHandlerError, InvalidOptionError, InvalidPolicyError: from Subscription. Nothing
                 has changed then.
         """
-        for function in (handler, options.when):
-            if function is not None and pattern != FATES:
-                must_take(f"subscription {name!r}", function, pattern)
+        known = self._by_name.get(name)
+        is_batch = options.batch is not None or bool(known and known.batch)
+        whose, is_raw = f"subscription {name!r}", bool(options.raw or (known and known.raw))
+        checked = () if pattern == FATES else filter(None, (handler, options.when))
+        for function in checked:
+            must_take_raw(whose, function, is_raw=is_raw)
+            must_take(whose, function, pattern, is_batch=is_batch and function is handler)
         with self._changing:
             subscription = self._by_name.get(name)
             if subscription is None:

@@ -7,7 +7,8 @@ from qt_events.errors import InvalidEventError
 from qt_events.events.event import Event
 
 # Event, subscription's name, attempt. One variable and a bare tuple, for every delivery sets it.
-_handled: ContextVar[tuple[Event[Any], str, int] | None] = ContextVar(
+# None for the event of a batch: there are many.
+_handled: ContextVar[tuple[Event[Any] | None, str, int] | None] = ContextVar(
     "qt_events.handled", default=None
 )
 
@@ -18,7 +19,7 @@ bind_attempt = _handled.set
 
 
 def current_event() -> Event[Any] | None:
-    """Return the event whose handler is running here; None outside of handlers."""
+    """Return the event whose handler is running here; None in batch handlers and outside."""
     here = current_attempt()
     return None if here is None else here[0]
 

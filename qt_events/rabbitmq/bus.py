@@ -26,7 +26,7 @@ from qt_events.errors import (
     UnroutableError,
 )
 from qt_events.event_loop import running_loop
-from qt_events.events.current import checked_event, current_event
+from qt_events.events.current import checked_event, current_attempt
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app import task_registration
@@ -197,7 +197,7 @@ class CeleryEventBus(Hosted):
             subscriptions = self.declarations.heard(subscriptions)
         with self.outstanding.expecting(event.id, subscriptions):
             routed = await self.publisher.ask(
-                self._request(event), wait_for_room=current_event() is None
+                self._request(event), wait_for_room=current_attempt() is None
             )
         self._count_published(event, mandatory=mandatory, routed=routed)
 
@@ -216,7 +216,7 @@ class CeleryEventBus(Hosted):
         subscriptions = self.declarations.heard(self.subscriptions.match(event.type))
         with self.outstanding.expecting(event.id, subscriptions):
             routed = self.publisher.ask_blocking(
-                self._request(event), wait_for_room=current_event() is None
+                self._request(event), wait_for_room=current_attempt() is None
             )
         self._count_published(event, mandatory=mandatory, routed=routed)
 

@@ -164,7 +164,7 @@ def _begin(
     expose: Expose | None,
 ) -> Outcome | Coroutine[Any, Any, Outcome]:
     try:
-        event = envelope.event()
+        event = envelope.event(raw=subscription.raw)
     except NewerReleaseError as error:
         return _left_to_another(envelope, subscription, error, runtime)
     except MessageError as error:

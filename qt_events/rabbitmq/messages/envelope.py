@@ -12,9 +12,13 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
 from qt_events.delivery.outcome import Attempts, Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
-from qt_events.events.event import Event
 from qt_events.logs.formatters import FIELDS
-from qt_events.rabbitmq.messages.properties import FORMER_PRIORITY, PERSISTENT, from_amqp
+from qt_events.rabbitmq.messages.properties import (
+    FORMER_PRIORITY,
+    PERSISTENT,
+    from_amqp,
+    raw_from_amqp,
+)
 from qt_events.texts import LONGEST, LONGEST_NAME, LONGEST_TRACEBACK, printable, shortened
 
 ATTEMPT, TYPE, FIRST_FAILED = "qt-attempt", "qt-type", "qt-first-failed"
@@ -61,7 +65,7 @@ class Envelope:
     # While somebody observes attempts: the beginning of this one, its seconds, and the event.
     _began: float = field(init=False, repr=False, compare=False)
     _seconds: float = field(init=False, repr=False, compare=False)
-    _seen: Event[Any] = field(init=False, repr=False, compare=False)
+    _seen: Any = field(init=False, repr=False, compare=False)
 
     @property
     def event_type(self) -> str:
@@ -108,13 +112,14 @@ class Envelope:
         """Message id, for logs and records."""
         return printable(str(self.properties.get("message_id") or ""))
 
-    def event(self) -> Event[Any]:
-        """Return its event. Raises DecodeError and TypeMismatchError, see from_amqp()."""
+    def event(self, *, raw: bool = False) -> Any:
+        """Return its event, or a RawEvent. DecodeError, TypeMismatchError: see from_amqp()."""
         if self.flaw:
             raise DecodeError(self.flaw)
-        return from_amqp(self.body, self.properties, self.event_type)
+        read = raw_from_amqp if raw else from_amqp
+        return read(self.body, self.properties, self.event_type)
 
-    def begin(self, event: Event[Any]) -> None:
+    def begin(self, event: Any) -> None:
         """Note that the handler is about to be called, for those who observe attempts."""
         self._began, self._seen = monotonic(), event
 

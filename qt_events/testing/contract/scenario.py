@@ -47,6 +47,8 @@ class Feature(Flag):
     FLEET = auto()
     #: What becomes of events is told to those who listen; see TellsFates.
     FATES = auto()
+    #: Handlers may take many events at a time.
+    BATCHES = auto()
 
 
 @dataclass(frozen=True, slots=True)

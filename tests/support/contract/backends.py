@@ -29,6 +29,7 @@ _POLL = 0.02  # seconds
 
 # Reasons for which a backend lacks a feature
 _ON_THE_BROKER = "what waits for handlers waits on the broker"
+_ONE_BY_ONE = "a NotSupportedError: a handler gets one event at a time"
 _ELSEWHERE = "the bus that publishes is in another process"
 _ONE_AT_A_TIME = "one handler at a time, whosever it is"
 
@@ -52,7 +53,10 @@ class CeleryBackend(Backend):
     """CeleryEventBus with run_forever() in the test's process. `url` is of a vhost of its own."""
 
     name = "celery"
-    lacks: ClassVar[Mapping[Feature, str]] = {Feature.BACKPRESSURE: _ON_THE_BROKER}
+    lacks: ClassVar[Mapping[Feature, str]] = {
+        Feature.BACKPRESSURE: _ON_THE_BROKER,
+        Feature.BATCHES: _ONE_BY_ONE,
+    }
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -87,7 +91,7 @@ class EagerBackend(Backend):
             Feature.FLEET,
         ),
         "`publish` runs the handlers before it returns",
-    )
+    ) | {Feature.BATCHES: _ONE_BY_ONE}
 
     def bus(self, options: Options) -> EventBus:
         app = Celery("qt_events_contract", set_as_current=False)
@@ -107,6 +111,7 @@ class WorkerBackend(Backend):
         Feature.LOCAL: _ELSEWHERE,
         Feature.HOSTED: _ELSEWHERE,
         Feature.BACKPRESSURE: _ON_THE_BROKER,
+        Feature.BATCHES: _ONE_BY_ONE,
     }
     pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 

@@ -10,6 +10,7 @@ import pytest
 from qt_events.errors import InvalidHandlerError
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
+from qt_events.events.raw import RawEvent
 from qt_events.memory import InMemoryEventBus
 
 
@@ -173,3 +174,23 @@ def test_a_class_without_a_type_may_be_a_base_of_what_comes_later() -> None:
     InMemoryEventBus().subscribe("annotated.unregistered", taking(LonelyEvent), name="annotated")
     with pytest.raises(InvalidHandlerError):
         InMemoryEventBus().subscribe("annotated.unregistered", taking(AlertEvent), name="annotated")
+
+
+def takes_event(event: AlertEvent) -> None: ...
+def takes_raw(event: RawEvent) -> None: ...
+def takes_raw_list(events: list[RawEvent]) -> None: ...
+
+
+@pytest.mark.parametrize(("handler", "options", "advice"), [
+    (takes_event, {"raw": True}, "leave out raw="),
+    (takes_raw, {}, "give raw=True"),
+    (takes_raw_list, {"batch": 2}, "give raw=True"),
+])  # fmt: skip
+def test_a_handler_of_raw_events_says_so_and_its_subscription_too(
+    handler: Callable[..., None], options: dict[str, Any], advice: str
+) -> None:
+    bus = InMemoryEventBus()
+    with pytest.raises(InvalidHandlerError, match=advice):
+        bus.subscribe("annotated.alert", handler, **options)
+    right = {**options, "raw": advice.startswith("give")}
+    bus.subscribe("annotated.alert", handler, **right)

@@ -4,7 +4,9 @@ routing.py        events and the subscriptions that hear them, by pattern and by
 handling.py       kinds of handlers, and handlers that break
 retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
+raw.py            events as they were on the wire
 ordering.py       order, concurrency, shared subscriptions and broadcast ones
+batching.py       batch handlers
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
@@ -15,11 +17,13 @@ refusing.py       mistakes, refused where they are made
 
 from qt_events.testing.contract.scenario import Feature, Scenario
 from qt_events.testing.contract.scenarios import (
+    batching,
     burying,
     handling,
     middleware,
     ordering,
     pressing,
+    raw,
     refusing,
     retrying,
     routing,
@@ -33,7 +37,9 @@ MODULES = (
     handling,
     retrying,
     burying,
+    raw,
     ordering,
+    batching,
     pressing,
     running,
     middleware,
