@@ -82,7 +82,9 @@ class BaseBus:
         prefetch: int | None = None,
     ) -> Subscription:
         """See TellsFates."""
-        options = SubscriptionOptions(retry=retry, concurrency=concurrency, prefetch=prefetch)
+        options = SubscriptionOptions(
+            retry=retry, concurrency=concurrency, prefetch=prefetch, raw=True
+        )
         if not self._tells_fates:
             raise NotSupportedError(f"{type(self).__name__} tells no fates: choose another backend")
         return self._subscribe(FATES, listener(handler), name, options)

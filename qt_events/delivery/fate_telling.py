@@ -15,7 +15,7 @@ from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.subscription import EventHandler, is_async, validate_handler
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import InvalidPatternError
-from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 from qt_events.events.topics import routing_key
 
 logger = logging.getLogger("qt_events")
@@ -125,7 +125,7 @@ def listener(handler: FatesHandler) -> EventHandler:
 class _Listener:
     handler: FatesHandler
 
-    def __call__(self, event: Event[Any]) -> object:
+    def __call__(self, event: RawEvent) -> object:
         # A worker that asks whether anybody listens tells none.
         return self.handler(fates) if (fates := fates_in(event)) else None
 
@@ -134,6 +134,6 @@ class _Listener:
 class _AsyncListener:
     handler: Callable[[list[Fate]], Any]
 
-    async def __call__(self, event: Event[Any]) -> None:
+    async def __call__(self, event: RawEvent) -> None:
         if fates := fates_in(event):
             await self.handler(fates)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from qt_events.delivery.outcome import (
     DeadLetter,
@@ -20,7 +20,7 @@ from qt_events.delivery.outcome import (
 )
 from qt_events.errors import DecodeError
 from qt_events.events.attributes import new_id
-from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 from qt_events.texts import shortened
 
 PREFIX = "fates."  #: begins the type of events with fates
@@ -159,14 +159,14 @@ def encode_fates(subscription: str, fates: Sequence[Fate], worker: str) -> bytes
     return bytes(to_json(document))
 
 
-def fates_in(event: Event[Any]) -> list[Fate]:
-    """Return the fates that an event tells. Fields that this release does not know are left out.
+def fates_in(event: RawEvent) -> list[Fate]:
+    """Return the fates that a message tells. Fields that this release does not know are left out.
 
     Raises:
         DecodeError: there are none in it, or not as they are written here.
     """
     try:
-        payload: Any = event.payload
+        payload: Any = from_json(event.body)["data"]
         told = (event.type.removeprefix(PREFIX), str(payload["worker"]))
         fields, rows = tuple(payload["fields"]), payload["fates"]
         if fields != _ROW:
