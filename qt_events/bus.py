@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.base_bus import BaseBus
-from qt_events.delivery.fate_telling import FatesHandler
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
@@ -171,38 +170,6 @@ class EventBus(Protocol):
         tb: TracebackType | None,
     ) -> None:
         """Drain and stop."""
-
-
-@runtime_checkable
-class TellsFates(Protocol):
-    """Bus that tells those who listen what becomes of its events; see docs/fates.md."""
-
-    def listen_to_fates(
-        self,
-        handler: FatesHandler,
-        *,
-        name: str,
-        retry: "RetryPolicy | None" = None,
-        concurrency: int | None = None,
-        prefetch: int | None = None,
-    ) -> Subscription:
-        """Call `handler` with a list of fates, again and again.
-
-        The subscription is like any other: each batch is handled once in all processes that listen
-        by this name, again after an error, and becomes a dead letter in the end. What becomes of
-        fates is told to nobody; nor is what becomes of the events of a subscription whose
-        `tells_fates` is False. What ended before anybody listened is never told.
-
-        Args:
-            handler: any callable that takes the list; sync ones run in threads.
-            name: identity of the subscription, on RabbitMQ its queue.
-            retry, concurrency, prefetch: as for `subscribe`, of batches.
-
-        Raises:
-            NotSupportedError: this backend tells no fates.
-            InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
-            DuplicateSubscriptionError: see their texts.
-        """
 
 
 def refuse_on_event_loop() -> None:

@@ -22,6 +22,7 @@ from qt_events.delivery.local_fates import LocalFates
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Attempts, Outcome, consequences
+from qt_events.delivery.redelivering import InMemoryRedelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
@@ -111,6 +112,7 @@ class InMemoryEventBus(Hosted):
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
         self.dead_letters = DeadLetterStore(self._redeliver, self._fates.tell)
+        self._redelivers = InMemoryRedelivery(self._subscriptions, self._take).send
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.

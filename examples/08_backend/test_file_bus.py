@@ -18,6 +18,7 @@ class FileBackend(Backend):
         Feature.FLEET: "two processes would both handle a file",
         Feature.BACKPRESSURE: "events wait in files, however many",
         Feature.FATES: "nobody is told",
+        Feature.REPLAY: "a file does not say whether it was sent again",
         Feature.BATCHES: "a handler gets one file",
     }
 

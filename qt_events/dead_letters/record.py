@@ -33,6 +33,7 @@ class DeadLetterRecord:
     properties: dict[str, Any] = field(default_factory=dict)  #: AMQP properties of the event
     host: str = field(default_factory=socket.gethostname)
     id: str = field(default_factory=new_id)  #: of this dead letter
+    replay_id: str = ""  #: names the replay that sent the event again
 
 
 def record_of(
@@ -45,6 +46,7 @@ def record_of(
     body: bytes,
     properties: dict[str, Any],
     whole: bool = True,
+    replay_id: str = "",
 ) -> DeadLetterRecord:
     """Return the record of an event that failed for good just now, on any backend.
 
@@ -66,6 +68,7 @@ def record_of(
         body=body,
         whole=whole,
         properties=properties,
+        replay_id=replay_id,
     )
 
 
@@ -90,6 +93,7 @@ def record_of_event(
             "correlation_id": event.correlation_id,
             "content_type": CONTENT_TYPE,
         },
+        replay_id=event.replay_id,
     )
 
 
@@ -108,5 +112,6 @@ def operators_fate(
         at=at,
         outcome=outcome,
         reason=record.reason,
+        replayed=bool(record.replay_id),
         subscription=record.subscription,
     )

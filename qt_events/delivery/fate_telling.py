@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from qt_events.delivery.fates import Fate, by_subscription, ending_of, fates_in, type_of
 from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.subscription import EventHandler, is_async, validate_handler
+from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscription import EventHandler, Subscription, is_async, validate_handler
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import InvalidPatternError
 from qt_events.events.raw import RawEvent
@@ -22,6 +23,39 @@ logger = logging.getLogger("qt_events")
 
 #: Takes fates, some at a time.
 FatesHandler = Callable[[list[Fate]], Awaitable[object] | object]
+
+
+@runtime_checkable
+class TellsFates(Protocol):
+    """Bus that tells those who listen what becomes of its events; see docs/fates.md."""
+
+    def listen_to_fates(
+        self,
+        handler: FatesHandler,
+        *,
+        name: str,
+        retry: RetryPolicy | None = None,
+        concurrency: int | None = None,
+        prefetch: int | None = None,
+    ) -> Subscription:
+        """Call `handler` with a list of fates, again and again.
+
+        The subscription is like any other: each batch is handled once in all processes that listen
+        by this name, again after an error, and becomes a dead letter in the end. What becomes of
+        fates is told to nobody; nor is what becomes of the events of a subscription whose
+        `tells_fates` is False. What ended before anybody listened is never told.
+
+        Args:
+            handler: any callable that takes the list; sync ones run in threads.
+            name: identity of the subscription, on RabbitMQ its queue.
+            retry, concurrency, prefetch: as for `subscribe`, of batches.
+
+        Raises:
+            NotSupportedError: this backend tells no fates.
+            InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
+            DuplicateSubscriptionError: see their texts.
+        """
+
 
 BATCH = 500  #: fates that are told together, at most
 MOST = 10_000  #: fates that wait to be told, at most
@@ -98,7 +132,7 @@ def fate_of(attempt: Attempt) -> Fate:
         ending.reason,
         ending.message,
         ending.delay,
-        False,  # noqa: FBT003  # by position: it is made for each attempt
+        attempt.replayed,
         attempt.subscription,
     )
 

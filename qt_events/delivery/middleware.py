@@ -51,6 +51,8 @@ class Attempt:
     event_source: str = ""
     #: Time from before the predicate to the end of the handler; None: there was no attempt.
     seconds: float | None = None
+    #: A replay sent the event again, to this subscription.
+    replayed: bool = False
 
 
 class PublishMiddleware(Protocol):

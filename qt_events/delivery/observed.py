@@ -50,6 +50,7 @@ class ObservedAttempts:
             outcome,
             event.source,
             None if began is None else monotonic() - began,
+            event.replayed,
         )
         self._middleware.tell_concluded(attempt)
         return attempt

@@ -75,6 +75,7 @@ _PUBLISHER_ELSEWHERE = {
     "RefusedSubscriptions",
     "JoinInsideAHandler",
     "NobodyListens",
+    "NoReplayToABroadcast",
 }
 _BATCHES = {
     "Batches",

@@ -19,7 +19,7 @@ from qt_events.errors import UnknownSubscriptionError
 from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, reading
-from qt_events.rabbitmq.messages.envelope import KEY, REASON, TYPE, body_of, record_from
+from qt_events.rabbitmq.messages.envelope import KEY, REASON, body_of, record_from, returning
 from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
@@ -118,7 +118,7 @@ class _BrokerScan(Scan[RawMessage]):
 
     async def send_back(self, held: _Held) -> None:
         record = held.record
-        content = Content(record.body, record.properties, {TYPE: record.event_type})
+        content = Content(record.body, record.properties, returning(record))
         served = self._runtime.subscriptions.get(record.subscription)
         with self._runtime.outstanding.expecting(
             record.event_id, (served,) if served is not None else ()

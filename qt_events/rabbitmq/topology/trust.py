@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, TYPE
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, REPLAY, TYPE
 from qt_events.rabbitmq.topology.names import Topology
 
 PUBLISHED, RETURNED, BURIED, ASTRAY = "published", "returned", "buried", "astray"
 _DEATHS = "x-death"
-_COPIED = (TYPE, ATTEMPT, FIRST_FAILED)  # headers of a copy on its way back to its queue
+_COPIED = (TYPE, ATTEMPT, FIRST_FAILED, REPLAY)  # headers of a copy on its way back to its queue
 
 
 @dataclass(frozen=True, slots=True)

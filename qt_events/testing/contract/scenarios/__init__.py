@@ -11,6 +11,7 @@ pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
 telling.py        fates: what became of events
+replaying.py      an event sent again, to one subscription
 tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
 """
@@ -25,6 +26,7 @@ from qt_events.testing.contract.scenarios import (
     pressing,
     raw,
     refusing,
+    replaying,
     retrying,
     routing,
     running,
@@ -44,6 +46,7 @@ MODULES = (
     running,
     middleware,
     telling,
+    replaying,
     tracing,
     refusing,
 )

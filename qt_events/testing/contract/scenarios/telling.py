@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
-from qt_events.bus import EventBus, TellsFates
-from qt_events.delivery.fate_telling import fate_of
+from qt_events.bus import EventBus
+from qt_events.delivery.fate_telling import TellsFates, fate_of
 from qt_events.delivery.fates import Fate
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.events.event import Event
