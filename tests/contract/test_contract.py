@@ -88,6 +88,7 @@ _BATCHES = {
     "PublishingFromABatch",
     "StoppingWithABatch",
     "RefusedBatches",
+    "RawBatches",
 }
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
