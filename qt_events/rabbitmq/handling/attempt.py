@@ -160,6 +160,7 @@ async def finish_attempt(
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
     on_outcome(outcome)
+    envelope.end()
     if not is_void():
         if outcome is not HANDLED:
             follows = consequences(outcome)
@@ -209,8 +210,10 @@ def _begin(  # noqa: PLR0917
         )
     called = subscription if expose is None else expose(subscription)
     number = envelope.attempt
-    if runtime.middleware.around_handle:
-        called = within(runtime.middleware, subscription, number, executor, called.handler)
+    if runtime.middleware.watching:
+        envelope.begin(event)
+        if runtime.middleware.around_handle:
+            called = within(runtime.middleware, subscription, number, executor, called.handler)
     return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
 
 
