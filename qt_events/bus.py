@@ -14,7 +14,7 @@ from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.event_loop import running_loop
-from qt_events.events.current import current_event
+from qt_events.events.current import current_attempt
 from qt_events.events.event import Event
 
 if TYPE_CHECKING:
@@ -71,28 +71,39 @@ class EventBus(Protocol):
         concurrency: int | None = None,
         broadcast: bool | None = None,
         prefetch: int | None = None,
+        batch: int | None = None,
+        within: float | None = None,
+        raw: bool | None = None,
     ) -> Subscription:
-        """Call `handler` with each event whose type matches.
+        """Call `handler` with each event whose type matches, or with lists of them.
 
         The same handler (or name) again adds a pattern to its subscription.
 
         Args:
             event_type: a type, a topic pattern (`*`, `#`), or an event class.
-            handler: any callable that takes the event; sync ones run in threads.
+            handler: any callable that takes the event, or with `batch` a list of events; sync ones
+                run in threads.
             name: identity of the subscription, on RabbitMQ its queue; made from the handler if
                 left out.
             when: handle only events for which this is true.
             retry: RetryPolicy() if left out: 5 attempts, first delay 1 s, doubling.
-            concurrency: events of this subscription handled at a time in one process; 1 keeps
-                their order.
+            concurrency: events of this subscription, or batches, handled at a time in one process;
+                1 keeps their order.
             broadcast: each process gets each event, instead of one process of all that serve the
                 name.
             prefetch: events that one process takes from the broker before they have an outcome, at
-                least `concurrency`; about a second of work if left out. No effect in memory.
+                least `concurrency`, times `batch`; about a second of work if left out, or the batch
+                that is handled and the next one. No effect in memory.
+            batch: most events of one list, up to 10,000. They are acknowledged when the handler
+                has returned. `BatchFailed` fails some of them, any other error each of them.
+            within: seconds, up to 60, after the first event of a list at which it is handled though
+                it is not full; 0.05 if left out.
+            raw: the handler gets a RawEvent, the event as it was on the wire: of any type and
+                version, whatever its payload. So do `when` and middleware around the handler.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
-            DuplicateSubscriptionError: see their texts.
+            DuplicateSubscriptionError, NotSupportedError: see their texts.
         """
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
@@ -105,9 +116,10 @@ class EventBus(Protocol):
     def use(self, middleware: Middleware) -> None:
         """Call the middleware around every publish, every handler, or both; see docs/middleware.md.
 
-        The first that is used is the outermost. It may have any of four methods: `around_publish`
-        and `around_handle`, both async, and the plain observers `published` and `concluded`. Used
-        while the bus runs, it is called for publishes and attempts that begin after that.
+        The first that is used is the outermost. It may have any of five methods: `around_publish`,
+        `around_handle` and `around_batch`, which are async, and the plain observers `published` and
+        `concluded`. Used while the bus runs, it is called for publishes and attempts that begin
+        after that.
 
         Raises:
             InvalidMiddlewareError: it has none of the methods, or one that is wrongly (not) async.
@@ -177,7 +189,7 @@ def refuse_in_handler() -> None:
     Raises NotSupportedError where no asyncio loop runs that could wait.
     """
     running_loop()
-    if current_event() is not None:
+    if current_attempt() is not None:
         raise BusStateError(
             "join() inside a handler would wait for that handler: call it from outside"
         )

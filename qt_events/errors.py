@@ -60,6 +60,10 @@ class InvalidHandlerError(UsageError, TypeError):
     """Handler that cannot be called with one event, or that has no name of its own."""
 
 
+class InvalidBatchError(UsageError):
+    """BatchFailed with something else than errors by the ids of events in its batch."""
+
+
 class InvalidMiddlewareError(UsageError, TypeError):
     """Middleware without a method that a bus calls, or one that does not await call_next()."""
 

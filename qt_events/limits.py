@@ -4,6 +4,10 @@ import math
 
 from qt_events.errors import InvalidOptionError, UsageError
 
+#: Events of one batch.
+MAX_BATCH = 10_000
+#: Seconds for which a batch is gathered.
+MAX_WITHIN = 60.0
 #: Events that one consumer may hold: in AMQP, a number of 16 bits.
 MAX_PREFETCH = 65_535
 
@@ -31,6 +35,13 @@ def checked_prefetch(prefetch: int | None) -> int | None:
 def positive_seconds(name: str, value: object) -> float:
     """Return `value` in seconds if it is a finite number over 0; else raise InvalidOptionError."""
     return _positive(name, value, "a number of seconds over 0")
+
+
+def seconds_up_to(name: str, value: object, most: float) -> float:
+    """Return `value` in seconds if it is a number from 0 to `most`; else InvalidOptionError."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
+        raise InvalidOptionError(f"{name}={value!r:.80} must be seconds from 0 to {most:g}")
+    return float(value)
 
 
 def positive_rate(name: str, value: object) -> float:

@@ -15,10 +15,14 @@ from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.bursts import Bursts, Delivery, OpenDeliveries
 from qt_events.delivery.capacity import LATE, Capacity
 from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
-from qt_events.delivery.deliver import begin, within
+from qt_events.delivery.deliver import begin
+from qt_events.delivery.in_memory import InMemoryBatches
 from qt_events.delivery.lanes import Lanes
-from qt_events.delivery.middleware import Attempt, Middleware
+from qt_events.delivery.local_fates import LocalFates
+from qt_events.delivery.middleware import Middleware
+from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.redelivering import InMemoryRedelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
@@ -31,7 +35,7 @@ from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.event_loop import running_loop
-from qt_events.events.current import checked_event, current_attempt, current_event
+from qt_events.events.current import checked_event, current_attempt
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
@@ -63,6 +67,8 @@ class InMemoryEventBus(Hosted):
         prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
     """
 
+    takes_batches = _tells_fates = True
+
     def __init__(
         self,
         max_queue_size: int = 10_000,
@@ -88,30 +94,32 @@ class InMemoryEventBus(Hosted):
         self._tally = self.stats.tally  # of the loop's own thread
         self._publish_observers = self.middleware.published
         self._attempt_observers = self.middleware.concluded
-        self.dead_letters = DeadLetterStore(self._redeliver)
+        self._watching, self._observed = self.middleware.watching, ObservedAttempts(self.middleware)
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._match = self._subscriptions.match
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
         self._take_free = self._capacity.take_free
+        self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
+        self.dead_letters = DeadLetterStore(self._redeliver, self._fates.tell)
+        self._redelivers = InMemoryRedelivery(self._subscriptions, self._take).send
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
-        bursts = Bursts(
-            self._capacity,
-            self.middleware,
-            self._tally,
-            self._watch,
-            self.slow_after,
-            self._conclude,
-        )
-        self._lanes = Lanes(self._process, bursts.choose)
+        self._lanes = self._make_lanes(clock or LoopClock())
         self._lane_of = self._lanes.lane_of
-        self._retries = RetryTimers(clock or LoopClock(), self._try_again)
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on
+
+    def _make_lanes(self, clock: Clock) -> Lanes[Delivery]:
+        about = (self._watch, self.slow_after)
+        bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
+        told = (self._subscriptions, self._conclude, self.middleware)
+        self._batches = InMemoryBatches(*told, clock, about)
+        self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))
+        return Lanes(self._process, bursts.choose, self._batches.lane)
 
     @classmethod
     def from_url(cls, _url: str, **options: Any) -> Self:
@@ -157,7 +165,7 @@ class InMemoryEventBus(Hosted):
 
     async def _enter(self) -> None:
         try:
-            await self._capacity.enter(self.publish_timeout, anyway=current_event() is not None)
+            await self._capacity.enter(self.publish_timeout, anyway=current_attempt() is not None)
         except TimeoutError:
             raise self._backpressure(self.publish_timeout) from None
 
@@ -170,7 +178,7 @@ class InMemoryEventBus(Hosted):
     def _admit_blocking(self, event: Event[Any], *, mandatory: bool) -> None:
         patience = self.publish_timeout if self._lanes.running else 0.0
         try:
-            self._capacity.enter_blocking(patience, anyway=current_event() is not None)
+            self._capacity.enter_blocking(patience, anyway=current_attempt() is not None)
         except TimeoutError:
             raise self._backpressure(patience) from None
         self._route(event, mandatory=mandatory)
@@ -199,10 +207,7 @@ class InMemoryEventBus(Hosted):
             self.middleware.tell_published(event, subscriptions)
         if subscriptions:
             self._hold(event, subscriptions)
-        else:
-            self._unheard(event, mandatory=mandatory)
-
-    def _unheard(self, event: Event[Any], *, mandatory: bool) -> None:
+            return
         self._capacity.leave()
         if mandatory:
             advice = "subscribe first, or publish without mandatory"
@@ -215,16 +220,19 @@ class InMemoryEventBus(Hosted):
 
     async def _redeliver(self, event: Event[Any], subscription: str) -> None:
         """Queue an event for the subscription of this name only, as a first attempt."""
-        served = self._subscriptions.served(subscription)
+        self._take(event, (self._subscriptions.served(subscription),))
+
+    def _take(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         self._capacity.enter_at_once(anyway=True)
-        self._hold(event, (served,))
+        self._hold(event, subscriptions)
 
     # Subscribe
 
     def _subscribe(
         self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), options)
+        name = name or self._name_for(handler)
+        return self._fates.follow(self._subscriptions.add(pattern, handler, name, options))
 
     def _name_for(self, handler: EventHandler) -> str:
         """Return a name for a handler; lambdas and local functions get a number."""
@@ -244,21 +252,18 @@ class InMemoryEventBus(Hosted):
             raise BusStateError("this bus runs already: one run_forever() a bus")
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
-            self._executor = DaemonThreads(self.max_workers)
+            self._executor = self._batches.executor = DaemonThreads(self.max_workers)
             self._lanes.start()
             self._retries.start()
             try:
                 await shutdown.until(State.FINISHING)
-                await self._drain(shutdown)
+                await shutdown.finish(self._lanes.drain(), self.grace)
+                if queued := self._lanes.queued:
+                    logger.warning("stopped: %d deliveries wait for the next run", queued)
             finally:
                 await self._end()
                 shutdown.tell(Trigger.DONE)
                 self._shutdown = Shutdown()
-
-    async def _drain(self, shutdown: Shutdown) -> None:
-        await shutdown.finish(self._lanes.drain(), self.grace)
-        if self._lanes.queued:
-            logger.warning("stopped: %d deliveries wait for the next run", self._lanes.queued)
 
     async def _end(self) -> None:
         await self._lanes.stop()
@@ -273,8 +278,8 @@ class InMemoryEventBus(Hosted):
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
-        if self.middleware.around_handle:
-            subscription = within(self.middleware, subscription, attempts.next, self._executor)
+        if self._watching:
+            subscription = self._observed.begin(delivery, subscription, attempts, self._executor)
         outcome = begin(
             event, subscription, attempts.next, self._executor, self._watch, self.slow_after
         )
@@ -291,7 +296,7 @@ class InMemoryEventBus(Hosted):
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
             if self._attempt_observers:
-                self._tell_concluded(delivery, outcome)
+                self._observed.end(delivery, event, subscription, delivery[3], outcome)
         elif self._comes_again(delivery, outcome):
             return
         if open_ is not None:
@@ -306,7 +311,7 @@ class InMemoryEventBus(Hosted):
         event, subscription, open_, attempts = delivery
         self.stats.count_outcome(subscription.name, event.type, outcome)
         if self._attempt_observers:
-            self._tell_concluded(delivery, outcome)
+            self._observed.end(delivery, event, subscription, attempts, outcome)
         follows = consequences(outcome)
         if follows.dead_letter is not None:
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
@@ -315,14 +320,6 @@ class InMemoryEventBus(Hosted):
         again = (event, subscription, open_, attempts.after(follows))
         self._retries.add(again, follows.again_after)
         return True
-
-    def _try_again(self, delivery: Delivery) -> None:
-        self._lanes.push(delivery[1], delivery)
-
-    def _tell_concluded(self, delivery: Delivery, outcome: Outcome) -> None:
-        event, subscription, _, attempts = delivery
-        attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
-        self.middleware.tell_concluded(attempt)
 
     # Join and stop
 

@@ -59,6 +59,7 @@ class Bursts:
         is_plain = (
             subscription.is_async
             and subscription.when is None
+            and not subscription.raw
             and not subscription.narrowed
             and not self.middleware.around_handle
             and not self.middleware.concluded

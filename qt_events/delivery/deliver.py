@@ -32,6 +32,7 @@ from qt_events.delivery.subscription import EventHandler, Subscription, must_hav
 from qt_events.delivery.threads import call_in_thread
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event
+from qt_events.events.raw import as_raw
 
 logger = logging.getLogger("qt_events")
 
@@ -73,8 +74,8 @@ async def deliver(
     return outcome if isinstance(outcome, Outcome) else await outcome
 
 
-def begin(  # noqa: PLR0917  # by position: names would cost as much as the call
-    event: Event[Any],
+def begin(  # noqa: C901, PLR0917  # by position: names would cost as much as the call
+    event: Any,
     subscription: Subscription,
     attempt: int,
     executor: Executor | None,
@@ -94,6 +95,8 @@ def begin(  # noqa: PLR0917  # by position: names would cost as much as the call
     is_async, when = subscription.is_async, subscription.when
     started = monotonic()
     try:
+        if subscription.raw:
+            event = as_raw(event)
         # An async handler's first step does this too, cheaper.
         if when is not None or not is_async:
             context.run(bind_attempt, (event, subscription.name, attempt))

@@ -212,15 +212,17 @@ class Lanes(Generic[T]):
     """Queues by subscription, processed on one event loop at a time, and kept while there is none.
 
     Any thread may push and retire at any time. See Lane for `process`, and for `choose`, which is
-    called with the subscription here.
+    called with the subscription here. `batch_lane` makes the lanes of batch subscriptions; it is
+    given what a Lane calls when it is idle.
     """
 
     def __init__(
         self,
         process: Process[T],
         choose: Callable[[Subscription], Take[T] | None] = lambda _: None,
+        batch_lane: Callable[[Subscription, Callable[[], None]], Lane[T]] | None = None,
     ) -> None:
-        self._process, self._choose = process, choose
+        self._process, self._choose, self._batch_lane = process, choose, batch_lane
         self._lanes: _BySubscription[T] = _BySubscription(self._new_lane)
         #: Returns the subscription's lane; only for the thread of the loop.
         self.lane_of = self._lanes.__getitem__
@@ -265,12 +267,12 @@ class Lanes(Generic[T]):
 
     def _new_lane(self, subscription: Subscription) -> Lane[T]:
         with self._lock:
-            lane = Lane(
-                subscription.concurrency,
-                self._process,
-                partial(self.retire, subscription),
-                partial(self._choose, subscription),
-            )
+            on_idle = partial(self.retire, subscription)
+            if subscription.batch is None or self._batch_lane is None:
+                choose = partial(self._choose, subscription)
+                lane = Lane(subscription.concurrency, self._process, on_idle, choose)
+            else:
+                lane = self._batch_lane(subscription, on_idle)
             self._start(lane)
             self._lanes[subscription] = lane
             return lane

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any, Protocol
 
 from qt_events.delivery.outcome import Outcome
@@ -24,7 +24,16 @@ CallPublish = Callable[[Event[Any]], Awaitable[None]]
 CallHandler = Callable[[], Awaitable[object]]
 
 # Names of the methods that a middleware may have; async or not.
-_METHODS = {"around_publish": True, "around_handle": True, "published": False, "concluded": False}
+_METHODS = {
+    "around_publish": True,
+    "around_handle": True,
+    "around_batch": True,
+    "published": False,
+    "concluded": False,
+}
+_OF_ATTEMPTS = {"around_handle", "concluded"}
+_Around = Callable[[Event[Any], Subscription, int, CallHandler], Awaitable[object]]
+_AroundBatch = Callable[[Sequence[Any], Subscription, CallHandler], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,12 @@ class Attempt:
     #: From 1.
     number: int
     outcome: Outcome
+    #: "" where the message could not tell.
+    event_source: str = ""
+    #: Time from before the predicate to the end of the handler; None: there was no attempt.
+    seconds: float | None = None
+    #: A replay sent the event again, to this subscription.
+    replayed: bool = False
 
 
 class PublishMiddleware(Protocol):
@@ -70,6 +85,18 @@ class HandlerMiddleware(Protocol):
         """
 
 
+class BatchMiddleware(Protocol):
+    """Middleware around every call of a batch handler; around_handle is not called for those."""
+
+    async def around_batch(
+        self, events: Sequence[Any], subscription: Subscription, call_next: CallHandler, /
+    ) -> object:
+        """Do for the events of a batch what around_handle does for one.
+
+        An error that this raises is the failure of each, unless it is a BatchFailed.
+        """
+
+
 class PublishObserver(Protocol):
     """Observer of publishes. It must be quick: the bus waits. Its errors are logged."""
 
@@ -94,8 +121,10 @@ class Observer(PublishObserver, AttemptObserver, Protocol):
     """
 
 
-#: Argument of `bus.use`: at least one of the four methods.
-Middleware = PublishMiddleware | HandlerMiddleware | PublishObserver | AttemptObserver
+#: Argument of `bus.use`: at least one of the five methods.
+Middleware = (
+    PublishMiddleware | HandlerMiddleware | BatchMiddleware | PublishObserver | AttemptObserver
+)
 
 
 class MiddlewareStack:
@@ -104,14 +133,15 @@ class MiddlewareStack:
     def __init__(self) -> None:
         # The lists stay the same objects: a bus keeps them to see at once whether there is any.
         self.around_publish: list[Callable[[Event[Any], CallPublish], Awaitable[object]]] = []
-        self.around_handle: list[
-            Callable[[Event[Any], Subscription, int, CallHandler], Awaitable[object]]
-        ] = []
+        self.around_handle: list[_Around] = []
+        self.around_batch: list[_AroundBatch] = []
         self.published: list[Callable[[Event[Any], Sequence[Subscription]], None]] = []
         self.concluded: list[Callable[[Attempt], None]] = []
+        # Those of the two that are about attempts.
+        self.watching: list[object] = []
 
     def add(self, middleware: object) -> None:
-        """Add those of the four methods that the middleware has.
+        """Add those of the five methods that the middleware has.
 
         Raises:
             InvalidMiddlewareError: it has none of them, or one that is async but must not be, or
@@ -119,11 +149,15 @@ class MiddlewareStack:
         """
         for name, method in _methods_of(middleware).items():
             getattr(self, name).append(method)
+            if name in _OF_ATTEMPTS:
+                self.watching.append(method)
 
     def remove(self, middleware: object) -> None:
         """Remove what `add` added."""
         for name, method in _methods_of(middleware).items():
             getattr(self, name).remove(method)
+            if name in _OF_ATTEMPTS:
+                self.watching.remove(method)
 
     # Observers
 
@@ -134,7 +168,8 @@ class MiddlewareStack:
 
     def tell_concluded(self, attempt: Attempt) -> None:
         """Call every observer's `concluded`."""
-        for concluded in self.concluded:
+        # One may be removed meanwhile, by another thread.
+        for concluded in tuple(self.concluded):
             _tell(concluded, attempt)
 
     # Publish
@@ -177,6 +212,26 @@ class MiddlewareStack:
             here = partial(around, event, subscription, attempt, call_next)
             call_next = partial(call.through, around, here)
         await call_next()
+
+    def around_events(self, events: Sequence[Any]) -> "MiddlewareStack":
+        """Return a stack whose around_handle are the around_batch of this one, for one batch."""
+        stack = MiddlewareStack()
+        stack.around_handle += [
+            update_wrapper(partial(_around_events, around, events), around)
+            for around in self.around_batch
+        ]
+        return stack
+
+
+async def _around_events(  # those of around_handle
+    around: _AroundBatch,
+    events: Sequence[Any],
+    _event: object,
+    subscription: Subscription,
+    _attempt: int,
+    call_next: CallHandler,
+) -> object:
+    return await around(events, subscription, call_next)
 
 
 def _methods_of(middleware: object) -> dict[str, Callable[..., Any]]:
@@ -242,7 +297,7 @@ class _HandlerCall:
         """Call the handler."""
         if self._begun:
             raise InvalidMiddlewareError(
-                "call_next() of around_handle can be awaited once: retry= repeats attempts"
+                "call_next() around a handler can be awaited once: retry= repeats attempts"
             )
         self._begun = True
         try:

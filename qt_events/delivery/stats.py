@@ -229,12 +229,12 @@ class UnheardLog:
 
 
 class Watch(Protocol):
-    """Receiver of reports about handlers that take long."""
+    """Receiver of reports about handlers that take long; once a batch, without an event."""
 
-    def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+    def slow(self, subscription: Subscription, event: Event[Any] | None, seconds: float) -> None:
         """Report that the handler took `seconds` from start to end."""
 
-    def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+    def blocked(self, subscription: Subscription, event: Event[Any] | None, seconds: float) -> None:
         """Report that the handler kept the event loop from everything else for `seconds`."""
 
 
@@ -245,16 +245,16 @@ class SlowHandlerLog:
         self._stats = stats
         self._silent_until: dict[tuple[str, str], float] = {}
 
-    def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+    def slow(self, subscription: Subscription, event: Event[Any] | None, seconds: float) -> None:
         self._stats.count_slow(subscription.name)
         self._log("is slow: it took", subscription, event, seconds)
 
-    def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+    def blocked(self, subscription: Subscription, event: Event[Any] | None, seconds: float) -> None:
         self._stats.count_blocked(subscription.name)
         self._log("blocked the event loop for", subscription, event, seconds)
 
     def _log(
-        self, what: str, subscription: Subscription, event: Event[Any], seconds: float
+        self, what: str, subscription: Subscription, event: Event[Any] | None, seconds: float
     ) -> None:
         key, now = (what, subscription.name), monotonic()
         if now >= self._silent_until.get(key, 0.0):
@@ -264,4 +264,5 @@ class SlowHandlerLog:
                 }
             self._silent_until[key] = now + _REPORT_EVERY
             message = "handler %s %s %.0f ms with %s"
-            logger.warning(message, subscription.name, what, seconds * 1000, event.type)
+            about = "a batch" if event is None else event.type
+            logger.warning(message, subscription.name, what, seconds * 1000, about)

@@ -19,12 +19,16 @@ from qt_events.errors import (
 )
 from qt_events.events.event import Event
 from qt_events.events.topics import bindable_pattern
-from qt_events.limits import MAX_PREFETCH, positive_int
+from qt_events.limits import MAX_BATCH, MAX_PREFETCH, MAX_WITHIN, positive_int, seconds_up_to
 
 EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
+#: In place of a pattern: it matches no event's type.
+FATES = ""
+#: Seconds for which a batch is gathered unless a subscription says otherwise.
+WITHIN = 0.05
 # A name becomes a part of queue names, which have 255 bytes in AMQP.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,199}")
 
@@ -74,16 +78,26 @@ class Subscription:
     #: Only events for which this is true are handled; the others are done at once.
     when: Predicate | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    #: Number of events that one process handles at a time.
+    #: Number of events, or batches, that one process handles at a time.
     concurrency: int = 1
     #: Every process gets each event, instead of one process of all.
     broadcast: bool = False
     #: Number of events that one process takes from the broker before they have an outcome; None
     #: leaves it to the backend. In memory there is no such number.
     prefetch: int | None = None
+    #: Most events that the handler gets at a time, as a list; None: it gets one event, and no list.
+    batch: int | None = None
+    #: Seconds after its first event at which a batch is handled though it is not full.
+    within: float = WITHIN
+    #: The handler gets a RawEvent: no class and no check of its payload.
+    raw: bool = False
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
+    #: It gets fates, not events; see docs/fates.md.
+    hears_fates: bool = field(default=False, init=False)
+    #: What becomes of its events is told to those who listen to fates.
+    tells_fates: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
@@ -97,10 +111,12 @@ class Subscription:
         whose = f"subscription {self.name!r}"
         checked_policy(whose, self.retry)
         positive_int(f"{whose}: concurrency", self.concurrency, most=MAX_CONCURRENCY)
+        self._check_batch(whose)
         if self.prefetch is not None:
             self._check_prefetch(whose, self.prefetch)
-        if not isinstance(self.broadcast, bool):
-            raise InvalidOptionError(f"{whose}: broadcast={self.broadcast!r} must be True or False")
+        for option in ("broadcast", "raw"):
+            if not isinstance(value := getattr(self, option), bool):
+                raise InvalidOptionError(f"{whose}: {option}={value!r} must be True or False")
         self.is_async = is_async(self.handler)
 
     def become(self, other: "Subscription") -> None:
@@ -108,12 +124,27 @@ class Subscription:
         self.handler, self.when, self.retry = other.handler, other.when, other.retry
         self.is_async = other.is_async
 
+    @property
+    def at_a_time(self) -> int:
+        """Number of events that one process handles at a time."""
+        return self.concurrency * (self.batch or 1)
+
+    def _check_batch(self, whose: str) -> None:
+        seconds_up_to(f"{whose}: within", self.within, MAX_WITHIN)
+        if self.batch is not None:
+            positive_int(f"{whose}: batch", self.batch, most=MAX_BATCH)
+            positive_int(f"{whose}: batch * concurrency", self.at_a_time, most=MAX_PREFETCH)
+        elif self.within != WITHIN:
+            raise InvalidOptionError(
+                f"{whose}: within={self.within!r} is for handlers of batches: give batch=, too"
+            )
+
     def _check_prefetch(self, whose: str, prefetch: int) -> None:
         positive_int(f"{whose}: prefetch", prefetch, most=MAX_PREFETCH)
-        if prefetch < self.concurrency:
+        if prefetch < self.at_a_time:
             raise InvalidOptionError(
-                f"{whose}: with prefetch={prefetch} there are never {self.concurrency} events at a "
-                "time, as concurrency allows: give at least as many"
+                f"{whose}: with prefetch={prefetch} there are never {self.at_a_time} events at a "
+                "time, as concurrency and batch allow: give at least as many"
             )
 
 
@@ -129,6 +160,9 @@ class SubscriptionOptions:
     concurrency: int | None = None
     broadcast: bool | None = None
     prefetch: int | None = None
+    batch: int | None = None
+    within: float | None = None
+    raw: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were not left out, by name."""

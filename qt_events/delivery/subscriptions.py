@@ -4,11 +4,12 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from qt_events.delivery.annotations import must_take
+from qt_events.delivery.annotations import must_take, must_take_raw
 from qt_events.delivery.handler_names import checked_service, name_of
 from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
+    FATES,
     NO_OPTIONS,
     EventHandler,
     Subscription,
@@ -70,9 +71,13 @@ class Subscriptions:
             InvalidHandlerError, InvalidOptionError, InvalidPolicyError: from Subscription. Nothing
                 has changed then.
         """
-        for function in (handler, options.when):
-            if function is not None:
-                must_take(f"subscription {name!r}", function, pattern)
+        known = self._by_name.get(name)
+        is_batch = options.batch is not None or bool(known and known.batch)
+        whose, is_raw = f"subscription {name!r}", bool(options.raw or (known and known.raw))
+        checked = () if pattern == FATES else filter(None, (handler, options.when))
+        for function in checked:
+            must_take_raw(whose, function, is_raw=is_raw)
+            must_take(whose, function, pattern, is_batch=is_batch and function is handler)
         with self._changing:
             subscription = self._by_name.get(name)
             if subscription is None:
@@ -81,9 +86,12 @@ class Subscriptions:
             else:
                 self._renew(subscription, handler, options)
                 options.must_agree(subscription, handler)
+            self._by_name[name] = subscription
+            if pattern == FATES:
+                subscription.hears_fates, subscription.tells_fates = True, False
+                return subscription
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
-            self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
 
@@ -132,7 +140,7 @@ class Subscriptions:
 
         An event that waits for it may have come before a change.
         """
-        return subscription in self.match(event_type)
+        return subscription in self.match(event_type) or subscription.hears_fates
 
     def get(self, name: str) -> Subscription | None:
         """Return the subscription of that name, if there is one."""

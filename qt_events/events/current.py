@@ -5,9 +5,11 @@ from typing import Any
 
 from qt_events.errors import InvalidEventError
 from qt_events.events.event import Event
+from qt_events.events.replays import marked
 
 # Event, subscription's name, attempt. One variable and a bare tuple, for every delivery sets it.
-_handled: ContextVar[tuple[Event[Any], str, int] | None] = ContextVar(
+# None for the event of a batch: there are many.
+_handled: ContextVar[tuple[Event[Any] | None, str, int] | None] = ContextVar(
     "qt_events.handled", default=None
 )
 
@@ -18,7 +20,7 @@ bind_attempt = _handled.set
 
 
 def current_event() -> Event[Any] | None:
-    """Return the event whose handler is running here; None outside of handlers."""
+    """Return the event whose handler is running here; None in batch handlers and outside."""
     here = current_attempt()
     return None if here is None else here[0]
 
@@ -32,6 +34,9 @@ def handled(event: Event[Any], subscription: str = "", attempt: int = 1) -> Cont
 
 def correlated(event: Event[Any]) -> Event[Any]:
     """Return `event` as caused by the one being handled here, unless it names a cause itself."""
+    if event.replay_id:
+        # A new publish of it is no replay.
+        event = marked(event, "")
     cause = current_event()
     # A handler may publish its own event again: nothing causes itself.
     if cause is None or not event.is_root or event.id == cause.id:

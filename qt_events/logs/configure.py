@@ -37,6 +37,8 @@ def bound_fields() -> dict[str, Any]:
     if here is None:
         return {}
     event, subscription, attempt = here
+    if event is None:
+        return {"subscription": subscription}
     values = (event.id, printable(event.type), subscription, attempt, event.correlation_id)
     return dict(zip(FIELDS, values, strict=True))
 

@@ -26,7 +26,7 @@ from qt_events.errors import (
     UnroutableError,
 )
 from qt_events.event_loop import running_loop
-from qt_events.events.current import checked_event, current_event
+from qt_events.events.current import checked_event, current_attempt
 from qt_events.events.event import Event
 from qt_events.limits import checked_prefetch, positive_int, positive_seconds
 from qt_events.rabbitmq.app import task_registration
@@ -39,6 +39,7 @@ from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
+from qt_events.rabbitmq.redelivering import Redelivery
 from qt_events.rabbitmq.runtime import Runtime, Settings, leave_at_exit, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
@@ -76,6 +77,9 @@ class CeleryEventBus(Hosted):
         prefetch: events of one subscription that a worker takes before they have an outcome, at
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
+
+    takes_batches = True
+    _tells_fates = True
 
     def __init__(
         self,
@@ -118,6 +122,7 @@ class CeleryEventBus(Hosted):
         self.declarations = self.runtime.declarations
         self._eager = Eager(self.runtime)
         self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
+        self._redelivers = Redelivery(self.runtime, self._eager).send
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving
@@ -196,7 +201,7 @@ class CeleryEventBus(Hosted):
             subscriptions = self.declarations.heard(subscriptions)
         with self.outstanding.expecting(event.id, subscriptions):
             routed = await self.publisher.ask(
-                self._request(event), wait_for_room=current_event() is None
+                self._request(event), wait_for_room=current_attempt() is None
             )
         self._count_published(event, mandatory=mandatory, routed=routed)
 
@@ -215,7 +220,7 @@ class CeleryEventBus(Hosted):
         subscriptions = self.declarations.heard(self.subscriptions.match(event.type))
         with self.outstanding.expecting(event.id, subscriptions):
             routed = self.publisher.ask_blocking(
-                self._request(event), wait_for_room=current_event() is None
+                self._request(event), wait_for_room=current_attempt() is None
             )
         self._count_published(event, mandatory=mandatory, routed=routed)
 
@@ -246,7 +251,7 @@ class CeleryEventBus(Hosted):
         """Subscribe. The queue is declared before the next publish, or at a worker's start."""
         known = self.subscriptions.of(handler)
         name = name or (known.name if known else lasting_name_of(handler, self.service))
-        self.serving.must_serve(name, broadcast=bool(options.broadcast))
+        self.serving.must_serve(name, broadcast=bool(options.broadcast), batch=options.batch)
         task_registration.must_be_no_task(name, self.app)
         subscription = self.subscriptions.add(pattern, handler, name, options)
         self.declarations.want(subscription)

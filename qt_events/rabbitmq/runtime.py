@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakSet
 
 import celery
@@ -21,6 +22,7 @@ from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import BrokerError
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.connection.forking import renew_after_fork
+from qt_events.rabbitmq.fates import FateTeller
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
@@ -58,6 +60,7 @@ class Runtime:
     stats: Stats
     watch: SlowHandlerLog
     middleware: MiddlewareStack = field(default_factory=MiddlewareStack)
+    fates: FateTeller = field(init=False)
     #: The caller's loop while run_forever() runs.
     loop: asyncio.AbstractEventLoop | None = None
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
@@ -65,6 +68,9 @@ class Runtime:
 
     def __post_init__(self) -> None:
         """Have what is shared renewed in forked children."""
+        connect = partial(for_errands, self.app)
+        about = (self.topology.fates, self.subscriptions, self.middleware)
+        self.fates = FateTeller(connect, *about)
         renew_after_fork(self)
 
     def after_fork(self) -> None:
@@ -92,7 +98,7 @@ class Runtime:
         self.stats.count_outcome(envelope.subscription, event_type, outcome)
         if self.middleware.concluded:
             about = (envelope.event_id, event_type, envelope.subscription, envelope.attempt)
-            self.middleware.tell_concluded(Attempt(*about, outcome))
+            self.middleware.tell_concluded(Attempt(*about, outcome, *envelope.observed()))
         subscription = self.subscriptions.get(envelope.subscription)
         if outcome is not HANDLED and consequences(outcome).again_after is not None:
             self.outstanding.goes_again(envelope.event_id, subscription)

@@ -74,23 +74,43 @@ _PUBLISHER_ELSEWHERE = {
     "RunningTwice",
     "RefusedSubscriptions",
     "JoinInsideAHandler",
+    "NobodyListens",
+    "NoReplayToABroadcast",
+}
+_BATCHES = {
+    "Batches",
+    "FullBatches",
+    "SeveralBatches",
+    "SomeOfABatchFail",
+    "AWholeBatchFails",
+    "WrongBatchFailures",
+    "PredicatesOfBatches",
+    "PublishingFromABatch",
+    "StoppingWithABatch",
+    "RefusedBatches",
+    "RawBatches",
 }
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
     # The broker holds what waits for handlers
     CeleryBackend: {"Backpressure", "WaitingForRoom"},
-    WorkerBackend: _PUBLISHER_ELSEWHERE,
+    WorkerBackend: _PUBLISHER_ELSEWHERE | {"RefusedBatches"},
     PreforkBackend: _PUBLISHER_ELSEWHERE
+    | _BATCHES
     # A broadcast is a NotSupportedError: no child could own its queue.
     | {"OneMember", "SeveralMembers"}
     # Children take what comes, as many of one subscription as there are.
     | {"Order", "Prefetch", "Concurrency", "SlowHoldsUpNobody"},
-    ThreadsBackend: _PUBLISHER_ELSEWHERE,
+    ThreadsBackend: _PUBLISHER_ELSEWHERE | _BATCHES,
     SoloBackend: _PUBLISHER_ELSEWHERE
+    | _BATCHES
     # One handler at a time, whosever it is.
     | {"SyncBesideAsync", "Concurrency", "SlowHoldsUpNobody"},
     # Publish returns when the handlers have run
     EagerBackend: {
+        "FullBatches",
+        "SeveralBatches",
+        "StoppingWithABatch",
         "SeveralMembers",
         "SyncBesideAsync",
         "NeverEarly",

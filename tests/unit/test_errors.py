@@ -68,6 +68,7 @@ def test_the_type_text_of_an_error_is_a_public_path(kind: type[BaseException]) -
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
 def test_an_error_comes_through_a_pipe(kind: type[BaseException]) -> None:
     """Processes hand errors to each other: its class and its arguments stay."""
-    error = kind(2.5) if kind is qt_events.RetryLater else kind("no such trade")
+    own: dict[type, object] = {qt_events.RetryLater: 2.5, qt_events.BatchFailed: {}}
+    error = kind(own.get(kind, "no such trade"))
     back = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (type(back), back.args, str(back)) == (kind, error.args, str(error))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, assert_never
 
+from qt_events.delivery.batches import deliver_alone
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.outcome import (
     HANDLED,
@@ -35,6 +36,8 @@ from qt_events.errors import (
     PoisonError,
     PublishTimeoutError,
 )
+from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 from qt_events.rabbitmq.handling.copies import bury, delay, isolate
 from qt_events.rabbitmq.handling.giving_back import given_back, unknown_here
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
@@ -59,6 +62,8 @@ _POISON = (
 Patience = Callable[[], float]
 #: Returns the subscription with a handler that a time limit can interrupt.
 Expose = Callable[[Subscription], Subscription]
+#: What a subscription is given.
+EVENTS = (Event, RawEvent)
 #: An outcome, a step to take instead of the handler, or a coroutine that waits for the outcome.
 Begun = Outcome | NextStep | Coroutine[Any, Any, Outcome]
 
@@ -102,6 +107,16 @@ def begin_attempt(
 
     Without an executor a sync handler is called right here. Raises BusStateError, see `attempt`.
     """
+    opened = open_message(envelope, subscription, runtime, is_revoked=is_revoked)
+    if not isinstance(opened, EVENTS):
+        return opened
+    return _begin(opened, envelope, subscription, runtime, executor, expose)
+
+
+def open_message(
+    envelope: Envelope, subscription: Subscription, runtime: Runtime, *, is_revoked: bool = False
+) -> Event[Any] | RawEvent | Outcome | NextStep:
+    """Return the event for the handler, or what follows instead. BusStateError: see `attempt`."""
     if runtime.subscriptions.get(subscription.name) is not subscription:
         message = f"{subscription.name} has been unsubscribed"
         raise BusStateError(message)
@@ -112,7 +127,7 @@ def begin_attempt(
     step = NextStep.HANDLE if subscription.broadcast else next_step(envelope)
     match step:
         case NextStep.HANDLE:
-            return _begin(envelope, subscription, runtime, executor, expose)
+            return _decoded(envelope, subscription, runtime)
         case NextStep.BURY:
             return _refused(envelope, PoisonError(_POISON))
         case NextStep.ISOLATE | NextStep.TRY_ALONE:
@@ -147,6 +162,7 @@ async def finish_attempt(
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
     on_outcome(outcome)
+    envelope.end()
     if not is_void():
         if outcome is not HANDLED:
             follows = consequences(outcome)
@@ -157,25 +173,49 @@ async def finish_attempt(
     return outcome
 
 
-def _begin(
-    envelope: Envelope,
-    subscription: Subscription,
-    runtime: Runtime,
-    executor: Executor | None,
-    expose: Expose | None,
-) -> Outcome | Coroutine[Any, Any, Outcome]:
+async def fails(error: Exception) -> Outcome:
+    """Raise the error that kept an attempt from beginning, in place of its rest."""
+    raise error
+
+
+def _decoded(
+    envelope: Envelope, subscription: Subscription, runtime: Runtime
+) -> Event[Any] | RawEvent | Outcome:
     try:
-        event = envelope.event()
+        event: Event[Any] | RawEvent = envelope.event(raw=subscription.raw)
     except NewerReleaseError as error:
         return _left_to_another(envelope, subscription, error, runtime)
     except MessageError as error:
         return _refused(envelope, error)
     if not runtime.wants(subscription, event.type):
         return _unwanted(envelope, subscription, event.type, runtime)
+    return event
+
+
+def _begin(  # noqa: PLR0917
+    event: Event[Any] | RawEvent,
+    envelope: Envelope,
+    subscription: Subscription,
+    runtime: Runtime,
+    executor: Executor | None,
+    expose: Expose | None,
+) -> Outcome | Coroutine[Any, Any, Outcome]:
+    if subscription.batch is not None:
+        return deliver_alone(
+            event,
+            subscription,
+            envelope.attempt,
+            executor=executor,
+            watch=runtime.watch,
+            slow_after=runtime.settings.slow_after,
+            middleware=runtime.middleware,
+        )
     called = subscription if expose is None else expose(subscription)
     number = envelope.attempt
-    if runtime.middleware.around_handle:
-        called = within(runtime.middleware, subscription, number, executor, called.handler)
+    if runtime.middleware.watching:
+        envelope.begin(event)
+        if runtime.middleware.around_handle:
+            called = within(runtime.middleware, subscription, number, executor, called.handler)
     return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
 
 

@@ -5,6 +5,7 @@ asyncio_pool.py        the asyncio worker pool
 asyncio_delivery.py    a message on the asyncio pool
 acks.py                many acknowledgements in one
 redeliveries.py        messages that come again while their handlers run, or after they have ended
+batches.py             batch subscriptions of the asyncio pool
 pool_lanes.py          the lanes of the asyncio pool
 exclusive_gate.py      many handlers beside each other, or one alone
 subscription_task.py   a subscription as Celery sees it

@@ -97,8 +97,11 @@ class Delivery:
 
     __slots__ = (
         "__weakref__", "_acks", "_began", "_monitors", "_tag", "acknowledged", "envelope",
-        "hostname", "id", "outcome", "task", "was_void",
+        "event", "hostname", "id", "outcome", "task", "was_void",
     )  # fmt: skip
+
+    #: For a batch, once it is gathered.
+    event: Any
 
     def __init__(  # noqa: PLR0917
         self,

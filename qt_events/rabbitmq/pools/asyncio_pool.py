@@ -20,11 +20,12 @@ from qt_events.delivery.lanes import Lane, cancel_all
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.errors import BrokerError, BusStateError
-from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, begin_attempt, finish_attempt
+from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, begin_attempt, fails, finish_attempt
 from qt_events.rabbitmq.handling.copies import isolate
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
+from qt_events.rabbitmq.pools.batches import PoolBatches
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
 from qt_events.rabbitmq.pools.plain_tasks import PlainTasks
@@ -69,7 +70,6 @@ class AsyncioPool(BasePool):
         self.loop = callers_loop if self._own_loop is None else self._own_loop.start()
         self.executor = DaemonThreads(self.limit)
         self.plain_tasks = PlainTasks(self.app, self.executor)
-        self.lanes = PoolLanes()
         self._gate = ExclusiveGate()
         self._running = self._ended = False
         self._context = copy_context()
@@ -77,6 +77,8 @@ class AsyncioPool(BasePool):
         # Of the channel that deliveries come by.
         self._acks: Acks | None = None
         self.redeliveries = Redeliveries(self.runtime.unacknowledged, self._finish_again)
+        about = (self.runtime, self.executor, self._gate, self.redeliveries)
+        self.lanes = PoolLanes(PoolBatches(*about, self._finish).lane)
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:
@@ -211,7 +213,7 @@ class AsyncioPool(BasePool):
             if isinstance(begun, Done):
                 self.runtime.concluded(envelope, begun)
         except Exception as error:  # noqa: BLE001  # logged by `_finish`
-            begun = _fails(error)
+            begun = fails(error)
         if not isinstance(begun, Done):
             return self._finish(delivery, begun)
         delivery.settle(begun)
@@ -369,8 +371,3 @@ class AsyncioPool(BasePool):
 
 def _endless() -> float:
     return math.inf
-
-
-async def _fails(error: Exception) -> Outcome:
-    """Raise the error that kept an attempt from beginning, in place of its rest."""
-    raise error

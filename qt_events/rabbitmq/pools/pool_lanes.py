@@ -6,12 +6,20 @@ from typing import Any
 from celery.worker import state
 
 from qt_events.delivery.lanes import Lane
+from qt_events.delivery.subscription import Subscription
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.runtime import Runtime
 
 
 class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
-    """Lanes by subscription, and by whether they are its quarantine's."""
+    """Lanes by subscription, and by whether they are its quarantine's.
+
+    `batch_lane` makes those of batch subscriptions. In quarantine events are handled one by one.
+    """
+
+    def __init__(self, batch_lane: Callable[[Subscription], Lane[Delivery]]) -> None:
+        super().__init__()
+        self._batch_lane = batch_lane
 
     def of(
         self,
@@ -24,7 +32,11 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
         concurrency = 1 if delivery.envelope.quarantined else delivery.task.subscription.concurrency
         lane = self.get(key)
         if lane is None:
-            lane = self[key] = Lane(concurrency, process)
+            subscription = delivery.task.subscription
+            if subscription.batch is None or delivery.envelope.quarantined:
+                lane = self[key] = Lane(concurrency, process)
+            else:
+                lane = self[key] = self._batch_lane(subscription)
             on_new(lane)
         # It may have been unsubscribed and subscribed again meanwhile.
         lane.concurrency = concurrency

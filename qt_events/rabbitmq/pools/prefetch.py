@@ -1,5 +1,9 @@
 """Prefetch: how many events a worker holds of one subscription, by what its handler takes."""
 
+import math
+
+from qt_events.limits import MAX_PREFETCH
+
 SECONDS = 1.0  #: of work that a worker holds
 _MOST = 100  # events, or twice the concurrency if that is more
 _BYTES = 16 * 1024 * 1024  # of the bodies of what is held, about
@@ -15,12 +19,16 @@ class Prefetch:
     processes share what there is, and grows to about a second of work once the handler has shown
     that it is fast. Events with large bodies keep it low. RabbitMQ takes a new number only with a
     new consumer, so it changes rarely, and by much.
+
+    With `batch` it is the batches that are handled and one more, unless their bodies are large.
     """
 
-    def __init__(self, concurrency: int) -> None:
-        self.concurrency = concurrency
+    def __init__(self, concurrency: int, batch: int | None = None) -> None:
+        self.concurrency, self.batch = concurrency, batch
         self._least, self._most = concurrency + 1, max(_MOST, 2 * concurrency)
         self.count = self._least
+        if batch is not None:
+            self.count = self._most = min(batch * (concurrency + 1), MAX_PREFETCH)
         self._begin_at(0.0)
         self._looked, self._done = 0.0, 0
 
@@ -63,7 +71,8 @@ class Prefetch:
         passed, handled = now - self._looked, done - self._done
         self._looked, self._done = now, done
         # Unless so many are held, the queue is empty and the rate unknown.
-        if passed > _MUCH * SECONDS or 2 * held < self.count:
+        is_much = 2 * held >= self.count or size > 2 * _BYTES
+        if passed > _MUCH * SECONDS or not is_much:
             return False
         wanted = self._within(handled / passed, size / held)
         lowered = _MUCH * wanted <= self.count or (size > 2 * _BYTES and wanted < self.count)
@@ -74,5 +83,6 @@ class Prefetch:
 
     def _within(self, rate: float, size: float) -> int:
         """Return how many there should be, at so many events a second of so many bytes."""
-        wanted = min(rate * SECONDS, self._most, _BYTES / max(size, 1.0))
+        worth = math.inf if self.batch else rate * SECONDS
+        wanted = min(worth, self._most, _BYTES / max(size, 1.0))
         return max(self._least, int(wanted))

@@ -31,7 +31,10 @@ class ConsumedQueues:
 
     def own(self, subscription: Subscription, key: str) -> SubscriptionQueue:
         """Return a subscription's own queue; `key` brings events back to it."""
-        shown = kombu.Exchange(self._topology.events, "topic"), ",".join(subscription.patterns)
+        if subscription.hears_fates:
+            shown = kombu.Exchange(self._topology.fates, "topic"), "#"
+        else:
+            shown = kombu.Exchange(self._topology.events, "topic"), ",".join(subscription.patterns)
         prefetch = partial(self._prefetch, subscription)
         return self._queue(subscription, key, self._topology.queue(key), shown, prefetch)
 
@@ -59,7 +62,7 @@ class ConsumedQueues:
             subscription=subscription.name,
             key=key,
             quarantined=quarantined,
-            origin=Provenance(self._topology, subscription.name, key).of,
+            origin=Provenance(self._topology, subscription.name, key, subscription.hears_fates).of,
             counts_returns=self._topology.queue_type == "quorum",
             declare_all=partial(self._declare, subscription),
             prefetch=prefetch,

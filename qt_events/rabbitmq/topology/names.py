@@ -146,6 +146,9 @@ class Topology(Names):
             arguments["x-expires"] = INSTANCE_EXPIRES
         declarer.queue(self.queue(key), **self._queue(**arguments))
         declarer.bind(self.queue(key), self.redeliver, key, served=served)
+        if subscription.hears_fates:
+            declarer.exchange(self.fates, "topic")
+            declarer.bind(self.queue(key), self.fates, "#", served=served)
         for pattern in subscription.patterns:
             declarer.bind(self.queue(key), self.events, pattern, served=served)
 
@@ -160,6 +163,7 @@ class Topology(Names):
 
         def declare(declarer: Declarer) -> None:
             self._declare_shared(declarer)
+            declarer.exchange(self.fates, "topic")
             for ttl in self.ttls():
                 self._declare_level(declarer, ttl)
             for name in broadcasts:
@@ -181,13 +185,8 @@ class Topology(Names):
             raise topology_error(error, about) from error
 
     def declare_register(self, channel: Channel) -> None:
-        channel.queue_declare(
-            self.register,
-            durable=True,
-            auto_delete=False,
-            exclusive=False,
-            arguments=self._queue(),
-        )
+        lasting = {"durable": True, "auto_delete": False, "exclusive": False}
+        channel.queue_declare(self.register, **lasting, arguments=self._queue())
 
     def unbind(self, channel: Channel, key: str, pattern: str) -> None:
         """Remove the binding of a queue, however it is spelled.
@@ -289,7 +288,7 @@ class Topology(Names):
             for queue in (self.queue(key), self.dead(name), self.quarantine(name)):
                 channel.queue_delete(queue)
         channel.queue_delete(self.register)
-        for name in (*self.levels(), self.lost):
+        for name in (*self.levels(), self.lost, self.fates):
             channel.queue_delete(name)
             channel.exchange_delete(name)
         for exchange in (self.redeliver, self.dead_letters, self.quarantined, self.events):

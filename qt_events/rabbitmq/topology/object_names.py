@@ -64,6 +64,11 @@ class Names:
         return f"{self.prefix}.quarantine"
 
     @property
+    def fates(self) -> str:
+        """Topic exchange that tells what became of events. Nobody needs it but its listeners."""
+        return f"{self.prefix}.fates"
+
+    @property
     def lost(self) -> str:
         """Exchange and queue of events that came back to a subscription that is gone."""
         return f"{self.prefix}.lost"

@@ -120,7 +120,9 @@ class Serving:
         """
         self._pool_name = pool_name(type(consumer.pool))
         for subscription in consumer.selection:
-            self.must_serve(subscription.name, broadcast=subscription.broadcast)
+            self.must_serve(
+                subscription.name, broadcast=subscription.broadcast, batch=subscription.batch
+            )
         self.consumer, self._process = consumer, os.getpid()
         if self._pool_name in {"threads", "solo"} and (
             self._fixed or any(each.prefetch for each in consumer.selection)
@@ -142,13 +144,18 @@ class Serving:
             return False
         return self.consumer is None or self.consumer.selection.takes(subscription.name)
 
-    def must_serve(self, name: str, *, broadcast: bool) -> None:
+    def must_serve(self, name: str, *, broadcast: bool, batch: int | None = None) -> None:
         """Raise NotSupportedError if the worker's pool cannot serve such a subscription."""
         left = self.consumer is not None and not self.consumer.selection.takes(name)
         if self._pool_name == "prefork" and broadcast and not left:
             raise NotSupportedError(
                 f"subscription {name!r} is a broadcast: on prefork no process could own its queue; "
                 "use the asyncio pool, threads or solo, or choose others with --subscriptions"
+            )
+        if batch is not None and self._pool_name != "asyncio" and not left:
+            raise NotSupportedError(
+                f"subscription {name!r} takes batches: {self._pool_name} hands out one event at a "
+                "time; use the asyncio pool (-P asyncio), or choose others with --subscriptions"
             )
 
     def prefetch(self, subscription: Subscription) -> int:
@@ -159,7 +166,7 @@ class Serving:
         if (adapting := self.adapting(subscription)) is not None:
             return adapting.count
         chosen = subscription.prefetch or self._fixed or self._for_children()
-        return max(chosen, subscription.concurrency)
+        return max(chosen, subscription.at_a_time)
 
     def adapting(self, subscription: Subscription) -> Prefetch | None:
         """Return what finds out how many that should be, None if it was decided."""
@@ -167,8 +174,9 @@ class Serving:
             return None
         known = self._prefetches.get(subscription.name)
         # It may have been unsubscribed and subscribed again.
-        if known is None or known.concurrency != subscription.concurrency:
-            known = self._prefetches[subscription.name] = Prefetch(subscription.concurrency)
+        about = (subscription.concurrency, subscription.batch)
+        if known is None or (known.concurrency, known.batch) != about:
+            known = self._prefetches[subscription.name] = Prefetch(*about)
         return known
 
     def taker(self, queue: SubscriptionQueue, channel: Any) -> Take | None:

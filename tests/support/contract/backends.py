@@ -29,6 +29,7 @@ _POLL = 0.02  # seconds
 
 # Reasons for which a backend lacks a feature
 _ON_THE_BROKER = "what waits for handlers waits on the broker"
+_ONE_BY_ONE = "a NotSupportedError: the pool hands out one event at a time"
 _ELSEWHERE = "the bus that publishes is in another process"
 _ONE_AT_A_TIME = "one handler at a time, whosever it is"
 
@@ -179,6 +180,7 @@ class PreforkBackend(WorkerBackend):
             "a subscription may have all the children there are, however slow it is"
         ),
         Feature.BROADCAST: "a NotSupportedError: no child could own its queue",
+        Feature.BATCHES: _ONE_BY_ONE,
     }
     pool = ("-P", "processes", "-c", "4")
 
@@ -187,6 +189,10 @@ class ThreadsBackend(WorkerBackend):
     """`celery worker -P threads`."""
 
     name = "threads"
+    lacks: ClassVar[Mapping[Feature, str]] = {
+        **WorkerBackend.lacks,
+        Feature.BATCHES: _ONE_BY_ONE,
+    }
     pool = ("-P", "threads", "-c", "4")
 
 
@@ -198,6 +204,7 @@ class SoloBackend(WorkerBackend):
         **WorkerBackend.lacks,
         Feature.SIDE_BY_SIDE: _ONE_AT_A_TIME,
         Feature.CONCURRENCY: _ONE_AT_A_TIME,
+        Feature.BATCHES: _ONE_BY_ONE,
     }
     pool = ("-P", "solo")
 

@@ -88,7 +88,10 @@ class NoMethod:
 @pytest.mark.parametrize(
     ("middleware", "problem"),
     [
-        (object(), "at least one of the methods around_publish, around_handle, published"),
+        (
+            object(),
+            "at least one of the methods around_publish, around_handle, around_batch, published",
+        ),
         (Layer, "at least one of"),
         (NotAsync(), "around_publish must be a method made by async def"),
         (AsyncObserver(), "concluded must be a method made by plain def"),

@@ -22,10 +22,10 @@ class Watching:
         self.slow_ones: list[float] = []
         self.blocked_ones: list[float] = []
 
-    def slow(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+    def slow(self, subscription: Subscription, event: Event[Any] | None, seconds: float) -> None:
         self.slow_ones.append(seconds)
 
-    def blocked(self, subscription: Subscription, event: Event[Any], seconds: float) -> None:
+    def blocked(self, subscription: Subscription, event: Event[Any] | None, seconds: float) -> None:
         self.blocked_ones.append(seconds)
 
 

@@ -88,7 +88,7 @@ class Scene:
             quarantined=headers is ON_TRIAL,
         )  # fmt: skip
         task: Any = Mock(runtime=self.runtime)
-        task.subscription.concurrency = 1
+        task.subscription.concurrency, task.subscription.batch = 1, None
         self._tag += 1
         chosen: Acks = acks or self.acks
         chosen.take(self._tag, envelope)

@@ -35,7 +35,7 @@ async def test_monitors_of_the_asyncio_pool_are_told_at_the_end_of_the_turn() ->
     told: list[str] = []
     consumer: Any = EventConsumer.__new__(EventConsumer)
     consumer.pool = AsyncioPool.__new__(AsyncioPool)
-    consumer.pool.loop, consumer.pool.lanes = asyncio.get_running_loop(), PoolLanes()
+    consumer.pool.loop, consumer.pool.lanes = asyncio.get_running_loop(), PoolLanes(Mock())
     consumer.pool._context = copy_context()  # noqa: SLF001
     consumer.pool.redeliveries = Mock()
     consumer.pool.resume()

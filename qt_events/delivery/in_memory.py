@@ -1,0 +1,90 @@
+"""InMemoryBatches: batch subscriptions of a bus whose events wait in this process alone."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from itertools import compress
+from operator import not_
+from typing import Any
+
+from qt_events.delivery.batch_lane import BatchLane
+from qt_events.delivery.batches import asked, deliver_batch
+from qt_events.delivery.clock import Clock
+from qt_events.delivery.middleware import MiddlewareStack
+from qt_events.delivery.outcome import SKIPPED, Attempts, Outcome
+from qt_events.delivery.stats import Watch
+from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.events.event import Event
+
+#: Event, its subscription, what the bus keeps with them, and the attempts so far.
+Delivery = tuple[Event[Any], Subscription, Any, Attempts]
+
+
+class InMemoryBatches:
+    """Makes the lanes of batch subscriptions. `conclude` is told each outcome."""
+
+    #: Runs sync handlers, while the bus runs.
+    executor: Executor | None = None
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        conclude: Callable[[Any, Outcome], None],
+        middleware: MiddlewareStack,
+        clock: Clock,
+        watch: tuple[Watch, float],
+    ) -> None:
+        self._subscriptions, self._conclude = subscriptions, conclude
+        self._middleware, self._clock = middleware, clock
+        self._watch, self._slow_after = watch
+
+    def lane(self, subscription: Subscription, on_idle: Callable[[], None]) -> BatchLane[Any]:
+        """Make the lane of one subscription."""
+        return BatchLane(
+            subscription,
+            self._admit,
+            self._process,
+            on_idle,
+            self._clock,
+            lambda: subscription.when is None and not subscription.narrowed,
+        )
+
+    def _admit(self, delivery: Delivery) -> bool:
+        event, subscription, _, attempts = delivery
+        outcome: Outcome | None = SKIPPED
+        if not self._is_gone(delivery):
+            outcome = asked(event, subscription, attempts.next, self._watch)
+        if outcome is not None:
+            self._conclude(delivery, outcome)
+        return outcome is None
+
+    def _is_gone(self, delivery: Delivery) -> bool:
+        """Tell whether the pattern was removed that the event came by."""
+        event, subscription, *_ = delivery
+        return subscription.narrowed and not self._subscriptions.hears(subscription, event.type)
+
+    async def _process(self, deliveries: list[Delivery]) -> None:
+        subscription, gone = deliveries[0][1], []
+        if subscription.narrowed:
+            # Since they were gathered.
+            is_gone = [self._is_gone(each) for each in deliveries]
+            gone = list(compress(deliveries, is_gone))
+            deliveries = list(compress(deliveries, map(not_, is_gone)))
+        outcomes = await self._deliver(deliveries, subscription) if deliveries else []
+        for delivery, outcome in zip(deliveries, outcomes, strict=True):
+            self._conclude(delivery, outcome)
+        for delivery in gone:
+            self._conclude(delivery, SKIPPED)
+
+    async def _deliver(
+        self, deliveries: list[Delivery], subscription: Subscription
+    ) -> list[Outcome]:
+        return await deliver_batch(
+            [delivery[0] for delivery in deliveries],
+            subscription,
+            [delivery[3].next for delivery in deliveries],
+            executor=self.executor,
+            watch=self._watch,
+            slow_after=self._slow_after,
+            middleware=self._middleware,
+        )
