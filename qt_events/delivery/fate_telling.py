@@ -120,7 +120,7 @@ def is_topic(subscription: str) -> bool:
 
 def fate_of(attempt: Attempt) -> Fate:
     """Return the fate of an attempt that has ended just now."""
-    ending, seconds = ending_of(attempt.outcome), attempt.seconds
+    ending = ending_of(attempt.outcome)
     return Fate(
         attempt.event_id,
         attempt.event_source,
@@ -128,7 +128,7 @@ def fate_of(attempt: Attempt) -> Fate:
         attempt.number,
         datetime.now(UTC),
         ending.outcome,
-        None if seconds is None else round(seconds, 6),
+        attempt.seconds,
         ending.reason,
         ending.message,
         ending.delay,

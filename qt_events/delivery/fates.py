@@ -119,16 +119,6 @@ _ROW = Fate._fields[:-2]
 _AT = _ROW.index("at")
 
 
-def batch_of(fates: Sequence[Fate], worker: str) -> dict[str, Any]:
-    """Return fates of one subscription as a payload; `worker` is the process that tells them."""
-    rows = [(*fate[:_AT], _text_of(fate.at), *fate[_AT + 1 : -2]) for fate in fates]
-    return {"worker": worker, "fields": _ROW, "fates": rows}
-
-
-def _text_of(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def by_subscription(fates: Iterable[Fate]) -> dict[str, list[Fate]]:
     """Return the fates of each subscription, in their order."""
     found: dict[str, list[Fate]] = {}
@@ -143,18 +133,18 @@ def type_of(subscription: str) -> str:
 
 
 def encode_fates(subscription: str, fates: Sequence[Fate], worker: str) -> bytes:
-    """Return the body of a message with fates of one subscription.
+    """Return a CloudEvent with fates of one subscription; `worker` is the process that tells them.
 
-    It is what `encode` makes of an event with this `batch_of`, which takes ten times as long.
+    An Event would be made of it value by value, which takes ten times as long.
     """
     document = {
         "specversion": "1.0",
         "id": new_id(),
         "source": worker,
         "type": type_of(subscription),
-        "time": _text_of(datetime.now(UTC)),
+        "time": datetime.now(UTC),
         "datacontenttype": "application/json",
-        "data": batch_of(fates, worker),
+        "data": {"worker": worker, "fields": _ROW, "fates": [fate[:-2] for fate in fates]},
     }
     return bytes(to_json(document))
 

@@ -6,17 +6,18 @@ from typing import Any
 
 from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.fate_telling import WaitingFates, of_subscriptions, this_worker
-from qt_events.delivery.fates import Fate, batch_of, type_of
+from qt_events.delivery.fates import Fate, encode_fates, type_of
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
 
 
 def events_of(fates: Iterable[Fate]) -> Iterator[Event[Any]]:
     """Yield events that tell these fates."""
     for name, batch in of_subscriptions(fates):
-        yield Event(type_of(name), None, batch_of(batch, this_worker()))
+        yield decode(encode_fates(name, batch, this_worker()), type_of(name))
 
 
 class LocalFates:

@@ -121,6 +121,8 @@ class FateTeller:
         self._connect, self._exchange = connect, exchange
         self._subscriptions, self._middleware = subscriptions, middleware
         self.interval = INTERVAL
+        #: Number of looks whether anybody listens, those that failed included.
+        self.looked = 0
         # One byte, shared with the children of a pool: the worker looks for all of them.
         self._known = mmap(-1, 1)
         self._observes = False
@@ -263,6 +265,7 @@ class FateTeller:
 
     def _is_heard(self) -> bool:
         """Ask whether anybody listens, by a message without fates."""
+        self.looked += 1
         told = (each.name for each in self._served if each.tells_fates and is_topic(each.name))
         name = next(told, None)
         return name is not None and self._open().is_heard(name)

@@ -12,7 +12,6 @@ from qt_events.delivery.fates import (
     LONGEST_MESSAGE,
     Ending,
     Fate,
-    batch_of,
     by_subscription,
     encode_fates,
     ending_of,
@@ -30,7 +29,7 @@ from qt_events.delivery.outcome import (
     Retry,
 )
 from qt_events.errors import DecodeError
-from qt_events.events.cloudevents import encode, parse
+from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
 
@@ -58,6 +57,11 @@ FATE = st.builds(
 def told(payload: dict[str, Any], event_type: str = "fates.desk.book") -> list[Fate]:
     event: Event = Event(event_type, NOW, payload)
     return fates_in(RawEvent.of(event))
+
+
+def batch_of(fates: list[Fate], worker: str) -> dict[str, Any]:
+    """Return the payload in which these are told."""
+    return dict(json.loads(encode_fates("desk.book", fates, worker))["data"])
 
 
 @given(st.lists(FATE, max_size=5))
@@ -129,11 +133,10 @@ def test_fates_are_told_by_subscription_in_their_order() -> None:
     assert [type_of(name) for name in found] == ["fates.a", "fates.b"]
 
 
-def test_a_message_is_the_event_with_its_fates() -> None:
+def test_a_message_is_a_cloud_event() -> None:
     fate = Fate("id", "source", "a.b", 1, NOW, "done", 0.5, subscription="desk")
-    payload = batch_of([fate], "host:7")
-    event: Event = Event("fates.desk", None, payload)
-    body = encode_fates("desk", [fate], "host:7")
-    assert json.loads(body)["data"] == json.loads(encode(event))["data"]
-    raw = RawEvent.of_cloud_event(parse(body), body, "fates.desk")
-    assert fates_in(raw) == fates_in(RawEvent.of(event))
+    event = decode(encode_fates("desk", [fate], "host:7"), "fates.desk")
+    assert (event.type, event.source) == ("fates.desk", "host:7")
+    time = "2026-11-30T12:00:00.123456Z"
+    row = ["id", "source", "a.b", 1, time, "done", 0.5, "", "", None, False]
+    assert (event.payload["fates"], event.payload["worker"]) == ([row], "host:7")
