@@ -9,7 +9,13 @@ from benchmarks.rig import Rig
 
 def cases(rig: Rig, size: Size) -> list[Case]:
     """Return the cases in one process, on one event loop."""
-    return [throughput(rig, size), plain(rig, size), latency(rig, size), unrelated(rig, size)]
+    return [
+        throughput(rig, size),
+        plain(rig, size),
+        batch(rig, size),
+        latency(rig, size),
+        unrelated(rig, size),
+    ]
 
 
 def throughput(rig: Rig, size: Size) -> Case:
@@ -50,6 +56,25 @@ def plain(rig: Rig, size: Size) -> Case:
         "to it: the uuid4. Unfair to ours: each value of the payload is looked at, since JSON must "
         "carry it, and frozen.",
         floors=(Target("home-made", 1.8),),
+    )
+
+
+def batch(rig: Rig, size: Size) -> Case:
+    """Compare a batch handler with one of one event, both of ours."""
+
+    def handle(batch: int) -> "partial[Sample]":
+        return partial(rig.act, "memory", "handling", count=size.events(50_000), batch=batch)
+
+    target = Target("one by one", 1.5)
+    return Case(
+        "in memory, batch",
+        "in memory: async handler of 500 events that does nothing; against one by one",
+        ("rate", "cpu_us"),
+        {"ours": handle(500), "one by one": handle(0)},
+        (target,),
+        "The events are made and published before the bus runs: only their way to the handler and "
+        "to their outcome is measured.",
+        floors=(target,),
     )
 
 

@@ -112,6 +112,27 @@ async def throughput_plain_home_made(count: int) -> dict[str, float]:
     return await _throughput_home_made(PlainTrade, count)
 
 
+async def handling(count: int, batch: int) -> dict[str, float]:
+    """Measure ours from a bus that holds all events already; `batch` 0 is one by one."""
+    await _handling(warm_up(count), batch)
+    return await _handling(count, batch)
+
+
+async def _handling(count: int, batch: int) -> dict[str, float]:
+    bus = InMemoryEventBus(max_queue_size=count)
+
+    async def handle(_events: Any) -> None: ...
+
+    bus.subscribe(TradeExecutedEvent, handle, batch=batch or None)
+    for number in range(count):
+        await bus.publish(TradeExecutedEvent.create(**fields(number)))
+    gc.collect()
+    began, cpu = time.monotonic(), time.process_time()
+    async with bus:
+        await bus.join()
+    return spent(began, cpu, count)
+
+
 def _other() -> Callable[[Any], Awaitable[None]]:
     async def other(_event: Any) -> None: ...
 

@@ -24,6 +24,12 @@ def counting() -> Callable[[TradeExecutedEvent], Awaitable[None]]:
     return handle
 
 
+async def handle_batch(events: list[TradeExecutedEvent]) -> None:
+    """Count the events of a batch."""
+    for _ in events:
+        hit()
+
+
 async def waiting(_event: TradeExecutedEvent) -> None:
     """Wait, like a handler that asks another system."""
     await asyncio.sleep(WAIT)
@@ -46,6 +52,8 @@ if serve := os.environ.get("QT_BENCH_SERVE"):
             bus.subscribe(TradeExecutedEvent, counting(), name="bench.0")
         case ("waits", concurrency):
             bus.subscribe(TradeExecutedEvent, waiting, name="bench.0", concurrency=int(concurrency))
+        case ("batch", size):
+            bus.subscribe(TradeExecutedEvent, handle_batch, name="bench.0", batch=int(size))
         case ("sync", _):
             bus.subscribe(TradeExecutedEvent, handle_sync, name="bench.0")
         case ("fanout", times):

@@ -8,6 +8,7 @@ from typing import Any, assert_type
 
 from qt_events import (
     NO_RETRY,
+    BatchFailed,
     CeleryEventBus,
     Component,
     DeadLetterRecord,
@@ -45,6 +46,13 @@ class Desk:
         self.policy: PolicyUpdated | None = None
         bus.subscribe("policy.updated", self.on_policy_updated)
         bus.subscribe(PriceAlertEvent, self.on_price_alert, retry=RetryPolicy(max_attempts=3))
+
+        bus.subscribe(PriceAlertEvent, self.on_price_alerts, name="many", batch=100, within=0.1)
+
+    def on_price_alerts(self, events: list[PriceAlertEvent]) -> None:
+        assert_type(events[0].payload.price, float)
+        bad = [event for event in events if event.payload.price < 0]
+        raise BatchFailed({event.id: Reject("no price") for event in bad})
 
     async def on_policy_updated(self, event: Event[Any]) -> None:
         print(event.payload["risk_mode"])
