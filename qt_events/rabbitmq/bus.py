@@ -157,6 +157,7 @@ class CeleryEventBus(Hosted):
                 Registration.at(self.topology, partial(for_errands, self.app), self.service),
                 taker=serving.taker,
                 will_serve=serving.will_serve,
+                on_quarantine=serving.take_up_quarantines,
             ),
             outstanding=Outstanding(),
             stats=stats,
@@ -266,9 +267,9 @@ class CeleryEventBus(Hosted):
             return
         queues = self.declarations.queues(subscription)
         self.serving.drop(queues)
+        task_registration.unregister(subscription, self.runtime)
         self.declarations.drop(subscription)
         self.outstanding.drop(subscription)
-        task_registration.unregister(subscription, self.runtime)
 
     # Deliver
 

@@ -138,7 +138,7 @@ async def test_a_worker_without_tasks_of_its_own_leaves_the_shared_queue_alone(
     (queues,) = (
         await asyncio.to_thread(tasks.app.control.inspect(timeout=PATIENCE, limit=1).active_queues)
     ).values()
-    assert {each["name"] for each in queues} == {"qt.sub.mere.heard", "qt.quarantine.mere.heard"}
+    assert [each["name"] for each in queues] == ["qt.sub.mere.heard"]
     await tasks.start("-c", "1")
     assert await asyncio.to_thread(sent.get, timeout=PATIENCE) == 5
 

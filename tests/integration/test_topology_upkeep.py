@@ -28,6 +28,7 @@ from tests.integration.run_forever.hosting import Handler, running
 from tests.integration.test_register import bindings, has_unbound, register
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
+from tests.support.lasting import lasting
 from tests.support.waiting import until, until_told
 
 Command = Callable[..., Result]
@@ -175,6 +176,7 @@ async def left_behind(make_bus: MakeBus, amqp_url: str) -> list[Event[Any]]:
     former = make_bus()
     former.subscribe("order.*", fail, name=FORMER, retry=NO_RETRY)
     events = [Event(f"order.n{n}", None, {"n": n}) for n in range(6)]
+    await lasting(former)
     async with running(former):
         await former.publish(events[0])
         await former.join(30)
@@ -316,7 +318,7 @@ async def test_what_the_broker_dropped_is_moved_with_its_reason(
     """The broker's own record names the old queue, and would be taken for a forgery there."""
     former = make_bus()
     former.subscribe("order.*", hear, name=FORMER)
-    await former.declarations.made()
+    await lasting(former)
     event = Event("order.late", None, {"n": 1})
     content = to_amqp(event)
     with channel_to(amqp_url) as channel:

@@ -1,6 +1,7 @@
 """Support of this project's own tests and of its developers' commands; nothing of it is installed.
 
 waiting.py      until(): waiting for what another process does
+lasting.py      the queues that a first dead letter would have declared
 channels.py     channels of py-amqp, past the library
 harmed_nodes.py  the node that tests harm, and another once it does not recover
 buses.py        MakeBus: buses that are closed with their test

@@ -94,12 +94,15 @@ class Reader:
 
     def exists(self, queue: str) -> bool:
         """Return True if the broker has this queue."""
+        return self._depth(queue) is not None
+
+    def _depth(self, queue: str) -> int | None:
+        # A channel of its own, for the broker closes it if there is no such queue.
         with self._named(), self._open() as channel:
             try:
-                self._topology.depth(channel, queue)
+                return int(self._topology.depth(channel, queue)[0])
             except NotFound:
-                return False
-            return True
+                return None
 
     def end(self) -> None:
         """Put back what was not removed; return when the next scan finds it.
@@ -116,13 +119,11 @@ class Reader:
         return channel
 
     def _waiting(self, name: str, *, must_exist: bool) -> int:
-        # A channel of its own, for the broker closes it if there is no such queue.
-        with self._named(), self._open() as channel:
-            try:
-                return int(self._topology.depth(channel, self._topology.dead(name))[0])
-            except NotFound:
-                if not must_exist:
-                    return 0
+        """Return the number of its dead letters; 0 if it has not had any yet."""
+        if (waiting := self._depth(self._topology.dead(name))) is not None:
+            return waiting
+        if not must_exist or self.exists(self._topology.queue(name)):
+            return 0
         raise UnknownSubscriptionError(
             f"there are no dead letters of {name!r}: no such subscription has been declared "
             f"under the prefix {self._topology.prefix!r}"

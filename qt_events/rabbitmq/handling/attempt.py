@@ -105,6 +105,8 @@ def begin_attempt(
     if runtime.subscriptions.get(subscription.name) is not subscription:
         message = f"{subscription.name} has been unsubscribed"
         raise BusStateError(message)
+    if "expiration" in envelope.properties:
+        runtime.declarations.may_expire(subscription.name)
     if is_revoked:
         return _REVOKED
     step = NextStep.HANDLE if subscription.broadcast else next_step(envelope)

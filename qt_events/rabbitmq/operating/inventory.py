@@ -21,6 +21,8 @@ class Holding:
     consumers: int = 0  #: of its queues
     quarantined: int = 0  #: events in quarantine
     dead_letters: int = 0
+    #: Events that expired and stay in its queues, until the queue of dead letters is declared.
+    expired: int = 0
     #: Patterns that its queue is bound by.
     patterns: list[str] = field(default_factory=list)
     #: Those of them that the app, which has the subscription, does not declare.
@@ -75,6 +77,7 @@ def inventory(
             holding.waiting += row.get("messages_ready", 0)
             holding.unacked += row.get("messages_unacknowledged", 0)
             holding.consumers += row.get("consumers", 0)
+            holding.expired += row.get("messages_dlx", 0)
         elif queue.startswith(topology.dead("")):
             name = queue.removeprefix(topology.dead(""))
             holdings.setdefault(name, Holding(name)).dead_letters += messages

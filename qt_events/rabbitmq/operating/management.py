@@ -14,7 +14,7 @@ from qt_events.rabbitmq.connection.urls import split
 ADVICE = "RabbitMQ's management API has a URL such as http://user:password@host:15672/api/"
 _PORTS = {"http": 15672, "https": 15671}
 _PATIENCE = 30.0  # seconds for an answer
-_COLUMNS = "name,messages,messages_ready,messages_unacknowledged,consumers"
+_COLUMNS = "name,messages,messages_ready,messages_unacknowledged,messages_dlx,consumers"
 
 
 class ManagementApi:

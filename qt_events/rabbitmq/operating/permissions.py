@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from qt_events.delivery.subscription import Component, Subscription
-from qt_events.rabbitmq.topology.names import INSTANCE, Topology
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.object_names import INSTANCE
 
 NOTHING = "^$"
 

@@ -42,6 +42,7 @@ from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
 from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
+from qt_events.rabbitmq.worker.quarantines import Quarantines
 from qt_events.rabbitmq.worker.rate_limits import RateLimitedConsumer
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
 from qt_events.rabbitmq.worker.serving import Take
@@ -109,6 +110,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         self.selection = self._selection(**options)
         self._serving = self.app.qt_events_serving
         self._consuming_anew = ConsumingAnew(self, self._serving)
+        self.quarantines = Quarantines(self, self.runtime)
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
@@ -148,16 +150,18 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
             raise
 
     def _loop(self, *args: Any) -> None:
+        looks = self.quarantines.begin()
         try:
             if isinstance(self.pool, AsyncioPool):
-                looks = self._consuming_anew.begin()
+                prefetches = self._consuming_anew.begin()
                 try:
                     self._asyncio_loop().run(*args)
                 finally:
-                    looks.cancel()
+                    prefetches.cancel()
             else:
                 (asynloop if self.hub else synloop)(*args)
         finally:
+            looks.cancel()
             self._remember_what_is_held()
 
     def _asyncio_loop(self) -> AsyncioLoop:
@@ -354,6 +358,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         self.strategies.clear()
         self._arrivals.clear()
         self.runtime.declarations.declare_over(self.connection.default_channel)
+        self.quarantines.know()
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
         """Give back an event that nobody serves here, and a task that another worker may know.

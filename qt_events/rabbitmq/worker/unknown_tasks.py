@@ -128,7 +128,7 @@ class _WayBack:
 
     def __init__(self, runtime: Runtime, queue: str, pause: float) -> None:
         self._queue, self._redeliver = queue, runtime.topology.redeliver
-        self._level = runtime.declarations.level(pause)
+        self._level = runtime.declarations.ways.level(pause)
         self.key = _key(queue)
         self.about = f"the way back to queue {queue!r}"
 

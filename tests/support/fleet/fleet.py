@@ -50,8 +50,8 @@ class StartedWorker:
 class Fleet:
     """Starts worker processes that serve the apps in apps/, and reads their handlers' records.
 
-    A subscription costs three quorum queues, a vhost with all of an app's takes the broker longer
-    than a worker takes to start. So a test names those that it needs in `serves`.
+    A subscription costs a quorum queue, a vhost with all of an app's takes the broker longer than a
+    worker takes to start. So a test names those that it needs in `serves`.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
