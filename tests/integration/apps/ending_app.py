@@ -14,6 +14,7 @@ from amqp import spec
 from amqp.transport import TCPTransport
 from celery import Celery
 from celery.signals import worker_ready
+from celery.worker.request import Request
 
 from qt_events.delivery.retry import NO_RETRY
 from qt_events.delivery.subscription import EventHandler
@@ -24,7 +25,7 @@ from tests.support.fleet.serving import serves
 
 STEP = 0.02  # seconds
 FOR_EVER = 3600.0  # seconds
-#: Environment variable: name of a method of AMQP, in whose first write SIGQUIT comes
+#: Environment variable: a method of AMQP, in whose first write SIGQUIT comes; or "begin"
 STRUCK = "ENDING_STRUCK_IN"
 
 app = Celery("ending_app", broker=os.environ["FLEET_URL"], set_as_current=False)
@@ -51,7 +52,21 @@ def strike_in(method: tuple[int, int]) -> None:
     TCPTransport.write = struck
 
 
-if STRUCK in os.environ:
+def strike_at_the_begin() -> None:
+    """Have SIGQUIT come when Celery hears that a child has begun, before it has noted that."""
+    accepted = Request.on_accepted
+
+    def struck(request: Request, *args: Any) -> None:
+        Request.on_accepted = accepted
+        os.kill(os.getpid(), signal.SIGQUIT)
+        accepted(request, *args)
+
+    Request.on_accepted = struck
+
+
+if os.environ.get(STRUCK) == "begin":
+    strike_at_the_begin()
+elif STRUCK in os.environ:
     strike_in(getattr(spec.Basic, os.environ[STRUCK]))
 
 
