@@ -69,13 +69,13 @@ class Declarations:
         self.ways = Ways(topology, self._make_quarantine)
         # Bindings to remove.
         self._unbinding: set[tuple[Subscription, str]] = set()
-        self._instance = _new_instance()
+        self._instance = uuid4().hex[:12]
         self.unserved = False  #: there are broadcasts whose events this process does not take yet
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
-        self._instance, self._epoch = _new_instance(), 0
+        self._instance, self._epoch = uuid4().hex[:12], 0
         self.ways.forget()
         self._over, self._standing = None, Standing(self._topology, self._registration.must_own)
         self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
@@ -375,7 +375,3 @@ class Declarations:
         """Return the quarantines of these that this process has declared."""
         made = (each for each in subscriptions if each.name in self._quarantined)
         return list(map(self._consumed.quarantine, made))
-
-
-def _new_instance() -> str:
-    return uuid4().hex[:12]
