@@ -107,14 +107,15 @@ class InMemoryEventBus(Hosted):
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._anonymous = count(1)
-        self._capacity = Capacity(self.max_queue_size, self._report_waiting)
+        clock, watched = clock or LoopClock(), (self._watch, self.slow_after)
+        about = (self._subscriptions, self._conclude, self.middleware, clock)
+        self._batches = InMemoryBatches(*about, watched)
+        full = (self._report_waiting, self._batches.hurry)
+        self._capacity = Capacity(self.max_queue_size, *full)
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
-        clock, watched = clock or LoopClock(), (self._watch, self.slow_after)
-        about = (self._subscriptions, self._conclude, self.middleware, clock)
-        self._batches = InMemoryBatches(*about, watched)
         self._lanes = Lanes(self._process, self._batches.lane)
         self._retries = RetryTimers[_Delivery](clock, lambda due: self._lanes.push(due[1], due))
         self._executor: DaemonThreads | None = None
