@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
 ARGS ?=
-# Tests mostly wait, for processes that start and stop: two at a time, each with servers of its own.
-JOBS ?= 2
+# Tests mostly wait, for processes that start and stop: three at a time keep two cores busy, each with servers of its own.
+JOBS ?= 3
+# A file's tests stay together. Files go out in their order here: those of tests/unit, which are short, come last, so that
+# nobody is left with a long one while the others have nothing to do.
+SPREAD := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 # CI sets RERUN=1: a few tests that fail are run once more, alone, and named FLAKY if they pass then.
 RERUN ?=
 
@@ -12,7 +15,7 @@ RERUN ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test test-versions compose-test soak fuzz bench check measures clean
+.PHONY: help run fleet programs test test-versions compose-test soak fuzz bench check measures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([-.a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -27,16 +30,18 @@ fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make 
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
 	@$(BIN)/python -m workers fleet $(ARGS)
 
-test: .venv/.installed-dev  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
+programs: .venv/.installed-dev  ## RabbitMQ, PostgreSQL, Chromium and libfaketime for the tests, where they are missing
 	@$(BIN)/python -m tests.support.provision --ensure
-	@$(BIN)/python -m $(if $(RERUN),tests.support.rerun,pytest) --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+test: programs  ## all tests, with RabbitMQ, PostgreSQL and Chromium of their own: make test ARGS="tests/unit -x"
+	@$(BIN)/python -m $(if $(RERUN),tests.support.rerun,pytest) $(SPREAD) $(ARGS)
 
 compose-test: .venv/.installed-dev  ## docker-compose.yml on a real Docker engine, killed on the way: QT_COMPOSE_DAYS=400 make compose-test
 	@$(BIN)/python -m pytest -v -x -o log_cli=true --log-cli-level=INFO $(or $(ARGS),tests/compose/in_docker.py)
 
 test-versions: .venv/.installed-dev  ## unit and contract tests on the lowest and newest Celery, kombu, amqp and pydantic: ARGS as for test
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
-	@$(BIN)/python -m tests.support.versions --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m tests.support.versions $(SPREAD) $(ARGS)
 
 soak: .venv/.installed-dev  ## every fault at random against 200,000 events, and their ledger: make soak ARGS="--events 20000"
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
@@ -76,7 +81,7 @@ clean:  ## remove .venv and what tools left behind
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing qt-events and the tools for its tests"
-	@$(PIP) -e '.[chart,dev,flower,postgresql,trader]'
+	@$(PIP) -e '.[chart,dev,flower,history,postgresql,trader]'
 	@touch .venv/.installed-run .venv/.installed-chart $@
 
 .venv/.installed-chart: .venv/.installed-run

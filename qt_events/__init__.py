@@ -9,6 +9,7 @@ The life of an event, and where to read about each part of it:
     backend.py       the parts that a backend is made of
     memory.py        InMemoryEventBus
     rabbitmq/        CeleryEventBus; beside testing/, the only room that imports celery
+    history/         every event and its fate, kept and asked for
     shutdown.py      from serving to ended: stop(), signals, the grace period
     logs/            the event that is being handled, on every line that is logged
     log_lines.py     the old place of logs/formatters.py
@@ -25,6 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.delivery.batches import BatchFailed
+from qt_events.delivery.fate_telling import TellsFates
+from qt_events.delivery.fates import Fate, FateOutcome
+from qt_events.delivery.redelivering import Redelivers
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import Component, EventHandler, Subscription
 from qt_events.errors import (
@@ -71,6 +75,7 @@ from qt_events.errors import (
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
+from qt_events.events.raw import RawEvent
 from qt_events.logs.own_lines import guard_own_lines
 
 if TYPE_CHECKING:
@@ -121,6 +126,8 @@ __all__ = [
     "EventBus",
     "EventFieldsFilter",
     "EventHandler",
+    "Fate",
+    "FateOutcome",
     "ForeignConsumersError",
     "HealthStatus",
     "HealthStatusChanged",
@@ -152,6 +159,8 @@ __all__ = [
     "PublishRefusedError",
     "PublishTimeoutError",
     "QtEventsError",
+    "RawEvent",
+    "Redelivers",
     "Reject",
     "RetryLater",
     "RetryPolicy",
@@ -162,6 +171,7 @@ __all__ = [
     "StrategyPromotedEvent",
     "Subscription",
     "SubscriptionTakenError",
+    "TellsFates",
     "TopologyError",
     "TradeExecuted",
     "TradeExecutedEvent",

@@ -73,6 +73,7 @@ class EventBus(Protocol):
         prefetch: int | None = None,
         batch: int | None = None,
         within: float | None = None,
+        raw: bool | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches, or with lists of them.
 
@@ -97,6 +98,8 @@ class EventBus(Protocol):
                 has returned. `BatchFailed` fails some of them, any other error each of them.
             within: seconds, up to 60, after the first event of a list at which it is handled though
                 it is not full; 0.05 if left out.
+            raw: the handler gets a RawEvent, the event as it was on the wire: of any type and
+                version, whatever its payload. So do `when` and middleware around the handler.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,

@@ -5,7 +5,6 @@ import logging
 import math
 from collections.abc import Awaitable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from threading import get_ident
@@ -13,13 +12,17 @@ from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
+from qt_events.delivery.bursts import Bursts, Delivery, OpenDeliveries
 from qt_events.delivery.capacity import LATE, Capacity
 from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
-from qt_events.delivery.deliver import begin, within
+from qt_events.delivery.deliver import begin
 from qt_events.delivery.in_memory import InMemoryBatches
 from qt_events.delivery.lanes import Lanes
-from qt_events.delivery.middleware import Attempt, Middleware
-from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Attempts, Outcome, consequences
+from qt_events.delivery.local_fates import LocalFates
+from qt_events.delivery.middleware import Middleware
+from qt_events.delivery.observed import ObservedAttempts
+from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Outcome, consequences
+from qt_events.delivery.redelivering import InMemoryRedelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
@@ -43,17 +46,6 @@ logger = logging.getLogger("qt_events")
 _BURST = 64
 
 
-@dataclass(eq=False, slots=True)
-class _Open:
-    """Number of an event's deliveries without an outcome; at 0 its place is free."""
-
-    deliveries: int
-
-
-# One event for one subscription; None for _Open: its only delivery. Bare: every event needs one.
-_Delivery = tuple[Event[Any], Subscription, _Open | None, Attempts]
-
-
 class InMemoryEventBus(Hosted):
     """EventBus for one process: tests, small set-ups, simulations.
 
@@ -75,7 +67,7 @@ class InMemoryEventBus(Hosted):
         prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
     """
 
-    takes_batches = True
+    takes_batches = _tells_fates = True
 
     def __init__(
         self,
@@ -102,24 +94,33 @@ class InMemoryEventBus(Hosted):
         self._tally = self.stats.tally  # of the loop's own thread
         self._publish_observers = self.middleware.published
         self._attempt_observers = self.middleware.concluded
-        self._around_handle = self.middleware.around_handle
-        self.dead_letters = DeadLetterStore(self._redeliver)
+        self._watching, self._observed = self.middleware.watching, ObservedAttempts(self.middleware)
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry, service=service)
+        self._match = self._subscriptions.match
         self._anonymous = count(1)
-        clock, watched = clock or LoopClock(), (self._watch, self.slow_after)
-        about = (self._subscriptions, self._conclude, self.middleware, clock)
-        self._batches = InMemoryBatches(*about, watched)
-        full = (self._report_waiting, self._batches.hurry)
-        self._capacity = Capacity(self.max_queue_size, *full)
+        self._capacity = Capacity(self.max_queue_size, self._report_waiting)
+        self._take_free = self._capacity.take_free
+        self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
+        self.dead_letters = DeadLetterStore(self._redeliver, self._fates.tell)
+        self._redelivers = InMemoryRedelivery(self._subscriptions, self._take).send
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
-        self._lanes = Lanes(self._process, self._batches.lane)
-        self._retries = RetryTimers[_Delivery](clock, lambda due: self._lanes.push(due[1], due))
+        self._lanes = self._make_lanes(clock or LoopClock())
+        self._lane_of = self._lanes.lane_of
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on
+
+    def _make_lanes(self, clock: Clock) -> Lanes[Delivery]:
+        about = (self._watch, self.slow_after)
+        bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
+        told = (self._subscriptions, self._conclude, self.middleware)
+        self._batches = InMemoryBatches(*told, clock, about)
+        self._capacity.on_full = self._batches.hurry
+        self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))
+        return Lanes(self._process, bursts.choose, self._batches.lane)
 
     @classmethod
     def from_url(cls, _url: str, **options: Any) -> Self:
@@ -143,10 +144,20 @@ class InMemoryEventBus(Hosted):
                 await self.middleware.publish(event, partial(self._admit, mandatory=mandatory))
                 return
         try:
-            self._capacity.take_free()
+            self._take_free()
         except IndexError:
             await self._enter()
-        self._route(event, mandatory=mandatory)
+        subscriptions = self._match(event.type)
+        # The commonest case by a shorter way, without a lock and without an OpenDeliveries.
+        if (
+            len(subscriptions) == 1
+            and self._lanes.thread == get_ident()
+            and not self._publish_observers
+        ):
+            self._tally.published[event.type] += 1
+            self._lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
+        else:
+            self._route(event, mandatory=mandatory)
 
     async def _admit(self, event: Event[Any], *, mandatory: bool) -> None:
         """Publish an event that has come through the middleware."""
@@ -191,16 +202,7 @@ class InMemoryEventBus(Hosted):
 
     def _route(self, event: Event[Any], *, mandatory: bool) -> None:
         """Hand an event that has a place to the subscriptions that hear it."""
-        subscriptions = self._subscriptions.match(event.type)
-        if (
-            len(subscriptions) == 1
-            and self._lanes.thread == get_ident()
-            and not self._publish_observers
-        ):
-            # The commonest case by a shorter way, without a lock and without an _Open.
-            self._tally.published[event.type] += 1
-            self._lanes.lane_of(subscriptions[0]).push((event, subscriptions[0], None, FIRST))
-            return
+        subscriptions = self._match(event.type)
         self.stats.count_published(event.type, routed=bool(subscriptions))
         if self._publish_observers:
             self.middleware.tell_published(event, subscriptions)
@@ -213,22 +215,25 @@ class InMemoryEventBus(Hosted):
             raise UnroutableError(f"nobody is subscribed to {event.type!r}: {advice}")
 
     def _hold(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
-        open_ = _Open(len(subscriptions)) if len(subscriptions) > 1 else None
+        open_ = OpenDeliveries(len(subscriptions)) if len(subscriptions) > 1 else None
         for subscription in subscriptions:
             self._lanes.push(subscription, (event, subscription, open_, FIRST))
 
     async def _redeliver(self, event: Event[Any], subscription: str) -> None:
         """Queue an event for the subscription of this name only, as a first attempt."""
-        served = self._subscriptions.served(subscription)
+        self._take(event, (self._subscriptions.served(subscription),))
+
+    def _take(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         self._capacity.enter_at_once(anyway=True)
-        self._hold(event, (served,))
+        self._hold(event, subscriptions)
 
     # Subscribe
 
     def _subscribe(
         self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), options)
+        name = name or self._name_for(handler)
+        return self._fates.follow(self._subscriptions.add(pattern, handler, name, options))
 
     def _name_for(self, handler: EventHandler) -> str:
         """Return a name for a handler; lambdas and local functions get a number."""
@@ -269,13 +274,13 @@ class InMemoryEventBus(Hosted):
         self._executor = None
         self._capacity.stop_waiting()
 
-    def _process(self, delivery: _Delivery) -> Awaitable[None] | None:
+    def _process(self, delivery: Delivery) -> Awaitable[None] | None:
         event, subscription, _, attempts = delivery
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
-        if self._around_handle:
-            subscription = within(self.middleware, subscription, attempts.next, self._executor)
+        if self._watching:
+            subscription = self._observed.begin(delivery, subscription, attempts, self._executor)
         outcome = begin(
             event, subscription, attempts.next, self._executor, self._watch, self.slow_after
         )
@@ -284,30 +289,30 @@ class InMemoryEventBus(Hosted):
             return None
         return self._conclude_later(delivery, outcome)
 
-    async def _conclude_later(self, delivery: _Delivery, outcome: Awaitable[Outcome]) -> None:
+    async def _conclude_later(self, delivery: Delivery, outcome: Awaitable[Outcome]) -> None:
         self._conclude(delivery, await outcome)
 
-    def _conclude(self, delivery: _Delivery, outcome: Outcome) -> None:
+    def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
         event, subscription, open_, _ = delivery
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
             if self._attempt_observers:
-                self._tell_concluded(delivery, outcome)
+                self._observed.end(delivery, event, subscription, delivery[3], outcome)
         elif self._comes_again(delivery, outcome):
             return
         if open_ is not None:
-            open_.deliveries -= 1
-            if open_.deliveries:
+            open_.left -= 1
+            if open_.left:
                 return
         self._tally.dispatched[event.type] += 1
         self._capacity.leave()
 
-    def _comes_again(self, delivery: _Delivery, outcome: Outcome) -> bool:
+    def _comes_again(self, delivery: Delivery, outcome: Outcome) -> bool:
         """Do what follows from an outcome; return True if that is another attempt."""
         event, subscription, open_, attempts = delivery
         self.stats.count_outcome(subscription.name, event.type, outcome)
         if self._attempt_observers:
-            self._tell_concluded(delivery, outcome)
+            self._observed.end(delivery, event, subscription, attempts, outcome)
         follows = consequences(outcome)
         if follows.dead_letter is not None:
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
@@ -316,11 +321,6 @@ class InMemoryEventBus(Hosted):
         again = (event, subscription, open_, attempts.after(follows))
         self._retries.add(again, follows.again_after)
         return True
-
-    def _tell_concluded(self, delivery: _Delivery, outcome: Outcome) -> None:
-        event, subscription, _, attempts = delivery
-        attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
-        self.middleware.tell_concluded(attempt)
 
     # Join and stop
 

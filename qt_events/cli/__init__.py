@@ -11,6 +11,7 @@ dead_letters.py           `dead-letters`
 dead_letters_filter.py    its options for a part of them
 dead_letters_output.py    its tables, text and JSON
 dead_letters_progress.py  its progress bar
+history.py                `history`
 options.py                options that several commands have
 terminal.py               standard output and standard error
 """

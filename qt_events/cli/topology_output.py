@@ -36,6 +36,11 @@ def print_inventory(found: "Inventory") -> None:
 
 
 def _print_advice(held: "Holding") -> None:
+    if held.expired:
+        typer.echo(
+            f"{held.name}: {held.expired} events have expired, and become dead letters with the "
+            "first one that a worker sees, or at once by: qt-events topology declare --app MODULE"
+        )
     if held.undeclared:
         patterns = " ".join(map(shlex.quote, held.undeclared))
         typer.echo(

@@ -9,7 +9,26 @@ from qt_events.delivery.redefinition import function_in
 from qt_events.errors import InvalidHandlerError
 from qt_events.events.event import Event, classes_of
 from qt_events.events.payload import Payload
+from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches
+
+
+def must_take_raw(whose: str, function: Callable[..., object], *, is_raw: bool) -> None:
+    """Refuse a function that is annotated for events, and gets raw ones, or the reverse.
+
+    Raises:
+        InvalidHandlerError: the text names the option.
+    """
+    taken = [member for each in _annotated(function) for member in (get_args(each) or (each,))]
+    if is_raw and any(_is(Event, each) for each in taken):
+        raise InvalidHandlerError(
+            f"{whose}: {function!r} takes an Event, and with raw=True it gets a RawEvent: "
+            "annotate it so, or leave out raw="
+        )
+    if not is_raw and taken and all(_is(RawEvent, each) for each in taken):
+        raise InvalidHandlerError(
+            f"{whose}: {function!r} takes a RawEvent, and gets an Event: give raw=True"
+        )
 
 
 def must_take(

@@ -17,8 +17,9 @@ from qt_events.delivery.outcome import HANDLED, SKIPPED, Failed, Outcome, conseq
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, Watch
 from qt_events.delivery.subscription import EventHandler, Subscription
-from qt_events.errors import InvalidBatchError, name_of_type, text_of
+from qt_events.errors import InvalidBatchError, InvalidPayloadError, name_of_type, text_of
 from qt_events.events.event import Event
+from qt_events.events.raw import as_raw
 
 logger = logging.getLogger("qt_events")
 
@@ -122,6 +123,11 @@ async def deliver_batch(
     Raises:
         asyncio.CancelledError, UnjudgedError: as of `deliver`; none of the events has an outcome.
     """
+    if subscription.raw:
+        try:
+            events = [as_raw(event) for event in events]
+        except InvalidPayloadError as error:
+            return _decided(events, subscription, attempts, error)
     call = _Call(subscription.handler, events)
     if middleware is not None and middleware.around_batch:
         around = middleware.around_events(events)
@@ -129,7 +135,7 @@ async def deliver_batch(
     else:
         called = copy(subscription)
         called.handler = call
-    called.when, called.retry = None, _UNDECIDED
+    called.when, called.raw, called.retry = None, False, _UNDECIDED
     try:
         begun = begin(_NO_EVENT, called, 1, executor, watch, slow_after)
         if not isinstance(begun, Outcome):

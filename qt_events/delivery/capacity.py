@@ -31,18 +31,13 @@ class Capacity:
     appends and pops are safe between threads, and cost a fifth. The lock guards the making of new
     places, the line, and the waiters for an empty bus.
 
-    `on_late` is called when somebody has waited for LATE seconds, at most every ten seconds;
-    `on_full` whenever somebody begins to wait.
+    `on_late` is called when somebody has waited for LATE seconds, at most every ten seconds.
     """
 
-    def __init__(
-        self,
-        size: int,
-        on_late: Callable[[], None] = lambda: None,
-        on_full: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, size: int, on_late: Callable[[], None] = lambda: None) -> None:
         self.size, self._on_late, self._silent_until = size, on_late, 0.0
-        self._on_full = on_full
+        #: Called whenever somebody begins to wait.
+        self.on_full: Callable[[], None] = lambda: None
         # Places made so far; more than `size` only while so many are taken.
         self._made = 0
         # Places that nobody has.
@@ -165,7 +160,7 @@ class Capacity:
             place = _Place()
             self._line.append(place)
             self._look_again()
-        self._on_full()
+        self.on_full()
         return place
 
     def _look_again(self) -> None:

@@ -20,6 +20,9 @@ logger = logging.getLogger("qt_events")
 
 T = TypeVar("T")
 Process = Callable[[T], Awaitable[None] | None]
+# Of the waiting items, with the worker's cancel requests and the end of its turn: handles some, and
+# returns how many, the last one, and what has to be awaited for that. Raises nothing.
+Take = Callable[[deque[T], Callable[[], int], float], tuple[int, T, Awaitable[None] | None]]
 
 # Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
 _BURST = 64
@@ -39,14 +42,19 @@ class Lane(Generic[T]):
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
     to do. It must not raise anything but CancelledError, KeyboardInterrupt and UnjudgedError: the
     item has no outcome then, and goes back to the head of the lane. `on_idle` is called when the
-    last item has been handled and none waits. An idle lane costs nothing.
+    last item has been handled and none waits. An idle lane costs nothing. Where `choose`
+    returns a Take, that handles items in the place of `process`.
     """
 
     def __init__(
-        self, concurrency: int, process: Process[T], on_idle: Callable[[], None] = lambda: None
+        self,
+        concurrency: int,
+        process: Process[T],
+        on_idle: Callable[[], None] = lambda: None,
+        choose: Callable[[], Take[T] | None] | None = None,
     ) -> None:
         self.concurrency = concurrency
-        self._process = process
+        self._process, self._choose = process, choose
         self._on_idle = on_idle
         self._waiting: deque[T] = deque()
         self._workers: set[asyncio.Task[None]] = set()
@@ -134,11 +142,17 @@ class Lane(Generic[T]):
         worker = asyncio.current_task()
         assert worker is not None  # noqa: S101
         process, waiting, cancel_requests = self._process, self._waiting, worker.cancelling
+        choose = self._choose
         done, until = 0, monotonic() + _TURN
         while waiting and self._loop is not None:
-            item = waiting.popleft()
+            taken = 1
+            take = None if choose is None else choose()
             try:
-                rest = process(item)
+                if take is None:
+                    item = waiting.popleft()
+                    rest = process(item)
+                else:
+                    taken, item, rest = take(waiting, cancel_requests, until)
                 if rest is not None:
                     await rest
             except BaseException as error:  # noqa: BLE001  # raised again, or said
@@ -147,7 +161,7 @@ class Lane(Generic[T]):
             # next item gets a new task.
             if cancel_requests():
                 return
-            done += 1
+            done += taken
             if done >= _BURST or monotonic() > until:
                 await asyncio.sleep(0)
                 done, until = 0, monotonic() + _TURN
@@ -197,16 +211,18 @@ class _BySubscription(dict[Subscription, Lane[T]]):
 class Lanes(Generic[T]):
     """Queues by subscription, processed on one event loop at a time, and kept while there is none.
 
-    Any thread may push and retire at any time. See Lane for `process`. `batch_lane` makes the lanes
-    of batch subscriptions; it is given what a Lane calls when it is idle.
+    Any thread may push and retire at any time. See Lane for `process`, and for `choose`, which is
+    called with the subscription here. `batch_lane` makes the lanes of batch subscriptions; it is
+    given what a Lane calls when it is idle.
     """
 
     def __init__(
         self,
         process: Process[T],
+        choose: Callable[[Subscription], Take[T] | None] = lambda _: None,
         batch_lane: Callable[[Subscription, Callable[[], None]], Lane[T]] | None = None,
     ) -> None:
-        self._process, self._batch_lane = process, batch_lane
+        self._process, self._choose, self._batch_lane = process, choose, batch_lane
         self._lanes: _BySubscription[T] = _BySubscription(self._new_lane)
         #: Returns the subscription's lane; only for the thread of the loop.
         self.lane_of = self._lanes.__getitem__
@@ -253,7 +269,8 @@ class Lanes(Generic[T]):
         with self._lock:
             on_idle = partial(self.retire, subscription)
             if subscription.batch is None or self._batch_lane is None:
-                lane = Lane(subscription.concurrency, self._process, on_idle)
+                choose = partial(self._choose, subscription)
+                lane = Lane(subscription.concurrency, self._process, on_idle, choose)
             else:
                 lane = self._batch_lane(subscription, on_idle)
             self._start(lane)

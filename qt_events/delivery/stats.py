@@ -109,6 +109,10 @@ class Stats:
         #: Handlers that blocked the event loop.
         self.blocked = Rows()
 
+    def after_fork(self) -> None:
+        """Go on counting in a forked child: a thread of its parent may have been counting."""
+        self._lock = threading.Lock()
+
     def count_published(self, event_type: str, *, routed: bool) -> None:
         """Count an event that was taken, `routed` or heard by nobody."""
         with self._lock:

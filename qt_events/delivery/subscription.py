@@ -25,6 +25,8 @@ EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
+#: In place of a pattern: it matches no event's type.
+FATES = ""
 #: Seconds for which a batch is gathered unless a subscription says otherwise.
 WITHIN = 0.05
 # A name becomes a part of queue names, which have 255 bytes in AMQP.
@@ -87,9 +89,15 @@ class Subscription:
     batch: int | None = None
     #: Seconds after its first event at which a batch is handled though it is not full.
     within: float = WITHIN
+    #: The handler gets a RawEvent: no class and no check of its payload.
+    raw: bool = False
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
+    #: It gets fates, not events; see docs/fates.md.
+    hears_fates: bool = field(default=False, init=False)
+    #: What becomes of its events is told to those who listen to fates.
+    tells_fates: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
@@ -106,8 +114,9 @@ class Subscription:
         self._check_batch(whose)
         if self.prefetch is not None:
             self._check_prefetch(whose, self.prefetch)
-        if not isinstance(self.broadcast, bool):
-            raise InvalidOptionError(f"{whose}: broadcast={self.broadcast!r} must be True or False")
+        for option in ("broadcast", "raw"):
+            if not isinstance(value := getattr(self, option), bool):
+                raise InvalidOptionError(f"{whose}: {option}={value!r} must be True or False")
         self.is_async = is_async(self.handler)
 
     def become(self, other: "Subscription") -> None:
@@ -153,6 +162,7 @@ class SubscriptionOptions:
     prefetch: int | None = None
     batch: int | None = None
     within: float | None = None
+    raw: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were not left out, by name."""

@@ -4,11 +4,12 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from qt_events.delivery.annotations import must_take
+from qt_events.delivery.annotations import must_take, must_take_raw
 from qt_events.delivery.handler_names import checked_service, name_of
 from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
+    FATES,
     NO_OPTIONS,
     EventHandler,
     Subscription,
@@ -39,6 +40,11 @@ class Subscriptions:
         #: Returns those that hear a type, each once, in the order in which they were made.
         self.match = self._index.match
 
+    def after_fork(self) -> None:
+        """Go on in a forked child: a thread of its parent may have been changing or matching."""
+        self._changing = threading.Lock()
+        self._index.after_fork()
+
     def __iter__(self) -> Iterator[Subscription]:
         return iter(tuple(self._by_name.values()))
 
@@ -67,9 +73,11 @@ class Subscriptions:
         """
         known = self._by_name.get(name)
         is_batch = options.batch is not None or bool(known and known.batch)
-        must_take(f"subscription {name!r}", handler, pattern, is_batch=is_batch)
-        if options.when is not None:
-            must_take(f"subscription {name!r}", options.when, pattern)
+        whose, is_raw = f"subscription {name!r}", bool(options.raw or (known and known.raw))
+        checked = () if pattern == FATES else filter(None, (handler, options.when))
+        for function in checked:
+            must_take_raw(whose, function, is_raw=is_raw)
+            must_take(whose, function, pattern, is_batch=is_batch and function is handler)
         with self._changing:
             subscription = self._by_name.get(name)
             if subscription is None:
@@ -78,9 +86,12 @@ class Subscriptions:
             else:
                 self._renew(subscription, handler, options)
                 options.must_agree(subscription, handler)
+            self._by_name[name] = subscription
+            if pattern == FATES:
+                subscription.hears_fates, subscription.tells_fates = True, False
+                return subscription
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
-            self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
 
@@ -129,7 +140,7 @@ class Subscriptions:
 
         An event that waits for it may have come before a change.
         """
-        return subscription in self.match(event_type)
+        return subscription in self.match(event_type) or subscription.hears_fates
 
     def get(self, name: str) -> Subscription | None:
         """Return the subscription of that name, if there is one."""

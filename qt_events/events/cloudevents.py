@@ -6,6 +6,7 @@ too, as the payload of an event from a producer without this library.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -129,21 +130,15 @@ def _has_too_many(body: bytes) -> bool:
 
 def cloud_event(document: dict[str, Any], event_type: str) -> Event[Any]:
     """Return the event of a parsed CloudEvent. Errors as in `decode`."""
-    if document.get("specversion") != "1.0":
-        raise DecodeError(f"specversion is {document.get('specversion')!r:.80}, not '1.0'")
+    must_be_version_1(document)
     if "data_base64" in document:
         raise DecodeError("data_base64: binary data is not read, put JSON under data")
-    for name in ("id", "source", "type"):
-        if not isinstance(document.get(name), str):
-            raise DecodeError(
-                f"the CloudEvents attribute {name!r} is {document.get(name)!r:.80}, not a str"
-            )
     attributes = {
-        "type": document["type"],
-        "timestamp": _time(document.get("time")),
+        "type": required_text(document, "type"),
+        "timestamp": read_time(document.get("time")),
         "payload": document.get("data"),
-        "id": document["id"],
-        "source": document["source"],
+        "id": required_text(document, "id"),
+        "source": required_text(document, "source"),
         "correlation_id": document.get("correlationid"),
         "causation_id": document.get("causationid"),
         "data_version": _version(document.get("dataversion")),
@@ -195,7 +190,22 @@ def _event_of(attributes: dict[str, Any], event_type: str) -> Event[Any]:
         raise DecodeError(str(error)) from None
 
 
-def _time(value: object) -> datetime | None:
+def must_be_version_1(document: Mapping[str, Any]) -> None:
+    """Refuse what is no CloudEvent of version 1.0, with a DecodeError."""
+    if document.get("specversion") != "1.0":
+        raise DecodeError(f"specversion is {document.get('specversion')!r:.80}, not '1.0'")
+
+
+def required_text(document: Mapping[str, Any], name: str) -> str:
+    """Return an attribute that every CloudEvent has. DecodeError if it is missing, or no text."""
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise DecodeError(f"the CloudEvents attribute {name!r} is {value!r:.80}, not a str")
+    return value
+
+
+def read_time(value: object) -> datetime | None:
+    """Return the time of an RFC 3339 text; None for None. DecodeError for anything else."""
     if value is None:
         return None
     try:

@@ -44,6 +44,8 @@ P = TypeVar("P", bound=Mapping[str, Any], default=Any)
 
 # The only way to set an attribute of an event.
 _new, _set = object.__new__, object.__setattr__
+# Inside an event's methods `type` is the event's own.
+_kind = type
 _MAKING = ("__init__", "__new__")
 _HOW_TO_CREATE = "{}.create() takes the payload's fields by name, on a class with a type"
 
@@ -95,6 +97,9 @@ class Event(Generic[P]):
     _correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    #: Names the replay that sent it again, to one subscription; "" for the event itself. It is no
+    #: part of the event: two are equal without it, and a publish leaves it out.
+    replay_id: str = ""
 
     def __init_subclass__(
         cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any
@@ -130,9 +135,16 @@ class Event(Generic[P]):
         traceparent: str | None = None,
     ) -> None:
         own = self.__dict__
-        own["type"] = self._checked_type(type)
-        own["payload"] = self._checked_payload(payload)
-        own["timestamp"] = checked_time(timestamp)
+        if _kind(self) is Event and _kind(type) is str and _kind(payload) is dict:
+            # The commonest arguments by the shortest way; of a plain str the check is remembered.
+            own["type"] = routing_key(type)
+            own["payload"] = freeze_object(payload)
+        else:
+            own["type"] = self._checked_type(type)
+            own["payload"] = self._checked_payload(payload)
+        if _kind(timestamp) is not datetime or timestamp.tzinfo is not UTC:
+            timestamp = checked_time(timestamp)
+        own["timestamp"] = timestamp
         own["id"] = str(uuid7()) if id is None else checked_text("id", id)
         # Most events have none of them.
         if not (
@@ -227,6 +239,11 @@ class Event(Generic[P]):
         """True if no cause was given."""
         return self._correlation_id is None and self.causation_id is None
 
+    @property
+    def replayed(self) -> bool:
+        """True if a replay sent it again."""
+        return bool(self.replay_id)
+
     def caused_by(self, cause: "Event[Any]") -> Self:
         """Return this event, with the same id, as a consequence of `cause`."""
         return self.replace(correlation_id=cause.correlation_id, causation_id=cause.id)
@@ -248,10 +265,7 @@ class Event(Generic[P]):
             raise InvalidEventError(
                 f"{name} is the event {expected!r}, not {type!r}: use .create(...)"
             )
-        if expected:
-            return expected
-        # Of a plain str it is remembered.
-        return routing_key(type) if builtins.type(type) is str else validate_routing_key(type)
+        return expected or validate_routing_key(type)
 
     def _checked_payload(self, payload: object) -> Any:
         model = self.payload_model
@@ -287,13 +301,15 @@ class Event(Generic[P]):
         return f"{kind}({self.type!r}, {time}, {self.payload!r}, id={self.id!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickle, (builtins.type(self), self._state())
+        return _unpickle, (builtins.type(self), self._state(), self.replay_id)
 
 
-def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...]) -> Event[Any]:
+def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...], replay_id: str = "") -> Event[Any]:
     event = object.__new__(cls)
     for name, value in zip(_STATE, state, strict=True):
         _set(event, name, value)
+    if replay_id:
+        _set(event, "replay_id", replay_id)
     return event
 
 

@@ -18,6 +18,9 @@ INT_BOUNDS = {"ge": 1 - (1 << MAX_INT_BITS), "le": (1 << MAX_INT_BITS) - 1}
 _SMALL = 1 << 62
 # Levels of a payload: pydantic's JSON reader refuses at 200, some others earlier.
 MAX_DEPTH = 100
+# Names of fields that were found to be ASCII, and how many are remembered: not those of long texts.
+_known_names: set[str] = set()
+_MOST_NAMES, _SHORT = 4096, 4096
 #: Values of a validated field that pydantic writes to JSON and reads back.
 TYPED_SCALARS = (str, int, bool, type(None), Enum, datetime, date, timedelta, Decimal, UUID)
 
@@ -112,11 +115,7 @@ def freeze(value: Any, path: str = "payload", depth: int = 0) -> Any:
 def freeze_object(value: Mapping[Any, Any]) -> FrozenDict:
     """Do what `freeze` does, faster, for an object whose values are plain, as those of most are."""
     frozen = FrozenDict(value)
-    try:
-        # In C: all keys are str, and UTF-8 has them.
-        if not "".join(frozen).isascii():
-            return freeze(value)  # type: ignore[no-any-return]
-    except TypeError:
+    if not (_known_names.issuperset(frozen) or _are_plain(frozen)):
         return freeze(value)  # type: ignore[no-any-return]
     for key, each in frozen.items():
         kind = type(each)
@@ -131,6 +130,19 @@ def freeze_object(value: Mapping[Any, Any]) -> FrozenDict:
         # The same key again: the dict stays as large as it is.
         dict.__setitem__(frozen, key, freeze(each, f"payload[{key!r}]", 1))
     return frozen
+
+
+def _are_plain(names: FrozenDict) -> bool:
+    """Return whether all names are ASCII, and remember them: a program has few."""
+    try:
+        text = "".join(names)
+    except TypeError:
+        return False
+    if not text.isascii():
+        return False
+    if len(text) < _SHORT and len(_known_names) < _MOST_NAMES:
+        _known_names.update(names)
+    return True
 
 
 def _unicode(value: str, path: str) -> str:

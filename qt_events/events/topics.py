@@ -17,7 +17,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, combinations, groupby, islice, product
 from typing import Generic, TypeVar
 
 from qt_events.errors import InvalidPatternError
@@ -31,6 +31,7 @@ MOST_HASHES = 2  #: `#` in one pattern: RabbitMQ 4.3 refuses to bind by more
 MEMO_SIZE = 4096
 
 _WILDCARDS = ("*", "#")
+_MOST_SPELLINGS = 50
 # AMQP forbids NUL in short strings, CloudEvents 1.0 ("Type System", String) every control character
 # and surrogate.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -76,6 +77,38 @@ def bindable_pattern(pattern: object) -> str:
             "pattern"
         )
     return ".".join(words)
+
+
+def spelling_of(binding: str) -> str:
+    """Return the `bindable_pattern` of a binding that another release or program has made."""
+    try:
+        return bindable_pattern(binding)
+    except InvalidPatternError:
+        return binding
+
+
+def spellings(pattern: str) -> list[str]:
+    """Return the pattern, then others of the same meaning: a former release bound as was written.
+
+    Not of more `#` than RabbitMQ 4.3 takes.
+    """
+    groups = [
+        list(_orders(list(beside))) if is_wildcard else [list(beside)]
+        for is_wildcard, beside in groupby(pattern.split("."), _WILDCARDS.__contains__)
+    ]
+    found = (".".join(chain(*words)) for words in product(*groups))
+    few = (each for each in found if each.split(".").count("#") <= MOST_HASHES)
+    return list(dict.fromkeys([pattern, *islice(few, _MOST_SPELLINGS)]))
+
+
+def _orders(wildcards: list[str]) -> Iterator[list[str]]:
+    if "#" not in wildcards:
+        yield wildcards
+        return
+    stars = wildcards.count("*")
+    for hashes in range(1, MOST_HASHES + 1):
+        for places in combinations(range(stars + hashes), hashes):
+            yield ["#" if at in places else "*" for at in range(stars + hashes)]
 
 
 def validate_routing_key(type: object) -> str:
@@ -229,6 +262,10 @@ class RoutingIndex(Generic[T]):
         #: Return the values with a pattern that matches a key, each once, in the order in which
         #: they were first added.
         self.match: Callable[[str], tuple[T, ...]] = self._memo.__getitem__
+
+    def after_fork(self) -> None:
+        """Go on in a forked child: a thread of its parent may have been matching."""
+        self._lock = threading.Lock()
 
     def add(self, pattern: str, value: T) -> None:
         """Find `value` by `pattern` from now on; a known pair changes nothing, as on RabbitMQ."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.rig import SUBSCRIPTIONS, Rig
 
-_SHOWN = 6_000  # characters of a worker's output
+_SHOWN = 12_000  # characters of a worker's output
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def rig(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the last words of every worker with the failure of its test."""
+    """Show the last words of every worker with the failure of its test: where it hangs, too."""
     report = yield
     rig = getattr(item, "funcargs", {}).get("rig")
     if report.failed and call.when == "call" and rig is not None:
         for number, worker in enumerate(rig.workers, 1):
             end = f"exit status {worker.process.poll()}"
-            report.sections.append((f"worker {number}, {end}", worker.output[-_SHOWN:]))
+            report.sections.append((f"worker {number}, {end}", worker.last_words()[-_SHOWN:]))
     return report

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -149,17 +148,6 @@ def delayed(url: str, level: str) -> int:
         return depth(url, level)
     except NotFound:
         return 0
-
-
-def children(process: subprocess.Popen[bytes]) -> list[int]:
-    """Return the ids of the processes that it has forked."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [int(line) for line in found.stdout.split()]
 
 
 @asynccontextmanager

@@ -6,15 +6,18 @@ Publishing goes on by itself.
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
+from qt_events.delivery.retry import NO_RETRY
+from qt_events.events.event import Event
 from qt_events.testing.broker.node import Node
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
-from tests.faults.rig import PREFETCH, Rig
+from tests.faults.rig import PREFETCH, Rig, running
 from tests.integration.test_private_broker import listens, processes_of, until
 from tests.support.waiting import until_told
 
@@ -99,6 +102,32 @@ async def test_a_follower_killed_with_all_its_connections_loses_nothing(
         await killed(cluster, follower, rig, load, "follower killed")
     await nothing_is_lost(rig, load, nodes=1, workers=1)
     assert await asyncio.to_thread(cluster.leader, QUEUE, vhost) is leader
+
+
+async def test_a_first_dead_letter_has_its_queue_while_a_node_is_away(
+    cluster: PrivateCluster, vhost: str, rig: Rig
+) -> None:
+    """The node that led its subscription's queue. Two of three make another one."""
+    bus = rig.bus()
+    bus.subscribe("happened", failing, name="guard", retry=NO_RETRY)
+    async with running(bus):
+        await bus.declarations.made()
+        await asyncio.to_thread(cluster.settle)
+        leader = await asyncio.to_thread(cluster.leader, "qt.sub.guard", vhost)
+        leader.kill()
+        event = Event("happened")
+        await bus.publish(event)
+        async with asyncio.timeout(90):
+            while not (letters := await bus.dead_letters.list("guard")):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        await asyncio.to_thread(leader.restart)
+        await asyncio.to_thread(cluster.wait_until_whole)
+    assert [each.event_id for each in letters] == [event.id]
+
+
+async def failing(_: Event[Any]) -> None:
+    message = "it never works"
+    raise OSError(message)
 
 
 async def killed(cluster: PrivateCluster, node: Node, rig: Rig, load: Load, fault: str) -> None:

@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from qt_events.testing.ledger import Load
-from tests.faults.rig import HELD, PREFORK, PREFORK_HOLDS, Rig, children
-from tests.support.fleet.fleet import StartedWorker
+from tests.faults.rig import HELD, PREFORK, PREFORK_HOLDS, Rig
+from tests.support.fleet.fleet import StartedWorker, children
 from tests.support.waiting import until
 
 # Many processes share few cores

@@ -11,8 +11,8 @@ import pytest
 
 from qt_events.testing.ledger import Kind, Load
 from qt_events.testing.ledger.entries import Reader
-from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig, children
-from tests.support.fleet.fleet import StartedWorker
+from tests.faults.rig import PREFETCH, PREFORK, PREFORK_HOLDS, Rig
+from tests.support.fleet.fleet import StartedWorker, children
 from tests.support.waiting import until
 
 # Many processes share few cores

@@ -24,6 +24,7 @@ from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
 from tests.support.fleet.commands import run_command
 from tests.support.fleet.flower import QT_EVENTS
+from tests.support.lasting import lasting
 from tests.support.waiting import until_told
 
 # More than one batch; at this rate the command takes twelve seconds, and it is ended after one.
@@ -54,7 +55,7 @@ async def url(amqp_url: str, make_bus: MakeBus) -> str:
     for name in ("orders", "audit"):
         bus = make_bus()
         bus.subscribe(f"{name}.*", ignore, name=name)
-        await bus.declarations.made()
+        await lasting(bus)
     return amqp_url
 
 

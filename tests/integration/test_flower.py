@@ -258,7 +258,7 @@ async def test_a_url_alone_is_enough(flower_fleet: FlowerFleet) -> None:
     event = await flower_fleet.publish("order.requested")
     task = await flower.until_task(event, "executor", "SUCCESS")
     assert task["args"] == describe_arguments(event)
-    await until_told(lambda: "qt.dead.executor" in flower.queues(), what="queues of the bus")
+    await until_told(lambda: "qt.sub.executor" in flower.queues(), what="queues of the bus")
 
 
 # Without a broker

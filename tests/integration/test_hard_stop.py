@@ -53,3 +53,22 @@ async def test_a_hard_stop_makes_no_dead_letters(
     records = [each for name in HANDLERS for each in await client.dead_letters.list(name)]
     assert [(each.subscription, each.message) for each in records] == [], worker.output
     assert "attempt 1 failed" not in worker.output
+
+
+@pytest.mark.parametrize("method", ["Ack", "Cancel"])
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.serves("threaded")
+async def test_a_signal_may_interrupt_a_write_to_the_broker(
+    pool: str, method: str, fleet: Fleet, client: CeleryEventBus
+) -> None:
+    """The worker ends: its handler of the signal writes nothing to the same connection.
+
+    py-amqp has a lock for each write, and the thread that has it would wait for it, for ever.
+    """
+    worker = await fleet.start(*POOLS[pool], program=PROGRAM, ENDING_STRUCK_IN=method)
+    await client.publish(Event("threaded"))
+    await fleet.until_called("threaded")
+    if method == "Cancel":
+        worker.send(SIGTERM)
+    await worker.ended()
+    assert await client.dead_letters.list("threaded") == []

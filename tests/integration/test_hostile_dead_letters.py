@@ -11,6 +11,7 @@ from tests.integration.hostile_cases import PLAIN, with_properties
 from tests.integration.run_forever.hosting import buried
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to
+from tests.support.lasting import lasting
 from tests.support.waiting import PATIENCE, until
 
 ABSURD = {
@@ -64,6 +65,7 @@ async def test_a_forged_dead_letter_is_shown_and_goes_back_to_its_queues_subscri
     bus = make_bus(rollout=0.3)
     hostile, other = Heard(bus, "hostile", "hostile.#"), Heard(bus, "other", "other.#")
     async with bus:
+        await lasting(bus)
         with channel_to(amqp_url) as channel:
             channel.confirm_select()
             channel.basic_publish_confirm(FORGED[name], "", "qt.dead.hostile")

@@ -15,6 +15,7 @@ import pytest
 
 from qt_events.events.cloudevents import MAX_BODY
 from qt_events.rabbitmq.messages.envelope import record_from
+from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import BEGINNING
 from qt_events.testing.broker import Broker
 from qt_events.testing.contract.recorder import Call
@@ -119,6 +120,10 @@ def _served(broker: Broker, folder: Path, *options: str) -> Iterator[MarkedWorke
     url = broker.management.create_vhost(vhost)
     fleet = Fleet(url, folder)
     try:
+        with channel_to(url) as channel:
+            # The first messages are to find all queues.
+            Topology().declare_quarantine(channel, "hostile")
+            Topology().declare_dead_letters(channel, "other")
         worker = asyncio.run(fleet.start(*options, program=PROGRAM))
         with channel_to(url) as channel:
             channel.auto_decode = False

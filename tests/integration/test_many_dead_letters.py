@@ -23,6 +23,7 @@ from qt_events.rabbitmq.messages.envelope import headers_of
 from qt_events.testing.broker import Broker
 from tests.support.channels import channel_to, depth
 from tests.support.fleet.flower import QT_EVENTS
+from tests.support.lasting import lasting
 
 # Includes RabbitMQ's start and forty megabytes of messages.
 pytestmark = pytest.mark.timeout(300)
@@ -131,7 +132,7 @@ def place(broker: Broker) -> Iterator[Place]:
     url = broker.management.create_vhost(name)
     bus = CeleryEventBus(url)
     bus.subscribe("orders.*", print, name="orders")
-    asyncio.run(bus.declarations.made())
+    asyncio.run(lasting(bus))
     bus.close()
     peaks = {
         "export": ended(url, "export", "-o", os.devnull).peak,

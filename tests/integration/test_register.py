@@ -51,6 +51,15 @@ def bindings(management: Management, vhost: str, name: str) -> set[str]:
     }
 
 
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return those of the library: py-amqp warns of answers that come to a channel as it closes."""
+    return [
+        each
+        for each in caplog.records
+        if each.name == "qt_events" and each.levelno == logging.WARNING
+    ]
+
+
 async def declared(make_bus: MakeBus, *patterns: str, name: str = "desk") -> CeleryEventBus:
     """Make a release: a bus with these patterns of one subscription, declared."""
     bus = make_bus(service="desk")
@@ -75,12 +84,12 @@ async def test_what_a_newer_release_has_bound_is_not_unwanted(
 ) -> None:
     """Whichever starts first: the older one cannot say that nobody wants the new pattern."""
     old = await declared(make_bus, "order.*")
-    assert caplog.text == ""
+    assert warnings_in(caplog) == []
     await declared(make_bus, "order.*", "trade.#")
     assert not has_unbound(old, "trade.done")
     later = await declared(make_bus, "order.*")
     assert not has_unbound(later, "trade.done")
-    (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
+    (warning,) = warnings_in(caplog)
     assert "desk: its queue is also bound by 'trade.#'" in warning.getMessage()
     assert "qt-events topology unbind desk 'trade.#'" in warning.getMessage()
 
@@ -222,7 +231,7 @@ async def test_a_rename_is_a_warning_that_names_both_once(
         bus = make_bus(service="desk")
         bus.subscribe("order.*", handler, name="desk")
         await bus.declarations.made()
-    (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
+    (warning,) = warnings_in(caplog)
     text = warning.getMessage()
     assert f"{__name__}:hear of service 'desk'" in text
     assert f"{__name__}:hear_too of service 'desk'" in text

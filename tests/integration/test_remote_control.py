@@ -51,9 +51,7 @@ async def test_inspect_answers_on_each_pool(
     await serves(fleet, client)
     assert await remote.inspect("ping") == {"ok": "pong"}
     assert {"quick", "gated", "overdue.tidy"} <= set(await remote.inspect("registered"))
-    assert {"qt.sub.gated", "qt.quarantine.gated"} <= {
-        each["name"] for each in await remote.inspect("active_queues")
-    }
+    assert "qt.sub.gated" in {each["name"] for each in await remote.inspect("active_queues")}
     stats = await remote.inspect("stats")
     module = {
         "asyncio": "qt_events.rabbitmq.pools.asyncio_pool:AsyncioPool",

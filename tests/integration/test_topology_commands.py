@@ -20,6 +20,7 @@ from qt_events.testing.broker import Broker
 from qt_events.testing.broker.management import Management
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
+from tests.support.lasting import lasting
 from tests.support.waiting import until_told
 
 Command = Callable[..., Result]
@@ -106,6 +107,7 @@ async def test_what_waits_what_failed_and_who_serves_is_shown(
         "consumers": 0,
         "quarantined": 0,
         "dead_letters": 0,
+        "expired": 0,
         "served": False,
         "undeclared": [],
         "renamed_to": None,
@@ -152,6 +154,7 @@ async def test_a_subscription_is_removed_after_saying_what_it_holds(
     command: Command, bus: CeleryEventBus, amqp_url: str, management: Management, vhost: str
 ) -> None:
     """A yes is needed; dead letters stay unless they are meant too; other queues are left alone."""
+    await lasting(bus)
     for _ in range(2):
         await bus.publish(Event("trade.done"))
     with channel_to(amqp_url) as channel:
@@ -197,7 +200,7 @@ async def test_a_dead_letter_that_no_queue_takes_does_not_vanish(
 ) -> None:
     """Its queue is declared again for it, whoever deleted that."""
     async with bus:
-        await bus.declarations.made()
+        await lasting(bus)
         with channel_to(amqp_url) as channel:
             channel.queue_delete("qt.dead.audit")
         await bus.publish(Event("trade.done"))
@@ -210,3 +213,19 @@ def has_one(url: str, queue: str) -> bool:
         return depth(url, queue) == 1
     except NotFound:
         return False
+
+
+async def test_what_has_expired_is_no_part_of_what_is_removed(
+    command: Command, bus: CeleryEventBus, amqp_url: str
+) -> None:
+    """The broker keeps it in the queue while there is none for dead letters. It is shown, too."""
+    await bus.declarations.made()
+    with channel_to(amqp_url) as channel:
+        channel.basic_publish(amqp.Message("{}", expiration="1"), "qt.events", "order.made")
+    await until_told(lambda: read_topology(command)["desk"]["expired"] == 1, what="it has expired")
+    shown = await asyncio.to_thread(command, "show")
+    assert "desk: 1 events have expired" in shown.stdout
+    removed = await asyncio.to_thread(command, "remove", "desk", "--yes")
+    assert removed.exit_code == 0, removed.output
+    (letter,) = await bus.dead_letters.list("desk")
+    assert letter.reason == "expired"

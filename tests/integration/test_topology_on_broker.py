@@ -12,6 +12,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker.management import Management
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to
+from tests.support.lasting import lasting
 
 RETRY = RetryPolicy(max_attempts=3, initial=0.1, factor=2, jitter=0)
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
@@ -43,6 +44,7 @@ async def used(bus: CeleryEventBus) -> None:
         await bus.publish(event())
         await bus.join(30)
         assert [record.attempts for record in await bus.dead_letters.list("guard")] == [3]
+        await lasting(bus)
 
 
 def exchanges(management: Management, vhost: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -167,6 +169,7 @@ async def test_deleting_the_topology_leaves_nothing(
     async with bus:
         await bus.publish(event())
         await bus.join(30)
+        await lasting(bus)
     assert (
         exchanges(management, vhost),
         queues(management, vhost),
@@ -215,7 +218,7 @@ async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(
 ) -> None:
     """A publish never bypasses a subscription that failed, so nothing is lost until the repair."""
     with channel_to(amqp_url) as channel:
-        channel.queue_declare("qt.dead.guard", durable=True, auto_delete=False)
+        channel.queue_declare("qt.sub.guard", durable=True, auto_delete=False)
         bus = make_bus()
         bus.subscribe("policy.*", hearing, name="guard")
         bus.subscribe("policy.*", failing, name="beside")
@@ -223,7 +226,7 @@ async def test_what_could_not_be_declared_is_declared_when_the_way_is_free(
             *(bus.publish(event()) for _ in range(5)), return_exceptions=True
         )
         assert all(isinstance(result, TopologyError) for result in results)
-        channel.queue_delete("qt.dead.guard")
+        channel.queue_delete("qt.sub.guard")
         await bus.publish(event())
         assert channel.queue_declare("qt.sub.guard", passive=True).message_count == 1
 

@@ -28,6 +28,7 @@ from tests.integration.run_forever.hosting import Handler, running
 from tests.integration.test_register import bindings, has_unbound, register
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
+from tests.support.lasting import lasting
 from tests.support.waiting import until, until_told
 
 Command = Callable[..., Result]
@@ -175,6 +176,7 @@ async def left_behind(make_bus: MakeBus, amqp_url: str) -> list[Event[Any]]:
     former = make_bus()
     former.subscribe("order.*", fail, name=FORMER, retry=NO_RETRY)
     events = [Event(f"order.n{n}", None, {"n": n}) for n in range(6)]
+    await lasting(former)
     async with running(former):
         await former.publish(events[0])
         await former.join(30)
@@ -270,6 +272,33 @@ async def test_what_another_service_wants_stays_where_it_is(
     assert depth(amqp_url, f"qt.sub.{FORMER}") == 1
 
 
+@pytest.mark.parametrize("how", ["unsubscribe", "unbind", "move"])
+async def test_a_binding_is_removed_however_a_former_release_spelled_it(
+    how: str, command: Command, app: CeleryEventBus, management: Management, amqp_url: str
+) -> None:
+    """`#.*` is bound as `*.#` by now. Else its events came on, or twice."""
+    app.subscribe("#.*", handler.on_order, name=FORMER)
+    app.subscribe("order.placed", handler.on_order, name=FORMER)
+    await app.publish(Event("order.placed"))
+    with channel_to(amqp_url) as channel:
+        for pattern in ("#.*", "*.#.#"):
+            channel.queue_bind(f"qt.sub.{FORMER}", "qt.events", pattern)
+    shown = json.loads(await ran(command, "show", "--json"))["subscriptions"]
+    assert [each["patterns"] for each in shown] == [["*.#", "order.placed"]]
+    assert shown[0]["undeclared"] == []
+    app.unsubscribe("#.*", handler.on_order)
+    if how == "unbind":
+        await ran(command, "unbind", FORMER, "#.*")
+    elif how == "move":
+        app.unsubscribe("order.placed", handler.on_order)
+        app.subscribe("#.*", handler.on_order, name=PRESENT)
+        await ran(command, "move", FORMER, PRESENT)
+    else:
+        await app.publish(Event("order.placed"))
+    vhost = vhost_of(amqp_url)
+    await until_told(lambda: bindings(management, vhost, FORMER) == {"order.placed"})
+
+
 async def test_what_is_served_is_not_moved(
     command: Command, app: CeleryEventBus, make_bus: MakeBus
 ) -> None:
@@ -316,7 +345,7 @@ async def test_what_the_broker_dropped_is_moved_with_its_reason(
     """The broker's own record names the old queue, and would be taken for a forgery there."""
     former = make_bus()
     former.subscribe("order.*", hear, name=FORMER)
-    await former.declarations.made()
+    await lasting(former)
     event = Event("order.late", None, {"n": 1})
     content = to_amqp(event)
     with channel_to(amqp_url) as channel:

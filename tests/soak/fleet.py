@@ -13,10 +13,10 @@ from qt_events.testing.broker import PrivateBroker
 from qt_events.testing.cluster import PrivateCluster
 from qt_events.testing.ledger import Load
 from qt_events.testing.proxy import Proxy
-from tests.faults.rig import HELD, PREFORK, Rig, children
+from tests.faults.rig import HELD, PREFORK, Rig
 from tests.faults.wall_clock import WallClock
 from tests.support.faketime import installed_faketime
-from tests.support.fleet.fleet import StartedWorker
+from tests.support.fleet.fleet import StartedWorker, children
 
 # Seconds: short, so that silence is noticed within the run
 HEARTBEAT = 3

@@ -1,6 +1,7 @@
 """Support of this project's own tests and of its developers' commands; nothing of it is installed.
 
 waiting.py      until(): waiting for what another process does
+lasting.py      the queues that a first dead letter would have declared
 channels.py     channels of py-amqp, past the library
 harmed_nodes.py  the node that tests harm, and another once it does not recover
 buses.py        MakeBus: buses that are closed with their test
@@ -8,6 +9,7 @@ memory_folder.py  temporary files in memory, where there is room
 fleet/          worker processes, remote control, Flower
 contract/       the contract suite's backends of this project
 postgres.py     PrivatePostgres: a PostgreSQL server of one's own
+stored.py       events and fates as a history keeps them, made for tests
 chromium.py     a headless Chromium of one's own
 faketime.py     the installed libfaketime: wall clocks that jump
 provision.py    what tests need of the machine, installed if asked

@@ -18,7 +18,7 @@ _LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-# Two processes of tests take 1 GiB of files and 4 GiB of memory.
+# Three processes of tests take 1.5 GiB of files and 6 GiB of memory.
 _FILES, _ALL = 4 << 30, 8 << 30  # bytes
 
 

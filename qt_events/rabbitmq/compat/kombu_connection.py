@@ -1,5 +1,6 @@
 """KombuConnection: kombu's Connection with public hooks in place of private methods."""
 
+from contextlib import suppress
 from typing import Any
 
 import kombu
@@ -51,7 +52,9 @@ class KombuConnection(kombu.Connection):
         return super()._ensure_connection(*args, **kwargs)
 
     def _close(self) -> None:
-        if self.hears_goodbye():
-            super()._close()
-        else:
-            self.collect()
+        # A channel that the broker has closed may get something more: py-amqp looks for it in vain.
+        with suppress(KeyError):
+            if self.hears_goodbye():
+                super()._close()
+                return
+        self.collect()

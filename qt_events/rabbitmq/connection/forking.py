@@ -1,8 +1,25 @@
 """Forking: a child must not share locks, sockets and threads with its parent."""
 
 import os
+import threading
 from typing import Protocol
 from weakref import WeakSet
+
+from celery import Celery
+from celery.app.amqp import AMQP
+from celery.app.base import PendingConfiguration
+from celery.loaders.base import BaseLoader
+from kombu import Connection
+from kombu.transport.base import Transport
+from kombu.utils.objects import cached_property
+
+# Each has one lock for all objects, and whoever reads it takes that.
+_PROPERTIES = tuple(
+    each
+    for owner in (AMQP, BaseLoader, Celery, Connection, PendingConfiguration, Transport)
+    for each in vars(owner).values()
+    if isinstance(each, cached_property)
+)
 
 
 class Renewable(Protocol):
@@ -21,8 +38,10 @@ def renew_after_fork(each: Renewable) -> None:
 
 
 def _renew_all() -> None:
-    for each in tuple(_known):
-        each.after_fork()
+    for each in _PROPERTIES:
+        each.lock = threading.RLock()
+    for renewable in tuple(_known):
+        renewable.after_fork()
 
 
 os.register_at_fork(after_in_child=_renew_all)

@@ -12,9 +12,11 @@ from amqp import Connection as RawConnection
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, ConsumerCancelled, NotFound
 
+from qt_events.delivery.fates import Fate
 from qt_events.errors import BrokerError, BrokerUnreachableError, UnknownSubscriptionError
 from qt_events.rabbitmq.compat.acknowledgements import give_back
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, visiting
+from qt_events.rabbitmq.fates import tell_operators
 from qt_events.rabbitmq.topology.names import Topology
 
 _FIRST = 16  # messages of the first batch; each further one may be twice as large
@@ -92,14 +94,22 @@ class Reader:
         for tag in tags:
             del self._held[tag]
 
+    def tell(self, fates: Sequence[Fate]) -> None:
+        """Tell those who listen to fates what an operator did."""
+        with self._named():
+            tell_operators(self._connection, self._topology.fates, fates)
+
     def exists(self, queue: str) -> bool:
         """Return True if the broker has this queue."""
+        return self._depth(queue) is not None
+
+    def _depth(self, queue: str) -> int | None:
+        # A channel of its own, for the broker closes it if there is no such queue.
         with self._named(), self._open() as channel:
             try:
-                self._topology.depth(channel, queue)
+                return int(self._topology.depth(channel, queue)[0])
             except NotFound:
-                return False
-            return True
+                return None
 
     def end(self) -> None:
         """Put back what was not removed; return when the next scan finds it.
@@ -116,13 +126,11 @@ class Reader:
         return channel
 
     def _waiting(self, name: str, *, must_exist: bool) -> int:
-        # A channel of its own, for the broker closes it if there is no such queue.
-        with self._named(), self._open() as channel:
-            try:
-                return int(self._topology.depth(channel, self._topology.dead(name))[0])
-            except NotFound:
-                if not must_exist:
-                    return 0
+        """Return the number of its dead letters; 0 if it has not had any yet."""
+        if (waiting := self._depth(self._topology.dead(name))) is not None:
+            return waiting
+        if not must_exist or self.exists(self._topology.queue(name)):
+            return 0
         raise UnknownSubscriptionError(
             f"there are no dead letters of {name!r}: no such subscription has been declared "
             f"under the prefix {self._topology.prefix!r}"

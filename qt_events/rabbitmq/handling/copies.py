@@ -43,7 +43,7 @@ async def delay(
     exchange, _ = runtime.topology.level(seconds)
     properties = {**envelope.carried(), "expiration": runtime.topology.expiration(seconds)}
     content = Content(envelope.body, properties, envelope.retry_headers(follows))
-    level = runtime.declarations.level(seconds)
+    level = runtime.declarations.ways.level(seconds)
     await _store(exchange, envelope.key, content, level, envelope, runtime, is_void)
 
 
@@ -52,8 +52,9 @@ async def bury(
 ) -> None:
     """Put a copy with these headers among the subscription's dead letters."""
     content = Content(envelope.body, envelope.carried(), headers)
-    exchange = runtime.topology.dead_letters
-    await _store_lasting(exchange, content, envelope, runtime, is_void)
+    exchange, name = runtime.topology.dead_letters, envelope.subscription
+    needs = runtime.declarations.ways.dead_letters(name)
+    await _store(exchange, name, content, needs, envelope, runtime, is_void)
 
 
 async def isolate(
@@ -61,23 +62,16 @@ async def isolate(
 ) -> None:
     """Put a copy into quarantine that counts `trials` attempts made alone."""
     content = Content(envelope.body, envelope.carried(), envelope.quarantine_headers(trials))
-    exchange = runtime.topology.quarantined
-    await _store_lasting(exchange, content, envelope, runtime, is_void)
-
-
-async def _store_lasting(
-    exchange: str, content: Content, envelope: Envelope, runtime: Runtime, is_void: IsVoid
-) -> None:
-    subscription = runtime.subscriptions.get(envelope.subscription)
-    lasting = None if subscription is None else runtime.declarations.lasting(subscription)
-    await _store(exchange, envelope.subscription, content, lasting, envelope, runtime, is_void)
+    exchange, name = runtime.topology.quarantined, envelope.subscription
+    needs = runtime.declarations.ways.quarantine(name)
+    await _store(exchange, name, content, needs, envelope, runtime, is_void)
 
 
 async def _store(  # noqa: PLR0917  # what to store, and where it comes from
     exchange: str,
     key: str,
     content: Content,
-    needs: Once | None,
+    needs: Once,
     envelope: Envelope,
     runtime: Runtime,
     is_void: IsVoid,
@@ -100,6 +94,5 @@ async def _store(  # noqa: PLR0917  # what to store, and where it comes from
                 message = "%s: the outcome of event %s cannot be stored (%s); again in %g s"
                 about = (envelope.key, envelope.event_id, error, pause)
                 logger.warning(message, *about, extra=envelope.log_fields())
-        if needs is not None:
-            needs.forget()
+        needs.forget()
         await asyncio.sleep(pause)

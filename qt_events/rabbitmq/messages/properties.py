@@ -13,6 +13,8 @@ from uuid import NAMESPACE_URL, uuid5
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import CONTENT_TYPE, cloud_event, encode, parse, plain_event
 from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
+from qt_events.events.topics import MAX_BYTES
 
 PERSISTENT = 2  #: delivery_mode
 #: Property that earlier releases wrote. RabbitMQ 4.3 hands out what has no priority before it.
@@ -58,6 +60,30 @@ def _properties(event: Event[Any]) -> dict[str, Any]:
     }
 
 
+def raw_to_amqp(event: RawEvent) -> Content:
+    """Return the content of a message with the event as it was on the wire.
+
+    A text that is too long for a property is left out: the body of a CloudEvent has it, too.
+    """
+    texts = {
+        "message_id": event.id,
+        "type": event.type,
+        "app_id": event.source,
+        "correlation_id": event.correlation_id,
+    }
+    properties = {
+        **({"timestamp": int(event.time.timestamp())} if event.time.year >= _EPOCH else {}),
+        **{name: text for name, text in texts.items() if _fits(text)},
+        "content_type": event.content_type,
+        "delivery_mode": PERSISTENT,
+    }
+    return Content(event.body, properties)
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode(errors="surrogatepass")) <= MAX_BYTES
+
+
 def from_amqp(body: bytes, properties: Mapping[str, Any], routing_key: str) -> Event[Any]:
     """Return the event of a message.
 
@@ -73,15 +99,28 @@ def from_amqp(body: bytes, properties: Mapping[str, Any], routing_key: str) -> E
     """
     if _content_type(properties) == CONTENT_TYPE:
         return cloud_event(parse(body), routing_key)
-    payload, timestamp = parse(body), properties.get("timestamp")
-    return plain_event(
-        payload,
-        routing_key,
-        id=str(properties.get("message_id") or _derived_id(f"{routing_key}\n{timestamp}\n", body)),
-        timestamp=_time(timestamp),
-        source=properties.get("app_id") or None,
-        correlation_id=properties.get("correlation_id") or None,
-    )
+    return plain_event(parse(body), routing_key, **_of_plain_json(body, properties, routing_key))
+
+
+def raw_from_amqp(body: bytes, properties: Mapping[str, Any], routing_key: str) -> RawEvent:
+    """Return the event of a message, whatever its payload. Arguments and errors: `from_amqp`."""
+    content_type, document = _content_type(properties), parse(body)
+    if content_type == CONTENT_TYPE:
+        return RawEvent.of_cloud_event(document, body, routing_key)
+    return RawEvent.of_plain(body, routing_key, **_of_plain_json(body, properties, routing_key))
+
+
+def _of_plain_json(body: bytes, properties: Mapping[str, Any], routing_key: str) -> dict[str, Any]:
+    """Return the attributes of an event whose body has only its payload."""
+    timestamp = properties.get("timestamp")
+    return {
+        "id": str(
+            properties.get("message_id") or _derived_id(f"{routing_key}\n{timestamp}\n", body)
+        ),
+        "timestamp": _time(timestamp),
+        "source": properties.get("app_id") or None,
+        "correlation_id": properties.get("correlation_id") or None,
+    }
 
 
 def _content_type(properties: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic, sleep
+from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
@@ -15,7 +17,7 @@ from qt_events.errors import (
     TopologyError,
     UnknownSubscriptionError,
 )
-from qt_events.events.topics import validate_pattern
+from qt_events.events.topics import bindable_pattern
 from qt_events.rabbitmq.app.named_app import module_of
 from qt_events.rabbitmq.connection.connections import visiting
 from qt_events.rabbitmq.operating.inventory import Holding, Inventory, inventory
@@ -26,6 +28,9 @@ from qt_events.rabbitmq.operating.registered import Registered
 from qt_events.rabbitmq.operating.target import Target
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.ownership import describe
+
+# Seconds for the broker to put what has expired into a queue that is new, and to show it.
+_LET_GO, _POLL = 60.0, 0.5
 
 
 class Administration:
@@ -90,7 +95,7 @@ class Administration:
             raise InvalidOptionError(
                 f"{subscription!r} has no lasting queue: those of a broadcast end by themselves"
             )
-        found = [validate_pattern(each) for each in patterns]
+        found = [bindable_pattern(each) for each in patterns]
         self._must_not_declare(subscription, found)
         if undeclared:
             self._of_the_app(subscription)
@@ -141,6 +146,7 @@ class Administration:
         with visiting(self._target.connection()) as connection:
             move = Move(self.topology, connection, source, destination, patterns)
             move.check(force=force)
+            self._make_room(connection, held, move)
             with connection.channel() as channel:
                 for pattern in held.patterns if patterns is None else patterns:
                     self.topology.unbind(channel, source, pattern)
@@ -150,6 +156,34 @@ class Administration:
         if remove:
             self._registered.forget(source)
         return moved
+
+    def _make_room(self, connection: Any, source: Holding, move: Move) -> None:
+        """Declare what the new name needs for what the old one has."""
+        destination = move.moved.destination
+        with connection.channel() as channel:
+            self._let_go(channel, source)
+            self.topology.declare_dead_letters(channel, destination)
+            if move.has_quarantine:
+                self._registered.note_quarantines(channel, [destination])
+                self.topology.declare_quarantine(channel, destination)
+
+    def _let_go(self, channel: Channel, held: Holding) -> None:
+        """Have the broker put expired events of a subscription among its dead letters.
+
+        Raises:
+            TopologyError: it does not.
+        """
+        if not held.expired:
+            return
+        self.topology.declare_dead_letters(channel, held.name)
+        deadline = monotonic() + _LET_GO
+        while self._held(held.name).expired:
+            if monotonic() > deadline:
+                raise TopologyError(
+                    f"{held.expired} events of {held.name!r} have expired, and the broker does not "
+                    "put them among its dead letters: try again"
+                )
+            sleep(_POLL)
 
     def _of_the_app(self, name: str) -> Subscription:
         for each in self._target.subscriptions():
@@ -274,6 +308,8 @@ class Administration:
             )
         dead = [self.topology.dead(held.name)] if with_dead_letters else []
         with visiting(self._target.connection()) as connection, connection.channel() as channel:
+            if not with_dead_letters:
+                self._let_go(channel, held)
             for queue in (*held.queues, self.topology.quarantine(held.name), *dead):
                 try:
                     channel.queue_delete(queue)

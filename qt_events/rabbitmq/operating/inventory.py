@@ -6,6 +6,7 @@ from typing import Any
 
 from qt_events.delivery.handler_names import former_name_of, name_of
 from qt_events.delivery.subscription import Subscription
+from qt_events.events.topics import spelling_of
 from qt_events.rabbitmq.topology.names import Topology
 
 
@@ -21,6 +22,8 @@ class Holding:
     consumers: int = 0  #: of its queues
     quarantined: int = 0  #: events in quarantine
     dead_letters: int = 0
+    #: Events that expired and stay in its queues, until the queue of dead letters is declared.
+    expired: int = 0
     #: Patterns that its queue is bound by.
     patterns: list[str] = field(default_factory=list)
     #: Those of them that the app, which has the subscription, does not declare.
@@ -75,6 +78,7 @@ def inventory(
             holding.waiting += row.get("messages_ready", 0)
             holding.unacked += row.get("messages_unacknowledged", 0)
             holding.consumers += row.get("consumers", 0)
+            holding.expired += row.get("messages_dlx", 0)
         elif queue.startswith(topology.dead("")):
             name = queue.removeprefix(topology.dead(""))
             holdings.setdefault(name, Holding(name)).dead_letters += messages
@@ -86,7 +90,7 @@ def inventory(
     for row in bindings:
         if row["source"] == topology.events:
             name = topology.subscription_of(row["destination"])
-            held, pattern = holdings.get(name or ""), row["routing_key"]
+            held, pattern = holdings.get(name or ""), spelling_of(row["routing_key"])
             if held is not None and pattern not in held.patterns:
                 held.patterns.append(pattern)
     return Inventory([holdings[name] for name in sorted(holdings)], lost)

@@ -128,6 +128,11 @@ class Move:
         t = self._topology
         return [queue(self._source) for queue in (t.queue, t.quarantine, t.dead)]
 
+    @property
+    def has_quarantine(self) -> bool:
+        """True if one was made for the old name."""
+        return self._depth(self._topology.quarantine(self._source)) is not None
+
     def remove(self) -> None:
         """Delete the old queues. BusStateError: one is not empty, or is served."""
         for queue in self.queues:

@@ -35,6 +35,14 @@ class Registered:
         registration.enter(channel, declared)
         for each in declared:
             registration.must_own(each)
+        self.note_quarantines(
+            channel, (each.name for each in declared if self._topology.has_quarantine(each))
+        )
+
+    def note_quarantines(self, channel: Any, names: Iterable[str]) -> None:
+        """Write down that the quarantines of these are made, for their workers to consume them."""
+        made = list(names)
+        self._change(channel.connection, lambda register: register.note_quarantine(*made))
 
     def unbind(self, name: str, patterns: Iterable[str]) -> None:
         """Write down that bindings are removed, and remove them."""

@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import kombu
 from amqp import Channel
 from amqp import Connection as RawConnection
 
@@ -16,12 +14,12 @@ from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, Request
+from qt_events.rabbitmq.topology.consumed_queues import ConsumedQueues
 from qt_events.rabbitmq.topology.names import Topology
-from qt_events.rabbitmq.topology.once import Once
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.topology.registration import Registration
 from qt_events.rabbitmq.topology.standing import Standing, Wanted
-from qt_events.rabbitmq.topology.trust import Provenance
+from qt_events.rabbitmq.topology.ways import Ways
 
 logger = logging.getLogger("qt_events")
 
@@ -51,21 +49,24 @@ class Declarations:
         *,
         taker: Callable[[SubscriptionQueue, Any], Any] = lambda *_: None,
         will_serve: Callable[[Subscription], bool] = lambda _: True,
+        on_quarantine: Callable[[], None] = lambda: None,
     ) -> None:
         self._topology, self._publisher = topology, publisher
         self._registration = registration
-        self._prefetch, self._serves, self._taker = prefetch, serves, taker
-        self._will_serve = will_serve
+        self._serves, self._will_serve = serves, will_serve
+        self._on_quarantine = on_quarantine
+        self._consumed = ConsumedQueues(topology, prefetch, taker, self._declare_to_consume)
         self._wanted: dict[str, Subscription] = {}
         # Wanted subscriptions that this epoch has yet to declare.
         self._missing: dict[str, Subscription] = {}
         # Names of those that were declared as they are, in this epoch or before.
         self._declared: set[str] = set()
+        # Names of those whose quarantine this process has declared.
+        self._quarantined: set[str] = set()
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._over: RawConnection | None = None  # the publisher's in that epoch
         self._standing = Standing(topology, registration.must_own)
-        # Ways of an outcome that have been declared, by what they are.
-        self._ways: dict[str, Once] = {}
+        self.ways = Ways(topology, self._make_quarantine)
         # Bindings to remove.
         self._unbinding: set[tuple[Subscription, str]] = set()
         self._instance = _new_instance()
@@ -74,7 +75,8 @@ class Declarations:
 
     def after_fork(self) -> None:
         """Become another instance. It declares what its parent may not have declared yet."""
-        self._instance, self._epoch, self._ways = _new_instance(), 0, {}
+        self._instance, self._epoch = _new_instance(), 0
+        self.ways.forget()
         self._over, self._standing = None, Standing(self._topology, self._registration.must_own)
         self._missing = {name: each for name, each in self._missing.items() if not each.broadcast}
         self.unserved = any(each.broadcast for each in self._wanted.values())
@@ -114,8 +116,9 @@ class Declarations:
     def drop(self, subscription: Subscription) -> None:
         self._wanted.pop(subscription.name, None)
         self._missing.pop(subscription.name, None)
-        self._declared.discard(subscription.name)
-        self._ways.pop(_lasting(subscription), None)
+        for known in (self._declared, self._quarantined):
+            known.discard(subscription.name)
+        self.ways.drop(subscription.name)
         self._standing.drop(subscription.name)
         self._registration.drop(subscription)
 
@@ -212,11 +215,20 @@ class Declarations:
         self._standing.forget()
         self._topology.forget_refusals()
 
+    def doubt(self, name: str) -> None:
+        """Have one subscription declared again: its queue may be gone."""
+        self._standing.drop(name)
+        subscription = self._wanted.get(name)
+        if subscription is not None and self._is_due(subscription):
+            self.ways.drop(name)
+            self._missing[name] = subscription
+
     def _declare(
         self, channel: Channel, due: Iterable[Wanted], alone: Callable[[Channel, Wanted], None]
     ) -> None:
         """Declare what was planned before the register had it; what came later has its own turn."""
-        wanted = tuple(due)
+        # The register has just been read.
+        wanted = [each._replace(lasting=self._is_lasting(each.subscription)) for each in due]
         known = all(each.name in self._declared for each in wanted)
         for batch in self._standing.declare(channel, wanted, alone, known=known):
             for each in batch:
@@ -225,7 +237,23 @@ class Declarations:
 
     def _wanted_as(self, subscription: Subscription) -> Wanted:
         return Wanted(
-            subscription, self.key(subscription), self._serves(subscription), subscription.patterns
+            subscription,
+            self.key(subscription),
+            self._serves(subscription),
+            self._is_lasting(subscription),
+            subscription.patterns,
+        )
+
+    def _is_lasting(self, subscription: Subscription) -> bool:
+        """Return True if its dead letters and its quarantine are not made when first needed.
+
+        A classic queue does not keep what it cannot drop, nor does that of a broadcast for long.
+        """
+        return (
+            not self._topology.has_quarantine(subscription)
+            # A worker here consumes it, whatever others have deleted.
+            or subscription.name in self._quarantined
+            or self._registration.has_quarantine(subscription.name)
         )
 
     def _enter(self, channel: Channel) -> None:
@@ -238,6 +266,13 @@ class Declarations:
         if wanted.subscription.patterns == wanted.patterns:
             self._missing.pop(wanted.name, None)
             self._declared.add(wanted.name)
+        if wanted.lasting and self._topology.has_quarantine(wanted.subscription):
+            self._note_quarantine(wanted.name)
+
+    def _note_quarantine(self, name: str) -> None:
+        if name not in self._quarantined:
+            self._quarantined.add(name)
+            self._on_quarantine()
 
     def _unbind(self, channel: Channel) -> None:
         """Remove what nobody here has subscribed again."""
@@ -269,25 +304,39 @@ class Declarations:
             self._enter(channel)
             self._declare(channel, [wanted], self._standing.declare_alone)
 
-    def level(self, delay: float) -> "Once":
-        """Return the Preparation of a publish into the delay level for so many seconds."""
-        name, _ = self._topology.level(delay)
-        return self._once(f"delay level {name!r}", self._topology.declare_level, delay)
+    def _make_quarantine(self, channel: Channel, name: str) -> None:
+        self._registration.note_quarantine(channel, name)
+        self._topology.declare_quarantine(channel, name)
+        self._note_quarantine(name)
 
-    def lasting(self, subscription: Subscription) -> "Once":
-        """Return the Preparation of a publish into its dead letters or its quarantine."""
-        return self._once(_lasting(subscription), self._topology.declare_lasting, subscription)
+    def may_expire(self, name: str) -> None:
+        """Note that events of a subscription may expire, for which the broker needs its queue."""
+        dead_letters = self.ways.dead_letters(name)
+        if not dead_letters.is_made:
+            self._begin(Request(first=dead_letters))
 
-    def _once(self, about: str, declare: Callable[..., object], *what: object) -> "Once":
-        known = self._ways.get(about)
-        if known is None:
-            known = self._ways[about] = Once(about, lambda channel: declare(channel, *what))
-        return known
+    def begin_to_look(self) -> None:
+        """Have quarantines declared, soon, that other processes have made."""
+        self._begin(DeclareRequest("the register", self.look_for_quarantines))
+
+    def look_for_quarantines(self, channel: Channel) -> None:
+        """Declare those that other processes have made since the register was last read."""
+        self._registration.read(channel)
+        found = [
+            each
+            for each in tuple(self._wanted.values())
+            if each.name in self._declared - self._quarantined
+            and self._topology.has_quarantine(each)
+            and self._registration.has_quarantine(each.name)
+        ]
+        if found:
+            self._declare(channel, map(self._wanted_as, found), self._declare_or_log)
 
     def remove(self, channel: Channel, subscriptions: list[Subscription]) -> None:
         """Delete everything. A later publish declares again what it needs."""
         self._topology.delete(channel, [(each.name, self.key(each)) for each in subscriptions])
-        self._epoch, self._ways = 0, {}
+        self._epoch = 0
+        self.ways.forget()
         self.forget()
         self._declared.clear()
         self._registration.forget()
@@ -318,43 +367,14 @@ class Declarations:
         return f"{name}.{self._instance}" if subscription.broadcast else name
 
     def queues(self, subscription: Subscription) -> list[SubscriptionQueue]:
-        """Return its queues as a worker consumes them: its own, and its quarantine if any."""
-        key = self.key(subscription)
-        names = [(self._topology.queue(key), False)]
-        if self._topology.has_quarantine(subscription):
-            names.append((self._topology.quarantine(key), True))
-        return [
-            self._queue(subscription, key, name, quarantined=quarantined)
-            for name, quarantined in names
-        ]
+        """Return its queues as a worker consumes them: its own, and a quarantine that is made."""
+        own = self._consumed.own(subscription, self.key(subscription))
+        return [own, *self.quarantines([subscription])]
 
-    def _shown_binding(
-        self, subscription: Subscription, *, quarantined: bool
-    ) -> tuple[kombu.Exchange, str]:
-        if quarantined:
-            return kombu.Exchange(self._topology.quarantined, "topic"), subscription.name
-        return kombu.Exchange(self._topology.events, "topic"), ",".join(subscription.patterns)
-
-    def _queue(
-        self, subscription: Subscription, key: str, name: str, *, quarantined: bool
-    ) -> SubscriptionQueue:
-        return SubscriptionQueue(
-            name,
-            # For the eyes alone, in Celery's banner: `declare_all` binds.
-            *self._shown_binding(subscription, quarantined=quarantined),
-            subscription=subscription.name,
-            key=key,
-            quarantined=quarantined,
-            origin=Provenance(self._topology, subscription.name, key).of,
-            counts_returns=self._topology.queue_type == "quorum",
-            declare_all=partial(self._declare_to_consume, subscription),
-            prefetch=lambda: 1 if quarantined else self._prefetch(subscription),
-            taker=self._taker,
-        )
-
-
-def _lasting(subscription: Subscription) -> str:
-    return f"dead letters of {subscription.name!r}"
+    def quarantines(self, subscriptions: Iterable[Subscription]) -> list[SubscriptionQueue]:
+        """Return the quarantines of these that this process has declared."""
+        made = (each for each in subscriptions if each.name in self._quarantined)
+        return list(map(self._consumed.quarantine, made))
 
 
 def _new_instance() -> str:

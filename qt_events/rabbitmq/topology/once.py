@@ -15,6 +15,11 @@ class Once:
     def needed(self, epoch: int) -> bool:
         return epoch != self._epoch
 
+    @property
+    def is_made(self) -> bool:
+        """True if it was declared, in this epoch or before."""
+        return self._epoch > 0
+
     def make(self, channel: Channel, epoch: int) -> None:
         """Declare it. TopologyError: it exists on the broker with other arguments."""
         self._declare(channel)

@@ -5,12 +5,12 @@ subscription writes down whose it is, the patterns that it binds, and those that
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import time_ns
 from typing import Any, NamedTuple, Self
 
-from qt_events.events.topics import matches
+from qt_events.events.topics import matches, spelling_of
 
 #: Unbound patterns that are kept of a subscription, and owners. A program may make any number.
 MOST = 200
@@ -38,6 +38,7 @@ class Entry:
     #: Number of times that it was handed over: owners of an earlier term do not count.
     term: int = 0
     patterns: dict[str, Mark] = field(default_factory=dict)
+    quarantine: bool = False  #: its quarantine is, or is about to be, on the broker
 
     @property
     def bound(self) -> list[str]:
@@ -73,6 +74,7 @@ class Entry:
 
     def merge(self, other: "Entry") -> None:
         """Take over what another copy knows: owners of the last term, changes that are newer."""
+        self.quarantine |= other.quarantine
         if other.term > self.term:
             self.owners, self.term = dict(other.owners), other.term
         elif other.term == self.term:
@@ -86,25 +88,41 @@ class Register:
     """All subscriptions of a prefix, by name."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
+    #: There was a bus before there was a register: what is not in it may have a quarantine.
+    is_younger: bool = False
 
     def of(self, name: str) -> Entry:
         """Return a subscription's entry; an empty one if nothing is known of it."""
         return self.entries.setdefault(name, Entry())
 
+    def enter(self, name: str, has_quarantine: Callable[[str], bool]) -> Entry:
+        """Return a subscription's entry. A new one may have a quarantine of an older release."""
+        if self.is_younger and name not in self.entries:
+            self.of(name).quarantine = has_quarantine(name)
+        return self.of(name)
+
+    def note_quarantine(self, *names: str) -> bool:
+        """Note that these subscriptions have one, and return True."""
+        for name in names:
+            self.of(name).quarantine = True
+        return True
+
     def merge(self, other: "Register") -> None:
+        self.is_younger |= other.is_younger
         for name, entry in other.entries.items():
             self.of(name).merge(entry)
 
     def encode(self) -> bytes:
         found = {name: _as_json(entry) for name, entry in self.entries.items()}
-        return json.dumps({"subscriptions": found}).encode()
+        return json.dumps({"subscriptions": found, "younger": self.is_younger}).encode()
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Read what `encode` wrote. ValueError: that is no register."""
         try:
-            found = json.loads(body)["subscriptions"]
-            return cls({str(name): _from_json(entry) for name, entry in found.items()})
+            whole = json.loads(body)
+            found = {str(name): _from_json(each) for name, each in whole["subscriptions"].items()}
+            return cls(found, bool(whole.get("younger", True)))
         except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise ValueError(f"no register: {error!r}") from error
 
@@ -117,18 +135,22 @@ def _as_json(entry: Entry) -> dict[str, Any]:
             name: [mark.changed, "bound" if mark.bound else "unbound"]
             for name, mark in entry.patterns.items()
         },
+        "quarantine": entry.quarantine,
     }
 
 
 def _from_json(found: Mapping[str, Any]) -> Entry:
-    return Entry(
+    entry = Entry(
         {Owner(str(service), str(handler)): int(at) for service, handler, at in found["owners"]},
         int(found["term"]),
-        {
-            str(name): Mark(int(changed), bound == "bound")
-            for name, (changed, bound) in found["patterns"].items()
-        },
+        # Releases that do not write it down make one for each subscription.
+        quarantine=bool(found.get("quarantine", True)),
     )
+    for name, (changed, bound) in found["patterns"].items():
+        mark, pattern = Mark(int(changed), bound == "bound"), spelling_of(str(name))
+        # A former release may have written another spelling.
+        entry.patterns[pattern] = max(mark, entry.patterns.get(pattern, mark))
+    return entry
 
 
 def _now() -> int:
@@ -157,3 +179,17 @@ def is_covered(pattern: str, by: Iterable[str]) -> bool:
         or (each.endswith(".#") and "*" not in each and pattern.startswith(each[:-1]))
         for each in by
     )
+
+
+def unknown_bindings(name: str, entry: Entry, patterns: tuple[str, ...]) -> list[str]:
+    """Return a warning if the queue is bound by patterns that this process does not have."""
+    others = [each for each in entry.bound if not is_covered(each, patterns)]
+    if not others:
+        return []
+    text = (
+        f"{name}: its queue is also bound by {', '.join(map(repr, others))}, which this process "
+        "does not have. If another release has them, upgrade this one: until then it gives such "
+        "events back. If they were dropped, run "
+        f"`qt-events topology unbind {name} {' '.join(map(repr, others))}`"
+    )
+    return [text]

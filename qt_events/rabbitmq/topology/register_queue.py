@@ -7,7 +7,6 @@ process dies in between there are two messages, and the next one merges them.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, TypeVar
 
 import kombu
@@ -82,7 +81,22 @@ class RegisterQueue:
             NoRightsError: this user may not have it.
             RegisterBusyError: another process has it just now.
         """
-        return self._having(connection, 0.0, self._read)
+        register, is_worn = self._having(connection, 0.0, self._read)
+        if is_worn:
+            self.change(connection, lambda _: None)
+        return register
+
+    def has_quarantine(self, connection: Any, name: str) -> bool:
+        """Return True unless it is certain that a subscription has no quarantine."""
+        with connection.channel() as channel:
+            try:
+                self._topology.depth(channel, self._topology.quarantine(name))
+            except NotFound:
+                return False
+            # It may be, and this user may not look.
+            except AccessRefused:
+                return True
+        return True
 
     def _having(self, connection: Any, patience: float, use: Callable[[Channel], T]) -> T:
         """Call `use` with a channel while this process has the register to itself."""
@@ -108,11 +122,13 @@ class RegisterQueue:
     def _changed(self, channel: Channel, change: Callable[[Register], T]) -> tuple[Register, T]:
         messages = list(self._messages(channel))
         register = self._merged(messages)
+        if not messages:
+            register.is_younger = self._topology.has_base(channel)
         before = register.encode()
         result = change(register)
         last = messages[-1].delivery_info["delivery_tag"] if messages else 0
-        worn = any(_returns(each) > _RETURNED_OFTEN for each in messages)
-        if len(messages) == 1 and before == messages[0].body == register.encode() and not worn:
+        is_stored = len(messages) == 1 and before == messages[0].body == register.encode()
+        if is_stored and not _is_worn(messages):
             channel.basic_reject(last, requeue=True)
             return register, result
         self._store(register)
@@ -120,16 +136,17 @@ class RegisterQueue:
             channel.basic_ack(last, multiple=True)
         return register, result
 
-    def _read(self, channel: Channel) -> Register:
-        get = partial(channel.basic_get, self._topology.register)
+    def _read(self, channel: Channel) -> tuple[Register, bool]:
         try:
-            messages = list(iter(get, None))
+            raw = channel.basic_get(self._topology.register)
         except NotFound:
-            return Register()
+            return Register(), False
+        messages = list(self._and_all_behind(channel, raw))
         if not messages:
             raise RegisterBusyError("another process had it, and it is on its way back")
-        channel.basic_recover(requeue=True)
-        return self._merged(messages)
+        # py-amqp's own waits for no answer, which would meet a channel that is closed.
+        channel.send_method(spec.Basic.Recover, "b", (True,), wait=spec.Basic.RecoverOk)
+        return self._merged(messages), _is_worn(messages)
 
     def _merged(self, messages: list[RawMessage]) -> Register:
         register = Register()
@@ -155,9 +172,13 @@ class RegisterQueue:
         while raw is None and time.monotonic() < deadline:
             time.sleep(_POLL)
             raw = channel.basic_get(name)
+        yield from self._and_all_behind(channel, raw)
+
+    def _and_all_behind(self, channel: Channel, raw: RawMessage | None) -> Iterator[RawMessage]:
         while raw is not None:
             yield raw
-            raw = channel.basic_get(name) if raw.delivery_info["message_count"] else None
+            more = raw.delivery_info["message_count"]
+            raw = channel.basic_get(self._topology.register) if more else None
 
     def _store(self, register: Register) -> None:
         try:
@@ -178,6 +199,10 @@ class RegisterQueue:
             # A goodbye would not be heard either.
             connection.collect()
             raise
+
+
+def _is_worn(messages: list[RawMessage]) -> bool:
+    return any(_returns(each) > _RETURNED_OFTEN for each in messages)
 
 
 def _returns(raw: RawMessage) -> int:

@@ -22,7 +22,7 @@ from billiard.process import current_process
 
 from qt_events.delivery.handler_names import identity_of
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import SubscriptionTakenError
+from qt_events.errors import SubscriptionTakenError, TopologyError
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.topology import ownership
@@ -33,7 +33,7 @@ from qt_events.rabbitmq.topology.register import (
     Owner,
     Register,
     any_matches,
-    is_covered,
+    unknown_bindings,
 )
 from qt_events.rabbitmq.topology.register_queue import (
     NoRightsError,
@@ -88,6 +88,7 @@ class Registration:
         self._refused_until = -math.inf  # by time.monotonic(): the user had no rights
         self._connections: WeakSet[Any] = WeakSet()  # by which something was declared
         self._warned: set[str] = set()
+        self._noted: set[str] = set()  # names whose quarantine was made here
         self._losses = 0  # connections in a row that were lost while it was asked
         self._is_asking = False
         renew_after_fork(self)
@@ -188,7 +189,8 @@ class Registration:
 
     def _write(self, channel: Channel, new: Mapping[Subscription, tuple[str, ...]]) -> set[str]:
         removed = self._removed.copy()
-        result = self._ask(channel, partial(self._change, new, removed))
+        has_quarantine = partial(self._queue.has_quarantine, channel.connection)
+        result = self._ask(channel, partial(self._change, new, removed, has_quarantine))
         if result is None:
             # What is another's stays so.
             result = _Result(dict(self._taken))
@@ -223,11 +225,13 @@ class Registration:
         self,
         new: Mapping[Subscription, tuple[str, ...]],
         removed: Mapping[str, frozenset[str]],
+        has_quarantine: Callable[[str], bool],
         register: Register,
     ) -> _Result:
         result = _Result()
         for subscription, patterns in new.items():
-            name, entry = subscription.name, register.of(subscription.name)
+            name, entry = subscription.name, register.enter(subscription.name, has_quarantine)
+            entry.quarantine |= name in self._noted
             if not self._claim(name, subscription, entry, result):
                 continue
             for pattern in patterns:
@@ -240,7 +244,7 @@ class Registration:
         for subscription, patterns in new.items():
             name = subscription.name
             if name not in self._entered and name not in result.taken:
-                result.unknown += _unknown(name, register.of(name), patterns)
+                result.unknown += unknown_bindings(name, register.of(name), patterns)
         return result
 
     def _claim(self, name: str, subscription: Subscription, entry: Entry, result: _Result) -> bool:
@@ -255,7 +259,27 @@ class Registration:
         entry.add_owner(owner)
         return True
 
+    def note_quarantine(self, channel: Channel, name: str) -> None:
+        """Write down that it is made, for others to consume it. Not by a user without rights.
+
+        Raises:
+            TopologyError: the register cannot be had now.
+        """
+        with self._lock:
+            self._noted.add(name)
+            is_noted = self._ask(channel, lambda register: register.note_quarantine(name))
+        if is_noted is None and self._has_rights:
+            raise TopologyError(
+                f"the quarantine of {name!r} is not made, for nobody else would find it: the "
+                "register of subscriptions cannot be had now"
+            )
+
     # Knowledge
+
+    def has_quarantine(self, name: str) -> bool:
+        """Return True unless it is known that nobody has needed it yet."""
+        entry = self._known.entries.get(name)
+        return entry is None or entry.quarantine
 
     def has_unbound(self, subscription: Subscription, event_type: str) -> bool:
         """Return True if it is certain that an event came by a binding that was removed."""
@@ -350,17 +374,3 @@ class Registration:
             raise
         self._read_at, self._losses = began if asked is None else asked(), 0
         return result
-
-
-def _unknown(name: str, entry: Entry, patterns: tuple[str, ...]) -> list[str]:
-    """Return a warning if the queue is bound by patterns that this process does not have."""
-    others = [each for each in entry.bound if not is_covered(each, patterns)]
-    if not others:
-        return []
-    text = (
-        f"{name}: its queue is also bound by {', '.join(map(repr, others))}, which this process "
-        "does not have. If another release has them, upgrade this one: until then it gives such "
-        "events back. If they were dropped, run "
-        f"`qt-events topology unbind {name} {' '.join(map(repr, others))}`"
-    )
-    return [text]

@@ -26,6 +26,7 @@ class Wanted(NamedTuple):
     subscription: Subscription
     key: str
     served: bool
+    lasting: bool  #: with its dead letters and its quarantine; else they are made when needed
     patterns: tuple[str, ...]  #: when it was planned: it may get others while it is declared
 
     @property
@@ -35,7 +36,7 @@ class Wanted(NamedTuple):
     @property
     def how(self) -> tuple[object, ...]:
         """What makes a difference on the broker."""
-        return self.key, self.patterns, self.served
+        return self.key, self.patterns, self.served, self.lasting
 
 
 class Standing:
@@ -117,7 +118,7 @@ class Standing:
         self._note_instances(wanted)
         shared = not self._known.has(_SHARED, None, connection)
         if not self._topology.declare_at_once(
-            channel, [each[:3] for each in wanted], shared=shared
+            channel, [each[:4] for each in wanted], shared=shared
         ):
             return False
         self._note(wanted, connection)
@@ -132,6 +133,7 @@ class Standing:
             wanted.subscription,
             wanted.key,
             served=wanted.served,
+            lasting=wanted.lasting,
             shared=not self._known.has(_SHARED, None, channel.connection),
         )
         self._note([wanted], channel.connection)

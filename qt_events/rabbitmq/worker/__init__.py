@@ -4,7 +4,9 @@ serving.py          the delivering side of one bus: its worker, its pool, its sh
 in_process.py       a worker inside the caller's process
 sharing.py          other processes that serve the same subscriptions
 consumer.py         Celery's consumer, with subscriptions that come and go
+answers.py          answers of the broker that the event loop does not wait for
 consuming_anew.py   a new consumer, for another prefetch or for one that is cancelled
+quarantines.py      those that are made while a worker runs, here or elsewhere
 connecting.py       logging in, trying again, the worker's name
 delayed_tasks.py    Celery's delay of plain tasks on quorum queues, without our queues
 rate_limits.py      rate limits that an operator sets by remote control

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import wait
 from functools import partial
 from threading import get_ident
 from typing import Any
 
+from amqp import Channel
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop
@@ -16,6 +17,7 @@ from kombu.common import ignore_errors
 from qt_events.rabbitmq.connection.connections import own
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.subscription_task import is_plain
+from qt_events.rabbitmq.worker.answers import all_cancelled, wait_for_none
 from qt_events.rabbitmq.worker.celery_flags import follow_flags, raise_if_stopping
 from qt_events.rabbitmq.worker.hub import HandedOverHub
 from qt_events.shutdown import Shutdown, State, Trigger
@@ -38,11 +40,11 @@ class AsyncioLoop:
     def run(self, *args: Any) -> None:
         """Serve one connection, until it or the worker ends. `args` are those of asynloop."""
         consumer, connection, task_consumer, blueprint, celerys_hub, *rest = args
-        frames = consumer.frames()
+        frames, channel = consumer.frames(), task_consumer.channel
         hub = HandedOverHub(
             celerys_hub,
             self._pool.loop,
-            resume=partial(self._resume, frames),
+            resume=partial(self._resume, frames, channel),
             pause=partial(self._pause, frames, get_ident()),
             look=partial(raise_if_stopping, self._shutdown),
         )
@@ -56,14 +58,15 @@ class AsyncioLoop:
             asynloop(consumer, connection, task_consumer, blueprint, hub, *rest)
         except SystemExit:
             # The worker is to stop. The loop has the connection until all is finished.
-            self.finish(partial(_own_and_cancel, frames, cancel))
+            self.finish(partial(self._cancel, frames, channel, cancel))
             raise
         finally:
             hub.take_back()
             task_consumer.cancel = celerys_cancel
 
-    def _resume(self, frames: Sequence[Any]) -> None:
+    def _resume(self, frames: Sequence[Any], channel: Channel) -> None:
         own(frames)
+        wait_for_none(channel)
         self._pool.resume()
 
     def _pause(
@@ -78,7 +81,17 @@ class AsyncioLoop:
             logger.warning(message, error)
         self._shutdown.tell(Trigger.CONNECTION_LOST)
 
-    def finish(self, cancel: Callable[[], object] = lambda: None) -> None:
+    async def _cancel(
+        self, frames: Sequence[Any], channel: Channel, cancel: Callable[[], object]
+    ) -> None:
+        # The worker may have been told to stop before the loop took over.
+        own(frames)
+        wait_for_none(channel)
+        cancel()
+        if self._pool.serving:
+            await self._shutdown.finish(all_cancelled(channel), self._grace)
+
+    def finish(self, cancel: Callable[[], Awaitable[object]] | None = None) -> None:
         """Return when the pool holds nothing more. `cancel` ends deliveries, on the loop."""
         # Remote control raises SystemExit without telling anybody.
         self._shutdown.tell(Trigger.STOP)
@@ -92,15 +105,17 @@ class AsyncioLoop:
             message = "finishing failed: events without an outcome go back to their queues"
             logger.error(message, exc_info=finishing.exception())
 
-    async def _finish(self, cancel: Callable[[], object]) -> None:
-        cancel()
+    async def _finish(self, cancel: Callable[[], Awaitable[object]] | None) -> None:
+        until = self._pool.loop.time() + self._grace
+        if cancel is not None:
+            await cancel()
         if not self._pool.serving:
             # Told to stop while it connected: no outcome can be acknowledged.
             self._shutdown.tell(Trigger.CONNECTION_LOST)
         if self._pool.held and self._shutdown.state is State.FINISHING:
             logger.info("stopping: %d events to finish within %g s", self._pool.held, self._grace)
         self._tell_tasks()
-        await self._pool.drain(self._shutdown, self._grace)
+        await self._pool.drain(self._shutdown, max(0.0, until - self._pool.loop.time()))
 
     def _tell_tasks(self) -> None:
         """Log what becomes of the app's own tasks, of which no more is begun from now on."""
@@ -117,9 +132,3 @@ def _held_back(consumer: Consumer) -> int:
     buckets = (bucket for bucket in consumer.task_buckets.values() if bucket is not None)
     requests = (request for bucket in buckets for request, _tokens in tuple(bucket.contents))
     return scheduled + sum(is_plain(request.task) for request in requests)
-
-
-def _own_and_cancel(frames: Sequence[Any], cancel: Callable[[], object]) -> None:
-    # The worker may have been told to stop before the loop took over.
-    own(frames)
-    cancel()

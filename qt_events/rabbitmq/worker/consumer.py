@@ -1,10 +1,8 @@
 """EventConsumer: Celery's consumer with subscriptions that come and go, and no queue of its own."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, NoReturn
 
 import kombu
@@ -24,7 +22,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
 
-from qt_events.errors import LoginRefusedError, QtEventsError, TopologyError
+from qt_events.errors import LoginRefusedError, TopologyError
 from qt_events.rabbitmq.app import task_registration
 from qt_events.rabbitmq.app.configuration import must_not_unpickle
 from qt_events.rabbitmq.app.selection import Selection, patterns_from
@@ -42,6 +40,7 @@ from qt_events.rabbitmq.worker.asyncio_loop import AsyncioLoop
 from qt_events.rabbitmq.worker.celery_flags import is_hurried
 from qt_events.rabbitmq.worker.connecting import ConnectingConsumer
 from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
+from qt_events.rabbitmq.worker.quarantines import Quarantines
 from qt_events.rabbitmq.worker.rate_limits import RateLimitedConsumer
 from qt_events.rabbitmq.worker.second_signal import heed_second_signal
 from qt_events.rabbitmq.worker.serving import Take
@@ -51,8 +50,8 @@ from qt_events.shutdown import State, Trigger
 logger = logging.getLogger("qt_events")
 
 # Mingle is left to be required by another step, if the app has tasks of its own. DelayedDelivery is
-# replaced: see PlainQueuesDelayed.
-_LEFT_OUT = (":Mingle", ":Gossip", ":DelayedDelivery")
+# replaced: see PlainQueuesDelayed; and Control: see AnsweringControl.
+_LEFT_OUT = (":Mingle", ":Gossip", ":DelayedDelivery", ":Control")
 
 remote_control.guard()
 
@@ -85,6 +84,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         default_steps = [  # noqa: RUF012
             *(step for step in Consumer.Blueprint.default_steps if not step.endswith(_LEFT_OUT)),
             "qt_events.rabbitmq.worker.delayed_tasks:PlainQueuesDelayed",
+            "qt_events.rabbitmq.worker.remote_control:AnsweringControl",
         ]
 
     # Monitors are told at the end of this turn of the pool's loop.
@@ -109,6 +109,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         self.selection = self._selection(**options)
         self._serving = self.app.qt_events_serving
         self._consuming_anew = ConsumingAnew(self, self._serving)
+        self.quarantines = Quarantines(self, self.runtime)
         self._shutdown = self._serving.shutdown
         check_options(pool_name(type(self.pool)), self.controller)
         self._serving.take_part(self)
@@ -148,16 +149,19 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
             raise
 
     def _loop(self, *args: Any) -> None:
+        looks = self.quarantines.begin()
+        self.runtime.fates.look(self.selection)
         try:
             if isinstance(self.pool, AsyncioPool):
-                looks = self._consuming_anew.begin()
+                prefetches = self._consuming_anew.begin()
                 try:
                     self._asyncio_loop().run(*args)
                 finally:
-                    looks.cancel()
+                    prefetches.cancel()
             else:
                 (asynloop if self.hub else synloop)(*args)
         finally:
+            looks.cancel()
             self._remember_what_is_held()
 
     def _asyncio_loop(self) -> AsyncioLoop:
@@ -244,6 +248,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         """Close the connection. Celery calls this last of all, when its pool has ended."""
         super().shutdown()
         self._unknown_tasks.stop()
+        self.runtime.fates.stop()
         # run_forever() may be called again, and whoever is told twice to end does not wait.
         if self.runtime.loop is None and self._shutdown.state is not State.GIVING_BACK:
             self.runtime.leave()
@@ -266,27 +271,11 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
     def take_up(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Consume from the queues of a subscription that is new, or has a new pattern."""
         if isinstance(self.pool, AsyncioPool):
-            self.pool.spawn(partial(self._declare_and_consume, queues))
+            self._consuming_anew.declare_and(queues, lambda queue: self._consume([queue]))
         elif self.connection is not None:
             for queue in queues:
                 queue.declare(channel=self.connection.default_channel)
             self._consume(queues)
-
-    async def _declare_and_consume(self, queues: Sequence[SubscriptionQueue]) -> None:
-        """Consume once the publisher's thread has declared the queues: this loop must not wait."""
-        try:
-            await self.runtime.declarations.made()
-            for queue in queues:
-                # Else the next connection consumes from all queues there are.
-                if self.pool.serving:
-                    self._consume([queue])
-                # Each is a round trip or two: let the handlers run in between.
-                await asyncio.sleep(0)
-        except QtEventsError:
-            logger.exception("%s is not served", queues[0].subscription)
-        except (*self.connection_errors, *self.channel_errors) as error:
-            logger.info("%s: will be consumed once reconnected (%s)", queues[0].subscription, error)
-            self.hub.call_soon(self.give_up_connection, error)
 
     def give_up_connection(self, error: Exception) -> None:
         """Begin anew: py-amqp opens a closed channel again, with new tags, and nobody consumes."""
@@ -354,6 +343,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         self.strategies.clear()
         self._arrivals.clear()
         self.runtime.declarations.declare_over(self.connection.default_channel)
+        self.quarantines.know()
 
     def on_unknown_task(self, body: Any, message: kombu.Message, exc: Exception) -> None:
         """Give back an event that nobody serves here, and a task that another worker may know.

@@ -1,13 +1,14 @@
 """ConsumingAnew: a queue gets a new consumer, for another prefetch or for one that is cancelled."""
 
 import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
 
-from qt_events.errors import TopologyError
+from qt_events.errors import QtEventsError
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.prefetch import Prefetch
@@ -17,6 +18,8 @@ from qt_events.rabbitmq.worker.serving import Serving, Take
 logger = logging.getLogger("qt_events")
 
 _LOOK = 1.0  # seconds between two looks at what is held
+
+Consume = Callable[[SubscriptionQueue], object]
 
 
 class ConsumingAnew:
@@ -81,28 +84,46 @@ class ConsumingAnew:
             queue.subscription,
             queue.name,
         )
-        pool = self._consumer.pool
+        pool, declarations = self._consumer.pool, self._consumer.runtime.declarations
         # The queue may be gone, or be another one of the same name, which nobody has bound.
-        self._consumer.runtime.declarations.forget()
+        declarations.doubt(queue.subscription)
         if not isinstance(pool, AsyncioPool):
             raise RecoverableConnectionError(f"the consumer of {queue.name!r} was cancelled")
         pool.cut_off(queue.subscription, quarantined=queue.quarantined)
-        self._consumer.call_soon(partial(self.consume, queue, declare=True))
+        self.declare_and([queue], self.consume)
 
-    def consume(self, queue: SubscriptionQueue, *, declare: bool = False) -> None:
+    def declare_and(self, queues: Sequence[SubscriptionQueue], consume: Consume) -> None:
+        """Consume once the publisher's thread has declared the queues: the loop must not wait."""
+        self._consumer.pool.spawn(partial(self._declare_and, queues, consume))
+
+    async def _declare_and(self, queues: Sequence[SubscriptionQueue], consume: Consume) -> None:
+        consumer, consumers = self._consumer, self._consumer.task_consumer
+        try:
+            await consumer.runtime.declarations.made()
+            for queue in queues:
+                # Else the next connection consumes from all queues there are.
+                if consumer.pool.serving and consumer.task_consumer is consumers:
+                    consume(queue)
+        except QtEventsError:
+            logger.exception("%s is not served", queues[0].subscription)
+        except (*consumer.connection_errors, *consumer.channel_errors) as error:
+            message = "%s: will be consumed once reconnected (%s)"
+            logger.info(message, queues[0].subscription, error)
+            consumer.hub.call_soon(consumer.give_up_connection, error)
+
+    def consume(self, queue: SubscriptionQueue) -> None:
         """Take the new prefetch, unless the worker stops or an operator has cancelled the queue.
 
-        Cancelling what the broker has cancelled is no error.
+        Cancelling what the broker has cancelled is no error. What it refuses now closes the channel
+        later.
         """
         consumers = self._consumer.task_consumer
         if consumers is None or not consumers.consuming_from(queue.name):
             return
-        consumers.auto_declare = declare
+        consumers.auto_declare = False
         try:
             consumers.cancel_by_queue(queue.name)
             consumers.add_queue(queue)
             consumers.consume()
-        except (*self._consumer.channel_errors, TopologyError) as error:
-            self._consumer.give_up_connection(error)
         finally:
             consumers.auto_declare = True

@@ -6,13 +6,17 @@ for nothing.
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from celery.worker.consumer.control import Control
 from celery.worker.control import Panel, nok, ok
 
+from qt_events.delivery.threads import DaemonThreads
+from qt_events.errors import text_of
 from qt_events.rabbitmq.app.task_registration import has_plain_tasks
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import POOLS, pool_name
 from qt_events.rabbitmq.runtime import runtime_of
 
@@ -34,6 +38,32 @@ class Rule(NamedTuple):
     answer: Callable[[Any, Arguments], Any] = lambda answer, _: answer
     #: It is Celery's own where the app has tasks of its author's, for it may be about those.
     is_for_tasks: bool = False
+
+
+class AnsweringControl(Control):
+    """Celery's step, which answers beside the event loop of the asyncio pool.
+
+    To connect for the first answer, and to declare where it goes, is many round trips.
+    """
+
+    name = "celery.worker.consumer.control.Control"
+
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        if isinstance(c.pool, AsyncioPool):
+            self._threads, self._reply = DaemonThreads(1), self.box.node.reply
+            self.box.node.reply = partial(self._threads.submit, self._answer)
+            self.shutdown = self._end
+
+    def _answer(self, *answer: Any, **route: Any) -> None:
+        try:
+            self._reply(*answer, **route)
+        except Exception as error:  # noqa: BLE001  # whoever asked waits in vain, and is told so
+            logger.warning("remote control: a command could not be answered: %s", text_of(error))
+
+    def _end(self, c: Any) -> None:
+        self._threads.shutdown(wait=False)
+        self.box.shutdown(c)
 
 
 def _no_such_queue(state: Any, arguments: Arguments) -> str:

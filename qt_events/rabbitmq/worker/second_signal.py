@@ -19,6 +19,7 @@ from typing import Any
 from celery.platforms import EX_FAILURE, EX_OK
 
 from qt_events.delivery.threads import DaemonThreads
+from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.names import pool_name
 
 _POLL = 0.1  # seconds between two looks at whether to wait any longer
@@ -34,6 +35,9 @@ def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
         controller: the worker.
         is_hurried: tells whether a second signal came; called in signal handlers.
     """
+    # Celery's handler of SIGQUIT calls it first, and nobody else does.
+    waiting = controller.wait_for_soft_shutdown
+    controller.wait_for_soft_shutdown = partial(_wait_and_write_nothing, controller, waiting)
     pool = pool_name(type(controller.pool))
     if pool == "threads":
         controller.pool.executor = ThreadsLeftBehind(controller.pool.limit, is_hurried)
@@ -46,6 +50,20 @@ def heed_second_signal(controller: Any, is_hurried: Callable[[], bool]) -> None:
             if _is_handled(number):
                 first = partial(_first, controller, status, signal.getsignal(number))
                 signal.signal(number, first)
+
+
+def _wait_and_write_nothing(controller: Any, wait: Callable[[], None]) -> None:
+    """Have Celery's signal handler, which is to cancel the consumers next, leave the broker alone.
+
+    It may have interrupted a write to the same connection, and would wait for the lock of that, for
+    ever. The thread that was interrupted cancels the consumers when it shuts the worker down.
+    """
+    wait()
+    consumers = controller.consumer.task_consumer
+    # While asyncio serves the connection, its thread is told to cancel them, which is safe.
+    serving = isinstance(controller.pool, AsyncioPool) and controller.pool.serving
+    if consumers is not None and not serving:
+        consumers.cancel = partial(delattr, consumers, "cancel")
 
 
 def _is_handled(number: signal.Signals) -> bool:

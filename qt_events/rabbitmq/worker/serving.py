@@ -19,6 +19,7 @@ from qt_events.rabbitmq.pools.prefetch import Prefetch
 from qt_events.rabbitmq.runtime import Runtime
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.worker.in_process import InProcessWorker, first_of
+from qt_events.rabbitmq.worker.quarantines import Quarantines
 from qt_events.rabbitmq.worker.sharing import look_for_others
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals
 
@@ -34,6 +35,7 @@ class Consumer(Protocol):
     controller: Any
     selection: Selection
     restart_count: int
+    quarantines: Quarantines
 
     def call_soon(self, act: Callable[..., Any], *args: Any) -> Any:
         """Call a function on the thread that owns the worker's connection."""
@@ -195,6 +197,11 @@ class Serving:
             self.consumer.call_soon(self.consumer.take_up, queues)
         else:
             self.consumer.selection.leave(subscription)
+
+    def take_up_quarantines(self) -> None:
+        """Consume from the quarantines that are made by now if a worker runs here."""
+        if self.consumer is not None and self._process == os.getpid():
+            self.consumer.call_soon(self.consumer.quarantines.take_up)
 
     def drop(self, queues: Sequence[SubscriptionQueue]) -> None:
         """Stop consuming from these queues if a worker runs here."""

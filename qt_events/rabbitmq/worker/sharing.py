@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
@@ -30,6 +31,15 @@ async def look_for_others(runtime: Runtime) -> None:
     Nobody tells this process of outcomes elsewhere: they would be waited for without end. The
     broker is asked only while the oldest own event has no outcome for a while.
     """
+    over = threading.Event()
+    try:
+        await _look_for_others(runtime, over)
+    finally:
+        # asyncio.run() waits for the thread that asks.
+        over.set()
+
+
+async def _look_for_others(runtime: Runtime, over: threading.Event) -> None:
     pause, before, since = _FIRST_LOOK, None, None
     while not runtime.outstanding.shared:
         await asyncio.sleep(pause)
@@ -39,7 +49,7 @@ async def look_for_others(runtime: Runtime) -> None:
             continue
         pause = min(2 * pause, _LONGEST)
         try:
-            others = await asyncio.to_thread(_others, runtime)
+            others = await asyncio.to_thread(_others, runtime, over)
         # This task goes on in any case: join() relies on it.
         except Exception as error:
             known = isinstance(error, (BrokerError, ChannelError, *LOST))
@@ -61,8 +71,10 @@ def must_serve_alone(runtime: Runtime) -> None:
         raise ForeignConsumersError(message)
 
 
-def _others(runtime: Runtime) -> list[str]:
+def _others(runtime: Runtime, over: threading.Event | None = None) -> list[str]:
     """Return the subscriptions that are served elsewhere too, at several looks in a row.
+
+    None, once it is `over`.
 
     While this process consumes anew, for another prefetch, the broker may count it twice.
     """
@@ -70,7 +82,9 @@ def _others(runtime: Runtime) -> list[str]:
     for _ in range(_LOOKS):
         with _channel(runtime) as channel:
             others = [
-                each.name for each in _shareable(runtime) if _depth(runtime, channel, each)[1] > 1
+                each.name
+                for each in _shareable(runtime)
+                if not (over and over.is_set()) and _depth(runtime, channel, each)[1] > 1
             ]
         if not others:
             break

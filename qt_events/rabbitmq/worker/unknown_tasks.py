@@ -27,24 +27,39 @@ RETURNED = "qt-unknown"  #: header: number of times that it was given back
 # Seconds until it comes again. Another worker has it half of the time: few wait for long.
 _SHORTEST, _LONGEST = 0.5, 300.0
 _HELD = 30.0  # seconds, where it cannot be put aside
+MOST, MOST_BYTES = 10_000, 64 * 1024 * 1024  #: that are on their way back at a time, or held
 
 
 class UnknownTasks:
     """The way back of one consumer's unknown tasks: a delay level, then the same queue's end.
 
-    So they hold up no task that is known, and come again after a pause that grows.
+    So they hold up no task that is known, and come again after a pause that grows. If there are too
+    many for that, no plain task is taken until half of them are back.
     """
 
     def __init__(self, consumer: Consumer, runtime: Runtime) -> None:
         self._consumer, self._runtime = consumer, runtime
         self._thread: LoopThread | None = None
         self._loop: asyncio.AbstractEventLoop
+        # Of what has not gone back yet.
+        self._count = 0
+        self._bytes = 0
+        # kombu's, of the connection by which no more is taken.
+        self._full: kombu.Consumer | None = None
 
     def give_back(self, message: kombu.Message, name: str) -> None:
         """Put a copy aside and acknowledge the message, on whose thread this is called.
 
         What cannot be put aside is held for a while, and returned.
         """
+        size = len(message.body or b"")
+        if self._count >= MOST or self._bytes + size > MOST_BYTES:
+            self._take_no_more()
+            # What the broker had sent already.
+            message.reject_log_error(logger, self._consumer.connection_errors, requeue=True)
+            return
+        self._count += 1
+        self._bytes += size
         returned = _whole(message.headers.get(RETURNED))
         pause = min(_SHORTEST * 2 ** (returned // 2), _LONGEST)
         queue = self._queue(message)
@@ -55,7 +70,7 @@ class UnknownTasks:
             self._thread = LoopThread()
             self._loop = self._thread.start()
         asyncio.run_coroutine_threadsafe(
-            self._give_back(message, queue, pause, returned + 1), self._loop
+            self._give_back(message, size, queue, pause, returned + 1), self._loop
         )
 
     def stop(self) -> None:
@@ -76,7 +91,7 @@ class UnknownTasks:
         logger.log(level, text, *about, self._consumer.app.main, pause)
 
     async def _give_back(
-        self, message: kombu.Message, queue: str | None, pause: float, returned: int
+        self, message: kombu.Message, size: int, queue: str | None, pause: float, returned: int
     ) -> None:
         try:
             if queue is None:
@@ -86,15 +101,50 @@ class UnknownTasks:
             logger.warning("an unknown task is held for %g s: %s", _HELD, error)
             # There may be many: the broker has the rest of each.
             message.body, message.headers, message.properties = b"", {}, {}
+            self._consumer.call_soon(self._leave, 0, size)
             await asyncio.sleep(_HELD)
-            self._settle(message.reject_log_error, requeue=True)
+            self._settle(message.reject_log_error, 0, requeue=True)
         else:
-            self._settle(message.ack_log_error)
+            self._settle(message.ack_log_error, size)
 
-    def _settle(self, settle: Any, **options: Any) -> None:
+    def _settle(self, settle: Any, size: int, **options: Any) -> None:
         """Acknowledge or return a message, on the thread that owns the connection."""
         consumer = self._consumer
         consumer.call_soon(settle, logger, consumer.connection_errors, **options)
+        consumer.call_soon(self._leave, 1, size)
+
+    # On that thread
+
+    def _take_no_more(self) -> None:
+        consumers = self._consumer.task_consumer
+        if consumers is None or self._full is consumers:
+            return
+        self._full = consumers
+        names = [str(each.name) for each in self._plain_queues()]
+        text = (
+            "%d tasks are on their way back that this worker does not know: no more tasks are "
+            "taken from %s until half of them are gone"
+        )
+        logger.warning(text, self._count, ", ".join(names))
+        for name in names:
+            consumers.cancel_by_queue(name)
+
+    def _leave(self, count: int, size: int) -> None:
+        """Count what is gone, and take more if that is enough."""
+        self._count -= count
+        self._bytes -= size
+        full = self._full
+        if full is None or 2 * self._count > MOST or 2 * self._bytes > MOST_BYTES:
+            return
+        self._full = None
+        # The next connection consumes from all queues anyway.
+        if self._consumer.task_consumer is full:
+            for queue in self._plain_queues():
+                self._consumer.add_task_queue(str(queue.name))
+
+    def _plain_queues(self) -> list[kombu.Queue]:
+        queues = self._consumer.app.amqp.queues.consume_from.values()
+        return [each for each in queues if not isinstance(each, SubscriptionQueue)]
 
     async def _put_aside(
         self, message: kombu.Message, queue: str, pause: float, returned: int
@@ -112,11 +162,7 @@ class UnknownTasks:
 
     def _queue(self, message: kombu.Message) -> str | None:
         """Return the queue that it came by, if that can be told."""
-        plain = [
-            queue
-            for queue in self._consumer.app.amqp.queues.consume_from.values()
-            if not isinstance(queue, SubscriptionQueue)
-        ]
+        plain = self._plain_queues()
         info = message.delivery_info
         route = (info.get("exchange"), info.get("routing_key"))
         found = [each for each in plain if route in _routes(each, self._runtime)] or plain
@@ -128,7 +174,7 @@ class _WayBack:
 
     def __init__(self, runtime: Runtime, queue: str, pause: float) -> None:
         self._queue, self._redeliver = queue, runtime.topology.redeliver
-        self._level = runtime.declarations.level(pause)
+        self._level = runtime.declarations.ways.level(pause)
         self.key = _key(queue)
         self.about = f"the way back to queue {queue!r}"
 

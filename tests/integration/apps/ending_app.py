@@ -3,11 +3,15 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
 import time
+from struct import pack
 from typing import Any
 
+from amqp import spec
+from amqp.transport import TCPTransport
 from celery import Celery
 from celery.signals import worker_ready
 
@@ -20,6 +24,8 @@ from tests.support.fleet.serving import serves
 
 STEP = 0.02  # seconds
 FOR_EVER = 3600.0  # seconds
+#: Environment variable: name of a method of AMQP, in whose first write SIGQUIT comes
+STRUCK = "ENDING_STRUCK_IN"
 
 app = Celery("ending_app", broker=os.environ["FLEET_URL"], set_as_current=False)
 bus = CeleryEventBus(app=app, grace=float(os.environ.get("FLEET_GRACE", "20")))
@@ -29,6 +35,24 @@ logging.getLogger("qt_events").addHandler(RecordedLog())
 @worker_ready.connect(weak=False)
 def tell_ready(sender: Any, **_: Any) -> None:
     Recorder.current().write(Call("ready", sender.hostname))
+
+
+def strike_in(method: tuple[int, int]) -> None:
+    """Have SIGQUIT come while this process writes a frame of that method for the first time."""
+    write, begins = TCPTransport.write, pack(">HH", *method)
+
+    def struck(transport: TCPTransport, frame: bytes) -> None:
+        # Behind the frame's own header
+        if bytes(frame[7:11]) == begins:
+            TCPTransport.write = write
+            os.kill(os.getpid(), signal.SIGQUIT)
+        write(transport, frame)
+
+    TCPTransport.write = struck
+
+
+if STRUCK in os.environ:
+    strike_in(getattr(spec.Basic, os.environ[STRUCK]))
 
 
 def threaded(event: Event[Any]) -> None:

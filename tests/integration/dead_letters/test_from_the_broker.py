@@ -19,6 +19,7 @@ from tests.integration.dead_letters.fallible import (
     publish_raw,
 )
 from tests.support.channels import channel_to, depth
+from tests.support.lasting import lasting
 from tests.support.waiting import until, until_told
 
 CLOUD, PLAIN = {"content_type": CONTENT_TYPE}, {"content_type": "application/json"}
@@ -36,7 +37,7 @@ async def test_an_event_that_expires_in_its_queue_is_a_dead_letter(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """A producer's own TTL is kept, and the expired event can be sent back."""
-    await bus.declarations.made()
+    await lasting(bus)
     content = to_amqp(event(3))
     await asyncio.to_thread(
         publish_raw, amqp_url, content.body, **content.properties, expiration="1"
@@ -58,7 +59,7 @@ async def test_an_expired_event_is_not_what_its_producer_says_in_our_headers(
     """The key that the broker noted counts: its producer may not publish the claimed type."""
     heard: list[str] = []
     bus.subscribe("#", lambda event: heard.append(event.type), name="fallible", retry=ONCE)
-    await bus.declarations.made()
+    await lasting(bus)
     forged: dict[str, Any] = {"application_headers": CLAIMS, "expiration": "1", **CLOUD}
     await asyncio.to_thread(publish_raw, amqp_url, FORGED, **forged)
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
@@ -74,11 +75,11 @@ async def test_a_retry_that_expires_in_its_queue_stays_what_it_is(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """An operator's message-ttl may end it. It was in a delay level, so its headers are ours."""
-    await bus.declarations.made()
+    await lasting(bus)
     delayed = PublishRequest(
         "qt.retry.100", "fallible", Content(encode(event(3)), {"expiration": "1"}, RETRIED)
     )
-    delayed.first = bus.declarations.level(0.1)
+    delayed.first = bus.declarations.ways.level(0.1)
     await bus.publisher.ask(delayed)
     with channel_to(amqp_url) as channel:
         raw = await until_told(lambda: channel.basic_get("qt.sub.fallible"))
@@ -92,7 +93,7 @@ async def test_what_the_broker_drops_from_quarantine_is_a_dead_letter(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """A limit of an operator's policy may drop it, for example."""
-    await bus.declarations.made()
+    await lasting(bus)
     expiring = Content(encode(event(3)), {"expiration": "1"}, RETRIED)
     await bus.publisher.ask(PublishRequest("qt.quarantine", "fallible", expiring))
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible"))
@@ -129,7 +130,7 @@ async def test_a_message_that_cannot_be_handled_is_a_dead_letter(
         "reply_to": "nobody",
     }
     handler.fails = False
-    await bus.declarations.made()
+    await lasting(bus)
     headers = {"task": "os.system"}
     await asyncio.to_thread(publish_raw, amqp_url, body, **given, application_headers=headers)
     await handled(bus, 2)
@@ -152,7 +153,7 @@ async def test_plain_json_from_another_language_is_handled(
 ) -> None:
     """A payload and a routing key are enough."""
     handler.fails = False
-    await bus.declarations.made()
+    await lasting(bus)
     await asyncio.to_thread(publish_raw, amqp_url, b'{"number": 5}', **properties)
     async with bus:
         await until(lambda: handler.heard)

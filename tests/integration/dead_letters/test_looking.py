@@ -24,6 +24,7 @@ from tests.integration.dead_letters.fallible import (
     publish_dead,
 )
 from tests.support.channels import channel_to, depth
+from tests.support.lasting import lasting
 from tests.support.waiting import until, until_told
 
 
@@ -84,7 +85,7 @@ async def test_looking_leaves_the_order_as_it_was(amqp_url: str, queue_type: str
     """Many and large dead letters are read in order, and sent back in order after that."""
     bus, handler = CeleryEventBus(amqp_url, queue_type=queue_type, publish_timeout=20), Fallible()
     bus.subscribe("#", handler.handle, name="fallible", retry=ONCE)
-    await bus.declarations.made()
+    await lasting(bus)
     bodies = [
         b'{"number": %d, "padding": "%s"}' % (number, b"x" * 200 * (number % 40))
         for number in range(550)
@@ -106,7 +107,7 @@ async def test_two_who_look_at_once_take_nothing_from_each_other_for_good(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """Readers do not wait for what the other holds; afterwards all are there."""
-    await bus.declarations.made()
+    await lasting(bus)
     await asyncio.to_thread(publish_dead, amqp_url, [b"%d" % number for number in range(300)])
     other = CeleryEventBus(amqp_url)
     looks = await asyncio.gather(
@@ -122,7 +123,7 @@ async def test_a_look_that_is_left_early_gives_everything_back(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """The next reader sees them at once."""
-    await bus.declarations.made()
+    await lasting(bus)
     await asyncio.to_thread(publish_dead, amqp_url, [b"%d" % number for number in range(100)])
     async with aclosing(bus.dead_letters.stream("fallible")) as letters:
         async for _ in letters:
@@ -162,7 +163,7 @@ async def test_strange_dead_letters_never_break_the_reading(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """Each is shown, those that mean something go back, and none is in the way of the others."""
-    await bus.declarations.made()
+    await lasting(bus)
     for name, headers in STRANGE.items():
         given: dict[str, Any] = {
             "application_headers": headers,

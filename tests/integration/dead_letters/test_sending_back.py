@@ -25,6 +25,7 @@ from tests.integration.dead_letters.fallible import (
     publish_raw,
 )
 from tests.support.channels import channel_to, depth
+from tests.support.lasting import lasting
 from tests.support.waiting import until, until_told
 
 TWICE = RetryPolicy(max_attempts=2, initial=0, jitter=0)
@@ -136,7 +137,7 @@ async def test_dead_letters_without_ids_can_be_told_apart_and_sent_back(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """A producer may give no message ids to events that expire."""
-    await bus.declarations.made()
+    await lasting(bus)
     for number in range(3):
         await asyncio.to_thread(publish_raw, amqp_url, b'{"number": %d}' % number, expiration="1")
     await until_told(lambda: depth(amqp_url, "qt.dead.fallible") == 3)
@@ -164,7 +165,7 @@ async def test_the_beginning_of_an_event_is_not_sent_back(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """The beginning would be another event, so it is a named error; retry_all skips it."""
-    await bus.declarations.made()
+    await lasting(bus)
     headers = {"qt-body-size": 20_000_000, "qt-id": "beginning"}
     await asyncio.to_thread(publish_dead, amqp_url, [b'{"number": 1'], application_headers=headers)
     with pytest.raises(IncompleteDeadLetterError, match="'beginning' of 'fallible'"):
@@ -179,7 +180,7 @@ async def test_nothing_is_sent_back_to_a_subscription_that_is_gone(
     bus: CeleryEventBus, handler: Fallible, amqp_url: str
 ) -> None:
     """The event would end in the lost queue, so it is a named error, and stays where it is."""
-    await bus.declarations.made()
+    await lasting(bus)
     await asyncio.to_thread(publish_dead, amqp_url, [b"{}"], message_id="m-1")
     with channel_to(amqp_url) as channel:
         channel.queue_delete("qt.sub.fallible")

@@ -135,6 +135,52 @@ async def test_a_forked_child_publishes_over_a_connection_of_its_own(
     assert await asyncio.to_thread(taken, amqp_url) == [1, 2, 3, 4]
 
 
+#: Forks while a thread holds every lock of the library, and of Celery's and kombu's properties.
+FORKING = """
+import gc, signal, threading, warnings
+from kombu.utils.objects import cached_property
+warnings.simplefilter("ignore", DeprecationWarning)
+LOCKS = type(threading.Lock()), type(threading.RLock())
+
+def is_known(each):
+    return isinstance(each, cached_property) or str(type(each).__module__).startswith("qt_events")
+
+def locks_of(each):
+    slots = [name for kind in type(each).__mro__ for name in getattr(kind, "__slots__", ())]
+    values = (getattr(each, name, None) for name in {*slots, *getattr(each, "__dict__", ())})
+    return [value for value in values if isinstance(value, LOCKS)]
+
+def hold():
+    ours = [lock for lock in locks if lock.acquire(timeout=1)]
+    held.set()
+    forked.wait()
+    for lock in ours:
+        lock.release()
+
+publish(1)
+locks = [lock for each in gc.get_objects() if is_known(each) for lock in locks_of(each)]
+assert len(locks) > 20, locks
+held, forked = threading.Event(), threading.Event()
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    bus.publish_sync(Event("number.guessed", None, {"number": 2}))
+    bus.close()
+    os._exit(0)
+forked.set()
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_forked_child_waits_for_no_lock_of_its_parents_threads(amqp_url: str) -> None:
+    """Another thread of the parent may be anywhere in the library, in Celery or in kombu."""
+    with run_program(FORKING, amqp_url) as program:
+        ended_well(program)
+    assert taken(amqp_url) == [1, 2]
+
+
 def test_publishing_while_the_interpreter_exits_works_and_does_not_hang(amqp_url: str) -> None:
     """atexit handlers publish, with or without an earlier publish, and without close()."""
     with run_program(

@@ -1,20 +1,23 @@
 """Connections without an answer, lost or idle: `publish` goes on, or ends by name in time."""
 
 import asyncio
+import select
 import socket
 from urllib.parse import urlsplit
 
+import amqp
 import celery
 import pytest
 
 from qt_events.errors import BrokerUnreachableError
 from qt_events.rabbitmq.bus import CeleryEventBus
+from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.testing.broker.management import Management
 from qt_events.testing.ports import free_ports
 from tests.integration.publisher.numbered_events import KEPT, SHORT, event, keeping, taken, within
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to
-from tests.support.waiting import until, until_told
+from tests.support.waiting import PATIENCE, until, until_told
 
 
 async def test_nobody_listening_is_a_named_error_in_time(make_bus: MakeBus) -> None:
@@ -151,3 +154,21 @@ async def test_nothing_piles_up_while_the_broker_is_away(make_bus: MakeBus) -> N
     for _ in range(3):
         await asyncio.gather(*(bus.publish(event()) for _ in range(50)), return_exceptions=True)
     assert (bus.publisher.in_flight, bus.publisher.in_line) == (0, 0)
+
+
+def test_a_goodbye_is_said_though_a_closed_channel_gets_something_more(
+    make_bus: MakeBus, amqp_url: str
+) -> None:
+    """RabbitMQ 3.10 tells an event held too long again and again, until the first is answered."""
+    connection = for_errands(make_bus().app)
+    raw = connection.connect()
+    channel = raw.channel()
+    with channel_to(amqp_url) as other:
+        other.queue_declare("late", auto_delete=False)
+        channel.basic_consume("late", no_ack=True)
+        # py-amqp forgets a channel that the broker has closed.
+        del raw.channels[channel.channel_id]
+        other.basic_publish(amqp.Message("late"), routing_key="late")
+        assert select.select([raw.sock], [], [], PATIENCE)[0]
+    connection.release()
+    assert not raw.connected

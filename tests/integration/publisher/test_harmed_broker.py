@@ -8,7 +8,14 @@ from qt_events import Event
 from qt_events.errors import BackpressureError, BrokerBlockedError, PublishTimeoutError
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.publisher.numbered_events import SHORT, event, keeping, taken, within
+from tests.integration.publisher.numbered_events import (
+    SHORT,
+    connected,
+    event,
+    keeping,
+    taken,
+    within,
+)
 from tests.support.buses import MakeBus
 from tests.support.waiting import until, until_told
 
@@ -17,7 +24,7 @@ async def test_a_blocked_broker_is_a_named_error_and_later_none(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """Publishing works again as soon as the alarm is over, without a new connection."""
-    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
+    bus = await connected(keeping(make_bus(node_url, publish_timeout=SHORT)))
     patient = keeping(make_bus(node_url))
     await bus.publish(event(1))
     await patient.publish(event(2))
@@ -45,7 +52,7 @@ async def test_a_publish_that_an_alarm_held_up_says_so(
 
     The next one is not affected.
     """
-    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
+    bus = await connected(keeping(make_bus(node_url, publish_timeout=SHORT)))
     await bus.publish(event(1))
     harmed.suspend()
     late = asyncio.create_task(bus.publish(event(2)))
@@ -66,7 +73,7 @@ async def test_large_events_end_by_name_on_a_blocked_broker_too(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The kernel stops taking them half way. Afterwards all is as before."""
-    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
+    bus = await connected(keeping(make_bus(node_url, publish_timeout=SHORT)))
     await bus.publish(event(1))
     await asyncio.to_thread(harmed.block)
     large = [Event("number.drawn", None, {"number": -1, "text": "x" * 8_000_000}) for _ in range(2)]
@@ -94,7 +101,7 @@ async def test_a_silent_broker_is_a_named_error_and_later_none(
     make_bus: MakeBus, harmed: PrivateBroker, node_url: str
 ) -> None:
     """The connection stands and the kernel takes what is written, but nobody confirms."""
-    bus = keeping(make_bus(node_url, publish_timeout=SHORT))
+    bus = await connected(keeping(make_bus(node_url, publish_timeout=SHORT)))
     await bus.publish(event(1))
     harmed.suspend()
     with within(SHORT), pytest.raises(PublishTimeoutError, match="not confirmed") as caught:
@@ -147,7 +154,7 @@ async def test_no_room_in_time_is_backpressure(
 
     Nothing is left of either.
     """
-    bus = keeping(make_bus(node_url, publish_timeout=SHORT, max_queue_size=3))
+    bus = await connected(keeping(make_bus(node_url, publish_timeout=SHORT, max_queue_size=3)))
     await bus.publish(event(1))
     harmed.suspend()
     with within(SHORT):

@@ -10,7 +10,7 @@ from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.testing.broker import PrivateBroker
-from tests.integration.publisher.numbered_events import event, keeping, taken
+from tests.integration.publisher.numbered_events import SHORT, connected, event, keeping, taken
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to
 from tests.support.waiting import until
@@ -45,7 +45,7 @@ async def test_routed_and_unroutable_events_in_flight_together_are_told_apart(
 
 async def test_a_full_queue_that_rejects_is_a_named_error(make_bus: MakeBus, amqp_url: str) -> None:
     """The broker could not store it everywhere, however often it was tried. Others go on."""
-    bus = keeping(make_bus(amqp_url, publish_timeout=1.0))
+    bus = await connected(keeping(make_bus(amqp_url, publish_timeout=SHORT)))
     await bus.publish(event(1))
     declare_full(amqp_url)
     await bus.publish(event(2, "full.a"))

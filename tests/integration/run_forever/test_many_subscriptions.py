@@ -66,8 +66,6 @@ async def test_a_lost_connection_is_back_after_ten_round_trips(
         at_once = await seconds_to_come_back(bus, handlers, proxy)
         proxy.delay(ROUND_TRIP / 2)
         late = await seconds_to_come_back(bus, handlers, proxy)
-        # Each consumer is cancelled alone.
-        proxy.heal()
     # The rest is work of a machine that may be busy.
     round_trips = (late - at_once) / ROUND_TRIP
     assert int(round_trips) <= MOST + takes_turns * FOR_A_TURN

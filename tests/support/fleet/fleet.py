@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,20 @@ from tests.support.waiting import PATIENCE, until
 
 APPS = Path(__file__).parents[2] / "integration" / "apps"
 
+_STACKS = 1.0  # seconds for a process to write the stacks of its threads
+
 CELERY_WORKER = ("-m", "celery", "-A", "fleet", "worker")
+
+
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Return the ids of the processes that it has forked."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [int(line) for line in found.stdout.split()]
 
 
 class StartedWorker:
@@ -34,13 +49,26 @@ class StartedWorker:
         self.process.send_signal(number)
 
     async def ended(self, timeout: float = PATIENCE) -> int:
-        """Wait for its end and return its exit status."""
-        await until(
-            lambda: self.process.poll() is not None,
-            timeout,
-            f"the end of the worker\n{self.output}",
-        )
+        """Wait for its end and return its exit status; fail with the place where it hangs."""
+        try:
+            await until(lambda: self.process.poll() is not None, timeout, "the end of the worker")
+        except AssertionError as error:
+            error.add_note(self.last_words())
+            raise
         return int(self.process.returncode)
+
+    def last_words(self) -> str:
+        """Return its output. One that still runs is aborted: so the stack of each thread is there.
+
+        A forked one has Python's faulthandler. Its children come first, each alone.
+        """
+        for pid in (*children(self.process), self.pid):
+            # It may have ended.
+            with suppress(ProcessLookupError):
+                if self.process.poll() is None:
+                    os.kill(pid, signal.SIGABRT)
+                    time.sleep(_STACKS)
+        return self.output
 
     @property
     def output(self) -> str:
@@ -50,8 +78,8 @@ class StartedWorker:
 class Fleet:
     """Starts worker processes that serve the apps in apps/, and reads their handlers' records.
 
-    A subscription costs three quorum queues, a vhost with all of an app's takes the broker longer
-    than a worker takes to start. So a test names those that it needs in `serves`.
+    A subscription costs a quorum queue, a vhost with all of an app's takes the broker longer than a
+    worker takes to start. So a test names those that it needs in `serves`.
     """
 
     def __init__(self, url: str, folder: Path) -> None:

@@ -6,6 +6,7 @@ ends when the socket is closed, and leaves its children alone.
 """
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import json
@@ -162,6 +163,8 @@ def preload(*modules: str) -> None:
 def main() -> None:
     """Import everything, then serve the socket whose descriptor is the argument."""
     connection = socket.socket(fileno=int(sys.argv[1]))
+    # A child that is aborted writes the stack of each of its threads: see StartedWorker.last_words.
+    faulthandler.enable()
     preload(*PRELOADED)
     Server(connection).serve()
 

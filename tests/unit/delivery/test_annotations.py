@@ -10,6 +10,7 @@ import pytest
 from qt_events.errors import InvalidHandlerError
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
+from qt_events.events.raw import RawEvent
 from qt_events.memory import InMemoryEventBus
 
 
@@ -208,3 +209,23 @@ def test_a_handler_of_lists_needs_a_batch() -> None:
     """It would get an event, and fail at each."""
     with pytest.raises(InvalidHandlerError, match=r"takes a list of events.*give batch="):
         InMemoryEventBus().subscribe(AlertEvent, taking(list[AlertEvent]), name="annotated")
+
+
+def takes_event(event: AlertEvent) -> None: ...
+def takes_raw(event: RawEvent) -> None: ...
+def takes_raw_list(events: list[RawEvent]) -> None: ...
+
+
+@pytest.mark.parametrize(("handler", "options", "advice"), [
+    (takes_event, {"raw": True}, "leave out raw="),
+    (takes_raw, {}, "give raw=True"),
+    (takes_raw_list, {"batch": 2}, "give raw=True"),
+])  # fmt: skip
+def test_a_handler_of_raw_events_says_so_and_its_subscription_too(
+    handler: Callable[..., None], options: dict[str, Any], advice: str
+) -> None:
+    bus = InMemoryEventBus()
+    with pytest.raises(InvalidHandlerError, match=advice):
+        bus.subscribe("annotated.alert", handler, **options)
+    right = {**options, "raw": advice.startswith("give")}
+    bus.subscribe("annotated.alert", handler, **right)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events.errors import InvalidPayloadError
+from qt_events.events import frozen
 from qt_events.events.frozen import FrozenDict, FrozenList, freeze, freeze_object
 
 
@@ -62,3 +63,12 @@ def test_a_value_or_a_key_that_is_not_plain_comes_to_the_same(key: Any, value: A
     payload = {"first": 1, key: value, "last": [1]}
     assert outcome(freeze_object, payload) == outcome(freeze, payload)
     assert payload["last"] == [1]
+
+
+def test_names_made_up_at_run_time_are_not_kept_for_ever() -> None:
+    """A program that puts ids among its names does not grow, and its names are checked as ever."""
+    for n in range(10_000):
+        freeze_object({f"id-{n}": n})
+    assert len(frozen._known_names) <= 4096  # noqa: SLF001
+    with pytest.raises(InvalidPayloadError, match="JSON cannot carry"):
+        freeze_object({"id-1": 1, "\ud800": 1})

@@ -18,6 +18,7 @@ from qt_events.events.topics import (
     RoutingIndex,
     bindable_pattern,
     matches,
+    spellings,
     validate_pattern,
     validate_routing_key,
 )
@@ -113,6 +114,25 @@ class TestValidation:
             assert pattern.count("#") > MOST_HASHES and repr(written) in str(error)  # noqa: PT017, PT018
         else:
             assert plainly_matches(words(bound), words(key)) == plainly_matches(pattern, words(key))
+
+    @pytest.mark.parametrize(
+        ("pattern", "others"),
+        [
+            ("order.placed", set()),
+            ("order.*", set()),
+            ("*.#", {"#.*", "#.#.*", "#.*.#", "*.#.#"}),
+            ("a.#.b", {"a.#.#.b"}),
+            ("#.a.#", set()),
+        ],
+    )
+    def test_a_former_release_may_have_bound_by_another_spelling(
+        self, pattern: str, others: set[str]
+    ) -> None:
+        """Each has the same meaning, and no more `#` than RabbitMQ 4.3 takes."""
+        first, *found = spellings(pattern)
+        assert first == pattern
+        assert set(found) == others
+        assert {bindable_pattern(each) for each in found} <= {pattern}
 
     @pytest.mark.parametrize(
         ("pattern", "advice"),

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from qt_events.testing.keeper import Keeper
 from tests.support.first_words import ROOT
+from tests.support.fleet.fleet import StartedWorker
 from tests.support.fleet.forks import ForkedProcess, ForkingKeeper, fork_server
 
 PATIENCE = 30.0  # seconds
@@ -174,3 +176,24 @@ def test_a_module_that_is_preloaded_is_there_in_every_fork_from_then_on() -> Non
         assert output(keeper) == "up True\n"
     finally:
         keeper.close()
+
+
+async def test_a_program_that_hangs_shows_where() -> None:
+    """Waiting for its end fails with the stack of each of its threads, and of its children's."""
+    code = (
+        "import os, threading\n"
+        "def hanging(): threading.Event().wait()\n"
+        "if not os.fork(): hanging()\n"
+        "threading.Thread(target=hanging, daemon=True).start()\n"
+        "print('up', flush=True)\n"
+        "os.waitpid(-1, 0); os.read(os.pipe()[0], 1)\n"
+    )
+    with closing(ForkingKeeper("qt-test-forks-")) as keeper:
+        process = spawn(keeper, code)
+        is_up(keeper)
+        worker = StartedWorker(process, keeper.folder / "one.out")
+        with pytest.raises(AssertionError, match="the end of the worker") as failure:
+            await worker.ended(0.1)
+        (told,) = failure.value.__notes__
+    assert told.count("Fatal Python error: Aborted") == 2
+    assert told.count("in hanging") == 2

@@ -4,11 +4,14 @@ routing.py        events and the subscriptions that hear them, by pattern and by
 handling.py       kinds of handlers, and handlers that break
 retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
+raw.py            events as they were on the wire
 ordering.py       order, concurrency, shared subscriptions and broadcast ones
 batching.py       batch handlers
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
+telling.py        fates: what became of events
+replaying.py      an event sent again, to one subscription
 tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
 """
@@ -21,10 +24,13 @@ from qt_events.testing.contract.scenarios import (
     middleware,
     ordering,
     pressing,
+    raw,
     refusing,
+    replaying,
     retrying,
     routing,
     running,
+    telling,
     tracing,
 )
 
@@ -33,11 +39,14 @@ MODULES = (
     handling,
     retrying,
     burying,
+    raw,
     ordering,
     batching,
     pressing,
     running,
     middleware,
+    telling,
+    replaying,
     tracing,
     refusing,
 )

@@ -31,6 +31,12 @@ def test_a_subscriptions_queues_are_one_holding() -> None:
     assert [each.is_served for each in found.subscriptions] == [False, True]
 
 
+def test_what_has_expired_and_has_nowhere_to_go_is_counted() -> None:
+    """The broker keeps it, and counts it neither as ready nor as unacked."""
+    (held,) = inventory(QT, [{**row("qt.sub.a", 1), "messages_dlx": 2}]).subscriptions
+    assert (held.waiting, held.expired, held.dead_letters) == (1, 2, 0)
+
+
 def test_a_broadcasts_processes_are_one_holding() -> None:
     """Each process has a queue. A broadcast without processes still has dead letters."""
     first, second = (f"qt.sub.state.{digit * 12}" for digit in "ab")

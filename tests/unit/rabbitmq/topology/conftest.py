@@ -10,6 +10,12 @@ from tests.unit.rabbitmq.topology.declaring import RecordingTopology, Unregister
 
 
 @pytest.fixture
+def told() -> list[str]:
+    """Return what the worker is told."""
+    return []
+
+
+@pytest.fixture
 def registration() -> Unregistered:
     return Unregistered()
 
@@ -27,7 +33,7 @@ def here() -> set[str]:
 
 @pytest.fixture
 def declarations(
-    topology: RecordingTopology, here: set[str], registration: Unregistered
+    topology: RecordingTopology, here: set[str], registration: Unregistered, told: list[str]
 ) -> Declarations:
     # Only asked where nothing is published.
     publisher: Any = SimpleNamespace(begin=lambda _: None)
@@ -38,4 +44,5 @@ def declarations(
         lambda each: each.broadcast,
         registration,  # type: ignore[arg-type]
         will_serve=lambda each: each.name in here,
+        on_quarantine=lambda: told.append("quarantine"),
     )

@@ -24,8 +24,15 @@ class RecordingTopology:
     def queue(self, key: str) -> str:
         return f"qt.sub.{key}"
 
-    def has_quarantine(self, _subscription: Subscription) -> bool:
-        return False
+    def has_quarantine(self, subscription: Subscription) -> bool:
+        return not subscription.broadcast
+
+    def quarantine(self, name: str) -> str:
+        return f"qt.quarantine.{name}"
+
+    @property
+    def quarantined(self) -> str:
+        return self.quarantine("")
 
     def declare_base(self, _channel: object) -> None:
         self.declared.append("base")
@@ -41,8 +48,11 @@ class RecordingTopology:
     def level(self, delay: float) -> tuple[str, int]:
         return ("qt.retry.800", 800) if delay > 0.4 else ("qt.retry.400", 400)
 
-    def declare_lasting(self, _channel: object, subscription: Subscription) -> None:
-        self.declared.append(("lasting", subscription.name))
+    def declare_dead_letters(self, _channel: object, name: str) -> None:
+        self.declared.append(("dead letters", name))
+
+    def declare_quarantine(self, _channel: object, name: str) -> None:
+        self.declared.append(("quarantine", name))
 
     def declare_level(self, _channel: object, delay: float) -> None:
         self.declared.append(self.level(delay)[0])
@@ -51,14 +61,23 @@ class RecordingTopology:
         """Refuse it: each is declared alone then."""
         return False
 
-    def declare_subscription(
-        self, _channel: object, subscription: Subscription, key: str, *, served: bool, shared: bool
+    def declare_subscription(  # how it is declared
+        self,
+        channel: object,
+        subscription: Subscription,
+        key: str,
+        *,
+        served: bool,
+        lasting: bool,
+        shared: bool,
     ) -> None:
         if shared:
             self.declared.append("shared")
         patterns, self.served = subscription.patterns, served
         self.meanwhile()
         self.declared.append((key, patterns))
+        if lasting and self.has_quarantine(subscription):
+            self.declare_quarantine(channel, subscription.name)
 
 
 class Unregistered:
@@ -69,6 +88,7 @@ class Unregistered:
     def __init__(self) -> None:
         self.entered: list[list[str]] = []
         self.had_unbound: set[str] = set()
+        self.quarantined: set[str] = set()
         self.meanwhile: Callable[[], object] = lambda: None
 
     def keep(self, subscription: Subscription) -> None: ...
@@ -87,6 +107,14 @@ class Unregistered:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         return self.had_unbound
+
+    def note_quarantine(self, _channel: object, name: str) -> None:
+        self.quarantined.add(name)
+
+    def has_quarantine(self, name: str) -> bool:
+        return name in self.quarantined
+
+    def read(self, _channel: object) -> None: ...
 
     def must_own(self, subscription: Subscription) -> None: ...
 

@@ -8,7 +8,15 @@ from amqp.exceptions import AccessRefused
 
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.topology.declarations import Declarations
-from tests.unit.rabbitmq.topology.declaring import Connection, RecordingTopology, make, subscription
+from tests.unit.rabbitmq.topology.declaring import (
+    LINES,
+    Connection,
+    RecordingTopology,
+    Unregistered,
+    channel_of,
+    make,
+    subscription,
+)
 
 
 def test_everything_is_declared_once_an_epoch(
@@ -99,7 +107,7 @@ def test_a_delay_level_is_declared_once_an_epoch_however_many_wait_for_it(
 ) -> None:
     """Declaring it takes a dozen round trips on the publisher's one thread."""
     channel: Any = None
-    waiting = [declarations.level(delay) for delay in (0.3, 0.4, 0.35, 0.5)]
+    waiting = [declarations.ways.level(delay) for delay in (0.3, 0.4, 0.35, 0.5)]
     for epoch in (1, 2):
         for level in waiting:
             if level.needed(epoch):
@@ -211,7 +219,50 @@ def test_what_is_served_here_is_declared_as_that(
 
 def test_ways_of_a_subscription_that_has_ended_are_forgotten(declarations: Declarations) -> None:
     """They would add up where subscriptions come and go, and the next one may have another."""
-    first = declarations.lasting(subscription())
-    assert declarations.lasting(subscription()) is first
-    declarations.drop(subscription())
-    assert declarations.lasting(subscription()) is not first
+    for way in (declarations.ways.dead_letters, declarations.ways.quarantine):
+        first = way("guard")
+        assert way("guard") is first
+        declarations.drop(subscription())
+        assert way("guard") is not first
+
+
+def test_a_quarantine_is_declared_once_it_is_known_and_told_once(
+    declarations: Declarations,
+    topology: RecordingTopology,
+    registration: Unregistered,
+    told: list[str],
+) -> None:
+    """Known by the register, or made here. Its worker is told, and consumes it."""
+    guard, cache = subscription(), subscription(broadcast=True, name="cache")
+    for each in (guard, cache):
+        declarations.want(each)
+    make(declarations)
+    assert [each.name for each in declarations.queues(guard)] == ["qt.sub.guard"]
+    registration.quarantined.add("guard")
+    for _ in range(2):
+        declarations.look_for_quarantines(channel_of(LINES[declarations][1]))
+    assert topology.declared.count(("quarantine", "guard")) == 1
+    assert ("quarantine", "cache") not in topology.declared
+    assert told == ["quarantine"]
+    assert [each.name for each in declarations.queues(guard)] == [
+        "qt.sub.guard",
+        "qt.quarantine.guard",
+    ]
+
+
+def test_a_quarantine_is_written_down_before_it_is_made(
+    declarations: Declarations, topology: RecordingTopology, registration: Unregistered
+) -> None:
+    """Killed in between, its maker leaves an entry without a queue, and others declare that."""
+    declarations.want(subscription())
+    make(declarations)
+    way = declarations.ways.quarantine("guard")
+    registration.note_quarantine = refusing  # type: ignore[assignment]
+    with pytest.raises(TopologyError):
+        way.make(channel_of(LINES[declarations][1]), 1)
+    assert ("quarantine", "guard") not in topology.declared
+    assert way.needed(1)
+
+
+def refusing(*_: object) -> None:
+    raise TopologyError("the register cannot be had now")

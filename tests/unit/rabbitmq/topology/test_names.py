@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from qt_events.delivery.retry import MAX_DELAY
 from qt_events.errors import InvalidOptionError
 from qt_events.rabbitmq.connection.refusals import topology_error
-from qt_events.rabbitmq.topology.names import FIRST_LEVEL, Topology
+from qt_events.rabbitmq.topology.names import Topology
+from qt_events.rabbitmq.topology.object_names import FIRST_LEVEL
 
 DELAYS = st.floats(min_value=0, max_value=MAX_DELAY)
 

@@ -212,7 +212,6 @@ def test_celerys_banner_shows_the_bindings_there_are() -> None:
     bus.app.finalize()
     banner = bus.app.amqp.queues.format()
     assert "shop.sub.audit   exchange=shop.events(topic) key=order.placed,trade.#" in banner
-    assert "shop.quarantine.audit exchange=shop.quarantine(topic) key=audit" in banner
     ours = [line for line in banner.splitlines() if "shop." in line]
     assert not any("celery" in line for line in ours)
     bus.close()

@@ -1,5 +1,7 @@
 """Register: owners, bindings made and removed, and two copies that become one."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,19 @@ def test_an_event_came_by_a_removed_binding_if_no_other_brings_it() -> None:
     assert not found.has_unbound("order.made")
     assert not found.has_unbound("bell.rung")
     assert not Entry().has_unbound("bell.rung")
+
+
+def test_a_quarantine_is_there_unless_the_register_says_that_there_is_none() -> None:
+    """A release that does not know that has made one for each subscription."""
+    register = Register({"a": Entry(), "b": Entry(quarantine=True)})
+    assert Register.decode(register.encode()) == register
+    before = json.loads(register.encode())
+    del before["younger"]
+    for each in before["subscriptions"].values():
+        del each["quarantine"]
+    read = Register.decode(json.dumps(before).encode())
+    assert read.is_younger
+    assert all(each.quarantine for each in read.entries.values())
 
 
 def test_a_pattern_that_is_bound_again_is_unbound_no_more() -> None:
@@ -81,6 +96,13 @@ registers = st.builds(Register, st.dictionaries(names, entries))
 
 def copy(register: Register) -> Register:
     return Register.decode(register.encode())
+
+
+def test_two_spellings_of_a_former_release_are_one_pattern() -> None:
+    """The later word on either holds."""
+    register = Register()
+    register.of("a").patterns = {"#.*": Mark(1, bound=True), "*.#": Mark(2, bound=False)}
+    assert copy(register).of("a").patterns == {"*.#": Mark(2, bound=False)}
 
 
 @given(registers, registers)

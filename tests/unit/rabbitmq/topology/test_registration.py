@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from qt_events.delivery.subscription import Subscription
-from qt_events.errors import SubscriptionTakenError
+from qt_events.errors import SubscriptionTakenError, TopologyError
 from qt_events.rabbitmq.topology import registration as module
 from qt_events.rabbitmq.topology.register import Owner, Register
 from qt_events.rabbitmq.topology.register_queue import (
@@ -23,6 +23,7 @@ class FakeQueue:
     def __init__(self) -> None:
         self.body = Register().encode()
         self.troubles: list[Exception] = []
+        self.has_quarantine = lambda _connection, _name: False
         self.asked = 0
 
     def change(
@@ -38,6 +39,10 @@ class FakeQueue:
 
     def look(self, connection: object) -> Register:
         return self.change(connection, lambda _: None)[0]
+
+    def note_younger(self) -> None:
+        """Begin as a register does where a bus has stood before it."""
+        self.body = Register(is_younger=True).encode()
 
     @property
     def bound(self) -> list[str]:
@@ -275,3 +280,52 @@ def test_a_register_over_which_connections_are_lost_stops_nobody(
     assert "2 connections were lost over it" in caplog.text
     registration.must_own(subscription)
     assert queue.asked == 2
+
+
+def test_a_quarantine_is_known_to_all_once_it_is_written_down(
+    queue: FakeQueue, clock: Clock
+) -> None:
+    """Who has read the register knows that there is none. Who has not, does not."""
+    maker, other = registered(queue, desk("order.*")), registered(queue, desk("order.*"))
+    assert not maker.has_quarantine("desk")
+    assert other.has_quarantine("never.entered")
+    channel: Any = Channel(ONE)
+    maker.note_quarantine(channel, "desk")
+    assert maker.has_quarantine("desk")
+    assert not other.has_quarantine("desk")
+    other.read(channel)
+    assert other.has_quarantine("desk")
+
+
+def test_an_event_is_not_put_where_others_would_not_find_it(queue: FakeQueue, clock: Clock) -> None:
+    """It is tried again. Who has no rights to the register finds all queues declared."""
+    registration = registered(queue, desk("order.*"))
+    channel: Any = Channel(ONE)
+    queue.troubles = [RegisterError("busy")]
+    with pytest.raises(TopologyError, match="nobody else would find it"):
+        registration.note_quarantine(channel, "desk")
+    queue.troubles = [NoRightsError("no")]
+    registration.note_quarantine(channel, "desk")
+
+
+def test_a_release_without_a_register_may_have_made_a_quarantine(
+    queue: FakeQueue, clock: Clock
+) -> None:
+    """The broker is asked, once: what is in the register is known."""
+    asked: list[str] = []
+
+    def has_quarantine(_: object, name: str) -> bool:
+        asked.append(name)
+        return name == "desk"
+
+    queue.has_quarantine = has_quarantine
+    queue.note_younger()
+    both = registered(queue, desk("order.*"))
+    enter(both, made := Subscription("other", print))
+    assert made.name == "other"
+    both.keep(made)
+    enter(both, made)
+    assert both.has_quarantine("desk")
+    assert not both.has_quarantine("other")
+    registered(queue, desk("order.*"))
+    assert asked == ["desk", "other"]

@@ -115,7 +115,7 @@ def test_what_is_declared_to_be_served_is_there_for_a_publisher_too(
     topology: RecordingTopology,
 ) -> None:
     standing, line = Standing(topology, lambda _: None), Connection()  # type: ignore[arg-type]
-    served = Wanted(subscription(), "guard", served=True, patterns=("first",))
+    served = Wanted(subscription(), "guard", served=True, lasting=False, patterns=("first",))
     standing.declare_alone(channel_of(line), served)
     assert standing.has(served._replace(served=False), line)
     topology.declared = []

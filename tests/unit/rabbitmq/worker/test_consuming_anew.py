@@ -6,7 +6,6 @@ from unittest.mock import Mock
 import pytest
 from amqp.exceptions import NotFound, PreconditionFailed, RecoverableConnectionError
 
-from qt_events.errors import TopologyError
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.worker.consumer import EventConsumer
 from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
@@ -20,23 +19,20 @@ def consumer() -> Any:
     consumer: Any = EventConsumer.__new__(EventConsumer)
     consumer.pool, consumer.runtime = Mock(spec=AsyncioPool), Mock()
     consumer.task_consumer = Mock()
-    consumer.channel_errors = (NotFound, PreconditionFailed)
     return consumer
 
 
 def test_a_queue_that_is_gone_is_declared_with_the_next_connection(consumer: Any) -> None:
     """Else that one fails as well, and the publisher trusts the queue until then."""
-    consumer.task_consumer.consume.side_effect = NotFound("no queue")
     with pytest.raises(RecoverableConnectionError):
-        ConsumingAnew(consumer, Mock()).consume(QUEUE)
+        consumer.give_up_connection(NotFound("no queue"))
     consumer.runtime.declarations.forget.assert_called_once_with()
     consumer.pool.void.assert_called_once_with()
 
 
 def test_another_error_of_the_channel_declares_nothing_again(consumer: Any) -> None:
-    consumer.task_consumer.consume.side_effect = PreconditionFailed("held too long")
     with pytest.raises(RecoverableConnectionError):
-        ConsumingAnew(consumer, Mock()).consume(QUEUE)
+        consumer.give_up_connection(PreconditionFailed("held too long"))
     consumer.runtime.declarations.forget.assert_not_called()
 
 
@@ -45,22 +41,4 @@ def test_celerys_own_pools_declare_again_what_a_cancelled_consumer_read(consumer
     consumer.pool = Mock()
     with pytest.raises(RecoverableConnectionError):
         ConsumingAnew(consumer, Mock()).take_up_again(QUEUE)
-    consumer.runtime.declarations.forget.assert_called_once_with()
-
-
-def test_what_a_cancelled_consumer_read_is_declared_before_it_is_consumed(consumer: Any) -> None:
-    """Somebody may have deleted the queue, and made another one that is bound by nothing."""
-    declared: list[bool] = []
-    consumer.task_consumer.add_queue = lambda _: declared.append(
-        consumer.task_consumer.auto_declare
-    )
-    consumer.call_soon = lambda act: act()
-    ConsumingAnew(consumer, Mock()).take_up_again(QUEUE)
-    consumer.runtime.declarations.forget.assert_called_once_with()
-    assert declared == [True]
-
-
-def test_a_queue_that_became_another_is_told_by_the_next_connection(consumer: Any) -> None:
-    consumer.task_consumer.add_queue.side_effect = TopologyError("another queue type")
-    with pytest.raises(RecoverableConnectionError):
-        ConsumingAnew(consumer, Mock()).consume(QUEUE, declare=True)
+    consumer.runtime.declarations.doubt.assert_called_once_with("audit")

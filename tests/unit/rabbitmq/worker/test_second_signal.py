@@ -21,7 +21,8 @@ from qt_events.rabbitmq.worker.second_signal import (
 def controller() -> Iterator[Any]:
     """Return a worker in the main thread, whose handlers a test replaces."""
     before = {each: signal.getsignal(each) for each in (SIGTERM, SIGINT, SIGQUIT)}
-    yield SimpleNamespace(pool=AsyncioPool.__new__(AsyncioPool), exitcode=None)
+    pool = AsyncioPool.__new__(AsyncioPool)
+    yield SimpleNamespace(pool=pool, exitcode=None, wait_for_soft_shutdown=lambda: None)
     for number, handler in before.items():
         signal.signal(number, handler)
 

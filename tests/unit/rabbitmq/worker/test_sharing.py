@@ -19,7 +19,7 @@ async def test_a_look_that_fails_does_not_end_the_looking(
     """A broker that is away is no news here. Anything else is told, and looked for again."""
     answers: Iterator[Any] = iter([OSError("away"), ValueError("a fault"), ["desk"], ["desk"]])
 
-    def others(_: object) -> Any:
+    def others(*_: object) -> Any:
         answer = next(answers, ["desk"])
         if isinstance(answer, Exception):
             raise answer

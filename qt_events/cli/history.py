@@ -1,0 +1,196 @@
+"""`qt-events history`: record events, look at the size of a history, prune it."""
+
+import asyncio
+import json
+import sys
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qt_events.cli.dead_letters_filter import time_of
+from qt_events.cli.errors import INTERRUPTED
+from qt_events.cli.options import App, AsJson, Prefix, Url
+from qt_events.cli.terminal import say
+from qt_events.errors import InvalidOptionError, InvalidPatternError
+
+if TYPE_CHECKING:
+    from qt_events.history import EventFilter, History
+    from qt_events.history.store import Store, StoreStats
+    from qt_events.rabbitmq.bus import CeleryEventBus
+
+history = typer.Typer(
+    no_args_is_help=True,
+    help="Every event and its fate: record them, ask for them, prune them.\n\n"
+    "Every command needs a --store: sqlite:///events.db or postgresql://user:password@host/name.",
+)
+
+
+def _required(store: str) -> str:
+    if not store:
+        raise InvalidOptionError(
+            "give --store URL (or QT_HISTORY), such as sqlite:///events.db or "
+            "postgresql://user:password@host/name"
+        )
+    return store
+
+
+StoreUrl = Annotated[
+    str,
+    typer.Option(
+        "--store", envvar="QT_HISTORY", show_envvar=True, metavar="URL", callback=_required,
+        help="Database of the history. Use the variable to keep a password out of the process "
+        "list. Required.", show_default=False,
+    ),
+]  # fmt: skip
+OlderThan = Annotated[
+    str,
+    typer.Option(
+        "--older-than", metavar="TIME",
+        help="Those that happened longer ago than 90d, 12h or 1d12h, or before an ISO 8601 time.",
+    ),
+]  # fmt: skip
+Type = Annotated[
+    str, typer.Option("--type", metavar="PATTERN", help="Only those whose type fits, as price.#.")
+]
+
+
+@history.command()
+def record(store: StoreUrl = "", app: App = None, url: Url = None, prefix: Prefix = None) -> None:
+    """Record all events of a broker, for a fleet, until Ctrl-C or SIGTERM.
+
+    Serves the subscription `history` alone. Several may run at once. While the database is away,
+    events wait on the broker.
+    """
+    from qt_events.logs.configure import configure_logging
+
+    configure_logging()
+    kept, bus = _opened(store), _bus(app, url, prefix)
+    with closing(bus):
+        asyncio.run(_record(kept, bus))
+    recorder = kept.recorder
+    known = recorder.seen - recorder.new
+    say(f"recorded {recorder.new:,} events; {known:,} were there already")
+
+
+async def _record(kept: "History", bus: "CeleryEventBus") -> None:
+    try:
+        await kept.open()
+        kept.attach(bus)
+        say(f"recording into {kept.store}; Ctrl-C ends it")
+        sys.stdout.flush()
+        await bus.run_forever(handle_signals=True)
+    finally:
+        await kept.close()
+
+
+def _bus(app: str | None, url: str | None, prefix: str | None) -> "CeleryEventBus":
+    """Return a bus of its own on the broker: one of the app would serve all its subscriptions."""
+    from qt_events.rabbitmq.operating.target import find_target
+
+    target = find_target(app, url, prefix)
+    if target.app is None or url:
+        return target.bus
+    conf = target.app.conf
+    bus = find_target(app, str(conf.broker_url), prefix).bus
+    bus.app.conf.broker_use_ssl = conf.broker_use_ssl
+    return bus
+
+
+@history.command()
+def prune(
+    older_than: OlderThan,
+    store: StoreUrl = "",
+    type: Type = "#",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many it would be.")
+    ] = False,
+) -> None:
+    """Remove old events with their fates, in small transactions.
+
+    A recorder may go on meanwhile. Exit code 130 after Ctrl-C: what was removed by then is gone.
+    """
+    from qt_events.history import EventFilter
+
+    try:
+        until = time_of(older_than, datetime.now(UTC))
+    except InvalidOptionError as error:
+        raise InvalidOptionError(str(error).replace("--since", "--older-than")) from None
+    try:
+        which = EventFilter(pattern=type, until=until)
+    except InvalidPatternError as error:
+        raise InvalidOptionError(f"--type: {error}") from None
+    kept = _opened(store, must_exist=True).store
+    with closing(kept):
+        if dry_run:
+            count = kept.count(which)
+            say(f"{count:,} events from before {until:%Y-%m-%d %H:%M} UTC would be removed")
+        elif not _pruned(kept, which):
+            raise typer.Exit(INTERRUPTED)
+
+
+def _pruned(kept: "Store", which: "EventFilter") -> bool:
+    """Prune, show how far it is, and return False if it was interrupted."""
+    from qt_events.cli.dead_letters_progress import Bar
+    from qt_events.dead_letters.scan import Progress
+
+    total, events, fates, done = kept.count(which), 0, 0, False
+    with Bar("events removed") as bar, suppress(KeyboardInterrupt):
+        while any(removed := kept.prune(which)):
+            events, fates = events + removed.events, fates + removed.fates
+            bar.show(Progress(max(total, events), events))
+        done = True
+    ended = "" if done else ", then it was interrupted"
+    say(f"removed {events:,} events and {fates:,} fates{ended}")
+    return done
+
+
+@history.command()
+def stats(store: StoreUrl = "", as_json: AsJson = False) -> None:
+    """Show how large a history is: events and fates, bytes an event, events by type."""
+    with closing(_opened(store, must_exist=True).store) as kept:
+        found = kept.stats()
+    if as_json:
+        print(json.dumps(_as_json(found), indent=2))
+    else:
+        _print(found)
+
+
+def _as_json(found: "StoreStats") -> dict[str, Any]:
+    times = {"first": found.first, "last": found.last}
+    return {
+        **found._asdict(),
+        **{name: None if time is None else time.isoformat() for name, time in times.items()},
+        "bytes_an_event": _each(found),
+    }
+
+
+def _each(found: "StoreStats") -> int | None:
+    return round(found.bytes / found.events) if found.events else None
+
+
+def _print(found: "StoreStats") -> None:
+    say(f"{found.events:,} events, {found.fates:,} fates, {found.bytes / 1e6:,.1f} MB")
+    if found.first is None or found.last is None:
+        return
+    say(f"{_each(found):,} bytes an event, with its fates and indexes")
+    say(f"from {found.first:%Y-%m-%d %H:%M:%S} to {found.last:%Y-%m-%d %H:%M:%S} UTC")
+    width = len(f"{max(found.by_type.values()):,}")
+    say(*(f"{count:>{width},}  {each}" for each, count in found.by_type.items()))
+
+
+@history.command()
+def upgrade(store: StoreUrl = "") -> None:
+    """Bring the tables up to date after an update of qt-events. Stop the recorders first."""
+    from qt_events.history.sql_store import SqlStore
+
+    with closing(SqlStore(store)) as kept:
+        kept.upgrade()
+    say(f"{kept} is up to date")
+
+
+def _opened(store: str, *, must_exist: bool = False) -> "History":
+    from qt_events.history import History
+
+    return History(store, must_exist=must_exist)

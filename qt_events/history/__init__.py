@@ -1,0 +1,41 @@
+"""History: every event and its fate, kept and asked for. The extra `history`.
+
+history.py           History, the part that users see
+recorder.py          the handlers that keep events and fates
+store.py             Store: what a history needs of the place where it keeps things
+in_memory_store.py   a Store for tests and the in-memory bus
+sql_store.py         a Store in SQLite or PostgreSQL
+filters.py           EventFilter: which events are meant
+schema.py            the tables
+insertion.py         many rows, each unless it is there
+columns.py           columns for hostile texts and for times
+database.py          connections, transactions, named errors
+sqlite.py            what SQLite does in its own way
+postgresql.py        what PostgreSQL does in its own way
+migrations/          versions of the schema
+errors.py            the errors
+"""
+
+from qt_events.history.errors import (
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    InvalidHistoryUrlError,
+    MissingExtraError,
+    NoHistoryError,
+    RefusedRowError,
+)
+from qt_events.history.filters import EventFilter
+from qt_events.history.history import History
+
+__all__ = [
+    "EventFilter",
+    "History",
+    "HistoryError",
+    "HistorySchemaError",
+    "HistoryUnavailableError",
+    "InvalidHistoryUrlError",
+    "MissingExtraError",
+    "NoHistoryError",
+    "RefusedRowError",
+]

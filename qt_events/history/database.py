@@ -1,0 +1,208 @@
+"""Database: connections for the threads of a process, transactions, and named errors."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from types import ModuleType
+from weakref import WeakSet
+
+import sqlalchemy as sa
+
+from qt_events.history import postgresql, sqlite
+from qt_events.history.errors import (
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    InvalidHistoryUrlError,
+    NoHistoryError,
+    RefusedRowError,
+)
+from qt_events.history.migrations import HEAD, upgrade, version_of
+
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+#: Secrets that libpq takes in the query of a URL.
+_SECRETS = ("password", "sslpassword")
+_EXAMPLES = "sqlite:///events.db or postgresql://user:password@host:5432/name"
+
+
+class Database:
+    """One database. Nothing is opened before the first transaction; tables are made then.
+
+    Raises:
+        InvalidHistoryUrlError: `url` has another form, or its driver is not installed.
+    """
+
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
+        self._url, self._must_exist = checked_url(url), must_exist
+        self.dialect: ModuleType = sqlite if self._url.drivername == "sqlite" else postgresql
+        self._opening = Lock()
+        self._engine: sa.Engine | None = None
+        _databases.add(self)
+
+    def __str__(self) -> str:
+        return self._url.difference_update_query(_SECRETS).render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Lend a connection for one or more queries."""
+        with self._named_errors(), self._open().connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Lend a connection for one transaction, committed at the end; others wait meanwhile."""
+        with self.reading() as connection:
+            self.dialect.lock(connection)
+            yield connection
+            connection.commit()
+
+    def upgrade(self) -> None:
+        """Bring the tables up to date, or make them."""
+        with self._named_errors():
+            engine = self.dialect.make_engine(self._url)
+            try:
+                self._upgrade(engine)
+            finally:
+                engine.dispose()
+
+    def close(self) -> None:
+        """Close idle connections; those in use are closed when they are given back."""
+        with self._opening:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Close idle connections, without the lock: the process is about to fork."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    def forget(self) -> None:
+        """Start anew in a forked child: connections and lock are its parent's."""
+        self._opening, self._engine = Lock(), None
+
+    def _open(self) -> sa.Engine:
+        with self._opening:
+            if self._engine is None:
+                engine = self.dialect.make_engine(self._url)
+                try:
+                    self._check(engine)
+                except BaseException:
+                    engine.dispose()
+                    raise
+                self._engine = engine
+            return self._engine
+
+    def _check(self, engine: sa.Engine) -> None:
+        """Make the tables if there are none; refuse those of another release."""
+        if self._must_exist and not self.dialect.exists(self._url):
+            raise self._nothing()
+        with engine.connect() as connection:
+            found = version_of(connection)
+        if found is None:
+            if self._must_exist:
+                raise self._nothing()
+            self._upgrade(engine)
+        elif found < HEAD:
+            raise HistorySchemaError(
+                f"the history {self} has tables of version {found}, this release needs {HEAD}: "
+                "run `qt-events history upgrade --store URL`"
+            )
+        elif found > HEAD:
+            raise HistorySchemaError(
+                f"the history {self} has tables of version {found}, this release knows {HEAD}: "
+                "run `pip install --upgrade 'qt-events[history]'`"
+            )
+
+    def _upgrade(self, engine: sa.Engine) -> None:
+        with engine.connect() as connection:
+            self.dialect.lock(connection)
+            # Another process may have done it meanwhile.
+            if (version_of(connection) or "") < HEAD:
+                upgrade(connection)
+            connection.commit()
+
+    def _nothing(self) -> NoHistoryError:
+        return NoHistoryError(
+            f"nothing was ever recorded in {self}: is it the right one? "
+            "`qt-events history record --store URL` begins a history"
+        )
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except HistoryError:
+            raise
+        except sa.exc.SQLAlchemyError as error:
+            # A value that it cannot hold, or send. All else may be mended from outside.
+            if type(error) in (sa.exc.DataError, sa.exc.StatementError):
+                raise self._refused(error) from None
+            raise HistoryUnavailableError(
+                f"the history {self} cannot be used now ({self._text(error)}): is its server "
+                "running, its disk not full, and may this user write it?"
+            ) from None
+        except (OverflowError, TypeError, ValueError) as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: Exception) -> RefusedRowError:
+        return RefusedRowError(f"the history {self} refuses a value: {self._text(error)}")
+
+    def _text(self, error: Exception) -> str:
+        """Return the driver's text on one line, without passwords."""
+        text = " ".join(str(getattr(error, "orig", None) or error).split())
+        for secret in (self._url.password, *map(self._url.query.get, _SECRETS)):
+            text = text.replace(str(secret or "\0"), "***")
+        return text
+
+
+# SQLite's locks belong to a process. The child of one with an open file would believe that it holds
+# them, and lose its writes when the parent closes the file.
+_databases: WeakSet[Database] = WeakSet()
+
+
+def _before_fork() -> None:
+    for database in tuple(_databases):
+        database.give_up()
+
+
+def _after_fork() -> None:
+    for database in tuple(_databases):
+        database.forget()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+def checked_url(url: str) -> sa.URL:
+    """Return the URL of a database, or raise InvalidHistoryUrlError, which never repeats it."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise InvalidHistoryUrlError(f"this is no database URL: write {_EXAMPLES}") from None
+    driver = _DRIVERS.get(parsed.drivername)
+    if driver is None:
+        raise InvalidHistoryUrlError(
+            f"no history is kept in {parsed.drivername!r:.80}: write {_EXAMPLES}"
+        )
+    if driver == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise InvalidHistoryUrlError(
+            f"name a file, such as {_EXAMPLES}; History() without a URL keeps it in memory"
+        )
+    if driver != "sqlite":
+        _must_have_psycopg()
+    return parsed.set(drivername=driver)
+
+
+def _must_have_psycopg() -> None:
+    try:
+        import psycopg  # noqa: F401, PLC0415
+    except ImportError:
+        raise InvalidHistoryUrlError(
+            "PostgreSQL needs its driver: pip install 'qt-events[history]'"
+        ) from None

@@ -1,0 +1,31 @@
+"""Errors of the history. Their texts never hold a password."""
+
+from qt_events.errors import InvalidUrlError, QtEventsError, UsageError
+
+
+class HistoryError(QtEventsError):
+    """Root of what can be wrong with a history."""
+
+
+class InvalidHistoryUrlError(HistoryError, InvalidUrlError):
+    """URL of a wrong form, or one whose driver is not installed."""
+
+
+class MissingExtraError(HistoryError, UsageError):
+    """Package of the extra `history` that is not installed."""
+
+
+class NoHistoryError(HistoryError, UsageError):
+    """Database in which nothing was ever recorded: perhaps another one is meant."""
+
+
+class HistorySchemaError(HistoryError):
+    """Database with tables of another release; the text says which command mends that."""
+
+
+class HistoryUnavailableError(HistoryError):
+    """Database that is away, locked, full or not to be written. It may work again later."""
+
+
+class RefusedRowError(HistoryError):
+    """Event or fate that the database does not take, now or ever; others it does."""

@@ -1,0 +1,83 @@
+"""History: events and fates of a bus, kept and asked for."""
+
+import asyncio
+
+from qt_events.bus import EventBus
+from qt_events.delivery.fate_telling import TellsFates
+from qt_events.delivery.subscription import Subscription
+from qt_events.history.errors import MissingExtraError
+from qt_events.history.filters import EventFilter
+from qt_events.history.in_memory_store import InMemoryStore
+from qt_events.history.recorder import Recorder
+from qt_events.history.store import PAGE, Pruned, Store, StoreStats
+
+#: Names of the subscriptions that record events, and their fates.
+SUBSCRIPTION, FATES_SUBSCRIPTION = "history", "history.fates"
+#: Events of one transaction, and seconds that the first of them waits for others.
+BATCH, WITHIN = 500, 0.05
+
+
+class History:
+    """A history in a database, or in memory for tests and the in-memory bus.
+
+    Args:
+        url: `sqlite:///events.db` or `postgresql://user:password@host/name`. Nothing is opened
+            before it is used. Without a URL it is gone with its process.
+        must_exist: refuse a database in which nothing was ever recorded.
+
+    Raises:
+        InvalidHistoryUrlError: the URL has another form.
+    """
+
+    def __init__(self, url: str | None = None, *, must_exist: bool = False) -> None:
+        self.store: Store = InMemoryStore() if url is None else _sql_store(url, must_exist)
+        self.recorder = Recorder(self.store)
+
+    def __repr__(self) -> str:
+        return f"<History in {self.store}>"
+
+    def attach(self, bus: EventBus) -> Subscription:
+        """Record all events of a bus from now on, and their fates if the bus tells any.
+
+        Both are subscriptions like any other. On RabbitMQ their queues are durable, and many
+        processes may serve them. An event is acknowledged when it is committed.
+        """
+        if isinstance(bus, TellsFates):
+            bus.listen_to_fates(self.recorder.record_fates, name=FATES_SUBSCRIPTION)
+        recording = bus.subscribe(
+            "#", self.recorder.record, name=SUBSCRIPTION, raw=True, batch=BATCH, within=WITHIN
+        )
+        # That an event was recorded says its row.
+        recording.tells_fates = False
+        return recording
+
+    async def open(self) -> None:
+        """Make the tables if there are none, or say now what is wrong with the database."""
+        await self.count(EventFilter(id=""))
+
+    async def count(self, which: EventFilter) -> int:
+        """Return the number of events."""
+        return await asyncio.to_thread(self.store.count, which)
+
+    async def prune(self, which: EventFilter, limit: int = PAGE) -> Pruned:
+        """Remove at most `limit` events and their fates, in one transaction; see Store.prune."""
+        return await asyncio.to_thread(self.store.prune, which, limit)
+
+    async def stats(self) -> StoreStats:
+        """Return sizes and numbers."""
+        return await asyncio.to_thread(self.store.stats)
+
+    async def close(self) -> None:
+        """Close its connections. It may be used again."""
+        await asyncio.to_thread(self.store.close)
+
+
+def _sql_store(url: str, must_exist: bool) -> Store:  # noqa: FBT001
+    # SQLAlchemy belongs to the extra, and takes a third of a second.
+    try:
+        from qt_events.history.sql_store import SqlStore  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError(
+            f"a history in a database needs {error.name}: pip install 'qt-events[history]'"
+        ) from None
+    return SqlStore(url, must_exist=must_exist)

@@ -1,0 +1,52 @@
+"""PostgreSQL: connections, and what it does in its own way."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from qt_events.history.schema import metadata
+
+__all__ = ["MARK", "insert", "lock", "make_engine", "size"]
+
+#: Place of a value in a statement.
+MARK = "%s"
+#: A server that is gone without a word is given up after about 20 s; libpq alone waits for hours.
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+# Any number, the same in all processes.
+_LOCK = 7_105_716_002
+
+
+def make_engine(url: sa.URL) -> sa.Engine:
+    """Return an engine. Nothing is opened yet."""
+    given = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    return sa.create_engine(url, connect_args=given, pool_pre_ping=True)
+
+
+def lock(connection: sa.Connection) -> None:
+    """Let only one transaction at a time write.
+
+    Sequences then become visible in their order, and two recorders that write the same events do
+    not wait for each other for ever.
+    """
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+def exists(_url: sa.URL) -> bool:
+    """Return True: connecting makes no database."""
+    return True
+
+
+def size(connection: sa.Connection) -> int:
+    """Return the bytes of all tables with their indexes."""
+    # Through pg_inherits: a table may have been partitioned, and is empty itself then.
+    query = sa.text(
+        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE oid IN "
+        "(SELECT to_regclass(:table) UNION ALL "
+        "SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(:table))"
+    )
+    return sum(int(connection.scalar(query, {"table": table}) or 0) for table in metadata.tables)

@@ -1,0 +1,77 @@
+"""Recorder: the handlers of the subscriptions that keep events and fates."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from qt_events.delivery.batches import BatchFailed
+from qt_events.delivery.fates import Fate
+from qt_events.events.raw import RawEvent
+from qt_events.history.errors import HistoryError, RefusedRowError
+from qt_events.history.store import Store
+
+T = TypeVar("T")
+
+logger = logging.getLogger("qt_events")
+
+#: Seconds before a store that cannot be used is tried again: at first, and at most.
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+
+
+class Recorder:
+    """Keeps events in a store, each batch in one transaction.
+
+    While the store cannot be used, a batch waits for it and is tried again: no attempt is counted,
+    and the broker keeps the events. They are given back when the bus stops.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        #: Events that came, and those of them that were new.
+        self.seen = self.new = 0
+
+    async def record(self, events: Sequence[RawEvent]) -> None:
+        """Keep events.
+
+        Raises:
+            BatchFailed: names those that the store does not take; the others are kept.
+        """
+        try:
+            new = await self._kept(partial(self._store.append, events), f"{len(events)} events")
+        except RefusedRowError:
+            new = await self._record_one_by_one(events)
+        self.seen += len(events)
+        self.new += new
+
+    async def record_fates(self, fates: Sequence[Fate]) -> None:
+        """Keep fates."""
+        await self._kept(partial(self._store.append_fates, fates), f"{len(fates)} fates")
+
+    async def _record_one_by_one(self, events: Sequence[RawEvent]) -> int:
+        new, refused = 0, dict[str, Exception]()
+        for each in events:
+            try:
+                new += await self._kept(partial(self._store.append, [each]), "1 event")
+            except RefusedRowError as error:
+                refused[each.id] = error
+        if refused:
+            self.seen += len(events) - len(refused)
+            self.new += new
+            raise BatchFailed(refused)
+        return new
+
+    async def _kept(self, keep: Callable[[], T], what: str) -> T:
+        """Call a method of the store in a thread until it can be used."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                return await asyncio.to_thread(keep)
+            except RefusedRowError:
+                raise
+            except HistoryError as error:
+                message = "%s wait to be recorded, next try in %g s: %s"
+                logger.warning(message, what, wait, error)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)

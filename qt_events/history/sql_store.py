@@ -1,0 +1,183 @@
+"""SqlStore: a history in SQLite or PostgreSQL."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import from_json
+
+from qt_events.delivery.fates import Fate
+from qt_events.events.cloudevents import CONTENT_TYPE
+from qt_events.events.raw import RawEvent
+from qt_events.events.topics import matches
+from qt_events.history.columns import is_cut
+from qt_events.history.database import Database
+from qt_events.history.filters import EVERY_EVENT, EventFilter
+from qt_events.history.insertion import Insertion
+from qt_events.history.schema import bookmarks, events, fates
+from qt_events.history.store import PAGE, Bookmark, Pruned, StoredEvent, StoreStats
+
+# All types by as many look-ups in an index, whatever the number of events.
+_TYPES = sa.text(
+    "WITH RECURSIVE known(type) AS (SELECT min(type) FROM history_events UNION ALL "
+    "SELECT (SELECT min(type) FROM history_events WHERE type > known.type) FROM known "
+    "WHERE known.type IS NOT NULL) SELECT type FROM known WHERE type IS NOT NULL"
+).columns(events.c.type)
+_ATTRIBUTES = tuple(each for each in RawEvent.__dataclass_fields__ if each != "replayed")
+_attributes_of = attrgetter(*_ATTRIBUTES)
+_EVENTS = sa.select(
+    events.c.sequence, events.c.recorded_at, *(events.c[each] for each in _ATTRIBUTES)
+)
+_FATES = sa.select(*(fates.c[each] for each in Fate._fields)).order_by(fates.c.sequence)
+_BOOKMARK = sa.select(*(bookmarks.c[each] for each in Bookmark._fields))
+
+
+class SqlStore:
+    """See Store."""
+
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
+        """Open nothing yet; `must_exist` refuses to make tables where there are none.
+
+        Raises:
+            InvalidHistoryUrlError: the URL has a wrong form.
+        """
+        self._database = Database(url, must_exist=must_exist)
+        dialect = self._database.dialect
+        self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect.MARK)
+        self._fates = Insertion(fates, Fate._fields, dialect.MARK)
+        self._put_bookmark = dialect.insert(bookmarks)
+
+    def __str__(self) -> str:
+        return str(self._database)
+
+    def append(self, events: Sequence[RawEvent]) -> int:
+        """See Store."""
+        now = datetime.now(UTC)
+        return self._add(self._events, [(now, *_attributes_of(event)) for event in events])
+
+    def append_fates(self, fates: Sequence[Fate]) -> int:
+        """See Store."""
+        return self._add(self._fates, fates)
+
+    def _add(self, insertion: Insertion, rows: Sequence[Sequence[Any]]) -> int:
+        if not rows:
+            return 0
+        with self._database.writing() as connection:
+            return insertion.run(connection, rows)
+
+    def page(
+        self, which: EventFilter = EVERY_EVENT, *, after: int = 0, limit: int = PAGE
+    ) -> list[StoredEvent]:
+        """See Store."""
+        query = _EVENTS.where(events.c.sequence > after).order_by(events.c.sequence).limit(limit)
+        with self._database.reading() as connection:
+            chosen = query.where(*_conditions(connection, which))
+            return [_stored(*row) for row in connection.execute(chosen)]
+
+    def count(self, which: EventFilter = EVERY_EVENT) -> int:
+        """See Store."""
+        query = sa.select(sa.func.count()).select_from(events)
+        with self._database.reading() as connection:
+            return connection.scalar(query.where(*_conditions(connection, which))) or 0
+
+    def fates_of(self, event_ids: Collection[str]) -> list[Fate]:
+        """See Store."""
+        with self._database.reading() as connection:
+            chosen = _FATES.where(fates.c.event_id.in_(event_ids))
+            return [Fate(*row) for row in connection.execute(chosen)]
+
+    def prune(self, which: EventFilter, limit: int = PAGE) -> Pruned:
+        """See Store."""
+        with self._database.writing() as connection:
+            chosen = sa.select(events.c.sequence, events.c.id, events.c.source)
+            conditions = _conditions(connection, which)
+            found = connection.execute(chosen.where(*conditions).limit(limit)).all()
+            own = sa.tuple_(fates.c.event_id, fates.c.event_source)
+            their = [(row.id, row.source) for row in found]
+            removed = connection.execute(sa.delete(fates).where(own.in_(their))).rowcount
+            numbers = [row.sequence for row in found]
+            connection.execute(sa.delete(events).where(events.c.sequence.in_(numbers)))
+            if not found:
+                removed = _prune_strays(connection, which, limit)
+            return Pruned(len(found), removed)
+
+    def stats(self) -> StoreStats:
+        """See Store."""
+        by_type = sa.select(events.c.type, sa.func.count()).group_by(events.c.type)
+        times = sa.select(sa.func.min(events.c.time), sa.func.max(events.c.time))
+        with self._database.reading() as connection:
+            types = {row[0]: row[1] for row in connection.execute(by_type)}
+            first, last = connection.execute(times).one()
+            return StoreStats(
+                events=sum(types.values()),
+                fates=connection.scalar(sa.select(sa.func.count()).select_from(fates)) or 0,
+                bytes=self._database.dialect.size(connection),
+                first=first,
+                last=last,
+                by_type=dict(sorted(types.items(), key=lambda each: (-each[1], each[0]))),
+            )
+
+    def bookmark(self, replay_id: str) -> Bookmark | None:
+        """See Store."""
+        chosen = _BOOKMARK.where(bookmarks.c.replay_id == replay_id)
+        with self._database.reading() as connection:
+            row = connection.execute(chosen).one_or_none()
+            return None if row is None else Bookmark(*row)
+
+    def keep_bookmark(self, bookmark: Bookmark) -> None:
+        """See Store."""
+        put = self._put_bookmark.values(bookmark._asdict())
+        changed = {name: put.excluded[name] for name in Bookmark._fields}
+        put = put.on_conflict_do_update(index_elements=["replay_id"], set_=changed)
+        with self._database.writing() as connection:
+            connection.execute(put)
+
+    def upgrade(self) -> None:
+        """Bring the tables of an older release up to date."""
+        self._database.upgrade()
+
+    def close(self) -> None:
+        """See Store."""
+        self._database.close()
+
+
+def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEvent:
+    event = RawEvent(*attributes)
+    texts = (event.id, event.source, event.correlation_id, event.causation_id)
+    if event.content_type == CONTENT_TYPE and any(map(is_cut, texts)):
+        event = RawEvent.of_cloud_event(from_json(event.body), event.body, event.type)
+    return StoredEvent(sequence, recorded_at, event)
+
+
+def _conditions(connection: sa.Connection, which: EventFilter) -> list[sa.ColumnElement[bool]]:
+    conditions = [events.c[name] == value for name, value in which.equal.items()]
+    if which.since is not None:
+        conditions.append(events.c.time >= which.since)
+    if which.until is not None:
+        conditions.append(events.c.time < which.until)
+    return conditions + _of_types(connection, which.pattern)
+
+
+def _of_types(connection: sa.Connection, pattern: str) -> list[sa.ColumnElement[bool]]:
+    if pattern == "#":
+        return []
+    if not {"*", "#"}.intersection(pattern.split(".")):
+        return [events.c.type == pattern]
+    known = connection.scalars(_TYPES)
+    return [events.c.type.in_([each for each in known if matches(pattern, each)])]
+
+
+def _prune_strays(connection: sa.Connection, which: EventFilter, limit: int) -> int:
+    """Remove fates that were told of events which are not kept, or not any more."""
+    if which.equal or which.pattern != "#":
+        return 0
+    kept = sa.exists().where(events.c.id == fates.c.event_id)
+    chosen = sa.select(fates.c.sequence).where(
+        ~kept.where(events.c.source == fates.c.event_source),
+        *([] if which.since is None else [fates.c.at >= which.since]),
+        *([] if which.until is None else [fates.c.at < which.until]),
+    )
+    strays = list(connection.scalars(chosen.limit(limit)))
+    return connection.execute(sa.delete(fates).where(fates.c.sequence.in_(strays))).rowcount

@@ -1,0 +1,53 @@
+"""SQLite: connections, and what it does in its own way."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects.sqlite import insert
+
+__all__ = ["MARK", "insert", "lock", "make_engine", "size"]
+
+#: Place of a value in a statement.
+MARK = "?"
+#: Seconds that a transaction waits for another process's.
+BUSY_TIMEOUT = 5.0
+
+
+def make_engine(url: sa.URL) -> sa.Engine:
+    """Return an engine. Nothing is opened yet."""
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
+    event.listen(engine, "connect", _prepare)
+    return engine
+
+
+def _prepare(connection: Any, _: object) -> None:
+    # Transactions begin where `lock` says so; the driver must not.
+    connection.isolation_level = None
+    # Readers and the writer do not wait for each other. The file keeps the mode.
+    connection.execute("PRAGMA journal_mode=WAL")
+    # An event is acknowledged after its commit, so the commit must survive a power failure.
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def lock(connection: sa.Connection) -> None:
+    """Begin a transaction that writes; others wait.
+
+    Two that begin as readers and become writers would wait for each other.
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def exists(url: sa.URL) -> bool:
+    """Tell whether the database is there. Opening it would make the file."""
+    return Path(url.database or "").exists()
+
+
+def size(connection: sa.Connection) -> int:
+    """Return the bytes of the file, without room that pruned rows have left."""
+    pages, free, each = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * each

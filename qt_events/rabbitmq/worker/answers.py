@@ -1,0 +1,36 @@
+"""Answers of the broker that the event loop does not wait for: handlers would stand still.
+
+py-amqp waits for each. The broker carries out what a channel says in order, answered or not, and
+closes the channel over what it refuses.
+"""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from amqp import Channel, spec
+
+_POLL = 0.02  # seconds between two looks
+
+
+def wait_for_none(channel: Channel) -> None:
+    """Have a channel that the event loop owns send what it is told, and go on."""
+    if isinstance(channel.basic_consume, partial):
+        return
+    send = channel.send_method
+    for name in ("basic_consume", "exchange_declare", "queue_declare", "queue_bind"):
+        setattr(channel, name, partial(_without_answer, getattr(channel, name)))
+    channel.basic_cancel = lambda tag: send(spec.Basic.Cancel, "sb", (tag, False))
+    channel.basic_qos = lambda *limits: send(spec.Basic.Qos, "lBb", limits)
+    # After the broker has closed it.
+    channel.open = lambda: send(spec.Channel.Open, "s", ("",))
+
+
+def _without_answer(tell: Any, *args: Any, **kwargs: Any) -> Any:
+    return tell(*args, **{**kwargs, "nowait": True})
+
+
+async def all_cancelled(channel: Channel) -> None:
+    """Return when no more messages come: the broker has answered that each consumer is gone."""
+    while channel.callbacks and channel.connection is not None:  # noqa: ASYNC110  # py-amqp tells nobody
+        await asyncio.sleep(_POLL)

@@ -1,0 +1,139 @@
+"""What SQLite and PostgreSQL have that memory has not: files, servers, schemas, transactions."""
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+
+from qt_events.history.database import Database
+from qt_events.history.errors import (
+    HistorySchemaError,
+    InvalidHistoryUrlError,
+    NoHistoryError,
+    RefusedRowError,
+)
+from qt_events.history.migrations import HEAD, VERSION_TABLE
+from qt_events.history.schema import metadata
+from qt_events.history.sql_store import SqlStore
+from tests.support.fleet.forks import ForkingKeeper
+from tests.support.stored import fate, many, raw
+
+ROOT = Path(__file__).parents[3]
+SET_VERSION = sa.text("UPDATE history_version SET version_num = :version")
+
+
+def test_a_batch_is_kept_whole_or_not_at_all(sql_store: SqlStore) -> None:
+    with pytest.raises(RefusedRowError):
+        sql_store.append([raw("1"), raw("2", body=object())])
+    assert sql_store.page() == []
+
+
+def test_what_is_kept_stays_for_the_next_process(url: str) -> None:
+    with closing(SqlStore(url)) as one:
+        one.append([raw()])
+        one.append_fates([fate()])
+    with closing(SqlStore(url)) as other:
+        assert [each.event for each in other.page()] == [raw()]
+        assert other.fates_of(["1"]) == [fate()]
+
+
+def test_two_recorders_keep_each_event_once(url: str) -> None:
+    """Both open the store at the same time, and write the same events in other orders."""
+    stores = [SqlStore(url), SqlStore(url)]
+    batches = [many(50, first=50 * number) for number in range(8)]
+
+    def record(number: int) -> int:
+        mine = batches if number else [list(reversed(batch)) for batch in reversed(batches)]
+        return sum(map(stores[number].append, mine))
+
+    with ThreadPoolExecutor(2) as threads:
+        new = list(threads.map(record, range(2)))
+    assert sum(new) == 400
+    assert stores[0].stats().events == 400
+    for store in stores:
+        store.close()
+
+
+FORKING = """
+import os, sys
+from qt_events.history.sql_store import SqlStore
+from tests.support.fleet.forks import ForkingKeeper
+from tests.support.stored import raw
+
+store = SqlStore(sys.argv[1])
+store.append([raw("parent")])
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.append([raw("parent"), raw("child"), raw("later")]) == 1
+else:
+    assert store.append([raw("parent"), raw("child")]) == 1
+store.close()
+"""
+
+
+def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
+    keeper = ForkingKeeper("qt-events-history-")
+    try:
+        command = [sys.executable, "-c", FORKING, url]
+        process = keeper.spawn("forking", command, {**os.environ, "PYTHONPATH": str(ROOT)})
+        assert process.wait(100) == 0, (keeper.folder / "forking.out").read_text()
+    finally:
+        keeper.close()
+
+
+def test_the_tables_are_those_that_the_migrations_make(sql_store: SqlStore, url: str) -> None:
+    sql_store.append([raw()])
+    with closing(Database(url)) as database, database.reading() as connection:
+        found = sa.inspect(connection)
+        for table in metadata.sorted_tables:
+            columns = {each["name"]: each["nullable"] for each in found.get_columns(table.name)}
+            assert columns == {each.name: each.nullable for each in table.columns}
+            indexes = {
+                each["name"]: (each["column_names"], bool(each["unique"]))
+                for each in found.get_indexes(table.name)
+            }
+            assert indexes == {
+                each.name: ([column.name for column in each.columns], bool(each.unique))
+                for each in table.indexes
+            }
+        assert found.has_table(VERSION_TABLE)
+
+
+@pytest.mark.parametrize(("wrong", "command"), [
+    ("0000", "qt-events history upgrade --store URL"),
+    ("9999", r"pip install --upgrade 'qt-events\[history\]'"),
+])  # fmt: skip
+def test_tables_of_another_release_are_an_error_with_the_command_that_mends_it(
+    sql_store: SqlStore, url: str, wrong: str, command: str
+) -> None:
+    sql_store.append([raw()])
+    with closing(Database(url)) as database, database.writing() as connection:
+        connection.execute(SET_VERSION, {"version": wrong})
+    with pytest.raises(HistorySchemaError, match=rf"{wrong}.*{HEAD}.*{command}") as caught:
+        SqlStore(url).append([raw("2")])
+    assert (urlsplit(url).password or "hunter2") not in str(caught.value)
+
+
+def test_a_store_that_must_exist_is_not_made(url: str) -> None:
+    with closing(SqlStore(url, must_exist=True)) as reader, closing(SqlStore(url)) as recorder:
+        with pytest.raises(NoHistoryError, match="history record --store URL"):
+            reader.page()
+        if url.startswith("sqlite"):
+            assert not Path(url.removeprefix("sqlite:///")).exists()
+        recorder.append([raw()])
+        assert len(reader.page()) == 1
+
+
+@pytest.mark.parametrize("wrong", [
+    "events.db", "mysql://qt:hunter2@localhost/x", "sqlite://", "sqlite:///:memory:", "",
+    "postgresql://qt:hunter2@localhost:port/x", "redis://:hunter2@localhost",
+])  # fmt: skip
+def test_a_wrong_url_is_refused_without_its_password(wrong: str) -> None:
+    with pytest.raises(InvalidHistoryUrlError, match=r"sqlite:///events\.db") as caught:
+        SqlStore(wrong)
+    assert "hunter2" not in str(caught.value)

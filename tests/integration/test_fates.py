@@ -1,0 +1,136 @@
+"""Fates over RabbitMQ: who listens is noticed, and telling never holds up an event."""
+
+import logging
+import uuid
+from urllib.parse import urlsplit
+
+import pytest
+
+from qt_events import CeleryEventBus, Event, Fate
+from qt_events.rabbitmq.operating.management import ManagementApi
+from qt_events.testing.broker import Broker
+from qt_events.testing.broker.management import Management
+from tests.support.buses import MakeBus
+from tests.support.channels import channel_to
+from tests.support.waiting import until, until_told
+
+SOON = 0.2  # seconds between two looks of a bus
+
+
+class Heard(list[Fate]):
+    """Fates that a listener got."""
+
+    async def __call__(self, fates: list[Fate]) -> None:
+        self += fates
+
+    def of(self, event: Event) -> list[str]:
+        return [fate.outcome for fate in self if fate.event_id == event.id]
+
+
+async def handle(_: Event) -> None:
+    """Do nothing."""
+
+
+def serving(bus: CeleryEventBus) -> CeleryEventBus:
+    """Serve one subscription, and look often whether anybody listens."""
+    bus.subscribe("order.placed", handle, name="desk.book")
+    bus.runtime.fates.interval = SOON
+    return bus
+
+
+def makes_fates(bus: CeleryEventBus) -> bool:
+    """Tell whether a fate would be made of an attempt."""
+    return bool(bus.middleware.concluded)
+
+
+async def published(bus: CeleryEventBus) -> Event:
+    """Publish an event, and return it once it is handled."""
+    event: Event = Event("order.placed")
+    await bus.publish(event)
+    await bus.join()
+    return event
+
+
+async def test_a_listener_that_comes_later_is_noticed(make_bus: MakeBus) -> None:
+    """No fate is made before. Once it is gone with its queue, none is made any more."""
+    bus, listening, heard = serving(make_bus()), make_bus(), Heard()
+    async with bus:
+        await until(lambda: not makes_fates(bus))
+        before = await published(bus)
+        listening.listen_to_fates(heard, name="history")
+        async with listening:
+            await until(lambda: makes_fates(bus))
+            event = await published(bus)
+            await until(lambda: heard.of(event) == ["done"])
+        assert heard.of(before) == []
+        with channel_to(str(listening.app.conf.broker_url)) as channel:
+            channel.queue_delete(listening.topology.queue("history"))
+        await published(bus)
+        await until(lambda: not makes_fates(bus))
+
+
+async def test_all_that_ended_is_told_when_the_worker_stops(make_bus: MakeBus) -> None:
+    """Also what was gathered last."""
+    bus, heard = serving(make_bus()), Heard()
+    bus.listen_to_fates(heard, name="history")
+    async with bus:
+        await until(lambda: makes_fates(bus))
+        event = await published(bus)
+    async with bus:
+        await until(lambda: heard.of(event) == ["done"])
+
+
+async def test_a_replay_needs_nobody_to_serve_the_subscription_here(make_bus: MakeBus) -> None:
+    """Another process serves it, and it alone gets the event."""
+    bus, other, got = make_bus(), make_bus(), list[Event]()
+    bus.subscribe("order.placed", got.append, name="desk.book")
+    async with bus:
+        event: Event = Event("order.placed")
+        await other.redeliver(event, "desk.book", replay_id="monday")
+        await until(lambda: got == [event])
+    assert (got[0].replayed, got[0].replay_id) == (True, "monday")
+
+
+@pytest.fixture
+def unprivileged(broker: Broker, amqp_url: str) -> str:
+    """Return the URL of a user who may do everything but write to qt.fates."""
+    api = ManagementApi(broker.management_url, amqp_url.rpartition("/")[2])
+    user = f"qt-test-{uuid.uuid4().hex}"
+    api.create_user(user, "secret")
+    api.permit(user, ".*", r"^(?!qt\.fates$).*", ".*")
+    parts = urlsplit(amqp_url)
+    return parts._replace(netloc=f"{user}:secret@{parts.hostname}:{parts.port}").geturl()
+
+
+async def test_a_worker_without_the_right_says_so_once_and_works_on(
+    make_bus: MakeBus, unprivileged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The refusal closes no channel of a publish, and there is no fate."""
+    caplog.set_level(logging.INFO, "qt_events")
+    listening, heard = make_bus(), Heard()
+    listening.listen_to_fates(heard, name="history")
+    bus = serving(make_bus(unprivileged))
+    async with listening, bus:
+        await until(lambda: not makes_fates(bus))
+        looked = bus.runtime.fates.looked
+        event = await published(bus)
+        await until(lambda: bus.runtime.fates.looked > looked + 2)
+        assert bus.publisher.state.channels == 1
+        assert heard.of(event) == []
+    said = [each for each in caplog.messages if "fates are not told" in each]
+    assert len(said) == 1
+    assert "ACCESS_REFUSED" in said[0]
+
+
+async def test_a_lost_connection_loses_no_fates(
+    make_bus: MakeBus, management: Management, vhost: str
+) -> None:
+    """What could not be told is told over the next connection."""
+    bus, heard = serving(make_bus()), Heard()
+    bus.listen_to_fates(heard, name="history")
+    async with bus:
+        event = await published(bus)
+        await until(lambda: heard.of(event) == ["done"])
+        await until_told(lambda: management.close_connections(vhost) >= 3)
+        event = await published(bus)
+        await until(lambda: "done" in heard.of(event))

@@ -1,0 +1,55 @@
+"""Fates on their way: how many wait, who is called, and what is left out."""
+
+import logging
+
+import pytest
+
+from qt_events.delivery.fate_telling import BATCH, MOST, WaitingFates, is_topic, of_subscriptions
+from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.outcome import HANDLED
+from qt_events.delivery.subscription import FATES
+from qt_events.delivery.subscriptions import Subscriptions
+
+
+def attempt(subscription: str, number: int = 1) -> Attempt:
+    return Attempt("id", "a.b", subscription, number, HANDLED, "desk", 0.25)
+
+
+def test_as_many_fates_wait_as_are_bounded_and_the_others_are_counted() -> None:
+    """A broker that is away costs no memory without end."""
+    woken: list[int] = []
+    waiting = WaitingFates(Subscriptions(), woken.append)
+    for number in range(MOST + 3):
+        waiting.concluded(attempt("desk", number))
+    assert (len(waiting), waiting.dropped, woken) == (MOST, 3, [1, BATCH])
+    assert [each.attempt for each in waiting.take()] == list(range(MOST))
+    waiting.concluded(attempt("desk"))
+    assert woken == [1, BATCH, 1]
+
+
+def test_a_subscription_that_tells_no_fates_has_none() -> None:
+    """Neither a listener to fates, nor one that says so; one that is gone by now has."""
+    subscriptions = Subscriptions()
+    subscriptions.add(FATES, print, "listener")
+    subscriptions.add("a.b", print, "silent").tells_fates = False
+    waiting = WaitingFates(subscriptions, lambda _: None)
+    for name in ("listener", "silent", "gone"):
+        waiting.concluded(attempt(name))
+    assert [each.subscription for each in waiting.take()] == ["gone"]
+
+
+def test_fates_are_told_by_subscription_a_batch_at_a_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A name that is no topic is left out, and that is said once."""
+    caplog.set_level(logging.WARNING, "qt_events")
+    is_topic.cache_clear()
+    waiting = WaitingFates(Subscriptions(), lambda _: None)
+    for _ in range(BATCH + 1):
+        waiting.concluded(attempt("desk"))
+        waiting.concluded(attempt("no..topic"))
+    waiting.concluded(attempt("book"))
+    found = [(name, len(fates)) for name, fates in of_subscriptions(waiting.take())]
+    assert found == [("desk", BATCH), ("desk", 1), ("book", 1)]
+    (said,) = caplog.messages
+    assert "'no..topic' are not told" in said
