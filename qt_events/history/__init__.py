@@ -6,6 +6,12 @@ store.py             Store: what a history needs of the place where it keeps thi
 in_memory_store.py   a Store for tests and the in-memory bus
 sql_store.py         a Store in SQLite or PostgreSQL
 filters.py           EventFilter: which events are meant
+where.py             Where: conditions on the fields of a payload
+asking.py            questions to a store
+stories.py           Story: what one subscription told of one event
+trace.py             Conversation: events below their causes
+words.py             fates in words
+drawing.py           a conversation as a tree of lines, or as a Mermaid flowchart
 schema.py            the tables
 insertion.py         many rows, each unless it is there
 columns.py           columns for hostile texts and for times
@@ -17,25 +23,31 @@ errors.py            the errors
 """
 
 from qt_events.history.errors import (
+    AmbiguousEventIdError,
     HistoryError,
     HistorySchemaError,
     HistoryUnavailableError,
     InvalidHistoryUrlError,
+    InvalidWhereError,
     MissingExtraError,
     NoHistoryError,
     RefusedRowError,
+    UnknownEventIdError,
 )
 from qt_events.history.filters import EventFilter
 from qt_events.history.history import History
 
 __all__ = [
+    "AmbiguousEventIdError",
     "EventFilter",
     "History",
     "HistoryError",
     "HistorySchemaError",
     "HistoryUnavailableError",
     "InvalidHistoryUrlError",
+    "InvalidWhereError",
     "MissingExtraError",
     "NoHistoryError",
     "RefusedRowError",
+    "UnknownEventIdError",
 ]

@@ -60,7 +60,10 @@ def _letter(found: re.Match[str]) -> str:
 
 
 class Name(sa.TypeDecorator[str]):
-    """Text that is looked for; one that is cut comes back as it is kept."""
+    """Text that is looked for; one that is cut comes back as it is kept.
+
+    It is compared by code points, as Python does it.
+    """
 
     impl = sa.Text
     cache_ok = True

@@ -1,6 +1,6 @@
 """Errors of the history. Their texts never hold a password."""
 
-from qt_events.errors import InvalidUrlError, QtEventsError, UsageError
+from qt_events.errors import InvalidOptionError, InvalidUrlError, QtEventsError, UsageError
 
 
 class HistoryError(QtEventsError):
@@ -29,3 +29,15 @@ class HistoryUnavailableError(HistoryError):
 
 class RefusedRowError(HistoryError):
     """Event or fate that the database does not take, now or ever; others it does."""
+
+
+class InvalidWhereError(HistoryError, InvalidOptionError):
+    """Condition on a payload that has another form; its notes show the place."""
+
+
+class UnknownEventIdError(HistoryError):
+    """Id of no event that is kept."""
+
+
+class AmbiguousEventIdError(HistoryError):
+    """Id, or beginning of one, of several events; the notes list them."""

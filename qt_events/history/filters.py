@@ -1,10 +1,13 @@
 """EventFilter: which events of a history are meant."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from qt_events.delivery.fates import Fate
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches, validate_pattern
+from qt_events.history.stories import RETRYING, stories_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,12 @@ class EventFilter:
     source: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
+    #: As far as was told: a dead letter of some subscription, or one that waits for its next
+    #: attempt with some subscription.
+    dead: bool = False
+    retrying: bool = False
+    #: Name of a subscription that has told neither that it handled it nor that it filtered it out.
+    unhandled_by: str | None = None
 
     def __post_init__(self) -> None:
         validate_pattern(self.pattern)
@@ -34,13 +43,29 @@ class EventFilter:
         names = ("id", "source", "correlation_id", "causation_id")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
+    @property
+    def asks_for_fates(self) -> bool:
+        """Tell whether an event's fates decide, too."""
+        return self.dead or self.retrying or self.unhandled_by is not None
+
     def matches(self, event: RawEvent) -> bool:
-        """Tell whether an event is meant."""
+        """Tell whether an event is meant, as far as its attributes say."""
         return (
             (self.since is None or self.since <= event.time)
             and (self.until is None or event.time < self.until)
             and all(getattr(event, name) == value for name, value in self.equal.items())
             and matches(self.pattern, event.type)
+        )
+
+    def matches_fates(self, fates: Iterable[Fate]) -> bool:
+        """Tell whether an event is meant, as far as all its fates say."""
+        stories = stories_of(fates)
+        return (
+            (not self.dead or any(each.is_dead for each in stories))
+            and (not self.retrying or any(each.last.outcome in RETRYING for each in stories))
+            and not any(
+                each.subscription == self.unhandled_by and each.is_settled for each in stories
+            )
         )
 
 

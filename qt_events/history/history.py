@@ -1,15 +1,20 @@
 """History: events and fates of a bus, kept and asked for."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 from qt_events.bus import EventBus
 from qt_events.delivery.fate_telling import TellsFates
+from qt_events.delivery.fates import Fate
 from qt_events.delivery.subscription import Subscription
+from qt_events.history.asking import find, pages, trace
 from qt_events.history.errors import MissingExtraError
-from qt_events.history.filters import EventFilter
+from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.in_memory_store import InMemoryStore
 from qt_events.history.recorder import Recorder
-from qt_events.history.store import PAGE, Pruned, Store, StoreStats
+from qt_events.history.store import PAGE, Pruned, Store, StoredEvent, StoreStats
+from qt_events.history.trace import Conversation
+from qt_events.history.where import Where
 
 #: Names of the subscriptions that record events, and their fates.
 SUBSCRIPTION, FATES_SUBSCRIPTION = "history", "history.fates"
@@ -54,6 +59,51 @@ class History:
     async def open(self) -> None:
         """Make the tables if there are none, or say now what is wrong with the database."""
         await self.count(EventFilter(id=""))
+
+    async def events(
+        self,
+        which: EventFilter = EVERY_EVENT,
+        *,
+        where: str | Sequence[str] = (),
+        after: int = 0,
+        limit: int | None = None,
+    ) -> AsyncIterator[StoredEvent]:
+        """Return events in the order of their recording, any number of them, a page at a time.
+
+        Args:
+            where: conditions on the payload, such as "size > 100"; see qt_events.history.where.
+            after: sequence behind which to begin: that of the last one of an earlier call.
+            limit: most events.
+
+        Raises:
+            InvalidWhereError: `where` has another form.
+        """
+        conditions = Where.parse(*([where] if isinstance(where, str) else where))
+        found = pages(self.store, which, conditions, after=after, limit=limit)
+        while (page := await asyncio.to_thread(next, found, None)) is not None:
+            for each in page:
+                yield each
+
+    async def find(self, id: str, source: str | None = None) -> StoredEvent:
+        """Return the event with an id, or with the only id that begins so.
+
+        Raises:
+            UnknownEventIdError: there is none.
+            AmbiguousEventIdError: there are several, of several sources or with this beginning.
+        """
+        return await asyncio.to_thread(find, self.store, id, source)
+
+    async def trace(self, id: str, source: str | None = None) -> Conversation:
+        """Return the whole conversation of an event by causation; see `find` for the id.
+
+        The id may be a correlation id, too, whose event is not kept.
+        """
+        return await asyncio.to_thread(trace, self.store, id, source)
+
+    async def fates(self, id: str, source: str | None = None) -> list[Fate]:
+        """Return all fates told of an event with this id, in the order of their telling."""
+        told = await asyncio.to_thread(self.store.fates_of, [id])
+        return [each for each in told if source in {None, each.event_source}]
 
     async def count(self, which: EventFilter) -> int:
         """Return the number of events."""

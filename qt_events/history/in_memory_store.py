@@ -1,7 +1,7 @@
 """InMemoryStore: a history for tests and for the in-memory bus; gone with its process."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from threading import RLock
@@ -53,17 +53,33 @@ class InMemoryStore:
     ) -> list[StoredEvent]:
         """See Store."""
         with self._lock:
-            found = (
-                each
-                for each in self._events.values()
-                if each.sequence > after and which.matches(each.event)
-            )
+            found = (each for each in self._fitting(which) if each.sequence > after)
             return list(islice(found, limit))
 
     def count(self, which: EventFilter = EVERY_EVENT) -> int:
         """See Store."""
         with self._lock:
-            return sum(which.matches(each.event) for each in self._events.values())
+            return sum(1 for _ in self._fitting(which))
+
+    def _fitting(self, which: EventFilter) -> Iterator[StoredEvent]:
+        fits = [each for each in self._events.values() if which.matches(each.event)]
+        if not which.asks_for_fates:
+            return iter(fits)
+        told: dict[tuple[str, str], list[Fate]] = {}
+        for each in self._fates.values():
+            told.setdefault(_owner(each), []).append(each)
+        return (
+            each
+            for each in fits
+            if which.matches_fates(told.get((each.event.id, each.event.source), ()))
+        )
+
+    def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
+        """See Store."""
+        with self._lock:
+            events = [self._events[key] for key in sorted(self._events)]
+            found = (each for each in events if each.event.id.startswith(prefix))
+            return list(islice(found, limit))
 
     def fates_of(self, event_ids: Collection[str]) -> list[Fate]:
         """See Store."""

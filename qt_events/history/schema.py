@@ -36,7 +36,8 @@ events = sa.Table(
     sa.Index("history_events_by_id", "id", "source", unique=True),
     sa.Index("history_events_by_type", "type", "sequence"),
     sa.Index("history_events_by_time", "time"),
-    sa.Index("history_events_by_correlation", "correlation_id"),
+    # In the order of the pages: PostgreSQL would else read the whole table in that order.
+    sa.Index("history_events_by_correlation", "correlation_id", "sequence"),
     sa.Index("history_events_by_causation", "causation_id"),
     # Else SQLite would give the number of a pruned event to a new one.
     sqlite_autoincrement=True,
@@ -66,7 +67,7 @@ fates = sa.Table(
         *("event_id", "event_source", "subscription", "attempt", "outcome", "at"),
         unique=True,
     ),
-    sa.Index("history_fates_by_outcome", "subscription", "outcome"),
+    sa.Index("history_fates_by_outcome", "outcome", "subscription"),
     sa.Index("history_fates_by_time", "at"),
     sqlite_autoincrement=True,
 )

@@ -1,5 +1,6 @@
 """SqlStore: a history in SQLite or PostgreSQL."""
 
+import sys
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -8,16 +9,17 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches
-from qt_events.history.columns import is_cut
+from qt_events.history.columns import is_cut, name
 from qt_events.history.database import Database
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.insertion import Insertion
 from qt_events.history.schema import bookmarks, events, fates
 from qt_events.history.store import PAGE, Bookmark, Pruned, StoredEvent, StoreStats
+from qt_events.history.stories import RETRYING, SETTLED
 
 # All types by as many look-ups in an index, whatever the number of events.
 _TYPES = sa.text(
@@ -76,6 +78,15 @@ class SqlStore:
             chosen = query.where(*_conditions(connection, which))
             return [_stored(*row) for row in connection.execute(chosen)]
 
+    def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
+        """See Store."""
+        # A range of the index: ids are compared by their code points.
+        behind = prefix + chr(sys.maxunicode)
+        query = _EVENTS.where(events.c.id >= prefix, events.c.id < behind)
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(events.c.id, events.c.source).limit(limit))
+            return [_stored(*row) for row in found]
+
     def count(self, which: EventFilter = EVERY_EVENT) -> int:
         """See Store."""
         query = sa.select(sa.func.count()).select_from(events)
@@ -86,7 +97,12 @@ class SqlStore:
         """See Store."""
         with self._database.reading() as connection:
             chosen = _FATES.where(fates.c.event_id.in_(event_ids))
-            return [Fate(*row) for row in connection.execute(chosen)]
+            found = [Fate(*row) for row in connection.execute(chosen)]
+        # A long id comes back as it is kept: only its beginning.
+        whole = {name(each): each for each in event_ids if is_cut(name(each))}
+        if not whole:
+            return found
+        return [each._replace(event_id=whole.get(each.event_id, each.event_id)) for each in found]
 
     def prune(self, which: EventFilter, limit: int = PAGE) -> Pruned:
         """See Store."""
@@ -157,7 +173,7 @@ def _conditions(connection: sa.Connection, which: EventFilter) -> list[sa.Column
         conditions.append(events.c.time >= which.since)
     if which.until is not None:
         conditions.append(events.c.time < which.until)
-    return conditions + _of_types(connection, which.pattern)
+    return conditions + _of_types(connection, which.pattern) + _of_fates(which)
 
 
 def _of_types(connection: sa.Connection, pattern: str) -> list[sa.ColumnElement[bool]]:
@@ -167,6 +183,36 @@ def _of_types(connection: sa.Connection, pattern: str) -> list[sa.ColumnElement[
         return [events.c.type == pattern]
     known = connection.scalars(_TYPES)
     return [events.c.type.in_([each for each in known if matches(pattern, each)])]
+
+
+def _of_fates(which: EventFilter) -> list[sa.ColumnElement[bool]]:
+    own = sa.tuple_(events.c.id, events.c.source)
+    conditions: list[sa.ColumnElement[bool]] = []
+    for wanted, outcomes in ((which.dead, [FateOutcome.DEAD]), (which.retrying, RETRYING)):
+        if wanted:
+            conditions.append(own.in_(_last_told(outcomes)))
+    if which.unhandled_by is not None:
+        settled = sa.select(fates.c.sequence).where(
+            fates.c.event_id == events.c.id,
+            fates.c.event_source == events.c.source,
+            fates.c.subscription == which.unhandled_by,
+            fates.c.outcome.in_(SETTLED),
+        )
+        conditions.append(~settled.exists())
+    return conditions
+
+
+def _last_told(outcomes: Collection[str]) -> sa.Select[Any]:
+    """Select events of which some subscription has told one of these outcomes last."""
+    later = fates.alias()
+    told_later = sa.select(later.c.sequence).where(
+        later.c.event_id == fates.c.event_id,
+        later.c.event_source == fates.c.event_source,
+        later.c.subscription == fates.c.subscription,
+        sa.tuple_(later.c.at, later.c.attempt) > sa.tuple_(fates.c.at, fates.c.attempt),
+    )
+    chosen = sa.select(fates.c.event_id, fates.c.event_source)
+    return chosen.where(fates.c.outcome.in_(outcomes), ~told_later.exists())
 
 
 def _prune_strays(connection: sa.Connection, which: EventFilter, limit: int) -> int:

@@ -82,6 +82,9 @@ class Store(Protocol):
     ) -> list[StoredEvent]:
         """Return the next events behind the sequence `after`, in the order of their recording."""
 
+    def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
+        """Return events whose id begins so, in the order of their ids."""
+
     def count(self, which: EventFilter = EVERY_EVENT) -> int:
         """Return the number of events."""
 

@@ -7,6 +7,10 @@ revision = "0001"
 down_revision = None
 
 
+# Compared by code points, as Python and SQLite do it: the beginning of a text is a range.
+_NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
 def _sequence() -> sa.Column[int]:
     kind = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     return sa.Column("sequence", kind, primary_key=True, autoincrement=True)
@@ -16,34 +20,36 @@ def upgrade() -> None:
     op.create_table(
         "history_events",
         _sequence(),
-        sa.Column("type", sa.Text, nullable=False),
-        sa.Column("source", sa.Text, nullable=False),
-        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("type", _NAME, nullable=False),
+        sa.Column("source", _NAME, nullable=False),
+        sa.Column("id", _NAME, nullable=False),
         sa.Column("time", sa.BigInteger, nullable=False),
         sa.Column("recorded_at", sa.BigInteger, nullable=False),
-        sa.Column("correlation_id", sa.Text, nullable=False),
-        sa.Column("causation_id", sa.Text),
-        sa.Column("content_type", sa.Text, nullable=False),
+        sa.Column("correlation_id", _NAME, nullable=False),
+        sa.Column("causation_id", _NAME),
+        sa.Column("content_type", _NAME, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_index("history_events_by_id", "history_events", ["id", "source"], unique=True)
     op.create_index("history_events_by_type", "history_events", ["type", "sequence"])
     op.create_index("history_events_by_time", "history_events", ["time"])
-    op.create_index("history_events_by_correlation", "history_events", ["correlation_id"])
+    op.create_index(
+        "history_events_by_correlation", "history_events", ["correlation_id", "sequence"]
+    )
     op.create_index("history_events_by_causation", "history_events", ["causation_id"])
     op.create_table(
         "history_fates",
         _sequence(),
-        sa.Column("event_id", sa.Text, nullable=False),
-        sa.Column("event_source", sa.Text, nullable=False),
-        sa.Column("event_type", sa.Text, nullable=False),
-        sa.Column("subscription", sa.Text, nullable=False),
+        sa.Column("event_id", _NAME, nullable=False),
+        sa.Column("event_source", _NAME, nullable=False),
+        sa.Column("event_type", _NAME, nullable=False),
+        sa.Column("subscription", _NAME, nullable=False),
         sa.Column("attempt", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("seconds", sa.Float(53)),
         sa.Column("worker", sa.Text, nullable=False),
-        sa.Column("outcome", sa.Text, nullable=False),
+        sa.Column("outcome", _NAME, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("message", sa.Text, nullable=False),
         sa.Column("delay", sa.Float(53)),
@@ -56,12 +62,12 @@ def upgrade() -> None:
         ["event_id", "event_source", "subscription", "attempt", "outcome", "at"],
         unique=True,
     )
-    op.create_index("history_fates_by_outcome", "history_fates", ["subscription", "outcome"])
+    op.create_index("history_fates_by_outcome", "history_fates", ["outcome", "subscription"])
     op.create_index("history_fates_by_time", "history_fates", ["at"])
     op.create_table(
         "history_bookmarks",
-        sa.Column("replay_id", sa.Text, primary_key=True),
-        sa.Column("subscription", sa.Text, nullable=False),
+        sa.Column("replay_id", _NAME, primary_key=True),
+        sa.Column("subscription", _NAME, nullable=False),
         sa.Column("request", sa.Text, nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
