@@ -100,6 +100,12 @@ class BatchLane(Lane[T]):
         if self._gatherer is None:
             self._hire()
 
+    def hurry(self) -> None:
+        """Let the batch that is being gathered be due now. Safe from any thread."""
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._end)
+
     async def settled(self) -> None:
         """Return when nothing is being handled; from now on no batch waits until it is full."""
         self._is_hurried = True
@@ -209,6 +215,8 @@ class BatchLane(Lane[T]):
 
     def _end(self) -> None:
         """Wait for no further items of this batch."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer, self._is_due = None, True
         self._hire()
 

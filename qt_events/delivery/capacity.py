@@ -36,6 +36,8 @@ class Capacity:
 
     def __init__(self, size: int, on_late: Callable[[], None] = lambda: None) -> None:
         self.size, self._on_late, self._silent_until = size, on_late, 0.0
+        #: Called whenever somebody begins to wait.
+        self.on_full: Callable[[], None] = lambda: None
         # Places made so far; more than `size` only while so many are taken.
         self._made = 0
         # Places that nobody has.
@@ -158,7 +160,8 @@ class Capacity:
             place = _Place()
             self._line.append(place)
             self._look_again()
-            return place
+        self.on_full()
+        return place
 
     def _look_again(self) -> None:
         self._let_in()

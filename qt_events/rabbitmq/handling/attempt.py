@@ -50,7 +50,7 @@ logger = logging.getLogger("qt_events")
 PAUSE = 1.0
 #: Seconds for which Celery's own pools try to store an outcome: a worker that is to stop waits.
 STORED_WITHIN = 300.0
-_REVOKED = DeadLetter(
+REVOKED = DeadLetter(
     DeadLetterReason.REVOKED,
     Failure("celery.exceptions.TaskRevokedError", "revoked by remote control"),
 )
@@ -123,7 +123,7 @@ def open_message(
     if "expiration" in envelope.properties:
         runtime.declarations.may_expire(subscription.name)
     if is_revoked:
-        return _REVOKED
+        return REVOKED
     step = NextStep.HANDLE if subscription.broadcast else next_step(envelope)
     match step:
         case NextStep.HANDLE:

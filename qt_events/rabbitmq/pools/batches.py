@@ -10,9 +10,16 @@ from typing import Any
 from qt_events.delivery.batch_lane import BatchLane
 from qt_events.delivery.batches import asked, deliver_batch
 from qt_events.delivery.ending import is_ending
-from qt_events.delivery.outcome import HANDLED, Done, Outcome
+from qt_events.delivery.outcome import SKIPPED, Done, Outcome
 from qt_events.delivery.subscription import Subscription
-from qt_events.rabbitmq.handling.attempt import EVENTS, PAUSE, Begun, fails, open_message
+from qt_events.rabbitmq.handling.attempt import (
+    EVENTS,
+    PAUSE,
+    REVOKED,
+    Begun,
+    fails,
+    open_message,
+)
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.redeliveries import Redeliveries
@@ -102,16 +109,14 @@ class PoolBatches:
     # A batch is handled
 
     async def _process(self, deliveries: list[Delivery]) -> None:
-        await self._gate.opened()
-        here = [each for each in deliveries if not each.is_void()]
         for each in deliveries:
-            if each.is_void():
-                self._redeliveries.end(each)
+            each.goes_on()
+        await self._gate.opened()
+        here = [each for each in deliveries if self._is_still_to_be_handled(each)]
         if not here:
             return
         for each in here:
             each.started()
-            each.goes_on()
         try:
             outcomes = await self._gate.inside(self._deliver(here))
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers them again
@@ -119,6 +124,19 @@ class PoolBatches:
             return
         for each, outcome in zip(here, outcomes, strict=True):
             self._conclude(each, outcome)
+
+    def _is_still_to_be_handled(self, delivery: Delivery) -> bool:
+        """Look at what may have happened since it was gathered, and conclude it if it has."""
+        subscription = delivery.task.subscription
+        if delivery.is_void():
+            self._redeliveries.end(delivery)
+        elif delivery.revoked():
+            self._conclude(delivery, REVOKED)
+        elif subscription.narrowed and not self._runtime.wants(subscription, delivery.event.type):
+            self._conclude(delivery, SKIPPED)
+        else:
+            return True
+        return False
 
     async def _deliver(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         runtime = self._runtime
@@ -136,7 +154,7 @@ class PoolBatches:
         delivery.decided(outcome)
         if delivery.is_void():
             self._redeliveries.end(delivery, outcome)
-        elif outcome is HANDLED:
+        elif isinstance(outcome, Done):
             self._runtime.concluded(delivery.envelope, outcome)
             delivery.settle(outcome)
         else:

@@ -359,10 +359,7 @@ class Declarations:
     # Names and queues
 
     def key(self, subscription: Subscription) -> str:
-        """Return the routing key that brings an event back to it.
-
-        It is the name, for a broadcast with the instance that this process is.
-        """
+        """Return the key that brings events back: the name, a broadcast's with the instance."""
         name = subscription.name
         return f"{name}.{self._instance}" if subscription.broadcast else name
 

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import amqp
+from celery.worker import state
 
 from qt_events import BatchFailed
 from qt_events.events.cloudevents import CONTENT_TYPE
@@ -118,3 +119,27 @@ async def test_large_events_end_a_batch(make_bus: MakeBus) -> None:
         # Sixteen MiB.
         await until(lambda: len(handler.lists) == 2)
         assert {len(each) for each in handler.lists} == {16}
+
+
+async def test_what_is_not_wanted_any_more_leaves_the_batch(make_bus: MakeBus) -> None:
+    """An event that was revoked, or whose pattern was removed, after it was gathered."""
+    bus, handler, gathered = make_bus(), Batches(), []
+
+    def gather(event: Event[Any]) -> bool:
+        gathered.append(event.payload["n"])
+        return True
+
+    bus.subscribe("happened", handler, name="handler", when=gather, batch=4, within=LONG)
+    bus.subscribe("other", handler)
+    async with running(bus):
+        await publish(bus, n=0)
+        revoked = await publish(bus, n=1)
+        await publish(bus, "other", n=2)
+        await until(lambda: gathered == [0, 1, 2])
+        state.revoked.add(f"{revoked.id}:handler")
+        bus.unsubscribe("other", handler)
+        await publish(bus, n=3)
+        [letter] = await buried(bus, 1)
+        await until(lambda: handler.lists == [[0, 3]] and not bus.serving.held)
+    assert (letter.event_id, letter.reason) == (revoked.id, "revoked")
+    assert bus.get_stats()["filtered"] == 1

@@ -89,6 +89,19 @@ async def test_a_subscription_that_is_gone_gets_nothing_more() -> None:
     assert (handler.lists, bus.get_stats()["filtered"]) == ([], 2)
 
 
+async def test_a_full_bus_waits_for_no_batch() -> None:
+    """Nobody could fill it: who publishes waits for room, and no time passes here."""
+    handler = Lists()
+    bus = InMemoryEventBus(max_queue_size=4, publish_timeout=5, clock=ManualClock())
+    bus.subscribe("made", handler, name="lists", batch=10, within=30)
+    async with bus:
+        await publish(bus, *range(8))
+        await asyncio.to_thread(bus.publish_sync, Event("made", None, {"n": 8}))
+        assert [n for each in handler.lists for n in each] == list(range(8))
+        bus.stop()
+    assert handler.lists[-1] == [8]
+
+
 async def test_a_stop_handles_what_was_gathered() -> None:
     """No time has to pass for it."""
     handler = Lists()
