@@ -31,6 +31,14 @@ def bound(rig: Rig, subscriptions: int, count: int, steady: int, rate: int) -> S
         }
 
 
+def told(rig: Rig, count: int) -> Sample:
+    """Measure a worker of ours that tells the fates of its events, as `Rig.consume` does."""
+    with rig.vhost() as env:
+        rig.act_on(env, "ours", "preload_told", count=count)
+        with worker("ours", env) as handling:
+            return handling.pace(count)
+
+
 def idle(rig: Rig, peer: str, seconds: float, options: Sequence[str] = ()) -> Sample:
     """Measure an idle worker for `seconds` after its first 500 events."""
     with rig.vhost() as env:

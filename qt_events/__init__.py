@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.delivery.batches import BatchFailed
+from qt_events.delivery.fate_telling import TellsFates
 from qt_events.delivery.fates import Fate, FateOutcome
+from qt_events.delivery.redelivering import Redelivers
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
 from qt_events.delivery.subscription import Component, EventHandler, Subscription
 from qt_events.errors import (
@@ -158,6 +160,7 @@ __all__ = [
     "PublishTimeoutError",
     "QtEventsError",
     "RawEvent",
+    "Redelivers",
     "Reject",
     "RetryLater",
     "RetryPolicy",
@@ -168,6 +171,7 @@ __all__ = [
     "StrategyPromotedEvent",
     "Subscription",
     "SubscriptionTakenError",
+    "TellsFates",
     "TopologyError",
     "TradeExecuted",
     "TradeExecutedEvent",

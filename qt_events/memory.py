@@ -15,11 +15,14 @@ from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.capacity import LATE, Capacity
 from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
-from qt_events.delivery.deliver import begin, within
+from qt_events.delivery.deliver import begin
 from qt_events.delivery.in_memory import InMemoryBatches
 from qt_events.delivery.lanes import Lanes
-from qt_events.delivery.middleware import Attempt, Middleware
+from qt_events.delivery.local_fates import LocalFates
+from qt_events.delivery.middleware import Middleware
+from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Attempts, Outcome, consequences
+from qt_events.delivery.redelivering import InMemoryRedelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
 from qt_events.delivery.subscription import (
@@ -75,7 +78,7 @@ class InMemoryEventBus(Hosted):
         prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
     """
 
-    takes_batches = True
+    takes_batches = _tells_fates = True
 
     def __init__(
         self,
@@ -102,12 +105,14 @@ class InMemoryEventBus(Hosted):
         self._tally = self.stats.tally  # of the loop's own thread
         self._publish_observers = self.middleware.published
         self._attempt_observers = self.middleware.concluded
-        self._around_handle = self.middleware.around_handle
-        self.dead_letters = DeadLetterStore(self._redeliver)
+        self._watching, self._observed = self.middleware.watching, ObservedAttempts(self.middleware)
         self._watch = SlowHandlerLog(self.stats)
         self._subscriptions = Subscriptions(retry=retry, service=service)
         self._anonymous = count(1)
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
+        self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
+        self.dead_letters = DeadLetterStore(self._redeliver, self._fates.tell)
+        self._redelivers = InMemoryRedelivery(self._subscriptions, self._take).send
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
@@ -218,16 +223,19 @@ class InMemoryEventBus(Hosted):
 
     async def _redeliver(self, event: Event[Any], subscription: str) -> None:
         """Queue an event for the subscription of this name only, as a first attempt."""
-        served = self._subscriptions.served(subscription)
+        self._take(event, (self._subscriptions.served(subscription),))
+
+    def _take(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         self._capacity.enter_at_once(anyway=True)
-        self._hold(event, (served,))
+        self._hold(event, subscriptions)
 
     # Subscribe
 
     def _subscribe(
         self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        return self._subscriptions.add(pattern, handler, name or self._name_for(handler), options)
+        name = name or self._name_for(handler)
+        return self._fates.follow(self._subscriptions.add(pattern, handler, name, options))
 
     def _name_for(self, handler: EventHandler) -> str:
         """Return a name for a handler; lambdas and local functions get a number."""
@@ -273,8 +281,8 @@ class InMemoryEventBus(Hosted):
         if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
             self._conclude(delivery, SKIPPED)
             return None
-        if self._around_handle:
-            subscription = within(self.middleware, subscription, attempts.next, self._executor)
+        if self._watching:
+            subscription = self._observed.begin(delivery, subscription, attempts, self._executor)
         outcome = begin(
             event, subscription, attempts.next, self._executor, self._watch, self.slow_after
         )
@@ -291,7 +299,7 @@ class InMemoryEventBus(Hosted):
         if outcome is HANDLED:
             self._tally.delivered[subscription.name] += 1
             if self._attempt_observers:
-                self._tell_concluded(delivery, outcome)
+                self._observed.end(delivery, event, subscription, delivery[3], outcome)
         elif self._comes_again(delivery, outcome):
             return
         if open_ is not None:
@@ -306,7 +314,7 @@ class InMemoryEventBus(Hosted):
         event, subscription, open_, attempts = delivery
         self.stats.count_outcome(subscription.name, event.type, outcome)
         if self._attempt_observers:
-            self._tell_concluded(delivery, outcome)
+            self._observed.end(delivery, event, subscription, attempts, outcome)
         follows = consequences(outcome)
         if follows.dead_letter is not None:
             self.dead_letters.add(event, subscription.name, follows.dead_letter, attempts)
@@ -315,11 +323,6 @@ class InMemoryEventBus(Hosted):
         again = (event, subscription, open_, attempts.after(follows))
         self._retries.add(again, follows.again_after)
         return True
-
-    def _tell_concluded(self, delivery: _Delivery, outcome: Outcome) -> None:
-        event, subscription, _, attempts = delivery
-        attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
-        self.middleware.tell_concluded(attempt)
 
     # Join and stop
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from benchmarks import runs
 from benchmarks.case import Case, Sample, Target
 from benchmarks.cases.size import Size
 from benchmarks.flower import consume_watched
@@ -20,6 +21,7 @@ def cases(rig: Rig, size: Size) -> list[Case]:
     return [
         no_op(rig, size),
         watched(rig, size),
+        told(rig, size),
         waiting(rig, size),
         prefork(rig, size),
         fan_out(rig, size),
@@ -67,6 +69,23 @@ def watched(rig: Rig, size: Size) -> Case:
         "The same Flower runs beside FastStream, which sends it nothing: there Flower takes "
         "memory but hardly any CPU. Beside ours it also takes the CPU to read the events. The CPU "
         "shown is the worker's alone.",
+    )
+
+
+def told(rig: Rig, size: Size) -> Case:
+    """Measure with somebody who listens to fates."""
+    return Case(
+        "fates",
+        "the same with fates told",
+        _UNITS,
+        {
+            "ours": partial(runs.told, rig, size.events(20_000)),
+            "untold": partial(rig.consume, "ours", size.events(20_000)),
+        },
+        (Target("untold", 0.85),),
+        "A queue is bound to the exchange of fates, and nobody takes them from it: the rate and "
+        "the CPU are the worker's alone. `untold` is ours without that queue, in the same round. "
+        "Prefetch is 100.",
     )
 
 

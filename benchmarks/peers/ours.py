@@ -96,6 +96,13 @@ async def preload(count: int, subscriptions: int = 1) -> None:
     await windowed(_one(_subscribed(subscriptions)), count, 1000)
 
 
+async def preload_told(count: int) -> None:
+    """Do the same, with a queue that collects the fates. Nobody takes them from it."""
+    bus = _subscribed()
+    bus.listen_to_fates(len, name="bench.fates")
+    await windowed(_one(bus), count, 1000)
+
+
 async def end_to_end(rate: int, seconds: float) -> dict[str, float]:
     """Run publisher and worker in this process."""
     bus, pace = new_bus(), Pace(rate, seconds)

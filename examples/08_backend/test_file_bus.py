@@ -17,6 +17,8 @@ class FileBackend(Backend):
     lacks: ClassVar[Mapping[Feature, str]] = {
         Feature.FLEET: "two processes would both handle a file",
         Feature.BACKPRESSURE: "events wait in files, however many",
+        Feature.FATES: "nobody is told",
+        Feature.REPLAY: "a file does not say whether it was sent again",
         Feature.BATCHES: "a handler gets one file",
     }
 

@@ -1,17 +1,20 @@
 """DeadLetterStore: dead letters in this process, for a bus without a broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from qt_events.dead_letters.operations import DeadLetterOperations
-from qt_events.dead_letters.record import record_of_event
+from qt_events.dead_letters.record import operators_fate, record_of_event
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
+from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.outcome import Attempts, DeadLetter
 from qt_events.events.event import Event
 
 Redeliver = Callable[[Event[Any], str], Awaitable[None]]
+Tell = Callable[[Iterable[Fate]], Awaitable[None] | None]
 _Held = HeldDeadLetter[Event[Any]]
 
 
@@ -19,10 +22,11 @@ class DeadLetterStore(DeadLetterOperations[Event[Any]]):
     """Keeps dead letters in a dict, oldest first.
 
     `redeliver` hands an event to the subscription of a name, and to no other, as a first attempt.
+    `tell` takes the fates of those that an operator sent back or discarded.
     """
 
-    def __init__(self, redeliver: Redeliver) -> None:
-        self._redeliver = redeliver
+    def __init__(self, redeliver: Redeliver, tell: Tell = lambda _: None) -> None:
+        self._redeliver, self._tell = redeliver, tell
         self._kept: dict[str, _Held] = {}
 
     def add(
@@ -40,17 +44,17 @@ class DeadLetterStore(DeadLetterOperations[Event[Any]]):
             for held in tuple(self._kept.values())
             if subscription in (None, held.record.subscription)
         ]
-        yield _InMemoryScan(found, self._kept, self._redeliver)
+        yield _InMemoryScan(found, self._kept, self._redeliver, self._tell)
 
 
 class _InMemoryScan(Scan[Event[Any]]):
     """A pass through those that were there at its start."""
 
     def __init__(
-        self, found: Sequence[_Held], kept: dict[str, _Held], redeliver: Redeliver
+        self, found: Sequence[_Held], kept: dict[str, _Held], redeliver: Redeliver, tell: Tell
     ) -> None:
         self.total = len(found)
-        self._found, self._kept, self._redeliver = found, kept, redeliver
+        self._found, self._kept, self._redeliver, self._tell = found, kept, redeliver, tell
         # Eager mode handles an event at once, in the caller: one after the other.
         self._one_by_one = asyncio.Lock()
 
@@ -69,3 +73,10 @@ class _InMemoryScan(Scan[Event[Any]]):
     async def remove(self, held: Sequence[_Held]) -> None:
         for each in held:
             self._kept.pop(each.record.id, None)
+
+    async def tell(self, held: Sequence[_Held], outcome: FateOutcome, at: datetime) -> None:
+        telling = self._tell(
+            operators_fate(each.record, outcome, at, each.receipt.source) for each in held
+        )
+        if telling is not None:
+            await telling

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.outcome import Attempts, DeadLetter
 from qt_events.events.attributes import new_id
 from qt_events.events.cloudevents import CONTENT_TYPE, encode
@@ -32,6 +33,7 @@ class DeadLetterRecord:
     properties: dict[str, Any] = field(default_factory=dict)  #: AMQP properties of the event
     host: str = field(default_factory=socket.gethostname)
     id: str = field(default_factory=new_id)  #: of this dead letter
+    replay_id: str = ""  #: names the replay that sent the event again
 
 
 def record_of(
@@ -44,6 +46,7 @@ def record_of(
     body: bytes,
     properties: dict[str, Any],
     whole: bool = True,
+    replay_id: str = "",
 ) -> DeadLetterRecord:
     """Return the record of an event that failed for good just now, on any backend.
 
@@ -65,6 +68,7 @@ def record_of(
         body=body,
         whole=whole,
         properties=properties,
+        replay_id=replay_id,
     )
 
 
@@ -89,4 +93,25 @@ def record_of_event(
             "correlation_id": event.correlation_id,
             "content_type": CONTENT_TYPE,
         },
+        replay_id=event.replay_id,
+    )
+
+
+def operators_fate(
+    record: DeadLetterRecord, outcome: FateOutcome, at: datetime, source: str | None = None
+) -> Fate:
+    """Return the fate of a dead letter that an operator sent back or discarded.
+
+    `source` is that of its event; else its properties may tell.
+    """
+    return Fate(
+        event_id=record.event_id,
+        event_source=str(record.properties.get("app_id") or "") if source is None else source,
+        event_type=record.event_type,
+        attempt=record.attempts,
+        at=at,
+        outcome=outcome,
+        reason=record.reason,
+        replayed=bool(record.replay_id),
+        subscription=record.subscription,
     )

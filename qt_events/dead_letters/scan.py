@@ -7,10 +7,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from qt_events.dead_letters.filters import Where
 from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.delivery.fates import FateOutcome
 from qt_events.errors import (
     BusStateError,
     IncompleteDeadLetterError,
@@ -78,6 +80,12 @@ class Scan(ABC, Generic[R]):
     @abstractmethod
     async def remove(self, held: Sequence[HeldDeadLetter[R]]) -> None:
         """Remove these for good."""
+
+    # Most backends tell nobody.
+    async def tell(
+        self, held: Sequence[HeldDeadLetter[R]], outcome: FateOutcome, at: datetime
+    ) -> None:
+        """Tell those who listen to fates that an operator sent these back, or discarded them."""
 
 
 async def batches_of(
@@ -159,6 +167,7 @@ class Work(Generic[R]):
         on_skipped: OnSkipped,
     ) -> None:
         self._scan, self._act = scan, act
+        self._fate = FateOutcome.DISCARDED if act is None else FateOutcome.SENT_BACK
         self.progress, self._on_progress, self._on_skipped = progress, on_progress, on_skipped
 
     def expect_fewer(self, count: int) -> None:
@@ -173,11 +182,14 @@ class Work(Generic[R]):
             await _to_its_end(self._take_turn(turn, keep=keep))
 
     async def _take_turn(self, turn: Sequence[HeldDeadLetter[R]], *, keep: bool) -> None:
+        # Their next attempts may end before they are told of.
+        began = datetime.now(UTC)
         errors = await self._act_on(turn)
         done = [held for held, error in zip(turn, errors, strict=True) if error is None]
         if not keep:
             # Before an error is raised: these are safe where they were sent.
             await self._scan.remove(done)
+            await self._scan.tell(done, self._fate, began)
         self.progress = replace(self.progress, done=self.progress.done + len(done))
         try:
             for held, error in zip(turn, errors, strict=True):

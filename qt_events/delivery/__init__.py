@@ -19,6 +19,10 @@ middleware.py      code of the user's around publishes and handlers, and observe
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never
 clock.py           time for retries: the event loop's, or a test's own
+redelivering.py    an event sent again, to one subscription
+observed.py        attempts as observers see them: with the time that they took
+fate_telling.py    fates of attempts, until they are told, and those who listen
+local_fates.py     fates inside one process, for its own listeners
 fates.py           how an attempt ended, as it is told to those who listen
 stats.py           the counters behind get_stats(), and reports of slow handlers
 """

@@ -1,7 +1,7 @@
 """Annotations: the event class that a handler says it takes, and whether its pattern brings it."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -80,7 +80,7 @@ def _must_be_list(whose: str, function: Callable[..., object], annotated: list[A
 
 def _is_list_of_events(annotation: Any) -> bool:
     """Tell whether it is list[AnEvent], or another collection of events."""
-    return _is(Collection, get_origin(annotation)) and any(
+    return _is(Iterable, get_origin(annotation)) and any(
         _is(Event, get_origin(each) or each) for each in get_args(annotation)
     )
 

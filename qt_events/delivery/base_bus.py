@@ -4,9 +4,12 @@ from functools import cached_property
 from typing import Any, ClassVar
 from warnings import warn
 
+from qt_events.delivery.fate_telling import FatesHandler, listener
 from qt_events.delivery.middleware import Middleware, MiddlewareStack, Observer
+from qt_events.delivery.redelivering import Redeliver
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
+    FATES,
     EventHandler,
     Predicate,
     Subscription,
@@ -14,7 +17,9 @@ from qt_events.delivery.subscription import (
     pattern_of,
 )
 from qt_events.errors import NotSupportedError
+from qt_events.events.attributes import checked_text
 from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 
 
 class BaseBus:
@@ -23,6 +28,10 @@ class BaseBus:
     #: Whether it calls handlers with batches; subscribe() refuses `batch=` otherwise.
     takes_batches: ClassVar[bool] = False
     _observer: Observer | None = None
+    #: Sends an event of a replay; None if this backend cannot.
+    _redelivers: Redeliver | None = None
+    #: `_subscribe` makes subscriptions to FATES, too.
+    _tells_fates = False
 
     @cached_property
     def middleware(self) -> MiddlewareStack:
@@ -67,6 +76,31 @@ class BaseBus:
     ) -> Subscription:
         """Make a subscription or add a pattern to one; without a name, find or make one."""
         raise NotImplementedError
+
+    def listen_to_fates(
+        self,
+        handler: FatesHandler,
+        *,
+        name: str,
+        retry: RetryPolicy | None = None,
+        concurrency: int | None = None,
+        prefetch: int | None = None,
+    ) -> Subscription:
+        """See TellsFates."""
+        options = SubscriptionOptions(
+            retry=retry, concurrency=concurrency, prefetch=prefetch, raw=True
+        )
+        if not self._tells_fates:
+            raise NotSupportedError(f"{type(self).__name__} tells no fates: choose another backend")
+        return self._subscribe(FATES, listener(handler), name, options)
+
+    async def redeliver(
+        self, event: Event[Any] | RawEvent, subscription: str, *, replay_id: str
+    ) -> None:
+        """See Redelivers."""
+        if self._redelivers is None:
+            raise NotSupportedError(f"{type(self).__name__} sends no event to one subscription")
+        await self._redelivers(event, subscription, checked_text("replay_id", replay_id))
 
     def use(self, middleware: Middleware) -> None:
         """See EventBus."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from qt_events.delivery.outcome import (
     DeadLetter,
@@ -20,7 +20,7 @@ from qt_events.delivery.outcome import (
 )
 from qt_events.errors import DecodeError
 from qt_events.events.attributes import new_id
-from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 from qt_events.texts import shortened
 
 PREFIX = "fates."  #: begins the type of events with fates
@@ -96,9 +96,9 @@ def ending_of(outcome: Outcome) -> Ending:
         case Done():
             return _FILTERED
         case Retry(delay=delay, failure=failure):
-            return _failed(FateOutcome.RETRIED, failure.exception_type, failure, delay)
+            return _failed(FateOutcome.RETRIED, _bounded(failure.exception_type), failure, delay)
         case GivenBack(delay=delay, failure=failure):
-            return _failed(FateOutcome.GIVEN_BACK, failure.exception_type, failure, delay)
+            return _failed(FateOutcome.GIVEN_BACK, _bounded(failure.exception_type), failure, delay)
         case DeadLetter(reason=reason, failure=failure):
             return _failed(FateOutcome.DEAD, reason.value, failure, None)
         case _:
@@ -142,7 +142,7 @@ def type_of(subscription: str) -> str:
     return PREFIX + subscription
 
 
-def encode_fates(fates: Sequence[Fate], worker: str) -> bytes:
+def encode_fates(subscription: str, fates: Sequence[Fate], worker: str) -> bytes:
     """Return the body of a message with fates of one subscription.
 
     It is what `encode` makes of an event with this `batch_of`, which takes ten times as long.
@@ -151,28 +151,29 @@ def encode_fates(fates: Sequence[Fate], worker: str) -> bytes:
         "specversion": "1.0",
         "id": new_id(),
         "source": worker,
-        "type": type_of(fates[0].subscription),
+        "type": type_of(subscription),
         "time": _text_of(datetime.now(UTC)),
         "datacontenttype": "application/json",
         "data": batch_of(fates, worker),
     }
-    return to_json(document)
+    return bytes(to_json(document))
 
 
-def fates_in(event: Event[Any]) -> list[Fate]:
-    """Return the fates that an event tells. Fields that this release does not know are left out.
+def fates_in(event: RawEvent) -> list[Fate]:
+    """Return the fates that a message tells. Fields that this release does not know are left out.
 
     Raises:
         DecodeError: there are none in it, or not as they are written here.
     """
     try:
-        payload: Any = event.payload
+        payload: Any = from_json(event.body)["data"]
         told = (event.type.removeprefix(PREFIX), str(payload["worker"]))
         fields, rows = tuple(payload["fields"]), payload["fates"]
         if fields != _ROW:
             known = [(n, name) for n, name in enumerate(fields) if name in _ROW]
             return [_named(known, row, *told) for row in rows]
-        return [Fate(*row[:_AT], _time(row[_AT]), *row[_AT + 1 :], *told) for row in rows]
+        values = ((*row[:_AT], _time(row[_AT]), *row[_AT + 1 :], *told) for row in rows)
+        return [Fate._make(each) for each in values]
     except (LookupError, TypeError, ValueError) as error:
         raise DecodeError(f"{event.type!r} tells no fates: {error!r:.200}") from None
 

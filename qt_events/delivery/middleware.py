@@ -31,6 +31,7 @@ _METHODS = {
     "published": False,
     "concluded": False,
 }
+_OF_ATTEMPTS = {"around_handle", "concluded"}
 _Around = Callable[[Event[Any], Subscription, int, CallHandler], Awaitable[object]]
 _AroundBatch = Callable[[Sequence[Any], Subscription, CallHandler], Awaitable[object]]
 
@@ -46,6 +47,12 @@ class Attempt:
     #: From 1.
     number: int
     outcome: Outcome
+    #: "" where the message could not tell.
+    event_source: str = ""
+    #: Time from before the predicate to the end of the handler; None: there was no attempt.
+    seconds: float | None = None
+    #: A replay sent the event again, to this subscription.
+    replayed: bool = False
 
 
 class PublishMiddleware(Protocol):
@@ -130,6 +137,8 @@ class MiddlewareStack:
         self.around_batch: list[_AroundBatch] = []
         self.published: list[Callable[[Event[Any], Sequence[Subscription]], None]] = []
         self.concluded: list[Callable[[Attempt], None]] = []
+        # Those of the two that are about attempts.
+        self.watching: list[object] = []
 
     def add(self, middleware: object) -> None:
         """Add those of the five methods that the middleware has.
@@ -140,11 +149,15 @@ class MiddlewareStack:
         """
         for name, method in _methods_of(middleware).items():
             getattr(self, name).append(method)
+            if name in _OF_ATTEMPTS:
+                self.watching.append(method)
 
     def remove(self, middleware: object) -> None:
         """Remove what `add` added."""
         for name, method in _methods_of(middleware).items():
             getattr(self, name).remove(method)
+            if name in _OF_ATTEMPTS:
+                self.watching.remove(method)
 
     # Observers
 
@@ -155,7 +168,8 @@ class MiddlewareStack:
 
     def tell_concluded(self, attempt: Attempt) -> None:
         """Call every observer's `concluded`."""
-        for concluded in self.concluded:
+        # One may be removed meanwhile, by another thread.
+        for concluded in tuple(self.concluded):
             _tell(concluded, attempt)
 
     # Publish

@@ -25,6 +25,8 @@ EventHandler = Callable[[Any], Awaitable[object] | object]
 Predicate = Callable[[Any], object]
 
 MAX_CONCURRENCY = 10_000
+#: In place of a pattern: it matches no event's type.
+FATES = ""
 #: Seconds for which a batch is gathered unless a subscription says otherwise.
 WITHIN = 0.05
 # A name becomes a part of queue names, which have 255 bytes in AMQP.
@@ -92,6 +94,10 @@ class Subscription:
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
+    #: It gets fates, not events; see docs/fates.md.
+    hears_fates: bool = field(default=False, init=False)
+    #: What becomes of its events is told to those who listen to fates.
+    tells_fates: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)

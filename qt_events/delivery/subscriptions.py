@@ -9,6 +9,7 @@ from qt_events.delivery.handler_names import checked_service, name_of
 from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
+    FATES,
     NO_OPTIONS,
     EventHandler,
     Subscription,
@@ -68,7 +69,8 @@ class Subscriptions:
         known = self._by_name.get(name)
         is_batch = options.batch is not None or bool(known and known.batch)
         whose, is_raw = f"subscription {name!r}", bool(options.raw or (known and known.raw))
-        for function in filter(None, (handler, options.when)):
+        checked = () if pattern == FATES else filter(None, (handler, options.when))
+        for function in checked:
             must_take_raw(whose, function, is_raw=is_raw)
             must_take(whose, function, pattern, is_batch=is_batch and function is handler)
         with self._changing:
@@ -79,9 +81,12 @@ class Subscriptions:
             else:
                 self._renew(subscription, handler, options)
                 options.must_agree(subscription, handler)
+            self._by_name[name] = subscription
+            if pattern == FATES:
+                subscription.hears_fates, subscription.tells_fates = True, False
+                return subscription
             if pattern not in subscription.patterns:
                 subscription.patterns += (pattern,)
-            self._by_name[name] = subscription
             self._index.add(pattern, subscription)
             return subscription
 
@@ -130,7 +135,7 @@ class Subscriptions:
 
         An event that waits for it may have come before a change.
         """
-        return subscription in self.match(event_type)
+        return subscription in self.match(event_type) or subscription.hears_fates
 
     def get(self, name: str) -> Subscription | None:
         """Return the subscription of that name, if there is one."""

@@ -11,6 +11,7 @@ carriage/           how JSON carries a payload, so that what was made is what ar
 frozen.py           immutable values that JSON can carry
 topics.py           topic patterns, and RoutingIndex for many of them
 raw.py              RawEvent: an event as it was on the wire
+replays.py          the mark of an event that is sent again
 cloudevents.py      an event as CloudEvents JSON, and back
 quantum_trader.py   the six events of Quantum Trader
 """

@@ -5,6 +5,7 @@ from typing import Any
 
 from qt_events.errors import InvalidEventError
 from qt_events.events.event import Event
+from qt_events.events.replays import marked
 
 # Event, subscription's name, attempt. One variable and a bare tuple, for every delivery sets it.
 # None for the event of a batch: there are many.
@@ -33,6 +34,9 @@ def handled(event: Event[Any], subscription: str = "", attempt: int = 1) -> Cont
 
 def correlated(event: Event[Any]) -> Event[Any]:
     """Return `event` as caused by the one being handled here, unless it names a cause itself."""
+    if event.replay_id:
+        # A new publish of it is no replay.
+        event = marked(event, "")
     cause = current_event()
     # A handler may publish its own event again: nothing causes itself.
     if cause is None or not event.is_root or event.id == cause.id:

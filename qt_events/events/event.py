@@ -95,6 +95,9 @@ class Event(Generic[P]):
     _correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    #: Names the replay that sent it again, to one subscription; "" for the event itself. It is no
+    #: part of the event: two are equal without it, and a publish leaves it out.
+    replay_id: str = ""
 
     def __init_subclass__(
         cls, type: str = "", version: int = 1, source: str = "", **kwargs: Any
@@ -227,6 +230,11 @@ class Event(Generic[P]):
         """True if no cause was given."""
         return self._correlation_id is None and self.causation_id is None
 
+    @property
+    def replayed(self) -> bool:
+        """True if a replay sent it again."""
+        return bool(self.replay_id)
+
     def caused_by(self, cause: "Event[Any]") -> Self:
         """Return this event, with the same id, as a consequence of `cause`."""
         return self.replace(correlation_id=cause.correlation_id, causation_id=cause.id)
@@ -287,13 +295,15 @@ class Event(Generic[P]):
         return f"{kind}({self.type!r}, {time}, {self.payload!r}, id={self.id!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickle, (builtins.type(self), self._state())
+        return _unpickle, (builtins.type(self), self._state(), self.replay_id)
 
 
-def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...]) -> Event[Any]:
+def _unpickle(cls: type[Event[Any]], state: tuple[Any, ...], replay_id: str = "") -> Event[Any]:
     event = object.__new__(cls)
     for name, value in zip(_STATE, state, strict=True):
         _set(event, name, value)
+    if replay_id:
+        _set(event, "replay_id", replay_id)
     return event
 
 

@@ -9,8 +9,11 @@ from qt_events.errors import DecodeError, InvalidEventError, TypeMismatchError
 from qt_events.events.attributes import checked_time
 from qt_events.events.cloudevents import (
     CONTENT_TYPE,
+    cloud_event,
     encode,
     must_be_version_1,
+    parse,
+    plain_event,
     read_time,
     required_text,
 )
@@ -52,6 +55,7 @@ class RawEvent:
             causation_id=event.causation_id,
             content_type=CONTENT_TYPE,
             body=encode(event, None),
+            replayed=event.replayed,
         )
 
     @classmethod
@@ -101,6 +105,23 @@ class RawEvent:
             content_type="application/json",
             body=body,
         )
+
+
+def as_event(event: "Event[Any] | RawEvent") -> Event[Any]:
+    """Return an event of its class. Raises what decoding it does: see `cloud_event`."""
+    if isinstance(event, Event):
+        return event
+    document = parse(event.body)
+    if event.content_type == CONTENT_TYPE:
+        return cloud_event(document, event.type)
+    return plain_event(
+        document,
+        event.type,
+        id=event.id,
+        timestamp=event.time,
+        source=event.source,
+        correlation_id=event.correlation_id,
+    )
 
 
 def as_raw(event: Any) -> RawEvent:

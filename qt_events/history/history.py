@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from qt_events.bus import EventBus
+from qt_events.delivery.fate_telling import TellsFates
 from qt_events.delivery.fates import Fate
 from qt_events.delivery.subscription import Subscription
 from qt_events.history.asking import find, pages, trace
@@ -15,8 +16,8 @@ from qt_events.history.store import PAGE, Pruned, Store, StoredEvent, StoreStats
 from qt_events.history.trace import Conversation
 from qt_events.history.where import Where
 
-#: Name of the subscription that records.
-SUBSCRIPTION = "history"
+#: Names of the subscriptions that record events, and their fates.
+SUBSCRIPTION, FATES_SUBSCRIPTION = "history", "history.fates"
 #: Events of one transaction, and seconds that the first of them waits for others.
 BATCH, WITHIN = 500, 0.05
 
@@ -41,14 +42,19 @@ class History:
         return f"<History in {self.store}>"
 
     def attach(self, bus: EventBus) -> Subscription:
-        """Record all events of a bus from now on: a subscription like any other.
+        """Record all events of a bus from now on, and their fates if the bus tells any.
 
-        On RabbitMQ its queue is durable, and many processes may serve it. An event is acknowledged
-        when it is committed.
+        Both are subscriptions like any other. On RabbitMQ their queues are durable, and many
+        processes may serve them. An event is acknowledged when it is committed.
         """
-        return bus.subscribe(
+        if isinstance(bus, TellsFates):
+            bus.listen_to_fates(self.recorder.record_fates, name=FATES_SUBSCRIPTION)
+        recording = bus.subscribe(
             "#", self.recorder.record, name=SUBSCRIPTION, raw=True, batch=BATCH, within=WITHIN
         )
+        # That an event was recorded says its row.
+        recording.tells_fates = False
+        return recording
 
     async def open(self) -> None:
         """Make the tables if there are none, or say now what is wrong with the database."""

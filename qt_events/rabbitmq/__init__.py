@@ -10,10 +10,12 @@ publishing/    many publishes in flight, each confirmed
 topology/      exchanges, queues and bindings
 worker/        a worker that serves subscriptions
 pools/         how a message enters a worker pool
+fates.py       what became of events, told to those who listen
 handling/      from a message to its outcome
 messages/      a message as plain data
 dead_letters/  dead letters on the broker
 operating/     an operator's work: inventory, permissions, Flower
 eager.py       `task_always_eager`: publish runs the handlers itself
+redelivering.py  an event sent again, to one subscription
 compat/        private names of py-amqp, kombu and Celery
 """

@@ -39,6 +39,7 @@ from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.publishing.outstanding import Outstanding
 from qt_events.rabbitmq.publishing.publisher import Publisher
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
+from qt_events.rabbitmq.redelivering import Redelivery
 from qt_events.rabbitmq.runtime import Runtime, Settings, leave_at_exit, runtime_of
 from qt_events.rabbitmq.topology.declarations import Declarations
 from qt_events.rabbitmq.topology.names import Topology
@@ -78,6 +79,7 @@ class CeleryEventBus(Hosted):
     """
 
     takes_batches = True
+    _tells_fates = True
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class CeleryEventBus(Hosted):
         self.declarations = self.runtime.declarations
         self._eager = Eager(self.runtime)
         self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
+        self._redelivers = Redelivery(self.runtime, self._eager).send
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving

@@ -5,14 +5,18 @@ thread. Retries follow at once, without their delays. There is no queue, so noth
 overlaps, and `join` returns at once.
 """
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
 from qt_events.delivery.batches import deliver_alone
-from qt_events.delivery.deliver import begin, within
-from qt_events.delivery.middleware import Attempt
-from qt_events.delivery.outcome import FIRST, HANDLED, Outcome, consequences
+from qt_events.delivery.deliver import begin
+from qt_events.delivery.fate_telling import fate_of
+from qt_events.delivery.fates import Fate
+from qt_events.delivery.local_fates import events_of
+from qt_events.delivery.observed import ObservedAttempts
+from qt_events.delivery.outcome import FIRST, HANDLED, Attempts, Outcome, consequences
 from qt_events.delivery.subscription import Subscription
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
@@ -24,7 +28,8 @@ class Eager:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self.dead_letters = DeadLetterStore(self._redeliver)
+        self.dead_letters = DeadLetterStore(self._redeliver, self._tell)
+        self._observed = ObservedAttempts(runtime.middleware)
 
     async def publish(self, event: Event[Any], subscriptions: tuple[Subscription, ...]) -> None:
         """Deliver to each subscription in turn, until its last outcome."""
@@ -41,11 +46,13 @@ class Eager:
         """Make all attempts of one delivery."""
         attempts = FIRST
         while True:
-            outcome = await self._deliver(event, subscription, attempts.next)
+            # Its identity alone counts.
+            delivery = [event]
+            outcome = await self._deliver(delivery, subscription, attempts)
             self._runtime.stats.count_outcome(subscription.name, event.type, outcome)
-            if self._runtime.middleware.concluded:
-                attempt = Attempt(event.id, event.type, subscription.name, attempts.next, outcome)
-                self._runtime.middleware.tell_concluded(attempt)
+            attempt = self._observed.end(delivery, event, subscription, attempts, outcome)
+            if subscription.tells_fates:
+                await self._tell(map(fate_of, [attempt]))
             if outcome is HANDLED:
                 return
             follows = consequences(outcome)
@@ -55,24 +62,31 @@ class Eager:
                 return
             attempts = attempts.after(follows)
 
+    async def _tell(self, fates: Iterable[Fate]) -> None:
+        """Hand fates to those who listen, at once."""
+        listeners = [each for each in self._runtime.subscriptions if each.hears_fates]
+        for event in events_of(fates) if listeners else ():
+            for subscription in listeners:
+                await self.run(event, subscription)
+
     async def _deliver(
-        self, event: Event[Any], subscription: Subscription, attempt: int
+        self, delivery: list[Event[Any]], subscription: Subscription, attempts: Attempts
     ) -> Outcome:
         runtime = self._runtime
         # A thread for each delivery: a sync handler may publish, and so on without end.
         with ThreadPoolExecutor(1) as executor:
             if subscription.batch is not None:
                 return await deliver_alone(
-                    event,
+                    delivery[0],
                     subscription,
-                    attempt,
+                    attempts.next,
                     executor=executor,
                     watch=runtime.watch,
                     slow_after=runtime.settings.slow_after,
                     middleware=runtime.middleware,
                 )
-            if runtime.middleware.around_handle:
-                subscription = within(runtime.middleware, subscription, attempt, executor)
+            called = self._observed.begin(delivery, subscription, attempts, executor)
             slow_after = runtime.settings.slow_after
-            outcome = begin(event, subscription, attempt, executor, runtime.watch, slow_after)
+            about = (delivery[0], called, attempts.next, executor, runtime.watch, slow_after)
+            outcome = begin(*about)
             return outcome if isinstance(outcome, Outcome) else await outcome

@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakSet
 
 import celery
@@ -20,6 +21,7 @@ from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import BrokerError
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
+from qt_events.rabbitmq.fates import FateTeller
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
@@ -57,10 +59,16 @@ class Runtime:
     stats: Stats
     watch: SlowHandlerLog
     middleware: MiddlewareStack = field(default_factory=MiddlewareStack)
+    fates: FateTeller = field(init=False)
     #: The caller's loop while run_forever() runs.
     loop: asyncio.AbstractEventLoop | None = None
     survived: SurvivedDeliveries = field(default_factory=SurvivedDeliveries)
     unacknowledged: UnacknowledgedEvents = field(default_factory=UnacknowledgedEvents)
+
+    def __post_init__(self) -> None:
+        connect = partial(for_errands, self.app)
+        about = (self.topology.fates, self.subscriptions, self.middleware)
+        self.fates = FateTeller(connect, *about)
 
     def wants(self, subscription: Subscription, event_type: str) -> bool:
         """Return True if a pattern of the subscription matches. Old bindings stay on the broker."""
@@ -82,7 +90,7 @@ class Runtime:
         self.stats.count_outcome(envelope.subscription, event_type, outcome)
         if self.middleware.concluded:
             about = (envelope.event_id, event_type, envelope.subscription, envelope.attempt)
-            self.middleware.tell_concluded(Attempt(*about, outcome))
+            self.middleware.tell_concluded(Attempt(*about, outcome, *envelope.observed()))
         subscription = self.subscriptions.get(envelope.subscription)
         if outcome is not HANDLED and consequences(outcome).again_after is not None:
             self.outstanding.goes_again(envelope.event_id, subscription)

@@ -74,6 +74,8 @@ _PUBLISHER_ELSEWHERE = {
     "RunningTwice",
     "RefusedSubscriptions",
     "JoinInsideAHandler",
+    "NobodyListens",
+    "NoReplayToABroadcast",
 }
 _BATCHES = {
     "Batches",
@@ -86,6 +88,7 @@ _BATCHES = {
     "PublishingFromABatch",
     "StoppingWithABatch",
     "RefusedBatches",
+    "RawBatches",
 }
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process

@@ -4,20 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from amqp.basic_message import Message as RawMessage
 
 from qt_events.dead_letters.operations import DeadLetterOperations
-from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.dead_letters.record import DeadLetterRecord, operators_fate
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
+from qt_events.delivery.fates import FateOutcome
 from qt_events.delivery.outcome import DeadLetterReason
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.connection.connections import for_errands
 from qt_events.rabbitmq.dead_letters.reader import Reader, reading
-from qt_events.rabbitmq.messages.envelope import KEY, REASON, TYPE, body_of, record_from
+from qt_events.rabbitmq.messages.envelope import KEY, REASON, body_of, record_from, returning
 from qt_events.rabbitmq.messages.properties import Content
 from qt_events.rabbitmq.publishing.requests import PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
@@ -116,7 +118,7 @@ class _BrokerScan(Scan[RawMessage]):
 
     async def send_back(self, held: _Held) -> None:
         record = held.record
-        content = Content(record.body, record.properties, {TYPE: record.event_type})
+        content = Content(record.body, record.properties, returning(record))
         served = self._runtime.subscriptions.get(record.subscription)
         with self._runtime.outstanding.expecting(
             record.event_id, (served,) if served is not None else ()
@@ -142,6 +144,10 @@ class _BrokerScan(Scan[RawMessage]):
                 "subscribes to it"
             )
         return name
+
+    async def tell(self, held: Sequence[_Held], outcome: FateOutcome, at: datetime) -> None:
+        fates = [operators_fate(each.record, outcome, at) for each in held]
+        await self._ask(partial(self._reader.tell, fates))
 
     async def remove(self, held: Sequence[_Held]) -> None:
         tags = [each.receipt.delivery_info["delivery_tag"] for each in held]

@@ -12,9 +12,11 @@ from amqp import Connection as RawConnection
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, ConsumerCancelled, NotFound
 
+from qt_events.delivery.fates import Fate
 from qt_events.errors import BrokerError, BrokerUnreachableError, UnknownSubscriptionError
 from qt_events.rabbitmq.compat.acknowledgements import give_back
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, visiting
+from qt_events.rabbitmq.fates import tell_operators
 from qt_events.rabbitmq.topology.names import Topology
 
 _FIRST = 16  # messages of the first batch; each further one may be twice as large
@@ -91,6 +93,11 @@ class Reader:
                     self._channel.basic_ack(tag)
         for tag in tags:
             del self._held[tag]
+
+    def tell(self, fates: Sequence[Fate]) -> None:
+        """Tell those who listen to fates what an operator did."""
+        with self._named():
+            tell_operators(self._connection, self._topology.fates, fates)
 
     def exists(self, queue: str) -> bool:
         """Return True if the broker has this queue."""

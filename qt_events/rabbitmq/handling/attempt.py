@@ -37,6 +37,7 @@ from qt_events.errors import (
     PublishTimeoutError,
 )
 from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 from qt_events.rabbitmq.handling.copies import bury, delay, isolate
 from qt_events.rabbitmq.handling.giving_back import given_back, unknown_here
 from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
@@ -61,6 +62,8 @@ _POISON = (
 Patience = Callable[[], float]
 #: Returns the subscription with a handler that a time limit can interrupt.
 Expose = Callable[[Subscription], Subscription]
+#: What a subscription is given.
+EVENTS = (Event, RawEvent)
 #: An outcome, a step to take instead of the handler, or a coroutine that waits for the outcome.
 Begun = Outcome | NextStep | Coroutine[Any, Any, Outcome]
 
@@ -105,14 +108,14 @@ def begin_attempt(
     Without an executor a sync handler is called right here. Raises BusStateError, see `attempt`.
     """
     opened = open_message(envelope, subscription, runtime, is_revoked=is_revoked)
-    if not isinstance(opened, Event):
+    if not isinstance(opened, EVENTS):
         return opened
     return _begin(opened, envelope, subscription, runtime, executor, expose)
 
 
 def open_message(
     envelope: Envelope, subscription: Subscription, runtime: Runtime, *, is_revoked: bool = False
-) -> Event[Any] | Outcome | NextStep:
+) -> Event[Any] | RawEvent | Outcome | NextStep:
     """Return the event for the handler, or what follows instead. BusStateError: see `attempt`."""
     if runtime.subscriptions.get(subscription.name) is not subscription:
         message = f"{subscription.name} has been unsubscribed"
@@ -157,6 +160,7 @@ async def finish_attempt(
         return SKIPPED
     outcome = begun if isinstance(begun, Outcome) else await begun
     on_outcome(outcome)
+    envelope.end()
     if not is_void():
         if outcome is not HANDLED:
             follows = consequences(outcome)
@@ -174,9 +178,9 @@ async def fails(error: Exception) -> Outcome:
 
 def _decoded(
     envelope: Envelope, subscription: Subscription, runtime: Runtime
-) -> Event[Any] | Outcome:
+) -> Event[Any] | RawEvent | Outcome:
     try:
-        event = envelope.event(raw=subscription.raw)
+        event: Event[Any] | RawEvent = envelope.event(raw=subscription.raw)
     except NewerReleaseError as error:
         return _left_to_another(envelope, subscription, error, runtime)
     except MessageError as error:
@@ -187,7 +191,7 @@ def _decoded(
 
 
 def _begin(  # noqa: PLR0917
-    event: Event[Any],
+    event: Event[Any] | RawEvent,
     envelope: Envelope,
     subscription: Subscription,
     runtime: Runtime,
@@ -206,8 +210,10 @@ def _begin(  # noqa: PLR0917
         )
     called = subscription if expose is None else expose(subscription)
     number = envelope.attempt
-    if runtime.middleware.around_handle:
-        called = within(runtime.middleware, subscription, number, executor, called.handler)
+    if runtime.middleware.watching:
+        envelope.begin(event)
+        if runtime.middleware.around_handle:
+            called = within(runtime.middleware, subscription, number, executor, called.handler)
     return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
 
 

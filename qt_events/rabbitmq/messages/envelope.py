@@ -1,8 +1,9 @@
 """Envelope: a message as it came from a queue, as plain data that prefork can pickle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -11,6 +12,8 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.dead_letters.record import DeadLetterRecord, record_of
 from qt_events.delivery.outcome import Attempts, Consequences, DeadLetter, DeadLetterReason
 from qt_events.errors import DecodeError
+from qt_events.events.raw import RawEvent
+from qt_events.events.replays import marked
 from qt_events.logs.formatters import FIELDS
 from qt_events.rabbitmq.messages.properties import (
     FORMER_PRIORITY,
@@ -25,6 +28,8 @@ KEY, TRIAL, BODY_SIZE, REASON = "qt-key", "qt-trial", "qt-body-size", "qt-reason
 #: Time since which it is given back to a release that can handle it.
 GIVEN_BACK = "qt-given-back"
 RETURNS = "x-delivery-count"
+#: Names the replay that sent it again.
+REPLAY = "qt-replay"
 #: Of a message that was delivered before and not counted: a classic queue counts nothing.
 AGAIN = "redelivered"
 _RECORD = (
@@ -44,7 +49,7 @@ _NAMELESS = uuid5(NAMESPACE_URL, "https://qt-events.invalid/dead-letter")
 # Not frozen: making a frozen one would take longer than all else that is done with most of them.
 @dataclass(slots=True)
 class Envelope:
-    """Message as the broker delivered it. Nothing changes it."""
+    """Message as the broker delivered it. Nothing changes that."""
 
     subscription: str
     #: Routing key that brings it back: the subscription, or its instance in one process.
@@ -61,6 +66,10 @@ class Envelope:
     flaw: str = ""
     #: Bytes of the whole body.
     size: int = 0
+    # While somebody observes attempts: the beginning of this one, its seconds, and the event.
+    _began: float = field(init=False, repr=False, compare=False)
+    _seconds: float = field(init=False, repr=False, compare=False)
+    _seen: Any = field(init=False, repr=False, compare=False)
 
     @property
     def event_type(self) -> str:
@@ -112,7 +121,43 @@ class Envelope:
         if self.flaw:
             raise DecodeError(self.flaw)
         read = raw_from_amqp if raw else from_amqp
-        return read(self.body, self.properties, self.event_type)
+        event = read(self.body, self.properties, self.event_type)
+        # Most come for the first time, without headers.
+        return self._marked(event) if self.headers else event
+
+    def _marked(self, event: Any) -> Any:
+        if not (replay_id := self.replay_id):
+            return event
+        if isinstance(event, RawEvent):
+            return replace(event, replayed=True)
+        return marked(event, replay_id)
+
+    @property
+    def replay_id(self) -> str:
+        """Name of the replay that sent it again, empty for the event itself."""
+        return _key(self.headers.get(REPLAY))
+
+    def begin(self, event: Any) -> None:
+        """Note that the handler is about to be called, for those who observe attempts."""
+        self._began, self._seen = monotonic(), event
+
+    def end(self) -> None:
+        """Note that it has an outcome, which is to be made safe."""
+        if hasattr(self, "_began"):
+            self._seconds = monotonic() - self._began
+
+    def observed(self) -> tuple[str, float | None, bool]:
+        """Return source, seconds (None: no handler was called), and True if it is replayed."""
+        if not hasattr(self, "_began"):
+            return self.source, None, bool(self.headers and self.replay_id)
+        if not hasattr(self, "_seconds"):
+            self.end()
+        return self._seen.source, self._seconds, self._seen.replayed
+
+    @property
+    def source(self) -> str:
+        """Source of the event, as far as the message tells without being read."""
+        return printable(str(self.properties.get("app_id") or ""))
 
     def log_fields(self) -> dict[str, Any]:
         """Return logging's `extra` for a log line outside of the delivery."""
@@ -140,7 +185,8 @@ class Envelope:
     def _headers_of(self, attempts: Attempts, given_back: datetime | None) -> dict[str, Any]:
         times = {FIRST_FAILED: attempts.first_failed, GIVEN_BACK: given_back}
         texts = {name: time.isoformat() for name, time in times.items() if time is not None}
-        return {ATTEMPT: attempts.next, TYPE: self.event_type, **texts}
+        marks = {REPLAY: self.replay_id} if self.replay_id else {}
+        return {ATTEMPT: attempts.next, TYPE: self.event_type, **texts, **marks}
 
     def record(self, outcome: DeadLetter) -> DeadLetterRecord:
         """Return the dead letter that this becomes."""
@@ -153,6 +199,7 @@ class Envelope:
             body=self.body,
             whole=self.size <= len(self.body),
             properties=self.carried(),
+            replay_id=self.replay_id,
         )
 
     def record_headers(self, outcome: DeadLetter) -> dict[str, Any]:
@@ -173,7 +220,13 @@ def headers_of(record: DeadLetterRecord, key: str) -> dict[str, Any]:
         ATTEMPT: record.attempts,
         FIRST_FAILED: record.first_failed.isoformat(),
         "qt-last-failed": record.last_failed.isoformat(),
+        **({REPLAY: record.replay_id} if record.replay_id else {}),
     }
+
+
+def returning(record: DeadLetterRecord) -> dict[str, Any]:
+    """Return the headers of a dead letter that goes back to its subscription."""
+    return {TYPE: record.event_type, **({REPLAY: record.replay_id} if record.replay_id else {})}
 
 
 def body_of(raw: RawMessage) -> bytes:
@@ -215,6 +268,7 @@ def record_from(
         whole=headers.get(BODY_SIZE) is None,
         properties=_carried(properties),
         host=_line(headers.get("qt-host")),
+        replay_id=_key(headers.get(REPLAY)),
         id=_line(headers.get("qt-id") or message_id) or _derived_id(body, death),
     )
 

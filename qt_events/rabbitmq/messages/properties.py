@@ -14,6 +14,7 @@ from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import CONTENT_TYPE, cloud_event, encode, parse, plain_event
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
+from qt_events.events.topics import MAX_BYTES
 
 PERSISTENT = 2  #: delivery_mode
 #: Property that earlier releases wrote. RabbitMQ 4.3 hands out what has no priority before it.
@@ -57,6 +58,30 @@ def _properties(event: Event[Any]) -> dict[str, Any]:
         "content_type": CONTENT_TYPE,
         "delivery_mode": PERSISTENT,
     }
+
+
+def raw_to_amqp(event: RawEvent) -> Content:
+    """Return the content of a message with the event as it was on the wire.
+
+    A text that is too long for a property is left out: the body of a CloudEvent has it, too.
+    """
+    texts = {
+        "message_id": event.id,
+        "type": event.type,
+        "app_id": event.source,
+        "correlation_id": event.correlation_id,
+    }
+    properties = {
+        **({"timestamp": int(event.time.timestamp())} if event.time.year >= _EPOCH else {}),
+        **{name: text for name, text in texts.items() if _fits(text)},
+        "content_type": event.content_type,
+        "delivery_mode": PERSISTENT,
+    }
+    return Content(event.body, properties)
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode(errors="surrogatepass")) <= MAX_BYTES
 
 
 def from_amqp(body: bytes, properties: Mapping[str, Any], routing_key: str) -> Event[Any]:

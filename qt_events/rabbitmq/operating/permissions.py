@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
+from qt_events.delivery.fates import type_of
 from qt_events.delivery.subscription import Component, Subscription
 from qt_events.rabbitmq.topology.names import INSTANCE, Topology
 
@@ -90,6 +91,7 @@ class _Rights:
         if self._subscriptions:
             yield re.escape(t.dead_letters)
             yield re.escape(t.level_prefix) + "[0-9]+"
+            yield re.escape(t.fates)
         if any(map(t.has_quarantine, self._subscriptions)):
             yield re.escape(t.quarantined)
         yield from map(self._queue, self._subscriptions)
@@ -100,6 +102,8 @@ class _Rights:
         t = self.topology
         if self._subscriptions:
             yield from map(re.escape, (t.events, t.redeliver))
+        if any(each.hears_fates for each in self._subscriptions):
+            yield re.escape(t.fates)
         yield from map(self._queue, self._subscriptions)
         yield from (
             re.escape(t.quarantine(each.name))
@@ -119,6 +123,9 @@ class _Rights:
         )
         yield TopicPermission(t.events, publishes, _any_of(map(re.escape, patterns)))
         yield TopicPermission(t.redeliver, NOTHING, keys)
+        told = (re.escape(type_of(each.name)) for each in subscriptions if each.tells_fates)
+        heard = any(each.hears_fates for each in subscriptions)
+        yield TopicPermission(t.fates, _any_of(told), _any_of(["#"] if heard else ()))
         yield TopicPermission(
             t.dead_letters, _any_of(re.escape(each.name) for each in subscriptions), NOTHING
         )

@@ -12,8 +12,7 @@ from qt_events.delivery.batches import asked, deliver_batch
 from qt_events.delivery.ending import is_ending
 from qt_events.delivery.outcome import HANDLED, Done, Outcome
 from qt_events.delivery.subscription import Subscription
-from qt_events.events.event import Event
-from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, fails, open_message
+from qt_events.rabbitmq.handling.attempt import EVENTS, PAUSE, Begun, fails, open_message
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.exclusive_gate import ExclusiveGate
 from qt_events.rabbitmq.pools.redeliveries import Redeliveries
@@ -89,7 +88,7 @@ class PoolBatches:
             opened = open_message(
                 envelope, subscription, self._runtime, is_revoked=delivery.revoked()
             )
-            if not isinstance(opened, Event):
+            if not isinstance(opened, EVENTS):
                 return opened
             delivery.event = opened
             return asked(opened, subscription, envelope.attempt, self._runtime.watch)

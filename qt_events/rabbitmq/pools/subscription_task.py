@@ -123,6 +123,7 @@ class SubscriptionTask(celery.Task):
 
     def _outcome(self, envelope: Envelope, thread: HandlerThread, *, is_revoked: bool) -> Outcome:
         bind_end(self._gives_back)
+        self.runtime.fates.follow()
         patience = partial(_patience, monotonic(), (self.request.timelimit or (None,))[0])
         with thread.attempting():
             # Middleware is async: it needs the loop beside this thread.

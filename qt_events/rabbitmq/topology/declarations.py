@@ -333,6 +333,8 @@ class Declarations:
     ) -> tuple[kombu.Exchange, str]:
         if quarantined:
             return kombu.Exchange(self._topology.quarantined, "topic"), subscription.name
+        if subscription.hears_fates:
+            return kombu.Exchange(self._topology.fates, "topic"), "#"
         return kombu.Exchange(self._topology.events, "topic"), ",".join(subscription.patterns)
 
     def _queue(
@@ -345,7 +347,7 @@ class Declarations:
             subscription=subscription.name,
             key=key,
             quarantined=quarantined,
-            origin=Provenance(self._topology, subscription.name, key).of,
+            origin=Provenance(self._topology, subscription.name, key, subscription.hears_fates).of,
             counts_returns=self._topology.queue_type == "quorum",
             declare_all=partial(self._declare_to_consume, subscription),
             prefetch=lambda: 1 if quarantined else self._prefetch(subscription),

@@ -81,6 +81,11 @@ class Topology:
         return f"{self.prefix}.quarantine"
 
     @property
+    def fates(self) -> str:
+        """Topic exchange that tells what became of events. Nobody needs it but its listeners."""
+        return f"{self.prefix}.fates"
+
+    @property
     def lost(self) -> str:
         """Exchange and queue of events that came back to a subscription that is gone."""
         return f"{self.prefix}.lost"
@@ -236,6 +241,9 @@ class Topology:
             arguments["x-expires"] = INSTANCE_EXPIRES
         declarer.queue(self.queue(key), **self._queue(**arguments))
         declarer.bind(self.queue(key), self.redeliver, key, served=served)
+        if subscription.hears_fates:
+            declarer.exchange(self.fates, "topic")
+            declarer.bind(self.queue(key), self.fates, "#", served=served)
         for pattern in subscription.patterns:
             declarer.bind(self.queue(key), self.events, pattern, served=served)
 
@@ -248,6 +256,7 @@ class Topology:
         declarer = self._declarer(channel)
         try:
             self._declare_shared(declarer)
+            declarer.exchange(self.fates, "topic")
             for ttl in self.ttls():
                 self._declare_level(declarer, ttl)
             for subscription in subscriptions:
@@ -260,13 +269,8 @@ class Topology:
                 self.declare_subscription(channel, subscription, subscription.name, shared=False)
 
     def declare_register(self, channel: Channel) -> None:
-        channel.queue_declare(
-            self.register,
-            durable=True,
-            auto_delete=False,
-            exclusive=False,
-            arguments=self._queue(),
-        )
+        lasting = {"durable": True, "auto_delete": False, "exclusive": False}
+        channel.queue_declare(self.register, **lasting, arguments=self._queue())
 
     def unbind(self, channel: Channel, key: str, pattern: str) -> None:
         """Remove the binding of a queue. It is no error if there is none, or no queue."""
@@ -353,7 +357,7 @@ class Topology:
             for queue in (self.queue(key), self.dead(name), self.quarantine(name)):
                 channel.queue_delete(queue)
         channel.queue_delete(self.register)
-        for name in (*self.levels(), self.lost):
+        for name in (*self.levels(), self.lost, self.fates):
             channel.queue_delete(name)
             channel.exchange_delete(name)
         for exchange in (self.redeliver, self.dead_letters, self.quarantined, self.events):

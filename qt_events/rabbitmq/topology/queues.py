@@ -21,6 +21,7 @@ from qt_events.rabbitmq.messages.envelope import (
     ATTEMPT,
     FIRST_FAILED,
     GIVEN_BACK,
+    REPLAY,
     RETURNS,
     TRIAL,
     TYPE,
@@ -33,7 +34,7 @@ from qt_events.rabbitmq.topology.trust import ASTRAY, RETURNED
 ENVELOPE = "envelope"  #: header with the Envelope, inside this process
 BEGINNING = 64 * 1024  #: bytes that are kept of a body that is too large to be read
 #: Headers of ours that an event carries on its way back to its queue.
-OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL)
+OURS = (ATTEMPT, TYPE, FIRST_FAILED, GIVEN_BACK, TRIAL, REPLAY)
 _MAX_MESSAGE_ID = 255
 _QOS = "lBb"  # prefetch_size, prefetch_count, global
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, TYPE
+from qt_events.rabbitmq.messages.envelope import ATTEMPT, FIRST_FAILED, REPLAY, TYPE
 from qt_events.rabbitmq.topology.names import Topology
 
 PUBLISHED, RETURNED, BURIED, ASTRAY = "published", "returned", "buried", "astray"
 _DEATHS = "x-death"
-_COPIED = (TYPE, ATTEMPT, FIRST_FAILED)  # headers of a copy on its way back to its queue
+_COPIED = (TYPE, ATTEMPT, FIRST_FAILED, REPLAY)  # headers of a copy on its way back to its queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Provenance:
     topology: Topology
     subscription: str
     key: str
+    hears_fates: bool = False
 
     def of(self, delivery: Mapping[str, Any], headers: Mapping[str, Any]) -> str:
         """Return the route of a message in the subscription's queue.
@@ -38,7 +39,7 @@ class Provenance:
         # Straight into the queue: only an administrator may do that.
         if exchange == "":
             return RETURNED
-        if exchange == self.topology.events:
+        if exchange == (self.topology.fates if self.hears_fates else self.topology.events):
             return ASTRAY if deaths else PUBLISHED
         if exchange == self.topology.redeliver:
             returned = key == self.key and all(map(self._is_of_a_level, deaths))
@@ -82,7 +83,7 @@ class Provenance:
             return RETURNED if isolated else ASTRAY
         if not self._is_own(death):
             return ASTRAY
-        if exchange == self.topology.events:
+        if exchange in {self.topology.events, self.topology.fates}:
             return PUBLISHED
         own = self.topology.queue("")
         comes_back = exchange == self.topology.redeliver and keys == [str(queue).removeprefix(own)]

@@ -148,6 +148,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
             raise
 
     def _loop(self, *args: Any) -> None:
+        self.runtime.fates.look(self.selection)
         try:
             if isinstance(self.pool, AsyncioPool):
                 looks = self._consuming_anew.begin()
@@ -244,6 +245,7 @@ class EventConsumer(ConnectingConsumer, RateLimitedConsumer):
         """Close the connection. Celery calls this last of all, when its pool has ended."""
         super().shutdown()
         self._unknown_tasks.stop()
+        self.runtime.fates.stop()
         # run_forever() may be called again, and whoever is told twice to end does not wait.
         if self.runtime.loop is None and self._shutdown.state is not State.GIVING_BACK:
             self.runtime.leave()

@@ -45,6 +45,10 @@ class Feature(Flag):
     BACKPRESSURE = auto()
     #: Several members may serve the same subscriptions.
     FLEET = auto()
+    #: What becomes of events is told to those who listen; see TellsFates.
+    FATES = auto()
+    #: An event can be sent again, to one subscription; see Redelivers.
+    REPLAY = auto()
     #: Handlers may take many events at a time.
     BATCHES = auto()
 

@@ -86,6 +86,15 @@ def killing(event: Event[Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def killing_in_batches(events: list[Event[Any]]) -> None:
+    """End the process as often as one of the events says."""
+    for event in events:
+        if nth_call("batch.killing", event) <= event.payload.get("kills", 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+    for event in events:
+        record("batch.done", event, size=len(events))
+
+
 async def unhurried(event: Event[Any]) -> None:
     """Take as many seconds as the event says."""
     record("unhurried.begun", event)
@@ -114,6 +123,9 @@ subscribe("killing", bystander, name="bystander")
 subscribe("unhurried", unhurried, name="unhurried")
 if "FLEET_BROADCAST" in os.environ:
     bus.subscribe("#", bystander, name="everywhere", broadcast=True)
+if "FLEET_BATCH" in os.environ:
+    about: dict[str, Any] = {"name": "batch", "batch": int(os.environ["FLEET_BATCH"])}
+    bus.subscribe("batch", killing_in_batches, within=0.5, retry=TWICE, **about)
 if "FLEET_PLAIN" in os.environ:
 
     @app.task(name="plain", acks_late=True, ignore_result=True, shared=False)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from qt_events import BatchFailed, Event, InMemoryEventBus
+from qt_events import BatchFailed, Event, InMemoryEventBus, RetryPolicy
 from qt_events.events.cloudevents import encode
 from qt_events.events.raw import RawEvent
 from qt_events.history import History, HistoryUnavailableError, RefusedRowError, recorder
@@ -146,3 +146,24 @@ async def test_fates_are_recorded_once() -> None:
     await history.recorder.record_fates([fate(), fate()])
     await history.recorder.record([raw()])
     assert history.store.fates_of(["1"]) == [fate()]
+
+
+async def test_what_becomes_of_events_is_recorded_with_them() -> None:
+    """What becomes of the recording itself is not: it would double what is kept."""
+    history = History()
+
+    async def fail(event: Event) -> None:
+        raise OSError("out of order")
+
+    async with InMemoryEventBus() as bus:
+        history.attach(bus)
+        policy = RetryPolicy(max_attempts=2, initial=0.01)
+        bus.subscribe("recorded.happened", fail, name="failing", retry=policy)
+        await bus.publish(event := Event("recorded.happened"))
+        await bus.join()
+    fates = history.store.fates_of([event.id])
+    assert [(each.subscription, each.attempt, each.outcome) for each in fates] == [
+        ("failing", 1, "retried"),
+        ("failing", 2, "dead"),
+    ]
+    assert history.store.count() == 1

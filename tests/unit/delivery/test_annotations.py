@@ -1,7 +1,7 @@
 """Annotations: a handler is not subscribed to events that it says it does not take."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence  # noqa: F401  # annotations
 from typing import Annotated, Any, Protocol, TypeVar
 from unittest.mock import AsyncMock, MagicMock, create_autospec
 
@@ -174,6 +174,41 @@ def test_a_class_without_a_type_may_be_a_base_of_what_comes_later() -> None:
     InMemoryEventBus().subscribe("annotated.unregistered", taking(LonelyEvent), name="annotated")
     with pytest.raises(InvalidHandlerError):
         InMemoryEventBus().subscribe("annotated.unregistered", taking(AlertEvent), name="annotated")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "advice"),
+    [
+        (list[OtherEvent], "OtherEvent, which never comes by"),
+        ("Sequence[OtherEvent]", "OtherEvent, which never comes by"),
+        (list[UrgentEvent], "UrgentEvent, which never comes by"),
+        (AlertEvent, r"write def handler\(events: list\[AlertEvent\]\)"),
+        (Price, r"write def handler\(events: list\[Price\]\)"),
+    ],
+)
+def test_a_batch_handler_of_other_events_is_refused(annotation: Any, advice: str) -> None:
+    """It gets lists of what its pattern brings."""
+    with pytest.raises(InvalidHandlerError, match=advice):
+        InMemoryEventBus().subscribe(AlertEvent, taking(annotation), name="annotated", batch=5)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [list[AlertEvent], list[RiskEvent], Sequence[Event[Any]], "Iterable[AlertEvent]", list, Any],
+)
+def test_a_batch_handler_of_what_comes_is_subscribed(annotation: Any) -> None:
+    """Under whatever name a list has."""
+    handler = taking(annotation)
+    bus = InMemoryEventBus()
+    bus.subscribe(AlertEvent, handler, name="annotated", batch=5)
+    # The subscription has its batch already.
+    bus.subscribe(AlertV2Event, handler)
+
+
+def test_a_handler_of_lists_needs_a_batch() -> None:
+    """It would get an event, and fail at each."""
+    with pytest.raises(InvalidHandlerError, match=r"takes a list of events.*give batch="):
+        InMemoryEventBus().subscribe(AlertEvent, taking(list[AlertEvent]), name="annotated")
 
 
 def takes_event(event: AlertEvent) -> None: ...

@@ -30,8 +30,9 @@ from qt_events.delivery.outcome import (
     Retry,
 )
 from qt_events.errors import DecodeError
-from qt_events.events.cloudevents import decode, encode
+from qt_events.events.cloudevents import encode, parse
 from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, 123456, tzinfo=UTC)
 FAILURE = Failure("builtins.OSError", "away", "Traceback")
@@ -56,7 +57,7 @@ FATE = st.builds(
 
 def told(payload: dict[str, Any], event_type: str = "fates.desk.book") -> list[Fate]:
     event: Event = Event(event_type, NOW, payload)
-    return fates_in(decode(encode(event), event_type))
+    return fates_in(RawEvent.of(event))
 
 
 @given(st.lists(FATE, max_size=5))
@@ -132,5 +133,7 @@ def test_a_message_is_the_event_with_its_fates() -> None:
     fate = Fate("id", "source", "a.b", 1, NOW, "done", 0.5, subscription="desk")
     payload = batch_of([fate], "host:7")
     event: Event = Event("fates.desk", None, payload)
-    assert json.loads(encode_fates([fate], "host:7"))["data"] == json.loads(encode(event))["data"]
-    assert fates_in(decode(encode_fates([fate], "host:7"), "fates.desk")) == fates_in(event)
+    body = encode_fates("desk", [fate], "host:7")
+    assert json.loads(body)["data"] == json.loads(encode(event))["data"]
+    raw = RawEvent.of_cloud_event(parse(body), body, "fates.desk")
+    assert fates_in(raw) == fates_in(RawEvent.of(event))

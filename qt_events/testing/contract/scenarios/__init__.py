@@ -10,6 +10,8 @@ batching.py       batch handlers
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
+telling.py        fates: what became of events
+replaying.py      an event sent again, to one subscription
 tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
 """
@@ -24,9 +26,11 @@ from qt_events.testing.contract.scenarios import (
     pressing,
     raw,
     refusing,
+    replaying,
     retrying,
     routing,
     running,
+    telling,
     tracing,
 )
 
@@ -41,6 +45,8 @@ MODULES = (
     pressing,
     running,
     middleware,
+    telling,
+    replaying,
     tracing,
     refusing,
 )

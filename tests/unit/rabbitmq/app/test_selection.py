@@ -179,3 +179,16 @@ def test_a_broadcast_that_is_not_chosen_may_be_subscribed_on_prefork(
     bus.serving.must_serve("told", broadcast=True)
     with pytest.raises(NotSupportedError, match=r"'desk\.news' is a broadcast"):
         bus.serving.must_serve("desk.news", broadcast=True)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_batches_that_are_not_chosen_may_be_subscribed_on_any_pool(
+    bus: CeleryEventBus, monkeypatch: pytest.MonkeyPatch, pool: str
+) -> None:
+    """As broadcasts; the others are refused with the pool's name and what to use."""
+    consumer: Any = SimpleNamespace(selection=Selection(bus.runtime, ("desk",)))
+    monkeypatch.setattr(bus.serving, "consumer", consumer)
+    monkeypatch.setattr(bus.serving, "_pool_name", pool)
+    bus.serving.must_serve("told", broadcast=False, batch=5)
+    with pytest.raises(NotSupportedError, match=rf"'desk\.news' takes batches: {pool} .*asyncio"):
+        bus.serving.must_serve("desk.news", broadcast=False, batch=5)

@@ -148,7 +148,14 @@ def test_a_broadcasts_retries_come_back_to_one_process_and_it_has_no_quarantine(
 def test_every_exchange_that_may_be_written_or_bound_has_topics() -> None:
     """RabbitMQ lets any key through where no topic permission exists."""
     told = {each.exchange for each in rights().topics}
-    assert told == {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", *QT.levels()}
+    assert told == {
+        "qt.events",
+        "qt.redeliver",
+        "qt.dead",
+        "qt.quarantine",
+        "qt.fates",
+        *QT.levels(),
+    }
     assert len(QT.levels()) == len({*QT.levels()}) == 24
 
 

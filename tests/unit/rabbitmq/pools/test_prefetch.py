@@ -1,5 +1,6 @@
 """Prefetch: about a second of work, at least what is handled at a time, and bounded bytes."""
 
+from qt_events.limits import MAX_PREFETCH
 from qt_events.rabbitmq.pools.prefetch import Prefetch
 
 MIB = 1024 * 1024
@@ -90,3 +91,23 @@ def test_it_stays_while_nothing_speaks_against_it() -> None:
     assert not prefetch.look(3, 900, 1_001, 201.0)
     assert not prefetch.look(100, 30_000, 1_060, 202.0)
     assert not prefetch.look(100, 30_000, 1_061, 300.0)
+
+
+def test_with_batches_it_is_one_more_than_are_handled() -> None:
+    """However slow the handler is: else its batches would never be full."""
+    prefetch = Prefetch(2, 500)
+    assert (prefetch.count, prefetch.may_grow) == (1_500, False)
+    prefetch.look(1_500, 450_000, 1_000, 200.0)
+    assert not prefetch.look(1_500, 450_000, 1_001, 201.0)
+    assert Prefetch(60, 1_000).count == 61_000
+    assert Prefetch(6, 10_000).count == MAX_PREFETCH
+
+
+def test_batches_of_large_events_are_few_until_they_are_small_again() -> None:
+    """Though less than half of what may be held has come."""
+    prefetch = Prefetch(1, 500)
+    prefetch.look(30, 90 * MIB, 0, 200.0)
+    assert prefetch.look(30, 90 * MIB, 10, 201.0)
+    assert (prefetch.count, prefetch.may_grow) == (5, True)
+    assert arrive(prefetch, 0.0005) >= 1
+    assert prefetch.count == 1_000

@@ -69,6 +69,7 @@ class OneSubscription:
         serving = SimpleNamespace(shutdown=self.shutdown)
         self.app, self.watch = SimpleNamespace(qt_events_serving=serving), None
         self.settings = SimpleNamespace(slow_after=1.0)
+        self.fates = SimpleNamespace(follow=lambda: None)
         self.middleware = MiddlewareStack()
         self.outcomes: list[Outcome] = []
         self.made_safe: list[Consequences] = []

@@ -1,0 +1,64 @@
+"""LocalFates: fates inside one process, told to its own listeners at the end of a loop's turn."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from qt_events.delivery.capacity import Capacity
+from qt_events.delivery.fate_telling import WaitingFates, of_subscriptions, this_worker
+from qt_events.delivery.fates import Fate, batch_of, type_of
+from qt_events.delivery.middleware import MiddlewareStack
+from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.events.event import Event
+
+
+def events_of(fates: Iterable[Fate]) -> Iterator[Event[Any]]:
+    """Yield events that tell these fates."""
+    for name, batch in of_subscriptions(fates):
+        yield Event(type_of(name), None, batch_of(batch, this_worker()))
+
+
+class LocalFates:
+    """Listeners of one bus, and the fates that wait for them.
+
+    Those that wait have a place together, for join to wait. `hand` queues an event for
+    subscriptions.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        middleware: MiddlewareStack,
+        capacity: Capacity,
+        hand: Callable[[Event[Any], Sequence[Subscription]], object],
+    ) -> None:
+        self._subscriptions, self._middleware = subscriptions, middleware
+        self._capacity, self._hand = capacity, hand
+        self._waiting = WaitingFates(subscriptions, self._wake)
+        self._listeners: tuple[Subscription, ...] = ()
+
+    def follow(self, subscription: Subscription) -> Subscription:
+        """Return a subscription that was made. Once one hears fates, they are kept and told."""
+        if subscription.hears_fates and subscription not in self._listeners:
+            if not self._listeners:
+                self._middleware.add(self._waiting)
+            self._listeners += (subscription,)
+        return subscription
+
+    def tell(self, fates: Iterable[Fate]) -> None:
+        """Tell these fates. While nobody listens, they are not even made."""
+        if self._listeners:
+            for event in events_of(fates):
+                self._hand(event, self._listeners)
+
+    def _wake(self, count: int) -> None:
+        if count == 1:
+            self._capacity.enter_at_once(anyway=True)
+            asyncio.get_running_loop().call_soon(self._tell_waiting)
+
+    def _tell_waiting(self) -> None:
+        try:
+            self.tell(self._waiting.take())
+        finally:
+            self._capacity.leave()

@@ -1,0 +1,69 @@
+"""Redelivery: an event sent again, to one subscription alone, marked as replayed."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.errors import NotSupportedError
+from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent, as_event
+from qt_events.events.replays import marked
+
+#: Sends an event to the subscription of a name, marked with the name of a replay.
+Redeliver = Callable[[Event[Any] | RawEvent, str, str], Awaitable[None]]
+
+
+@runtime_checkable
+class Redelivers(Protocol):
+    """Bus that sends an event again to one subscription: the core of a replay."""
+
+    async def redeliver(
+        self, event: Event[Any] | RawEvent, subscription: str, *, replay_id: str
+    ) -> None:
+        """Send an event to the subscription of this name, and to no other.
+
+        It arrives with its own id, source, time and body, as a first attempt, and `event.replayed`
+        is true, also after retries and as a dead letter that is sent back. Whether the subscription
+        hears its type is not asked. When this returns, the backend has it safely.
+
+        Args:
+            event: as it was published, or as a raw subscription got it.
+            subscription: name of the subscription.
+            replay_id: name of the replay, printable, at most 255 bytes; `event.replay_id` there.
+
+        Raises:
+            UnknownSubscriptionError: nobody has made such a subscription.
+            NotSupportedError: it is a broadcast, or listens to fates.
+            InvalidEventError: `replay_id` is no such text.
+            DecodeError: in memory, a raw event does not fit its class.
+            BrokerError: it is unknown whether the event was taken.
+        """
+
+
+class InMemoryRedelivery:
+    """Redelivery within one process. `take` queues an event for subscriptions."""
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        take: Callable[[Event[Any], Sequence[Subscription]], None],
+    ) -> None:
+        self._subscriptions, self._take = subscriptions, take
+
+    async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
+        """See Redelivers."""
+        served = self._subscriptions.served(subscription)
+        must_take_replays(served)
+        self._take(marked(as_event(event), replay_id), (served,))
+
+
+def must_take_replays(subscription: Subscription) -> None:
+    """Raise NotSupportedError for a subscription that no event can be sent to again."""
+    if subscription.broadcast:
+        raise NotSupportedError(
+            f"{subscription.name!r} is a broadcast, with a queue in each process: replay to a "
+            "subscription that processes share"
+        )
+    if subscription.hears_fates:
+        raise NotSupportedError(f"{subscription.name!r} listens to fates, and hears no events")

@@ -1,0 +1,70 @@
+"""Redelivery: an event sent again through the exchange `redeliver`, to one subscription's queue."""
+
+from time import monotonic
+from typing import Any
+
+from amqp import Channel
+from amqp.exceptions import NotFound
+
+from qt_events.delivery.redelivering import must_take_replays
+from qt_events.errors import UnknownSubscriptionError
+from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent, as_event
+from qt_events.events.replays import marked
+from qt_events.rabbitmq.app.configuration import is_eager
+from qt_events.rabbitmq.eager import Eager
+from qt_events.rabbitmq.messages.envelope import REPLAY, TYPE
+from qt_events.rabbitmq.messages.properties import raw_to_amqp, to_amqp
+from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
+from qt_events.rabbitmq.runtime import Runtime
+
+# Seconds for which a queue is known to exist: what goes nowhere comes to `lost`, unnoticed.
+_KNOWN = 10.0
+
+
+class Redelivery:
+    """Sends events of a replay over the broker, or hands them out at once in eager mode."""
+
+    def __init__(self, runtime: Runtime, eager: Eager) -> None:
+        self._runtime, self._eager = runtime, eager
+        # Until when each is known to exist, by the monotonic clock.
+        self._known: dict[str, float] = {}
+
+    async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
+        """See Redelivers. Returns when the broker has confirmed it."""
+        runtime = self._runtime
+        served = runtime.subscriptions.get(subscription)
+        if served is not None:
+            must_take_replays(served)
+        if is_eager(runtime.app):
+            served = runtime.subscriptions.served(subscription)
+            await self._eager.run(marked(as_event(event), replay_id), served)
+            return
+        await runtime.declarations.made()
+        await self._must_exist(subscription)
+        content = raw_to_amqp(event) if isinstance(event, RawEvent) else to_amqp(event)
+        content.headers = {TYPE: event.type, REPLAY: replay_id}
+        with runtime.outstanding.expecting(event.id, () if served is None else (served,)):
+            await runtime.publisher.ask(
+                PublishRequest(runtime.topology.redeliver, subscription, content)
+            )
+
+    async def _must_exist(self, subscription: str) -> None:
+        if self._known.get(subscription, 0.0) > monotonic():
+            return
+        queue, missing = self._runtime.topology.queue(subscription), list[str]()
+
+        def look(channel: Channel) -> None:
+            try:
+                self._runtime.topology.depth(channel, queue)
+            except NotFound:
+                missing.append(queue)
+
+        await self._runtime.publisher.ask(DeclareRequest(f"queue {queue!r}", look))
+        if missing:
+            raise UnknownSubscriptionError(
+                f"there is no subscription {subscription!r} to send events to: no queue {queue!r} "
+                "exists. Start a worker that serves it; a broadcast has no such queue and gets no "
+                "replay"
+            )
+        self._known[subscription] = monotonic() + _KNOWN
