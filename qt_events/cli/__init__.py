@@ -12,6 +12,10 @@ dead_letters_filter.py    its options for a part of them
 dead_letters_output.py    its tables, text and JSON
 dead_letters_progress.py  its progress bar
 history.py                `history`
+history_options.py        the option for its database
+history_asking.py         its commands `list`, `show`, `trace`, `export`
+history_filter.py         their options for a part of the events
+history_output.py         their tables, text, JSON and CSV
 options.py                options that several commands have
 terminal.py               standard output and standard error
 """

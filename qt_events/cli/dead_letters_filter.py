@@ -60,8 +60,8 @@ def filter_of(
         raise InvalidOptionError(f"--type: {error}") from error
 
 
-def time_of(since: str, now: datetime) -> datetime:
-    """Return the time that `--since` means, as seen from `now`."""
+def time_of(since: str, now: datetime, option: str = "--since") -> datetime:
+    """Return the time that an option means, as seen from `now`."""
     try:
         if _DURATION.fullmatch(since):
             parts = _PART.findall(since)
@@ -70,6 +70,6 @@ def time_of(since: str, now: datetime) -> datetime:
         return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidOptionError(
-            f"--since {since!r:.80} is no time: write how long ago, such as 2h, 90s or 1d12h, or "
+            f"{option} {since!r:.80} is no time: write how long ago, such as 2h, 90s or 1d12h, or "
             "an ISO 8601 time such as 2026-11-30T09:00Z"
         ) from None

@@ -1,4 +1,4 @@
-"""`qt-events history`: record events, look at the size of a history, prune it."""
+"""`qt-events history`: record events, ask for them, look at the size of a history, prune it."""
 
 import asyncio
 import json
@@ -11,6 +11,8 @@ import typer
 
 from qt_events.cli.dead_letters_filter import time_of
 from qt_events.cli.errors import INTERRUPTED
+from qt_events.cli.history_asking import export, list_, show, trace
+from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import App, AsJson, Prefix, Url
 from qt_events.cli.terminal import say
 from qt_events.errors import InvalidOptionError, InvalidPatternError
@@ -27,23 +29,9 @@ history = typer.Typer(
 )
 
 
-def _required(store: str) -> str:
-    if not store:
-        raise InvalidOptionError(
-            "give --store URL (or QT_HISTORY), such as sqlite:///events.db or "
-            "postgresql://user:password@host/name"
-        )
-    return store
+for _name, _command in {"list": list_, "show": show, "trace": trace, "export": export}.items():
+    history.command(_name)(_command)
 
-
-StoreUrl = Annotated[
-    str,
-    typer.Option(
-        "--store", envvar="QT_HISTORY", show_envvar=True, metavar="URL", callback=_required,
-        help="Database of the history. Use the variable to keep a password out of the process "
-        "list. Required.", show_default=False,
-    ),
-]  # fmt: skip
 OlderThan = Annotated[
     str,
     typer.Option(
@@ -113,10 +101,7 @@ def prune(
     """
     from qt_events.history import EventFilter
 
-    try:
-        until = time_of(older_than, datetime.now(UTC))
-    except InvalidOptionError as error:
-        raise InvalidOptionError(str(error).replace("--since", "--older-than")) from None
+    until = time_of(older_than, datetime.now(UTC), "--older-than")
     try:
         which = EventFilter(pattern=type, until=until)
     except InvalidPatternError as error:

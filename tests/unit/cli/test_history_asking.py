@@ -1,0 +1,171 @@
+"""`qt-events history list | show | trace | export`, on a file of SQLite."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qt_events.history.sql_store import SqlStore
+from tests.support import conversations
+from tests.support.conversations import ORDER, QUOTE, SIGNAL, TRADE
+from tests.support.stored import fate, many, raw
+from tests.unit.cli.commands import Command
+
+PROGRAM = "from qt_events.cli.history import history; history()"
+HOSTILE = "\x1b[31mred\n\u202e"
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> str:
+    """Return a history with a conversation, which is asked unless --store says another."""
+    url = f"sqlite:///{tmp_path}/events.db"
+    with closing(SqlStore(url)) as store:
+        store.append([*conversations.events(), *many(3), raw(HOSTILE, source=HOSTILE)])
+        store.append_fates([*conversations.fates(), fate(HOSTILE, HOSTILE, event_source=HOSTILE)])
+    monkeypatch.setenv("QT_HISTORY", url)
+    return url
+
+
+@pytest.fixture
+def lines(url: str, command: Command, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run `qt-events history` and return the lines of standard output."""
+
+    def run(*args: str, code: int = 0) -> list[str]:
+        assert command("history", *args) == code
+        out = capfd.readouterr().out
+        assert "\x1b" not in out
+        assert "\u202e" not in out
+        return out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def failing(url: str, command: Command, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run `qt-events history` and return what it complains of."""
+
+    def run(*args: str, code: int) -> str:
+        assert command("history", *args) == code
+        return capfd.readouterr().err
+
+    return run
+
+
+def ids(lines: list[str]) -> list[str]:
+    return [json.loads(line)["id"] for line in lines]
+
+
+def test_list_finds_events_by_all_that_is_known_of_them(lines: Any) -> None:
+    for args, found in (
+        (("--type", "order.#"), [ORDER]),
+        (("--dead",), [ORDER]),
+        (("--retrying",), [TRADE]),
+        (("--unhandled-by", "audit", "--correlation", QUOTE), [QUOTE, ORDER, SIGNAL, TRADE]),
+        (("--where", "size>9", "--where", "size<11", "--limit", "1"), [QUOTE]),
+        (("--where", "size>10"), []),
+        (("--until", "2026-11-30T11:30"), [TRADE]),
+        (("--since", "2026-11-30T12:00:03Z", "--source", "tests"), [ORDER]),
+        (("--id", SIGNAL), [SIGNAL]),
+        (("--after", "4", "--limit", "2"), ["0", "1"]),
+    ):
+        assert ids(lines("list", "--json", *args)) == found, args
+
+
+def test_list_shows_fates_and_where_to_go_on(lines: Any) -> None:
+    shown = lines("list", "--limit", "2")
+    assert shown[-1] == "2 events, others follow: --after 2"
+    (order,) = [each for each in shown if ORDER in each]
+    assert order.split() == [
+        "2026-11-30", "12:00:03", "order.placed", "order-1", "tests", "1", "dead,", "1", "done",
+    ]  # fmt: skip
+    assert any("unknown" in each for each in lines("list"))
+
+
+def test_show_answers_in_words(lines: Any) -> None:
+    shown = lines("show", "trade-")
+    assert shown[0].startswith("handled by 2 of 4; risk_guard ")
+    assert shown[-3:] == ["{", '  "size": 10', "}"]
+    found = json.loads("\n".join(lines("show", TRADE, "--json")))
+    assert found["summary"] == shown[0]
+    assert len(found["fates"]) == 5
+
+
+def test_trace_draws_the_conversation(lines: Any) -> None:
+    shown = lines("trace", SIGNAL)
+    assert shown[0].startswith("quote.received  quote-1  ")
+    assert shown[-1].startswith("4 events by causation; times are UTC")
+    assert lines("trace", SIGNAL, "--mermaid")[0] == "flowchart TD"
+    found = json.loads("\n".join(lines("trace", SIGNAL, "--json")))
+    steps = found["steps"]
+    assert [each["id"] for each in steps] == [QUOTE, SIGNAL, ORDER, TRADE]
+    assert [each["cause"] for each in steps] == [None, 0, 1, 2]
+
+
+def test_export_writes_bodies_as_on_the_wire(lines: Any, tmp_path: Path) -> None:
+    file = tmp_path / "all.ndjson"
+    assert lines("export", "--output", str(file)) == []
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [each["body"] for each in rows[:4]] == [
+        each.body.decode() for each in conversations.events()
+    ]
+    assert ids(lines("export")) == [each["id"] for each in rows]
+    table = list(csv.DictReader(io.StringIO("\n".join(lines("export", "--format", "csv")))))
+    assert [each["id"] for each in table[:4]] == [each["id"] for each in rows[:4]]
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("action", ["list", "show", "trace", "export"])
+def test_a_hostile_event_controls_no_terminal(lines: Any, action: str) -> None:
+    which = ["--source", HOSTILE] if action in {"list", "export"} else [HOSTILE]
+    assert lines(action, *which)
+    if action == "export":
+        assert lines(action, "--format", "csv", *which)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (("list", "--where", "size>"), 2, "^"),
+        (("list", "--type", "a..b"), 2, "--type"),
+        (("export", "--until", "soon"), 2, "--until 'soon' is no time"),
+        (("show", "nowhere"), 1, "history list"),
+        (("trace", ""), 1, "give more of it"),
+        (("list", "--store", "sqlite:////nowhere/x.db"), 1, "nothing was ever recorded"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(failing: Any, args: Any, code: int, text: str) -> None:
+    assert text in failing(*args, code=code)
+
+
+def test_an_interrupted_export_leaves_no_file(
+    lines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qt_events.cli.history_output.as_json", interrupt)
+    assert lines("export", "-o", str(tmp_path / "part"), code=130) == []
+    assert [each.name for each in tmp_path.iterdir() if "part" in each.name] == []
+
+
+def test_a_closed_pipe_ends_in_silence(url: str) -> None:
+    with closing(SqlStore(url)) as store:
+        store.append(many(2_000, first=10))
+    writer = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "export", "--store", url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    writer.stdout.readline()
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    assert writer.wait(60) == 0
+    writer.stderr.close()
