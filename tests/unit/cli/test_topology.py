@@ -110,7 +110,7 @@ def test_the_app_may_be_named_in_full(app: Any, run: Run, name: str) -> None:
 def test_the_same_for_programs_and_for_shells(app: Any, run: Run) -> None:
     """JSON, or command lines of rabbitmqctl, and nothing else."""
     (desk,) = json.loads(run("permissions", "--json").out)["permissions"]
-    assert (desk["component"], desk["user"], len(desk["topics"])) == ("desk", "shop-desk", 28)
+    assert (desk["component"], desk["user"], len(desk["topics"])) == ("desk", "shop-desk", 29)
     lines = [shlex.split(line) for line in run("permissions", "--commands").out.splitlines()]
     start = ["rabbitmqctl", "--vhost", "desks"]
     assert [
@@ -134,7 +134,7 @@ def test_applying_sets_topics_before_exchanges(app: Any, run: Run) -> None:
     assert done[:2] == (0, "set for 1 users in the vhost 'desks'\n")
     (url, vhost), *calls = FakeApi.calls
     assert (url, vhost) == (f"http://admin:{PASSWORD}@localhost:15672/api/", "desks")
-    assert [call[0] for call in calls] == ["users", *["topic"] * 28, "permit"]
+    assert [call[0] for call in calls] == ["users", *["topic"] * 29, "permit"]
 
 
 def test_who_there_is_is_asked_once(app: Any, run: Run) -> None:
