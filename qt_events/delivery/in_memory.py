@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 from itertools import compress
 from operator import not_
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 from qt_events.delivery.batch_lane import BatchLane
 from qt_events.delivery.batches import asked, deliver_batch
@@ -38,7 +38,8 @@ class InMemoryBatches:
         self._subscriptions, self._conclude = subscriptions, conclude
         self._middleware, self._clock = middleware, clock
         self._watch, self._slow_after = watch
-        self._lanes: WeakSet[BatchLane[Any]] = WeakSet()
+        # Never changed in place: other threads look through it.
+        self._lanes: tuple[ref[BatchLane[Any]], ...] = ()
 
     def lane(self, subscription: Subscription, on_idle: Callable[[], None]) -> BatchLane[Any]:
         """Make the lane of one subscription."""
@@ -50,13 +51,14 @@ class InMemoryBatches:
             self._clock,
             lambda: subscription.when is None and not subscription.narrowed,
         )
-        self._lanes.add(lane)
+        self._lanes = (*(each for each in self._lanes if each() is not None), ref(lane))
         return lane
 
     def hurry(self) -> None:
         """Have no batch wait for further events: the bus is full. Safe from any thread."""
-        for lane in tuple(self._lanes):
-            lane.hurry()
+        for each in self._lanes:
+            if (lane := each()) is not None:
+                lane.hurry()
 
     def _admit(self, delivery: Delivery) -> bool:
         event, subscription, _, attempts = delivery
