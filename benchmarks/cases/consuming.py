@@ -43,7 +43,8 @@ def no_op(rig: Rig, size: Size) -> Case:
             "raw": partial(rig.consume, "raw", n(20_000)),
         },
         (Target("faststream", 2.0), Target("celery", 2.0), Target("raw", 0.4)),
-        "Prefetch is 100 for all. Bodies are those of `publish`: ours parses 410 bytes, "
+        "Prefetch is 100, to which ours grows. Bodies are those of `publish`: ours parses 410 "
+        "bytes, "
         "FastStream and raw 242. Celery's solo pool handles one task at a time, and its handler "
         "is a plain function. FastStream acknowledges each event by itself. Ours acknowledges "
         "together the events that are done together. Raw acknowledges fifty at a time, in a loop "
@@ -84,7 +85,7 @@ def watched(rig: Rig, size: Size) -> Case:
         (Target("faststream", 1.2),),
         "`qt-events flower` starts before the worker and runs on the same two cores. At the end "
         "it must have seen events of all three kinds that a worker sends for a delivery. "
-        "Prefetch is 100. "
+        "Prefetch is 100, to which ours grows. "
         "The same Flower runs beside FastStream, which sends it nothing: there Flower takes "
         "memory but hardly any CPU. Beside ours it also takes the CPU to read the events. The CPU "
         "shown is the worker's alone.",
@@ -122,8 +123,8 @@ def waiting(rig: Rig, size: Size) -> Case:
         },
         (Target("no-op", 0.9, cap=_AT_ONCE / WAIT),),
         f"{_AT_ONCE} at once allow {_AT_ONCE / WAIT:,.0f} events a second. `no-op` is ours with a "
-        f"handler that does nothing, in the same round. Prefetch is {2 * _AT_ONCE} (ours takes "
-        "twice its concurrency by default, FastStream was given as much), and 100 for `no-op`. "
+        f"handler that does nothing, in the same round. Prefetch is {2 * _AT_ONCE} (ours grows "
+        "to twice its concurrency, FastStream was given as much), and 100 for `no-op`. "
         "FastStream is limited by its prefetch alone, so it may have 400 at once.",
     )
 
@@ -157,6 +158,6 @@ def fan_out(rig: Rig, size: Size) -> Case:
         _UNITS,
         {name: consume(name) for name in ("ours", "faststream")},
         (Target("faststream", 2.0), Target("", 5_000)),
-        "Prefetch is 100 for each of the ten queues, for both. A delivery goes to one "
+        "Prefetch is 100 for each of the ten queues; ours grows to it. A delivery goes to one "
         "subscription; rate and CPU are for each delivery.",
     )

@@ -28,7 +28,8 @@ def steady(rig: Rig, size: Size) -> Case:
         (Target("faststream", 1.0, at_most=True), Target("", 10.0, at_most=True, unit="p99_ms")),
         "Events are due at a steady rate, however long the answers take. A latency is from when "
         "an event was due until its handler has it, so a stall counts for all events that it "
-        "delayed. The first half second does not count. Prefetch is 100 for both. Both publish "
+        "delayed. The first half second does not count. Prefetch is 100, to which ours "
+        "grows. Both publish "
         "and handle on one event loop; ours talks to the broker in its own threads.",
     )
 

@@ -14,8 +14,19 @@ _LOCAL = ".<locals>"
 _SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 
 
+class _Alone(str):
+    __slots__ = ()
+
+
+#: Service of a bus beside which no other has names, such as one of a test; an empty text alone may
+#: be a setting that is missing.
+ALONE = _Alone()
+
+
 def checked_service(service: object) -> str | None:
     """Return the name of a service if it is one; InvalidOptionError otherwise."""
+    if service is ALONE:
+        return ALONE
     if service is None or (isinstance(service, str) and _SERVICE.fullmatch(service)):
         return service
     raise InvalidOptionError(
@@ -25,7 +36,8 @@ def checked_service(service: object) -> str | None:
 
 def service_of(service: object, program: str | None) -> str | None:
     """Return the service, by default the name of its program; None if neither is its own."""
-    return checked_service(service) or (None if program in _MAIN else program)
+    given = checked_service(service)
+    return (None if program in _MAIN else program) if given is None else given
 
 
 def name_of(handler: EventHandler, service: str | None = None) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from qt_events.bus import create_event_bus
+from qt_events.delivery.handler_names import ALONE
 from qt_events.errors import InvalidOptionError
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.observed import ObservedEventBus
@@ -64,10 +65,7 @@ class Buses:
         if self._backend == "memory":
             clock = ManualClock()
             return ObservedEventBus(create_event_bus("memory://", clock=clock, **options), clock)
-        bus: Any = create_event_bus(self._url or _NOBODY, **options)
-        if bus.service is None:
-            # No other service has names there.
-            bus.service = ""
+        bus: Any = create_event_bus(self._url or _NOBODY, **{"service": ALONE, **options})
         if self._backend == "eager":
             bus.app.conf.task_always_eager = True
         return ObservedEventBus(bus)

@@ -15,6 +15,7 @@ from qt_events.rabbitmq.messages.properties import to_amqp
 from qt_events.rabbitmq.operating.management import ManagementApi
 from qt_events.testing.broker import Broker
 from tests.integration.guarded import Guarded
+from tests.support.channels import channel_to
 from tests.support.waiting import until, until_told
 
 # Includes RabbitMQ's start, two commands and some thirty queues.
@@ -272,6 +273,11 @@ async def test_a_worker_with_its_own_rights_serves_retries_buries_and_quarantine
     }
     admin.close()
     assert "REFUSED" not in desk.output + ledger.output
+    with channel_to(guarded.url) as channel:
+        takes_turns = BrokerVersion.of(channel.connection).answers_duplicates_early
+    # It may not lock, and lets others finish instead.
+    for worker in (desk, ledger):
+        assert ("so 1 s go by after a queue was bound" in worker.output) is takes_turns
     guarded.purge("dead.desk.on_order")
 
 

@@ -34,6 +34,8 @@ class BrokerVersion(NamedTuple):
         """True if it answers a binding at once that another connection is just making.
 
         From 3.12 on Mnesia's routing tables are written after the transaction that makes the
-        binding (rabbit_db_binding:create_in_mnesia). 4.3 has no Mnesia.
+        binding (rabbit_db_binding:create_in_mnesia). 4.3 has no Mnesia. A broker that does not tell
+        its version is taken for one that does so: a lock is two round trips, and what is lost
+        without it nobody sees.
         """
         return (3, 12) <= self < (4, 3) or self == (0, 0)

@@ -55,10 +55,15 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
     def cut_off(
         self, runtime: Runtime, key: tuple[str, bool]
     ) -> tuple[list[Delivery], list[Delivery]]:
-        """Make the tags of a lane void. Return what waited there, and what is being handled."""
-        waiting = self[key].clear() if key in self else []
-        active = (each for each in tuple(state.active_requests) if isinstance(each, Delivery))
-        running = [each for each in active if each.lane_key == key and each.task.runtime is runtime]
+        """Make the tags of a lane void. Return what waited, and what is being handled.
+
+        It waited in the lane, or has left that and waits until it may be handled beside others.
+        """
+        cleared = self[key].clear() if key in self else ()
+        held = (each for each in tuple(state.reserved_requests) if isinstance(each, Delivery))
+        own = [each for each in held if each.lane_key == key and each.task.runtime is runtime]
+        running = [each for each in own if each in state.active_requests]
+        waiting = [each for each in {*own, *cleared} if each not in state.active_requests]
         for each in (*waiting, *running):
             each.cut_off()
         return waiting, running

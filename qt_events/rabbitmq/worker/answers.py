@@ -5,6 +5,7 @@ closes the channel over what it refuses.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,12 +23,29 @@ def wait_for_none(channel: Channel) -> None:
         setattr(channel, name, partial(_without_answer, getattr(channel, name)))
     channel.basic_cancel = lambda tag: send(spec.Basic.Cancel, "sb", (tag, False))
     channel.basic_qos = lambda *limits: send(spec.Basic.Qos, "lBb", limits)
+    channel.cancel_callbacks = _Cancellations(channel.cancel_callbacks)
     # After the broker has closed it.
     channel.open = lambda: send(spec.Channel.Open, "s", ("",))
 
 
 def _without_answer(tell: Any, *args: Any, **kwargs: Any) -> Any:
     return tell(*args, **{**kwargs, "nowait": True})
+
+
+class _Cancellations(dict[str, Callable[[str], object]]):
+    """What is called when the broker cancels a consumer, by its tag.
+
+    RabbitMQ 4.3 may do so again before it hears that a consumer was replaced. py-amqp would raise.
+    """
+
+    def __init__(self, callbacks: dict[str, Callable[[str], object]]) -> None:
+        super().__init__(callbacks)
+        self._gone: set[str] = set()
+
+    def pop(self, tag: str, default: Any = None) -> Any:
+        if tag in self:
+            self._gone.add(tag)
+        return super().pop(tag, (lambda _: None) if tag in self._gone else default)
 
 
 async def all_cancelled(channel: Channel) -> None:

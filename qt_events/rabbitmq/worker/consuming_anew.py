@@ -90,6 +90,7 @@ class ConsumingAnew:
         if not isinstance(pool, AsyncioPool):
             raise RecoverableConnectionError(f"the consumer of {queue.name!r} was cancelled")
         pool.cut_off(queue.subscription, quarantined=queue.quarantined)
+        self._consumer.cut_off_limited(queue.subscription, quarantined=queue.quarantined)
         self.declare_and([queue], self.consume)
 
     def declare_and(self, queues: Sequence[SubscriptionQueue], consume: Consume) -> None:

@@ -31,6 +31,16 @@ class RateLimitedConsumer(Consumer):
         state.task_reserved(request)
         self.on_task_request(request)
 
+    def cut_off_limited(self, subscription: str, *, quarantined: bool) -> None:
+        """Forget what waits for its turn of a queue that delivers it again."""
+        bucket = self.task_buckets.get(subscription)
+        waiting = tuple(bucket.contents) if bucket is not None else ()
+        for entry in waiting:
+            if entry[0].envelope.quarantined == quarantined:
+                bucket.contents.remove(entry)
+                entry[0].cut_off()
+                self.pool.redeliveries.abandon(entry[0])
+
     def reset_rate_limits(self) -> None:
         """Apply the new rate limits to requests that wait for the old ones, too."""
         buckets = [bucket for bucket in self.task_buckets.values() if bucket is not None]

@@ -14,6 +14,7 @@ from celery import Celery
 
 from qt_events import CeleryEventBus, InMemoryEventBus
 from qt_events.delivery.handler_names import (
+    ALONE,
     checked_service,
     former_name_of,
     identity_of,
@@ -132,6 +133,13 @@ def test_a_name_that_no_queue_takes_is_asked_for(service: str) -> None:
     """A Celery app may have any name; of that one no queue's name can be made."""
     with pytest.raises(InvalidHandlerError, match=r"would be.*name="):
         lasting_name_of(function, service)
+
+
+def test_a_bus_that_is_alone_needs_no_name_of_a_service() -> None:
+    """As in a test: the names are those of a bus in memory without a service."""
+    bus = CeleryEventBus("amqp://nobody@localhost//", service=ALONE)
+    assert bus.subscribe("a", function).name == f"{HERE}.function"
+    bus.close()
 
 
 @pytest.mark.parametrize("service", ["", " ", "a b", "x" * 101, 5, ".a", "a\n"])

@@ -226,3 +226,31 @@ async def test_what_waits_for_the_loop_is_cut_off_with_its_consumer(scene: Scene
     assert first.is_void()
     assert redeliveries.knows(first.envelope)
     assert not redeliveries.knows(other.envelope)
+
+
+async def test_what_waits_at_the_gate_is_cut_off_with_its_consumer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event on trial is alone meanwhile. What waited beside it is not handled from there."""
+    ended = asyncio.Event()
+
+    async def handle(envelope: Envelope) -> Outcome:
+        scene.called.append(envelope.event_id)
+        if envelope.event_id == "suspect":
+            await ended.wait()
+        return HANDLED
+
+    monkeypatch.setattr(scene, "_handle", handle)
+    suspect, cut, other = (
+        scene.delivery("suspect", headers=ON_TRIAL), scene.delivery("cut"), scene.delivery("other")
+    )  # fmt: skip
+    for each in (suspect, cut, other):
+        each.reserve()
+        scene.pool.admit(each)
+    await until(lambda: "suspect" in scene.called and scene.pool.lanes.held == 3)
+    scene.pool.cut_off("cut", quarantined=False)
+    ended.set()
+    await until(lambda: other.acknowledged and not scene.pool.lanes.held)
+    assert scene.called == ["suspect", "other"]
+    assert cut.is_void()
+    assert not cut.acknowledged
