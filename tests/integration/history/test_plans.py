@@ -1,0 +1,80 @@
+"""Plans of queries: what a user asks for is looked up in an index, never by reading a table."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from qt_events.history.asking import trace
+from qt_events.history.database import checked_url
+from qt_events.history.filters import EventFilter
+from qt_events.history.sql_store import SqlStore
+from tests.support.stored import fate, raw
+
+QUESTIONS = {
+    "correlation": lambda store: store.page(EventFilter(correlation_id="7")),
+    "id": lambda store: store.page(EventFilter(id="7")),
+    "beginning": lambda store: store.beginning_with("7", limit=10),
+    "cause": lambda store: store.page(EventFilter(causation_id="7")),
+    "type": lambda store: store.page(EventFilter(pattern="t.7")),
+    "fates": lambda store: store.fates_of(["7", "8"]),
+    "dead": lambda store: store.page(EventFilter(dead=True)),
+    "unhandled": lambda store: store.page(EventFilter(correlation_id="7", unhandled_by="audit")),
+    "trace": lambda store: trace(store, "7"),
+}
+
+
+@contextmanager
+def plans() -> Iterator[list[str]]:
+    """Collect the plan of each query on the two large tables."""
+    found: list[str] = []
+
+    def explain(connection: Any, _: Any, statement: str, parameters: Any, *__: Any) -> None:
+        if statement.lstrip().startswith("SELECT") and "FROM history_" in statement:
+            how = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+            cursor = connection.connection.cursor()
+            cursor.execute(how + statement, parameters)
+            found.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", explain)
+    try:
+        yield found
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", explain)
+
+
+@pytest.fixture
+def filled(sql_store: SqlStore, url: str) -> SqlStore:
+    """Return a store that is large enough for a scan to be a bad plan."""
+    numbers = range(5_000)
+    for begin in range(0, 5_000, 1_000):
+        some = numbers[begin : begin + 1_000]
+        sql_store.append(
+            [
+                raw(str(n), f"t.{n % 50}", correlation_id=str(n // 10), causation_id=str(n - 1))
+                for n in some
+            ]
+        )
+        sql_store.append_fates([fate(str(n), outcome="done" if n % 500 else "dead") for n in some])
+    if url.startswith("postgresql"):
+        # Its autovacuum does that in the end. Nobody does it for SQLite.
+        engine = sa.create_engine(checked_url(url), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("ANALYZE")
+        engine.dispose()
+    return sql_store
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_no_table_is_scanned(filled: SqlStore, question: str) -> None:
+    with plans() as found:
+        QUESTIONS[question](filled)
+    assert found
+    for plan in found:
+        assert "history_" in plan
+        assert not re.search(r"SCAN (history|later)|Seq Scan", plan), plan
+        # A range of all sequences is a scan by another name.
+        assert not re.search(r"history_events USING INTEGER PRIMARY KEY \(rowid>", plan), plan
