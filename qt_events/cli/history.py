@@ -29,8 +29,9 @@ history = typer.Typer(
 )
 
 
-for _name, _command in {"list": list_, "show": show, "trace": trace, "export": export}.items():
-    history.command(_name)(_command)
+history.command("list")(list_)
+for _command in (show, trace, export):
+    history.command()(_command)
 
 OlderThan = Annotated[
     str,
