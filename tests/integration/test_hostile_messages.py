@@ -123,7 +123,8 @@ def _served(broker: Broker, folder: Path, *options: str) -> Iterator[MarkedWorke
         with channel_to(url) as channel:
             # The first messages are to find all queues.
             Topology().declare_quarantine(channel, "hostile")
-            Topology().declare_dead_letters(channel, "other")
+            for name in ("other", "held"):
+                Topology().declare_dead_letters(channel, name)
         worker = asyncio.run(fleet.start(*options, program=PROGRAM))
         with channel_to(url) as channel:
             channel.auto_decode = False
