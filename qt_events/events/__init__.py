@@ -4,6 +4,7 @@ event.py            Event, and the registry from type and version to class
 attributes.py       the attributes around a payload: ids, times, and their checks
 current.py          the event that is being handled here
 payload.py          Payload, an event's own data
+places.py           where a class is declared, and what to say if an event has two
 declared.py         the payload class that an event class names
 validation.py       what is given for a payload, or came for it, becomes an instance
 mistakes.py         its wrong fields, in words

@@ -8,11 +8,9 @@ An application's event is three lines::
 """
 
 import builtins
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Generic, NoReturn, Self, cast
 
 from pydantic import ValidationError
@@ -35,6 +33,7 @@ from qt_events.events.declared import declared_model
 from qt_events.events.frozen import freeze_object
 from qt_events.events.mistakes import wrong_fields
 from qt_events.events.payload import Payload
+from qt_events.events.places import declared_twice, place_of
 from qt_events.events.topics import matches, routing_key, validate_routing_key
 from qt_events.events.validation import all_mistakes, must_know, validated
 
@@ -324,27 +323,11 @@ _places: dict[tuple[str, int], tuple[str, str]] = {}  #: full name and file of e
 
 def _register(cls: type[Event[Any]]) -> None:
     """Register a class. One of a reloaded module replaces its predecessor."""
-    key, place = (cls.event_type, checked_version(cls.event_version)), _place_of(cls)
+    key, place = (cls.event_type, checked_version(cls.event_version)), place_of(cls)
     taken = _places.setdefault(key, place)
     if taken != place:
-        raise DuplicateEventError(_declared_twice(key, sorted((taken, place))))
+        raise DuplicateEventError(declared_twice(key, sorted((taken, place))))
     _classes.setdefault(cls.event_type, {})[cls.event_version] = cls
-
-
-def _place_of(cls: type) -> tuple[str, str]:
-    """Return the full name of a class and its file; a notebook or a prompt has none."""
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    return f"{cls.__module__}.{cls.__qualname__}", str(Path(file).resolve()) if file else "no file"
-
-
-def _declared_twice(key: tuple[str, int], places: list[tuple[str, str]]) -> str:
-    """Return the error text of two classes for one event; their order makes no difference."""
-    (event_type, version), ((one, file), (other, other_file)) = key, places
-    advice = "keep one of them, or give one another type or version"
-    if file == other_file and one.partition(".")[0] != other.partition(".")[0]:
-        advice = "if it is one class, its file is imported by two names: import it by one"
-    both = f"{one} in {file} and {other} in {other_file}"
-    return f"two classes declare the event {event_type!r}, version {version}: {both}; {advice}"
 
 
 def classes_of(pattern: str) -> list[type[Event[Any]]]:

@@ -17,6 +17,12 @@ def _sequence() -> sa.Column[int]:
 
 
 def upgrade() -> None:
+    _create_events()
+    _create_fates()
+    _create_bookmarks()
+
+
+def _create_events() -> None:
     op.create_table(
         "history_events",
         _sequence(),
@@ -38,6 +44,9 @@ def upgrade() -> None:
         "history_events_by_correlation", "history_events", ["correlation_id", "sequence"]
     )
     op.create_index("history_events_by_causation", "history_events", ["causation_id"])
+
+
+def _create_fates() -> None:
     op.create_table(
         "history_fates",
         _sequence(),
@@ -64,6 +73,9 @@ def upgrade() -> None:
     )
     op.create_index("history_fates_by_outcome", "history_fates", ["outcome", "subscription"])
     op.create_index("history_fates_by_time", "history_fates", ["at"])
+
+
+def _create_bookmarks() -> None:
     op.create_table(
         "history_bookmarks",
         sa.Column("replay_id", _NAME, primary_key=True),
