@@ -20,11 +20,7 @@ from qt_events.delivery.subscription import (
     pattern_of,
 )
 from qt_events.delivery.subscriptions import Subscriptions
-from qt_events.errors import (
-    BusStateError,
-    InvalidUrlError,
-    UnroutableError,
-)
+from qt_events.errors import BusStateError, InvalidUrlError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt
 from qt_events.events.event import Event
@@ -78,8 +74,7 @@ class CeleryEventBus(Hosted):
             least its concurrency; about a second of work if left out. See docs/pools.md.
     """
 
-    takes_batches = True
-    _tells_fates = True
+    takes_batches = _tells_fates = True
 
     def __init__(
         self,
