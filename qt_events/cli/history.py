@@ -46,10 +46,10 @@ Type = Annotated[
 
 @history.command()
 def record(store: StoreUrl = "", app: App = None, url: Url = None, prefix: Prefix = None) -> None:
-    """Record all events of a broker, for a fleet, until Ctrl-C or SIGTERM.
+    """Record all events of a broker and their fates, for a fleet, until Ctrl-C or SIGTERM.
 
-    Serves the subscription `history` alone. Several may run at once. While the database is away,
-    events wait on the broker.
+    Serves the history's own subscriptions alone. Several may run at once. While the database is
+    away, events wait on the broker.
     """
     from qt_events.logs.configure import configure_logging
 

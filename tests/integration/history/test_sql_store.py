@@ -17,6 +17,7 @@ from qt_events.history.errors import (
     NoHistoryError,
     RefusedRowError,
 )
+from qt_events.history.filters import EventFilter
 from qt_events.history.migrations import HEAD, VERSION_TABLE
 from qt_events.history.schema import metadata
 from qt_events.history.sql_store import SqlStore
@@ -137,3 +138,21 @@ def test_a_wrong_url_is_refused_without_its_password(wrong: str) -> None:
     with pytest.raises(InvalidHistoryUrlError, match=r"sqlite:///events\.db") as caught:
         SqlStore(wrong)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_table_partitioned_as_the_page_says_is_used_as_before(postgres_url: str) -> None:
+    """The statements are those of docs/history.md, with a smaller first partition."""
+    page = (ROOT / "docs" / "history.md").read_text()
+    statements = page[page.index("BEGIN;") : page.index("COMMIT;")].removeprefix("BEGIN;")
+    with closing(SqlStore(postgres_url)) as store, closing(Database(postgres_url)) as database:
+        store.append(many(3))
+        with database.writing() as connection:
+            for each in statements.replace("20000000", "5").split(";"):
+                connection.exec_driver_sql(each) if each.strip() else None
+            connection.exec_driver_sql("CREATE UNIQUE INDEX ON history_events_2 (id, source)")
+        assert store.append(many(6, first=3)) == 6
+        # The last one is in the second partition, as the same event again is.
+        assert store.append(many(1, first=8)) == 0
+        assert [each.event.id for each in store.page()] == [str(n) for n in range(9)]
+        assert store.stats().bytes > 0
+        assert store.prune(EventFilter()).events == 9
