@@ -29,8 +29,10 @@ history = typer.Typer(
 )
 
 
-for _name, _command in {"list": list_, "show": show, "trace": trace, "export": export}.items():
-    history.command(_name)(_command)
+history.command("list")(list_)
+history.command()(show)
+history.command()(trace)
+history.command()(export)
 
 OlderThan = Annotated[
     str,

@@ -66,9 +66,8 @@ def conversation_of(
         told.setdefault((fate.event_id, fate.event_source), []).append(fate)
     steps: list[Step] = []
     # By depth: any number of causes may stand above one.
-    waiting: list[tuple[_Node, int, int | None, bool]] = [
-        (node, 0, None, True) for node in _roots(events)
-    ][::-1]
+    waiting: list[tuple[_Node, int, int | None, bool]] = []
+    waiting.extend((node, 0, None, True) for node in reversed(_roots(events)))
     while waiting:
         node, depth, cause, is_last = waiting.pop()
         place = len(steps)

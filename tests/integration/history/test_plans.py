@@ -1,7 +1,7 @@
 """Plans of queries: what a user asks for is looked up in an index, never by reading a table."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from qt_events.history.filters import EventFilter
 from qt_events.history.sql_store import SqlStore
 from tests.support.stored import fate, raw
 
-QUESTIONS = {
+QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
     "correlation": lambda store: store.page(EventFilter(correlation_id="7")),
     "id": lambda store: store.page(EventFilter(id="7")),
     "beginning": lambda store: store.beginning_with("7", limit=10),
