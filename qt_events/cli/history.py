@@ -30,8 +30,9 @@ history = typer.Typer(
 
 
 history.command("list")(list_)
-for _command in (show, trace, export):
-    history.command()(_command)
+history.command()(show)
+history.command()(trace)
+history.command()(export)
 
 OlderThan = Annotated[
     str,

@@ -67,7 +67,7 @@ def conversation_of(
     steps: list[Step] = []
     # By depth: any number of causes may stand above one.
     waiting: list[tuple[_Node, int, int | None, bool]] = []
-    waiting += [(node, 0, None, True) for node in reversed(list(_roots(events)))]
+    waiting.extend((node, 0, None, True) for node in reversed(_roots(events)))
     while waiting:
         node, depth, cause, is_last = waiting.pop()
         place = len(steps)

@@ -10,8 +10,8 @@ fleet/          worker processes, remote control, Flower
 contract/       the contract suite's backends of this project
 postgres.py     PrivatePostgres: a PostgreSQL server of one's own
 stored.py       events and fates as a history keeps them, made for tests
-history_load.py  events for a recorder that is killed again and again, and what became of them
 conversations.py  a conversation and its fates, made for tests
+history_load.py  events for recorders that are killed, and what became of them
 chromium.py     a headless Chromium of one's own
 faketime.py     the installed libfaketime: wall clocks that jump
 provision.py    what tests need of the machine, installed if asked
