@@ -55,8 +55,8 @@ def record(store: StoreUrl = "", app: App = None, url: Url = None, prefix: Prefi
     """
     from qt_events.logs.configure import configure_logging
 
-    configure_logging()
     kept, bus = _opened(store), _bus(app, url, prefix)
+    configure_logging()
     with closing(bus):
         asyncio.run(_record(kept, bus))
     recorder = kept.recorder

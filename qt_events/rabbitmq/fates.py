@@ -279,10 +279,11 @@ class FateTeller:
 
     def _open(self) -> FateChannel:
         if self._raw is None:
-            raw = connect(self._connect())
+            # Kept before anything can fail: `_close` leaves no socket open.
+            raw = self._raw = connect(self._connect())
             own([raw.frames])
             raw.sock.settimeout(ANSWER_TIMEOUT)
-            self._raw, self._channel = raw, FateChannel(raw, self._exchange)
+            self._channel = FateChannel(raw, self._exchange)
         return self._channel
 
     def _close(self) -> None:

@@ -52,11 +52,16 @@ def bindings(management: Management, vhost: str, name: str) -> set[str]:
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Return those of the library: py-amqp warns of answers that come to a channel as it closes."""
+    """Return those of the library: py-amqp warns of answers that come to a channel as it closes.
+
+    The publisher of an earlier test's bus may still look for its vhost, which is gone.
+    """
     return [
         each
         for each in caplog.records
-        if each.name == "qt_events" and each.levelno == logging.WARNING
+        if each.name == "qt_events"
+        and each.levelno == logging.WARNING
+        and each.module != "publisher"
     ]
 
 

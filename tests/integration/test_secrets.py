@@ -37,7 +37,8 @@ ENDING = {
     *(f"topology {each}" for each in ("declare", "show", "remove", "permissions")),
     *(f"topology {each}" for each in ("move", "take-over", "unbind")),
     *(f"dead-letters {each}" for each in ("list", "show", "retry", "discard", "export")),
-    "run", "feed", "analytics",
+    *(f"history {each}" for each in ("export", "list", "prune", "show", "stats", "trace")),
+    "history upgrade", "run", "feed", "analytics",
 }  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def secrets_at(url: str, management_url: str) -> dict[str, str]:
         "QT_APP": "workers",
         "QT_BROKER_URL": url,
         "QT_DATABASE_URL": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
+        "QT_HISTORY": f"postgresql://{LOGIN}@127.0.0.1:1/qt",
         "DISCORD_WEBHOOK_URL": f"https://127.0.0.1:1/api/webhooks/1/{quote(PASSWORD, safe='')}",
         "FLOWER_BROKER_API": f"{api}/api/",
         "FLOWER_BASIC_AUTH": f"{USER}:{PASSWORD}",
@@ -84,6 +86,7 @@ def calls() -> list[list[str]]:
         "flower": ["--port=0"],
         "feed": ["--days=1"],
         "run": ["--days=1"],
+        "prune": ["--older-than=1d"],
     }
     found = []
     every = [(program, *command) for program in APPS for command in commands(program)]
@@ -91,7 +94,7 @@ def calls() -> list[list[str]]:
         needed = [
             "x" for each in command.params if each.param_type_name == "argument" and each.required
         ]
-        found.append([program, *words, *needed, *more.get(words[0], [])])
+        found.append([program, *words, *needed, *more.get(words[-1], [])])
     celerys = (["worker", "--loglevel=DEBUG"], ["inspect", "stats", "--timeout=1"], ["report"])
     return [
         *(each for each in found if each[1] != "fleet"),
@@ -184,7 +187,8 @@ async def test_no_command_at_work_tells_a_secret(
     """Commands that end by themselves show no secret while a worker at DEBUG trades a day."""
     administrator = {"password": PASSWORD, "tags": "administrator"}
     broker.management._request("PUT", f"/users/{USER}", administrator)  # noqa: SLF001  # nobody else needs one
-    secrets = {**secrets_at(flower_fleet.url, broker.management_url), "QT_DATABASE_URL": database}
+    secrets = secrets_at(flower_fleet.url, broker.management_url)
+    secrets |= {"QT_DATABASE_URL": database, "QT_HISTORY": database}
     serving = [QT_EVENTS, "worker", "--loglevel=DEBUG", "-E"]
     worker = flower_fleet.spawn(
         "serving", serving, **secrets, PYTHONPATH=PATH, QT_LOG_LEVEL="DEBUG"
@@ -246,7 +250,7 @@ def test_a_fleet_tells_no_secret(database: str, tmp_path: Path) -> None:
 
 def named(call: list[str]) -> str:
     """Return the words of a call that name its command."""
-    return " ".join(call[1:3] if call[1] in {"topology", "dead-letters"} else call[1:2])
+    return " ".join(call[1:3] if call[1] in {"topology", "dead-letters", "history"} else call[1:2])
 
 
 def arguments_of(pid: int) -> str:
@@ -305,6 +309,7 @@ GOING_ON: dict[str, Callable[..., object]] = {
     "worker": test_no_command_at_work_tells_a_secret,
     "flower": test_workers_and_flower_at_work_tell_no_secret,
     "fleet": test_a_fleet_tells_no_secret,
+    "history record": test_no_command_tells_a_secret,
 }
 
 

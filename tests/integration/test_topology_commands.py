@@ -82,7 +82,10 @@ def test_everything_is_declared_for_those_who_may_not(
         "qt.register",
     }
     ours = {each["name"] for each in management.exchanges(vhost) if each["name"].startswith("qt.")}
-    assert ours == levels | {"qt.events", "qt.redeliver", "qt.dead", "qt.quarantine", "qt.lost"}
+    shared = {
+        f"qt.{name}" for name in ("events", "redeliver", "dead", "quarantine", "lost", "fates")
+    }
+    assert ours == levels | shared
 
 
 async def test_what_waits_what_failed_and_who_serves_is_shown(

@@ -146,7 +146,9 @@ def is_known(each):
     return isinstance(each, cached_property) or str(type(each).__module__).startswith("qt_events")
 
 def locks_of(each):
-    slots = [name for kind in type(each).__mro__ for name in getattr(kind, "__slots__", ())]
+    slots = {name for kind in type(each).__mro__ for name in getattr(kind, "__slots__", ())}
+    # A dataclass with slots is made twice, and garbage of the first may not have gone yet.
+    slots.discard("__weakref__")
     values = (getattr(each, name, None) for name in {*slots, *getattr(each, "__dict__", ())})
     return [value for value in values if isinstance(value, LOCKS)]
 
