@@ -116,7 +116,7 @@ class InMemoryEventBus(Hosted):
     def _make_lanes(self, clock: Clock) -> Lanes[Delivery]:
         about = (self._watch, self.slow_after)
         bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
-        told = (self._subscriptions, self._conclude, self.middleware)
+        told = (self._subscriptions, self._conclude, self._observed)
         self._batches = InMemoryBatches(*told, clock, about)
         self._capacity.on_full = self._batches.hurry
         self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))

@@ -10,7 +10,7 @@ from weakref import ref
 from qt_events.delivery.batch_lane import BatchLane
 from qt_events.delivery.batches import asked, deliver_batch
 from qt_events.delivery.clock import Clock
-from qt_events.delivery.middleware import MiddlewareStack
+from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import SKIPPED, Attempts, Outcome
 from qt_events.delivery.stats import Watch
 from qt_events.delivery.subscription import Subscription
@@ -31,12 +31,12 @@ class InMemoryBatches:
         self,
         subscriptions: Subscriptions,
         conclude: Callable[[Any, Outcome], None],
-        middleware: MiddlewareStack,
+        observed: ObservedAttempts,
         clock: Clock,
         watch: tuple[Watch, float],
     ) -> None:
         self._subscriptions, self._conclude = subscriptions, conclude
-        self._middleware, self._clock = middleware, clock
+        self._observed, self._clock = observed, clock
         self._watch, self._slow_after = watch
         # Never changed in place: other threads look through it.
         self._lanes: tuple[ref[BatchLane[Any]], ...] = ()
@@ -90,6 +90,9 @@ class InMemoryBatches:
     async def _deliver(
         self, deliveries: list[Delivery], subscription: Subscription
     ) -> list[Outcome]:
+        if self._observed.middleware.concluded:
+            for each in deliveries:
+                self._observed.start(each)
         return await deliver_batch(
             [delivery[0] for delivery in deliveries],
             subscription,
@@ -97,5 +100,5 @@ class InMemoryBatches:
             executor=self.executor,
             watch=self._watch,
             slow_after=self._slow_after,
-            middleware=self._middleware,
+            middleware=self._observed.middleware,
         )

@@ -15,9 +15,13 @@ class ObservedAttempts:
     """Begin and end of attempts, for a bus that holds its deliveries as objects of its own."""
 
     def __init__(self, middleware: MiddlewareStack) -> None:
-        self._middleware = middleware
+        self.middleware = middleware
         # By the identity of a delivery. One that has no outcome begins again.
         self._began: dict[int, float] = {}
+
+    def start(self, delivery: object) -> None:
+        """Note that its handler is about to be called."""
+        self._began[id(delivery)] = monotonic()
 
     def begin(
         self,
@@ -27,10 +31,10 @@ class ObservedAttempts:
         executor: Executor | None,
     ) -> Subscription:
         """Return the subscription with the middleware around its handler, about to be called."""
-        self._began[id(delivery)] = monotonic()
-        if not self._middleware.around_handle:
+        self.start(delivery)
+        if not self.middleware.around_handle:
             return subscription
-        return within(self._middleware, subscription, attempts.next, executor)
+        return within(self.middleware, subscription, attempts.next, executor)
 
     def end(
         self,
@@ -52,5 +56,5 @@ class ObservedAttempts:
             None if began is None else monotonic() - began,
             event.replayed,
         )
-        self._middleware.tell_concluded(attempt)
+        self.middleware.tell_concluded(attempt)
         return attempt

@@ -76,6 +76,7 @@ class Eager:
         # A thread for each delivery: a sync handler may publish, and so on without end.
         with ThreadPoolExecutor(1) as executor:
             if subscription.batch is not None:
+                self._observed.start(delivery)
                 return await deliver_alone(
                     delivery[0],
                     subscription,

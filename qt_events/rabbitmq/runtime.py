@@ -92,8 +92,9 @@ class Runtime:
         event_type = envelope.event_type
         self.stats.count_outcome(envelope.subscription, event_type, outcome)
         if self.middleware.concluded:
-            about = (envelope.event_id, event_type, envelope.subscription, envelope.attempt)
-            self.middleware.tell_concluded(Attempt(*about, outcome, *envelope.observed()))
+            event_id, source, seconds, replayed = envelope.observed()
+            about = (event_id, event_type, envelope.subscription, envelope.attempt, outcome)
+            self.middleware.tell_concluded(Attempt(*about, source, seconds, replayed))
         subscription = self.subscriptions.get(envelope.subscription)
         if outcome is not HANDLED and consequences(outcome).again_after is not None:
             self.outstanding.goes_again(envelope.event_id, subscription)

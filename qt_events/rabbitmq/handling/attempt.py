@@ -201,6 +201,8 @@ def _begin(  # noqa: PLR0917
     executor: Executor | None,
     expose: Expose | None,
 ) -> Outcome | Coroutine[Any, Any, Outcome]:
+    if runtime.middleware.watching:
+        envelope.begin()
     if subscription.batch is not None:
         return deliver_alone(
             event,
@@ -213,10 +215,8 @@ def _begin(  # noqa: PLR0917
         )
     called = subscription if expose is None else expose(subscription)
     number = envelope.attempt
-    if runtime.middleware.watching:
-        envelope.begin(event)
-        if runtime.middleware.around_handle:
-            called = within(runtime.middleware, subscription, number, executor, called.handler)
+    if runtime.middleware.around_handle:
+        called = within(runtime.middleware, subscription, number, executor, called.handler)
     return begin(event, called, number, executor, runtime.watch, runtime.settings.slow_after)
 
 

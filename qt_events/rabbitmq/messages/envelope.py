@@ -66,9 +66,10 @@ class Envelope:
     flaw: str = ""
     #: Bytes of the whole body.
     size: int = 0
-    # While somebody observes attempts: the beginning of this one, its seconds, and the event.
+    # While somebody observes attempts: the beginning of this one while it lasts, and its seconds.
     _began: float = field(init=False, repr=False, compare=False)
     _seconds: float = field(init=False, repr=False, compare=False)
+    # Its event, once it was read.
     _seen: Any = field(init=False, repr=False, compare=False)
 
     @property
@@ -123,7 +124,8 @@ class Envelope:
         read = raw_from_amqp if raw else from_amqp
         event = read(self.body, self.properties, self.event_type)
         # Most come for the first time, without headers.
-        return self._marked(event) if self.headers else event
+        self._seen = self._marked(event) if self.headers else event
+        return self._seen
 
     def _marked(self, event: Any) -> Any:
         if not (replay_id := self.replay_id):
@@ -137,27 +139,27 @@ class Envelope:
         """Name of the replay that sent it again, empty for the event itself."""
         return _key(self.headers.get(REPLAY))
 
-    def begin(self, event: Any) -> None:
+    def begin(self) -> None:
         """Note that the handler is about to be called, for those who observe attempts."""
-        self._began, self._seen = monotonic(), event
+        self._began = monotonic()
 
     def end(self) -> None:
         """Note that it has an outcome, which is to be made safe."""
         if hasattr(self, "_began"):
             self._seconds = monotonic() - self._began
+            del self._began
 
-    def observed(self) -> tuple[str, float | None, bool]:
-        """Return source, seconds (None: no handler was called), and True if it is replayed."""
-        if not hasattr(self, "_began"):
-            return self.source, None, bool(self.headers and self.replay_id)
-        if not hasattr(self, "_seconds"):
-            self.end()
-        return self._seen.source, self._seconds, self._seen.replayed
+    def observed(self) -> tuple[str, str, float | None, bool]:
+        """Return id, source, seconds (None: no handler was called), and True if it is replayed.
 
-    @property
-    def source(self) -> str:
-        """Source of the event, as far as the message tells without being read."""
-        return printable(str(self.properties.get("app_id") or ""))
+        They are the event's own, or what the message tells of one that was not read.
+        """
+        self.end()
+        seconds = getattr(self, "_seconds", None)
+        if (event := getattr(self, "_seen", None)) is not None:
+            return event.id, event.source, seconds, event.replayed
+        source = printable(str(self.properties.get("app_id") or ""))
+        return self.event_id, source, seconds, bool(self.headers and self.replay_id)
 
     def log_fields(self) -> dict[str, Any]:
         """Return logging's `extra` for a log line outside of the delivery."""
@@ -194,7 +196,7 @@ class Envelope:
             outcome,
             self.attempts,
             subscription=self.subscription,
-            event_id=self.event_id,
+            event_id=printable(self.observed()[0]),
             event_type=self.event_type,
             body=self.body,
             whole=self.size <= len(self.body),

@@ -329,7 +329,7 @@ class AsyncioPool(BasePool):
         for future in tuple(self._spawned):
             future.cancel()
         storing = ("known outcomes", self.redeliveries.lane)
-        await cancel_all([*((name, lane) for (name, _), lane in self.lanes.items()), storing])
+        await cancel_all([*((name, lane) for (name, *_), lane in self.lanes.items()), storing])
         for lane in self._all_lanes:
             for delivery in lane.clear():
                 await self._acquit(delivery)

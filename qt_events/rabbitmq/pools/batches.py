@@ -143,6 +143,9 @@ class PoolBatches:
 
     async def _deliver(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         runtime = self._runtime
+        if runtime.middleware.watching:
+            for each in deliveries:
+                each.envelope.begin()
         return await deliver_batch(
             [each.event for each in deliveries],
             deliveries[0].task.subscription,
@@ -155,6 +158,7 @@ class PoolBatches:
 
     def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
         delivery.decided(outcome)
+        delivery.envelope.end()
         if delivery.is_void():
             self._redeliveries.end(delivery, outcome)
         elif isinstance(outcome, Done):

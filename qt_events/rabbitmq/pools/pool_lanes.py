@@ -1,6 +1,8 @@
 """PoolLanes: the lanes of the asyncio pool, one for a subscription and one for its quarantine."""
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from operator import itemgetter
 from typing import Any
 
 from celery.worker import state
@@ -11,8 +13,8 @@ from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.runtime import Runtime
 
 
-class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
-    """Lanes by subscription, and by whether they are its quarantine's.
+class PoolLanes(dict[tuple[str, bool, bool], Lane[Delivery]]):
+    """Lanes by subscription, by whether they are its quarantine's, and whether they make batches.
 
     `batch_lane` makes those of batch subscriptions. In quarantine events are handled one by one.
     """
@@ -28,25 +30,28 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
         on_new: Callable[[Lane[Delivery]], None],
     ) -> Lane[Delivery]:
         """Return the lane that a delivery goes into; `on_new` is called with one just made."""
-        key = delivery.lane_key
-        concurrency = 1 if delivery.envelope.quarantined else delivery.task.subscription.concurrency
+        subscription, quarantined = delivery.task.subscription, delivery.envelope.quarantined
+        concurrency = 1 if quarantined else subscription.concurrency
+        in_batches = subscription.batch is not None and not quarantined
+        # One of the other kind may still handle what came before it was subscribed again.
+        key = (*delivery.lane_key, in_batches)
         lane = self.get(key)
         if lane is None:
-            subscription = delivery.task.subscription
-            if subscription.batch is None or delivery.envelope.quarantined:
-                lane = self[key] = Lane(concurrency, process)
-            else:
-                lane = self[key] = self._batch_lane(subscription)
+            lane = self._batch_lane(subscription) if in_batches else Lane(concurrency, process)
+            self[key] = lane
             on_new(lane)
         # It may have been unsubscribed and subscribed again meanwhile.
         lane.concurrency = concurrency
         return lane
 
+    def _of_both_kinds(self, name: str, *, quarantined: bool) -> list[Lane[Delivery]]:
+        keys = ((name, quarantined, in_batches) for in_batches in (False, True))
+        return [self[key] for key in keys if key in self]
+
     def give_back(self, subscription: str) -> None:
         """Give back what waits for a subscription; what is being handled is finished."""
-        for key in ((subscription, False), (subscription, True)):
-            if (lane := self.get(key)) is None:
-                continue
+        for key in [each for each in self if each[0] == subscription]:
+            lane = self[key]
             for delivery in lane.clear():
                 delivery.give_back()
             if not lane.busy:
@@ -59,7 +64,9 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
 
         It waited in the lane, or has left that and waits until it may be handled beside others.
         """
-        cleared = self[key].clear() if key in self else ()
+        name, quarantined = key
+        lanes = self._of_both_kinds(name, quarantined=quarantined)
+        cleared = [each for lane in lanes for each in lane.clear()]
         held = (each for each in tuple(state.reserved_requests) if isinstance(each, Delivery))
         own = [each for each in held if each.lane_key == key and each.task.runtime is runtime]
         running = [each for each in own if each in state.active_requests]
@@ -76,28 +83,30 @@ class PoolLanes(dict[tuple[str, bool], Lane[Delivery]]):
     @property
     def running(self) -> list[str]:
         """Subscriptions whose handlers run, in order."""
-        return sorted({name for (name, _), lane in self.items() if lane.busy})
+        return sorted({name for (name, *_), lane in self.items() if lane.busy})
 
     def held_of(self, subscription: str) -> tuple[int, int, int]:
         """Return how many of its events are held, how many bytes wait, how many were begun."""
-        lane = self.get((subscription, False), ())
-        held = lane.to_do if isinstance(lane, Lane) else 0
-        size = sum(each.envelope.size for each in lane)
+        lanes = self._of_both_kinds(subscription, quarantined=False)
+        held = sum(lane.to_do for lane in lanes)
+        size = sum(each.envelope.size for lane in lanes for each in lane)
         return held, size, state.total_count[subscription]
 
     def slowest(self) -> tuple[str, int]:
         """Return the subscription with most events, and their number."""
-        waiting = {name: lane.to_do for (name, _), lane in tuple(self.items())}
-        name = max(waiting, key=lambda key: waiting[key], default="")
-        return name, waiting.get(name, 0)
+        waiting = Counter[str]()
+        for (name, *_), lane in tuple(self.items()):
+            waiting[name] += lane.to_do
+        return max(waiting.items(), key=itemgetter(1), default=("", 0))
 
     def describe(self) -> dict[str, dict[str, int]]:
         """Return the facts that `inspect stats` tells of each lane."""
-        return {
-            f"{name} (quarantine)" if quarantined else name: {
-                "waiting": len(lane),
-                "handling": lane.busy,
-                "concurrency": lane.concurrency,
+        facts: dict[str, dict[str, int]] = {}
+        for name, quarantined, _ in tuple(self):
+            lanes = self._of_both_kinds(name, quarantined=quarantined)
+            facts[f"{name} (quarantine)" if quarantined else name] = {
+                "waiting": sum(map(len, lanes)),
+                "handling": sum(lane.busy for lane in lanes),
+                "concurrency": max((lane.concurrency for lane in lanes), default=0),
             }
-            for (name, quarantined), lane in tuple(self.items())
-        }
+        return facts

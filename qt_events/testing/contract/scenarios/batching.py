@@ -295,6 +295,45 @@ class StoppingWithABatch(Scenario):
         await run.heard("batches.half", half)
 
 
+async def take_list_slowly(events: list[Event[Any]]) -> None:
+    record_all("batches.list", events)
+    await passed("batches.list.go")
+
+
+async def take_one_slowly(event: Event[Any]) -> None:
+    record("batches.one", event)
+    await passed("batches.one.go")
+
+
+class SubscribingAgainInAnotherWay(Scenario):
+    """A name that is subscribed again gets lists, or single events, as its new handler takes them.
+
+    That the handler before it still runs changes nothing.
+    """
+
+    needs = Feature.BATCHES | Feature.LOCAL | Feature.BACKGROUND
+
+    def subscribe(self, bus: EventBus) -> None:
+        bus.subscribe("changed.happened", take_list_slowly, name="batches.changed", batch=2)
+
+    async def check(self, run: ScenarioRun) -> None:
+        first = await run.publish("changed.happened")
+        await run.called("batches.list", event=first)
+        run.bus.unsubscribe("changed.happened", take_list_slowly)
+        run.bus.subscribe("changed.happened", take_one_slowly, name="batches.changed")
+        second = await run.publish("changed.happened")
+        await run.called("batches.one", event=second)
+        run.open("batches.list.go")
+        run.bus.unsubscribe("changed.happened", take_one_slowly)
+        run.bus.subscribe("changed.happened", take_list_slowly, name="batches.changed", batch=2)
+        third = await run.publish("changed.happened")
+        await run.called("batches.list", event=third)
+        run.open("batches.one.go")
+        await run.bus.join(20)
+        assert [call.event_id for call in run.calls("batches.list")] == [first.id, third.id]
+        assert [call.event_id for call in run.calls("batches.one")] == [second.id]
+
+
 async def take_anything(events: Any) -> None:
     record_all("batches.anything", events)
 

@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import patch
 
 from qt_events.bus import EventBus
+from qt_events.delivery.batches import BatchFailed
 from qt_events.delivery.fate_telling import TellsFates, fate_of
 from qt_events.delivery.fates import Fate
 from qt_events.delivery.retry import RetryPolicy
@@ -91,6 +92,39 @@ class Fates(Scenario):
             assert began <= datetime.fromisoformat(fate["at"]) <= datetime.now(UTC)
             assert 0 <= fate["seconds"] < 20
             assert fate["worker"].rpartition(":")[2].isdecimal()
+
+
+async def fail_odd_ones(events: list[Event[Any]]) -> None:
+    failures = {each.id: OSError("odd") for each in events if each.payload["n"] % 2}
+    if failures:
+        raise BatchFailed(failures)
+
+
+class FatesOfBatches(Scenario):
+    """Of each event of a batch it is told what became of it, and how long its handler had it."""
+
+    needs = Feature.FATES | Feature.BATCHES
+
+    def subscribe(self, bus: EventBus) -> None:
+        listen(bus, "batches.listener")
+        bus.subscribe(
+            "batch.told", fail_odd_ones, name="batch.told", batch=2, within=0.1, retry=TWICE
+        )
+
+    async def check(self, run: ScenarioRun) -> None:
+        events = [Event("batch.told", None, {"n": n}, source="desk") for n in range(2)]
+        for event in events:
+            await run.bus.publish(event)
+        done = await told(run, "batches.listener", events[0], 1)
+        failed = await told(run, "batches.listener", events[1], 2)
+        assert of("batch.told", done) == [(1, "done", "", None)]
+        assert of("batch.told", failed) == [
+            (1, "retried", "OSError", 0.1),
+            (2, "dead", "exhausted", None),
+        ]
+        for fate in (*done, *failed):
+            assert fate["event_source"] == "desk"
+            assert 0 <= fate["seconds"] < 20
 
 
 class OperatorsFates(Scenario):

@@ -3,6 +3,7 @@
 import pickle
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from amqp.basic_message import Message as RawMessage
@@ -247,3 +248,31 @@ def test_an_envelope_can_be_pickled() -> None:
     """Prefork hands it to another process."""
     read = envelope({ATTEMPT: 2})
     assert pickle.loads(pickle.dumps(read)) == read  # noqa: S301
+
+
+FOREIGN: dict[str, Any] = {
+    "body": b'{"specversion": "1.0", "id": "theirs", "source": "desk", "type": "desk.opened"}',
+    "properties": {"content_type": "application/cloudevents+json"},
+    "routing_key": "desk.opened",
+}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_who_observes_it_is_told_what_the_event_says(raw: bool) -> None:
+    """A producer that is not ours may give its message no id and no app_id."""
+    read = envelope(**FOREIGN)
+    assert read.observed() == ("", "", None, False)
+    read.event(raw=raw)
+    assert read.observed() == ("theirs", "desk", None, False)
+    assert read.record(dead()).event_id == "theirs"
+
+
+def test_its_seconds_are_those_of_the_handler() -> None:
+    """From the last call of it to its first end: what follows is stored later."""
+    read = envelope()
+    with patch("qt_events.rabbitmq.messages.envelope.monotonic", side_effect=[1.0, 2.0, 5.0]):
+        read.begin()
+        read.begin()
+        read.end()
+        read.end()
+        assert read.observed()[2] == 3.0
