@@ -28,6 +28,8 @@ _DRIVERS = {
 }
 #: Secrets that libpq takes in the query of a URL.
 _SECRETS = ("password", "sslpassword")
+#: PostgreSQL's code of a row that no partition takes (yet).
+_NO_PARTITION = "23514"
 _EXAMPLES = "sqlite:///events.db or postgresql://user:password@host:5432/name"
 
 
@@ -140,8 +142,7 @@ class Database:
         except HistoryError:
             raise
         except sa.exc.SQLAlchemyError as error:
-            # A value that it cannot hold, or send. All else may be mended from outside.
-            if type(error) in (sa.exc.DataError, sa.exc.StatementError):
+            if _is_refusal(error):
                 raise self._refused(error) from None
             raise HistoryUnavailableError(
                 f"the history {self} cannot be used now ({self._text(error)}): is its server "
@@ -177,6 +178,13 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+def _is_refusal(error: sa.exc.SQLAlchemyError) -> bool:
+    """Tell a value that it cannot hold, or send. All else may be mended from outside."""
+    if isinstance(error, sa.exc.IntegrityError):
+        return getattr(error.orig, "sqlstate", None) != _NO_PARTITION
+    return type(error) in (sa.exc.DataError, sa.exc.StatementError)
 
 
 def checked_url(url: str) -> sa.URL:

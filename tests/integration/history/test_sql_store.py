@@ -34,6 +34,12 @@ def test_a_batch_is_kept_whole_or_not_at_all(sql_store: SqlStore) -> None:
     assert sql_store.page() == []
 
 
+def test_what_a_constraint_forbids_is_refused(sql_store: SqlStore) -> None:
+    with pytest.raises(RefusedRowError, match="event_type"):
+        sql_store.append_fates([fate(), fate("2", event_type=None)])
+    assert sql_store.fates_of(["1"]) == []
+
+
 def test_what_is_kept_stays_for_the_next_process(url: str) -> None:
     with closing(SqlStore(url)) as one:
         one.append([raw()])
