@@ -107,14 +107,10 @@ class SqlStore:
     def prune(self, which: EventFilter, limit: int = PAGE) -> Pruned:
         """See Store."""
         with self._database.writing() as connection:
-            chosen = sa.select(events.c.sequence, events.c.id, events.c.source)
-            conditions = _conditions(connection, which)
-            found = connection.execute(chosen.where(*conditions).limit(limit)).all()
-            own = sa.tuple_(fates.c.event_id, fates.c.event_source)
-            their = [(row.id, row.source) for row in found]
-            removed = connection.execute(sa.delete(fates).where(own.in_(their))).rowcount
-            numbers = [row.sequence for row in found]
-            connection.execute(sa.delete(events).where(events.c.sequence.in_(numbers)))
+            chosen = sa.select(events.c.sequence).where(*_conditions(connection, which))
+            found = list(connection.scalars(chosen.limit(limit)))
+            removed = _prune_fates(connection, found)
+            connection.execute(sa.delete(events).where(events.c.sequence.in_(found)))
             if not found:
                 removed = _prune_strays(connection, which, limit)
             return Pruned(len(found), removed)
@@ -213,6 +209,15 @@ def _last_told(outcomes: Collection[str]) -> sa.Select[Any]:
     )
     chosen = sa.select(fates.c.event_id, fates.c.event_source)
     return chosen.where(fates.c.outcome.in_(outcomes), ~told_later.exists())
+
+
+def _prune_fates(connection: sa.Connection, sequences: Sequence[int]) -> int:
+    """Remove the fates of events."""
+    # Looked up by the events' own columns: a long id, once read, is not found any more.
+    told = (fates.c.event_id == events.c.id) & (fates.c.event_source == events.c.source)
+    theirs = sa.select(fates.c.sequence).join_from(events, fates, told)
+    theirs = theirs.where(events.c.sequence.in_(sequences)).correlate(None)
+    return connection.execute(sa.delete(fates).where(fates.c.sequence.in_(theirs))).rowcount
 
 
 def _prune_strays(connection: sa.Connection, which: EventFilter, limit: int) -> int:
