@@ -45,6 +45,7 @@ class Database:
         self.dialect: ModuleType = sqlite if self._url.drivername == "sqlite" else postgresql
         self._opening = Lock()
         self._engine: sa.Engine | None = None
+        self._identity: object = None
         _databases.add(self)
 
     def __str__(self) -> str:
@@ -63,6 +64,11 @@ class Database:
             self.dialect.lock(connection)
             yield connection
             connection.commit()
+        if self._is_replaced():
+            raise HistoryUnavailableError(
+                f"the file of the history {self} was removed or replaced during a transaction: "
+                "do it again, in the file that is there now"
+            )
 
     def upgrade(self) -> None:
         """Bring the tables up to date, or make them."""
@@ -90,6 +96,9 @@ class Database:
 
     def _open(self) -> sa.Engine:
         with self._opening:
+            if self._engine is not None and self._is_replaced():
+                # What is written to the old file is lost.
+                self.give_up()
             if self._engine is None:
                 engine = self.dialect.make_engine(self._url)
                 try:
@@ -97,8 +106,11 @@ class Database:
                 except BaseException:
                     engine.dispose()
                     raise
-                self._engine = engine
+                self._engine, self._identity = engine, self.dialect.identity(self._url)
             return self._engine
+
+    def _is_replaced(self) -> bool:
+        return bool(self.dialect.identity(self._url) != self._identity)
 
     def _check(self, engine: sa.Engine) -> None:
         """Make the tables if there are none; refuse those of another release."""
@@ -123,6 +135,7 @@ class Database:
 
     def _upgrade(self, engine: sa.Engine) -> None:
         with engine.connect() as connection:
+            self.dialect.prepare(connection)
             self.dialect.lock(connection)
             # Another process may have done it meanwhile.
             if (version_of(connection) or "") < HEAD:
