@@ -206,6 +206,11 @@ def checked_url(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         raise InvalidHistoryUrlError(f"this is no database URL: write {_EXAMPLES}") from None
+    # Part of a password: the text up to the first @ was taken for all of it.
+    if "@" in (parsed.host or ""):
+        raise InvalidHistoryUrlError(
+            f"an @ in a user's name or password is written %40: write {_EXAMPLES}"
+        )
     driver = _DRIVERS.get(parsed.drivername)
     if driver is None:
         raise InvalidHistoryUrlError(

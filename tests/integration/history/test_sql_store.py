@@ -138,6 +138,7 @@ def test_a_store_that_must_exist_is_not_made(url: str) -> None:
 
 @pytest.mark.parametrize("wrong", [
     "events.db", "mysql://qt:hunter2@localhost/x", "sqlite://", "sqlite:///:memory:", "",
+    "postgresql://qt:p@hunter2@localhost/x", "postgresql://qt:p@hunter2@localhost:5432",
     "postgresql://qt:hunter2@localhost:port/x", "redis://:hunter2@localhost",
 ])  # fmt: skip
 def test_a_wrong_url_is_refused_without_its_password(wrong: str) -> None:
