@@ -5,6 +5,7 @@ import json
 import sys
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,8 +20,11 @@ from qt_events.errors import InvalidOptionError, InvalidPatternError
 
 if TYPE_CHECKING:
     from qt_events.history import EventFilter, History
-    from qt_events.history.store import Store, StoreStats
+    from qt_events.history.store import Pruned, Store, StoreStats
     from qt_events.rabbitmq.bus import CeleryEventBus
+
+#: Times that a page is tried to be pruned, and seconds between them.
+TRIES, PAUSE = 5, 0.5
 
 history = typer.Typer(
     no_args_is_help=True,
@@ -122,15 +126,29 @@ def _pruned(kept: "Store", which: "EventFilter") -> bool:
     from qt_events.cli.dead_letters_progress import Bar
     from qt_events.dead_letters.scan import Progress
 
-    total, events, fates, done = kept.count(which), 0, 0, False
-    with Bar("events removed") as bar, suppress(KeyboardInterrupt):
-        while any(removed := kept.prune(which)):
-            events, fates = events + removed.events, fates + removed.fates
-            bar.show(Progress(max(total, events), events))
-        done = True
-    ended = "" if done else ", then it was interrupted"
-    say(f"removed {events:,} events and {fates:,} fates{ended}")
-    return done
+    total, events, fates, ended = kept.count(which), 0, 0, ", then it failed"
+    try:
+        with Bar("events removed") as bar:
+            while any(removed := _removed(kept, which)):
+                events, fates = events + removed.events, fates + removed.fates
+                bar.show(Progress(max(total, events), events))
+        ended = ""
+    except KeyboardInterrupt:
+        ended = ", then it was interrupted"
+    finally:
+        say(f"removed {events:,} events and {fates:,} fates{ended}")
+    return not ended
+
+
+def _removed(kept: "Store", which: "EventFilter") -> "Pruned":
+    """Prune one page, several times if need be: a recorder may have the lock for a while."""
+    from qt_events.history import HistoryUnavailableError
+
+    for _ in range(TRIES - 1):
+        with suppress(HistoryUnavailableError):
+            return kept.prune(which)
+        sleep(PAUSE)
+    return kept.prune(which)
 
 
 @history.command()

@@ -3,9 +3,11 @@
 Fates travel as events, some at a time: `fates.<subscription>` has those of one subscription.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import NoneType
 from typing import Any, NamedTuple, assert_never
 
 from pydantic_core import from_json, to_json
@@ -22,6 +24,8 @@ from qt_events.errors import DecodeError
 from qt_events.events.attributes import new_id
 from qt_events.events.raw import RawEvent
 from qt_events.texts import shortened
+
+logger = logging.getLogger("qt_events")
 
 PREFIX = "fates."  #: begins the type of events with fates
 LONGEST_MESSAGE = 1_000  #: bytes of UTF-8 that are told of an exception's text
@@ -117,6 +121,15 @@ def _bounded(text: str) -> str:
 # The last two are told once for all of a message.
 _ROW = Fate._fields[:-2]
 _AT = _ROW.index("at")
+# Types of a row's values as JSON has them: true is no number here.
+_NUMBERS = (int, float, NoneType)
+_SHAPES = frozenset(
+    (str, str, str, int, str, str, seconds, str, str, delay, bool)
+    for seconds in _NUMBERS
+    for delay in _NUMBERS
+)
+#: No database takes a number without bounds.
+_MOST = 1e15
 
 
 def by_subscription(fates: Iterable[Fate]) -> dict[str, list[Fate]]:
@@ -152,28 +165,58 @@ def encode_fates(subscription: str, fates: Sequence[Fate], worker: str) -> bytes
 def fates_in(event: RawEvent) -> list[Fate]:
     """Return the fates that a message tells. Fields that this release does not know are left out.
 
+    A row of other types is left out, and the log says so.
+
     Raises:
-        DecodeError: there are none in it, or not as they are written here.
+        DecodeError: there are none in it, or none as they are written here.
     """
     try:
         payload: Any = from_json(event.body)["data"]
         told = (event.type.removeprefix(PREFIX), str(payload["worker"]))
-        fields, rows = tuple(payload["fields"]), payload["fates"]
-        if fields != _ROW:
-            known = [(n, name) for n, name in enumerate(fields) if name in _ROW]
-            return [_named(known, row, *told) for row in rows]
-        values = ((*row[:_AT], _time(row[_AT]), *row[_AT + 1 :], *told) for row in rows)
-        return [Fate._make(each) for each in values]
+        fields, rows = tuple(payload["fields"]), tuple(payload["fates"])
+        known = [(n, name) for n, name in enumerate(fields) if name in _ROW]
     except (LookupError, TypeError, ValueError) as error:
-        raise DecodeError(f"{event.type!r} tells no fates: {error!r:.200}") from None
+        raise _no_fates(event, error) from None
+    found, wrong = list[Fate](), None
+    for row in rows:
+        try:
+            values = row if fields == _ROW else _values(known, row)
+            found.append(_checked(values, *told))
+        except (LookupError, OverflowError, TypeError, ValueError) as error:
+            wrong = error
+    if wrong is not None:
+        if not found:
+            raise _no_fates(event, wrong)
+        logger.warning(
+            "%d of %d fates in %.200r are left out: %.200r",
+            *(len(rows) - len(found), len(rows), event.type, wrong),
+        )
+    return found
 
 
-def _named(known: Sequence[tuple[int, str]], row: Any, subscription: str, worker: str) -> Fate:
-    values = {name: row[n] for n, name in known}
-    values["at"] = _time(values["at"])
-    return Fate(**values, subscription=subscription, worker=worker)
+def _no_fates(event: RawEvent, error: Exception) -> DecodeError:
+    return DecodeError(f"{event.type!r} tells no fates: {error!r:.200}")
+
+
+def _values(known: Sequence[tuple[int, str]], row: Any) -> list[Any]:
+    """Return the values of a row that has other fields, in the order of those known here."""
+    values = Fate._field_defaults | {name: row[n] for n, name in known}
+    return [values[name] for name in _ROW]
+
+
+def _checked(row: Sequence[Any], subscription: str, worker: str) -> Fate:
+    if tuple(map(type, row)) not in _SHAPES:
+        raise TypeError(f"other types than told here: {row!r:.100}")
+    fate = Fate(*row[:_AT], _time(row[_AT]), *row[_AT + 1 :], subscription, worker)
+    if not all(
+        -_MOST < (number or 0) < _MOST for number in (fate.attempt, fate.seconds, fate.delay)
+    ):
+        raise ValueError(f"numbers out of bounds: {row!r:.100}")
+    return fate
 
 
 def _time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"at is {text!r:.50}, without a time zone")
     return time if time.tzinfo is UTC else time.astimezone(UTC)

@@ -28,6 +28,8 @@ _DRIVERS = {
 }
 #: Secrets that libpq takes in the query of a URL.
 _SECRETS = ("password", "sslpassword")
+#: PostgreSQL's code of a row that no partition takes (yet).
+_NO_PARTITION = "23514"
 _EXAMPLES = "sqlite:///events.db or postgresql://user:password@host:5432/name"
 
 
@@ -43,6 +45,7 @@ class Database:
         self.dialect: ModuleType = sqlite if self._url.drivername == "sqlite" else postgresql
         self._opening = Lock()
         self._engine: sa.Engine | None = None
+        self._identity: object = None
         _databases.add(self)
 
     def __str__(self) -> str:
@@ -61,6 +64,11 @@ class Database:
             self.dialect.lock(connection)
             yield connection
             connection.commit()
+        if self._is_replaced():
+            raise HistoryUnavailableError(
+                f"the file of the history {self} was removed or replaced during a transaction: "
+                "do it again, in the file that is there now"
+            )
 
     def upgrade(self) -> None:
         """Bring the tables up to date, or make them."""
@@ -88,6 +96,9 @@ class Database:
 
     def _open(self) -> sa.Engine:
         with self._opening:
+            if self._engine is not None and self._is_replaced():
+                # What is written to the old file is lost.
+                self.give_up()
             if self._engine is None:
                 engine = self.dialect.make_engine(self._url)
                 try:
@@ -95,8 +106,11 @@ class Database:
                 except BaseException:
                     engine.dispose()
                     raise
-                self._engine = engine
+                self._engine, self._identity = engine, self.dialect.identity(self._url)
             return self._engine
+
+    def _is_replaced(self) -> bool:
+        return bool(self.dialect.identity(self._url) != self._identity)
 
     def _check(self, engine: sa.Engine) -> None:
         """Make the tables if there are none; refuse those of another release."""
@@ -121,6 +135,7 @@ class Database:
 
     def _upgrade(self, engine: sa.Engine) -> None:
         with engine.connect() as connection:
+            self.dialect.prepare(connection)
             self.dialect.lock(connection)
             # Another process may have done it meanwhile.
             if (version_of(connection) or "") < HEAD:
@@ -140,8 +155,7 @@ class Database:
         except HistoryError:
             raise
         except sa.exc.SQLAlchemyError as error:
-            # A value that it cannot hold, or send. All else may be mended from outside.
-            if type(error) in (sa.exc.DataError, sa.exc.StatementError):
+            if _is_refusal(error):
                 raise self._refused(error) from None
             raise HistoryUnavailableError(
                 f"the history {self} cannot be used now ({self._text(error)}): is its server "
@@ -179,12 +193,24 @@ def _after_fork() -> None:
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
+def _is_refusal(error: sa.exc.SQLAlchemyError) -> bool:
+    """Tell a value that it cannot hold, or send. All else may be mended from outside."""
+    if isinstance(error, sa.exc.IntegrityError):
+        return getattr(error.orig, "sqlstate", None) != _NO_PARTITION
+    return type(error) in (sa.exc.DataError, sa.exc.StatementError)
+
+
 def checked_url(url: str) -> sa.URL:
     """Return the URL of a database, or raise InvalidHistoryUrlError, which never repeats it."""
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         raise InvalidHistoryUrlError(f"this is no database URL: write {_EXAMPLES}") from None
+    # Part of a password: the text up to the first @ was taken for all of it.
+    if "@" in (parsed.host or ""):
+        raise InvalidHistoryUrlError(
+            f"an @ in a user's name or password is written %40: write {_EXAMPLES}"
+        )
     driver = _DRIVERS.get(parsed.drivername)
     if driver is None:
         raise InvalidHistoryUrlError(

@@ -27,6 +27,10 @@ def make_engine(url: sa.URL) -> sa.Engine:
     return sa.create_engine(url, connect_args=given, pool_pre_ping=True)
 
 
+def prepare(_connection: sa.Connection) -> None:
+    """Do nothing: a database needs no more than its tables."""
+
+
 def lock(connection: sa.Connection) -> None:
     """Let only one transaction at a time write.
 
@@ -39,6 +43,11 @@ def lock(connection: sa.Connection) -> None:
 def exists(_url: sa.URL) -> bool:
     """Return True: connecting makes no database."""
     return True
+
+
+def identity(_url: sa.URL) -> object:
+    """Return None: nobody replaces a database under its server."""
+    return None
 
 
 def size(connection: sa.Connection) -> int:

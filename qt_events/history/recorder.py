@@ -46,8 +46,15 @@ class Recorder:
         self.new += new
 
     async def record_fates(self, fates: Sequence[Fate]) -> None:
-        """Keep fates."""
-        await self._kept(partial(self._store.append_fates, fates), f"{len(fates)} fates")
+        """Keep fates. One that the store does not take is left out, and named in the log."""
+        try:
+            await self._kept(partial(self._store.append_fates, fates), f"{len(fates)} fates")
+        except RefusedRowError as error:
+            if len(fates) == 1:
+                logger.warning("a fate is left out, %.500r: %s", fates[0], error)
+                return
+            for each in fates:
+                await self.record_fates([each])
 
     async def _record_one_by_one(self, events: Sequence[RawEvent]) -> int:
         new, refused = 0, dict[str, Exception]()

@@ -19,7 +19,7 @@ from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.insertion import Insertion
 from qt_events.history.schema import bookmarks, events, fates
 from qt_events.history.store import PAGE, Bookmark, Pruned, StoredEvent, StoreStats
-from qt_events.history.stories import RETRYING, SETTLED
+from qt_events.history.stories import BY_OPERATOR, RETRYING, SETTLED
 
 # All types by as many look-ups in an index, whatever the number of events.
 _TYPES = sa.text(
@@ -107,14 +107,10 @@ class SqlStore:
     def prune(self, which: EventFilter, limit: int = PAGE) -> Pruned:
         """See Store."""
         with self._database.writing() as connection:
-            chosen = sa.select(events.c.sequence, events.c.id, events.c.source)
-            conditions = _conditions(connection, which)
-            found = connection.execute(chosen.where(*conditions).limit(limit)).all()
-            own = sa.tuple_(fates.c.event_id, fates.c.event_source)
-            their = [(row.id, row.source) for row in found]
-            removed = connection.execute(sa.delete(fates).where(own.in_(their))).rowcount
-            numbers = [row.sequence for row in found]
-            connection.execute(sa.delete(events).where(events.c.sequence.in_(numbers)))
+            chosen = sa.select(events.c.sequence).where(*_conditions(connection, which))
+            found = list(connection.scalars(chosen.limit(limit)))
+            removed = _prune_fates(connection, found)
+            connection.execute(sa.delete(events).where(events.c.sequence.in_(found)))
             if not found:
                 removed = _prune_strays(connection, which, limit)
             return Pruned(len(found), removed)
@@ -203,16 +199,48 @@ def _of_fates(which: EventFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def _last_told(outcomes: Collection[str]) -> sa.Select[Any]:
-    """Select events of which some subscription has told one of these outcomes last."""
-    later = fates.alias()
-    told_later = sa.select(later.c.sequence).where(
-        later.c.event_id == fates.c.event_id,
-        later.c.event_source == fates.c.event_source,
-        later.c.subscription == fates.c.subscription,
-        sa.tuple_(later.c.at, later.c.attempt) > sa.tuple_(fates.c.at, fates.c.attempt),
+    """Select events of which some subscription has told one of these outcomes last.
+
+    The order is that of qt_events.history.stories.
+    """
+    later, acted = fates.alias(), fates.alias()
+    between = _same_story(acted).where(
+        acted.c.outcome.in_(BY_OPERATOR),
+        ((acted.c.at > fates.c.at) & (acted.c.at <= later.c.at))
+        | ((acted.c.at > later.c.at) & (acted.c.at <= fates.c.at)),
     )
+    # By itself it would be correlated with the select around it alone.
+    between = between.correlate(fates, later)
+    in_one_delivery = sa.and_(
+        *(~each.c.replayed & each.c.outcome.not_in(BY_OPERATOR) for each in (fates, later)),
+        ~between.exists(),
+    )
+    moment = sa.tuple_(later.c.at, later.c.attempt) > sa.tuple_(fates.c.at, fates.c.attempt)
+    follows, precedes = (
+        one.c.outcome.in_(RETRYING) & (one.c.attempt < other.c.attempt) & in_one_delivery
+        for one, other in ((fates, later), (later, fates))
+    )
+    told_later = _same_story(later).where(follows | (moment & ~precedes))
     chosen = sa.select(fates.c.event_id, fates.c.event_source)
     return chosen.where(fates.c.outcome.in_(outcomes), ~told_later.exists())
+
+
+def _same_story(other: sa.Alias) -> sa.Select[Any]:
+    """Select other fates of the same event at the same subscription."""
+    return sa.select(other.c.sequence).where(
+        other.c.event_id == fates.c.event_id,
+        other.c.event_source == fates.c.event_source,
+        other.c.subscription == fates.c.subscription,
+    )
+
+
+def _prune_fates(connection: sa.Connection, sequences: Sequence[int]) -> int:
+    """Remove the fates of events."""
+    # Looked up by the events' own columns: a long id, once read, is not found any more.
+    told = (fates.c.event_id == events.c.id) & (fates.c.event_source == events.c.source)
+    theirs = sa.select(fates.c.sequence).join_from(events, fates, told)
+    theirs = theirs.where(events.c.sequence.in_(sequences)).correlate(None)
+    return connection.execute(sa.delete(fates).where(fates.c.sequence.in_(theirs))).rowcount
 
 
 def _prune_strays(connection: sa.Connection, which: EventFilter, limit: int) -> int:

@@ -25,10 +25,14 @@ def make_engine(url: sa.URL) -> sa.Engine:
 def _prepare(connection: Any, _: object) -> None:
     # Transactions begin where `lock` says so; the driver must not.
     connection.isolation_level = None
-    # Readers and the writer do not wait for each other. The file keeps the mode.
-    connection.execute("PRAGMA journal_mode=WAL")
     # An event is acknowledged after its commit, so the commit must survive a power failure.
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def prepare(connection: sa.Connection) -> None:
+    """Prepare a database for tables. Those who only read one leave it as it is."""
+    # Readers and the writer do not wait for each other. The file keeps the mode.
+    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
 def lock(connection: sa.Connection) -> None:
@@ -42,6 +46,15 @@ def lock(connection: sa.Connection) -> None:
 def exists(url: sa.URL) -> bool:
     """Tell whether the database is there. Opening it would make the file."""
     return Path(url.database or "").exists()
+
+
+def identity(url: sa.URL) -> object:
+    """Return what is another one if the file was replaced, and None if it is not there."""
+    try:
+        found = Path(url.database or "").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def size(connection: sa.Connection) -> int:

@@ -1,6 +1,6 @@
 """Story: all that was told of one event by one subscription."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,10 +11,13 @@ RETRYING = frozenset({FateOutcome.RETRIED, FateOutcome.GIVEN_BACK})
 #: The subscription needs it no more.
 SETTLED = frozenset({FateOutcome.DONE, FateOutcome.FILTERED})
 
+#: No attempt; the next one is the first of another delivery.
+BY_OPERATOR = frozenset({FateOutcome.SENT_BACK, FateOutcome.DISCARDED})
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Fates of one event at one subscription, at least one, in the order of their times.
+    """Fates of one event at one subscription, at least one, in their order.
 
     Fates that were lost, with a process that was killed, are missing in it.
     """
@@ -24,7 +27,7 @@ class Story:
 
     @property
     def last(self) -> Fate:
-        """Return the fate that was told last."""
+        """Return the last one."""
         return self.fates[-1]
 
     @property
@@ -61,7 +64,39 @@ def stories_of(fates: Iterable[Fate]) -> list[Story]:
     told: dict[str, list[Fate]] = {}
     for each in fates:
         told.setdefault(each.subscription, []).append(each)
-    return [Story(name, tuple(sorted(told[name], key=_moment))) for name in sorted(told)]
+    return [Story(name, tuple(_in_order(told[name]))) for name in sorted(told)]
+
+
+def _in_order(fates: Iterable[Fate]) -> Iterator[Fate]:
+    """Return fates in the order in which they happened, as far as one can know.
+
+    Attempts of one delivery go by their numbers: each may be told by a process with another clock.
+    Only clocks tell the replays apart.
+    """
+    for delivery in _deliveries(sorted(fates, key=_moment)):
+        numbered = iter(sorted(filter(_is_numbered, delivery), key=_number))
+        yield from (next(numbered) if _is_numbered(each) else each for each in delivery)
+
+
+def _deliveries(fates: Iterable[Fate]) -> Iterator[list[Fate]]:
+    """Divide fates where an operator did something, or where a second attempt was the last one."""
+    delivery, has_ended = list[Fate](), False
+    for each in fates:
+        ends = _is_numbered(each) and each.outcome not in RETRYING
+        if each.outcome in BY_OPERATOR or (ends and has_ended):
+            yield delivery
+            delivery, has_ended = [], False
+        delivery.append(each)
+        has_ended = has_ended or ends
+    yield delivery
+
+
+def _is_numbered(fate: Fate) -> bool:
+    return not fate.replayed and fate.outcome not in BY_OPERATOR
+
+
+def _number(fate: Fate) -> tuple[int, datetime]:
+    return fate.attempt, fate.at
 
 
 def _moment(fate: Fate) -> tuple[datetime, int]:

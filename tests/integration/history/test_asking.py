@@ -2,9 +2,11 @@
 
 import tracemalloc
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from qt_events.delivery.fates import Fate
 from qt_events.history import (
     AmbiguousEventIdError,
     EventFilter,
@@ -15,6 +17,7 @@ from qt_events.history import (
 from qt_events.history.asking import find, pages, trace
 from qt_events.history.in_memory_store import InMemoryStore
 from qt_events.history.store import PAGE, Store
+from qt_events.history.stories import stories_of
 from qt_events.history.where import Where
 from tests.support import conversations
 from tests.support.conversations import ORDER, QUOTE, SIGNAL, TRADE
@@ -168,3 +171,42 @@ def test_any_number_of_events_takes_no_more_memory(store: Store) -> None:
         highest.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert highest[1] < 1.3 * highest[0]
+
+
+def at(seconds: float, attempt: int, outcome: str, **fields: Any) -> Fate:
+    time = NOON + timedelta(seconds=seconds)
+    return fate(at=time, attempt=attempt, outcome=outcome, seconds=None, **fields)
+
+
+#: What one subscription has told, in any order, and the attempt and the outcome that are last.
+STORIES: list[tuple[list[Fate], tuple[int, str]]] = [
+    # The first attempt's process has a clock that is ahead.
+    ([at(5, 1, "retried", delay=1.0), at(2, 2, "done")], (2, "done")),
+    ([at(5, 1, "retried"), at(2, 2, "retried"), at(3, 3, "dead")], (3, "dead")),
+    ([at(1, 3, "dead"), at(2, 1, "done")], (1, "done")),
+    ([at(1, 1, "retried"), at(2, 2, "given_back"), at(3, 2, "retried")], (2, "retried")),
+    # An operator begins anew, and a replay does.
+    ([at(1, 5, "dead"), at(2, 5, "sent_back"), at(3, 1, "retried")], (1, "retried")),
+    ([at(1, 5, "dead"), at(2, 5, "sent_back"), at(3, 1, "done")], (1, "done")),
+    ([at(1, 5, "dead"), at(2, 0, "discarded")], (0, "discarded")),
+    ([at(1, 2, "done"), at(2, 1, "retried", replayed=True)], (1, "retried")),
+    ([at(1, 2, "dead", replayed=True), at(2, 1, "done", replayed=True)], (1, "done")),
+    # It waits for its second attempt while a replay goes on.
+    ([at(1, 1, "retried"), at(2, 1, "done", replayed=True), at(3, 2, "dead")], (2, "dead")),
+]  # fmt: skip
+
+
+def test_attempts_go_by_their_numbers_and_not_by_clocks(store: Store) -> None:
+    """Stores say the same as stories."""
+    for n, (fates, last) in enumerate(STORIES):
+        for told in (fates, fates[::-1]):
+            (story,) = stories_of(told)
+            assert (story.last.attempt, story.last.outcome) == last
+        store.append([raw(str(n))])
+        store.append_fates([each._replace(event_id=str(n)) for each in fates])
+    for which, outcome in (
+        (EventFilter(dead=True), "dead"),
+        (EventFilter(retrying=True), "retried"),
+    ):
+        expected = [str(n) for n, (_, last) in enumerate(STORIES) if last[1] == outcome]
+        assert ids(store, which) == expected

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from qt_events.cli import main
+from qt_events.history import EventFilter, HistoryUnavailableError
 from qt_events.history.sql_store import SqlStore
+from qt_events.history.store import Pruned
 from tests.support.stored import fate, raw
 
 NOW = datetime.now(UTC)
@@ -59,6 +61,33 @@ def test_pruning_removes_what_is_old(filled: str, capsys: pytest.CaptureFixture[
     assert run(*arguments, "90d") == 0
     assert capsys.readouterr().out == "removed 2 events and 1 fates\n"
     assert ids(filled) == ["3", "4"]
+
+
+@pytest.mark.parametrize(("failures", "text"), [
+    (4, "removed 3 events and 1 fates\n"),
+    (1000, "removed 1 events and 1 fates, then it failed\n"),
+])  # fmt: skip
+def test_pruning_goes_on_when_a_store_was_away_and_says_what_it_did(
+    filled: str,
+    failures: int,
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A recorder may have the lock of a file for longer than one waits."""
+    calls, original = iter(range(2000)), SqlStore.prune
+
+    def prune(store: SqlStore, which: EventFilter) -> Pruned:
+        if 0 < next(calls) <= failures:
+            raise HistoryUnavailableError("database is locked")
+        return original(store, which, limit=1)
+
+    monkeypatch.setattr(SqlStore, "prune", prune)
+    monkeypatch.setattr("qt_events.cli.history.PAUSE", 0.0)
+    assert run("prune", "--store", filled, "--older-than", "90d") == ("failed" in text)
+    captured = capsys.readouterr()
+    assert captured.out == text
+    assert ("is locked" in captured.err) == ("failed" in text)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

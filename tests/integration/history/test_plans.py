@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from qt_events.history.asking import trace
 from qt_events.history.database import checked_url
 from qt_events.history.filters import EventFilter
 from qt_events.history.sql_store import SqlStore
-from tests.support.stored import fate, raw
+from tests.support.stored import NOON, fate, raw
 
 QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
     "correlation": lambda store: store.page(EventFilter(correlation_id="7")),
@@ -24,16 +25,18 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
     "dead": lambda store: store.page(EventFilter(dead=True)),
     "unhandled": lambda store: store.page(EventFilter(correlation_id="7", unhandled_by="audit")),
     "trace": lambda store: trace(store, "7"),
+    "prune": lambda store: store.prune(EventFilter(until=NOON + timedelta(seconds=9))),
+    "strays": lambda store: store.prune(EventFilter(until=NOON - timedelta(days=1))),
 }
 
 
 @contextmanager
 def plans() -> Iterator[list[str]]:
-    """Collect the plan of each query on the two large tables."""
+    """Collect the plan of each query and deletion on the two large tables."""
     found: list[str] = []
 
     def explain(connection: Any, _: Any, statement: str, parameters: Any, *__: Any) -> None:
-        if statement.lstrip().startswith("SELECT") and "FROM history_" in statement:
+        if statement.lstrip().startswith(("SELECT", "DELETE")) and "FROM history_" in statement:
             how = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
             cursor = connection.connection.cursor()
             cursor.execute(how + statement, parameters)
@@ -54,7 +57,12 @@ def filled(sql_store: SqlStore, url: str) -> SqlStore:
         some = numbers[begin : begin + 1_000]
         sql_store.append(
             [
-                raw(str(n), f"t.{n % 50}", correlation_id=str(n // 10), causation_id=str(n - 1))
+                raw(
+                    *(str(n), f"t.{n % 50}"),
+                    time=NOON + timedelta(seconds=n),
+                    correlation_id=str(n // 10),
+                    causation_id=str(n - 1),
+                )
                 for n in some
             ]
         )

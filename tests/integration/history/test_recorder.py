@@ -141,6 +141,19 @@ async def test_pruning_goes_on_beside_a_recorder(url: str) -> None:
     await other.close()
 
 
+async def test_a_fate_that_a_database_refuses_is_left_out_alone(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not keep the recorder waiting: it would be refused for ever."""
+    history = History(url)
+    wrong = [fate("2", event_type=None), fate("3", attempt=2**70)]
+    async with asyncio.timeout(60):
+        await history.recorder.record_fates([fate("1"), *wrong, fate("4")])
+    assert history.store.fates_of(["1", "2", "3", "4"]) == [fate("1"), fate("4")]
+    assert caplog.text.count("a fate is left out") == 2
+    await history.close()
+
+
 async def test_fates_are_recorded_once() -> None:
     history = History()
     await history.recorder.record_fates([fate(), fate()])

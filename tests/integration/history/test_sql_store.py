@@ -34,6 +34,12 @@ def test_a_batch_is_kept_whole_or_not_at_all(sql_store: SqlStore) -> None:
     assert sql_store.page() == []
 
 
+def test_what_a_constraint_forbids_is_refused(sql_store: SqlStore) -> None:
+    with pytest.raises(RefusedRowError, match="event_type"):
+        sql_store.append_fates([fate(), fate("2", event_type=None)])
+    assert sql_store.fates_of(["1"]) == []
+
+
 def test_what_is_kept_stays_for_the_next_process(url: str) -> None:
     with closing(SqlStore(url)) as one:
         one.append([raw()])
@@ -132,6 +138,7 @@ def test_a_store_that_must_exist_is_not_made(url: str) -> None:
 
 @pytest.mark.parametrize("wrong", [
     "events.db", "mysql://qt:hunter2@localhost/x", "sqlite://", "sqlite:///:memory:", "",
+    "postgresql://qt:p@hunter2@localhost/x", "postgresql://qt:p@hunter2@localhost:5432",
     "postgresql://qt:hunter2@localhost:port/x", "redis://:hunter2@localhost",
 ])  # fmt: skip
 def test_a_wrong_url_is_refused_without_its_password(wrong: str) -> None:

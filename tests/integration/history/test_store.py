@@ -203,3 +203,13 @@ def test_a_bookmark_is_kept_in_place_of_the_earlier_one(store: Store) -> None:
     store.keep_bookmark(first._replace(sequence=9, updated_at=NOON + MINUTE))
     assert store.bookmark("r1") == first._replace(sequence=9, updated_at=NOON + MINUTE)
     assert store.bookmark("r2") == first._replace(replay_id="r2")
+
+
+def test_pruning_removes_the_fates_of_long_ids_and_sources(store: Store) -> None:
+    """And those of no other source."""
+    long = {"id": "i" * 4_000, "source": "s" * 4_000}
+    store.append([raw(**long), raw("2", source="q'\\\0\"")])
+    store.append_fates([fate(long["id"], event_source=long["source"]), fate("2")])
+    store.append_fates([fate("2", event_source="q'\\\0\"")])
+    assert store.prune(EventFilter(pattern="trade.#")) == (2, 2)
+    assert store.fates_of(["2"]) == [fate("2")]

@@ -140,3 +140,30 @@ def test_a_message_is_a_cloud_event() -> None:
     time = "2026-11-30T12:00:00.123456Z"
     row = ["id", "source", "a.b", 1, time, "done", 0.5, "", "", None, False]
     assert (event.payload["fates"], event.payload["worker"]) == ([row], "host:7")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_id", None), ("event_id", {}), ("event_source", 7), ("event_type", None),
+        ("attempt", "1"), ("attempt", None), ("attempt", True), ("attempt", 10**30),
+        ("attempt", 1.5), ("at", None), ("at", "yesterday"), ("at", "0001-01-01T00:00:00+12:00"),
+        ("at", "2026-11-30T12:00:00"), ("outcome", None), ("seconds", "soon"), ("seconds", True),
+        ("seconds", 10**400), ("seconds", float("inf")), ("delay", float("nan")), ("delay", []),
+        ("reason", None), ("message", 1), ("replayed", "no"), ("replayed", None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("more", [[], ["mood"]])
+def test_a_fate_of_other_types_is_left_out_alone(
+    field: str, value: object, more: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would be kept, and every question about its event would fail."""
+    good = Fate("id", "source", "a.b", 1, NOW, "done", subscription="desk", worker="host:7")
+    payload = batch_of([good] * 3, "host:7")
+    payload["fields"] += more
+    payload["fates"] = [[*row, *more] for row in payload["fates"]]
+    payload["fates"][1][payload["fields"].index(field)] = value
+    body = json.dumps({"data": payload}).encode()
+    event = RawEvent("fates.desk", "1", "w", NOW, "1", None, "application/json", body)
+    assert fates_in(event) == [good, good]
+    assert caplog.text.count("1 of 3 fates in 'fates.desk' are left out") == 1
