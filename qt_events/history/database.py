@@ -143,6 +143,8 @@ class Database:
             # A value that it cannot hold, or send. All else may be mended from outside.
             if type(error) in (sa.exc.DataError, sa.exc.StatementError):
                 raise self._refused(error) from None
+            # The next one looks at the version again: the tables may have been changed meanwhile.
+            self.close()
             raise HistoryUnavailableError(
                 f"the history {self} cannot be used now ({self._text(error)}): is its server "
                 "running, its disk not full, and may this user write it?"

@@ -87,6 +87,39 @@ def test_list_shows_fates_and_where_to_go_on(lines: Any) -> None:
     assert any("unknown" in each for each in lines("list"))
 
 
+def test_list_begins_with_the_newest_and_goes_on_with_older_ones(lines: Any) -> None:
+    newest = ids(lines("list", "--json", "--newest", "--limit", "3"))
+    assert newest == list(reversed(ids(lines("list", "--json"))))[:3]
+    cursor = lines("list", "--newest", "--limit", "3")[-1].rpartition(" ")[2]
+    older = ids(lines("list", "--json", "--newest", "--after", cursor))
+    assert newest + older == list(reversed(ids(lines("list", "--json"))))
+
+
+def test_list_prints_each_page_before_it_asks_for_the_next(
+    lines: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It holds a page, whatever its limit, and one head stands above all."""
+    monkeypatch.setattr("qt_events.history.store.PAGE_BYTES", 1)
+    printed: list[str] = []
+    page = SqlStore.page
+
+    def watched(self: SqlStore, *args: Any, **options: Any) -> Any:
+        printed.append(capfd.readouterr().out)
+        return page(self, *args, **options)
+
+    monkeypatch.setattr(SqlStore, "page", watched)
+    rest = lines("list", "--limit", "3")
+    known = (QUOTE, ORDER, SIGNAL)
+    assert [[id for id in known if id in each] for each in printed] == [
+        [],
+        [QUOTE],
+        [ORDER],
+        [SIGNAL],
+    ]
+    assert sum("time (UTC)" in each for each in [*printed, *rest]) == 1
+    assert rest[-1] == "3 events, others follow: --after 3"
+
+
 def test_show_answers_in_words(lines: Any) -> None:
     shown = lines("show", "trade-")
     assert shown[0].startswith("handled by 2 of 4; risk_guard ")
