@@ -17,7 +17,8 @@ def ask(rig: Rig, size: Size, name: str, server: int) -> Case:
     count = size.events(1_000_000)
     return Case(
         f"history asked, {name}",
-        f"history of {count:,} events in {name}: `list` by correlation id (50), `trace` of 1,000",
+        f"history of {count:,} events in {name}: `list` of 50 by correlation id, "
+        "`trace` of 1,000; one round",
         ("list_ms", "trace_ms"),
         {"ours": partial(rig.act, "history_asking", "ask", server=server, count=count)},
         (
@@ -25,6 +26,6 @@ def ask(rig: Rig, size: Size, name: str, server: int) -> Case:
             Target("", 100, at_most=True, unit="trace_ms"),
         ),
         "The functions that the commands call, without their printing; 3,000 fates belong to the "
-        "conversation, whose events are spread over the whole history. Medians of 21 each, once.",
+        "conversation, whose events are spread over the whole history. Medians of 21 each.",
         once=True,
     )
