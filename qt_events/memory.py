@@ -276,7 +276,7 @@ class InMemoryEventBus(Hosted):
 
     def _process(self, delivery: Delivery) -> Awaitable[None] | None:
         event, subscription, _, attempts = delivery
-        if subscription.narrowed and not self._subscriptions.hears(subscription, event.type):
+        if subscription.narrowed and self._subscriptions.is_unheard(subscription, event):
             self._conclude(delivery, SKIPPED)
             return None
         if self._watching:

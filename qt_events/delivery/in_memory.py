@@ -72,7 +72,7 @@ class InMemoryBatches:
     def _is_gone(self, delivery: Delivery) -> bool:
         """Tell whether the pattern was removed that the event came by."""
         event, subscription, *_ = delivery
-        return subscription.narrowed and not self._subscriptions.hears(subscription, event.type)
+        return subscription.narrowed and self._subscriptions.is_unheard(subscription, event)
 
     async def _process(self, deliveries: list[Delivery]) -> None:
         subscription, gone = deliveries[0][1], []

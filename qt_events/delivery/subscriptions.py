@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from qt_events.delivery.annotations import must_take, must_take_raw
 from qt_events.delivery.handler_names import checked_service, name_of
@@ -17,6 +18,8 @@ from qt_events.delivery.subscription import (
     checked_policy,
 )
 from qt_events.errors import UnknownSubscriptionError
+from qt_events.events.event import Event
+from qt_events.events.raw import RawEvent
 from qt_events.events.topics import RoutingIndex
 
 logger = logging.getLogger("qt_events")
@@ -141,6 +144,15 @@ class Subscriptions:
         An event that waits for it may have come before a change.
         """
         return subscription in self.match(event_type) or subscription.hears_fates
+
+    def is_unheard(self, subscription: Subscription, event: "Event[Any] | RawEvent") -> bool:
+        """Return True if an event that waits for a subscription is not for it any more.
+
+        A replay sends what the subscription need not hear.
+        """
+        if self.hears(subscription, event.type):
+            return False
+        return not (event.replayed and subscription.patterns)
 
     def get(self, name: str) -> Subscription | None:
         """Return the subscription of that name, if there is one."""

@@ -17,7 +17,6 @@ from amqp.exceptions import ChannelError
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
 from qt_events.delivery.stats import SlowHandlerLog, Stats
-from qt_events.delivery.subscription import Subscription
 from qt_events.delivery.subscriptions import Subscriptions
 from qt_events.errors import BrokerError
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
@@ -77,10 +76,6 @@ class Runtime:
         """Start anew in a forked child, as publisher, declarations and outstanding do."""
         self.stats.after_fork()
         self.subscriptions.after_fork()
-
-    def wants(self, subscription: Subscription, event_type: str) -> bool:
-        """Return True if a pattern of the subscription matches. Old bindings stay on the broker."""
-        return self.subscriptions.hears(subscription, event_type)
 
     def leave(self) -> None:
         """Delete the queues of this process's broadcasts; the broker would in half an hour."""

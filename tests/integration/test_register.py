@@ -72,7 +72,7 @@ async def declared(make_bus: MakeBus, *patterns: str, name: str = "desk") -> Cel
 def has_unbound(bus: CeleryEventBus, event_type: str, name: str = "desk") -> bool:
     subscription = bus.subscriptions.get(name)
     assert subscription is not None
-    assert not bus.runtime.wants(subscription, event_type)
+    assert not bus.runtime.subscriptions.hears(subscription, event_type)
     return bus.declarations.has_unbound(subscription, event_type)
 
 

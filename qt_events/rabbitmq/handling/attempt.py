@@ -187,7 +187,8 @@ def _decoded(
         return _left_to_another(envelope, subscription, error, runtime)
     except MessageError as error:
         return _refused(envelope, error)
-    if not runtime.wants(subscription, event.type):
+    # Old bindings stay on the broker.
+    if runtime.subscriptions.is_unheard(subscription, event):
         return _unwanted(envelope, subscription, event.type, runtime)
     return event
 

@@ -125,14 +125,17 @@ class PoolBatches:
         for each, outcome in zip(here, outcomes, strict=True):
             self._conclude(each, outcome)
 
+    def _is_unheard(self, delivery: Delivery) -> bool:
+        subscription, subscriptions = delivery.task.subscription, self._runtime.subscriptions
+        return subscription.narrowed and subscriptions.is_unheard(subscription, delivery.event)
+
     def _is_still_to_be_handled(self, delivery: Delivery) -> bool:
         """Look at what may have happened since it was gathered, and conclude it if it has."""
-        subscription = delivery.task.subscription
         if delivery.is_void():
             self._redeliveries.end(delivery)
         elif delivery.revoked():
             self._conclude(delivery, REVOKED)
-        elif subscription.narrowed and not self._runtime.wants(subscription, delivery.event.type):
+        elif self._is_unheard(delivery):
             self._conclude(delivery, SKIPPED)
         else:
             return True

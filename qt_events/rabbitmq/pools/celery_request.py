@@ -13,6 +13,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request, create_request_cls
 
+from qt_events.rabbitmq.handling.quarantine import NextStep, next_step
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.subscription_task import DeliveryFailed, SubscriptionTask
 from qt_events.rabbitmq.pools.task_events import TaskEvents
@@ -45,6 +46,8 @@ def strategy(task: SubscriptionTask, app: Any, consumer: Consumer) -> Callable[.
                 ack(logger, consumer.connection_errors)
                 return
             envelope = survived.applied(envelope)
+            if next_step(envelope) is NextStep.ISOLATE:
+                consumer.quarantines.look_soon()
         request = make(message, envelope, ack, reject)
         signals.task_received.send(sender=consumer, request=request)
         if monitors is not None:

@@ -61,14 +61,12 @@ class Declarations:
         self._missing: dict[str, Subscription] = {}
         # Names of those that were declared as they are, in this epoch or before.
         self._declared: set[str] = set()
-        # Names of those whose quarantine this process has declared.
-        self._quarantined: set[str] = set()
+        self._quarantined: set[str] = set()  # names of those whose quarantine was declared here
         self._epoch = 0  # the publisher's, in which the exchange was declared
         self._over: RawConnection | None = None  # the publisher's in that epoch
         self._standing = Standing(topology, registration.must_own)
         self.ways = Ways(topology, self._make_quarantine)
-        # Bindings to remove.
-        self._unbinding: set[tuple[Subscription, str]] = set()
+        self._unbinding: set[tuple[Subscription, str]] = set()  # bindings to remove
         self._instance = uuid4().hex[:12]
         self.unserved = False  #: there are broadcasts whose events this process does not take yet
         renew_after_fork(self)
@@ -158,6 +156,10 @@ class Declarations:
         """Return when all that was wanted so far is declared."""
         if self._missing or self._unbinding:
             await self._publisher.ask(Request(first=self))
+
+    def misses(self, name: str) -> bool:
+        """Return True if this subscription is still to be declared."""
+        return name in self._missing
 
     # As a Preparation, in the publisher's thread
 
@@ -312,7 +314,7 @@ class Declarations:
     def may_expire(self, name: str) -> None:
         """Note that events of a subscription may expire, for which the broker needs its queue."""
         dead_letters = self.ways.dead_letters(name)
-        if not dead_letters.is_made:
+        if dead_letters.is_due():
             self._begin(Request(first=dead_letters))
 
     def begin_to_look(self) -> None:

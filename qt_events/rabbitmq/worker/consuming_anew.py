@@ -1,5 +1,6 @@
 """ConsumingAnew: a queue gets a new consumer, for another prefetch or for one that is cancelled."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
 
-from qt_events.errors import QtEventsError
+from qt_events.errors import BrokerError, QtEventsError, TopologyError
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.pools.prefetch import Prefetch
@@ -18,6 +19,8 @@ from qt_events.rabbitmq.worker.serving import Serving, Take
 logger = logging.getLogger("qt_events")
 
 _LOOK = 1.0  # seconds between two looks at what is held
+# Seconds before queues that the publisher could not declare are tried again.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 Consume = Callable[[SubscriptionQueue], object]
 
@@ -99,11 +102,15 @@ class ConsumingAnew:
 
     async def _declare_and(self, queues: Sequence[SubscriptionQueue], consume: Consume) -> None:
         consumer, consumers = self._consumer, self._consumer.task_consumer
+
+        def is_wanted() -> bool:
+            # Else the next connection consumes from all queues there are.
+            return consumer.pool.serving and consumer.task_consumer is consumers
+
         try:
-            await consumer.runtime.declarations.made()
+            await self._declared(queues, is_wanted)
             for queue in queues:
-                # Else the next connection consumes from all queues there are.
-                if consumer.pool.serving and consumer.task_consumer is consumers:
+                if is_wanted():
                     consume(queue)
         except QtEventsError:
             logger.exception("%s is not served", queues[0].subscription)
@@ -111,6 +118,30 @@ class ConsumingAnew:
             message = "%s: will be consumed once reconnected (%s)"
             logger.info(message, queues[0].subscription, error)
             consumer.hub.call_soon(consumer.give_up_connection, error)
+
+    async def _declared(
+        self, queues: Sequence[SubscriptionQueue], is_wanted: Callable[[], bool]
+    ) -> None:
+        """Return once they are declared, however long the publisher is blocked or away.
+
+        Raises:
+            TopologyError: one of them meets something with other arguments on the broker.
+        """
+        declarations, pause = self._consumer.runtime.declarations, _FIRST_PAUSE
+        while is_wanted():
+            try:
+                await declarations.made()
+                return
+            except TopologyError:
+                # About another subscription, perhaps, which was wanted at the same time.
+                if any(declarations.misses(each.subscription) for each in queues):
+                    raise
+                return
+            except BrokerError as error:
+                message = "%s is not served yet, again in %g s: %s"
+                logger.warning(message, queues[0].subscription, pause, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def consume(self, queue: SubscriptionQueue) -> None:
         """Take the new prefetch, unless the worker stops or an operator has cancelled the queue.

@@ -13,6 +13,8 @@ from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 
 #: Seconds between two looks at the register.
 LOOK = 30.0
+# Seconds in which a child of prefork has moved the event that it was given.
+_SOON = 1.0
 
 
 class Quarantines:
@@ -20,11 +22,22 @@ class Quarantines:
 
     def __init__(self, consumer: Any, runtime: Runtime) -> None:
         self._consumer, self._runtime = consumer, runtime
+        self._is_due_soon = False
 
     def begin(self) -> Any:
         """Look from now on, at other times than other workers do. Return what has `cancel`."""
         pause = LOOK * random.uniform(0.8, 1.2)
         return self._consumer.timer.call_repeatedly(pause, self._consumer.call_soon, (self._look,))
+
+    def look_soon(self) -> None:
+        """Look when an event has been moved to its quarantine: a child cannot tell this process."""
+        if not self._is_due_soon:
+            self._is_due_soon = True
+            self._consumer.timer.call_after(_SOON, self._consumer.call_soon, (self._look_now,))
+
+    def _look_now(self) -> None:
+        self._is_due_soon = False
+        self._look()
 
     def know(self) -> list[SubscriptionQueue]:
         """Have the next connection consume those that are made. Return the new ones."""

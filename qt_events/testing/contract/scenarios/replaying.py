@@ -74,6 +74,20 @@ class Replayed(Scenario):
         assert run.calls("replay.wanted", last) == []
 
 
+class ReplayedUnheard(Scenario):
+    """An event that the subscription does not hear is handled: somebody wants it there."""
+
+    needs = Feature.REPLAY
+
+    def subscribe(self, bus: EventBus) -> None:
+        hear(bus, "replay.heard.of", "replay.unheard")
+
+    async def check(self, run: ScenarioRun) -> None:
+        event: Event[Any] = Event("replay.unheard.of")
+        await redeliver(run.bus, event, "replay.unheard")
+        await run.called("replay.unheard", event=event)
+
+
 class ReplayedAgain(Scenario):
     """The mark survives retries, and a dead letter that is sent back; fates tell it."""
 

@@ -64,7 +64,8 @@ class OneSubscription:
 
     def __init__(self, handler: Callable[[Event[Any]], object], **options: Any) -> None:
         self.subscription = Subscription("guard", handler, **options)
-        self.subscriptions = {"guard": self.subscription}
+        found = {"guard": self.subscription}
+        self.subscriptions = SimpleNamespace(get=found.get, is_unheard=lambda *_: False)
         self.shutdown = Shutdown()
         serving = SimpleNamespace(shutdown=self.shutdown)
         self.app, self.watch = SimpleNamespace(qt_events_serving=serving), None
@@ -75,9 +76,6 @@ class OneSubscription:
         self.made_safe: list[Consequences] = []
         self.task = tasks.task_for(self.subscription, self)  # type: ignore[arg-type]
         self.task.request_stack = LocalStack()
-
-    def wants(self, *_: object) -> bool:
-        return True
 
     def concluded(self, _envelope: Envelope, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

@@ -1,12 +1,14 @@
 """A queue that was deleted: what stands is looked at again with the next connection."""
 
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from amqp.exceptions import NotFound, PreconditionFailed, RecoverableConnectionError
 
+from qt_events.errors import BrokerBlockedError, TopologyError
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
+from qt_events.rabbitmq.worker import consuming_anew
 from qt_events.rabbitmq.worker.consumer import EventConsumer
 from qt_events.rabbitmq.worker.consuming_anew import ConsumingAnew
 
@@ -42,3 +44,31 @@ def test_celerys_own_pools_declare_again_what_a_cancelled_consumer_read(consumer
     with pytest.raises(RecoverableConnectionError):
         ConsumingAnew(consumer, Mock()).take_up_again(QUEUE)
     consumer.runtime.declarations.doubt.assert_called_once_with("audit")
+
+
+async def taken_up(consumer: Any, *made: Exception | None, misses: bool = False) -> Mock:
+    """Declare and consume, with these answers of the publisher; return what consumes."""
+    consume = Mock()
+    declarations = consumer.runtime.declarations
+    declarations.made, declarations.misses.return_value = AsyncMock(side_effect=made), misses
+    consumer.pool.serving = True
+    ConsumingAnew(consumer, Mock()).declare_and([QUEUE], consume)
+    await consumer.pool.spawn.call_args.args[0]()
+    return consume
+
+
+async def test_a_queue_is_consumed_once_the_publisher_is_not_blocked_any_more(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection may stand for days: nobody else would take it up again."""
+    monkeypatch.setattr(consuming_anew, "_FIRST_PAUSE", 0.001)
+    consume = await taken_up(consumer, BrokerBlockedError("alarm"), BrokerBlockedError("it"), None)
+    consume.assert_called_once_with(QUEUE)
+
+
+@pytest.mark.parametrize(("misses", "times"), [(True, 0), (False, 1)])
+async def test_another_subscriptions_refusal_does_not_keep_a_queue_unserved(
+    consumer: Any, misses: bool, times: int
+) -> None:
+    consume = await taken_up(consumer, TopologyError("other arguments"), misses=misses)
+    assert consume.call_count == times
