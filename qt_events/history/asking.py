@@ -44,7 +44,7 @@ def find(store: Store, id: str, source: str | None = None) -> StoredEvent:
         UnknownEventIdError: there is none.
         AmbiguousEventIdError: there are several, of several sources or with this beginning.
     """
-    found = store.page(EventFilter(id=id, source=source)) or [
+    found = list(chain.from_iterable(every_page(store, EventFilter(id=id, source=source)))) or [
         each for each in store.beginning_with(id, limit=PAGE) if source in {None, each.event.source}
     ]
     if len(found) == 1:
