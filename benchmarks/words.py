@@ -9,6 +9,8 @@ UNITS = {
     "opcodes": "bytecodes",
     "p50_ms": "ms, p50",
     "p99_ms": "ms, p99",
+    "list_ms": "ms a list, p50",
+    "trace_ms": "ms a trace, p50",
     "p50_us": "µs, p50",
     "mb": "MB",
     "grown_mb": "MB more",

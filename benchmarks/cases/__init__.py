@@ -4,6 +4,7 @@ publishing.py  confirmed publishes
 consuming.py   one worker that handles events from a filled queue
 end_to_end.py  publisher and worker in one process
 history.py     events appended to a database
+history_asking.py  a conversation looked for among many events
 in_memory.py   the bus without a broker
 many.py        many subscriptions: start, reconnect, broker, publish
 footprint.py   memory, idle CPU, imports
@@ -11,12 +12,30 @@ size.py        number of events and seconds, by scale
 """
 
 from benchmarks.case import Case
-from benchmarks.cases import consuming, end_to_end, footprint, history, in_memory, many, publishing
+from benchmarks.cases import (
+    consuming,
+    end_to_end,
+    footprint,
+    history,
+    history_asking,
+    in_memory,
+    many,
+    publishing,
+)
 from benchmarks.cases.size import Size
 from benchmarks.rig import Rig
 
 
 def cases(rig: Rig, scale: float = 1.0) -> list[Case]:
     """Return all cases; `scale` makes runs longer or shorter."""
-    modules = (publishing, consuming, end_to_end, in_memory, history, many, footprint)
+    modules = (
+        publishing,
+        consuming,
+        end_to_end,
+        in_memory,
+        history,
+        history_asking,
+        many,
+        footprint,
+    )
     return [case for module in modules for case in module.cases(rig, Size(scale))]

@@ -47,6 +47,9 @@ After = Annotated[
         "--after", min=0, metavar="CURSOR", help="Begin behind this: the `sequence` of an event."
     ),
 ]
+Newest = Annotated[
+    bool, typer.Option("--newest", help="Begin with the newest, and go on with older ones.")
+]
 Limit = Annotated[int, typer.Option(min=1, metavar="N", help="Number to show.")]
 Output = Annotated[
     Path | None,
@@ -76,11 +79,12 @@ def list_(
     dead: Dead = False,
     retrying: Retrying = False,
     unhandled_by: UnhandledBy = None,
+    newest: Newest = False,
     limit: Limit = 50,
     after: After = 0,
     as_json_: AsJson = False,
 ) -> None:
-    """Show events in the order of their recording, and how their fates ended.
+    """Show events in the order of their recording, page by page, and how their fates ended.
 
     `unknown` means that no fate was told. With --json one line an event.
     """
@@ -90,17 +94,24 @@ def list_(
         from qt_events.cli.history_output import as_json, dumps, print_events
         from qt_events.history.asking import fates_of, pages
 
+        count = cursor = left = 0
         # One more shows whether others follow.
-        found = pages(kept, which, conditions, after=after, limit=limit + 1)
-        events = [each for page in found for each in page]
-        shown = events[:limit]
-        if as_json_:
-            for each in shown:
-                print(dumps(as_json(each)))
-            return
-        print_events(shown, fates_of(kept, shown))
-        more = f", others follow: --after {shown[-1].sequence}" if len(events) > limit else ""
-        say(f"{len(shown):,} events{more}")
+        for page in pages(
+            kept, which, conditions, after=after, limit=limit + 1, newest_first=newest
+        ):
+            shown = page[: limit - count]
+            left += len(page) - len(shown)
+            if as_json_:
+                for each in shown:
+                    print(dumps(as_json(each)))
+                sys.stdout.flush()
+            elif shown:
+                print_events(shown, fates_of(kept, shown), head=not count)
+            if shown:
+                count, cursor = count + len(shown), shown[-1].sequence
+        more = f", others follow: --after {cursor}" if left else ""
+        if not as_json_:
+            say(f"{count:,} events{more}")
 
 
 def show(

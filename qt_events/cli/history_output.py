@@ -83,12 +83,14 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def print_events(events: Sequence[StoredEvent], fates: Iterable[Fate]) -> None:
-    """Print a table of events; times are UTC."""
+def print_events(
+    events: Sequence[StoredEvent], fates: Iterable[Fate], *, head: bool = True
+) -> None:
+    """Print a table of events, with the names of the columns if asked; times are UTC."""
     told: dict[tuple[str, str], list[Fate]] = {}
     for fate in fates:
         told.setdefault((fate.event_id, fate.event_source), []).append(fate)
-    table = Table("time (UTC)", "type", "id", "source", "fates", box=SIMPLE)
+    table = Table("time (UTC)", "type", "id", "source", "fates", box=SIMPLE, show_header=head)
     for column in table.columns:
         column.overflow = "fold"
     for each in events:

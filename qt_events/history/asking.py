@@ -21,13 +21,14 @@ def pages(
     *,
     after: int = 0,
     limit: int | None = None,
+    newest_first: bool = False,
 ) -> Iterator[list[StoredEvent]]:
     """Return events in the order of their recording, a page at a time, at most `limit` in all.
 
     A page may be empty: none of many events fits `where`. It shows that the search goes on.
     """
     size = PAGE if limit is None or where else min(limit, PAGE)
-    for page in every_page(store, which, after=after, limit=size):
+    for page in every_page(store, which, after=after, limit=size, newest_first=newest_first):
         found = [each for each in page if where.fits(each.event)][:limit]
         yield found
         if limit is not None:
@@ -43,7 +44,7 @@ def find(store: Store, id: str, source: str | None = None) -> StoredEvent:
         UnknownEventIdError: there is none.
         AmbiguousEventIdError: there are several, of several sources or with this beginning.
     """
-    found = store.page(EventFilter(id=id, source=source)) or [
+    found = list(chain.from_iterable(every_page(store, EventFilter(id=id, source=source)))) or [
         each for each in store.beginning_with(id, limit=PAGE) if source in {None, each.event.source}
     ]
     if len(found) == 1:

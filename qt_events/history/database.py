@@ -157,6 +157,8 @@ class Database:
         except sa.exc.SQLAlchemyError as error:
             if _is_refusal(error):
                 raise self._refused(error) from None
+            # The next one looks at the version again: the tables may have been changed meanwhile.
+            self.close()
             raise HistoryUnavailableError(
                 f"the history {self} cannot be used now ({self._text(error)}): is its server "
                 "running, its disk not full, and may this user write it?"

@@ -67,6 +67,7 @@ class History:
         where: str | Sequence[str] = (),
         after: int = 0,
         limit: int | None = None,
+        newest_first: bool = False,
     ) -> AsyncIterator[StoredEvent]:
         """Return events in the order of their recording, any number of them, a page at a time.
 
@@ -74,12 +75,15 @@ class History:
             where: conditions on the payload, such as "size > 100"; see qt_events.history.where.
             after: sequence behind which to begin: that of the last one of an earlier call.
             limit: most events.
+            newest_first: go from the newest to the oldest; `after` then means the next older one.
 
         Raises:
             InvalidWhereError: `where` has another form.
         """
         conditions = Where.parse(*([where] if isinstance(where, str) else where))
-        found = pages(self.store, which, conditions, after=after, limit=limit)
+        found = pages(
+            self.store, which, conditions, after=after, limit=limit, newest_first=newest_first
+        )
         while (page := await asyncio.to_thread(next, found, None)) is not None:
             for each in page:
                 yield each

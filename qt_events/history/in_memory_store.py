@@ -9,7 +9,14 @@ from threading import RLock
 from qt_events.delivery.fates import Fate
 from qt_events.events.raw import RawEvent
 from qt_events.history.filters import EVERY_EVENT, EventFilter
-from qt_events.history.store import PAGE, Bookmark, Pruned, StoredEvent, StoreStats
+from qt_events.history.store import (
+    PAGE,
+    Bookmark,
+    Pruned,
+    StoredEvent,
+    StoreStats,
+    number_in_page,
+)
 
 
 class InMemoryStore:
@@ -49,12 +56,22 @@ class InMemoryStore:
             return len(self._fates) - before
 
     def page(
-        self, which: EventFilter = EVERY_EVENT, *, after: int = 0, limit: int = PAGE
+        self,
+        which: EventFilter = EVERY_EVENT,
+        *,
+        after: int = 0,
+        limit: int = PAGE,
+        newest_first: bool = False,
     ) -> list[StoredEvent]:
         """See Store."""
         with self._lock:
-            found = (each for each in self._fitting(which) if each.sequence > after)
-            return list(islice(found, limit))
+            found = list(self._fitting(which))
+        if newest_first:
+            found = [each for each in reversed(found) if not after or each.sequence < after]
+        else:
+            found = [each for each in found if each.sequence > after]
+        found = found[:limit]
+        return found[: number_in_page(len(each.event.body) for each in found)]
 
     def count(self, which: EventFilter = EVERY_EVENT) -> int:
         """See Store."""

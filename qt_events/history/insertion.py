@@ -5,14 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from qt_events.history.columns import Name, Time, Words, escaped, microseconds, name
-
-_CONVERTERS: dict[type, Callable[[Any], Any]] = {
-    Name: name,
-    Time: microseconds,
-    Words: escaped,
-    sa.LargeBinary: memoryview,
-}
+from qt_events.history.columns import Converted
 
 
 class Insertion:
@@ -25,7 +18,7 @@ class Insertion:
             f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places}) "  # noqa: S608
             "ON CONFLICT DO NOTHING"
         )
-        self._converters = [_CONVERTERS.get(type(table.c[each].type)) for each in names]
+        self._converters = [_converter(table.c[each].type) for each in names]
 
     def run(self, connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> int:
         """Insert the rows, and return how many were not there."""
@@ -37,3 +30,9 @@ class Insertion:
             value if convert is None or value is None else convert(value)
             for convert, value in zip(self._converters, row, strict=True)
         )
+
+
+def _converter(kind: sa.types.TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    if isinstance(kind, Converted):
+        return kind.write
+    return memoryview if isinstance(kind, sa.LargeBinary) else None

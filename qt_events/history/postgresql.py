@@ -1,11 +1,12 @@
 """PostgreSQL: connections, and what it does in its own way."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from qt_events.history.columns import name
 from qt_events.history.schema import metadata
 
-__all__ = ["MARK", "insert", "lock", "make_engine", "size"]
+__all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
 
 #: Place of a value in a statement.
 MARK = "%s"
@@ -38,6 +39,11 @@ def lock(connection: sa.Connection) -> None:
     not wait for each other for ever.
     """
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
+    """Compare a column with any number of names; a list of parameters ends at 65,535."""
+    return column == sa.any_(sa.literal([name(each) for each in names], ARRAY(sa.Text)))
 
 
 def exists(_url: sa.URL) -> bool:

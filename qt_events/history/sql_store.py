@@ -17,8 +17,15 @@ from qt_events.history.columns import is_cut, name
 from qt_events.history.database import Database
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.insertion import Insertion
-from qt_events.history.schema import bookmarks, events, fates
-from qt_events.history.store import PAGE, Bookmark, Pruned, StoredEvent, StoreStats
+from qt_events.history.schema import UNFINISHED, bookmarks, events, fates
+from qt_events.history.store import (
+    PAGE,
+    Bookmark,
+    Pruned,
+    StoredEvent,
+    StoreStats,
+    number_in_page,
+)
 from qt_events.history.stories import BY_OPERATOR, RETRYING, SETTLED
 
 # All types by as many look-ups in an index, whatever the number of events.
@@ -32,7 +39,10 @@ _attributes_of = attrgetter(*_ATTRIBUTES)
 _EVENTS = sa.select(
     events.c.sequence, events.c.recorded_at, *(events.c[each] for each in _ATTRIBUTES)
 )
+_SIZES = sa.select(sa.func.length(events.c.body))
 _FATES = sa.select(*(fates.c[each] for each in Fate._fields)).order_by(fates.c.sequence)
+# In the words of the index: of a parameter, no database knows before that it fits.
+_UNFINISHED = sa.text(f"history_fates.{UNFINISHED}")
 _BOOKMARK = sa.select(*(bookmarks.c[each] for each in Bookmark._fields))
 
 
@@ -70,13 +80,25 @@ class SqlStore:
             return insertion.run(connection, rows)
 
     def page(
-        self, which: EventFilter = EVERY_EVENT, *, after: int = 0, limit: int = PAGE
+        self,
+        which: EventFilter = EVERY_EVENT,
+        *,
+        after: int = 0,
+        limit: int = PAGE,
+        newest_first: bool = False,
     ) -> list[StoredEvent]:
         """See Store."""
-        query = _EVENTS.where(events.c.sequence > after).order_by(events.c.sequence).limit(limit)
         with self._database.reading() as connection:
-            chosen = query.where(*_conditions(connection, which))
-            return [_stored(*row) for row in connection.execute(chosen)]
+            conditions = [
+                *self._conditions(connection, which),
+                *_behind(which, after, newest_first),
+            ]
+            order = events.c.sequence.desc() if newest_first else events.c.sequence
+            sizes = _SIZES.where(*conditions).order_by(order).limit(limit)
+            if not (found := connection.scalars(sizes).all()):
+                return []
+            chosen = _EVENTS.where(*conditions).order_by(order).limit(number_in_page(found))
+            return [_stored(*row) for row in connection.execute(chosen).all()]
 
     def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
         """See Store."""
@@ -91,13 +113,13 @@ class SqlStore:
         """See Store."""
         query = sa.select(sa.func.count()).select_from(events)
         with self._database.reading() as connection:
-            return connection.scalar(query.where(*_conditions(connection, which))) or 0
+            return connection.scalar(query.where(*self._conditions(connection, which))) or 0
 
     def fates_of(self, event_ids: Collection[str]) -> list[Fate]:
         """See Store."""
         with self._database.reading() as connection:
             chosen = _FATES.where(fates.c.event_id.in_(event_ids))
-            found = [Fate(*row) for row in connection.execute(chosen)]
+            found = [Fate(*row) for row in connection.execute(chosen).all()]
         # A long id comes back as it is kept: only its beginning.
         whole = {name(each): each for each in event_ids if is_cut(name(each))}
         if not whole:
@@ -107,13 +129,28 @@ class SqlStore:
     def prune(self, which: EventFilter, limit: int = PAGE) -> Pruned:
         """See Store."""
         with self._database.writing() as connection:
-            chosen = sa.select(events.c.sequence).where(*_conditions(connection, which))
+            chosen = sa.select(events.c.sequence).where(*self._conditions(connection, which))
             found = list(connection.scalars(chosen.limit(limit)))
             removed = _prune_fates(connection, found)
             connection.execute(sa.delete(events).where(events.c.sequence.in_(found)))
             if not found:
                 removed = _prune_strays(connection, which, limit)
             return Pruned(len(found), removed)
+
+    def _conditions(
+        self, connection: sa.Connection, which: EventFilter
+    ) -> list[sa.ColumnElement[bool]]:
+        equal = [events.c[name] == value for name, value in which.equal.items()]
+        types = self._of_types(connection, which.pattern)
+        return [*equal, *_of_time(which), *types, *_of_fates(which)]
+
+    def _of_types(self, connection: sa.Connection, pattern: str) -> list[sa.ColumnElement[bool]]:
+        if pattern == "#":
+            return []
+        if not {"*", "#"}.intersection(pattern.split(".")):
+            return [events.c.type == pattern]
+        fitting = [each for each in connection.scalars(_TYPES) if matches(pattern, each)]
+        return [self._database.dialect.one_of(events.c.type, fitting)]
 
     def stats(self) -> StoreStats:
         """See Store."""
@@ -163,22 +200,28 @@ def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEve
     return StoredEvent(sequence, recorded_at, event)
 
 
-def _conditions(connection: sa.Connection, which: EventFilter) -> list[sa.ColumnElement[bool]]:
-    conditions = [events.c[name] == value for name, value in which.equal.items()]
-    if which.since is not None:
-        conditions.append(events.c.time >= which.since)
-    if which.until is not None:
-        conditions.append(events.c.time < which.until)
-    return conditions + _of_types(connection, which.pattern) + _of_fates(which)
-
-
-def _of_types(connection: sa.Connection, pattern: str) -> list[sa.ColumnElement[bool]]:
-    if pattern == "#":
+def _behind(
+    which: EventFilter,
+    after: int,
+    newest_first: bool,  # noqa: FBT001
+) -> list[sa.ColumnElement[bool]]:
+    """Return where a page begins."""
+    number = events.c.sequence
+    if after:
+        return [number < after if newest_first else number > after]
+    bounded = which.until if newest_first else which.since
+    if bounded is None or which.equal:
         return []
-    if not {"*", "#"}.intersection(pattern.split(".")):
-        return [events.c.type == pattern]
-    known = connection.scalars(_TYPES)
-    return [events.c.type.in_([each for each in known if matches(pattern, each)])]
+    # Found in the index of times: else all events before it would be read. The sum keeps databases
+    # from looking for it in the order of the sequence.
+    edge = (sa.func.max if newest_first else sa.func.min)(number + 0)
+    found = sa.select(edge).where(*_of_time(which)).scalar_subquery()
+    return [number <= found if newest_first else number >= found]
+
+
+def _of_time(which: EventFilter) -> list[sa.ColumnElement[bool]]:
+    since = [] if which.since is None else [events.c.time >= which.since]
+    return since + ([] if which.until is None else [events.c.time < which.until])
 
 
 def _of_fates(which: EventFilter) -> list[sa.ColumnElement[bool]]:
@@ -222,7 +265,7 @@ def _last_told(outcomes: Collection[str]) -> sa.Select[Any]:
     )
     told_later = _same_story(later).where(follows | (moment & ~precedes))
     chosen = sa.select(fates.c.event_id, fates.c.event_source)
-    return chosen.where(fates.c.outcome.in_(outcomes), ~told_later.exists())
+    return chosen.where(_UNFINISHED, fates.c.outcome.in_(outcomes), ~told_later.exists())
 
 
 def _same_story(other: sa.Alias) -> sa.Select[Any]:

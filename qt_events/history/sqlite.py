@@ -1,5 +1,6 @@
 """SQLite: connections, and what it does in its own way."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 
-__all__ = ["MARK", "insert", "lock", "make_engine", "size"]
+from qt_events.history.columns import name
+
+__all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
 
 #: Place of a value in a statement.
 MARK = "?"
@@ -41,6 +44,12 @@ def lock(connection: sa.Connection) -> None:
     Two that begin as readers and become writers would wait for each other.
     """
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
+    """Compare a column with any number of names; a list of parameters ends at 32,766."""
+    every = sa.func.json_each(json.dumps([name(each) for each in names]))
+    return column.in_(sa.select(every.table_valued("value").c.value))
 
 
 def exists(url: sa.URL) -> bool:

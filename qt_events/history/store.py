@@ -3,8 +3,9 @@
 Its methods block; History calls them in a thread. One test suite runs on all stores.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import accumulate, islice, takewhile
 from typing import NamedTuple, Protocol
 
 from qt_events.delivery.fates import Fate
@@ -13,6 +14,8 @@ from qt_events.history.filters import EVERY_EVENT, EventFilter
 
 #: Rows of a page, and of a transaction that prunes.
 PAGE = 500
+#: Bytes of bodies in a page, unless one event alone has more.
+PAGE_BYTES = 32 * 1024 * 1024
 
 
 class StoredEvent(NamedTuple):
@@ -78,9 +81,18 @@ class Store(Protocol):
         """Keep fates in one transaction, each once, and return how many are new."""
 
     def page(
-        self, which: EventFilter = EVERY_EVENT, *, after: int = 0, limit: int = PAGE
+        self,
+        which: EventFilter = EVERY_EVENT,
+        *,
+        after: int = 0,
+        limit: int = PAGE,
+        newest_first: bool = False,
     ) -> list[StoredEvent]:
-        """Return the next events behind the sequence `after`, in the order of their recording."""
+        """Return the next events behind the sequence `after`, in the order of their recording.
+
+        They are fewer than `limit` if their bodies are large (PAGE_BYTES), but none only at the
+        end. `newest_first` begins with the newest, or with the next older one than `after`.
+        """
 
     def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
         """Return events whose id begins so, in the order of their ids."""
@@ -113,9 +125,21 @@ class Store(Protocol):
 
 
 def every_page(
-    store: Store, which: EventFilter = EVERY_EVENT, *, after: int = 0, limit: int = PAGE
+    store: Store,
+    which: EventFilter = EVERY_EVENT,
+    *,
+    after: int = 0,
+    limit: int = PAGE,
+    newest_first: bool = False,
 ) -> Iterator[list[StoredEvent]]:
     """Return all pages, one at a time: any number of events, never more than `limit` of them."""
-    while page := store.page(which, after=after, limit=limit):
+    while page := store.page(which, after=after, limit=limit, newest_first=newest_first):
         yield page
         after = page[-1].sequence
+
+
+def number_in_page(sizes: Iterable[int]) -> int:
+    """Return how many of the next events fit into a page, by the sizes of their bodies."""
+    within = (total <= PAGE_BYTES for total in accumulate(sizes))
+    # The first one fits, whatever its size.
+    return 1 + sum(1 for _ in takewhile(bool, islice(within, 1, None)))

@@ -1,18 +1,22 @@
 """What SQLite and PostgreSQL have that memory has not: files, servers, schemas, transactions."""
 
 import os
+import sqlite3
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
 
-from qt_events.history.database import Database
+from qt_events.history.database import Database, checked_url
 from qt_events.history.errors import (
     HistorySchemaError,
+    HistoryUnavailableError,
     InvalidHistoryUrlError,
     NoHistoryError,
     RefusedRowError,
@@ -47,6 +51,42 @@ def test_what_is_kept_stays_for_the_next_process(url: str) -> None:
     with closing(SqlStore(url)) as other:
         assert [each.event for each in other.page()] == [raw()]
         assert other.fates_of(["1"]) == [fate()]
+
+
+def test_tables_that_change_under_a_recorder_bury_nothing(sql_store: SqlStore, url: str) -> None:
+    """An event waits: the error is none of its own, and soon says what mends it."""
+    sql_store.append([raw("1")])
+    engine = sa.create_engine(checked_url(url))
+    rename = "ALTER TABLE history_events RENAME COLUMN {} TO {}"
+    with engine.begin() as other:
+        other.exec_driver_sql(rename.format("body", "content"))
+        other.execute(SET_VERSION, {"version": "9999"})
+    with pytest.raises(HistoryUnavailableError):
+        sql_store.append([raw("2")])
+    with pytest.raises(HistorySchemaError, match="9999"):
+        sql_store.append([raw("2")])
+    with engine.begin() as other:
+        other.exec_driver_sql(rename.format("content", "body"))
+        other.execute(SET_VERSION, {"version": HEAD})
+    assert sql_store.append([raw("2")]) == 1
+    engine.dispose()
+
+
+def test_a_pattern_may_fit_any_number_of_types(sql_store: SqlStore, url: str) -> None:
+    """PostgreSQL takes 65,535 parameters, SQLite as many as it was built for: here 1,000."""
+
+    def limit(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1_000)
+
+    one, types = raw(), 2_000 if url.startswith("sqlite") else 66_000
+    sa.event.listen(sa.Engine, "connect", limit)
+    try:
+        sql_store.append([replace(one, id=str(n), type=f"t.{n}") for n in range(types)])
+        assert sql_store.count(EventFilter(pattern="t.*")) == types
+        assert len(sql_store.page(EventFilter(pattern="*.*"), limit=3)) == 3
+    finally:
+        sa.event.remove(sa.Engine, "connect", limit)
 
 
 def test_two_recorders_keep_each_event_once(url: str) -> None:

@@ -213,3 +213,29 @@ def test_pruning_removes_the_fates_of_long_ids_and_sources(store: Store) -> None
     store.append_fates([fate("2", event_source="q'\\\0\"")])
     assert store.prune(EventFilter(pattern="trade.#")) == (2, 2)
     assert store.fates_of(["2"]) == [fate("2")]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_page_is_bounded_by_bytes_but_none_is_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch, newest_first: bool
+) -> None:
+    sizes = [400, 400, 400, 5_000, 400, 600, 1]
+    store.append([raw(str(number), body=b"x" * size) for number, size in enumerate(sizes)])
+    monkeypatch.setattr("qt_events.history.store.PAGE_BYTES", 1_000)
+    found = [ids(page) for page in every_page(store, newest_first=newest_first)]
+    if newest_first:
+        assert found == [["6", "5"], ["4"], ["3"], ["2", "1"], ["0"]]
+    else:
+        assert found == [["0", "1"], ["2"], ["3"], ["4", "5"], ["6"]]
+
+
+def test_pages_go_from_the_newest_to_the_oldest(store: Store) -> None:
+    store.append(many(10))
+    since, until = NOON + timedelta(seconds=2), NOON + timedelta(seconds=7)
+    page = store.page(limit=2, newest_first=True)
+    assert ids(page) == ["9", "8"]
+    assert ids(store.page(limit=2, newest_first=True, after=page[-1].sequence)) == ["7", "6"]
+    some = EventFilter(since=since, until=until)
+    assert ids(store.page(some, newest_first=True, limit=3)) == ["6", "5", "4"]
+    assert ids(store.page(some, limit=3)) == ["2", "3", "4"]
+    assert store.page(EventFilter(since=NOON + timedelta(days=1))) == []

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ from tests.support.stored import fate, many, raw
 from tests.unit.cli.commands import Command
 
 PROGRAM = "from qt_events.cli.history import history; history()"
+MEASURED = """
+import contextlib
+from qt_events.cli import main
+with contextlib.suppress(SystemExit):
+    main(["history", *__import__("sys").argv[1:]])
+print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
 HOSTILE = "\x1b[31mred\n\u202e"
 
 
@@ -85,6 +93,35 @@ def test_list_shows_fates_and_where_to_go_on(lines: Any) -> None:
         "2026-11-30", "12:00:03", "order.placed", "order-1", "tests", "1", "dead,", "1", "done",
     ]  # fmt: skip
     assert any("unknown" in each for each in lines("list"))
+
+
+def test_list_begins_with_the_newest_and_goes_on_with_older_ones(lines: Any) -> None:
+    newest = ids(lines("list", "--json", "--newest", "--limit", "3"))
+    assert newest == list(reversed(ids(lines("list", "--json"))))[:3]
+    cursor = lines("list", "--newest", "--limit", "3")[-1].rpartition(" ")[2]
+    older = ids(lines("list", "--json", "--newest", "--after", cursor))
+    assert newest + older == list(reversed(ids(lines("list", "--json"))))
+
+
+def test_list_prints_each_page_before_it_asks_for_the_next(
+    lines: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It holds a page, whatever its limit, and one head stands above all."""
+    monkeypatch.setattr("qt_events.history.store.PAGE_BYTES", 1)
+    printed: list[str] = []
+    page = SqlStore.page
+
+    def watched(self: SqlStore, *args: Any, **options: Any) -> Any:
+        printed.append(capfd.readouterr().out)
+        return page(self, *args, **options)
+
+    monkeypatch.setattr(SqlStore, "page", watched)
+    rest = lines("list", "--limit", "3")
+    for number, shown in enumerate(printed):
+        known = [each for each in (QUOTE, ORDER, SIGNAL) if each in shown]
+        assert known == [QUOTE, ORDER, SIGNAL][:number][-1:]
+    assert sum("time (UTC)" in each for each in [*printed, *rest]) == 1
+    assert rest[-1] == "3 events, others follow: --after 3"
 
 
 def test_show_answers_in_words(lines: Any) -> None:
@@ -169,3 +206,22 @@ def test_a_closed_pipe_ends_in_silence(url: str) -> None:
     assert writer.stderr.read() == b""
     assert writer.wait(60) == 0
     writer.stderr.close()
+
+
+def test_an_export_of_any_length_takes_no_more_memory(tmp_path: Path) -> None:
+    """50,000 events with bodies of 1,000 bytes: 50 MB, if the command held them."""
+    total, few, body = 50_000, 5_000, b"x" * 1_000
+    url = f"sqlite:///{tmp_path}/many.db"
+    with closing(SqlStore(url)) as store:
+        for begin in range(0, total, few):
+            store.append([replace(each, body=body) for each in many(few, first=begin)])
+    highest = []
+    for after in (total - few, 0):
+        arguments = ["export", "--store", url, "--after", str(after), "-o", f"{tmp_path}/{after}"]
+        # VmHWM, not ru_maxrss, which has the parent's memory of before the start in it.
+        status = subprocess.run(
+            [sys.executable, "-c", MEASURED, *arguments], check=True, capture_output=True, text=True
+        ).stdout
+        highest.append(int(status.split()[-2]))
+        assert len((tmp_path / str(after)).read_text().splitlines()) == total - after
+    assert highest[1] < highest[0] + 20_000

@@ -71,7 +71,14 @@ def _create_fates() -> None:
         ["event_id", "event_source", "subscription", "attempt", "outcome", "at"],
         unique=True,
     )
-    op.create_index("history_fates_by_outcome", "history_fates", ["outcome", "subscription"])
+    unfinished = sa.text("outcome IN ('dead', 'given_back', 'retried')")
+    op.create_index(
+        "history_fates_unfinished",
+        "history_fates",
+        ["outcome"],
+        sqlite_where=unfinished,
+        postgresql_where=unfinished,
+    )
     op.create_index("history_fates_by_time", "history_fates", ["at"])
 
 
