@@ -22,7 +22,7 @@ from qt_events.cli.history_filter import (
 from qt_events.cli.history_options import StoreUrl
 from qt_events.cli.options import App, AsJson, Prefix, Url
 from qt_events.cli.terminal import complain, say
-from qt_events.errors import InvalidOptionError, QtEventsError
+from qt_events.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from qt_events.cli.dead_letters_progress import Bar
@@ -125,10 +125,6 @@ class _Command:
             except KeyboardInterrupt:
                 complain(f"interrupted: {self._so_far(bar)}")
                 raise typer.Exit(INTERRUPTED) from None
-            except QtEventsError:
-                if bar.has_begun:
-                    complain(self._so_far(bar))
-                raise
         self._tell(replayed)
 
     def _must_be_known(self, store: "Store") -> None:
@@ -141,8 +137,8 @@ class _Command:
 
     def _so_far(self, bar: "Bar") -> str:
         sent = f"{bar.progress.done:,} events were sent"
-        if self._dry_run:
-            return f"{bar.progress.done:,} events would be sent so far; nothing was"
+        if self._dry_run or not bar.has_begun:
+            return "nothing was sent"
         again = ("qt-events", "replay", self._subscription, "--resume", self._replay_id)
         return f"{sent}; `{shlex.join(again)}` goes on"
 

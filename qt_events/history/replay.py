@@ -75,7 +75,10 @@ async def replay(
             await run.to_the_end(is_heard)
         except QtEventsError as error:
             if not dry_run:
-                error.add_note(f"{state.sent:,} were sent; the replay {replay_id!r} can go on")
+                error.add_note(
+                    f"{state.sent:,} events were sent; begun again with replay_id={replay_id!r} "
+                    "(--resume) it goes on"
+                )
             raise
     return Replayed(
         replay_id,
@@ -94,10 +97,6 @@ def _state(store: Store, replay_id: str, asked: ReplayRequest) -> ReplayState:
         until = asked.which.until or datetime.now(UTC)
         return ReplayState(replay_id, replace(asked, which=replace(asked.which, until=until)))
     state = ReplayState.of(bookmark)
-    if asked.which.until is None:
-        which = replace(asked.which, until=state.request.which.until)
-        if replace(asked, which=which) == state.request:
-            return state
     state.must_be(asked)
     return state
 

@@ -1,7 +1,7 @@
 """ReplayRequest: what a replay was asked for, and how far it is: its bookmark as JSON. Pure."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -100,7 +100,11 @@ class ReplayState:
             InvalidOptionError: it was asked for something else; the text says for what.
         """
         own = self.request
-        if asked in {own, ReplayRequest(own.subscription)}:
+        # Nobody has to repeat the time at which it was begun.
+        until = own.which.until
+        if asked.which.until is None:
+            asked = replace(asked, which=replace(asked.which, until=until))
+        if asked in {own, ReplayRequest(own.subscription, EventFilter(until=until))}:
             return
         raise InvalidOptionError(
             f"the replay '{printable(self.replay_id)}' was begun for {own.subscription!r} with "

@@ -11,6 +11,7 @@ from qt_events import Event, InMemoryEventBus
 from qt_events.dead_letters.scan import Progress
 from qt_events.delivery.fates import Fate
 from qt_events.errors import (
+    BrokerError,
     InvalidEventError,
     InvalidOptionError,
     NotSupportedError,
@@ -164,6 +165,28 @@ async def test_a_cancelled_replay_ends_between_two_batches(history: History, des
     assert (again.sent, again.sent_before) == (3 * BATCH, BATCH)
     await desk.bus.join()
     assert desk.ids == [str(number) for number in range(3 * BATCH)]
+
+
+async def test_an_error_of_the_broker_says_how_to_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History()
+    history.store.append(many(2 * BATCH))
+    redeliver = desk.bus.redeliver
+
+    async def fail(event: Any, subscription: str, *, replay_id: str) -> None:
+        if event.id == str(BATCH):
+            raise BrokerError("away")
+        await redeliver(event, subscription, replay_id=replay_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.bus, "redeliver", fail)
+        with pytest.raises(BrokerError) as raised:
+            await history.replay(desk.bus, "desk", replay_id="monday")
+    [note] = raised.value.__notes__
+    assert note.startswith(f"{BATCH} events were sent; begun again with replay_id='monday'")
+    again = await history.replay(desk.bus, "desk", replay_id="monday")
+    assert (again.sent, again.sent_before) == (2 * BATCH, BATCH)
 
 
 async def test_a_replay_is_for_what_was_recorded_before_it(history: History, desk: Desk) -> None:
