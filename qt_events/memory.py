@@ -103,7 +103,7 @@ class InMemoryEventBus(Hosted):
         self._take_free = self._capacity.take_free
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
         self.dead_letters = DeadLetterStore(self._redeliver, self._fates.tell)
-        self._redelivers = InMemoryRedelivery(self._subscriptions, self._take).send
+        self._redelivery = InMemoryRedelivery(self._subscriptions, self._take)
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.

@@ -179,7 +179,7 @@ class Work(Generic[R]):
         for start in range(0, len(batch), pace.at_once):
             turn = batch[start : start + pace.at_once]
             await pace.turn(len(turn))
-            await _to_its_end(self._take_turn(turn, keep=keep))
+            await to_its_end(self._take_turn(turn, keep=keep))
 
     async def _take_turn(self, turn: Sequence[HeldDeadLetter[R]], *, keep: bool) -> None:
         # Their next attempts may end before they are told of.
@@ -214,7 +214,7 @@ class Work(Generic[R]):
         self.progress = replace(self.progress, skipped=self.progress.skipped + 1)
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Await the work, to its end even if cancelled: what is confirmed meanwhile is removed."""
     task = running_loop().create_task(work)
     try:

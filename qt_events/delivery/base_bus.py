@@ -6,7 +6,7 @@ from warnings import warn
 
 from qt_events.delivery.fate_telling import FatesHandler, listener
 from qt_events.delivery.middleware import Middleware, MiddlewareStack, Observer
-from qt_events.delivery.redelivering import Redeliver
+from qt_events.delivery.redelivering import Redelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.subscription import (
     FATES,
@@ -28,8 +28,8 @@ class BaseBus:
     #: Whether it calls handlers with batches; subscribe() refuses `batch=` otherwise.
     takes_batches: ClassVar[bool] = False
     _observer: Observer | None = None
-    #: Sends an event of a replay; None if this backend cannot.
-    _redelivers: Redeliver | None = None
+    #: Sends events of a replay; None if this backend cannot.
+    _redelivery: Redelivery | None = None
     #: `_subscribe` makes subscriptions to FATES, too.
     _tells_fates = False
 
@@ -98,9 +98,17 @@ class BaseBus:
         self, event: Event[Any] | RawEvent, subscription: str, *, replay_id: str
     ) -> None:
         """See Redelivers."""
-        if self._redelivers is None:
+        redelivery = self._must_redeliver()
+        await redelivery.send(event, subscription, checked_text("replay_id", replay_id))
+
+    async def patterns_of(self, subscription: str) -> frozenset[str]:
+        """See Redelivers."""
+        return await self._must_redeliver().patterns(subscription)
+
+    def _must_redeliver(self) -> Redelivery:
+        if self._redelivery is None:
             raise NotSupportedError(f"{type(self).__name__} sends no event to one subscription")
-        await self._redelivers(event, subscription, checked_text("replay_id", replay_id))
+        return self._redelivery
 
     def use(self, middleware: Middleware) -> None:
         """See EventBus."""

@@ -1,6 +1,6 @@
 """Redelivery: an event sent again, to one subscription alone, marked as replayed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from qt_events.delivery.subscription import Subscription
@@ -10,8 +10,15 @@ from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent, as_event
 from qt_events.events.replays import marked
 
-#: Sends an event to the subscription of a name, marked with the name of a replay.
-Redeliver = Callable[[Event[Any] | RawEvent, str, str], Awaitable[None]]
+
+class Redelivery(Protocol):
+    """Redelivery of one backend; see Redelivers."""
+
+    async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
+        """Send an event to the subscription of this name, marked with the name of a replay."""
+
+    async def patterns(self, subscription: str) -> frozenset[str]:
+        """Return the patterns that a subscription hears."""
 
 
 @runtime_checkable
@@ -40,6 +47,14 @@ class Redelivers(Protocol):
             BrokerError: it is unknown whether the event was taken.
         """
 
+    async def patterns_of(self, subscription: str) -> frozenset[str]:
+        """Return the patterns that a subscription hears, as far as is known here; perhaps none.
+
+        Raises:
+            UnknownSubscriptionError: nobody has made such a subscription.
+            NotSupportedError: it is a broadcast, or listens to fates.
+        """
+
 
 class InMemoryRedelivery:
     """Redelivery within one process. `take` queues an event for subscriptions."""
@@ -56,6 +71,12 @@ class InMemoryRedelivery:
         served = self._subscriptions.served(subscription)
         must_take_replays(served)
         self._take(marked(as_event(event), replay_id), (served,))
+
+    async def patterns(self, subscription: str) -> frozenset[str]:
+        """See Redelivers."""
+        served = self._subscriptions.served(subscription)
+        must_take_replays(served)
+        return frozenset(served.patterns)
 
 
 def must_take_replays(subscription: Subscription) -> None:

@@ -111,6 +111,23 @@ def _orders(wildcards: list[str]) -> Iterator[list[str]]:
             yield ["#" if at in places else "*" for at in range(stars + hashes)]
 
 
+def overlap(one: str, other: str) -> bool:
+    """Return True if there is a type that both patterns match."""
+    left, right = one.split("."), other.split(".")
+
+    @functools.cache
+    def meet(i: int, j: int) -> bool:
+        """Compare the words from these on."""
+        if i == len(left) or j == len(right):
+            return all(word == "#" for word in (*left[i:], *right[j:]))
+        if "#" in {left[i], right[j]}:
+            # It ends before the other's word, or takes that.
+            return meet(i + 1, j) or meet(i, j + 1)
+        return (left[i] == right[j] or "*" in {left[i], right[j]}) and meet(i + 1, j + 1)
+
+    return meet(0, 0)
+
+
 def validate_routing_key(type: object) -> str:
     """Return `type`, if it can be the type of an event, and so its routing key.
 

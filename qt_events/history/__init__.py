@@ -10,6 +10,8 @@ where.py             Where: conditions on the fields of a payload
 asking.py            questions to a store
 stories.py           Story: what one subscription told of one event
 trace.py             Conversation: events below their causes
+replay.py            Replayed: events sent to one subscription again
+replay_request.py    ReplayRequest: what a replay was asked for, and how far it is
 words.py             fates in words
 drawing.py           a conversation as a tree of lines, or as a Mermaid flowchart
 schema.py            the tables
@@ -32,10 +34,13 @@ from qt_events.history.errors import (
     MissingExtraError,
     NoHistoryError,
     RefusedRowError,
+    UnheardPatternError,
     UnknownEventIdError,
+    UnknownReplayError,
 )
 from qt_events.history.filters import EventFilter
 from qt_events.history.history import History
+from qt_events.history.replay import Replayed
 
 __all__ = [
     "AmbiguousEventIdError",
@@ -49,5 +54,8 @@ __all__ = [
     "MissingExtraError",
     "NoHistoryError",
     "RefusedRowError",
+    "Replayed",
+    "UnheardPatternError",
     "UnknownEventIdError",
+    "UnknownReplayError",
 ]

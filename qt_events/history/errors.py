@@ -41,3 +41,11 @@ class UnknownEventIdError(HistoryError):
 
 class AmbiguousEventIdError(HistoryError):
     """Id, or beginning of one, of several events; the notes list them."""
+
+
+class UnheardPatternError(HistoryError, InvalidOptionError):
+    """Replay of events to a subscription that does not hear them."""
+
+
+class UnknownReplayError(HistoryError):
+    """Id of no replay that was begun."""

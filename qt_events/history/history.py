@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from qt_events.bus import EventBus
+from qt_events.dead_letters.scan import OnProgress
 from qt_events.delivery.fate_telling import TellsFates
 from qt_events.delivery.fates import Fate
 from qt_events.delivery.subscription import Subscription
@@ -12,6 +13,8 @@ from qt_events.history.errors import MissingExtraError
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.in_memory_store import InMemoryStore
 from qt_events.history.recorder import Recorder
+from qt_events.history.replay import Replayed, replay
+from qt_events.history.replay_request import ReplayRequest
 from qt_events.history.store import PAGE, Pruned, Store, StoredEvent, StoreStats
 from qt_events.history.trace import Conversation
 from qt_events.history.where import Where
@@ -108,6 +111,57 @@ class History:
         """Return all fates told of an event with this id, in the order of their telling."""
         told = await asyncio.to_thread(self.store.fates_of, [id])
         return [each for each in told if source in {None, each.event_source}]
+
+    async def replay(
+        self,
+        bus: EventBus,
+        subscription: str,
+        which: EventFilter = EVERY_EVENT,
+        *,
+        where: str | Sequence[str] = (),
+        rate: float | None = None,
+        replay_id: str | None = None,
+        on_progress: OnProgress | None = None,
+        even_unheard: bool = False,
+        dry_run: bool = False,
+    ) -> Replayed:
+        """Send events to one subscription again, in the order of their recording.
+
+        They arrive with their own id, source and time, `event.replayed` is true, and they are not
+        recorded again. A bookmark is kept after each hundred: called again with the same
+        `replay_id` it goes on, and sends no more than one batch twice. One that is finished sends
+        nothing.
+
+        Args:
+            bus: on which the subscription is; of RabbitMQ any process's.
+            subscription: name of the subscription.
+            which: events; without `until` only those of before this call. To go on, leave it out.
+            where: conditions on the payload, such as "size > 100".
+            rate: most events a second.
+            replay_id: name of the replay; a new one is made up, and returned.
+            on_progress: called after each batch; its total is 0 if `where` is given.
+            even_unheard: send also those that the subscription does not hear. They are left out.
+            dry_run: send nothing, only count.
+
+        Raises:
+            UnknownSubscriptionError: nobody has made such a subscription.
+            NotSupportedError: it is a broadcast, or listens to fates.
+            UnheardPatternError: it hears no type that `which` is about.
+            InvalidOptionError: `replay_id` was begun with another request; or `rate`.
+            InvalidWhereError: `where` has another form.
+            BrokerError: an event was perhaps not taken. The replay can go on.
+        """
+        conditions = (where,) if isinstance(where, str) else tuple(where)
+        request = ReplayRequest(subscription, which, conditions, even_unheard)
+        return await replay(
+            self.store,
+            bus,
+            request,
+            rate=rate,
+            replay_id=replay_id,
+            on_progress=on_progress,
+            dry_run=dry_run,
+        )
 
     async def count(self, which: EventFilter) -> int:
         """Return the number of events."""

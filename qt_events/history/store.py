@@ -32,9 +32,9 @@ class Bookmark(NamedTuple):
 
     replay_id: str
     subscription: str
-    #: What it was asked for, as JSON.
+    #: What it was asked for, and what it has done, as JSON; see replay_request.py.
     request: str
-    #: The last event that it has sent.
+    #: The last event that it has gone through.
     sequence: int
     updated_at: datetime
 

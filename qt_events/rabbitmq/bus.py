@@ -117,7 +117,7 @@ class CeleryEventBus(Hosted):
         self.declarations = self.runtime.declarations
         self._eager = Eager(self.runtime)
         self._broker_dead_letters = RabbitMQDeadLetters(self.runtime)
-        self._redelivers = Redelivery(self.runtime, self._eager).send
+        self._redelivery = Redelivery(self.runtime, self._eager)
         # Objects that Celery makes by itself find them there. `qt_events_bus` is public.
         self.app.qt_events_bus, self.app.qt_events_runtime = self, self.runtime
         self.app.qt_events_serving = self.serving

@@ -1,5 +1,8 @@
 """Redelivery: an event sent again through the exchange `redeliver`, to one subscription's queue."""
 
+import asyncio
+import logging
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -7,16 +10,21 @@ from amqp import Channel
 from amqp.exceptions import NotFound
 
 from qt_events.delivery.redelivering import must_take_replays
+from qt_events.delivery.subscription import Subscription
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent, as_event
 from qt_events.events.replays import marked
 from qt_events.rabbitmq.app.configuration import is_eager
+from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.eager import Eager
 from qt_events.rabbitmq.messages.envelope import REPLAY, TYPE
 from qt_events.rabbitmq.messages.properties import raw_to_amqp, to_amqp
 from qt_events.rabbitmq.publishing.requests import DeclareRequest, PublishRequest
 from qt_events.rabbitmq.runtime import Runtime
+from qt_events.rabbitmq.topology.register_queue import RegisterError, RegisterQueue
+
+logger = logging.getLogger("qt_events")
 
 # Seconds for which a queue is known to exist: what goes nowhere comes to `lost`, unnoticed.
 _KNOWN = 10.0
@@ -32,10 +40,7 @@ class Redelivery:
 
     async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
         """See Redelivers. Returns when the broker has confirmed it."""
-        runtime = self._runtime
-        served = runtime.subscriptions.get(subscription)
-        if served is not None:
-            must_take_replays(served)
+        runtime, served = self._runtime, self._served(subscription)
         if is_eager(runtime.app):
             served = runtime.subscriptions.served(subscription)
             await self._eager.run(marked(as_event(event), replay_id), served)
@@ -48,6 +53,33 @@ class Redelivery:
             await runtime.publisher.ask(
                 PublishRequest(runtime.topology.redeliver, subscription, content)
             )
+
+    async def patterns(self, subscription: str) -> frozenset[str]:
+        """See Redelivers. Its own, and those that the register has of it."""
+        runtime, served = self._runtime, self._served(subscription)
+        if is_eager(runtime.app):
+            return frozenset(runtime.subscriptions.served(subscription).patterns)
+        await runtime.declarations.made()
+        await self._must_exist(subscription)
+        own = () if served is None else served.patterns
+        return frozenset((*own, *await asyncio.to_thread(self._registered, subscription)))
+
+    def _served(self, subscription: str) -> Subscription | None:
+        served = self._runtime.subscriptions.get(subscription)
+        if served is not None:
+            must_take_replays(served)
+        return served
+
+    def _registered(self, subscription: str) -> list[str]:
+        connect = partial(for_errands, self._runtime.app)
+        register = RegisterQueue(self._runtime.topology, connect)
+        try:
+            with visiting(connect()) as connection:
+                entries = register.change(connection, lambda found: found.entries)[1]
+        except RegisterError as error:
+            logger.warning("what %r hears is not known: %s", subscription, error)
+            return []
+        return entries[subscription].bound if subscription in entries else []
 
     async def _must_exist(self, subscription: str) -> None:
         if self._known.get(subscription, 0.0) > monotonic():

@@ -18,6 +18,7 @@ from qt_events.events.topics import (
     RoutingIndex,
     bindable_pattern,
     matches,
+    overlap,
     spellings,
     validate_pattern,
     validate_routing_key,
@@ -372,3 +373,25 @@ def prefixes(left: dict[int, set[str]]) -> set[tuple[str, ...]]:
         for pattern in patterns_left
         for length in range(1, len(words(pattern)) + 1)
     }
+
+
+WORDS = st.lists(st.sampled_from(["a", "b", "*", "#"]), min_size=1, max_size=4)
+
+
+@given(WORDS, WORDS, st.lists(st.sampled_from(["a", "b"]), max_size=5))
+def test_patterns_that_match_one_key_overlap(
+    one: list[str], other: list[str], key: list[str]
+) -> None:
+    first, second, both = ".".join(one), ".".join(other), ".".join(key)
+    if matches(first, both) and matches(second, both):
+        assert overlap(first, second)
+    assert overlap(first, second) == overlap(second, first)
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), [
+    ("trade.#", "trade", True), ("trade.#", "#.executed", True), ("*.b", "a.*", True),
+    ("trade.#", "price.#", False), ("trade", "trade.*", False), ("a.*.c", "a.#.b", False),
+    ("*.#.*", "a", False), ("#.a.#", "#.b.#", True), (".".join("#" * 127), "a.#.b", True),
+])  # fmt: skip
+def test_overlap_of_patterns(one: str, other: str, expected: bool) -> None:
+    assert overlap(one, other) is expected

@@ -1,0 +1,117 @@
+"""ReplayRequest: what a replay was asked for, and how far it is: its bookmark as JSON. Pure."""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from qt_events.errors import InvalidOptionError, QtEventsError
+from qt_events.history.errors import HistoryError
+from qt_events.history.filters import EVERY_EVENT, EventFilter
+from qt_events.history.store import Bookmark
+from qt_events.history.where import Where
+from qt_events.texts import printable
+
+_TIMES = ("since", "until")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """Which events a replay sends, and to whom."""
+
+    subscription: str
+    which: EventFilter = EVERY_EVENT
+    #: Conditions on the payload; see qt_events.history.where.
+    where: tuple[str, ...] = ()
+    #: Send also those that the subscription does not hear.
+    even_unheard: bool = False
+
+    def __post_init__(self) -> None:
+        Where.parse(*self.where)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it without the subscription, as a bookmark keeps it."""
+        which = asdict(self.which)
+        for name in _TIMES:
+            which[name] = which[name] and which[name].isoformat()
+        return {"which": which, "where": [*self.where], "even_unheard": self.even_unheard}
+
+
+@dataclass(slots=True)
+class ReplayState:
+    """How far a replay is."""
+
+    replay_id: str
+    request: ReplayRequest
+    #: The last event that was gone through.
+    sequence: int = 0
+    sent: int = 0
+    #: Left out, for the subscription does not hear them.
+    unheard: int = 0
+    #: Left out, for they cannot be decoded. Over a broker that is found out by the subscription.
+    unreadable: int = 0
+    is_finished: bool = False
+    #: Of `sent`, by earlier runs.
+    sent_before: int = field(default=0, compare=False)
+
+    @property
+    def gone_through(self) -> int:
+        """Number of events that are sent or left out."""
+        return self.sent + self.unheard + self.unreadable
+
+    def bookmark(self) -> Bookmark:
+        """Return its bookmark."""
+        told = {"sent": self.sent, "unheard": self.unheard, "unreadable": self.unreadable}
+        text = json.dumps(self.request.as_json() | told | {"finished": self.is_finished})
+        now = datetime.now(UTC)
+        return Bookmark(self.replay_id, self.request.subscription, text, self.sequence, now)
+
+    @classmethod
+    def of(cls, bookmark: Bookmark) -> Self:
+        """Return that of a bookmark. HistoryError: somebody, or another release, wrote another."""
+        try:
+            found = json.loads(bookmark.request)
+            times = {name: _time(found["which"].get(name)) for name in _TIMES}
+            request = ReplayRequest(
+                bookmark.subscription,
+                EventFilter(**(found["which"] | times)),
+                tuple(found["where"]),
+                bool(found["even_unheard"]),
+            )
+            counts = {name: int(found[name]) for name in ("sent", "unheard", "unreadable")}
+            return cls(
+                bookmark.replay_id,
+                request,
+                bookmark.sequence,
+                **counts,
+                is_finished=bool(found["finished"]),
+                sent_before=counts["sent"],
+            )
+        except (LookupError, TypeError, ValueError, AttributeError, QtEventsError) as error:
+            raise HistoryError(
+                f"the bookmark of the replay '{printable(bookmark.replay_id)}' is none of this "
+                f"release ({type(error).__name__}): start a new replay"
+            ) from error
+
+    def must_be(self, asked: ReplayRequest) -> None:
+        """Refuse to go on with something else than was begun, unless nothing was said of it.
+
+        Raises:
+            InvalidOptionError: it was asked for something else; the text says for what.
+        """
+        own = self.request
+        # Nobody has to repeat the time at which it was begun.
+        until = own.which.until
+        if asked.which.until is None:
+            asked = replace(asked, which=replace(asked.which, until=until))
+        if asked in {own, ReplayRequest(own.subscription, EventFilter(until=until))}:
+            return
+        raise InvalidOptionError(
+            f"the replay '{printable(self.replay_id)}' was begun for {own.subscription!r} with "
+            f"{printable(json.dumps(own.as_json()))}: it goes on with the same, or with no filter "
+            "at all; take another id for another replay"
+        )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
