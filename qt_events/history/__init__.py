@@ -9,6 +9,8 @@ filters.py           EventFilter: which events are meant
 where.py             Where: conditions on the fields of a payload
 asking.py            questions to a store
 stories.py           Story: what one subscription told of one event
+comparison.py        what a rerun published against what the history has, by causation
+rerunning.py         root events once more through an app's subscriptions, in memory
 trace.py             Conversation: events below their causes
 words.py             fates in words
 drawing.py           a conversation as a tree of lines, or as a Mermaid flowchart
@@ -36,6 +38,7 @@ from qt_events.history.errors import (
 )
 from qt_events.history.filters import EventFilter
 from qt_events.history.history import History
+from qt_events.history.rerunning import Rerun, rerun
 
 __all__ = [
     "AmbiguousEventIdError",
@@ -49,5 +52,7 @@ __all__ = [
     "MissingExtraError",
     "NoHistoryError",
     "RefusedRowError",
+    "Rerun",
     "UnknownEventIdError",
+    "rerun",
 ]

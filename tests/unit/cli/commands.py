@@ -6,6 +6,7 @@ COMMANDS = {
     "dead-letters": "qt_events.cli.dead_letters:dead_letters",
     "flower": "qt_events.cli.flower:flower",
     "history": "qt_events.cli.history:history",
+    "rerun": "qt_events.cli.rerun:rerun",
     "topology": "qt_events.cli.topology:topology",
     "worker": "qt_events.cli.worker:worker",
 }
