@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from qt_events.bus import EventBus, create_event_bus
@@ -21,7 +21,7 @@ Subscribe = Callable[[EventBus], object]
 
 #: Name of the subscription that notes what is published.
 SUBSCRIPTION = "qt-rerun"
-#: Seconds, by the rerun's clock, that retries are given after the last root event.
+#: Seconds that what follows is given after the last root event, by the rerun's clock.
 AFTERWARDS = 86_400.0
 
 
@@ -56,10 +56,10 @@ async def rerun(
     Args:
         subscribe: is called with an InMemoryEventBus, and subscribes the app's handlers to it. They
             must publish on that bus, and not on another.
-        since, until: times of events: from `since` on, and before `until`.
+        since, until: times of root events: from `since` on, and before `until`. What followed from
+            them is compared up to a day later.
     """
-    which = EventFilter(since=since, until=until)
-    before = Causes([each.event async for each in history.events(which)])
+    before = Causes(await _kept(history, since, until))
     played = _Player()
     with ExitStack() as stack:
         made = subscribe(played.bus)
@@ -75,6 +75,18 @@ async def rerun(
         dead_letters,
         unfinished,
     )
+
+
+async def _kept(history: History, since: datetime | None, until: datetime | None) -> list[RawEvent]:
+    """Return the events of a time, and what followed from them within a day after it."""
+    later = None if until is None else until + timedelta(seconds=AFTERWARDS)
+    kept: list[RawEvent] = []
+    ids: set[str | None] = set()
+    async for _, _, event in history.events(EventFilter(since=since, until=later)):
+        if until is None or event.time < until or event.causation_id in ids:
+            kept.append(event)
+            ids.add(event.id)
+    return kept
 
 
 class _Player:

@@ -29,6 +29,12 @@ COMMANDS = {
     "dead-letters",
     *(f"dead-letters {each}" for each in ("discard", "export", "list", "retry", "show")),
     "flower",
+    "history",
+    *(
+        f"history {each}"
+        for each in ("export", "list", "prune", "record", "show", "stats", "trace", "upgrade")
+    ),
+    "rerun",
     "topology",
     *(
         f"topology {each}"

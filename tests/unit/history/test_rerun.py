@@ -11,7 +11,7 @@ import pytest
 
 from qt_events import DecodeError, Event, EventBus, InMemoryEventBus, Payload, RawEvent, RetryPolicy
 from qt_events.history import History, rerun
-from tests.support.stored import NOON
+from tests.support.stored import NOON, raw
 
 #: By the rerun's clock it takes no time.
 RETRY = RetryPolicy(max_attempts=3, initial=300.0, jitter=0.0)
@@ -76,6 +76,20 @@ async def test_only_the_time_that_is_asked_for(day: History) -> None:
     found = await rerun(quotes, Desk, since=quote(2).timestamp, until=quote(4).timestamp)
     assert (found.fed, found.before) == (2, 2)
     assert [each.kind for each in found.differences] == ["added"] * 4
+
+
+async def test_what_followed_later_than_the_time_belongs_to_it() -> None:
+    def later(id: str, type: str, cause: str | None, seconds: int) -> RawEvent:
+        at = NOON + timedelta(seconds=seconds)
+        return raw(id, type, causation_id=cause, time=at, source="qt_events")
+
+    history = History()
+    conversation = [later("o", "order", "q", 2), later("t", "trade", "o", 3)]
+    history.store.append(
+        [raw("q", "quote", time=NOON), later("other", "quote", None, 1), *conversation]
+    )
+    found = await rerun(history, Desk, until=NOON + timedelta(seconds=1))
+    assert (found.fed, found.before, found.after, found.differences) == (1, 3, 3, [])
 
 
 async def test_retries_come_at_their_time_between_the_root_events(day: History) -> None:
