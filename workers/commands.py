@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import qt_events
-from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus
+from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus, InvalidOptionError
 from qt_events.history import History
 from workers.events import HealthChecked
 from workers.market.price_file import MARKET, Close, read_market
@@ -80,7 +80,7 @@ def run(
     history: Annotated[
         Path | None,
         typer.Option(
-            help="Record every event and its fate in this file, a new one; then ask "
+            help="In memory: record every event and its fate in this new file; then ask "
             "`qt-events history`, or `qt-events rerun -A workers`.",
             metavar="FILE",
         ),
@@ -91,10 +91,11 @@ def run(
 ) -> None:
     """Replay a market, day by day, through all of Quantum Trader's components in this process."""
     _check_chart(chart)
+    kept = _new_history(history, broker)
     prices = read_market(market or MARKET)[:days]
     over, every = ("over RabbitMQ", 20) if broker else ("in memory", 100)
     with _display(over=over, as_json=as_json, every=every) as display:
-        report = asyncio.run(_run(prices, broker, display, _new_history(history)))
+        report = asyncio.run(_run(prices, broker, display, kept))
     report = replace(report, over=over, options=_options(market, days))
     _print(report, chart, details=details, as_json=as_json)
 
@@ -161,15 +162,21 @@ def _check_chart(chart: Path | None) -> None:
         check_chart_file(chart)
 
 
-def _new_history(file: Path | None) -> History | None:
+def _new_history(file: Path | None, broker: str | None) -> History | None:
     """Return a history in a new file; None without a file.
 
     In an old file all ids of a day are known already, and nothing of this run would be recorded.
+    Over RabbitMQ the run deletes its queues at the end, with what is not recorded yet.
     """
-    if file is not None and file.exists():
+    if file is None:
+        return None
+    if broker:
+        message = "--history records a run in memory: leave out --broker (QT_BROKER_URL)"
+        raise InvalidOptionError(message)
+    if file.exists():
         message = f"the history {file} exists: give --history a new file, or remove that one"
         raise UsedStoreError(message)
-    return None if file is None else History(f"sqlite:///{file}")
+    return History(f"sqlite:///{file}")
 
 
 def _options(market: Path | None, days: int | None) -> list[str]:
@@ -245,11 +252,11 @@ async def _run(
             recorder = JourneyRecorder()
             bus.use(recorder)
             build(bus, store)
-            if history is not None:
-                await history.open()
-                history.attach(bus)
             replay = Replay(bus, store, market)
             try:
+                if history is not None:
+                    await history.open()
+                    history.attach(bus)
                 result = await replay.run(display)
             finally:
                 store.dispose()

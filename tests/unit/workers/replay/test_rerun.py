@@ -65,11 +65,28 @@ def test_a_changed_rule_shows_which_trade_differs_first(
     assert (same["differ"], same["history"]) == (0, sum(summary["events"].values()))
 
 
-def test_a_history_that_exists_is_not_recorded_into(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "give --history a new file"),
+        (("--broker", "amqp://localhost//"), "leave out --broker"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], more: tuple[str, ...], said: str
 ) -> None:
+    """A file of another run, and a run whose queues are deleted at its end."""
     (tmp_path / "run.db").touch()
     with pytest.raises(SystemExit) as end:
-        main(["run", "--days", "1", "--history", str(tmp_path / "run.db")])
+        main(["run", "--days", "1", "--history", str(tmp_path / "run.db"), *more])
     assert end.value.code == 1
-    assert "give --history a new file" in capfd.readouterr().err
+    assert said in capfd.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_a_named_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["run", "--days", "1", "--history", str(tmp_path / "none/run.db")])
+    assert end.value.code == 1
+    assert "run.db" in capfd.readouterr().err
