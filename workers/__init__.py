@@ -61,7 +61,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Return `app` for Celery or `components` for `qt-events topology`, imported when needed.
+    """Return what Celery, `qt-events topology` or `qt-events rerun` looks for, when it is needed.
 
     A replay in memory does not load Celery.
     """
@@ -73,5 +73,9 @@ def __getattr__(name: str) -> Any:
         from workers.publishers import components
 
         return components
+    if name == "subscribe":
+        from workers.replay.rerun import subscribe
+
+        return subscribe
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 import qt_events
-from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus
+from qt_events import BrokerError, BrokerUnreachableError, InMemoryEventBus, InvalidOptionError
+from qt_events.history import History
 from workers.events import HealthChecked
 from workers.market.price_file import MARKET, Close, read_market
 from workers.replay.done_days import BEGUN, UsedStoreError, done_days
@@ -76,16 +77,25 @@ def run(
             metavar="URL",
         ),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="In memory: record every event and its fate in this new file; then ask "
+            "`qt-events history`, or `qt-events rerun -A workers`.",
+            metavar="FILE",
+        ),
+    ] = None,
     chart: Chart = None,
     details: Details = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Replay a market, day by day, through all of Quantum Trader's components in this process."""
     _check_chart(chart)
+    kept = _new_history(history, broker)
     prices = read_market(market or MARKET)[:days]
     over, every = ("over RabbitMQ", 20) if broker else ("in memory", 100)
     with _display(over=over, as_json=as_json, every=every) as display:
-        report = asyncio.run(_run(prices, broker, display))
+        report = asyncio.run(_run(prices, broker, display, kept))
     report = replace(report, over=over, options=_options(market, days))
     _print(report, chart, details=details, as_json=as_json)
 
@@ -152,6 +162,23 @@ def _check_chart(chart: Path | None) -> None:
         check_chart_file(chart)
 
 
+def _new_history(file: Path | None, broker: str | None) -> History | None:
+    """Return a history in a new file; None without a file.
+
+    In an old file all ids of a day are known already, and nothing of this run would be recorded.
+    Over RabbitMQ the run deletes its queues at the end, with what is not recorded yet.
+    """
+    if file is None:
+        return None
+    if broker:
+        message = "--history records a run in memory: leave out --broker (QT_BROKER_URL)"
+        raise InvalidOptionError(message)
+    if file.exists():
+        message = f"the history {file} exists: give --history a new file, or remove that one"
+        raise UsedStoreError(message)
+    return History(f"sqlite:///{file}")
+
+
 def _options(market: Path | None, days: int | None) -> list[str]:
     """Return the options that repeat the same days in another run."""
     chosen = {"--market": market, "--days": days}
@@ -215,7 +242,9 @@ async def _claim(
     return done
 
 
-async def _run(market: list[Close], broker: str | None, display: Display) -> Report:
+async def _run(
+    market: list[Close], broker: str | None, display: Display, history: History | None
+) -> Report:
     _end_by_signal()
     with TemporaryDirectory(prefix="qt-events-run-") as folder:
         store = Store(f"sqlite:///{folder}/store.db")
@@ -225,9 +254,14 @@ async def _run(market: list[Close], broker: str | None, display: Display) -> Rep
             build(bus, store)
             replay = Replay(bus, store, market)
             try:
+                if history is not None:
+                    await history.open()
+                    history.attach(bus)
                 result = await replay.run(display)
             finally:
                 store.dispose()
+                if history is not None:
+                    await history.close()
     return Report(
         summary(result, bus.get_stats()),
         seconds=replay.seconds,

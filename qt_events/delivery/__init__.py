@@ -21,6 +21,7 @@ middleware.py      code of the user's around publishes and handlers, and observe
 outcome.py         how an attempt ended, what follows from it, and which attempt is next
 retry.py           RetryPolicy: again, when, or never
 clock.py           time for retries: the event loop's, or a test's own
+manual_clock.py    a clock that stands until it is told to go on
 redelivering.py    an event sent again, to one subscription
 observed.py        attempts as observers see them: with the time that they took
 fate_telling.py    fates of attempts, until they are told, and those who listen

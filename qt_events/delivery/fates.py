@@ -207,7 +207,8 @@ def _values(known: Sequence[tuple[int, str]], row: Any) -> list[Any]:
 def _checked(row: Sequence[Any], subscription: str, worker: str) -> Fate:
     if tuple(map(type, row)) not in _SHAPES:
         raise TypeError(f"other types than told here: {row!r:.100}")
-    fate = Fate(*row[:_AT], _time(row[_AT]), *row[_AT + 1 :], subscription, worker)
+    before, after = row[:_AT], row[_AT + 1 :]
+    fate = Fate._make((*before, _time(row[_AT]), *after, subscription, worker))
     if not all(
         -_MOST < (number or 0) < _MOST for number in (fate.attempt, fate.seconds, fate.delay)
     ):

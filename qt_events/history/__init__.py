@@ -9,6 +9,8 @@ filters.py           EventFilter: which events are meant
 where.py             Where: conditions on the fields of a payload
 asking.py            questions to a store
 stories.py           Story: what one subscription told of one event
+comparison.py        what a rerun published against what the history has, by causation
+rerunning.py         root events once more through an app's subscriptions, in memory
 trace.py             Conversation: events below their causes
 replay.py            Replayed: events sent to one subscription again
 replay_request.py    ReplayRequest: what a replay was asked for, and how far it is
@@ -41,6 +43,7 @@ from qt_events.history.errors import (
 from qt_events.history.filters import EventFilter
 from qt_events.history.history import History
 from qt_events.history.replay import Replayed
+from qt_events.history.rerunning import Rerun, rerun
 
 __all__ = [
     "AmbiguousEventIdError",
@@ -55,7 +58,9 @@ __all__ = [
     "NoHistoryError",
     "RefusedRowError",
     "Replayed",
+    "Rerun",
     "UnheardPatternError",
     "UnknownEventIdError",
     "UnknownReplayError",
+    "rerun",
 ]

@@ -268,7 +268,7 @@ def _last_told(outcomes: Collection[str]) -> sa.Select[Any]:
     return chosen.where(_UNFINISHED, fates.c.outcome.in_(outcomes), ~told_later.exists())
 
 
-def _same_story(other: sa.Alias) -> sa.Select[Any]:
+def _same_story(other: sa.FromClause) -> sa.Select[Any]:
     """Select other fates of the same event at the same subscription."""
     return sa.select(other.c.sequence).where(
         other.c.event_id == fates.c.event_id,

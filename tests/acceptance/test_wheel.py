@@ -34,6 +34,8 @@ COMMANDS = {
         f"history {each}"
         for each in ("export", "list", "prune", "record", "show", "stats", "trace", "upgrade")
     ),
+    "replay",
+    "rerun",
     "topology",
     *(
         f"topology {each}"

@@ -2,6 +2,7 @@
 
 feed.py       the market feed, which sets the pace
 replay.py     all days, and their result
+rerun.py      the same components once more, fed by a history
 done_days.py  results of days that are over, for a feed that goes on
 figures.py    each component's figures, read from the database
 journey.py    one event and all that followed from it

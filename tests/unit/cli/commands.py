@@ -7,6 +7,7 @@ COMMANDS = {
     "flower": "qt_events.cli.flower:flower",
     "history": "qt_events.cli.history:history",
     "replay": "qt_events.cli.replay:replay",
+    "rerun": "qt_events.cli.rerun:rerun",
     "topology": "qt_events.cli.topology:topology",
     "worker": "qt_events.cli.worker:worker",
 }

@@ -1,0 +1,165 @@
+"""Rerun: the root events of a history, once more through an app's subscriptions, in memory."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from qt_events.bus import EventBus, create_event_bus
+from qt_events.dead_letters.record import DeadLetterRecord
+from qt_events.delivery.manual_clock import ManualClock
+from qt_events.delivery.middleware import CallHandler
+from qt_events.errors import QtEventsError
+from qt_events.events.raw import RawEvent, as_event
+from qt_events.history.comparison import Causes, Difference, differences
+from qt_events.history.filters import EventFilter
+from qt_events.history.history import History
+
+#: Subscribes all of an app to a bus. What it returns may be a context manager, which ends then.
+Subscribe = Callable[[EventBus], object]
+
+#: Name of the subscription that notes what is published.
+SUBSCRIPTION = "qt-rerun"
+#: Seconds that what follows is given after the last root event, by the rerun's clock.
+AFTERWARDS = 86_400.0
+
+
+class Rerun(NamedTuple):
+    """What a rerun came to."""
+
+    #: Numbers of events: fed, in the history, and published again with those that were fed.
+    fed: int
+    before: int
+    after: int
+    #: Causes before what they cause.
+    differences: list[Difference]
+    #: Oldest first.
+    dead_letters: Sequence[DeadLetterRecord]
+    #: Deliveries that still waited for a retry, a day after the last root event.
+    unfinished: int
+
+
+async def rerun(
+    history: History,
+    subscribe: Subscribe,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Rerun:
+    """Feed an app with the root events of a time, and compare what it publishes.
+
+    Root events are those that none of the others caused. Each is published when all that followed
+    from the one before is done, or waits for a later time than its own. The events of that time
+    are held in memory.
+
+    Args:
+        subscribe: is called with an InMemoryEventBus, and subscribes the app's handlers to it. They
+            must publish on that bus, and not on another.
+        since, until: times of root events: from `since` on, and before `until`. What followed from
+            them is compared up to a day later.
+    """
+    before = Causes(await _kept(history, since, until))
+    played = _Player()
+    with ExitStack() as stack:
+        made = subscribe(played.bus)
+        if isinstance(made, AbstractContextManager):
+            stack.enter_context(made)
+        dead_letters, unfinished = await played.play(before.roots)
+    after = Causes(played.published)
+    return Rerun(
+        len(before.roots),
+        len(before.events),
+        len(after.events),
+        list(differences(before, after)),
+        dead_letters,
+        unfinished,
+    )
+
+
+async def _kept(history: History, since: datetime | None, until: datetime | None) -> list[RawEvent]:
+    """Return the events of a time, and what followed from them within a day after it."""
+    later = None if until is None else until + timedelta(seconds=AFTERWARDS)
+    kept: list[RawEvent] = []
+    ids: set[str | None] = set()
+    async for _, _, event in history.events(EventFilter(since=since, until=later)):
+        if until is None or event.time < until or event.causation_id in ids:
+            kept.append(event)
+            ids.add(event.id)
+    return kept
+
+
+class _Player:
+    """Plays root events at their own times, by a clock that does not wait."""
+
+    def __init__(self) -> None:
+        self._clock, self._calls = ManualClock(), _Calls()
+        self.bus = create_event_bus("memory://", clock=self._clock)
+        self.bus.use(self._calls)
+        self.published: list[RawEvent] = []
+        self.bus.subscribe("#", self._note, name=SUBSCRIPTION, raw=True)
+
+    async def _note(self, event: RawEvent) -> None:
+        self.published.append(event)
+
+    async def play(self, roots: Sequence[RawEvent]) -> tuple[Sequence[DeadLetterRecord], int]:
+        """Play events; return dead letters, and the number of deliveries that are left."""
+        now = 0.0
+        async with self.bus:
+            for root in roots:
+                now = max(now, (root.time - roots[0].time).total_seconds())
+                await self._rest(now)
+                await self._publish(root)
+            await self._rest(now + AFTERWARDS)
+            left = self._held
+            # What is left is not waited for.
+            self.bus.stop()
+        return await self.bus.dead_letters.list(), left
+
+    async def _publish(self, root: RawEvent) -> None:
+        try:
+            await self.bus.publish(as_event(root))
+        except QtEventsError as error:
+            error.add_note(f"the rerun was to publish {root.type} {root.id} from {root.source}")
+            raise
+
+    async def _rest(self, until: float) -> None:
+        """Return when nothing is left to do before a time, and let the time come."""
+        while self._held:
+            # Its turns of the loop begin what is queued.
+            await self._clock.advance(0)
+            if not self._calls.idle.is_set():
+                await self._calls.idle.wait()
+            elif due := self._clock.due:
+                if due[0] > until:
+                    break
+                await self._clock.advance_to_next()
+        await self._clock.advance(max(0.0, until - self._clock.time()))
+
+    @property
+    def _held(self) -> int:
+        return int(self.bus.get_stats()["queue_size"])
+
+
+class _Calls:
+    """Middleware that knows whether a handler runs."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    async def around_handle(
+        self, _event: Any, subscription: Any, _attempt: int, call_next: CallHandler
+    ) -> None:
+        await self.around_batch((), subscription, call_next)
+
+    async def around_batch(self, _events: Any, _subscription: Any, call_next: CallHandler) -> None:
+        self._running += 1
+        self.idle.clear()
+        try:
+            await call_next()
+        finally:
+            self._running -= 1
+            if not self._running:
+                self.idle.set()
