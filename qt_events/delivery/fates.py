@@ -208,7 +208,8 @@ def _checked(row: Sequence[Any], subscription: str, worker: str) -> Fate:
     if tuple(map(type, row)) not in _SHAPES:
         raise TypeError(f"other types than told here: {row!r:.100}")
     before, after = row[:_AT], row[_AT + 1 :]
-    fate = Fate._make((*before, _time(row[_AT]), *after, subscription, worker))
+    values: list[Any] = [*before, _time(row[_AT]), *after, subscription, worker]
+    fate = Fate(*values)
     if not all(
         -_MOST < (number or 0) < _MOST for number in (fate.attempt, fate.seconds, fate.delay)
     ):

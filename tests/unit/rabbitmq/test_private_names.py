@@ -20,7 +20,7 @@ MODULES = [
     if COMPAT not in path.parents
 ]
 #: Public in spite of their underscore: methods of every named tuple, and os._exit.
-DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_exit"}
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_field_defaults", "_make", "_exit"}
 ABSTRACT = {"_abc_impl"}  # Python's own, of every class with an abstract base
 LOOKS = {"getattr", "setattr", "hasattr", "delattr"}
 

@@ -12,13 +12,7 @@ from qt_events.errors import DuplicateSubscriptionError, InvalidHandlerError, In
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import hear, passed, passed_in_thread, record
-from qt_events.testing.contract.scenario import (
-    Feature,
-    Options,
-    Scenario,
-    ScenarioRun,
-    this_bus,
-)
+from qt_events.testing.contract.scenario import Feature, Options, Scenario, ScenarioRun, this_bus
 
 TWICE = RetryPolicy(max_attempts=2, initial=0.05, jitter=0)
 LONG = 30.0  # seconds; longer than a check waits
