@@ -25,12 +25,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qt_events.bus import EventBus, create_event_bus
-from qt_events.delivery.batches import BatchFailed
-from qt_events.delivery.fate_telling import TellsFates
-from qt_events.delivery.fates import Fate, FateOutcome
+from qt_events.delivery.batching.batches import BatchFailed
 from qt_events.delivery.redelivering import Redelivers
 from qt_events.delivery.retry import NO_RETRY, Reject, RetryLater, RetryPolicy
-from qt_events.delivery.subscription import Component, EventHandler, Subscription
+from qt_events.delivery.subscribing.subscription import Component, EventHandler, Subscription
+from qt_events.delivery.telling.fate_telling import TellsFates
+from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.errors import (
     BackendError,
     BackpressureError,

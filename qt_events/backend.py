@@ -25,8 +25,6 @@ from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord, record_of, record_of_event
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
 from qt_events.delivery.deliver import deliver
-from qt_events.delivery.handler_names import name_of
-from qt_events.delivery.lanes import Lanes
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import (
     FIRST,
@@ -42,9 +40,15 @@ from qt_events.delivery.outcome import (
     unreadable,
 )
 from qt_events.delivery.stats import SlowHandlerLog, Stats
-from qt_events.delivery.subscription import EventHandler, SubscriptionOptions, pattern_of
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.handler_names import name_of
+from qt_events.delivery.subscribing.subscription import (
+    EventHandler,
+    SubscriptionOptions,
+    pattern_of,
+)
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.threads import DaemonThreads
+from qt_events.delivery.waiting.lanes import Lanes
 from qt_events.events.cloudevents import CONTENT_TYPE, decode, encode
 from qt_events.events.current import checked_event
 from qt_events.shutdown import Shutdown, State, Trigger, stopped_by_signals

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
-from qt_events.delivery.subscription import EventHandler, Predicate, Subscription
+from qt_events.delivery.subscribing.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import current_attempt

@@ -12,27 +12,27 @@ from typing import Any, Self
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.in_memory import DeadLetterStore
+from qt_events.delivery.batching.in_memory import InMemoryBatches
 from qt_events.delivery.bursts import Bursts, Delivery, OpenDeliveries
-from qt_events.delivery.capacity import LATE, Capacity
-from qt_events.delivery.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.deliver import begin
-from qt_events.delivery.in_memory import InMemoryBatches
-from qt_events.delivery.lanes import Lanes
-from qt_events.delivery.local_fates import LocalFates
 from qt_events.delivery.middleware import Middleware
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, SKIPPED, Outcome, consequences
 from qt_events.delivery.redelivering import InMemoryRedelivery
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
-from qt_events.delivery.subscription import (
+from qt_events.delivery.subscribing.subscription import (
     EventHandler,
     Subscription,
     SubscriptionOptions,
     pattern_of,
 )
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.telling.local_fates import LocalFates
 from qt_events.delivery.threads import DaemonThreads
+from qt_events.delivery.waiting.capacity import LATE, Capacity
+from qt_events.delivery.waiting.clock import Clock, LoopClock, RetryTimers
+from qt_events.delivery.waiting.lanes import Lanes
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt

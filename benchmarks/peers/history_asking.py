@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.trade import fields
 from qt_events import RawEvent, TradeExecutedEvent
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.history import EventFilter, History
 from qt_events.history.asking import fates_of, pages, trace
 from qt_events.history.store import Store

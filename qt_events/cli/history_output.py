@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qt_events.cli.terminal import wide_console
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.history.drawing import tree
 from qt_events.history.store import StoredEvent
 from qt_events.history.stories import Story, stories_of

@@ -9,8 +9,8 @@ from typing import Any
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import operators_fate, record_of_event
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
-from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.outcome import Attempts, DeadLetter
+from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.events.event import Event
 
 Redeliver = Callable[[Event[Any], str], Awaitable[None]]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from qt_events.delivery.fates import Fate, FateOutcome
 from qt_events.delivery.outcome import Attempts, DeadLetter
+from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.events.attributes import new_id
 from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.events.event import Event

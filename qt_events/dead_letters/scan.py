@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from qt_events.dead_letters.filters import Where
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.delivery.fates import FateOutcome
+from qt_events.delivery.telling.fates import FateOutcome
 from qt_events.errors import (
     BusStateError,
     IncompleteDeadLetterError,

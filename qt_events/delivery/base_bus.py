@@ -4,11 +4,10 @@ from functools import cached_property
 from typing import Any, ClassVar
 from warnings import warn
 
-from qt_events.delivery.fate_telling import FatesHandler, listener
 from qt_events.delivery.middleware import Middleware, MiddlewareStack, Observer
 from qt_events.delivery.redelivering import Redelivery
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import (
+from qt_events.delivery.subscribing.subscription import (
     FATES,
     EventHandler,
     Predicate,
@@ -16,6 +15,7 @@ from qt_events.delivery.subscription import (
     SubscriptionOptions,
     pattern_of,
 )
+from qt_events.delivery.telling.fate_telling import FatesHandler, listener
 from qt_events.errors import NotSupportedError
 from qt_events.events.attributes import checked_text
 from qt_events.events.event import Event

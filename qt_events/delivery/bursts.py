@@ -10,15 +10,15 @@ from sys import modules
 from time import monotonic
 from typing import Any
 
-from qt_events.delivery.capacity import Capacity
 from qt_events.delivery.deliver import ENDED, handling
 from qt_events.delivery.django_connections import DATABASES
-from qt_events.delivery.lanes import Take
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, Attempts, Outcome
 from qt_events.delivery.running_attempt import Rest, RunningAttempt, further_steps
 from qt_events.delivery.stats import Tally, Watch
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.waiting.capacity import Capacity
+from qt_events.delivery.waiting.lanes import Take
 from qt_events.events.event import Event
 
 logger = logging.getLogger("qt_events")

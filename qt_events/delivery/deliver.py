@@ -28,7 +28,7 @@ from qt_events.delivery.running_attempt import (
     further_steps,
 )
 from qt_events.delivery.stats import SLOW_AFTER, Watch
-from qt_events.delivery.subscription import EventHandler, Subscription, must_have_run
+from qt_events.delivery.subscribing.subscription import EventHandler, Subscription, must_have_run
 from qt_events.delivery.threads import call_in_thread
 from qt_events.events.current import bind_attempt
 from qt_events.events.event import Event

@@ -13,7 +13,7 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscribing.subscription import EventHandler, Subscription
 from qt_events.events.event import Event
 
 logger = logging.getLogger("qt_events")

@@ -11,7 +11,7 @@ from functools import partial, update_wrapper
 from typing import Any, Protocol
 
 from qt_events.delivery.outcome import Outcome
-from qt_events.delivery.subscription import Subscription, is_async
+from qt_events.delivery.subscribing.subscription import Subscription, is_async
 from qt_events.errors import InvalidMiddlewareError
 from qt_events.events.current import checked_event
 from qt_events.events.event import Event

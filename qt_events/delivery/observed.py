@@ -7,7 +7,7 @@ from typing import Any
 from qt_events.delivery.deliver import within
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import Attempts, Outcome
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from qt_events.delivery.subscription import Subscription
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.errors import NotSupportedError
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent, as_event

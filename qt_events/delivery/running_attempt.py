@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from qt_events.delivery.ending import UnjudgedError, is_abandoned, is_ending
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
 from qt_events.delivery.stats import Watch
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 
 P = ParamSpec("P")

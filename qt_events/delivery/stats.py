@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 
 logger = logging.getLogger("qt_events")

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from qt_events.delivery.ending import UnjudgedError
-from qt_events.delivery.subscription import EventHandler
+from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.errors import text_of
 from qt_events.events.event import Event
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.history.errors import AmbiguousEventIdError, UnknownEventIdError
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.store import PAGE, Store, StoredEvent, every_page

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches, validate_pattern
 from qt_events.history.stories import RETRYING, stories_of

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from qt_events.bus import EventBus
 from qt_events.dead_letters.scan import OnProgress
-from qt_events.delivery.fate_telling import TellsFates
-from qt_events.delivery.fates import Fate
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.telling.fate_telling import TellsFates
+from qt_events.delivery.telling.fates import Fate
 from qt_events.history.asking import find, pages, trace
 from qt_events.history.errors import MissingExtraError
 from qt_events.history.filters import EVERY_EVENT, EventFilter

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from threading import RLock
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.events.raw import RawEvent
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.store import (

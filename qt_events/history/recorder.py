@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from qt_events.delivery.batches import BatchFailed
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.batching.batches import BatchFailed
+from qt_events.delivery.telling.fates import Fate
 from qt_events.events.raw import RawEvent
 from qt_events.history.errors import HistoryError, RefusedRowError
 from qt_events.history.store import Store

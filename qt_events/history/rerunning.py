@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.dead_letters.record import DeadLetterRecord
-from qt_events.delivery.manual_clock import ManualClock
 from qt_events.delivery.middleware import CallHandler
+from qt_events.delivery.waiting.manual_clock import ManualClock
 from qt_events.errors import QtEventsError
 from qt_events.events.raw import RawEvent, as_event
 from qt_events.history.comparison import Causes, Difference, differences

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from qt_events.delivery.fates import Fate, FateOutcome
+from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches

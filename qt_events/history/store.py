@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import accumulate, islice, takewhile
 from typing import NamedTuple, Protocol
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.events.raw import RawEvent
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 

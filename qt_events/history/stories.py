@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from qt_events.delivery.fates import Fate, FateOutcome
+from qt_events.delivery.telling.fates import Fate, FateOutcome
 
 #: Another attempt follows.
 RETRYING = frozenset({FateOutcome.RETRIED, FateOutcome.GIVEN_BACK})

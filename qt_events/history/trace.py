@@ -7,7 +7,7 @@ event stands below its cause, beside the cause's subscriptions, and not below on
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.history.store import StoredEvent
 from qt_events.history.stories import Story, stories_of
 

@@ -6,7 +6,7 @@ Nothing is guessed: what nobody has told is unknown. Times are UTC. All names ar
 from collections.abc import Sequence
 from datetime import datetime
 
-from qt_events.delivery.fates import Fate, FateOutcome
+from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.history.stories import Story
 from qt_events.texts import printable, shortened
 

@@ -10,16 +10,16 @@ import kombu
 
 from qt_events.bus import Hosted, refuse_in_handler, refuse_on_event_loop
 from qt_events.dead_letters.operations import DeadLetters
-from qt_events.delivery.handler_names import lasting_name_of, service_of
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, SlowHandlerLog, Stats
-from qt_events.delivery.subscription import (
+from qt_events.delivery.subscribing.handler_names import lasting_name_of, service_of
+from qt_events.delivery.subscribing.subscription import (
     EventHandler,
     Subscription,
     SubscriptionOptions,
     pattern_of,
 )
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.errors import BusStateError, InvalidUrlError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qt_events.dead_letters.in_memory import DeadLetterStore
-from qt_events.delivery.batches import deliver_alone
+from qt_events.delivery.batching.batches import deliver_alone
 from qt_events.delivery.deliver import begin
-from qt_events.delivery.fate_telling import fate_of
-from qt_events.delivery.fates import Fate
-from qt_events.delivery.local_fates import events_of
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import FIRST, HANDLED, Attempts, Outcome, consequences
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.telling.fate_telling import fate_of
+from qt_events.delivery.telling.fates import Fate
+from qt_events.delivery.telling.local_fates import events_of
 from qt_events.events.cloudevents import decode, encode
 from qt_events.events.event import Event
 from qt_events.rabbitmq.runtime import Runtime

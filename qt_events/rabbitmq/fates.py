@@ -19,11 +19,16 @@ from amqp import Connection as RawConnection
 from amqp.exceptions import ChannelError, NotFound
 from celery import signals
 
-from qt_events.delivery.fate_telling import WaitingFates, is_topic, of_subscriptions, this_worker
-from qt_events.delivery.fates import Fate, encode_fates, type_of
 from qt_events.delivery.middleware import MiddlewareStack
-from qt_events.delivery.subscription import Subscription
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.telling.fate_telling import (
+    WaitingFates,
+    is_topic,
+    of_subscriptions,
+    this_worker,
+)
+from qt_events.delivery.telling.fates import Fate, encode_fates, type_of
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.rabbitmq.compat.basic_publish import writer_to
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, connect, leave, own

@@ -10,7 +10,7 @@ from amqp import Channel
 from amqp.exceptions import NotFound
 
 from qt_events.delivery.redelivering import must_take_replays
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent, as_event

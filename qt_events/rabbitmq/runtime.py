@@ -17,7 +17,7 @@ from amqp.exceptions import ChannelError
 from qt_events.delivery.middleware import Attempt, MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, Outcome, consequences
 from qt_events.delivery.stats import SlowHandlerLog, Stats
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.errors import BrokerError
 from qt_events.rabbitmq.connection.connections import for_errands, visiting
 from qt_events.rabbitmq.connection.forking import renew_after_fork

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.outcome import DeadLetter, Done, Failure, Retry, consequences
-from qt_events.delivery.subscription import EventHandler, Subscription, pattern_of
+from qt_events.delivery.subscribing.subscription import EventHandler, Subscription, pattern_of
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.events.event import Event
 from qt_events.events.topics import matches

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from qt_events.bus import create_event_bus
-from qt_events.delivery.handler_names import ALONE
+from qt_events.delivery.subscribing.handler_names import ALONE
 from qt_events.errors import InvalidOptionError
 from qt_events.testing.clock import ManualClock
 from qt_events.testing.observed import ObservedEventBus

@@ -7,7 +7,7 @@ from typing import Any
 
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.outcome import consequences
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 
 # Event id, subscription

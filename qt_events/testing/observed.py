@@ -13,7 +13,11 @@ from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.dead_letters.scan import OnScan
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
-from qt_events.delivery.subscription import EventHandler, Subscription, SubscriptionOptions
+from qt_events.delivery.subscribing.subscription import (
+    EventHandler,
+    Subscription,
+    SubscriptionOptions,
+)
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.events.event import Event
 from qt_events.testing.assertions import Assertions

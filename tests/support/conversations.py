@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.events.raw import RawEvent
 from tests.support.stored import NOON, fate, raw
 

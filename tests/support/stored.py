@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.raw import RawEvent
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import celery
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import DuplicateSubscriptionError
 from qt_events.rabbitmq.pools.subscription_task import SubscriptionTask, is_plain, task_for
 from qt_events.rabbitmq.runtime import Runtime

@@ -13,8 +13,8 @@ from amqp.basic_message import Message as RawMessage
 from qt_events.dead_letters.operations import DeadLetterOperations
 from qt_events.dead_letters.record import DeadLetterRecord, operators_fate
 from qt_events.dead_letters.scan import HeldDeadLetter, Scan
-from qt_events.delivery.fates import FateOutcome
 from qt_events.delivery.outcome import DeadLetterReason
+from qt_events.delivery.telling.fates import FateOutcome
 from qt_events.errors import UnknownSubscriptionError
 from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.connection.connections import for_errands

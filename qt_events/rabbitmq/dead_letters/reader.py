@@ -12,7 +12,7 @@ from amqp import Connection as RawConnection
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import ChannelError, ConsumerCancelled, NotFound
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.errors import BrokerError, BrokerUnreachableError, UnknownSubscriptionError
 from qt_events.rabbitmq.compat.acknowledgements import give_back
 from qt_events.rabbitmq.connection.connections import ANSWER_TIMEOUT, LOST, visiting

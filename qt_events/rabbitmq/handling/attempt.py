@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, assert_never
 
-from qt_events.delivery.batches import deliver_alone
+from qt_events.delivery.batching.batches import deliver_alone
 from qt_events.delivery.deliver import begin, within
 from qt_events.delivery.outcome import (
     HANDLED,
@@ -28,7 +28,7 @@ from qt_events.delivery.outcome import (
     consequences,
     unreadable,
 )
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import (
     BusStateError,
     MessageError,

@@ -8,7 +8,7 @@ for as long as a release may take; only then is the event a dead letter. See doc
 from datetime import UTC, datetime
 
 from qt_events.delivery.outcome import DeadLetter, Failure, GivenBack, unreadable
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import MessageError, UnknownHereError
 from qt_events.rabbitmq.messages.envelope import Envelope
 

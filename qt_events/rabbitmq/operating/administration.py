@@ -9,7 +9,7 @@ from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 
 from qt_events.dead_letters.scan import Progress
-from qt_events.delivery.subscription import Component, Subscription
+from qt_events.delivery.subscribing.subscription import Component, Subscription
 from qt_events.errors import (
     BusStateError,
     InvalidOptionError,

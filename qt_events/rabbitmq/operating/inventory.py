@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qt_events.delivery.handler_names import former_name_of, name_of
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.handler_names import former_name_of, name_of
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.topics import spelling_of
 from qt_events.rabbitmq.topology.names import Topology
 

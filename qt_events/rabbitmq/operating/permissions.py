@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from qt_events.delivery.fates import type_of
-from qt_events.delivery.subscription import Component, Subscription
+from qt_events.delivery.subscribing.subscription import Component, Subscription
+from qt_events.delivery.telling.fates import type_of
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.object_names import INSTANCE
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from qt_events.delivery.handler_names import identity_of
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.handler_names import identity_of
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.connection.connections import visiting
 from qt_events.rabbitmq.operating.target import Target

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import celery
 
 from qt_events.dead_letters.operations import DeadLetters
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import BrokerError, InvalidOptionError
 from qt_events.rabbitmq.app.named_app import app_with_bus, import_modules
 from qt_events.rabbitmq.bus import CeleryEventBus

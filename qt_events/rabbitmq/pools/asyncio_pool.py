@@ -16,9 +16,9 @@ from celery.concurrency.base import BasePool
 from celery.worker import state
 
 from qt_events.delivery.ending import bind_end
-from qt_events.delivery.lanes import Lane, cancel_all
 from qt_events.delivery.outcome import Done, Outcome
 from qt_events.delivery.threads import DaemonThreads
+from qt_events.delivery.waiting.lanes import Lane, cancel_all
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.handling.attempt import PAUSE, Begun, begin_attempt, fails, finish_attempt
 from qt_events.rabbitmq.handling.copies import isolate

@@ -7,11 +7,11 @@ from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any
 
-from qt_events.delivery.batch_lane import BatchLane
-from qt_events.delivery.batches import asked, deliver_batch
+from qt_events.delivery.batching.batch_lane import BatchLane
+from qt_events.delivery.batching.batches import asked, deliver_batch
 from qt_events.delivery.ending import is_ending
 from qt_events.delivery.outcome import SKIPPED, Done, Outcome
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.rabbitmq.handling.attempt import (
     EVENTS,
     PAUSE,

@@ -16,7 +16,7 @@ from billiard.common import EX_SOFTWARE, terminate_handler_fired
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 from celery.exceptions import SoftTimeLimitExceeded
 
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscribing.subscription import EventHandler, Subscription
 from qt_events.rabbitmq.pools.loop_thread import LoopThread
 
 P = ParamSpec("P")

@@ -7,8 +7,8 @@ from typing import Any
 
 from celery.worker import state
 
-from qt_events.delivery.lanes import Lane
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.waiting.lanes import Lane
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.runtime import Runtime
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from qt_events.delivery.lanes import Lane
 from qt_events.delivery.outcome import Outcome
+from qt_events.delivery.waiting.lanes import Lane
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.unacknowledged import Delivered, UnacknowledgedEvents, delivered
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery

@@ -20,7 +20,7 @@ from qt_events.delivery.outcome import (
     TaskEventName,
     consequences,
 )
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.rabbitmq.handling.attempt import (
     PAUSE,

@@ -6,7 +6,7 @@ from typing import Any
 
 import kombu
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.rabbitmq.topology.names import Topology
 from qt_events.rabbitmq.topology.queues import SubscriptionQueue
 from qt_events.rabbitmq.topology.trust import Provenance

@@ -8,7 +8,7 @@ from uuid import uuid4
 from amqp import Channel
 from amqp import Connection as RawConnection
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import QtEventsError, TopologyError
 from qt_events.rabbitmq.connection.forking import renew_after_fork
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish

@@ -12,7 +12,7 @@ from typing import Any
 from amqp import Channel
 from amqp.exceptions import ChannelError, NotFound
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.topics import spellings
 from qt_events.rabbitmq.connection.refusals import is_about_a_publish, topology_error
 from qt_events.rabbitmq.topology.batches import NEW, batches

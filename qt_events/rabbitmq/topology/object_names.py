@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from qt_events.delivery.retry import MAX_DELAY
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import InvalidOptionError
 
 FIRST_LEVEL = 100  # ms; the levels double from here

@@ -20,8 +20,8 @@ import kombu
 from amqp import Channel
 from billiard.process import current_process
 
-from qt_events.delivery.handler_names import identity_of
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.handler_names import identity_of
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import SubscriptionTakenError, TopologyError
 from qt_events.rabbitmq.connection.connections import LOST
 from qt_events.rabbitmq.connection.forking import renew_after_fork

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from amqp import Channel
 from amqp import Connection as RawConnection
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import TopologyError
 from qt_events.rabbitmq.topology.batches import NEW, STANDING, batches
 from qt_events.rabbitmq.topology.known import Known

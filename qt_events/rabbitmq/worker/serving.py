@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import BusStateError, NotSupportedError
 from qt_events.event_loop import running_loop
 from qt_events.rabbitmq.app.configuration import is_eager

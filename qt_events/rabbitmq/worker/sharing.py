@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from amqp import Channel
 from amqp.exceptions import ChannelError
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import BrokerError, ForeignConsumersError
 from qt_events.rabbitmq.connection.connections import LOST, for_errands, visiting
 from qt_events.rabbitmq.runtime import Runtime

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qt_events.bus import EventBus
-from qt_events.delivery.subscription import EventHandler
+from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.events.event import Event
 
 # Environment variable: the file of this process's recorder

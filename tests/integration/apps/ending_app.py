@@ -17,7 +17,7 @@ from celery.signals import worker_ready
 from celery.worker.request import Request
 
 from qt_events.delivery.retry import NO_RETRY
-from qt_events.delivery.subscription import EventHandler
+from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import Call, RecordedLog, Recorder, nth_call, record

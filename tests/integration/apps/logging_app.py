@@ -13,7 +13,7 @@ from celery.signals import worker_ready
 from celery.utils.log import get_task_logger
 
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import EventHandler
+from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.logs.configure import configure_logging
 from qt_events.rabbitmq.bus import CeleryEventBus

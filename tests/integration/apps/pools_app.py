@@ -12,7 +12,7 @@ from celery import Celery
 from celery.signals import worker_ready
 
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import EventHandler
+from qt_events.delivery.subscribing.subscription import EventHandler
 from qt_events.events.event import Event
 from qt_events.rabbitmq.bus import CeleryEventBus
 from qt_events.testing.contract.recorder import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.history import (
     AmbiguousEventIdError,
     EventFilter,

@@ -9,7 +9,7 @@ import pytest
 
 from qt_events import Event, InMemoryEventBus
 from qt_events.dead_letters.scan import Progress
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.errors import (
     BrokerError,
     InvalidEventError,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 
 EVENT: Event[Any] = Event("unit.delivered", None, {"n": 1})

@@ -10,7 +10,7 @@ import pytest
 
 from qt_events.delivery.middleware import Attempt, CallHandler, CallPublish, MiddlewareStack
 from qt_events.delivery.outcome import HANDLED
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import InvalidEventError, InvalidMiddlewareError
 from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription

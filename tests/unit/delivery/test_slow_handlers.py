@@ -10,7 +10,7 @@ import pytest
 
 from qt_events.delivery.deliver import deliver
 from qt_events.delivery.stats import SlowHandlerLog, Stats
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription
 

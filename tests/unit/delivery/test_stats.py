@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Done, Failure, Outcome, Retry
 from qt_events.delivery.stats import MOST_ROWS, OTHERS, SlowHandlerLog, Stats
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 

@@ -13,7 +13,7 @@ from qt_events.delivery.deliver import deliver, within
 from qt_events.delivery.middleware import CallHandler, MiddlewareStack
 from qt_events.delivery.outcome import DeadLetter, Done, Outcome, Retry
 from qt_events.delivery.retry import Reject, RetryLater
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscribing.subscription import EventHandler, Subscription
 from qt_events.events.current import current_event
 from qt_events.events.event import Event
 from tests.unit.delivery.samples import EVENT, subscription

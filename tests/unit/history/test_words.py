@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.telling.fates import Fate
 from qt_events.history.stories import stories_of
 from qt_events.history.words import UNKNOWN, duration, summary
 from tests.support import conversations

@@ -17,7 +17,7 @@ from qt_events.delivery.deliver import deliver
 from qt_events.delivery.outcome import Done
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SlowHandlerLog, Stats
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 from qt_events.logs.configure import bound_fields
 from qt_events.logs.formatters import FIELDS, JsonFormatter

@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from qt_events.delivery.middleware import Attempt, CallHandler, CallPublish
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus

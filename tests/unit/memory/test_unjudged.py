@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from qt_events.delivery import lanes
 from qt_events.delivery.retry import NO_RETRY
+from qt_events.delivery.waiting import lanes
 from qt_events.events.event import Event
 from qt_events.memory import InMemoryEventBus
 from tests.support.waiting import PATIENCE

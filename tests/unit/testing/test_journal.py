@@ -4,7 +4,7 @@ from typing import Any
 
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Done, Failure, Outcome, Retry
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 from qt_events.testing.journal import Journal
 

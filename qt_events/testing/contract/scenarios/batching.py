@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from qt_events.bus import EventBus
-from qt_events.delivery.batches import BatchFailed
+from qt_events.delivery.batching.batches import BatchFailed
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.errors import DuplicateSubscriptionError, InvalidHandlerError, InvalidOptionError
 from qt_events.events.current import current_event

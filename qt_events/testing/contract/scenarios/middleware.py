@@ -11,7 +11,7 @@ from qt_events.bus import EventBus
 from qt_events.delivery.middleware import Attempt, CallHandler, CallPublish
 from qt_events.delivery.outcome import consequences
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import InvalidMiddlewareError
 from qt_events.events.current import current_event
 from qt_events.events.event import Event

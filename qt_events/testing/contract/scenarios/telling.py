@@ -5,10 +5,10 @@ from typing import Any
 from unittest.mock import patch
 
 from qt_events.bus import EventBus
-from qt_events.delivery.batches import BatchFailed
-from qt_events.delivery.fate_telling import TellsFates, fate_of
-from qt_events.delivery.fates import Fate
+from qt_events.delivery.batching.batches import BatchFailed
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.telling.fate_telling import TellsFates, fate_of
+from qt_events.delivery.telling.fates import Fate
 from qt_events.events.event import Event
 from qt_events.testing.contract.recorder import Call, Recorder, fail, hear
 from qt_events.testing.contract.scenario import Feature, Scenario, ScenarioRun
@@ -185,7 +185,7 @@ class NobodyListens(Scenario):
 
     async def check(self, run: ScenarioRun) -> None:
         async def none_is_made() -> bool:
-            with patch("qt_events.delivery.fate_telling.fate_of", wraps=fate_of) as made:
+            with patch("qt_events.delivery.telling.fate_telling.fate_of", wraps=fate_of) as made:
                 event = await run.publish("untold.happened")
                 await run.called("untold.heard", event=event)
                 await run.bus.join()

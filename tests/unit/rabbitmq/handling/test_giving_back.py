@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, GivenBack, consequences
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import MessageError, NewerReleaseError
 from qt_events.rabbitmq.handling.giving_back import ROLLOUT, given_back, unknown_here
 from qt_events.rabbitmq.messages.envelope import Envelope

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from qt_events import Component, InMemoryEventBus
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.rabbitmq.operating.permissions import NOTHING, Control, Permissions, permissions_of
 from qt_events.rabbitmq.topology.names import Topology
 

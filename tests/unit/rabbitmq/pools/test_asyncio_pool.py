@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import pytest
 from celery.worker import state
 
-from qt_events.delivery.lanes import cancel_all
 from qt_events.delivery.outcome import HANDLED, DeadLetter, DeadLetterReason, Failure, Outcome
+from qt_events.delivery.waiting.lanes import cancel_all
 from qt_events.rabbitmq.handling import attempt
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries

@@ -13,7 +13,7 @@ from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 
 from qt_events.delivery.deliver import deliver
 from qt_events.delivery.outcome import Done, Outcome
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscribing.subscription import EventHandler, Subscription
 from qt_events.events.event import Event
 from qt_events.rabbitmq.pools.handler_thread import HandlerThread
 

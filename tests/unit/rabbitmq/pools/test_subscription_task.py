@@ -22,7 +22,7 @@ from qt_events.delivery.outcome import (
     consequences,
 )
 from qt_events.delivery.outcome import Retry as Again
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import BrokerError, BusStateError
 from qt_events.events.event import Event
 from qt_events.rabbitmq.handling import attempt

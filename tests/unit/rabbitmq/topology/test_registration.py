@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.errors import SubscriptionTakenError, TopologyError
 from qt_events.rabbitmq.topology import registration as module
 from qt_events.rabbitmq.topology.register import Owner, Register

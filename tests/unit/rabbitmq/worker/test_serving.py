@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery.concurrency import get_implementation
 
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from qt_events.rabbitmq.worker.serving import Serving
 

@@ -8,16 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qt_events.delivery.fates import (
-    LONGEST_MESSAGE,
-    Ending,
-    Fate,
-    by_subscription,
-    encode_fates,
-    ending_of,
-    fates_in,
-    type_of,
-)
 from qt_events.delivery.outcome import (
     HANDLED,
     SKIPPED,
@@ -27,6 +17,16 @@ from qt_events.delivery.outcome import (
     GivenBack,
     Outcome,
     Retry,
+)
+from qt_events.delivery.telling.fates import (
+    LONGEST_MESSAGE,
+    Ending,
+    Fate,
+    by_subscription,
+    encode_fates,
+    ending_of,
+    fates_in,
+    type_of,
 )
 from qt_events.errors import DecodeError
 from qt_events.events.cloudevents import decode

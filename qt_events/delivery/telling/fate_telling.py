@@ -10,11 +10,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
-from qt_events.delivery.fates import Fate, by_subscription, ending_of, fates_in, type_of
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import EventHandler, Subscription, is_async, validate_handler
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscription import (
+    EventHandler,
+    Subscription,
+    is_async,
+    validate_handler,
+)
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.telling.fates import Fate, by_subscription, ending_of, fates_in, type_of
 from qt_events.errors import InvalidPatternError
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import routing_key

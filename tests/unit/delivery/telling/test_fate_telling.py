@@ -4,11 +4,17 @@ import logging
 
 import pytest
 
-from qt_events.delivery.fate_telling import BATCH, MOST, WaitingFates, is_topic, of_subscriptions
 from qt_events.delivery.middleware import Attempt
 from qt_events.delivery.outcome import HANDLED
-from qt_events.delivery.subscription import FATES
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscription import FATES
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.telling.fate_telling import (
+    BATCH,
+    MOST,
+    WaitingFates,
+    is_topic,
+    of_subscriptions,
+)
 
 
 def attempt(subscription: str, number: int = 1) -> Attempt:

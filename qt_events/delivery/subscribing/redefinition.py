@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, Self
 
-from qt_events.delivery.subscription import unwrapped
+from qt_events.delivery.subscribing.subscription import unwrapped
 
 # All that is typed at Python's prompt has this file's name; from 3.13 on each input has its own.
 _PROMPT = "<stdin>"

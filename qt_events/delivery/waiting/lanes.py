@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from qt_events.delivery.ending import UnjudgedError, abandon, bind_end
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.event_loop import running_loop
 
 logger = logging.getLogger("qt_events")

@@ -32,7 +32,7 @@ class ManualTimer:
 
 
 class ManualClock:
-    """Clock (qt_events.delivery.clock) that stands still until `advance`. Not thread-safe."""
+    """Clock (`delivery.waiting.clock`) that stands still until `advance`. Not thread-safe."""
 
     def __init__(self) -> None:
         self._now = 0.0

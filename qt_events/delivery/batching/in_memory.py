@@ -7,14 +7,14 @@ from operator import not_
 from typing import Any
 from weakref import ref
 
-from qt_events.delivery.batch_lane import BatchLane
-from qt_events.delivery.batches import asked, deliver_batch
-from qt_events.delivery.clock import Clock
+from qt_events.delivery.batching.batch_lane import BatchLane
+from qt_events.delivery.batching.batches import asked, deliver_batch
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import SKIPPED, Attempts, Outcome
 from qt_events.delivery.stats import Watch
-from qt_events.delivery.subscription import Subscription
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.waiting.clock import Clock
 from qt_events.events.event import Event
 
 #: Event, its subscription, what the bus keeps with them, and the attempts so far.

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from qt_events.delivery.clock import LoopClock, RetryTimers
+from qt_events.delivery.waiting.clock import LoopClock, RetryTimers
 from qt_events.testing.clock import ManualClock
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from qt_events import BatchFailed, InvalidBatchError, Reject, RetryLater, current_event
-from qt_events.delivery.batches import asked, deliver_alone, deliver_batch
+from qt_events.delivery.batching.batches import asked, deliver_alone, deliver_batch
 from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, DeadLetter, Outcome, Retry
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.events.event import Event
 from tests.unit.delivery.samples import subscription
 

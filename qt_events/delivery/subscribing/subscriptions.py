@@ -5,11 +5,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from qt_events.delivery.annotations import must_take, must_take_raw
-from qt_events.delivery.handler_names import checked_service, name_of
-from qt_events.delivery.redefinition import Origin
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import (
+from qt_events.delivery.subscribing.annotations import must_take, must_take_raw
+from qt_events.delivery.subscribing.handler_names import checked_service, name_of
+from qt_events.delivery.subscribing.redefinition import Origin
+from qt_events.delivery.subscribing.subscription import (
     FATES,
     NO_OPTIONS,
     EventHandler,

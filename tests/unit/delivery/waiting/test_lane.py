@@ -7,7 +7,7 @@ from contextvars import ContextVar, copy_context
 
 import pytest
 
-from qt_events.delivery.lanes import Lane
+from qt_events.delivery.waiting.lanes import Lane
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 

@@ -16,7 +16,7 @@ from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, SKIPPED, Failed, Outcome, consequences
 from qt_events.delivery.retry import RetryPolicy
 from qt_events.delivery.stats import SLOW_AFTER, Watch
-from qt_events.delivery.subscription import EventHandler, Subscription
+from qt_events.delivery.subscribing.subscription import EventHandler, Subscription
 from qt_events.errors import InvalidBatchError, InvalidPayloadError, name_of_type, text_of
 from qt_events.events.event import Event
 from qt_events.events.raw import as_raw

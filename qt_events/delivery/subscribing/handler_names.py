@@ -5,7 +5,7 @@ import re
 import sys
 from typing import Any
 
-from qt_events.delivery.subscription import NAME, EventHandler, is_mock, unwrapped
+from qt_events.delivery.subscribing.subscription import NAME, EventHandler, is_mock, unwrapped
 from qt_events.errors import InvalidHandlerError, InvalidOptionError
 
 # Modules that a program runs as: every script has one of these names.

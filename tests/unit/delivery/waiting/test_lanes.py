@@ -6,8 +6,8 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from qt_events.delivery.lanes import Lanes
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.waiting.lanes import Lanes
 
 
 class Work:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from qt_events.delivery import batch_lane
-from qt_events.delivery.batch_lane import BatchLane
+from qt_events.delivery.batching import batch_lane
+from qt_events.delivery.batching.batch_lane import BatchLane
 from qt_events.delivery.ending import UnjudgedError
 from qt_events.testing.clock import ManualClock
 from tests.support.waiting import until
@@ -160,7 +160,7 @@ async def test_cancelled_batches_go_back_to_the_head() -> None:
 
 async def test_a_batch_without_an_outcome_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a pause, in order."""
-    monkeypatch.setattr("qt_events.delivery.lanes._PAUSE", 0.01)
+    monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
     work = Work(UnjudgedError("no thread"))
     lane = lane_of(work)
     push(lane, *range(1, 7))
@@ -170,7 +170,7 @@ async def test_a_batch_without_an_outcome_is_tried_again(monkeypatch: pytest.Mon
 
 async def test_an_admission_without_an_end_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """An item is not lost between the queue and its batch."""
-    monkeypatch.setattr("qt_events.delivery.lanes._PAUSE", 0.01)
+    monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
     errors: list[BaseException] = [UnjudgedError("at the end")]
 
     def admit(_: int) -> bool:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from qt_events.delivery.capacity import Capacity
-from qt_events.delivery.fate_telling import WaitingFates, of_subscriptions, this_worker
-from qt_events.delivery.fates import Fate, encode_fates, type_of
 from qt_events.delivery.middleware import MiddlewareStack
-from qt_events.delivery.subscription import Subscription
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
+from qt_events.delivery.telling.fate_telling import WaitingFates, of_subscriptions, this_worker
+from qt_events.delivery.telling.fates import Fate, encode_fates, type_of
+from qt_events.delivery.waiting.capacity import Capacity
 from qt_events.events.cloudevents import decode
 from qt_events.events.event import Event
 

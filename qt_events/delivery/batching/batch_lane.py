@@ -7,10 +7,10 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, TypeVar
 
-from qt_events.delivery.clock import Clock, LoopClock, Timer
 from qt_events.delivery.ending import UnjudgedError
-from qt_events.delivery.lanes import Lane
-from qt_events.delivery.subscription import Subscription
+from qt_events.delivery.subscribing.subscription import Subscription
+from qt_events.delivery.waiting.clock import Clock, LoopClock, Timer
+from qt_events.delivery.waiting.lanes import Lane
 
 T = TypeVar("T")
 #: Tells whether an item belongs in a batch. If not, it is dealt with already.

@@ -13,7 +13,7 @@ import pytest
 from celery import Celery
 
 from qt_events import CeleryEventBus, InMemoryEventBus
-from qt_events.delivery.handler_names import (
+from qt_events.delivery.subscribing.handler_names import (
     ALONE,
     checked_service,
     former_name_of,
@@ -183,7 +183,7 @@ def test_who_a_handler_is() -> None:
 
 SCRIPT = """
 import json
-from qt_events.delivery.handler_names import lasting_name_of, name_of
+from qt_events.delivery.subscribing.handler_names import lasting_name_of, name_of
 from qt_events.errors import InvalidHandlerError
 
 async def on_order(event): ...

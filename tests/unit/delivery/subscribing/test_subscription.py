@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock, MagicMock
 import pytest
 
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import (
+from qt_events.delivery.subscribing.subscription import (
     MAX_CONCURRENCY,
     Subscription,
     is_async,

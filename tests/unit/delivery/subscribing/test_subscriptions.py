@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from qt_events.delivery.retry import RetryPolicy
-from qt_events.delivery.subscription import SubscriptionOptions
-from qt_events.delivery.subscriptions import Subscriptions
+from qt_events.delivery.subscribing.subscription import SubscriptionOptions
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.errors import (
     DuplicateSubscriptionError,
     InvalidOptionError,

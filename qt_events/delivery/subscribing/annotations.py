@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from qt_events.delivery.redefinition import function_in
+from qt_events.delivery.subscribing.redefinition import function_in
 from qt_events.errors import InvalidHandlerError
 from qt_events.events.event import Event, classes_of
 from qt_events.events.payload import Payload

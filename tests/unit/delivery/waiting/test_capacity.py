@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from qt_events.delivery.capacity import Capacity
+from qt_events.delivery.waiting.capacity import Capacity
 
 
 async def waiting(room: Capacity, *names: str, let_in: list[str]) -> list[asyncio.Task[None]]:
@@ -117,7 +117,7 @@ def test_threads_never_exceed_the_size() -> None:
 
 async def test_late_waiters_are_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten waiters make one report in ten seconds; who left the line is not late."""
-    monkeypatch.setattr("qt_events.delivery.capacity.LATE", 0.01)
+    monkeypatch.setattr("qt_events.delivery.waiting.capacity.LATE", 0.01)
     reports: list[int] = []
     room = Capacity(1, lambda: reports.append(room.late))
     await room.enter(5)

@@ -1,0 +1,6 @@
+"""Batching: handlers that take many events at a time.
+
+batch_lane.py      a lane whose events are handled many at a time
+batches.py         one attempt at many events, and BatchFailed
+in_memory.py       batch subscriptions of InMemoryEventBus
+"""
