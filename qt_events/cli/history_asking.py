@@ -121,8 +121,8 @@ def show(
     with _opened(store) as kept, _pipe():
         from qt_events.cli.history_output import as_json, dumps, fate_as_json, print_event
         from qt_events.history.asking import find
-        from qt_events.history.stories import stories_of
-        from qt_events.history.words import summary
+        from qt_events.history.conversations.stories import stories_of
+        from qt_events.history.conversations.words import summary
 
         stored, now = find(kept, id, source), datetime.now(UTC)
         told = kept.fates_of([stored.event.id])
@@ -151,7 +151,7 @@ def trace(
     with _opened(store) as kept, _pipe():
         from qt_events.cli.history_output import dumps, print_conversation, step_as_json
         from qt_events.history import asking
-        from qt_events.history.drawing import mermaid
+        from qt_events.history.conversations.drawing import mermaid
 
         found, now = asking.trace(kept, id, source), datetime.now(UTC)
         if as_json_:

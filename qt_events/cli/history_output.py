@@ -19,12 +19,12 @@ from rich.text import Text
 
 from qt_events.cli.terminal import wide_console
 from qt_events.delivery.telling.fates import Fate
-from qt_events.history.drawing import tree
+from qt_events.history.conversations.drawing import tree
+from qt_events.history.conversations.stories import Story, stories_of
+from qt_events.history.conversations.trace import Conversation
+from qt_events.history.conversations.words import UNKNOWN, attempt, name, state, summary
 from qt_events.history.store import StoredEvent
-from qt_events.history.stories import Story, stories_of
-from qt_events.history.trace import Conversation
 from qt_events.history.where import payload_of
-from qt_events.history.words import UNKNOWN, attempt, name, state, summary
 from qt_events.texts import one_line, printable
 
 COLUMNS = (

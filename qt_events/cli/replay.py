@@ -89,7 +89,7 @@ class _Command:
     def __init__(
         self, subscription: str, resume: str | None, *, dry_run: bool, as_json: bool
     ) -> None:
-        from qt_events.history.replay import new_replay_id
+        from qt_events.history.replaying.replay import new_replay_id
 
         self._subscription, self._resume = subscription, resume
         self._replay_id = new_replay_id() if resume is None else resume

@@ -19,8 +19,8 @@ from qt_events.errors import InvalidOptionError, UsageError
 if TYPE_CHECKING:
     from qt_events.events.raw import RawEvent
     from qt_events.history import EventFilter, Rerun
-    from qt_events.history.comparison import Difference
-    from qt_events.history.rerunning import Subscribe
+    from qt_events.history.replaying.comparison import Difference
+    from qt_events.history.replaying.rerunning import Subscribe
 
 
 def _required(app: str) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from qt_events.delivery.telling.fates import Fate
+from qt_events.history.conversations.trace import Conversation, conversation_of
+from qt_events.history.conversations.words import name
 from qt_events.history.errors import AmbiguousEventIdError, UnknownEventIdError
 from qt_events.history.filters import EVERY_EVENT, EventFilter
 from qt_events.history.store import PAGE, Store, StoredEvent, every_page
-from qt_events.history.trace import Conversation, conversation_of
 from qt_events.history.where import EVERYWHERE, Where
-from qt_events.history.words import name
 
 _MOST_NAMED = 10  #: events that an error names
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from qt_events.delivery.telling.fates import Fate
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches, validate_pattern
-from qt_events.history.stories import RETRYING, stories_of
+from qt_events.history.conversations.stories import RETRYING, stories_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

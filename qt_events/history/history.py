@@ -9,14 +9,14 @@ from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.telling.fate_telling import TellsFates
 from qt_events.delivery.telling.fates import Fate
 from qt_events.history.asking import find, pages, trace
+from qt_events.history.conversations.trace import Conversation
 from qt_events.history.errors import MissingExtraError
 from qt_events.history.filters import EVERY_EVENT, EventFilter
-from qt_events.history.in_memory_store import InMemoryStore
 from qt_events.history.recorder import Recorder
-from qt_events.history.replay import Replayed, replay
-from qt_events.history.replay_request import ReplayRequest
+from qt_events.history.replaying.replay import Replayed, replay
+from qt_events.history.replaying.replay_request import ReplayRequest
 from qt_events.history.store import PAGE, Pruned, Store, StoredEvent, StoreStats
-from qt_events.history.trace import Conversation
+from qt_events.history.stores.in_memory_store import InMemoryStore
 from qt_events.history.where import Where
 
 #: Names of the subscriptions that record events, and their fates.
@@ -183,7 +183,7 @@ class History:
 def _sql_store(url: str, must_exist: bool) -> Store:  # noqa: FBT001
     # SQLAlchemy belongs to the extra, and takes a third of a second.
     try:
-        from qt_events.history.sql_store import SqlStore  # noqa: PLC0415
+        from qt_events.history.stores.sql_store import SqlStore  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError(
             f"a history in a database needs {error.name}: pip install 'qt-events[history]'"

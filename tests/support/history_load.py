@@ -13,8 +13,8 @@ from typing import Self
 from amqp.exceptions import NotFound
 
 from qt_events.events.event import Event
-from qt_events.history.sql_store import SqlStore
 from qt_events.history.store import every_page
+from qt_events.history.stores.sql_store import SqlStore
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.support.channels import depth
 from tests.support.fleet.forks import ForkedProcess, ForkingKeeper, fork_server
@@ -44,7 +44,7 @@ class HistoryLoad:
         self._opened = ExitStack()
 
     async def __aenter__(self) -> Self:
-        fork_server().preload("qt_events.history.sql_store")
+        fork_server().preload("qt_events.history.stores.sql_store")
         self._opened.callback(self._keeper.close)
         self._bus = self._opened.enter_context(closing(CeleryEventBus(self._broker)))
         self._store = self._opened.enter_context(closing(SqlStore(self._store_url)))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qt_events.history.in_memory_store import InMemoryStore
-from qt_events.history.sql_store import SqlStore
 from qt_events.history.store import Store
+from qt_events.history.stores.in_memory_store import InMemoryStore
+from qt_events.history.stores.sql_store import SqlStore
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -15,9 +15,9 @@ from qt_events.history import (
     UnknownEventIdError,
 )
 from qt_events.history.asking import find, pages, trace
-from qt_events.history.in_memory_store import InMemoryStore
+from qt_events.history.conversations.stories import stories_of
 from qt_events.history.store import PAGE, Store
-from qt_events.history.stories import stories_of
+from qt_events.history.stores.in_memory_store import InMemoryStore
 from qt_events.history.where import Where
 from tests.support import conversations
 from tests.support.conversations import ORDER, QUOTE, SIGNAL, TRADE

@@ -8,8 +8,8 @@ import pytest
 
 from qt_events.cli import main
 from qt_events.history import EventFilter, HistoryUnavailableError
-from qt_events.history.sql_store import SqlStore
 from qt_events.history.store import Pruned
+from qt_events.history.stores.sql_store import SqlStore
 from tests.support.stored import fate, raw
 
 NOW = datetime.now(UTC)

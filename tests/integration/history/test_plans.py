@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from qt_events.history.asking import trace
-from qt_events.history.database import checked_url
 from qt_events.history.filters import EventFilter
-from qt_events.history.sql_store import SqlStore
+from qt_events.history.stores.database import checked_url
+from qt_events.history.stores.sql_store import SqlStore
 from tests.support.stored import NOON, fate, raw
 
 QUESTIONS: dict[str, Callable[[SqlStore], object]] = {

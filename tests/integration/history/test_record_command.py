@@ -14,7 +14,7 @@ from amqp.exceptions import NotFound
 
 from qt_events import Event
 from qt_events.events.cloudevents import CONTENT_TYPE
-from qt_events.history.sql_store import SqlStore
+from qt_events.history.stores.sql_store import SqlStore
 from qt_events.rabbitmq.bus import CeleryEventBus
 from tests.support.channels import channel_to, depth
 from tests.support.fleet.forks import ForkingKeeper

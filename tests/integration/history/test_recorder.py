@@ -13,7 +13,7 @@ from qt_events.events.cloudevents import encode
 from qt_events.events.raw import RawEvent
 from qt_events.history import History, HistoryUnavailableError, RefusedRowError, recorder
 from qt_events.history.filters import EventFilter
-from qt_events.history.in_memory_store import InMemoryStore
+from qt_events.history.stores.in_memory_store import InMemoryStore
 from tests.support.stored import fate, many, raw
 
 

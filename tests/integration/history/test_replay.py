@@ -21,7 +21,7 @@ from qt_events.events.raw import RawEvent
 from qt_events.history import EventFilter, History, HistoryError, UnheardPatternError
 from qt_events.history.errors import InvalidWhereError
 from qt_events.history.recorder import Recorder
-from qt_events.history.replay import BATCH
+from qt_events.history.replaying.replay import BATCH
 from qt_events.history.store import Store
 from tests.support import stored
 from tests.support.stored import NOON

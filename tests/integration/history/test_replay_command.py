@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from qt_events.history.sql_store import SqlStore
 from qt_events.history.store import Bookmark
+from qt_events.history.stores.sql_store import SqlStore
 from tests.support.buses import MakeBus
 from tests.support.channels import channel_to, depth
 from tests.support.fleet.commands import run_command

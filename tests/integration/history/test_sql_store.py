@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from qt_events.history.database import Database, checked_url
 from qt_events.history.errors import (
     HistorySchemaError,
     HistoryUnavailableError,
@@ -22,9 +21,10 @@ from qt_events.history.errors import (
     RefusedRowError,
 )
 from qt_events.history.filters import EventFilter
-from qt_events.history.migrations import HEAD, VERSION_TABLE
-from qt_events.history.schema import metadata
-from qt_events.history.sql_store import SqlStore
+from qt_events.history.stores.database import Database, checked_url
+from qt_events.history.stores.migrations import HEAD, VERSION_TABLE
+from qt_events.history.stores.schema import metadata
+from qt_events.history.stores.sql_store import SqlStore
 from tests.support.fleet.forks import ForkingKeeper
 from tests.support.stored import fate, many, raw
 
@@ -108,7 +108,7 @@ def test_two_recorders_keep_each_event_once(url: str) -> None:
 
 FORKING = """
 import os, sys
-from qt_events.history.sql_store import SqlStore
+from qt_events.history.stores.sql_store import SqlStore
 from tests.support.fleet.forks import ForkingKeeper
 from tests.support.stored import raw
 

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from qt_events.history import HistoryUnavailableError, NoHistoryError, recorder, sqlite
-from qt_events.history.database import Database
-from qt_events.history.migrations import HEAD, version_of
-from qt_events.history.sql_store import SqlStore
+from qt_events.history import HistoryUnavailableError, NoHistoryError, recorder
+from qt_events.history.stores import sqlite
+from qt_events.history.stores.database import Database
+from qt_events.history.stores.migrations import HEAD, version_of
+from qt_events.history.stores.sql_store import SqlStore
 from tests.support.postgres import PrivatePostgres
 from tests.support.stored import many, raw
 

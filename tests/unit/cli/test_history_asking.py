@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from qt_events.history.sql_store import SqlStore
+from qt_events.history.stores.sql_store import SqlStore
 from tests.support import conversations
 from tests.support.conversations import ORDER, QUOTE, SIGNAL, TRADE
 from tests.support.stored import fate, many, raw

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events.events.raw import RawEvent
-from qt_events.history.comparison import Causes, Difference, differences
+from qt_events.history.replaying.comparison import Causes, Difference, differences
 from tests.support.stored import raw
 
 

@@ -6,9 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qt_events.events.raw import RawEvent
-from qt_events.history.drawing import Line, mermaid, tree
+from qt_events.history.conversations.drawing import Line, mermaid, tree
+from qt_events.history.conversations.trace import (
+    CIRCLE,
+    NOT_RECORDED,
+    OWN_CAUSE,
+    Conversation,
+    conversation_of,
+)
 from qt_events.history.store import StoredEvent
-from qt_events.history.trace import CIRCLE, NOT_RECORDED, OWN_CAUSE, Conversation, conversation_of
 from tests.support import conversations
 from tests.support.stored import NOON, fate, raw
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from qt_events.delivery.telling.fates import Fate
-from qt_events.history.stories import stories_of
-from qt_events.history.words import UNKNOWN, duration, summary
+from qt_events.history.conversations.stories import stories_of
+from qt_events.history.conversations.words import UNKNOWN, duration, summary
 from tests.support import conversations
 from tests.support.conversations import TRADE
 from tests.support.stored import NOON, fate

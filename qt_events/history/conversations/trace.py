@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qt_events.delivery.telling.fates import Fate
+from qt_events.history.conversations.stories import Story, stories_of
 from qt_events.history.store import StoredEvent
-from qt_events.history.stories import Story, stories_of
 
 NOT_RECORDED = "not recorded in this conversation"
 OWN_CAUSE = "names itself as its cause"

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from qt_events.history.columns import name
-from qt_events.history.schema import metadata
+from qt_events.history.stores.columns import name
+from qt_events.history.stores.schema import metadata
 
 __all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
 

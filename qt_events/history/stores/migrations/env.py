@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from qt_events.history.migrations import VERSION_TABLE
+from qt_events.history.stores.migrations import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

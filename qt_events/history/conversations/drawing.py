@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from qt_events.history.stories import Story
-from qt_events.history.trace import Conversation, Step
-from qt_events.history.words import UNKNOWN, attempt, moment, name, state
+from qt_events.history.conversations.stories import Story
+from qt_events.history.conversations.trace import Conversation, Step
+from qt_events.history.conversations.words import UNKNOWN, attempt, moment, name, state
 
 #: Causes above an event that are drawn as lines; a number stands for the rest.
 _DEEPEST = 20

@@ -26,7 +26,7 @@ def upgrade(connection: sa.Connection) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", "qt_events.history:migrations")
+    config.set_main_option("script_location", "qt_events.history.stores:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

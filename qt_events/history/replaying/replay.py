@@ -16,7 +16,7 @@ from qt_events.events.attributes import checked_text
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import RoutingIndex, overlap
 from qt_events.history.errors import UnheardPatternError
-from qt_events.history.replay_request import ReplayRequest, ReplayState
+from qt_events.history.replaying.replay_request import ReplayRequest, ReplayState
 from qt_events.history.store import Store, every_page
 from qt_events.history.where import Where
 

@@ -13,11 +13,8 @@ from qt_events.delivery.telling.fates import Fate, FateOutcome
 from qt_events.events.cloudevents import CONTENT_TYPE
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import matches
-from qt_events.history.columns import is_cut, name
-from qt_events.history.database import Database
+from qt_events.history.conversations.stories import BY_OPERATOR, RETRYING, SETTLED
 from qt_events.history.filters import EVERY_EVENT, EventFilter
-from qt_events.history.insertion import Insertion
-from qt_events.history.schema import UNFINISHED, bookmarks, events, fates
 from qt_events.history.store import (
     PAGE,
     Bookmark,
@@ -26,7 +23,10 @@ from qt_events.history.store import (
     StoreStats,
     number_in_page,
 )
-from qt_events.history.stories import BY_OPERATOR, RETRYING, SETTLED
+from qt_events.history.stores.columns import is_cut, name
+from qt_events.history.stores.database import Database
+from qt_events.history.stores.insertion import Insertion
+from qt_events.history.stores.schema import UNFINISHED, bookmarks, events, fates
 
 # All types by as many look-ups in an index, whatever the number of events.
 _TYPES = sa.text(
@@ -244,7 +244,7 @@ def _of_fates(which: EventFilter) -> list[sa.ColumnElement[bool]]:
 def _last_told(outcomes: Collection[str]) -> sa.Select[Any]:
     """Select events of which some subscription has told one of these outcomes last.
 
-    The order is that of qt_events.history.stories.
+    The order is that of qt_events.history.conversations.stories.
     """
     later, acted = fates.alias(), fates.alias()
     between = _same_story(acted).where(

@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 
-from qt_events.history import postgresql, sqlite
 from qt_events.history.errors import (
     HistoryError,
     HistorySchemaError,
@@ -18,7 +17,8 @@ from qt_events.history.errors import (
     NoHistoryError,
     RefusedRowError,
 )
-from qt_events.history.migrations import HEAD, upgrade, version_of
+from qt_events.history.stores import postgresql, sqlite
+from qt_events.history.stores.migrations import HEAD, upgrade, version_of
 
 _DRIVERS = {
     "sqlite": "sqlite",

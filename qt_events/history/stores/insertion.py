@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from qt_events.history.columns import Converted
+from qt_events.history.stores.columns import Converted
 
 
 class Insertion:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 
-from qt_events.history.columns import name
+from qt_events.history.stores.columns import name
 
 __all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
 

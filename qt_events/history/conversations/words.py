@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from qt_events.delivery.telling.fates import Fate, FateOutcome
-from qt_events.history.stories import Story
+from qt_events.history.conversations.stories import Story
 from qt_events.texts import printable, shortened
 
 UNKNOWN = "no fate was told of it: unknown"

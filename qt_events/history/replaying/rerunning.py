@@ -12,9 +12,9 @@ from qt_events.delivery.middleware import CallHandler
 from qt_events.delivery.waiting.manual_clock import ManualClock
 from qt_events.errors import QtEventsError
 from qt_events.events.raw import RawEvent, as_event
-from qt_events.history.comparison import Causes, Difference, differences
 from qt_events.history.filters import EventFilter
 from qt_events.history.history import History
+from qt_events.history.replaying.comparison import Causes, Difference, differences
 
 #: Subscribes all of an app to a bus. What it returns may be a context manager, which ends then.
 Subscribe = Callable[[EventBus], object]
