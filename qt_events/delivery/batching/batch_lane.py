@@ -7,7 +7,6 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, TypeVar
 
-from qt_events.delivery.ending import UnjudgedError
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.waiting.clock import Clock, LoopClock, Timer
 from qt_events.delivery.waiting.lanes import Lane
@@ -253,6 +252,5 @@ class BatchLane(Lane[T]):
         """Keep the items of a batch that has no outcome, before what was gathered since."""
         self._scatter()
         first, *others = items
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | UnjudgedError):
-            self._waiting.extendleft(reversed(others))
+        self._waiting.extendleft(reversed(others))
         await self._put_back(first, error)

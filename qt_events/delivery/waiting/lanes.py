@@ -40,10 +40,9 @@ class Lane(Generic[T]):
     """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
-    to do. It must not raise anything but CancelledError, KeyboardInterrupt and UnjudgedError: the
-    item has no outcome then, and goes back to the head of the lane. `on_idle` is called when the
-    last item has been handled and none waits. An idle lane costs nothing. Where `choose`
-    returns a Take, that handles items in the place of `process`.
+    to do. If it raises anything, the item has no outcome, and goes back to the head of the lane.
+    `on_idle` is called when the last item has been handled and none waits. An idle lane costs
+    nothing. Where `choose` returns a Take, that handles items in the place of `process`.
     """
 
     def __init__(
@@ -168,17 +167,20 @@ class Lane(Generic[T]):
 
     async def _put_back(self, item: T, error: BaseException) -> None:
         """Keep an item that has no outcome, and pause before another try, or raise the error."""
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | UnjudgedError):
-            self._waiting.appendleft(item)
+        self._waiting.appendleft(item)
         if isinstance(error, KeyboardInterrupt):
             # It ends the loop, which is run once more to cancel what is left. Nobody else looks at
             # this task's error.
             self.pause()
             worker = asyncio.current_task()
             asyncio.get_running_loop().call_soon(worker.exception)  # type: ignore[union-attr]
-        if not isinstance(error, UnjudgedError):
+        if not isinstance(error, Exception):
             raise error
-        logger.warning("an event waits for another try: %s", error)
+        if isinstance(error, UnjudgedError):
+            logger.warning("an event waits for another try: %s", error)
+        else:
+            message = "an event waits for another try: a retry policy failed, or this library"
+            logger.error(message, exc_info=error)
         if self._loop is not None:
             await asyncio.sleep(_PAUSE)
 

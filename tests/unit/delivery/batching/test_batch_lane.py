@@ -168,10 +168,26 @@ async def test_a_batch_without_an_outcome_is_tried_again(monkeypatch: pytest.Mon
     assert work.batches == [[1, 2, 3], [1, 2, 3], [4, 5, 6]]
 
 
-async def test_an_admission_without_an_end_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_error_loses_a_batch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault is logged, and its items wait for another try, in order."""
+    monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
+    work = Work(ZeroDivisionError("a fault"))
+    lane = lane_of(work)
+    push(lane, *range(1, 7))
+    await until(lambda: len(work.batches) == 3)
+    assert work.batches == [[1, 2, 3], [1, 2, 3], [4, 5, 6]]
+    assert "a fault" in caplog.text
+
+
+@pytest.mark.parametrize("error", [UnjudgedError("at the end"), ZeroDivisionError("a fault")])
+async def test_an_admission_without_an_end_goes_back(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """An item is not lost between the queue and its batch."""
     monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
-    errors: list[BaseException] = [UnjudgedError("at the end")]
+    errors: list[BaseException] = [error]
 
     def admit(_: int) -> bool:
         if errors:
