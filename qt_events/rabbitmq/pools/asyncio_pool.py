@@ -76,7 +76,8 @@ class AsyncioPool(BasePool):
         self._context.run(bind_end, lambda: self._ended)
         # Of the channel that deliveries come by.
         self._acks: Acks | None = None
-        self.redeliveries = Redeliveries(self.runtime.unacknowledged, self._finish_again)
+        known = self.runtime.unacknowledged
+        self.redeliveries = Redeliveries(known, self._finish_again, self._start)
         about = (self.runtime, self.executor, self._gate, self.redeliveries)
         self.lanes = PoolLanes(PoolBatches(*about, self._finish).lane)
         self._spawned: set[Future[None]] = set()
@@ -328,8 +329,8 @@ class AsyncioPool(BasePool):
             logger.warning(message, self.held, ", ".join(self.lanes.running) or "none")
         for future in tuple(self._spawned):
             future.cancel()
-        storing = ("known outcomes", self.redeliveries.lane)
-        await cancel_all([*((name, lane) for (name, *_), lane in self.lanes.items()), storing])
+        named = ((name, lane) for (name, *_), lane in self.lanes.items())
+        await cancel_all([*named, *self.redeliveries.lanes.items()])
         for lane in self._all_lanes:
             for delivery in lane.clear():
                 await self._acquit(delivery)
@@ -362,11 +363,11 @@ class AsyncioPool(BasePool):
     @property
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
-        return self.lanes.held + self.redeliveries.lane.to_do
+        return sum(lane.to_do for lane in self._all_lanes)
 
     @property
     def _all_lanes(self) -> list[Lane[Delivery]]:
-        return [*self.lanes.values(), self.redeliveries.lane]
+        return [*self.lanes.values(), *self.redeliveries.lanes.values()]
 
 
 def _endless() -> float:

@@ -166,7 +166,7 @@ class PoolBatches:
             delivery.settle(outcome)
         else:
             # A copy of each is stored beside the next batch.
-            self._redeliveries.lane.push(delivery)
+            self._redeliveries.store(delivery)
 
     async def _give_back(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         if len(deliveries) > 1:

@@ -55,6 +55,7 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.storable = asyncio.Event()
         self.called: list[str] = []
+        self.buried: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
         self.runtime: Any = SimpleNamespace(
             loop=asyncio.get_running_loop(),
@@ -77,8 +78,9 @@ class Scene:
         self.called.append(envelope.event_id)
         return self.outcomes.get(envelope.event_id, HANDLED)
 
-    async def _bury(self, *_: Any) -> None:
+    async def _bury(self, envelope: Envelope, *_: Any) -> None:
         await self.storable.wait()
+        self.buried.append(envelope.event_id)
 
     def delivery(self, subscription: str, *, headers: Any = None, acks: Any = None) -> Delivery:
         """Return a new delivery, whose event has the subscription's name."""
@@ -130,7 +132,7 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> Any:
         scene = Scene(monkeypatch)
         yield scene
         scene.storable.set()
-        lanes = [*scene.pool.lanes.values(), scene.pool.redeliveries.lane]
+        lanes = [*scene.pool.lanes.values(), *scene.pool.redeliveries.lanes.values()]
         await cancel_all([("a lane", lane) for lane in lanes])
         scene.pool.void()
         scene.pool.stop()
@@ -149,7 +151,7 @@ async def test_an_outcome_from_an_earlier_connection_is_company_to_nobody(
 ) -> None:
     delivery = scene.delivery("stuck")
     delivery.decided(FAILED)
-    scene.pool.redeliveries.lane.push(delivery)
+    scene.pool.redeliveries.store(delivery)
     await until(lambda: delivery in state.active_requests)
     assert await scene.is_handled_alone(monkeypatch)
 
@@ -192,14 +194,31 @@ async def test_an_outcome_on_trial_whose_storing_was_cancelled_holds_nobody_up(
     assert scene.called == ["stuck", "other"]
 
 
-async def test_what_waits_to_be_stored_is_cut_off_with_its_consumer(scene: Scene) -> None:
+async def test_outcomes_that_cannot_be_stored_hold_up_those_of_no_other(scene: Scene) -> None:
+    """However many they are: subscriptions do not know of each other."""
+    for _ in range(150):
+        delivery = scene.delivery("stuck")
+        delivery.decided(FAILED)
+        scene.pool.redeliveries.store(delivery)
+    other = scene.delivery("other")
+    other.decided(FAILED)
+    scene.pool.redeliveries.store(other)
+    await until(lambda: other in state.active_requests)
+    assert scene.pool.held == 151
+
+
+async def test_what_waits_to_be_stored_is_cut_off_with_its_consumer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The broker delivers it again: its outcome is kept for then, and its tag is not used."""
     redeliveries = scene.pool.redeliveries
-    redeliveries.lane.concurrency = 1
-    stored, cut, other = (scene.delivery(name) for name in ("stored", "cut", "other"))
+    # Of one subscription, two of them by its quarantine, one at a time.
+    monkeypatch.setattr("qt_events.rabbitmq.pools.redeliveries._AT_A_TIME", 1)
+    stored, other = (scene.delivery("cut", headers=ON_TRIAL) for _ in range(2))
+    cut = scene.delivery("cut")
     for each in (stored, cut, other):
         each.decided(FAILED)
-        redeliveries.lane.push(each)
+        redeliveries.store(each)
     await until(lambda: stored in state.active_requests)
     scene.pool.cut_off("cut", quarantined=False)
     assert cut.is_void()
