@@ -26,8 +26,8 @@ class BatchLane(Lane[T]):
     """Lane that gathers items and processes `concurrency` batches at a time.
 
     A batch ends when it is full, or `within` seconds after its first item was admitted. While a
-    batch is processed the next one is gathered. `process` has the rules of Lane: the items of a
-    batch without an outcome go back to the head.
+    batch is processed the next one is gathered. `process` has the rules of Lane: if it raises, what
+    is in its list goes back to the head. Before that it may remove items that have an outcome.
 
     `admits_all` tells that every item belongs in a batch by now, without asking `admit`. `size_of`
     returns the bytes of an item, where a batch must not have too many.

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from itertools import compress
-from operator import not_
 from typing import Any
 from weakref import ref
 
@@ -61,31 +59,30 @@ class InMemoryBatches:
                 lane.hurry()
 
     def _admit(self, delivery: Delivery) -> bool:
+        if not self._is_heard(delivery):
+            return False
         event, subscription, _, attempts = delivery
-        outcome: Outcome | None = SKIPPED
-        if not self._is_gone(delivery):
-            outcome = asked(event, subscription, attempts.next, self._watch)
+        outcome = asked(event, subscription, attempts.next, self._watch)
         if outcome is not None:
             self._conclude(delivery, outcome)
         return outcome is None
 
-    def _is_gone(self, delivery: Delivery) -> bool:
-        """Tell whether the pattern was removed that the event came by."""
+    def _is_heard(self, delivery: Delivery) -> bool:
+        """Conclude it if the pattern was removed that the event came by."""
         event, subscription, *_ = delivery
-        return subscription.narrowed and self._subscriptions.is_unheard(subscription, event)
+        gone = subscription.narrowed and self._subscriptions.is_unheard(subscription, event)
+        if gone:
+            self._conclude(delivery, SKIPPED)
+        return not gone
 
     async def _process(self, deliveries: list[Delivery]) -> None:
-        subscription, gone = deliveries[0][1], []
+        subscription = deliveries[0][1]
         if subscription.narrowed:
             # Since they were gathered.
-            is_gone = [self._is_gone(each) for each in deliveries]
-            gone = list(compress(deliveries, is_gone))
-            deliveries = list(compress(deliveries, map(not_, is_gone)))
+            deliveries[:] = [each for each in deliveries if self._is_heard(each)]
         outcomes = await self._deliver(deliveries, subscription) if deliveries else []
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             self._conclude(delivery, outcome)
-        for delivery in gone:
-            self._conclude(delivery, SKIPPED)
 
     async def _deliver(
         self, deliveries: list[Delivery], subscription: Subscription

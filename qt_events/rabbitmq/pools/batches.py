@@ -112,17 +112,17 @@ class PoolBatches:
         for each in deliveries:
             each.goes_on()
         await self._gate.opened()
-        here = [each for each in deliveries if self._is_still_to_be_handled(each)]
-        if not here:
+        deliveries[:] = [each for each in deliveries if self._is_still_to_be_handled(each)]
+        if not deliveries:
             return
-        for each in here:
+        for each in deliveries:
             each.started()
         try:
-            outcomes = await self._gate.inside(self._deliver(here))
+            outcomes = await self._gate.inside(self._deliver(deliveries))
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers them again
-            await self._give_back(here, error)
+            await self._give_back(deliveries, error)
             return
-        for each, outcome in zip(here, outcomes, strict=True):
+        for each, outcome in zip(deliveries, outcomes, strict=True):
             self._conclude(each, outcome)
 
     def _is_unheard(self, delivery: Delivery) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qt_events.delivery.batching import batch_lane
-from qt_events.delivery.batching.batch_lane import BatchLane
+from qt_events.delivery.batching.batch_lane import BatchLane, ProcessBatch
 from qt_events.delivery.ending import UnjudgedError
 from qt_events.testing.clock import ManualClock
 from tests.support.waiting import until
@@ -33,7 +33,9 @@ class Work:
             raise self._errors.pop()
 
 
-def lane_of(work: Work, admit: Callable[[int], Any] = bool, **options: Any) -> BatchLane[int]:
+def lane_of(
+    work: ProcessBatch[int], admit: Callable[[int], Any] = bool, **options: Any
+) -> BatchLane[int]:
     """Return a lane that runs, for batches of three unless told otherwise."""
     numbers = {"batch": 3, "within": LONG, **options}
     clock, size_of = numbers.pop("clock", None), numbers.pop("size_of", None)
@@ -156,6 +158,22 @@ async def test_cancelled_batches_go_back_to_the_head() -> None:
     lane.start(asyncio.get_running_loop(), copy_context())
     await turns()
     assert (work.batches[1:], list(lane)) == ([[1, 2, 3]], [4, 5])
+
+
+async def test_what_has_an_outcome_does_not_go_back_with_its_batch() -> None:
+    """A process may take out of its list what has one already."""
+    begun, never = list[list[int]](), asyncio.Event()
+
+    async def process(batch: list[int]) -> None:
+        begun.append(list(batch))
+        batch[:] = [item for item in batch if item % 2]
+        await never.wait()
+
+    lane = lane_of(process)
+    push(lane, 1, 2, 3)
+    await until(lambda: begun)
+    await lane.cancel()
+    assert (begun, list(lane)) == ([[1, 2, 3]], [1, 3])
 
 
 async def test_a_batch_without_an_outcome_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

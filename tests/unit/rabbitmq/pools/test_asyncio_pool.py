@@ -10,17 +10,21 @@ from unittest.mock import Mock
 import pytest
 from celery.worker import state
 
+from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, DeadLetter, DeadLetterReason, Failure, Outcome
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.waiting.lanes import cancel_all
+from qt_events.events.event import Event
 from qt_events.rabbitmq.handling import attempt
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
-from qt_events.rabbitmq.pools import asyncio_pool
+from qt_events.rabbitmq.pools import asyncio_pool, batches
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from tests.support.waiting import PATIENCE, until
+from tests.unit.delivery.samples import subscription
 
 FAILED = DeadLetter(DeadLetterReason.EXHAUSTED, Failure("OSError", "no"))
 ON_TRIAL = {"x-delivery-count": 1}
@@ -273,3 +277,58 @@ async def test_what_waits_at_the_gate_is_cut_off_with_its_consumer(
     assert scene.called == ["suspect", "other"]
     assert cut.is_void()
     assert not cut.acknowledged
+
+
+class BatchScene:
+    """Lists of events of a pool. Those with outcomes are not for a handler."""
+
+    def __init__(self, scene: Scene, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+        self.scene = scene
+        self.lists: list[list[str]] = []
+        self.cancels = False
+        scene.runtime.__dict__.update(
+            middleware=MiddlewareStack(),
+            watch=None,
+            settings=SimpleNamespace(slow_after=9.0),
+            subscriptions=Subscriptions(),
+        )
+        self._served = subscription(print, batch=batch, within=60.0)
+        monkeypatch.setattr(batches, "open_message", self._open)
+        monkeypatch.setattr(batches, "deliver_batch", self._deliver)
+
+    def _open(self, envelope: Envelope, *_: Any, is_revoked: bool) -> Any:
+        outcome = self.scene.outcomes.get(envelope.event_id)
+        return outcome or Event("happened", None, {}, id=envelope.event_id)
+
+    async def _deliver(self, events: list[Event[Any]], *_: Any, **__: Any) -> list[Outcome]:
+        self.lists.append([event.id for event in events])
+        if self.cancels:
+            self.cancels = False
+            raise asyncio.CancelledError
+        return [HANDLED] * len(events)
+
+    def admit(self, name: str) -> Delivery:
+        """Admit an event with this id."""
+        delivery = self.scene.delivery(name)
+        delivery.envelope.subscription = delivery.envelope.key = self._served.name
+        delivery.task.subscription = self._served
+        self.scene.pool.admit(delivery)
+        return delivery
+
+
+async def test_what_was_revoked_is_buried_once_though_its_batch_is_cancelled(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the batch goes back, and nothing of it twice."""
+    scene.storable.set()
+    lists = BatchScene(scene, monkeypatch, 3)
+    lists.cancels = True
+    kept, revoked = lists.admit("kept"), lists.admit("revoked")
+    await until(lambda: hasattr(revoked, "event"))
+    state.revoked.add("revoked")
+    lists.admit("third")
+    await until(lambda: lists.lists)
+    lists.admit("fourth")
+    await until(lambda: kept.acknowledged and revoked.acknowledged)
+    assert lists.lists == [["kept", "third"], ["kept", "third", "fourth"]]
+    assert scene.buried == ["revoked"]
