@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
@@ -16,7 +16,7 @@ from celery.concurrency.base import BasePool
 from celery.worker import state
 
 from qt_events.delivery.ending import bind_end
-from qt_events.delivery.outcome import Done, Outcome
+from qt_events.delivery.outcome import Done
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.delivery.waiting.lanes import Lane, cancel_all
 from qt_events.errors import BrokerError, BusStateError
@@ -247,7 +247,8 @@ class AsyncioPool(BasePool):
                 delivery.settle(outcome)
 
     def _finish_again(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
-        return self._finish(delivery, cast("Outcome", delivery.outcome))
+        """Finish it by its outcome, or by the step that its message asks for instead of one."""
+        return self._finish(delivery, delivery.outcome or next_step(delivery.envelope))
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside the handlers, until `drain`. Safe from any thread."""

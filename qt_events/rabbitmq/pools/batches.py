@@ -77,16 +77,18 @@ class PoolBatches:
         if delivery.is_void():
             self._redeliveries.end(delivery)
             return False
-        # It may have been put back while its outcome was being stored.
-        begun = delivery.outcome or self._opened(delivery)
+        begun = self._opened(delivery)
         if begun is None:
             return True
         delivery.started()
-        if isinstance(begun, Done):
-            self._runtime.concluded(delivery.envelope, begun)
-            delivery.settle(begun)
-            return False
-        return self._finished(delivery, begun)
+        if isinstance(begun, Coroutine):
+            return self._finished(delivery, begun)
+        # The list that is gathered does not wait until it is stored.
+        if isinstance(begun, Outcome):
+            self._conclude(delivery, begun)
+        else:
+            self._redeliveries.store(delivery)
+        return False
 
     def _opened(self, delivery: Delivery) -> Begun | None:
         """Return what follows instead of a batch; None if it is the event's place."""

@@ -316,6 +316,21 @@ class BatchScene:
         return delivery
 
 
+async def test_an_outcome_that_waits_holds_no_batch_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no event for the handler is stored beside the list that is gathered."""
+    lists = BatchScene(scene, monkeypatch, 2)
+    scene.outcomes["unreadable"] = FAILED
+    handled = lists.admit("first")
+    unreadable = lists.admit("unreadable")
+    lists.admit("second")
+    await until(lambda: handled.acknowledged)
+    assert lists.lists == [["first", "second"]]
+    scene.storable.set()
+    await until(lambda: unreadable.acknowledged)
+
+
 async def test_what_was_revoked_is_buried_once_though_its_batch_is_cancelled(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
