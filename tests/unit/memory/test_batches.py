@@ -8,6 +8,8 @@ import pytest
 from qt_events import BatchFailed, Event, InMemoryEventBus, NotSupportedError, RetryPolicy
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.telling import fate_telling
+from qt_events.delivery.telling.fates import Fate
 from qt_events.testing.clock import ManualClock
 from tests.support.waiting import until
 
@@ -161,6 +163,19 @@ async def test_events_are_counted_and_told_one_by_one() -> None:
     stats = bus.get_stats()
     told = {name: stats[name] for name in ("delivered", "errors", "retries", "dispatched")}
     assert told == {"delivered": 2, "errors": 1, "retries": 1, "dispatched": 2}
+
+
+async def test_the_fates_of_a_large_batch_are_all_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One turn of the loop concludes more than may wait to be told."""
+    monkeypatch.setattr(fate_telling, "MOST", fate_telling.BATCH + 100)
+    number = 2 * fate_telling.BATCH + 10
+    told, bus = list[Fate](), InMemoryEventBus()
+    bus.subscribe("made", Lists(), name="lists", batch=number)
+    bus.listen_to_fates(told.extend, name="listener")
+    async with bus:
+        await publish(bus, *range(number))
+        await bus.join(20)
+    assert (len(told), len({fate.event_id for fate in told})) == (number, number)
 
 
 async def test_join_inside_a_batch_handler_is_refused() -> None:
