@@ -118,7 +118,8 @@ class InMemoryEventBus(Hosted):
         bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
         told = (self._subscriptions, self._conclude, self._observed)
         self._batches = InMemoryBatches(*told, clock, about)
-        self._capacity.on_full = self._batches.hurry
+        self._haste = self._batches.haste
+        self._haste.is_full, self._capacity.on_full = self._capacity.has_line, self._haste.tell
         self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))
         return Lanes(self._process, bursts.choose, self._batches.lane)
 

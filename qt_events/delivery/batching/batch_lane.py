@@ -7,6 +7,7 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, TypeVar
 
+from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.waiting.clock import Clock, LoopClock, Timer
 from qt_events.delivery.waiting.lanes import Lane
@@ -30,7 +31,7 @@ class BatchLane(Lane[T]):
     is in its list goes back to the head. Before that it may remove items that have an outcome.
 
     `admits_all` tells that every item belongs in a batch by now, without asking `admit`. `size_of`
-    returns the bytes of an item, where a batch must not have too many.
+    returns the bytes of an item, where a batch must not have too many. In `haste` none waits.
     """
 
     def __init__(  # noqa: PLR0917
@@ -42,11 +43,14 @@ class BatchLane(Lane[T]):
         clock: Clock | None = None,
         admits_all: Callable[[], bool] = lambda: False,
         size_of: Callable[[T], int] | None = None,
+        haste: Haste | None = None,
     ) -> None:
         super().__init__(subscription.concurrency, lambda _: None, on_idle)
         self.serve(subscription)
         self._admit, self._process_batch = admit, process
         self._clock, self._admits_all, self._size_of = clock or LoopClock(), admits_all, size_of
+        self._haste = haste or Haste()
+        self._haste.follow(self.look)
         self._gathered: list[T] = []
         self._bytes = 0
         # Until the batch that is gathered is due.
@@ -99,11 +103,11 @@ class BatchLane(Lane[T]):
         if self._gatherer is None:
             self._hire()
 
-    def hurry(self) -> None:
-        """Let the batch that is being gathered be due now. Safe from any thread."""
+    def look(self) -> None:
+        """Handle what was gathered if there is haste. Safe from any thread."""
         loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._end)
+            loop.call_soon_threadsafe(self._hire)
 
     async def settled(self) -> None:
         """Return when nothing is being handled; from now on no batch waits until it is full."""
@@ -116,8 +120,9 @@ class BatchLane(Lane[T]):
 
     def _may_begin(self) -> bool:
         """Tell whether the batch is complete, and it is its turn."""
-        is_complete = self._is_due or self._is_hurried or self._is_full()
-        return bool(self._gathered) and is_complete and self._batches < self.concurrency
+        if not self._gathered or self._batches >= self.concurrency:
+            return False
+        return self._is_due or self._is_hurried or self._is_full() or self._haste.is_on
 
     def _hire(self) -> None:
         """Let a worker gather, and handle the batch if it is complete, if there is any need."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
-from weakref import ref
 
 from qt_events.delivery.batching.batch_lane import BatchLane
 from qt_events.delivery.batching.batches import asked, deliver_batch
+from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import SKIPPED, Attempts, Outcome
 from qt_events.delivery.stats import Watch
@@ -36,27 +36,19 @@ class InMemoryBatches:
         self._subscriptions, self._conclude = subscriptions, conclude
         self._observed, self._clock = observed, clock
         self._watch, self._slow_after = watch
-        # Never changed in place: other threads look through it.
-        self._lanes: tuple[ref[BatchLane[Any]], ...] = ()
+        self.haste = Haste()
 
     def lane(self, subscription: Subscription, on_idle: Callable[[], None]) -> BatchLane[Any]:
         """Make the lane of one subscription."""
-        lane: BatchLane[Any] = BatchLane(
+        return BatchLane(
             subscription,
             self._admit,
             self._process,
             on_idle,
             self._clock,
             lambda: subscription.when is None and not subscription.narrowed,
+            haste=self.haste,
         )
-        self._lanes = (*(each for each in self._lanes if each() is not None), ref(lane))
-        return lane
-
-    def hurry(self) -> None:
-        """Have no batch wait for further events: the bus is full. Safe from any thread."""
-        for each in self._lanes:
-            if (lane := each()) is not None:
-                lane.hurry()
 
     def _admit(self, delivery: Delivery) -> bool:
         if not self._is_heard(delivery):

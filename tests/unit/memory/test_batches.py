@@ -104,6 +104,20 @@ async def test_a_full_bus_waits_for_no_batch() -> None:
     assert handler.lists[-1] == [8]
 
 
+async def test_batches_wait_for_nothing_while_anybody_waits_for_room() -> None:
+    """Not only for the first who wait: those behind them cannot fill a list either."""
+    handler = Lists()
+    bus = InMemoryEventBus(max_queue_size=4, publish_timeout=5, clock=ManualClock())
+    bus.subscribe("made", handler, name="lists", batch=10, within=30)
+    async with bus:
+        await asyncio.gather(*(publish(bus, n) for n in range(14)))
+        assert [n for each in handler.lists for n in each] == list(range(12))
+        await publish(bus, 14)
+        assert len(handler.lists) == 3
+        bus.stop()
+    assert handler.lists[-1] == [12, 13, 14]
+
+
 async def test_a_stop_handles_what_was_gathered() -> None:
     """No time has to pass for it."""
     handler = Lists()
