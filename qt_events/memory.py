@@ -255,6 +255,7 @@ class InMemoryEventBus(Hosted):
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             self._executor = self._batches.executor = DaemonThreads(self.max_workers)
+            self._haste.is_leaving = False
             self._lanes.start()
             self._retries.start()
             try:
@@ -351,6 +352,9 @@ class InMemoryEventBus(Hosted):
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
         self._shutdown.tell(Trigger.STOP)
+
+    def _hasten(self) -> None:
+        self._haste.leave()
 
     def _forget_stop(self) -> None:
         if not self._lanes.running:

@@ -79,7 +79,8 @@ class AsyncioPool(BasePool):
         known = self.runtime.unacknowledged
         self.redeliveries = Redeliveries(known, self._finish_again, self._start)
         about = (self.runtime, self.executor, self._gate, self.redeliveries)
-        self.lanes = PoolLanes(PoolBatches(*about, self._finish).lane)
+        batches = PoolBatches(*about, self._finish)
+        self.lanes, self.haste = PoolLanes(batches.lane), batches.haste
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:

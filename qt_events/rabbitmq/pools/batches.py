@@ -9,6 +9,7 @@ from typing import Any
 
 from qt_events.delivery.batching.batch_lane import BatchLane
 from qt_events.delivery.batching.batches import asked, deliver_batch
+from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.ending import is_ending
 from qt_events.delivery.outcome import SKIPPED, Done, Outcome
 from qt_events.delivery.subscribing.subscription import Subscription
@@ -57,10 +58,13 @@ class PoolBatches:
     ) -> None:
         self._runtime, self._executor, self._gate = runtime, executor, gate
         self._redeliveries, self._finish = redeliveries, finish
+        self.haste = Haste()
 
     def lane(self, subscription: Subscription) -> BatchLane[Delivery]:
         """Make a subscription's lane."""
-        return _PoolBatchLane(subscription, self._admit, self._process, size_of=_size_of)
+        return _PoolBatchLane(
+            subscription, self._admit, self._process, size_of=_size_of, haste=self.haste
+        )
 
     # One event is gathered
 

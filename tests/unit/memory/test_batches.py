@@ -131,6 +131,27 @@ async def test_a_stop_handles_what_was_gathered() -> None:
     assert (handler.lists, bus.get_stats()["queue_size"]) == ([[0, 1]], 0)
 
 
+async def test_who_leaves_the_bus_waits_for_no_batch() -> None:
+    """Nor for those that follow: the first event of a lane, or another attempt."""
+    handler = Lists(1)
+    bus = InMemoryEventBus(retry=RetryPolicy(initial=0))
+
+    async def follow(event: Event[Any]) -> None:
+        await publish(bus, event.payload["n"], type="followed")
+
+    bus.subscribe("made", follow, name="follow")
+    bus.subscribe("followed", handler, name="lists", batch=3, within=60)
+    async with bus:
+        await publish(bus, 0, 1)
+    assert handler.lists == [[0, 1], [1]]
+    async with bus:
+        await publish(bus, 2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(handler.lists) == 2
+    assert handler.lists[2:] == [[2]]
+
+
 async def test_a_cancelled_batch_is_handled_by_the_next_run() -> None:
     """In order, before what had come since."""
     handler = Lists()
