@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.waiting.clock import Clock, LoopClock, Timer
-from qt_events.delivery.waiting.lanes import Lane
+from qt_events.delivery.waiting.lanes import BURST, TURN, Lane
 
 T = TypeVar("T")
 #: Tells whether an item belongs in a batch. If not, it is dealt with already.
@@ -19,8 +19,6 @@ ProcessBatch = Callable[[list[T]], Awaitable[None]]
 
 #: Bytes of the bodies of one batch, about: it ends before it is full.
 MOST_BYTES = 16 * 1024 * 1024
-# Items that are admitted, and seconds, before the rest of the loop runs.
-_BURST, _TURN = 64, 0.005
 
 
 class BatchLane(Lane[T]):
@@ -163,7 +161,7 @@ class BatchLane(Lane[T]):
         if self._size_of is None and self._admits_all():
             self._gather_all()
             return
-        done, until = 0, monotonic() + _TURN
+        done, until = 0, monotonic() + TURN
         while self._waiting and self._loop is not None and not self._is_full():
             item = self._waiting.popleft()
             try:
@@ -176,9 +174,9 @@ class BatchLane(Lane[T]):
             if belongs:
                 self._add(item)
             done += 1
-            if done >= _BURST or monotonic() > until:
+            if done >= BURST or monotonic() > until:
                 await asyncio.sleep(0)
-                done, until = 0, monotonic() + _TURN
+                done, until = 0, monotonic() + TURN
 
     def _gather_all(self) -> None:
         waiting, room = self._waiting, self._size - len(self._gathered)

@@ -24,10 +24,10 @@ Process = Callable[[T], Awaitable[None] | None]
 # returns how many, the last one, and what has to be awaited for that. Raises nothing.
 Take = Callable[[deque[T], Callable[[], int], float], tuple[int, T, Awaitable[None] | None]]
 
-# Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
-_BURST = 64
-# Seconds after which it does so in any case.
-_TURN = 0.005
+#: Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
+BURST = 64
+#: Seconds after which it does so in any case.
+TURN = 0.005
 # Seconds before an item without an outcome is tried again: at once it would fail again.
 _PAUSE = 1.0
 # Seconds that handlers have to clean up once they are cancelled.
@@ -142,7 +142,7 @@ class Lane(Generic[T]):
         assert worker is not None  # noqa: S101
         process, waiting, cancel_requests = self._process, self._waiting, worker.cancelling
         choose = self._choose
-        done, until = 0, monotonic() + _TURN
+        done, until = 0, monotonic() + TURN
         while waiting and self._loop is not None:
             taken = 1
             take = None if choose is None else choose()
@@ -161,9 +161,9 @@ class Lane(Generic[T]):
             if cancel_requests():
                 return
             done += taken
-            if done >= _BURST or monotonic() > until:
+            if done >= BURST or monotonic() > until:
                 await asyncio.sleep(0)
-                done, until = 0, monotonic() + _TURN
+                done, until = 0, monotonic() + TURN
 
     async def _put_back(self, item: T, error: BaseException) -> None:
         """Keep an item that has no outcome, and pause before another try, or raise the error."""
