@@ -218,6 +218,9 @@ class Hosted(BaseBus, ABC):
     def _forget_stop(self) -> None:
         """Forget a stop() from before: it is not meant for the run that begins now."""
 
+    def _hasten(self) -> None:
+        """Let no batch of this run wait any more until it is full: the bus is being left."""
+
     async def _started(self) -> None:
         """Return when the bus delivers.
 
@@ -256,6 +259,7 @@ class Hosted(BaseBus, ABC):
         assert runner is not None  # noqa: S101
         try:
             if error is None and not runner.done():
+                self._hasten()
                 await self.join(self.grace)
         except (TimeoutError, BusStateError) as late:
             logger.warning("left the bus with work unfinished: %s", late)

@@ -118,7 +118,8 @@ class InMemoryEventBus(Hosted):
         bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
         told = (self._subscriptions, self._conclude, self._observed)
         self._batches = InMemoryBatches(*told, clock, about)
-        self._capacity.on_full = self._batches.hurry
+        self._haste = self._batches.haste
+        self._haste.is_full, self._capacity.on_full = self._capacity.has_line, self._haste.tell
         self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))
         return Lanes(self._process, bursts.choose, self._batches.lane)
 
@@ -254,6 +255,7 @@ class InMemoryEventBus(Hosted):
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             self._executor = self._batches.executor = DaemonThreads(self.max_workers)
+            self._haste.is_leaving = False
             self._lanes.start()
             self._retries.start()
             try:
@@ -350,6 +352,9 @@ class InMemoryEventBus(Hosted):
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
         self._shutdown.tell(Trigger.STOP)
+
+    def _hasten(self) -> None:
+        self._haste.leave()
 
     def _forget_stop(self) -> None:
         if not self._lanes.running:

@@ -24,10 +24,10 @@ Process = Callable[[T], Awaitable[None] | None]
 # returns how many, the last one, and what has to be awaited for that. Raises nothing.
 Take = Callable[[deque[T], Callable[[], int], float], tuple[int, T, Awaitable[None] | None]]
 
-# Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
-_BURST = 64
-# Seconds after which it does so in any case.
-_TURN = 0.005
+#: Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
+BURST = 64
+#: Seconds after which it does so in any case.
+TURN = 0.005
 # Seconds before an item without an outcome is tried again: at once it would fail again.
 _PAUSE = 1.0
 # Seconds that handlers have to clean up once they are cancelled.
@@ -40,10 +40,9 @@ class Lane(Generic[T]):
     """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
-    to do. It must not raise anything but CancelledError, KeyboardInterrupt and UnjudgedError: the
-    item has no outcome then, and goes back to the head of the lane. `on_idle` is called when the
-    last item has been handled and none waits. An idle lane costs nothing. Where `choose`
-    returns a Take, that handles items in the place of `process`.
+    to do. If it raises anything, the item has no outcome, and goes back to the head of the lane.
+    `on_idle` is called when the last item has been handled and none waits. An idle lane costs
+    nothing. Where `choose` returns a Take, that handles items in the place of `process`.
     """
 
     def __init__(
@@ -143,7 +142,7 @@ class Lane(Generic[T]):
         assert worker is not None  # noqa: S101
         process, waiting, cancel_requests = self._process, self._waiting, worker.cancelling
         choose = self._choose
-        done, until = 0, monotonic() + _TURN
+        done, until = 0, monotonic() + TURN
         while waiting and self._loop is not None:
             taken = 1
             take = None if choose is None else choose()
@@ -162,23 +161,26 @@ class Lane(Generic[T]):
             if cancel_requests():
                 return
             done += taken
-            if done >= _BURST or monotonic() > until:
+            if done >= BURST or monotonic() > until:
                 await asyncio.sleep(0)
-                done, until = 0, monotonic() + _TURN
+                done, until = 0, monotonic() + TURN
 
     async def _put_back(self, item: T, error: BaseException) -> None:
         """Keep an item that has no outcome, and pause before another try, or raise the error."""
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | UnjudgedError):
-            self._waiting.appendleft(item)
+        self._waiting.appendleft(item)
         if isinstance(error, KeyboardInterrupt):
             # It ends the loop, which is run once more to cancel what is left. Nobody else looks at
             # this task's error.
             self.pause()
             worker = asyncio.current_task()
             asyncio.get_running_loop().call_soon(worker.exception)  # type: ignore[union-attr]
-        if not isinstance(error, UnjudgedError):
+        if not isinstance(error, Exception):
             raise error
-        logger.warning("an event waits for another try: %s", error)
+        if isinstance(error, UnjudgedError):
+            logger.warning("an event waits for another try: %s", error)
+        else:
+            message = "an event waits for another try: a retry policy failed, or this library"
+            logger.error(message, exc_info=error)
         if self._loop is not None:
             await asyncio.sleep(_PAUSE)
 

@@ -6,7 +6,7 @@ retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
 raw.py            events as they were on the wire
 ordering.py       order, concurrency, shared subscriptions and broadcast ones
-batching.py       batch handlers
+batching/         batch handlers
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
@@ -41,7 +41,7 @@ MODULES = (
     burying,
     raw,
     ordering,
-    batching,
+    *batching.MODULES,
     pressing,
     running,
     middleware,
