@@ -94,8 +94,10 @@ class Store(Protocol):
         end. `newest_first` begins with the newest, or with the next older one than `after`.
         """
 
-    def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
-        """Return events whose id begins so, in the order of their ids."""
+    def beginning_with(
+        self, prefix: str, *, source: str | None = None, limit: int
+    ) -> list[StoredEvent]:
+        """Return events whose id begins so, of one source if given, in the order of their ids."""
 
     def count(self, which: EventFilter = EVERY_EVENT) -> int:
         """Return the number of events."""
