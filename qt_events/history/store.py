@@ -122,6 +122,13 @@ class Store(Protocol):
     def keep_bookmark(self, bookmark: Bookmark) -> None:
         """Keep a bookmark in place of the replay's earlier one."""
 
+    def upgrade(self) -> None:
+        """Bring the tables of an older release up to date.
+
+        Raises:
+            NoHistoryError: there are none.
+        """
+
     def close(self) -> None:
         """Close its connections. It may be used again."""
 

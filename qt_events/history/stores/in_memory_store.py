@@ -157,6 +157,9 @@ class InMemoryStore:
         with self._lock:
             self._bookmarks[bookmark.replay_id] = bookmark
 
+    def upgrade(self) -> None:
+        """See Store."""
+
     def close(self) -> None:
         """See Store."""
 

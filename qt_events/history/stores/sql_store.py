@@ -188,7 +188,7 @@ class SqlStore:
             connection.execute(put)
 
     def upgrade(self) -> None:
-        """Bring the tables of an older release up to date."""
+        """See Store."""
         self._database.upgrade()
 
     def close(self) -> None:

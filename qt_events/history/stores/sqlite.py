@@ -70,16 +70,21 @@ def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
 
 def exists(url: sa.URL) -> bool:
     """Tell whether the database is there. Opening it would make the file."""
-    return Path(url.database or "").exists()
+    return _path(url).exists()
 
 
 def identity(url: sa.URL) -> object:
     """Return what is another one if the file was replaced, and None if it is not there."""
     try:
-        found = Path(url.database or "").stat()
+        found = _path(url).stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _path(url: sa.URL) -> Path:
+    # SQLite takes a URI, too: it may say `mode=ro`.
+    return Path((url.database or "").removeprefix("file:"))
 
 
 def size(connection: sa.Connection) -> int:

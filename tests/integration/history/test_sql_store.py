@@ -190,6 +190,20 @@ def test_tables_of_another_release_are_an_error_with_the_command_that_mends_it(
     assert (urlsplit(url).password or "hunter2") not in str(caught.value)
 
 
+def test_an_upgrade_makes_no_history_and_leaves_a_later_one_as_it_is(url: str) -> None:
+    """A misspelt URL is an error, as are tables of a release to come."""
+    with closing(SqlStore(url)) as store, closing(Database(url)) as database:
+        with pytest.raises(NoHistoryError, match="is it the right one"):
+            store.upgrade()
+        if url.startswith("sqlite"):
+            assert not Path(url.removeprefix("sqlite:///")).exists()
+        store.append([raw()])
+        with database.writing() as connection:
+            connection.execute(SET_VERSION, {"version": "9999"})
+        with pytest.raises(HistorySchemaError, match="9999.*pip install"):
+            store.upgrade()
+
+
 def test_a_store_that_must_exist_is_not_made(url: str) -> None:
     with closing(SqlStore(url, must_exist=True)) as reader, closing(SqlStore(url)) as recorder:
         with pytest.raises(NoHistoryError, match="history record --store URL"):

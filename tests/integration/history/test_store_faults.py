@@ -133,7 +133,8 @@ def test_a_file_that_may_not_be_written_has_a_name(tmp_path: Path) -> None:
     file = tmp_path / "events.db"
     with closing(SqlStore(f"sqlite:///{file}")) as store:
         store.append([raw("first")])
-    with closing(SqlStore(f"sqlite:///file:{file}?mode=ro&uri=true")) as store:
+    url = f"sqlite:///file:{file}?mode=ro&uri=true"
+    with closing(SqlStore(url, must_exist=True)) as store:
         with pytest.raises(HistoryUnavailableError, match=r"readonly.*may this user write it"):
             store.append([raw("second")])
         assert len(store.page()) == 1
