@@ -200,7 +200,7 @@ def test_an_upgrade_makes_no_history_and_leaves_a_later_one_as_it_is(url: str) -
         store.append([raw()])
         with database.writing() as connection:
             connection.execute(SET_VERSION, {"version": "9999"})
-        with pytest.raises(HistorySchemaError, match="9999.*pip install"):
+        with pytest.raises(HistorySchemaError, match=r"9999.*pip install"):
             store.upgrade()
 
 
