@@ -240,4 +240,8 @@ def test_a_table_partitioned_as_the_page_says_is_used_as_before(postgres_url: st
         assert store.append(many(1, first=8)) == 0
         assert [each.event.id for each in store.page()] == [str(n) for n in range(9)]
         assert store.stats().bytes > 0
-        assert store.prune(EventFilter()).events == 9
+        # Numbers go on without the first partition, which had them before.
+        with database.writing() as connection:
+            connection.exec_driver_sql("DROP TABLE history_events_until_now")
+        assert store.append(many(1, first=9)) == 1
+        assert store.prune(EventFilter()).events == 6
