@@ -57,12 +57,12 @@ class Recorder:
                 await self.record_fates([each])
 
     async def _record_one_by_one(self, events: Sequence[RawEvent]) -> int:
-        new, refused = 0, dict[str, Exception]()
+        new, refused = 0, dict[tuple[str, str], Exception]()
         for each in events:
             try:
                 new += await self._kept(partial(self._store.append, [each]), "1 event")
             except RefusedRowError as error:
-                refused[each.id] = error
+                refused[each.source, each.id] = error
         if refused:
             self.seen += len(events) - len(refused)
             self.new += new

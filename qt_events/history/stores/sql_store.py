@@ -100,11 +100,15 @@ class SqlStore:
             chosen = _EVENTS.where(*conditions).order_by(order).limit(number_in_page(found))
             return [_stored(*row) for row in connection.execute(chosen).all()]
 
-    def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
+    def beginning_with(
+        self, prefix: str, *, source: str | None = None, limit: int
+    ) -> list[StoredEvent]:
         """See Store."""
         # A range of the index: ids are compared by their code points.
         behind = prefix + chr(sys.maxunicode)
         query = _EVENTS.where(events.c.id >= prefix, events.c.id < behind)
+        if source is not None:
+            query = query.where(events.c.source == source)
         with self._database.reading() as connection:
             found = connection.execute(query.order_by(events.c.id, events.c.source).limit(limit))
             return [_stored(*row) for row in found]
@@ -184,7 +188,7 @@ class SqlStore:
             connection.execute(put)
 
     def upgrade(self) -> None:
-        """Bring the tables of an older release up to date."""
+        """See Store."""
         self._database.upgrade()
 
     def close(self) -> None:
