@@ -76,6 +76,7 @@ _PUBLISHER_ELSEWHERE = {
     "JoinInsideAHandler",
     "NobodyListens",
     "NoReplayToABroadcast",
+    "SubscribingAgainInAnotherWay",
 }
 _BATCHES = {
     "Batches",
@@ -89,6 +90,7 @@ _BATCHES = {
     "StoppingWithABatch",
     "RefusedBatches",
     "RawBatches",
+    "FatesOfBatches",
 }
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
@@ -125,6 +127,7 @@ NOT_COLLECTED = {
         "RetriesOutliveAStop",
         "HardStop",
         "StubbornHandler",
+        "SubscribingAgainInAnotherWay",
     },
 }
 
