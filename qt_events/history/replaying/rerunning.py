@@ -94,7 +94,8 @@ class _Player:
 
     def __init__(self) -> None:
         self._clock, self._calls = ManualClock(), _Calls()
-        self.bus = create_event_bus("memory://", clock=self._clock)
+        # A rerun is compared, not timed: slow handlers are named while the app serves.
+        self.bus = create_event_bus("memory://", clock=self._clock, slow_after=3600)
         self.bus.use(self._calls)
         self.published: list[RawEvent] = []
         self.bus.subscribe("#", self._note, name=SUBSCRIPTION, raw=True)
