@@ -1,11 +1,14 @@
 """Runs that need more than one process that publishes or consumes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.case import Sample
-from benchmarks.rig import Rig
-from benchmarks.worker import worker
+from benchmarks.rig import Env, Rig
+from benchmarks.worker import Worker, worker
 
 # Seconds until memory and CPU have settled.
 _SETTLE = 1.0
@@ -37,6 +40,54 @@ def told(rig: Rig, count: int) -> Sample:
         rig.act_on(env, "ours", "preload_told", count=count)
         with worker("ours", env) as handling:
             return handling.pace(count)
+
+
+@contextmanager
+def _recording(env: Env) -> Iterator[Worker]:
+    """Start a worker that records into an SQLite database of its own."""
+    with (
+        TemporaryDirectory() as folder,
+        worker("recording", env, serve=f"sqlite:///{Path(folder)}/events.db") as recording,
+    ):
+        yield recording
+
+
+def publish_recorded(rig: Rig, count: int, few: int, *, recorded: bool) -> Sample:
+    """Measure a publisher, beside a recorder or without one: its CPU, and `few` by bytecodes."""
+    with rig.vhost() as env:
+        if not recorded:
+            return _publish(rig, env, "ours", count, few, subscriptions=1)
+        with _recording(env) as recording:
+            rig.preload(env, "recording", few)
+            recording.until_handled(few)
+            return _publish(rig, env, "recording", count, few)
+
+
+def _publish(rig: Rig, env: Env, peer: str, count: int, few: int, **options: float) -> Sample:
+    return {
+        **rig.act_on(env, peer, "publish", count=count),
+        **rig.act_on(env, peer, "publish_counted", count=few, **options),
+    }
+
+
+def recorder(rig: Rig, count: int) -> Sample:
+    """Measure a worker that records what waits on its queue, as `Rig.consume` does."""
+    with rig.vhost() as env:
+        rig.preload(env, "recording", count)
+        with _recording(env) as recording:
+            return recording.pace(count)
+
+
+def recorder_growth(rig: Rig, few: int, many: int) -> Sample:
+    """Measure what the peak of a recorder's memory grows by from `few` events to `many`."""
+    with rig.vhost() as env, _recording(env) as recording:
+        rig.preload(env, "recording", few)
+        recording.until_handled(few)
+        before = recording.peak()
+        rig.preload(env, "recording", many - few)
+        recording.until_handled(many)
+        after = recording.peak()
+    return {"grown_mb": after - before, "peak_mb": after}
 
 
 def idle(rig: Rig, peer: str, seconds: float, options: Sequence[str] = ()) -> Sample:
