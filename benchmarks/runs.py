@@ -52,22 +52,24 @@ def _recording(env: Env) -> Iterator[Worker]:
         yield recording
 
 
-def publish_recorded(rig: Rig, count: int, few: int, *, recorded: bool) -> Sample:
-    """Measure a publisher, beside a recorder or without one: its CPU, and `few` by bytecodes."""
+def publish(rig: Rig, count: int, rate: int, counted: int) -> Sample:
+    """Measure a publish of ours: CPU at a steady rate, and bytecodes of `counted` publishes."""
     with rig.vhost() as env:
-        if not recorded:
-            return _publish(rig, env, "ours", count, few, subscriptions=1)
-        with _recording(env) as recording:
-            rig.preload(env, "recording", few)
-            recording.until_handled(few)
-            return _publish(rig, env, "recording", count, few)
+        return {
+            **rig.act_on(env, "ours", "publish_in_bursts", count=count, rate=rate),
+            **rig.act_on(env, "ours", "publish_counted", count=counted, subscriptions=1),
+        }
 
 
-def _publish(rig: Rig, env: Env, peer: str, count: int, few: int, **options: float) -> Sample:
-    return {
-        **rig.act_on(env, peer, "publish", count=count),
-        **rig.act_on(env, peer, "publish_counted", count=few, **options),
-    }
+def publish_recorded(rig: Rig, count: int, rate: int, counted: int) -> Sample:
+    """Measure the same with a history attached, beside the worker that records it."""
+    with rig.vhost() as env, _recording(env) as recording:
+        rig.preload(env, "recording", counted)
+        recording.until_handled(counted)
+        return {
+            **rig.act_on(env, "recording", "publish_in_bursts", count=count, rate=rate),
+            **rig.act_on(env, "recording", "publish_counted", count=counted),
+        }
 
 
 def recorder(rig: Rig, count: int) -> Sample:

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
-from benchmarks.pace import Pace, counted, singly, steadily, warm_up, windowed
+from benchmarks.pace import Pace, counted, in_bursts, singly, steadily, warm_up, windowed
 from benchmarks.tally import hit
 from benchmarks.trade import IN_FLIGHT, WAIT, fields, number_of
 from qt_events import CeleryEventBus, TradeExecutedEvent
@@ -97,6 +97,13 @@ async def publish_steadily(count: int, subscriptions: int, rate: int) -> dict[st
     one = _one(subscribed(subscriptions))
     await singly(one, warm_up(count))
     return await steadily(one, count, rate)
+
+
+async def publish_in_bursts(count: int, rate: int) -> dict[str, float]:
+    """Measure CPU at a rate that leaves the machine time for others, 100 at once."""
+    one = _one(subscribed())
+    await in_bursts(one, warm_up(count), IN_FLIGHT, rate)
+    return await in_bursts(one, count, IN_FLIGHT, rate)
 
 
 async def preload(count: int, subscriptions: int = 1) -> None:

@@ -1,9 +1,9 @@
 """qt_events with a history: publishers whose bus has one attached, and a worker that records."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from benchmarks.pace import counted, warm_up, windowed
+from benchmarks.pace import counted, in_bursts, warm_up, windowed
 from benchmarks.tally import hit
 from benchmarks.trade import IN_FLIGHT, fields
 from qt_events import CeleryEventBus, RawEvent, TradeExecutedEvent
@@ -36,20 +36,19 @@ if url := os.environ.get("QT_BENCH_SERVE"):
 
 async def preload(count: int) -> None:
     """Publish events that wait for a recorder."""
-    await _publish(_attached(History()), count, 1000)
+    await windowed(_one(_attached(History())), count, 1000)
 
 
-async def publish(count: int) -> dict[str, float]:
-    """Do what `ours.publish` does, with a history attached."""
-    bus = _subscribed()
-    await _publish(bus, warm_up(count), IN_FLIGHT)
-    return await _publish(bus, count, IN_FLIGHT)
+async def publish_in_bursts(count: int, rate: int) -> dict[str, float]:
+    """Do what `ours.publish_in_bursts` does, with a history attached."""
+    one = _one(_subscribed())
+    await in_bursts(one, warm_up(count), IN_FLIGHT, rate)
+    return await in_bursts(one, count, IN_FLIGHT, rate)
 
 
 async def publish_counted(count: int) -> dict[str, float]:
     """Do what `ours.publish_counted` does, with a history attached."""
-    bus = _subscribed()
-    return await counted(lambda n: bus.publish(TradeExecutedEvent.create(**fields(n))), count)
+    return await counted(_one(_subscribed()), count)
 
 
 def _subscribed() -> CeleryEventBus:
@@ -60,7 +59,5 @@ def _subscribed() -> CeleryEventBus:
     return bus
 
 
-async def _publish(bus: CeleryEventBus, count: int, in_flight: int) -> dict[str, float]:
-    return await windowed(
-        lambda n: bus.publish(TradeExecutedEvent.create(**fields(n))), count, in_flight
-    )
+def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[None]]:
+    return lambda number: bus.publish(TradeExecutedEvent.create(**fields(number)))
