@@ -59,7 +59,9 @@ class SqlStore:
         dialect = self._database.dialect
         self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect.MARK)
         self._fates = Insertion(fates, Fate._fields, dialect.MARK)
-        self._put_bookmark = dialect.insert(bookmarks)
+        put = dialect.insert(bookmarks)
+        changed = {name: put.excluded[name] for name in Bookmark._fields}
+        self._put_bookmark = put.on_conflict_do_update(index_elements=["replay_id"], set_=changed)
 
     def __str__(self) -> str:
         return str(self._database)
@@ -177,11 +179,8 @@ class SqlStore:
 
     def keep_bookmark(self, bookmark: Bookmark) -> None:
         """See Store."""
-        put = self._put_bookmark.values(bookmark._asdict())
-        changed = {name: put.excluded[name] for name in Bookmark._fields}
-        put = put.on_conflict_do_update(index_elements=["replay_id"], set_=changed)
         with self._database.writing() as connection:
-            connection.execute(put)
+            connection.execute(self._put_bookmark, bookmark._asdict())
 
     def upgrade(self) -> None:
         """Bring the tables of an older release up to date."""
