@@ -128,9 +128,9 @@ class History:
         """Send events to one subscription again, in the order of their recording.
 
         They arrive with their own id, source and time, `event.replayed` is true, and they are not
-        recorded again. A bookmark is kept after each hundred: called again with the same
-        `replay_id` it goes on, and sends no more than one batch twice. One that is finished sends
-        nothing.
+        recorded again. A bookmark is kept after each fifty, while the next are sent: called again
+        with the same `replay_id` it goes on, and sends no more than a hundred twice. One that is
+        finished sends nothing.
 
         Args:
             bus: on which the subscription is; of RabbitMQ any process's.
