@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -94,8 +93,8 @@ def _state(store: Store, replay_id: str, asked: ReplayRequest) -> ReplayState:
     bookmark = store.bookmark(replay_id)
     if bookmark is None:
         # What is recorded from now on the subscription gets by itself.
-        until = asked.which.until or datetime.now(UTC)
-        return ReplayState(replay_id, replace(asked, which=replace(asked.which, until=until)))
+        newest = store.page(limit=1, newest_first=True)
+        return ReplayState(replay_id, asked, last=newest[0].sequence if newest else 0)
     state = ReplayState.of(bookmark)
     state.must_be(asked)
     return state
@@ -156,15 +155,17 @@ class _Run:
     def _batches(self, is_heard: Callable[[str], object]) -> Iterator[_Batch]:
         """Yield what is left, read a page at a time; one may be empty: the search goes on."""
         request, size = self._state.request, min(BATCH, self._pace.at_once)
-        where = Where.parse(*request.where)
+        where, last = Where.parse(*request.where), self._state.last
         for page in every_page(self._store, request.which, after=self._state.sequence):
-            found = [each for each in page if where.fits(each.event)]
+            found = [each for each in page if each.sequence <= last and where.fits(each.event)]
             for begin in range(0, len(found), size):
                 some = found[begin : begin + size]
                 heard = [each.event for each in some if is_heard(each.event.type)]
                 yield _Batch(some[-1].sequence, heard, len(some) - len(heard))
             if not found:
-                yield _Batch(page[-1].sequence, [], 0)
+                yield _Batch(min(page[-1].sequence, last), [], 0)
+            if page[-1].sequence >= last:
+                return
 
     async def _take(self, batch: _Batch) -> None:
         unreadable = 0 if self._dry_run else await self._send(batch.heard)
