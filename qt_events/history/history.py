@@ -135,7 +135,7 @@ class History:
         Args:
             bus: on which the subscription is; of RabbitMQ any process's.
             subscription: name of the subscription.
-            which: events; without `until` only those of before this call. To go on, leave it out.
+            which: events, of those recorded before this call. To go on, leave it out.
             where: conditions on the payload, such as "size > 100".
             rate: most events a second.
             replay_id: name of the replay; a new one is made up, and returned.

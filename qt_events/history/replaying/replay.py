@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -96,8 +95,8 @@ def _state(store: Store, replay_id: str, asked: ReplayRequest) -> ReplayState:
     bookmark = store.bookmark(replay_id)
     if bookmark is None:
         # What is recorded from now on the subscription gets by itself.
-        until = asked.which.until or datetime.now(UTC)
-        return ReplayState(replay_id, replace(asked, which=replace(asked.which, until=until)))
+        newest = store.page(limit=1, newest_first=True)
+        return ReplayState(replay_id, asked, last=newest[0].sequence if newest else 0)
     state = ReplayState.of(bookmark)
     state.must_be(asked)
     return state
@@ -172,15 +171,17 @@ class _Run:
     def _pages(self, is_heard: Callable[[str], object]) -> Iterator[list[_Batch]]:
         """Yield what is left. A batch without events says how far the search has come."""
         request, size = self._state.request, max(1, min(BATCH, self._pace.at_once) // 2)
-        where = Where.parse(*request.where)
+        where, last = Where.parse(*request.where), self._state.last
         for page in every_page(self._store, request.which, after=self._state.sequence):
-            found = [each for each in page if where.fits(each.event)]
+            found = [each for each in page if each.sequence <= last and where.fits(each.event)]
             parts = [found[begin : begin + size] for begin in range(0, len(found), size)]
             heard = [[each.event for each in part if is_heard(each.event.type)] for part in parts]
             yield [
                 _Batch(part[-1].sequence, events, len(part) - len(events))
                 for part, events in zip(parts, heard, strict=True)
-            ] or [_Batch(page[-1].sequence, [], 0)]
+            ] or [_Batch(min(page[-1].sequence, last), [], 0)]
+            if page[-1].sequence >= last:
+                return
 
     async def _take(self, batch: _Batch) -> None:
         """Send a batch, while the bookmark behind the one before it is kept."""

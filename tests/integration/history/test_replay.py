@@ -192,11 +192,23 @@ async def test_an_error_of_the_broker_says_how_to_go_on(
     assert (again.sent, again.sent_before) == (2 * BATCH, BATCH)
 
 
-async def test_a_replay_is_for_what_was_recorded_before_it(history: History, desk: Desk) -> None:
-    """It would meet what is published meanwhile a second time."""
-    later = datetime.now(UTC) + timedelta(days=1)
-    history.store.append([*many(1), raw("later", time=later)])
-    assert (await history.replay(desk.bus, "desk")).sent == 1
+async def test_a_replay_is_for_what_was_recorded_before_it(
+    history: History, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would meet what is recorded later a second time, whenever that was published."""
+    ahead = datetime.now(UTC) + timedelta(days=1)
+    history.store.append([*many(1), raw("ahead", time=ahead)])
+    redeliver = desk.bus.redeliver
+
+    async def meanwhile(event: Any, subscription: str, *, replay_id: str) -> None:
+        history.store.append([raw(f"late-{event.id}")])
+        await redeliver(event, subscription, replay_id=replay_id)
+
+    monkeypatch.setattr(desk.bus, "redeliver", meanwhile)
+    assert (await history.replay(desk.bus, "desk", replay_id="monday")).sent == 2
+    assert (await history.replay(desk.bus, "desk", replay_id="monday")).sent == 2
+    await desk.bus.join()
+    assert desk.ids == ["0", "ahead"]
 
 
 @pytest.mark.parametrize(("subscription", "which", "error", "words"), [
