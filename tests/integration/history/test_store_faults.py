@@ -18,8 +18,8 @@ from qt_events.history.stores import sqlite
 from qt_events.history.stores.database import Database
 from qt_events.history.stores.migrations import HEAD, version_of
 from qt_events.history.stores.sql_store import SqlStore
-from tests.support.postgres import PrivatePostgres
 from tests.support.stored import many, raw
+from workers.fleet.postgres import PrivatePostgres
 
 
 @pytest.fixture
