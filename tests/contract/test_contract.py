@@ -76,6 +76,7 @@ _PUBLISHER_ELSEWHERE = {
     "JoinInsideAHandler",
     "NobodyListens",
     "NoReplayToABroadcast",
+    "SubscribingAgainInAnotherWay",
 }
 _BATCHES = {
     "Batches",
@@ -89,6 +90,7 @@ _BATCHES = {
     "StoppingWithABatch",
     "RefusedBatches",
     "RawBatches",
+    "FatesOfBatches",
 }
 _STARTS = {"FromTheFirstOn", "FromATimeOn", "InBatches", "DecidedOnce", "RefusedStarts"}
 NOT_COLLECTED = {
@@ -129,6 +131,7 @@ NOT_COLLECTED = {
         "RetriesOutliveAStop",
         "HardStop",
         "StubbornHandler",
+        "SubscribingAgainInAnotherWay",
     },
 }
 
