@@ -42,7 +42,7 @@ class Watched(recorder.Recorder):
         super().__init__(store)
         self.away = threading.Event()
 
-    async def _kept(self, keep: Any, what: str) -> Any:
+    async def kept(self, keep: Any, what: str) -> Any:
         def watched() -> Any:
             try:
                 return keep()
@@ -50,7 +50,7 @@ class Watched(recorder.Recorder):
                 self.away.set()
                 raise
 
-        return await super()._kept(watched, what)
+        return await super().kept(watched, what)
 
 
 async def recorded_after(store: SqlStore, mend: Any) -> int:

@@ -11,6 +11,7 @@ pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
 telling.py        fates: what became of events
+starting.py       a new subscription that begins with old events
 replaying.py      an event sent again, to one subscription
 tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
@@ -30,6 +31,7 @@ from qt_events.testing.contract.scenarios import (
     retrying,
     routing,
     running,
+    starting,
     telling,
     tracing,
 )
@@ -47,6 +49,7 @@ MODULES = (
     middleware,
     telling,
     replaying,
+    starting,
     tracing,
     refusing,
 )
