@@ -14,6 +14,7 @@ errors.py            the errors
 
 from qt_events.history.errors import (
     AmbiguousEventIdError,
+    ChangedRowError,
     HistoryError,
     HistorySchemaError,
     HistoryUnavailableError,
@@ -33,6 +34,7 @@ from qt_events.history.replaying.rerunning import Rerun, rerun
 
 __all__ = [
     "AmbiguousEventIdError",
+    "ChangedRowError",
     "EventFilter",
     "History",
     "HistoryError",
