@@ -80,7 +80,7 @@ class Envelope:
     @property
     def attempt(self) -> int:
         """Number of this attempt, from 1; also 1 if the header is no sane count."""
-        return _count(self.headers.get(ATTEMPT)) or 1
+        return (self.headers and _count(self.headers.get(ATTEMPT))) or 1
 
     @property
     def returns(self) -> int:
