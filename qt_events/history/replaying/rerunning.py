@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from datetime import datetime, timedelta
+from inspect import isawaitable, iscoroutine, isgenerator
+from sys import maxsize
 from typing import Any, NamedTuple
 
 from qt_events.bus import EventBus, create_event_bus
 from qt_events.dead_letters.record import DeadLetterRecord
 from qt_events.delivery.middleware import CallHandler
 from qt_events.delivery.waiting.manual_clock import ManualClock
-from qt_events.errors import QtEventsError
+from qt_events.errors import QtEventsError, UsageError
 from qt_events.events.raw import RawEvent, as_event
 from qt_events.history.filters import EventFilter
 from qt_events.history.history import History
@@ -58,11 +60,16 @@ async def rerun(
             must publish on that bus, and not on another.
         since, until: times of root events: from `since` on, and before `until`. What followed from
             them is compared up to a day later.
+
+    Raises:
+        UsageError: `subscribe` is async, or a generator.
+        DecodeError: a root event does not fit its class (any more).
     """
     before = Causes(await _kept(history, since, until))
     played = _Player()
     with ExitStack() as stack:
         made = subscribe(played.bus)
+        _must_have_run(made)
         if isinstance(made, AbstractContextManager):
             stack.enter_context(made)
         dead_letters, unfinished = await played.play(before.roots)
@@ -75,6 +82,17 @@ async def rerun(
         dead_letters,
         unfinished,
     )
+
+
+def _must_have_run(made: object) -> None:
+    """Raise UsageError for what only an await or an iteration would run."""
+    if isawaitable(made) or isgenerator(made) or isinstance(made, AbstractAsyncContextManager):
+        if iscoroutine(made):
+            made.close()
+        raise UsageError(
+            f"subscribe() returned a {type(made).__name__}, and nothing is subscribed: make it a "
+            "plain function, or a @contextmanager"
+        )
 
 
 async def _kept(history: History, since: datetime | None, until: datetime | None) -> list[RawEvent]:
@@ -94,7 +112,8 @@ class _Player:
 
     def __init__(self) -> None:
         self._clock, self._calls = ManualClock(), _Calls()
-        self.bus = create_event_bus("memory://", clock=self._clock)
+        # Whoever waited for a place would wait for the clock, which waits for him.
+        self.bus = create_event_bus("memory://", clock=self._clock, max_queue_size=maxsize)
         self.bus.use(self._calls)
         self.published: list[RawEvent] = []
         self.bus.subscribe("#", self._note, name=SUBSCRIPTION, raw=True)
@@ -114,7 +133,7 @@ class _Player:
             left = self._held
             # What is left is not waited for.
             self.bus.stop()
-        return await self.bus.dead_letters.list(), left
+        return [each async for each in self.bus.dead_letters.stream()], left
 
     async def _publish(self, root: RawEvent) -> None:
         try:
@@ -130,8 +149,8 @@ class _Player:
             await self._clock.advance(0)
             if not self._calls.idle.is_set():
                 await self._calls.idle.wait()
-            elif due := self._clock.due:
-                if due[0] > until:
+            elif (soonest := self._clock.soonest) is not None:
+                if soonest > until:
                     break
                 await self._clock.advance_to_next()
         await self._clock.advance(max(0.0, until - self._clock.time()))
