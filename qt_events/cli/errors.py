@@ -40,6 +40,11 @@ def exit_code(run: Callable[[], int | None]) -> int:
     except QtEventsError as error:
         complain(str(error), *getattr(error, "__notes__", ()))
         return WRONG_USAGE if isinstance(error, _OF_USAGE) else FAILED
+    except OSError as error:
+        # Brokers and databases have errors of their own: this is a file, or standard output.
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"{where}{error.strerror or error}: nothing more was read or written")
+        return FAILED
 
 
 def _of_typer(error: Any) -> str:

@@ -188,9 +188,7 @@ def _print(found: "StoreStats") -> None:
 @history.command()
 def upgrade(store: StoreUrl = "") -> None:
     """Bring the tables up to date after an update of qt-events. Stop the recorders first."""
-    from qt_events.history.stores.sql_store import SqlStore
-
-    with closing(SqlStore(store)) as kept:
+    with closing(_opened(store, must_exist=True).store) as kept:
         kept.upgrade()
     say(f"{kept} is up to date")
 

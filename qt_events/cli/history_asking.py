@@ -218,10 +218,18 @@ def _format(format: Format) -> "Callable[[list[StoredEvent]], str]":
 
 @contextmanager
 def _file(output: Path | None) -> Iterator[IO[str]]:
-    """Lend standard output, or a file that takes its name when it is complete."""
+    """Lend standard output, or a file that takes its name when it is complete.
+
+    What a link points at is written, and so is a device or a pipe, at once.
+    """
     if output is None:
         yield sys.stdout
         return
+    if output.exists() and not output.is_file():
+        with output.open("w", encoding="utf-8") as device:
+            yield device
+        return
+    output = output.resolve()
     with NamedTemporaryFile(
         "w", dir=output.parent, prefix=f".{output.name}.", encoding="utf-8", delete=False
     ) as file:
@@ -240,9 +248,11 @@ def _pipe() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Else the interpreter would flush it once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 @contextmanager

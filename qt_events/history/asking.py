@@ -1,7 +1,7 @@
 """Questions to a store. They block; History asks them in a thread."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from qt_events.delivery.telling.fates import Fate
 from qt_events.history.conversations.trace import Conversation, conversation_of
@@ -44,9 +44,10 @@ def find(store: Store, id: str, source: str | None = None) -> StoredEvent:
         UnknownEventIdError: there is none.
         AmbiguousEventIdError: there are several, of several sources or with this beginning.
     """
-    found = list(chain.from_iterable(every_page(store, EventFilter(id=id, source=source)))) or [
-        each for each in store.beginning_with(id, limit=PAGE) if source in {None, each.event.source}
-    ]
+    # One more than an error names. Each may be large.
+    most = _MOST_NAMED + 1
+    exact = chain.from_iterable(every_page(store, EventFilter(id=id, source=source), limit=most))
+    found = list(islice(exact, most)) or store.beginning_with(id, source=source, limit=most)
     if len(found) == 1:
         return found[0]
     raise _ambiguous(id, found) if found else _unknown(store, id)
@@ -75,14 +76,14 @@ def fates_of(store: Store, events: Sequence[StoredEvent]) -> Iterator[Fate]:
 
 def _ambiguous(id: str, found: Sequence[StoredEvent]) -> AmbiguousEventIdError:
     error = AmbiguousEventIdError(
-        f"{len(found)}{'' if len(found) < PAGE else ' or more'} events have the id '{name(id)}', "
-        "or one that begins so: give more of it, or --source"
+        f"{len(found)}{' or more' if len(found) > _MOST_NAMED else ''} events have the id "
+        f"'{name(id)}', or one that begins so: give more of it, or --source"
     )
     for each in found[:_MOST_NAMED]:
         event = each.event
         error.add_note(f"{name(event.id)}  {name(event.type)}  from {name(event.source)}")
     if len(found) > _MOST_NAMED:
-        error.add_note(f"and {len(found) - _MOST_NAMED} more")
+        error.add_note("and more")
     return error
 
 

@@ -94,8 +94,10 @@ class Store(Protocol):
         end. `newest_first` begins with the newest, or with the next older one than `after`.
         """
 
-    def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
-        """Return events whose id begins so, in the order of their ids."""
+    def beginning_with(
+        self, prefix: str, *, source: str | None = None, limit: int
+    ) -> list[StoredEvent]:
+        """Return events whose id begins so, of one source if given, in the order of their ids."""
 
     def count(self, which: EventFilter = EVERY_EVENT) -> int:
         """Return the number of events."""
@@ -119,6 +121,13 @@ class Store(Protocol):
 
     def keep_bookmark(self, bookmark: Bookmark) -> None:
         """Keep a bookmark in place of the replay's earlier one."""
+
+    def upgrade(self) -> None:
+        """Bring the tables of an older release up to date.
+
+        Raises:
+            NoHistoryError: there are none.
+        """
 
     def close(self) -> None:
         """Close its connections. It may be used again."""

@@ -8,7 +8,8 @@
 
 A name, or a text, in JSON's quotes may hold any character. A field that is not there fulfils no
 condition. A number without quotes also fits a text that reads as one, for a Decimal travels as
-text: `price > 187.2` fits "187.20"; `zip = "007"` fits that text alone.
+text: `price > 187.2` fits "187.20"; `zip = "007"` fits that text alone. A value that begins with an
+operator or ', or has the word `and` or `or` in it, needs quotes.
 """
 
 import json
@@ -33,6 +34,8 @@ _AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 _END = re.compile(r"\s*\Z")
 # Bare values end where `and` begins.
 _BARE = re.compile(r"\S(?:(?!\s+and\s).)*?(?=\s+and\s|\s*\Z)", re.DOTALL | re.IGNORECASE)
+# An operator or a quote of another language, or an `or`: it would be searched for in silence.
+_MISTAKEN = re.compile(r"[=<>!~'].*|(.*\s)?(and|or)\s.*|.*\s(and|or)", re.DOTALL | re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
 _SHOWN = 40  #: characters before and behind the place of an error
 _MISSING = object()
@@ -170,6 +173,9 @@ class _Parser:
             return Condition(tuple(path), operator, self._string(), quoted=True)
         if (found := self._take(_BARE)) is None:
             self._fail('here a value is missing; an empty text is ""')
+        if _MISTAKEN.fullmatch(found.group()):
+            self._place = found.start()
+            self._fail('a value such as this one is written in quotes: "..."')
         return Condition(tuple(path), operator, found.group())
 
     def _name(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import copy
 from functools import partial
+from itertools import chain
 from typing import Any, NoReturn
 
 from qt_events.delivery.deliver import begin, within
@@ -36,7 +37,7 @@ class BatchFailed(Exception):
     handler of one event had raised it: Reject and RetryLater mean what they mean there.
 
     Args:
-        failures: errors by the event's id.
+        failures: errors by the event's id, or by its source and id: an id is one source's own.
 
     Raises:
         InvalidBatchError: `failures` is no mapping of ids to exceptions. Raised in a handler, that
@@ -46,26 +47,37 @@ class BatchFailed(Exception):
     # Logs and tracebacks name it by its public path.
     __module__ = "qt_events"
 
-    def __init__(self, failures: Mapping[str, BaseException]) -> None:
+    def __init__(self, failures: Mapping[Any, BaseException]) -> None:
         if not isinstance(failures, Mapping):
             raise InvalidBatchError(
                 f"BatchFailed takes errors by event id, not {type(failures).__name__}: "
                 "raise BatchFailed({event.id: error})"
             )
-        for event_id, error in failures.items():
-            if not isinstance(event_id, str) or not isinstance(error, BaseException):
+        for key, error in failures.items():
+            if not _is_key(key) or not isinstance(error, BaseException):
                 raise InvalidBatchError(
                     f"BatchFailed takes errors by event id, and got {error!r:.80} by "
-                    f"{event_id!r:.80}: raise BatchFailed({{event.id: error}})"
+                    f"{key!r:.80}: raise BatchFailed({{event.id: error}})"
                 )
-        #: By event id.
+        #: By event id, or by source and id.
         self.failures = dict(failures)
         super().__init__(self.failures)
 
     def __str__(self) -> str:
         first = next(iter(self.failures.items()), None)
-        about = f", the first is {first[0]}: {text_of(first[1])}" if first else ""
+        about = f", the first is {_words(first[0])}: {text_of(first[1])}" if first else ""
         return f"{len(self.failures)} events failed{about}"
+
+
+def _is_key(key: object) -> bool:
+    match key:
+        case str() | (str(), str()):
+            return True
+    return False
+
+
+def _words(key: str | tuple[str, str]) -> str:
+    return key if isinstance(key, str) else f"{key[1]} from {key[0]}"
 
 
 class _Call:
@@ -185,9 +197,10 @@ def _decided(
 ) -> list[Outcome]:
     """Have the policy decide for each event that failed."""
     if isinstance(error, BatchFailed):
-        unknown = error.failures.keys() - {event.id for event in events}
-        if not unknown:
-            each = [error.failures.get(event.id) for event in events]
+        failures = error.failures
+        keys = [((event.source, event.id), event.id) for event in events]
+        if not (unknown := failures.keys() - set(chain.from_iterable(keys))):
+            each = [failures.get(exact, failures.get(id_alone)) for exact, id_alone in keys]
             outcomes: list[Outcome] = [
                 HANDLED if one is None else subscription.retry.decide(attempt, one)
                 for one, attempt in zip(each, attempts, strict=True)
@@ -203,9 +216,9 @@ def _decided(
 
 
 def _unknown(
-    subscription: Subscription, unknown: set[str], cause: BatchFailed
+    subscription: Subscription, unknown: set[Any], cause: BatchFailed
 ) -> InvalidBatchError:
-    named = ", ".join(f"{event_id!r:.80}" for event_id in sorted(unknown)[:_NAMED])
+    named = ", ".join(f"{_words(key)!r:.80}" for key in sorted(unknown, key=_words)[:_NAMED])
     error = InvalidBatchError(
         f"{subscription.name}: BatchFailed names {len(unknown)} events that are not in its batch "
         f"({named}), so all of the batch failed: give errors by event.id of the events in the list"

@@ -71,10 +71,11 @@ class Database:
             )
 
     def upgrade(self) -> None:
-        """Bring the tables up to date, or make them."""
+        """Bring the tables of an older release up to date. It makes none: the URL may be wrong."""
         with self._named_errors():
             engine = self.dialect.make_engine(self._url)
             try:
+                self._version(engine, must_exist=True)
                 self._upgrade(engine)
             finally:
                 engine.dispose()
@@ -114,24 +115,29 @@ class Database:
 
     def _check(self, engine: sa.Engine) -> None:
         """Make the tables if there are none; refuse those of another release."""
-        if self._must_exist and not self.dialect.exists(self._url):
-            raise self._nothing()
-        with engine.connect() as connection:
-            found = version_of(connection)
+        found = self._version(engine, must_exist=self._must_exist)
         if found is None:
-            if self._must_exist:
-                raise self._nothing()
             self._upgrade(engine)
         elif found < HEAD:
             raise HistorySchemaError(
                 f"the history {self} has tables of version {found}, this release needs {HEAD}: "
                 "run `qt-events history upgrade --store URL`"
             )
-        elif found > HEAD:
+
+    def _version(self, engine: sa.Engine, *, must_exist: bool) -> str | None:
+        """Return the version of the tables, None if there are none; refuse a later release's."""
+        if must_exist and not self.dialect.exists(self._url):
+            raise self._nothing()
+        with engine.connect() as connection:
+            found = version_of(connection)
+        if found is None and must_exist:
+            raise self._nothing()
+        if found is not None and found > HEAD:
             raise HistorySchemaError(
                 f"the history {self} has tables of version {found}, this release knows {HEAD}: "
                 "run `pip install --upgrade 'qt-events[history]'`"
             )
+        return found
 
     def _upgrade(self, engine: sa.Engine) -> None:
         with engine.connect() as connection:

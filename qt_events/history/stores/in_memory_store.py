@@ -91,12 +91,17 @@ class InMemoryStore:
             if which.matches_fates(told.get((each.event.id, each.event.source), ()))
         )
 
-    def beginning_with(self, prefix: str, *, limit: int) -> list[StoredEvent]:
+    def beginning_with(
+        self, prefix: str, *, source: str | None = None, limit: int
+    ) -> list[StoredEvent]:
         """See Store."""
         with self._lock:
-            events = [self._events[key] for key in sorted(self._events)]
-            found = (each for each in events if each.event.id.startswith(prefix))
-            return list(islice(found, limit))
+            keys = [
+                key
+                for key in self._events
+                if key[0].startswith(prefix) and source in {None, key[1]}
+            ]
+            return [self._events[key] for key in sorted(keys)[:limit]]
 
     def fates_of(self, event_ids: Collection[str]) -> list[Fate]:
         """See Store."""
@@ -151,6 +156,9 @@ class InMemoryStore:
         """See Store."""
         with self._lock:
             self._bookmarks[bookmark.replay_id] = bookmark
+
+    def upgrade(self) -> None:
+        """See Store."""
 
     def close(self) -> None:
         """See Store."""

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ __all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
 MARK = "?"
 #: Seconds that a transaction waits for another process's.
 BUSY_TIMEOUT = 5.0
+_PAUSE = 0.01  #: seconds between two tries of what SQLite does not wait for itself
 
 
 def make_engine(url: sa.URL) -> sa.Engine:
@@ -34,8 +36,22 @@ def _prepare(connection: Any, _: object) -> None:
 
 def prepare(connection: sa.Connection) -> None:
     """Prepare a database for tables. Those who only read one leave it as it is."""
-    # Readers and the writer do not wait for each other. The file keeps the mode.
-    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    deadline = monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            # Readers and the writer do not wait for each other. The file keeps the mode.
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        except sa.exc.OperationalError as error:
+            # SQLite's own waiting does not cover this: another one's lock is an error at once.
+            if not _is_busy(error) or monotonic() > deadline:
+                raise
+            sleep(_PAUSE)
+        else:
+            return
+
+
+def _is_busy(error: sa.exc.OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_BUSY"
 
 
 def lock(connection: sa.Connection) -> None:
@@ -54,16 +70,21 @@ def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
 
 def exists(url: sa.URL) -> bool:
     """Tell whether the database is there. Opening it would make the file."""
-    return Path(url.database or "").exists()
+    return _path(url).exists()
 
 
 def identity(url: sa.URL) -> object:
     """Return what is another one if the file was replaced, and None if it is not there."""
     try:
-        found = Path(url.database or "").stat()
+        found = _path(url).stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _path(url: sa.URL) -> Path:
+    # SQLite takes a URI, too: it may say `mode=ro`.
+    return Path((url.database or "").removeprefix("file:"))
 
 
 def size(connection: sa.Connection) -> int:

@@ -98,6 +98,16 @@ def test_an_id_that_is_not_clear_lists_what_it_may_be(told: Store) -> None:
     assert find(told, ORDER, "elsewhere").event.source == "elsewhere"
 
 
+def test_the_source_of_a_beginning_is_looked_for_among_all(store: Store) -> None:
+    """Not only among the first ones that begin so."""
+    store.append([raw(f"a{n}", source="elsewhere") for n in range(PAGE)] + [raw("az")])
+    assert find(store, "a", "tests").event.id == "az"
+    with pytest.raises(AmbiguousEventIdError, match="11 or more") as error:
+        find(store, "a")
+    assert len(error.value.__notes__) == 11
+    assert error.value.__notes__[-1] == "and more"
+
+
 def test_an_exact_id_is_clear_though_others_begin_so(store: Store) -> None:
     store.append([raw("1"), raw("10")])
     assert find(store, "1").event.id == "1"

@@ -114,8 +114,19 @@ async def test_only_what_a_store_refuses_fails() -> None:
     store = UnreliableStore(refused=["1", "3"])
     with pytest.raises(BatchFailed) as failed:
         await recorder.Recorder(store).record(many(5))
-    assert sorted(failed.value.failures) == ["1", "3"]
+    assert sorted(failed.value.failures) == [("tests", "1"), ("tests", "3")]
     assert [each.event.id for each in store.page()] == ["0", "2", "4"]
+
+
+async def test_another_sources_event_with_the_id_of_one_that_is_refused_is_handled(
+    url: str,
+) -> None:
+    history = History(url)
+    with pytest.raises(BatchFailed) as failed:
+        await history.recorder.record([raw(body=object()), raw(source="elsewhere")])
+    assert list(failed.value.failures) == [("tests", "1")]
+    assert [each.event.source for each in history.store.page()] == ["elsewhere"]
+    await history.close()
 
 
 async def test_pruning_goes_on_beside_a_recorder(url: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Watched(recorder.Recorder):
         super().__init__(store)
         self.away = threading.Event()
 
-    async def _kept(self, keep: Any, what: str) -> Any:
+    async def kept(self, keep: Any, what: str) -> Any:
         def watched() -> Any:
             try:
                 return keep()
@@ -49,7 +50,7 @@ class Watched(recorder.Recorder):
                 self.away.set()
                 raise
 
-        return await super()._kept(watched, what)
+        return await super().kept(watched, what)
 
 
 async def recorded_after(store: SqlStore, mend: Any) -> int:
@@ -101,11 +102,39 @@ async def test_a_locked_file_is_waited_for(tmp_path: Path) -> None:
             assert await recorded_after(store, lambda: other.execute("ROLLBACK")) == 51
 
 
+def test_a_new_file_waits_for_another_programs_transaction(tmp_path: Path) -> None:
+    """SQLite alone waits for no lock where it changes the file's mode."""
+    file, tried = tmp_path / "events.db", threading.Semaphore(0)
+
+    def count(_: object, __: object, statement: str, *___: object) -> None:
+        if "journal_mode" in statement:
+            tried.release()
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    try:
+        with (
+            closing(sqlite3.connect(file, isolation_level=None)) as other,
+            closing(SqlStore(f"sqlite:///{file}")) as store,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            other.execute("CREATE TABLE theirs (n)")
+            other.execute("BEGIN IMMEDIATE")
+            appended = thread.submit(store.append, [raw()])
+            appended.add_done_callback(lambda _: tried.release(2))
+            assert all(tried.acquire(timeout=60) for _ in range(2))
+            assert not appended.done()
+            other.execute("ROLLBACK")
+            assert appended.result(60) == 1
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", count)
+
+
 def test_a_file_that_may_not_be_written_has_a_name(tmp_path: Path) -> None:
     file = tmp_path / "events.db"
     with closing(SqlStore(f"sqlite:///{file}")) as store:
         store.append([raw("first")])
-    with closing(SqlStore(f"sqlite:///file:{file}?mode=ro&uri=true")) as store:
+    url = f"sqlite:///file:{file}?mode=ro&uri=true"
+    with closing(SqlStore(url, must_exist=True)) as store:
         with pytest.raises(HistoryUnavailableError, match=r"readonly.*may this user write it"):
             store.append([raw("second")])
         assert len(store.page()) == 1

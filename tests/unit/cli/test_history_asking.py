@@ -191,6 +191,39 @@ def test_an_interrupted_export_leaves_no_file(
     assert [each.name for each in tmp_path.iterdir() if "part" in each.name] == []
 
 
+def test_an_export_to_where_none_can_be_written_is_an_error_with_its_name(
+    failing: Any, tmp_path: Path
+) -> None:
+    """A full disk, a folder that is not there, and a folder."""
+    assert "No space left on device" in failing("export", "-o", "/dev/full", code=1)
+    missing = str(tmp_path / "no" / "day.ndjson")
+    assert f"{tmp_path}/no/" in failing("export", "-o", missing, code=1)
+    assert "is a directory" in failing("export", "-o", str(tmp_path), code=2)
+    assert [each.name for each in tmp_path.iterdir() if "day" in each.name] == []
+
+
+@pytest.mark.parametrize("action", ["list", "export"])
+def test_a_full_disk_behind_standard_output_has_a_name(url: str, action: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "qt_events", "history", action, "--store", url]
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("qt-events: No space left on device")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_link_to_a_file_stays_a_link(lines: Any, tmp_path: Path) -> None:
+    link, file = tmp_path / "latest", tmp_path / "there" / "day.ndjson"
+    file.parent.mkdir()
+    link.symlink_to(file)
+    for _ in range(2):
+        lines("export", "-o", str(link))
+        assert link.is_symlink()
+        assert len(file.read_text().splitlines()) == 8
+
+
 def test_a_closed_pipe_ends_in_silence(url: str) -> None:
     with closing(SqlStore(url)) as store:
         store.append(many(2_000, first=10))

@@ -68,6 +68,8 @@ def test_what_does_not_fit(where: str) -> None:
         ("", 0), ("  ", 2), ("symbol", 6), ("symbol AAPL", 6), ("=AAPL", 0), ("size>", 5),
         ("size> ", 6), ("a..b=1", 2), ("a.=1", 2), ('a="b', 2), ('a="\\x"', 2), ('a="b" c', 5),
         ("a=1 and ", 8), ("a=1 and b", 9), ("text~this and that", 18), ("a=1 and =1", 8),
+        ("size=>10", 5), ("a<>1", 2), ("a===b", 3), ("a=~b", 2), ("a=!b", 2), ("a='b'", 2),
+        ("a=1 or b=2", 2), ("a=1 and b=2 OR c=3", 10), ("a=1 and", 2), ("a=1 or", 2), ("a=or b", 2),
         ("\x1b\u202e", 2), ("x" * 5000, 5000),
     ],
 )  # fmt: skip
@@ -140,3 +142,9 @@ def test_the_payload_is_the_data_of_a_cloud_event_or_the_whole_of_plain_json() -
 def test_a_body_without_a_payload_fits_nothing(body: bytes) -> None:
     """Somebody may have changed the row."""
     assert not Where.parse("size!=1").fits(raw(body=body))
+
+
+@pytest.mark.parametrize("value", ["OR", "and", "brand", "O'Brien", "oregano", "a=b", "x>y"])
+def test_a_text_that_only_looks_like_a_mistake_is_a_value(value: str) -> None:
+    (condition,) = Where.parse(f"state={value}").conditions
+    assert condition.text == value

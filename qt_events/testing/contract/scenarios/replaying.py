@@ -115,7 +115,10 @@ class ReplayedAgain(Scenario):
 
 
 class RefusedReplays(Scenario):
-    """An unknown subscription is refused by name, and so is a replay without a proper name."""
+    """An unknown subscription is refused by name, and so is a replay without a proper name.
+
+    The bus tells what a subscription hears.
+    """
 
     needs = Feature.REPLAY
 
@@ -127,6 +130,9 @@ class RefusedReplays(Scenario):
         with pytest.raises(UnknownSubscriptionError, match=r"'replay\.unknown'"):
             await redeliver(run.bus, event, "replay.unknown")
         assert isinstance(run.bus, Redelivers)
+        assert await run.bus.patterns_of("replay.there") == {"replay.refused"}
+        with pytest.raises(UnknownSubscriptionError, match=r"'replay\.unknown'"):
+            await run.bus.patterns_of("replay.unknown")
         for replay_id in ("", "a\nb", "a" * 256):
             with pytest.raises(InvalidEventError, match="replay_id"):
                 await run.bus.redeliver(event, "replay.there", replay_id=replay_id)

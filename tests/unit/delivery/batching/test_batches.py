@@ -35,6 +35,18 @@ async def outcomes_of(error: BaseException, attempts: list[int] = FIRST) -> list
     return await deliver_batch(EVENTS, batch_of(failing(error)), attempts)
 
 
+async def test_an_event_may_be_named_by_its_source_and_id() -> None:
+    """An id is one source's own, and a list may have events of several."""
+    twins = [Event("unit.delivered", None, {}, id="1", source=each) for each in ("a", "b")]
+    failed = BatchFailed({("b", "1"): Reject("no")})
+    assert str(failed) == "1 events failed, the first is 1 from b: no"
+    outcomes = await deliver_batch(twins, batch_of(failing(failed)), [1, 1])
+    assert outcomes[0] is HANDLED
+    assert isinstance(outcomes[1], DeadLetter)
+    with pytest.raises(InvalidBatchError):
+        BatchFailed({("b",): Reject("no")})
+
+
 async def test_each_event_is_handled_if_the_handler_returns() -> None:
     """It gets a list of its own, sync or async."""
     got: list[list[Event[Any]]] = []
