@@ -26,8 +26,10 @@ help:  ## list the targets
 run: .venv/.installed-run $(if $(findstring --chart,$(ARGS)),.venv/.installed-chart)  ## replay the market: make run ARGS="--days 30 --chart equity.svg"
 	@$(BIN)/python -m workers run $(ARGS)
 
-fleet: .venv/.installed-dev  ## RabbitMQ, three workers, the feed, Flower: make fleet ARGS="--workers 5"
+fleet: .venv/.installed-dev  ## RabbitMQ, three workers, a history, the feed, Flower: make fleet ARGS="--workers 5"
 	@$(BIN)/python -m tests.support.provision --ensure rabbitmq
+	@# Without PostgreSQL the history is kept in SQLite, and the fleet says so.
+	@$(BIN)/python -m tests.support.provision --ensure postgresql || true
 	@$(BIN)/python -m workers fleet $(ARGS)
 
 programs: .venv/.installed-dev  ## RabbitMQ, PostgreSQL, Chromium and libfaketime for the tests, where they are missing

@@ -12,7 +12,12 @@ _NANO = 1e9
 
 def resident(pid: int) -> float:
     """Return MB of resident memory, private and shared (VmRSS)."""
-    return sum(_rss(folder / "status") for folder in _family(pid)) * _KIB / MB
+    return _memory(pid, "VmRSS")
+
+
+def peak(pid: int) -> float:
+    """Return the most MB of resident memory so far (VmHWM); of children the sum of theirs."""
+    return _memory(pid, "VmHWM")
 
 
 def cpu(pid: int) -> float:
@@ -39,10 +44,9 @@ def _tasks(folder: Path) -> list[Path]:
     return []
 
 
-def _rss(status: Path) -> int:
-    return sum(
-        int(line.split()[1]) for line in _text(status).splitlines() if line.startswith("VmRSS")
-    )
+def _memory(pid: int, name: str) -> float:
+    lines = (line for folder in _family(pid) for line in _text(folder / "status").splitlines())
+    return sum(int(line.split()[1]) for line in lines if line.startswith(name)) * _KIB / MB
 
 
 def _ran(schedstat: Path) -> int:

@@ -1,11 +1,14 @@
 """Runs that need more than one process that publishes or consumes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.case import Sample
-from benchmarks.rig import Rig
-from benchmarks.worker import worker
+from benchmarks.rig import Env, Rig
+from benchmarks.worker import Worker, worker
 
 # Seconds until memory and CPU have settled.
 _SETTLE = 1.0
@@ -37,6 +40,56 @@ def told(rig: Rig, count: int) -> Sample:
         rig.act_on(env, "ours", "preload_told", count=count)
         with worker("ours", env) as handling:
             return handling.pace(count)
+
+
+@contextmanager
+def _recording(env: Env) -> Iterator[Worker]:
+    """Start a worker that records into an SQLite database of its own."""
+    with (
+        TemporaryDirectory() as folder,
+        worker("recording", env, serve=f"sqlite:///{Path(folder)}/events.db") as recording,
+    ):
+        yield recording
+
+
+def publish(rig: Rig, count: int, rate: int, counted: int) -> Sample:
+    """Measure a publish of ours: CPU at a steady rate, and bytecodes of `counted` publishes."""
+    with rig.vhost() as env:
+        return {
+            **rig.act_on(env, "ours", "publish_in_bursts", count=count, rate=rate),
+            **rig.act_on(env, "ours", "publish_counted", count=counted, subscriptions=1),
+        }
+
+
+def publish_recorded(rig: Rig, count: int, rate: int, counted: int) -> Sample:
+    """Measure the same with a history attached, beside the worker that records it."""
+    with rig.vhost() as env, _recording(env) as recording:
+        rig.preload(env, "recording", counted)
+        recording.until_handled(counted)
+        return {
+            **rig.act_on(env, "recording", "publish_in_bursts", count=count, rate=rate),
+            **rig.act_on(env, "recording", "publish_counted", count=counted),
+        }
+
+
+def recorder(rig: Rig, count: int) -> Sample:
+    """Measure a worker that records what waits on its queue, as `Rig.consume` does."""
+    with rig.vhost() as env:
+        rig.preload(env, "recording", count)
+        with _recording(env) as recording:
+            return recording.pace(count)
+
+
+def recorder_growth(rig: Rig, few: int, many: int) -> Sample:
+    """Measure what the peak of a recorder's memory grows by from `few` events to `many`."""
+    with rig.vhost() as env, _recording(env) as recording:
+        rig.preload(env, "recording", few)
+        recording.until_handled(few)
+        before = recording.peak()
+        rig.preload(env, "recording", many - few)
+        recording.until_handled(many)
+        after = recording.peak()
+    return {"grown_mb": after - before, "peak_mb": after}
 
 
 def idle(rig: Rig, peer: str, seconds: float, options: Sequence[str] = ()) -> Sample:

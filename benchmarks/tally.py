@@ -12,8 +12,8 @@ from pathlib import Path
 
 #: Variable that names the folder.
 FOLDER = "QT_BENCH_TALLY"
-# Hits, then seconds at the first and at the last hit, by one clock for all processes.
-_FORM = struct.Struct("qdd")
+# Hits, then the time of the last one in seconds, by one clock for all processes.
+_FORM = struct.Struct("qd")
 
 
 class Tally:
@@ -23,12 +23,12 @@ class Tally:
         with (folder / str(os.getpid())).open("w+b") as file:
             file.truncate(_FORM.size)
             self._map = mmap.mmap(file.fileno(), _FORM.size)
-        self._hits, self._first = 0, time.monotonic()
+        self._hits = 0
 
     def hit(self) -> None:
         """Count one handled event."""
         self._hits += 1
-        _FORM.pack_into(self._map, 0, self._hits, self._first, time.monotonic())
+        _FORM.pack_into(self._map, 0, self._hits, time.monotonic())
 
 
 _own: Tally | None = None
@@ -47,8 +47,8 @@ class Count:
     """Sum over all processes."""
 
     hits: int
-    #: Seconds from the first hit of any process to the last of any.
-    seconds: float
+    #: Time of the last hit of any, in seconds by the monotonic clock.
+    last: float
 
     @classmethod
     def of(cls, folder: Path) -> "Count":
@@ -58,9 +58,4 @@ class Count:
             for path in folder.iterdir()
             if path.stat().st_size == _FORM.size
         ]
-        rows = [row for row in found if row[0]]
-        if not rows:
-            return cls(0, 0.0)
-        return cls(
-            sum(row[0] for row in rows), max(row[2] for row in rows) - min(row[1] for row in rows)
-        )
+        return cls(sum(hits for hits, _ in found), max((last for _, last in found), default=0.0))

@@ -14,6 +14,7 @@ UNITS = {
     "p50_us": "µs, p50",
     "mb": "MB",
     "grown_mb": "MB more",
+    "peak_mb": "MB at the peak",
     "over_mb": "MB",
     "over_bare_mb": "MB over `import pydantic`",
     "cpu_percent": "% of a core",

@@ -15,6 +15,7 @@ from benchmarks.tally import FOLDER, Count
 
 _COMMANDS: Mapping[str, Sequence[str]] = {
     "ours": ("-m", "celery", "-A", "benchmarks.peers.ours", "worker"),
+    "recording": ("-m", "celery", "-A", "benchmarks.peers.recording", "worker"),
     "celery": ("-m", "celery", "-A", "benchmarks.peers.celery", "worker"),
     "faststream": ("-m", "benchmarks.peers.faststream"),
     "raw": ("-m", "benchmarks.peers.raw"),
@@ -35,9 +36,10 @@ class Worker:
         )
 
     def pace(self, hits: int) -> Sample:
-        """Measure events a second from the first to the last of `hits`, and CPU microseconds each.
+        """Measure events a second up to the last of `hits`, and CPU microseconds for each.
 
-        CPU includes the worker's children.
+        Both are from a look soon after the first ones, those of the first batch: how long these
+        took is not known. CPU includes the worker's children.
         """
         began = self.until_handled(1)
         cpu = self.cpu()
@@ -50,12 +52,19 @@ class Worker:
             raise BenchmarkFailedError(
                 f"handled {done.hits} times, but there were {hits} events: some came again"
             )
-        spent = (self.cpu() - cpu) / (done.hits - began.hits)
-        return {"rate": (done.hits - 1) / done.seconds, "cpu_us": spent * 1e6}
+        count = done.hits - began.hits
+        return {
+            "rate": count / (done.last - began.last),
+            "cpu_us": (self.cpu() - cpu) / count * 1e6,
+        }
 
     def memory(self) -> float:
         """Return MB of resident memory, children included."""
         return proc.resident(self._running.process.pid)
+
+    def peak(self) -> float:
+        """Return the most MB of resident memory so far."""
+        return proc.peak(self._running.process.pid)
 
     def cpu(self) -> float:
         """Return CPU seconds used so far, children included."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Middleware
+from qt_events.delivery.subscribing.starting import Start
 from qt_events.delivery.subscribing.subscription import EventHandler, Predicate, Subscription
 from qt_events.errors import BackendError, BusStateError, InvalidOptionError, InvalidUrlError
 from qt_events.event_loop import running_loop
@@ -74,6 +75,7 @@ class EventBus(Protocol):
         batch: int | None = None,
         within: float | None = None,
         raw: bool | None = None,
+        start: Start | None = None,
     ) -> Subscription:
         """Call `handler` with each event whose type matches, or with lists of them.
 
@@ -100,10 +102,13 @@ class EventBus(Protocol):
                 it is not full; 0.05 if left out.
             raw: the handler gets a RawEvent, the event as it was on the wire: of any type and
                 version, whatever its payload. So do `when` and middleware around the handler.
+            start: the event that a new subscription begins with: "first", or a time with its zone,
+                for what a history has kept, before what is published from "now" on. It is decided
+                once, when the subscription first comes to stand; see docs/history.md.
 
         Raises:
             InvalidPatternError, InvalidHandlerError, InvalidOptionError, InvalidPolicyError,
-            DuplicateSubscriptionError, NotSupportedError: see their texts.
+            DuplicateSubscriptionError, NotSupportedError, NoRecorderError: see their texts.
         """
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
@@ -218,6 +223,9 @@ class Hosted(BaseBus, ABC):
     def _forget_stop(self) -> None:
         """Forget a stop() from before: it is not meant for the run that begins now."""
 
+    def _hasten(self) -> None:
+        """Let no batch of this run wait any more until it is full: the bus is being left."""
+
     async def _started(self) -> None:
         """Return when the bus delivers.
 
@@ -256,6 +264,7 @@ class Hosted(BaseBus, ABC):
         assert runner is not None  # noqa: S101
         try:
             if error is None and not runner.done():
+                self._hasten()
                 await self.join(self.grace)
         except (TimeoutError, BusStateError) as late:
             logger.warning("left the bus with work unfinished: %s", late)

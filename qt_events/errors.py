@@ -96,6 +96,10 @@ class NotSupportedError(UsageError):
     """Call that this backend or worker pool cannot do; the text says what to use instead."""
 
 
+class NoRecorderError(UsageError):
+    """New subscription that is to begin with old events, and no history records any."""
+
+
 class BusStateError(UsageError, RuntimeError):
     """Call at the wrong time: the bus is closed, stopped, or already running."""
 

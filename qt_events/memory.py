@@ -33,6 +33,7 @@ from qt_events.delivery.threads import DaemonThreads
 from qt_events.delivery.waiting.capacity import LATE, Capacity
 from qt_events.delivery.waiting.clock import Clock, LoopClock, RetryTimers
 from qt_events.delivery.waiting.lanes import Lanes
+from qt_events.delivery.waiting.newcomers import Newcomers
 from qt_events.errors import BackpressureError, BusStateError, UnroutableError
 from qt_events.event_loop import running_loop
 from qt_events.events.current import checked_event, current_attempt
@@ -67,7 +68,7 @@ class InMemoryEventBus(Hosted):
         prefetch, rollout: checked, without effect: nobody to fetch from, no other release.
     """
 
-    takes_batches = _tells_fates = True
+    takes_batches = takes_starts = _tells_fates = True
 
     def __init__(
         self,
@@ -102,14 +103,15 @@ class InMemoryEventBus(Hosted):
         self._capacity = Capacity(self.max_queue_size, self._report_waiting)
         self._take_free = self._capacity.take_free
         self._fates = LocalFates(self._subscriptions, self.middleware, self._capacity, self._take)
-        self.dead_letters = DeadLetterStore(self._redeliver, self._fates.tell)
         self._redelivery = InMemoryRedelivery(self._subscriptions, self._take)
+        self.dead_letters = DeadLetterStore(self._redelivery.queue, self._fates.tell)
         # Publishes since the last that let the loop run. The very first one only looks for it.
         self._unbroken = math.inf
         # Guarded, a publish needs more than a place: the bus is closed, or there is middleware.
         self._closed = self._guarded = False
         self._lanes = self._make_lanes(clock or LoopClock())
         self._lane_of = self._lanes.lane_of
+        self._newcomers = Newcomers(self._lanes, self._capacity, self._subscriptions.hears)
         self._executor: DaemonThreads | None = None
         self._shutdown = Shutdown()  # of this run, or of the next one while none is on
 
@@ -118,7 +120,8 @@ class InMemoryEventBus(Hosted):
         bursts = Bursts(self._capacity, self.middleware, self._tally, *about, self._conclude)
         told = (self._subscriptions, self._conclude, self._observed)
         self._batches = InMemoryBatches(*told, clock, about)
-        self._capacity.on_full = self._batches.hurry
+        self._haste = self._batches.haste
+        self._haste.is_full, self._capacity.on_full = self._capacity.has_line, self._haste.tell
         self._retries = RetryTimers[Delivery](clock, lambda due: self._lanes.push(due[1], due))
         return Lanes(self._process, bursts.choose, self._batches.lane)
 
@@ -219,10 +222,6 @@ class InMemoryEventBus(Hosted):
         for subscription in subscriptions:
             self._lanes.push(subscription, (event, subscription, open_, FIRST))
 
-    async def _redeliver(self, event: Event[Any], subscription: str) -> None:
-        """Queue an event for the subscription of this name only, as a first attempt."""
-        self._take(event, (self._subscriptions.served(subscription),))
-
     def _take(self, event: Event[Any], subscriptions: Sequence[Subscription]) -> None:
         self._capacity.enter_at_once(anyway=True)
         self._hold(event, subscriptions)
@@ -232,12 +231,11 @@ class InMemoryEventBus(Hosted):
     def _subscribe(
         self, pattern: str, handler: EventHandler, name: str | None, options: SubscriptionOptions
     ) -> Subscription:
-        name = name or self._name_for(handler)
-        return self._fates.follow(self._subscriptions.add(pattern, handler, name, options))
-
-    def _name_for(self, handler: EventHandler) -> str:
-        """Return a name for a handler; lambdas and local functions get a number."""
-        return self._subscriptions.name_for(handler) or f"anonymous.{next(self._anonymous)}"
+        # Lambdas and local functions get a number.
+        name = name or self._subscriptions.name_for(handler) or f"anonymous.{next(self._anonymous)}"
+        subscription = self._subscriptions.add(pattern, handler, name, options)
+        self._newcomers.begin(subscription, self._past)
+        return self._fates.follow(subscription)
 
     def unsubscribe(self, event_type: str | type[Event[Any]], handler: EventHandler) -> None:
         """See EventBus. Events that wait by a removed pattern are dropped, counted as filtered."""
@@ -254,10 +252,12 @@ class InMemoryEventBus(Hosted):
         shutdown = self._shutdown
         with stopped_by_signals(shutdown) if handle_signals else nullcontext():
             self._executor = self._batches.executor = DaemonThreads(self.max_workers)
+            self._haste.is_leaving = False
             self._lanes.start()
             self._retries.start()
             try:
-                await shutdown.until(State.FINISHING)
+                async with self._newcomers.handing_out():
+                    await shutdown.until(State.FINISHING)
                 await shutdown.finish(self._lanes.drain(), self.grace)
                 if queued := self._lanes.queued:
                     logger.warning("stopped: %d deliveries wait for the next run", queued)
@@ -335,9 +335,7 @@ class InMemoryEventBus(Hosted):
         # A run_forever() task made just before starts now.
         await asyncio.sleep(0)
         if (held := self._capacity.taken) and not self._lanes.running:
-            raise BusStateError(
-                f"join() on a bus that does not run: {held} events wait for run_forever()"
-            )
+            raise BusStateError(f"join() on a bus that does not run: {held} wait for run_forever()")
         try:
             emptied = await self._capacity.emptied(timeout)
         except TimeoutError:
@@ -350,6 +348,9 @@ class InMemoryEventBus(Hosted):
     def stop(self) -> None:
         """See EventBus. Safe from any thread."""
         self._shutdown.tell(Trigger.STOP)
+
+    def _hasten(self) -> None:
+        self._haste.leave()
 
     def _forget_stop(self) -> None:
         if not self._lanes.running:

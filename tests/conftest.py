@@ -18,8 +18,8 @@ from qt_events.testing.broker.management import Management
 from tests.faults import summary
 from tests.support import memory_folder
 from tests.support.harmed_nodes import HarmedNodes
-from tests.support.postgres import PrivatePostgres
 from tests.support.ran_on import RanOn
+from workers.fleet.postgres import PrivatePostgres
 
 # A shell starts what runs in its background with Ctrl-C ignored, and processes that tests start
 # would inherit that.

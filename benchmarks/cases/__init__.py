@@ -5,6 +5,7 @@ consuming.py   one worker that handles events from a filled queue
 end_to_end.py  publisher and worker in one process
 history.py     events appended to a database
 history_asking.py  a conversation looked for among many events
+recording.py   a history recorded from a broker, and replayed to it
 in_memory.py   the bus without a broker
 many.py        many subscriptions: start, reconnect, broker, publish
 footprint.py   memory, idle CPU, imports
@@ -21,6 +22,7 @@ from benchmarks.cases import (
     in_memory,
     many,
     publishing,
+    recording,
 )
 from benchmarks.cases.size import Size
 from benchmarks.rig import Rig
@@ -35,6 +37,7 @@ def cases(rig: Rig, scale: float = 1.0) -> list[Case]:
         in_memory,
         history,
         history_asking,
+        recording,
         many,
         footprint,
     )

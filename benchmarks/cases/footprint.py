@@ -18,6 +18,8 @@ def cases(rig: Rig, size: Size) -> list[Case]:
         idle_worker(rig, size),
         growth(rig, size),
         backlog(rig, size),
+        recorder(rig, size),
+        export(rig, size),
         idle_in_memory(rig, size),
         in_memory(),
         imports(),
@@ -80,6 +82,44 @@ def backlog(rig: Rig, size: Size) -> Case:
         f"Both are measured after {few // 2:,} events, while they handle more, 50 at once, each "
         f"for 10 ms. There is one round, whatever `--rounds` says, because publishing {many:,} "
         f"events takes a minute or two. Up to {_SAME:g} MB count as unchanged.",
+        floors=(target,),
+        once=True,
+    )
+
+
+def recorder(rig: Rig, size: Size) -> Case:
+    """Measure that a recorder's memory does not grow."""
+    few, many = size.events(50_000), size.events(1_000_000)
+    target = Target("", _SAME, at_most=True)
+    return Case(
+        "memory, recorder",
+        f"what the peak of a recorder's memory grows by from {few:,} events to {many:,}; one round",
+        ("grown_mb", "peak_mb"),
+        {"ours": partial(runs.recorder_growth, rig, few, many)},
+        (target,),
+        "One worker that records into SQLite while the events are published. A peak is VmHWM, "
+        "which the kernel keeps. The second figure is that at the end. Up to "
+        f"{_SAME:g} MB count as no growth.",
+        floors=(target,),
+        once=True,
+    )
+
+
+def export(rig: Rig, size: Size) -> Case:
+    """Measure that an export's memory does not depend on the number of events."""
+    few, many = size.events(10_000), size.events(1_000_000)
+    target = Target(f"of {few:,}", _SAME, at_most=True, difference=True)
+    return Case(
+        "memory, export",
+        f"peak memory of an export of {many:,} events; against one of {few:,}; one round",
+        ("peak_mb",),
+        {
+            "ours": partial(rig.act, "exporting", "export", count=many),
+            target.over: partial(rig.act, "exporting", "export", count=few),
+        },
+        (target,),
+        "`qt-events history export` of a history on SQLite that another process has filled, to "
+        f"/dev/null. The peak is VmHWM of its process. Up to {_SAME:g} MB count as unchanged.",
         floors=(target,),
         once=True,
     )

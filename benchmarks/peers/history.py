@@ -14,7 +14,7 @@ from benchmarks.trade import fields
 from qt_events import RawEvent, TradeExecutedEvent
 from qt_events.history import History
 from qt_events.history.stores.columns import microseconds
-from tests.support.postgres import PrivatePostgres
+from workers.fleet.postgres import PrivatePostgres
 
 BATCH = 500
 _COLUMNS = "type, source, id, time, recorded_at, correlation_id, causation_id, content_type, body"

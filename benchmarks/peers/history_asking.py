@@ -16,7 +16,7 @@ from qt_events.delivery.telling.fates import Fate
 from qt_events.history import EventFilter, History
 from qt_events.history.asking import fates_of, pages, trace
 from qt_events.history.store import Store
-from tests.support.postgres import PrivatePostgres
+from workers.fleet.postgres import PrivatePostgres
 
 ASKED = "asked"  #: correlation id of the conversation that is asked for
 CONVERSATION = 1_000

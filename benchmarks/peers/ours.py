@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
-from benchmarks.pace import Pace, counted, singly, steadily, warm_up, windowed
+from benchmarks.pace import Pace, counted, in_bursts, singly, steadily, warm_up, windowed
 from benchmarks.tally import hit
 from benchmarks.trade import IN_FLIGHT, WAIT, fields, number_of
 from qt_events import CeleryEventBus, TradeExecutedEvent
@@ -61,7 +61,7 @@ if serve := os.environ.get("QT_BENCH_SERVE"):
                 bus.subscribe(TradeExecutedEvent, counting(), name=f"bench.{number}")
 
 
-def _subscribed(times: int = 1) -> CeleryEventBus:
+def subscribed(times: int = 1) -> CeleryEventBus:
     """Make a bus with `times` queues bound to the event; nobody serves them in this process."""
     bus = new_bus()
     for number in range(times):
@@ -75,38 +75,45 @@ def _one(bus: CeleryEventBus) -> Callable[[int], Awaitable[None]]:
 
 async def publish(count: int) -> dict[str, float]:
     """Publish with confirms, 100 in flight."""
-    one = _one(_subscribed())
+    one = _one(subscribed())
     await windowed(one, warm_up(count), IN_FLIGHT)
     return await windowed(one, count, IN_FLIGHT)
 
 
 async def publish_singly(count: int) -> dict[str, float]:
     """Publish with confirms, one at a time."""
-    one = _one(_subscribed())
+    one = _one(subscribed())
     await singly(one, warm_up(count))
     return await singly(one, count)
 
 
 async def publish_counted(count: int, subscriptions: int) -> dict[str, float]:
     """Count bytecodes of a publish. The bus starts its thread while bytecodes are counted."""
-    return await counted(_one(_subscribed(subscriptions)), count)
+    return await counted(_one(subscribed(subscriptions)), count)
 
 
 async def publish_steadily(count: int, subscriptions: int, rate: int) -> dict[str, float]:
     """Measure CPU at a rate that broker and publisher keep up with easily."""
-    one = _one(_subscribed(subscriptions))
+    one = _one(subscribed(subscriptions))
     await singly(one, warm_up(count))
     return await steadily(one, count, rate)
 
 
+async def publish_in_bursts(count: int, rate: int) -> dict[str, float]:
+    """Measure CPU at a rate that leaves the machine time for others, 100 at once."""
+    one = _one(subscribed())
+    await in_bursts(one, warm_up(count), IN_FLIGHT, rate)
+    return await in_bursts(one, count, IN_FLIGHT, rate)
+
+
 async def preload(count: int, subscriptions: int = 1) -> None:
     """Publish events that wait for a worker."""
-    await windowed(_one(_subscribed(subscriptions)), count, 1000)
+    await windowed(_one(subscribed(subscriptions)), count, 1000)
 
 
 async def preload_told(count: int) -> None:
     """Do the same, with a queue that collects the fates. Nobody takes them from it."""
-    bus = _subscribed()
+    bus = subscribed()
     bus.listen_to_fates(len, name="bench.fates")
     await windowed(_one(bus), count, 1000)
 

@@ -20,6 +20,7 @@ class FileBackend(Backend):
         Feature.FATES: "nobody is told",
         Feature.REPLAY: "a file does not say whether it was sent again",
         Feature.BATCHES: "a handler gets one file",
+        Feature.START: "nobody keeps old events",
     }
 
     def __init__(self, folder: Path) -> None:

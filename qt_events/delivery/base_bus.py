@@ -7,6 +7,7 @@ from warnings import warn
 from qt_events.delivery.middleware import Middleware, MiddlewareStack, Observer
 from qt_events.delivery.redelivering import Redelivery
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscribing.starting import PastEvents, Start, begins_in_the_past
 from qt_events.delivery.subscribing.subscription import (
     FATES,
     EventHandler,
@@ -16,7 +17,7 @@ from qt_events.delivery.subscribing.subscription import (
     pattern_of,
 )
 from qt_events.delivery.telling.fate_telling import FatesHandler, listener
-from qt_events.errors import NotSupportedError
+from qt_events.errors import NoRecorderError, NotSupportedError
 from qt_events.events.attributes import checked_text
 from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
@@ -27,6 +28,11 @@ class BaseBus:
 
     #: Whether it calls handlers with batches; subscribe() refuses `batch=` otherwise.
     takes_batches: ClassVar[bool] = False
+    #: Whether new subscriptions may begin with old events; subscribe() refuses `start=` otherwise.
+    takes_starts: ClassVar[bool] = False
+    #: Old events come from a history in this process.
+    _needs_past: ClassVar[bool] = True
+    _past: PastEvents | None = None
     _observer: Observer | None = None
     #: Sends events of a replay; None if this backend cannot.
     _redelivery: Redelivery | None = None
@@ -52,6 +58,7 @@ class BaseBus:
         batch: int | None = None,
         within: float | None = None,
         raw: bool | None = None,
+        start: Start | None = None,
     ) -> Subscription:
         """See EventBus."""
         if batch is not None and not self.takes_batches:
@@ -59,6 +66,8 @@ class BaseBus:
                 f"{type(self).__name__} gives handlers one event at a time: leave batch= out, or "
                 "use memory:// or amqp://"
             )
+        if begins_in_the_past(start):
+            self._must_have_past()
         options = SubscriptionOptions(
             when=when,
             retry=retry,
@@ -68,6 +77,7 @@ class BaseBus:
             batch=batch,
             within=within,
             raw=raw,
+            start=start,
         )
         return self._subscribe(pattern_of(event_type), handler, name, options)
 
@@ -93,6 +103,22 @@ class BaseBus:
         if not self._tells_fates:
             raise NotSupportedError(f"{type(self).__name__} tells no fates: choose another backend")
         return self._subscribe(FATES, listener(handler), name, options)
+
+    def remember(self, past: PastEvents) -> None:
+        """See RemembersEvents."""
+        self._past = past
+
+    def _must_have_past(self) -> None:
+        if not self.takes_starts:
+            raise NotSupportedError(
+                f"{type(self).__name__} gives new subscriptions what is published from now on: "
+                "leave start= out, and send old events by `qt-events replay`"
+            )
+        if self._past is None and self._needs_past:
+            raise NoRecorderError(
+                "no history is attached to this bus, from which a subscription could get old "
+                "events: call History(...).attach(bus) first, or leave start= out"
+            )
 
     async def redeliver(
         self, event: Event[Any] | RawEvent, subscription: str, *, replay_id: str

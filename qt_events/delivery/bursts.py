@@ -18,13 +18,10 @@ from qt_events.delivery.running_attempt import Rest, RunningAttempt, further_ste
 from qt_events.delivery.stats import Tally, Watch
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.waiting.capacity import Capacity
-from qt_events.delivery.waiting.lanes import Take
+from qt_events.delivery.waiting.lanes import BURST, Take
 from qt_events.events.event import Event
 
 logger = logging.getLogger("qt_events")
-
-# Events of one pass.
-_MOST = 64
 
 
 @dataclass(eq=False, slots=True)
@@ -95,7 +92,7 @@ class Bursts:
                     dispatched[event.type] += 1
                     leave()
                 handled += 1
-                is_over = not waiting or handled == _MOST or now > until or cancel_requests()
+                is_over = not waiting or handled == BURST or now > until or cancel_requests()
                 # A handler may call unsubscribe() or use().
                 if is_over or subscription.narrowed or around or observers:
                     return handled, delivery, None

@@ -50,7 +50,8 @@ class Attempt:
     outcome: Outcome
     #: "" where the message could not tell.
     event_source: str = ""
-    #: Time from before the predicate to the end of the handler; None: there was no attempt.
+    #: Time from before the predicate to the end of the handler, of a batch that of its call alone;
+    #: None: there was no attempt.
     seconds: float | None = None
     #: A replay sent the event again, to this subscription.
     replayed: bool = False

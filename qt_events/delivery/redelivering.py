@@ -66,6 +66,10 @@ class InMemoryRedelivery:
     ) -> None:
         self._subscriptions, self._take = subscriptions, take
 
+    async def queue(self, event: Event[Any], subscription: str) -> None:
+        """Queue a dead letter for its subscription only, as a first attempt."""
+        self._take(event, (self._subscriptions.served(subscription),))
+
     async def send(self, event: Event[Any] | RawEvent, subscription: str, replay_id: str) -> None:
         """See Redelivers."""
         served = self._subscriptions.served(subscription)

@@ -2,6 +2,7 @@
 
 history.py           History, the part that users see
 recorder.py          the handlers that keep events and fates
+past.py              what a new subscription gets that begins with old events
 store.py             Store: what a history needs of the place where it keeps things
 stores/              where it keeps them: memory, SQLite, PostgreSQL
 filters.py           EventFilter: which events are meant

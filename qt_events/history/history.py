@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from qt_events.bus import EventBus
 from qt_events.dead_letters.scan import OnProgress
+from qt_events.delivery.redelivering import Redelivers
+from qt_events.delivery.subscribing.starting import RemembersEvents
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.telling.fate_telling import TellsFates
 from qt_events.delivery.telling.fates import Fate
@@ -12,6 +14,7 @@ from qt_events.history.asking import find, pages, trace
 from qt_events.history.conversations.trace import Conversation
 from qt_events.history.errors import MissingExtraError
 from qt_events.history.filters import EVERY_EVENT, EventFilter
+from qt_events.history.past import RecordedPast
 from qt_events.history.recorder import Recorder
 from qt_events.history.replaying.replay import Replayed, replay
 from qt_events.history.replaying.replay_request import ReplayRequest
@@ -57,6 +60,8 @@ class History:
         )
         # That an event was recorded says its row.
         recording.tells_fates = False
+        if isinstance(bus, RemembersEvents) and isinstance(bus, Redelivers):
+            bus.remember(RecordedPast(self.store, self.recorder, bus, SUBSCRIPTION))
         return recording
 
     async def open(self) -> None:
@@ -128,14 +133,14 @@ class History:
         """Send events to one subscription again, in the order of their recording.
 
         They arrive with their own id, source and time, `event.replayed` is true, and they are not
-        recorded again. A bookmark is kept after each hundred: called again with the same
-        `replay_id` it goes on, and sends no more than one batch twice. One that is finished sends
-        nothing.
+        recorded again. A bookmark is kept after each fifty, while the next are sent: called again
+        with the same `replay_id` it goes on, and sends no more than a hundred twice. One that is
+        finished sends nothing.
 
         Args:
             bus: on which the subscription is; of RabbitMQ any process's.
             subscription: name of the subscription.
-            which: events; without `until` only those of before this call. To go on, leave it out.
+            which: events, of those recorded before this call. To go on, leave it out.
             where: conditions on the payload, such as "size > 100".
             rate: most events a second.
             replay_id: name of the replay; a new one is made up, and returned.

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from asyncio import sleep
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from qt_events.delivery.batching.batches import BatchFailed
 from qt_events.delivery.telling.fates import Fate
+from qt_events.events.event import Event
 from qt_events.events.raw import RawEvent
 from qt_events.history.errors import HistoryError, RefusedRowError
 from qt_events.history.store import Store
@@ -19,6 +20,8 @@ logger = logging.getLogger("qt_events")
 
 #: Seconds before a store that cannot be used is tried again: at first, and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+#: Type of events that are sent to the recorder alone, and not kept.
+MARK = "qt_events.history.mark"
 
 
 class Recorder:
@@ -32,6 +35,7 @@ class Recorder:
         self._store = store
         #: Events that came, and those of them that were new.
         self.seen = self.new = 0
+        self._marks = dict[str, asyncio.Event]()
 
     async def record(self, events: Sequence[RawEvent]) -> None:
         """Keep events.
@@ -39,17 +43,41 @@ class Recorder:
         Raises:
             BatchFailed: names those that the store does not take; the others are kept.
         """
+        marks = [each for each in events if each.replayed and each.type == MARK]
         try:
-            new = await self._kept(partial(self._store.append, events), f"{len(events)} events")
+            await self._record([each for each in events if each not in marks] if marks else events)
+        except BatchFailed:
+            self._passed(marks)
+            raise
+        self._passed(marks)
+
+    def _passed(self, marks: Sequence[RawEvent]) -> None:
+        for each in marks:
+            if (passed := self._marks.get(each.id)) is not None:
+                passed.set()
+
+    async def _record(self, events: Sequence[RawEvent]) -> None:
+        try:
+            new = await self.kept(partial(self._store.append, events), f"{len(events)} events")
         except RefusedRowError:
             new = await self._record_one_by_one(events)
         self.seen += len(events)
         self.new += new
 
+    async def pass_mark(self, send: Callable[[Event[Any]], Awaitable[None]]) -> None:
+        """Send a mark, and return once it has come and all that came before it is kept."""
+        mark: Event[Any] = Event(MARK)
+        passed = self._marks[mark.id] = asyncio.Event()
+        try:
+            await send(mark)
+            await passed.wait()
+        finally:
+            del self._marks[mark.id]
+
     async def record_fates(self, fates: Sequence[Fate]) -> None:
         """Keep fates. One that the store does not take is left out, and named in the log."""
         try:
-            await self._kept(partial(self._store.append_fates, fates), f"{len(fates)} fates")
+            await self.kept(partial(self._store.append_fates, fates), f"{len(fates)} fates")
         except RefusedRowError as error:
             if len(fates) == 1:
                 logger.warning("a fate is left out, %.500r: %s", fates[0], error)
@@ -61,7 +89,7 @@ class Recorder:
         new, refused = 0, dict[tuple[str, str], Exception]()
         for each in events:
             try:
-                new += await self._kept(partial(self._store.append, [each]), "1 event")
+                new += await self.kept(partial(self._store.append, [each]), "1 event")
             except RefusedRowError as error:
                 refused[each.source, each.id] = error
         if refused:
@@ -70,7 +98,7 @@ class Recorder:
             raise BatchFailed(refused)
         return new
 
-    async def _kept(self, keep: Callable[[], T], what: str) -> T:
+    async def kept(self, keep: Callable[[], T], what: str) -> T:
         """Call a method of the store in a thread until it can be used."""
         wait = FIRST_WAIT
         while True:
@@ -79,7 +107,7 @@ class Recorder:
             except RefusedRowError:
                 raise
             except HistoryError as error:
-                message = "%s wait to be recorded, next try in %g s: %s"
+                message = "%s wait for the history, next try in %g s: %s"
                 logger.warning(message, what, wait, error)
             await sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)

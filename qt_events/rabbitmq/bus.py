@@ -338,6 +338,9 @@ class CeleryEventBus(Hosted):
         if self.serving.consumer is None:
             self.runtime.leave()
 
+    def _hasten(self) -> None:
+        self.serving.hasten()
+
     def _forget_stop(self) -> None:
         self.serving.forget_stop(self.runtime)
 

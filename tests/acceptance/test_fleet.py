@@ -1,13 +1,17 @@
-"""Fleet command: RabbitMQ, workers, the feed and Flower, started and stopped together."""
+"""Fleet command: RabbitMQ, PostgreSQL, workers, a recorder, the feed and Flower, all together."""
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -27,9 +31,14 @@ class Fleet:
     """One run of the command; its output goes to a file, which is no terminal."""
 
     def __init__(
-        self, folder: Path, keeper: Keeper, program: Sequence[str] = ("workers", "fleet")
+        self,
+        folder: Path,
+        keeper: Keeper,
+        program: Sequence[str] = ("workers", "fleet"),
+        **environment: str,
     ) -> None:
         self._folder, self._keeper, self._program = folder, keeper, program
+        self._environment = environment
         self._output = self._keeper.folder / "fleet.out"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,13 +46,14 @@ class Fleet:
         environment = {
             key: value
             for key, value in os.environ.items()
-            if key not in ("QT_DATABASE_URL", "QT_SUBSCRIPTIONS")
+            if key not in ("QT_DATABASE_URL", "QT_HISTORY", "QT_SUBSCRIPTIONS")
         }
+        # Files that it leaves behind are found in TMPDIR.
+        own = {"TMPDIR": str(self._folder), "PYTHONPATH": str(ROOT), **self._environment}
         self._process = self._keeper.spawn(
             "fleet",
             [sys.executable, "-m", *self._program, *options],
-            # Files that it leaves behind are found in TMPDIR.
-            {**environment, "TMPDIR": str(self._folder), "PYTHONPATH": str(ROOT)},
+            environment | own,
         )
 
     @property
@@ -98,56 +108,111 @@ class Fleet:
 
 
 @pytest.fixture
-def started_fleet(tmp_path: Path) -> Iterator[Fleet]:
+def started_fleet() -> Iterator[Fleet]:
     """A fleet whose command is started as a user starts it; in other tests it is forked."""
-    opened = Fleet(tmp_path, Keeper("qt-tested-fleet-"))
+    with TemporaryDirectory(prefix="qt-tested-fleet-") as folder:
+        # The user that runs a PostgreSQL of root's has to get there.
+        Path(folder).chmod(0o711)
+        opened = Fleet(Path(folder), Keeper("qt-tested-fleet-"))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> str:
+    """A history in SQLite: a PostgreSQL of its own takes two seconds to start."""
+    return f"sqlite:///{tmp_path}/history.db"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, history: str) -> Iterator[Fleet]:
+    opened = Fleet(tmp_path, ForkingKeeper("qt-tested-fleet-"), QT_HISTORY=history)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    opened = Fleet(tmp_path, ForkingKeeper("qt-tested-fleet-"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def lent_fleet(tmp_path: Path, broker: Broker, amqp_url: str) -> Iterator[Fleet]:
+def lent_fleet(tmp_path: Path, broker: Broker, amqp_url: str, history: str) -> Iterator[Fleet]:
     """A fleet on a broker that is lent: one of its own takes long to start."""
     program = ("tests.support.fleet.lent_broker", amqp_url, broker.management_url, "fleet")
-    opened = Fleet(tmp_path, ForkingKeeper("qt-tested-fleet-"), program)
+    opened = Fleet(tmp_path, ForkingKeeper("qt-tested-fleet-"), program, QT_HISTORY=history)
     yield opened
     opened.close()
+
+
+def asked(command: str) -> list[Any]:
+    """Return the objects of JSON that `qt-events history ...` writes."""
+    program, *words = shlex.split(command)
+    assert program == "qt-events"
+    done = subprocess.run(
+        [sys.executable, "-m", "qt_events", *words, "--json"],
+        capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if "trace" in words:
+        return [json.loads(done.stdout)]
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_fleet_runs_the_market_to_its_end_and_leaves_nothing(started_fleet: Fleet) -> None:
-    """The exit code is 0 and the report is printed once; no process and no folder is left.
+    """The report is printed at once and once, and Ctrl-C ends it; no process, no folder is left.
 
     A worker that is killed is named. The others get its events, and the market comes to its end.
+    The history, in a PostgreSQL of its own, has trades that went through all of the others.
     """
-    started_fleet.start("--workers", "2", "--days", "30", "--until-done")
+    started_fleet.start("--workers", "4", "--days", "30")
     started_fleet.until(lambda: "feed" in started_fleet.pids, "fed")
     os.kill(started_fleet.pids["worker-2"], signal.SIGKILL)
-    assert started_fleet.ended() == 0, started_fleet.output
-    assert set(started_fleet.pids) == {"worker-1", "worker-2", "feed", "flower"}
-    assert "worker-2 was killed by SIGKILL; its last lines:" in started_fleet.output
-    assert started_fleet.output.count("; its last lines:") == 1
-    assert re.search(r"^feed: .*  day 30/30  ", started_fleet.output, re.MULTILINE)
-    assert started_fleet.output.partition("stopping")[0].count("final equity") == 1
-    assert started_fleet.output.rstrip().endswith("stopping")
-    assert "Traceback" not in started_fleet.output
-    assert started_fleet.left() == []
+    started_fleet.until(lambda: "the fleet goes on" in started_fleet.output, "done")
+    output, pids = started_fleet.output, started_fleet.pids
+    workers = {f"worker-{number}" for number in range(1, 5)}
+    assert set(pids) == workers | {"recorder", "feed", "flower"}
+    assert "worker-2 was killed by SIGKILL; its last lines:" in output
+    assert output.count("; its last lines:") == 1
+    assert re.search(r"^feed: .*  day 30/30  ", output, re.MULTILINE)
+    assert output.count("final equity") == 1
+    (command,) = re.findall(r"^to see a trade: (.*)$", output, re.MULTILINE)
+    assert "--store 'postgresql://" in command
+    (found,) = asked(command)
+    crossed_the_workers(found, {pids[name] for name in workers - {"worker-2"}})
+    started_fleet.send(signal.SIGINT)
+    stopped_in_good_order(started_fleet)
 
 
-def test_after_the_market_the_fleet_goes_on_until_ctrl_c(lent_fleet: Fleet) -> None:
-    """The report is printed at once, and once; the end is in good order."""
-    lent_fleet.start("--workers", "1", "--days", "1", "--no-flower")
-    lent_fleet.until(lambda: "the fleet goes on" in lent_fleet.output, "done")
-    assert lent_fleet.output.count("final equity") == 1
-    lent_fleet.send(signal.SIGINT)
-    stopped_in_good_order(lent_fleet)
-    assert lent_fleet.output.count("final equity") == 1
+def crossed_the_workers(found: Any, pids: set[int]) -> None:
+    """The conversation leads from a market's close to trades, through all of these processes."""
+    root, *others = found["steps"]
+    assert (root["event"]["type"], root["depth"]) == ("market.closed", 0)
+    assert all(step["event"] and step["depth"] > 0 for step in others)
+    trades = [step for step in others if step["event"]["type"] == "trade.executed"]
+    assert trades
+    assert all(step["depth"] > 3 for step in trades)
+    fates = [fate for step in found["steps"] for fate in step["fates"]]
+    assert {fate["outcome"] for fate in fates} == {"done"}
+    assert pids <= {int(fate["worker"].rpartition(":")[2]) for fate in fates}
+
+
+def test_until_done_it_ends_with_the_market_and_its_history_is_whole(
+    lent_fleet: Fleet, history: str
+) -> None:
+    """The exit code is 0. A history that one has named has all events and fates of the run."""
+    lent_fleet.start("--workers", "1", "--days", "1", "--no-flower", "--until-done")
+    assert lent_fleet.ended() == 0, lent_fleet.output
+    output = lent_fleet.output
+    assert output.partition("stopping")[0].count("final equity") == 1
+    assert output.rstrip().endswith("stopping")
+    assert "Traceback" not in output
+    assert lent_fleet.left() == []
+    (command,) = re.findall(r"^to see a trade: (.*)$", output, re.MULTILINE)
+    assert command == f"qt-events history list --store {history}"
+    (closed,) = asked(f"qt-events history list --type market.closed --store {history}")
+    (found,) = asked(f"qt-events history trace {closed['id']} --store {history}")
+    assert found["steps"][-1]["event"]["type"] == "health.checked"
+    assert all(step["event"] and step["fates"] for step in found["steps"])
+    # Another run's events have the same ids.
+    lent_fleet.start("--days", "1")
+    assert lent_fleet.ended() == 1
+    assert lent_fleet.output.splitlines()[-1].startswith("workers: the history has another run: ")
 
 
 def test_sigterm_stops_all_in_good_order(lent_fleet: Fleet) -> None:

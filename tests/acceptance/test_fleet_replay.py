@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.fleet.forks import ForkingKeeper
-from tests.support.postgres import PrivatePostgres
+from workers.fleet.postgres import PrivatePostgres
 from workers.store import Store
 
 HERE = Path(__file__).parents[2]

@@ -108,12 +108,12 @@ PIP, MAKE = lines("pip install "), lines("make ")
 REPLAY = lines(r"(\w+=\S+ )?python -m workers run ")
 CELERY = lines(r"\w+=\S+ celery ")
 WORKER, DEAD_LETTERS = lines("qt-events worker "), lines("qt-events dead-letters ")
-PROGRAM = lines(r"python prices\.py")  # by test_readme.py
+PROGRAM, TRACE = lines(r"python prices\.py"), lines(r"\S+qt-events history")  # by test_readme.py
 
 
 def test_every_command_is_tested() -> None:
     """A line of another kind needs a test here."""
-    kinds = (PIP, MAKE, REPLAY, CELERY, WORKER, DEAD_LETTERS, PROGRAM)
+    kinds = (PIP, MAKE, REPLAY, CELERY, WORKER, DEAD_LETTERS, PROGRAM, TRACE)
     assert all(kinds)
     assert sorted(line for kind in kinds for line in kind) == sorted(COMMANDS)
 

@@ -1,5 +1,6 @@
-"""README.md is true: its program prints what the page says, in memory and over RabbitMQ."""
+"""README.md is true: its program, and the trace of a trade, print what the page says."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -8,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import ROOT, URL, blocks, commands
+from tests.support.pages import ROOT, URL, blocks, commands, shows
 
-README = ROOT / "README.md"
+README, HISTORY = ROOT / "README.md", ROOT / "docs" / "history.md"
 PROGRAM = "prices.py"
-# Code and tables included; about 500 of them are prose
+# Code and tables included, outputs not; about 500 of them are prose
 MOST_WORDS = 700  # a hundred of them are the table of versions
 
 
@@ -34,7 +35,7 @@ def test_the_program_prints_what_the_page_says(line: str, folder: Path, amqp_url
         command, check=False, capture_output=True, text=True, timeout=90, cwd=folder
     )
     assert finished.returncode == 0, finished.stderr
-    (shown,) = blocks(README, "text")
+    shown = blocks(README, "text")[0]
     assert finished.stdout == shown.text
 
 
@@ -54,8 +55,40 @@ def test_the_program_has_about_twenty_lines() -> None:
 
 
 def test_readme_is_short() -> None:
-    """A newcomer reads all of it."""
-    assert len(README.read_text().split()) <= MOST_WORDS
+    """A newcomer reads all of it, and looks at what the commands print."""
+    outputs = sum(len(block.text.split()) for block in blocks(README, "text"))
+    assert len(README.read_text().split()) - outputs <= MOST_WORDS
+
+
+#: Days until the first trades. Ids are the same in every run.
+DAYS = "25"
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Record some days, and trace a trade, as README.md says."""
+    run, trace = (line for line in commands(README) if "run.db" in line)
+    folder = tmp_path_factory.mktemp("recorded")
+    assert run == 'make run ARGS="--history run.db"'
+    record = ["-m", "workers", "run", "--history", "run.db", "--days", DAYS]
+    program, *words = shlex.split(trace)
+    assert program == ".venv/bin/qt-events"
+    for arguments in (record, ["-m", "qt_events", *words]):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", [README, HISTORY], ids=lambda page: page.name)
+def test_the_trace_of_a_trade_is_what_the_page_shows(page: Path, trace: str) -> None:
+    """But for times and what the page has shortened."""
+    (excerpt,) = (each.text for each in blocks(page, "text") if each.text.startswith("market.c"))
+    assert "trade.executed  cb79b168…" in excerpt
+    assert shows(excerpt, trace), trace
+    assert not shows(excerpt.replace("risk_guard.on", "risk_guard.off"), trace)
 
 
 def test_links() -> None:

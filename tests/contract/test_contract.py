@@ -76,6 +76,7 @@ _PUBLISHER_ELSEWHERE = {
     "JoinInsideAHandler",
     "NobodyListens",
     "NoReplayToABroadcast",
+    "SubscribingAgainInAnotherWay",
 }
 _BATCHES = {
     "Batches",
@@ -89,25 +90,30 @@ _BATCHES = {
     "StoppingWithABatch",
     "RefusedBatches",
     "RawBatches",
+    "FatesOfBatches",
 }
+_STARTS = {"FromTheFirstOn", "FromATimeOn", "InBatches", "DecidedOnce", "RefusedStarts"}
 NOT_COLLECTED = {
     MemoryBackend: {"SeveralMembers"},  # one process
     # The broker holds what waits for handlers
-    CeleryBackend: {"Backpressure", "WaitingForRoom"},
-    WorkerBackend: _PUBLISHER_ELSEWHERE | {"RefusedBatches"},
+    CeleryBackend: _STARTS | {"Backpressure", "WaitingForRoom"},
+    WorkerBackend: _PUBLISHER_ELSEWHERE | _STARTS | {"RefusedBatches"},
     PreforkBackend: _PUBLISHER_ELSEWHERE
     | _BATCHES
+    | _STARTS
     # A broadcast is a NotSupportedError: no child could own its queue.
     | {"OneMember", "SeveralMembers"}
     # Children take what comes, as many of one subscription as there are.
     | {"Order", "Prefetch", "Concurrency", "SlowHoldsUpNobody"},
-    ThreadsBackend: _PUBLISHER_ELSEWHERE | _BATCHES,
+    ThreadsBackend: _PUBLISHER_ELSEWHERE | _BATCHES | _STARTS,
     SoloBackend: _PUBLISHER_ELSEWHERE
     | _BATCHES
+    | _STARTS
     # One handler at a time, whosever it is.
     | {"SyncBesideAsync", "Concurrency", "SlowHoldsUpNobody"},
     # Publish returns when the handlers have run
-    EagerBackend: {
+    EagerBackend: _STARTS
+    | {
         "FullBatches",
         "SeveralBatches",
         "StoppingWithABatch",
@@ -125,6 +131,7 @@ NOT_COLLECTED = {
         "RetriesOutliveAStop",
         "HardStop",
         "StubbornHandler",
+        "SubscribingAgainInAnotherWay",
     },
 }
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from qt_events.errors import BusStateError
-from tests.support.postgres import PostgresError, PrivatePostgres
+from workers.fleet.postgres import PostgresError, PrivatePostgres
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -140,7 +140,7 @@ def test_a_stopped_server_leaves_nothing_behind() -> None:
 
 def test_a_server_does_not_outlive_a_killed_parent() -> None:
     program = (
-        "import time; from tests.support.postgres import PrivatePostgres\n"
+        "import time; from workers.fleet.postgres import PrivatePostgres\n"
         "server = PrivatePostgres(); server.__enter__(); print(server.url, flush=True)\n"
         "time.sleep(600)"
     )

@@ -26,8 +26,8 @@ from qt_events.testing.broker import Broker
 from qt_events.testing.ports import free_ports
 from tests.integration.planted import LOGIN, PASSWORD, USER, leaks, places, with_login
 from tests.support.fleet.flower import QT_EVENTS, Flower, FlowerFleet
-from tests.support.postgres import PrivatePostgres
 from tests.support.waiting import until, until_told
+from workers.fleet.postgres import PrivatePostgres
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])

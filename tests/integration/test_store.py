@@ -11,7 +11,7 @@ import pytest
 
 from qt_events import RiskMode, Side
 from tests.support.fleet.forks import ForkingKeeper
-from tests.support.postgres import PrivatePostgres
+from workers.fleet.postgres import PrivatePostgres
 from workers.store import Database, PolicyStore, Store, StoredClose, StoreUnavailableError, Trade
 
 DAY = date(2024, 1, 2)

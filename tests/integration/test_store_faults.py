@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.support.postgres import PrivatePostgres
 from tests.support.waiting import until
+from workers.fleet.postgres import PrivatePostgres
 from workers.store import Store, StoreError, StoreSchemaError, StoreUnavailableError, postgresql
 
 

@@ -25,6 +25,7 @@ IN_FLIGHT = 50  # publishes
 PUBLISH_TIMEOUT = 15
 OPTIONS = ("-A", "soak_app", "worker", "-l", "WARNING")
 PROGRAM = ("-m", "celery", *OPTIONS)
+DECLARE = ("-m", "qt_events", "topology", "declare", "--app", "soak_app")
 #: The one whose clock jumps
 CLOCKED = ("-c", "import wall_clock; from celery.__main__ import main; main()", *OPTIONS)
 #: Those of faults/apps/soak_app.py, with what they hear.
@@ -76,6 +77,7 @@ class SoakFleet:
         for place in range(len(FLEET)):
             self.workers.append(await self._start(place))
         await self.all_ready()
+        await self._declare_all()
         self._keeping = asyncio.create_task(self._keep_alive())
         return self
 
@@ -85,6 +87,11 @@ class SoakFleet:
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
         await asyncio.to_thread(self._opened.close)
+
+    async def _declare_all(self) -> None:
+        """Declare what a first dead letter would: RabbitMQ 3.10 forgets it if it is killed then."""
+        done = await self.rig.worker(program=DECLARE, ready=False)
+        assert await done.ended() == 0, done.output
 
     def some_worker(self) -> StartedWorker:
         return random.choice(self.workers)

@@ -11,7 +11,7 @@ import typer
 
 from qt_events.testing.broker import PrivateBroker
 from tests.support.history_load import HistoryAccount, HistoryLoad
-from tests.support.postgres import PrivatePostgres
+from workers.fleet.postgres import PrivatePostgres
 
 _EVENTS = 300  # between two kills
 _LONGEST = 0.3  # seconds from the first record to the kill

@@ -57,6 +57,28 @@ def commands(page: Path) -> list[str]:
     return [line.partition("  #")[0].rstrip() for line in lines]
 
 
+def shows(excerpt: str, printed: str) -> bool:
+    """Tell whether a page's excerpt of a trace is true.
+
+    Times and durations may differ. A line with nothing but … stands for one or more, and an id may
+    end with … after its beginning.
+    """
+    return (
+        re.fullmatch("".join(map(_pattern, excerpt.splitlines())), _timeless(printed)) is not None
+    )
+
+
+def _pattern(line: str) -> str:
+    if line.strip(" │├└─") == "…":
+        return r"(?:.*\n)+?"
+    return re.escape(_timeless(line)).replace("…", r"\S*") + r"\n"
+
+
+def _timeless(text: str) -> str:
+    text = re.sub(r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3}", "TIME", text)
+    return re.sub(r" in [\d.]+ m?s\b", " in SECONDS", text)
+
+
 class PageError(Exception):
     """A block printed something else than its page says."""
 

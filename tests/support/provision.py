@@ -18,7 +18,7 @@ from qt_events.testing.broker.installed import installed_rabbitmq
 from tests.support.chromium import installed_chromium
 from tests.support.faketime import installed_faketime
 from tests.support.packages import install
-from tests.support.postgres import installed_postgres
+from workers.fleet.postgres import installed_postgres
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ def feed(days: int | None = None, *, resume: bool = False) -> list[str]:
     return ["python", "-m", "workers", "feed", *options]
 
 
+def recorder() -> list[str]:
+    """Return the command of the recorder, which keeps all events in the history of QT_HISTORY."""
+    return ["qt-events", "history", "record"]
+
+
 def flower(port: int = 5555, address: str = ANY_ADDRESS) -> list[str]:
     """Return the command of Flower, which watches all workers of the broker."""
     return ["qt-events", "flower", f"--port={port}", f"--address={address}"]

@@ -12,6 +12,7 @@ class FeedOutput:
 
     def __init__(self) -> None:
         self.day = ""  #: the newest line on a day
+        self.days = 0  #: that are done
         self._last_day_seen = False
         self._report: list[str] = []
 
@@ -19,7 +20,8 @@ class FeedOutput:
         """Take the next lines."""
         for line in lines:
             if found := _DAY.match(line):
-                self.day, self._last_day_seen = line, found[1] == found[2]
+                self.day, self.days = line, int(found[1])
+                self._last_day_seen = found[1] == found[2]
             elif self._last_day_seen:
                 self._report.append(line)
 

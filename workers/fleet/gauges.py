@@ -34,6 +34,11 @@ class Reading:
         """Names of the workers that are not ready yet."""
         return [name for name, state in self.workers.items() if state == STARTING]
 
+    @property
+    def consumed(self) -> set[str]:
+        """Names of the subscriptions that somebody serves."""
+        return {queue.name for queue in self.queues if queue.consumers}
+
 
 class Gauges:
     """Gauges of one bus; it hears the heartbeats of its workers from `start` to `stop`."""

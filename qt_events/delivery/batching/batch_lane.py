@@ -7,10 +7,10 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, TypeVar
 
-from qt_events.delivery.ending import UnjudgedError
+from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.subscribing.subscription import Subscription
 from qt_events.delivery.waiting.clock import Clock, LoopClock, Timer
-from qt_events.delivery.waiting.lanes import Lane
+from qt_events.delivery.waiting.lanes import BURST, TURN, Lane
 
 T = TypeVar("T")
 #: Tells whether an item belongs in a batch. If not, it is dealt with already.
@@ -19,19 +19,17 @@ ProcessBatch = Callable[[list[T]], Awaitable[None]]
 
 #: Bytes of the bodies of one batch, about: it ends before it is full.
 MOST_BYTES = 16 * 1024 * 1024
-# Items that are admitted, and seconds, before the rest of the loop runs.
-_BURST, _TURN = 64, 0.005
 
 
 class BatchLane(Lane[T]):
     """Lane that gathers items and processes `concurrency` batches at a time.
 
     A batch ends when it is full, or `within` seconds after its first item was admitted. While a
-    batch is processed the next one is gathered. `process` has the rules of Lane: the items of a
-    batch without an outcome go back to the head.
+    batch is processed the next one is gathered. `process` has the rules of Lane: if it raises, what
+    is in its list goes back to the head. Before that it may remove items that have an outcome.
 
     `admits_all` tells that every item belongs in a batch by now, without asking `admit`. `size_of`
-    returns the bytes of an item, where a batch must not have too many.
+    returns the bytes of an item, where a batch must not have too many. In `haste` none waits.
     """
 
     def __init__(  # noqa: PLR0917
@@ -43,11 +41,14 @@ class BatchLane(Lane[T]):
         clock: Clock | None = None,
         admits_all: Callable[[], bool] = lambda: False,
         size_of: Callable[[T], int] | None = None,
+        haste: Haste | None = None,
     ) -> None:
         super().__init__(subscription.concurrency, lambda _: None, on_idle)
         self.serve(subscription)
         self._admit, self._process_batch = admit, process
         self._clock, self._admits_all, self._size_of = clock or LoopClock(), admits_all, size_of
+        self._haste = haste or Haste()
+        self._haste.follow(self.look)
         self._gathered: list[T] = []
         self._bytes = 0
         # Until the batch that is gathered is due.
@@ -100,11 +101,11 @@ class BatchLane(Lane[T]):
         if self._gatherer is None:
             self._hire()
 
-    def hurry(self) -> None:
-        """Let the batch that is being gathered be due now. Safe from any thread."""
+    def look(self) -> None:
+        """Handle what was gathered if there is haste. Safe from any thread."""
         loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._end)
+            loop.call_soon_threadsafe(self._hire)
 
     async def settled(self) -> None:
         """Return when nothing is being handled; from now on no batch waits until it is full."""
@@ -117,8 +118,9 @@ class BatchLane(Lane[T]):
 
     def _may_begin(self) -> bool:
         """Tell whether the batch is complete, and it is its turn."""
-        is_complete = self._is_due or self._is_hurried or self._is_full()
-        return bool(self._gathered) and is_complete and self._batches < self.concurrency
+        if not self._gathered or self._batches >= self.concurrency:
+            return False
+        return self._is_due or self._is_hurried or self._is_full() or self._haste.is_on
 
     def _hire(self) -> None:
         """Let a worker gather, and handle the batch if it is complete, if there is any need."""
@@ -159,7 +161,7 @@ class BatchLane(Lane[T]):
         if self._size_of is None and self._admits_all():
             self._gather_all()
             return
-        done, until = 0, monotonic() + _TURN
+        done, until = 0, monotonic() + TURN
         while self._waiting and self._loop is not None and not self._is_full():
             item = self._waiting.popleft()
             try:
@@ -172,9 +174,9 @@ class BatchLane(Lane[T]):
             if belongs:
                 self._add(item)
             done += 1
-            if done >= _BURST or monotonic() > until:
+            if done >= BURST or monotonic() > until:
                 await asyncio.sleep(0)
-                done, until = 0, monotonic() + _TURN
+                done, until = 0, monotonic() + TURN
 
     def _gather_all(self) -> None:
         waiting, room = self._waiting, self._size - len(self._gathered)
@@ -253,6 +255,5 @@ class BatchLane(Lane[T]):
         """Keep the items of a batch that has no outcome, before what was gathered since."""
         self._scatter()
         first, *others = items
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | UnjudgedError):
-            self._waiting.extendleft(reversed(others))
+        self._waiting.extendleft(reversed(others))
         await self._put_back(first, error)

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from itertools import compress
-from operator import not_
 from typing import Any
-from weakref import ref
 
 from qt_events.delivery.batching.batch_lane import BatchLane
 from qt_events.delivery.batching.batches import asked, deliver_batch
+from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.observed import ObservedAttempts
 from qt_events.delivery.outcome import SKIPPED, Attempts, Outcome
 from qt_events.delivery.stats import Watch
@@ -38,54 +36,45 @@ class InMemoryBatches:
         self._subscriptions, self._conclude = subscriptions, conclude
         self._observed, self._clock = observed, clock
         self._watch, self._slow_after = watch
-        # Never changed in place: other threads look through it.
-        self._lanes: tuple[ref[BatchLane[Any]], ...] = ()
+        self.haste = Haste()
 
     def lane(self, subscription: Subscription, on_idle: Callable[[], None]) -> BatchLane[Any]:
         """Make the lane of one subscription."""
-        lane: BatchLane[Any] = BatchLane(
+        return BatchLane(
             subscription,
             self._admit,
             self._process,
             on_idle,
             self._clock,
             lambda: subscription.when is None and not subscription.narrowed,
+            haste=self.haste,
         )
-        self._lanes = (*(each for each in self._lanes if each() is not None), ref(lane))
-        return lane
-
-    def hurry(self) -> None:
-        """Have no batch wait for further events: the bus is full. Safe from any thread."""
-        for each in self._lanes:
-            if (lane := each()) is not None:
-                lane.hurry()
 
     def _admit(self, delivery: Delivery) -> bool:
+        if not self._is_heard(delivery):
+            return False
         event, subscription, _, attempts = delivery
-        outcome: Outcome | None = SKIPPED
-        if not self._is_gone(delivery):
-            outcome = asked(event, subscription, attempts.next, self._watch)
+        outcome = asked(event, subscription, attempts.next, self._watch)
         if outcome is not None:
             self._conclude(delivery, outcome)
         return outcome is None
 
-    def _is_gone(self, delivery: Delivery) -> bool:
-        """Tell whether the pattern was removed that the event came by."""
+    def _is_heard(self, delivery: Delivery) -> bool:
+        """Conclude it if the pattern was removed that the event came by."""
         event, subscription, *_ = delivery
-        return subscription.narrowed and self._subscriptions.is_unheard(subscription, event)
+        gone = subscription.narrowed and self._subscriptions.is_unheard(subscription, event)
+        if gone:
+            self._conclude(delivery, SKIPPED)
+        return not gone
 
     async def _process(self, deliveries: list[Delivery]) -> None:
-        subscription, gone = deliveries[0][1], []
+        subscription = deliveries[0][1]
         if subscription.narrowed:
             # Since they were gathered.
-            is_gone = [self._is_gone(each) for each in deliveries]
-            gone = list(compress(deliveries, is_gone))
-            deliveries = list(compress(deliveries, map(not_, is_gone)))
+            deliveries[:] = [each for each in deliveries if self._is_heard(each)]
         outcomes = await self._deliver(deliveries, subscription) if deliveries else []
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             self._conclude(delivery, outcome)
-        for delivery in gone:
-            self._conclude(delivery, SKIPPED)
 
     async def _deliver(
         self, deliveries: list[Delivery], subscription: Subscription

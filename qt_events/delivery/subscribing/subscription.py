@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from qt_events.delivery.retry import RetryPolicy
+from qt_events.delivery.subscribing.starting import NOW, Start, checked_start
 from qt_events.errors import (
     DuplicateSubscriptionError,
     InvalidHandlerError,
@@ -91,6 +92,8 @@ class Subscription:
     within: float = WITHIN
     #: The handler gets a RawEvent: no class and no check of its payload.
     raw: bool = False
+    #: The event that it begins with, decided once: when it first comes to stand.
+    start: Start = NOW
     is_async: bool = field(init=False)
     #: A pattern was removed, so queued events must be matched again before they are handled.
     narrowed: bool = field(default=False, init=False)
@@ -98,6 +101,8 @@ class Subscription:
     hears_fates: bool = field(default=False, init=False)
     #: What becomes of its events is told to those who listen to fates.
     tells_fates: bool = field(default=True, init=False)
+    #: Live events wait in this process until the old ones are handled.
+    is_held_back: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         validate_handler(self.handler)
@@ -117,6 +122,8 @@ class Subscription:
         for option in ("broadcast", "raw"):
             if not isinstance(value := getattr(self, option), bool):
                 raise InvalidOptionError(f"{whose}: {option}={value!r} must be True or False")
+        checked_start(whose, self.start, broadcast=self.broadcast)
+        self.is_held_back = self.start != NOW
         self.is_async = is_async(self.handler)
 
     def become(self, other: "Subscription") -> None:
@@ -163,6 +170,7 @@ class SubscriptionOptions:
     batch: int | None = None
     within: float | None = None
     raw: bool | None = None
+    start: Start | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were not left out, by name."""

@@ -65,7 +65,7 @@ class Fate(NamedTuple):
     at: datetime
     #: A value of FateOutcome, or another one of a newer release.
     outcome: str
-    #: Time from before the handler was called to its end; None where no handler was called.
+    #: Time of predicate and handler, of a batch that of its call alone; None without an attempt.
     seconds: float | None = None
     #: Reason of a dead letter (DeadLetterReason), else the type of the exception.
     reason: str = ""

@@ -1,4 +1,4 @@
-"""LocalFates: fates inside one process, told to its own listeners at the end of a loop's turn."""
+"""LocalFates: fates inside one process, told to its own listeners, at most a loop's turn late."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,10 +56,16 @@ class LocalFates:
     def _wake(self, count: int) -> None:
         if count == 1:
             self._capacity.enter_at_once(anyway=True)
-            asyncio.get_running_loop().call_soon(self._tell_waiting)
+            asyncio.get_running_loop().call_soon(self._tell_last)
+        else:
+            # One turn may conclude more than may wait.
+            self._tell_waiting()
 
     def _tell_waiting(self) -> None:
+        self.tell(self._waiting.take())
+
+    def _tell_last(self) -> None:
         try:
-            self.tell(self._waiting.take())
+            self._tell_waiting()
         finally:
             self._capacity.leave()

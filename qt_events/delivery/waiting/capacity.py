@@ -61,6 +61,10 @@ class Capacity:
             before = monotonic() - LATE
             return sum(place.since <= before for place in self._line)
 
+    def has_line(self) -> bool:
+        """Tell whether anybody waits for a place."""
+        return bool(self._line)
+
     async def enter(self, timeout: float, *, anyway: bool = False) -> None:
         """Take a place; wait for one at most `timeout` seconds, then raise TimeoutError.
 

@@ -24,10 +24,10 @@ Process = Callable[[T], Awaitable[None] | None]
 # returns how many, the last one, and what has to be awaited for that. Raises nothing.
 Take = Callable[[deque[T], Callable[[], int], float], tuple[int, T, Awaitable[None] | None]]
 
-# Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
-_BURST = 64
-# Seconds after which it does so in any case.
-_TURN = 0.005
+#: Items that a worker takes before it lets the rest of the loop run, if no handler has waited.
+BURST = 64
+#: Seconds after which it does so in any case.
+TURN = 0.005
 # Seconds before an item without an outcome is tried again: at once it would fail again.
 _PAUSE = 1.0
 # Seconds that handlers have to clean up once they are cancelled.
@@ -40,10 +40,9 @@ class Lane(Generic[T]):
     """Queue whose items are processed in order, `concurrency` at a time, on one event loop.
 
     `process` returns an awaitable that processes the rest of the item, or None if nothing is left
-    to do. It must not raise anything but CancelledError, KeyboardInterrupt and UnjudgedError: the
-    item has no outcome then, and goes back to the head of the lane. `on_idle` is called when the
-    last item has been handled and none waits. An idle lane costs nothing. Where `choose`
-    returns a Take, that handles items in the place of `process`.
+    to do. If it raises anything, the item has no outcome, and goes back to the head of the lane.
+    `on_idle` is called when the last item has been handled and none waits. An idle lane costs
+    nothing. Where `choose` returns a Take, that handles items in the place of `process`.
     """
 
     def __init__(
@@ -143,7 +142,7 @@ class Lane(Generic[T]):
         assert worker is not None  # noqa: S101
         process, waiting, cancel_requests = self._process, self._waiting, worker.cancelling
         choose = self._choose
-        done, until = 0, monotonic() + _TURN
+        done, until = 0, monotonic() + TURN
         while waiting and self._loop is not None:
             taken = 1
             take = None if choose is None else choose()
@@ -162,23 +161,26 @@ class Lane(Generic[T]):
             if cancel_requests():
                 return
             done += taken
-            if done >= _BURST or monotonic() > until:
+            if done >= BURST or monotonic() > until:
                 await asyncio.sleep(0)
-                done, until = 0, monotonic() + _TURN
+                done, until = 0, monotonic() + TURN
 
     async def _put_back(self, item: T, error: BaseException) -> None:
         """Keep an item that has no outcome, and pause before another try, or raise the error."""
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | UnjudgedError):
-            self._waiting.appendleft(item)
+        self._waiting.appendleft(item)
         if isinstance(error, KeyboardInterrupt):
             # It ends the loop, which is run once more to cancel what is left. Nobody else looks at
             # this task's error.
             self.pause()
             worker = asyncio.current_task()
             asyncio.get_running_loop().call_soon(worker.exception)  # type: ignore[union-attr]
-        if not isinstance(error, UnjudgedError):
+        if not isinstance(error, Exception):
             raise error
-        logger.warning("an event waits for another try: %s", error)
+        if isinstance(error, UnjudgedError):
+            logger.warning("an event waits for another try: %s", error)
+        else:
+            message = "an event waits for another try: a retry policy failed, or this library"
+            logger.error(message, exc_info=error)
         if self._loop is not None:
             await asyncio.sleep(_PAUSE)
 
@@ -226,6 +228,7 @@ class Lanes(Generic[T]):
         self._lanes: _BySubscription[T] = _BySubscription(self._new_lane)
         #: Returns the subscription's lane; only for the thread of the loop.
         self.lane_of = self._lanes.__getitem__
+        self._beside: list[tuple[Subscription, Lane[T]]] = []
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         #: Thread of the loop; 0 without one.
@@ -236,7 +239,7 @@ class Lanes(Generic[T]):
     @property
     def queued(self) -> int:
         """Number of items that wait or are being handled."""
-        return sum(lane.to_do for lane in tuple(self._lanes.values()))
+        return sum(lane.to_do for _, lane in self._all())
 
     @property
     def running(self) -> bool:
@@ -246,7 +249,7 @@ class Lanes(Generic[T]):
     def slowest(self) -> tuple[str, int]:
         """Return the subscription with most to do, and how much that is; ("", 0) if idle."""
         with self._lock:
-            to_do = [(subscription.name, lane.to_do) for subscription, lane in self._lanes.items()]
+            to_do = [(subscription.name, lane.to_do) for subscription, lane in self._all()]
         return max(filter(itemgetter(1), to_do), key=itemgetter(1), default=("", 0))
 
     def describe_slowest(self) -> str:
@@ -265,17 +268,49 @@ class Lanes(Generic[T]):
             else:
                 self._loop.call_soon_threadsafe(self.push, subscription, item)
 
+    def call(self, act: Callable[[], object]) -> None:
+        """Call a function on the loop's own thread, soon; not at all if there is no loop."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(act)
+
     def _new_lane(self, subscription: Subscription) -> Lane[T]:
         with self._lock:
-            on_idle = partial(self.retire, subscription)
-            if subscription.batch is None or self._batch_lane is None:
-                choose = partial(self._choose, subscription)
-                lane = Lane(subscription.concurrency, self._process, on_idle, choose)
-            else:
-                lane = self._batch_lane(subscription, on_idle)
-            self._start(lane)
+            lane = self._made(subscription, partial(self.retire, subscription))
+            if not subscription.is_held_back:
+                self._start(lane)
             self._lanes[subscription] = lane
             return lane
+
+    def _made(self, subscription: Subscription, on_idle: Callable[[], None]) -> Lane[T]:
+        if subscription.batch is None or self._batch_lane is None:
+            choose = partial(self._choose, subscription)
+            return Lane(subscription.concurrency, self._process, on_idle, choose)
+        return self._batch_lane(subscription, on_idle)
+
+    def beside(self, subscription: Subscription) -> Lane[T]:
+        """Return another lane for a subscription whose own one is held back."""
+        with self._lock:
+            lane = self._made(subscription, lambda: None)
+            self._start(lane)
+            self._beside.append((subscription, lane))
+            return lane
+
+    def release(self, subscription: Subscription) -> None:
+        """Process what was held back. Only on the loop's own thread."""
+        with self._lock:
+            self._beside = [each for each in self._beside if each[0] is not subscription]
+            subscription.is_held_back = False
+            self._start(self.lane_of(subscription))
+            self.retire(subscription)
+
+    def _all(self) -> list[tuple[Subscription, Lane[T]]]:
+        return [*tuple(self._lanes.items()), *self._beside]
+
+    def _going(self) -> list[Lane[T]]:
+        """Return the lanes that are not held back."""
+        own = (lane for each, lane in tuple(self._lanes.items()) if not each.is_held_back)
+        return [*own, *(lane for _, lane in self._beside)]
 
     def retire(self, subscription: Subscription) -> None:
         """Drop the lane of a subscription that is gone, at the latest when it is empty and idle."""
@@ -293,7 +328,7 @@ class Lanes(Generic[T]):
             self._loop, self.thread = running_loop(), get_ident()
             self._context = copy_context()
             self._context.run(bind_end, lambda: self._context is None)
-            for lane in self._lanes.values():
+            for lane in self._going():
                 self._start(lane)
 
     def _start(self, lane: Lane[T]) -> None:
@@ -301,15 +336,18 @@ class Lanes(Generic[T]):
             lane.start(self._loop, self._context)
 
     async def drain(self, timeout: float | None = None) -> None:
-        """Return when nothing is queued. TimeoutError after `timeout` seconds."""
+        """Return when nothing is queued but what is held back.
+
+        TimeoutError after `timeout` seconds.
+        """
         async with asyncio.timeout(timeout):
-            while self.queued:
-                await asyncio.gather(*(lane.settled() for lane in tuple(self._lanes.values())))
+            while any(lane.to_do for lane in self._going()):
+                await asyncio.gather(*(lane.settled() for lane in self._going()))
 
     async def stop(self) -> None:
         """Cancel the items being handled: they go back to the head and wait for the next start."""
         self._context = None
-        lanes = [(subscription.name, lane) for subscription, lane in self._lanes.items()]
+        lanes = [(subscription.name, lane) for subscription, lane in self._all()]
         await cancel_all(lanes)
         with self._lock:
             self._loop, self.thread = None, 0

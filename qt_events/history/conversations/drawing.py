@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from qt_events.history.conversations.stories import Story
 from qt_events.history.conversations.trace import Conversation, Step
 from qt_events.history.conversations.words import UNKNOWN, attempt, moment, name, state
 
@@ -28,8 +27,12 @@ class Line(NamedTuple):
 
 
 def tree(conversation: Conversation, now: datetime) -> Iterator[Line]:
-    """Draw a conversation; `now` decides what is over."""
+    """Draw a conversation; `now` decides what is over.
+
+    Attempts name their workers if there was more than one.
+    """
     steps, last_at = conversation.steps, list[bool]()
+    names_workers = len(conversation.workers) > 1
     for place, step in enumerate(steps):
         del last_at[step.depth :]
         above = _guide(last_at)
@@ -38,7 +41,7 @@ def tree(conversation: Conversation, now: datetime) -> Iterator[Line]:
         last_at.append(step.is_last)
         has_more = place + 1 < len(steps) and steps[place + 1].depth > step.depth
         below = _guide(last_at) + ("│  " if has_more else "   ")
-        for kind, text in _details(step, now):
+        for kind, text in _details(step, now, names_workers=names_workers):
             yield Line(below, kind, text)
 
 
@@ -57,7 +60,9 @@ def _title(step: Step, now: datetime) -> str:
     return f"{name(event.type)}  {name(event.id)}  {time}  from {name(event.source)}"
 
 
-def _details(step: Step, now: datetime) -> Iterator[tuple[str, str]]:
+def _details(
+    step: Step, now: datetime, *, names_workers: bool = False
+) -> Iterator[tuple[str, str]]:
     if step.stored is None:
         return
     if step.note:
@@ -65,14 +70,12 @@ def _details(step: Step, now: datetime) -> Iterator[tuple[str, str]]:
     if not step.stories:
         yield "note", UNKNOWN
     for story in step.stories:
-        yield "subscription", f"{name(story.subscription)} {state(story, now)}"
+        worker = f"  {name(story.last.worker)}" if names_workers else ""
+        yield "subscription", f"{name(story.subscription)} {state(story, now)}{worker}"
         if len(story.fates) > 1:
-            yield from (("attempt", _attempt(story, n, now)) for n in range(len(story.fates)))
-
-
-def _attempt(story: Story, number: int, now: datetime) -> str:
-    fate = story.fates[number]
-    return f"  {fate.attempt or '?':>2}  {attempt(fate, now)}"
+            for fate in story.fates:
+                worker = f"  {name(fate.worker)}" if names_workers else ""
+                yield "attempt", f"  {fate.attempt or '?':>2}  {attempt(fate, now)}{worker}"
 
 
 def mermaid(conversation: Conversation, now: datetime) -> Iterator[str]:

@@ -64,7 +64,11 @@ def stories_of(fates: Iterable[Fate]) -> list[Story]:
     told: dict[str, list[Fate]] = {}
     for each in fates:
         told.setdefault(each.subscription, []).append(each)
-    return [Story(name, tuple(_in_order(told[name]))) for name in sorted(told)]
+    return [
+        # Most have one fate, and a conversation may have thousands of them.
+        Story(name, tuple(_in_order(theirs) if len(theirs) > 1 else theirs))
+        for name, theirs in sorted(told.items())
+    ]
 
 
 def _in_order(fates: Iterable[Fate]) -> Iterator[Fate]:

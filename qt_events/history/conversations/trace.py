@@ -45,6 +45,12 @@ class Conversation:
         """Return the number of events."""
         return sum(each.stored is not None for each in self.steps)
 
+    @property
+    def workers(self) -> set[str]:
+        """Return the names of the processes that made attempts, each `host:pid`."""
+        stories = (story for step in self.steps for story in step.stories)
+        return {fate.worker for story in stories for fate in story.fates}
+
 
 @dataclass(slots=True, eq=False)
 class _Node:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from qt_events.bus import EventBus
 from qt_events.dead_letters.scan import OnProgress, Pace, Progress, to_its_end
 from qt_events.delivery.redelivering import Redelivers
 from qt_events.errors import DecodeError, NotSupportedError, QtEventsError
+from qt_events.event_loop import running_loop
 from qt_events.events.attributes import checked_text
 from qt_events.events.raw import RawEvent
 from qt_events.events.topics import RoutingIndex, overlap
@@ -22,7 +22,8 @@ from qt_events.history.where import Where
 
 logger = logging.getLogger("qt_events")
 
-#: Most events that are sent at once, and sent again after a kill.
+#: Most events that are sent again after a kill. Half of them are sent at once, while the bookmark
+#: behind the other half is kept.
 BATCH = 100
 
 
@@ -94,8 +95,8 @@ def _state(store: Store, replay_id: str, asked: ReplayRequest) -> ReplayState:
     bookmark = store.bookmark(replay_id)
     if bookmark is None:
         # What is recorded from now on the subscription gets by itself.
-        until = asked.which.until or datetime.now(UTC)
-        return ReplayState(replay_id, replace(asked, which=replace(asked.which, until=until)))
+        newest = store.page(limit=1, newest_first=True)
+        return ReplayState(replay_id, asked, last=newest[0].sequence if newest else 0)
     state = ReplayState.of(bookmark)
     state.must_be(asked)
     return state
@@ -146,33 +147,53 @@ class _Run:
             self._total = await asyncio.to_thread(self._store.count, request.which)
         # Known from now on, even if it is killed in its first batch.
         await self._keep_bookmark()
-        batches = self._batches(is_heard)
-        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            await self._pace.turn(len(batch.heard))
-            await to_its_end(self._take(batch))
+        try:
+            await self._take_all(self._pages(is_heard))
+        except BaseException:
+            # What was sent so far is not sent again.
+            await to_its_end(self._keep_bookmark())
+            raise
         self._state.is_finished = True
         await self._keep_bookmark()
 
-    def _batches(self, is_heard: Callable[[str], object]) -> Iterator[_Batch]:
-        """Yield what is left, read a page at a time; one may be empty: the search goes on."""
-        request, size = self._state.request, min(BATCH, self._pace.at_once)
-        where = Where.parse(*request.where)
+    async def _take_all(self, pages: Iterator[list[_Batch]]) -> None:
+        """Take a page's batches one after the other, while the next page is read."""
+        reading = running_loop().create_task(asyncio.to_thread(next, pages, None))
+        try:
+            while (batches := await reading) is not None:
+                reading = running_loop().create_task(asyncio.to_thread(next, pages, None))
+                for batch in batches:
+                    await self._pace.turn(len(batch.heard))
+                    await to_its_end(self._take(batch))
+        finally:
+            reading.cancel()
+
+    def _pages(self, is_heard: Callable[[str], object]) -> Iterator[list[_Batch]]:
+        """Yield what is left. A batch without events says how far the search has come."""
+        request, size = self._state.request, max(1, min(BATCH, self._pace.at_once) // 2)
+        where, last = Where.parse(*request.where), self._state.last
         for page in every_page(self._store, request.which, after=self._state.sequence):
-            found = [each for each in page if where.fits(each.event)]
-            for begin in range(0, len(found), size):
-                some = found[begin : begin + size]
-                heard = [each.event for each in some if is_heard(each.event.type)]
-                yield _Batch(some[-1].sequence, heard, len(some) - len(heard))
-            if not found:
-                yield _Batch(page[-1].sequence, [], 0)
+            found = [each for each in page if each.sequence <= last and where.fits(each.event)]
+            parts = [found[begin : begin + size] for begin in range(0, len(found), size)]
+            heard = [[each.event for each in part if is_heard(each.event.type)] for part in parts]
+            yield [
+                _Batch(part[-1].sequence, events, len(part) - len(events))
+                for part, events in zip(parts, heard, strict=True)
+            ] or [_Batch(min(page[-1].sequence, last), [], 0)]
+            if page[-1].sequence >= last:
+                return
 
     async def _take(self, batch: _Batch) -> None:
-        unreadable = 0 if self._dry_run else await self._send(batch.heard)
+        """Send a batch, while the bookmark behind the one before it is kept."""
+        keeping = running_loop().create_task(self._keep_bookmark())
+        try:
+            unreadable = await self._send(batch.heard)
+        finally:
+            await keeping
         state = self._state
         state.sequence, state.unheard = batch.sequence, state.unheard + batch.unheard
         state.unreadable += unreadable
         state.sent += len(batch.heard) - unreadable
-        await self._keep_bookmark()
         if self._on_progress is not None:
             done, left_out = state.sent, state.unheard + state.unreadable
             total = max(self._total, state.gone_through) if self._total else 0
@@ -180,6 +201,8 @@ class _Run:
 
     async def _send(self, events: Sequence[RawEvent]) -> int:
         """Send events; return the number of those that cannot be decoded."""
+        if self._dry_run:
+            return 0
         to, replay_id = self._state.request.subscription, self._state.replay_id
         sending = (self._bus.redeliver(each, to, replay_id=replay_id) for each in events)
         results = await asyncio.gather(*sending, return_exceptions=True)

@@ -1,7 +1,7 @@
 """ReplayRequest: what a replay was asked for, and how far it is: its bookmark as JSON. Pure."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -13,6 +13,8 @@ from qt_events.history.where import Where
 from qt_events.texts import printable
 
 _TIMES = ("since", "until")
+# Parts of a state that a bookmark keeps in its request.
+_NUMBERS = ("last", "sent", "unheard", "unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class ReplayState:
 
     replay_id: str
     request: ReplayRequest
+    #: The last event that had been recorded when it was begun.
+    last: int
     #: The last event that was gone through.
     sequence: int = 0
     sent: int = 0
@@ -61,7 +65,7 @@ class ReplayState:
 
     def bookmark(self) -> Bookmark:
         """Return its bookmark."""
-        told = {"sent": self.sent, "unheard": self.unheard, "unreadable": self.unreadable}
+        told = {name: getattr(self, name) for name in _NUMBERS}
         text = json.dumps(self.request.as_json() | told | {"finished": self.is_finished})
         now = datetime.now(UTC)
         return Bookmark(self.replay_id, self.request.subscription, text, self.sequence, now)
@@ -78,14 +82,14 @@ class ReplayState:
                 tuple(found["where"]),
                 bool(found["even_unheard"]),
             )
-            counts = {name: int(found[name]) for name in ("sent", "unheard", "unreadable")}
+            numbers = {name: int(found[name]) for name in _NUMBERS}
             return cls(
                 bookmark.replay_id,
                 request,
-                bookmark.sequence,
-                **counts,
+                sequence=bookmark.sequence,
+                **numbers,
                 is_finished=bool(found["finished"]),
-                sent_before=counts["sent"],
+                sent_before=numbers["sent"],
             )
         except (LookupError, TypeError, ValueError, AttributeError, QtEventsError) as error:
             raise HistoryError(
@@ -100,11 +104,7 @@ class ReplayState:
             InvalidOptionError: it was asked for something else; the text says for what.
         """
         own = self.request
-        # Nobody has to repeat the time at which it was begun.
-        until = own.which.until
-        if asked.which.until is None:
-            asked = replace(asked, which=replace(asked.which, until=until))
-        if asked in {own, ReplayRequest(own.subscription, EventFilter(until=until))}:
+        if asked in {own, ReplayRequest(own.subscription)}:
             return
         raise InvalidOptionError(
             f"the replay '{printable(self.replay_id)}' was begun for {own.subscription!r} with "

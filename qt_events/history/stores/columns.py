@@ -65,7 +65,7 @@ def _read_name(text: str | None) -> str | None:
 
 
 def _read_words(text: str | None) -> str | None:
-    return text if text is None else unescaped(text)
+    return text if text is None or "\\" not in text else unescaped(text)
 
 
 def _read_time(number: int | None) -> datetime | None:

@@ -65,7 +65,9 @@ class SqlStore:
         dialect = self._database.dialect
         self._events = Insertion(events, ("recorded_at", *_ATTRIBUTES), dialect.MARK)
         self._fates = Insertion(fates, Fate._fields, dialect.MARK)
-        self._put_bookmark = dialect.insert(bookmarks)
+        put = dialect.insert(bookmarks)
+        changed = {name: put.excluded[name] for name in Bookmark._fields}
+        self._put_bookmark = put.on_conflict_do_update(index_elements=["replay_id"], set_=changed)
 
     def __str__(self) -> str:
         return str(self._database)
@@ -187,11 +189,8 @@ class SqlStore:
 
     def keep_bookmark(self, bookmark: Bookmark) -> None:
         """See Store."""
-        put = self._put_bookmark.values(bookmark._asdict())
-        changed = {name: put.excluded[name] for name in Bookmark._fields}
-        put = put.on_conflict_do_update(index_elements=["replay_id"], set_=changed)
         with self._database.writing() as connection:
-            connection.execute(put)
+            connection.execute(self._put_bookmark, bookmark._asdict())
 
     def upgrade(self) -> None:
         """See Store."""
@@ -223,8 +222,9 @@ def _read(
 
 def _stored(sequence: int, recorded_at: datetime, *attributes: Any) -> StoredEvent:
     event = RawEvent(*attributes)
-    texts = (event.id, event.source, event.correlation_id, event.causation_id)
-    if event.content_type == CONTENT_TYPE and any(map(is_cut, texts)):
+    texts = (event.id, event.source, event.correlation_id, event.causation_id or "")
+    # Nearly none has a backslash: looked for in all at once.
+    if "\\" in "".join(texts) and event.content_type == CONTENT_TYPE and any(map(is_cut, texts)):
         event = RawEvent.of_cloud_event(from_json(event.body), event.body, event.type)
     return StoredEvent(sequence, recorded_at, event)
 

@@ -3,10 +3,8 @@
 from collections import OrderedDict
 from dataclasses import replace
 
+from qt_events.limits import MAX_PREFETCH
 from qt_events.rabbitmq.messages.envelope import RETURNS, Envelope
-
-# Events. More than a worker holds.
-_REMEMBERED = 10_000
 
 
 class SurvivedDeliveries:
@@ -24,7 +22,8 @@ class SurvivedDeliveries:
         if not envelope.event_id:
             return
         self._known[envelope.subscription, envelope.event_id] = None
-        while len(self._known) > _REMEMBERED:
+        # As many as one consumer may hold, which lose their connection together.
+        while len(self._known) > MAX_PREFETCH:
             self._known.popitem(last=False)
 
     def revoke(self, envelope: Envelope) -> None:

@@ -5,10 +5,9 @@ from collections import OrderedDict
 from time import monotonic
 
 from qt_events.delivery.outcome import Outcome
+from qt_events.limits import MAX_PREFETCH
 from qt_events.rabbitmq.messages.envelope import Envelope
 
-# Events. More than a worker holds.
-_REMEMBERED = 10_000
 # Seconds for an outcome that is safe. The broker delivers again within moments; later another
 # worker may have buried the event, and an operator sent it back.
 _FOR = 600.0
@@ -40,7 +39,8 @@ class UnacknowledgedEvents:
             return
         until = monotonic() + _FOR if outcome is None else math.inf
         self._outcomes[delivered(envelope)] = (until, outcome)
-        while len(self._outcomes) > _REMEMBERED:
+        # As many as one consumer may hold, which lose their connection together.
+        while len(self._outcomes) > MAX_PREFETCH:
             self._outcomes.popitem(last=False)
 
     def knows(self, envelope: Envelope) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from amqp import Channel
 from amqp.exceptions import ChannelError
@@ -16,7 +16,7 @@ from celery.concurrency.base import BasePool
 from celery.worker import state
 
 from qt_events.delivery.ending import bind_end
-from qt_events.delivery.outcome import Done, Outcome
+from qt_events.delivery.outcome import Done
 from qt_events.delivery.threads import DaemonThreads
 from qt_events.delivery.waiting.lanes import Lane, cancel_all
 from qt_events.errors import BrokerError, BusStateError
@@ -76,9 +76,11 @@ class AsyncioPool(BasePool):
         self._context.run(bind_end, lambda: self._ended)
         # Of the channel that deliveries come by.
         self._acks: Acks | None = None
-        self.redeliveries = Redeliveries(self.runtime.unacknowledged, self._finish_again)
+        known = self.runtime.unacknowledged
+        self.redeliveries = Redeliveries(known, self._finish_again, self._start)
         about = (self.runtime, self.executor, self._gate, self.redeliveries)
-        self.lanes = PoolLanes(PoolBatches(*about, self._finish).lane)
+        batches = PoolBatches(*about, self._finish)
+        self.lanes, self.haste = PoolLanes(batches.lane), batches.haste
         self._spawned: set[Future[None]] = set()
 
     def on_stop(self) -> None:
@@ -246,7 +248,8 @@ class AsyncioPool(BasePool):
                 delivery.settle(outcome)
 
     def _finish_again(self, delivery: Delivery) -> Coroutine[Any, Any, None]:
-        return self._finish(delivery, cast("Outcome", delivery.outcome))
+        """Finish it by its outcome, or by the step that its message asks for instead of one."""
+        return self._finish(delivery, delivery.outcome or next_step(delivery.envelope))
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside the handlers, until `drain`. Safe from any thread."""
@@ -328,8 +331,8 @@ class AsyncioPool(BasePool):
             logger.warning(message, self.held, ", ".join(self.lanes.running) or "none")
         for future in tuple(self._spawned):
             future.cancel()
-        storing = ("known outcomes", self.redeliveries.lane)
-        await cancel_all([*((name, lane) for (name, *_), lane in self.lanes.items()), storing])
+        named = ((name, lane) for (name, *_), lane in self.lanes.items())
+        await cancel_all([*named, *self.redeliveries.lanes.items()])
         for lane in self._all_lanes:
             for delivery in lane.clear():
                 await self._acquit(delivery)
@@ -362,11 +365,11 @@ class AsyncioPool(BasePool):
     @property
     def held(self) -> int:
         """Number of events that wait or are being handled in this process."""
-        return self.lanes.held + self.redeliveries.lane.to_do
+        return sum(lane.to_do for lane in self._all_lanes)
 
     @property
     def _all_lanes(self) -> list[Lane[Delivery]]:
-        return [*self.lanes.values(), self.redeliveries.lane]
+        return [*self.lanes.values(), *self.redeliveries.lanes.values()]
 
 
 def _endless() -> float:

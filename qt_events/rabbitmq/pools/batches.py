@@ -9,6 +9,7 @@ from typing import Any
 
 from qt_events.delivery.batching.batch_lane import BatchLane
 from qt_events.delivery.batching.batches import asked, deliver_batch
+from qt_events.delivery.batching.haste import Haste
 from qt_events.delivery.ending import is_ending
 from qt_events.delivery.outcome import SKIPPED, Done, Outcome
 from qt_events.delivery.subscribing.subscription import Subscription
@@ -57,10 +58,13 @@ class PoolBatches:
     ) -> None:
         self._runtime, self._executor, self._gate = runtime, executor, gate
         self._redeliveries, self._finish = redeliveries, finish
+        self.haste = Haste()
 
     def lane(self, subscription: Subscription) -> BatchLane[Delivery]:
         """Make a subscription's lane."""
-        return _PoolBatchLane(subscription, self._admit, self._process, size_of=_size_of)
+        return _PoolBatchLane(
+            subscription, self._admit, self._process, size_of=_size_of, haste=self.haste
+        )
 
     # One event is gathered
 
@@ -77,16 +81,18 @@ class PoolBatches:
         if delivery.is_void():
             self._redeliveries.end(delivery)
             return False
-        # It may have been put back while its outcome was being stored.
-        begun = delivery.outcome or self._opened(delivery)
+        begun = self._opened(delivery)
         if begun is None:
             return True
         delivery.started()
-        if isinstance(begun, Done):
-            self._runtime.concluded(delivery.envelope, begun)
-            delivery.settle(begun)
-            return False
-        return self._finished(delivery, begun)
+        if isinstance(begun, Coroutine):
+            return self._finished(delivery, begun)
+        # The list that is gathered does not wait until it is stored.
+        if isinstance(begun, Outcome):
+            self._conclude(delivery, begun)
+        else:
+            self._redeliveries.store(delivery)
+        return False
 
     def _opened(self, delivery: Delivery) -> Begun | None:
         """Return what follows instead of a batch; None if it is the event's place."""
@@ -112,17 +118,17 @@ class PoolBatches:
         for each in deliveries:
             each.goes_on()
         await self._gate.opened()
-        here = [each for each in deliveries if self._is_still_to_be_handled(each)]
-        if not here:
+        deliveries[:] = [each for each in deliveries if self._is_still_to_be_handled(each)]
+        if not deliveries:
             return
-        for each in here:
+        for each in deliveries:
             each.started()
         try:
-            outcomes = await self._gate.inside(self._deliver(here))
+            outcomes = await self._gate.inside(self._deliver(deliveries))
         except Exception as error:  # noqa: BLE001  # logged; the broker delivers them again
-            await self._give_back(here, error)
+            await self._give_back(deliveries, error)
             return
-        for each, outcome in zip(here, outcomes, strict=True):
+        for each, outcome in zip(deliveries, outcomes, strict=True):
             self._conclude(each, outcome)
 
     def _is_unheard(self, delivery: Delivery) -> bool:
@@ -166,7 +172,7 @@ class PoolBatches:
             delivery.settle(outcome)
         else:
             # A copy of each is stored beside the next batch.
-            self._redeliveries.lane.push(delivery)
+            self._redeliveries.store(delivery)
 
     async def _give_back(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         if len(deliveries) > 1:

@@ -1,6 +1,7 @@
 """Redeliveries: messages that come again while, or after, their first delivery is handled here."""
 
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from qt_events.delivery.outcome import Outcome
@@ -9,7 +10,7 @@ from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.unacknowledged import Delivered, UnacknowledgedEvents, delivered
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 
-_AT_A_TIME = 100  # outcomes that are made safe
+_AT_A_TIME = 100  # outcomes of one subscription that are made safe
 
 
 class Redeliveries:
@@ -18,21 +19,36 @@ class Redeliveries:
     A handler that still runs gets the new delivery in place of its old one. The outcome of one that
     has ended is used. So neither is called twice, unless another worker gets the message.
 
-    `finish` makes a delivery's outcome safe and settles it.
+    `finish` makes a delivery's outcome safe and settles it, in lanes of their own: `on_new` is
+    called with each.
     """
 
     def __init__(
         self,
         known: UnacknowledgedEvents,
         finish: Callable[[Delivery], Coroutine[Any, Any, None]],
+        on_new: Callable[[Lane[Delivery]], None],
     ) -> None:
-        self._known = known
-        #: Outcomes that are made safe, beside the subscriptions' own lanes.
-        self.lane: Lane[Delivery] = Lane(_AT_A_TIME, finish)
+        self._known, self._finish, self._on_new = known, finish, on_new
+        #: Outcomes that are made safe, by subscription: those of one may wait for the broker.
+        self.lanes: dict[str, Lane[Delivery]] = {}
         # Handlers that run on without a connection.
         self._running: dict[Delivered, Delivery] = {}
         # Came while Celery's thread set the consumers up.
         self._waiting: list[Delivery] = []
+
+    def store(self, delivery: Delivery) -> None:
+        """Make a delivery's outcome safe, beside its subscription's own lane."""
+        name = delivery.name
+        lane = self.lanes.get(name)
+        if lane is None:
+            lane = Lane(_AT_A_TIME, self._finish, partial(self._drop_lane, name))
+            self.lanes[name] = lane
+            self._on_new(lane)
+        lane.push(delivery)
+
+    def _drop_lane(self, name: str) -> None:
+        self.lanes.pop(name, None)
 
     def knows(self, envelope: Envelope) -> bool:
         """Return True for a message that came before, and is to be given to `take`."""
@@ -65,7 +81,7 @@ class Redeliveries:
             delivery.give_back()
         elif (outcome := self._known.take(delivery.envelope)) is not None:
             delivery.decided(outcome)
-            self.lane.push(delivery)
+            self.store(delivery)
         else:
             delivery.replace()
 
@@ -77,12 +93,13 @@ class Redeliveries:
         for delivery in self._waiting:
             if delivery.lane_key == key:
                 delivery.cut_off()
-        for delivery in self.lane.clear():
+        lane = self.lanes.get(key[0])
+        for delivery in lane.clear() if lane is not None else ():
             if delivery.lane_key == key:
                 delivery.cut_off()
                 self.abandon(delivery)
             else:
-                self.lane.push(delivery)
+                self.store(delivery)
 
     def give_back(self, delivery: Delivery) -> None:
         """Have a message delivered again whose outcome is not safe, if there is one."""

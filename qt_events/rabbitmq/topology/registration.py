@@ -268,11 +268,11 @@ class Registration:
         with self._lock:
             self._noted.add(name)
             is_noted = self._ask(channel, lambda register: register.note_quarantine(name))
-        if is_noted is None and self._has_rights:
-            raise TopologyError(
-                f"the quarantine of {name!r} is not made, for nobody else would find it: the "
-                "register of subscriptions cannot be had now"
-            )
+        if is_noted is None:
+            text = f"the quarantine of {name!r} cannot be written down in the register"
+            if self._has_rights:
+                raise TopologyError(f"{text} now, and is not made: nobody else would find it")
+            logger.warning("%s by this user: workers of a user who has rights miss it", text)
 
     # Knowledge
 

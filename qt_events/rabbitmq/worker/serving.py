@@ -221,6 +221,11 @@ class Serving:
         """Number of events that wait or are handled in this process, as far as is known."""
         return self._pool.held if self._pool is not None else 0
 
+    def hasten(self) -> None:
+        """Let no batch wait any more until it is full, if a worker runs here."""
+        if self._pool is not None:
+            self._pool.haste.leave()
+
     def slowest(self) -> str:
         """Describe the subscription that holds up others; empty if there is none."""
         name, waiting = self._pool.lanes.slowest() if self._pool is not None else ("", 0)

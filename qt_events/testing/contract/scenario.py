@@ -51,6 +51,8 @@ class Feature(Flag):
     REPLAY = auto()
     #: Handlers may take many events at a time.
     BATCHES = auto()
+    #: A new subscription may begin with events of the past; see RemembersEvents.
+    START = auto()
 
 
 @dataclass(frozen=True, slots=True)

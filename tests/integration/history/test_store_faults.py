@@ -21,9 +21,9 @@ from qt_events.history import History, HistoryUnavailableError, recorder
 from qt_events.history.stores import sqlite
 from qt_events.history.stores.database import checked_url
 from qt_events.history.stores.sql_store import SqlStore
-from tests.support.postgres import PrivatePostgres
 from tests.support.stored import many, raw
 from tests.support.waiting import until
+from workers.fleet.postgres import PrivatePostgres
 
 MIB = 1 << 20
 
@@ -48,7 +48,7 @@ class Watched(recorder.Recorder):
         super().__init__(store)
         self.away = threading.Event()
 
-    async def _kept(self, keep: Any, what: str) -> Any:
+    async def kept(self, keep: Any, what: str) -> Any:
         def watched() -> Any:
             try:
                 return keep()
@@ -56,7 +56,7 @@ class Watched(recorder.Recorder):
                 self.away.set()
                 raise
 
-        return await super()._kept(watched, what)
+        return await super().kept(watched, what)
 
 
 async def recorded_after(

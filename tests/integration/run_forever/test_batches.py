@@ -143,3 +143,13 @@ async def test_what_is_not_wanted_any_more_leaves_the_batch(make_bus: MakeBus) -
         await until(lambda: handler.lists == [[0, 3]] and not bus.serving.held)
     assert (letter.event_id, letter.reason) == (revoked.id, "revoked")
     assert bus.get_stats()["filtered"] == 1
+
+
+async def test_who_leaves_the_bus_waits_for_no_batch(make_bus: MakeBus) -> None:
+    """Whether its events have come by then or not."""
+    bus, handler = make_bus(grace=20), Batches()
+    bus.subscribe("happened", handler, name="handler", batch=4, within=LONG)
+    async with bus:
+        for n in range(6):
+            await publish(bus, n=n)
+    assert handler.numbers == Counter(range(6))

@@ -18,7 +18,7 @@ from tests.support.channels import channel_to
 from tests.support.waiting import until
 
 MANY = 120
-ROUND_TRIP = 1.0  # seconds: long beside the work of a busy machine
+ROUND_TRIP = 2.0  # seconds: long beside the work of a busy machine
 MOST = 10  # round trips
 FOR_A_TURN = 2  # the same, where publisher and worker take turns with other processes to bind
 
@@ -47,7 +47,8 @@ async def heard_by_all(bus: CeleryEventBus, handlers: list[Handler]) -> None:
 
 
 async def seconds_to_come_back(bus: CeleryEventBus, handlers: list[Handler], proxy: Proxy) -> float:
-    assert proxy.reset() == 2
+    # Publisher and worker, and sometimes the connection that looks whether fates are heard.
+    assert proxy.reset() in {2, 3}
     began = monotonic()
     await heard_by_all(bus, handlers)
     return monotonic() - began
@@ -57,7 +58,7 @@ async def test_a_lost_connection_is_back_after_ten_round_trips(
     make_bus: MakeBus, amqp_url: str, proxy: Proxy
 ) -> None:
     """Of publisher and worker, with the first events handled, however many subscriptions."""
-    bus = make_bus(proxy.url_for(amqp_url))
+    bus = make_bus(proxy.url_for(amqp_url), publish_timeout=90.0)
     handlers = subscribed(bus)
     with channel_to(amqp_url) as channel:
         takes_turns = BrokerVersion.of(channel.connection).answers_duplicates_early

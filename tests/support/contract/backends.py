@@ -28,6 +28,7 @@ _SHUTDOWN = 60.0  # seconds its warm shutdown may take
 _POLL = 0.02  # seconds
 
 # Reasons for which a backend lacks a feature
+_NOT_YET = "a NotSupportedError: old events come by `qt-events replay`"
 _ON_THE_BROKER = "what waits for handlers waits on the broker"
 _ONE_BY_ONE = "a NotSupportedError: the pool hands out one event at a time"
 _ELSEWHERE = "the bus that publishes is in another process"
@@ -53,7 +54,10 @@ class CeleryBackend(Backend):
     """CeleryEventBus with run_forever() in the test's process. `url` is of a vhost of its own."""
 
     name = "celery"
-    lacks: ClassVar[Mapping[Feature, str]] = {Feature.BACKPRESSURE: _ON_THE_BROKER}
+    lacks: ClassVar[Mapping[Feature, str]] = {
+        Feature.BACKPRESSURE: _ON_THE_BROKER,
+        Feature.START: _NOT_YET,
+    }
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -86,6 +90,7 @@ class EagerBackend(Backend):
             Feature.RESTART,
             Feature.BACKPRESSURE,
             Feature.FLEET,
+            Feature.START,
         ),
         "`publish` runs the handlers before it returns",
     )
@@ -108,6 +113,7 @@ class WorkerBackend(Backend):
         Feature.LOCAL: _ELSEWHERE,
         Feature.HOSTED: _ELSEWHERE,
         Feature.BACKPRESSURE: _ON_THE_BROKER,
+        Feature.START: _NOT_YET,
     }
     pool: ClassVar[tuple[str, ...]] = ()  #: options of `celery worker`
 

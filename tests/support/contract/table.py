@@ -35,7 +35,7 @@ def table(backends: Iterable[type[Backend]] = BACKENDS) -> str:
 
 
 def _row(scenario: type[Scenario], backends: Iterable[type[Backend]]) -> str:
-    subject = scenario.__module__.rpartition(".")[2]
+    subject, *_ = scenario.__module__.partition(".scenarios.")[2].split(".")
     lacking = (_names(scenario.needs & ~backend.features) for backend in backends)
     return _line(
         [

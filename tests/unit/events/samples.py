@@ -1,5 +1,6 @@
-"""A payload and an event as a user writes them, and a policy of the catalog."""
+"""Payload and event as a user writes them, a policy of the catalog, and bodies from the wire."""
 
+import json
 from typing import Any
 
 from qt_events.events.event import Event
@@ -25,3 +26,9 @@ def policy(**changes: Any) -> PolicyUpdatedEvent:
         "max_positions": 5,
     }
     return PolicyUpdatedEvent.create(**{**fields, **changes})
+
+
+def cloud_event(**changes: Any) -> bytes:
+    """Return the body of a CloudEvent with these attributes; `...` leaves one out."""
+    document = {"specversion": "1.0", "id": "i", "source": "s", "type": "unit.codec", "data": {}}
+    return json.dumps({k: v for k, v in {**document, **changes}.items() if v is not ...}).encode()

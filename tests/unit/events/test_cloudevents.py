@@ -16,6 +16,7 @@ from qt_events.events.cloudevents import CONTENT_TYPE, MAX_BODY, MAX_VALUES, dec
 from qt_events.events.event import Event
 from qt_events.events.payload import Payload
 from qt_events.events.quantum_trader import PolicyUpdatedEvent
+from tests.unit.events.samples import cloud_event
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -34,11 +35,6 @@ def an_event(**changes: Any) -> Event[Any]:
 
 def read_back(event: Event[Any]) -> Event[Any]:
     return decode(encode(event), event.type)
-
-
-def cloud_event(**changes: Any) -> bytes:
-    document = {"specversion": "1.0", "id": "i", "source": "s", "type": "unit.codec", "data": {}}
-    return json.dumps({k: v for k, v in {**document, **changes}.items() if v is not ...}).encode()
 
 
 # What is sent

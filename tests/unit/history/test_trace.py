@@ -116,6 +116,21 @@ def test_a_tree_shows_subscriptions_attempts_and_waits() -> None:
     ]
 
 
+def test_a_tree_of_several_processes_says_which_one_made_each_attempt() -> None:
+    """As a fleet has it; the tree of one process does not repeat its name."""
+    events = stored(conversations.events()[:1] + conversations.events()[2:3])
+    quote, failed, done = conversations.fates()[:3]
+    told = [quote, failed, done._replace(worker="host:2")]
+    assert drawn(conversation_of("quote-1", events, told)) == [
+        "quote.received  quote-1  12:00:00.000  from tests",
+        "│  strategy handled it in 250 ms  host:1",
+        "└─ signal.raised  signal-1  12:00:01.000  from tests",
+        "      router handled it at attempt 2 in 250 ms  host:2",
+        "         1  12:00:00  retried in 250 ms (TimeoutError: no answer); waits 5 s  host:1",
+        "         2  12:00:05  done in 250 ms  host:2",
+    ]
+
+
 def test_a_tree_shows_what_is_not_known() -> None:
     assert drawn(of(("1", "gone"), ("2", "2"))) == [
         f"gone  ({NOT_RECORDED})",

@@ -8,6 +8,8 @@ import pytest
 from qt_events import BatchFailed, Event, InMemoryEventBus, NotSupportedError, RetryPolicy
 from qt_events.delivery.base_bus import BaseBus
 from qt_events.delivery.middleware import Attempt
+from qt_events.delivery.telling import fate_telling
+from qt_events.delivery.telling.fates import Fate
 from qt_events.testing.clock import ManualClock
 from tests.support.waiting import until
 
@@ -102,6 +104,20 @@ async def test_a_full_bus_waits_for_no_batch() -> None:
     assert handler.lists[-1] == [8]
 
 
+async def test_batches_wait_for_nothing_while_anybody_waits_for_room() -> None:
+    """Not only for the first who wait: those behind them cannot fill a list either."""
+    handler = Lists()
+    bus = InMemoryEventBus(max_queue_size=4, publish_timeout=5, clock=ManualClock())
+    bus.subscribe("made", handler, name="lists", batch=10, within=30)
+    async with bus:
+        await asyncio.gather(*(publish(bus, n) for n in range(14)))
+        assert [n for each in handler.lists for n in each] == list(range(12))
+        await publish(bus, 14)
+        assert len(handler.lists) == 3
+        bus.stop()
+    assert handler.lists[-1] == [12, 13, 14]
+
+
 async def test_a_stop_handles_what_was_gathered() -> None:
     """No time has to pass for it."""
     handler = Lists()
@@ -113,6 +129,27 @@ async def test_a_stop_handles_what_was_gathered() -> None:
     bus.stop()
     await running
     assert (handler.lists, bus.get_stats()["queue_size"]) == ([[0, 1]], 0)
+
+
+async def test_who_leaves_the_bus_waits_for_no_batch() -> None:
+    """Nor for those that follow: the first event of a lane, or another attempt."""
+    handler = Lists(1)
+    bus = InMemoryEventBus(retry=RetryPolicy(initial=0))
+
+    async def follow(event: Event[Any]) -> None:
+        await publish(bus, event.payload["n"], type="followed")
+
+    bus.subscribe("made", follow, name="follow")
+    bus.subscribe("followed", handler, name="lists", batch=3, within=60)
+    async with bus:
+        await publish(bus, 0, 1)
+    assert handler.lists == [[0, 1], [1]]
+    async with bus:
+        await publish(bus, 2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(handler.lists) == 2
+    assert handler.lists[2:] == [[2]]
 
 
 async def test_a_cancelled_batch_is_handled_by_the_next_run() -> None:
@@ -161,6 +198,19 @@ async def test_events_are_counted_and_told_one_by_one() -> None:
     stats = bus.get_stats()
     told = {name: stats[name] for name in ("delivered", "errors", "retries", "dispatched")}
     assert told == {"delivered": 2, "errors": 1, "retries": 1, "dispatched": 2}
+
+
+async def test_the_fates_of_a_large_batch_are_all_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One turn of the loop concludes more than may wait to be told."""
+    monkeypatch.setattr(fate_telling, "MOST", fate_telling.BATCH + 100)
+    number = 2 * fate_telling.BATCH + 10
+    told, bus = list[Fate](), InMemoryEventBus()
+    bus.subscribe("made", Lists(), name="lists", batch=number)
+    bus.listen_to_fates(told.extend, name="listener")
+    async with bus:
+        await publish(bus, *range(number))
+        await bus.join(20)
+    assert (len(told), len({fate.event_id for fate in told})) == (number, number)
 
 
 async def test_join_inside_a_batch_handler_is_refused() -> None:

@@ -6,11 +6,12 @@ retrying.py       attempts, delays, giving up
 burying.py        dead letters: details, sending back, discarding
 raw.py            events as they were on the wire
 ordering.py       order, concurrency, shared subscriptions and broadcast ones
-batching.py       batch handlers
+batching/         batch handlers
 pressing.py       backpressure, rings
 running.py        join, stop, drain, stats
 middleware.py     around publishes and handlers, and observers
 telling.py        fates: what became of events
+starting.py       a new subscription that begins with old events
 replaying.py      an event sent again, to one subscription
 tracing.py        correlation and causation
 refusing.py       mistakes, refused where they are made
@@ -30,6 +31,7 @@ from qt_events.testing.contract.scenarios import (
     retrying,
     routing,
     running,
+    starting,
     telling,
     tracing,
 )
@@ -41,12 +43,13 @@ MODULES = (
     burying,
     raw,
     ordering,
-    batching,
+    *batching.MODULES,
     pressing,
     running,
     middleware,
     telling,
     replaying,
+    starting,
     tracing,
     refusing,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qt_events.delivery.batching import batch_lane
-from qt_events.delivery.batching.batch_lane import BatchLane
+from qt_events.delivery.batching.batch_lane import BatchLane, ProcessBatch
 from qt_events.delivery.ending import UnjudgedError
 from qt_events.testing.clock import ManualClock
 from tests.support.waiting import until
@@ -33,7 +33,9 @@ class Work:
             raise self._errors.pop()
 
 
-def lane_of(work: Work, admit: Callable[[int], Any] = bool, **options: Any) -> BatchLane[int]:
+def lane_of(
+    work: ProcessBatch[int], admit: Callable[[int], Any] = bool, **options: Any
+) -> BatchLane[int]:
     """Return a lane that runs, for batches of three unless told otherwise."""
     numbers = {"batch": 3, "within": LONG, **options}
     clock, size_of = numbers.pop("clock", None), numbers.pop("size_of", None)
@@ -158,6 +160,22 @@ async def test_cancelled_batches_go_back_to_the_head() -> None:
     assert (work.batches[1:], list(lane)) == ([[1, 2, 3]], [4, 5])
 
 
+async def test_what_has_an_outcome_does_not_go_back_with_its_batch() -> None:
+    """A process may take out of its list what has one already."""
+    begun, never = list[list[int]](), asyncio.Event()
+
+    async def process(batch: list[int]) -> None:
+        begun.append(list(batch))
+        batch[:] = [item for item in batch if item % 2]
+        await never.wait()
+
+    lane = lane_of(process)
+    push(lane, 1, 2, 3)
+    await until(lambda: begun)
+    await lane.cancel()
+    assert (begun, list(lane)) == ([[1, 2, 3]], [1, 3])
+
+
 async def test_a_batch_without_an_outcome_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a pause, in order."""
     monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
@@ -168,10 +186,26 @@ async def test_a_batch_without_an_outcome_is_tried_again(monkeypatch: pytest.Mon
     assert work.batches == [[1, 2, 3], [1, 2, 3], [4, 5, 6]]
 
 
-async def test_an_admission_without_an_end_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_error_loses_a_batch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault is logged, and its items wait for another try, in order."""
+    monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
+    work = Work(ZeroDivisionError("a fault"))
+    lane = lane_of(work)
+    push(lane, *range(1, 7))
+    await until(lambda: len(work.batches) == 3)
+    assert work.batches == [[1, 2, 3], [1, 2, 3], [4, 5, 6]]
+    assert "a fault" in caplog.text
+
+
+@pytest.mark.parametrize("error", [UnjudgedError("at the end"), ZeroDivisionError("a fault")])
+async def test_an_admission_without_an_end_goes_back(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """An item is not lost between the queue and its batch."""
     monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
-    errors: list[BaseException] = [UnjudgedError("at the end")]
+    errors: list[BaseException] = [error]
 
     def admit(_: int) -> bool:
         if errors:

@@ -79,6 +79,28 @@ async def test_items_pushed_while_it_stops_wait() -> None:
     assert (work.begun, lanes.queued) == ([1], 2)
 
 
+async def test_no_error_loses_an_item(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault is logged, and the item is tried again, before those behind it."""
+    monkeypatch.setattr("qt_events.delivery.waiting.lanes._PAUSE", 0.01)
+    faults, done = [ZeroDivisionError("a fault"), ZeroDivisionError("another")], list[int]()
+
+    async def process(item: int) -> None:
+        if faults:
+            raise faults.pop()
+        done.append(item)
+
+    lanes, subscription = Lanes(process), subscribed()
+    lanes.start()
+    for n in range(3):
+        lanes.push(subscription, n)
+    await lanes.drain(10)
+    await lanes.stop()
+    assert done == [0, 1, 2]
+    assert [each.exc_info is not None for each in caplog.records] == [True, True]
+
+
 async def test_the_slowest_has_most_to_do() -> None:
     """Items that wait and items being handled count."""
     lanes, busy, idle = Lanes(Work()), subscribed("busy"), subscribed("idle")

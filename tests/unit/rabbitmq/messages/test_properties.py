@@ -13,17 +13,13 @@ from qt_events.events.cloudevents import CONTENT_TYPE, encode
 from qt_events.events.event import Event
 from qt_events.events.quantum_trader import PolicyUpdatedEvent
 from qt_events.rabbitmq.messages.properties import Content, from_amqp, to_amqp
+from tests.unit.events.samples import cloud_event
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 EVENT: Event[Any] = Event(
     "unit.codec", MOMENT, {"a": 1}, id="id-1", source="unit", correlation_id="story"
 )
 PLAIN = {"content_type": "application/json"}
-
-
-def cloud_event() -> bytes:
-    document = {"specversion": "1.0", "id": "i", "source": "s", "type": "unit.codec", "data": {}}
-    return json.dumps(document).encode()
 
 
 # An event

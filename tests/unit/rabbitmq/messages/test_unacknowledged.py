@@ -3,6 +3,7 @@
 import pytest
 
 from qt_events.delivery.outcome import DeadLetter, DeadLetterReason, Failure
+from qt_events.limits import MAX_PREFETCH
 from qt_events.rabbitmq.messages import unacknowledged
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
@@ -10,9 +11,9 @@ from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
 FAILED = DeadLetter(DeadLetterReason.EXHAUSTED, Failure("OSError", "no"))
 
 
-def envelope(redelivered: bool) -> Envelope:
+def envelope(redelivered: bool, *, id: str = "1") -> Envelope:
     headers = {"x-delivery-count": 1} if redelivered else {}
-    return Envelope("guard", "guard", b"{}", {"message_id": "1"}, headers, "order.placed")
+    return Envelope("guard", "guard", b"{}", {"message_id": id}, headers, "order.placed")
 
 
 def test_an_outcome_is_used_once() -> None:
@@ -47,3 +48,11 @@ def test_one_that_is_not_safe_is_remembered_as_long_as_the_process_lives(
     now += 1e6
     assert events.knows(again)
     assert events.take(again) is FAILED
+
+
+def test_a_consumer_holds_no_more_than_is_remembered() -> None:
+    """All of it comes again when the connection is lost."""
+    events = UnacknowledgedEvents()
+    for n in range(MAX_PREFETCH):
+        events.add(envelope(redelivered=True, id=str(n)), FAILED)
+    assert events.knows(envelope(redelivered=True, id="0"))

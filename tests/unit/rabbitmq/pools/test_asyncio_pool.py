@@ -10,17 +10,21 @@ from unittest.mock import Mock
 import pytest
 from celery.worker import state
 
+from qt_events.delivery.middleware import MiddlewareStack
 from qt_events.delivery.outcome import HANDLED, DeadLetter, DeadLetterReason, Failure, Outcome
+from qt_events.delivery.subscribing.subscriptions import Subscriptions
 from qt_events.delivery.waiting.lanes import cancel_all
+from qt_events.events.event import Event
 from qt_events.rabbitmq.handling import attempt
 from qt_events.rabbitmq.messages.envelope import Envelope
 from qt_events.rabbitmq.messages.survived import SurvivedDeliveries
 from qt_events.rabbitmq.messages.unacknowledged import UnacknowledgedEvents
-from qt_events.rabbitmq.pools import asyncio_pool
+from qt_events.rabbitmq.pools import asyncio_pool, batches
 from qt_events.rabbitmq.pools.acks import Acks
 from qt_events.rabbitmq.pools.asyncio_delivery import Delivery
 from qt_events.rabbitmq.pools.asyncio_pool import AsyncioPool
 from tests.support.waiting import PATIENCE, until
+from tests.unit.delivery.samples import subscription
 
 FAILED = DeadLetter(DeadLetterReason.EXHAUSTED, Failure("OSError", "no"))
 ON_TRIAL = {"x-delivery-count": 1}
@@ -55,6 +59,7 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.storable = asyncio.Event()
         self.called: list[str] = []
+        self.buried: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
         self.runtime: Any = SimpleNamespace(
             loop=asyncio.get_running_loop(),
@@ -77,8 +82,9 @@ class Scene:
         self.called.append(envelope.event_id)
         return self.outcomes.get(envelope.event_id, HANDLED)
 
-    async def _bury(self, *_: Any) -> None:
+    async def _bury(self, envelope: Envelope, *_: Any) -> None:
         await self.storable.wait()
+        self.buried.append(envelope.event_id)
 
     def delivery(self, subscription: str, *, headers: Any = None, acks: Any = None) -> Delivery:
         """Return a new delivery, whose event has the subscription's name."""
@@ -130,7 +136,7 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> Any:
         scene = Scene(monkeypatch)
         yield scene
         scene.storable.set()
-        lanes = [*scene.pool.lanes.values(), scene.pool.redeliveries.lane]
+        lanes = [*scene.pool.lanes.values(), *scene.pool.redeliveries.lanes.values()]
         await cancel_all([("a lane", lane) for lane in lanes])
         scene.pool.void()
         scene.pool.stop()
@@ -149,7 +155,7 @@ async def test_an_outcome_from_an_earlier_connection_is_company_to_nobody(
 ) -> None:
     delivery = scene.delivery("stuck")
     delivery.decided(FAILED)
-    scene.pool.redeliveries.lane.push(delivery)
+    scene.pool.redeliveries.store(delivery)
     await until(lambda: delivery in state.active_requests)
     assert await scene.is_handled_alone(monkeypatch)
 
@@ -192,14 +198,31 @@ async def test_an_outcome_on_trial_whose_storing_was_cancelled_holds_nobody_up(
     assert scene.called == ["stuck", "other"]
 
 
-async def test_what_waits_to_be_stored_is_cut_off_with_its_consumer(scene: Scene) -> None:
+async def test_outcomes_that_cannot_be_stored_hold_up_those_of_no_other(scene: Scene) -> None:
+    """However many they are: subscriptions do not know of each other."""
+    for _ in range(150):
+        delivery = scene.delivery("stuck")
+        delivery.decided(FAILED)
+        scene.pool.redeliveries.store(delivery)
+    other = scene.delivery("other")
+    other.decided(FAILED)
+    scene.pool.redeliveries.store(other)
+    await until(lambda: other in state.active_requests)
+    assert scene.pool.held == 151
+
+
+async def test_what_waits_to_be_stored_is_cut_off_with_its_consumer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The broker delivers it again: its outcome is kept for then, and its tag is not used."""
     redeliveries = scene.pool.redeliveries
-    redeliveries.lane.concurrency = 1
-    stored, cut, other = (scene.delivery(name) for name in ("stored", "cut", "other"))
+    # Of one subscription, two of them by its quarantine, one at a time.
+    monkeypatch.setattr("qt_events.rabbitmq.pools.redeliveries._AT_A_TIME", 1)
+    stored, other = (scene.delivery("cut", headers=ON_TRIAL) for _ in range(2))
+    cut = scene.delivery("cut")
     for each in (stored, cut, other):
         each.decided(FAILED)
-        redeliveries.lane.push(each)
+        redeliveries.store(each)
     await until(lambda: stored in state.active_requests)
     scene.pool.cut_off("cut", quarantined=False)
     assert cut.is_void()
@@ -254,3 +277,73 @@ async def test_what_waits_at_the_gate_is_cut_off_with_its_consumer(
     assert scene.called == ["suspect", "other"]
     assert cut.is_void()
     assert not cut.acknowledged
+
+
+class BatchScene:
+    """Lists of events of a pool. Those with outcomes are not for a handler."""
+
+    def __init__(self, scene: Scene, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+        self.scene = scene
+        self.lists: list[list[str]] = []
+        self.cancels = False
+        scene.runtime.__dict__.update(
+            middleware=MiddlewareStack(),
+            watch=None,
+            settings=SimpleNamespace(slow_after=9.0),
+            subscriptions=Subscriptions(),
+        )
+        self._served = subscription(print, batch=batch, within=60.0)
+        monkeypatch.setattr(batches, "open_message", self._open)
+        monkeypatch.setattr(batches, "deliver_batch", self._deliver)
+
+    def _open(self, envelope: Envelope, *_: Any, is_revoked: bool) -> Any:
+        outcome = self.scene.outcomes.get(envelope.event_id)
+        return outcome or Event("happened", None, {}, id=envelope.event_id)
+
+    async def _deliver(self, events: list[Event[Any]], *_: Any, **__: Any) -> list[Outcome]:
+        self.lists.append([event.id for event in events])
+        if self.cancels:
+            self.cancels = False
+            raise asyncio.CancelledError
+        return [HANDLED] * len(events)
+
+    def admit(self, name: str) -> Delivery:
+        """Admit an event with this id."""
+        delivery = self.scene.delivery(name)
+        delivery.envelope.subscription = delivery.envelope.key = self._served.name
+        delivery.task.subscription = self._served
+        self.scene.pool.admit(delivery)
+        return delivery
+
+
+async def test_an_outcome_that_waits_holds_no_batch_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no event for the handler is stored beside the list that is gathered."""
+    lists = BatchScene(scene, monkeypatch, 2)
+    scene.outcomes["unreadable"] = FAILED
+    handled = lists.admit("first")
+    unreadable = lists.admit("unreadable")
+    lists.admit("second")
+    await until(lambda: handled.acknowledged)
+    assert lists.lists == [["first", "second"]]
+    scene.storable.set()
+    await until(lambda: unreadable.acknowledged)
+
+
+async def test_what_was_revoked_is_buried_once_though_its_batch_is_cancelled(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the batch goes back, and nothing of it twice."""
+    scene.storable.set()
+    lists = BatchScene(scene, monkeypatch, 3)
+    lists.cancels = True
+    kept, revoked = lists.admit("kept"), lists.admit("revoked")
+    await until(lambda: hasattr(revoked, "event"))
+    state.revoked.add("revoked")
+    lists.admit("third")
+    await until(lambda: lists.lists)
+    lists.admit("fourth")
+    await until(lambda: kept.acknowledged and revoked.acknowledged)
+    assert lists.lists == [["kept", "third"], ["kept", "third", "fourth"]]
+    assert scene.buried == ["revoked"]

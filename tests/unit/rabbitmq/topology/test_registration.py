@@ -297,15 +297,22 @@ def test_a_quarantine_is_known_to_all_once_it_is_written_down(
     assert other.has_quarantine("desk")
 
 
-def test_an_event_is_not_put_where_others_would_not_find_it(queue: FakeQueue, clock: Clock) -> None:
-    """It is tried again. Who has no rights to the register finds all queues declared."""
+def test_an_event_is_not_put_where_others_would_not_find_it(
+    queue: FakeQueue, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again. Who has no rights to the register finds all queues declared, and says so.
+
+    Workers of the same subscription that have rights would not.
+    """
     registration = registered(queue, desk("order.*"))
     channel: Any = Channel(ONE)
     queue.troubles = [RegisterError("busy")]
     with pytest.raises(TopologyError, match="nobody else would find it"):
         registration.note_quarantine(channel, "desk")
+    caplog.clear()
     queue.troubles = [NoRightsError("no")]
     registration.note_quarantine(channel, "desk")
+    assert "the quarantine of 'desk' cannot be written down" in caplog.text
 
 
 def test_a_release_without_a_register_may_have_made_a_quarantine(

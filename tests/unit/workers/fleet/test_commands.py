@@ -39,7 +39,7 @@ def test_the_feed_may_be_shortened() -> None:
 def test_no_command_holds_an_address_that_may_hold_a_password() -> None:
     """Other users of a machine see command lines."""
     environment = commands.environment("amqp://u:secret@host//", "postgresql://u:secret@host/qt")
-    started = [commands.worker(), commands.feed(), commands.flower()]
+    started = [commands.worker(), commands.feed(), commands.flower(), commands.recorder()]
     assert not any("://" in argument for command in started for argument in command)
     for name in ("CELERY_BROKER_URL", "QT_BROKER_URL"):
         assert environment[name] == "amqp://u:secret@host//"

@@ -34,7 +34,7 @@ def test_the_last_line_on_a_day_is_kept() -> None:
     output.read([])
     assert output.day == day(10)
     output.read([day(20), day(21)])
-    assert output.day == day(21)
+    assert (output.day, output.days) == (day(21), 21)
 
 
 def test_what_comes_after_the_last_day_is_the_result() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from qt_events.errors import BusStateError, QtEventsError
+from qt_events import BusStateError, QtEventsError
 from qt_events.testing.keeper import Keeper
 from qt_events.testing.ports import free_ports
 
