@@ -25,7 +25,7 @@ from qt_events.cli.terminal import complain, say
 from qt_events.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from qt_events.cli.dead_letters_progress import Bar
+    from qt_events.cli.progress import Bar
     from qt_events.history import Replayed
     from qt_events.history.store import Store
 
@@ -102,7 +102,7 @@ class _Command:
         asked: Asked,
         options: dict[str, Any],
     ) -> None:
-        from qt_events.cli.dead_letters_progress import Bar
+        from qt_events.cli.progress import Bar
         from qt_events.history import History
         from qt_events.rabbitmq.operating.target import find_target
 

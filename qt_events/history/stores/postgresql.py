@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from qt_events.history.stores.columns import name
+from qt_events.history.stores.columns import index_text
 from qt_events.history.stores.schema import metadata
 
 __all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
@@ -43,7 +43,7 @@ def lock(connection: sa.Connection) -> None:
 
 def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
     """Compare a column with any number of names; a list of parameters ends at 65,535."""
-    return column == sa.any_(sa.literal([name(each) for each in names], ARRAY(sa.Text)))
+    return column == sa.any_(sa.literal([index_text(each) for each in names], ARRAY(sa.Text)))
 
 
 def exists(_url: sa.URL) -> bool:

@@ -25,7 +25,7 @@ from qt_events.history.store import (
     StoreStats,
     number_in_page,
 )
-from qt_events.history.stores.columns import is_cut, name
+from qt_events.history.stores.columns import index_text, is_cut
 from qt_events.history.stores.database import Database
 from qt_events.history.stores.insertion import Insertion
 from qt_events.history.stores.schema import UNFINISHED, bookmarks, events, fates
@@ -133,7 +133,8 @@ class SqlStore:
             chosen = _FATES.where(fates.c.event_id.in_(event_ids))
             found = _read(connection, chosen, fates, Fate)
         # A long id comes back as it is kept: only its beginning.
-        whole = {name(each): each for each in event_ids if is_cut(name(each))}
+        texts = {index_text(each): each for each in event_ids}
+        whole = {text: each for text, each in texts.items() if is_cut(text)}
         if not whole:
             return found
         return [each._replace(event_id=whole.get(each.event_id, each.event_id)) for each in found]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 
-from qt_events.history.stores.columns import name
+from qt_events.history.stores.columns import index_text
 
 __all__ = ["MARK", "insert", "lock", "make_engine", "one_of", "size"]
 
@@ -64,7 +64,7 @@ def lock(connection: sa.Connection) -> None:
 
 def one_of(column: sa.Column[str], names: list[str]) -> sa.ColumnElement[bool]:
     """Compare a column with any number of names; a list of parameters ends at 32,766."""
-    every = sa.func.json_each(json.dumps([name(each) for each in names]))
+    every = sa.func.json_each(json.dumps([index_text(each) for each in names]))
     return column.in_(sa.select(every.table_valued("value").c.value))
 
 
